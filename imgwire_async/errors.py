@@ -1,0 +1,319 @@
+"""Every error this package raises on its own.
+
+```
+ImgwireError                               .exchange, .image
+├── ConfigurationError (ValueError)        no key, a bad base URL ...
+├── APIConnectionError                     no answer came
+│   └── APITimeoutError (TimeoutError)     .which = "connect" | "attempt" | "deadline"
+├── APIStatusError                         .status .error_type .message .request_id .headers .body
+│   ├── BadRequestError 400          ├── ConflictError 409
+│   ├── AuthenticationError 401      ├── PayloadTooLargeError 413
+│   ├── PaymentRequiredError 402     ├── UnprocessableEntityError 422   .errors
+│   ├── PermissionDeniedError 403    ├── RateLimitError 429             .retry_after
+│   └── NotFoundError 404            └── ServerError 5xx
+├── DecodeError                            the answer does not fit the model: .path .body
+├── UnsafeURLError                         a URL that must not be followed; nothing was sent there
+├── PaginationError                        the server repeats a page
+├── UploadError                            .file_name
+│   ├── UnsupportedImageError (ValueError)   no supported picture type
+│   ├── UploadSizeError                    shorter or longer than declared
+│   ├── SourceChangedError                 the file changed while it was read
+│   ├── UploadNotReplayableError           a one-shot source would have to be sent again
+│   ├── UploadConnectionError              storage unreachable, reset, TLS
+│   ├── UploadStalledError (TimeoutError)  no progress for `stall` seconds
+│   ├── UploadUrlExpiredError              the signed URL expired again and again
+│   └── UploadRejectedError                storage refused the bytes: .status
+├── WaitTimeoutError (TimeoutError)        not finished in time: .record
+├── ImageQuarantinedError                  the service refused the picture
+├── DownloadJobFailedError                 .record is the job
+├── CustomDomainFailedError                .record is the domain
+├── TransformationError (ValueError)       .faults
+├── DownloadError                          cut, stalled, wrong length: .status
+│   └── ArchiveError                       unsafe or broken archive
+└── BulkDeleteError                        from `raise_if_failed()`: .result
+```
+
+Wrong arguments are plain `TypeError` and `ValueError`, raised before any request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import attrs
+
+from imgwire_async.exchange import Exchange, Headers
+
+if TYPE_CHECKING:
+    from imgwire_async.models import BulkDeleteResult, CustomDomain, Image, ImageDownloadJob, ValidationError
+
+Which: TypeAlias = Literal["connect", "attempt", "deadline"]
+
+
+def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str, Any]) -> ImgwireError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ImgwireError(Exception):
+    """The root of the tree. `exchange` is the call that failed, `image` the last known record, each None when there is none."""
+
+    def __init__(self, message: str, *, exchange: Exchange | None = None, image: Image | None = None) -> None:
+        super().__init__(message)
+        self.exchange = exchange
+        self.image = image
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not through __init__: subclasses take keywords, and the notes people added travel too.
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+class ConfigurationError(ImgwireError, ValueError):
+    """A setting is missing or cannot be used; the message names it and where it can be given."""
+
+
+class APIConnectionError(ImgwireError):
+    """No answer came from the API: DNS, refused, reset, TLS."""
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """A clock ran out; `which` says which one: "connect", "attempt" or "deadline"."""
+
+    def __init__(
+        self, message: str, *, which: Which, exchange: Exchange | None = None, image: Image | None = None
+    ) -> None:
+        super().__init__(message, exchange=exchange, image=image)
+        self.which: Which = which
+
+
+class APIStatusError(ImgwireError):
+    """The API answered with a status that is no success.
+
+    `message` is the server's own text, `error_type` its name for the error or None, `body` the answer as text
+    (signed queries and keys removed), `headers` a case-insensitive mapping.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int,
+        message: str = "",
+        error_type: str | None = None,
+        headers: Headers | None = None,
+        body: str = "",
+        exchange: Exchange | None = None,
+        image: Image | None = None,
+    ) -> None:
+        super().__init__(text, exchange=exchange, image=image)
+        self.status = status
+        self.message = message
+        self.error_type = error_type
+        self.headers: Mapping[str, str] = Headers() if headers is None else headers
+        self.body = body
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's id for this answer, or None when it named none."""
+        return self.headers.request_id if isinstance(self.headers, Headers) else None
+
+
+class BadRequestError(APIStatusError):
+    """400: the request could not be understood."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the key, upload token or bearer credential is not valid."""
+
+
+class PaymentRequiredError(APIStatusError):
+    """402: no active subscription, or a plan or quota limit is reached."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: this key may not do that, or not with that resource."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such resource in this environment."""
+
+
+class ConflictError(APIStatusError):
+    """409: the state at the service stands against it, e.g. an idempotency key or host name already taken."""
+
+
+class PayloadTooLargeError(APIStatusError):
+    """413: the request is too large."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the service refused the values; `errors` lists them (`loc`, `msg`, `type`), empty for a domain error."""
+
+    errors: Sequence[ValidationError] = ()
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests; `retry_after` is the server's wish in seconds, or None when it gave none."""
+
+    retry_after: float | None = None
+
+
+class ServerError(APIStatusError):
+    """5xx: the service failed."""
+
+
+class DecodeError(ImgwireError):
+    """An answer does not fit the model.
+
+    `path` is the place in the body (`$[3].id`), `body` the answer as text (signed queries and keys removed).
+    """
+
+    def __init__(
+        self, message: str, *, path: str = "$", body: str = "", exchange: Exchange | None = None
+    ) -> None:
+        super().__init__(message, exchange=exchange)
+        self.path = path
+        self.body = body
+
+
+class UnsafeURLError(ImgwireError):
+    """A URL from the service, or a redirect, that must not be followed. Nothing was sent there."""
+
+
+class PaginationError(ImgwireError):
+    """The server's page numbers do not move forward, so going on would never end."""
+
+
+class UploadError(ImgwireError):
+    """An upload failed; `file_name` says which file, `image` the record that was made for it, if any."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file_name: str | None = None,
+        exchange: Exchange | None = None,
+        image: Image | None = None,
+    ) -> None:
+        super().__init__(message, exchange=exchange, image=image)
+        self.file_name = file_name
+
+
+class UnsupportedImageError(UploadError, ValueError):
+    """The bytes are none of the ten supported picture types; the message says what they are."""
+
+
+class UploadSizeError(UploadError):
+    """The source gave fewer or more bytes than were declared."""
+
+
+class SourceChangedError(UploadError):
+    """The file changed while it was read."""
+
+
+class UploadNotReplayableError(UploadError):
+    """The upload broke off and its source can be read only once; `__cause__` is the first failure."""
+
+
+class UploadConnectionError(UploadError):
+    """The storage could not be reached, or the connection broke."""
+
+
+class UploadStalledError(UploadError, TimeoutError):
+    """No byte moved, or no answer came from the storage, for `stall` seconds."""
+
+
+class UploadUrlExpiredError(UploadError):
+    """Every signed upload URL had expired before the bytes arrived."""
+
+
+class UploadRejectedError(UploadError):
+    """The storage refused the bytes; `status` is its HTTP status."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        file_name: str | None = None,
+        exchange: Exchange | None = None,
+        image: Image | None = None,
+    ) -> None:
+        super().__init__(message, file_name=file_name, exchange=exchange, image=image)
+        self.status = status
+
+
+class _RecordError(ImgwireError):
+    """An error about something that was waited for; `record` is its last known state."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        record: Image | ImageDownloadJob | CustomDomain | None = None,
+        exchange: Exchange | None = None,
+        image: Image | None = None,
+    ) -> None:
+        super().__init__(message, exchange=exchange, image=image)
+        self.record = record if image is None else image
+
+
+class WaitTimeoutError(_RecordError, TimeoutError):
+    """Waiting took longer than allowed; `record` (and `image`, for an image) is the last known state."""
+
+
+class ImageQuarantinedError(_RecordError):
+    """The service put the picture into quarantine: it will not be delivered."""
+
+
+class DownloadJobFailedError(_RecordError):
+    """The bulk download job ended as FAILED; `record` is the job."""
+
+
+class CustomDomainFailedError(_RecordError):
+    """The custom domain ended as FAILED; `record` is the domain."""
+
+
+@attrs.frozen(slots=True)
+class Fault:
+    """One thing wrong with an image URL's rules: the rule as it was written, its value, why, and the nearest known name."""
+
+    rule: str
+    value: object
+    reason: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
+        return f"{self.rule}: {self.reason}{hint}"
+
+
+class TransformationError(ImgwireError, ValueError):
+    """Image URL rules that the CDN would refuse or ignore; `faults` lists all of them."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(map(str, faults)))
+        self.faults = tuple(faults)
+
+
+class DownloadError(ImgwireError):
+    """A download was refused, cut, stalled or of the wrong length; `status` is the HTTP status, if there was an answer."""
+
+    def __init__(self, message: str, *, status: int | None = None, exchange: Exchange | None = None) -> None:
+        super().__init__(message, exchange=exchange)
+        self.status = status
+
+
+class ArchiveError(DownloadError):
+    """An archive is broken or would write outside its target; nothing was left half extracted."""
+
+
+class BulkDeleteError(ImgwireError):
+    """Some images were not deleted; `result` says which."""
+
+    def __init__(self, message: str, *, result: BulkDeleteResult) -> None:
+        super().__init__(message)
+        self.result = result

@@ -1,0 +1,134 @@
+"""The record of a call: what `capture()` collects, what every error carries, and the words that must not stand in either."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+Kind: TypeAlias = Literal["api", "storage", "cdn"]
+
+# The service's own request-id header is unknown [contract 5], so the usual ones are tried in this order.
+REQUEST_ID_HEADERS = (
+    "x-request-id",
+    "request-id",
+    "x-correlation-id",
+    "x-amz-request-id",
+    "x-amzn-requestid",
+    "x-trace-id",
+    "cf-ray",
+)
+
+
+class Headers(Mapping[str, str]):
+    """Response headers: a case-insensitive, read-only mapping; a repeated header's values are joined with ", "."""
+
+    __slots__ = ("_pairs", "_values")
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs = tuple(pairs)
+        self._values: dict[str, str] | None = None
+
+    def _index(self) -> dict[str, str]:
+        if self._values is None:  # most answers are never asked for a header
+            values: dict[str, str] = {}
+            for name, value in self._pairs:
+                key = name.lower()
+                values[key] = f"{values[key]}, {value}" if key in values else value
+            self._values = values
+        return self._values
+
+    def __getitem__(self, name: str) -> str:
+        return self._index()[name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._index()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index())
+
+    def __len__(self) -> int:
+        return len(self._index())
+
+    def __repr__(self) -> str:
+        return f"Headers({redact(repr(dict(self._index())))})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Mapping):
+            theirs: dict[Any, Any] = dict(other)  # pyright: ignore[reportUnknownArgumentType]  # any mapping may be asked
+            return self._index() == {str(name).lower(): value for name, value in theirs.items()}
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._index().items()))
+
+    def __reduce__(self) -> tuple[type[Headers], tuple[tuple[tuple[str, str], ...]]]:
+        # A Location or Set-Cookie may hold a signed query or a session: neither belongs in a pickle.
+        kept = tuple((name, redact(value)) for name, value in self._pairs if name.lower() != "set-cookie")
+        return Headers, (kept,)
+
+    @property
+    def request_id(self) -> str | None:
+        """The request id that the answer names, under any of the usual headers, or None."""
+        values = self._index()
+        return next((values[name] for name in REQUEST_ID_HEADERS if values.get(name)), None)
+
+
+@attrs.frozen(slots=True)
+class Exchange:
+    """One logical call as it went over the wire, attempts included.
+
+    `kind` is "api", "storage" or "cdn"; `path` is the template (`/images/{image_id}`) or, for storage and CDN, host and
+    path without the query; `status` is None when no answer came; `elapsed` is in seconds, pauses included.
+    """
+
+    kind: Kind
+    method: str
+    path: str
+    status: int | None = None
+    headers: Headers = attrs.field(factory=Headers)
+    attempts: int = 1
+    elapsed: float = 0.0
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's id for the answer, or None when it named none."""
+        return self.headers.request_id
+
+    def __str__(self) -> str:
+        tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        told = f", request id {self.request_id}" if self.request_id else ""
+        return f"{self.method} {self.path} ({tries}, {self.elapsed:.2f} s{told})"
+
+
+_URL_QUERY = re.compile(r"(https?://[^\s\"'<>?\\]{1,2000})\?[^\s\"'<>\\]+", re.IGNORECASE)
+_SIGNED = re.compile(
+    r"((?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|GoogleAccessId|sig)=)[^&\s\"'<>]+",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(\bBearer\s+)[^\s\"'<>,]+", re.IGNORECASE)
+_TOKEN_FIELD = re.compile(r"(\"(?:upload_?)?token\"\s*:\s*\")[^\"]*", re.IGNORECASE)
+_USER_INFO = re.compile(r"(https?://)[^\s/@\"'<>]+@", re.IGNORECASE)
+
+
+def redact(text: str, *secrets: str) -> str:
+    """`text` without presigned queries, bearer values, upload tokens and the given secrets."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    text = _URL_QUERY.sub(r"\1?***", text)
+    text = _SIGNED.sub(r"\1***", text)
+    text = _BEARER.sub(r"\1***", text)
+    text = _USER_INFO.sub(r"\1***@", text)
+    return _TOKEN_FIELD.sub(r"\1***", text)
+
+
+def excerpt(text: str, limit: int = 300) -> str:
+    """At most `limit` characters of `text` on one line, an HTML page reduced to its title."""
+    if re.match(r"\s*(?:<!doctype html|<html)", text, re.IGNORECASE):
+        title = re.search(r"<title[^>]*>([^<]{0,200})", text, re.IGNORECASE)
+        text = f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
+    line = " ".join(text[: limit * 4].split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
