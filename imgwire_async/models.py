@@ -1,0 +1,401 @@
+"""What the service answers: frozen, slotted records and open enums. [contract 3]
+
+Records hold no connection and do no I/O. Fields that the service adds tomorrow stay in `extra`; enum values that it adds
+tomorrow become unlisted members, so compare with `==` (or `match`), never with `is`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+
+from imgwire_async.errors import BulkDeleteError, ImgwireError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+T = TypeVar("T")
+
+
+class OpenEnum(StrEnum):
+    """A `StrEnum` that takes values it does not know: they become members that are not listed in the class."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if type(value) is not str:
+            return None
+        unlisted = str.__new__(cls, value)
+        unlisted._name_ = value
+        unlisted._value_ = value
+        return unlisted
+
+    # Equal things must hash alike: a member equals its text, so a dict keyed by text finds it.
+    __hash__ = str.__hash__
+
+    def __reduce_ex__(
+        self, protocol: Any, /
+    ) -> tuple[Any, ...]:  # by value: an unlisted member has no name to be found by
+        return type(self), (self.value,)
+
+    def __deepcopy__(self, memo: Any, /) -> Self:
+        return self
+
+    def __copy__(self) -> Self:
+        return self
+
+
+class ImageStatus(OpenEnum):
+    """The life of an image: `PENDING` (no bytes yet) -> `PROCESSING` -> `READY`; `QUARANTINE` is the bad end."""
+
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    READY = "READY"
+    QUARANTINE = "QUARANTINE"
+
+
+class ImageDownloadStatus(OpenEnum):
+    """The life of a bulk download job."""
+
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    READY = "READY"
+    FAILED = "FAILED"
+
+
+class CustomDomainStatus(OpenEnum):
+    """Whether the delivery record of a custom domain was found."""
+
+    PENDING = "PENDING"
+    CONNECTED = "CONNECTED"
+    FAILED = "FAILED"
+
+
+class CustomDomainCertificateStatus(OpenEnum):
+    """The TLS certificate of a custom domain; `FAILING` may still become `ACTIVE`."""
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    FAILING = "FAILING"
+
+
+class MetricsDatasetInterval(OpenEnum):
+    """The width of one point of a metrics dataset."""
+
+    HOURLY = "HOURLY"
+    DAILY = "DAILY"
+    WEEKLY = "WEEKLY"
+    MONTHLY = "MONTHLY"
+
+
+class SupportedMimeType(OpenEnum):
+    """The ten picture types that the service takes."""
+
+    JPEG = "image/jpeg"
+    JXL = "image/jxl"
+    PNG = "image/png"
+    WEBP = "image/webp"
+    AVIF = "image/avif"
+    GIF = "image/gif"
+    ICO = "image/vnd.microsoft.icon"
+    HEIC = "image/heic"
+    BMP = "image/bmp"
+    TIFF = "image/tiff"
+
+
+def _hidden(_: object) -> str:
+    return "<hidden>"
+
+
+def _extra() -> Any:
+    return attrs.field(factory=dict, hash=False, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Image:
+    """One image record. [contract 3, Image]
+
+    `width` and `height` are pixels as stored, `size_bytes` the bytes of the original; all three are 0 while the service
+    does not know them yet (before `READY`). They and `exif_data` are final once `processed_metadata_at` is set.
+    `can_upload` is true while bytes may still be sent for this record; `is_directly_deliverable` is false for types that
+    browsers cannot show without a conversion (JXL, ICO, HEIC, BMP, TIFF).
+    """
+
+    id: str
+    environment_id: str | None = None
+    upload_token_id: str | None = None
+    original_filename: str
+    hash_sha256: str | None = None
+    status: ImageStatus
+    cdn_url: str
+    mime_type: SupportedMimeType
+    can_upload: bool
+    is_directly_deliverable: bool
+    idempotency_key: str | None = None
+    purpose: str | None = None
+    extension: str
+    width: int = 0
+    height: int = 0
+    size_bytes: int = 0
+    custom_metadata: dict[str, str | int | float | bool] = attrs.field(hash=False)
+    exif_data: dict[str, Any] = attrs.field(hash=False, repr=False)
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+    processed_metadata_at: datetime | None = None
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class StandardUpload:
+    """A new image record and the signed URL that takes its bytes; whoever holds `upload_url` may write the image."""
+
+    image: Image
+    upload_url: str = attrs.field(repr=_hidden)
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class UploadToken:
+    """A token that lets a client key make one upload before `expires_at`; hand `token` to the browser or app."""
+
+    id: str
+    environment_id: str
+    token: str = attrs.field(repr=_hidden)
+    expires_at: datetime
+    used_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class ImageDownloadJob:
+    """A job that packs images into one archive; `download_url` is None before `READY`, and a secret from then on."""
+
+    id: str
+    environment_id: str | None = None
+    status: ImageDownloadStatus
+    image_ids: tuple[str, ...]
+    download_url: str | None = attrs.field(
+        default=None, repr=lambda url: "None" if url is None else "<hidden>"
+    )
+    created_at: datetime
+    updated_at: datetime
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class CorsOrigin:
+    """A host pattern (`app.example.com`, `*.example.com`, `localhost:3000`) whose pages may upload with a client key."""
+
+    id: str
+    environment_id: str
+    pattern: str
+    created_at: datetime
+    updated_at: datetime
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class CustomDomain:
+    """The environment's own CDN host name and the two DNS records (CNAME) that make it work."""
+
+    id: str
+    environment_id: str
+    hostname: str
+    cname_record: str
+    cname_value: str
+    dcv_cname_record: str
+    dcv_cname_value: str
+    certificate_status: CustomDomainCertificateStatus
+    status: CustomDomainStatus
+    last_verified_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class UploadsPoint:
+    """Uploads that became ready in the interval that begins at `timestamp`."""
+
+    timestamp: datetime
+    uploads: int
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class TransformationsPoint:
+    """Image transformations in the interval that begins at `timestamp`."""
+
+    timestamp: datetime
+    transformations: int
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class RequestsPoint:
+    """CDN requests in the interval that begins at `timestamp`."""
+
+    timestamp: datetime
+    requests: int
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class TransferBytesPoint:
+    """Bytes delivered in the interval that begins at `timestamp`."""
+
+    timestamp: datetime
+    transfer_bytes: int
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class StorageBytesPoint:
+    """Bytes stored at the end of, and added during, the interval that begins at `timestamp`."""
+
+    timestamp: datetime
+    storage_bytes_current: int
+    storage_bytes_added: int
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class CacheHitRatioPoint:
+    """One share of the CDN's requests, e.g. `label` "hit" with `value` 92."""
+
+    label: str
+    value: int
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class MetricsDatasets:
+    """Six series of points over the asked range, oldest first as the service sends them."""
+
+    uploads: tuple[UploadsPoint, ...]
+    transformations: tuple[TransformationsPoint, ...]
+    requests: tuple[RequestsPoint, ...]
+    transfer_bytes: tuple[TransferBytesPoint, ...]
+    cache_hit_ratio: tuple[CacheHitRatioPoint, ...]
+    storage_bytes: tuple[StorageBytesPoint, ...]
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class MetricsStatValue:
+    """A figure, the same figure of the range before, and the change in percent (None when it cannot be worked out)."""
+
+    value: float
+    prev: float
+    pct_change: float | None = None
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class MetricsStats:
+    """Six figures over the asked range, each beside that of the range before."""
+
+    uploads: MetricsStatValue
+    transformations: MetricsStatValue
+    requests: MetricsStatValue
+    transfer_bytes: MetricsStatValue
+    cache_hit_ratio: MetricsStatValue
+    storage_bytes: MetricsStatValue
+    extra: dict[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class ValidationError:
+    """One refused value of a 422 answer: where (`loc`), what (`msg`) and the service's name for it (`type`). No exception."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+    type: str
+    extra: dict[str, Any] = _extra()
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.loc))}: {self.msg}"
+
+
+@attrs.frozen(kw_only=True)
+class HTTPValidationError:
+    """The body of a 422 answer from validation."""
+
+    detail: tuple[ValidationError, ...] = ()
+    extra: dict[str, Any] = _extra()
+
+
+# --- what the SDK itself hands out ------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Pagination:
+    """The numbers of a page, from the answer's headers; None where the service gave none. [contract 4]"""
+
+    total_count: int | None = None
+    page: int | None = None
+    limit: int | None = None
+    prev_page: int | None = None
+    next_page: int | None = None
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """One page of a list: the records in `data`, the numbers in `pagination`.
+
+    Not iterable on purpose: a loop over one page looks like a loop over everything. Loop over `page.data`, or use
+    `list_all()`.
+    """
+
+    data: Sequence[T]
+    pagination: Pagination
+
+
+@attrs.frozen(kw_only=True)
+class BulkDeleteResult:
+    """What became of the ids given to `bulk_delete`.
+
+    `deleted` were in chunks that the service answered with success; `failed` pairs each id of a refused chunk with the
+    error; `unknown` are the ids of chunks whose answer was lost (they may be gone); `replies` are the answers as they came.
+    """
+
+    deleted: tuple[str, ...] = ()
+    failed: tuple[tuple[str, ImgwireError], ...] = ()
+    unknown: tuple[str, ...] = ()
+    replies: tuple[Mapping[str, object], ...] = attrs.field(default=(), hash=False)
+
+    def raise_if_failed(self) -> None:
+        """Raise `BulkDeleteError` unless every id is known to be deleted."""
+        if not self.failed and not self.unknown:
+            return
+        first = next((str(error) for _, error in self.failed), "the answer was lost")
+        msg = (
+            f"{len(self.failed)} image(s) were not deleted and {len(self.unknown)} are in doubt, {len(self.deleted)} are "
+            f"deleted; the first reason: {first}. Look at .result and give those ids to bulk_delete again."
+        )
+        raise BulkDeleteError(msg, result=self)
+
+
+@attrs.frozen(kw_only=True)
+class UploadProgress:
+    """How far one upload is: `sent` of `total` bytes. They are equal only after the storage accepted the file."""
+
+    sent: int
+    total: int
+    file_name: str
+
+
+@attrs.frozen(kw_only=True)
+class DownloadProgress:
+    """How far one download is: `received` of `total` bytes (None when the server did not say)."""
+
+    received: int
+    total: int | None
+    path: Path
