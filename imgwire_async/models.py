@@ -42,7 +42,7 @@ class OpenEnum(StrEnum):
     ) -> tuple[Any, ...]:  # by value: an unlisted member has no name to be found by
         return type(self), (self.value,)
 
-    def __deepcopy__(self, memo: Any, /) -> Self:
+    def __deepcopy__(self, memo: Any) -> Self:
         return self
 
     def __copy__(self) -> Self:
@@ -111,12 +111,15 @@ def _hidden(_: object) -> str:
     return "<hidden>"
 
 
-def _extra() -> Any:
-    return attrs.field(factory=dict, hash=False, repr=False)
+@attrs.frozen(kw_only=True)
+class Record:
+    """What all records share: fields that this version does not know stay in `extra`, as they came."""
+
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], hash=False, repr=False)
 
 
 @attrs.frozen(kw_only=True)
-class Image:
+class Image(Record):
     """One image record. [contract 3, Image]
 
     `width` and `height` are pixels as stored, `size_bytes` the bytes of the original; all three are 0 while the service
@@ -147,20 +150,18 @@ class Image:
     updated_at: datetime
     deleted_at: datetime | None = None
     processed_metadata_at: datetime | None = None
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class StandardUpload:
+class StandardUpload(Record):
     """A new image record and the signed URL that takes its bytes; whoever holds `upload_url` may write the image."""
 
     image: Image
     upload_url: str = attrs.field(repr=_hidden)
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class UploadToken:
+class UploadToken(Record):
     """A token that lets a client key make one upload before `expires_at`; hand `token` to the browser or app."""
 
     id: str
@@ -170,11 +171,10 @@ class UploadToken:
     used_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class ImageDownloadJob:
+class ImageDownloadJob(Record):
     """A job that packs images into one archive; `download_url` is None before `READY`, and a secret from then on."""
 
     id: str
@@ -186,11 +186,10 @@ class ImageDownloadJob:
     )
     created_at: datetime
     updated_at: datetime
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class CorsOrigin:
+class CorsOrigin(Record):
     """A host pattern (`app.example.com`, `*.example.com`, `localhost:3000`) whose pages may upload with a client key."""
 
     id: str
@@ -198,11 +197,10 @@ class CorsOrigin:
     pattern: str
     created_at: datetime
     updated_at: datetime
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class CustomDomain:
+class CustomDomain(Record):
     """The environment's own CDN host name and the two DNS records (CNAME) that make it work."""
 
     id: str
@@ -217,66 +215,59 @@ class CustomDomain:
     last_verified_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class UploadsPoint:
+class UploadsPoint(Record):
     """Uploads that became ready in the interval that begins at `timestamp`."""
 
     timestamp: datetime
     uploads: int
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class TransformationsPoint:
+class TransformationsPoint(Record):
     """Image transformations in the interval that begins at `timestamp`."""
 
     timestamp: datetime
     transformations: int
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class RequestsPoint:
+class RequestsPoint(Record):
     """CDN requests in the interval that begins at `timestamp`."""
 
     timestamp: datetime
     requests: int
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class TransferBytesPoint:
+class TransferBytesPoint(Record):
     """Bytes delivered in the interval that begins at `timestamp`."""
 
     timestamp: datetime
     transfer_bytes: int
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class StorageBytesPoint:
+class StorageBytesPoint(Record):
     """Bytes stored at the end of, and added during, the interval that begins at `timestamp`."""
 
     timestamp: datetime
     storage_bytes_current: int
     storage_bytes_added: int
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class CacheHitRatioPoint:
+class CacheHitRatioPoint(Record):
     """One share of the CDN's requests, e.g. `label` "hit" with `value` 92."""
 
     label: str
     value: int
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class MetricsDatasets:
+class MetricsDatasets(Record):
     """Six series of points over the asked range, oldest first as the service sends them."""
 
     uploads: tuple[UploadsPoint, ...]
@@ -285,21 +276,19 @@ class MetricsDatasets:
     transfer_bytes: tuple[TransferBytesPoint, ...]
     cache_hit_ratio: tuple[CacheHitRatioPoint, ...]
     storage_bytes: tuple[StorageBytesPoint, ...]
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class MetricsStatValue:
+class MetricsStatValue(Record):
     """A figure, the same figure of the range before, and the change in percent (None when it cannot be worked out)."""
 
     value: float
     prev: float
     pct_change: float | None = None
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class MetricsStats:
+class MetricsStats(Record):
     """Six figures over the asked range, each beside that of the range before."""
 
     uploads: MetricsStatValue
@@ -308,28 +297,25 @@ class MetricsStats:
     transfer_bytes: MetricsStatValue
     cache_hit_ratio: MetricsStatValue
     storage_bytes: MetricsStatValue
-    extra: dict[str, Any] = _extra()
 
 
 @attrs.frozen(kw_only=True)
-class ValidationError:
+class ValidationError(Record):
     """One refused value of a 422 answer: where (`loc`), what (`msg`) and the service's name for it (`type`). No exception."""
 
     loc: tuple[str | int, ...]
     msg: str
     type: str
-    extra: dict[str, Any] = _extra()
 
     def __str__(self) -> str:
         return f"{'.'.join(map(str, self.loc))}: {self.msg}"
 
 
 @attrs.frozen(kw_only=True)
-class HTTPValidationError:
+class HTTPValidationError(Record):
     """The body of a 422 answer from validation."""
 
     detail: tuple[ValidationError, ...] = ()
-    extra: dict[str, Any] = _extra()
 
 
 # --- what the SDK itself hands out ------------------------------------------------------------------------------------
