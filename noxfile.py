@@ -1,0 +1,168 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox[uv]>=2025.2.9"]
+# ///
+"""Everything that is run around the package; `nox -l` lists it, CONTRIBUTING.md tells when to use what.
+
+Works with `uvx nox`, `pipx run nox`, `uv run noxfile.py` and a nox from plain pip; with uv where it is there, else with
+virtualenv and pip.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"  # a missing Python is told, not fetched
+nox.options.sessions = ["lint", "typing", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+COVERAGE_FLOOR = 95
+
+
+def install(session: nox.Session, *groups: str, extras: str = "", constraints: str | None = None) -> None:
+    """Install the package from this tree, with dependency groups of pyproject.toml."""
+    wanted = [
+        requirement for group in groups for requirement in nox.project.dependency_groups(PROJECT, group)
+    ]
+    limits = ["-c", constraints] if constraints else []
+    session.install("-e", f".[{extras}]" if extras else ".", *wanted, *limits)
+
+
+def run_tests(session: nox.Session, *arguments: str, floor: int | None) -> None:
+    """Run pytest under coverage, which starts first: a pytest plugin of the package is loaded before pytest-cov would."""
+    data = Path(session.create_tmp()) / "coverage"  # of this session alone, so that several may run at once
+    for old in data.parent.glob("coverage*"):
+        old.unlink()
+    env = {"COVERAGE_FILE": str(data)}
+    session.run("coverage", "run", "-m", "pytest", *arguments, env=env)
+    session.run("coverage", "combine", "--quiet", env=env)
+    gate = [] if floor is None else [f"--fail-under={floor}"]
+    session.run("coverage", "report", *gate, env=env)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Upload pictures to the embedded emulator: `nox -s demo [-- FOLDER]`."""
+    install(session, "demo")
+    try:
+        session.run("python", "examples/demo.py", *session.posargs)
+    except nox.command.CommandFailed as failure:
+        if failure.reason != "Returned code 3":
+            raise
+        raise SystemExit(3) from None  # files were refused and named: nox alone would make a 1 of it
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests and hold branch coverage to its floor; arguments go to pytest."""
+    install(session, "tests", "demo", extras="speed,emulator")
+    run_tests(session, *session.posargs, floor=None if session.posargs else COVERAGE_FLOOR)
+
+
+@nox.session(python=["3.11", "3.13"])
+def tests_lowest(session: nox.Session) -> None:
+    """Run the tests on the lowest dependencies that pyproject.toml allows, without extras."""
+    install(session, "tests", constraints="tests/lowest.txt")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run what takes long: big bodies, flipped emulator switches, soak."""
+    install(session, "tests", "demo", extras="speed,emulator")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def prerelease(session: nox.Session) -> None:
+    """Run the tests on pre-releases of aiohttp, to hear early what will break."""
+    install(session, "tests", "demo", extras="speed,emulator")
+    session.install("--upgrade", "--pre", "aiohttp")
+    session.run("python", "-c", "import aiohttp; print('aiohttp', aiohttp.__version__)")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format and rules with ruff; `nox -s lint -- --fix` mends what it can."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
+    session.run("ruff", "format", *([] if fix else ["--check"]), ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types with mypy and basedpyright, both strict; every public name must be typed."""
+    install(session, "typing", extras="speed,emulator")
+    session.run("mypy")
+    session.run("basedpyright", "--warnings")
+    report = session.run(
+        "basedpyright", "--verifytypes", "imgwire_async", "--ignoreexternal", "--outputjson",
+        silent=True, success_codes=[0, 1],
+    )  # fmt: skip
+    completeness = json.loads(str(report))["typeCompleteness"]
+    for symbol in completeness["symbols"]:
+        if symbol["isExported"] and not symbol["isTypeKnown"]:
+            session.warn(f"{symbol['name']}: {'; '.join(d['message'] for d in symbol['diagnostics'])}")
+    session.log(f"{completeness['completenessScore']:.2%} of the public names have a known type")
+    if completeness["completenessScore"] < 1:
+        session.error("every public name must have a known type")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the pages into site/; a broken link is an error. `nox -s docs -- serve` shows them while you write."""
+    install(session, "docs")
+    if session.posargs:
+        session.run("zensical", *session.posargs)
+        return
+    shutil.rmtree("site", ignore_errors=True)
+    session.run("zensical", "build", "--clean", "--strict")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against the raw floors in the same run: `nox -s bench [-- --quick] [-- NAME ...]`."""
+    install(session, "bench", extras="speed")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel into dist/ and look into both."""
+    session.install(*nox.project.dependency_groups(PROJECT, "build"))
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist", silent=True)
+    (wheel,) = Path("dist").glob("*.whl")
+    (sdist,) = Path("dist").glob("*.tar.gz")
+    inside = zipfile.ZipFile(wheel).namelist()
+    if "imgwire_async/py.typed" not in inside:
+        session.error(f"{wheel} lacks py.typed")
+    foreign = [name for name in inside if not name.startswith(("imgwire_async/", "imgwire_async-"))]
+    if foreign:
+        session.error(f"{wheel} holds more than the package: {', '.join(foreign)}")
+    with tarfile.open(sdist) as archive:
+        sources = {name.partition("/")[2] for name in archive.getnames()}
+    missing = {"noxfile.py", "tests/lowest.txt", "README.md", "LICENSE"} - sources
+    if missing:
+        session.error(f"{sdist} lacks {', '.join(sorted(missing))}")
+    session.install(str(wheel))
+    here = os.path.relpath(session.create_tmp())
+    session.chdir(here)  # away from the tree, so that the wheel is what gets imported
+    session.run("python", "-c", "import imgwire_async; print('imgwire_async', imgwire_async.__version__)")
+
+
+if __name__ == "__main__":
+    sys.exit(nox.main())
