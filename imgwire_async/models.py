@@ -38,7 +38,7 @@ class OpenEnum(StrEnum):
     __hash__ = str.__hash__
 
     def __reduce_ex__(
-        self, protocol: Any, /
+        self, proto: Any
     ) -> tuple[Any, ...]:  # by value: an unlisted member has no name to be found by
         return type(self), (self.value,)
 

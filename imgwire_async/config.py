@@ -1,0 +1,429 @@
+"""The settings of a client, checked once and frozen. The environment is read here and nowhere else, proxies apart."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import os
+import ssl as _ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from urllib.parse import urlsplit
+
+import attrs
+
+from imgwire_async.errors import ConfigurationError
+from imgwire_async.exchange import Kind
+
+if TYPE_CHECKING:
+    import aiohttp
+
+DEFAULT_BASE_URL = "https://api.imgwire.dev"
+API_ROOT = "/api/v1"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+KeySource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
+
+
+def printable(text: str) -> bool:
+    """Whether `text` may stand in a header or a URL: no control characters, no blanks, ASCII only."""
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def _positive(name: str, value: object, *, zero: bool = False, none: bool = False) -> None:
+    if value is None and none:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        wanted = "a number of seconds or None" if none else "a number"
+        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
+    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} must be {'0 or more' if zero else 'more than 0'}, not {value}")
+
+
+def _clock(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    _positive(f"Timeouts.{field.name}", value, none=True)
+
+
+def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    _positive(f"RetryPolicy.{field.name}", value, zero=True)
+
+
+@attrs.frozen
+class Timeouts:
+    """Four clocks, in seconds; None switches one off.
+
+    `connect` bounds DNS, TCP and TLS of a new connection; `attempt` one API attempt from the moment it has its slot;
+    `deadline` one awaited operation as a whole, queueing and pauses included; `stall` the longest time without progress of
+    a transfer. Transfers have no total limit.
+    """
+
+    connect: float | None = attrs.field(default=10.0, validator=_clock)
+    attempt: float | None = attrs.field(default=30.0, validator=_clock)
+    deadline: float | None = attrs.field(default=None, validator=_clock)
+    stall: float | None = attrs.field(default=60.0, validator=_clock)
+
+
+def _count(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"RetryPolicy.{field.name} must be an int, not {type(value).__name__}")
+    _positive(f"RetryPolicy.{field.name}", value, zero=True)
+
+
+@attrs.frozen
+class RetryPolicy:
+    """What is tried again, and how patiently; every pause is in seconds.
+
+    `max_retries=0` sends exactly one request per exchange. Pauses grow from `backoff` to `max_backoff` with full jitter;
+    the server's `Retry-After` is honoured up to `max_retry_after` and raised at once above it. Waiting because of 429 does
+    not use up a retry but ends after `max_rate_wait` seconds in all.
+    """
+
+    max_retries: int = attrs.field(default=3, validator=_count)
+    backoff: float = attrs.field(default=0.25, validator=_figure)
+    max_backoff: float = attrs.field(default=8.0, validator=_figure)
+    max_retry_after: float = attrs.field(default=60.0, validator=_figure)
+    max_rate_wait: float = attrs.field(default=300.0, validator=_figure)
+
+
+@attrs.frozen
+class RequestEvent:
+    """A request is about to be sent; `path` is the template, or host and path for storage and CDN."""
+
+    kind: Kind
+    method: str
+    path: str
+    attempt: int
+
+
+@attrs.frozen
+class ResponseEvent:
+    """An answer came; `elapsed` is this attempt's seconds."""
+
+    kind: Kind
+    method: str
+    path: str
+    attempt: int
+    status: int
+    elapsed: float
+    request_id: str | None
+
+
+@attrs.frozen
+class RetryEvent:
+    """The next attempt follows after `delay` seconds, because of `reason`; `attempt` is the one that failed."""
+
+    kind: Kind
+    method: str
+    path: str
+    attempt: int
+    reason: str
+    delay: float
+
+
+def plain_callable(name: str, value: object) -> None:
+    """Raise `TypeError` unless `value` is None or a plain (not a coroutine) callable."""
+    if value is None:
+        return
+    if not callable(value):
+        raise TypeError(f"{name} must be a callable or None, not {type(value).__name__}")
+    if is_coroutine_callable(value):
+        raise TypeError(f"{name} must be a plain function that returns quickly, not a coroutine function")
+
+
+def is_coroutine_callable(value: object) -> bool:
+    """Whether calling `value` gives a coroutine: a coroutine function, a partial of one, or an object with async `__call__`."""
+    function: Any = value
+    while isinstance(function, functools.partial):
+        function = function.func  # pyright: ignore[reportUnknownMemberType]  # of whatever was wrapped
+    call: Any = getattr(type(function), "__call__", None)  # noqa: B004  # pyright: ignore[reportUnknownArgumentType]  # the method is asked
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _hook(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    plain_callable(f"Hooks.{field.name}", value)
+
+
+@attrs.frozen
+class Hooks:
+    """Plain, quick functions that are told what goes over the wire. One that raises is logged and changes nothing."""
+
+    on_request: Callable[[RequestEvent], object] | None = attrs.field(default=None, validator=_hook)
+    on_response: Callable[[ResponseEvent], object] | None = attrs.field(default=None, validator=_hook)
+    on_retry: Callable[[RetryEvent], object] | None = attrs.field(default=None, validator=_hook)
+
+
+def timeouts(value: object) -> Timeouts:
+    """`Timeouts` from what a user gives: one, a number (the attempt clock), or None (the defaults)."""
+    if value is None:
+        return Timeouts()
+    if isinstance(value, Timeouts):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        _positive("timeout", value)
+        return Timeouts(attempt=float(value))
+    raise TypeError(f"timeout must be a number of seconds or Timeouts(...), not {type(value).__name__}")
+
+
+def retry_policy(value: object) -> RetryPolicy:
+    """`RetryPolicy` from what a user gives: one, an int (the number of retries), or None (the defaults)."""
+    if value is None:
+        return RetryPolicy()
+    if isinstance(value, RetryPolicy):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return RetryPolicy(max_retries=value)
+    raise TypeError(f"retries must be an int or RetryPolicy(...), not {type(value).__name__}")
+
+
+def _hooks(value: object) -> Hooks:
+    if value is None:
+        return Hooks()
+    if isinstance(value, Hooks):
+        return value
+    raise TypeError(f"hooks must be Hooks(...), not {type(value).__name__}")
+
+
+# A key, a host or a session in a default header would go to the wrong place or win over the right one.
+_OWN_HEADERS = frozenset({"authorization", "host", "cookie", "content-length", "transfer-encoding"})
+
+
+def _headers(value: object) -> tuple[tuple[str, str], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        raise TypeError(f"default_headers must be a mapping of text to text, not {type(value).__name__}")
+    pairs: list[tuple[str, str]] = []
+    given: Mapping[object, object] = value  # pyright: ignore[reportUnknownVariableType]  # checked item by item below
+    for name, text in given.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise TypeError("default_headers must be a mapping of text to text")
+        if not name or not printable(name) or ":" in name:
+            raise ConfigurationError(f"default_headers: {name!r} is no header name")
+        if name.lower() in _OWN_HEADERS:
+            raise ConfigurationError(f"default_headers must not hold {name}: the client sets it itself")
+        if not all(c == "\t" or c.isprintable() for c in text):
+            raise ConfigurationError(f"default_headers: the value of {name} holds control characters")
+        pairs.append((name, text))
+    return tuple(pairs)
+
+
+def _environment_id(value: object) -> str | None:
+    if value is None:
+        return None
+    text = str(value).strip()
+    if not text or not printable(text):
+        raise ConfigurationError(
+            "environment_id must be the environment's UUID, without blanks or control characters"
+        )
+    return text
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """What `with_options` may change for a call."""
+
+    timeout: Timeouts = attrs.field(factory=Timeouts)
+    retries: RetryPolicy = attrs.field(factory=RetryPolicy)
+    default_headers: tuple[tuple[str, str], ...] = ()
+    environment_id: str | None = None
+    hooks: Hooks = attrs.field(factory=Hooks)
+
+    def changed(self, changes: Mapping[str, object]) -> Options:
+        """These options with `changes`; None means the library's default, another name is a `TypeError`."""
+        unknown = sorted(set(changes) - set(_READ))
+        if unknown:
+            raise TypeError(f"with_options() takes {', '.join(_READ)}; not {', '.join(unknown)}")
+        return attrs.evolve(self, **{name: _READ[name](value) for name, value in changes.items()})
+
+
+_READ: dict[str, Callable[[object], Any]] = {
+    "timeout": timeouts,
+    "retries": retry_policy,
+    "default_headers": _headers,
+    "environment_id": _environment_id,
+    "hooks": _hooks,
+}
+
+
+def _key(value: Any) -> KeySource:
+    if callable(value):
+        return cast("KeySource", value)  # what it returns is checked each time
+    if not isinstance(value, str):
+        raise TypeError(f"api_key must be text or a callable that returns it, not {type(value).__name__}")
+    return clean_key(value)
+
+
+def clean_key(value: object) -> str:
+    """The key without blanks around it; what cannot be a key is refused without being repeated."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"the api_key callable must return text, not {type(value).__name__}")
+    key = value.strip()
+    if not key:
+        raise ConfigurationError(
+            "the API key is empty; set api_key= or the environment variable IMGWIRE_API_KEY"
+        )
+    if not printable(key):
+        raise ConfigurationError("the API key holds blanks, control or non-ASCII characters; copy it again")
+    return key
+
+
+def _base_url(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"base_url must be text, not {type(value).__name__}")
+    url = value.strip()
+    advice = "give an origin such as https://api.imgwire.dev, optionally with a path"
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_valid = False
+        parts = urlsplit("")
+    if not printable(url) or parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_valid:
+        raise ConfigurationError(f"base_url is no http(s) URL; {advice}")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("base_url must not hold user info; give the key as api_key=")
+    if parts.query or parts.fragment or "\\" in url:
+        raise ConfigurationError(f"base_url must not hold a query or fragment; {advice}")
+    path = parts.path.rstrip("/").removesuffix(API_ROOT).rstrip("/")
+    if ".." in path.split("/"):
+        raise ConfigurationError(f"base_url must not hold '..'; {advice}")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _max_connections(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"max_connections must be an int, not {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"max_connections must be 1 or more, not {value}")
+    return value
+
+
+def _user_agent(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"user_agent must be text, not {type(value).__name__}")
+    if not value.strip() or not (value.isascii() and value.isprintable()):
+        raise ConfigurationError("user_agent must be printable ASCII text")
+    return value.strip()
+
+
+def proxy_url(value: object, name: str) -> str:
+    """A proxy's URL, checked: http(s) only, since nothing else can be spoken."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text, not {type(value).__name__}")
+    url = value if "://" in value else f"http://{value}"
+    try:
+        parts = urlsplit(url)
+        fine = (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        fine = False
+    if not fine or not printable(url):
+        raise ConfigurationError(f"{name} must be the URL of an http or https proxy (socks is not supported)")
+    return url
+
+
+def _ssl_setting(value: object) -> _ssl.SSLContext | str | None:
+    if value is None or isinstance(value, _ssl.SSLContext):
+        return value
+    if isinstance(value, str | os.PathLike):
+        path: str | bytes = os.fspath(value)  # pyright: ignore[reportUnknownArgumentType]
+        return os.fsdecode(path)
+    raise TypeError(f"ssl must be an ssl.SSLContext or the path of a CA bundle, not {type(value).__name__}")
+
+
+def _connector(value: Any) -> Callable[[], aiohttp.BaseConnector] | None:
+    if value is not None and (not callable(value) or is_coroutine_callable(value)):
+        raise TypeError(
+            "connector must be a plain callable that returns a new aiohttp.BaseConnector for each loop"
+        )
+    return cast("Callable[[], aiohttp.BaseConnector] | None", value)
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """All settings of a client. `api_key` never stands in its repr."""
+
+    api_key: KeySource = attrs.field(repr=False)
+    base_url: str
+    options: Options
+    max_connections: int = 100
+    user_agent: str | None = None
+    proxy: str | None = attrs.field(default=None, repr=False)  # may hold a password
+    ssl: _ssl.SSLContext | str | None = None
+    trust_env: bool = True
+    connector: Callable[[], aiohttp.BaseConnector] | None = None
+
+    @property
+    def secure(self) -> bool:
+        """Whether the API is reached over https; then storage and CDN must be, too."""
+        return self.base_url.startswith("https:")
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the key crosses a network in clear text."""
+        return not self.secure and urlsplit(self.base_url).hostname not in LOOPBACK
+
+
+def configure(
+    api_key: object,
+    *,
+    environment_id: object,
+    base_url: object,
+    timeout: object,
+    retries: object,
+    max_connections: object,
+    default_headers: object,
+    user_agent: object,
+    proxy: object,
+    ssl: object,
+    trust_env: object,
+    connector: object,
+    hooks: object,
+    environ: Mapping[str, str],
+) -> Config:
+    """The settings as one frozen value. What is given beats the environment, the environment beats the default."""
+    if api_key is None:
+        api_key = environ.get("IMGWIRE_API_KEY") or None
+        if api_key is None:
+            raise ConfigurationError(
+                "no API key: pass api_key=, or set the environment variable IMGWIRE_API_KEY. "
+                "To try things without an account use imgwire_async.emulator.Emulator and its .api_key"
+            )
+    if environment_id is None:
+        environment_id = environ.get("IMGWIRE_ENVIRONMENT_ID") or None
+    if base_url is None:
+        base_url = environ.get("IMGWIRE_API_BASE_URL") or DEFAULT_BASE_URL
+    if not isinstance(trust_env, bool):
+        raise TypeError(f"trust_env must be a bool, not {type(trust_env).__name__}")
+    return Config(
+        api_key=_key(api_key),
+        base_url=_base_url(base_url),
+        options=Options().changed(
+            {
+                "timeout": timeout,
+                "retries": retries,
+                "default_headers": default_headers,
+                "environment_id": environment_id,
+                "hooks": hooks,
+            }
+        ),
+        max_connections=_max_connections(max_connections),
+        user_agent=_user_agent(user_agent),
+        proxy=None if proxy is None else proxy_url(proxy, "proxy"),
+        ssl=_ssl_setting(ssl),
+        trust_env=trust_env,
+        connector=_connector(connector),
+    )
+
+
+def masked(key: KeySource) -> str:
+    """A key as it may be shown: the first and last characters of a long one, nothing of a short one."""
+    if not isinstance(key, str):
+        return "<callable>"
+    return f"{key[:6]}...{key[-4:]}" if len(key) > 16 else "********"

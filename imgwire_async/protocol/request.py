@@ -1,0 +1,125 @@
+"""A question to the service, the answer as it came, and the seam between who asks and who carries."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote, urlencode
+
+import attrs
+
+from imgwire_async.config import Options
+from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.retry import Failure
+
+T = TypeVar("T")
+
+_NO_IDS: Mapping[str, str] = {}
+
+
+@attrs.frozen
+class Request(Generic[T]):
+    """One operation with its arguments: checked, encoded once, and the same on every attempt.
+
+    `path` is the contract's template below `/api/v1`; `ids` are its path parameters, already encoded; `model` is what the
+    answer is decoded into. `repeatable` is the operation's own word on being sent twice; None leaves it to the method.
+    """
+
+    method: str
+    path: str
+    model: type[T]
+    ids: Mapping[str, str] = _NO_IDS
+    params: Mapping[str, str | int] | None = None
+    json: Any = None
+    repeatable: bool | None = None
+
+    @property
+    def target(self) -> str:
+        """Path and query as they go on the wire, below `/api/v1`."""
+        path = self.path.format_map(self.ids) if self.ids else self.path
+        return f"{path}?{urlencode(self.params)}" if self.params else path
+
+
+@attrs.frozen
+class Reply:
+    """An answer with a status below 300, whole and undecoded."""
+
+    status: int
+    headers: Headers
+    body: bytes = attrs.field(repr=False)
+    exchange: Exchange
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are no UTF-8 are replaced."""
+        return self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The body as parsed JSON. Raises `DecodeError` when it is none."""
+        from imgwire_async.protocol.codec import parse  # the codec knows replies, not the other way round
+
+        return parse(self)
+
+
+@attrs.frozen
+class Put:
+    """One attempt to send the bytes of a file to a signed URL. `sent` is told how many bytes have left so far."""
+
+    url: str
+    size: int
+    chunks: AsyncGenerator[bytes, None]
+    mime_type: str | None
+    sent: Callable[[int], Awaitable[None]] | None = None
+
+
+class NoAnswerError(Exception):
+    """An attempt brought no answer. Never leaves the package: the API side and the uploads each make their own error of it."""
+
+    def __init__(self, failure: Failure, exchange: Exchange | None = None) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+        self.exchange = exchange
+
+
+class Carrier(Protocol):
+    """What those who ask may use of those who carry."""
+
+    @property
+    def options(self) -> Options: ...
+
+    @property
+    def secure(self) -> bool: ...
+
+    async def send(self, request: Request[Any], /) -> Reply: ...
+
+    def transfer_slot(self) -> AbstractAsyncContextManager[None]: ...
+
+    async def put(self, put: Put, /) -> Reply: ...
+
+    def operation(self, name: str, /) -> AbstractAsyncContextManager[None]: ...
+
+
+# Characters that would re-aim a path, or that no id holds. Control characters and blanks are refused besides.
+_FORBIDDEN = frozenset("/\\?#%")
+
+
+def segment(name: str, value: object) -> str:
+    """An id as one encoded path segment. Raises before any request when it could point elsewhere."""
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, Mapping):
+        raise TypeError(f"{name} must be the id itself as text or uuid.UUID: retrieve('...'), not a mapping")
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text or uuid.UUID, not {type(value).__name__}")
+    if not value or value in {".", ".."}:
+        raise ValueError(f"{name} must be an id, not {value!r}")
+    if not value.isprintable() or not _FORBIDDEN.isdisjoint(value) or any(map(str.isspace, value)):
+        raise ValueError(f"{name} must not hold / \\ ? # %, blanks or control characters: {value[:60]!r}")
+    return quote(value, safe="")
+
+
+def compact(**fields: object) -> dict[str, object]:
+    """The fields that were given: None means "not sent", 0 and False stay."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,93 @@
+"""Answers that are no success -> the error that says what happened and what to do. [contract 5]"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from imgwire_async import errors, models
+from imgwire_async.exchange import Exchange, excerpt, redact
+from imgwire_async.protocol import codec
+
+# One row per status: the class, and what its reader should do next.
+_BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
+    400: (
+        errors.BadRequestError,
+        "Check the arguments; if they are right, a proxy in between may have changed the request.",
+    ),
+    401: (
+        errors.AuthenticationError,
+        "Check the key (api_key= or IMGWIRE_API_KEY), or the upload token: they are valid once and for a time.",
+    ),
+    402: (
+        errors.PaymentRequiredError,
+        "A subscription is missing or a plan limit is reached: see billing, or free some quota.",
+    ),
+    403: (
+        errors.PermissionDeniedError,
+        "This key may not do that: most operations need a server key, and the resource must be of the key's environment.",
+    ),
+    404: (errors.NotFoundError, "Check the id, and that the key belongs to the environment that holds it."),
+    409: (
+        errors.ConflictError,
+        "Something with this name or idempotency key exists already: look it up, or choose another.",
+    ),
+    413: (errors.PayloadTooLargeError, "Send less in one request."),
+    422: (errors.UnprocessableEntityError, "The service refuses these values: correct what it names."),
+    429: (
+        errors.RateLimitError,
+        "Wait as long as .retry_after says, lower the concurrency, or allow more waiting in RetryPolicy.",
+    ),
+}
+_REDIRECT = "The API moved within its origin: check base_url (http instead of https, a missing path?)."
+_SERVER = "The service failed; try again later. Give the request id when you ask for help."
+_OTHER = "No request like this is expected to fail so; see .body."
+
+
+def status_error(
+    status: int, exchange: Exchange, body: bytes, *, key: str = "", retry_after: float | None = None
+) -> errors.APIStatusError:
+    """The error for an answer that is no success, whatever its body looks like."""
+    text = redact(body[: codec.KEPT_BODY * 4].decode("utf-8", "replace")[: codec.KEPT_BODY], key)
+    message, error_type, issues = _detail(body, key)
+    default = (
+        (errors.ServerError, _SERVER)
+        if status >= 500
+        else (errors.APIStatusError, _REDIRECT if status < 400 else _OTHER)
+    )
+    cls, advice = _BY_STATUS.get(status, default)
+    said = excerpt(message or text) or "no message"
+    named = f" ({excerpt(error_type, 80)})" if error_type else ""
+    error = cls(
+        f"{exchange}: HTTP {status}{named}: {said}{'' if said.endswith('.') else '.'} {advice}",
+        status=status,
+        message=message,
+        error_type=error_type,
+        headers=exchange.headers,
+        body=text,
+        exchange=exchange,
+    )
+    if isinstance(error, errors.UnprocessableEntityError):
+        error.errors = issues
+    if isinstance(error, errors.RateLimitError):
+        error.retry_after = retry_after
+    return error
+
+
+def _detail(body: bytes, key: str) -> tuple[str, str | None, tuple[models.ValidationError, ...]]:
+    """The message, the error type and the refused values of an error body, as far as it has them."""
+    try:
+        data: object = codec.loads(body)
+    except ValueError:
+        return "", None, ()
+    if not isinstance(data, dict):
+        return "", None, ()
+    fields = cast("dict[str, object]", data)
+    detail, named = fields.get("detail"), fields.get("error_type")
+    error_type = redact(named, key) if isinstance(named, str) else None
+    if isinstance(detail, str):
+        return redact(detail, key), error_type, ()
+    try:
+        issues = codec.structure(detail, tuple[models.ValidationError, ...])
+    except Exception:  # noqa: BLE001  # any other form of detail is left to the body
+        return "", error_type, ()
+    return redact("; ".join(map(str, issues)), key), error_type, issues

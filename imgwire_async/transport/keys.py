@@ -1,0 +1,54 @@
+"""The API key: a text, or a callable that is asked on first use and again after a 401."""
+
+from __future__ import annotations
+
+import asyncio
+
+from imgwire_async import userland
+from imgwire_async.config import KeySource, clean_key
+
+
+class Keys:
+    """The key that is in use. Callers of one loop that need a new one share one question."""
+
+    def __init__(self, source: KeySource) -> None:
+        self._source = source
+        self._asking: dict[asyncio.AbstractEventLoop, asyncio.Task[str]] = {}
+        self.known: str | None = source if isinstance(source, str) else None
+
+    @property
+    def renewable(self) -> bool:
+        """Whether asking again may give another key."""
+        return not isinstance(self._source, str)
+
+    def forget(self, stale: str) -> None:
+        """Let the next call ask anew, unless somebody has a newer key already."""
+        if self.renewable and self.known == stale:
+            self.known = None
+
+    async def get(self) -> str:
+        """The key, asked for if it is not known. What the callable raises passes unchanged."""
+        while self.known is None:
+            loop = asyncio.get_running_loop()
+            task = self._asking.get(loop)
+            if task is None:
+                task = loop.create_task(self._ask())
+                self._asking[loop] = task
+                task.add_done_callback(lambda _: self._asking.pop(loop, None))
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if not task.cancelled() or _cancelled_here():
+                    raise
+                # The one who had asked left, and took the question along: ask again.
+        return self.known
+
+    async def _ask(self) -> str:
+        assert not isinstance(self._source, str)
+        self.known = key = clean_key(await userland.answer(self._source))
+        return key
+
+
+def _cancelled_here() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

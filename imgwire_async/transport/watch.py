@@ -1,0 +1,117 @@
+"""Looking in: hooks, log lines and captured exchanges. Watching changes nothing, and costs nothing while nobody does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from imgwire_async import userland
+from imgwire_async.config import Hooks, RequestEvent, ResponseEvent, RetryEvent
+from imgwire_async.exchange import Exchange, Headers, Kind
+
+logger = logging.getLogger("imgwire_async")
+
+# Who is capturing in this context: pairs of the client (by its shared core) and the list that grows.
+_capturing: ContextVar[tuple[tuple[object, list[Exchange]], ...]] = ContextVar(
+    "imgwire_async.capturing", default=()
+)
+
+
+class Capture:
+    """`with client.capture() as exchanges:` a list that grows with every exchange of this client and context."""
+
+    def __init__(self, owner: object) -> None:
+        self._owner = owner
+
+    def __enter__(self) -> list[Exchange]:
+        exchanges: list[Exchange] = []
+        self._token = _capturing.set((*_capturing.get(), (self._owner, exchanges)))
+        return exchanges
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _capturing.reset(self._token)
+
+
+def record(owner: object, exchange: Exchange) -> None:
+    """Give a finished exchange to whoever captures."""
+    for captured_owner, exchanges in _capturing.get():
+        if captured_owner is owner:
+            exchanges.append(exchange)
+
+
+async def _tell(hook: Callable[[Any], object], event: object) -> None:
+    try:
+        await userland.call(hook, event)
+    except Exception:
+        logger.exception("a hook raised; the call goes on")
+
+
+@attrs.frozen
+class Watch:
+    """One kind of exchange as hooks and log see it."""
+
+    hooks: Hooks
+    kind: Kind
+    method: str
+    path: str
+
+    @property
+    def awake(self) -> bool:
+        """Whether anybody looks."""
+        hooks = self.hooks
+        return (
+            hooks.on_request is not None
+            or hooks.on_response is not None
+            or hooks.on_retry is not None
+            or logger.isEnabledFor(logging.DEBUG)
+        )
+
+    async def request(self, attempt: int) -> None:
+        """Tell that attempt number `attempt` is about to be sent."""
+        if self.hooks.on_request is not None:
+            await _tell(self.hooks.on_request, RequestEvent(self.kind, self.method, self.path, attempt))
+
+    async def response(self, attempt: int, status: int, headers: Headers, elapsed: float) -> None:
+        """Tell that an answer came."""
+        logger.debug(
+            "%s %s -> %d in %.0f ms (attempt %d, request id %s)",
+            self.method,
+            self.path,
+            status,
+            elapsed * 1000,
+            attempt,
+            headers.request_id,
+        )
+        if self.hooks.on_response is not None:
+            event = ResponseEvent(
+                self.kind, self.method, self.path, attempt, status, elapsed, headers.request_id
+            )
+            await _tell(self.hooks.on_response, event)
+
+    def silence(self, attempt: int, reason: str, elapsed: float) -> None:
+        """Note that no answer came."""
+        logger.debug(
+            "%s %s -> %s after %.0f ms (attempt %d)", self.method, self.path, reason, elapsed * 1000, attempt
+        )
+
+    async def retry(self, attempt: int, reason: str, delay: float) -> None:
+        """Tell that another attempt follows after `delay` seconds."""
+        logger.debug(
+            "%s %s: again in %.2f s because of %s (attempt %d)",
+            self.method,
+            self.path,
+            delay,
+            reason,
+            attempt,
+        )
+        if self.hooks.on_retry is not None:
+            await _tell(
+                self.hooks.on_retry, RetryEvent(self.kind, self.method, self.path, attempt, reason, delay)
+            )

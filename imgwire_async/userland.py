@@ -1,0 +1,70 @@
+"""Runs other people's code, and the disk, where each belongs.
+
+Callbacks of an async client run on the loop; readers and iterators, which may block, in a worker thread. Whoever waits for
+a call in another thread can ask for all of it by setting `in_caller`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Hop: TypeAlias = "Callable[..., asyncio.Future[Any]]"
+
+# Set for the length of a call whose caller waits in another thread: hands it a function to run there.
+in_caller: ContextVar[Hop | None] = ContextVar("imgwire_async.in_caller", default=None)
+
+# Disk work has threads of its own, so that it never queues behind what the application does in the default executor.
+DISK_THREADS = 8
+_disk: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("imgwire_async.disk")
+_readers: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("imgwire_async.readers")
+
+
+def _limiter(variable: anyio.lowlevel.RunVar[anyio.CapacityLimiter], threads: int) -> anyio.CapacityLimiter:
+    try:
+        return variable.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(threads)
+        variable.set(limiter)
+        return limiter
+
+
+async def disk(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a short disk operation of our own in a worker thread and return its result."""
+    return await anyio.to_thread.run_sync(
+        lambda: function(*args, **kwargs), limiter=_limiter(_disk, DISK_THREADS)
+    )
+
+
+async def read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a user's reader, which may block: in the waiting caller's thread if there is one, else in a worker thread."""
+    hop = in_caller.get()
+    if hop is not None:
+        return cast("T", await hop(function, *args, **kwargs))
+    # Slow readers (a pipe, a network file) must not take the threads that our own disk work needs.
+    return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=_limiter(_readers, 40))
+
+
+async def call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a user's callback: in the waiting caller's thread if there is one, else right here on the loop."""
+    hop = in_caller.get()
+    if hop is not None:
+        return cast("T", await hop(function, *args, **kwargs))
+    return function(*args, **kwargs)
+
+
+async def answer(function: Callable[[], T | Awaitable[T]]) -> T:
+    """Run a user's callable that may be a coroutine function, and return its answer."""
+    result = await call(function)
+    if asyncio.iscoroutine(result) or isinstance(result, Awaitable):
+        return await cast("Awaitable[T]", result)
+    return result
