@@ -14,12 +14,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -57,7 +57,7 @@ def demo(session: nox.Session) -> None:
     install(session, "demo")
     try:
         session.run("python", "examples/demo.py", *session.posargs)
-    except nox.command.CommandFailed as failure:
+    except CommandFailed as failure:
         if failure.reason != "Returned code 3":
             raise
         raise SystemExit(3) from None  # files were refused and named: nox alone would make a 1 of it
@@ -165,4 +165,4 @@ def build(session: nox.Session) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(nox.main())
+    nox.main()

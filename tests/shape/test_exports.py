@@ -1,0 +1,67 @@
+"""The public names are one list, and each of them is there."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import imgwire_async
+from imgwire_async import errors, models
+
+INIT = ast.parse(Path(imgwire_async.__file__).read_text("utf-8"))
+
+
+def seen_by_type_checkers() -> list[str]:
+    """What `__init__` imports under TYPE_CHECKING, in order."""
+    return [
+        alias.asname or alias.name
+        for block in INIT.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    ]
+
+
+def public_classes(module: object) -> set[str]:
+    return {
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value)
+        and value.__module__ == vars(module)["__name__"]
+        and not name.startswith("_")
+    }
+
+
+def test_all_is_sorted_and_unique() -> None:
+    assert imgwire_async.__all__ == sorted(set(imgwire_async.__all__))
+
+
+@pytest.mark.parametrize("name", imgwire_async.__all__)
+def test_every_public_name_resolves(name: str) -> None:
+    assert getattr(imgwire_async, name) is not None
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    assert sorted([*seen_by_type_checkers(), "__version__"]) == imgwire_async.__all__
+
+
+def test_dir_shows_every_public_name() -> None:
+    assert set(imgwire_async.__all__) <= set(dir(imgwire_async))
+
+
+def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        imgwire_async.no_such_name  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_every_error_is_public() -> None:
+    tree = {name for name in public_classes(errors) if issubclass(getattr(errors, name), BaseException)}
+    assert tree <= set(imgwire_async.__all__)
+
+
+def test_every_model_is_public() -> None:
+    assert public_classes(models) <= set(imgwire_async.__all__)
