@@ -1,0 +1,151 @@
+"""The API host: finds the operation, checks key, environment, path, query and body in that order, and runs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from imgwire_async.emulator.origins_api import allows
+from imgwire_async.emulator.routes import OPERATIONS, PREFIX, Operation, matching, redirected
+from imgwire_async.emulator.validation import (
+    Field,
+    Given,
+    InvalidError,
+    check_fields,
+    header_uuid,
+    invalid_answer,
+    json_object,
+    uuid_text,
+)  # fmt: skip
+from imgwire_async.emulator.wire import Answer, Body, Head, RefusedError, domain_error, json_answer
+from imgwire_async.emulator.world import Call, KeyKind, World, not_allowed
+
+__all__ = ["Api"]
+
+_LARGEST_BODY = 2**20
+_UPLOAD_PATH = f"{PREFIX}{next(o.path for o in OPERATIONS if o.name == 'images.create')}"
+
+
+class RateLimit:
+    """So many requests per second of real time, counted in whole seconds. Owned by the API host."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._second = 0
+        self._count = 0
+
+    def admit(self) -> None:
+        """Count one request; refuse it when its second is full."""
+        if self._limit is None:
+            return
+        second = int(time.monotonic())
+        self._count = self._count + 1 if second == self._second else 1
+        self._second = second
+        if self._count > self._limit:
+            raise RefusedError(
+                domain_error(429, "RateLimitError", "Too many requests.", headers=(("Retry-After", "1"),))
+            )
+
+
+class Api:
+    """Answers for the API host."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rate = RateLimit(world.switches.rate_limit)
+
+    async def __call__(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
+        cors = _cors(self._world, head)
+        try:
+            answer = await self._answer(head, body, go_on)
+        except RefusedError as refused:
+            answer = refused.answer
+        except InvalidError as invalid:
+            answer = invalid_answer(invalid)
+        return answer.plus(cors.items())
+
+    async def _answer(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
+        self._rate.admit()
+        if (
+            head.method == "OPTIONS"
+            and head.raw_path == _UPLOAD_PATH
+            and head.value("access-control-request-method")
+        ):
+            return Answer(status=200)
+        operation, params = _found(head)
+        key = _key(self._world, head)
+        _check_environment(self._world, head)
+        if key == "client" and not operation.client:
+            raise not_allowed("This operation needs a server key.")
+        path = check_fields([Field(name, uuid_text, required=True) for name in params], params, "path")
+        query = check_fields(operation.query, head.query, "query")
+        go_on()
+        given = await _given(operation, head, body)
+        call = Call(head=head, key=key, now=self._world.clock.now(), path=path, query=query, body=given)
+        return operation.run(self._world, call)
+
+
+def _found(head: Head) -> tuple[Operation, Mapping[str, str]]:
+    rows = matching(head.raw_path)
+    for operation, params in rows:
+        if operation.method == head.method:
+            return operation, params
+    if rows:
+        allowed = ", ".join(sorted({operation.method for operation, _ in rows}))
+        raise RefusedError(json_answer({"detail": "Method Not Allowed"}, 405, (("Allow", allowed),)))
+    other = redirected(head.raw_path)
+    if other is None:
+        raise RefusedError(json_answer({"detail": "Not Found"}, 404))
+    query = f"?{head.raw_query}" if head.raw_query else ""
+    location = f"http://{head.value('host') or ''}{other}{query}"
+    raise RefusedError(Answer(status=307, headers=(("Location", location),)))
+
+
+def _key(world: World, head: Head) -> KeyKind:
+    kinds: dict[str, KeyKind] = {world.keys.server: "server", world.keys.client: "client"}
+    values = head.values("authorization")
+    scheme, _, key = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    kind = kinds.get(key) if scheme.lower() == "bearer" else None
+    if kind is None:
+        challenge = (("WWW-Authenticate", "Bearer"),)
+        raise RefusedError(
+            domain_error(401, "InvalidTokenError", "The API key is missing or not valid.", challenge)
+        )
+    return kind
+
+
+def _check_environment(world: World, head: Head) -> None:
+    named = head.value("x-environment-id")
+    if named is not None and header_uuid("x-environment-id", named) != world.store.environment_id:
+        raise RefusedError(
+            domain_error(403, "ResourceNotAuthorizedError", "The key belongs to another environment.")
+        )
+
+
+async def _given(operation: Operation, head: Head, body: Body) -> Given:
+    """The checked body. Of an operation without one, bytes are read and ignored, as FastAPI does."""
+    data = await body.read(_LARGEST_BODY)
+    if data is None:
+        raise RefusedError(json_answer({"detail": "Request body too large"}, 413))
+    if operation.body is None:
+        return Given({})
+    return check_fields(operation.body, json_object(data, head.value("content-type")), "body")
+
+
+def _cors(world: World, head: Head) -> dict[str, str]:
+    """The headers that let a browser read the answer; none when no configured pattern fits. [contract 8]"""
+    origin = head.value("origin")
+    if origin is None or head.raw_path != _UPLOAD_PATH:
+        return {}
+    patterns = [origin.pattern for origin in world.store.origins.values()]
+    if patterns and not any(allows(pattern, urlsplit(origin)) for pattern in patterns):
+        return {"Vary": "Origin"}
+    told = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+    if head.method == "OPTIONS":
+        told["Access-Control-Allow-Methods"] = "POST"
+        told["Access-Control-Allow-Headers"] = (
+            head.value("access-control-request-headers") or "authorization, content-type"
+        )
+        told["Access-Control-Max-Age"] = "600"
+    return told

@@ -1,0 +1,165 @@
+"""What goes wrong, when and how often. `add` plans a fault; `front.py` plays it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
+
+from attrs import define, frozen
+
+from imgwire_async.emulator.wire import Answer, Head, HostName, Pairs
+
+__all__ = ["Fault", "Faults", "PlannedFault", "ResetAt"]
+
+ResetAt: TypeAlias = Literal["before", "after_commit"] | int
+
+
+@frozen(kw_only=True)
+class Fault:
+    """One thing that goes wrong with one request."""
+
+    answer: Answer | None = None
+    early: bool = False
+    reset: ResetAt | None = None
+    stall: float | None = None
+    slow: float | None = None
+    cut: int | None = None
+
+
+@define(kw_only=True)
+class PlannedFault:
+    """A fault with the requests it waits for; `seen` and `fired` count as they come."""
+
+    fault: Fault
+    method: str
+    path: re.Pattern[str]
+    host: HostName | None
+    times: int | None
+    after: int
+    seen: int = 0
+    fired: int = 0
+
+    def matches(self, head: Head) -> bool:
+        """Whether this request is one of those it waits for."""
+        return (
+            self.method in {"*", head.method}
+            and self.host in {None, head.host}
+            and self.path.fullmatch(head.raw_path) is not None
+        )
+
+    @property
+    def due(self) -> bool:
+        """Whether it fires now: past the skipped requests and not used up."""
+        return self.seen > self.after and (self.times is None or self.fired < self.times)
+
+
+class Faults:
+    """The planned faults, in the order in which they were added. Any thread may plan; the emulator's loop takes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._planned: list[PlannedFault] = []
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        *,
+        times: int | None = 1,
+        after: int = 0,
+        status: int | None = None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        body: bytes | str | Mapping[str, object] | None = None,
+        reset: ResetAt | None = None,
+        stall: float | None = None,
+        slow: float | None = None,
+        cut: int | None = None,
+        early: bool = False,
+        host: HostName | None = None,
+    ) -> PlannedFault:
+        """Plan a fault for the next `times` matching requests (None = all) after the first `after` of them.
+
+        `method` is exact or `"*"`. `path` is compared with the path as sent, without the query: exact, a template
+        (`/api/v1/images/{image_id}`), or with `*` for any text (`/uploads/*`); `host` narrows it to `"api"`,
+        `"storage"` or `"cdn"`. The first fault that is due wins; all that match count the request as seen.
+
+        `status`, `headers`, `body`: this answer instead of the real one, after the body was read, or before it with
+        `early=True`. `reset`: a real RST `"before"` anything is done, after so many bytes of the body (a number), or
+        instead of the answer, `"after_commit"`. `stall`: so many seconds before the body is read and the answer sent
+        (`float("inf")`: until the client leaves). `slow`: the body is read at so many bytes per second. `cut`: the
+        connection ends after so many bytes of an answer that promised all.
+        """
+        fault = Fault(
+            answer=_answer(status, headers, body), early=early, reset=reset, stall=stall, slow=slow, cut=cut
+        )
+        _check(fault, times, after)
+        planned = PlannedFault(
+            fault=fault, method=method, path=_pattern(path), host=host, times=times, after=after
+        )
+        with self._lock:
+            self._planned.append(planned)
+        return planned
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        with self._lock:
+            self._planned.clear()
+
+    def take(self, head: Head) -> Fault | None:
+        """The fault that this request meets, if any; counts the request."""
+        with self._lock:
+            matching = [planned for planned in self._planned if planned.matches(head)]
+            for planned in matching:
+                planned.seen += 1
+            first = next((planned for planned in matching if planned.due), None)
+            if first is None:
+                return None
+            first.fired += 1
+            return first.fault
+
+
+def _answer(
+    status: int | None,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
+    body: bytes | str | Mapping[str, object] | None,
+) -> Answer | None:
+    pairs: Pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
+    if status is None:
+        if pairs or body is not None:
+            raise ValueError("headers and body need a status: they are that answer's")
+        return None
+    if isinstance(body, Mapping):
+        body = json.dumps(body)
+        if not any(name.lower() == "content-type" for name, _ in pairs):
+            pairs = (*pairs, ("Content-Type", "application/json"))
+    data = body.encode() if isinstance(body, str) else body or b""
+    return Answer(status=status, body=data, headers=pairs)
+
+
+def _check(fault: Fault, times: int | None, after: int) -> None:
+    if fault.answer is None and fault.reset is fault.stall is fault.slow is fault.cut is None:
+        raise ValueError("nothing goes wrong: give status, reset, stall, slow or cut")
+    if fault.early and fault.answer is None:
+        raise ValueError("early: only an answer given by status can come before the body is read")
+    if isinstance(fault.reset, str) and fault.reset not in {"before", "after_commit"}:
+        raise ValueError(f"reset: {fault.reset!r} is not 'before', 'after_commit' or a number of bytes")
+    counts = {"times": times, "after": after, "reset": fault.reset, "stall": fault.stall, "cut": fault.cut}
+    for name, value in counts.items():
+        if isinstance(value, int | float) and not value >= 0:
+            raise ValueError(f"{name}: {value!r} is below 0")
+    if fault.slow is not None and not fault.slow > 0:
+        raise ValueError(f"slow: {fault.slow!r} bytes per second would never end; see stall")
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    words = re.split(r"(\*|\{[^{}/]+\})", path)
+    return re.compile("".join(_piece(word) for word in words), re.DOTALL)
+
+
+def _piece(word: str) -> str:
+    if word == "*":
+        return ".*"
+    return "[^/]+" if word.startswith("{") and word.endswith("}") else re.escape(word)

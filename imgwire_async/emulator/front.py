@@ -1,0 +1,227 @@
+"""The one door of every host: the log, the planned faults, the date and the sending live here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+import traceback
+from collections.abc import Awaitable, Callable
+from email.utils import format_datetime
+from typing import TypeAlias
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+
+from imgwire_async.emulator.clock import Clock
+from imgwire_async.emulator.faults import Fault, Faults
+from imgwire_async.emulator.log import RequestLog, RequestRecord
+from imgwire_async.emulator.wire import Answer, Body, Head, HostName, LeftError, RefusedError
+
+__all__ = ["Connections", "Front", "Handler"]
+
+Handler: TypeAlias = Callable[[Head, Body, Callable[[], None]], Awaitable[Answer]]
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _ResetError(Exception):
+    """A fault wants the connection reset here."""
+
+
+class Connections:
+    """Numbers TCP connections, 1, 2, ... over all hosts, so that a test sees which request reused which."""
+
+    def __init__(self) -> None:
+        self._numbers: WeakKeyDictionary[asyncio.BaseTransport, int] = WeakKeyDictionary()
+        self._last = 0
+
+    def number(self, transport: asyncio.BaseTransport | None) -> int:
+        """The number of a connection; 0 when it is gone already."""
+        if transport is None:
+            return 0
+        if transport not in self._numbers:
+            self._last += 1
+            self._numbers[transport] = self._last
+        return self._numbers[transport]
+
+
+class Front:
+    """Receives the requests of one host for its `handler`. Lives in the emulator's loop; `stop` ends what runs."""
+
+    def __init__(
+        self,
+        host: HostName,
+        handler: Handler,
+        *,
+        log: RequestLog,
+        faults: Faults,
+        clock: Clock,
+        numbers: Connections,
+    ) -> None:
+        self._host: HostName = host
+        self._handler = handler
+        self._log = log
+        self._faults = faults
+        self._clock = clock
+        self._numbers = numbers
+        self._running: set[asyncio.Task[object]] = set()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            return await self._serve(request)
+        finally:
+            self._running.discard(task)
+
+    async def stop(self) -> None:
+        """Cancel what still runs (stalled answers above all) and wait until it has ended."""
+        running = [task for task in self._running if not task.done()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        head, body = self._head(request), Body(request.content)
+        entry = self._log.arrived(
+            RequestRecord(
+                host=head.host,
+                method=head.method,
+                target=head.target,
+                headers=list(head.headers),
+                connection=head.connection,
+                at=self._clock.now(),
+            )
+        )
+        fault = self._faults.take(head)
+        answer: Answer | None = None
+        try:
+            answer = await self._answer(request, head, body, fault)
+        except (_ResetError, LeftError):
+            _reset(request)
+        finally:
+            entry.close(
+                status=None if answer is None else answer.status,
+                body_length=body.length,
+                body_sha256=body.sha256,
+                answer_length=0 if answer is None or head.method == "HEAD" else len(answer.body),
+            )
+        if answer is None:
+            return web.Response()  # the connection is gone; aiohttp wants an object all the same
+        return await self._send(request, answer, None if fault is None else fault.cut)
+
+    def _head(self, request: web.BaseRequest) -> Head:
+        return Head(
+            host=self._host,
+            method=request.method,
+            target=request.raw_path,
+            headers=tuple(
+                (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers
+            ),
+            connection=self._numbers.number(request.transport),
+        )
+
+    async def _answer(self, request: web.BaseRequest, head: Head, body: Body, fault: Fault | None) -> Answer:
+        def go_on() -> None:
+            # Only the handler knows when the head is good; a refused upload never sends its body.
+            if (head.value("expect") or "").lower() == "100-continue" and request.transport is not None:
+                request.transport.write(_CONTINUE)
+
+        if fault is None:
+            return await self._handled(head, body, go_on)
+        await _play_before(request, body, fault)
+        if fault.answer is not None:
+            if not fault.early:
+                go_on()
+                await body.skip()
+            return fault.answer
+        answer = await self._handled(head, body, go_on)
+        if fault.reset == "after_commit":
+            raise _ResetError
+        return answer
+
+    async def _handled(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
+        try:
+            return await self._handler(head, body, go_on)
+        except RefusedError as refused:
+            return refused.answer
+        except LeftError:
+            raise
+        except Exception:  # noqa: BLE001  a mistake in the emulator has to reach the test that met it
+            return Answer(
+                status=500, body=traceback.format_exc().encode(), headers=(("Content-Type", "text/plain"),)
+            )
+
+    async def _send(self, request: web.BaseRequest, answer: Answer, cut: int | None) -> web.StreamResponse:
+        headers = [
+            *answer.headers,
+            ("Date", format_datetime(self._clock.now(), usegmt=True)),
+            ("Server", "imgwire-emulator"),
+        ]
+        if cut is None:
+            response = web.Response(status=answer.status, body=answer.body)
+            _replace(response, headers)
+            return response
+        partial = web.StreamResponse(status=answer.status)
+        _replace(partial, headers)
+        partial.content_length = len(answer.body)
+        partial.force_close()
+        try:
+            await partial.prepare(request)
+            await partial.write(answer.body[:cut])
+        except ConnectionError:
+            return partial  # the client was quicker
+        if request.transport is not None:
+            request.transport.close()
+        return partial
+
+
+async def _play_before(request: web.BaseRequest, body: Body, fault: Fault) -> None:
+    """What happens before the real work; raises `_ResetError` where it ends there."""
+    if fault.reset == "before":
+        raise _ResetError
+    if fault.stall is not None or fault.slow is not None:
+        _narrow(request)
+    if fault.stall is not None:
+        await _pause(fault.stall)
+    body.pace = fault.slow
+    if isinstance(fault.reset, int):
+        await body.skip(fault.reset)
+        raise _ResetError
+
+
+async def _pause(seconds: float) -> None:
+    if math.isinf(seconds):
+        await asyncio.get_running_loop().create_future()
+    await asyncio.sleep(seconds)
+
+
+def _replace(response: web.StreamResponse, headers: list[tuple[str, str]]) -> None:
+    """Exactly these headers; repeated names stay repeated."""
+    for name, _ in headers:
+        response.headers.popall(name, None)
+    for name, value in headers:
+        response.headers.add(name, value)
+
+
+def _narrow(request: web.BaseRequest) -> None:
+    # The kernel would take megabytes of a small upload at once and the client would see no stall at all.
+    connection = _socket(request)
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+
+
+def _reset(request: web.BaseRequest) -> None:
+    """Close so that the other side sees ECONNRESET: linger for zero seconds, then drop."""
+    connection = _socket(request)
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _socket(request: web.BaseRequest) -> socket.socket | None:
+    return None if request.transport is None else request.transport.get_extra_info("socket")

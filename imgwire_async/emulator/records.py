@@ -1,0 +1,241 @@
+"""What the store keeps: frozen records, and how each is written on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from attrs import field, frozen
+
+from imgwire_async.emulator.bodies import Stored
+from imgwire_async.emulator.pictures import Finding
+
+__all__ = [
+    "EXTENSIONS",
+    "CorsOrigin",
+    "CustomDomain",
+    "DownloadJob",
+    "Image",
+    "ImageStatus",
+    "JobStatus",
+    "Scalar",
+    "Ticket",
+    "UploadToken",
+    "domain_json",
+    "image_json",
+    "job_json",
+    "moment",
+    "origin_json",
+    "token_json",
+]  # fmt: skip
+
+Scalar: TypeAlias = str | int | float | bool
+ImageStatus: TypeAlias = Literal["PENDING", "PROCESSING", "READY", "QUARANTINE"]
+JobStatus: TypeAlias = Literal["PENDING", "PROCESSING", "READY", "FAILED"]
+
+# The supported types with the extensions of the contract, the usual one first. [contract 3]
+EXTENSIONS: Mapping[str, tuple[str, ...]] = {
+    "image/jpeg": ("jpg", "jpeg"),
+    "image/jxl": ("jxl",),
+    "image/png": ("png",),
+    "image/webp": ("webp",),
+    "image/avif": ("avif",),
+    "image/gif": ("gif",),
+    "image/vnd.microsoft.icon": ("ico",),
+    "image/heic": ("heic",),
+    "image/bmp": ("bmp",),
+    "image/tiff": ("tif", "tiff"),
+}
+_DELIVERABLE = frozenset({"image/jpeg", "image/png", "image/webp", "image/avif", "image/gif"})  # [contract 6]
+
+
+@frozen(kw_only=True)
+class Image:
+    """One image record. `stored`, `finding` and `reason` (why it is in quarantine) are not on the wire."""
+
+    id: str
+    cdn_url: str
+    environment_id: str
+    original_filename: str
+    mime_type: str
+    extension: str
+    created_at: datetime
+    updated_at: datetime
+    declared_type: str | None = None
+    declared_length: int | None = None
+    hash_sha256: str | None = None
+    idempotency_key: str | None = None
+    purpose: str | None = None
+    upload_token_id: str | None = None
+    custom_metadata: Mapping[str, Scalar] = field(factory=dict[str, Scalar])
+    by_client_key: bool = False
+    status: ImageStatus = "PENDING"
+    polls: int = 0
+    stored_at: datetime | None = None
+    stored: Stored | None = field(default=None, repr=False)
+    finding: Finding | None = None
+    reason: str | None = None
+    width: int = 0
+    height: int = 0
+    size_bytes: int = 0
+    exif_data: Mapping[str, object] = field(factory=dict[str, object], repr=False)
+    processed_metadata_at: datetime | None = None
+    ready_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class Ticket:
+    """One presigned URL of an image's upload or a job's archive. The exact moment of its end is here, for the URL
+    itself only tells whole seconds.
+    """
+
+    target_id: str
+    url: str = field(repr=False)
+    expires_at: datetime
+    used: bool = False
+
+
+@frozen(kw_only=True)
+class UploadToken:
+    """A one-time permission for a client key."""
+
+    id: str
+    environment_id: str
+    token: str = field(repr=False)
+    expires_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    used_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class DownloadJob:
+    """A bulk download; `polls` counts how often it was asked for."""
+
+    id: str
+    environment_id: str
+    image_ids: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+    status: JobStatus = "PENDING"
+    polls: int = 0
+    archive: bytes | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class CorsOrigin:
+    """A host pattern that browsers may upload from."""
+
+    id: str
+    environment_id: str
+    pattern: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@frozen(kw_only=True)
+class CustomDomain:
+    """The one own host name of the environment; `tests` counts the connection tests."""
+
+    id: str
+    environment_id: str
+    hostname: str
+    cname_value: str
+    dcv_cname_value: str
+    created_at: datetime
+    updated_at: datetime
+    tests: int = 0
+    connected: bool = False
+    certified: bool = False
+    last_verified_at: datetime | None = None
+
+
+def moment(when: datetime | None) -> str | None:
+    """RFC 3339 in UTC with microseconds, None stays None."""
+    return None if when is None else when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def image_json(image: Image, *, null_sizes: bool) -> dict[str, object]:
+    """The contract's Image; with `null_sizes` the sizes of an unfinished one are null instead of 0."""
+    unknown = null_sizes and image.status in {"PENDING", "PROCESSING"}
+    return {
+        "id": image.id,
+        "environment_id": image.environment_id,
+        "upload_token_id": image.upload_token_id,
+        "original_filename": image.original_filename,
+        "hash_sha256": image.hash_sha256,
+        "status": image.status,
+        "cdn_url": image.cdn_url,
+        "mime_type": image.mime_type,
+        "can_upload": image.status == "PENDING",
+        "is_directly_deliverable": image.mime_type in _DELIVERABLE,
+        "idempotency_key": image.idempotency_key,
+        "purpose": image.purpose,
+        "extension": image.extension,
+        "width": None if unknown else image.width,
+        "height": None if unknown else image.height,
+        "size_bytes": None if unknown else image.size_bytes,
+        "custom_metadata": dict(image.custom_metadata),
+        "exif_data": dict(image.exif_data),
+        "created_at": moment(image.created_at),
+        "updated_at": moment(image.updated_at),
+        "deleted_at": moment(image.deleted_at),
+        "processed_metadata_at": moment(image.processed_metadata_at),
+    }
+
+
+def token_json(token: UploadToken) -> dict[str, object]:
+    """The contract's UploadToken."""
+    return {
+        "id": token.id,
+        "environment_id": token.environment_id,
+        "token": token.token,
+        "expires_at": moment(token.expires_at),
+        "used_at": moment(token.used_at),
+        "created_at": moment(token.created_at),
+        "updated_at": moment(token.updated_at),
+    }
+
+
+def job_json(job: DownloadJob, download_url: str | None) -> dict[str, object]:
+    """The contract's ImageDownloadJob."""
+    return {
+        "id": job.id,
+        "environment_id": job.environment_id,
+        "status": job.status,
+        "image_ids": list(job.image_ids),
+        "download_url": download_url,
+        "created_at": moment(job.created_at),
+        "updated_at": moment(job.updated_at),
+    }
+
+
+def origin_json(origin: CorsOrigin) -> dict[str, object]:
+    """The contract's CorsOrigin."""
+    return {
+        "id": origin.id,
+        "environment_id": origin.environment_id,
+        "pattern": origin.pattern,
+        "created_at": moment(origin.created_at),
+        "updated_at": moment(origin.updated_at),
+    }
+
+
+def domain_json(domain: CustomDomain) -> dict[str, object]:
+    """The contract's CustomDomain, with the two DNS records to set. [contract 9]"""
+    return {
+        "id": domain.id,
+        "environment_id": domain.environment_id,
+        "hostname": domain.hostname,
+        "cname_record": domain.hostname,
+        "cname_value": domain.cname_value,
+        "dcv_cname_record": f"_acme-challenge.{domain.hostname}",
+        "dcv_cname_value": domain.dcv_cname_value,
+        "certificate_status": "ACTIVE" if domain.certified else "PENDING",
+        "status": "CONNECTED" if domain.connected else "PENDING",
+        "last_verified_at": moment(domain.last_verified_at),
+        "created_at": moment(domain.created_at),
+        "updated_at": moment(domain.updated_at),
+    }

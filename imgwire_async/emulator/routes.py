@@ -1,0 +1,102 @@
+"""The 20 operations as a table, and how a path finds its row. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import TypeAlias
+from urllib.parse import unquote
+
+from attrs import frozen
+
+from imgwire_async.emulator import domain_api as domain
+from imgwire_async.emulator import images_api as images
+from imgwire_async.emulator import jobs_api as jobs
+from imgwire_async.emulator import metrics_api as metrics
+from imgwire_async.emulator import origins_api as origins
+from imgwire_async.emulator.paging import PAGE
+from imgwire_async.emulator.validation import Field, text
+from imgwire_async.emulator.wire import Answer
+from imgwire_async.emulator.world import Call, World
+
+__all__ = ["OPERATIONS", "PREFIX", "Operation", "matching", "redirected"]
+
+PREFIX = "/api/v1"
+
+Run: TypeAlias = Callable[[World, Call], Answer]
+
+
+@frozen
+class Operation:
+    """One row: what is asked and who may ask. `body` None: the operation reads none."""
+
+    name: str
+    method: str
+    path: str
+    run: Run
+    body: tuple[Field, ...] | None = None
+    query: tuple[Field, ...] = ()
+    client: bool = False
+
+    def params(self, raw_path: str) -> dict[str, str] | None:
+        """The path parameters by name, decoded; None when the path is another one."""
+        found = _pattern(self.path).fullmatch(raw_path)
+        return None if found is None else {name: unquote(value) for name, value in found.groupdict().items()}
+
+
+_TOKEN = (Field("upload_token", text()),)
+_IMAGE, _JOB, _ORIGIN = (
+    "/images/{image_id}",
+    "/images/downloads/{image_download_job_id}",
+    "/cors_origins/{cors_origin_id}",
+)
+_CREATE = "/images/standard_upload"
+
+OPERATIONS = (
+    Operation("images.list", "GET", "/images/", images.list_images, query=PAGE),
+    Operation("images.create", "POST", _CREATE, images.create, images.STANDARD_UPLOAD, _TOKEN, client=True),
+    Operation(
+        "images.upload_via_url",
+        "POST",
+        "/images/upload_via_url",
+        images.upload_via_url,
+        images.UPLOAD_VIA_URL,
+    ),
+    Operation("images.create_upload_token", "POST", "/images/token", images.create_upload_token),
+    Operation("images.bulk_delete", "POST", "/images/bulk_delete", images.bulk_delete, images.IMAGE_IDS),
+    Operation("images.create_bulk_download_job", "POST", "/images/downloads", jobs.create, images.IMAGE_IDS),
+    Operation("images.retrieve_bulk_download_job", "GET", _JOB, jobs.retrieve),
+    Operation("images.retrieve", "GET", _IMAGE, images.retrieve, client=True),
+    Operation("images.delete", "DELETE", _IMAGE, images.delete),
+    Operation("cors_origins.list", "GET", "/cors_origins/", origins.list_origins, query=PAGE),
+    Operation("cors_origins.create", "POST", "/cors_origins/", origins.create, origins.PATTERN),
+    Operation("cors_origins.retrieve", "GET", _ORIGIN, origins.retrieve),
+    Operation("cors_origins.update", "PATCH", _ORIGIN, origins.update, origins.PATTERN),
+    Operation("cors_origins.delete", "DELETE", _ORIGIN, origins.delete),
+    Operation("custom_domain.retrieve", "GET", "/custom_domain/", domain.retrieve),
+    Operation("custom_domain.create", "POST", "/custom_domain/", domain.create, domain.HOSTNAME),
+    Operation("custom_domain.delete", "DELETE", "/custom_domain/", domain.delete),
+    Operation(
+        "custom_domain.test_connection", "POST", "/custom_domain/test_connection", domain.test_connection
+    ),
+    Operation("metrics.get_datasets", "GET", "/metrics/datasets", metrics.get_datasets, query=metrics.RANGE),
+    Operation("metrics.get_stats", "GET", "/metrics/stats", metrics.get_stats, query=metrics.RANGE),
+)
+
+
+def matching(raw_path: str) -> list[tuple[Operation, dict[str, str]]]:
+    """All rows with this path, whatever their method, with their path parameters."""
+    rows = ((operation, operation.params(raw_path)) for operation in OPERATIONS)
+    return [(operation, params) for operation, params in rows if params is not None]
+
+
+def redirected(raw_path: str) -> str | None:
+    """The known path that differs by its last slash alone: FastAPI redirects there."""
+    other = raw_path.removesuffix("/") if raw_path.endswith("/") else f"{raw_path}/"
+    return other if matching(other) else None
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", PREFIX + path))

@@ -1,0 +1,330 @@
+"""`Emulator`: three listening hosts over one world, in the running loop or in a thread of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from aiohttp import web
+
+from imgwire_async.emulator.api import Api
+from imgwire_async.emulator.cdn import Cdn
+from imgwire_async.emulator.clock import Clock
+from imgwire_async.emulator.faults import Faults
+from imgwire_async.emulator.front import Connections, Front, Handler
+from imgwire_async.emulator.log import RequestLog
+from imgwire_async.emulator.records import Image
+from imgwire_async.emulator.storage import Storage
+from imgwire_async.emulator.store import ImageShelf, Store
+from imgwire_async.emulator.switches import (
+    ClientLimits,
+    ExpiredStatus,
+    Idempotency,
+    Knobs,
+    SecondPut,
+    Switches,
+)  # fmt: skip
+from imgwire_async.emulator.wire import HostName
+from imgwire_async.emulator.world import Keys, Places, World
+
+__all__ = ["Emulator"]
+
+_Step: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+_ADDRESS = "127.0.0.1"
+_SILENT = logging.getLogger("imgwire_async.emulator")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = (
+    False  # aiohttp reports each malformed request and each early end, which tests make on purpose
+)
+
+
+class _Host:
+    """One listening socket. Starts and stops in one and the same loop."""
+
+    def __init__(self, name: HostName, front: Front, port: int) -> None:
+        self._name = name
+        self._front = front
+        self._port = port
+        self._server: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        """Listen; the origin."""
+        self._server = web.Server(
+            self._front,
+            handler_cancellation=True,  # a client that leaves ends its stalled answer
+            auto_decompress=False,  # what arrives is what was sent
+            access_log=None,
+            logger=_SILENT,
+        )
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._server, _ADDRESS, self._port, backlog=1024)
+        port: int = self._listener.sockets[0].getsockname()[1]
+        return f"http://{_ADDRESS}:{port}"
+
+    async def stop(self) -> None:
+        """Stop listening, end what runs, close every connection."""
+        if self._listener is None or self._server is None:
+            return
+        self._listener.close()
+        self._server.pre_shutdown()
+        await self._front.stop()
+        await self._server.shutdown(timeout=0.05)
+        await asyncio.sleep(0)  # closed transports let go of their sockets in the next round of the loop
+        self._listener = self._server = None
+
+
+class Emulator:
+    """A strict, stateful Imgwire on this machine. `async with` runs it in the running loop, plain `with` in a thread.
+
+    `port`, `storage_port`: 0 = any free one. The other arguments are the contract's open questions, see the package's
+    docstring. Leaving the block ends all of it at once, stalled answers too; it can be entered again, with a new state.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        storage_port: int = 0,
+        ready_after: float = 0.0,
+        ready_polls: int = 1,
+        idempotency: Idempotency = "same",
+        signed_content_type: bool = True,
+        url_lifetime: float = 900.0,
+        null_sizes_while_pending: bool = False,
+        expired_status: ExpiredStatus = 403,
+        second_put: SecondPut = "refused",
+        rate_limit: int | None = None,
+    ) -> None:
+        switches = Switches(
+            ready_after=ready_after,
+            ready_polls=ready_polls,
+            idempotency=idempotency,
+            signed_content_type=signed_content_type,
+            url_lifetime=url_lifetime,
+            null_sizes_while_pending=null_sizes_while_pending,
+            expired_status=expired_status,
+            second_put=second_put,
+            rate_limit=rate_limit,
+        )
+        self.clock = Clock()
+        self.requests = RequestLog()
+        self.faults = Faults()
+        self._ports = (port, storage_port, 0)
+        self._hosts: tuple[_Host, ...] = ()
+        self._thread: _Thread | None = None
+        self._world = World(
+            switches=switches,
+            keys=Keys(
+                server=f"sk_{secrets.token_hex(16)}",
+                client=f"ck_{secrets.token_hex(16)}",
+                signing=secrets.token_bytes(32),
+            ),
+            organization_id=str(uuid.uuid4()),
+            clock=self.clock,
+            log=self.requests,
+            store=Store(switches, str(uuid.uuid4())),
+            knobs=Knobs(),
+            places=Places(api="", storage="", cdn=""),
+        )
+
+    # where it is and who may come
+
+    @property
+    def base_url(self) -> str:
+        """Origin of the API, without `/api/v1`. Known while the emulator runs."""
+        return self._world.places.api
+
+    @property
+    def storage_url(self) -> str:
+        """Origin of the storage host."""
+        return self._world.places.storage
+
+    @property
+    def cdn_url(self) -> str:
+        """Origin of the CDN host."""
+        return self._world.places.cdn
+
+    @property
+    def api_key(self) -> str:
+        """The server key."""
+        return self._world.keys.server
+
+    @property
+    def client_key(self) -> str:
+        """The client key."""
+        return self._world.keys.client
+
+    @property
+    def environment_id(self) -> str:
+        """The one environment that both keys belong to."""
+        return self._world.store.environment_id
+
+    # what it holds, and what a test may set; `reset` brings the first state back
+
+    @property
+    def images(self) -> Mapping[str, Image]:
+        """The living images by id, with what is not on the wire: `.stored`, `.reason`, `.polls` ..."""
+        return ImageShelf(self._world.store, self.clock.now)
+
+    @property
+    def client_limits(self) -> ClientLimits:
+        """What the client key may do; set another `ClientLimits` to change it."""
+        return self._world.knobs.client_limits
+
+    @client_limits.setter
+    def client_limits(self, limits: ClientLimits) -> None:
+        self._world.knobs.client_limits = limits
+
+    @property
+    def urls(self) -> dict[str, bytes]:
+        """What the internet holds for `upload_via_url`: URL -> bytes."""
+        return self._world.knobs.urls
+
+    @property
+    def claimed_hostnames(self) -> set[str]:
+        """Host names that somebody else has claimed already."""
+        return self._world.knobs.claimed_hostnames
+
+    @property
+    def domain_polls(self) -> int:
+        """At which connection test a custom domain is CONNECTED; its certificate is ACTIVE one later."""
+        return self._world.knobs.domain_polls
+
+    @domain_polls.setter
+    def domain_polls(self, polls: int) -> None:
+        self._world.knobs.domain_polls = polls
+
+    @property
+    def download_polls(self) -> int:
+        """At which retrieve a download job is READY (or FAILED)."""
+        return self._world.knobs.download_polls
+
+    @download_polls.setter
+    def download_polls(self, polls: int) -> None:
+        self._world.knobs.download_polls = polls
+
+    @property
+    def keep_bodies(self) -> bool:
+        """False: of uploads only hash, length and both ends are kept, as always over 32 MiB; the CDN then has none."""
+        return self._world.knobs.keep_bodies
+
+    @keep_bodies.setter
+    def keep_bodies(self, keep: bool) -> None:
+        self._world.knobs.keep_bodies = keep
+
+    def reset(self) -> None:
+        """Everything as new: records, log, faults, clock and settings; ports, keys and environment stay."""
+        self.faults.clear()
+        self.clock.reset()
+        self._world.knobs = Knobs()
+        self._world.store = Store(self._world.switches, self._world.store.environment_id)
+        self.requests.clear()
+
+    # life
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    def __enter__(self) -> Self:
+        self._check_idle()
+        self._thread = _Thread(self._start, self._stop)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._thread = None
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
+
+    def _check_idle(self) -> None:
+        if self._hosts or self._thread is not None:
+            raise RuntimeError("this emulator runs already; make a second one")
+
+    async def _start(self) -> None:
+        if self._hosts:
+            raise RuntimeError("this emulator runs already; make a second one")
+        self.reset()
+        numbers = Connections()
+        handlers: tuple[tuple[HostName, Handler], ...] = (
+            ("api", Api(self._world)), ("storage", Storage(self._world)), ("cdn", Cdn(self._world)),
+        )  # fmt: skip
+        self._hosts = tuple(
+            _Host(
+                name,
+                Front(
+                    name, handler, log=self.requests, faults=self.faults, clock=self.clock, numbers=numbers
+                ),
+                port,
+            )
+            for (name, handler), port in zip(handlers, self._ports, strict=True)
+        )
+        try:
+            api, storage, cdn = [await host.start() for host in self._hosts]
+        except BaseException:
+            await self._stop()
+            raise
+        self._world.places = Places(api=api, storage=storage, cdn=cdn)
+
+    async def _stop(self) -> None:
+        hosts, self._hosts = self._hosts, ()
+        await asyncio.gather(*(host.stop() for host in hosts))
+
+
+class _Thread:
+    """A daemon thread with its own loop. `start` and `stop` are called by the thread that uses the emulator."""
+
+    def __init__(self, begin: _Step, end: _Step) -> None:
+        self._begin = begin
+        self._end = end
+        self._started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        self._thread = threading.Thread(target=self._run, name="imgwire-emulator", daemon=True)
+
+    def start(self) -> None:
+        """Return when the hosts listen; raises what kept them from it."""
+        self._thread.start()
+        try:
+            self._started.result()
+        except BaseException:
+            self._thread.join()
+            raise
+
+    def stop(self) -> None:
+        """Return when everything has ended."""
+        loop, over = self._started.result()
+        loop.call_soon_threadsafe(over.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.run(self._live())
+
+    async def _live(self) -> None:
+        over = asyncio.Event()
+        try:
+            await self._begin()
+        except BaseException as error:  # noqa: BLE001  it belongs to the thread that waits in `start`
+            self._started.set_exception(error)
+            return
+        self._started.set_result((asyncio.get_running_loop(), over))
+        await over.wait()
+        await self._end()

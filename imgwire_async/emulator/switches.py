@@ -1,0 +1,61 @@
+"""What the contract leaves open, as named choices, and what a test may set on a running emulator."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from attrs import define, field, frozen
+from attrs.validators import and_, ge, in_, instance_of, optional
+
+__all__ = ["ClientLimits", "ExpiredStatus", "Idempotency", "Knobs", "SecondPut", "Switches"]
+
+Idempotency: TypeAlias = Literal["same", "conflict", "same_dead_url", "ignored"]
+SecondPut: TypeAlias = Literal["refused", "accepted"]
+ExpiredStatus: TypeAlias = Literal[403, 400]
+
+
+@frozen(kw_only=True)
+class Switches:
+    """Fixed for the life of an emulator; `Emulator` tells what each one means."""
+
+    ready_after: float = field(default=0.0, validator=ge(0))
+    ready_polls: int = field(default=1, validator=and_(instance_of(int), ge(0)))
+    idempotency: Idempotency = field(
+        default="same", validator=in_(("same", "conflict", "same_dead_url", "ignored"))
+    )
+    signed_content_type: bool = field(default=True, validator=instance_of(bool))
+    url_lifetime: float = field(default=900.0, validator=ge(0))
+    null_sizes_while_pending: bool = field(default=False, validator=instance_of(bool))
+    expired_status: ExpiredStatus = field(default=403, validator=in_((403, 400)))
+    second_put: SecondPut = field(default="refused", validator=in_(("refused", "accepted")))
+    rate_limit: int | None = field(default=None, validator=optional(and_(instance_of(int), ge(1))))
+
+
+@frozen(kw_only=True)
+class ClientLimits:
+    """What the client key may do. The numbers are the contract's defaults. [contract 7]"""
+
+    maximum_upload_bytes: int = field(default=52_428_800, validator=and_(ge(5_120)))
+    maximum_pending_uploads: int = field(default=100, validator=ge(5))
+    allowed_mime_types: frozenset[str] | None = None
+    allow_unsigned_upload: bool = False
+
+
+def _no_urls() -> dict[str, bytes]:
+    return {}
+
+
+def _no_names() -> set[str]:
+    return set()
+
+
+@define(kw_only=True)
+class Knobs:
+    """What a test may turn while the emulator runs. Written by tests, read by the handlers; `reset` makes a new one."""
+
+    client_limits: ClientLimits = field(factory=ClientLimits)
+    urls: dict[str, bytes] = field(factory=_no_urls)
+    claimed_hostnames: set[str] = field(factory=_no_names)
+    domain_polls: int = 2
+    download_polls: int = 2
+    keep_bodies: bool = True

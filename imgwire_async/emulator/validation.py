@@ -1,0 +1,300 @@
+"""FastAPI-style checks, as data: a `Field` per name, a `Parse` per kind of value. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TypeAlias, TypeGuard
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+
+from imgwire_async.emulator.wire import Answer, json_answer
+
+__all__ = [
+    "Field", "Given", "InvalidError", "Loc", "Parse", "Problem", "check_fields", "date_time", "header_uuid", "http_url",
+    "integer", "invalid_answer", "json_object", "metadata", "number_text", "one_of", "text", "timezone", "uuid_list",
+    "uuid_text",
+]  # fmt: skip
+
+Loc: TypeAlias = tuple[str | int, ...]
+Parse: TypeAlias = Callable[[object, Loc], object]
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII
+)
+
+
+@frozen
+class Problem:
+    """One entry of a 422 body."""
+
+    loc: Loc
+    msg: str
+    type: str
+
+
+class InvalidError(Exception):
+    """Everything that is wrong with a request."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+@frozen
+class Field:
+    """One name of a body or a query. `nullable`: null counts as not given."""
+
+    name: str
+    parse: Parse
+    required: bool = False
+    nullable: bool = False
+
+
+class Given:
+    """Checked values by name. The checks have made sure of the kinds that the accessors name."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str:
+        """A required text."""
+        value = self._values[name]
+        assert isinstance(value, str)
+        return value
+
+    def maybe_text(self, name: str) -> str | None:
+        """A text, None when it was not given."""
+        value = self._values.get(name)
+        assert value is None or isinstance(value, str)
+        return value
+
+    def maybe_number(self, name: str) -> int | None:
+        """A whole number, None when it was not given."""
+        value = self._values.get(name)
+        assert value is None or isinstance(value, int)
+        return value
+
+    def maybe_moment(self, name: str) -> datetime | None:
+        """A moment, None when it was not given."""
+        value = self._values.get(name)
+        assert value is None or isinstance(value, datetime)
+        return value
+
+    def ids(self, name: str) -> tuple[str, ...]:
+        """A list of ids, each once."""
+        return tuple(dict.fromkeys(str(item) for item in _items(self._values[name])))
+
+    def scalars(self, name: str) -> dict[str, str | int | float | bool]:
+        """Flat metadata, empty when it was not given."""
+        value = self._values.get(name, {})
+        assert _is_object(value)
+        return {key: item for key, item in value.items() if isinstance(item, str | int | float)}
+
+
+def check_fields(fields: Iterable[Field], values: Mapping[str, object], place: str) -> Given:
+    """The known values, parsed. Raises `InvalidError` with everything that is wrong; unknown names pass, as in FastAPI."""
+    good: dict[str, object] = {}
+    problems: list[Problem] = []
+    for field in fields:
+        loc: Loc = (place, field.name)
+        if field.name not in values:
+            if field.required:
+                problems.append(Problem(loc, "Field required", "missing"))
+        elif not (field.nullable and values[field.name] is None):
+            try:
+                good[field.name] = field.parse(values[field.name], loc)
+            except InvalidError as invalid:
+                problems += invalid.problems
+    if problems:
+        raise InvalidError(*problems)
+    return Given(good)
+
+
+def json_object(data: bytes, content_type: str | None) -> Mapping[str, object]:
+    """The JSON object of a body. Raises `InvalidError` as FastAPI words it."""
+    if not data:
+        raise InvalidError(Problem(("body",), "Field required", "missing"))
+    value: object = None  # not declared as JSON, so not read as JSON
+    if content_type is None or re.fullmatch(
+        r"application/([\w.-]+\+)?json", content_type.partition(";")[0].strip()
+    ):
+        try:
+            value = json.loads(data.decode(), parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            position = error.pos if isinstance(error, json.JSONDecodeError) else 0
+            raise InvalidError(Problem(("body", position), "JSON decode error", "json_invalid")) from error
+    if not _is_object(value):
+        message = "Input should be a valid dictionary or object to extract fields from"
+        raise InvalidError(Problem(("body",), message, "model_attributes_type"))
+    return value
+
+
+def text(low: int = 0, high: int | None = None) -> Parse:
+    """Text of so many characters."""
+
+    def parse(value: object, loc: Loc) -> str:
+        if not isinstance(value, str):
+            raise InvalidError(Problem(loc, "Input should be a valid string", "string_type"))
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise InvalidError(
+                Problem(
+                    loc,
+                    "Input should be a valid string, unable to parse raw data as a unicode string",
+                    "string_unicode",
+                )
+            )
+        if len(value) < low:
+            raise InvalidError(
+                Problem(
+                    loc, f"String should have at least {low} character{'s' * (low != 1)}", "string_too_short"
+                )
+            )
+        if high is not None and len(value) > high:
+            raise InvalidError(
+                Problem(loc, f"String should have at most {high} characters", "string_too_long")
+            )
+        return value
+
+    return parse
+
+
+def integer(low: int) -> Parse:
+    """A JSON whole number; text and fractions are refused."""
+
+    def parse(value: object, loc: Loc) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidError(Problem(loc, "Input should be a valid integer", "int_type"))
+        return _between(value, loc, low, None)
+
+    return parse
+
+
+def number_text(low: int, high: int | None = None) -> Parse:
+    """A whole number in a query."""
+
+    def parse(value: object, loc: Loc) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,18}", str(value), re.ASCII):
+            message = "Input should be a valid integer, unable to parse string as an integer"
+            raise InvalidError(Problem(loc, message, "int_parsing"))
+        return _between(int(str(value)), loc, low, high)
+
+    return parse
+
+
+def one_of(*choices: str) -> Parse:
+    """One of the words."""
+    quoted = [f"'{choice}'" for choice in choices]
+    message = f"Input should be {', '.join(quoted[:-1])} or {quoted[-1]}"
+
+    def parse(value: object, loc: Loc) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise InvalidError(Problem(loc, message, "enum"))
+        return value
+
+    return parse
+
+
+def uuid_text(value: object, loc: Loc) -> str:
+    """A hyphenated UUID, in lower case."""
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
+        raise InvalidError(Problem(loc, "Input should be a valid UUID", "uuid_parsing"))
+    return value.lower()
+
+
+def uuid_list(value: object, loc: Loc) -> list[str]:
+    """At least one UUID."""
+    if not isinstance(value, list):
+        raise InvalidError(Problem(loc, "Input should be a valid list", "list_type"))
+    items = list(_items(value))  # pyright: ignore[reportUnknownArgumentType]  # JSON: its items are objects
+    if not items:
+        raise InvalidError(
+            Problem(loc, "List should have at least 1 item after validation, not 0", "too_short")
+        )
+    return [uuid_text(item, (*loc, index)) for index, item in enumerate(items)]
+
+
+def metadata(value: object, loc: Loc) -> Mapping[str, object]:
+    """A flat object of text, numbers and bools; null and nesting are refused. [contract 3]"""
+    if not _is_object(value):
+        raise InvalidError(Problem(loc, "Input should be a valid dictionary", "dict_type"))
+    message = "Input should be a valid string, integer, number or boolean"
+    wrong = [
+        Problem((*loc, key), message, "scalar_type")
+        for key, item in value.items()
+        if not isinstance(item, str | int | float)
+    ]
+    if wrong:
+        raise InvalidError(*wrong)
+    return value
+
+
+def http_url(value: object, loc: Loc) -> str:
+    """An absolute http(s) URL."""
+    url = text(1)(value, loc)
+    if not isinstance(url, str) or not re.fullmatch(r"https?://[^\s/?#]+[^\s]*", url, re.IGNORECASE):
+        raise InvalidError(Problem(loc, "Input should be a valid URL", "url_parsing"))
+    return url
+
+
+def date_time(value: object, loc: Loc) -> datetime:
+    """An RFC 3339 moment with its zone. A naive one is refused: nobody can tell which moment is meant."""
+    found = _MOMENT.fullmatch(str(value))
+    if found is None:
+        raise InvalidError(Problem(loc, "Input should be a valid datetime", "datetime_parsing"))
+    if found["zone"] is None:
+        raise InvalidError(Problem(loc, "Input should have timezone info", "timezone_aware"))
+    try:
+        return datetime.fromisoformat(str(value).upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidError(
+            Problem(loc, f"Input should be a valid datetime, {error}", "datetime_parsing")
+        ) from error
+
+
+def timezone(value: object, loc: Loc) -> str:
+    """An IANA zone name."""
+    try:
+        ZoneInfo(str(value))
+    except (KeyError, ValueError, OSError) as error:
+        raise InvalidError(Problem(loc, "Input should be a valid IANA time zone", "value_error")) from error
+    return str(value)
+
+
+def header_uuid(name: str, value: str) -> str:
+    """A UUID in a header."""
+    return uuid_text(value, ("header", name))
+
+
+def invalid_answer(invalid: InvalidError) -> Answer:
+    """The 422 body. [contract 5]"""
+    return json_answer(
+        {"detail": [{"loc": list(p.loc), "msg": p.msg, "type": p.type} for p in invalid.problems]}, 422
+    )
+
+
+def _between(value: int, loc: Loc, low: int, high: int | None) -> int:
+    if value < low:
+        raise InvalidError(
+            Problem(loc, f"Input should be greater than or equal to {low}", "greater_than_equal")
+        )
+    if high is not None and value > high:
+        raise InvalidError(Problem(loc, f"Input should be less than or equal to {high}", "less_than_equal"))
+    return value
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict)  # from JSON, so its keys are text
+
+
+def _items(value: object) -> Iterator[object]:
+    assert isinstance(value, list)
+    yield from value
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")

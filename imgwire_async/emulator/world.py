@@ -1,0 +1,73 @@
+"""What a handler gets: the state (`World`) and one checked question (`Call`), with the refusals all of them use."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from attrs import define, field, frozen
+
+from imgwire_async.emulator.clock import Clock
+from imgwire_async.emulator.log import RequestLog
+from imgwire_async.emulator.store import Store
+from imgwire_async.emulator.switches import Knobs, Switches
+from imgwire_async.emulator.validation import Given
+from imgwire_async.emulator.wire import Head, RefusedError, domain_error
+
+__all__ = ["Call", "KeyKind", "Keys", "Places", "World", "not_allowed", "not_found"]
+
+KeyKind: TypeAlias = Literal["server", "client"]
+
+
+@frozen(kw_only=True)
+class Keys:
+    """The credentials of the one environment."""
+
+    server: str = field(repr=False)
+    client: str = field(repr=False)
+    signing: bytes = field(repr=False)
+
+
+@frozen(kw_only=True)
+class Places:
+    """Where the three hosts listen: origins without a path."""
+
+    api: str
+    storage: str
+    cdn: str
+
+
+@define(kw_only=True)
+class World:
+    """Everything that handlers share. `store` and `knobs` are replaced by a reset, the rest stays."""
+
+    switches: Switches
+    keys: Keys
+    organization_id: str
+    clock: Clock
+    log: RequestLog
+    store: Store
+    knobs: Knobs
+    places: Places
+
+
+@frozen(kw_only=True)
+class Call:
+    """One question to the API, after key, path, query and body were checked."""
+
+    head: Head
+    key: KeyKind
+    now: datetime
+    path: Given
+    query: Given
+    body: Given
+
+
+def not_found() -> RefusedError:
+    """No such resource."""
+    return RefusedError(domain_error(404, "ResourceNotFoundError", "Resource not found."))
+
+
+def not_allowed(detail: str) -> RefusedError:
+    """The key may not do this."""
+    return RefusedError(domain_error(403, "OperationNotAllowedError", detail))
