@@ -1,0 +1,52 @@
+"""`build_url`: an image's address with rules. Pure text work, no network and no client needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from imgwire_async.errors import Fault, TransformationError
+from imgwire_async.urls.check import check_mode, orphans, query_of, report
+from imgwire_async.urls.encoding import cut, has_path, place
+from imgwire_async.urls.transformation import Transformation, check_call
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from imgwire_async.urls.typed import OnInvalid, Options, Preset, Rules
+
+
+def build_url(
+    cdn_url: str,
+    options: Options = None,
+    /,
+    *,
+    preset: Preset | None = None,
+    on_invalid: OnInvalid = "raise",
+    raw: Mapping[str, object] | None = None,
+    **rules: Unpack[Rules],
+) -> str:
+    """Return `cdn_url` with a preset and transformation rules. [rules 1-3]
+
+    `options` is a mapping (hyphen spellings too) or a `Transformation`; `raw` holds rules that this version does not know:
+    encoded, but not checked. `on_invalid`: "raise" a `TransformationError` with all faults; "warn": log them and leave
+    them out; "omit": leave them out, as the official builders do. Duplicate rules and unknown presets raise always.
+    """
+    # A prepared transformation alone needs no checking.
+    if isinstance(options, Transformation) and not rules and raw is None and preset is None:
+        check_mode(on_invalid)
+        if options.orphans:
+            report(list(options.orphans), on_invalid)
+        return placed(cdn_url, options.preset, options.query)
+    checked = check_call(options, preset, raw, rules, on_invalid)
+    faults = [*checked.faults, *orphans(checked.pairs, checked.faults)]
+    if faults:
+        report(faults, on_invalid)
+    return placed(cdn_url, checked.preset, query_of(checked.pairs))
+
+
+def placed(cdn_url: str, preset: str | None, query: str) -> str:
+    """`cdn_url` with a checked preset and query."""
+    if preset and not has_path(cut(cdn_url)[0]):  # [rules 9 C3]
+        raise TransformationError([Fault("preset", preset, "the URL has no path that a preset could follow")])
+    return place(cdn_url, preset, query)

@@ -1,0 +1,71 @@
+"""Colours: hex digits, `r:g:b[:alpha]`, (r, g, b[, alpha]) or {r, g, b[, alpha]}; no colour names. [rules 6]"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from imgwire_async.urls.forms import Field, fields, fragments, json_object, mapping_of
+from imgwire_async.urls.scalars import Kind, integer, is_tuple, number, plain, refuse
+
+_is_hex = re.compile(r"#?([0-9A-Fa-f]{8}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{3})").fullmatch
+_CHANNEL = integer(0, 255)
+_PARTS: tuple[str, ...] = ("r", "g", "b", "alpha")
+_RGB = fields(
+    Field("r", _CHANNEL, needed=True),
+    Field("g", _CHANNEL, needed=True),
+    Field("b", _CHANNEL, needed=True),
+    Field("alpha", number(0, 1)),
+)
+
+
+def _hex_digits(value: object) -> str | None:
+    text = plain(value)
+    match = _is_hex(text.strip()) if type(text) is str else None
+    return match[1].lower() if match else None
+
+
+def _channels(value: object, says: str) -> Mapping[str, str]:
+    """The channels by name, as text, of a colour that is not hex."""
+    given = mapping_of(value)
+    if given is None:
+        text = plain(value)
+        parts = tuple(text.split(":", 4)) if type(text) is str else text
+        if not is_tuple(parts) or not 3 <= len(parts) <= 4:
+            raise refuse(value, says)
+        given = dict(zip(_PARTS, parts, strict=False))
+    return fragments(given, _RGB)
+
+
+def _hex_only(value: object) -> str:
+    digits = _hex_digits(value)
+    if digits is not None:
+        return digits
+    if type(plain(value)) is str:  # r:g:b would add parts to a colon string
+        raise refuse(value, HEX.says)
+    channels = _channels(value, HEX.says)
+    steps = [int(channels[name]) for name in "rgb"]
+    if "alpha" in channels:
+        steps.append(round(float(channels["alpha"]) * 255))
+    return bytes(steps).hex()
+
+
+def _for_url(value: object) -> str:
+    digits = _hex_digits(value)
+    if digits is not None:
+        return digits
+    channels = _channels(value, COLOR.says)
+    return ":".join([channels[name] for name in _PARTS if name in channels])
+
+
+def _for_json(value: object) -> str:
+    digits = _hex_digits(value)
+    return f'"#{digits}"' if digits is not None else json_object(_channels(value, COLOR.says))
+
+
+# Three ways to write one: as a value of its own, as a part of a colon string, as a field of an object.
+COLOR = Kind(
+    "a colour (3, 6 or 8 hex digits with or without #, r:g:b[:alpha], or {r, g, b, alpha})", _for_url
+)
+HEX = Kind("a colour of 3, 6 or 8 hex digits", _hex_only)
+JSON_COLOR = Kind("a colour", _for_json)

@@ -1,0 +1,115 @@
+"""The 49 rules of the URL language, one row each: canonical name, what it takes, other names. [rules 8]
+
+To add a rule, add a row (and its value type in `typed.py`); the docs table, the checks and the tests read these rows.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from imgwire_async.urls import structured as of
+from imgwire_async.urls.colors import COLOR
+from imgwire_async.urls.scalars import (
+    BOOLEAN,
+    GRAVITY_OR_SMART,
+    Kind,
+    either,
+    flag_or,
+    integer,
+    number,
+    words,
+)
+from imgwire_async.urls.words import (
+    ALGORITHMS,
+    FORMATS,
+    PROFILES,
+    RESIZING_ALIASES,
+    RESIZINGS,
+    SUBSAMPLINGS,
+)
+
+
+@attrs.frozen(eq=False)
+class Rule:
+    """One rule: `name` stands in the URL, `aliases` are accepted as option names and never written."""
+
+    name: str
+    kind: Kind
+    aliases: tuple[str, ...] = ()
+    literal: bool = False  # its text is text, also where it looks like a number
+
+    @property
+    def keyword(self) -> str:
+        """The canonical name as a Python keyword."""
+        return self.name.replace("-", "_")
+
+
+_FACTOR = number(0.01, 10)
+_AUTO = words(["auto"])
+
+RULES = (
+    Rule("width", of.SIZE, ("w",)),
+    Rule("height", of.SIZE, ("h",)),
+    Rule("min-width", of.SIZE, ("mw", "min_width")),
+    Rule("min-height", of.SIZE, ("mh", "min_height")),
+    Rule("dpi", integer(1, 600)),
+    Rule("dpr", number(0.01, 8)),
+    Rule("pixelate", integer(2, 256), ("pix",)),
+    Rule("quality", either(integer(1, 100), _AUTO), ("q",)),
+    Rule("progressive", either(BOOLEAN, _AUTO)),
+    Rule("chroma_subsampling", words(SUBSAMPLINGS)),
+    # The CDN maps jpg back to jpeg, and every official builder writes jpg. [rules 8.1]
+    Rule(
+        "format",
+        words([word for word in FORMATS if word != "jpeg"], {"jpeg": "jpg"}),
+        ("f", "ext", "extension"),
+    ),
+    Rule("color_profile", words(PROFILES), ("cp", "icc")),
+    Rule("resizing_algorithm", words(ALGORITHMS), ("ra",)),
+    Rule("resizing_type", words(RESIZINGS, RESIZING_ALIASES)),
+    Rule("gravity", GRAVITY_OR_SMART, ("g",)),
+    Rule("enlarge", BOOLEAN, ("el",)),
+    Rule("keep_copyright", BOOLEAN, ("kcr",)),
+    Rule("strip_color_profile", BOOLEAN, ("scp",)),
+    Rule("strip_metadata", BOOLEAN, ("sm",)),
+    Rule("brightness", _FACTOR, ("br",)),
+    Rule("lightness", _FACTOR, ("l",)),
+    Rule("saturation", _FACTOR, ("sa",)),
+    Rule("background_alpha", number(0, 1), ("bga",)),
+    Rule("hue", number(), ("hu",)),
+    Rule("background", COLOR, ("bg",)),
+    Rule("colorize", COLOR, ("col",)),
+    Rule("blur", flag_or(number(0.3, 100)), ("bl",)),
+    Rule("adjust", of.ADJUST, ("a",)),
+    Rule("contrast", of.CONTRAST, ("co",)),
+    Rule("crop", of.CROP, ("c",)),
+    Rule("duotone", of.DUOTONE, ("dt",)),
+    Rule("extend", of.EXTEND, ("ex",)),
+    Rule("extend_aspect_ratio", of.EXTEND_ASPECT_RATIO, ("exar", "extend_ar")),
+    Rule("flip", of.FLIP, ("fl",)),
+    Rule("gradient", of.GRADIENT, ("gr",)),
+    Rule("monochrome", of.MONOCHROME, ("mc",)),
+    Rule("negate", of.NEGATE, ("neg",)),
+    Rule("normalize", of.NORMALIZE, ("norm", "normalise")),
+    Rule("padding", of.PADDING, ("pd",)),
+    Rule("rotate", of.ROTATE, ("rot",)),
+    Rule("sharpen", of.SHARPEN, ("sh",)),
+    Rule("zoom", of.ZOOM, ("z",)),
+    Rule("watermark", of.WATERMARK, ("wm",), literal=True),
+    Rule("watermark_position", of.WATERMARK_POSITION, ("wmp", "watermark_offset")),
+    Rule("watermark_rotate", of.ROTATE, ("wmr", "wm_rot")),
+    Rule("watermark_shadow", of.WATERMARK_SHADOW, ("wmsh",)),
+    Rule("watermark_size", of.WATERMARK_SIZE, ("wms",)),
+    Rule("watermark_text", of.WATERMARK_TEXT, ("wmt",), literal=True),
+    Rule("watermark_url", of.WATERMARK_URL, ("wmu",)),
+)
+
+# Every name by which a rule may be given.
+BY_NAME = {name: rule for rule in RULES for name in (rule.name, *rule.aliases)}
+
+# Only the first valid one counts; the second row does nothing without one of the first. [rules 9 C1, C2]
+SOURCES = ("watermark", "watermark_text", "watermark_url")
+DEPENDENTS = frozenset({"watermark_position", "watermark_rotate", "watermark_shadow", "watermark_size"})
+
+# Names that other builders know, or habits from elsewhere, that no spelling distance would lead to a rule. [rules 9]
+HINTS = {"fm": "format", "strip": "strip_metadata", "fit": "resizing_type", "resize": "resizing_type"}

@@ -1,0 +1,347 @@
+"""Single values: any Python value in, the text for the URL out, or `Refused`.
+
+A check never trusts a value further than its exact type: subclasses, enum members, `Decimal`s and the like are first
+turned into plain `str`, `int` or `float` by `plain`. Every regular expression here is linear in the length of its text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from math import isfinite
+from numbers import Integral, Real
+from typing import TypeAlias, TypeGuard
+
+import attrs
+
+from imgwire_async.urls.words import GRAVITIES, GRAVITY_ALIASES
+
+# No server reads a request line of that length; the limit keeps every answer quick, whatever the text.
+MAX_TEXT = 65_536
+
+_is_digits = re.compile(r"-?[0-9]+").fullmatch
+_is_decimal = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+_FLAGS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None), dict, list, tuple})
+_LONGEST_NUMBER = 400  # no finite float has more digits
+_BEYOND_FLOATS = 10**308
+
+
+class Refused(Exception):  # noqa: N818 - a verdict that never leaves this package
+    """The CDN would not take this value; the text says why. `word` and `known`: a word that is not in its list."""
+
+    def __init__(self, reason: str, *, word: str = "", known: Iterable[str] = ()) -> None:
+        super().__init__(reason)
+        self.word = word
+        self.known = known
+
+    @property
+    def suggestion(self) -> str | None:
+        """The known word that looks most like the refused one, or None; looked for only when somebody asks."""
+        return nearest(self.word, self.known)
+
+
+# Text for the URL, not yet encoded; None: valid, and nothing stands in the URL (blur=False).
+Check: TypeAlias = Callable[[object], "str | None"]
+
+
+@attrs.frozen
+class Kind:
+    """What a rule, a part or a field takes: in words (for messages and the docs page), and as a check."""
+
+    says: str
+    check: Check
+
+    def text(self, value: object) -> str:
+        """The text of a value of a kind that always has one."""
+        found = self.check(value)
+        assert found is not None, self.says
+        return found
+
+
+class Value:
+    """The root of the value classes (`Color`, `Crop`, ...): `fields()` gives what a mapping would hold."""
+
+    __slots__ = ()
+
+    def fields(self) -> dict[str, object]:
+        """The fields that are set, by name."""
+        raise NotImplementedError  # pragma: no cover - every value class has its own
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[str, object]]:
+    """Whether this is a mapping; what its keys are shows when they are looked up."""
+    return isinstance(value, Mapping)
+
+
+def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
+    """Whether this is a tuple, which may stand for a colon string. Lists may not. [rules 4]"""
+    return isinstance(value, tuple)
+
+
+def is_list(value: object) -> TypeGuard[Sequence[object]]:
+    """Whether this is a list or tuple."""
+    return isinstance(value, list | tuple)
+
+
+def shown(value: object) -> str:
+    """A short, printable text for `value` in messages, whatever it is."""
+    kind = type(value)
+    if kind is str:
+        assert isinstance(value, str)
+        return ascii(value if len(value) <= 60 else f"{value[:57]}...")
+    if kind is int:
+        assert isinstance(value, int)
+        return str(value) if value.bit_length() < 200 else f"an integer of {value.bit_length()} bits"
+    if value is None or kind is bool or kind is float:
+        return str(value)
+    if issubclass(kind, Enum):
+        return f"a member of {type.__repr__(kind)}"
+    return f"a value of {type.__repr__(kind)}"
+
+
+def refuse(value: object, says: str) -> Refused:
+    """The usual verdict."""
+    return Refused(f"{shown(value)} is not {says}")
+
+
+def plain(value: object) -> object:
+    """`value` as a plain `str`, `int` or `float` where it is one at heart (enum members, subclasses, `Decimal`), else as it is."""
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if issubclass(kind, Enum):
+        assert isinstance(value, Enum)
+        return plain(value.value)
+    # The base classes' own methods: a subclass may have overridden its own.
+    if issubclass(kind, str):
+        assert isinstance(value, str)
+        return str.__str__(value)
+    if issubclass(kind, int):
+        assert isinstance(value, int)
+        return int.__int__(value)
+    if issubclass(kind, float):
+        assert isinstance(value, float)
+        return float.__float__(value)
+    if isinstance(value, Integral):
+        return int(value)
+    return _foreign_number(value)
+
+
+def _foreign_number(value: object) -> object:
+    from decimal import Decimal  # rare, and not free to load
+
+    if isinstance(value, Decimal):
+        if not value.is_finite() or value.adjusted() >= 308:
+            raise refuse(float(value), "a number that a float can hold")
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, Real):
+        return float(value)
+    return value
+
+
+def whole(value: object) -> int | None:
+    """The whole number that `value` is: an int, digits, or a float without a fraction [rules 9 V3]; else None."""
+    value = plain(value)
+    if type(value) is str:
+        value = value.strip()
+        if _is_digits(value) and len(value.lstrip("-0")) <= 308:  # int() is slow on long texts, and limited
+            return int("-" * value.startswith("-") + (value.lstrip("-0") or "0"))
+        return None
+    if type(value) is float:
+        return int(value) if value.is_integer() else None
+    return value if type(value) is int and -_BEYOND_FLOATS < value < _BEYOND_FLOATS else None
+
+
+def real(value: object) -> int | float | None:
+    """The finite number that `value` is, or None; whole numbers come back as ints."""
+    found = whole(value)
+    if found is not None:
+        return found
+    value = plain(value)
+    if type(value) is str:
+        value = value.strip()
+        if len(value) > _LONGEST_NUMBER or not _is_decimal(value):
+            return None
+        value = float(value)
+        if value.is_integer():
+            return int(value)
+    return value if type(value) is float and isfinite(value) else None
+
+
+def truth(value: object) -> bool | None:
+    """True or False for a boolean, one of the six flag texts in any case, or the numbers 1 and 0; else None."""
+    value = plain(value)
+    if type(value) is str:
+        return _FLAGS.get(value.strip().lower())
+    if type(value) is bool:
+        return value
+    return bool(value) if (type(value) is int or type(value) is float) and value in {0, 1} else None
+
+
+def number_text(value: float) -> str:
+    """A finite number as the URL has it: no fraction when whole, else the shortest decimal, never an exponent. [rules 4, 9 E5]"""
+    text = str(int(value)) if type(value) is int or value.is_integer() else repr(value)
+    if "e" in text:
+        from decimal import Decimal
+
+        return format(Decimal(text), "f")
+    return text
+
+
+def as_text(value: object) -> str:
+    """Trimmed text of a text, number or boolean. [rules 4]"""
+    value = plain(value)
+    if type(value) is str:
+        if len(value) > MAX_TEXT:
+            raise Refused(f"a text of {len(value)} characters is too long for a URL")
+        return value.strip()
+    if type(value) is bool:
+        return "true" if value else "false"
+    number = real(value)
+    if number is None:
+        raise refuse(value, "text")
+    return number_text(number)
+
+
+def integer(low: int | None = None, high: int | None = None) -> Kind:
+    """Whole numbers, both ends included; without ends any."""
+    says = f"a whole number{_span(low, high)}"
+    least, most = -_BEYOND_FLOATS if low is None else low, _BEYOND_FLOATS if high is None else high
+
+    def check(value: object) -> str:
+        number = value if type(value) is int else whole(value)
+        if number is None or not least <= number <= most:
+            raise refuse(value, says)
+        return str(number)
+
+    return Kind(says, check)
+
+
+def number(low: float | None = None, high: float | None = None, *, above: float | None = None) -> Kind:
+    """Numbers, both ends included; `above` is an end that is not."""
+    says = f"a number{_span(low, high) if above is None else f' above {above}'}"
+
+    def check(value: object) -> str:
+        found = real(value)
+        if (
+            found is None
+            or (low is not None and found < low)
+            or (high is not None and found > high)
+            or (above is not None and found <= above)
+        ):
+            raise refuse(value, says)
+        return number_text(found)
+
+    return Kind(says, check)
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if low is None:
+        return ""
+    return f" from {low} to {high}" if high is not None else f" of at least {low}"
+
+
+def _boolean(value: object) -> str:
+    found = truth(value)
+    if found is None:
+        raise refuse(value, BOOLEAN.says)
+    return "true" if found else "false"
+
+
+BOOLEAN = Kind("true or false", _boolean)
+
+
+def words(known: Sequence[str], aliases: Mapping[str, str] | None = None) -> Kind:
+    """One of a closed list, in any case; `aliases` are taken too and written as what they stand for."""
+    table = dict(zip(known, known, strict=True)) | dict(aliases or {})
+    says = (
+        known[0] if len(known) == 1 else f"one of {', '.join(sorted(set(table.values()), key=known.index))}"
+    )
+
+    def check(value: object) -> str:
+        text = plain(value)
+        if type(text) is str:
+            found = table.get(text) or table.get(text.strip().lower())
+            if found is not None:
+                return found
+            raise Refused(f"{shown(text)} is not {says}", word=text, known=table)
+        raise refuse(value, says)
+
+    return Kind(says, check)
+
+
+def nearest(text: str, known: Iterable[str]) -> str | None:
+    """The known word that looks most like `text`, or None."""
+    if not 2 <= len(text) <= 40:  # the comparison is quadratic
+        return None
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(text.lower(), list(known), n=1)), None)
+
+
+GRAVITY = words(GRAVITIES, GRAVITY_ALIASES)
+
+
+def _gravity_or_smart(value: object) -> str:
+    text = plain(value)
+    if type(text) is str and ":" in text:
+        parts = [part.strip() for part in text.split(":", 2)]
+        if len(parts) == 2 and parts[1] == "sm":  # whatever stands before it [rules 5]
+            return "attention"
+    return GRAVITY.text(value)
+
+
+GRAVITY_OR_SMART = Kind(f"{GRAVITY.says}, or x:sm for attention", _gravity_or_smart)
+
+
+def _some_text(value: object) -> str:
+    text = as_text(value)
+    if not text:
+        raise refuse(value, TEXT.says)
+    return text
+
+
+def _part_text(value: object) -> str:
+    text = _some_text(value)
+    if ":" in text:
+        raise refuse(value, PART_TEXT.says)
+    return text
+
+
+TEXT = Kind("text that is not blank", _some_text)
+PART_TEXT = Kind("text that is not blank and holds no colon", _part_text)
+
+
+def either(first: Kind, second: Kind) -> Kind:
+    """What one of two kinds takes."""
+    says = f"{first.says}, or {second.says}"
+
+    def check(value: object) -> str | None:
+        try:
+            return first.check(value)
+        except Refused:
+            pass
+        try:
+            return second.check(value)
+        except Refused as verdict:
+            raise Refused(f"{shown(value)} is not {says}", word=verdict.word, known=verdict.known) from None
+
+    return Kind(says, check)
+
+
+def flag_or(kind: Kind, *, off: str | None = None) -> Kind:
+    """True, or a value. False is valid and leaves the rule out, unless `off` says how it is written.
+
+    Only booleans and flag texts switch; the number 1 is a value here (a blur of sigma 1). [rules 9 V4]
+    """
+
+    def check(value: object) -> str | None:
+        switch = plain(value)
+        found = truth(switch) if type(switch) is bool or type(switch) is str else None
+        if found is None:
+            return kind.check(value)
+        return "true" if found else off
+
+    return Kind(f"true, false, or {kind.says}", check)

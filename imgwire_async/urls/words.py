@@ -1,0 +1,66 @@
+"""The closed word lists of the URL language, once: type checkers read the `Literal`s, the rows of `rules.py` their words."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+Preset: TypeAlias = Literal["thumbnail", "small", "medium", "large"]
+OnInvalid: TypeAlias = Literal["raise", "warn", "omit"]
+
+FormatWord: TypeAlias = Literal["auto", "jpg", "jpeg", "png", "webp", "avif", "gif", "tiff"]
+SubsamplingWord: TypeAlias = Literal["4:4:4", "4:2:2", "auto"]
+ProfileWord: TypeAlias = Literal["srgb", "rgb16", "cmyk", "keep", "preserve"]
+AlgorithmWord: TypeAlias = Literal["nearest", "cubic", "mitchell", "lanczos2", "lanczos3"]
+ResizingWord: TypeAlias = Literal["cover", "contain", "fill", "inside", "outside"]
+ResizingAlias: TypeAlias = Literal["fit", "fill-down", "auto", "force"]
+FlipWord: TypeAlias = Literal["vertical", "horizontal", "both"]
+CropMode: TypeAlias = Literal["cover", "extract", "attention", "entropy"]
+GravityWord: TypeAlias = Literal[
+    "ce",
+    "center",
+    "north",
+    "south",
+    "east",
+    "west",
+    "northeast",
+    "northwest",
+    "southeast",
+    "southwest",
+    "attention",
+    "entropy",
+]
+GravityAlias: TypeAlias = Literal[
+    "n", "no", "s", "so", "e", "ea", "w", "we", "ne", "noea", "nw", "nowe", "se", "soea", "sw", "sowe"
+]
+
+PRESETS: tuple[str, ...] = get_args(Preset)
+MODES: tuple[str, ...] = get_args(OnInvalid)
+FORMATS: tuple[str, ...] = get_args(FormatWord)
+SUBSAMPLINGS: tuple[str, ...] = get_args(SubsamplingWord)
+PROFILES: tuple[str, ...] = get_args(ProfileWord)
+ALGORITHMS: tuple[str, ...] = get_args(AlgorithmWord)
+RESIZINGS: tuple[str, ...] = get_args(ResizingWord)
+FLIPS: tuple[str, ...] = get_args(FlipWord)
+CROP_MODES: tuple[str, ...] = get_args(CropMode)
+GRAVITIES: tuple[str, ...] = get_args(GravityWord)
+
+# Short forms are expanded; `ce` and `center` are both final and stay apart. [rules 5]
+GRAVITY_ALIASES = {
+    "n": "north",
+    "no": "north",
+    "s": "south",
+    "so": "south",
+    "e": "east",
+    "ea": "east",
+    "w": "west",
+    "we": "west",
+    "ne": "northeast",
+    "noea": "northeast",
+    "nw": "northwest",
+    "nowe": "northwest",
+    "se": "southeast",
+    "soea": "southeast",
+    "sw": "southwest",
+    "sowe": "southwest",
+}
+RESIZING_ALIASES = {"fit": "inside", "fill-down": "inside", "auto": "inside", "force": "fill"}
