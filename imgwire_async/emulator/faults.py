@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from attrs import define, frozen
@@ -71,7 +71,7 @@ class Faults:
         times: int | None = 1,
         after: int = 0,
         status: int | None = None,
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         body: bytes | str | Mapping[str, object] | None = None,
         reset: ResetAt | None = None,
         stall: float | None = None,
@@ -123,10 +123,10 @@ class Faults:
 
 def _answer(
     status: int | None,
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] | None,
     body: bytes | str | Mapping[str, object] | None,
 ) -> Answer | None:
-    pairs: Pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
+    pairs: Pairs = tuple(headers or ()) if not isinstance(headers, Mapping) else tuple(headers.items())
     if status is None:
         if pairs or body is not None:
             raise ValueError("headers and body need a status: they are that answer's")

@@ -7,8 +7,18 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from imgwire_async.emulator.pictures import raster
-from imgwire_async.emulator.pictures.view import BrokenError, Finding, Picture, Unreadable, UnseenError, View
+from imgwire_async.emulator.pictures import isobmff, jxl, raster, tiff, webp, windows
+from imgwire_async.emulator.pictures.decoder import decoded_size
+from imgwire_async.emulator.pictures.exif import exif_of
+from imgwire_async.emulator.pictures.view import (
+    BrokenError,
+    Finding,
+    Picture,
+    Unreadable,
+    UnseenError,
+    UntoldError,
+    View,
+)
 
 __all__ = ["examine"]
 
@@ -29,6 +39,13 @@ _FORMATS = (
     Format("image/jpeg", lambda head: head.startswith(b"\xff\xd8\xff"), raster.jpeg_size, raster.jpeg_whole),
     Format("image/png", lambda head: head.startswith(raster.PNG), raster.png_size, raster.png_whole),
     Format("image/gif", lambda head: head[:6] in {b"GIF87a", b"GIF89a"}, raster.gif_size, raster.gif_whole),
+    Format("image/webp", webp.webp_starts, webp.webp_size, webp.webp_whole),
+    Format("image/avif", isobmff.avif_starts, isobmff.isobmff_size, isobmff.isobmff_whole),
+    Format("image/heic", isobmff.heic_starts, isobmff.isobmff_size, isobmff.isobmff_whole),
+    Format("image/jxl", jxl.jxl_starts, jxl.jxl_size, jxl.jxl_whole),
+    Format("image/tiff", tiff.tiff_starts, tiff.tiff_size, tiff.tiff_whole),
+    Format("image/bmp", windows.bmp_starts, windows.bmp_size, windows.bmp_whole),
+    Format("image/vnd.microsoft.icon", windows.ico_starts, windows.ico_size, windows.ico_whole),
 )
 
 
@@ -43,16 +60,24 @@ def examine(head: bytes, *, length: int | None = None, tail: bytes = b"") -> Fin
     if found is None:
         return Unreadable(reason="not a picture of a supported type")
     try:
-        width, height = _checked(*found.size(view))
+        width, height = _size(found, view)
         _try_whole(found, view)
     except BrokenError as broken:
         return Unreadable(reason=f"{found.mime_type}: {broken}")
     except UnseenError:
         return Unreadable(reason=f"{found.mime_type}: its header lies in a part that was not kept")
-    return Picture(mime_type=found.mime_type, width=width, height=height)
+    return Picture(mime_type=found.mime_type, width=width, height=height, exif=exif_of(found.mime_type, view))
 
 
-def _checked(width: int, height: int) -> Size:
+def _size(found: Format, view: View) -> Size:
+    try:
+        width, height = found.size(view)
+    except UntoldError as untold:
+        # Only a whole body can be decoded, and one that is not kept whole is too big to try.
+        size = decoded_size(view.head) if len(view.head) == view.length else None
+        if size is None:
+            raise BrokenError(f"{untold}, and no decoder could read it") from untold
+        width, height = size
     if width < 1 or height < 1:
         raise BrokenError(f"its size is {width} x {height}")
     return width, height

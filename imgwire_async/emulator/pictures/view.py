@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-__all__ = ["BrokenError", "Finding", "Picture", "Unreadable", "UnseenError", "View"]
+__all__ = ["BrokenError", "Finding", "Picture", "Unreadable", "UnseenError", "UntoldError", "View"]
 
 
 @frozen(kw_only=True)
@@ -36,6 +36,10 @@ class BrokenError(Exception):
 
 class UnseenError(Exception):
     """The answer lies in the middle of a big body, of which only both ends were kept."""
+
+
+class UntoldError(Exception):
+    """The header does not tell the size; a decoder may."""
 
 
 @frozen

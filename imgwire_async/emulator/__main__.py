@@ -1,0 +1,95 @@
+"""`python -m imgwire_async.emulator`: an Imgwire on this machine until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from typing import get_args
+
+from imgwire_async.emulator.server import Emulator
+from imgwire_async.emulator.switches import ExpiredStatus, Idempotency, SecondPut
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGINT or SIGTERM; the exit code: 0 after either, 1 when a port is taken."""
+    given = _parser().parse_args(arguments)
+    try:
+        asyncio.run(_serve(given))
+    except OSError as error:
+        sys.stderr.write(f"imgwire emulator: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m imgwire_async.emulator",
+        description="A strict, stateful local Imgwire. Ports of 0 are any free ones.",
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=0, help="of the API")
+    add("--storage-port", type=int, default=0, help="of the storage host")
+    add(
+        "--ready-after",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="from the last byte to READY, at least",
+    )
+    add("--ready-polls", type=int, default=1, metavar="N", help="retrieves that still see PROCESSING")
+    add("--idempotency", choices=get_args(Idempotency), default="same", help="what a repeated key gets")
+    add("--unsigned-content-type", action="store_true", help="upload URLs take any Content-Type")
+    add("--url-lifetime", type=float, default=900.0, metavar="SECONDS", help="of upload and archive URLs")
+    add("--null-sizes-while-pending", action="store_true", help="sizes are null instead of 0 before READY")
+    add("--expired-status", type=int, choices=get_args(ExpiredStatus), default=403, help="of an expired URL")
+    add("--second-put", choices=get_args(SecondPut), default="refused", help="what a used upload URL does")
+    add("--rate-limit", type=int, metavar="N", help="API requests per second before a 429")
+    add("--no-bodies", action="store_true", help="keep hash, length and both ends of uploads only")
+    return parser
+
+
+def _emulator(given: argparse.Namespace) -> Emulator:
+    return Emulator(
+        port=given.port,
+        storage_port=given.storage_port,
+        ready_after=given.ready_after,
+        ready_polls=given.ready_polls,
+        idempotency=given.idempotency,
+        signed_content_type=not given.unsigned_content_type,
+        url_lifetime=given.url_lifetime,
+        null_sizes_while_pending=given.null_sizes_while_pending,
+        expired_status=given.expired_status,
+        second_put=given.second_put,
+        rate_limit=given.rate_limit,
+    )
+
+
+async def _serve(given: argparse.Namespace) -> None:
+    over = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    async with _emulator(given) as emulator:
+        emulator.keep_bodies = not given.no_bodies
+        sys.stdout.write(_greeting(emulator))
+        sys.stdout.flush()
+        await over.wait()
+
+
+def _greeting(emulator: Emulator) -> str:
+    return (
+        f"IMGWIRE_API_BASE_URL={emulator.base_url}\n"
+        f"IMGWIRE_API_KEY={emulator.api_key}\n"
+        f"client key  {emulator.client_key}\n"
+        f"storage     {emulator.storage_url}\n"
+        f"CDN         {emulator.cdn_url}\n"
+        "Stop with Ctrl-C.\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
