@@ -15,13 +15,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from imgwire_async.errors import BulkDeleteError, ImgwireError
+from imgwire_async.urls.image import ImageUrls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Self, Unpack
-
-    from imgwire_async.urls.responsive import Breakpoints, ResponsiveImage
-    from imgwire_async.urls.typed import OnInvalid, Options, Preset, Rules
+    from typing import Self
 
 T = TypeVar("T")
 
@@ -123,7 +120,7 @@ class Record:
 
 
 @attrs.frozen(kw_only=True)
-class Image(Record):
+class Image(Record, ImageUrls):
     """One image record. [contract 3, Image]
 
     `width` and `height` are pixels as stored, `size_bytes` the bytes of the original; all three are 0 while the service
@@ -154,92 +151,6 @@ class Image(Record):
     updated_at: datetime
     deleted_at: datetime | None = None
     processed_metadata_at: datetime | None = None
-
-    # The URL language is loaded by the first URL, not by the first record.
-
-    def url(
-        self,
-        options: Options = None,
-        /,
-        *,
-        preset: Preset | None = None,
-        on_invalid: OnInvalid = "raise",
-        raw: Mapping[str, object] | None = None,
-        **rules: Unpack[Rules],
-    ) -> str:
-        """Return the image's CDN address with a preset and transformation rules; parameters as in `build_url`."""
-        from imgwire_async.urls.build import build_url
-
-        return build_url(self.cdn_url, options, preset=preset, on_invalid=on_invalid, raw=raw, **rules)
-
-    def srcset(
-        self,
-        options: Options = None,
-        /,
-        *,
-        widths: Iterable[int] | None = None,
-        breakpoints: Breakpoints | None = None,
-        densities: Iterable[float] = (1, 2),
-        upscale: bool = False,
-        preset: Preset | None = None,
-        on_invalid: OnInvalid = "raise",
-        raw: Mapping[str, object] | None = None,
-        **rules: Unpack[Rules],
-    ) -> str:
-        """Return the text of an `<img srcset>`; parameters as in `responsive`."""
-        from imgwire_async.urls.responsive import srcset
-
-        return srcset(
-            self.cdn_url,
-            self.width,
-            self.height,
-            options,
-            widths=widths,
-            breakpoints=breakpoints,
-            densities=densities,
-            upscale=upscale,
-            preset=preset,
-            on_invalid=on_invalid,
-            raw=raw,
-            **rules,
-        )
-
-    def responsive(
-        self,
-        options: Options = None,
-        /,
-        *,
-        widths: Iterable[int] | None = None,
-        breakpoints: Breakpoints | None = None,
-        densities: Iterable[float] = (1, 2),
-        upscale: bool = False,
-        preset: Preset | None = None,
-        on_invalid: OnInvalid = "raise",
-        raw: Mapping[str, object] | None = None,
-        **rules: Unpack[Rules],
-    ) -> ResponsiveImage:
-        """Return the image in several sizes, with `.src`, `.srcset`, `.sizes`, `.html(alt=...)` and `.picture(alt=...)`.
-
-        `widths`: one candidate per width. `breakpoints`: one per breakpoint and density. With neither, a `width` among the
-        rules is a fixed width in several densities, else breakpoints at 320, 640, 1024 and 1440 pixels count. Nothing is
-        wider than the original unless `upscale`.
-        """
-        from imgwire_async.urls.responsive import responsive_image
-
-        return responsive_image(
-            self.cdn_url,
-            self.width,
-            self.height,
-            options,
-            widths=widths,
-            breakpoints=breakpoints,
-            densities=densities,
-            upscale=upscale,
-            preset=preset,
-            on_invalid=on_invalid,
-            raw=raw,
-            **rules,
-        )
 
 
 @attrs.frozen(kw_only=True)
