@@ -288,7 +288,9 @@ class Fault:
 
     def __str__(self) -> str:
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
-        return f"{self.rule}: {self.reason}{hint}"
+        # An unknown name is anybody's text: no line breaks and no novels in messages and logs.
+        plain = len(self.rule) <= 60 and self.rule.isascii() and self.rule.isprintable()
+        return f"{self.rule if plain else ascii(self.rule[:60])}: {self.reason}{hint}"
 
 
 class TransformationError(ImgwireError, ValueError):
