@@ -126,11 +126,12 @@ def plain(value: object) -> object:
         return float.__float__(value)
     if isinstance(value, Integral):
         return int(value)
-    return _foreign_number(value)
+    return _foreign(value)
 
 
-def _foreign_number(value: object) -> object:
+def _foreign(value: object) -> object:
     from decimal import Decimal  # rare, and not free to load
+    from uuid import UUID
 
     if isinstance(value, Decimal):
         if not value.is_finite() or value.adjusted() >= 308:
@@ -138,7 +139,7 @@ def _foreign_number(value: object) -> object:
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, Real):
         return float(value)
-    return value
+    return str(value) if type(value) is UUID else value
 
 
 def whole(value: object) -> int | None:

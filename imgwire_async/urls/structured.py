@@ -279,10 +279,6 @@ PADDING = Kind(_PADDING_FORMS.says, _padding)
 
 
 def _image_id(value: object) -> str:
-    if type(value) is not str:
-        from uuid import UUID
-
-        value = str(value) if type(value) is UUID else value
     text = PART_TEXT.text(value)
     if "/" in text:
         raise refuse(value, "an image id")
