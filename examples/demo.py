@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from drawing import draw
 from rich import box
@@ -28,10 +29,10 @@ from imgwire_async import AsyncImgwireClient, Image, UploadProgress
 from imgwire_async.emulator import Emulator
 from imgwire_async.errors import ImageQuarantinedError, ImgwireError
 
-HEAD = ("file", "type", "pixels", "bytes")
+HEAD = ("file", "type", "pixels", "bytes", "id", "CDN URL")
 GAP = 2
 ID, SHORT_ID = 36, 9
-LEAST_URL, LINK = 30, "link"
+LEAST_URL = 30  # less of it says nothing
 
 
 @dataclass
@@ -88,7 +89,7 @@ def main() -> int:
 def screen(*, record: bool) -> Console:
     """The terminal; what is no terminal (a pipe, a log) gets whole lines."""
     if record:
-        return Console(highlight=False, record=True, force_terminal=True, width=110)
+        return Console(highlight=False, record=True, force_terminal=False, width=110)
     return Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
 
 
@@ -104,6 +105,7 @@ async def show(run: Run, workers: int, console: Console) -> None:
         images = [image async for image in client.images.list_all() if image.id in run.arrived]
         images.sort(key=lambda image: run.arrived[image.id])
         if images:
+            console.print()
             console.print(table(run, images, console.width))
             await client.images.delete(images[0].id)
             left = {image.id async for image in client.images.list_all()}
@@ -175,21 +177,23 @@ def table(run: Run, images: list[Image], width: int) -> Table:
         )
         for image in images
     ]
-    names, *others = (max(map(cell_len, cells)) for cells in zip(*rows, HEAD, strict=True))
-    room = width - names - sum(others) - GAP * 5  # for id and URL
-    wide = room >= ID + LEAST_URL
-    url = room - (ID if wide else SHORT_ID)
-    names = min(names, max(8, width - sum(others) - SHORT_ID - len(LINK) - GAP * 5))
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, GAP, 0, 0), pad_edge=False, show_edge=False)
-    shown.add_column(HEAD[0], no_wrap=True, width=names)
-    shown.add_column(HEAD[1], no_wrap=True, style="cyan")
-    shown.add_column(HEAD[2], no_wrap=True, justify="right")
-    shown.add_column(HEAD[3], no_wrap=True, justify="right")
-    shown.add_column("id", no_wrap=True, style="dim")
-    shown.add_column("CDN URL", no_wrap=True, style="blue", max_width=max(url, 7))
+    names, *others = (max(map(cell_len, cells)) for cells in zip(*rows, HEAD[:4], strict=True))
+    room = width - sum(others) - GAP * 5  # for name, id and URL
+    whole_id = room >= names + ID + LEAST_URL
+    url = room - names - (ID if whole_id else SHORT_ID)
+    if url < LEAST_URL:
+        url = len(HEAD[5])
+        names = min(names, max(8, room - SHORT_ID - url))
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+    widths = [names, *others, ID if whole_id else SHORT_ID, None]
+    styles = ["", "cyan", "", "", "dim", "blue"]
+    for head, least, style in zip(HEAD, widths, styles, strict=True):
+        justify: Literal["left", "right"] = "right" if head in {"pixels", "bytes"} else "left"
+        shown.add_column(head, no_wrap=True, justify=justify, style=style, width=least)
+    shown.columns[-1].max_width = url
     for image, (name, *facts) in zip(images, rows, strict=True):
-        where = Text(image.cdn_url if url >= LEAST_URL else LINK, style=f"link {image.cdn_url}")
-        shown.add_row(Text(name), *facts, image.id if wide else f"{image.id[:8]}…", where)
+        where = Text(image.cdn_url if url >= LEAST_URL else "link", style=f"link {image.cdn_url}")
+        shown.add_row(Text(name), *facts, image.id if whole_id else f"{image.id[:8]}…", where)
     return shown
 
 

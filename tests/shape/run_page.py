@@ -21,13 +21,14 @@ def blocks(page: Path) -> list[tuple[int, str]]:
 
 def run(page: Path) -> None:
     module = types.ModuleType("__main__")
-    for line, source in blocks(page):
-        code = compile("\n" * (line - 1) + source, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        function = types.FunctionType(code, module.__dict__)
-        if code.co_flags & inspect.CO_COROUTINE:
-            asyncio.run(function())
-        else:
-            function()
+    with asyncio.Runner() as runner:
+        for line, source in blocks(page):
+            code = compile("\n" * (line - 1) + source, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            function = types.FunctionType(code, module.__dict__)
+            if code.co_flags & inspect.CO_COROUTINE:
+                runner.run(function())
+            else:
+                function()  # it may start a loop of its own
 
 
 if __name__ == "__main__":

@@ -1,0 +1,90 @@
+"""The main job as its reader runs it: `python examples/demo.py [FOLDER]`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT.parent / "shared" / "pictures"
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason="needs rich")
+with_pictures = pytest.mark.skipif(not PICTURES.is_dir(), reason="needs ../shared/pictures")
+
+
+def demo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", ROOT / "examples" / "demo.py", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )
+
+
+def rows(output: str) -> list[str]:
+    return [line for line in output.splitlines() if "http://127.0.0.1:" in line and " × " in line]
+
+
+def test_without_a_folder_its_own_pictures_arrive() -> None:
+    answer = demo()
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert len(rows(answer.stdout)) == 10
+    assert re.search(r"^10 of 10 files arrived, .* files per second$", answer.stdout, re.MULTILINE)
+
+
+def test_its_own_pictures_come_in_five_formats() -> None:
+    types = {re.split(r"  +", row)[1] for row in rows(demo().stdout)}
+    assert types == {"png", "bmp", "gif", "tiff", "icon"}
+
+
+@with_pictures
+def test_a_folder_of_photos_arrives_whole() -> None:
+    answer = demo(PICTURES / "photos")
+    assert answer.returncode == 0
+    assert len(rows(answer.stdout)) == 23
+
+
+@with_pictures
+def test_an_odd_folder_names_what_was_refused_and_ends_with_3() -> None:
+    answer = demo(PICTURES / "odd")
+    assert answer.returncode == 3
+    assert len(rows(answer.stdout)) == 18
+    refused = answer.stdout.partition("5 files were refused:")[2].strip().splitlines()[:5]
+    assert [line.split()[0] for line in refused] == [
+        ".DS_Store",
+        "drawing.svg",
+        "empty.jpg",
+        "notes.jpg",
+        "truncated.jpg",
+    ]
+    assert re.search(r"QUARANTINE: .*no end of image", refused[-1])
+
+
+@with_pictures
+def test_names_are_shown_as_the_folder_has_them() -> None:
+    output = demo(PICTURES / "odd").stdout
+    for path in (PICTURES / "odd" / "album 2023").rglob("*.*"):
+        assert path.relative_to(PICTURES / "odd").as_posix() in output
+
+
+def test_a_folder_without_files_is_told() -> None:
+    answer = demo(ROOT / "no such folder")
+    assert answer.returncode == 2
+    assert "is not a folder" in answer.stderr
+
+
+def test_a_broken_name_is_shown_and_uploaded(tmp_path: Path) -> None:
+    picture = bytes.fromhex(
+        "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
+    )
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 [red]\n.gif")).write_bytes(picture)
+    answer = demo(tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "caf\N{REPLACEMENT CHARACTER} [red]\N{REPLACEMENT CHARACTER}.gif" in answer.stdout
