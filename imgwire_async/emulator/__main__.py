@@ -16,10 +16,15 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; the exit code: 0 after either, 1 when a port is taken."""
-    given = _parser().parse_args(arguments)
+    """Run until SIGINT or SIGTERM; the exit code: 0 after either, 1 when a port is taken, 2 for wrong arguments."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
     try:
-        asyncio.run(_serve(given))
+        emulator = _emulator(given)
+    except ValueError as error:  # a number that makes no sense, such as a rate of 0
+        parser.error(str(error.args[0]))
+    try:
+        asyncio.run(_serve(emulator, keep_bodies=not given.no_bodies))
     except OSError as error:
         sys.stderr.write(f"imgwire emulator: {error}\n")
         return 1
@@ -69,12 +74,12 @@ def _emulator(given: argparse.Namespace) -> Emulator:
     )
 
 
-async def _serve(given: argparse.Namespace) -> None:
+async def _serve(emulator: Emulator, *, keep_bodies: bool) -> None:
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
-    async with _emulator(given) as emulator:
-        emulator.keep_bodies = not given.no_bodies
+    async with emulator:
+        emulator.keep_bodies = keep_bodies
         sys.stdout.write(_greeting(emulator))
         sys.stdout.flush()
         await over.wait()

@@ -93,7 +93,7 @@ def matching(raw_path: str) -> list[tuple[Operation, dict[str, str]]]:
 
 def redirected(raw_path: str) -> str | None:
     """The known path that differs by its last slash alone: FastAPI redirects there."""
-    other = raw_path.removesuffix("/") if raw_path.endswith("/") else f"{raw_path}/"
+    other = raw_path.rstrip("/") if raw_path.endswith("/") else f"{raw_path}/"
     return other if matching(other) else None
 
 

@@ -72,6 +72,8 @@ def png_chunks(view: View) -> Iterator[tuple[bytes, int, int]]:
         name = view.take(at + 4, 4)
         if at + 12 + length > view.length:
             raise BrokenError("it ends early")
+        if not name.isalpha():
+            raise BrokenError("a chunk without a name")
         yield name, at + 8, length
         if name == b"IEND":
             return

@@ -1,0 +1,265 @@
+"""Planned faults, seen from the other end of a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from typing import Any, Self
+
+import pytest
+from aiohttp import ClientPayloadError
+
+from imgwire_async.emulator import Emulator
+
+from .asking import PNG, Asker, put_head
+
+LIST = "/api/v1/images/"
+
+
+class Peer:
+    """One connection that a test reads and writes by hand."""
+
+    def __init__(self, origin: str) -> None:
+        host, _, port = origin.removeprefix("http://").partition(":")
+        self.address = host, int(port)
+
+    async def __aenter__(self) -> Self:
+        self.reader, self.writer = await asyncio.open_connection(*self.address)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.writer.close()
+
+
+def head(emulator: Emulator, method: str = "GET", path: str = LIST, *more: str) -> bytes:
+    lines = (
+        f"{method} {path} HTTP/1.1",
+        "Host: x",
+        f"Authorization: Bearer {emulator.api_key}",
+        *more,
+        "",
+        "",
+    )
+    return "\r\n".join(lines).encode()
+
+
+async def recorded(emulator: Emulator, method: str) -> None:
+    while not any(record.method == method for record in emulator.requests):
+        await asyncio.sleep(0.001)
+
+
+async def test_an_answer_may_be_another_one(ask: Asker, emulator: Emulator) -> None:
+    planned = emulator.faults.add("GET", LIST, status=503, headers={"Retry-After": "7"}, body="busy")
+    reply = await ask("GET", "/images/", lenient=True)
+    assert (reply.status, reply.headers["Retry-After"], reply.body) == (503, "7", b"busy")
+    assert (await ask("GET", "/images/")).status == 200
+    assert (planned.seen, planned.fired) == (2, 1)
+    assert [record.status for record in emulator.requests] == [503, 200]
+
+
+async def test_a_mapping_is_sent_as_json(ask: Asker, emulator: Emulator) -> None:
+    emulator.faults.add("GET", "*", status=500, body={"detail": "no"})
+    emulator.faults.add(
+        "GET", "*", status=500, body={"detail": "no"}, headers=[("content-type", "text/html")]
+    )
+    replies = [await ask("GET", "/images/") for _ in range(2)]
+    assert [reply.headers["Content-Type"] for reply in replies] == ["application/json", "text/html"]
+    assert replies[0].json == {"detail": "no"}
+
+
+async def test_repeated_headers_stay_repeated(ask: Asker, emulator: Emulator) -> None:
+    emulator.faults.add("GET", "*", status=200, headers=[("X-A", "1"), ("X-A", "2")], body=b"[]")
+    reply = await ask("GET", "/images/")
+    assert reply.headers.getall("X-A") == ["1", "2"]  # type: ignore[attr-defined]
+
+
+async def test_faults_count_and_stand_in_line(ask: Asker, emulator: Emulator) -> None:
+    emulator.faults.add("GET", LIST, status=501, after=1, times=2)
+    emulator.faults.add("*", "*", status=502, times=None)
+    seen = [(await ask("GET", "/images/", lenient=True)).status for _ in range(5)]
+    assert seen == [502, 501, 501, 502, 502]
+    emulator.faults.clear()
+    assert (await ask("GET", "/images/")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "hits"),
+    [
+        ("/api/v1/images/{image_id}", True),
+        ("/api/v1/images/*", True),
+        ("/api/v1/{what}", False),
+        ("/api/v1/images/", False),
+        ("/api/v1/images/.*", False),
+        ("*", True),
+    ],
+)
+async def test_a_path_is_exact_a_template_or_has_stars(
+    ask: Asker, emulator: Emulator, path: str, hits: bool
+) -> None:
+    image = (await ask.create())["image"]
+    emulator.faults.add("GET", path, status=418)
+    assert ((await ask("GET", f"/images/{image['id']}")).status == 418) is hits
+
+
+async def test_a_fault_may_be_for_one_host(ask: Asker, emulator: Emulator) -> None:
+    emulator.faults.add("*", "*", host="storage", status=503, times=None)
+    made = await ask.create()
+    assert (await ask.put(made["upload_url"], PNG, None)).status == 503
+    assert (await ask.get(made["image"]["cdn_url"])).status == 404
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"headers": {"A": "b"}},
+        {"body": "x"},
+        {"early": True, "reset": "before"},
+        {"reset": "after"},
+        {"reset": -1},
+        {"stall": -0.1},
+        {"stall": float("nan")},
+        {"slow": 0},
+        {"cut": -1},
+        {"status": 500, "times": -1},
+        {"status": 500, "after": -1},
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        Emulator().faults.add("GET", "*", **wrong)
+
+
+async def test_the_body_of_a_replaced_answer_is_read_first(ask: Asker, emulator: Emulator) -> None:
+    made = await ask.create()
+    emulator.faults.add("PUT", "/uploads/*", status=503)
+    assert (await ask.put(made["upload_url"], PNG, None)).status == 503
+    assert emulator.requests[-1].body_sha256 == hashlib.sha256(PNG).hexdigest()
+    assert (await ask.put(made["upload_url"], PNG, None)).status == 200
+
+
+async def test_an_early_answer_comes_before_the_body(emulator: Emulator) -> None:
+    emulator.faults.add("PUT", "/uploads/*", status=413, early=True)
+    async with Peer(emulator.storage_url) as peer:
+        peer.writer.write(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        assert (await peer.reader.readline()).startswith(b"HTTP/1.1 413 ")
+    assert emulator.requests[-1].body_length == 0
+
+
+async def test_a_reset_before_anything_is_a_real_one(ask: Asker, emulator: Emulator) -> None:
+    emulator.faults.add("POST", "/api/v1/images/standard_upload", reset="before")
+    async with Peer(emulator.base_url) as peer:
+        path = "/api/v1/images/standard_upload"
+        peer.writer.write(head(emulator, "POST", path, "Content-Length: 19") + b'{"file_name":"a.p"}')
+        with pytest.raises(ConnectionResetError):
+            await peer.reader.read()
+    assert len(emulator.images) == 0
+    assert emulator.requests[-1].status is None
+
+
+async def test_a_reset_after_n_bytes_has_read_so_many(ask: Asker, emulator: Emulator) -> None:
+    made = await ask.create()
+    emulator.faults.add("PUT", "/uploads/*", reset=1000)
+    origin, start = put_head(made["upload_url"], length=5000)
+    async with Peer(origin) as peer:
+        peer.writer.write(start + bytes(5000))
+        with pytest.raises(ConnectionResetError):
+            await peer.reader.read()
+    assert (emulator.requests[-1].body_length, emulator.requests[-1].status) == (1000, None)
+    assert emulator.images[made["image"]["id"]].status == "PENDING"
+
+
+async def test_a_reset_after_commit_has_done_the_work(ask: Asker, emulator: Emulator) -> None:
+    made = await ask.create()
+    emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
+    origin, start = put_head(made["upload_url"], length=len(PNG))
+    async with Peer(origin) as peer:
+        peer.writer.write(start + PNG)
+        with pytest.raises(ConnectionResetError):
+            await peer.reader.read()
+    assert emulator.images[made["image"]["id"]].status == "PROCESSING"
+    assert emulator.requests[-1].body_length == len(PNG)
+
+
+async def test_a_kept_connection_may_be_reset_when_it_is_used_again(ask: Asker, emulator: Emulator) -> None:
+    emulator.faults.add("GET", LIST, reset="before", after=1)
+    async with Peer(emulator.base_url) as peer:
+        peer.writer.write(head(emulator))
+        assert (await peer.reader.readline()).startswith(b"HTTP/1.1 200 ")
+        await peer.reader.readuntil(b"[]")
+        peer.writer.write(head(emulator))
+        with pytest.raises(ConnectionResetError):
+            await peer.reader.read()
+    first, second = emulator.requests
+    assert first.connection == second.connection > 0
+
+
+async def test_a_stalled_answer_comes_late(ask: Asker, emulator: Emulator) -> None:
+    emulator.faults.add("GET", LIST, stall=0.2, status=504)
+    start = time.monotonic()
+    assert (await ask("GET", "/images/", lenient=True)).status == 504
+    assert time.monotonic() - start >= 0.2
+
+
+async def test_a_stall_stops_reading(ask: Asker, emulator: Emulator) -> None:
+    made = await ask.create()
+    emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
+    origin, start = put_head(made["upload_url"], length=10**8)
+    async with Peer(origin) as peer:
+        peer.writer.write(start)
+        await recorded(emulator, "PUT")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                while True:  # what the kernel takes at this end is not endless
+                    peer.writer.write(bytes(2**20))
+                    await peer.writer.drain()
+        assert emulator.requests[-1].body_length == 0
+        peer.writer.transport.abort()
+
+
+async def test_a_client_that_leaves_ends_its_stall(emulator: Emulator) -> None:
+    emulator.faults.add("GET", LIST, stall=float("inf"))
+    async with Peer(emulator.base_url) as peer:
+        peer.writer.write(head(emulator))
+        await recorded(emulator, "GET")
+        front = emulator._hosts[0]._front  # pyright: ignore[reportPrivateUsage]
+        assert front._running
+        peer.writer.close()
+        async with asyncio.timeout(2):
+            while front._running:
+                await asyncio.sleep(0.001)
+
+
+async def test_a_slow_body_takes_its_time(ask: Asker, emulator: Emulator) -> None:
+    made = await ask.create()
+    emulator.faults.add("PUT", "/uploads/*", slow=20_000)
+    start = time.monotonic()
+    assert (await ask.put(made["upload_url"], bytes(6_000), None)).status == 200
+    assert 0.25 < time.monotonic() - start < 3
+    assert emulator.requests[-1].body_length == 6_000
+
+
+async def test_a_cut_answer_promises_more_than_comes(ask: Asker, emulator: Emulator) -> None:
+    image = await ask.upload()
+    emulator.faults.add("GET", "/*", host="cdn", cut=10)
+    with pytest.raises(ClientPayloadError):
+        await ask.get(image["cdn_url"])
+    assert (await ask.get(image["cdn_url"])).body == PNG
+
+
+async def test_what_is_cut_is_the_start_of_the_answer(emulator: Emulator) -> None:
+    emulator.faults.add("GET", LIST, status=200, body=b"0123456789", cut=4)
+    async with Peer(emulator.base_url) as peer:
+        peer.writer.write(head(emulator))
+        answer = await peer.reader.read()
+    assert answer.endswith(b"\r\n\r\n0123")
+    assert b"Content-Length: 10\r\n" in answer
+    assert b"Date: " in answer
+
+
+async def test_a_mistake_in_the_emulator_shows(ask: Asker, emulator: Emulator) -> None:
+    emulator._world.store = None  # type: ignore[assignment]
+    reply = await ask("GET", "/images/")
+    assert reply.status == 500
+    assert b"Traceback" in reply.body

@@ -1,0 +1,120 @@
+"""The request log and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from imgwire_async.emulator import Emulator
+from imgwire_async.emulator.clock import Clock
+
+from .asking import PNG, Asker, raw
+
+
+async def test_the_log_keeps_targets_and_headers_as_sent(emulator: Emulator) -> None:
+    target = "/api/v1/images/?a=%2f+%C3%A9&b=~%7e"
+    lines = (f"GET {target} HTTP/1.1", "Host: x", "X-ODD: one", "x-odd: two", "Connection: close", "", "")
+    await raw(emulator.base_url, "\r\n".join(lines).encode())
+    record = emulator.requests[0]
+    assert (record.host, record.method, record.target, record.status) == ("api", "GET", target, 401)
+    assert record.headers == [("Host", "x"), ("X-ODD", "one"), ("x-odd", "two"), ("Connection", "close")]
+    assert record.header("X-Odd") == "one"
+    assert record.header("missing") is None
+    assert "headers" not in repr(record)
+
+
+async def test_the_log_is_a_list_of_all_hosts_in_order(ask: Asker, emulator: Emulator) -> None:
+    image = await ask.upload()
+    await ask.get(image["cdn_url"], "HEAD")
+    hosts = [record.host for record in emulator.requests]
+    assert hosts == ["api", "storage", "api", "api", "cdn"]
+    assert len(emulator.requests) == 5
+    assert [record.host for record in emulator.requests[1:3]] == ["storage", "api"]
+    assert emulator.requests[1].body_length == len(PNG)
+    assert emulator.requests[-1].answer_length == 0
+    assert (
+        emulator.requests[0].connection == emulator.requests[2].connection != emulator.requests[1].connection
+    )
+    assert "5" in repr(emulator.requests)
+
+
+async def test_a_request_is_in_the_log_before_it_is_answered(ask: Asker, emulator: Emulator) -> None:
+    emulator.faults.add("GET", "*", stall=float("inf"))
+    waiting = asyncio.create_task(ask("GET", "/images/"))
+    while not len(emulator.requests):
+        await asyncio.sleep(0.001)
+    assert emulator.requests[0].status is None
+    emulator.requests.clear()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.sleep(0.02)
+    assert list(emulator.requests) == []  # what was under way does not come back
+
+
+async def test_dates_come_from_the_clock(ask: Asker, emulator: Emulator) -> None:
+    emulator.clock.advance(86_400)
+    reply = await ask("GET", "/images/")
+    ahead = parsedate_to_datetime(reply.headers["Date"]) - datetime.now(UTC)
+    assert timedelta(hours=23) < ahead < timedelta(hours=25)
+    made = await ask.create()
+    assert f"X-Amz-Date={emulator.clock.now():%Y%m%dT}" in made["upload_url"]
+    assert made["image"]["created_at"].startswith(f"{emulator.clock.now():%Y-%m-%d}")
+
+
+def test_the_clock_runs_and_only_forwards() -> None:
+    clock = Clock()
+    first = clock.now()
+    assert clock.now() >= first
+    clock.advance(10)
+    assert clock.now() - first >= timedelta(seconds=10)
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ValueError):
+            clock.advance(wrong)
+    clock.reset()
+    assert clock.now() - first < timedelta(seconds=10)
+
+
+async def test_a_reset_makes_all_new_but_the_address(ask: Asker, emulator: Emulator) -> None:
+    before = (
+        emulator.base_url,
+        emulator.storage_url,
+        emulator.cdn_url,
+        emulator.api_key,
+        emulator.client_key,
+        emulator.environment_id,
+    )
+    made = await ask.create(idempotency_key="k")
+    await ask("POST", "/cors_origins/", json={"pattern": "x"})
+    emulator.faults.add("*", "*", status=500, times=None)
+    emulator.clock.advance(1000)
+    emulator.urls["https://example.com/"] = PNG
+    emulator.download_polls = 9
+    emulator.reset()
+    assert (len(emulator.requests), len(emulator.images), emulator.urls, emulator.download_polls) == (
+        0,
+        0,
+        {},
+        2,
+    )
+    assert (await ask("GET", "/cors_origins/")).json == []
+    assert (await ask.create(idempotency_key="k"))["image"]["id"] != made["image"]["id"]
+    assert (await ask.put(made["upload_url"], PNG, None)).code == (404, "NoSuchKey")
+    assert before == (
+        emulator.base_url, emulator.storage_url, emulator.cdn_url, emulator.api_key, emulator.client_key, emulator.environment_id,
+    )  # fmt: skip
+    assert emulator.clock.now() - datetime.now(UTC) < timedelta(seconds=100)
+
+
+async def test_a_reset_in_the_middle_of_a_put_wins(ask: Asker, emulator: Emulator) -> None:
+    made = await ask.create()
+    emulator.faults.add("PUT", "*", slow=1_000)
+    under_way = asyncio.create_task(ask.put(made["upload_url"], PNG, None))
+    while emulator.requests[-1].method != "PUT":
+        await asyncio.sleep(0.001)
+    emulator.reset()
+    assert (await under_way).status == 404
+    assert len(emulator.images) == len(emulator.requests) == 0

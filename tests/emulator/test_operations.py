@@ -1,0 +1,237 @@
+"""Each of the 20 operations, answered as the contract says and refused as it says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from imgwire_async.emulator import Emulator
+from imgwire_async.emulator.routes import OPERATIONS, PREFIX
+
+from .asking import PNG, SOME_ID, Asker
+from .schema import DOCUMENT
+
+
+def test_the_table_holds_the_operations_of_the_contract_and_no_others() -> None:
+    contract = {
+        (method.upper(), path): each["x-codegen-sdk-auth"] == "server_or_client_key"
+        for path, methods in DOCUMENT["paths"].items()
+        for method, each in methods.items()
+    }
+    assert {(each.method, PREFIX + each.path): each.client for each in OPERATIONS} == contract
+    assert len({each.name for each in OPERATIONS}) == len(contract) == 20
+
+
+async def test_create_tells_the_record_before_its_bytes(ask: Asker) -> None:
+    metadata = {"text": "é", "whole": 1, "part": 0.5, "yes": True}
+    made = await ask.create(
+        "Été à la plage.JPG",
+        mime_type="image/jpeg",
+        content_length=12,
+        hash_sha256="ab",
+        idempotency_key="k",
+        purpose="p",
+        custom_metadata=metadata,
+    )
+    image = made["image"]
+    assert (image["status"], image["can_upload"], image["width"], image["size_bytes"]) == (
+        "PENDING",
+        True,
+        0,
+        0,
+    )
+    assert (image["original_filename"], image["extension"]) == ("Été à la plage.JPG", "jpg")
+    assert (image["hash_sha256"], image["idempotency_key"], image["purpose"]) == ("ab", "k", "p")
+    assert image["custom_metadata"] == metadata
+    assert made["upload_url"].startswith(f"{ask.emulator.storage_url}/uploads/{image['id']}/")
+
+
+@pytest.mark.parametrize(
+    ("name", "mime_type", "extension"),
+    [
+        ("a.tiff", "image/tiff", "tiff"),
+        ("a.xyz", "image/jpeg", "xyz"),
+        ("a", "image/jpeg", "jpg"),
+        ("a.ICO", "image/vnd.microsoft.icon", "ico"),
+    ],
+)
+async def test_a_type_that_was_not_declared_is_guessed_from_the_name(
+    ask: Asker, name: str, mime_type: str, extension: str
+) -> None:
+    image = (await ask.create(name, mime_type=None, content_length=None, purpose=None))["image"]
+    assert (image["mime_type"], image["extension"]) == (mime_type, extension)
+
+
+async def test_an_upload_ends_ready_with_what_the_bytes_say(ask: Asker) -> None:
+    image = await ask.upload(PNG, "a.png", "image/png")
+    assert (image["status"], image["width"], image["height"], image["size_bytes"]) == (
+        "READY",
+        3,
+        2,
+        len(PNG),
+    )
+    assert image["processed_metadata_at"] is not None
+    assert image["is_directly_deliverable"]
+    assert not image["can_upload"]
+
+
+async def test_images_are_listed_newest_first_in_pages(ask: Asker) -> None:
+    made = [(await ask.create(f"{n}.png"))["image"]["id"] for n in range(5)]
+    pages = [await ask("GET", f"/images/?page={n}&limit=2") for n in (1, 2, 3, 4)]
+    assert [image["id"] for page in pages for image in page.json] == made[::-1]
+    told = [(p.headers["X-Page"], p.headers["X-Prev-Page"], p.headers["X-Next-Page"]) for p in pages]
+    assert told == [("1", "null", "2"), ("2", "1", "3"), ("3", "2", "null"), ("4", "3", "null")]
+    assert {(page.headers["X-Total-Count"], page.headers["X-Limit"]) for page in pages} == {("5", "2")}
+
+
+async def test_an_empty_list_has_no_neighbours(ask: Asker) -> None:
+    reply = await ask("GET", "/images/")
+    assert reply.json == []
+    names = ("X-Total-Count", "X-Page", "X-Limit", "X-Prev-Page", "X-Next-Page")
+    assert [reply.headers[name] for name in names] == ["0", "1", "20", "null", "null"]
+
+
+async def test_a_deleted_image_is_gone_everywhere(ask: Asker) -> None:
+    image = await ask.upload()
+    assert (await ask("DELETE", f"/images/{image['id']}")).json["id"] == image["id"]
+    assert (await ask("GET", f"/images/{image['id']}")).error == (404, "ResourceNotFoundError")
+    assert (await ask("DELETE", f"/images/{image['id']}")).error == (404, "ResourceNotFoundError")
+    assert (await ask("GET", "/images/")).json == []
+    assert (await ask.get(image["cdn_url"])).status == 404
+    assert image["id"] not in ask.emulator.images
+
+
+async def test_bulk_delete_takes_all_or_none(ask: Asker) -> None:
+    ids = [(await ask.create())["image"]["id"] for _ in range(3)]
+    refused = await ask("POST", "/images/bulk_delete", json={"image_ids": [ids[0], SOME_ID]})
+    assert refused.error == (404, "ResourceNotFoundError")
+    done = await ask("POST", "/images/bulk_delete", json={"image_ids": [ids[0], ids[1].upper(), ids[0]]})
+    assert done.json == {"detail": "2 images deleted."}
+    assert list(ask.emulator.images) == [ids[2]]
+
+
+async def test_upload_by_url_takes_what_the_internet_holds(ask: Asker) -> None:
+    ask.emulator.urls["https://example.com/pics/a%20b.png?x=1"] = PNG
+    body = {"url": "https://example.com/pics/a%20b.png?x=1", "custom_metadata": {"a": 1}, "purpose": "p"}
+    image = (await ask("POST", "/images/upload_via_url", json=body)).json
+    assert (image["status"], image["original_filename"], image["purpose"]) == ("PROCESSING", "a b.png", "p")
+    await ask.look(image["id"])
+    assert (await ask.look(image["id"]))["status"] == "READY"
+
+
+async def test_upload_by_url_knows_its_own_cdn(ask: Asker) -> None:
+    image = await ask.upload()
+    copy = (
+        await ask(
+            "POST", "/images/upload_via_url", json={"url": f"{image['cdn_url']}@small", "file_name": "c.png"}
+        )
+    ).json
+    assert ask.emulator.images[copy["id"]].stored == ask.emulator.images[image["id"]].stored
+    pending = (await ask.create())["image"]["cdn_url"]
+    assert (await ask("POST", "/images/upload_via_url", json={"url": pending})).error == (
+        422,
+        "InvalidUrlError",
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://example.com/unknown.png", "can't be fetched"),
+        ("http://127.0.0.1:1/a.png", "is not public"),
+        ("http://[::1]/a.png", "is not public"),
+        ("http://10.0.0.1/a.png", "is not public"),
+        ("http://localhost/a.png", "is not public"),
+        ("http://printer/a.png", "is not public"),
+        ("http://box.local/a.png", "is not public"),
+        ("http://8.8.8.8/a.png", "can't be fetched"),
+    ],
+)
+async def test_upload_by_url_refuses_what_it_can_not_have(ask: Asker, url: str, why: str) -> None:
+    reply = await ask("POST", "/images/upload_via_url", json={"url": url})
+    assert reply.error == (422, "InvalidUrlError")
+    assert why in reply.json["detail"]
+
+
+async def test_upload_by_url_repeats_with_its_idempotency_key(ask: Asker) -> None:
+    ask.emulator.urls["https://example.com/"] = PNG
+    body = {"url": "https://example.com/", "idempotency_key": "k"}
+    first, second = [(await ask("POST", "/images/upload_via_url", json=body)).json for _ in range(2)]
+    assert first["id"] == second["id"]
+    assert first["original_filename"] == "upload"
+    # The same key in the other operation finds the image, which never had an upload URL.
+    again = await ask.create("other.png", idempotency_key="k")
+    assert again["image"]["id"] == first["id"]
+    assert (await ask.put(again["upload_url"], PNG, None)).code == (403, "AccessDenied")
+
+
+async def test_upload_by_url_stops_at_100_mib(ask: Asker) -> None:
+    ask.emulator.urls["https://example.com/big.png"] = bytes(100 * 2**20 + 1)
+    reply = await ask("POST", "/images/upload_via_url", json={"url": "https://example.com/big.png"})
+    assert reply.error == (422, "InvalidUrlError")
+
+
+async def test_cors_origins_live_and_die(ask: Asker) -> None:
+    made = [
+        (await ask("POST", "/cors_origins/", json={"pattern": f"{n}.example.com"})).json for n in range(3)
+    ]
+    page = await ask("GET", "/cors_origins/?limit=2")
+    assert [origin["id"] for origin in page.json] == [made[2]["id"], made[1]["id"]]
+    assert page.headers["X-Next-Page"] == "2"
+    path = f"/cors_origins/{made[0]['id']}"
+    assert (await ask("PATCH", path, json={"pattern": "*.example.org"})).json["pattern"] == "*.example.org"
+    assert (await ask("GET", path)).json["pattern"] == "*.example.org"
+    assert (await ask("DELETE", path)).json["id"] == made[0]["id"]
+    for method in ("GET", "PATCH", "DELETE"):
+        assert (await ask(method, path, json={"pattern": "x"})).error == (404, "ResourceNotFoundError")
+
+
+async def test_a_custom_domain_connects_after_some_tests(ask: Asker) -> None:
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "test_connection")):
+        assert (await ask(method, f"/custom_domain/{path}")).error == (404, "ResourceNotFoundError")
+    made = (await ask("POST", "/custom_domain/", json={"hostname": "Images.Example.com"})).json
+    assert (made["hostname"], made["status"], made["certificate_status"]) == (
+        "images.example.com",
+        "PENDING",
+        "PENDING",
+    )
+    assert made["dcv_cname_record"].startswith("_acme-challenge.images")
+    seen = [(await ask("POST", "/custom_domain/test_connection")).json for _ in range(3)]
+    assert [(each["status"], each["certificate_status"]) for each in seen] == [
+        ("PENDING", "PENDING"), ("CONNECTED", "PENDING"), ("CONNECTED", "ACTIVE"),
+    ]  # fmt: skip
+    assert [each["last_verified_at"] is None for each in seen] == [True, False, False]
+    assert (await ask("GET", "/custom_domain/")).json == seen[-1]
+    assert (await ask("DELETE", "/custom_domain/")).json["id"] == made["id"]
+    assert (await ask("GET", "/custom_domain/")).status == 404
+
+
+async def test_there_is_one_custom_domain_and_nobody_elses(ask: Asker, emulator: Emulator) -> None:
+    emulator.claimed_hostnames.add("taken.example.com")
+    emulator.domain_polls = 1
+    assert (await ask("POST", "/custom_domain/", json={"hostname": "taken.example.com"})).error == (
+        409,
+        "ConflictError",
+    )
+    assert (await ask("POST", "/custom_domain/", json={"hostname": "a.example.com"})).status == 200
+    assert (await ask("POST", "/custom_domain/", json={"hostname": "b.example.com"})).error == (
+        409,
+        "ConflictError",
+    )
+    assert (await ask("POST", "/custom_domain/test_connection")).json["status"] == "CONNECTED"
+    assert emulator.domain_polls == 1
+
+
+async def test_a_token_is_told_once_it_is_made(ask: Asker) -> None:
+    token = (await ask("POST", "/images/token")).json
+    assert token["used_at"] is None
+    assert token["environment_id"] == ask.emulator.environment_id
+    assert token["token"]
+
+
+async def test_answers_are_plain_utf8_json(ask: Asker) -> None:
+    reply = await ask("POST", "/images/standard_upload", json={"file_name": "é.png"})
+    assert "é.png".encode() in reply.body
+    assert reply.headers["Content-Type"] == "application/json"
+    assert json.loads(reply.body)

@@ -1,0 +1,239 @@
+"""422 as FastAPI words it, routing as FastAPI does it, the rate limit and the browser's headers."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from imgwire_async.emulator import Emulator
+
+from .asking import SOME_ID, Asker, raw
+
+CREATE, VIA_URL = "/images/standard_upload", "/images/upload_via_url"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "loc", "kind"),
+    [
+        (CREATE, {}, ["body", "file_name"], "missing"),
+        (CREATE, {"file_name": ""}, ["body", "file_name"], "string_too_short"),
+        (CREATE, {"file_name": None}, ["body", "file_name"], "string_type"),
+        (CREATE, {"file_name": 1}, ["body", "file_name"], "string_type"),
+        (CREATE, {"file_name": "\ud800"}, ["body", "file_name"], "string_unicode"),
+        (CREATE, {"file_name": "a", "mime_type": "image/svg+xml"}, ["body", "mime_type"], "enum"),
+        (CREATE, {"file_name": "a", "mime_type": 1}, ["body", "mime_type"], "enum"),
+        (CREATE, {"file_name": "a", "content_length": -1}, ["body", "content_length"], "greater_than_equal"),
+        (CREATE, {"file_name": "a", "content_length": "1"}, ["body", "content_length"], "int_type"),
+        (CREATE, {"file_name": "a", "content_length": True}, ["body", "content_length"], "int_type"),
+        (CREATE, {"file_name": "a", "content_length": 1.5}, ["body", "content_length"], "int_type"),
+        (CREATE, {"file_name": "a", "custom_metadata": None}, ["body", "custom_metadata"], "dict_type"),
+        (CREATE, {"file_name": "a", "custom_metadata": {"k": None}}, ["body", "custom_metadata", "k"], "scalar_type"),
+        (CREATE, {"file_name": "a", "custom_metadata": {"k": {}}}, ["body", "custom_metadata", "k"], "scalar_type"),
+        (CREATE, {"file_name": "a", "custom_metadata": {"k": [1]}}, ["body", "custom_metadata", "k"], "scalar_type"),
+        (CREATE, {"file_name": "a", "hash_sha256": ""}, ["body", "hash_sha256"], "string_too_short"),
+        (CREATE, {"file_name": "a", "idempotency_key": "k" * 256}, ["body", "idempotency_key"], "string_too_long"),
+        (CREATE, {"file_name": "a", "purpose": []}, ["body", "purpose"], "string_type"),
+        (CREATE, [], ["body"], "model_attributes_type"),
+        (VIA_URL, {}, ["body", "url"], "missing"),
+        (VIA_URL, {"url": ""}, ["body", "url"], "string_too_short"),
+        (VIA_URL, {"url": "data:image/png;base64,xx"}, ["body", "url"], "url_parsing"),
+        (VIA_URL, {"url": "ftp://example.com/a"}, ["body", "url"], "url_parsing"),
+        (VIA_URL, {"url": "https:///a.png"}, ["body", "url"], "url_parsing"),
+        (VIA_URL, {"url": "https://example.com/", "file_name": ""}, ["body", "file_name"], "string_too_short"),
+        ("/images/bulk_delete", {"image_ids": []}, ["body", "image_ids"], "too_short"),
+        ("/images/bulk_delete", {"image_ids": "x"}, ["body", "image_ids"], "list_type"),
+        ("/images/bulk_delete", {"image_ids": [SOME_ID, "x"]}, ["body", "image_ids", 1], "uuid_parsing"),
+        ("/images/downloads", {"image_ids": [1]}, ["body", "image_ids", 0], "uuid_parsing"),
+        ("/cors_origins/", {"pattern": ""}, ["body", "pattern"], "string_too_short"),
+        ("/custom_domain/", {}, ["body", "hostname"], "missing"),
+        *[
+            ("/custom_domain/", {"hostname": name}, ["body", "hostname"], "value_error")
+            for name in (
+                "example.com", "https://a.example.com", "a.example.com/x", "a.example.com:80", "a b.example.com",
+                "-a.example.com", "a..example.com", "1.2.3.4", "a.example.com\n", f"{'a.' * 130}com",
+            )
+        ],
+    ],
+)  # fmt: skip
+async def test_a_wrong_body_is_named_where_it_is_wrong(
+    ask: Asker, path: str, body: Any, loc: list[Any], kind: str
+) -> None:
+    reply = await ask("POST", path, json=body)
+    assert reply.status == 422
+    assert [(each["loc"], each["type"]) for each in reply.json["detail"]] == [(loc, kind)]
+
+
+async def test_all_mistakes_are_told_at_once(ask: Asker) -> None:
+    reply = await ask("POST", CREATE, json={"content_length": -1, "custom_metadata": {"a": None, "b": []}})
+    assert len(reply.json["detail"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "kind"),
+    [
+        (b"{", "application/json", "json_invalid"),
+        (b'{"file_name": NaN}', "application/json", "json_invalid"),
+        (b"\xff", "application/json", "json_invalid"),
+        (b"[" * 100_000, "application/json", "json_invalid"),
+        (b"{}", "application/problem+json", "missing"),
+        (b"{}", None, "missing"),
+        (b'{"file_name": "a"}', "text/plain", "model_attributes_type"),
+        (b"", "application/json", "missing"),
+        (b"null", "application/json", "model_attributes_type"),
+    ],
+)
+async def test_a_body_has_to_be_json_and_say_so(
+    ask: Asker, data: bytes, content_type: str | None, kind: str
+) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    reply = await ask("POST", CREATE, data=data, headers=headers, skip_auto_headers=["Content-Type"])
+    assert (reply.status, reply.json["detail"][0]["type"]) == (422, kind)
+
+
+@pytest.mark.parametrize(
+    ("path", "loc", "kind"),
+    [
+        ("/images/?page=0", "page", "greater_than_equal"),
+        ("/images/?limit=101", "limit", "less_than_equal"),
+        ("/images/?limit=0", "limit", "greater_than_equal"),
+        ("/cors_origins/?page=x", "page", "int_parsing"),
+        ("/cors_origins/?page=", "page", "int_parsing"),
+        ("/images/?page=" + "9" * 5000, "page", "int_parsing"),
+        ("/metrics/datasets?interval=hourly", "interval", "enum"),
+        ("/metrics/stats?tz=Mars/Olympus", "tz", "value_error"),
+        ("/metrics/stats?tz=../etc", "tz", "value_error"),
+        ("/metrics/stats?date_start=yesterday", "date_start", "datetime_parsing"),
+        ("/metrics/stats?date_start=2026-04-01T00:00:00", "date_start", "timezone_aware"),
+        ("/metrics/stats?date_end=2026-13-01T00:00:00Z", "date_end", "datetime_parsing"),
+        ("/metrics/stats?date_end=2026-04-01T00:00:00+00:00", "date_end", "datetime_parsing"),  # a bare plus
+        (
+            "/metrics/stats?date_start=2026-04-02T00:00:00Z&date_end=2026-04-01T00:00:00Z",
+            "date_start",
+            "value_error",
+        ),
+        ("/metrics/datasets?date_start=1990-04-02T00:00:00Z", "interval", "value_error"),
+    ],
+)
+async def test_a_wrong_query_is_named(ask: Asker, path: str, loc: str, kind: str) -> None:
+    reply = await ask("GET", path)
+    assert reply.status == 422
+    assert [(each["loc"], each["type"]) for each in reply.json["detail"]] == [(["query", loc], kind)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/images/img_123", "image_id"),
+        ("DELETE", "/images/%2e%2e", "image_id"),
+        ("GET", "/images/token", "image_id"),
+        ("GET", f"/images/downloads/{SOME_ID}%0A", "image_download_job_id"),
+        ("PATCH", f"/cors_origins/{SOME_ID.replace('-', '')}", "cors_origin_id"),
+    ],
+)
+async def test_an_id_in_a_path_has_to_be_a_uuid(ask: Asker, method: str, path: str, name: str) -> None:
+    reply = await ask(method, path)
+    assert (reply.status, reply.json["detail"][0]["loc"]) == (422, ["path", name])
+
+
+async def test_an_id_is_the_same_in_capitals(ask: Asker) -> None:
+    image = (await ask.create())["image"]
+    assert (await ask("GET", f"/images/{image['id'].upper()}")).json["id"] == image["id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "detail"),
+    [
+        ("GET", "/nothing", 404, "Not Found"),
+        ("GET", "/images//", 404, "Not Found"),
+        ("POST", "/images/", 405, "Method Not Allowed"),
+        ("PUT", "/images/token", 405, "Method Not Allowed"),
+    ],
+)
+async def test_unknown_routes_are_refused_without_a_key(
+    ask: Asker, method: str, path: str, status: int, detail: str
+) -> None:
+    reply = await ask(method, path, key=None)
+    assert (reply.status, reply.json) == (status, {"detail": detail})
+
+
+async def test_a_wrong_method_is_told_the_right_ones(ask: Asker) -> None:
+    assert (await ask("PUT", f"/images/{SOME_ID}")).headers["Allow"] == "DELETE, GET"
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/images?page=2", "/images/?page=2"),
+        ("/cors_origins", "/cors_origins/"),
+        ("/images/token/", "/images/token"),
+    ],
+)
+async def test_a_wrong_last_slash_is_redirected(
+    ask: Asker, emulator: Emulator, path: str, target: str
+) -> None:
+    reply = await ask("GET", path)
+    assert (reply.status, reply.headers["Location"]) == (307, f"{emulator.base_url}/api/v1{target}")
+
+
+async def test_a_body_has_a_limit(ask: Asker) -> None:
+    reply = await ask("POST", CREATE, data=io.BytesIO(b" " * 2**20 + b"{}"))
+    assert reply.status == 413
+
+
+async def test_an_absolute_target_is_understood(emulator: Emulator, ask: Asker) -> None:
+    head = f"GET {emulator.base_url}/api/v1/images/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {emulator.api_key}\r\n\r\n"
+    assert (await raw(emulator.base_url, head.encode())).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("switches", [{"rate_limit": 3}])
+async def test_over_the_rate_limit_is_told_to_wait(ask: Asker) -> None:
+    replies = [await ask("GET", "/images/") for _ in range(12)]
+    refused = [reply for reply in replies if reply.status == 429]
+    assert len(refused) >= 3  # twelve calls may lie in two or three seconds, three of each pass
+    assert refused[0].headers["Retry-After"] == "1"
+    assert refused[0].error == (429, "RateLimitError")
+
+
+async def preflight(ask: Asker, origin: str) -> Any:
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    return await ask("OPTIONS", CREATE, key=None, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "origin", "fits"),
+    [
+        (None, "https://anything.example", True),
+        ("app.example.com", "https://app.example.com", True),
+        ("APP.example.com", "https://app.example.com:443", True),
+        ("app.example.com", "https://app.example.com:8443", False),
+        ("localhost:3000", "http://localhost:3000", True),
+        ("*.example.com", "https://a.b.example.com", True),
+        ("*.example.com", "https://example.com", False),
+        ("*.example.com", "https://.example.com", False),
+        ("app.example.com", "https://other.example.com", False),
+        ("app.example.com", "http://app.example.com:port", False),
+        ("app.example.com", "null", False),
+    ],
+)
+async def test_browsers_hear_only_what_the_patterns_allow(
+    ask: Asker, pattern: str | None, origin: str, fits: bool
+) -> None:
+    if pattern is not None:
+        await ask("POST", "/cors_origins/", json={"pattern": pattern})
+    asked = await preflight(ask, origin)
+    assert asked.status == 200
+    assert ("Access-Control-Allow-Methods" in asked.headers) is fits
+    made = await ask("POST", CREATE, headers={"Origin": origin}, json={"file_name": "a.png"})
+    assert made.status == 200  # a mismatch only takes the headers away
+    assert made.headers.get("Access-Control-Allow-Origin") == (origin if fits else None)
+    assert made.headers["Vary"] == "Origin"
+    refused = await ask("POST", CREATE, key="client", headers={"Origin": origin}, json={"file_name": "a.png"})
+    assert (refused.headers.get("Access-Control-Allow-Origin") == origin) is fits
+
+
+async def test_only_uploads_are_for_browsers(ask: Asker) -> None:
+    assert "Vary" not in (await ask("GET", "/images/", headers={"Origin": "https://a.example"})).headers
+    assert (await ask("OPTIONS", "/images/", headers={"Access-Control-Request-Method": "GET"})).status == 405
+    assert (await ask("OPTIONS", CREATE, key=None)).status == 405
