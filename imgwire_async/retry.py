@@ -14,6 +14,7 @@ from imgwire_async.config import RetryPolicy
 # did not come. "connect", "attempt" and "stall" are clocks that ran out; "connect" means that it never left, too.
 Fate: TypeAlias = Literal["unsent", "connect", "lost", "attempt", "stall"]
 
+# POST is the exception; its requests say themselves whether they may be repeated. [contract 5]
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
 

@@ -53,7 +53,7 @@ _NAMES = {
 
 
 def _kind(value: Any) -> str:
-    return _NAMES.get(type(value), "something else")
+    return next((name for kind, name in _NAMES.items() if type(value) is kind), "something else")
 
 
 def _misfit(expected: str, value: object) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 from imgwire_async import userland
 from imgwire_async.config import KeySource, clean_key
@@ -34,7 +35,7 @@ class Keys:
             if task is None:
                 task = loop.create_task(self._ask())
                 self._asking[loop] = task
-                task.add_done_callback(lambda _: self._asking.pop(loop, None))
+                task.add_done_callback(functools.partial(self._answered, loop))
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
@@ -42,6 +43,9 @@ class Keys:
                     raise
                 # The one who had asked left, and took the question along: ask again.
         return self.known
+
+    def _answered(self, loop: asyncio.AbstractEventLoop, _: asyncio.Task[str]) -> None:
+        self._asking.pop(loop, None)
 
     async def _ask(self) -> str:
         assert not isinstance(self._source, str)

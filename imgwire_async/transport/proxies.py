@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.request import getproxies_environment, proxy_bypass_environment
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from imgwire_async.config import proxy_url
+
+# The two halves of getproxies() and proxy_bypass() that read only the environment; typeshed knows just the first.
+_read = urllib.request.getproxies_environment
+_bypass = cast("Callable[[str, Mapping[str, str]], Any]", getattr(urllib.request, "proxy_bypass_environment"))  # noqa: B009
 
 
 class Proxies:
@@ -12,7 +18,7 @@ class Proxies:
 
     def __init__(self, fixed: str | None, *, trust_env: bool) -> None:
         self._fixed = fixed
-        self._environment = getproxies_environment() if trust_env and fixed is None else {}
+        self._environment = _read() if trust_env and fixed is None else {}
         self._found: dict[tuple[str, str], str | None] = {}
 
     def for_origin(self, scheme: str, host: str) -> str | None:
@@ -26,6 +32,6 @@ class Proxies:
 
     def _look_up(self, scheme: str, host: str) -> str | None:
         url = self._environment.get(scheme) or self._environment.get("all")
-        if not url or proxy_bypass_environment(host, self._environment):
+        if not url or _bypass(host, self._environment):
             return None
         return proxy_url(url, f"the environment's {scheme.upper()}_PROXY or ALL_PROXY")

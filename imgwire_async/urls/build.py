@@ -39,7 +39,7 @@ def build_url(
             report(list(options.orphans), on_invalid)
         return placed(cdn_url, options.preset, options.query)
     checked = check_call(options, preset, raw, rules, on_invalid)
-    faults = [*checked.faults, *orphans(checked.pairs, checked.faults)]
+    faults = [*checked.faults, *orphans(checked)]
     if faults:
         report(faults, on_invalid)
     return placed(cdn_url, checked.preset, query_of(checked.pairs))

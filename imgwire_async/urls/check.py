@@ -15,11 +15,15 @@ from imgwire_async.urls.words import MODES, PRESETS
 
 @attrs.define
 class Checked:
-    """The outcome: a preset, pairs of name and encoded text, and the faults of what had to be left out."""
+    """The outcome: a preset, pairs of name and encoded text, and the faults of what had to be left out.
+
+    `given` are the names and values as they were written, by the canonical name.
+    """
 
     preset: str | None
     pairs: dict[str, str]
     faults: list[Fault]
+    given: Mapping[str, tuple[str, object, Rule | None]]
 
 
 def check(
@@ -47,7 +51,7 @@ def check(
     call.choose_source()
     if call.fatal:
         raise TransformationError([*call.fatal.values(), *call.faults])
-    return Checked(preset, call.pairs, call.faults)
+    return Checked(preset, call.pairs, call.faults, call.chosen)
 
 
 def check_mode(on_invalid: str) -> None:
@@ -140,8 +144,8 @@ class _Call:
         sources = [name for name in SOURCES if name in self.pairs]
         for name in sources[1:]:
             text = self.pairs.pop(name)
-            value = self.chosen[name][1] if name in self.chosen else text
-            self.faults.append(Fault(name, value, f"only one watermark source is used, here {sources[0]}"))
+            written, value, _ = self.chosen.get(name, (name, text, None))
+            self.faults.append(Fault(written, value, f"only one watermark source is used, here {sources[0]}"))
 
 
 def _plain_or_none(value: object) -> object:
@@ -169,20 +173,18 @@ def _raw_text(value: object) -> str:
     return as_text(value)
 
 
-def orphans(pairs: Mapping[str, str], faults: Iterable[Fault] = ()) -> list[Fault]:
+def orphans(checked: Checked) -> list[Fault]:
     """Faults of the rules that do nothing without a watermark source. [rules 9 C1]
 
     Nobody is told so when a source was given and refused: that fault says enough.
     """
-    if DEPENDENTS.isdisjoint(pairs) or any(name in pairs for name in SOURCES):
+    pairs = checked.pairs
+    if DEPENDENTS.isdisjoint(pairs) or any(name in pairs or name in checked.given for name in SOURCES):
         return []
-    refused = {BY_NAME[fault.rule].name for fault in faults if fault.rule in BY_NAME}
-    if not refused.isdisjoint(SOURCES):
-        return []
-    return [
-        Fault(name, pairs[name], f"it needs a source: {', '.join(SOURCES)}")
-        for name in sorted(DEPENDENTS & pairs.keys())
+    written = [
+        checked.given.get(name, (name, pairs[name], None)) for name in sorted(DEPENDENTS & pairs.keys())
     ]
+    return [Fault(name, value, f"it needs a source: {', '.join(SOURCES)}") for name, value, _ in written]
 
 
 def report(faults: list[Fault], on_invalid: str) -> None:

@@ -76,7 +76,7 @@ def _value(rule: Rule | None, text: str) -> object:
         raise Refused("there is no such rule")
     typed = _typed(text, literal=rule.literal)
     try:
-        if rule.kind.check(typed) == text:
+        if rule.kind.check(typed) in {text, None}:
             return typed
     except Refused:
         pass

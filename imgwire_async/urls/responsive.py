@@ -138,7 +138,7 @@ def responsive_image(
         layout = by_breakpoints(
             picture, default if breakpoints is None else breakpoints, densities, on_invalid
         )
-    report([*checked.faults, *orphans(checked.pairs, checked.faults), *layout.faults], on_invalid)
+    report([*checked.faults, *orphans(checked), *layout.faults], on_invalid)
     return _made(cdn_url, picture, layout)
 
 

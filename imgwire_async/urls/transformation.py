@@ -119,7 +119,7 @@ def _fill(made: Transformation, checked: Checked) -> None:
         "pairs": tuple(sorted(pairs.items())),
         "faults": tuple(checked.faults),
         "query": query_of(pairs),
-        "orphans": tuple(orphans(pairs)),
+        "orphans": tuple(orphans(checked)),
     }
     for name, value in fields.items():
         object.__setattr__(made, name, value)  # frozen for everybody else

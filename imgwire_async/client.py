@@ -1,0 +1,275 @@
+"""The asynchronous client: introduces those who ask to those who carry, opens and closes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import ssl as _ssl
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+
+from imgwire_async.config import Config, Hooks, Options, RetryPolicy, Timeouts, configure, masked
+from imgwire_async.exchange import Exchange
+from imgwire_async.protocol.request import Carrier, Reply, Request
+from imgwire_async.resources.cors_origins import AsyncCorsOrigins
+from imgwire_async.resources.custom_domain import AsyncCustomDomain
+from imgwire_async.resources.images import AsyncImages
+from imgwire_async.resources.metrics import AsyncMetrics
+from imgwire_async.transport.watch import Capture
+
+if TYPE_CHECKING:
+    from typing import Self, Unpack
+
+    import aiohttp
+
+    from imgwire_async.transport.api import Shared
+
+logger = logging.getLogger("imgwire_async")
+logger.addHandler(logging.NullHandler())
+
+
+class ChangedOptions(TypedDict, total=False):
+    """What `with_options` may change; None stands for the library's default."""
+
+    timeout: Timeouts | float | None
+    retries: RetryPolicy | int | None
+    default_headers: Mapping[str, str] | None
+    environment_id: str | None
+    hooks: Hooks | None
+
+
+class _Core:
+    """What a client and all its `with_options` clones share. Loads the transport, and aiohttp with it, on first use."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.closed = False
+        self._shared: Shared | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def shared(self) -> Shared:
+        if self.closed:
+            raise RuntimeError(
+                "the client is closed; make a new one, or keep this one open for the life of the application"
+            )
+        if self._shared is None:
+            from imgwire_async.transport.api import Shared
+
+            with self._lock:  # two loops in two threads may come first together
+                if self._shared is None:
+                    self._shared = Shared(self.config)
+        return self._shared
+
+    async def aclose(self) -> None:
+        self.closed = True
+        if self._shared is not None:
+            await self._shared.sessions.aclose()
+
+
+class BaseClient:
+    """Settings and life of a client; both clients inherit its constructor, so that they take the same arguments."""
+
+    def __init__(
+        self,
+        api_key: str | Callable[[], str | Awaitable[str]] | None = None,
+        *,
+        environment_id: str | None = None,
+        base_url: str | None = None,
+        timeout: Timeouts | float | None = Timeouts(),  # noqa: B008  # frozen
+        retries: RetryPolicy | int | None = RetryPolicy(),  # noqa: B008  # frozen
+        max_connections: int = 100,
+        default_headers: Mapping[str, str] | None = None,
+        user_agent: str | None = None,
+        proxy: str | None = None,
+        ssl: _ssl.SSLContext | str | os.PathLike[str] | None = None,
+        trust_env: bool = True,
+        connector: Callable[[], aiohttp.BaseConnector] | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        config = configure(
+            api_key,
+            environment_id=environment_id,
+            base_url=base_url,
+            timeout=timeout,
+            retries=retries,
+            max_connections=max_connections,
+            default_headers=default_headers,
+            user_agent=user_agent,
+            proxy=proxy,
+            ssl=ssl,
+            trust_env=trust_env,
+            connector=connector,
+            hooks=hooks,
+            environ=os.environ,
+        )
+        _log_as_told(os.environ.get("IMGWIRE_LOG", ""))
+        if config.exposed:
+            logger.warning(
+                "base_url %s is plain http: the API key crosses the network in clear text", config.base_url
+            )
+        self._take(_Core(config), config.options, owner=True)
+
+    def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
+        self._core = core
+        self._options = options
+        self._owner = owner
+        self._carrier: Carrier | None = None
+
+    def _reach(self) -> Carrier:
+        """The carrier for this client's options, made on first use."""
+        if self._carrier is None or self._core.closed:
+            shared = self._core.shared  # raises when closed
+            from imgwire_async.transport.carrier import AiohttpCarrier
+
+            self._carrier = AiohttpCarrier(shared, self._options, self._core)
+        return self._carrier
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed; calls then raise `RuntimeError`."""
+        return self._core.closed
+
+    def capture(self) -> AbstractContextManager[list[Exchange]]:
+        """`with client.capture() as exchanges:` collects what this client sends in this context, also in tasks it starts."""
+        return Capture(self._core)
+
+    def with_options(self, **changes: Unpack[ChangedOptions]) -> Self:
+        """A light client with other options that shares connections, slots, rate gate and key with this one.
+
+        Absent options are inherited; None means the library's default. Closing it does nothing.
+        """
+        clone = object.__new__(type(self))
+        clone._take(self._core, self._options.changed(changes), owner=False)
+        return clone
+
+    def __repr__(self) -> str:
+        state = " closed" if self.closed else ""
+        return f"<{type(self).__name__} {self._core.config.base_url} key {masked(self._core.config.api_key)}{state}>"
+
+    def __reduce_ex__(self, protocol: object, /) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled: it holds connections and a key. Give workers the settings, or a key "
+            "callable, and let each make its own client."
+        )
+
+
+class AsyncImgwireClient(BaseClient):
+    """A client for asyncio. One object serves the whole application: any number of tasks, one loop or several.
+
+    ```python
+    async with AsyncImgwireClient() as client:  # the key from IMGWIRE_API_KEY
+        image = await client.images.upload("hero.jpg", wait=True)
+    ```
+
+    `api_key` may be a callable (plain or async) that is asked on first use and after a 401. `environment_id` is sent as
+    `X-Environment-Id`. `timeout` is a `Timeouts` or a number (the clock of one attempt), `retries` a `RetryPolicy` or a
+    number. `max_connections` bounds API exchanges per loop, and as many transfers beside them. Making a client does no I/O;
+    forgetting to close it leaks nothing.
+    """
+
+    def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
+        super()._take(core, options, owner=owner)
+        self.images = AsyncImages(self._reach)
+        self.cors_origins = AsyncCorsOrigins(self._reach)
+        self.custom_domain = AsyncCustomDomain(self._reach)
+        self.metrics = AsyncMetrics(self._reach)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        idempotent: bool = False,
+    ) -> Reply:
+        """Send any request below `/api/v1` and return the answer, with the same retries, errors and checks.
+
+        For operations that this version does not know. `idempotent=True` lets a POST be sent again after a lost answer.
+        """
+        repeatable = True if idempotent else None
+        request = Request(
+            _method(method), _path(path), object, params=_params(params), json=json, repeatable=repeatable
+        )
+        return await self._reach().send(request)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop, and let other loops close theirs. Idempotent; later calls raise."""
+        if self._owner:
+            await self._core.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._core.shared  # noqa: B018  # raises when the client was closed before
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _method(method: object) -> str:
+    if not isinstance(method, str):
+        raise TypeError(f"method must be text, not {type(method).__name__}")
+    name = method.upper()
+    if name not in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}:
+        raise ValueError(f"method must be an HTTP method, not {method[:20]!r}")
+    return name
+
+
+_DOTS = re.compile(r"(?:^|/)(?:\.|%2e)(?:\.|%2e)?(?:/|$)", re.IGNORECASE)
+
+
+def _path(path: object) -> str:
+    """A path below `/api/v1` that cannot lead anywhere else."""
+    if not isinstance(path, str):
+        raise TypeError(f"path must be text, not {type(path).__name__}")
+    if not path.startswith("/") or path.startswith("//"):
+        raise ValueError(f"path must begin with exactly one '/', like '/images/': {path[:60]!r}")
+    if (
+        any(c in path for c in "\\?#")
+        or not path.isprintable()
+        or not path.isascii()
+        or " " in path
+        or ":" in path
+    ):
+        raise ValueError(
+            f"path must not hold \\ ? # : blanks, control or non-ASCII characters; give params=: {path[:60]!r}"
+        )
+    if _DOTS.search(path):
+        raise ValueError(f"path must not hold '.' or '..' as a part: {path[:60]!r}")
+    return path.replace("{", "%7B").replace("}", "%7D")
+
+
+def _params(params: object) -> dict[str, str | int] | None:
+    if params is None:
+        return None
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params must be a mapping, not {type(params).__name__}")
+    checked: dict[str, str | int] = {}
+    given: Mapping[object, object] = params  # pyright: ignore[reportUnknownVariableType]  # checked item by item
+    for name, value in given.items():
+        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, str | int):
+            raise TypeError("params must map text to text or int")
+        checked[name] = value
+    return checked
+
+
+def _log_as_told(level: str) -> None:
+    """`IMGWIRE_LOG=debug` (or another level's name) shows the log on stderr, once per process."""
+    number = logging.getLevelNamesMapping().get(level.strip().upper())
+    if number is None or any(isinstance(handler, _EnvironmentHandler) for handler in logger.handlers):
+        return
+    handler = _EnvironmentHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(number)
+
+
+class _EnvironmentHandler(logging.StreamHandler[Any]):
+    """The handler that `IMGWIRE_LOG` asked for."""

@@ -1,0 +1,173 @@
+"""Checks of what callers pass. All fail before any request, name the argument and the type given, never a secret."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TypeAlias, cast
+
+from imgwire_async.config import printable
+from imgwire_async.models import MetricsDatasetInterval
+from imgwire_async.protocol.request import segment
+from imgwire_async.uploads.sniff import type_by_name
+
+Id: TypeAlias = "str | uuid.UUID"
+Metadata: TypeAlias = "Mapping[str, str | int | float | bool]"
+
+
+def refuse_payload(value: object, spelling: str) -> None:
+    """Raise a `TypeError` that shows the new spelling when somebody passes a payload mapping, as other SDKs want it."""
+    if isinstance(value, Mapping):
+        raise TypeError(f"arguments are passed one by one here, not as a mapping: {spelling}")
+
+
+def text(name: str, value: object, *, longest: int | None = 255) -> str:
+    """`value` as text of 1 to `longest` characters."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text, not {type(value).__name__}")
+    if not value or (longest is not None and len(value) > longest):
+        limit = "at least 1 character" if longest is None else f"1 to {longest} characters"
+        raise ValueError(f"{name} must have {limit}, not {len(value)}")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError(f"{name} holds half a surrogate pair, which is no text")
+    return str(value)
+
+
+def optional_text(name: str, value: object, *, longest: int | None = 255) -> str | None:
+    """`text`, or None."""
+    return None if value is None else text(name, value, longest=longest)
+
+
+def token(name: str, value: object) -> str | None:
+    """A text without blanks and control characters (a MIME type, an upload token), or None. Never repeated in the error."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text, not {type(value).__name__}")
+    if not value or not printable(value):
+        raise ValueError(f"{name} must be printable ASCII text without blanks")
+    return str(value)
+
+
+def whole(name: str, value: object, *, low: int, high: int | None = None) -> int:
+    """`value` as an integer in the range."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < low or (high is not None and value > high):
+        wanted = f"{low} or more" if high is None else f"{low} to {high}"
+        raise ValueError(f"{name} must be {wanted}, not {value}")
+    return value
+
+
+def seconds(name: str, value: object) -> float:
+    """`value` as a positive number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not value > 0:
+        raise ValueError(f"{name} must be more than 0 seconds, not {value}")
+    return float(value)
+
+
+def waiting(value: object) -> float | None:
+    """Seconds from a `wait` argument: True is 120, False none."""
+    if isinstance(value, bool):
+        return 120.0 if value else None
+    if not isinstance(value, int | float):
+        raise TypeError(f"wait must be a bool or a number of seconds, not {type(value).__name__}")
+    return seconds("wait", value)
+
+
+def metadata(value: object) -> dict[str, str | int | float | bool] | None:
+    """Flat metadata: text, int, number or bool under text; no null, no nesting. [contract 6]"""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise TypeError(f"custom_metadata must be a mapping, not {type(value).__name__}")
+    checked: dict[str, str | int | float | bool] = {}
+    for key, item in cast("Mapping[object, object]", value).items():
+        if not isinstance(key, str):
+            raise TypeError(f"custom_metadata must have text keys, not {type(key).__name__}")
+        if isinstance(item, float) and not math.isfinite(item):
+            raise ValueError(f"custom_metadata[{key!r}] must be a finite number, not {item}")
+        if isinstance(item, int) and not isinstance(item, bool) and not -(2**63) <= item < 2**64:
+            raise ValueError(f"custom_metadata[{key!r}] must be an integer of at most 64 bits")
+        if not isinstance(item, str | int | float):
+            raise TypeError(
+                f"custom_metadata[{key!r}] must be text, a number or a bool, not {type(item).__name__}; it is flat: "
+                "leave out what is unset, and write nested things as text"
+            )
+        text("a key of custom_metadata", key, longest=None)
+        if isinstance(item, str) and item:
+            text(f"custom_metadata[{key!r}]", item, longest=None)
+        checked[key] = item
+    return checked
+
+
+def idempotency_key(value: object) -> str | None:
+    """The key to send: the caller's own, a fresh one for None, none for False."""
+    if value is None:
+        return str(uuid.uuid4())
+    if value is False:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(
+            f"idempotency_key must be text, None (a fresh one) or False (none), not {type(value).__name__}"
+        )
+    return text("idempotency_key", value)
+
+
+def mime_type(value: object, file_name: str | None) -> str | None:
+    """The type to declare where no bytes are seen: the given one, else by the name's extension, else none."""
+    given = token("mime_type", value)
+    if given is not None or file_name is None:
+        return given
+    known = type_by_name(file_name)
+    return None if known is None else known.value
+
+
+def ids(name: str, values: object) -> list[str]:
+    """Ids as texts, each checked like a single one."""
+    refuse_payload(values, f"bulk_delete([...]) with the {name} themselves")
+    if isinstance(values, str | bytes | uuid.UUID) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of ids, not {type(values).__name__}")
+    checked: list[str] = []
+    for position, value in enumerate(cast("Iterable[object]", values)):
+        segment(f"{name}[{position}]", value)
+        checked.append(str(value))
+    return checked
+
+
+def moment(name: str, value: object) -> str | None:
+    """An aware datetime as RFC 3339 text, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} must be a datetime with a timezone, not {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise ValueError(f"{name} has no timezone; add one, for example .replace(tzinfo=datetime.UTC)")
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def interval(value: object) -> str | None:
+    """A metrics interval in the contract's spelling, or None."""
+    if value is None or isinstance(value, MetricsDatasetInterval):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"interval must be text or MetricsDatasetInterval, not {type(value).__name__}")
+    word = value.upper()
+    known = [member.value for member in MetricsDatasetInterval]
+    if word not in known:
+        raise ValueError(f"interval must be one of {', '.join(known)}, not {value[:40]!r}")
+    return word
+
+
+def http_url(name: str, value: object) -> str:
+    """An absolute http(s) URL as text."""
+    url = text(name, value, longest=None)
+    if not url.lower().startswith(("http://", "https://")) or any(
+        c.isspace() or not c.isprintable() for c in url
+    ):
+        raise ValueError(f"{name} must be an http(s) URL without blanks or control characters")
+    return url

@@ -1,0 +1,47 @@
+"""Bulk deletion in chunks: what became of each id."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from imgwire_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    AuthenticationError,
+    DecodeError,
+    ImgwireError,
+    PaymentRequiredError,
+    PermissionDeniedError,
+    ServerError,
+)
+from imgwire_async.models import BulkDeleteResult
+
+# These would meet every chunk alike.
+_HOPELESS = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
+
+
+async def delete_in_chunks(
+    ids: Sequence[str], size: int, delete: Callable[[Sequence[str]], Awaitable[Mapping[str, object]]]
+) -> BulkDeleteResult:
+    """Delete `ids`, one chunk after the other, and sort them by what became of them."""
+    deleted: list[str] = []
+    failed: list[tuple[str, ImgwireError]] = []
+    unknown: list[str] = []
+    replies: list[Mapping[str, object]] = []
+    for start in range(0, len(ids), size):
+        chunk = ids[start : start + size]
+        try:
+            replies.append(await delete(chunk))
+        except _HOPELESS as error:
+            if start == 0:
+                raise
+            failed += [(each, error) for each in chunk]
+        except (APIConnectionError, DecodeError, ServerError):
+            unknown += chunk
+        except APIStatusError as error:
+            failed += [(each, error) for each in chunk]
+        else:
+            deleted += chunk
+    return BulkDeleteResult(
+        deleted=tuple(deleted), failed=tuple(failed), unknown=tuple(unknown), replies=tuple(replies)
+    )

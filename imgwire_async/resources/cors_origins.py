@@ -1,0 +1,77 @@
+"""CORS origins: which hosts' pages may upload with a client key. [contract 8]"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, cast
+
+from imgwire_async.models import CorsOrigin, Page
+from imgwire_async.protocol.request import Request, segment
+from imgwire_async.resources.arguments import Id, refuse_payload, text
+from imgwire_async.resources.base import Resource, check_walk, page_params
+
+_OPAQUE = cast("type[Mapping[str, object]]", dict)
+
+
+class AsyncCorsOrigins(Resource):
+    """`client.cors_origins`: patterns such as `app.example.com`, `*.example.com`, `localhost:3000`."""
+
+    async def list(self, *, page: int = 1, limit: int | None = None) -> Page[CorsOrigin]:
+        """One page of patterns, at most `limit` (1..100, default 20) of them. [GET /cors_origins/]"""
+        return await self._page(_list(page_params(page, limit)))
+
+    async def list_pages(
+        self, *, page: int = 1, limit: int = 100, prefetch: int = 8
+    ) -> AsyncGenerator[Page[CorsOrigin], None]:
+        """Every page from `page` on, in order; up to `prefetch` of them in flight. [GET /cors_origins/]"""
+        page, limit, prefetch = check_walk(page, limit, prefetch)
+        pages = self._pages(lambda number: _list({"page": number, "limit": limit}), page, limit, prefetch)
+        try:
+            async for each in pages:
+                yield each
+        finally:
+            await pages.aclose()
+
+    async def list_all(
+        self, *, page: int = 1, limit: int = 100, prefetch: int = 8
+    ) -> AsyncGenerator[CorsOrigin, None]:
+        """Every pattern, in order, fetched page by page of `limit`. [GET /cors_origins/]"""
+        pages = self.list_pages(page=page, limit=limit, prefetch=prefetch)
+        try:
+            async for each in pages:
+                for origin in each.data:
+                    yield origin
+        finally:
+            await pages.aclose()
+
+    async def create(self, pattern: str) -> CorsOrigin:
+        """Allow a pattern: a host, without scheme or path, a port only when it is not the default. [POST /cors_origins/]"""
+        return await self._ask(
+            Request("POST", "/cors_origins/", CorsOrigin, json={"pattern": _pattern(pattern)})
+        )
+
+    async def retrieve(self, cors_origin_id: Id) -> CorsOrigin:
+        """Return one pattern. Raises `NotFoundError` when there is none. [GET /cors_origins/{cors_origin_id}]"""
+        return await self._ask(_one("GET", cors_origin_id, CorsOrigin))
+
+    async def update(self, cors_origin_id: Id, pattern: str) -> CorsOrigin:
+        """Replace a pattern and return it. [PATCH /cors_origins/{cors_origin_id}]"""
+        return await self._ask(_one("PATCH", cors_origin_id, CorsOrigin, {"pattern": _pattern(pattern)}))
+
+    async def delete(self, cors_origin_id: Id) -> Mapping[str, object]:
+        """Delete a pattern and return the service's words. [DELETE /cors_origins/{cors_origin_id}]"""
+        return await self._ask(_one("DELETE", cors_origin_id, _OPAQUE))
+
+
+def _list(params: Mapping[str, Any]) -> Request[list[CorsOrigin]]:
+    return Request("GET", "/cors_origins/", list[CorsOrigin], params=params)
+
+
+def _one(method: str, cors_origin_id: Id, model: Any, json: Any = None) -> Request[Any]:
+    ids = {"cors_origin_id": segment("cors_origin_id", cors_origin_id)}
+    return Request(method, "/cors_origins/{cors_origin_id}", model, ids, json=json)
+
+
+def _pattern(pattern: object) -> str:
+    refuse_payload(pattern, 'cors_origins.create("app.example.com")')
+    return text("pattern", pattern, longest=None)

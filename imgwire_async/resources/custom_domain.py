@@ -1,0 +1,60 @@
+"""The environment's own CDN host name: at most one. [contract 9]"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from imgwire_async.config import plain_callable
+from imgwire_async.models import CustomDomain
+from imgwire_async.protocol.request import Request
+from imgwire_async.resources import waiting
+from imgwire_async.resources.arguments import refuse_payload, seconds, text
+from imgwire_async.resources.base import Resource
+
+_OPAQUE = cast("type[Mapping[str, object]]", dict)
+
+
+class AsyncCustomDomain(Resource):
+    """`client.custom_domain`. There is no update: delete the domain and create another."""
+
+    async def retrieve(self) -> CustomDomain:
+        """Return the custom domain. Raises `NotFoundError` when there is none. [GET /custom_domain/]"""
+        return await self._ask(Request("GET", "/custom_domain/", CustomDomain))
+
+    async def create(self, hostname: str) -> CustomDomain:
+        """Claim a subdomain, as a host name only. The answer names two CNAME records to set. [POST /custom_domain/]"""
+        refuse_payload(hostname, 'custom_domain.create("img.example.com")')
+        body = {"hostname": text("hostname", hostname, longest=None)}
+        return await self._ask(Request("POST", "/custom_domain/", CustomDomain, json=body))
+
+    async def delete(self) -> Mapping[str, object]:
+        """Give the custom domain up and return the service's words. [DELETE /custom_domain/]"""
+        return await self._ask(Request("DELETE", "/custom_domain/", _OPAQUE))
+
+    async def test_connection(self) -> CustomDomain:
+        """Let the service check the DNS records now, and return the domain. [POST /custom_domain/test_connection]"""
+        # A plain check: asking twice does no harm, so it may be repeated although it is a POST. [contract 5]
+        return await self._ask(
+            Request("POST", "/custom_domain/test_connection", CustomDomain, repeatable=True)
+        )
+
+    async def wait_until_connected(
+        self, *, timeout: float = 600.0, on_update: Callable[[CustomDomain], object] | None = None
+    ) -> CustomDomain:
+        """Return the domain once its status is CONNECTED and its certificate ACTIVE.
+
+        Checks at once, then after pauses rising from 5 to 60 seconds, for at most `timeout` seconds (`WaitTimeoutError`).
+        FAILED raises `CustomDomainFailedError`. [POST /custom_domain/test_connection]
+        """
+        limit = seconds("timeout", timeout)
+        plain_callable("on_update", on_update)
+        return await waiting.until(
+            waiting.connected,
+            self.test_connection,
+            known=None,
+            seconds=limit,
+            pauses=waiting.rising(5.0, 60.0),
+            on_update=on_update,
+            what="the custom domain",
+        )

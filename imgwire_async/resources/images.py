@@ -1,0 +1,306 @@
+"""Images: upload, list, retrieve, delete, and bulk work on them. [contract 2, 6, 11]"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from typing import Any, Literal, cast
+
+from imgwire_async.config import plain_callable
+from imgwire_async.models import (
+    BulkDeleteResult,
+    Image,
+    ImageDownloadJob,
+    Page,
+    StandardUpload,
+    SupportedMimeType,
+    UploadProgress,
+    UploadToken,
+)
+from imgwire_async.protocol.request import Request, compact, segment
+from imgwire_async.resources import arguments, bulk, waiting
+from imgwire_async.resources.arguments import Id, Metadata, refuse_payload
+from imgwire_async.resources.base import Resource, check_walk, page_params
+from imgwire_async.resources.uploading import UploadArguments, upload
+from imgwire_async.uploads.source import File
+
+_OPAQUE = cast("type[Mapping[str, object]]", dict)
+
+
+class AsyncImages(Resource):
+    """`client.images`."""
+
+    async def list(self, *, page: int = 1, limit: int | None = None) -> Page[Image]:
+        """One page of images, at most `limit` (1..100, default 20) of them. The order is the service's. [GET /images/]"""
+        return await self._page(_list(page_params(page, limit)))
+
+    async def list_pages(
+        self, *, page: int = 1, limit: int = 100, prefetch: int = 8
+    ) -> AsyncGenerator[Page[Image], None]:
+        """Every page from `page` on, in order; up to `prefetch` of them in flight.
+
+        Pages are numbered, so deleting or adding meanwhile skips or repeats images: collect the ids first. [GET /images/]
+        """
+        page, limit, prefetch = check_walk(page, limit, prefetch)
+        pages = self._pages(lambda number: _list({"page": number, "limit": limit}), page, limit, prefetch)
+        try:
+            async for each in pages:
+                yield each
+        finally:
+            await pages.aclose()
+
+    async def list_all(
+        self, *, page: int = 1, limit: int = 100, prefetch: int = 8
+    ) -> AsyncGenerator[Image, None]:
+        """Every image, in order, fetched page by page of `limit`.
+
+        Pages are numbered, so deleting or adding meanwhile skips or repeats images: collect the ids first, then
+        `bulk_delete`. [GET /images/]
+        """
+        pages = self.list_pages(page=page, limit=limit, prefetch=prefetch)
+        try:
+            async for each in pages:
+                for image in each.data:
+                    yield image
+        finally:
+            await pages.aclose()
+
+    async def retrieve(self, image_id: Id) -> Image:
+        """Return one image. Raises `NotFoundError` when this environment has no such id. [GET /images/{image_id}]"""
+        return await self._ask(Request("GET", "/images/{image_id}", Image, _image_id(image_id)))
+
+    async def create(
+        self,
+        *,
+        file_name: str,
+        mime_type: SupportedMimeType | str | None = None,
+        content_length: int | None = None,
+        custom_metadata: Metadata | None = None,
+        hash_sha256: str | None = None,
+        idempotency_key: str | Literal[False] | None = None,
+        purpose: str | None = None,
+        upload_token: str | None = None,
+    ) -> StandardUpload:
+        """Make a record and a signed URL for its bytes, for whoever sends them; `upload` does both.
+
+        `mime_type` not given: from the name's extension, else not declared. The PUT to `.upload_url` must carry exactly the
+        declared `Content-Type` and the `Content-Length`. [POST /images/standard_upload]
+        """
+        name = arguments.text("file_name", file_name, longest=None)
+        length = None if content_length is None else arguments.whole("content_length", content_length, low=0)
+        body = compact(
+            file_name=name,
+            mime_type=arguments.mime_type(mime_type, name),
+            content_length=length,
+            custom_metadata=arguments.metadata(custom_metadata),
+            hash_sha256=arguments.optional_text("hash_sha256", hash_sha256),
+            idempotency_key=arguments.idempotency_key(idempotency_key),
+            purpose=arguments.optional_text("purpose", purpose),
+        )
+        return await self._create(body, arguments.token("upload_token", upload_token))
+
+    async def _create(self, body: Mapping[str, object], upload_token: str | None) -> StandardUpload:
+        params = None if upload_token is None else {"upload_token": upload_token}
+        may_repeat = "idempotency_key" in body
+        return await self._ask(
+            Request(
+                "POST",
+                "/images/standard_upload",
+                StandardUpload,
+                params=params,
+                json=body,
+                repeatable=may_repeat,
+            )
+        )
+
+    async def upload(
+        self,
+        file: File,
+        *,
+        file_name: str | None = None,
+        mime_type: SupportedMimeType | str | None = None,
+        content_length: int | None = None,
+        custom_metadata: Metadata | None = None,
+        hash_sha256: str | bool | None = None,
+        idempotency_key: str | Literal[False] | None = None,
+        purpose: str | None = None,
+        upload_token: str | None = None,
+        wait: bool | float = False,
+        on_created: Callable[[Image], object] | None = None,
+        on_progress: Callable[[UploadProgress], object] | None = None,
+    ) -> Image:
+        """Upload a picture straight to the storage and return its record.
+
+        `file`: a path, bytes, a binary file object (from where it stands), an async file, an object with an async `read(n)`
+        or `read_chunk(n)`, an iterator of bytes, or an `UploadSource`. The type is read from the bytes unless `mime_type` is
+        given. `wait=True` (120 s, or a number of seconds) returns once the image is READY; without it the record may still
+        say PENDING. `hash_sha256=True` hashes the bytes before and while they are sent.
+        Raises `UploadError` kinds for the file and the storage, `APIStatusError` kinds for the API, each with `.image` once
+        a record exists. [POST /images/standard_upload, PUT upload_url]
+        """
+        given = UploadArguments(
+            file_name=arguments.optional_text("file_name", file_name, longest=None),
+            mime_type=arguments.token("mime_type", mime_type),
+            content_length=None
+            if content_length is None
+            else arguments.whole("content_length", content_length, low=0),
+            custom_metadata=arguments.metadata(custom_metadata),
+            hash_sha256=hash_sha256
+            if isinstance(hash_sha256, bool)
+            else arguments.optional_text("hash_sha256", hash_sha256),
+            idempotency_key=arguments.idempotency_key(idempotency_key),
+            own_key=idempotency_key is None,
+            purpose=arguments.optional_text("purpose", purpose),
+            upload_token=arguments.token("upload_token", upload_token),
+            wait=arguments.waiting(wait),
+            on_created=on_created,
+            on_progress=on_progress,
+        )
+        plain_callable("on_created", on_created)
+        plain_callable("on_progress", on_progress)
+        return await upload(
+            file, given, carrier=self._carrier, create=self._create, retrieve=self.retrieve, wait=self._wait
+        )
+
+    async def upload_via_url(
+        self,
+        url: str,
+        *,
+        file_name: str | None = None,
+        mime_type: SupportedMimeType | str | None = None,
+        custom_metadata: Metadata | None = None,
+        idempotency_key: str | Literal[False] | None = None,
+        purpose: str | None = None,
+        wait: bool | float = False,
+    ) -> Image:
+        """Let the service fetch a public URL (at most 100 MiB) and return the record, which may still be PENDING.
+
+        `wait=True` (120 s, or a number of seconds) returns once the image is READY. [POST /images/upload_via_url]
+        """
+        refuse_payload(url, 'images.upload_via_url("https://...", file_name=...)')
+        name = arguments.optional_text("file_name", file_name, longest=None)
+        patience = arguments.waiting(wait)
+        body = compact(
+            url=arguments.http_url("url", url),
+            file_name=name,
+            mime_type=arguments.mime_type(mime_type, name),
+            custom_metadata=arguments.metadata(custom_metadata),
+            idempotency_key=arguments.idempotency_key(idempotency_key),
+            purpose=arguments.optional_text("purpose", purpose),
+        )
+        request = Request(
+            "POST", "/images/upload_via_url", Image, json=body, repeatable="idempotency_key" in body
+        )
+        async with self._carrier.operation("upload_via_url"):
+            image = await self._ask(request)
+            return image if patience is None else await self._wait(image, patience)
+
+    async def wait_until_ready(
+        self,
+        image: Image | Id,
+        *,
+        timeout: float = 120.0,
+        metadata: bool = False,
+        on_update: Callable[[Image], object] | None = None,
+    ) -> Image:
+        """Return the image once it is READY, with `metadata=True` once its metadata is final, too.
+
+        An `Image` that is READY already is returned without a request; an id always asks. Raises `ImageQuarantinedError`,
+        or `WaitTimeoutError` after `timeout` seconds. `on_update` is called with each record seen. [GET /images/{image_id}]
+        """
+        limit = arguments.seconds("timeout", timeout)
+        plain_callable("on_update", on_update)
+        if not isinstance(image, Image):
+            segment("image", image)
+        return await self._wait(image, limit, metadata=metadata, on_update=on_update)
+
+    async def _wait(
+        self,
+        image: Image | Id,
+        limit: float,
+        *,
+        metadata: bool = False,
+        on_update: Callable[[Image], object] | None = None,
+    ) -> Image:
+        known = image if isinstance(image, Image) else None
+        image_id = image.id if isinstance(image, Image) else image
+        return await waiting.until(
+            lambda record: waiting.ready(record, metadata=metadata),
+            lambda: self.retrieve(image_id),
+            known=known,
+            seconds=limit,
+            pauses=waiting.rising(0.1, 5.0),
+            on_update=on_update,
+            what=f"image {image_id}",
+        )
+
+    async def create_upload_token(self) -> UploadToken:
+        """Make a token that lets a client key upload once before it expires; hand `.token` out. [POST /images/token]"""
+        return await self._ask(Request("POST", "/images/token", UploadToken))
+
+    async def delete(self, image_id: Id) -> Mapping[str, object]:
+        """Delete an image and return the service's words. [DELETE /images/{image_id}]"""
+        return await self._ask(Request("DELETE", "/images/{image_id}", _OPAQUE, _image_id(image_id)))
+
+    async def bulk_delete(self, image_ids: Iterable[Id], *, chunk_size: int = 100) -> BulkDeleteResult:
+        """Delete many images, `chunk_size` per request; a chunk that fails does not stop the others.
+
+        The result tells which are `deleted`, which `failed` and why, and which are `unknown` because an answer was lost.
+        Raises itself only when the very first chunk meets 401, 402 or 403. [POST /images/bulk_delete]
+        """
+        size = arguments.whole("chunk_size", chunk_size, low=1)
+
+        async def delete(ids: Any) -> Mapping[str, object]:
+            return await self._ask(Request("POST", "/images/bulk_delete", _OPAQUE, json={"image_ids": ids}))
+
+        return await bulk.delete_in_chunks(arguments.ids("image_ids", image_ids), size, delete)
+
+    async def create_bulk_download_job(self, image_ids: Iterable[Id]) -> ImageDownloadJob:
+        """Start packing images into one archive and return the job. [POST /images/downloads]"""
+        ids = arguments.ids("image_ids", image_ids)
+        if not ids:
+            raise ValueError("image_ids must hold at least one id")
+        return await self._ask(
+            Request("POST", "/images/downloads", ImageDownloadJob, json={"image_ids": ids})
+        )
+
+    async def retrieve_bulk_download_job(self, job_id: Id) -> ImageDownloadJob:
+        """Return a download job. [GET /images/downloads/{image_download_job_id}]"""
+        ids = {"image_download_job_id": segment("job_id", job_id)}
+        return await self._ask(
+            Request("GET", "/images/downloads/{image_download_job_id}", ImageDownloadJob, ids)
+        )
+
+    async def wait_for_bulk_download(
+        self,
+        job: ImageDownloadJob | Id,
+        *,
+        timeout: float = 600.0,
+        on_update: Callable[[ImageDownloadJob], object] | None = None,
+    ) -> ImageDownloadJob:
+        """Return the job once it is READY, with its `download_url`.
+
+        Raises `DownloadJobFailedError`, or `WaitTimeoutError` after `timeout` seconds.
+        [GET /images/downloads/{image_download_job_id}]
+        """
+        limit = arguments.seconds("timeout", timeout)
+        plain_callable("on_update", on_update)
+        known = job if isinstance(job, ImageDownloadJob) else None
+        job_id = job.id if isinstance(job, ImageDownloadJob) else job
+        segment("job", job_id)
+        return await waiting.until(
+            waiting.packed,
+            lambda: self.retrieve_bulk_download_job(job_id),
+            known=known,
+            seconds=limit,
+            pauses=waiting.rising(0.25, 10.0),
+            on_update=on_update,
+            what=f"bulk download job {job_id}",
+        )
+
+
+def _list(params: Mapping[str, Any]) -> Request[Any]:
+    return Request("GET", "/images/", list[Image], params=params)
+
+
+def _image_id(image_id: object) -> Mapping[str, str]:
+    return {"image_id": segment("image_id", image_id)}

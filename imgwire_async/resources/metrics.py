@@ -1,0 +1,49 @@
+"""Usage figures of the environment. [contract 10]"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from imgwire_async.models import MetricsDatasetInterval, MetricsDatasets, MetricsStats
+from imgwire_async.protocol.request import Request, compact
+from imgwire_async.resources import arguments
+from imgwire_async.resources.base import Resource
+
+
+class AsyncMetrics(Resource):
+    """`client.metrics`. Dates must carry a timezone; `tz` is the IANA name by whose days and hours points are cut."""
+
+    async def get_datasets(
+        self,
+        *,
+        interval: MetricsDatasetInterval | str | None = None,
+        tz: str | None = None,
+        date_start: datetime | None = None,
+        date_end: datetime | None = None,
+    ) -> MetricsDatasets:
+        """Six series of points over the range; the service's defaults are HOURLY and UTC. [GET /metrics/datasets]"""
+        params = _params(interval, tz, date_start, date_end)
+        return await self._ask(Request("GET", "/metrics/datasets", MetricsDatasets, params=params))
+
+    async def get_stats(
+        self,
+        *,
+        interval: MetricsDatasetInterval | str | None = None,
+        tz: str | None = None,
+        date_start: datetime | None = None,
+        date_end: datetime | None = None,
+    ) -> MetricsStats:
+        """Six figures over the range, each beside that of the range before. [GET /metrics/stats]"""
+        params = _params(interval, tz, date_start, date_end)
+        return await self._ask(Request("GET", "/metrics/stats", MetricsStats, params=params))
+
+
+def _params(interval: object, tz: object, date_start: object, date_end: object) -> Mapping[str, str] | None:
+    params = compact(
+        interval=arguments.interval(interval),
+        tz=arguments.token("tz", tz),
+        date_start=arguments.moment("date_start", date_start),
+        date_end=arguments.moment("date_end", date_end),
+    )
+    return {name: str(value) for name, value in params.items()} or None

@@ -1,0 +1,113 @@
+"""Waiting for the service: ask, pause a little longer each time, and stop at a deadline that also bounds a hanging request."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+from imgwire_async import userland
+from imgwire_async.errors import (
+    CustomDomainFailedError,
+    DownloadJobFailedError,
+    ImageQuarantinedError,
+    WaitTimeoutError,
+)
+from imgwire_async.models import (
+    CustomDomain,
+    CustomDomainCertificateStatus,
+    CustomDomainStatus,
+    Image,
+    ImageDownloadJob,
+    ImageDownloadStatus,
+    ImageStatus,
+)
+
+T = TypeVar("T", Image, ImageDownloadJob, CustomDomain)
+
+
+def rising(first: float, most: float, *, factor: float = 1.5) -> Iterator[float]:
+    """Pauses in seconds: each longer than the one before up to `most`, a quarter of jitter either way."""
+    pause = first
+    while True:
+        yield pause * random.uniform(0.75, 1.25)
+        pause = min(most, pause * factor)
+
+
+async def until(
+    finished: Callable[[T], bool],
+    ask: Callable[[], Awaitable[T]],
+    *,
+    known: T | None,
+    seconds: float,
+    pauses: Iterator[float],
+    on_update: Callable[[T], object] | None,
+    what: str,
+) -> T:
+    """The record once `finished` says so; `finished` may raise. Asks at once unless `known` is given."""
+    record = known
+    clock = asyncio.timeout(seconds)
+    try:
+        async with clock:
+            if record is not None:
+                if finished(record):
+                    return record
+                await asyncio.sleep(next(pauses))
+            while True:
+                record = await ask()
+                if on_update is not None:
+                    await userland.call(on_update, record)
+                if finished(record):
+                    return record
+                await asyncio.sleep(next(pauses))
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        raise _too_long(record, seconds, what) from None
+
+
+def _too_long(
+    record: Image | ImageDownloadJob | CustomDomain | None, seconds: float, what: str
+) -> WaitTimeoutError:
+    state = f"it is still {record.status.value}" if record is not None else "its state was never told"
+    return WaitTimeoutError(
+        f"{what} was not finished after {seconds:g} s: {state}. It may still finish: wait again, longer, with the id.",
+        record=record,
+        image=record if isinstance(record, Image) else None,
+    )
+
+
+def ready(image: Image, *, metadata: bool) -> bool:
+    """Whether an image is READY (and its metadata final, when asked for). QUARANTINE raises; unknown states are unfinished."""
+    if image.status == ImageStatus.QUARANTINE:
+        raise ImageQuarantinedError(
+            f"image {image.id} ({image.original_filename}): the upload itself succeeded, but the service put the picture into "
+            "QUARANTINE, so it will not be delivered. Look at the file: is it whole, and of the declared type?",
+            image=image,
+        )
+    return image.status == ImageStatus.READY and (not metadata or image.processed_metadata_at is not None)
+
+
+def packed(job: ImageDownloadJob) -> bool:
+    """Whether a download job is READY. FAILED raises."""
+    if job.status == ImageDownloadStatus.FAILED:
+        raise DownloadJobFailedError(
+            f"bulk download job {job.id} FAILED. Check that its images exist and are READY, then create a new job.",
+            record=job,
+        )
+    return job.status == ImageDownloadStatus.READY
+
+
+def connected(domain: CustomDomain) -> bool:
+    """Whether a custom domain is CONNECTED and its certificate ACTIVE. FAILED raises; a FAILING certificate is waited out."""
+    if domain.status == CustomDomainStatus.FAILED:
+        raise CustomDomainFailedError(
+            f"custom domain {domain.hostname} FAILED. Check its DNS records: {domain.cname_record} -> {domain.cname_value}, "
+            f"{domain.dcv_cname_record} -> {domain.dcv_cname_value}.",
+            record=domain,
+        )
+    return (
+        domain.status == CustomDomainStatus.CONNECTED
+        and domain.certificate_status == CustomDomainCertificateStatus.ACTIVE
+    )

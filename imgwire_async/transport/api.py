@@ -1,0 +1,273 @@
+"""One API call: a slot, a clock, a session; everything else only after a first failure."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from imgwire_async import errors
+from imgwire_async.config import API_ROOT, Config, Options
+from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.protocol import codec
+from imgwire_async.protocol.request import Reply, Request
+from imgwire_async.protocol.safety import origin, without_query
+from imgwire_async.protocol.status import status_error
+from imgwire_async.retry import Failure, may_repeat, pause, retry_after, spread
+from imgwire_async.transport import deadline, watch
+from imgwire_async.transport.gate import Gate
+from imgwire_async.transport.keys import Keys
+from imgwire_async.transport.session import CLOSED, FOREIGN, Sessions, no_answer
+
+# How long a 429 without a usable Retry-After keeps the gate closed, at least: a bucket needs a moment to fill.
+_RATE_PAUSE = 0.25
+
+
+class Shared:
+    """What a client and its `with_options` clones have in common."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.sessions = Sessions(config)
+        self.keys = Keys(config.api_key)
+        self.gate = Gate()
+        self.host = without_query(config.base_url).partition("/")[0]
+
+
+@attrs.frozen
+class Answer:
+    """What came back on one attempt, whatever its status."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+@attrs.define
+class Course:
+    """How one call is going: what was tried and waited so far. Lives in one `Api.send`."""
+
+    key: str
+    began: float
+    attempts: int = 1
+    retries: int = 0
+    rate_limited: int = 0
+    rate_waited: float = 0.0
+    in_doubt: bool = False
+    key_renewed: bool = False
+
+
+class Api:
+    """Sends requests to the API with one set of options."""
+
+    def __init__(self, shared: Shared, options: Options, owner: object) -> None:
+        self._shared = shared
+        self._options = options
+        self._owner = owner
+        self._root = f"{shared.config.base_url}{API_ROOT}"
+        self._headers: dict[str, str] = {"Accept": "application/json", **dict(options.default_headers)}
+        if options.environment_id is not None:
+            self._headers["X-Environment-Id"] = options.environment_id
+        clocks = options.timeout
+        # No rounding to whole seconds: a clock fires when it says.
+        self._clock = aiohttp.ClientTimeout(total=clocks.attempt, connect=clocks.connect, ceil_threshold=1e9)
+
+    async def send(self, request: Request[Any]) -> Reply:
+        """The answer to `request`, if it is a success; else the error that says why not."""
+        shared = self._shared
+        seen = watch.Watch(self._options.hooks, "api", request.method, request.path)
+        if shared.sessions.closed:
+            raise RuntimeError(CLOSED)
+        key = shared.keys.known or await shared.keys.get()
+        course = Course(key, time.monotonic())
+        url = URL(f"{self._root}{request.target}", encoded=True)
+        body = None if request.json is None else codec.dumps(request.json)
+        while True:
+            outcome = await self._attempt(request.method, url, body, seen, course)
+            exchange = self._exchange(request, outcome, course)
+            if isinstance(outcome, Answer) and outcome.status < 300:
+                watch.record(self._owner, exchange)
+                return Reply(outcome.status, outcome.headers, outcome.body, exchange)
+            if isinstance(outcome, Answer) and self._gone_already(request, outcome, course):
+                watch.record(self._owner, exchange)
+                return Reply(200, outcome.headers, b"{}", exchange)
+            try:
+                delay = await self._prepare_next(request, outcome, exchange, course)
+            except errors.ImgwireError:
+                watch.record(self._owner, exchange)
+                raise
+            failure = _failure(outcome)
+            if seen.awake:
+                await seen.retry(course.attempts, failure.reason, delay)
+            if delay:
+                await asyncio.sleep(delay)
+            course.attempts += 1
+
+    async def _attempt(
+        self, method: str, url: URL, body: bytes | None, seen: watch.Watch, course: Course
+    ) -> Answer | Failure:
+        """One request on the wire, after the gate and in a slot."""
+        await self._pass_gate(course)
+        here = await self._shared.sessions.here()
+        headers = {**self._headers, "Authorization": f"Bearer {course.key}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        awake = seen.awake
+        if awake:
+            await seen.request(course.attempts)
+        began = 0.0
+        try:
+            async with here.slots.calls:
+                began = time.monotonic()
+                async with here.api.request(
+                    method,
+                    url,
+                    data=body,
+                    headers=headers,
+                    proxy=here.proxy_for(url),
+                    timeout=self._clock,
+                    allow_redirects=False,
+                    **here.tls,
+                ) as response:
+                    content = await response.read()
+                    answer = Answer(response.status, Headers(response.headers.items()), content)
+        except FOREIGN as error:
+            if self._shared.sessions.closed:
+                raise RuntimeError(CLOSED) from None
+            failure = no_answer(error, self._shared.host).failure
+            if awake:
+                seen.silence(course.attempts, failure.reason, time.monotonic() - began)
+            return failure
+        if awake:
+            await seen.response(course.attempts, answer.status, answer.headers, time.monotonic() - began)
+        return answer
+
+    async def _pass_gate(self, course: Course) -> None:
+        while (remaining := self._shared.gate.remaining()) > 0:
+            wait = remaining + spread(remaining, random.random())
+            course.rate_waited += wait
+            await asyncio.sleep(wait)
+
+    def _exchange(self, request: Request[Any], outcome: Answer | Failure, course: Course) -> Exchange:
+        elapsed = time.monotonic() - course.began
+        if isinstance(outcome, Failure):
+            return Exchange("api", request.method, request.path, attempts=course.attempts, elapsed=elapsed)
+        return Exchange(
+            "api", request.method, request.path, outcome.status, outcome.headers, course.attempts, elapsed
+        )
+
+    @staticmethod
+    def _gone_already(request: Request[Any], answer: Answer, course: Course) -> bool:
+        """Whether a 404 tells that an earlier attempt, whose answer was lost, did delete it."""
+        return request.method == "DELETE" and answer.status == 404 and course.in_doubt
+
+    async def _prepare_next(
+        self, request: Request[Any], outcome: Answer | Failure, exchange: Exchange, course: Course
+    ) -> float:
+        """Seconds to pause before the next attempt, or the error that ends the call."""
+        failure = _failure(outcome)
+        course.in_doubt = course.in_doubt or failure.in_doubt
+        operation = deadline.current()
+        if operation is not None:
+            operation.note(exchange, failure.reason)
+        if failure.status == 401 and await self._renew_key(course):
+            return 0.0
+        if failure.status == 429:
+            delay = self._rate_delay(failure, course)
+        else:
+            delay = self._retry_delay(request, failure, course)
+        if delay is None:
+            raise self._error(outcome, exchange, failure, course)
+        return delay
+
+    async def _renew_key(self, course: Course) -> bool:
+        """Whether there is another key to try; asked at most once per call. A 401 was not processed, so even a POST may go again."""
+        keys = self._shared.keys
+        if not keys.renewable or course.key_renewed:
+            return False
+        course.key_renewed = True
+        keys.forget(course.key)
+        if self._options.retries.max_retries == 0:
+            return False
+        key = await keys.get()
+        changed, course.key = key != course.key, key
+        return changed
+
+    def _rate_delay(self, failure: Failure, course: Course) -> float | None:
+        """A 429 closes the gate for everybody, and does not use up a retry of this call."""
+        policy = self._options.retries
+        told = failure.retry_after
+        course.rate_limited += 1
+        delay = pause(course.rate_limited, told, policy=policy, dice=random.random())
+        closed_for = min(told, policy.max_retry_after) if told is not None else _RATE_PAUSE
+        self._shared.gate.close(closed_for)
+        if delay is None or policy.max_retries == 0 or course.rate_waited + closed_for > policy.max_rate_wait:
+            return None
+        if told is not None:
+            return 0.0  # the gate makes us wait, with its own spread
+        course.rate_waited += delay
+        return delay
+
+    def _retry_delay(self, request: Request[Any], failure: Failure, course: Course) -> float | None:
+        policy = self._options.retries
+        if course.retries >= policy.max_retries:
+            return None
+        if not may_repeat(request.method, failure, repeatable=request.repeatable):
+            return None
+        course.retries += 1
+        return pause(course.retries, failure.retry_after, policy=policy, dice=random.random())
+
+    def _error(
+        self, outcome: Answer | Failure, exchange: Exchange, failure: Failure, course: Course
+    ) -> errors.ImgwireError:
+        if isinstance(outcome, Failure):
+            return _silence_error(exchange, failure)
+        if 300 <= outcome.status < 400:
+            self._refuse_foreign_redirect(outcome, exchange)
+        return status_error(
+            outcome.status, exchange, outcome.body, key=course.key, retry_after=failure.retry_after
+        )
+
+    def _refuse_foreign_redirect(self, answer: Answer, exchange: Exchange) -> None:
+        location = answer.headers.get("Location", "")
+        base = self._shared.config.base_url
+        try:
+            leads_away = origin(str(URL(base).join(URL(location)))) != origin(base)
+        except ValueError:
+            leads_away = True
+        if leads_away:
+            raise errors.UnsafeURLError(
+                f"{exchange}: HTTP {answer.status} sends the call to another origin "
+                f"({without_query(location)[:100]!r}). It was not followed, so the key went nowhere. Check base_url.",
+                exchange=exchange,
+            )
+
+
+def _failure(outcome: Answer | Failure) -> Failure:
+    if isinstance(outcome, Failure):
+        return outcome
+    told = retry_after(outcome.headers.get("Retry-After"), now=datetime.now(UTC))
+    return Failure(f"HTTP {outcome.status}", status=outcome.status, retry_after=told)
+
+
+def _silence_error(exchange: Exchange, failure: Failure) -> errors.APIConnectionError:
+    doubt = (
+        " The service may have carried it out: look before you repeat it."
+        if failure.in_doubt and exchange.method not in {"GET", "HEAD"}
+        else ""
+    )
+    if failure.fate == "connect" or failure.fate == "attempt":
+        return errors.APITimeoutError(
+            f"{exchange}: {failure.reason}.{doubt} Allow more with Timeouts({failure.fate}=...), or look at the network.",
+            which=failure.fate,
+            exchange=exchange,
+        )
+    return errors.APIConnectionError(
+        f"{exchange}: {failure.reason}.{doubt} Check base_url, DNS, proxy and firewall.", exchange=exchange
+    )

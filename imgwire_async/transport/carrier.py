@@ -1,0 +1,38 @@
+"""The transport as those who ask see it: one object per set of options, sharing connections, slots, gate and key."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from imgwire_async.config import Options
+from imgwire_async.protocol.request import Put, Reply, Request
+from imgwire_async.transport import deadline
+from imgwire_async.transport.api import Api, Shared
+from imgwire_async.transport.transfer import Transfers
+
+
+class AiohttpCarrier:
+    """Carries requests and bytes. Implements `protocol.request.Carrier`."""
+
+    def __init__(self, shared: Shared, options: Options, owner: object) -> None:
+        self.options = options
+        self.secure = shared.config.secure
+        self._api = Api(shared, options, owner)
+        self._transfers = Transfers(shared, options, owner)
+        self.transfer_slot = self._transfers.slot
+
+    async def send(self, request: Request[Any], /) -> Reply:
+        """The answer to one API call. Raises the error that fits when it is no success."""
+        if self.options.timeout.deadline is None:
+            return await self._api.send(request)
+        async with self.operation(f"{request.method} {request.path}"):
+            return await self._api.send(request)
+
+    async def put(self, put: Put, /) -> Reply:
+        """The storage's answer to one attempt, whatever its status."""
+        return await self._transfers.put(put)
+
+    def operation(self, name: str, /) -> AbstractAsyncContextManager[None]:
+        """The deadline around everything that one awaited operation does."""
+        return deadline.Operation(name, self.options.timeout.deadline)

@@ -1,0 +1,75 @@
+"""The deadline: one clock around one awaited operation, however many exchanges and pauses it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextvars import ContextVar, Token
+from types import TracebackType
+
+from imgwire_async.errors import APITimeoutError
+from imgwire_async.exchange import Exchange
+
+_running: ContextVar[Operation | None] = ContextVar("imgwire_async.operation", default=None)
+
+
+class Operation:
+    """`async with Operation("POST /images/...", seconds):` raises `APITimeoutError(which="deadline")` when time is up.
+
+    Inside another operation of the same task it does nothing: the outer clock counts.
+    """
+
+    def __init__(self, name: str, seconds: float | None) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._task: asyncio.Task[object] | None = None
+        self._token: Token[Operation | None] | None = None
+        self.exchange: Exchange | None = None
+        self.trouble = ""
+
+    async def __aenter__(self) -> None:
+        if self._seconds is None or current() is not None:
+            return
+        self._task = asyncio.current_task()
+        self._began = time.monotonic()
+        self._clock = asyncio.timeout(self._seconds)
+        await self._clock.__aenter__()
+        self._token = _running.set(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._token is None:
+            return
+        _running.reset(self._token)
+        self._task = None
+        try:
+            await self._clock.__aexit__(kind, error, traceback)
+        except TimeoutError as expired:
+            raise self._error() from expired
+
+    @property
+    def owner(self) -> asyncio.Task[object] | None:
+        """The task that runs the operation, while it runs."""
+        return self._task
+
+    def note(self, exchange: Exchange, trouble: str) -> None:
+        """Remember the last failed attempt, for the message when time is up."""
+        self.exchange, self.trouble = exchange, trouble
+
+    def _error(self) -> APITimeoutError:
+        elapsed = time.monotonic() - self._began
+        last = f"; its last try failed: {self.exchange}: {self.trouble}" if self.exchange else ""
+        return APITimeoutError(
+            f"{self._name}: the deadline of {self._seconds:g} s passed after {elapsed:.2f} s{last}. "
+            "Allow more with Timeouts(deadline=...), or find out why it takes so long.",
+            which="deadline",
+            exchange=self.exchange,
+        )
+
+
+def current() -> Operation | None:
+    """The operation whose clock counts for the running task, or None."""
+    operation = _running.get()
+    # A task that user code started in the midst of an operation is its own master.
+    return operation if operation is not None and operation.owner is asyncio.current_task() else None

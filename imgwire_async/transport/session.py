@@ -1,0 +1,268 @@
+"""aiohttp sessions, one pair per running loop, each closed by its own loop; and foreign errors made ours.
+
+Two sessions a loop: one for the API, and one for storage and CDN that never holds a credential or a cookie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import ssl
+import sys
+import threading
+import weakref
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import aiohttp
+import attrs
+from yarl import URL
+
+import imgwire_async
+from imgwire_async.config import Config
+from imgwire_async.errors import ConfigurationError
+from imgwire_async.exchange import redact
+from imgwire_async.protocol.request import NoAnswerError
+from imgwire_async.retry import Failure, Fate
+from imgwire_async.transport.proxies import Proxies
+from imgwire_async.transport.slots import Slots, fitting, make_slots, open_file_limit
+
+CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
+
+
+class DroppedError(aiohttp.ClientError):
+    """A connection broke. Wraps the two errors upon which aiohttp would send the request again without telling."""
+
+
+async def _no_hidden_resend(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise DroppedError from error
+
+
+@attrs.frozen(eq=False)
+class LoopSessions:
+    """What one loop owns: its sessions, slots and proxies. Used on that loop only; `keeper` closes it when the loop ends."""
+
+    api: aiohttp.ClientSession
+    files: aiohttp.ClientSession
+    slots: Slots
+    proxies: Proxies
+    tls: dict[str, Any]  # {"ssl": context} when one was given, ready for a request
+    keeper: AsyncGenerator[None, None]
+
+    def proxy_for(self, url: URL) -> str | None:
+        """The proxy that leads to this URL, or None."""
+        return self.proxies.for_origin(url.scheme, url.raw_authority.rpartition("@")[2])
+
+
+class Sessions:
+    """The sessions of one client, by loop. May be used from several loops and threads."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._by_loop: dict[asyncio.AbstractEventLoop, LoopSessions] = {}
+        self._lock = threading.Lock()
+        self._tls: ssl.SSLContext | None = None
+        self.closed = False
+        weakref.finalize(self, _let_go, self._by_loop)
+        _holders.add(self)
+
+    async def here(self) -> LoopSessions:
+        """What the running loop owns, made on first use."""
+        if self.closed:
+            raise RuntimeError(CLOSED)
+        loop = _running_loop()
+        found = self._by_loop.get(loop)
+        if found is not None:
+            return found
+        with self._lock:
+            dead = [other for other in self._by_loop if other.is_closed()]
+            gone = {other: self._by_loop.pop(other) for other in dead}
+        _let_go(gone)
+        made = self._make()
+        with self._lock:
+            self._by_loop[loop] = made
+        await anext(made.keeper)  # does not suspend, so first calls that come together make one session
+        return made
+
+    def _make(self) -> LoopSessions:
+        config = self._config
+        limit = fitting(config.max_connections, open_file_limit())
+        if config.connector is None:
+            shared = None
+            slots = make_slots(limit, shared_limit=0)
+        else:
+            shared = config.connector()
+            if not isinstance(shared, aiohttp.BaseConnector):  # pyright: ignore[reportUnnecessaryIsInstance]  # user code
+                raise TypeError(
+                    f"connector() must return an aiohttp.BaseConnector, not {type(shared).__name__}"
+                )
+            slots = make_slots(limit, shared_limit=shared.limit)
+        common: dict[str, Any] = {
+            "cookie_jar": aiohttp.DummyCookieJar(),
+            "trust_env": False,  # would read .netrc in an executor before each request, and send what it finds
+            "requote_redirect_url": False,
+            "middlewares": (_no_hidden_resend,),
+            "headers": {"User-Agent": _user_agent(config.user_agent), "Accept": "*/*"},
+            "connector_owner": True,
+        }
+        api = aiohttp.ClientSession(
+            connector=shared or aiohttp.TCPConnector(limit=slots.call_limit), **common
+        )
+        files = aiohttp.ClientSession(
+            connector=shared or aiohttp.TCPConnector(limit=slots.transfer_limit),
+            auto_decompress=False,
+            **common,
+        )
+        tls = self._tls_options()
+        return LoopSessions(
+            api, files, slots, Proxies(config.proxy, trust_env=config.trust_env), tls, _keep(api, files)
+        )
+
+    def _tls_options(self) -> dict[str, Any]:
+        setting = self._config.ssl
+        if setting is None:
+            return {}
+        if isinstance(setting, ssl.SSLContext):
+            return {"ssl": setting}
+        if self._tls is None:  # one for all loops: reading a CA bundle takes about 20 ms
+            try:
+                self._tls = ssl.create_default_context(cafile=setting)
+            except (OSError, ssl.SSLError) as error:
+                raise ConfigurationError(f"ssl={setting!r} is no readable CA bundle: {error}") from error
+        return {"ssl": self._tls}
+
+    async def aclose(self) -> None:
+        """Close what the running loop owns, and let the others close theirs. Idempotent."""
+        self.closed = True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        with self._lock:
+            mine = self._by_loop.pop(loop, None) if loop is not None else None
+        if mine is not None:
+            await mine.keeper.aclose()
+
+    def leak(self) -> None:
+        """In a forked child: forget the parent's sessions without touching them, for good.
+
+        Their sockets sit in an epoll set that both processes share; closing them here would stop the parent's loop.
+        """
+        for sessions in self._by_loop.values():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(sessions))
+        self._by_loop.clear()
+        self._lock = threading.Lock()
+
+
+async def _keep(*sessions: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+    """Close the sessions when the loop shuts its async generators down, or when nobody holds this one any more."""
+    try:
+        yield
+    finally:
+        for session in sessions:
+            await session.close()
+
+
+def _let_go(by_loop: dict[asyncio.AbstractEventLoop, LoopSessions]) -> None:
+    """Close the sessions of loops that can no longer do it themselves."""
+    while by_loop:
+        loop, sessions = by_loop.popitem()
+        if loop.is_closed():
+            _abandon(sessions)
+        elif not loop.is_running():
+            try:
+                loop.run_until_complete(sessions.keeper.aclose())
+            except RuntimeError:  # another loop runs in this thread
+                _abandon(sessions)
+        # A running loop is told by the collector: the keeper was its generator.
+
+
+def _abandon(sessions: LoopSessions) -> None:
+    for session in (sessions.api, sessions.files):
+        connector = session.connector
+        session.detach()
+        if connector is not None and not connector.closed:
+            closing = connector.close()
+            try:
+                closing.__await__().__next__()  # it does no I/O once its loop is closed
+            except (StopIteration, RuntimeError):
+                pass
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "AsyncImgwireClient needs a running asyncio loop: aiohttp does not run on trio. Under trio call the blocking "
+            "ImgwireClient in a worker thread (anyio.to_thread.run_sync)."
+        ) from None
+
+
+def _user_agent(own: str | None) -> str:
+    ours = (
+        f"imgwire-async/{imgwire_async.__version__} python/{sys.version_info.major}.{sys.version_info.minor} "
+        f"aiohttp/{aiohttp.__version__}"
+    )
+    return f"{own} {ours}" if own else ours
+
+
+_holders: weakref.WeakSet[Sessions] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for holder in list(_holders):
+        holder.leak()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# --- foreign errors become ours ---------------------------------------------------------------------------------------
+
+# What a request can raise. ValueError and TypeError are not among them: those would be bugs of ours and shall be seen.
+FOREIGN = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+
+
+def no_answer(error: BaseException, host: str) -> NoAnswerError:
+    """What a foreign error means for us. Its text is never passed on whole: it may quote a signed URL."""
+    if isinstance(error, DroppedError) and error.__cause__ is not None:
+        error = error.__cause__
+    fate, reason = _meaning(error, host)
+    return NoAnswerError(Failure(reason, fate=fate))
+
+
+def _meaning(error: BaseException, host: str) -> tuple[Fate, str]:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "connect", f"no connection to {host} in time"
+    if isinstance(error, asyncio.TimeoutError):
+        return "attempt", f"no answer from {host} in time"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return "unsent", f"the proxy to {host} answered HTTP {error.status}"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return "unsent", f"the proxy to {host} cannot be reached: {_cause(error.os_error)}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "unsent", f"the name {host} cannot be resolved"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return "unsent", f"no trusted TLS connection to {host}: {_cause(error)}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "unsent", f"{host} cannot be reached: {_cause(error.os_error)}"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "lost", f"{host} cut its answer short"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "lost", f"{host} closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "lost", f"{host} answered something that is no HTTP"
+    return "lost", f"the connection to {host} broke: {_cause(error)}"
+
+
+def _cause(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return redact(" ".join(str(text).split())[:200])

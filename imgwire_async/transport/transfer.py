@@ -1,0 +1,271 @@
+"""Bytes to the storage: one attempt at one signed URL. Whole, or an error; never short with a success."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, NoReturn
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+from yarl import URL
+
+from imgwire_async.config import Options
+from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.protocol.request import NoAnswerError, Put, Reply
+from imgwire_async.protocol.safety import without_query
+from imgwire_async.retry import Failure
+from imgwire_async.transport import watch
+from imgwire_async.transport.api import Shared
+from imgwire_async.transport.session import CLOSED, FOREIGN, LoopSessions, no_answer
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows: progress is then what the kernel took, not what the peer acknowledged
+    fcntl = termios = None  # type: ignore[assignment]  # modules or nothing
+
+_ANSWER_LIMIT = 64 * 1024  # the storage answers with a few lines; more is not worth memory
+
+
+class Body(Payload):
+    """The body of one attempt: sends `put.chunks` once, counts, and keeps the first error of the source.
+
+    aiohttp may neither rewind nor repeat it: what is sent again, and from where, is decided above.
+    """
+
+    _autoclose = True
+
+    def __init__(self, put: Put) -> None:
+        super().__init__(None, content_type="application/octet-stream")
+        self._size = put.size
+        self.put = put
+        self._writer: AbstractStreamWriter | None = None
+        self.task: asyncio.Task[Any] | None = None  # aiohttp's writer task, once it has begun
+        self.written = 0
+        self.failure: BaseException | None = None
+        self.reading = False
+
+    @property
+    def consumed(self) -> bool:
+        return self.task is not None
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> NoReturn:
+        raise TypeError("a picture is no text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        if self.task is not None:
+            raise RuntimeError("a body is sent once")
+        self.task, self._writer = asyncio.current_task(), writer
+        try:
+            await self._write_all(writer)
+        except asyncio.CancelledError:
+            raise
+        except FOREIGN as error:
+            if self.reading:  # the source failed, e.g. the disk: its own error is the one to tell
+                self.failure = error
+            raise
+        except BaseException as error:
+            self.failure = error
+            raise
+        finally:
+            await self.put.chunks.aclose()
+
+    async def _write_all(self, writer: AbstractStreamWriter) -> None:
+        chunks, sent = self.put.chunks, self.put.sent
+        while True:
+            self.reading = True
+            try:
+                piece = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            self.reading = False
+            await writer.write(piece)
+            self.written += len(piece)
+            if sent is not None:
+                self.reading = True  # the callback is user code as well
+                await sent(self.handed_over)
+
+    @property
+    def handed_over(self) -> int:
+        """Bytes that have left for the kernel."""
+        return max(0, self.written - self._buffered())
+
+    def _buffered(self) -> int:
+        transport = getattr(self._writer, "transport", None)
+        return 0 if transport is None else transport.get_write_buffer_size()
+
+    def position(self) -> tuple[int, int, int] | None:
+        """Where the transfer stands: any change is progress. None before the connection is there."""
+        if self.task is None:
+            return None
+        return self.written, self._buffered(), self._unacknowledged()
+
+    def _unacknowledged(self) -> int:
+        """Bytes in the kernel that the peer has not acknowledged. A slow peer shows here long before our buffer moves."""
+        transport = getattr(self._writer, "transport", None)
+        sock = None if transport is None else transport.get_extra_info("socket")
+        if fcntl is None or termios is None or sock is None or sock.fileno() < 0:
+            return 0
+        try:
+            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"), "little")
+        except OSError:  # the socket went away in between
+            return 0
+
+
+class StallClock:
+    """`async with StallClock(...):` raises `TimeoutError` when `position` has not changed for `seconds`."""
+
+    def __init__(self, seconds: float | None, position: Callable[[], object]) -> None:
+        self._seconds = seconds
+        self._position = position
+        self._timer: asyncio.TimerHandle | None = None
+        self._timeout = asyncio.timeout(None)
+        self.expired = False
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        if self._seconds is not None:
+            self._loop = asyncio.get_running_loop()
+            self._last, self._since = self._position(), self._loop.time()
+            self._timer = self._loop.call_later(self._seconds / 4, self._look, self._seconds)
+
+    def _look(self, seconds: float) -> None:
+        now, position = self._loop.time(), self._position()
+        if position is None or position != self._last:
+            self._last, self._since = position, now
+        elif now - self._since >= seconds * 0.999:
+            self.expired = True
+            self._timeout.reschedule(now)
+            return
+        self._timer = self._loop.call_later(seconds / 4, self._look, seconds)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._timeout.__aexit__(kind, error, traceback)
+
+
+class Transfers:
+    """Sends bytes to storage with one set of options."""
+
+    def __init__(self, shared: Shared, options: Options, owner: object) -> None:
+        self._shared = shared
+        self._options = options
+        self._owner = owner
+        # No total: a slow transfer that moves may take as long as it needs.
+        self._clock = aiohttp.ClientTimeout(total=None, connect=options.timeout.connect, ceil_threshold=1e9)
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """One of the loop's transfer slots."""
+        return _Slot(self._shared)
+
+    async def put(self, put: Put) -> Reply:
+        """The storage's answer, whatever its status. `NoAnswerError` when there was none; what the source raised as it is."""
+        body = Body(put)
+        began = time.monotonic()
+        seen = watch.Watch(self._options.hooks, "storage", "PUT", without_query(put.url))
+        try:
+            here = await self._shared.sessions.here()
+            if seen.awake:
+                await seen.request(1)
+            reply = await self._send(here, put, body, began)
+        except NoAnswerError as error:
+            error.exchange = self._exchange(seen, None, Headers(), began)
+            seen.silence(1, error.failure.reason, time.monotonic() - began)
+            watch.record(self._owner, error.exchange)
+            raise
+        finally:
+            await _finish(body)
+        exchange = self._exchange(seen, reply[0], reply[1], began)
+        if seen.awake:
+            await seen.response(1, reply[0], reply[1], exchange.elapsed)
+        watch.record(self._owner, exchange)
+        return Reply(*reply, exchange)
+
+    async def _send(
+        self, here: LoopSessions, put: Put, body: Body, began: float
+    ) -> tuple[int, Headers, bytes]:
+        url = URL(put.url, encoded=True)  # any byte that changes breaks the signature
+        headers = {"Content-Length": str(put.size)}
+        if put.mime_type is not None:
+            headers["Content-Type"] = put.mime_type
+        stall = StallClock(self._options.timeout.stall, body.position)
+        host = url.raw_authority.rpartition("@")[2]
+        try:
+            async with (
+                stall,
+                here.files.put(
+                    url,
+                    data=body,
+                    headers=headers,
+                    skip_auto_headers=("Content-Type",),
+                    proxy=here.proxy_for(url),
+                    timeout=self._clock,
+                    allow_redirects=False,
+                    **here.tls,
+                ) as response,
+            ):
+                content = await response.content.read(_ANSWER_LIMIT)
+                answer = response.status, Headers(response.headers.items()), content
+        except FOREIGN as error:
+            if body.failure is not None:
+                raise body.failure from None
+            if self._shared.sessions.closed:
+                raise RuntimeError(CLOSED) from None
+            if stall.expired:
+                raise self._stalled(body, host) from None
+            raise no_answer(error, host) from error
+        if (
+            body.failure is not None
+        ):  # an answer came although the source had failed: the source's word counts
+            raise body.failure
+        if answer[0] < 300 and body.written != put.size:
+            reason = f"{host} said that all is well after {body.written} of {put.size} bytes"
+            raise NoAnswerError(Failure(reason, fate="lost"))
+        return answer
+
+    def _stalled(self, body: Body, host: str) -> NoAnswerError:
+        seconds = f"{self._options.timeout.stall:g} s"
+        if body.reading:
+            reason = f"the source gave no byte for {seconds} (after {body.written})"
+        elif body.written < (body.size or 0):
+            reason = f"{host} took no byte for {seconds} (after {body.handed_over} of {body.size})"
+        else:
+            reason = f"{host} gave no answer for {seconds} after the last byte"
+        return NoAnswerError(Failure(reason, fate="stall"))
+
+    @staticmethod
+    def _exchange(seen: watch.Watch, status: int | None, headers: Headers, began: float) -> Exchange:
+        return Exchange(seen.kind, seen.method, seen.path, status, headers, 1, time.monotonic() - began)
+
+
+async def _finish(body: Body) -> None:
+    """Leave no writer running and no source open, whatever happened to the request."""
+    task = body.task
+    if task is None:
+        await body.put.chunks.aclose()
+    elif not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class _Slot(AbstractAsyncContextManager[None]):
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def __aenter__(self) -> None:
+        self._semaphore = (await self._shared.sessions.here()).slots.transfers
+        await self._semaphore.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._semaphore.release()

@@ -1,0 +1,347 @@
+"""One upload's life: mint a URL, put the bytes, and do what the table in `states` says about what came back.
+
+A URL is minted inside the transfer slot and used at once, a refused one is
+never used again, and bytes go out a second time only from a known start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Protocol, TypeAlias
+
+import attrs
+
+from imgwire_async import userland
+from imgwire_async.errors import (
+    ConflictError,
+    SourceChangedError,
+    UploadConnectionError,
+    UploadError,
+    UploadNotReplayableError,
+    UploadRejectedError,
+    UploadSizeError,
+    UploadStalledError,
+    UploadUrlExpiredError,
+)
+from imgwire_async.exchange import excerpt, redact
+from imgwire_async.models import Image, StandardUpload, UploadProgress
+from imgwire_async.protocol.request import Carrier, NoAnswerError, Put, Reply
+from imgwire_async.protocol.safety import require_safe
+from imgwire_async.retry import passing, pause, retry_after
+from imgwire_async.uploads.expiry import expired
+from imgwire_async.uploads.source import Source
+from imgwire_async.uploads.states import MAX_MINTS, Event, Step, Tally, after, after_look
+
+logger = logging.getLogger("imgwire_async")
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """Everything about an upload that is settled before its first request."""
+
+    source: Source
+    size: int
+    file_name: str
+    mime_type: str | None
+    sha256: str | None  # what the bytes must hash to while they are sent, when asked for
+    on_created: Callable[[Image], object] | None = None
+    on_progress: Callable[[UploadProgress], object] | None = None
+
+
+class Desk(Protocol):
+    """The two API calls that an upload needs."""
+
+    async def mint(self, *, fresh_key: bool) -> StandardUpload:
+        """A record and a URL for this upload; with `fresh_key` under a new idempotency key of our own making."""
+        ...
+
+    def look(self, image_id: str, /) -> Awaitable[Image]:
+        """The record as the service has it now."""
+        ...
+
+    @property
+    def own_key(self) -> bool:
+        """Whether the idempotency key is ours to replace."""
+        ...
+
+
+Trouble: TypeAlias = "Reply | NoAnswerError"
+
+
+class Flow:
+    """One upload under way. Lives for one `upload()`, and is used by one task."""
+
+    def __init__(self, plan: Plan, desk: Desk, carrier: Carrier) -> None:
+        self._plan = plan
+        self._desk = desk
+        self._carrier = carrier
+        self._policy = carrier.options.retries
+        self._tally = Tally(max_retries=self._policy.max_retries)
+        self._url: str | None = None
+        self._dead: set[str] = set()
+        self._untold: Image | None = None
+        self._opened = False
+        self._fresh_key = False
+        self.image: Image | None = None
+        self.abandoned: list[str] = []  # ids of records that were made and then replaced
+        self.puts = 0
+        self.bytes_sent = 0
+
+    async def run(self) -> Image:
+        """The record, once the storage accepted the bytes. Its state may be older than that."""
+        while True:
+            event, trouble = await self._mint_and_put()
+            step = after(event, self._tally)
+            if step is Step.LOOK:
+                step = await self._look(event)
+            if step is Step.DONE:
+                break
+            if step is Step.FAIL:
+                raise self._error(event, trouble)
+            await self._prepare_again(step, event, trouble)
+        await self._report(self._plan.size, stored=True)
+        assert self.image is not None
+        return self.image
+
+    # --- acting -------------------------------------------------------------------------------------------------------
+
+    async def _mint_and_put(self) -> tuple[Event, Trouble]:
+        async with self._carrier.transfer_slot():
+            if self._url is None:
+                await self._mint()
+            if self._untold is None or userland.in_caller.get() is None:
+                await self._tell_created()
+                return await self._put()
+        # Another thread is told: it may take its time and may upload from there, so no slot is held meanwhile.
+        await self._tell_created()
+        async with self._carrier.transfer_slot():
+            return await self._put()
+
+    async def _mint(self) -> None:
+        upload = await self._ask_for_url()
+        if upload.upload_url in self._dead and self._may_take_fresh_key():
+            upload = (
+                await self._ask_for_url()
+            )  # the service hands out the refused URL again: only a new record helps
+        if upload.upload_url in self._dead:
+            raise UploadUrlExpiredError(
+                f"{self._plan.file_name}: the service gave the same upload URL again after the storage had refused it. "
+                "Upload the file again with another idempotency_key.",
+                file_name=self._plan.file_name,
+                image=self.image,
+            )
+        require_safe(upload.upload_url, "upload_url", secure=self._carrier.secure)
+        self._url = upload.upload_url
+
+    async def _ask_for_url(self) -> StandardUpload:
+        self._tally = attrs.evolve(self._tally, mints=self._tally.mints + 1, puts_on_url=0)
+        try:
+            upload = await self._desk.mint(fresh_key=self._fresh_key)
+        except ConflictError:
+            if not self._may_take_fresh_key():
+                raise
+            return await self._ask_for_url()
+        self._take_record(upload.image)
+        return upload
+
+    def _may_take_fresh_key(self) -> bool:
+        """Whether one more mint, under a new key of our own, is allowed; if so, it is decided."""
+        if (
+            self._fresh_key
+            or not self._desk.own_key
+            or self._tally.max_retries == 0
+            or self._tally.mints >= MAX_MINTS
+        ):
+            return False
+        self._fresh_key = True
+        return True
+
+    def _take_record(self, image: Image) -> None:
+        before, self.image = self.image, image
+        if before is not None and before.id == image.id:
+            return
+        if before is not None:
+            self.abandoned.append(before.id)
+            logger.warning(
+                "%s: image %s never got its bytes; %s takes its place",
+                self._plan.file_name,
+                before.id,
+                image.id,
+            )
+        self._untold = image
+
+    async def _tell_created(self) -> None:
+        image, self._untold = self._untold, None
+        if image is not None and self._plan.on_created is not None:
+            await userland.call(self._plan.on_created, image)
+
+    async def _put(self) -> tuple[Event, Trouble]:
+        assert self._url is not None
+        self.puts += 1
+        self._tally = attrs.evolve(self._tally, puts_on_url=self._tally.puts_on_url + 1)
+        plan = self._plan
+        sent = None if plan.on_progress is None else self._report
+        chunks = checked(self._chunks(), plan.size, plan.sha256, plan.file_name)
+        try:
+            reply = await self._carrier.put(Put(self._url, plan.size, chunks, plan.mime_type, sent))
+        except NoAnswerError as error:
+            fate = error.failure.fate
+            event = (
+                Event.UNSENT
+                if error.failure.unprocessed
+                else Event.STALLED
+                if fate == "stall"
+                else Event.LOST
+            )
+            return event, error
+        return self._event_of(reply), reply
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        self._opened = True
+        async with contextlib.aclosing(self._plan.source.open()) as pieces:
+            async for piece in pieces:
+                self.bytes_sent += len(piece)
+                yield piece
+
+    def _event_of(self, reply: Reply) -> Event:
+        if reply.status < 300:
+            return Event.STORED
+        if passing(reply.status):
+            return Event.BUSY
+        assert self._url is not None
+        if expired(
+            self._url, reply.status, reply.text, date=reply.headers.get("Date"), now=datetime.now(UTC)
+        ):
+            return Event.EXPIRED
+        return Event.REFUSED if reply.status == 403 else Event.REJECTED
+
+    async def _report(self, sent: int, *, stored: bool = False) -> None:
+        plan = self._plan
+        # The total is told once, when the storage has accepted the file.
+        if plan.on_progress is not None and (stored or sent < plan.size):
+            await userland.call(
+                plan.on_progress, UploadProgress(sent=sent, total=plan.size, file_name=plan.file_name)
+            )
+
+    # --- deciding -----------------------------------------------------------------------------------------------------
+
+    async def _look(self, event: Event) -> Step:
+        assert self.image is not None
+        self.image = await self._desk.look(self.image.id)
+        return after_look(event, self.image.status, self._tally)
+
+    async def _prepare_again(self, step: Step, event: Event, trouble: Trouble) -> None:
+        """Make ready for the next PUT: the source must be readable again, the URL fresh, and a pause over."""
+        if self._opened and not self._plan.source.replayable:
+            raise self._not_replayable(event, trouble)
+        assert self._url is not None
+        if step is Step.MINT:
+            self._dead.add(self._url)
+            self._url = None
+            self._tally = attrs.evolve(self._tally, refusals=self._tally.refusals + (event is Event.REFUSED))
+            return
+        retry = self._tally.retries + 1
+        self._tally = attrs.evolve(self._tally, retries=retry)
+        told = None
+        if isinstance(trouble, Reply):
+            told = retry_after(trouble.headers.get("Retry-After"), now=datetime.now(UTC))
+        seconds = pause(retry, told, policy=self._policy, dice=random.random())
+        if seconds is None:  # it asks for more patience than the policy has
+            raise self._error(event, trouble)
+        await asyncio.sleep(seconds)
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def _error(self, event: Event, trouble: Trouble) -> UploadError:
+        name, image = self._plan.file_name, self.image
+        tries = f"after {self.puts} PUT{'' if self.puts == 1 else 's'}"
+        kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
+        if isinstance(trouble, NoAnswerError):
+            kind = UploadStalledError if event is Event.STALLED else UploadConnectionError
+            advice = "Upload the file again; " + (
+                "a slow network may need a larger Timeouts(stall=...)."
+                if event is Event.STALLED
+                else "if it goes on, look at network, proxy and firewall."
+            )
+            return kind(
+                f"{name}: {trouble.failure.reason}, {tries}.{kept} {advice}",
+                file_name=name,
+                exchange=trouble.exchange,
+                image=image,
+            )
+        said = excerpt(redact(trouble.text)) or "no message"
+        what = f"the storage answered HTTP {trouble.status} {tries}: {said}."
+        if event is Event.EXPIRED:
+            return UploadUrlExpiredError(
+                f"{name}: every upload URL had expired ({self._tally.mints} made): {what}{kept} "
+                "Check this machine's clock, or lower the concurrency so that bytes follow their URL sooner.",
+                file_name=name,
+                exchange=trouble.exchange,
+                image=image,
+            )
+        advice = (
+            "Upload the file again later."
+            if event is Event.BUSY
+            else "The storage will not take these bytes as declared: check mime_type and size."
+        )
+        return UploadRejectedError(
+            f"{name}: {what}{kept} {advice}",
+            status=trouble.status,
+            file_name=name,
+            exchange=trouble.exchange,
+            image=image,
+        )
+
+    def _not_replayable(self, event: Event, trouble: Trouble) -> UploadNotReplayableError:
+        first = self._error(event, trouble)
+        error = UploadNotReplayableError(
+            f"{self._plan.file_name}: the upload broke off and its source can be read only once, so it was not repeated. "
+            f"Give a path, bytes or a seekable file. What broke it: {first}",
+            file_name=self._plan.file_name,
+            exchange=first.exchange,
+            image=self.image,
+        )
+        error.__cause__ = first
+        return error
+
+
+async def checked(
+    chunks: AsyncGenerator[bytes, None], size: int, sha256: str | None, name: str
+) -> AsyncGenerator[bytes, None]:
+    """`chunks`, held to what was declared. The last piece leaves only when the source has ended there and its hash is right."""
+    digest = hashlib.sha256() if sha256 is not None else None
+    seen = 0
+    held: bytes | None = None
+    async with contextlib.aclosing(chunks):
+        async for piece in chunks:
+            seen += len(piece)
+            if seen > size:
+                raise _wrong_size(name, size, f"at least {seen}")
+            if held is not None:
+                yield held
+            held = piece
+            if digest is not None:
+                digest.update(piece)
+    if seen < size:
+        raise _wrong_size(name, size, f"only {seen}")
+    if digest is not None and digest.hexdigest() != sha256:
+        raise SourceChangedError(
+            f"{name}: the bytes changed between hashing and sending; upload the file again once nothing writes to it",
+            file_name=name,
+        )
+    if held is not None:
+        yield held
+
+
+def _wrong_size(name: str, declared: int, found: str) -> UploadSizeError:
+    return UploadSizeError(
+        f"{name}: {declared} bytes were declared, the source gave {found}; the upload was broken off. "
+        "Give the right content_length, or none.",
+        file_name=name,
+    )

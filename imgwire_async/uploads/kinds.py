@@ -1,0 +1,158 @@
+"""Which kind of source a thing is, what it is called, and how many bytes it holds."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import os
+import stat
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import IO, Any, cast
+
+from imgwire_async import userland
+from imgwire_async.uploads.source import (
+    PIECE,
+    BytesSource,
+    FileSource,
+    ForeignSource,
+    PathSource,
+    Source,
+    Stamp,
+    StreamSource,
+    UploadSource,
+    from_async_iterator,
+    from_file,
+    from_iterator,
+    from_reader,
+    opened,
+)
+
+ACCEPTED = (
+    "a path, bytes, a binary file object, an async file, an object with an async read(n) or read_chunk(n), "
+    "an iterator or async iterator of bytes, or an UploadSource"
+)
+
+
+async def source_of(file: object) -> Source:
+    """`file`, whatever it is, as a source. Raises `TypeError` for what cannot be uploaded; errors of the disk pass unchanged."""
+    if isinstance(file, str | os.PathLike):
+        return await _path_source(cast("str | os.PathLike[str]", file))
+    if isinstance(file, bytes | bytearray | memoryview):
+        view = memoryview(cast("bytes", file))
+        return BytesSource(view.cast("B") if view.c_contiguous else memoryview(view.tobytes()))
+    if isinstance(file, UploadSource):
+        return ForeignSource(file)
+    name = name_of(file)
+    if isinstance(file, io.TextIOBase):
+        raise TypeError("file is open in text mode; open it with mode 'rb'")
+    for method in ("read_chunk", "read"):
+        reader: Any = getattr(file, method, None)
+        if reader is not None and inspect.iscoroutinefunction(reader):
+            return await _async_source(file, reader, name)
+    if callable(getattr(file, "read", None)):
+        return await _file_source(cast("IO[bytes]", file), name)
+    if hasattr(file, "__aiter__"):
+        return StreamSource(from_async_iterator(cast("AsyncIterator[bytes]", file)), name)
+    if hasattr(file, "__iter__") and not issubclass(type(file), Mapping | AbstractSet):
+        return StreamSource(from_iterator(iter(cast("Iterable[bytes]", file))), name)
+    raise TypeError(f"file must be {ACCEPTED}, not {type(file).__name__}")
+
+
+async def _path_source(path: str | os.PathLike[str]) -> Source:
+    where = os.fsdecode(path)
+    if not where:
+        raise ValueError("file must not be an empty path")
+    if "\0" in where:
+        raise ValueError("file must not be a path with a NUL character")
+    status = await userland.disk(os.stat, where)
+    name = os.path.basename(where)  # noqa: PTH119  # the text as given, also for foreign PathLikes
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(
+            f"file is a folder, not a picture: {where!r}; give the files in it to upload_many"
+        )
+    if not stat.S_ISREG(status.st_mode):  # a pipe or device: no size, and gone once read
+        return StreamSource(_from_special_file(where), name)
+    return PathSource(where, name, Stamp.of(status))
+
+
+async def _from_special_file(path: str) -> AsyncGenerator[bytes, None]:
+    file = await opened(io.FileIO, path)
+    try:
+        while piece := await userland.read(file.read, PIECE):
+            yield piece
+    finally:
+        file.close()
+
+
+async def _file_source(file: IO[bytes], name: str | None) -> Source:
+    def measure() -> tuple[int, int, Stamp | None] | None:
+        if isinstance(file.read(0), str):
+            raise TypeError("file is open in text mode; open it with mode 'rb'")
+        try:
+            if not file.seekable():
+                return None
+            start = file.tell()
+            end = file.seek(0, io.SEEK_END)
+            file.seek(start)
+        except (AttributeError, io.UnsupportedOperation):
+            return None
+        return start, end - start, _stamp_of(file)
+
+    measured = await userland.read(measure)
+    if measured is None:
+        return StreamSource(from_file(file.read), name)
+    start, size, stamp = measured
+    return FileSource(file, name, start, max(0, size), stamp)
+
+
+def _stamp_of(file: IO[bytes]) -> Stamp | None:
+    """The stamp of a real file, None for one that only lives in memory or is written to by the same object."""
+    try:
+        status = os.fstat(file.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+    return Stamp.of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]], name: str | None) -> Source:
+    if userland.in_caller.get() is not None:
+        raise TypeError(
+            f"{type(file).__name__} is read asynchronously: use AsyncImgwireClient, or give its bytes"
+        )
+    return StreamSource(from_reader(reader), name, await _async_size(file))
+
+
+async def _async_size(file: Any) -> int | None:
+    """The bytes that are left in an async file, where it can tell; else None."""
+    seek, tell = getattr(file, "seek", None), getattr(file, "tell", None)
+    if inspect.iscoroutinefunction(seek) and inspect.iscoroutinefunction(tell):
+        try:
+            start = await tell()
+            await seek(0, io.SEEK_END)
+            end = await tell()
+            await seek(start)
+        except (OSError, io.UnsupportedOperation, ValueError):
+            return None
+        return end - start if isinstance(start, int) and isinstance(end, int) else None
+    inner, total = getattr(file, "file", None), getattr(file, "size", None)
+    if isinstance(total, int) and callable(
+        getattr(inner, "tell", None)
+    ):  # Starlette's UploadFile counts from 0
+        return max(0, total - cast("IO[bytes]", inner).tell())
+    return None
+
+
+def name_of(file: object) -> str | None:
+    """The base name that an object carries, or None: `.filename`, else a textual `.name`, cut at both kinds of slash."""
+    for attribute in ("filename", "name"):
+        name = getattr(file, attribute, None)
+        if isinstance(name, str) and (base := base_name(name)):
+            return base
+    return None
+
+
+def base_name(name: str) -> str:
+    """The last part of a path of any system, with bytes that are no text replaced."""
+    base = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return base.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,81 @@
+"""From what the caller gave to a plan: everything that can be known, or be wrong, before the first request."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import AsyncGenerator, Callable
+
+from imgwire_async import userland
+from imgwire_async.errors import UnsupportedImageError, UploadSizeError
+from imgwire_async.models import Image, SupportedMimeType, UploadProgress
+from imgwire_async.uploads.flow import Plan
+from imgwire_async.uploads.kinds import source_of
+from imgwire_async.uploads.sniff import HEAD_BYTES, describe, extension_of, sniff
+from imgwire_async.uploads.source import Source, StreamSource, peek, spooled
+
+
+@contextlib.asynccontextmanager
+async def planned(
+    file: object,
+    *,
+    file_name: str | None,
+    mime_type: str | None,
+    content_length: int | None,
+    sha256: str | bool | None,
+    on_created: Callable[[Image], object] | None,
+    on_progress: Callable[[UploadProgress], object] | None,
+) -> AsyncGenerator[Plan, None]:
+    """The plan for uploading `file`. What was opened for it is closed at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        source = await source_of(file)
+        if isinstance(source, StreamSource):
+            stack.push_async_callback(source.aclose)
+        head = await peek(source, HEAD_BYTES)
+        sniffed = sniff(head)
+        name = file_name or source.name or f"upload{extension_of(mime_type or sniffed or '')}"
+        mime = mime_type or _require_picture(sniffed, head, name)
+        _require_length(source, content_length, name)
+        size = source.size if source.size is not None else content_length
+        if size is None or (sha256 is True and not source.replayable):
+            source = await stack.enter_async_context(spooled(source))
+            _require_length(source, content_length, name)
+            assert source.size is not None  # the spool was just measured
+            size = source.size
+        digest = await _sha256(source) if sha256 is True else None
+        yield Plan(
+            source=source,
+            size=size,
+            file_name=name,
+            mime_type=mime,
+            sha256=digest,
+            on_created=on_created,
+            on_progress=on_progress,
+        )
+
+
+def _require_picture(sniffed: SupportedMimeType | None, head: bytes, name: str) -> str:
+    if sniffed is not None:
+        return sniffed.value
+    raise UnsupportedImageError(
+        f"{name}: this is {describe(head)}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, ICO, "
+        "HEIC, BMP, TIFF). Nothing was sent. If you know better, give mime_type=.",
+        file_name=name,
+    )
+
+
+def _require_length(source: Source, content_length: int | None, name: str) -> None:
+    if content_length is not None and source.size is not None and source.size != content_length:
+        raise UploadSizeError(
+            f"{name}: content_length={content_length} was given, but it has {source.size} bytes. Nothing was sent. "
+            "Leave content_length out where the size is known.",
+            file_name=name,
+        )
+
+
+async def _sha256(source: Source) -> str:
+    digest = hashlib.sha256()
+    async with contextlib.aclosing(source.open()) as pieces:
+        async for piece in pieces:
+            await userland.disk(digest.update, piece)
+    return digest.hexdigest()

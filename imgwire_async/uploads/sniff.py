@@ -1,0 +1,132 @@
+"""The type of a picture from its first bytes alone; a name is never believed against the content."""
+
+from __future__ import annotations
+
+from imgwire_async.models import SupportedMimeType as Mime
+
+HEAD_BYTES = 1024  # enough for every signature below, and for an SVG's root element behind its prolog
+
+# [contract 3: extensions of the supported types]; the first of each type is the one that names are made with.
+EXTENSIONS: dict[str, Mime] = {
+    ".jpg": Mime.JPEG,
+    ".jpeg": Mime.JPEG,
+    ".jxl": Mime.JXL,
+    ".png": Mime.PNG,
+    ".webp": Mime.WEBP,
+    ".avif": Mime.AVIF,
+    ".gif": Mime.GIF,
+    ".ico": Mime.ICO,
+    ".heic": Mime.HEIC,
+    ".bmp": Mime.BMP,
+    ".tif": Mime.TIFF,
+    ".tiff": Mime.TIFF,
+}
+
+_SIGNATURES: tuple[tuple[bytes, Mime], ...] = (
+    (b"\xff\xd8\xff", Mime.JPEG),
+    (b"\x89PNG\r\n\x1a\n", Mime.PNG),
+    (b"GIF87a", Mime.GIF),
+    (b"GIF89a", Mime.GIF),
+    (b"II*\0", Mime.TIFF),
+    (b"MM\0*", Mime.TIFF),
+    (b"\xff\x0a", Mime.JXL),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", Mime.JXL),
+)
+_BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}  # sizes of the second header; "BM" alone may begin any text
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive (or an Office document)"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"\0\0\x02\0", "a Windows cursor"),
+    (b"\0\0\0\x01Bud1", "a folder's .DS_Store file"),
+    (b"RIFF", "a RIFF file that is no WebP (sound or video?)"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"II+\0", "a BigTIFF picture"),
+    (b"MM\0+", "a BigTIFF picture"),
+)
+
+
+def sniff(head: bytes) -> Mime | None:
+    """The type of the picture that begins with `head` (`HEAD_BYTES` of it, or all there is), or None."""
+    for signature, mime in _SIGNATURES:
+        if head.startswith(signature):
+            return (
+                None if mime is Mime.TIFF and head[8:10] == b"CR" else mime
+            )  # a camera's raw file in TIFF's clothes
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return Mime.WEBP
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return Mime.BMP
+    if head[:4] == b"\0\0\1\0" and head[4:6] != b"\0\0" and head[9:10] == b"\0":
+        return Mime.ICO
+    return _iso_picture(_brands(head))
+
+
+def _brands(head: bytes) -> list[bytes]:
+    """Major and compatible brands of an ISO base media file, empty for anything else."""
+    if head[4:8] != b"ftyp":
+        return []
+    box = head[: max(16, min(int.from_bytes(head[:4], "big"), len(head)))]
+    return [box[8:12], *(box[at : at + 4] for at in range(16, len(box) - 3, 4))]
+
+
+def _iso_picture(brands: list[bytes]) -> Mime | None:
+    if not brands:
+        return None
+    if not _AVIF_BRANDS.isdisjoint(brands):
+        return Mime.AVIF
+    still = brands[0] in _HEIC_BRANDS or (
+        brands[0] in {b"mif1", b"msf1"} and not _HEIC_BRANDS.isdisjoint(brands)
+    )
+    return Mime.HEIC if still else None
+
+
+def describe(head: bytes) -> str:
+    """What bytes that are no supported picture seem to be, for a message."""
+    if not head:
+        return "an empty file"
+    for signature, name in _OTHERS:
+        if head.startswith(signature):
+            return name
+    brands = _brands(head)
+    if brands:
+        return f"a video or other media file (brand {brands[0].decode('latin-1').strip()!r})"
+    if head[8:10] == b"CR" and head[:4] in {b"II*\0", b"MM\0*"}:
+        return "a camera's raw picture"
+    return _describe_text(head)
+
+
+def _describe_text(head: bytes) -> str:
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 4:  # not just a character that the cut went through
+            return "no picture that is known here"
+        text = head[: error.start].decode("utf-8-sig", "replace")
+    lower = text.lstrip().lower()
+    if "<svg" in lower:
+        return "an SVG drawing"
+    if lower.startswith(("<!doctype html", "<html")):
+        return "an HTML page"
+    if lower.startswith("<?xml"):
+        return "an XML document"
+    printable = sum(c.isprintable() or c in "\t\r\n\f" for c in text)
+    return "plain text" if printable >= len(text) * 0.95 else "no picture that is known here"
+
+
+def type_by_name(name: str) -> Mime | None:
+    """The type that a file name's extension stands for, or None. Only for calls that see no bytes."""
+    dot = name.rfind(".")
+    return EXTENSIONS.get(name[dot:].lower()) if dot >= 0 else None
+
+
+def extension_of(mime: str) -> str:
+    """The extension, with its dot, that names of this type get; empty for an unknown type."""
+    return next((extension for extension, known in EXTENSIONS.items() if known == mime), "")

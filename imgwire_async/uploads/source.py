@@ -1,0 +1,372 @@
+"""Anything readable becomes one thing: a source with a name, a size, and a way to read it from its start.
+
+What the caller opened stays open and is left where reading ended; what we opened is closed, also when we are cancelled.
+Our own disk work runs in worker threads; the caller's readers run where `userland` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
+from typing import IO, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+
+import attrs
+
+from imgwire_async import userland
+from imgwire_async.errors import SourceChangedError
+
+T = TypeVar("T")
+F = TypeVar("F", bound=IO[bytes] | io.FileIO)
+
+PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
+
+
+@runtime_checkable
+class UploadSource(Protocol):
+    """Your own kind of source: bytes from a database, a bucket, a camera.
+
+    `size` is None when unknown (the bytes are then spooled to a temporary file first). `replayable` tells whether `open()`
+    may be called again to read the same bytes from the start. What `open()` returns is closed by us, also on cancel.
+    """
+
+    @property
+    def name(self) -> str | None: ...
+
+    @property
+    def size(self) -> int | None: ...
+
+    @property
+    def replayable(self) -> bool: ...
+
+    def open(self) -> AsyncGenerator[bytes, None]: ...
+
+
+class AsyncReadable(Protocol):
+    """An object with an async `read(n)`: Starlette's `UploadFile`, aiohttp's `StreamReader`, anyio's and aiofiles' files."""
+
+    async def read(self, size: int = ..., /) -> bytes: ...
+
+
+class AsyncChunkReadable(Protocol):
+    """An object with an async `read_chunk(n)`: aiohttp's `BodyPartReader`."""
+
+    async def read_chunk(self, size: int = ...) -> bytes: ...
+
+
+File: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | AsyncReadable
+    | AsyncChunkReadable
+    | AsyncIterator[bytes]
+    | Iterator[bytes]
+    | Iterable[bytes]
+    | UploadSource
+)
+
+
+@attrs.frozen
+class Stamp:
+    """What tells that a file on disk is still the same."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+@attrs.frozen
+class BytesSource:
+    """Bytes in memory."""
+
+    data: memoryview
+    name: str | None = None
+    replayable: bool = True
+
+    @property
+    def size(self) -> int:
+        return self.data.nbytes
+
+    async def open(self) -> AsyncGenerator[bytes, None]:
+        for start in range(0, self.data.nbytes, PIECE):
+            yield cast("bytes", self.data[start : start + PIECE])  # sent as it lies, without a copy
+
+
+@attrs.frozen
+class PathSource:
+    """A file on disk. Opened for each attempt, read one piece ahead in a worker thread, and closed by us."""
+
+    path: str
+    name: str | None
+    stamp: Stamp
+    replayable: bool = True
+
+    @property
+    def size(self) -> int:
+        return self.stamp.size
+
+    async def open(self) -> AsyncGenerator[bytes, None]:
+        file = await opened(io.FileIO, self.path)
+        try:
+            async for piece in _read_ahead(file, self.stamp, self.path):
+                yield piece
+        finally:
+            # At once: a thread hop could be cancelled, and closing a file that was only read does not wait for the disk.
+            file.close()
+
+
+async def _read_ahead(file: io.FileIO, stamp: Stamp, what: str) -> AsyncGenerator[bytes, None]:
+    left = stamp.size
+    reading: asyncio.Task[bytes] | None = None
+    try:
+        if left == 0:
+            _require_same(file, stamp, what)
+            return
+        reading = asyncio.ensure_future(userland.disk(file.read, min(PIECE, left)))
+        while True:
+            piece = await reading
+            left -= len(piece)
+            if not piece or left == 0:
+                reading = None
+                # Before the last piece leaves: a file that changed must not look complete at the storage.
+                _require_same(file, stamp, what)
+                yield piece
+                return
+            reading = asyncio.ensure_future(userland.disk(file.read, min(PIECE, left)))
+            yield piece
+    finally:
+        if reading is not None:
+            await _settled(reading)
+
+
+async def _settled(task: asyncio.Future[Any]) -> None:
+    """Wait until a thread's work is over, whatever its outcome and however often we are cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not task.cancelled():
+        task.exception()  # seen
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _patiently(read: Callable[..., Awaitable[T]], function: Callable[..., T], *args: object) -> T:
+    """Run short work on a file, and when cancelled end only after it: nobody shall close a file that is being read."""
+    task = asyncio.ensure_future(read(function, *args))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _settled(task)
+        raise
+
+
+async def opened(function: Callable[..., F], *args: object) -> F:
+    """Open a file of our own in a worker thread; when cancelled in the midst, close it."""
+    task = asyncio.ensure_future(userland.disk(function, *args))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _settled(task)
+        if not task.cancelled() and task.exception() is None:
+            task.result().close()
+        raise
+
+
+def _require_same(file: IO[bytes] | io.FileIO, stamp: Stamp, what: str) -> None:
+    now = Stamp.of(os.fstat(file.fileno()))
+    if now != stamp:
+        raise SourceChangedError(
+            f"{what}: the file changed while it was read ({stamp.size} bytes before, {now.size} after); "
+            "upload it again once nothing writes to it",
+            file_name=what,
+        )
+
+
+@attrs.define
+class FileSource:
+    """A binary file object of the caller's: read from where it stands, left where reading ended, never closed by us."""
+
+    file: IO[bytes]
+    name: str | None
+    start: int
+    size: int
+    stamp: Stamp | None
+    replayable: bool = True
+    where: Callable[..., Awaitable[Any]] = userland.read  # runs its methods
+
+    async def open(self) -> AsyncGenerator[bytes, None]:
+        await _patiently(self.where, self.file.seek, self.start)
+        left = self.size
+        while left:
+            piece = _checked(await _patiently(self.where, self.file.read, min(PIECE, left)))
+            left -= len(piece)
+            if self.stamp is not None and (not left or not piece):
+                _require_same(self.file, self.stamp, self.name or "the file")
+            if not piece:
+                return  # shorter than it said: counted, and told, by whoever sends
+            yield piece
+
+
+@attrs.define
+class StreamSource:
+    """Something that can be read once: what was read to look at its type comes first again."""
+
+    pieces: AsyncGenerator[bytes, None]
+    name: str | None
+    size: int | None = None
+    replayable: bool = False
+    _head: list[bytes] = attrs.field(factory=list[bytes])
+
+    async def peek(self, size: int) -> bytes:
+        """The first bytes, at least `size` of them if there are as many."""
+        while sum(map(len, self._head)) < size:
+            try:
+                self._head.append(await anext(self.pieces))
+            except StopAsyncIteration:
+                break
+        return b"".join(self._head)[:size]
+
+    async def open(self) -> AsyncGenerator[bytes, None]:
+        while self._head:
+            yield self._head.pop(0)
+        async for piece in self.pieces:
+            yield piece
+
+    async def aclose(self) -> None:
+        await self.pieces.aclose()
+
+
+@attrs.frozen
+class ForeignSource:
+    """A source of the caller's own making."""
+
+    inner: UploadSource
+
+    @property
+    def name(self) -> str | None:
+        return self.inner.name
+
+    @property
+    def size(self) -> int | None:
+        return self.inner.size
+
+    @property
+    def replayable(self) -> bool:
+        return self.inner.replayable
+
+    async def open(self) -> AsyncGenerator[bytes, None]:
+        async with contextlib.aclosing(self.inner.open()) as pieces:
+            async for piece in pieces:
+                yield _checked(piece)
+
+
+async def from_reader(read: Callable[[int], Awaitable[bytes]]) -> AsyncGenerator[bytes, None]:
+    while piece := _checked(await read(PIECE)):
+        yield piece
+
+
+async def from_file(read: Callable[[int], bytes]) -> AsyncGenerator[bytes, None]:
+    while piece := _checked(await userland.read(read, PIECE)):
+        yield piece
+
+
+async def from_async_iterator(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async for item in items:
+        if piece := _checked(item):
+            yield piece
+
+
+async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    def step() -> bytes | None:
+        for item in items:
+            if _checked(item):
+                return item
+        return None
+
+    while (piece := await userland.read(step)) is not None:
+        yield piece
+
+
+def _checked(piece: object) -> bytes:
+    """A piece of bytes, or a `TypeError`: None would mean a non-blocking source, text an undecided encoding."""
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, bytearray | memoryview):
+        return bytes(
+            cast("bytes", piece)
+        )  # a copy: the source may use its buffer again while this piece waits
+    raise TypeError(f"a source must give bytes, not {type(piece).__name__}")
+
+
+Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | ForeignSource
+
+
+async def peek(source: Source, size: int) -> bytes:
+    """The first `size` bytes of a source, without using them up."""
+    if isinstance(source, PathSource):
+        return await userland.disk(_head_of, source.path, size)
+    if isinstance(source, BytesSource):
+        return bytes(source.data[:size])
+    if isinstance(source, StreamSource):
+        return await source.peek(size)
+    head = b""
+    async with contextlib.aclosing(source.open()) as pieces:
+        async for piece in pieces:
+            head += bytes(piece[: size - len(head)])
+            if len(head) >= size:
+                break
+    return head
+
+
+def _head_of(path: str, size: int) -> bytes:
+    with io.FileIO(path) as file:
+        return file.read(size)
+
+
+@contextlib.asynccontextmanager
+async def spooled(source: Source) -> AsyncGenerator[Source, None]:
+    """The same bytes in a temporary file: of known size, and replayable. Memory stays flat."""
+    file = await opened(_temporary_file)
+    try:
+        async with contextlib.aclosing(source.open()) as pieces:
+            async for piece in pieces:
+                await _spool(file, piece)
+        size = await userland.disk(file.tell)
+        yield FileSource(file, source.name, 0, size, None, where=userland.disk)
+    finally:
+        file.close()
+
+
+def _temporary_file() -> IO[bytes]:
+    return tempfile.TemporaryFile()
+
+
+async def _spool(file: IO[bytes], piece: bytes) -> None:
+    try:
+        await userland.disk(file.write, piece)
+    except OSError as error:
+        error.add_note(
+            f"while the upload was spooled to {tempfile.gettempdir()} because its size is not known: free space there, "
+            "set TMPDIR to another place, or give content_length="
+        )
+        raise
