@@ -27,7 +27,7 @@ from rich.text import Text
 
 from imgwire_async import AsyncImgwireClient, Image, UploadProgress
 from imgwire_async.emulator import Emulator
-from imgwire_async.errors import ImageQuarantinedError, ImgwireError
+from imgwire_async.errors import ImageQuarantinedError, ImgwireError, UnsupportedImageError
 
 HEAD = ("file", "type", "pixels", "bytes", "id", "CDN URL")
 GAP = 2
@@ -153,6 +153,9 @@ async def upload(
                 # The service never tells why; the emulator knows.
                 known = emulator.images.get(error.image.id) if error.image else None
                 run.refused[path] = f"QUARANTINE: {known.reason if known else error}"
+            except UnsupportedImageError as error:
+                found = str(error).removeprefix(f"{error.file_name}: ").partition(", none of")[0]
+                run.refused[path] = f"unsupported: {found}"
             except (ImgwireError, OSError) as error:
                 run.refused[path] = str(error)
             refresh()
@@ -202,7 +205,7 @@ def summary(run: Run, images: list[Image]) -> Iterator[Text | Table]:
     if run.refused:
         yield Text(f"\n{count(len(run.refused), 'file was', 'files were')} refused:", style="bold yellow")
         reasons = Table.grid(padding=(0, GAP, 0, 0))
-        for path, reason in run.refused.items():
+        for path, reason in sorted(run.refused.items()):
             reasons.add_row(Text(f"  {run.name(path)}"), Text(reason, style="yellow"))
         yield reasons
     total = amount(sum(image.size_bytes for image in images))

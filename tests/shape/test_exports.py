@@ -11,6 +11,7 @@ import pytest
 import imgwire_async
 from imgwire_async import errors, models
 
+BASES = {"OpenEnum", "Record"}  # what models are made from
 INIT = ast.parse(Path(imgwire_async.__file__).read_text("utf-8"))
 
 
@@ -64,4 +65,4 @@ def test_every_error_is_public() -> None:
 
 
 def test_every_model_is_public() -> None:
-    assert public_classes(models) <= set(imgwire_async.__all__)
+    assert public_classes(models) - BASES <= set(imgwire_async.__all__)
