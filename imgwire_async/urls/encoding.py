@@ -11,10 +11,10 @@ _encoded = _ENCODED.__getitem__
 
 def encode(text: str) -> str:
     """`text` for a query, the official Python's way: blank as `+`, `~` as it is. Raises `UnicodeEncodeError` for lone surrogates."""
-    if text.isalnum() and text.isascii():  # most values are numbers and words
-        return text
     if len(text) > MAX_TEXT:
         raise Refused(f"a text of {len(text)} characters is too long for a URL")
+    if text.isalnum() and text.isascii():  # most values are numbers and words
+        return text
     return "".join(map(_encoded, text.encode()))
 
 
