@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgwire_async import AsyncImgwireClient
+from imgwire_async.emulator import Emulator
+
+PICTURES = Path(__file__).parents[3] / "shared" / "pictures"
+with_pictures = pytest.mark.skipif(not PICTURES.is_dir(), reason="needs ../shared/pictures")
+
+
+@pytest.fixture
+def switches() -> dict[str, Any]:
+    """The emulator's switches; overridden by `@pytest.mark.parametrize("switches", ...)`."""
+    return {}
+
+
+@pytest.fixture
+async def emulator(switches: dict[str, Any]) -> AsyncIterator[Emulator]:
+    async with Emulator(**switches) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+        yield client
+
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
+
+
+@asynccontextmanager
+async def speaking(answer: Answer) -> AsyncIterator[str]:
+    """A server that lets `answer` speak on each connection, and its origin. For answers that no real server gives."""
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            tasks.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def always(raw: bytes) -> Answer:
+    """Answers every request of a connection with the same bytes, then closes."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(raw)
+        await writer.drain()
+
+    return answer
+
+
+def http(status: str, body: bytes = b"", *headers: str) -> bytes:
+    """The bytes of an HTTP answer."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
