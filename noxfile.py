@@ -114,8 +114,8 @@ def typing(session: nox.Session) -> None:
     )  # fmt: skip
     completeness = json.loads(str(report))["typeCompleteness"]
     for symbol in completeness["symbols"]:
-        if symbol["isExported"] and not symbol["isTypeKnown"]:
-            session.warn(f"{symbol['name']}: {'; '.join(d['message'] for d in symbol['diagnostics'])}")
+        if symbol["isExported"] and not symbol["isTypeKnown"] and symbol["diagnostics"]:
+            session.warn(f"{symbol['name']}: {symbol['diagnostics'][0]['message']}")
     session.log(f"{completeness['completenessScore']:.2%} of the public names have a known type")
     if completeness["completenessScore"] < 1:
         session.error("every public name must have a known type")
