@@ -89,8 +89,9 @@ class Faults:
         `status`, `headers`, `body`: this answer instead of the real one, after the body was read, or before it with
         `early=True`. `reset`: a real RST `"before"` anything is done, after so many bytes of the body (a number), or
         instead of the answer, `"after_commit"`. `stall`: so many seconds before the body is read and the answer sent
-        (`float("inf")`: until the client leaves). `slow`: the body is read at so many bytes per second. `cut`: the
-        connection ends after so many bytes of an answer that promised all.
+        (`float("inf")`: until the client leaves). `slow`: the body is read, and the answer's body sent, at so many bytes
+        per second. `cut`: the connection ends after so many bytes of an answer that promised all; with `stall`, the
+        pause comes there.
         """
         fault = Fault(
             answer=_answer(status, headers, body), early=early, reset=reset, stall=stall, slow=slow, cut=cut

@@ -23,6 +23,7 @@ __all__ = ["Connections", "Front", "Handler"]
 
 Handler: TypeAlias = Callable[[Head, Body, Callable[[], None]], Awaitable[Answer]]
 
+_NONE = Fault()
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -111,7 +112,7 @@ class Front:
             )
         if answer is None:
             return web.Response()  # the connection is gone; aiohttp wants an object all the same
-        return await self._send(request, answer, None if fault is None else fault.cut)
+        return await self._send(request, answer, fault or _NONE)
 
     def _head(self, request: web.BaseRequest) -> Head:
         return Head(
@@ -155,28 +156,35 @@ class Front:
                 status=500, body=traceback.format_exc().encode(), headers=(("Content-Type", "text/plain"),)
             )
 
-    async def _send(self, request: web.BaseRequest, answer: Answer, cut: int | None) -> web.StreamResponse:
+    async def _send(self, request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:
         headers = [
             *answer.headers,
             ("Date", format_datetime(self._clock.now(), usegmt=True)),
             ("Server", "imgwire-emulator"),
         ]
-        if cut is None:
+        if fault.cut is None and fault.slow is None:
             response = web.Response(status=answer.status, body=answer.body)
             _replace(response, headers)
             return response
         partial = web.StreamResponse(status=answer.status)
         _replace(partial, headers)
         partial.content_length = len(answer.body)
-        partial.force_close()
-        try:
-            await partial.prepare(request)
-            await partial.write(answer.body[:cut])
-        except ConnectionError:
-            return partial  # the client was quicker
-        if request.transport is not None:
-            request.transport.close()
+        await partial.prepare(request)
+        await _trickle(partial, answer.body[: fault.cut], fault.slow)
+        if fault.cut is not None:
+            partial.force_close()
+            await _pause(fault.stall or 0)
+            if request.transport is not None:
+                request.transport.close()
         return partial
+
+
+async def _trickle(response: web.StreamResponse, data: bytes, pace: float | None) -> None:
+    """Send at `pace` bytes per second, None = at once."""
+    size = max(1, len(data)) if pace is None else max(1, int(pace / 10))
+    for at in range(0, len(data), size):
+        await response.write(data[at : at + size])
+        await asyncio.sleep(0 if pace is None else size / pace)
 
 
 async def _play_before(request: web.BaseRequest, body: Body, fault: Fault) -> None:
@@ -185,7 +193,7 @@ async def _play_before(request: web.BaseRequest, body: Body, fault: Fault) -> No
         raise _ResetError
     if fault.stall is not None or fault.slow is not None:
         _narrow(request)
-    if fault.stall is not None:
+    if fault.stall is not None and fault.cut is None:
         await _pause(fault.stall)
     body.pace = fault.slow
     if isinstance(fault.reset, int):

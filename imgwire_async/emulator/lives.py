@@ -14,6 +14,8 @@ from imgwire_async.emulator.switches import Switches
 
 __all__ = ["aged", "extension_of", "image_received", "job_polled", "polled", "tested", "type_by_name"]
 
+_MOST_PIXELS = 250_000_000  # [contract 7]
+
 
 def image_received(image: Image, stored: Stored, now: datetime) -> Image:
     """The image at the moment its bytes are whole: PROCESSING, looked at, nothing told yet."""
@@ -48,10 +50,12 @@ def polled(image: Image) -> Image:
 
 
 def _finished(image: Image, when: datetime) -> Image:
-    assert image.stored is not None
-    finding = image.finding
-    reason: str | None
+    stored, finding = image.stored, image.finding
+    assert stored is not None
+    assert finding is not None
     match finding:
+        case Picture(width=width, height=height) if width * height > _MOST_PIXELS:
+            reason = f"{width} x {height} are over 250 megapixels"
         case Picture(mime_type=mime_type) if image.declared_type in {None, mime_type}:
             return evolve(
                 image,
@@ -61,7 +65,7 @@ def _finished(image: Image, when: datetime) -> Image:
                 width=finding.width,
                 height=finding.height,
                 exif_data=finding.exif,
-                size_bytes=image.stored.length,
+                size_bytes=stored.length,
                 processed_metadata_at=when,
                 ready_at=when,
                 updated_at=when,
@@ -70,9 +74,7 @@ def _finished(image: Image, when: datetime) -> Image:
             reason = f"declared {image.declared_type}, the bytes are {mime_type}"
         case Unreadable(reason=reason):
             pass
-        case None:
-            reason = "no bytes"
-    return evolve(image, status="QUARANTINE", reason=reason, size_bytes=image.stored.length, updated_at=when)
+    return evolve(image, status="QUARANTINE", reason=reason, size_bytes=stored.length, updated_at=when)
 
 
 def type_by_name(name: str) -> str | None:

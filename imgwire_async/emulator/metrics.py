@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -64,7 +64,7 @@ def events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list[Event]
 
 def buckets(span: Span, interval: str, tz: str) -> list[datetime] | None:
     """Where the points begin: at whole hours, days, weeks (Mondays) or months of the zone; None for far too many."""
-    zone = ZoneInfo(tz)
+    zone = UTC if tz == "UTC" else ZoneInfo(tz)  # UTC needs no time zone database
     point = _floor(span.start.astimezone(zone), interval)
     points: list[datetime] = []
     while point.astimezone(UTC) < span.end:
@@ -84,7 +84,7 @@ def _floor(local: datetime, interval: str) -> datetime:
     return day.replace(day=1) if interval == "MONTHLY" else day
 
 
-def _next(point: datetime, interval: str, zone: ZoneInfo) -> datetime:
+def _next(point: datetime, interval: str, zone: tzinfo) -> datetime:
     if interval == "HOURLY":  # in real hours: a local hour may come twice or never
         return (point.astimezone(UTC) + timedelta(hours=1)).astimezone(zone)
     if interval == "MONTHLY":

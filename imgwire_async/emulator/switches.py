@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from attrs import define, field, frozen
-from attrs.validators import and_, ge, in_, instance_of, optional
+from attrs.validators import and_, ge, in_, instance_of, le, optional
 
 __all__ = ["ClientLimits", "ExpiredStatus", "Idempotency", "Knobs", "SecondPut", "Switches"]
 
@@ -35,7 +35,7 @@ class Switches:
 class ClientLimits:
     """What the client key may do. The numbers are the contract's defaults. [contract 7]"""
 
-    maximum_upload_bytes: int = field(default=52_428_800, validator=and_(ge(5_120)))
+    maximum_upload_bytes: int = field(default=52_428_800, validator=and_(ge(5_120), le(104_857_600)))
     maximum_pending_uploads: int = field(default=100, validator=ge(5))
     allowed_mime_types: frozenset[str] | None = None
     allow_unsigned_upload: bool = False

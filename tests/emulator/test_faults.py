@@ -8,9 +8,12 @@ import time
 from typing import Any, Self
 
 import pytest
-from aiohttp import ClientPayloadError
+from aiohttp import ClientPayloadError, StreamReader
+from aiohttp.base_protocol import BaseProtocol
 
 from imgwire_async.emulator import Emulator
+from imgwire_async.emulator.front import Connections
+from imgwire_async.emulator.wire import Body, LeftError
 
 from .asking import PNG, Asker, put_head
 
@@ -246,6 +249,39 @@ async def test_a_cut_answer_promises_more_than_comes(ask: Asker, emulator: Emula
     with pytest.raises(ClientPayloadError):
         await ask.get(image["cdn_url"])
     assert (await ask.get(image["cdn_url"])).body == PNG
+
+
+async def test_a_slow_answer_takes_its_time(ask: Asker, emulator: Emulator) -> None:
+    emulator.faults.add("GET", LIST, slow=100, status=200, body=b"[" + b" " * 28 + b"]")
+    start = time.monotonic()
+    assert (await ask("GET", "/images/")).json == []
+    assert 0.2 < time.monotonic() - start < 3
+
+
+async def test_a_stall_may_come_in_the_middle_of_an_answer(emulator: Emulator) -> None:
+    emulator.faults.add("GET", LIST, status=200, body=b"0123456789", cut=4, stall=float("inf"))
+    async with Peer(emulator.base_url) as peer:
+        peer.writer.write(head(emulator))
+        await peer.reader.readuntil(b"\r\n\r\n0123")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await peer.reader.read(1)
+
+
+async def test_a_body_that_fails_on_the_way_means_that_the_client_left() -> None:
+    loop = asyncio.get_running_loop()
+    reader = StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+    reader.feed_data(b"abc")
+    body = Body(reader)
+    with pytest.raises(LeftError):
+        async for chunk in body.chunks():
+            assert chunk == b"abc"
+            reader.set_exception(ConnectionResetError())
+    assert body.length == 3
+
+
+def test_a_connection_that_is_gone_has_no_number() -> None:
+    assert Connections().number(None) == 0
 
 
 async def test_what_is_cut_is_the_start_of_the_answer(emulator: Emulator) -> None:

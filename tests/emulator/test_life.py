@@ -91,6 +91,7 @@ async def test_sizes_may_be_null_until_the_end(ask: Asker) -> None:
         (b"", None, "empty"),
         (b"hello", None, "not a picture"),
         (PNG[:-12], "image/png", "ends early"),
+        (PNG.replace(b"\0\0\0\3\0\0\0\2", b"\0\1\0\0\0\0\x0f\0"), "image/png", "250 megapixels"),
         (GIF, "image/png", "declared image/png, the bytes are image/gif"),
     ],
 )
