@@ -97,9 +97,8 @@ class Faults:
             answer=_answer(status, headers, body), early=early, reset=reset, stall=stall, slow=slow, cut=cut
         )
         _check(fault, times, after)
-        planned = PlannedFault(
-            fault=fault, method=method, path=_pattern(path), host=host, times=times, after=after
-        )
+        pattern = _pattern(path)
+        planned = PlannedFault(fault=fault, method=method, path=pattern, host=host, times=times, after=after)
         with self._lock:
             self._planned.append(planned)
         return planned

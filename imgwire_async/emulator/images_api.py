@@ -67,10 +67,12 @@ def retrieve(world: World, call: Call) -> Answer:
 def create(world: World, call: Call) -> Answer:
     """[POST /images/standard_upload]"""
     token = _token(world, call)
-    if call.key == "client":
-        _hold_to_limits(world, call, token)
+    if call.key == "client" and token is None and not world.knobs.client_limits.allow_unsigned_upload:
+        raise not_allowed("This client key needs an upload token.")
     image = _repeated(world, call)
     if image is None:
+        if call.key == "client":
+            _hold_to_limits(world, call)
         image = _new_image(world, call, call.body.text("file_name"), token)
         world.store.add_image(image)
         url = _mint(world, image, call)
@@ -139,10 +141,9 @@ def _token(world: World, call: Call) -> UploadToken | None:
     return token
 
 
-def _hold_to_limits(world: World, call: Call, token: UploadToken | None) -> None:
+def _hold_to_limits(world: World, call: Call) -> None:
+    """A repeat makes no new record, so it is not held to them."""
     limits = world.knobs.client_limits
-    if token is None and not limits.allow_unsigned_upload:
-        raise not_allowed("This client key needs an upload token.")
     if (call.body.maybe_number("content_length") or 0) > limits.maximum_upload_bytes:
         raise not_allowed(f"The client key allows at most {limits.maximum_upload_bytes} bytes.")
     mime_type = call.body.maybe_text("mime_type") or type_by_name(call.body.text("file_name"))

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import threading
-import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from types import TracebackType
@@ -22,7 +21,7 @@ from imgwire_async.emulator.front import Connections, Front, Handler
 from imgwire_async.emulator.log import RequestLog
 from imgwire_async.emulator.records import Image
 from imgwire_async.emulator.storage import Storage
-from imgwire_async.emulator.store import ImageShelf, Store
+from imgwire_async.emulator.store import ImageShelf, Store, new_id
 from imgwire_async.emulator.switches import (
     ClientLimits,
     ExpiredStatus,
@@ -79,6 +78,24 @@ class _Host:
         self._listener = self._server = None
 
 
+def _new_world(switches: Switches, clock: Clock, log: RequestLog) -> World:
+    keys = Keys(
+        server=f"sk_{secrets.token_hex(16)}",
+        client=f"ck_{secrets.token_hex(16)}",
+        signing=secrets.token_bytes(32),
+    )
+    return World(
+        switches=switches,
+        keys=keys,
+        organization_id=new_id(),
+        clock=clock,
+        log=log,
+        store=Store(switches, new_id()),
+        knobs=Knobs(),
+        places=Places(api="", storage="", cdn=""),
+    )
+
+
 class Emulator:
     """A strict, stateful Imgwire on this machine. `async with` runs it in the running loop, plain `with` in a thread.
 
@@ -118,20 +135,7 @@ class Emulator:
         self._ports = (port, storage_port, 0)
         self._hosts: tuple[_Host, ...] = ()
         self._thread: _Thread | None = None
-        self._world = World(
-            switches=switches,
-            keys=Keys(
-                server=f"sk_{secrets.token_hex(16)}",
-                client=f"ck_{secrets.token_hex(16)}",
-                signing=secrets.token_bytes(32),
-            ),
-            organization_id=str(uuid.uuid4()),
-            clock=self.clock,
-            log=self.requests,
-            store=Store(switches, str(uuid.uuid4())),
-            knobs=Knobs(),
-            places=Places(api="", storage="", cdn=""),
-        )
+        self._world = _new_world(switches, self.clock, self.requests)
 
     # where it is and who may come
 

@@ -105,7 +105,8 @@ async def test_pending_uploads_of_a_client_key_are_counted(ask: Asker, emulator:
     assert (await create(ask)).status == 200
     assert (await create(ask)).status == 402
     await ask("DELETE", f"/images/{made[1]['image']['id']}")
-    assert (await create(ask)).status == 200
+    assert (await create(ask, idempotency_key="k")).status == 200
+    assert (await create(ask, idempotency_key="k")).status == 200  # a repeat makes no new record
 
 
 async def test_the_environment_header_has_to_name_the_keys_own(ask: Asker, emulator: Emulator) -> None:
