@@ -48,7 +48,8 @@ class Body(Payload):
         self.task: asyncio.Task[Any] | None = None  # aiohttp's writer task, once it has begun
         self.written = 0
         self.failure: BaseException | None = None
-        self.reading = False
+        self.reading = False  # the source is being asked
+        self.sending = False  # the network is being fed
 
     @property
     def consumed(self) -> bool:
@@ -68,12 +69,9 @@ class Body(Payload):
             await self._write_all(writer)
         except asyncio.CancelledError:
             raise
-        except FOREIGN as error:
-            if self.reading:  # the source failed, e.g. the disk: its own error is the one to tell
-                self.failure = error
-            raise
         except BaseException as error:
-            self.failure = error
+            if not self.sending:  # the source or a callback failed: its own error is the one to tell
+                self.failure = error
             raise
         finally:
             await self.put.chunks.aclose()
@@ -83,14 +81,16 @@ class Body(Payload):
         while True:
             self.reading = True
             try:
-                piece = await anext(chunks)
-            except StopAsyncIteration:
+                piece = await anext(chunks, None)
+            finally:
+                self.reading = False
+            if piece is None:
                 return
-            self.reading = False
+            self.sending = True
             await writer.write(piece)
+            self.sending = False
             self.written += len(piece)
             if sent is not None:
-                self.reading = True  # the callback is user code as well
                 await sent(self.handed_over)
 
     @property

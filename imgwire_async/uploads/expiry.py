@@ -44,6 +44,7 @@ def end_of(url: str) -> datetime | None:
 
 def _http_date(text: str | None) -> datetime | None:
     try:
-        return parsedate_to_datetime(text) if text else None
+        moment = parsedate_to_datetime(text) if text else None
     except (ValueError, TypeError):
         return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from imgwire_async.models import SupportedMimeType as Mime
 
 HEAD_BYTES = 1024  # enough for every signature below, and for an SVG's root element behind its prolog
@@ -104,12 +106,13 @@ def describe(head: bytes) -> str:
 
 
 def _describe_text(head: bytes) -> str:
+    head = head.removeprefix(codecs.BOM_UTF8)
     try:
-        text = head.decode("utf-8-sig")
+        text = head.decode()
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4:  # not just a character that the cut went through
             return "no picture that is known here"
-        text = head[: error.start].decode("utf-8-sig", "replace")
+        text = head[: error.start].decode()
     lower = text.lstrip().lower()
     if "<svg" in lower:
         return "an SVG drawing"

@@ -54,7 +54,7 @@ def after(event: Event, tally: Tally) -> Step:
     if event in {Event.EXPIRED, Event.REFUSED}:
         if tally.puts_on_url > 1:  # the replay was refused: perhaps because the first try had arrived
             return Step.LOOK
-        may_mint = tally.mints < MAX_MINTS and (event is Event.EXPIRED or tally.refusals < 2)
+        may_mint = tally.mints < MAX_MINTS and (event is Event.EXPIRED or tally.refusals == 0)
         return Step.MINT if may_mint else Step.FAIL
     if event in {Event.LOST, Event.STALLED}:
         return Step.LOOK

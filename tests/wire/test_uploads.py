@@ -1,0 +1,565 @@
+"""An upload over real sockets: whole, or an error that says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgwire_async import (
+    APITimeoutError,
+    AsyncImgwireClient,
+    ConflictError,
+    Image,
+    ImageQuarantinedError,
+    ImageStatus,
+    RetryPolicy,
+    ServerError,
+    SourceChangedError,
+    Timeouts,
+    UnsafeURLError,
+    UnsupportedImageError,
+    UploadConnectionError,
+    UploadError,
+    UploadNotReplayableError,
+    UploadProgress,
+    UploadRejectedError,
+    UploadSizeError,
+    UploadStalledError,
+    UploadUrlExpiredError,
+    WaitTimeoutError,
+)
+from imgwire_async.emulator import Emulator, RequestRecord
+
+from .conftest import PICTURES, with_pictures
+from .pictures import png
+
+FAST = RetryPolicy(backoff=0.01)
+BIG = png(padding=1_500_000)
+
+
+def puts(emulator: Emulator) -> list[RequestRecord]:
+    return [record for record in emulator.requests if record.host == "storage"]
+
+
+def mints(emulator: Emulator) -> list[RequestRecord]:
+    return [record for record in emulator.requests if record.target.endswith("standard_upload")]
+
+
+@pytest.fixture
+async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
+    return client.with_options(retries=FAST)
+
+
+# --- what arrives ---------------------------------------------------------------------------------------------------------
+
+
+@with_pictures
+async def test_every_real_picture_arrives_as_it_is(client: AsyncImgwireClient, emulator: Emulator) -> None:
+    manifest = json.loads((PICTURES / "manifest.json").read_text())
+    for entry in manifest:
+        if entry["mime_type"] is None:
+            with pytest.raises(UnsupportedImageError):
+                await client.images.upload(PICTURES / entry["name"])
+        elif not entry["decodes"]:
+            with pytest.raises(ImageQuarantinedError, match="QUARANTINE"):
+                await client.images.upload(PICTURES / entry["name"], wait=True)
+        else:
+            image = await client.images.upload(PICTURES / entry["name"], wait=True)
+            found = (image.mime_type, image.width, image.height, image.size_bytes, image.original_filename)
+            assert found == (
+                entry["mime_type"], entry["width"], entry["height"], entry["size_bytes"], Path(entry["name"]).name,
+            )  # fmt: skip
+            assert puts(emulator)[-1].body_sha256 == entry["sha256"]
+    assert len(puts(emulator)) == sum(entry["mime_type"] is not None for entry in manifest)
+
+
+@pytest.mark.parametrize("padding", [0, 524_288 - 400, 1_500_000])
+@pytest.mark.parametrize(
+    "kind", ["path", "str", "bytes", "bytearray", "memoryview", "bytesio", "open file", "at an offset"]
+)
+async def test_each_kind_arrives_whole(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, padding: int
+) -> None:
+    data = png(padding=padding)
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"#" * 100 + data if kind == "at an offset" else data)
+    with path.open("rb") as file:
+        if kind == "at an offset":
+            file.seek(100)
+        files: dict[str, Any] = {
+            "path": path,
+            "str": str(path),
+            "bytes": data,
+            "bytearray": bytearray(data),
+            "memoryview": memoryview(data),
+            "bytesio": io.BytesIO(data),
+        }
+        given = files.get(kind, file)
+        image = await client.images.upload(given, wait=True)
+        assert not file.closed
+        assert file.tell() == (path.stat().st_size if given is file else 0), "left where reading ended"
+    (put,) = puts(emulator)
+    assert (put.body_sha256, put.body_length) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert (image.status, image.size_bytes) == (ImageStatus.READY, len(data))
+    named = "picture.png" if kind in {"path", "str", "open file", "at an offset"} else "upload.png"
+    assert image.original_filename == named
+
+
+async def test_the_put_carries_what_was_declared_and_nothing_that_breaks_a_signature(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    upload = client.images.upload(png(), file_name="Zoë ~ +%2F.png")
+    await client.with_options(default_headers={"X-Team": "a", "X-Amz-Meta": "b"}).images.list()
+    await upload
+    (put,) = puts(emulator)
+    names = [name.lower() for name, _ in put.headers]
+    assert sorted(names) == [
+        "accept",
+        "accept-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    ]
+    assert dict(put.headers)["Content-Type"] == "image/png"
+
+
+async def test_the_key_never_leaves_for_the_storage(client: AsyncImgwireClient, emulator: Emulator) -> None:
+    await client.images.upload(png(), wait=True)
+    for record in emulator.requests:
+        text = repr(record.headers)
+        assert (emulator.api_key in text) == (record.host == "api")
+        assert "ookie" not in text
+
+
+async def test_metadata_purpose_and_hash_are_kept(client: AsyncImgwireClient) -> None:
+    data = png()
+    image = await client.images.upload(
+        data, custom_metadata={"a": "b", "n": 1.5}, purpose="avatar", hash_sha256=True, wait=True
+    )
+    assert (image.custom_metadata, image.purpose) == ({"a": "b", "n": 1.5}, "avatar")
+    assert image.hash_sha256 == hashlib.sha256(data).hexdigest()
+
+
+async def test_a_declared_type_is_believed_and_the_bytes_judged_by_the_service(
+    client: AsyncImgwireClient,
+) -> None:
+    with pytest.raises(ImageQuarantinedError, match="upload itself succeeded") as caught:
+        await client.images.upload(b"no picture", mime_type="image/png", wait=True)
+    assert caught.value.image is not None
+    assert caught.value.image.status == ImageStatus.QUARANTINE
+
+
+# --- what is refused before any request -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"", "an empty file"),
+        (b"<svg xmlns='x'/>", "an SVG drawing"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"hello", "plain text"),
+    ],
+)
+async def test_what_is_no_picture_is_not_sent(
+    client: AsyncImgwireClient, emulator: Emulator, data: bytes, found: str
+) -> None:
+    with pytest.raises(UnsupportedImageError, match=f"holiday.jpg: this is {found}") as caught:
+        await client.images.upload(data, file_name="holiday.jpg")
+    assert (caught.value.file_name, caught.value.image, len(emulator.requests)) == ("holiday.jpg", None, 0)
+
+
+async def test_a_wrong_length_is_told_before_any_request(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    with pytest.raises(UploadSizeError, match="content_length=3"):
+        await client.images.upload(png(), content_length=3)
+    assert len(emulator.requests) == 0
+
+
+async def test_errors_of_the_disk_pass_unchanged(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        await client.images.upload(tmp_path / "missing.png")
+    with pytest.raises(IsADirectoryError, match="upload_many"):
+        await client.images.upload(tmp_path)
+    assert len(emulator.requests) == 0
+
+
+@pytest.mark.parametrize("bad", [None, 7, {"a": 1}, object(), io.StringIO("text"), {b"a"}])
+async def test_what_cannot_be_read_is_a_type_error(
+    client: AsyncImgwireClient, emulator: Emulator, bad: Any
+) -> None:
+    with pytest.raises(TypeError, match="file"):
+        await client.images.upload(bad)
+    assert len(emulator.requests) == 0
+
+
+async def test_a_file_in_text_mode_is_refused(client: AsyncImgwireClient, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    with (tmp_path / "a.png").open(encoding="latin-1") as file, pytest.raises(TypeError, match="'rb'"):
+        await client.images.upload(file)  # type: ignore[arg-type]
+
+
+# --- what goes wrong on the way -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503},
+        {"status": 500},
+        {"status": 429},
+        {"status": 408},
+        {"reset": "before"},
+        {"reset": 1000},
+        {"reset": 700_000},
+    ],
+)
+@pytest.mark.parametrize("kind", ["bytes", "path", "file"])
+async def test_a_broken_put_is_repeated_from_the_start(
+    quick: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, fault: dict[str, Any]
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"#" * 7 + BIG if kind == "file" else BIG)
+    emulator.faults.add("PUT", "/uploads/*", times=2, **fault)
+    with path.open("rb") as file:
+        file.seek(7)
+        image = await quick.images.upload({"bytes": BIG, "path": path, "file": file}[kind], wait=True)
+    assert image.size_bytes == len(BIG)
+    last = puts(emulator)[-1]
+    assert (last.status, last.body_sha256) == (200, hashlib.sha256(BIG).hexdigest())
+    assert len(puts(emulator)) == 3
+    assert len(mints(emulator)) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 503}, {"reset": "before"}, {"reset": 1000}, {"reset": "after_commit"}]
+)
+async def test_retries_0_is_one_mint_and_one_put(
+    client: AsyncImgwireClient, emulator: Emulator, fault: dict[str, Any]
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", times=None, **fault)
+    with pytest.raises(UploadError) as caught:
+        await client.with_options(retries=0).images.upload(BIG)
+    assert len(emulator.requests) == 2
+    assert caught.value.image is not None
+    assert caught.value.image.id in emulator.images
+
+
+async def test_an_answer_lost_after_the_bytes_arrived_is_a_success(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
+    image = await quick.images.upload(BIG, wait=True)
+    assert image.status == ImageStatus.READY
+    assert len(puts(emulator)) == 1, "asked, not sent again"
+
+
+async def test_a_kept_alive_connection_that_dies_mid_body_costs_no_byte(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    await quick.images.upload(png())
+    emulator.faults.add("PUT", "/uploads/*", reset=1000)
+    await quick.images.upload(BIG, wait=True)
+    assert puts(emulator)[-1].body_sha256 == hashlib.sha256(BIG).hexdigest()
+
+
+@pytest.mark.parametrize("switches", [{"expired_status": 403}, {"expired_status": 400}])
+async def test_an_expired_url_is_minted_anew_and_never_used_again(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add(
+        "PUT",
+        "/uploads/*",
+        status=403,
+        body=b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
+    )
+    image = await quick.images.upload(png(), wait=True)
+    targets = [put.target for put in puts(emulator)]
+    assert (len(targets), len(set(targets)), len(mints(emulator))) == (2, 2, 2)
+    assert list(emulator.images) == [image.id], "the same key gave the same record"
+
+
+@pytest.mark.parametrize(
+    "switches", [{"url_lifetime": 0.0, "expired_status": status} for status in (403, 400)]
+)
+async def test_urls_that_are_born_expired_end_after_three(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.clock.advance(10)
+
+    def later(_: Image) -> None:
+        emulator.clock.advance(5)
+
+    with pytest.raises(UploadUrlExpiredError, match=r"3 made.*clock") as caught:
+        await quick.images.upload(png(), on_created=later)
+    assert len(mints(emulator)) == 3
+    assert len({put.target for put in puts(emulator)}) == len(puts(emulator))
+    assert caught.value.image is not None
+
+
+async def test_the_urls_own_date_is_evidence_enough(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+    late = {"Date": "Wed, 25 Nov 2099 12:00:00 GMT"}
+    emulator.faults.add("PUT", "/uploads/*", times=None, status=403, body=b"no", headers=late)
+    with pytest.raises(UploadUrlExpiredError):
+        await quick.images.upload(png())
+    assert len(mints(emulator)) == 3
+
+
+async def test_a_403_without_evidence_gets_one_new_url(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+    emulator.faults.add("PUT", "/uploads/*", times=None, status=403, body=b"<Code>AccessDenied</Code>")
+    with pytest.raises(UploadRejectedError, match="HTTP 403 after 2 PUTs") as caught:
+        await quick.images.upload(png())
+    assert (caught.value.status, len(mints(emulator)), len(puts(emulator))) == (403, 2, 2)
+
+
+async def test_a_413_is_told_at_once(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+    emulator.faults.add("PUT", "/uploads/*", status=413, body=b"<Code>EntityTooLarge</Code>")
+    with pytest.raises(UploadRejectedError, match="EntityTooLarge"):
+        await quick.images.upload(BIG)
+    assert len(puts(emulator)) == 1
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "same_dead_url"}])
+async def test_the_same_dead_url_leads_to_a_fresh_key(
+    quick: AsyncImgwireClient, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
+    image = await quick.images.upload(png(), wait=True)
+    assert len(emulator.images) == 2
+    assert image.status == ImageStatus.READY
+    abandoned = next(iter(set(emulator.images) - {image.id}))
+    assert f"image {abandoned} never got its bytes" in caplog.text
+    assert len(mints(emulator)) == 3
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "same_dead_url"}])
+async def test_the_callers_key_is_never_replaced(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+    emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
+    with pytest.raises(UploadUrlExpiredError, match="another idempotency_key"):
+        await quick.images.upload(png(), idempotency_key="mine")
+    assert len(emulator.images) == 1
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "conflict"}])
+async def test_a_conflict_after_a_lost_answer_takes_a_fresh_key_of_ours_only(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("POST", "*/standard_upload", reset="after_commit")
+    await quick.images.upload(png(), wait=True)
+    emulator.faults.add("POST", "*/standard_upload", reset="after_commit")
+    with pytest.raises(ConflictError):
+        await quick.images.upload(png(), idempotency_key="mine")
+
+
+async def test_a_source_that_can_be_read_once_is_not_sent_twice(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    data = BIG
+
+    class Once(io.RawIOBase):
+        def __init__(self) -> None:
+            self.inner = io.BytesIO(data)
+
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1) -> bytes:
+            return self.inner.read(size)
+
+    emulator.faults.add("PUT", "/uploads/*", status=503)
+    with pytest.raises(UploadNotReplayableError, match="read only once") as caught:
+        await quick.images.upload(Once(), content_length=len(data))
+    assert isinstance(caught.value.__cause__, UploadRejectedError)
+    assert len(puts(emulator)) == 1
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "touched"])
+async def test_a_file_that_changes_while_it_is_read_is_told(
+    quick: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(BIG)
+
+    def meddle(_: Image) -> None:
+        if change == "touched":
+            path.write_bytes(b"\0" * len(BIG))
+        else:
+            path.write_bytes(BIG[:-5] if change == "shorter" else BIG + b"more")
+
+    with pytest.raises(SourceChangedError, match="changed while it was read"):
+        await quick.images.upload(path, on_created=meddle)
+    assert next(iter(emulator.images.values())).status == "PENDING", "nothing looks complete"
+
+
+async def test_storage_that_cannot_be_reached_is_told_with_the_record(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    made = await client.images.create(file_name="a.png")
+    answer = {"image": json.loads((await client.request("GET", f"/images/{made.image.id}")).text)}
+    answer["upload_url"] = "http://127.0.0.1:9/nobody?X-Amz-Signature=topsecret"
+    emulator.faults.add("POST", "*/standard_upload", status=200, body=json.dumps(answer).encode())
+    quick = client.with_options(retries=RetryPolicy(max_retries=1, backoff=0.01))
+    with pytest.raises(
+        UploadConnectionError, match=r"127\.0\.0\.1:9 cannot be reached.*after 2 PUTs"
+    ) as caught:
+        await quick.images.upload(png(), file_name="holiday.png")
+    assert (caught.value.file_name, caught.value.image and caught.value.image.id) == (
+        "holiday.png",
+        made.image.id,
+    )
+    assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x/", "http://user:pw@127.0.0.1/", "file:///etc/passwd", "nonsense", "http://127.0.0.1/a b"]
+)
+async def test_an_unsafe_upload_url_is_not_used(
+    client: AsyncImgwireClient, emulator: Emulator, url: str
+) -> None:
+    made = await client.images.create(file_name="a.png")
+    body = {
+        "image": json.loads((await client.request("GET", f"/images/{made.image.id}")).text),
+        "upload_url": url,
+    }
+    emulator.faults.add("POST", "*/standard_upload", status=200, body=json.dumps(body).encode())
+    with pytest.raises(UnsafeURLError, match="Nothing was sent") as caught:
+        await client.images.upload(png())
+    assert "pw" not in str(caught.value)
+    assert caught.value.image is not None
+
+
+async def test_errors_of_the_api_carry_no_record_when_none_was_made(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("POST", "*", times=None, status=500)
+    with pytest.raises(ServerError, match="4 attempts") as caught:
+        await quick.images.upload(png())
+    assert caught.value.image is None
+
+
+# --- clocks, progress, callbacks -------------------------------------------------------------------------------------------
+
+
+async def test_a_slow_transfer_that_moves_never_dies(client: AsyncImgwireClient, emulator: Emulator) -> None:
+    emulator.faults.add("PUT", "/uploads/*", slow=400_000)
+    patient = client.with_options(timeout=Timeouts(attempt=1.0, stall=1.0))
+    began = time.monotonic()
+    await patient.images.upload(BIG)
+    assert time.monotonic() - began > 2.5
+
+
+@pytest.mark.parametrize("size", [3_000, 20_000_000])
+async def test_a_standing_transfer_dies_in_stall_seconds(
+    client: AsyncImgwireClient, emulator: Emulator, size: int
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
+    began = time.monotonic()
+    with pytest.raises(UploadStalledError, match=r"for 0\.5 s") as caught:
+        await client.with_options(timeout=Timeouts(stall=0.5)).images.upload(png(padding=size))
+    assert 0.5 <= time.monotonic() - began < 5.0
+    assert isinstance(caught.value, TimeoutError)
+    assert caught.value.image is not None
+
+
+async def test_the_deadline_ends_an_upload_inside_its_put(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
+    began = time.monotonic()
+    with pytest.raises(APITimeoutError, match=r"deadline of 0.5 s") as caught:
+        await client.with_options(timeout=Timeouts(deadline=0.5)).images.upload(png(), wait=True)
+    assert 0.5 <= time.monotonic() - began < 5.0
+    assert caught.value.which == "deadline"
+    assert caught.value.image is not None
+
+
+@pytest.mark.parametrize("switches", [{"ready_after": 1e9}])
+async def test_waiting_too_long_is_told_with_the_record(client: AsyncImgwireClient) -> None:
+    with pytest.raises(WaitTimeoutError, match="still PROCESSING") as caught:
+        await client.images.upload(png(), wait=0.4)
+    assert caught.value.image is not None
+    assert caught.value.image.status == ImageStatus.PROCESSING
+
+
+async def test_progress_grows_rolls_back_and_is_whole_only_at_the_end(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    seen: list[UploadProgress] = []
+    emulator.faults.add("PUT", "/uploads/*", reset=1_000_000)
+    await quick.images.upload(BIG, file_name="big.png", on_progress=seen.append)
+    assert {(progress.total, progress.file_name) for progress in seen} == {(len(BIG), "big.png")}
+    assert [progress.sent for progress in seen].count(len(BIG)) == 1
+    assert seen[-1].sent == len(BIG)
+
+
+async def test_what_a_callback_raises_ends_the_upload_as_it_is(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    class Mine(Exception):  # noqa: N818
+        pass
+
+    def fail(_: object) -> None:
+        raise Mine
+
+    with pytest.raises(Mine):
+        await client.images.upload(BIG, on_created=fail)
+    with pytest.raises(Mine):
+        await client.images.upload(BIG, on_progress=fail)
+    await client.images.upload(BIG, wait=True)
+
+
+async def test_what_the_callers_file_raises_passes_unchanged(client: AsyncImgwireClient) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 600_000:
+                raise KeyError("mine")
+            return super().read(size)
+
+    with pytest.raises(KeyError, match="mine"):
+        await client.images.upload(Broken(BIG))
+
+
+async def test_a_coroutine_function_is_no_callback(client: AsyncImgwireClient, emulator: Emulator) -> None:
+    async def hello(_: object) -> None: ...
+
+    with pytest.raises(TypeError, match="on_progress must be a plain function"):
+        await client.images.upload(png(), on_progress=hello)
+    assert len(emulator.requests) == 0
+
+
+async def test_a_cancelled_upload_gives_everything_back(emulator: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(padding=30_000_000))
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=2) as client:
+        emulator.faults.add("PUT", "/uploads/*", times=8, stall=float("inf"))
+        tasks = [asyncio.ensure_future(client.images.upload(path)) for _ in range(8)]
+        while len(puts(emulator)) < 2:
+            await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        assert all(
+            isinstance(each, asyncio.CancelledError)
+            for each in await asyncio.gather(*tasks, return_exceptions=True)
+        )
+        emulator.faults.clear()
+        await asyncio.gather(*(client.images.upload(png()) for _ in range(4)))
+    assert str(path) not in {os.readlink(fd) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()}
+
+
+async def test_more_uploads_than_slots_all_arrive(emulator: Emulator) -> None:
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=3) as client:
+        images = await asyncio.gather(*(client.images.upload(png(), wait=True) for _ in range(30)))
+    assert len({image.id for image in images}) == 30
+    assert len({record.connection for record in emulator.requests}) <= 6
