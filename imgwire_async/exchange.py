@@ -53,7 +53,8 @@ class Headers(Mapping[str, str]):
         return len(self._index())
 
     def __repr__(self) -> str:
-        return f"Headers({redact(repr(dict(self._index())))})"
+        shown = {name: value for name, value in self._index().items() if name != "set-cookie"}
+        return f"Headers({redact(repr(shown))})"
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Mapping):
@@ -105,29 +106,40 @@ class Exchange:
 
 _URL_QUERY = re.compile(r"(https?://[^\s\"'<>?\\]{1,2000})\?[^\s\"'<>\\]+", re.IGNORECASE)
 _SIGNED = re.compile(
-    r"((?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|GoogleAccessId|sig)=)[^&\s\"'<>]+",
+    r"((?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|GoogleAccessId|sig|upload_?token)=)[^&\s\"'<>]+",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(\bBearer\s+)[^\s\"'<>,]+", re.IGNORECASE)
-_TOKEN_FIELD = re.compile(r"(\"(?:upload_?)?token\"\s*:\s*\")[^\"]*", re.IGNORECASE)
-_USER_INFO = re.compile(r"(https?://)[^\s/@\"'<>]+@", re.IGNORECASE)
+# Its value may be of a wrong type, hold escapes, or be cut.
+_KEY = re.compile(r"\b([sc]k_)[A-Za-z0-9_-]{6,}")  # what keys look like, wherever one is echoed [contract 1]
+_TOKEN_FIELD = re.compile(
+    r"(\"(?:upload_?)?token\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|\[[^\]]*\]?|\{[^}]*\}?|[^\s\"\[{,}]+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_USER_INFO = re.compile(r"(https?://)[^\s/\"'<>]+@", re.IGNORECASE)
 
 
 def redact(text: str, *secrets: str) -> str:
-    """`text` without presigned queries, bearer values, upload tokens and the given secrets."""
+    """`text` without presigned queries, keys, bearer values, upload tokens and the given secrets."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
     text = _URL_QUERY.sub(r"\1?***", text)
     text = _SIGNED.sub(r"\1***", text)
+    text = _KEY.sub(r"\1***", text)
     text = _BEARER.sub(r"\1***", text)
     text = _USER_INFO.sub(r"\1***@", text)
-    return _TOKEN_FIELD.sub(r"\1***", text)
+    return _TOKEN_FIELD.sub(r'\1"***"', text)
+
+
+def is_page(text: str) -> bool:
+    """Whether `text` is an HTML page: a proxy's or a login's, never the service's."""
+    return re.match(r"\s*(?:<!doctype html|<html)", text, re.IGNORECASE) is not None
 
 
 def excerpt(text: str, limit: int = 300) -> str:
     """At most `limit` characters of `text` on one line, an HTML page reduced to its title."""
-    if re.match(r"\s*(?:<!doctype html|<html)", text, re.IGNORECASE):
+    if is_page(text):
         title = re.search(r"<title[^>]*>([^<]{0,200})", text, re.IGNORECASE)
         text = f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
     line = " ".join(text[: limit * 4].split())

@@ -92,6 +92,9 @@ class Sessions:
 
     def _make(self) -> LoopSessions:
         config = self._config
+        # What may be refused comes first, so that no session is left behind.
+        tls = self._tls_options()
+        proxies = Proxies(config.proxy, trust_env=config.trust_env)
         limit = fitting(config.max_connections, open_file_limit())
         if config.connector is None:
             shared = None
@@ -119,10 +122,7 @@ class Sessions:
             auto_decompress=False,
             **common,
         )
-        tls = self._tls_options()
-        return LoopSessions(
-            api, files, slots, Proxies(config.proxy, trust_env=config.trust_env), tls, _keep(api, files)
-        )
+        return LoopSessions(api, files, slots, proxies, tls, _keep(api, files))
 
     def _tls_options(self) -> dict[str, Any]:
         setting = self._config.ssl

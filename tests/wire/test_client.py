@@ -1,0 +1,375 @@
+"""The life of a client: options, clocks, closing, looking in, proxies, TLS, and what it never tells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import socket
+import ssl
+import time
+import traceback
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from imgwire_async import (
+    APIConnectionError,
+    APITimeoutError,
+    AsyncImgwireClient,
+    ConfigurationError,
+    Exchange,
+    Hooks,
+    ImgwireError,
+    RequestEvent,
+    Timeouts,
+    UploadRejectedError,
+)
+from imgwire_async.emulator import Emulator
+
+from .conftest import always, http, speaking
+from .pictures import png
+
+
+async def test_calls_after_closing_raise_and_nothing_reopens(emulator: Emulator) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    other = client.with_options(timeout=5)
+    await client.images.list()
+    await other.aclose()
+    await client.images.list()
+    await client.aclose()
+    await client.aclose()
+    assert (client.closed, other.closed) == (True, True)
+    for each in (client, other):
+        with pytest.raises(RuntimeError, match="client is closed"):
+            await each.images.list()
+    with pytest.raises(RuntimeError, match="client is closed"):
+        async with client:
+            pass
+    assert len(emulator.requests) == 2
+
+
+async def test_closing_ends_calls_under_way(emulator: Emulator) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    emulator.faults.add("*", "*", times=None, stall=float("inf"))
+    calls = [
+        asyncio.ensure_future(client.images.list()),
+        asyncio.ensure_future(client.images.create(file_name="a.png")),
+    ]
+    while len(emulator.requests) < 2:
+        await asyncio.sleep(0.01)
+    await client.aclose()
+    for outcome in await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5):
+        assert isinstance(outcome, RuntimeError)
+        assert "client is closed" in str(outcome)
+
+
+async def test_options_are_inherited_replaced_or_reset(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    first = client.with_options(default_headers={"X-Team": "a"}, environment_id=emulator.environment_id)
+    await first.images.list()
+    await first.with_options(default_headers={"X-Other": "b"}).images.list()
+    await first.with_options(default_headers=None, environment_id=None).images.list()
+    seen = [
+        (r.header("X-Team"), r.header("X-Other"), r.header("X-Environment-Id")) for r in emulator.requests
+    ]
+    assert seen == [
+        ("a", None, emulator.environment_id),
+        (None, "b", emulator.environment_id),
+        (None, None, None),
+    ]
+
+
+async def test_the_user_agent_names_both(emulator: Emulator) -> None:
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, user_agent="shop/1.0"
+    ) as client:
+        await client.images.upload(png())
+    for record in emulator.requests:
+        agent = record.header("User-Agent") or ""
+        assert agent.startswith("shop/1.0 imgwire-async/")
+        assert "python/3." in agent
+        assert "aiohttp/3." in agent
+
+
+async def test_capture_collects_this_context_and_this_client_only(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    other = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    with client.capture() as outer:
+        await other.images.list()
+        with client.capture() as inner:
+            await asyncio.gather(
+                client.with_options(timeout=5).images.list(), client.images.create(file_name="a.png")
+            )
+        image = await client.images.upload(png())
+    await client.images.list()
+    await other.aclose()
+    assert len(inner) == 2
+    assert [(e.kind, e.method, e.status) for e in outer[2:]] == [
+        ("api", "POST", 200),
+        ("storage", "PUT", 200),
+    ]
+    assert outer[3].path == f"{emulator.storage_url.removeprefix('http://')}/uploads/{image.id}/upload.png"
+    assert all(isinstance(exchange, Exchange) and exchange.elapsed > 0 for exchange in outer)
+
+
+# --- clocks ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_attempt_clock_ends_each_attempt(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    emulator.faults.add("GET", "*", times=None, stall=float("inf"))
+    began = time.monotonic()
+    with pytest.raises(APITimeoutError, match=r"2 attempts.*Timeouts\(attempt=") as caught:
+        await client.with_options(timeout=0.3, retries=1).images.list()
+    assert 0.6 <= time.monotonic() - began < 6
+    assert (caught.value.which, isinstance(caught.value, TimeoutError)) == ("attempt", True)
+
+
+async def test_queueing_does_not_count_as_an_attempt(emulator: Emulator) -> None:
+    emulator.faults.add("GET", "*", times=None, stall=0.4)
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, max_connections=1, timeout=1.5, retries=0
+    ) as client:
+        await asyncio.gather(*(client.images.list() for _ in range(6)))
+
+
+async def test_the_connect_clock_says_so() -> None:
+    with (
+        socket.socket() as full
+    ):  # nobody accepts, and the queue is full: a connection attempt gets no answer
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(address)
+        try:
+            client = AsyncImgwireClient(
+                "sk_x", base_url=f"http://127.0.0.1:{address[1]}", timeout=Timeouts(connect=0.3), retries=0
+            )
+            with pytest.raises(APITimeoutError, match="no connection to") as caught:
+                await client.images.list()
+            assert caught.value.which == "connect"
+            await client.aclose()
+        finally:
+            for each in waiting:
+                each.close()
+
+
+async def test_the_deadline_bounds_retries_and_pauses(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    emulator.faults.add("GET", "*", times=None, status=503, headers={"Retry-After": "30"})
+    began = time.monotonic()
+    with pytest.raises(APITimeoutError, match=r"deadline of 0.5 s.*HTTP 503") as caught:
+        await client.with_options(timeout=Timeouts(deadline=0.5)).images.list()
+    assert 0.5 <= time.monotonic() - began < 5
+    assert caught.value.which == "deadline"
+
+
+async def test_a_deadline_far_away_changes_nothing(client: AsyncImgwireClient) -> None:
+    patient = client.with_options(timeout=Timeouts(deadline=60))
+    image = await patient.images.upload(png(), wait=True)
+    assert [each.id async for each in patient.images.list_all()] == [image.id]
+
+
+async def test_a_timeout_of_the_callers_own_passes_unchanged(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    emulator.faults.add("GET", "*", times=None, stall=float("inf"))
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.2):
+            await client.with_options(timeout=Timeouts(deadline=60)).images.list()
+    assert not isinstance(caught.value, ImgwireError)
+    emulator.faults.clear()
+    await client.images.list()
+
+
+# --- ways through the network ---------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def proxying() -> AsyncIterator[tuple[str, list[str]]]:
+    """A plain HTTP proxy for absolute targets, and the targets that it saw."""
+    seen: list[str] = []
+
+    async def handle(request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
+        seen.append(request.raw_path)
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in {"host", "proxy-connection"}}
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.request(
+                request.method,
+                aiohttp.client.URL(request.raw_path, encoded=True),
+                headers=headers,
+                data=await request.read(),
+                skip_auto_headers=["Content-Type"],
+            ) as answer,
+        ):
+            return aiohttp.web.Response(
+                status=answer.status, body=await answer.read(), headers=answer.headers
+            )
+
+    server = aiohttp.web.Server(handle)
+    runner = aiohttp.web.ServerRunner(server)
+    await runner.setup()
+    site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("way", ["argument", "environment", "all", "no_proxy", "untrusted"])
+async def test_a_proxy_leads_to_api_and_storage_alike(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login thief password secret")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with proxying() as (proxy, seen):
+        if way in {"environment", "no_proxy", "untrusted"}:
+            monkeypatch.setenv("http_proxy", proxy)
+        if way == "all":
+            monkeypatch.setenv("ALL_PROXY", proxy)
+        if way == "no_proxy":
+            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        given: dict[str, Any] = {"proxy": proxy} if way == "argument" else {"trust_env": way != "untrusted"}
+        async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, **given) as client:
+            await client.images.upload(png())
+    hosts = {target.split("/")[2] for target in seen}
+    direct = way in {"no_proxy", "untrusted"}
+    both = {emulator.base_url.removeprefix("http://"), emulator.storage_url.removeprefix("http://")}
+    assert hosts == (set() if direct else both)
+    assert [r.header("Authorization") for r in emulator.requests] == [f"Bearer {emulator.api_key}", None]
+
+
+async def test_a_proxy_that_is_not_there_is_named(emulator: Emulator) -> None:
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, proxy="http://u:pw@127.0.0.1:9", retries=0
+    ) as client:
+        with pytest.raises(APIConnectionError, match=r"proxy to .* cannot be reached") as caught:
+            await client.images.list()
+    assert "pw" not in str(caught.value)
+
+
+async def test_an_unknown_host_is_told(client: AsyncImgwireClient) -> None:
+    async with AsyncImgwireClient("sk_x", base_url="http://no-such-host.invalid", retries=0) as nowhere:
+        with pytest.raises(APIConnectionError, match=r"no-such-host\.invalid"):
+            await nowhere.images.list()
+
+
+async def test_an_unreadable_ca_bundle_is_a_configuration_error(tmp_path: Path) -> None:
+    async with AsyncImgwireClient(
+        "sk_x", base_url="https://127.0.0.1:9", ssl=tmp_path / "missing.pem"
+    ) as client:
+        with pytest.raises(ConfigurationError, match="CA bundle"):
+            await client.images.list()
+    context = ssl.create_default_context()
+    async with AsyncImgwireClient("sk_x", base_url="https://127.0.0.1:9", ssl=context, retries=0) as client:
+        with pytest.raises(APIConnectionError, match="cannot be reached"):
+            await client.images.list()
+
+
+async def test_tls_to_a_server_without_tls_is_told() -> None:
+    async with speaking(always(http("200 OK", b"[]"))) as origin:
+        async with AsyncImgwireClient("sk_x", base_url=origin.replace("http", "https"), retries=0) as client:
+            with pytest.raises(APIConnectionError):
+                await client.images.list()
+
+
+async def test_a_connector_of_the_callers_own_carries_everything(emulator: Emulator) -> None:
+    made: list[aiohttp.TCPConnector] = []
+
+    def connector() -> aiohttp.TCPConnector:
+        made.append(aiohttp.TCPConnector(limit=3))
+        return made[-1]
+
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, connector=connector
+    ) as client:
+        await asyncio.gather(*(client.images.upload(png(), wait=True) for _ in range(12)))
+    assert [each.closed for each in made] == [True]
+    assert len({record.connection for record in emulator.requests}) <= 3
+    async with AsyncImgwireClient("sk_x", connector=lambda: "nonsense") as client:  # type: ignore[arg-type, return-value]
+        with pytest.raises(TypeError, match="BaseConnector"):
+            await client.images.list()
+
+
+# --- what is told, and what never ------------------------------------------------------------------------------------------
+
+
+async def test_plain_http_off_loopback_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    AsyncImgwireClient("sk_x", base_url="http://api.example.com")
+    AsyncImgwireClient("sk_x", base_url="http://127.0.0.1:1")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "clear text" in caplog.text
+
+
+async def test_debug_shows_a_line_per_attempt_and_no_secret(
+    emulator: Emulator, client: AsyncImgwireClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "imgwire_async")
+    emulator.faults.add("PUT", "/uploads/*", status=503)
+    emulator.faults.add("POST", "*/standard_upload", reset="before")
+    await client.images.upload(png())
+    lines = (record.message for record in caplog.records if record.name == "imgwire_async")
+    assert [line.split(" in ")[0] for line in lines if " -> 200" in line][
+        0
+    ] == "POST /images/standard_upload -> 200"
+    assert emulator.api_key not in caplog.text
+    assert "Signature" not in caplog.text
+
+
+async def test_no_error_tells_a_key_or_a_signature(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    signed = "X-Amz-Signature=0123456789abcdef"
+    leaky = f'{{"detail": "your key {emulator.api_key} at http://s/u?{signed} is bad", "token": "tok_secret"}}'.encode()
+    emulator.faults.add("GET", "*", status=400, body=leaky, headers={"Location": f"http://s/u?{signed}"})
+    emulator.faults.add("PUT", "/uploads/*", status=400, body=leaky)
+    emulator.faults.add("POST", "/api/v1/cors_origins/", status=200, body=leaky)
+    caught: list[BaseException] = []
+    for call in (
+        client.images.list(),
+        client.images.upload(png()),
+        client.cors_origins.create("a.example.com"),
+    ):
+        with pytest.raises(ImgwireError) as info:
+            await call
+        caught.append(info.value)
+    assert isinstance(caught[1], UploadRejectedError)
+    for error in caught:
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (type(error), str(error))
+        body = getattr(error, "body", "")
+        for text in (
+            str(error),
+            repr(error),
+            "".join(traceback.format_exception(error)),
+            pickle.dumps(error).decode("latin-1"),
+            body,
+        ):
+            assert emulator.api_key not in text
+            assert "0123456789abcdef" not in text
+            assert "tok_secret" not in text
+
+
+async def test_a_client_refuses_to_be_pickled(client: AsyncImgwireClient) -> None:
+    with pytest.raises(TypeError, match="key callable"):
+        pickle.dumps(client)
+
+
+async def test_hooks_of_one_call_do_not_stay(client: AsyncImgwireClient) -> None:
+    seen: list[RequestEvent] = []
+    await client.with_options(hooks=Hooks(on_request=seen.append)).images.list()
+    await client.images.list()
+    assert [(event.kind, event.method, event.path, event.attempt) for event in seen] == [
+        ("api", "GET", "/images/", 1)
+    ]
