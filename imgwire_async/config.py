@@ -6,7 +6,9 @@ import functools
 import inspect
 import math
 import os
+import re
 import ssl as _ssl
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -188,6 +190,9 @@ def _hooks(value: object) -> Hooks:
 _OWN_HEADERS = frozenset({"authorization", "host", "cookie", "content-length", "transfer-encoding"})
 
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
     if value is None:
         return ()
@@ -198,7 +203,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     for name, text in given.items():
         if not isinstance(name, str) or not isinstance(text, str):
             raise TypeError("default_headers must be a mapping of text to text")
-        if not name or not printable(name) or ":" in name:
+        if not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(f"default_headers: {name!r} is no header name")
         if name.lower() in _OWN_HEADERS:
             raise ConfigurationError(f"default_headers must not hold {name}: the client sets it itself")
@@ -211,6 +216,8 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
 def _environment_id(value: object) -> str | None:
     if value is None:
         return None
+    if not isinstance(value, str | uuid.UUID):
+        raise TypeError(f"environment_id must be text or uuid.UUID, not {type(value).__name__}")
     text = str(value).strip()
     if not text or not printable(text):
         raise ConfigurationError(

@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
-from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.exchange import Exchange, Headers, excerpt, is_page
 
 if TYPE_CHECKING:
     from imgwire_async.models import BulkDeleteResult, CustomDomain, Image, ImageDownloadJob, ValidationError
@@ -68,7 +68,10 @@ class ImgwireError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not through __init__: subclasses take keywords, and the notes people added travel too.
-        return _rebuild, (type(self), self.args, dict(self.__dict__))
+        state = dict(self.__dict__)
+        if is_page(str(state.get("body", ""))):  # a whole page has no place in a queue or a log
+            state["body"] = excerpt(state["body"])
+        return _rebuild, (type(self), self.args, state)
 
 
 class ConfigurationError(ImgwireError, ValueError):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import json as _json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -33,8 +34,8 @@ def _installed_orjson() -> Any:
     return orjson
 
 
-_orjson = _installed_orjson()
 KEPT_BODY = 10_000  # characters of a body that an error keeps; messages show 300
+_DEEPEST = 1024  # orjson's own limit
 
 
 class MisfitError(ValueError):
@@ -260,14 +261,19 @@ def place(error: BaseException, path: str = "$") -> tuple[str, str]:
     return path, str(error) if isinstance(error, MisfitError) else f"unreadable ({type(error).__name__})"
 
 
-def loads(body: bytes) -> Any:
-    """Parsed JSON. Raises `ValueError` for what is no JSON; with and without orjson the same."""
-    if _orjson is not None:
-        return _orjson.loads(body)
+def json_reader(orjson: Any) -> Callable[[bytes], Any]:
+    """What parses JSON: the faster module when there is one, else the standard library. Both give and refuse the same."""
+    return _loads_plainly if orjson is None else orjson.loads
+
+
+def _loads_plainly(body: bytes) -> Any:
     try:
-        data = _json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_bounded_int)
-        if b"\\ud" in body or b"\\uD" in body:  # half a surrogate pair is no text
-            _json.dumps(data, ensure_ascii=False).encode()
+        data = _PLAIN.decode(body.decode("utf-8"))
+        # The standard library is more patient in these two: half a surrogate pair is no text, a tower of brackets no answer.
+        if b"\\ud" in body or b"\\uD" in body:
+            _ENCODER.encode(data).encode()
+        if body.count(b"[") + body.count(b"{") > _DEEPEST:
+            _require_shallow(data)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return data
@@ -277,22 +283,48 @@ def _no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON")
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
 def _bounded_int(digits: str) -> int | float:
     if len(digits) < 19:
         return int(digits)
-    return number if len(digits) < 21 and -(2**63) <= (number := int(digits)) < 2**64 else float(digits)
+    return number if len(digits) < 21 and -(2**63) <= (number := int(digits)) < 2**64 else _finite(digits)
+
+
+def _require_shallow(data: object) -> None:
+    level = [data]
+    for _ in range(_DEEPEST + 1):
+        level = [inner for each in level for inner in _inner(each)]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
+
+
+def _inner(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
+
+
+_PLAIN = _json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int, parse_float=_finite)
+# Requests are small, and one encoder for everybody refuses the same things with and without orjson (which writes NaN as null).
+_ENCODER = _json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_loads = json_reader(_installed_orjson())
+
+
+def loads(body: bytes) -> Any:
+    """Parsed JSON. Raises `ValueError` for what is no JSON."""
+    return _loads(body)
 
 
 def dumps(data: object) -> bytes:
-    """`data` as compact JSON in UTF-8."""
-    if _orjson is not None:
-        try:
-            packed: bytes = _orjson.dumps(data)
-        except TypeError:  # an integer over 64 bits, a surrogate: say it the standard library's way
-            pass
-        else:
-            return packed
-    return _json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """`data` as compact JSON in UTF-8. Raises `TypeError` or `ValueError` for what JSON cannot say."""
+    return _ENCODER.encode(data).encode()
 
 
 def parse(reply: Reply) -> Any:
@@ -319,6 +351,11 @@ def decode(reply: Reply, model: type[T]) -> T:
         raise _decode_error(reply, path, reason) from None
 
 
+def kept(body: bytes, *secrets: str) -> str:
+    """The part of a body that an error keeps, as text. Cut only after the secrets are out: half of one is still one."""
+    return redact(body[: KEPT_BODY * 4].decode("utf-8", "replace"), *secrets)[:KEPT_BODY]
+
+
 def _decode_error(reply: Reply, path: str, reason: str) -> errors.DecodeError:
     exchange = reply.exchange
     carried_out = (
@@ -330,7 +367,7 @@ def _decode_error(reply: Reply, path: str, reason: str) -> errors.DecodeError:
         f"{exchange}: HTTP {reply.status}, but the answer does not fit: {path}: {reason}.{carried_out} "
         "If this goes on, a newer version of imgwire-async may know the new form.",
         path=path,
-        body=redact(reply.text[:KEPT_BODY]),
+        body=kept(reply.body),
         exchange=exchange,
     )
 
@@ -340,6 +377,8 @@ def _decode_error(reply: Reply, path: str, reason: str) -> errors.DecodeError:
 
 def to_dict(model: models.Record) -> dict[str, Any]:
     """`model` as JSON-ready data, equal to what came in: unknown fields included, times in RFC 3339, absent nulls as null."""
+    if not isinstance(model, models.Record):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody checks types
+        raise TypeError(f"to_dict takes a record of the service (an Image, ...), not {type(model).__name__}")
     fields = {
         field.name: _plain(getattr(model, field.name))
         for field in attrs.fields(type(model))
@@ -353,7 +392,8 @@ def _plain(value: object) -> Any:
     if isinstance(value, models.Record):
         return to_dict(value)
     if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+        text = value.isoformat()
+        return f"{text[:-6]}Z" if text.endswith("+00:00") else text
     if isinstance(value, models.OpenEnum):
         return value.value
     if isinstance(value, tuple | list):

@@ -47,7 +47,7 @@ def status_error(
     status: int, exchange: Exchange, body: bytes, *, key: str = "", retry_after: float | None = None
 ) -> errors.APIStatusError:
     """The error for an answer that is no success, whatever its body looks like."""
-    text = redact(body[: codec.KEPT_BODY * 4].decode("utf-8", "replace")[: codec.KEPT_BODY], key)
+    text = codec.kept(body, key)
     message, error_type, issues = _detail(body, key)
     default = (
         (errors.ServerError, _SERVER)
@@ -87,7 +87,18 @@ def _detail(body: bytes, key: str) -> tuple[str, str | None, tuple[models.Valida
     if isinstance(detail, str):
         return redact(detail, key), error_type, ()
     try:
-        issues = codec.structure(detail, tuple[models.ValidationError, ...])
+        # They quote what was sent, and stay on the error.
+        issues = codec.structure(_without_secrets(detail, key), tuple[models.ValidationError, ...])
     except Exception:  # noqa: BLE001  # any other form of detail is left to the body
         return "", error_type, ()
-    return redact("; ".join(map(str, issues)), key), error_type, issues
+    return "; ".join(map(str, issues)), error_type, issues
+
+
+def _without_secrets(value: object, key: str) -> object:
+    if isinstance(value, str):
+        return redact(value, key)
+    if isinstance(value, list):
+        return [_without_secrets(item, key) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {name: _without_secrets(item, key) for name, item in cast("dict[str, object]", value).items()}
+    return value

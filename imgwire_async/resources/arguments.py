@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TypeAlias, cast
+from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 from imgwire_async.config import printable
 from imgwire_async.models import MetricsDatasetInterval
@@ -15,6 +17,28 @@ from imgwire_async.uploads.sniff import type_by_name
 
 Id: TypeAlias = "str | uuid.UUID"
 Metadata: TypeAlias = "Mapping[str, str | int | float | bool]"
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Method: TypeAlias = "Callable[P, Coroutine[Any, Any, T]]"
+
+
+def by_name(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
+    """For a method whose arguments are all given by name: a positional one is a `TypeError` that shows the spelling."""
+
+    def decorate(method: Method[P, T]) -> Method[P, T]:
+        @functools.wraps(method)
+        async def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            if len(args) > 1:  # beside self
+                raise TypeError(
+                    f"arguments are given by name here, not as a mapping or by position: {spelling}"
+                )
+            return await method(*args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 def refuse_payload(value: object, spelling: str) -> None:
@@ -127,9 +151,9 @@ def mime_type(value: object, file_name: str | None) -> str | None:
     return None if known is None else known.value
 
 
-def ids(name: str, values: object) -> list[str]:
-    """Ids as texts, each checked like a single one."""
-    refuse_payload(values, f"bulk_delete([...]) with the {name} themselves")
+def ids(name: str, values: object, *, spelling: str) -> list[str]:
+    """Ids as texts, each checked like a single one; `spelling` shows how the call is written."""
+    refuse_payload(values, spelling)
     if isinstance(values, str | bytes | uuid.UUID) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of ids, not {type(values).__name__}")
     checked: list[str] = []
@@ -147,7 +171,10 @@ def moment(name: str, value: object) -> str | None:
         raise TypeError(f"{name} must be a datetime with a timezone, not {type(value).__name__}")
     if value.utcoffset() is None:
         raise ValueError(f"{name} has no timezone; add one, for example .replace(tzinfo=datetime.UTC)")
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:  # the first or last hours of the calendar
+        raise ValueError(f"{name} is outside the years 1 to 9999 in UTC") from None
 
 
 def interval(value: object) -> str | None:
@@ -163,11 +190,12 @@ def interval(value: object) -> str | None:
     return word
 
 
+_HTTP_URL = re.compile(r"https?://[^/?#]", re.IGNORECASE)
+
+
 def http_url(name: str, value: object) -> str:
     """An absolute http(s) URL as text."""
     url = text(name, value, longest=None)
-    if not url.lower().startswith(("http://", "https://")) or any(
-        c.isspace() or not c.isprintable() for c in url
-    ):
+    if not _HTTP_URL.match(url) or any(c.isspace() or not c.isprintable() for c in url):
         raise ValueError(f"{name} must be an http(s) URL without blanks or control characters")
     return url

@@ -6,17 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from imgwire_async.errors import (
     APIConnectionError,
-    APIStatusError,
     AuthenticationError,
     DecodeError,
     ImgwireError,
     PaymentRequiredError,
     PermissionDeniedError,
-    ServerError,
 )
 from imgwire_async.models import BulkDeleteResult
 
-# These would meet every chunk alike.
+# These would meet every chunk alike, so the first one says it for all.
 _HOPELESS = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
 
 
@@ -36,9 +34,9 @@ async def delete_in_chunks(
             if start == 0:
                 raise
             failed += [(each, error) for each in chunk]
-        except (APIConnectionError, DecodeError, ServerError):
+        except (APIConnectionError, DecodeError):
             unknown += chunk
-        except APIStatusError as error:
+        except ImgwireError as error:
             failed += [(each, error) for each in chunk]
         else:
             deleted += chunk

@@ -47,7 +47,7 @@ class AsyncCorsOrigins(Resource):
     async def create(self, pattern: str) -> CorsOrigin:
         """Allow a pattern: a host, without scheme or path, a port only when it is not the default. [POST /cors_origins/]"""
         return await self._ask(
-            Request("POST", "/cors_origins/", CorsOrigin, json={"pattern": _pattern(pattern)})
+            Request("POST", "/cors_origins/", CorsOrigin, json={"pattern": _pattern(pattern, "create")})
         )
 
     async def retrieve(self, cors_origin_id: Id) -> CorsOrigin:
@@ -56,7 +56,9 @@ class AsyncCorsOrigins(Resource):
 
     async def update(self, cors_origin_id: Id, pattern: str) -> CorsOrigin:
         """Replace a pattern and return it. [PATCH /cors_origins/{cors_origin_id}]"""
-        return await self._ask(_one("PATCH", cors_origin_id, CorsOrigin, {"pattern": _pattern(pattern)}))
+        return await self._ask(
+            _one("PATCH", cors_origin_id, CorsOrigin, {"pattern": _pattern(pattern, "update")})
+        )
 
     async def delete(self, cors_origin_id: Id) -> Mapping[str, object]:
         """Delete a pattern and return the service's words. [DELETE /cors_origins/{cors_origin_id}]"""
@@ -72,6 +74,7 @@ def _one(method: str, cors_origin_id: Id, model: Any, json: Any = None) -> Reque
     return Request(method, "/cors_origins/{cors_origin_id}", model, ids, json=json)
 
 
-def _pattern(pattern: object) -> str:
-    refuse_payload(pattern, 'cors_origins.create("app.example.com")')
+def _pattern(pattern: object, method: str) -> str:
+    origin_id = "id, " if method == "update" else ""
+    refuse_payload(pattern, f'cors_origins.{method}({origin_id}"app.example.com")')
     return text("pattern", pattern, longest=None)

@@ -18,7 +18,7 @@ from imgwire_async.models import (
 )
 from imgwire_async.protocol.request import Request, compact, segment
 from imgwire_async.resources import arguments, bulk, waiting
-from imgwire_async.resources.arguments import Id, Metadata, refuse_payload
+from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
 from imgwire_async.resources.base import Resource, check_walk, page_params
 from imgwire_async.resources.uploading import UploadArguments, upload
 from imgwire_async.uploads.source import File
@@ -68,6 +68,7 @@ class AsyncImages(Resource):
         """Return one image. Raises `NotFoundError` when this environment has no such id. [GET /images/{image_id}]"""
         return await self._ask(Request("GET", "/images/{image_id}", Image, _image_id(image_id)))
 
+    @by_name('images.create(file_name="hero.jpg", ...)')
     async def create(
         self,
         *,
@@ -252,11 +253,12 @@ class AsyncImages(Resource):
         async def delete(ids: Any) -> Mapping[str, object]:
             return await self._ask(Request("POST", "/images/bulk_delete", _OPAQUE, json={"image_ids": ids}))
 
-        return await bulk.delete_in_chunks(arguments.ids("image_ids", image_ids), size, delete)
+        ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
+        return await bulk.delete_in_chunks(ids, size, delete)
 
     async def create_bulk_download_job(self, image_ids: Iterable[Id]) -> ImageDownloadJob:
         """Start packing images into one archive and return the job. [POST /images/downloads]"""
-        ids = arguments.ids("image_ids", image_ids)
+        ids = arguments.ids("image_ids", image_ids, spelling="images.create_bulk_download_job([id, ...])")
         if not ids:
             raise ValueError("image_ids must hold at least one id")
         return await self._ask(

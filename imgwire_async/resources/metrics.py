@@ -14,6 +14,7 @@ from imgwire_async.resources.base import Resource
 class AsyncMetrics(Resource):
     """`client.metrics`. Dates must carry a timezone; `tz` is the IANA name by whose days and hours points are cut."""
 
+    @arguments.by_name('metrics.get_datasets(interval="DAILY", ...)')
     async def get_datasets(
         self,
         *,
@@ -26,6 +27,7 @@ class AsyncMetrics(Resource):
         params = _params(interval, tz, date_start, date_end)
         return await self._ask(Request("GET", "/metrics/datasets", MetricsDatasets, params=params))
 
+    @arguments.by_name('metrics.get_stats(interval="DAILY", ...)')
     async def get_stats(
         self,
         *,
