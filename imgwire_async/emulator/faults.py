@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from attrs import define, frozen
@@ -59,9 +59,10 @@ class PlannedFault:
 class Faults:
     """The planned faults, in the order in which they were added. Any thread may plan; the emulator's loop takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, throttled: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._planned: list[PlannedFault] = []
+        self._throttled = throttled  # told when the first slow or stalled request is planned
 
     def add(
         self,
@@ -99,6 +100,8 @@ class Faults:
         _check(fault, times, after)
         pattern = _pattern(path)
         planned = PlannedFault(fault=fault, method=method, path=pattern, host=host, times=times, after=after)
+        if stall is not None or slow is not None:
+            self._throttled()
         with self._lock:
             self._planned.append(planned)
         return planned

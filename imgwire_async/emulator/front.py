@@ -19,6 +19,8 @@ from imgwire_async.emulator.faults import Fault, Faults
 from imgwire_async.emulator.log import RequestLog, RequestRecord
 from imgwire_async.emulator.wire import Answer, Body, Head, HostName, LeftError, RefusedError
 
+NARROW = 16 * 1024  # bytes that a slow connection may hold unread
+
 __all__ = ["Connections", "Front", "Handler"]
 
 Handler: TypeAlias = Callable[[Head, Body, Callable[[], None]], Awaitable[Answer]]
@@ -219,7 +221,7 @@ def _narrow(request: web.BaseRequest) -> None:
     # The kernel would take megabytes of a small upload at once and the client would see no stall at all.
     connection = _socket(request)
     if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
 
 
 def _reset(request: web.BaseRequest) -> None:

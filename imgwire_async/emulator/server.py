@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -17,7 +18,7 @@ from imgwire_async.emulator.api import Api
 from imgwire_async.emulator.cdn import Cdn
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.faults import Faults
-from imgwire_async.emulator.front import Connections, Front, Handler
+from imgwire_async.emulator.front import NARROW, Connections, Front, Handler
 from imgwire_async.emulator.log import RequestLog
 from imgwire_async.emulator.records import Image
 from imgwire_async.emulator.storage import Storage
@@ -65,6 +66,13 @@ class _Host:
         self._listener = await loop.create_server(self._server, _ADDRESS, self._port, backlog=1024)
         port: int = self._listener.sockets[0].getsockname()[1]
         return f"http://{_ADDRESS}:{port}"
+
+    def narrow(self) -> None:
+        """Let connections that come from now on hold little unread: a slow reader then shows on the other side at once."""
+        if self._listener is not None:
+            for each in self._listener.sockets:
+                # Of the listening socket: set later, megabytes would be in the kernel already, acknowledged and unread.
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
 
     async def stop(self) -> None:
         """Stop listening, end what runs, close every connection."""
@@ -131,7 +139,7 @@ class Emulator:
         )
         self.clock = Clock()
         self.requests = RequestLog()
-        self.faults = Faults()
+        self.faults = Faults(self._narrow)
         self._ports = (port, storage_port, 0)
         self._hosts: tuple[_Host, ...] = ()
         self._thread: _Thread | None = None
@@ -229,6 +237,10 @@ class Emulator:
         self._world.knobs = Knobs()
         self._world.store = Store(self._world.switches, self._world.store.environment_id)
         self.requests.clear()
+
+    def _narrow(self) -> None:
+        for host in self._hosts:
+            host.narrow()
 
     # life
 
