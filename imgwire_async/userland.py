@@ -7,9 +7,9 @@ a call in another thread can ask for all of it by setting `in_caller`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -18,10 +18,20 @@ import anyio.to_thread
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Hop: TypeAlias = "Callable[..., asyncio.Future[Any]]"
 
-# Set for the length of a call whose caller waits in another thread: hands it a function to run there.
-in_caller: ContextVar[Hop | None] = ContextVar("imgwire_async.in_caller", default=None)
+class Caller(Protocol):
+    """Whoever waits in another thread for what runs here; called with a function, it runs that there."""
+
+    @property
+    def attentive(self) -> bool:
+        """Whether it waits right now, and so runs at once what it is given."""
+        ...
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[Any]: ...
+
+
+# Set for the length of a call whose caller waits in another thread.
+in_caller: ContextVar[Caller | None] = ContextVar("imgwire_async.in_caller", default=None)
 
 # Disk work has threads of its own, so that it never queues behind what the application does in the default executor.
 DISK_THREADS = 8
@@ -62,9 +72,19 @@ async def call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -
     return function(*args, **kwargs)
 
 
+def absent() -> Caller | None:
+    """The caller in another thread that what runs here belongs to, if it does not wait just now: it may be long in coming."""
+    caller = in_caller.get()
+    return None if caller is None or caller.attentive else caller
+
+
 async def answer(function: Callable[[], T | Awaitable[T]]) -> T:
     """Run a user's callable that may be a coroutine function, and return its answer."""
     result = await call(function)
-    if asyncio.iscoroutine(result) or isinstance(result, Awaitable):
+    if not isinstance(result, Awaitable):
+        return result
+    if in_caller.get() is None:
         return await cast("Awaitable[T]", result)
-    return result
+    if isinstance(result, Coroutine):
+        result.close()
+    raise TypeError("the callable returned an awaitable, which only AsyncImgwireClient can wait for")
