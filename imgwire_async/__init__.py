@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from imgwire_async.blocking import ImgwireClient
     from imgwire_async.client import AsyncImgwireClient
     from imgwire_async.config import Hooks, RequestEvent, ResponseEvent, RetryEvent, RetryPolicy, Timeouts
     from imgwire_async.errors import (
@@ -119,6 +120,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "blocking": ("ImgwireClient",),
     "client": ("AsyncImgwireClient",),
     "config": (
         "Hooks",
@@ -272,6 +274,7 @@ __all__ = [
     "ImageDownloadStatus",
     "ImageQuarantinedError",
     "ImageStatus",
+    "ImgwireClient",
     "ImgwireError",
     "MetricsDatasetInterval",
     "MetricsDatasets",

@@ -25,8 +25,9 @@ LEVELS = [
     {"blocking", "_bridge", "batch", "cli", "testing"},
 ]
 APART = {"emulator"}
-# On one level two rooms may touch, one way only: an error carries an Exchange, a pause is worked out from a RetryPolicy.
-NEIGHBOURS = {("errors", "exchange"), ("retry", "config")}
+# On one level two rooms may touch, one way only: an error carries an Exchange, a pause is worked out from a RetryPolicy,
+# the blocking client crosses the bridge.
+NEIGHBOURS = {("errors", "exchange"), ("retry", "config"), ("blocking", "_bridge")}
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # What a room may import from outside; the standard library is free. Optional ones are imported where they are used.
@@ -37,6 +38,7 @@ FOREIGN = {
     "protocol": CORE | {"cattrs", "orjson"},
     "uploads": CORE | {"anyio"},
     "transport": CORE | {"aiohttp", "anyio", "multidict", "yarl"},
+    "_bridge": CORE | {"anyio"},
     "emulator": CORE | {"aiohttp", "multidict", "yarl", "PIL"},
 }
 

@@ -1,0 +1,417 @@
+"""The bridge: threads that may block on this side, the one loop thread of this process on the other.
+
+A call is a task on the loop thread and an inbox at which its caller waits: one wake-up to get there, one to come back. User
+code (readers, callbacks, hooks, key callables) that the task needs comes through the same inbox and runs in the caller, so
+the loop never blocks, thread-bound objects work, and so does Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import ctypes
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+from imgwire_async import userland
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+PATIENCE = (
+    1.0  # seconds that an exit or the end of an iterator waits for the loop; what is left then ends by itself
+)
+# Windows does not wake a thread that waits at a lock for Ctrl-C: there it looks up this often.
+_PULSE = 0.2 if os.name == "nt" else None
+_SHUT = "ImgwireClient cannot be used any more: the interpreter is shutting down"
+_END: Any = object()
+
+
+class _Process:
+    """What this process has one of. A forked child begins anew."""
+
+    def __init__(self) -> None:
+        self.exiting = False
+        self.reset()
+
+    def reset(self) -> None:
+        self.starting = threading.Lock()
+        self.thread: LoopThread | None = None  # set by the loop thread itself, once it takes calls
+
+
+class LoopThread:
+    """The daemon thread that runs the loop of all blocking clients. Started on first use, stopped at exit."""
+
+    def __init__(self) -> None:
+        self.lost = False  # in a forked child: the thread, and whoever waits for it, stayed with the parent
+        self.tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks only weakly
+        self._ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="imgwire-async", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            anyio.run(self._live)
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(
+                error
+            )  # no loop, perhaps for want of file descriptors: the caller's to know
+        finally:
+            if _process.thread is self:
+                _process.thread = None
+
+    async def _live(self) -> None:
+        async with BlockingPortal() as portal:
+            self._portal = portal
+            self.loop = asyncio.get_running_loop()
+            _process.thread = self
+            self._ready.set_result(None)
+            await portal.sleep_until_stopped()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the running thread is this one."""
+        return threading.get_ident() == self._thread.ident
+
+    def wait_ready(self) -> None:
+        """Return once the loop runs."""
+        self._ready.result()
+
+    def post(self, function: Callable[..., object], *args: object) -> bool:
+        """Let the loop run `function` in a copy of this context. False when the loop is gone, at exit or after a fork."""
+        if self.lost:
+            return False
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:  # closed
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End all that runs there, then the thread; one that is stuck is left to the end of the process."""
+        self._portal.start_task_soon(self._portal.stop, True)
+        self._thread.join(PATIENCE)
+
+
+_process = _Process()
+
+
+def loop_thread() -> LoopThread:
+    """The loop thread, running. Raises `RuntimeError` on that very thread, which must not wait for itself."""
+    thread = _process.thread or _start()
+    if thread.is_here:
+        raise RuntimeError(
+            "ImgwireClient was called on its own loop thread, which would wait for itself for ever; use AsyncImgwireClient there"
+        )
+    return thread
+
+
+def _start() -> LoopThread:
+    with _process.starting:
+        if _process.exiting:
+            raise RuntimeError(_SHUT)
+        thread = _process.thread
+        if thread is None:
+            thread = LoopThread()
+            thread.wait_ready()
+        return thread
+
+
+@atexit.register
+def _at_exit() -> None:
+    _process.exiting = True
+    thread, _process.thread = _process.thread, None
+    if thread is not None:
+        thread.stop()
+
+
+def _forked() -> None:
+    thread = _process.thread
+    if thread is not None:
+        thread.lost = True
+        _leak(thread)
+    _process.reset()
+
+
+def _leak(thing: object) -> None:
+    """Keep for good what shares sockets with the parent process: tidying it up here would tear them there."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class _Step(Generic[R]):
+    """One crossing: what the loop shall do, and what came of it."""
+
+    __slots__ = ("coroutine", "left", "task")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, R]) -> None:
+        self.coroutine = coroutine
+        self.left = False
+        self.task: asyncio.Task[R] | None = None
+
+    def outcome(self) -> R:
+        task, self.task = self.task, None
+        assert task is not None
+        try:
+            return task.result()
+        except asyncio.CancelledError:
+            if _process.exiting:
+                raise SystemExit from None  # says nothing in a daemon thread
+            raise RuntimeError("the call was cancelled: the loop thread has ended") from None
+        finally:
+            del task  # or it would hold its error, that its traceback, and that this frame
+
+
+class _Errand:
+    """A piece of user code on its way to the caller, and the future that waits for its outcome."""
+
+    __slots__ = ("answer", "work")
+
+    def __init__(self, answer: asyncio.Future[Any], work: Callable[[], Any]) -> None:
+        self.answer = answer
+        self.work = work
+
+    def run(self) -> Callable[[], None]:
+        """Run it here; what comes back tells the future and is for the loop thread."""
+        try:
+            return partial(_settle, self.answer, self.work(), None)
+        except Exception as error:  # noqa: BLE001  # the user's own: goes to whoever asked
+            return partial(_settle, self.answer, None, error)
+
+
+def _settle(answer: asyncio.Future[Any], value: object, error: Exception | None) -> None:
+    if answer.done():  # whoever asked was cancelled meanwhile
+        return
+    if error is None:
+        answer.set_result(value)
+    elif isinstance(error, StopIteration):  # no future takes it; a coroutine makes the same of it
+        wrapped = RuntimeError("user code raised StopIteration")
+        wrapped.__cause__ = error
+        answer.set_exception(wrapped)
+    else:
+        answer.set_exception(error)
+
+
+class Line:
+    """Between a caller and the loop: for one call, or for an iterator or a `with` block as long as it lives.
+
+    `run` and `end` belong to the caller; everything with an underscore to the loop thread. It is what
+    `userland.in_caller` holds meanwhile.
+    """
+
+    def __init__(self, thread: LoopThread, *, once: bool = False) -> None:
+        self._thread = thread
+        self._once = once
+        self._inbox: SimpleQueue[_Errand | _Step[Any]] = SimpleQueue()
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self._step: _Step[Any] | None = None
+        self._left = False
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """What the coroutine returns or raises; runs it on the loop, and here what it asks for."""
+        step = _Step(coroutine)
+        if not self._thread.post(self._begin, step):
+            coroutine.close()
+            raise RuntimeError(
+                "this was begun in the parent process; begin anew in the forked child"
+                if self._thread.lost
+                else _SHUT
+            )
+        try:
+            self._attend(step)
+        except BaseException:  # Ctrl-C among others: cancel, do not wait
+            step.left = True
+            self._thread.post(self._interrupt, step)
+            raise
+        return step.outcome()
+
+    def _attend(self, step: _Step[Any]) -> None:
+        """Do the errands until the step is done. The outcome of an earlier step, which was left, is none of this one's."""
+        while True:
+            try:
+                item = self._inbox.get(timeout=_PULSE)
+            except Empty:
+                continue
+            if item is step:
+                return
+            if isinstance(item, _Errand) and not item.answer.cancelled():
+                tell = item.run()
+                if not self._thread.post(tell):
+                    raise RuntimeError("this process was forked in the midst of a call, which ends here")
+
+    def end(self, source: AsyncGenerator[Any, None], *, wait: bool) -> None:
+        """Nobody waits here any more: end the source and its tasks. Waits for it, if told so and it can, for a moment."""
+        step = _Step(_ended(source))
+        if not self._thread.post(self._end, step):
+            step.coroutine.close()
+            if self._thread.lost:
+                _leak(source)
+        elif wait and not self._thread.is_here:
+            until = time.monotonic() + PATIENCE
+            while (left := until - time.monotonic()) > 0:
+                try:
+                    if self._inbox.get(timeout=left) is step:
+                        return step.outcome()
+                except Empty:
+                    return None
+        return None
+
+    # --- on the loop thread -------------------------------------------------------------------------------------------
+
+    @property
+    def attentive(self) -> bool:
+        """Whether the caller is inside a step now, and so does at once what it is asked for."""
+        return self._step is not None
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
+        """Let the caller run a function; between the steps of an iterator it waits for the next one."""
+        answer: asyncio.Future[Any] = self._thread.loop.create_future()
+        if self._left:
+            answer.cancel()
+        else:
+            self._waiting.add(answer)
+            answer.add_done_callback(self._waiting.discard)
+            self._inbox.put(_Errand(answer, partial(function, *args, **kwargs)))
+        return answer
+
+    def _begin(self, step: _Step[Any]) -> None:
+        if step.left:
+            step.coroutine.close()
+            return
+        if (
+            self._step is not None and self._step.task is not None
+        ):  # one that was interrupted has not ended yet
+            self._step.task.add_done_callback(lambda _: self._begin(step))
+            return
+        userland.in_caller.set(self)  # in the copy of the caller's context that this callback runs in
+        self._step = step
+        step.task = self._thread.loop.create_task(step.coroutine)
+        self._thread.tasks.add(step.task)
+        step.task.add_done_callback(partial(self._finish, step))
+
+    def _finish(self, step: _Step[Any], task: asyncio.Task[Any]) -> None:
+        self._thread.tasks.discard(task)
+        self._step = None
+        if self._once:
+            self._leave()
+        if not step.left:
+            self._inbox.put(step)
+        elif not task.cancelled():
+            task.exception()  # seen
+
+    def _interrupt(self, step: _Step[Any]) -> None:
+        self._refuse_errands()
+        self._left = self._once
+        if self._step is step and step.task is not None:
+            step.task.cancel()
+
+    def _end(self, step: _Step[Any]) -> None:
+        self._leave()
+        if self._step is not None and self._step.task is not None:
+            self._step.task.cancel()
+        self._begin(step)
+
+    def _leave(self) -> None:
+        self._left = True
+        self._refuse_errands()
+
+    def _refuse_errands(self) -> None:
+        """Whoever waits for the caller is cancelled: it is gone, or was interrupted in the midst."""
+        for answer in list(self._waiting):
+            answer.cancel()
+
+
+# --- what the twin is made of -----------------------------------------------------------------------------------------
+
+
+def call(method: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs: Any) -> R:
+    """What the coroutine function returns or raises."""
+    line = Line(loop_thread(), once=True)
+    return line.run(method(*args, **kwargs))  # made here, so that a wrong argument is told here
+
+
+def finish(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a last coroutine function on the loop thread, and wait for it where that can be done.
+
+    Without a loop, before the first call and at exit, there is nothing to wait for; on the loop thread itself it ends later.
+    """
+    thread = _process.thread
+    coroutine = method()
+    if thread is None:
+        for _ in coroutine.__await__():
+            break
+    elif thread.is_here:
+        thread.tasks.add(task := thread.loop.create_task(coroutine))
+        task.add_done_callback(thread.tasks.discard)
+    else:
+        Line(thread, once=True).run(coroutine)
+
+
+def walk(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+    """The items of an async generator, one crossing each."""
+    line = Line(loop_thread())
+    closed = False
+    try:
+        while (item := line.run(_next(source))) is not _END:
+            yield item
+    except GeneratorExit:
+        closed = True
+        raise
+    finally:
+        line.end(source, wait=closed)
+
+
+async def _next(source: AsyncIterator[T]) -> T:
+    return await anext(source, _END)
+
+
+async def _ended(source: AsyncGenerator[Any, None]) -> None:
+    await source.aclose()
+
+
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+class Held(AbstractContextManager[Iterator[T]]):
+    """An async context manager of an async iterator, as a plain one of a plain one."""
+
+    def __init__(self, manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> None:
+        self._manager = manager
+        self._line: Line | None = None
+
+    def __enter__(self) -> Iterator[T]:
+        self._line = line = Line(loop_thread())
+        return self._items(line, line.run(_awaited(self._manager.__aenter__())))
+
+    @staticmethod
+    def _items(line: Line, source: AsyncIterator[T]) -> Iterator[T]:
+        while (item := line.run(_next(source))) is not _END:
+            yield item
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        assert self._line is not None
+        if error is None or isinstance(error, Exception):
+            return self._line.run(_awaited(self._manager.__aexit__(kind, error, traceback)))
+        # Ctrl-C and its like would end the loop itself; to what is to be tidied up they are a cancellation.
+        cancelled = asyncio.CancelledError()
+        self._line.run(_awaited(self._manager.__aexit__(type(cancelled), cancelled, None)))
+        return None
