@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
+import re
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -32,6 +33,8 @@ ACCEPTED = (
     "a path, bytes, a binary file object, an async file, an object with an async read(n) or read_chunk(n), "
     "an iterator or async iterator of bytes, or an UploadSource"
 )
+
+_SURROGATES = re.compile("[\ud800-\udfff]")  # stand for bytes that are no text, or for nothing at all
 
 
 async def source_of(file: object) -> Source:
@@ -66,7 +69,7 @@ async def _path_source(path: str | os.PathLike[str]) -> Source:
     if "\0" in where:
         raise ValueError("file must not be a path with a NUL character")
     status = await userland.disk(os.stat, where)
-    name = os.path.basename(where)  # noqa: PTH119  # the text as given, also for foreign PathLikes
+    name = _as_text(os.path.basename(where))  # noqa: PTH119  # the text as given, also for foreign PathLikes
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(
             f"file is a folder, not a picture: {where!r}; give the files in it to upload_many"
@@ -154,5 +157,8 @@ def name_of(file: object) -> str | None:
 
 def base_name(name: str) -> str:
     """The last part of a path of any system, with bytes that are no text replaced."""
-    base = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return base.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return _as_text(name.replace("\\", "/").rstrip("/").rpartition("/")[2])
+
+
+def _as_text(name: str) -> str:
+    return _SURROGATES.sub("\ufffd", name)
