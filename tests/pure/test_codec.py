@@ -1,0 +1,270 @@
+"""JSON in and out: the same with and without orjson, and nothing that is no JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import REQUEST_ID, SECRET, image, reply
+
+from imgwire_async import models
+from imgwire_async.errors import DecodeError
+from imgwire_async.protocol import codec
+
+plainly = codec.json_reader(None)
+
+GOOD: list[tuple[bytes, Any]] = [
+    (b"{}", {}),
+    (b" \t\r\n[1 , 2]\n", [1, 2]),
+    (b"null", None),
+    (b'"text"', "text"),
+    (b'{"a":1,"a":2}', {"a": 2}),
+    (b"9223372036854775807", 2**63 - 1),
+    (b"-9223372036854775808", -(2**63)),
+    (b"18446744073709551615", 2**64 - 1),
+    (b"18446744073709551616", 2.0**64),
+    (b"-9223372036854775809", -(2.0**63)),
+    (b"123456789012345678901234567890", 1.2345678901234568e29),
+    (b"1e5", 1e5),
+    (b"0.1", 0.1),
+    (b"1E-2", 0.01),
+    (b"5e-324", 5e-324),
+    (b"1e-999", 0.0),
+    (b"1.7976931348623157e308", 1.7976931348623157e308),
+    (b"0.30000000000000004", 0.30000000000000004),
+    (b"-0.0", -0.0),
+    (b"-0", 0),
+    (b'"\\u00e9\\n\\/\\u0000"', "é\n/\0"),
+    (b'"\\ud83d\\ude00"', "😀"),
+    (b'"\\\\ud800"', "\\ud800"),
+    ('"é😀\u2028\x7f"'.encode(), "é😀\u2028\x7f"),
+    (b'{"":{"":[]}}', {"": {"": []}}),
+    (b'{"\\u0061":1,"a":2}', {"a": 2}),
+    (b"[" * 500 + b"]" * 500, None),
+    (b'{"a":' * 500 + b"1" + b"}" * 500, None),
+    (b"[" + b"[[]]," * 2000 + b"{}]", None),
+]
+BAD: list[bytes] = [
+    b"",
+    b"  \n",
+    b"NaN",
+    b"[Infinity]",
+    b'{"a":-Infinity}',
+    b"nan",
+    b"1e999",
+    b"-1e999",
+    b"9" * 400,
+    b"9" * 5000,
+    b'"\xff"',
+    b"\xff\xfe{\x00}\x00",
+    b"\xef\xbb\xbf{}",
+    b'"\xed\xa0\x80"',
+    b'"\\ud800"',
+    b'"\\uD800x"',
+    b'["\\udc00\\ud800"]',
+    b'{"\\udfff":1}',
+    b"[1,]",
+    b'{"a":1,}',
+    b"{a:1}",
+    b"{'a':1}",
+    b"01",
+    b"1.",
+    b".5",
+    b"+1",
+    b"0x10",
+    b"1_000",
+    b"--1",
+    b'"\x01"',
+    b'"a\nb"',
+    b'"\\x41"',
+    b'"open',
+    b"[1",
+    b"{}{}",
+    b"{}\x00",
+    b"\x0c1",
+    "\u00a0{}".encode(),
+    b"/* */1",
+    b"tru",
+    b"True",
+    b"<html></html>",
+    b"[" * 1025 + b"]" * 1025,
+    b"[" * 100_000,
+    b'{"a":' * 3000 + b"1" + b"}" * 3000,
+    b"[" + b"[]," * 2000 + b"[" * 1100 + b"]" * 1101,
+]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and of equal types all the way down."""
+    return json.dumps(one) == json.dumps(other)
+
+
+@pytest.mark.parametrize(("body", "value"), GOOD, ids=lambda each: repr(each)[:30])
+def test_the_standard_library_reads_what_is_json(body: bytes, value: Any) -> None:
+    data = plainly(body)
+    assert value is None or same(data, value)
+
+
+@pytest.mark.parametrize("body", BAD, ids=lambda each: repr(each)[:30])
+def test_the_standard_library_refuses_what_is_no_json(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        plainly(body)
+
+
+@pytest.mark.parametrize("body", [*(body for body, _ in GOOD), *BAD], ids=lambda each: repr(each)[:30])
+def test_with_and_without_orjson_the_outcome_is_the_same(body: bytes) -> None:
+    quickly = codec.json_reader(pytest.importorskip("orjson"))
+    assert outcome(quickly, body) == outcome(plainly, body)
+
+
+def outcome(read: Any, body: bytes) -> str:
+    try:
+        return json.dumps(read(body))
+    except ValueError:
+        return "refused"
+
+
+def odd_json() -> st.SearchStrategy[bytes]:
+    leaves = (
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(codec="utf-8"))
+    )
+    trees = st.recursive(
+        leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner)
+    )
+    whole = st.builds(
+        lambda tree, ascii_only: json.dumps(tree, ensure_ascii=ascii_only).encode(), trees, st.booleans()
+    )
+    broken = st.builds(
+        lambda body, at, byte: body[:at] + byte + body[at + 1 :],
+        whole,
+        st.integers(0, 40),
+        st.binary(max_size=2),
+    )
+    return whole | broken
+
+
+@given(odd_json())
+def test_any_json_whole_or_broken_reads_the_same_with_and_without_orjson(body: bytes) -> None:
+    quickly = codec.json_reader(pytest.importorskip("orjson"))
+    assert outcome(quickly, body) == outcome(plainly, body)
+
+
+def test_without_orjson_nothing_is_missed() -> None:
+    script = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name == "orjson":
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+from imgwire_async.protocol import codec
+print("orjson" in sys.modules, codec.loads(b'[1e2, "a"]'))
+try:
+    codec.loads(b"[NaN]")
+except ValueError:
+    print("refused")
+"""
+    answer = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, check=True)
+    assert answer.stdout.decode().splitlines() == ["False [100.0, 'a']", "refused"]
+
+
+# --- out --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "packed"),
+    [
+        ({"a": 1, "b": None, "c": [True, 1.5]}, b'{"a":1,"b":null,"c":[true,1.5]}'),
+        ({"name": "Été 🏔️.jpg"}, '{"name":"Été 🏔️.jpg"}'.encode()),
+        (
+            {"status": models.ImageStatus.READY, "new": models.ImageStatus("NEW")},
+            b'{"status":"READY","new":"NEW"}',
+        ),
+        ({"big": 2**70}, b'{"big":1180591620717411303424}'),
+        ((1, 2), b"[1,2]"),
+    ],
+)
+def test_data_goes_out_compact_in_utf8(data: Any, packed: bytes) -> None:
+    assert codec.dumps(data) == packed
+
+
+@pytest.mark.parametrize("data", [math.nan, {"a": math.inf}, "\ud800", {1, 2}, b"bytes", object()])
+def test_what_json_cannot_say_is_refused_rather_than_changed(data: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        codec.dumps(data)
+
+
+# --- bodies of answers ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "an empty body"),
+        (b" \n ", "an empty body"),
+        (f"<html><title>{SECRET}</title></html>".encode(), "no JSON"),
+        (f'["{SECRET}"'.encode(), "no JSON"),
+        (f'["{SECRET}\\ud800"]'.encode(), "no JSON"),
+        (f'["{SECRET}", NaN]'.encode(), "no JSON"),
+        (f'["{SECRET}'.encode() + b"\xff", "no JSON"),
+        (b"[" * 2000, "no JSON"),
+    ],
+)
+def test_a_body_that_is_no_json_is_told_without_its_text(body: bytes, said: str) -> None:
+    with pytest.raises(DecodeError, match=said) as caught:
+        codec.decode(reply(body), models.Image)
+    assert caught.value.path == "$"
+    assert SECRET not in str(caught.value)
+    assert REQUEST_ID in str(caught.value)
+
+
+def test_a_reply_can_be_read_as_json_and_as_text() -> None:
+    answer = reply('{"a":"é"}'.encode())
+    assert answer.json() == {"a": "é"}
+    assert answer.text == '{"a":"é"}'
+    assert reply(b"\xff!").text == "\ufffd!"
+    assert "body" not in repr(answer)
+
+
+def test_a_reply_that_is_no_json_is_a_decode_error() -> None:
+    with pytest.raises(DecodeError):
+        reply(b"<html>").json()
+
+
+def test_the_error_keeps_the_body_without_its_secrets() -> None:
+    body = {
+        "image": image(id=None),
+        "upload_url": f"https://s3.example/put?X-Amz-Signature={SECRET}",
+        "token": SECRET,
+    }
+    with pytest.raises(DecodeError) as caught:
+        codec.decode(reply(body), models.StandardUpload)
+    assert SECRET not in caught.value.body
+    assert "https://s3.example/put?***" in caught.value.body
+
+
+@pytest.mark.parametrize("value", [5550123, ["s3cr3t"], {"a": "s3cr3t"}, 'quote " and s3cr3t'])
+def test_a_token_of_a_wrong_type_is_a_secret_all_the_same(value: Any) -> None:
+    with pytest.raises(DecodeError) as caught:
+        codec.decode(reply({"token": value, "id": 5}), models.UploadToken)
+    assert "s3cr3t" not in caught.value.body
+    assert "5550123" not in caught.value.body
+
+
+@given(st.integers(codec.KEPT_BODY - 200, codec.KEPT_BODY + 20))
+def test_a_secret_is_not_halved_where_the_body_is_cut(length: int) -> None:
+    key = "sk_live_0123456789abcdef"
+    kept = codec.kept(b"x" * length + b" https://user:pass@host/ " + key.encode(), key)
+    assert len(kept) <= codec.KEPT_BODY
+    assert "sk_" not in kept
+    assert "pass" not in kept
