@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Awaitable
 
 from imgwire_async import userland
 from imgwire_async.config import KeySource, clean_key
 
 
 class Keys:
-    """The key that is in use. Callers of one loop that need a new one share one question."""
+    """The key that is in use. Callers of one loop that need a new one share one question.
+
+    Work of a caller in another thread who looks away just now, between two steps of an iterator, asks for itself: its question
+    may wait long for an answer, and nobody else shall wait with it.
+    """
 
     def __init__(self, source: KeySource) -> None:
         self._source = source
-        self._asking: dict[asyncio.AbstractEventLoop, asyncio.Task[str]] = {}
+        self._asking: dict[object, asyncio.Task[str]] = {}
         self.known: str | None = source if isinstance(source, str) else None
 
     @property
@@ -31,11 +36,12 @@ class Keys:
         """The key, asked for if it is not known. What the callable raises passes unchanged."""
         while self.known is None:
             loop = asyncio.get_running_loop()
-            task = self._asking.get(loop)
+            place = (loop, userland.absent())
+            task = self._asking.get(place)
             if task is None:
                 task = loop.create_task(self._ask())
-                self._asking[loop] = task
-                task.add_done_callback(functools.partial(self._answered, loop))
+                self._asking[place] = task
+                task.add_done_callback(functools.partial(self._answered, place))
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
@@ -44,13 +50,18 @@ class Keys:
                 # The one who had asked left, and took the question along: ask again.
         return self.known
 
-    def _answered(self, loop: asyncio.AbstractEventLoop, _: asyncio.Task[str]) -> None:
-        self._asking.pop(loop, None)
+    def _answered(self, place: object, _: asyncio.Task[str]) -> None:
+        self._asking.pop(place, None)
 
     async def _ask(self) -> str:
-        assert not isinstance(self._source, str)
-        self.known = key = clean_key(await userland.answer(self._source))
+        self.known = key = clean_key(await userland.answer(self._question))
         return key
+
+    def _question(self) -> str | Awaitable[str]:
+        if self.known is not None:  # somebody else was told while this question waited
+            return self.known
+        assert not isinstance(self._source, str)
+        return self._source()
 
 
 def _cancelled_here() -> bool:
