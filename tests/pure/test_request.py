@@ -1,0 +1,276 @@
+"""Requests as values: ids that cannot re-aim a call, targets encoded once, page numbers read leniently, URLs that are safe to use."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgwire_async.errors import UnsafeURLError
+from imgwire_async.exchange import Headers
+from imgwire_async.models import Image, Pagination
+from imgwire_async.protocol.paging import last_page, pagination
+from imgwire_async.protocol.request import NoAnswerError, Request, compact, segment
+from imgwire_async.protocol.safety import origin, require_safe, without_query
+from imgwire_async.retry import Failure
+
+# --- ids --------------------------------------------------------------------------------------------------------------
+
+FORBIDDEN = [
+    "",
+    ".",
+    "..",
+    "a/b",
+    "/",
+    "a\\b",
+    "a?b",
+    "a#b",
+    "a%b",
+    "%2e%2e",
+    "%2E%2e",
+    "%2f",
+    "..%2f",
+    " ",
+    "a b",
+    " a",
+    "a ",
+    "a\n",
+    "\na",
+    "a\r\nX: y",
+    "a\tb",
+    "a\0",
+    "\x1b[0m",
+    "\x7f",
+    "a\u00a0b",
+    "a\u2003b",
+    "a\u3000",
+    "a\u2028b",
+    "a\u200b",
+    "a\ufeff",
+    "a\u202eb",
+    "a\ud800",
+    "\u0085",
+]
+
+
+@pytest.mark.parametrize("value", FORBIDDEN, ids=ascii)
+def test_an_id_that_could_re_aim_a_call_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="image_id"):
+        segment("image_id", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        ("img_123", "img_123"),
+        ("0b2a6f0e-8f5c-4a52-9a50-3f1a3c0d5e77", "0b2a6f0e-8f5c-4a52-9a50-3f1a3c0d5e77"),
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        ("...", "..."),
+        ("a.b~c", "a.b~c"),
+        ("a:b@c", "a%3Ab%40c"),
+        ("a&b=c+d;e,f", "a%26b%3Dc%2Bd%3Be%2Cf"),
+        ("{image_id}", "%7Bimage_id%7D"),
+        ("bild-ä-🌸", "bild-%C3%A4-%F0%9F%8C%B8"),
+    ],
+)
+def test_an_odd_but_legal_id_is_encoded_once(value: Any, encoded: str) -> None:
+    assert segment("image_id", value) == encoded
+    request = Request("GET", "/images/{image_id}", Image, {"image_id": segment("image_id", value)})
+    assert request.target == f"/images/{encoded}"
+
+
+@pytest.mark.parametrize("value", [None, 5, True, b"img", ["img"], object(), 1.5])
+def test_an_id_is_text_or_a_uuid(value: Any) -> None:
+    with pytest.raises(TypeError, match=f"image_id must be text or uuid.UUID, not {type(value).__name__}"):
+        segment("image_id", value)
+
+
+def test_a_payload_mapping_as_id_shows_the_new_spelling() -> None:
+    with pytest.raises(TypeError, match=r"retrieve\('...'\)"):
+        segment("image_id", {"image_id": "x"})
+
+
+@given(st.text())
+def test_a_segment_never_leaves_its_place(value: str) -> None:
+    try:
+        encoded = segment("image_id", value)
+    except ValueError:
+        return
+    assert encoded.isascii()
+    assert encoded not in {"", ".", ".."}
+    assert not set(encoded) & set("/\\?# \r\n\t\0{}")
+
+
+def test_a_refused_id_is_shown_shortly() -> None:
+    with pytest.raises(ValueError) as caught:
+        segment("image_id", "/" * 10_000)
+    assert len(str(caught.value)) < 200
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_target_is_path_and_encoded_query() -> None:
+    request = Request(
+        "GET", "/images/", list[Image], params={"page": 2, "limit": 5, "tz": "Europe/Berlin", "q": "a b&c=ä"}
+    )
+    assert request.target == "/images/?page=2&limit=5&tz=Europe%2FBerlin&q=a+b%26c%3D%C3%A4"
+
+
+@pytest.mark.parametrize("params", [None, {}])
+def test_without_params_a_target_has_no_question_mark(params: Any) -> None:
+    assert Request("GET", "/images/", Image, params=params).target == "/images/"
+
+
+def test_none_means_not_sent_and_zero_and_false_stay() -> None:
+    assert compact(a=None, b=0, c=False, d="", e={}) == {"b": 0, "c": False, "d": "", "e": {}}
+
+
+def test_an_attempt_without_answer_says_why() -> None:
+    failure = Failure("connection refused", fate="unsent")
+    error = NoAnswerError(failure)
+    assert (str(error), error.failure, error.exchange) == ("connection refused", failure, None)
+
+
+# --- page numbers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("2", 2),
+        ("0", 0),
+        (" 7 ", 7),
+        ("007", 7),
+        ("123456789012345678", 123456789012345678),
+        (None, None),
+        ("", None),
+        ("  ", None),
+        ("null", None),
+        ("NULL", None),
+        ("Null", None),
+        ("none", None),
+        ("None", None),
+        ("undefined", None),
+        ("-1", None),
+        ("+1", None),
+        ("1.0", None),
+        ("1e3", None),
+        ("two", None),
+        ("1, 2", None),
+        ("٣", None),
+        ("²", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_a_page_number_is_read_leniently(text: str | None, number: int | None) -> None:
+    told = Headers(
+        []
+        if text is None
+        else [(name, text) for name in ("X-Next-Page", "x-prev-page", "X-TOTAL-COUNT", "X-Page", "X-Limit")]
+    )
+    assert pagination(told) == Pagination(
+        total_count=number, page=number, limit=number, prev_page=number, next_page=number
+    )
+
+
+@given(st.text())
+def test_no_header_breaks_a_page(text: str) -> None:
+    pagination(Headers([("X-Next-Page", text), ("X-Total-Count", text)]))
+
+
+@pytest.mark.parametrize(
+    ("total", "told", "limit", "last"),
+    [
+        (None, 10, 10, None),
+        (0, 10, 10, 0),
+        (1, 10, 10, 1),
+        (10, 10, 10, 1),
+        (11, 10, 10, 2),
+        (100, 20, 100, 5),
+        (100, None, 30, 4),
+        (5, 0, 5, 1),
+    ],
+)
+def test_the_last_page_follows_from_the_total_and_the_limit_that_the_service_uses(
+    total: int | None, told: int | None, limit: int, last: int | None
+) -> None:
+    assert last_page(Pagination(total_count=total, limit=told), limit) == last
+
+
+# --- URLs of the service ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "secure"),
+    [
+        ("https://s3.example/k?X-Amz-Signature=a", True),
+        ("HTTPS://S3.EXAMPLE/k", True),
+        ("http://127.0.0.1:9000/k", False),
+        ("https://[::1]:9000/k", False),
+        ("https://s3.example/a@b?x=c@d", True),
+    ],
+)
+def test_a_plain_http_url_is_safe(url: str, secure: bool) -> None:
+    require_safe(url, "upload_url", secure=secure)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://s3.example/k", "http although the API is reached over https"),
+        ("https://user@s3.example/k", "user info"),
+        ("https://user:pw@s3.example/k", "user info"),
+        ("https://@s3.example/k", "user info"),
+        ("ftp://s3.example/k", "no http"),
+        ("file:///etc/passwd", "no http"),
+        ("javascript:alert(1)", "no http"),
+        ("//s3.example/k", "no http"),
+        ("/k", "no http"),
+        ("", "no http"),
+        ("https://", "no http"),
+        ("https:///k", "no http"),
+        ("https://[::1/k", "no http"),
+        ("https://s3.example:port/k", "no http"),
+        ("https://s3.example:99999/k", "no http"),
+        ("https://s3.example\\@evil.example/k", "no http"),
+        ("https://s3.example/k\nHost: x", "no http"),
+        ("https://s3.example/a b", "no http"),
+        ("https://s3.exämple/k", "no http"),
+        (" https://s3.example/k", "no http"),
+    ],
+)
+def test_any_other_url_is_refused_with_the_reason(url: str, reason: str) -> None:
+    with pytest.raises(UnsafeURLError, match=reason) as caught:
+        require_safe(url, "upload_url", secure=True)
+    assert "the upload_url that the service gave" in str(caught.value)
+    assert "pw" not in str(caught.value)
+
+
+def test_a_refused_url_is_shown_without_its_query() -> None:
+    with pytest.raises(UnsafeURLError) as caught:
+        require_safe("http://s3.example/k?X-Amz-Signature=s3cr3t", "upload_url", secure=True)
+    assert "s3cr3t" not in str(caught.value)
+    assert "s3.example/k" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("https://API.example/x", ("https", "api.example", 443)),
+        ("http://api.example", ("http", "api.example", 80)),
+        ("https://api.example:8443/", ("https", "api.example", 8443)),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(url: str, parts: tuple[str, str, int]) -> None:
+    assert origin(url) == parts
+
+
+def test_host_and_path_are_what_records_show_of_a_url() -> None:
+    assert (
+        without_query("https://user:pw@s3.example:9000/a/b.jpg?X-Amz-Signature=x#y")
+        == "s3.example:9000/a/b.jpg"
+    )

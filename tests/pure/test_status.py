@@ -1,0 +1,199 @@
+"""Answers that are no success: the class by the status, the words by the body, whatever the body looks like."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import REQUEST_ID, SECRET
+
+from imgwire_async import errors
+from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.protocol.status import status_error
+
+BY_STATUS = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    402: errors.PaymentRequiredError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    413: errors.PayloadTooLargeError,
+    422: errors.UnprocessableEntityError,
+    429: errors.RateLimitError,
+    500: errors.ServerError,
+    501: errors.ServerError,
+    502: errors.ServerError,
+    503: errors.ServerError,
+    504: errors.ServerError,
+    599: errors.ServerError,
+    301: errors.APIStatusError,
+    307: errors.APIStatusError,
+    405: errors.APIStatusError,
+    408: errors.APIStatusError,
+    418: errors.APIStatusError,
+}
+DOMAIN = json.dumps({"detail": "Resource not found.", "error_type": "ResourceNotFoundError"}).encode()
+VALIDATION = json.dumps(
+    {
+        "detail": [
+            {"loc": ["body", "image_ids", 0], "msg": "not a UUID", "type": "uuid_parsing", "input": "x"},
+            {"loc": ["query", "page"], "msg": "must be 1 or more", "type": "ge"},
+        ]
+    }
+).encode()
+PAGE = b"<!DOCTYPE html><html><title>502 Bad Gateway</title>" + b"<p>lorem ipsum</p>" * 2000
+
+
+def made(status: int, body: Any = b"", **more: Any) -> Any:
+    told = Headers([("X-Request-Id", REQUEST_ID)])
+    exchange = Exchange("api", "GET", "/images/{image_id}", status, told, 2, 1.5)
+    return status_error(
+        status, exchange, body if isinstance(body, bytes) else json.dumps(body).encode(), **more
+    )
+
+
+@pytest.mark.parametrize(("status", "cls"), BY_STATUS.items())
+@pytest.mark.parametrize(
+    "body", [DOMAIN, VALIDATION, PAGE, b"", b"\xff\xfe", b"upstream timed out", b"[]", b"7", b"null"]
+)
+def test_the_status_names_the_class_whatever_the_body(
+    status: int, cls: type[errors.APIStatusError], body: bytes
+) -> None:
+    error = made(status, body)
+    assert type(error) is cls
+    assert (error.status, error.request_id, error.headers["x-request-id"]) == (status, REQUEST_ID, REQUEST_ID)
+    assert len(str(error)) < 900
+
+
+@pytest.mark.parametrize("status", BY_STATUS)
+def test_the_message_says_operation_attempts_time_status_and_what_to_do(status: int) -> None:
+    text = str(made(status, DOMAIN))
+    assert text.startswith(
+        f"GET /images/{{image_id}} (2 attempts, 1.50 s, request id {REQUEST_ID}): HTTP {status}"
+    )
+    assert text.endswith(".")
+    assert len(text.partition("Resource not found.")[2]) > 20
+
+
+def test_a_domain_error_tells_its_type_and_text() -> None:
+    error = made(404, DOMAIN)
+    assert (error.message, error.error_type) == ("Resource not found.", "ResourceNotFoundError")
+    assert "HTTP 404 (ResourceNotFoundError): Resource not found. Check" in str(error)
+    assert error.body == DOMAIN.decode()
+
+
+def test_a_validation_error_tells_each_refused_value() -> None:
+    error = made(422, VALIDATION)
+    assert [(issue.loc, issue.type) for issue in error.errors] == [
+        (("body", "image_ids", 0), "uuid_parsing"),
+        (("query", "page"), "ge"),
+    ]
+    assert error.message == "body.image_ids.0: not a UUID; query.page: must be 1 or more"
+    assert error.errors[0].extra == {"input": "x"}
+    assert error.error_type is None
+
+
+def test_a_422_with_a_domain_body_has_no_refused_values() -> None:
+    error = made(422, {"detail": "No subscription", "error_type": "PaymentRequiredError"})
+    assert error.errors == ()
+    assert (error.message, error.error_type) == ("No subscription", "PaymentRequiredError")
+
+
+def test_a_list_of_refused_values_may_come_with_any_status() -> None:
+    assert made(400, VALIDATION).message.startswith("body.image_ids.0")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": ["text"]},
+        {"detail": [{"loc": "body", "msg": "m", "type": "t"}]},
+        {"detail": [{"msg": "m"}]},
+        {"detail": {"a": 1}},
+        {"detail": None},
+        {"detail": 5},
+        {"error": "text"},
+        {"message": "text"},
+        ["detail"],
+        "detail",
+        None,
+    ],
+)
+def test_a_body_of_an_unknown_form_is_shown_as_it_is(body: Any) -> None:
+    error = made(422, body)
+    assert error.errors == ()
+    assert error.message == ""
+    assert error.body == json.dumps(body)
+    assert json.dumps(body) in str(error)
+
+
+def test_a_detail_nested_without_end_does_not_hide_the_status() -> None:
+    assert made(422, b'{"detail": ' + b"[" * 900 + b"]" * 900 + b"}").status == 422
+
+
+def test_plain_detail_without_a_type_is_the_message() -> None:
+    error = made(403, {"detail": "Not allowed"})
+    assert (error.message, error.error_type) == ("Not allowed", None)
+    assert "HTTP 403: Not allowed." in str(error)
+
+
+@pytest.mark.parametrize("named", [5, None, ["X"]])
+def test_an_error_type_that_is_no_text_is_none(named: Any) -> None:
+    assert made(400, {"detail": "x", "error_type": named}).error_type is None
+
+
+def test_an_html_page_is_told_by_its_title() -> None:
+    error = made(502, PAGE)
+    assert "an HTML page titled '502 Bad Gateway'" in str(error)
+    assert "lorem" not in str(error)
+    assert len(error.body) <= 10_000
+
+
+def test_an_empty_body_is_said_to_be_none() -> None:
+    assert "no message" in str(made(500, b""))
+    assert "no message" in str(made(500, b" \n"))
+
+
+def test_a_long_body_is_cut_to_300_characters() -> None:
+    text = str(made(500, b"x" * 5000))
+    assert "x" * 299 + "…" in text
+    assert "x" * 300 not in text
+
+
+def test_a_rate_limit_carries_the_wish_of_the_server() -> None:
+    assert made(429, b"", retry_after=7.5).retry_after == 7.5
+    assert made(429, b"").retry_after is None
+
+
+@pytest.mark.parametrize("status", [401, 422, 500])
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"invalid key {SECRET}".encode(),
+        json.dumps({"detail": f"key {SECRET} is unknown", "error_type": f"X{SECRET}"}).encode(),
+        json.dumps(
+            {"detail": [{"loc": ["header", SECRET], "msg": SECRET, "type": "x", "input": {"a": [SECRET]}}]}
+        ).encode(),
+        f"<html><title>{SECRET}</title></html>".encode(),
+        f"https://s3.example/x?X-Amz-Signature={SECRET}".encode(),
+        b"x" * 9990 + SECRET.encode(),
+    ],
+)
+def test_the_key_is_echoed_nowhere(status: int, body: bytes) -> None:
+    error = made(status, body, key=SECRET)
+    shown = (
+        f"{error} {error!r} {error.message} {error.error_type} {error.body} {getattr(error, 'errors', '')}"
+    )
+    assert SECRET not in shown
+    assert SECRET[:8] not in shown
+    assert SECRET.encode() not in pickle.dumps(error)
+
+
+@given(st.integers(300, 599), st.binary())
+def test_no_body_breaks_the_mapping(status: int, body: bytes) -> None:
+    assert made(status, body).status == status
