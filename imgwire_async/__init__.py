@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     )
     from imgwire_async.protocol.codec import to_dict
     from imgwire_async.protocol.request import Reply
+    from imgwire_async.uploads.many import UploadItem, UploadResult
     from imgwire_async.uploads.source import File, UploadSource
     from imgwire_async.urls import (
         Adjust,
@@ -201,6 +202,10 @@ _HOME = {
     ),
     "protocol.codec": ("to_dict",),
     "protocol.request": ("Reply",),
+    "uploads.many": (
+        "UploadItem",
+        "UploadResult",
+    ),
     "uploads.source": (
         "File",
         "UploadSource",
@@ -316,9 +321,11 @@ __all__ = [
     "UnsupportedImageError",
     "UploadConnectionError",
     "UploadError",
+    "UploadItem",
     "UploadNotReplayableError",
     "UploadProgress",
     "UploadRejectedError",
+    "UploadResult",
     "UploadSizeError",
     "UploadSource",
     "UploadStalledError",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from typing import Any, Literal, cast
 
 from imgwire_async.config import plain_callable
@@ -20,7 +20,8 @@ from imgwire_async.protocol.request import Request, compact, segment
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
 from imgwire_async.resources.base import Resource, check_walk, page_params
-from imgwire_async.resources.uploading import UploadArguments, upload
+from imgwire_async.resources.uploading import Uploading
+from imgwire_async.uploads.many import Trace, UploadItem, UploadResult
 from imgwire_async.uploads.source import File
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
@@ -138,28 +139,62 @@ class AsyncImages(Resource):
         Raises `UploadError` kinds for the file and the storage, `APIStatusError` kinds for the API, each with `.image` once
         a record exists. [POST /images/standard_upload, PUT upload_url]
         """
-        given = UploadArguments(
-            file_name=arguments.optional_text("file_name", file_name, longest=None),
-            mime_type=arguments.token("mime_type", mime_type),
-            content_length=None
-            if content_length is None
-            else arguments.whole("content_length", content_length, low=0),
-            custom_metadata=arguments.metadata(custom_metadata),
-            hash_sha256=hash_sha256
-            if isinstance(hash_sha256, bool)
-            else arguments.optional_text("hash_sha256", hash_sha256),
-            idempotency_key=arguments.idempotency_key(idempotency_key),
-            own_key=idempotency_key is None,
-            purpose=arguments.optional_text("purpose", purpose),
-            upload_token=arguments.token("upload_token", upload_token),
-            wait=arguments.waiting(wait),
+        plain_callable("on_created", on_created)
+        plain_callable("on_progress", on_progress)
+        item = UploadItem(
+            file,
+            file_name=file_name,
+            mime_type=mime_type,
+            content_length=content_length,
+            custom_metadata=custom_metadata,
+            hash_sha256=hash_sha256,
+            idempotency_key=idempotency_key,
+            purpose=purpose,
+            upload_token=upload_token,
+        )
+        patience = arguments.waiting(wait)
+        return await self._uploading.one(
+            item, wait=patience, on_created=on_created, on_progress=on_progress, trace=Trace()
+        )
+
+    async def upload_many(
+        self,
+        files: Iterable[File | UploadItem] | AsyncIterable[File | UploadItem],
+        *,
+        concurrency: int = 32,
+        wait: bool | float = False,
+        purpose: str | None = None,
+        custom_metadata: Metadata | None = None,
+        on_created: Callable[[Image], object] | None = None,
+        on_progress: Callable[[UploadProgress], object] | None = None,
+    ) -> AsyncGenerator[UploadResult, None]:
+        """Upload many files, `concurrency` at once, and give a result as each ends, in no particular order.
+
+        `files`: an iterable or async iterable, perhaps endless, of anything that `upload` takes, or of `UploadItem`s with
+        arguments of their own. It is pulled only as workers become free; when `concurrency` results wait unread, uploading
+        pauses. One bad file never ends the others: look at `.error`, or call `.unwrap()`. What would meet every file (401,
+        402 or 403 of the API, a bad setting), an error of a callback, and what `files` itself raises end the run.
+        Leaving the loop early stops the work. [POST /images/standard_upload, PUT upload_url]
+        """
+        results = self._uploading.many(
+            files,
+            concurrency=concurrency,
+            wait=wait,
+            purpose=purpose,
+            custom_metadata=custom_metadata,
             on_created=on_created,
             on_progress=on_progress,
         )
-        plain_callable("on_created", on_created)
-        plain_callable("on_progress", on_progress)
-        return await upload(
-            file, given, carrier=self._carrier, create=self._create, retrieve=self.retrieve, wait=self._wait
+        try:
+            async for result in results:
+                yield result
+        finally:
+            await results.aclose()
+
+    @property
+    def _uploading(self) -> Uploading:
+        return Uploading(
+            carrier=self._carrier, create=self._create, retrieve=self.retrieve, wait_until_ready=self._wait
         )
 
     async def upload_via_url(

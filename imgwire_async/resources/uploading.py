@@ -1,22 +1,35 @@
-"""`upload`: the plan, the flow and the wait, under one deadline."""
+"""`upload` and `upload_many`: the plan, the flow and the wait, each file under its own deadline."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 
+from imgwire_async.config import plain_callable
 from imgwire_async.errors import ImgwireError
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, compact
+from imgwire_async.resources import arguments
+from imgwire_async.resources.arguments import Metadata
 from imgwire_async.uploads.flow import Flow, Plan
+from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, UploadResult, require_many
 from imgwire_async.uploads.prepare import planned
+from imgwire_async.uploads.sniff import HEAD_BYTES
+from imgwire_async.uploads.source import PIECE, File
+
+# All files that `upload_many` holds in memory together: small ones are read whole in the hop that looks at them.
+_STAGED_BYTES = 64 * 2**20
+
+Create = Callable[[Mapping[str, object], str | None], Awaitable[StandardUpload]]
+OnCreated = Callable[[Image], object] | None
+OnProgress = Callable[[UploadProgress], object] | None
 
 
 @attrs.frozen(kw_only=True)
-class UploadArguments:
+class _Given:
     """What the caller said about one upload, checked."""
 
     file_name: str | None
@@ -28,12 +41,21 @@ class UploadArguments:
     own_key: bool
     purpose: str | None
     upload_token: str | None = attrs.field(repr=False)
-    wait: float | None
-    on_created: Callable[[Image], object] | None
-    on_progress: Callable[[UploadProgress], object] | None
 
 
-Create = Callable[[Mapping[str, object], str | None], Awaitable[StandardUpload]]
+def _checked(item: UploadItem) -> _Given:
+    length, digest = item.content_length, item.hash_sha256
+    return _Given(
+        file_name=arguments.optional_text("file_name", item.file_name, longest=None),
+        mime_type=arguments.token("mime_type", item.mime_type),
+        content_length=None if length is None else arguments.whole("content_length", length, low=0),
+        custom_metadata=arguments.metadata(item.custom_metadata),
+        hash_sha256=digest if isinstance(digest, bool) else arguments.optional_text("hash_sha256", digest),
+        idempotency_key=arguments.idempotency_key(item.idempotency_key),
+        own_key=item.idempotency_key is None,
+        purpose=arguments.optional_text("purpose", item.purpose),
+        upload_token=arguments.token("upload_token", item.upload_token),
+    )
 
 
 @attrs.define
@@ -52,7 +74,7 @@ class _Desk:
         return await self.create(self.body, self.upload_token)
 
 
-def _body(plan: Plan, given: UploadArguments) -> dict[str, object]:
+def _body(plan: Plan, given: _Given) -> dict[str, object]:
     return compact(
         file_name=plan.file_name,
         mime_type=plan.mime_type,
@@ -64,33 +86,103 @@ def _body(plan: Plan, given: UploadArguments) -> dict[str, object]:
     )
 
 
-async def upload(
-    file: object,
-    given: UploadArguments,
-    *,
-    carrier: Carrier,
-    create: Create,
-    retrieve: Callable[[str], Awaitable[Image]],
-    wait: Callable[[Image, float], Awaitable[Image]],
-) -> Image:
-    """The record of the uploaded file. Errors carry the record as soon as there is one."""
-    flow: Flow | None = None
-    try:
-        async with carrier.operation(f"upload of {given.file_name or 'a file'}"):
-            async with planned(
-                file,
-                file_name=given.file_name,
-                mime_type=given.mime_type,
-                content_length=given.content_length,
-                sha256=given.hash_sha256,
-                on_created=given.on_created,
-                on_progress=given.on_progress,
-            ) as plan:
-                desk = _Desk(_body(plan, given), given.upload_token, given.own_key, create, retrieve)
-                flow = Flow(plan, desk, carrier)
-                image = await flow.run()
-            return image if given.wait is None else await wait(image, given.wait)
-    except ImgwireError as error:
-        if error.image is None and flow is not None:
-            error.image = flow.image
-        raise
+@attrs.frozen(kw_only=True)
+class Uploading:
+    """What uploads need of their resource."""
+
+    carrier: Carrier
+    create: Create
+    retrieve: Callable[[str], Awaitable[Image]]
+    wait_until_ready: Callable[[Image, float], Awaitable[Image]]
+
+    async def one(
+        self,
+        item: UploadItem,
+        *,
+        wait: float | None,
+        on_created: OnCreated,
+        on_progress: OnProgress,
+        trace: Trace,
+        stage: int = HEAD_BYTES,
+    ) -> Image:
+        """The record of the uploaded file. Errors carry it as soon as there is one; `trace` tells what was done."""
+        given = _checked(item)
+        try:
+            async with self.carrier.operation(f"upload of {given.file_name or 'a file'}"):
+                async with planned(
+                    item.file,
+                    file_name=given.file_name,
+                    mime_type=given.mime_type,
+                    content_length=given.content_length,
+                    sha256=given.hash_sha256,
+                    on_created=on_created,
+                    on_progress=on_progress,
+                    stage=stage,
+                ) as plan:
+                    desk = _Desk(
+                        _body(plan, given), given.upload_token, given.own_key, self.create, self.retrieve
+                    )
+                    trace.flow = Flow(plan, desk, self.carrier)
+                    image = await trace.flow.run()
+                return image if wait is None else await self.wait_until_ready(image, wait)
+        except ImgwireError as error:
+            if error.image is None and trace.flow is not None:
+                error.image = trace.flow.image
+            raise
+
+    async def many(
+        self,
+        files: Iterable[File | UploadItem] | AsyncIterable[File | UploadItem],
+        *,
+        concurrency: int,
+        wait: bool | float,
+        purpose: str | None,
+        custom_metadata: Metadata | None,
+        on_created: OnCreated,
+        on_progress: OnProgress,
+    ) -> AsyncGenerator[UploadResult, None]:
+        """The result of each file, as each ends."""
+        require_many(files)
+        workers = arguments.whole("concurrency", concurrency, low=1, high=10_000)
+        patience = arguments.waiting(wait)
+        common = UploadItem(
+            b"",
+            purpose=arguments.optional_text("purpose", purpose),
+            custom_metadata=arguments.metadata(custom_metadata),
+        )
+        plain_callable("on_created", on_created)
+        plain_callable("on_progress", on_progress)
+        stage = min(PIECE, _STAGED_BYTES // workers)
+
+        async def upload(file: File | UploadItem, trace: Trace) -> Image:
+            return await self.one(
+                _with_defaults(file, common),
+                wait=patience,
+                on_created=told,
+                on_progress=heard,
+                trace=trace,
+                stage=stage,
+            )
+
+        run = Run(files, upload, concurrency=workers, fatal=self._is_fatal)
+        told, heard = run.guarded(on_created), run.guarded(on_progress)
+        results = run.results()
+        try:
+            async for result in results:
+                yield result
+        finally:
+            await results.aclose()
+
+    def _is_fatal(self, error: Exception) -> bool:
+        """Whether this error would meet every file: a key, a plan, a setting, or a client that was closed."""
+        return isinstance(error, FATAL) or self.carrier.closed
+
+
+def _with_defaults(file: File | UploadItem, common: UploadItem) -> UploadItem:
+    if not isinstance(file, UploadItem):
+        return attrs.evolve(common, file=file)
+    return attrs.evolve(
+        file,
+        purpose=common.purpose if file.purpose is None else file.purpose,
+        custom_metadata=common.custom_metadata if file.custom_metadata is None else file.custom_metadata,
+    )

@@ -18,9 +18,15 @@ class AiohttpCarrier:
     def __init__(self, shared: Shared, options: Options, owner: object) -> None:
         self.options = options
         self.secure = shared.config.secure
+        self._sessions = shared.sessions
         self._api = Api(shared, options, owner)
         self._transfers = Transfers(shared, options, owner)
         self.transfer_slot = self._transfers.slot
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._sessions.closed
 
     async def send(self, request: Request[Any], /) -> Reply:
         """The answer to one API call. Raises the error that fits when it is no success."""

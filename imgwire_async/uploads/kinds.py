@@ -37,10 +37,10 @@ ACCEPTED = (
 _SURROGATES = re.compile("[\ud800-\udfff]")  # stand for bytes that are no text, or for nothing at all
 
 
-async def source_of(file: object) -> Source:
-    """`file`, whatever it is, as a source. Raises `TypeError` for what cannot be uploaded; errors of the disk pass unchanged."""
+async def source_of(file: object, stage: int) -> Source:
+    """`file`, whatever it is, as a source; the first `stage` bytes of a file on disk are read along. Raises `TypeError` for what cannot be uploaded; errors of the disk pass unchanged."""
     if isinstance(file, str | os.PathLike):
-        return await _path_source(cast("str | os.PathLike[str]", file))
+        return await _path_source(cast("str | os.PathLike[str]", file), stage)
     if isinstance(file, bytes | bytearray | memoryview):
         view = memoryview(cast("bytes", file))
         return BytesSource(view.cast("B") if view.c_contiguous else memoryview(view.tobytes()))
@@ -62,21 +62,32 @@ async def source_of(file: object) -> Source:
     raise TypeError(f"file must be {ACCEPTED}, not {type(file).__name__}")
 
 
-async def _path_source(path: str | os.PathLike[str]) -> Source:
+async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
     where = os.fsdecode(path)
     if not where:
         raise ValueError("file must not be an empty path")
     if "\0" in where:
         raise ValueError("file must not be a path with a NUL character")
-    status = await userland.disk(os.stat, where)
-    name = _as_text(os.path.basename(where))  # noqa: PTH119  # the text as given, also for foreign PathLikes
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(
-            f"file is a folder, not a picture: {where!r}; give the files in it to upload_many"
-        )
-    if not stat.S_ISREG(status.st_mode):  # a pipe or device: no size, and gone once read
+    name = os.path.basename(where)  # noqa: PTH119  # the text as given, also for foreign PathLikes
+    found = await userland.disk(_look_at, where, stage)
+    if found is None:
         return StreamSource(_from_special_file(where), name)
-    return PathSource(where, name, Stamp.of(status))
+    stamp, head = found
+    return PathSource(where, base_name(name), stamp, head)
+
+
+def _look_at(path: str, stage: int) -> tuple[Stamp, bytes] | None:
+    """A file's stamp and first bytes, in one go; None for a pipe or device, which has no size and is gone once read."""
+    mode = os.stat(path).st_mode  # noqa: PTH116
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(
+            f"file is a folder, not a picture: {path!r}; give the files in it to upload_many"
+        )
+    if not stat.S_ISREG(mode):
+        return None
+    with io.FileIO(path) as file:
+        stamp = Stamp.of(os.fstat(file.fileno()))
+        return stamp, file.read(min(stage, stamp.size))
 
 
 async def _from_special_file(path: str) -> AsyncGenerator[bytes, None]:

@@ -25,10 +25,14 @@ async def planned(
     sha256: str | bool | None,
     on_created: Callable[[Image], object] | None,
     on_progress: Callable[[UploadProgress], object] | None,
+    stage: int = HEAD_BYTES,
 ) -> AsyncGenerator[Plan, None]:
-    """The plan for uploading `file`. What was opened for it is closed at the end."""
+    """The plan for uploading `file`. What was opened for it is closed at the end.
+
+    A file on disk of at most `stage` bytes is read here, in the one thread hop that looks at it.
+    """
     async with contextlib.AsyncExitStack() as stack:
-        source = await source_of(file)
+        source = await source_of(file, stage)
         if isinstance(source, StreamSource):
             stack.push_async_callback(source.aclose)
         head = await peek(source, HEAD_BYTES)

@@ -111,11 +111,15 @@ class BytesSource:
 
 @attrs.frozen
 class PathSource:
-    """A file on disk. Opened for each attempt, read one piece ahead in a worker thread, and closed by us."""
+    """A file on disk. Opened for each attempt, read one piece ahead in a worker thread, and closed by us.
+
+    `head` are its first bytes as they were when it was looked at: all of them, if it is small, and then it is sent from there.
+    """
 
     path: str
     name: str | None
     stamp: Stamp
+    head: bytes = attrs.field(repr=False)
     replayable: bool = True
 
     @property
@@ -123,6 +127,10 @@ class PathSource:
         return self.stamp.size
 
     async def open(self) -> AsyncGenerator[bytes, None]:
+        if len(self.head) == self.size:
+            if self.head:
+                yield self.head
+            return
         file = await opened(io.FileIO, self.path)
         try:
             async for piece in _read_ahead(file, self.stamp, self.path):
@@ -136,9 +144,6 @@ async def _read_ahead(file: io.FileIO, stamp: Stamp, what: str) -> AsyncGenerato
     left = stamp.size
     reading: asyncio.Task[bytes] | None = None
     try:
-        if left == 0:
-            _require_same(file, stamp, what)
-            return
         reading = asyncio.ensure_future(userland.disk(file.read, min(PIECE, left)))
         while True:
             piece = await reading
@@ -324,7 +329,7 @@ Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | Forei
 async def peek(source: Source, size: int) -> bytes:
     """The first `size` bytes of a source, without using them up."""
     if isinstance(source, PathSource):
-        return await userland.disk(_head_of, source.path, size)
+        return source.head[:size]
     if isinstance(source, BytesSource):
         return bytes(source.data[:size])
     if isinstance(source, StreamSource):
@@ -336,11 +341,6 @@ async def peek(source: Source, size: int) -> bytes:
             if len(head) >= size:
                 break
     return head
-
-
-def _head_of(path: str, size: int) -> bytes:
-    with io.FileIO(path) as file:
-        return file.read(size)
 
 
 @contextlib.asynccontextmanager

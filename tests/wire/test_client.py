@@ -322,9 +322,8 @@ async def test_debug_shows_a_line_per_attempt_and_no_secret(
     emulator.faults.add("POST", "*/standard_upload", reset="before")
     await client.images.upload(png())
     lines = (record.message for record in caplog.records if record.name == "imgwire_async")
-    assert [line.split(" in ")[0] for line in lines if " -> 200" in line][
-        0
-    ] == "POST /images/standard_upload -> 200"
+    first = next(line for line in lines if " -> 200" in line)
+    assert first.startswith("POST /images/standard_upload -> 200 in ")
     assert emulator.api_key not in caplog.text
     assert "Signature" not in caplog.text
 

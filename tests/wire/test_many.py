@@ -1,0 +1,302 @@
+"""Many files: nothing lost, nothing grows, and leaving early stops the work."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgwire_async import (
+    AsyncImgwireClient,
+    AuthenticationError,
+    ImageStatus,
+    PermissionDeniedError,
+    RetryPolicy,
+    UnsupportedImageError,
+    UploadItem,
+    UploadRejectedError,
+    UploadResult,
+)
+from imgwire_async.emulator import Emulator
+
+from .conftest import PICTURES, with_pictures
+from .pictures import png
+
+FAST = RetryPolicy(backoff=0.01)
+
+
+async def results_of(client: AsyncImgwireClient, files: Any, **options: Any) -> list[UploadResult]:
+    return [result async for result in client.images.upload_many(files, **options)]
+
+
+async def test_every_file_has_one_result_with_its_place(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    files = [png(width, 1) for width in range(1, 41)]
+    results = await results_of(client, files, concurrency=7, wait=True)
+    assert sorted(result.index for result in results) == list(range(40))
+    for result in results:
+        assert result.file is files[result.index]
+        assert result.unwrap().width == result.index + 1
+        assert (result.attempts, result.bytes_sent, result.error) == (1, len(files[result.index]), None)
+        assert result.elapsed > 0
+    assert len(emulator.images) == 40
+
+
+async def numbered(count: int) -> AsyncIterator[bytes]:
+    for number in range(count):
+        yield png(number + 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["list", "generator", "async generator", "tuple", "iterator", "dict values"])
+async def test_files_may_come_from_anything_iterable(client: AsyncImgwireClient, kind: str) -> None:
+    files = [png(number + 1, 1) for number in range(10)]
+    given: dict[str, Any] = {
+        "list": files,
+        "generator": (file for file in files),
+        "async generator": numbered(10),
+        "tuple": tuple(files),
+        "iterator": iter(files),
+        "dict values": dict(enumerate(files)).values(),
+    }
+    assert len({r.unwrap().id for r in await results_of(client, given[kind], concurrency=3)}) == 10
+
+
+@pytest.mark.parametrize(
+    "single", ["a.png", Path("a.png"), b"bytes", io.BytesIO(b"x"), UploadItem(b""), {"a": 1}, 7, None]
+)
+async def test_one_file_is_not_many(client: AsyncImgwireClient, emulator: Emulator, single: Any) -> None:
+    many = client.images.upload_many(single)
+    with pytest.raises(TypeError, match="files must be an iterable"):
+        await anext(many)
+    assert len(emulator.requests) == 0
+
+
+@pytest.mark.parametrize(
+    "options", [{"concurrency": 0}, {"wait": -1}, {"purpose": ""}, {"custom_metadata": {"a": 1e999}}]
+)
+async def test_wrong_options_are_told_at_the_first_step(
+    client: AsyncImgwireClient, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        await anext(client.images.upload_many([png()], **options))
+
+
+async def test_items_have_arguments_of_their_own(client: AsyncImgwireClient) -> None:
+    items = [
+        UploadItem(png(), file_name="a.png", purpose="mine", custom_metadata={"n": 1}),
+        UploadItem(png(), file_name="b.png", hash_sha256=True, idempotency_key="key-b"),
+        png(),
+    ]
+    results = {
+        r.index: r for r in await results_of(client, items, purpose="theirs", custom_metadata={"n": 2})
+    }
+    first, second, third = (results[index].unwrap() for index in range(3))
+    assert (first.original_filename, first.purpose, first.custom_metadata) == ("a.png", "mine", {"n": 1})
+    assert (second.idempotency_key, second.purpose, second.custom_metadata) == ("key-b", "theirs", {"n": 2})
+    assert second.hash_sha256 == hashlib.sha256(png()).hexdigest()
+    assert third.purpose == "theirs"
+
+
+async def test_one_bad_file_never_ends_the_others(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
+) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise ZeroDivisionError
+
+    files = [
+        png(),
+        tmp_path / "missing.png",
+        b"no picture",
+        7,
+        Broken(b"abc"),
+        UploadItem(png(), file_name=""),
+        png(),
+    ]
+    results = {r.index: r for r in await results_of(client, files, concurrency=2)}
+    kinds = {index: type(result.error).__name__ for index, result in results.items() if result.error}
+    assert kinds == {
+        1: "FileNotFoundError", 2: "UnsupportedImageError", 3: "TypeError", 4: "ZeroDivisionError", 5: "ValueError",
+    }  # fmt: skip
+    with pytest.raises(UnsupportedImageError):
+        results[2].unwrap()
+    assert len(emulator.images) == 2
+
+
+async def test_a_failed_put_keeps_its_record_beside_the_error(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", times=None, status=503)
+    quick = client.with_options(retries=RetryPolicy(max_retries=2, backoff=0.01))
+    (result,) = await results_of(quick, [png()])
+    assert isinstance(result.error, UploadRejectedError)
+    assert result.image is not None
+    assert result.image.id in emulator.images
+    assert (result.attempts, result.bytes_sent) == (3, 3 * len(png()))
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+async def test_what_would_hit_every_file_ends_the_run(
+    client: AsyncImgwireClient, emulator: Emulator, status: int
+) -> None:
+    emulator.faults.add("POST", "*/standard_upload", after=5, times=None, status=status, body=b"{}")
+    results: list[UploadResult] = []
+    with pytest.raises((AuthenticationError, PermissionDeniedError, Exception)) as caught:
+        async for result in client.images.upload_many((png() for _ in range(1000)), concurrency=4):
+            results.append(result)
+    assert getattr(caught.value, "status", None) == status
+    assert sum(result.error is None for result in results) == 5
+    assert 1 <= sum(result.error is not None for result in results) <= 4
+    assert len(emulator.requests) < 40
+
+
+async def test_a_403_of_the_storage_is_one_files_matter(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", times=2, status=403, body=b"<Code>AccessDenied</Code>")
+    results = await results_of(client, [png() for _ in range(4)], concurrency=1)
+    assert [type(result.error).__name__ for result in results if result.error] == ["UploadRejectedError"]
+
+
+async def test_what_files_raises_comes_after_what_is_in_flight(client: AsyncImgwireClient) -> None:
+    def files() -> Iterator[bytes]:
+        yield from (png() for _ in range(5))
+        raise KeyError("mine")
+
+    results: list[UploadResult] = []
+    with pytest.raises(KeyError, match="mine"):
+        async for result in client.images.upload_many(files(), concurrency=3):
+            results.append(result)
+    assert sorted(result.index for result in results) == list(range(5))
+
+
+async def test_what_a_callback_raises_ends_the_run_at_once(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    def created(_: object) -> None:
+        if len(emulator.images) >= 6:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await results_of(client, (png() for _ in range(10_000)), concurrency=4, on_created=created)
+    assert len(emulator.images) < 15
+
+
+async def test_an_endless_iterator_is_pulled_only_as_workers_become_free(client: AsyncImgwireClient) -> None:
+    pulled = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield png()
+
+    many = client.images.upload_many(endless(), concurrency=4)
+    async with aclosing(many):
+        taken = 0
+        async for _ in many:
+            taken += 1
+            assert pulled - taken <= 3 * 4
+            if taken == 30:
+                break
+
+
+async def test_uploading_pauses_when_nobody_reads_the_results(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    many = client.images.upload_many((png() for _ in range(1000)), concurrency=4)
+    async with aclosing(many):
+        await anext(many)
+        before = -1
+        while before != len(emulator.requests):
+            before = len(emulator.requests)
+            await asyncio.sleep(0.3)
+        assert before <= 2 * (1 + 2 * 4)
+        await anext(many)
+
+
+async def test_leaving_early_stops_the_work_and_gives_everything_back(emulator: Emulator) -> None:
+    emulator.faults.add("PUT", "/uploads/*", after=3, times=None, stall=float("inf"))
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=4) as client:
+        many = client.images.upload_many((png() for _ in range(1000)), concurrency=4)
+        async with aclosing(many):
+            await anext(many)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not [task for task in others if "upload" in repr(task) or "_work" in repr(task)]
+        emulator.faults.clear()
+        done = len(emulator.requests)
+        assert len(await results_of(client, [png() for _ in range(8)], concurrency=8)) == 8
+        assert len(emulator.requests) == done + 16
+
+
+async def test_a_cancelled_run_passes_the_cancellation_on(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", times=None, stall=float("inf"))
+    task = asyncio.create_task(results_of(client, (png() for _ in range(100))))
+    while len(emulator.images) < 32:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_client_that_is_closed_ends_the_run(emulator: Emulator) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    with pytest.raises(RuntimeError, match="client is closed"):
+        async for result in client.images.upload_many((png() for _ in range(1000)), concurrency=2):
+            if result.index > 5:
+                await client.aclose()
+
+
+async def test_an_empty_iterable_gives_nothing(client: AsyncImgwireClient, emulator: Emulator) -> None:
+    assert await results_of(client, []) == []
+    assert len(emulator.requests) == 0
+
+
+async def test_faults_here_and_there_lose_nothing(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
+) -> None:
+    paths = []
+    for number in range(60):
+        paths.append(tmp_path / f"{number}.png")
+        paths[-1].write_bytes(png(number + 1, 1, padding=number * 1000))
+    for after in range(0, 60, 7):
+        emulator.faults.add("PUT", "/uploads/*", after=after, status=503)
+        emulator.faults.add("PUT", "/uploads/*", after=after + 2, reset="before")
+        emulator.faults.add("PUT", "/uploads/*", after=after + 4, reset="after_commit")
+        emulator.faults.add("POST", "*/standard_upload", after=after, reset="after_commit")
+    results = await results_of(
+        client.with_options(retries=RetryPolicy(max_retries=8, backoff=0.01)), paths, wait=True
+    )
+    stored = {result.index: result.unwrap() for result in results}
+    assert len(stored) == 60
+    for index, path in enumerate(paths):
+        assert stored[index].status == ImageStatus.READY
+        found = emulator.images[stored[index].id].stored
+        assert found is not None
+        assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert len(emulator.images) == 60
+
+
+@with_pictures
+async def test_the_folder_of_odd_pictures_goes_as_the_manifest_says(client: AsyncImgwireClient) -> None:
+    folder = PICTURES / "odd"
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    results = await results_of(client, paths, wait=True)
+    failed = {str(Path(str(r.file)).name): type(r.error).__name__ for r in results if r.error}
+    assert failed == {
+        ".DS_Store": "UnsupportedImageError",
+        "drawing.svg": "UnsupportedImageError",
+        "empty.jpg": "UnsupportedImageError",
+        "notes.jpg": "UnsupportedImageError",
+        "truncated.jpg": "ImageQuarantinedError",
+    }
+    assert len(results) - len(failed) == 18
