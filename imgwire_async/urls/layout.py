@@ -168,7 +168,7 @@ def _dense(
         if step.width is not None:
             yield Candidate(made, f"{real}w")
         else:
-            capped = pixels(made, "width") != width
+            capped = real < round(width * float(density))
             yield Candidate(made, f"{number_text(round(real / width, 4)) if capped else density}x")
 
 
