@@ -38,11 +38,6 @@ class Rule:
     aliases: tuple[str, ...] = ()
     literal: bool = False  # its text is text, also where it looks like a number
 
-    @property
-    def keyword(self) -> str:
-        """The canonical name as a Python keyword."""
-        return self.name.replace("-", "_")
-
 
 _FACTOR = number(0.01, 10)
 _AUTO = words(["auto"])

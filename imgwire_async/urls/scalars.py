@@ -256,10 +256,11 @@ BOOLEAN = Kind("true or false", _boolean)
 
 def words(known: Sequence[str], aliases: Mapping[str, str] | None = None) -> Kind:
     """One of a closed list, in any case; `aliases` are taken too and written as what they stand for."""
-    table = dict(zip(known, known, strict=True)) | dict(aliases or {})
-    says = (
-        known[0] if len(known) == 1 else f"one of {', '.join(sorted(set(table.values()), key=known.index))}"
-    )
+    also = dict(aliases or {})
+    table = dict(zip(known, known, strict=True)) | also
+    says = known[0] if len(known) == 1 else f"one of {', '.join(known)}"
+    if 0 < len(also) <= 4:  # the gravity's short forms would hide the words
+        says += f" (also {', '.join(also)})"
 
     def check(value: object) -> str:
         text = plain(value)

@@ -76,7 +76,7 @@ def test_building_is_idempotent_over_parsing_in_every_mode(rules: dict[str, Any]
 @given(
     rules=st.dictionaries(names, anything, max_size=4), raw=st.dictionaries(st.text(), anything, max_size=2)
 )
-@settings(calm, max_examples=400)
+@settings(calm, max_examples=150)
 def test_in_omit_mode_only_duplicates_and_presets_raise(rules: dict[str, Any], raw: dict[str, Any]) -> None:
     rules.pop("preset", None)
     try:
@@ -92,7 +92,7 @@ def test_in_omit_mode_only_duplicates_and_presets_raise(rules: dict[str, Any], r
 
 
 @given(value=anything)
-@settings(calm, max_examples=200)
+@settings(calm, max_examples=30)
 def test_strict_mode_accepts_exactly_what_omit_mode_writes(value: Any) -> None:
     for name in BY_NAME:
         omitted = build_url(B, {name: value}, on_invalid="omit")

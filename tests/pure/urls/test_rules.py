@@ -6,6 +6,7 @@ import itertools
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from fractions import Fraction
+from numbers import Integral
 from typing import Any, NamedTuple, get_type_hints
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -116,8 +117,24 @@ class Box(NamedTuple):
     height: int
 
 
+class Counted:
+    """A whole number from a library that has its own."""
+
+    def __int__(self) -> int:
+        return 300
+
+
+Integral.register(Counted)
+
+
 SIZE_OK = [(1, "1"), (8192, "8192"), ("0300", "300"), (" 300 ", "300"), (300.0, "300"), (Decimal(300), "300")]
-SIZE_OK += [(Web.WIDTH, "300"), (Size.THUMB, "150"), (Fraction(600, 2), "300"), ("0" * 400 + "7", "7")]
+SIZE_OK += [
+    (Web.WIDTH, "300"),
+    (Size.THUMB, "150"),
+    (Fraction(600, 2), "300"),
+    (Counted(), "300"),
+    ("0" * 400 + "7", "7"),
+]
 SIZE_NO = [
     0,
     -1,
