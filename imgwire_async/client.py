@@ -255,7 +255,9 @@ def _params(params: object) -> dict[str, str | int] | None:
     given: Mapping[object, object] = params  # pyright: ignore[reportUnknownVariableType]  # checked item by item
     for name, value in given.items():
         if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, str | int):
-            raise TypeError("params must map text to text or int")
+            raise TypeError(
+                f"params must map text to text or int, not {type(name).__name__} to {type(value).__name__}"
+            )
         checked[name] = value
     return checked
 

@@ -202,7 +202,9 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     given: Mapping[object, object] = value  # pyright: ignore[reportUnknownVariableType]  # checked item by item below
     for name, text in given.items():
         if not isinstance(name, str) or not isinstance(text, str):
-            raise TypeError("default_headers must be a mapping of text to text")
+            raise TypeError(
+                f"default_headers must be a mapping of text to text, not {type(name).__name__} to {type(text).__name__}"
+            )
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(f"default_headers: {name!r} is no header name")
         if name.lower() in _OWN_HEADERS:
@@ -347,7 +349,8 @@ def _ssl_setting(value: object) -> _ssl.SSLContext | str | None:
 def _connector(value: Any) -> Callable[[], aiohttp.BaseConnector] | None:
     if value is not None and (not callable(value) or is_coroutine_callable(value)):
         raise TypeError(
-            "connector must be a plain callable that returns a new aiohttp.BaseConnector for each loop"
+            "connector must be a plain callable that returns a new aiohttp.BaseConnector for each loop, not "
+            f"{'a coroutine function' if callable(value) else type(value).__name__}"
         )
     return cast("Callable[[], aiohttp.BaseConnector] | None", value)
 
