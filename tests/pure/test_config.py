@@ -1,0 +1,485 @@
+"""Settings: checked once, before anything happens; what is given beats the environment; no key is ever repeated."""
+
+from __future__ import annotations
+
+import functools
+import math
+import ssl
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgwire_async import ConfigurationError, Hooks, RetryPolicy, Timeouts
+from imgwire_async.config import (
+    DEFAULT_BASE_URL,
+    Config,
+    Options,
+    clean_key,
+    configure,
+    is_coroutine_callable,
+    masked,
+    plain_callable,
+    proxy_url,
+)
+
+KEY = "sk_live_0123456789abcdef"
+GIVEN: dict[str, Any] = {
+    "environment_id": None,
+    "base_url": None,
+    "timeout": Timeouts(),
+    "retries": RetryPolicy(),
+    "max_connections": 100,
+    "default_headers": None,
+    "user_agent": None,
+    "proxy": None,
+    "ssl": None,
+    "trust_env": True,
+    "connector": None,
+    "hooks": None,
+}
+
+
+def settings(api_key: Any = KEY, *, environ: dict[str, str] | None = None, **changes: Any) -> Config:
+    return configure(api_key, environ=environ or {}, **GIVEN | changes)
+
+
+async def coroutine_function(*_: object) -> str:
+    return KEY
+
+
+class AsyncCallable:
+    async def __call__(self, *_: object) -> str:
+        return KEY
+
+
+# --- where settings come from -----------------------------------------------------------------------------------------
+
+
+def test_without_anything_but_a_key_the_defaults_hold() -> None:
+    config = settings()
+    assert config == Config(api_key=KEY, base_url=DEFAULT_BASE_URL, options=Options())
+    assert (config.max_connections, config.trust_env, config.secure, config.exposed) == (
+        100,
+        True,
+        True,
+        False,
+    )
+    assert config.options.timeout == Timeouts(connect=10.0, attempt=30.0, deadline=None, stall=60.0)
+    assert config.options.retries == RetryPolicy(
+        max_retries=3, backoff=0.25, max_backoff=8.0, max_retry_after=60.0, max_rate_wait=300.0
+    )
+
+
+ENVIRON = {
+    "IMGWIRE_API_KEY": "sk_from_environment",
+    "IMGWIRE_ENVIRONMENT_ID": "env-from-environment",
+    "IMGWIRE_API_BASE_URL": "https://environment.example",
+}
+
+
+def test_what_is_not_given_comes_from_the_environment() -> None:
+    config = settings(None, environ=ENVIRON)
+    assert config.api_key == "sk_from_environment"
+    assert config.options.environment_id == "env-from-environment"
+    assert config.base_url == "https://environment.example"
+
+
+def test_what_is_given_beats_the_environment() -> None:
+    config = settings(KEY, environ=ENVIRON, environment_id="given", base_url="https://given.example")
+    assert (config.api_key, config.options.environment_id, config.base_url) == (
+        KEY,
+        "given",
+        "https://given.example",
+    )
+
+
+def test_empty_variables_count_as_unset() -> None:
+    config = settings(KEY, environ=dict.fromkeys(ENVIRON, ""))
+    assert (config.options.environment_id, config.base_url) == (None, DEFAULT_BASE_URL)
+
+
+@pytest.mark.parametrize("environ", [{}, {"IMGWIRE_API_KEY": ""}])
+def test_a_missing_key_names_the_argument_the_variable_and_the_emulator(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=r"api_key=.*IMGWIRE_API_KEY.*Emulator"):
+        settings(None, environ=environ)
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [KEY, f"  {KEY}\n", f"\t{KEY}\r\n"])
+def test_blanks_around_a_key_are_stripped(given: str) -> None:
+    assert settings(given).api_key == KEY
+
+
+@pytest.mark.parametrize("key", ["", "  ", "\n"])
+def test_an_empty_key_says_where_to_give_one(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="IMGWIRE_API_KEY"):
+        settings(key)
+
+
+@pytest.mark.parametrize(
+    "bad", ["\n", "\r\nX-Evil: 1", "\0", "\x1b", "\x7f", " ", "\u00a0", "ä", "\u200b", "\ud800"]
+)
+def test_a_key_that_cannot_be_one_is_refused_without_echo(bad: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        settings(f"sk_secret{bad}part")
+    assert "secret" not in str(caught.value)
+    assert "part" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("key", [5, b"sk_secret", ["sk_secret"], True])
+def test_a_key_of_a_wrong_type_is_named_by_its_type_only(key: Any) -> None:
+    with pytest.raises(
+        TypeError, match=f"api_key must be text or a callable.*{type(key).__name__}"
+    ) as caught:
+        settings(key)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source", [lambda: KEY, coroutine_function, AsyncCallable(), functools.partial(str, KEY)]
+)
+def test_a_key_may_come_from_a_callable_that_nobody_asks_yet(source: Callable[[], Any]) -> None:
+    assert settings(source).api_key is source
+
+
+@pytest.mark.parametrize("answer", [None, 5, b"sk_secret"])
+def test_what_a_key_callable_returns_is_checked(answer: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"callable must return text, not {type(answer).__name__}"):
+        clean_key(answer)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [(KEY, "sk_liv...cdef"), ("short", "********"), ("x" * 16, "********"), (lambda: KEY, "<callable>")],
+)
+def test_a_key_is_shown_masked(key: Any, shown: str) -> None:
+    assert masked(key) == shown
+
+
+def test_no_secret_stands_in_the_repr_of_the_settings() -> None:
+    shown = repr(settings(KEY, proxy="http://user:pa55@proxy.example:3128"))
+    assert KEY not in shown
+    assert "pa55" not in shown
+
+
+# --- base URLs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("https://api.example", "https://api.example"),
+        ("https://api.example/", "https://api.example"),
+        ("https://api.example//", "https://api.example"),
+        (" https://api.example\n", "https://api.example"),
+        ("https://api.example/api/v1", "https://api.example"),
+        ("https://api.example/api/v1/", "https://api.example"),
+        ("https://api.example/proxy", "https://api.example/proxy"),
+        ("https://api.example/proxy/api/v1/", "https://api.example/proxy"),
+        ("https://api.example/api/v1/api/v1", "https://api.example/api/v1"),
+        ("https://api.example/api/v2", "https://api.example/api/v2"),
+        ("https://api.example/myapi/v1", "https://api.example/myapi/v1"),
+        ("HTTPS://api.example", "https://api.example"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://[::1]:8080/x", "http://[::1]:8080/x"),
+        ("http://localhost", "http://localhost"),
+    ],
+)
+def test_a_base_url_is_an_origin_with_an_optional_path(given: str, base: str) -> None:
+    assert settings(base_url=given).base_url == base
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        " ",
+        "api.example",
+        "//api.example",
+        "ftp://api.example",
+        "file:///etc",
+        "https://",
+        "https:///path",
+        "https://user@api.example",
+        "https://user:pa55@api.example",
+        "https://api.example?x=1",
+        "https://api.example/#x",
+        "https://api.example/a b",
+        "https://api.example/\nx",
+        "https://api.example:0",
+        "https://api.example:99999",
+        "https://api.example:port",
+        "https://[::1",
+        "https://api.exämple",
+        "https://api.example\\@evil.example",
+        "https://api.example/../admin",
+    ],
+)
+def test_any_other_base_url_is_refused_without_echo(given: str) -> None:
+    with pytest.raises(ConfigurationError, match="base_url") as caught:
+        settings(base_url=given)
+    assert "pa55" not in str(caught.value)
+
+
+def test_a_bad_base_url_of_the_environment_is_refused_too() -> None:
+    with pytest.raises(ConfigurationError, match="base_url"):
+        settings(environ={"IMGWIRE_API_BASE_URL": "api.example"})
+
+
+@pytest.mark.parametrize(
+    ("base", "secure", "exposed"),
+    [
+        ("https://api.example", True, False),
+        ("http://api.example", False, True),
+        ("http://localhost:1", False, False),
+        ("http://127.0.0.1", False, False),
+        ("http://[::1]", False, False),
+        ("http://localhost.example", False, True),
+    ],
+)
+def test_a_key_is_exposed_by_plain_http_off_this_machine(base: str, secure: bool, exposed: bool) -> None:
+    config = settings(base_url=base)
+    assert (config.secure, config.exposed) == (secure, exposed)
+
+
+# --- the other settings -----------------------------------------------------------------------------------------------
+
+CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+GOOD: list[tuple[str, Any, Callable[[Config], Any], Any]] = [
+    ("environment_id", " abc ", lambda c: c.options.environment_id, "abc"),
+    ("environment_id", uuid.UUID(int=1), lambda c: c.options.environment_id, str(uuid.UUID(int=1))),
+    ("timeout", 5, lambda c: c.options.timeout, Timeouts(attempt=5.0)),
+    ("timeout", 0.5, lambda c: c.options.timeout, Timeouts(attempt=0.5)),
+    ("timeout", Timeouts(None, None, None, None), lambda c: c.options.timeout.stall, None),
+    ("timeout", None, lambda c: c.options.timeout, Timeouts()),
+    ("retries", 0, lambda c: c.options.retries, RetryPolicy(max_retries=0)),
+    ("retries", RetryPolicy(backoff=0), lambda c: c.options.retries.backoff, 0),
+    ("retries", None, lambda c: c.options.retries, RetryPolicy()),
+    ("max_connections", 1, lambda c: c.max_connections, 1),
+    (
+        "default_headers",
+        {"X-Team": "a b", "x-y": ""},
+        lambda c: c.options.default_headers,
+        (("X-Team", "a b"), ("x-y", "")),
+    ),
+    ("default_headers", {}, lambda c: c.options.default_headers, ()),
+    ("user_agent", " app/1.0 (x) ", lambda c: c.user_agent, "app/1.0 (x)"),
+    ("proxy", "http://proxy.example:3128", lambda c: c.proxy, "http://proxy.example:3128"),
+    ("proxy", "proxy.example:3128", lambda c: c.proxy, "http://proxy.example:3128"),
+    ("proxy", "https://user:pw@proxy.example", lambda c: c.proxy, "https://user:pw@proxy.example"),
+    ("ssl", CONTEXT, lambda c: c.ssl, CONTEXT),
+    ("ssl", "/etc/ca.pem", lambda c: c.ssl, "/etc/ca.pem"),
+    ("ssl", Path("ca.pem"), lambda c: c.ssl, "ca.pem"),
+    ("trust_env", False, lambda c: c.trust_env, False),
+    ("connector", dict, lambda c: c.connector, dict),
+    ("hooks", Hooks(on_retry=print), lambda c: c.options.hooks, Hooks(on_retry=print)),
+    ("hooks", None, lambda c: c.options.hooks, Hooks()),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "read", "expected"), GOOD)
+def test_a_good_setting_is_taken(name: str, value: Any, read: Callable[[Config], Any], expected: Any) -> None:
+    assert read(settings(**{name: value})) == expected
+
+
+BAD: list[tuple[str, Any, type[Exception]]] = [
+    ("environment_id", "", ConfigurationError),
+    ("environment_id", "a b", ConfigurationError),
+    ("environment_id", "a\nX: y", ConfigurationError),
+    ("environment_id", "ä", ConfigurationError),
+    ("environment_id", 5, TypeError),
+    ("environment_id", b"abc", TypeError),
+    ("base_url", 5, TypeError),
+    ("base_url", b"https://api.example", TypeError),
+    ("timeout", 0, ValueError),
+    ("timeout", -1, ValueError),
+    ("timeout", math.nan, ValueError),
+    ("timeout", "5", TypeError),
+    ("timeout", True, TypeError),
+    ("timeout", (1, 2), TypeError),
+    ("retries", -1, ValueError),
+    ("retries", 1.5, TypeError),
+    ("retries", True, TypeError),
+    ("retries", "3", TypeError),
+    ("max_connections", 0, ValueError),
+    ("max_connections", -5, ValueError),
+    ("max_connections", 1.0, TypeError),
+    ("max_connections", True, TypeError),
+    ("max_connections", None, TypeError),
+    ("default_headers", [("A", "b")], TypeError),
+    ("default_headers", {"A": 5}, TypeError),
+    ("default_headers", {5: "a"}, TypeError),
+    ("default_headers", {"A": None}, TypeError),
+    ("default_headers", {"": "a"}, ConfigurationError),
+    ("default_headers", {"A B": "a"}, ConfigurationError),
+    ("default_headers", {"A:": "a"}, ConfigurationError),
+    ("default_headers", {"A(": "a"}, ConfigurationError),
+    ("default_headers", {"Ä": "a"}, ConfigurationError),
+    ("default_headers", {"A": "a\r\nB: c"}, ConfigurationError),
+    ("default_headers", {"A": "a\0"}, ConfigurationError),
+    ("default_headers", {"Authorization": "Bearer x"}, ConfigurationError),
+    ("default_headers", {"AUTHORIZATION": "Bearer x"}, ConfigurationError),
+    ("default_headers", {"host": "evil.example"}, ConfigurationError),
+    ("default_headers", {"Cookie": "a=b"}, ConfigurationError),
+    ("default_headers", {"Content-Length": "5"}, ConfigurationError),
+    ("default_headers", {"Transfer-Encoding": "chunked"}, ConfigurationError),
+    ("user_agent", "", ConfigurationError),
+    ("user_agent", "a\nb", ConfigurationError),
+    ("user_agent", "ä", ConfigurationError),
+    ("user_agent", 5, TypeError),
+    ("proxy", "", ConfigurationError),
+    ("proxy", "socks5://proxy.example", ConfigurationError),
+    ("proxy", "http://", ConfigurationError),
+    ("proxy", "http://proxy.example:0", ConfigurationError),
+    ("proxy", "http://proxy.example:99999", ConfigurationError),
+    ("proxy", "http://proxy.example/\n", ConfigurationError),
+    ("proxy", 5, TypeError),
+    ("ssl", True, TypeError),
+    ("ssl", False, TypeError),
+    ("ssl", 5, TypeError),
+    ("trust_env", 1, TypeError),
+    ("trust_env", None, TypeError),
+    ("connector", object(), TypeError),
+    ("connector", coroutine_function, TypeError),
+    ("hooks", print, TypeError),
+    ("hooks", {"on_request": print}, TypeError),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "error"), BAD)
+def test_a_bad_setting_is_refused_by_its_name(name: str, value: Any, error: type[Exception]) -> None:
+    word = {"timeout": "timeout", "retries": "retries|max_retries"}.get(name, name)
+    with pytest.raises(error, match=word) as caught:
+        settings(**{name: value})
+    assert (
+        not isinstance(caught.value, TypeError) or "not " in str(caught.value) or "text" in str(caught.value)
+    )
+
+
+def test_a_refused_proxy_does_not_show_its_password() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        proxy_url("socks5://user:pa55@proxy.example", "proxy")
+    assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cls", [Timeouts, RetryPolicy])
+@pytest.mark.parametrize("value", [-1, math.nan, "1", True, [1]])
+def test_every_figure_of_a_policy_is_checked_by_name(cls: type[Any], value: Any) -> None:
+    for field in attrs.fields(cls):
+        with pytest.raises((TypeError, ValueError), match=rf"{cls.__name__}\.{field.name} must be"):
+            cls(**{field.name: value})
+
+
+@pytest.mark.parametrize("field", attrs.fields(Timeouts), ids=lambda field: field.name)
+def test_a_clock_is_more_than_zero_or_off(field: Any) -> None:
+    assert getattr(Timeouts(**{field.name: None}), field.name) is None
+    assert getattr(Timeouts(**{field.name: math.inf}), field.name) == math.inf
+    with pytest.raises(ValueError, match="more than 0"):
+        Timeouts(**{field.name: 0})
+
+
+@pytest.mark.parametrize("field", attrs.fields(RetryPolicy), ids=lambda field: field.name)
+def test_a_figure_of_the_retry_policy_may_be_zero_but_not_none(field: Any) -> None:
+    assert getattr(RetryPolicy(**{field.name: 0}), field.name) == 0
+    with pytest.raises(TypeError):
+        RetryPolicy(**{field.name: None})
+
+
+@pytest.mark.parametrize("name", ["on_request", "on_response", "on_retry"])
+@pytest.mark.parametrize(
+    "value", [5, "print", coroutine_function, AsyncCallable(), functools.partial(coroutine_function, 1)]
+)
+def test_a_hook_is_a_plain_function(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=rf"Hooks\.{name}"):
+        Hooks(**{name: value})
+    assert getattr(Hooks(**{name: print}), name) is print
+
+
+@pytest.mark.parametrize(
+    "value", [Timeouts(), RetryPolicy(), Hooks(), settings()], ids=lambda value: type(value).__name__
+)
+def test_settings_are_frozen(value: Any) -> None:
+    name = attrs.fields(type(value))[0].name
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(value, name, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"),
+    [
+        (coroutine_function, True),
+        (AsyncCallable(), True),
+        (functools.partial(functools.partial(coroutine_function, 1), 2), True),
+        (AsyncCallable().__call__, True),
+        (print, False),
+        (lambda: None, False),
+        (AsyncCallable, False),
+        (functools.partial(print, 1), False),
+        (5, False),
+    ],
+)
+def test_coroutine_functions_are_seen_in_any_wrapping(value: Any, is_one: bool) -> None:
+    assert is_coroutine_callable(value) is is_one
+
+
+def test_no_callable_is_a_fine_callable() -> None:
+    plain_callable("on_update", None)
+    plain_callable("on_update", print)
+
+
+# --- options for a call -----------------------------------------------------------------------------------------------
+
+OPTIONS = Options(
+    timeout=Timeouts(attempt=5),
+    retries=RetryPolicy(max_retries=1),
+    default_headers=(("A", "b"),),
+    environment_id="env",
+    hooks=Hooks(on_retry=print),
+)
+
+
+def test_absent_options_are_inherited() -> None:
+    assert OPTIONS.changed({}) == OPTIONS
+    assert OPTIONS.changed({"timeout": 2}) == attrs.evolve(OPTIONS, timeout=Timeouts(attempt=2.0))
+
+
+@pytest.mark.parametrize("field", attrs.fields(Options), ids=lambda field: field.name)
+def test_none_means_the_default_of_the_library(field: Any) -> None:
+    assert getattr(OPTIONS.changed({field.name: None}), field.name) == getattr(Options(), field.name)
+
+
+def test_given_headers_replace_those_before() -> None:
+    assert OPTIONS.changed({"default_headers": {"C": "d"}}).default_headers == (("C", "d"),)
+
+
+@pytest.mark.parametrize("name", ["api_key", "base_url", "max_connections", "proxy", "timeouts"])
+def test_other_options_are_a_type_error_that_names_them(name: str) -> None:
+    with pytest.raises(
+        TypeError, match=rf"timeout, retries, default_headers, environment_id, hooks; not {name}"
+    ):
+        OPTIONS.changed({name: 5})
+
+
+@given(st.text())
+def test_no_key_and_no_url_breaks_the_check(text: str) -> None:
+    for setting in (
+        {"api_key": text},
+        {"base_url": text},
+        {"proxy": text},
+        {"environment_id": text},
+        {"user_agent": text},
+    ):
+        try:
+            settings(**setting)
+        except ConfigurationError as error:
+            assert len(text) < 12 or text not in str(error)

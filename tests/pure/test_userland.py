@@ -1,0 +1,63 @@
+"""Other people's code runs where it belongs: callbacks on the loop, readers and the disk in worker threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from imgwire_async import userland
+
+
+def here() -> int:
+    return threading.get_ident()
+
+
+async def test_a_callback_runs_on_the_loop() -> None:
+    assert await userland.call(here) == here()
+
+
+@pytest.mark.parametrize("run", [userland.read, userland.disk])
+async def test_readers_and_the_disk_run_in_worker_threads(run: Any) -> None:
+    assert await run(here) != here()
+
+
+@pytest.mark.parametrize("run", [userland.read, userland.disk, userland.call])
+async def test_arguments_results_and_errors_pass_unchanged(run: Any) -> None:
+    assert await run(int, "ff", base=16) == 255
+    with pytest.raises(ValueError, match="no number"):
+        await run(fail, ValueError("no number"))
+
+
+def fail(error: Exception) -> None:
+    raise error
+
+
+async def test_slow_readers_do_not_take_the_threads_of_the_disk() -> None:
+    go = threading.Event()
+    readers = [asyncio.ensure_future(userland.read(go.wait, 10)) for _ in range(userland.DISK_THREADS + 4)]
+    try:
+        async with asyncio.timeout(5):
+            assert await userland.disk(here) != here()
+    finally:
+        go.set()
+        assert all(await asyncio.gather(*readers))
+
+
+async def ask_async() -> str:
+    return "async"
+
+
+class Promise:
+    def __await__(self) -> Any:
+        yield from asyncio.sleep(0).__await__()
+        return "promise"
+
+
+@pytest.mark.parametrize(
+    ("source", "answer"), [(lambda: "plain", "plain"), (ask_async, "async"), (Promise, "promise")]
+)
+async def test_a_question_may_be_answered_at_once_or_later(source: Any, answer: str) -> None:
+    assert await userland.answer(source) == answer
