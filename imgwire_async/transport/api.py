@@ -113,7 +113,7 @@ class Api:
         self, method: str, url: URL, body: bytes | None, seen: watch.Watch, course: Course
     ) -> Answer | Failure:
         """One request on the wire, after the gate and in a slot."""
-        await self._pass_gate(course)
+        await self._pass_gate(seen, course)
         here = await self._shared.sessions.here()
         headers = {**self._headers, "Authorization": f"Bearer {course.key}"}
         if body is not None:
@@ -148,8 +148,27 @@ class Api:
             await seen.response(course.attempts, answer.status, answer.headers, time.monotonic() - began)
         return answer
 
-    async def _pass_gate(self, course: Course) -> None:
+    async def _pass_gate(self, seen: watch.Watch, course: Course) -> None:
+        """Wait while a 429, of whichever call, keeps the gate closed; at most `max_rate_wait` in all."""
+        limit = self._options.retries.max_rate_wait
         while (remaining := self._shared.gate.remaining()) > 0:
+            if course.rate_waited + remaining > limit:
+                exchange = Exchange(
+                    "api",
+                    seen.method,
+                    seen.path,
+                    attempts=course.attempts - 1,
+                    elapsed=time.monotonic() - course.began,
+                )
+                error = errors.RateLimitError(
+                    f"{exchange}: not sent, because the service's rate limit has kept this client waiting for "
+                    f"{course.rate_waited:.0f} s and wants {remaining:.0f} s more (max_rate_wait is {limit:g} s). "
+                    "Lower the concurrency, or allow more waiting in RetryPolicy.",
+                    status=429,
+                    exchange=exchange,
+                )
+                error.retry_after = remaining
+                raise error
             wait = remaining + spread(remaining, random.random())
             course.rate_waited += wait
             await asyncio.sleep(wait)

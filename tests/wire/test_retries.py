@@ -155,6 +155,19 @@ async def test_waiting_for_the_rate_limit_ends(emulator: Emulator, client: Async
     assert time.monotonic() - began < 5
 
 
+async def test_a_closed_gate_is_waited_for_no_longer_than_allowed(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "50"})
+    with pytest.raises(RateLimitError):
+        await client.with_options(retries=0).images.list()
+    with pytest.raises(RateLimitError, match="not sent") as caught:
+        await client.with_options(retries=RetryPolicy(max_rate_wait=10)).images.list()
+    assert caught.value.retry_after is not None
+    assert 40 < caught.value.retry_after <= 50
+    assert len(emulator.requests) == 1
+
+
 async def test_a_429_makes_other_calls_of_the_client_wait(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
