@@ -1,0 +1,89 @@
+"""Whether a refused upload URL was too old: by what the storage says, else by the dates of the URL and the answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgwire_async.uploads.expiry import end_of, expired
+
+NOON = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
+AMZ = "https://s3.example/k?X-Amz-Date=20260401T114500Z&X-Amz-Expires=900&X-Amz-Signature=x"  # until noon
+BARE = "https://storage.example/k?signature=x"
+
+
+def gmt(hour: int, minute: int, second: int = 0) -> str:
+    return format_datetime(NOON.replace(hour=hour, minute=minute, second=second), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "end"),
+    [
+        (AMZ, NOON),
+        (AMZ.lower().replace("20260401t114500z", "20260401T114500Z"), NOON),
+        ("https://s/k?X-Goog-Date=20260401T110000Z&X-Goog-Expires=3600", NOON),
+        (f"https://s/k?AWSAccessKeyId=a&Expires={int(NOON.timestamp())}&Signature=x", NOON),
+        ("https://s/k?se=2026-04-01T12%3A00%3A00Z&sig=x", NOON),
+        ("https://s/k?se=2026-04-01T12:00:00&sig=x", NOON),
+        ("https://s/k?se=2026-04-01T14:00:00%2B02:00", NOON),
+        (BARE, None),
+        ("https://s/k", None),
+        ("https://s/k?X-Amz-Date=20260401T114500Z", None),
+        ("https://s/k?X-Amz-Expires=900", None),
+        ("https://s/k?X-Amz-Date=today&X-Amz-Expires=900", None),
+        ("https://s/k?X-Amz-Date=20260401T114500Z&X-Amz-Expires=soon", None),
+        ("https://s/k?X-Amz-Date=20260401T114500Z&X-Amz-Expires=99999999999999999999", None),
+        ("https://s/k?Expires=never", None),
+        ("https://s/k?Expires=999999999999999999999", None),
+        ("https://s/k?se=tomorrow", None),
+        ("https://s/k?Expires=", None),
+    ],
+)
+def test_the_end_of_a_url_is_read_from_its_own_query(url: str, end: datetime | None) -> None:
+    assert end_of(url) == end
+
+
+# Evidence: URL, status, what the storage says, its Date, our own clock -> too old?
+EVIDENCE = [
+    ("the storage says so (S3)", AMZ, 403, "<Message>Request has expired</Message>", gmt(11, 50), True),
+    ("with another status", AMZ, 400, "<Code>ExpiredToken</Code>", gmt(11, 50), True),
+    ("in its own words (GCS)", BARE, 400, "<Code>ExpiredToken</Code>", None, True),
+    ("in its own words (Azure)", BARE, 403, "Signature not valid in the specified time frame", None, True),
+    ("its clock differs from ours", BARE, 403, "RequestTimeTooSkewed", None, True),
+    ("in any case", BARE, 403, "URL EXPIRED", None, True),
+    ("the dates say so", AMZ, 403, "<Code>AccessDenied</Code>", gmt(12, 0, 1), True),
+    ("the dates do not", AMZ, 403, "<Code>AccessDenied</Code>", gmt(11, 59, 59), False),
+    ("not at the very end", AMZ, 403, "AccessDenied", gmt(12, 0), False),
+    ("the Date beats our clock", AMZ, 403, "", gmt(11, 50), False),
+    ("without a Date our clock counts", AMZ, 403, "", None, True),
+    ("a broken Date is none", AMZ, 403, "", "yesterday", True),
+    ("an odd Date is none", AMZ, 403, "", "Wed, 99 Apr 2026 11:50:00 GMT", True),
+    ("a Date without a zone is GMT", AMZ, 403, "", "Wed, 01 Apr 2026 11:50:00 -0000", False),
+    ("no evidence at all", BARE, 403, "AccessDenied", gmt(12, 5), False),
+    ("a wrong signature", AMZ, 403, "SignatureDoesNotMatch", gmt(11, 50), False),
+    ("another status means another thing", AMZ, 404, "Request has expired", gmt(12, 5), False),
+    ("a success is a success", AMZ, 200, "expired", gmt(12, 5), False),
+    ("a failure is a failure", AMZ, 503, "expired", gmt(12, 5), False),
+]
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "body", "date", "too_old"),
+    [each[1:] for each in EVIDENCE],
+    ids=[each[0] for each in EVIDENCE],
+)
+def test_evidence_decides_whether_a_url_was_too_old(
+    url: str, status: int, body: str, date: str | None, too_old: bool
+) -> None:
+    our_clock = NOON.replace(minute=5)
+    assert expired(url, status, body, date=date, now=our_clock) is too_old
+
+
+@given(st.text(), st.text(), st.text())
+def test_no_answer_breaks_the_decision(query: str, body: str, date: str) -> None:
+    for name in ("X-Amz-Date=20260401T114500Z&X-Amz-Expires", "Expires", "se"):
+        expired(f"https://s/k?{name}={query}", 403, body, date=date, now=NOON)

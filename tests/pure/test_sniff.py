@@ -1,0 +1,216 @@
+"""The type of a picture comes from its bytes, on every picture there is; what is none is described."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgwire_async.models import SupportedMimeType as Mime
+from imgwire_async.uploads.sniff import EXTENSIONS, HEAD_BYTES, describe, extension_of, sniff, type_by_name
+
+PICTURES = Path(__file__).parents[2].parent / "shared" / "pictures"
+MANIFEST: list[dict[str, Any]] = (
+    json.loads((PICTURES / "manifest.json").read_text("utf-8")) if PICTURES.is_dir() else []
+)
+with_pictures = pytest.mark.skipif(not MANIFEST, reason="needs ../shared/pictures")
+
+
+def head_of(name: str) -> bytes:
+    with (PICTURES / name).open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+@with_pictures
+@pytest.mark.parametrize(
+    "picture", [each for each in MANIFEST if each["mime_type"]], ids=lambda each: each["name"]
+)
+def test_every_real_picture_is_known_by_its_first_bytes(picture: dict[str, Any]) -> None:
+    assert sniff(head_of(picture["name"])) == picture["sniffed_type"] == picture["mime_type"]
+
+
+DESCRIBED = {
+    ".DS_Store": "a folder's .DS_Store file",
+    "drawing.svg": "an SVG drawing",
+    "empty.jpg": "an empty file",
+    "notes.jpg": "plain text",
+}
+
+
+@with_pictures
+def test_the_other_files_beside_them_are_all_described_here() -> None:
+    others = {Path(each["name"]).name for each in MANIFEST if each["mime_type"] is None}
+    assert others == set(DESCRIBED)
+
+
+@with_pictures
+@pytest.mark.parametrize(("name", "description"), DESCRIBED.items())
+def test_every_other_file_beside_them_is_described(name: str, description: str) -> None:
+    head = head_of(f"odd/{name}")
+    assert sniff(head) is None
+    assert describe(head) == description
+
+
+@with_pictures
+@pytest.mark.parametrize(
+    "picture", [each for each in MANIFEST if each["mime_type_by_name"]], ids=lambda each: each["name"]
+)
+def test_a_name_tells_the_type_that_its_extension_stands_for(picture: dict[str, Any]) -> None:
+    known = type_by_name(picture["name"])
+    assert known is None or known == picture["mime_type_by_name"]
+
+
+def ftyp(*brands: bytes, size: int | None = None) -> bytes:
+    body = brands[0] + b"\0\0\0\0" + b"".join(brands[1:])
+    return (size or 8 + len(body)).to_bytes(4, "big") + b"ftyp" + body + b"\0\0\0\x08free"
+
+
+@pytest.mark.parametrize(
+    ("head", "mime"),
+    [
+        (b"\xff\xd8\xff\xe0", Mime.JPEG),
+        (b"\x89PNG\r\n\x1a\n\0", Mime.PNG),
+        (b"GIF87a", Mime.GIF),
+        (b"GIF89a", Mime.GIF),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", Mime.WEBP),
+        (b"II*\0\x08\0\0\0", Mime.TIFF),
+        (b"MM\0*\0\0\0\x08", Mime.TIFF),
+        (b"\xff\x0a\x01", Mime.JXL),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", Mime.JXL),
+        (b"BM" + b"\0" * 12 + b"\x28\0\0\0", Mime.BMP),
+        (b"BM" + b"\0" * 12 + b"\x0c\0\0\0", Mime.BMP),
+        (b"\0\0\1\0\1\0\x10\x10\0\0", Mime.ICO),
+        (ftyp(b"avif", b"mif1"), Mime.AVIF),
+        (ftyp(b"mif1", b"avif", b"heic"), Mime.AVIF),
+        (ftyp(b"avis"), Mime.AVIF),
+        (ftyp(b"heic", b"mif1"), Mime.HEIC),
+        (ftyp(b"mif1", b"heic"), Mime.HEIC),
+        (ftyp(b"msf1", b"hevc"), Mime.HEIC),
+        (ftyp(b"heix", size=0), Mime.HEIC),
+        (b"", None),
+        (b"\xff\xd8", None),
+        (b"\x89PNG", None),
+        (b"GIF90a", None),
+        (b"RIFF\x10\0\0\0WAVE", None),
+        (b"BM, said the text, is no bitmap at all", None),
+        (b"BM", None),
+        (b"\0\0\1\0\0\0\x10\x10\0\0", None),
+        (b"\0\0\2\0\1\0\x10\x10\0\0", None),
+        (b"II*\0\x10\0\0\0CR\2\0", None),
+        (ftyp(b"isom", b"mp42"), None),
+        (ftyp(b"mif1", b"miaf"), None),
+        (ftyp(b"isom", b"heic"), None),
+        (ftyp(b"crx "), None),
+        (b"\0\0\0\x14ftyp", None),
+    ],
+    ids=repr,
+)
+def test_each_signature_is_known_and_its_neighbours_are_not(head: bytes, mime: Mime | None) -> None:
+    assert sniff(head) is mime
+
+
+@pytest.mark.parametrize(
+    ("head", "description"),
+    [
+        (b"", "an empty file"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"PK\x03\x04", "a ZIP archive (or an Office document)"),
+        (b"\x1f\x8b\x08", "a gzip archive"),
+        (b"8BPS", "a Photoshop document"),
+        (b"\0\0\0\x0cjP  \r\n", "a JPEG 2000 picture"),
+        (b"\0\0\0\x01Bud1", "a folder's .DS_Store file"),
+        (b"RIFF\x10\0\0\0WAVE", "a RIFF file that is no WebP (sound or video?)"),
+        (b"\x7fELF", "a program"),
+        (b"II+\0", "a BigTIFF picture"),
+        (b"II*\0\x10\0\0\0CR\2\0", "a camera's raw picture"),
+        (ftyp(b"qt  "), "a video or other media file (brand 'qt')"),
+        (ftyp(b"isom", b"mp42"), "a video or other media file (brand 'isom')"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"<?xml version='1.0'?>\n<!-- made by x -->\n<svg/>", "an SVG drawing"),
+        (codecs.BOM_UTF8 + b"<SVG>", "an SVG drawing"),
+        (b"\n <!DOCTYPE html><html>", "an HTML page"),
+        (b"<HTML><body>", "an HTML page"),
+        (b"<?xml version='1.0'?><Error/>", "an XML document"),
+        (b"hello, world\r\n", "plain text"),
+        ("Été 🏔️\n".encode(), "plain text"),
+        (("é" * 600).encode()[:HEAD_BYTES], "plain text"),
+        ((codecs.BOM_UTF8 + ("é" * 600).encode())[:HEAD_BYTES], "plain text"),
+        ((b"x" + ("🌸" * 300).encode())[:HEAD_BYTES], "plain text"),
+        (b"\0" * 100, "no picture that is known here"),
+        (b"\xfe\xff\0h\0i", "no picture that is known here"),
+        (b"text and \xff\xfe then much more text", "no picture that is known here"),
+    ],
+    ids=lambda each: repr(each)[:40],
+)
+def test_what_is_no_picture_is_described(head: bytes, description: str) -> None:
+    assert sniff(head) is None
+    assert describe(head) == description
+
+
+HEADS = [
+    b"",
+    b"II*\0",
+    b"RIFF",
+    b"BM",
+    b"\0\0\1\0",
+    b"\0\0\0\x14ftyp",
+    b"\xff\xff\xff\xffftypmif1",
+    codecs.BOM_UTF8,
+    b"<?xml",
+]
+
+
+@given(st.sampled_from(HEADS), st.binary(max_size=HEAD_BYTES))
+def test_no_bytes_break_the_look_at_them(begin: bytes, rest: bytes) -> None:
+    assert sniff(begin + rest) in {None, *Mime}
+    assert describe(begin + rest)
+
+
+@given(st.sampled_from(HEADS), st.binary(max_size=200))
+def test_more_bytes_never_turn_a_picture_into_none(begin: bytes, rest: bytes) -> None:
+    known = sniff(begin + rest)
+    if known is not None and known not in {Mime.TIFF, Mime.AVIF, Mime.HEIC}:
+        assert sniff(begin + rest + b"\0" * 100) is known
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "mime"),
+    [
+        ("a.jpg", Mime.JPEG),
+        ("a.JPEG", Mime.JPEG),
+        ("a.b.png", Mime.PNG),
+        ("a.ico", Mime.ICO),
+        ("a.tif", Mime.TIFF),
+        ("a.tiff", Mime.TIFF),
+        ("a.jxl", Mime.JXL),
+        ("a.heic", Mime.HEIC),
+        ("a.avif", Mime.AVIF),
+        ("a.webp", Mime.WEBP),
+        ("a.bmp", Mime.BMP),
+        ("a.gif", Mime.GIF),
+        ("a.svg", None),
+        ("a.jpg.txt", None),
+        ("jpg", None),
+        ("a.", None),
+        ("", None),
+    ],
+)
+def test_an_extension_stands_for_a_type_in_any_case(name: str, mime: Mime | None) -> None:
+    assert type_by_name(name) is mime
+
+
+@pytest.mark.parametrize("mime", Mime)
+def test_every_type_has_an_extension_that_leads_back_to_it(mime: Mime) -> None:
+    assert EXTENSIONS[extension_of(mime)] is mime
+
+
+def test_an_unknown_type_has_no_extension() -> None:
+    assert extension_of("image/svg+xml") == extension_of("") == ""
