@@ -171,16 +171,17 @@ async def _keep(*sessions: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
 
 def _let_go(by_loop: dict[asyncio.AbstractEventLoop, LoopSessions]) -> None:
     """Close the sessions of loops that can no longer do it themselves."""
-    while by_loop:
-        loop, sessions = by_loop.popitem()
+    for loop, sessions in list(by_loop.items()):
+        if loop.is_running():
+            continue  # it closes them itself: when it ends, or when the collector tells it that nobody holds the keeper
+        del by_loop[loop]
         if loop.is_closed():
             _abandon(sessions)
-        elif not loop.is_running():
-            try:
-                loop.run_until_complete(sessions.keeper.aclose())
-            except RuntimeError:  # another loop runs in this thread
-                _abandon(sessions)
-        # A running loop is told by the collector: the keeper was its generator.
+            continue
+        try:
+            loop.run_until_complete(sessions.keeper.aclose())
+        except RuntimeError:  # another loop runs in this thread
+            _abandon(sessions)
 
 
 def _abandon(sessions: LoopSessions) -> None:
