@@ -19,7 +19,11 @@ import attrs
 
 from imgwire_async import userland
 from imgwire_async.errors import (
+    APIConnectionError,
     ConflictError,
+    DecodeError,
+    NotFoundError,
+    ServerError,
     SourceChangedError,
     UploadConnectionError,
     UploadError,
@@ -99,7 +103,7 @@ class Flow:
             event, trouble = await self._mint_and_put()
             step = after(event, self._tally)
             if step is Step.LOOK:
-                step = await self._look(event)
+                step = await self._look(event, trouble)
             if step is Step.DONE:
                 break
             if step is Step.FAIL:
@@ -231,9 +235,13 @@ class Flow:
 
     # --- deciding -----------------------------------------------------------------------------------------------------
 
-    async def _look(self, event: Event) -> Step:
+    async def _look(self, event: Event, trouble: Trouble) -> Step:
+        """Ask the API whether the bytes arrived. If it cannot tell, the PUT's failure is the one to raise."""
         assert self.image is not None
-        self.image = await self._desk.look(self.image.id)
+        try:
+            self.image = await self._desk.look(self.image.id)
+        except (APIConnectionError, NotFoundError, ServerError, DecodeError) as silence:
+            raise self._error(event, trouble) from silence
         return after_look(event, self.image.status, self._tally)
 
     async def _prepare_again(self, step: Step, event: Event, trouble: Trouble) -> None:

@@ -265,6 +265,16 @@ async def test_an_answer_lost_after_the_bytes_arrived_is_a_success(
     assert len(puts(emulator)) == 1, "asked, not sent again"
 
 
+async def test_a_lost_answer_that_nobody_can_clear_up_is_told_as_what_it_is(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
+    emulator.faults.add("GET", "/api/v1/images/{image_id}", times=None, status=500)
+    with pytest.raises(UploadConnectionError, match="broke|closed") as caught:
+        await quick.images.upload(BIG)
+    assert isinstance(caught.value.__cause__, ServerError)
+
+
 async def test_a_kept_alive_connection_that_dies_mid_body_costs_no_byte(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
