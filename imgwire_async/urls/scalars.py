@@ -146,7 +146,7 @@ def whole(value: object) -> int | None:
     """The whole number that `value` is: an int, digits, or a float without a fraction [rules 9 V3]; else None."""
     value = plain(value)
     if type(value) is str:
-        value = value.strip()
+        value = value.strip() if len(value) <= MAX_TEXT else ""
         if _is_digits(value) and len(value.lstrip("-0")) <= 308:  # int() is slow on long texts, and limited
             return int("-" * value.startswith("-") + (value.lstrip("-0") or "0"))
         return None
@@ -162,7 +162,7 @@ def real(value: object) -> int | float | None:
         return found
     value = plain(value)
     if type(value) is str:
-        value = value.strip()
+        value = value.strip() if len(value) <= MAX_TEXT else ""
         if len(value) > _LONGEST_NUMBER or not _is_decimal(value):
             return None
         value = float(value)

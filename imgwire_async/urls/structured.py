@@ -37,7 +37,6 @@ from imgwire_async.urls.scalars import (
     integer,
     is_list,
     number,
-    plain,
     real,
     refuse,
     truth,
@@ -345,8 +344,7 @@ def _https(text: str) -> bool:
 
 
 def _watermark_url(value: object) -> str:
-    text = plain(value)
-    text = text.strip() if type(text) is str else ""
+    text = as_text(value)
     if _https(text):
         return b2a_base64(text.encode(), newline=False).decode()
     try:
