@@ -25,9 +25,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from imgwire_async import AsyncImgwireClient, Image, UploadProgress
+from imgwire_async import AsyncImgwireClient, Image, UploadProgress, UploadResult
 from imgwire_async.emulator import Emulator
-from imgwire_async.errors import ImageQuarantinedError, ImgwireError, UnsupportedImageError
+from imgwire_async.errors import ImageQuarantinedError, UnsupportedImageError
 
 HEAD = ("file", "type", "pixels", "bytes", "id", "CDN URL")
 GAP = 2
@@ -123,8 +123,7 @@ async def upload(
     run: Run, client: AsyncImgwireClient, emulator: Emulator, workers: int, console: Console
 ) -> None:
     """Upload all files, `workers` at a time, and wait until the service has processed each."""
-    sizes = {path: path.stat().st_size for path in run.files}
-    sent = dict.fromkeys(run.files, 0)
+    sent: dict[tuple[str, int], int] = {}
     bar = Progress(
         SpinnerColumn(finished_text="[green]✔"),
         TextColumn("Uploading"),
@@ -139,34 +138,34 @@ async def upload(
         done = len(run.arrived) + len(run.refused)
         bar.update(task, completed=done, amount=f"{amount(sum(sent.values()))} sent")
 
-    async def work(queue: Iterator[Path]) -> None:
-        for path in queue:
-
-            def progress(step: UploadProgress, path: Path = path) -> None:
-                sent[path] = step.sent
-                refresh()
-
-            try:
-                image = await client.images.upload(path, wait=True, on_progress=progress)
-                run.arrived[image.id] = path
-            except ImageQuarantinedError as error:
-                # The service never tells why; the emulator knows.
-                known = emulator.images.get(error.image.id) if error.image else None
-                run.refused[path] = f"QUARANTINE: {known.reason if known else error}"
-            except UnsupportedImageError as error:
-                found = str(error).removeprefix(f"{error.file_name}: ").partition(", none of")[0]
-                run.refused[path] = f"unsupported: {found}"
-            except (ImgwireError, OSError) as error:
-                run.refused[path] = str(error)
-            refresh()
+    def progress(step: UploadProgress) -> None:
+        sent[step.file_name, step.total] = step.sent
+        refresh()
 
     began = time.perf_counter()
     with bar:
-        async with asyncio.TaskGroup() as group:
-            queue = iter(sizes)  # shared: each file goes to the first worker that is free
-            for _ in range(min(workers, len(run.files))):
-                group.create_task(work(queue))
+        async for result in client.images.upload_many(
+            run.files, concurrency=workers, wait=True, on_progress=progress
+        ):
+            path = run.files[result.index]
+            if result.error is not None:
+                run.refused[path] = reason(result, emulator)
+            else:
+                run.arrived[result.unwrap().id] = path
+            refresh()
     run.seconds = time.perf_counter() - began
+
+
+def reason(result: UploadResult, emulator: Emulator) -> str:
+    """Why a file was refused, in a few words."""
+    error = result.error
+    if isinstance(error, ImageQuarantinedError) and error.image is not None:
+        known = emulator.images.get(error.image.id)  # the service never tells why; the emulator knows
+        return f"QUARANTINE: {known.reason if known else error}"
+    if isinstance(error, UnsupportedImageError):
+        found = str(error).removeprefix(f"{error.file_name}: ").partition(", none of")[0]
+        return f"unsupported: {found}"
+    return str(error)
 
 
 def table(run: Run, images: list[Image], width: int) -> Table:
