@@ -56,6 +56,7 @@ async def source_of(file: object, stage: int) -> Source:
     if callable(getattr(file, "read", None)):
         return await _file_source(cast("IO[bytes]", file), name)
     if hasattr(file, "__aiter__"):
+        _require_loop(file)
         return StreamSource(from_async_iterator(cast("AsyncIterator[bytes]", file)), name)
     if hasattr(file, "__iter__") and not issubclass(type(file), Mapping | AbstractSet):
         return StreamSource(from_iterator(iter(cast("Iterable[bytes]", file))), name)
@@ -130,11 +131,15 @@ def _stamp_of(file: IO[bytes]) -> Stamp | None:
 
 
 async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]], name: str | None) -> Source:
+    _require_loop(file)
+    return StreamSource(from_reader(reader), name, await _async_size(file))
+
+
+def _require_loop(file: object) -> None:
     if userland.in_caller.get() is not None:
         raise TypeError(
             f"{type(file).__name__} is read asynchronously: use AsyncImgwireClient, or give its bytes"
         )
-    return StreamSource(from_reader(reader), name, await _async_size(file))
 
 
 async def _async_size(file: Any) -> int | None:

@@ -16,6 +16,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Generator,
     Iterable,
     Iterator,
 )
@@ -280,9 +281,40 @@ class ForeignSource:
         return self.inner.replayable
 
     async def open(self) -> AsyncGenerator[bytes, None]:
+        if userland.in_caller.get() is not None:
+            async for piece in _stepped(self.inner):
+                yield _checked(piece)
+            return
         async with contextlib.aclosing(self.inner.open()) as pieces:
             async for piece in pieces:
                 yield _checked(piece)
+
+
+async def _stepped(source: UploadSource) -> AsyncGenerator[bytes, None]:
+    """A source's bytes, each step made in the thread of the waiting caller: there it may block, but wait for no loop."""
+    pieces = await userland.read(source.open)
+    try:
+        while (piece := await userland.read(_by_hand, anext(pieces, None))) is not None:
+            yield piece
+    finally:
+        await userland.read(_by_hand, pieces.aclose())
+
+
+def _by_hand(step: Awaitable[T]) -> T:
+    refused = TypeError(
+        "this UploadSource awaits something: use AsyncImgwireClient, or give a plain iterator of bytes"
+    )
+    running = cast("Generator[object, None, T]", step.__await__())
+    try:
+        next(running)
+        running.throw(refused)
+    except StopIteration as done:
+        return cast("T", done.value)
+    except RuntimeError as error:
+        if "event loop" in str(error):  # there is none in this thread
+            raise refused from error
+        raise
+    raise refused
 
 
 async def from_reader(read: Callable[[int], Awaitable[bytes]]) -> AsyncGenerator[bytes, None]:
