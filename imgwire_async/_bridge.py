@@ -62,7 +62,8 @@ class LoopThread:
 
     def _run(self) -> None:
         try:
-            anyio.run(self._live)
+            # Debug mode, which -X dev switches on, would time and report code that is none of the user's.
+            anyio.run(self._live, backend_options={"debug": False})
         except BaseException as error:
             if self._ready.done():
                 raise
@@ -258,19 +259,20 @@ class Line:
     def end(self, source: AsyncGenerator[Any, None], *, wait: bool) -> None:
         """Nobody waits here any more: end the source and its tasks. Waits for it, if told so and it can, for a moment."""
         step = _Step(_ended(source))
+        step.left = not wait or self._thread.is_here
         if not self._thread.post(self._end, step):
             step.coroutine.close()
             if self._thread.lost:
                 _leak(source)
-        elif wait and not self._thread.is_here:
-            until = time.monotonic() + PATIENCE
-            while (left := until - time.monotonic()) > 0:
-                try:
-                    if self._inbox.get(timeout=left) is step:
-                        return step.outcome()
-                except Empty:
-                    return None
-        return None
+            return
+        until = time.monotonic() + PATIENCE
+        while not step.left:
+            try:
+                if self._inbox.get(timeout=max(0.0, until - time.monotonic())) is step:
+                    step.outcome()
+                    return
+            except Empty:
+                step.left = True
 
     # --- on the loop thread -------------------------------------------------------------------------------------------
 
@@ -293,11 +295,14 @@ class Line:
     def _begin(self, step: _Step[Any]) -> None:
         if step.left:
             step.coroutine.close()
-            return
+        else:
+            self._follow(step)
+
+    def _follow(self, step: _Step[Any]) -> None:
         if (
             self._step is not None and self._step.task is not None
         ):  # one that was interrupted has not ended yet
-            self._step.task.add_done_callback(lambda _: self._begin(step))
+            self._step.task.add_done_callback(lambda _: self._follow(step))
             return
         userland.in_caller.set(self)  # in the copy of the caller's context that this callback runs in
         self._step = step
@@ -325,7 +330,7 @@ class Line:
         self._leave()
         if self._step is not None and self._step.task is not None:
             self._step.task.cancel()
-        self._begin(step)
+        self._follow(step)
 
     def _leave(self) -> None:
         self._left = True

@@ -110,6 +110,7 @@ class Images(Twin):
     retrieve: Final = blocking(AsyncImages.retrieve)
     create: Final = blocking(AsyncImages.create)
     upload: Final = blocking(AsyncImages.upload)
+    upload_many: Final = blocking(AsyncImages.upload_many)
     upload_via_url: Final = blocking(AsyncImages.upload_via_url)
     wait_until_ready: Final = blocking(AsyncImages.wait_until_ready)
     create_upload_token: Final = blocking(AsyncImages.create_upload_token)
