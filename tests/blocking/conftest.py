@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgwire_async import ImgwireClient
+from imgwire_async.emulator import Emulator
+
+GIF = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def client(emulator: Emulator) -> Iterator[ImgwireClient]:
+    with ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+        yield client
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(32) as pool:
+        yield pool
+
+
+def until(condition: Callable[[], object], what: str = "", seconds: float = 10.0) -> None:
+    """Return as soon as the condition holds; fail when it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"never came: {what or condition}"
+        time.sleep(0.005)
+
+
+def open_handlers(emulator: Emulator) -> int:
+    """How many requests the emulator is busy with."""
+    return sum(len(host._front._running) for host in emulator._hosts)
+
+
+def held(client: Any) -> int:
+    """How many connections calls of this client hold at the moment, in every loop."""
+    sessions = list(client._core._shared.sessions._by_loop.values())
+    connectors = {session.connector for here in sessions for session in (here.api, here.files)}
+    return sum(len(connector._acquired) for connector in connectors if connector is not None)
+
+
+class Script:
+    """A python script in a process of its own, strict about warnings, with a client's settings in its environment."""
+
+    def __init__(self, emulator: Emulator, folder: Path) -> None:
+        self._settings = {"IMGWIRE_API_KEY": emulator.api_key, "IMGWIRE_API_BASE_URL": emulator.base_url}
+        self._folder = folder
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def start(self, source: str, *options: str) -> subprocess.Popen[str]:
+        path = self._folder / f"script{len(self.processes)}.py"
+        path.write_text(_HEAD + textwrap.dedent(source), "utf-8")
+        process = subprocess.Popen(
+            # A process with threads warns when it forks, since 3.12; that this is so, the docs tell.
+            [
+                sys.executable,
+                "-X",
+                "dev",
+                "-W",
+                "error",
+                "-W",
+                "ignore:This process:DeprecationWarning",
+                *options,
+                path,
+            ],
+            env={**os.environ, **self._settings},
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def run(self, source: str, *options: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr."""
+        process = self.start(source, *options)
+        out, err = process.communicate(timeout=30)
+        return process.returncode, out, err
+
+    def end(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+_HEAD = f"""\
+import os, signal, sys, threading, time
+from imgwire_async import AsyncImgwireClient, ImgwireClient
+GIF = bytes.fromhex("{GIF.hex()}")
+"""
+
+
+@pytest.fixture
+def script(emulator: Emulator, tmp_path: Path) -> Iterator[Script]:
+    scripts = Script(emulator, tmp_path)
+    yield scripts
+    scripts.end()
+
+
+def result(future: Future[Any]) -> Any:
+    return future.result(timeout=20)
