@@ -227,8 +227,9 @@ class Flow:
 
     async def _report(self, sent: int, *, stored: bool = False) -> None:
         plan = self._plan
-        # The total is told once, when the storage has accepted the file.
-        if plan.on_progress is not None and (stored or sent < plan.size):
+        # The total is told once, when the storage has accepted the file; what comes before, to whoever listens: the bytes
+        # don't wait for a caller who is busy elsewhere.
+        if plan.on_progress is not None and (stored or (sent < plan.size and userland.absent() is None)):
             await userland.call(
                 plan.on_progress, UploadProgress(sent=sent, total=plan.size, file_name=plan.file_name)
             )

@@ -104,7 +104,7 @@ class Feed(Generic[FileT]):
         if isinstance(files, AsyncIterable):
             self._async = aiter(files)
         else:
-            self._plain = iter(files)
+            self._plain = _each(files)
         self._quick = isinstance(files, list | tuple | range | deque)  # nobody's code runs in these
         self.over = False
 
@@ -141,6 +141,10 @@ class Feed(Generic[FileT]):
         return step() if self._quick else await userland.read(step)
 
 
+def _each(files: Iterable[FileT]) -> Iterator[FileT]:
+    yield from files  # even `iter(files)` may be somebody's code, so that is left to the first step
+
+
 _ONE_FILE: tuple[type, ...] = (str, os.PathLike, bytes, bytearray, memoryview, Mapping, UploadItem)
 
 
@@ -151,6 +155,10 @@ def require_many(files: object) -> None:
     if single or not (hasattr(files, "__iter__") or hasattr(files, "__aiter__")):
         raise TypeError(
             f"files must be an iterable or async iterable of files, not one {kind.__name__}; use upload()"
+        )
+    if hasattr(files, "__aiter__") and userland.in_caller.get() is not None:
+        raise TypeError(
+            f"files must be a plain iterable here; an async one ({kind.__name__}) is for AsyncImgwireClient"
         )
 
 
