@@ -301,7 +301,7 @@ class TransformationError(ImgwireError, ValueError):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(map(str, faults)))
-        self.faults = tuple(faults)
+        self.faults: tuple[Fault, ...] = tuple(faults)
 
 
 class DownloadError(ImgwireError):

@@ -31,8 +31,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _decode = JSONDecoder(parse_constant=_no_constant).decode
-# Raw UTF-8 inside JSON, not \u escapes. [rules 9 E4]
-json_string = JSONEncoder(ensure_ascii=False).encode
+_encode = JSONEncoder(ensure_ascii=False).encode
 
 
 @attrs.frozen
@@ -54,6 +53,11 @@ class Field:
                 raise Refused(f"{self.name} is given twice (also as {other})")
             value = more if value is None else value
         return value
+
+
+def json_string(text: str) -> str:
+    """The text as a JSON string in raw UTF-8, nothing escaped that need not be. [rules 9 E4]"""
+    return _encode(text)
 
 
 def fields(*row: Field) -> tuple[Field, ...]:
