@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from typing import Any, Literal, cast
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from imgwire_async.config import plain_callable
 from imgwire_async.models import (
     BulkDeleteResult,
+    DownloadProgress,
     Image,
     ImageDownloadJob,
     Page,
@@ -20,9 +24,15 @@ from imgwire_async.protocol.request import Request, compact, segment
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
 from imgwire_async.resources.base import Resource, check_walk, page_params
+from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wanted
 from imgwire_async.resources.uploading import Uploading
 from imgwire_async.uploads.many import Trace, UploadItem, UploadResult
 from imgwire_async.uploads.source import File
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from imgwire_async.urls.typed import Preset, Rules
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
 
@@ -194,7 +204,10 @@ class AsyncImages(Resource):
     @property
     def _uploading(self) -> Uploading:
         return Uploading(
-            carrier=self._carrier, create=self._create, retrieve=self.retrieve, wait_until_ready=self._wait
+            carrier=self._carrier,
+            create=self._create,
+            retrieve=self.retrieve,
+            wait_until_ready=self._wait_for_stored,
         )
 
     async def upload_via_url(
@@ -256,6 +269,7 @@ class AsyncImages(Resource):
         *,
         metadata: bool = False,
         on_update: Callable[[Image], object] | None = None,
+        what: str = "image {}",
     ) -> Image:
         known = image if isinstance(image, Image) else None
         image_id = image.id if isinstance(image, Image) else image
@@ -266,8 +280,11 @@ class AsyncImages(Resource):
             seconds=limit,
             pauses=waiting.rising(0.1, 5.0),
             on_update=on_update,
-            what=f"image {image_id}",
+            what=what.format(image_id),
         )
+
+    async def _wait_for_stored(self, image: Image, limit: float) -> Image:
+        return await self._wait(image, limit, what="the upload itself succeeded, but image {}")
 
     async def create_upload_token(self) -> UploadToken:
         """Make a token that lets a client key upload once before it expires; hand `.token` out. [POST /images/token]"""
@@ -332,6 +349,76 @@ class AsyncImages(Resource):
             pauses=waiting.rising(0.25, 10.0),
             on_update=on_update,
             what=f"bulk download job {job_id}",
+        )
+
+    async def download_archive(
+        self,
+        job: ImageDownloadJob | Id,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        on_progress: Callable[[DownloadProgress], object] | None = None,
+    ) -> Path:
+        """Save the archive of a finished bulk download job as the file `path`, and return that path.
+
+        The file appears whole or not at all. An expired link is replaced once by asking for the job again.
+        `extract_archive` unpacks it. Raises `DownloadError`; `FileExistsError`, unless `overwrite`. [GET download_url]
+        """
+        landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
+        if not isinstance(job, ImageDownloadJob):
+            segment("job", job)
+        return await self._downloading.archive(job, landing)
+
+    async def download(
+        self,
+        image: Image | Id,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        on_progress: Callable[[DownloadProgress], object] | None = None,
+        preset: Preset | None = None,
+        **rules: Unpack[Rules],
+    ) -> Path:
+        """Save a picture, transformed if asked for, as the file `path`, and return that path.
+
+        The file appears whole or not at all. `preset` and `rules` as in `image.url`. Raises `DownloadError`, or
+        `TransformationError` before any request; `FileExistsError`, unless `overwrite`. [GET cdn_url]
+        """
+        landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
+        return await self._downloading.save(Wanted(image, preset, rules), landing)
+
+    async def read(
+        self,
+        image: Image | Id,
+        *,
+        max_bytes: int = 104_857_600,
+        preset: Preset | None = None,
+        **rules: Unpack[Rules],
+    ) -> bytes:
+        """Return the bytes of a picture, transformed if asked for. `preset` and `rules` as in `image.url`.
+
+        Raises `DownloadError`, also when there are more than `max_bytes`, or `TransformationError` before any request.
+        [GET cdn_url]
+        """
+        most = arguments.whole("max_bytes", max_bytes, low=0)
+        return await self._downloading.read(Wanted(image, preset, rules), most)
+
+    def stream(
+        self, image: Image | Id, *, preset: Preset | None = None, **rules: Unpack[Rules]
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes of a picture as they come: `async with images.stream(image) as chunks: async for chunk in chunks: ...`
+
+        Leaving the `async with` early ends the download; until then it holds one of the client's transfer connections. Once
+        the first bytes are there nothing is tried again: `DownloadError` when they end early. `preset` and `rules` as in
+        `image.url`; `TransformationError` before any request. [GET cdn_url]
+        """
+        wanted = Wanted(image, preset, rules)
+        return Stream(lambda: self._downloading.opened(wanted))
+
+    @property
+    def _downloading(self) -> Downloading:
+        return Downloading(
+            carrier=self._carrier, retrieve=self.retrieve, retrieve_job=self.retrieve_bulk_download_job
         )
 
 

@@ -28,10 +28,10 @@ T = TypeVar("T", Image, ImageDownloadJob, CustomDomain)
 
 
 def rising(first: float, most: float, *, factor: float = 1.5) -> Iterator[float]:
-    """Pauses in seconds: each longer than the one before up to `most`, a quarter of jitter either way."""
+    """Pauses in seconds, rising from `first` to `most`, with up to a quarter of jitter either way between the two."""
     pause = first
     while True:
-        yield pause * random.uniform(0.75, 1.25)
+        yield random.uniform(max(first, pause * 0.75), min(most, pause * 1.25))
         pause = min(most, pause * factor)
 
 
