@@ -1,0 +1,166 @@
+"""A third way to carry requests, beside the real one: nothing is sent, everything is written down, answers come from a list.
+
+And a loop whose clock jumps over pauses, so that minutes of waiting take no time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import selectors
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import attrs
+from samples import REQUEST_ID
+
+from imgwire_async.config import Options
+from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.protocol.request import Put, Reply, Request
+from imgwire_async.resources.cors_origins import AsyncCorsOrigins
+from imgwire_async.resources.custom_domain import AsyncCustomDomain
+from imgwire_async.resources.images import AsyncImages
+from imgwire_async.resources.metrics import AsyncMetrics
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Answer:
+    """JSON-ready data with headers."""
+
+    data: Any
+    headers: dict[str, str] = attrs.field(factory=dict)
+
+
+class Recorder:
+    """Implements `protocol.request.Carrier`. An answer is JSON-ready data, an `Answer`, an error to raise, or a function of the request."""
+
+    def __init__(self, *answers: Any, options: Options | None = None) -> None:
+        self.answers = list(answers)
+        self.options = options or Options()
+        self.secure = True
+        self.closed = False
+        self.requests: list[Request[Any]] = []
+        self.operations: list[str] = []
+        self.bodies: list[bytes] = []
+        self.puts: list[Put] = []
+
+    async def send(self, request: Request[Any], /) -> Reply:
+        self.requests.append(request)
+        answer = self.answers[0] if callable(self.answers[0]) else self.answers.pop(0)
+        if callable(answer):
+            answer = answer(request)
+            if isinstance(answer, Awaitable):
+                answer = await answer
+        if isinstance(answer, BaseException):
+            raise answer
+        if not isinstance(answer, Answer):
+            answer = Answer(answer)
+        return _reply("api", request.method, request.path, json.dumps(answer.data).encode(), answer.headers)
+
+    async def put(self, put: Put, /) -> Reply:
+        self.puts.append(put)
+        self.bodies.append(b"".join([bytes(piece) async for piece in put.chunks]))
+        return _reply("storage", "PUT", "storage.example/k", b"", {})
+
+    @contextlib.asynccontextmanager
+    async def transfer_slot(self) -> AsyncIterator[None]:
+        yield
+
+    @contextlib.asynccontextmanager
+    async def operation(self, name: str, /) -> AsyncIterator[None]:
+        self.operations.append(name)
+        yield
+
+    # --- what tests read ----------------------------------------------------------------------------------------------
+
+    @property
+    def lines(self) -> list[str]:
+        """Method and target of each request."""
+        return [f"{request.method} {request.target}" for request in self.requests]
+
+    @property
+    def only(self) -> Request[Any]:
+        (request,) = self.requests
+        return request
+
+
+def _reply(kind: Any, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
+    told = Headers([("X-Request-Id", REQUEST_ID), *headers.items()])
+    return Reply(200, told, body, Exchange(kind, method, path, 200, told))
+
+
+class Api:
+    """The four resources over one recorder."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.sent = Recorder(*answers)
+        self.images = AsyncImages(lambda: self.sent)
+        self.cors_origins = AsyncCorsOrigins(lambda: self.sent)
+        self.custom_domain = AsyncCustomDomain(lambda: self.sent)
+        self.metrics = AsyncMetrics(lambda: self.sent)
+
+
+def pages(
+    items: list[Any], *, limit: int = 100, between: Callable[[int], Awaitable[None]] | None = None
+) -> Callable[[Request[Any]], Awaitable[Answer]]:
+    """A service that keeps a list: answers any page of `items`, which may change from call to call."""
+
+    async def answer(request: Request[Any]) -> Answer:
+        assert request.params is not None
+        page, size = int(request.params["page"]), int(request.params.get("limit", limit))
+        if between is not None:
+            await between(page)
+        last = -(-len(items) // size)
+        told = {
+            "X-Total-Count": str(len(items)),
+            "X-Page": str(page),
+            "X-Limit": str(size),
+            "X-Prev-Page": str(page - 1) if page > 1 else "null",
+            "X-Next-Page": str(page + 1) if page < last else "null",
+        }
+        return Answer(items[(page - 1) * size : page * size], told)
+
+    return answer
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Never waits: when nothing is ready, the time that would have been waited has passed."""
+
+    passed = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("nothing would ever happen again")
+        self.passed += timeout
+        return super().select(0)
+
+
+class _JumpingLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.clockwork = _JumpingSelector()
+        super().__init__(self.clockwork)
+
+    def time(self) -> float:
+        return super().time() + self.clockwork.passed
+
+
+def in_no_time(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run `work` on a loop whose pauses take no time. For code without sockets and threads."""
+    with asyncio.Runner(loop_factory=_JumpingLoop) as runner:
+        return runner.run(work())
+
+
+def now() -> float:
+    """The running loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+def numbered(first: int, last: int) -> Iterator[str]:
+    """Ids that tell their order."""
+    return (f"id-{number}" for number in range(first, last + 1))

@@ -1,0 +1,123 @@
+"""Bulk deletion sorts every id: deleted, failed with its error, or unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recording import Api, numbered
+
+from imgwire_async import errors
+from imgwire_async.models import BulkDeleteResult
+
+IDS = list(numbered(1, 6))
+OK = {"message": "deleted"}
+
+
+def status(cls: type[errors.APIStatusError], code: int) -> errors.APIStatusError:
+    return cls(f"HTTP {code}", status=code)
+
+
+LOST = errors.APIConnectionError("connection reset")
+LATE = errors.APITimeoutError("too long", which="attempt")
+GARBLED = errors.DecodeError("no JSON")
+GONE = status(errors.NotFoundError, 404)
+DOWN = status(errors.ServerError, 503)
+BUSY = status(errors.RateLimitError, 429)
+DENIED = status(errors.PermissionDeniedError, 403)
+AWAY = errors.UnsafeURLError("redirected")
+
+
+async def test_ids_go_out_in_chunks_in_order() -> None:
+    api = Api(OK, OK, OK)
+    result = await api.images.bulk_delete(numbered(1, 6), chunk_size=4)
+    assert [request.json["image_ids"] for request in api.sent.requests] == [IDS[:4], IDS[4:]]
+    assert result == BulkDeleteResult(deleted=tuple(IDS), replies=(OK, OK))
+    result.raise_if_failed()
+
+
+async def test_a_chunk_holds_100_ids_unless_told_otherwise() -> None:
+    api = Api(OK, OK, OK)
+    await api.images.bulk_delete(numbered(1, 201))
+    assert [len(request.json["image_ids"]) for request in api.sent.requests] == [100, 100, 1]
+
+
+async def test_an_empty_list_asks_nothing() -> None:
+    api = Api()
+    assert await api.images.bulk_delete([]) == BulkDeleteResult()
+    assert api.sent.requests == []
+
+
+@pytest.mark.parametrize("error", [GONE, DOWN, BUSY, DENIED, AWAY], ids=lambda error: type(error).__name__)
+async def test_a_refused_chunk_fails_with_its_error_and_the_others_go_on(error: Exception) -> None:
+    api = Api(OK, error, OK)
+    result = await api.images.bulk_delete(IDS, chunk_size=2)
+    assert result.deleted == ("id-1", "id-2", "id-5", "id-6")
+    assert result.failed == (("id-3", error), ("id-4", error))
+    assert (result.unknown, len(result.replies)) == ((), 2)
+
+
+@pytest.mark.parametrize("error", [LOST, LATE, GARBLED], ids=lambda error: type(error).__name__)
+async def test_a_chunk_whose_answer_was_lost_is_unknown(error: Exception) -> None:
+    api = Api(error, OK, OK)
+    result = await api.images.bulk_delete(IDS, chunk_size=2)
+    assert (result.deleted, result.failed, result.unknown) == (tuple(IDS[2:]), (), ("id-1", "id-2"))
+
+
+HOPELESS = [
+    status(errors.AuthenticationError, 401),
+    status(errors.PaymentRequiredError, 402),
+    status(errors.PermissionDeniedError, 403),
+]
+
+
+@pytest.mark.parametrize("error", HOPELESS, ids=lambda error: type(error).__name__)
+async def test_what_would_meet_every_chunk_is_raised_by_the_first(error: Exception) -> None:
+    api = Api(error, OK, OK)
+    with pytest.raises(type(error)):
+        await api.images.bulk_delete(IDS, chunk_size=2)
+    assert len(api.sent.requests) == 1
+
+
+@pytest.mark.parametrize("error", HOPELESS, ids=lambda error: type(error).__name__)
+async def test_after_a_first_success_nothing_is_raised_and_nothing_is_lost(error: Exception) -> None:
+    api = Api(OK, error, OK)
+    result = await api.images.bulk_delete(IDS, chunk_size=2)
+    assert result.deleted == ("id-1", "id-2", "id-5", "id-6")
+    assert [each for each, _ in result.failed] == ["id-3", "id-4"]
+
+
+async def test_the_summary_counts_and_gives_the_first_reason() -> None:
+    api = Api(GONE, LOST, OK)
+    result = await api.images.bulk_delete(IDS, chunk_size=2)
+    with pytest.raises(
+        errors.BulkDeleteError, match=r"2 image.* 2 are in doubt, 2 are deleted.*HTTP 404"
+    ) as caught:
+        result.raise_if_failed()
+    assert caught.value.result is result
+
+
+async def test_doubt_alone_is_a_reason_to_raise() -> None:
+    api = Api(LOST)
+    result = await api.images.bulk_delete(["a"])
+    with pytest.raises(errors.BulkDeleteError, match="answer was lost"):
+        result.raise_if_failed()
+
+
+async def test_an_error_of_the_callers_own_passes_unchanged() -> None:
+    api = Api(OK, KeyError("the key callable's own"))
+    with pytest.raises(KeyError):
+        await api.images.bulk_delete(IDS, chunk_size=2)
+
+
+@given(
+    st.integers(0, 30),
+    st.integers(1, 12),
+    st.lists(st.sampled_from([OK, GONE, LOST, DOWN]), min_size=30, max_size=30),
+)
+async def test_every_id_ends_in_exactly_one_place(count: int, size: int, weather: list[Any]) -> None:
+    ids = list(numbered(1, count))
+    result = await Api(*weather).images.bulk_delete(ids, chunk_size=size)
+    assert sorted([*result.deleted, *(each for each, _ in result.failed), *result.unknown]) == sorted(ids)

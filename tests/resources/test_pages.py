@@ -1,0 +1,284 @@
+"""Walking through pages: in order, a few ahead, everything once, and an end to it whatever the service says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recording import Answer, Api, numbered, pages
+from samples import data, image
+
+from imgwire_async import errors, models
+from imgwire_async.protocol.request import Request
+
+
+def images(count: int) -> list[dict[str, Any]]:
+    return [image(id=each) for each in numbered(1, count)]
+
+
+def page_of(first: int, last: int, **told: Any) -> Answer:
+    headers = {name.replace("_", "-"): str(value) for name, value in told.items()}
+    return Answer([image(id=f"id-{number}") for number in range(first, last + 1)], headers)
+
+
+async def ids(walk: AsyncGenerator[models.Image, None]) -> list[str]:
+    return [each.id async for each in walk]
+
+
+async def test_everything_comes_once_and_in_order() -> None:
+    api = Api(pages(images(95)))
+    assert await ids(api.images.list_all(limit=10)) == list(numbered(1, 95))
+    assert Counter(api.sent.lines) == Counter(
+        f"GET /images/?page={number}&limit=10" for number in range(1, 11)
+    )
+
+
+async def test_pages_come_whole_and_with_their_numbers() -> None:
+    api = Api(pages(images(5)))
+    walked = [page async for page in api.images.list_pages(limit=2)]
+    assert [[each.id for each in page.data] for page in walked] == [
+        ["id-1", "id-2"],
+        ["id-3", "id-4"],
+        ["id-5"],
+    ]
+    assert [page.pagination.page for page in walked] == [1, 2, 3]
+    assert walked[-1].pagination.next_page is None
+
+
+async def test_origins_are_walked_alike() -> None:
+    origins = [data(models.CorsOrigin, id=each) for each in numbered(1, 7)]
+    api = Api(pages(origins))
+    assert [each.id async for each in api.cors_origins.list_all(limit=3)] == list(numbered(1, 7))
+    assert [len(page.data) async for page in api.cors_origins.list_pages(limit=3)] == [3, 3, 1]
+
+
+async def test_a_walk_may_begin_further_on() -> None:
+    api = Api(pages(images(10)))
+    assert await ids(api.images.list_all(page=4, limit=3)) == ["id-10"]
+    assert api.sent.lines == ["GET /images/?page=4&limit=3"]
+
+
+async def test_the_usual_page_is_as_large_as_allowed() -> None:
+    api = Api(pages(images(1)))
+    await ids(api.images.list_all())
+    assert api.sent.lines == ["GET /images/?page=1&limit=100"]
+
+
+async def test_nothing_runs_before_the_first_step() -> None:
+    api = Api(pages(images(3)))
+    walks = [
+        api.images.list_all(),
+        api.images.list_pages(),
+        api.cors_origins.list_all(),
+        api.cors_origins.list_pages(),
+    ]
+    await asyncio.sleep(0)
+    assert api.sent.requests == []
+    for walk in walks:
+        await walk.aclose()
+    assert api.sent.requests == []
+
+
+# --- ahead ------------------------------------------------------------------------------------------------------------
+
+
+class Traffic:
+    """Counts how many pages are asked for at the same time."""
+
+    def __init__(self) -> None:
+        self.here = self.most = 0
+
+    async def __call__(self, page: int) -> None:
+        self.here += 1
+        self.most = max(self.most, self.here)
+        try:
+            for _ in range(5):
+                await asyncio.sleep(0)
+        finally:
+            self.here -= 1
+
+
+@pytest.mark.parametrize(("prefetch", "most"), [(1, 1), (2, 2), (5, 5), (100, 19)])
+async def test_no_more_pages_than_allowed_are_in_flight(prefetch: int, most: int) -> None:
+    traffic = Traffic()
+    api = Api(pages(images(40), between=traffic))
+    assert await ids(api.images.list_all(limit=2, prefetch=prefetch)) == list(numbered(1, 40))
+    assert traffic.most == most
+
+
+async def test_the_first_page_comes_alone() -> None:
+    traffic = Traffic()
+    api = Api(pages(images(40), between=traffic))
+    async with contextlib.aclosing(api.images.list_pages(limit=2)) as walk:
+        await anext(walk)
+        assert api.sent.lines == ["GET /images/?page=1&limit=2"]
+
+
+async def test_a_slow_page_does_not_change_the_order() -> None:
+    async def slow_first(page: int) -> None:
+        for _ in range(50 - page):
+            await asyncio.sleep(0)
+
+    api = Api(pages(images(30), between=slow_first))
+    assert await ids(api.images.list_all(limit=2)) == list(numbered(1, 30))
+
+
+async def test_leaving_early_cancels_what_is_in_flight() -> None:
+    cancelled: list[int] = []
+
+    async def hang(page: int) -> None:
+        if page > 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(page)
+                raise
+
+    api = Api(pages(images(100), between=hang))
+    async with contextlib.aclosing(api.images.list_all(limit=10, prefetch=4)) as walk:
+        async for each in walk:
+            if each.id == "id-11":
+                await asyncio.sleep(0)
+                break
+    assert cancelled == [3, 4, 5]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_cancelled_walk_leaves_no_task_behind() -> None:
+    async def hang(page: int) -> None:
+        if page > 1:
+            await asyncio.Event().wait()
+
+    api = Api(pages(images(100), between=hang))
+    walk = asyncio.ensure_future(ids(api.images.list_all(limit=10)))
+    while len(api.sent.requests) < 9:
+        await asyncio.sleep(0)
+    walk.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await walk
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_page_that_fails_ends_the_walk_after_those_before_it() -> None:
+    inner = pages(images(100))
+
+    def answer(request: Request[Any]) -> Any:
+        if request.params and request.params["page"] == 4:
+            return errors.ServerError("HTTP 500", status=500)
+        return inner(request)
+
+    api = Api(answer)
+    seen: list[str] = []
+    with pytest.raises(errors.ServerError):
+        async for each in api.images.list_all(limit=10):
+            seen.append(each.id)
+    assert seen == list(numbered(1, 30))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# --- odd numbers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("told", ["null", "NULL", "none", "", " ", "garbage", "-1"])
+async def test_any_word_for_nothing_ends_the_walk(told: str) -> None:
+    api = Api(page_of(1, 2, X_Next_Page=told), page_of(3, 4))
+    assert await ids(api.images.list_all(limit=2)) == ["id-1", "id-2"]
+
+
+async def test_an_answer_without_numbers_is_the_only_page() -> None:
+    api = Api(page_of(1, 2))
+    assert await ids(api.images.list_all(limit=2)) == ["id-1", "id-2"]
+
+
+async def test_without_a_total_pages_come_one_by_one() -> None:
+    api = Api(page_of(1, 2, X_Next_Page=2), page_of(3, 4, X_Next_Page=3), page_of(5, 5, X_Next_Page="null"))
+    assert await ids(api.images.list_all(limit=2)) == list(numbered(1, 5))
+    assert [request.params["page"] for request in api.sent.requests] == [1, 2, 3]
+
+
+async def test_an_empty_list_has_one_empty_page() -> None:
+    api = Api(pages([]))
+    assert [page.data async for page in api.images.list_pages()] == [[]]
+
+
+async def test_an_empty_page_ends_the_walk_whatever_it_says() -> None:
+    api = Api(page_of(1, 2, X_Next_Page=2), page_of(1, 0, X_Next_Page=3), page_of(9, 9))
+    assert await ids(api.images.list_all(limit=2)) == ["id-1", "id-2"]
+
+
+async def test_a_limit_that_the_service_lowers_is_believed() -> None:
+    inner = pages(images(10))
+
+    def at_most_two(request: Request[Any]) -> Any:
+        return inner(
+            Request(
+                request.method, request.path, request.model, params={**(request.params or {}), "limit": 2}
+            )
+        )
+
+    assert await ids(Api(at_most_two).images.list_all(limit=50)) == list(numbered(1, 10))
+
+
+@pytest.mark.parametrize("told", [1, 2, 4, 0, 100])
+async def test_a_service_that_repeats_or_skips_a_page_is_an_error_and_not_an_endless_walk(told: int) -> None:
+    api = Api(page_of(1, 2, X_Next_Page=2), page_of(3, 4, X_Next_Page=told), page_of(5, 6))
+    seen: list[str] = []
+    with pytest.raises(errors.PaginationError, match=f"after page 2 .* page {told}"):
+        async for each in api.images.list_all(limit=2):
+            seen.append(each.id)
+    assert seen == list(numbered(1, 4))
+
+
+async def test_a_service_that_repeats_the_first_page_is_an_error_too() -> None:
+    api = Api(page_of(1, 2, X_Next_Page=1, X_Total_Count=100))
+    with pytest.raises(errors.PaginationError):
+        await ids(api.images.list_all(limit=2))
+
+
+def changing(
+    items: list[Any], change: Callable[[int, list[Any]], None]
+) -> Callable[[Request[Any]], Awaitable[Answer]]:
+    async def at(page: int) -> None:
+        change(page, items)
+
+    return pages(items, between=at)
+
+
+@pytest.mark.parametrize("prefetch", [1, 3, 8])
+async def test_a_list_that_shrinks_while_it_is_read_ends_early_and_quietly(prefetch: int) -> None:
+    def shrink(page: int, items: list[Any]) -> None:
+        if page == 3:
+            del items[5:]
+
+    api = Api(changing(images(40), shrink))
+    seen = await ids(api.images.list_all(limit=2, prefetch=prefetch))
+    assert seen == list(numbered(1, len(seen)))
+    assert 5 <= len(seen) < 40
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("prefetch", [1, 3, 8])
+async def test_a_list_that_grows_while_it_is_read_is_read_to_its_new_end(prefetch: int) -> None:
+    def grow(page: int, items: list[Any]) -> None:
+        if page == 4 and len(items) < 20:
+            items += [image(id=each) for each in numbered(13, 20)]
+
+    api = Api(changing(images(12), grow))
+    assert await ids(api.images.list_all(limit=2, prefetch=prefetch)) == list(numbered(1, 20))
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 40), st.integers(1, 7), st.integers(1, 10), st.integers(1, 4))
+async def test_any_walk_gives_each_image_from_its_page_on_once(
+    count: int, limit: int, prefetch: int, page: int
+) -> None:
+    api = Api(pages(images(count)))
+    seen = await ids(api.images.list_all(page=page, limit=limit, prefetch=prefetch))
+    assert seen == list(numbered((page - 1) * limit + 1, count))
+    assert len(api.sent.requests) == max(1, -(-count // limit) - page + 1)
