@@ -55,6 +55,13 @@ async def disk(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -
     )
 
 
+async def tidy(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Run disk work that has to be done even though the task is being cancelled, once or again, by asyncio or by a scope."""
+    task = asyncio.ensure_future(disk(function, *args, **kwargs))
+    with anyio.CancelScope(shield=True):
+        await asyncio.shield(task)
+
+
 async def read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a user's reader, which may block: in the waiting caller's thread if there is one, else in a worker thread."""
     hop = in_caller.get()

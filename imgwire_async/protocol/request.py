@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
@@ -74,6 +74,46 @@ class Put:
     sent: Callable[[int], Awaitable[None]] | None = None
 
 
+@attrs.frozen
+class Fetch:
+    """One attempt to get bytes from an address that takes no key: the CDN's, or an archive's.
+
+    `what` is the field that holds the address, for messages; `attempt` counts from 1 and `began` is the monotonic time of
+    the first one.
+    """
+
+    url: str = attrs.field(repr=False)  # may be signed
+    what: str
+    attempt: int
+    began: float
+
+
+class Fetched(Protocol):
+    """The answer to a `Fetch`: its head, and its bytes as they come.
+
+    Iterating raises `NoAnswerError` when they stop, or end before `total`, which is None when the answer names no length.
+    """
+
+    @property
+    def status(self) -> int | None: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def total(self) -> int | None: ...
+
+    @property
+    def received(self) -> int: ...
+
+    @property
+    def exchange(self) -> Exchange: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def __anext__(self) -> bytes: ...
+
+
 class NoAnswerError(Exception):
     """An attempt brought no answer. Never leaves the package: the API side and the uploads each make their own error of it."""
 
@@ -100,6 +140,12 @@ class Carrier(Protocol):
     def transfer_slot(self) -> AbstractAsyncContextManager[None]: ...
 
     async def put(self, put: Put, /) -> Reply: ...
+
+    def fetch(self, fetch: Fetch, /) -> AbstractAsyncContextManager[Fetched]: ...
+
+    async def pause(self, exchange: Exchange, reason: str, seconds: float, /) -> None: ...
+
+    def record(self, exchange: Exchange, /) -> None: ...
 
     def operation(self, name: str, /) -> AbstractAsyncContextManager[None]: ...
 

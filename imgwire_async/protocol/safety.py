@@ -24,8 +24,10 @@ def without_query(url: str) -> str:
     return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def require_safe(url: str, what: str, *, secure: bool) -> None:
-    """Raise `UnsafeURLError` unless `url` is http(s), without user info, and https when the API is."""
+def require_safe(
+    url: str, what: str, *, secure: bool, because: str = "the API is reached over https"
+) -> None:
+    """Raise `UnsafeURLError` unless `url` is http(s), without user info, and https when it must be (`because` says why)."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -43,7 +45,7 @@ def require_safe(url: str, what: str, *, secure: bool) -> None:
     elif parts.username is not None or parts.password is not None:
         reason = "it holds user info"
     elif secure and parts.scheme != "https":
-        reason = "it is http although the API is reached over https"
+        reason = f"it is http although {because}"
     else:
         return
     raise UnsafeURLError(

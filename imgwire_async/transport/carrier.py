@@ -6,9 +6,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from imgwire_async.config import Options
-from imgwire_async.protocol.request import Put, Reply, Request
+from imgwire_async.exchange import Exchange
+from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply, Request
 from imgwire_async.transport import deadline
 from imgwire_async.transport.api import Api, Shared
+from imgwire_async.transport.fetch import Fetches
 from imgwire_async.transport.transfer import Transfers
 
 
@@ -21,6 +23,7 @@ class AiohttpCarrier:
         self._sessions = shared.sessions
         self._api = Api(shared, options, owner)
         self._transfers = Transfers(shared, options, owner)
+        self._fetches = Fetches(shared, options, owner)
         self.transfer_slot = self._transfers.slot
 
     @property
@@ -38,6 +41,18 @@ class AiohttpCarrier:
     async def put(self, put: Put, /) -> Reply:
         """The storage's answer to one attempt, whatever its status."""
         return await self._transfers.put(put)
+
+    def fetch(self, fetch: Fetch, /) -> AbstractAsyncContextManager[Fetched]:
+        """The answer to one attempt to get bytes, whatever its status; held open for the `async with`."""
+        return self._fetches.open(fetch)
+
+    async def pause(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
+        """Tell hooks and log that another attempt to get bytes follows, and let the time pass."""
+        await self._fetches.pause(exchange, reason, seconds)
+
+    def record(self, exchange: Exchange, /) -> None:
+        """Give the record of a fetch to whoever captures: one for all its attempts."""
+        self._fetches.record(exchange)
 
     def operation(self, name: str, /) -> AbstractAsyncContextManager[None]:
         """The deadline around everything that one awaited operation does."""

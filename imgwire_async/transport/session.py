@@ -120,6 +120,7 @@ class Sessions:
         files = aiohttp.ClientSession(
             connector=shared or aiohttp.TCPConnector(limit=slots.transfer_limit),
             auto_decompress=False,
+            trace_configs=[_tracing()],
             **common,
         )
         return LoopSessions(api, files, slots, proxies, tls, _keep(api, files))
@@ -167,6 +168,18 @@ async def _keep(*sessions: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     finally:
         for session in sessions:
             await session.close()
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Tells a request's own `trace_request_ctx={"sent": ...}` that its head has left, so that the wait for the answer begins."""
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(_sent)
+    return tracing
+
+
+async def _sent(session: object, context: Any, head: object) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx["sent"]()
 
 
 def _let_go(by_loop: dict[asyncio.AbstractEventLoop, LoopSessions]) -> None:

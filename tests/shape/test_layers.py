@@ -16,7 +16,7 @@ NAME = "imgwire_async"
 
 LEVELS = [
     {"errors", "exchange"},
-    {"urls", "config", "retry", "userland"},
+    {"urls", "config", "retry", "userland", "atomic"},
     {"models"},
     {"protocol"},
     {"uploads", "transport"},

@@ -1,0 +1,124 @@
+"""Files that appear whole or not at all: written under a name of their own, then put in place in one step. Plain, blocking code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def new_file(path: Path) -> BinaryIO:
+    """A new file, open for writing. Raises `FileExistsError` when anything has that name; the umask decides who may read it."""
+    return os.fdopen(os.open(path, _FLAGS, 0o666), "wb")
+
+
+def place_new(source: Path, target: Path) -> None:
+    """Give the file `source` the name `target`. Raises `FileExistsError` when that is taken, also at the last moment."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise taken(target) from None
+    except OSError:  # a file system without hard links: take the name first
+        new_file(target).close()
+        try:
+            source.replace(target)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+    else:
+        source.unlink()
+
+
+def taken(path: Path) -> FileExistsError:
+    """The error of a name that something else has already."""
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
+def check_place(target: Path, *, overwrite: bool) -> None:
+    """Raise what will stand against a new file `target`: a directory, another file (unless `overwrite`), no parent."""
+    try:
+        there = target.lstat()
+    except FileNotFoundError:
+        if not target.parent.is_dir():
+            target.parent.stat()  # says that it is missing ...
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target.parent)) from None
+        return
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    # Only files are replaced: a device or a pipe would be lost.
+    if not overwrite or not (stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode)):
+        raise taken(target)
+
+
+class PartFile:
+    """A file that grows beside its target and takes its place once it is whole.
+
+    Its methods may run in worker threads. After `discard`, which may come at any moment, nothing of it is left, and a call
+    that comes late does nothing.
+    """
+
+    def __init__(self, target: Path, *, overwrite: bool) -> None:
+        self._target = target
+        self._overwrite = overwrite
+        self._path = beside(target)
+        self._file: BinaryIO | None = None
+        self._over = False
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Make it, or empty it to begin again."""
+        with self._lock:
+            if self._over:
+                return
+            if self._file is None:
+                self._file = new_file(self._path)
+            else:
+                self._file.seek(0)
+                self._file.truncate()
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Add bytes."""
+        with self._lock:
+            if self._file is not None:
+                self._file.writelines(pieces)
+
+    def publish(self) -> None:
+        """Bring the bytes to the disk and put the file in its place. Raises `FileExistsError` unless it may overwrite."""
+        with self._lock:
+            if self._file is None:
+                return
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()  # before it moves: Windows wants it so
+            if self._overwrite:
+                self._path.replace(self._target)
+            else:
+                place_new(self._path, self._target)
+            self._file, self._over = None, True
+
+    def discard(self) -> None:
+        """Remove it, unless it has taken its place."""
+        with self._lock:
+            self._over = True
+            file, self._file = self._file, None
+            if file is not None:
+                with contextlib.suppress(OSError):  # a full disk: what is buffered is not wanted any more
+                    file.close()
+                self._path.unlink(missing_ok=True)
+
+
+def beside(target: Path) -> Path:
+    """A name of its own in the directory of `target`, and no longer than a name may be."""
+    ending = f".{secrets.token_hex(4)}.part"
+    name = target.name
+    while len(os.fsencode(name)) + len(ending) > 255:
+        name = name[:-1]
+    return target.with_name(name + ending)

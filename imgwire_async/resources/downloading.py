@@ -1,0 +1,300 @@
+"""Bytes out of the service: one picture from the CDN, or a job's archive, into memory, a stream or a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import attrs
+
+from imgwire_async import userland
+from imgwire_async.atomic import PartFile, check_place
+from imgwire_async.config import plain_callable
+from imgwire_async.errors import DownloadError, ImgwireError
+from imgwire_async.models import DownloadProgress, Image, ImageDownloadJob
+from imgwire_async.protocol.request import Carrier, Fetched, NoAnswerError, segment
+from imgwire_async.resources.arguments import Id
+from imgwire_async.resources.getting import Getting, Refusal, Source
+from imgwire_async.resources.waiting import packed
+from imgwire_async.uploads.expiry import expired
+
+if TYPE_CHECKING:
+    from imgwire_async.urls.typed import Preset, Rules
+
+OnProgress: TypeAlias = "Callable[[DownloadProgress], object]"
+
+_BATCH = 256 * 1024  # bytes that go to the disk in one step
+_SOMEWHERE = (
+    "https://cdn.invalid/organization/environment/image"  # rules are tried here while the image is not known
+)
+
+
+@attrs.frozen
+class Wanted:
+    """Which picture, and how it shall look. Checked when it is made, before any request."""
+
+    image: Image | Id
+    preset: Preset | None
+    rules: Rules
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.image, Image):
+            self.url(self.image)
+            return
+        from imgwire_async.urls.build import build_url
+
+        segment("image", self.image)
+        build_url(_SOMEWHERE, preset=self.preset, **self.rules)
+
+    def url(self, image: Image) -> str:
+        """Its address."""
+        return image.url(preset=self.preset, **self.rules)
+
+    def __str__(self) -> str:
+        return f"image {self.image.id if isinstance(self.image, Image) else self.image}"
+
+
+class Landing:
+    """The file that a download becomes. Arguments are checked when it is made, the disk by `check`."""
+
+    def __init__(self, path: object, *, overwrite: object, on_progress: OnProgress | None) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"path must be a str or os.PathLike, not {type(path).__name__}")
+        if not isinstance(overwrite, bool):
+            raise TypeError(f"overwrite must be a bool, not {type(overwrite).__name__}")
+        plain_callable("on_progress", on_progress)
+        text = os.fsdecode(cast("str | os.PathLike[str]", path))
+        self._names_directory = text.endswith((os.sep, os.altsep or os.sep))
+        self._path = Path(text)
+        self._place = Path(os.path.abspath(text))  # noqa: PTH100  # the working directory may change; links stay
+        self._overwrite = overwrite
+        self._on_progress = on_progress
+
+    def check(self) -> None:
+        """Raise what stands against it on the disk: a directory, an existing file, a missing parent. Blocks."""
+        if self._names_directory:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._path))
+        check_place(self._place, overwrite=self._overwrite)
+
+    async def receive(self, getting: Getting) -> Path:
+        """The path, once the file is there, whole. On any other way out nothing is."""
+        part = PartFile(self._place, overwrite=self._overwrite)
+        try:
+            async with getting:
+                await getting.run(partial(self._save, part))
+            await userland.disk(part.publish)
+        finally:
+            await userland.tidy(part.discard)
+        return self._path
+
+    async def _save(self, part: PartFile, answer: Fetched) -> None:
+        await userland.disk(part.begin)
+        batch: list[bytes] = []
+        written = 0
+        async for piece in answer:
+            batch.append(piece)
+            if answer.received - written >= _BATCH:
+                await userland.disk(part.write, batch)
+                batch, written = [], answer.received
+            await self._tell(answer)
+        await userland.disk(part.write, batch)
+        if not answer.received:
+            await self._tell(answer)
+
+    async def _tell(self, answer: Fetched) -> None:
+        if self._on_progress is not None:
+            progress = DownloadProgress(received=answer.received, total=answer.total, path=self._path)
+            await userland.call(self._on_progress, progress)
+
+
+class Chunks(AsyncIterator[bytes]):
+    """The bytes of a picture as they come. Holds a transfer slot and a connection until they end or it is closed."""
+
+    def __init__(self, image: Image, getting: Getting, answer: Fetched, first: bytes | None) -> None:
+        self._image = image
+        self._getting = getting
+        self._answer = answer
+        self._first = first
+        self._ended = first is None
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        try:
+            piece = await anext(self._answer, None)
+        except NoAnswerError as error:
+            trouble = error
+        else:
+            if piece is not None:
+                return piece
+            self._ended = True
+            await self._getting.leave()
+            raise StopAsyncIteration
+        with _about(self._image):
+            raise self._getting.error(trouble)
+
+    async def aclose(self) -> None:
+        """End the download, at whatever point. Idempotent."""
+        self._first = None
+        await self._getting.leave()
+
+
+class Stream(AbstractAsyncContextManager[AsyncIterator[bytes]]):
+    """`async with` gives the bytes of a picture as they come; leaving it, at whatever point, ends the download.
+
+    Nothing here outlives a step (no clock, no task, no generator), so its steps may run in different tasks.
+    """
+
+    def __init__(self, opened: Callable[[], Awaitable[Chunks]]) -> None:
+        self._opened = opened
+        self._entered = False
+        self._chunks: Chunks | None = None
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        if self._entered:
+            raise RuntimeError("a stream is entered once; call stream() again for another")
+        self._entered = True
+        self._chunks = await self._opened()
+        return self._chunks
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._chunks is not None:
+            await self._chunks.aclose()
+
+
+@attrs.frozen(kw_only=True)
+class Downloading:
+    """What downloads need of the client."""
+
+    carrier: Carrier
+    retrieve: Callable[[Id], Awaitable[Image]]
+    retrieve_job: Callable[[Id], Awaitable[ImageDownloadJob]]
+
+    async def save(self, wanted: Wanted, landing: Landing) -> Path:
+        """The path, once the picture is there."""
+        async with self.carrier.operation(f"download of {wanted}"):
+            await userland.disk(landing.check)
+            image = await self._known(wanted)
+            with _about(image):
+                return await landing.receive(self._getting(wanted, image))
+
+    async def read(self, wanted: Wanted, max_bytes: int) -> bytes:
+        """The picture's bytes, at most so many."""
+
+        async def collect(answer: Fetched) -> bytes:
+            pieces: list[bytes] = []
+            _require_fit(answer.total or 0, max_bytes, answer, wanted)
+            async for piece in answer:
+                _require_fit(answer.received, max_bytes, answer, wanted)
+                pieces.append(piece)
+            return b"".join(pieces)
+
+        async with self.carrier.operation(f"read of {wanted}"):
+            image = await self._known(wanted)
+            with _about(image):
+                async with self._getting(wanted, image) as getting:
+                    return await getting.run(collect)
+
+    async def opened(self, wanted: Wanted) -> Chunks:
+        """The picture's bytes as they come; the first of them are there."""
+        async with self.carrier.operation(f"stream of {wanted}"):
+            image = await self._known(wanted)
+            getting = self._getting(wanted, image)
+            with _about(image):
+                try:
+                    answer, first = await getting.run(_begun)
+                    if first is None:
+                        await getting.leave()
+                    return Chunks(image, getting, answer, first)
+                except BaseException:
+                    await getting.leave()
+                    raise
+
+    async def archive(self, job: ImageDownloadJob | Id, landing: Landing) -> Path:
+        """The path, once the job's archive is there. An expired link is replaced once."""
+        job_id = job.id if isinstance(job, ImageDownloadJob) else job
+        async with self.carrier.operation(f"download of bulk download job {job_id}"):
+            await userland.disk(landing.check)
+            if not isinstance(job, ImageDownloadJob):
+                job = await self.retrieve_job(job)
+            source = _archive(job)
+            getting = Getting(self.carrier, source)
+            try:
+                return await landing.receive(getting)
+            except DownloadError:
+                may_ask = self.carrier.options.retries.max_retries > 0
+                if not may_ask or not _is_over(source.url, getting.refusal):
+                    raise
+                fresh = _archive(await self.retrieve_job(job.id))
+                if fresh.url == source.url:  # a dead link is never used twice
+                    raise
+            return await landing.receive(Getting(self.carrier, fresh))
+
+    async def _known(self, wanted: Wanted) -> Image:
+        return wanted.image if isinstance(wanted.image, Image) else await self.retrieve(wanted.image)
+
+    def _getting(self, wanted: Wanted, image: Image) -> Getting:
+        return Getting(self.carrier, Source(wanted.url(image), "cdn_url", str(wanted)))
+
+
+async def _begun(answer: Fetched) -> tuple[Fetched, bytes | None]:
+    # Until the first bytes are there, another attempt harms nobody.
+    return answer, await anext(answer, None)
+
+
+@contextmanager
+def _about(image: Image) -> Generator[None, None, None]:
+    """Errors tell which image they are about."""
+    try:
+        yield
+    except ImgwireError as error:
+        if error.image is None:
+            error.image = image
+        raise
+
+
+def _require_fit(size: int, max_bytes: int, answer: Fetched, wanted: Wanted) -> None:
+    if size > max_bytes:
+        raise DownloadError(
+            f"{wanted}: {answer.exchange}: it has {size if size == answer.total else f'at least {size}'} bytes, more than "
+            f"max_bytes={max_bytes}. Allow more, or use download() or stream(), which hold little of it in memory.",
+            status=answer.status,
+            exchange=answer.exchange,
+        )
+
+
+def _archive(job: ImageDownloadJob) -> Source:
+    """Where the archive of a finished job is. Raises unless it is finished."""
+    if not packed(job):
+        raise DownloadError(
+            f"bulk download job {job.id} is {job.status.value}, so there is no archive yet: "
+            "job = await client.images.wait_for_bulk_download(job), then download_archive(job, ...)."
+        )
+    if job.download_url is None:
+        raise DownloadError(
+            f"bulk download job {job.id} is READY but has no download_url. Retrieve it again; if it stays so, report this "
+            "to the service."
+        )
+    return Source(job.download_url, "download_url", f"archive of bulk download job {job.id}")
+
+
+def _is_over(url: str, refusal: Refusal | None) -> bool:
+    """Whether the answer means that this link had its time, so that a fresh one may do."""
+    if refusal is None:
+        return False
+    date = refusal.headers.get("Date")
+    return refusal.status in {404, 410} or expired(
+        url, refusal.status, refusal.text, date=date, now=datetime.now(UTC)
+    )

@@ -1,0 +1,175 @@
+"""One GET of bytes: attempts, pauses, and what to say when none succeeds."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TypeVar
+
+import attrs
+
+from imgwire_async.errors import DownloadError
+from imgwire_async.exchange import Exchange, Headers, excerpt, redact
+from imgwire_async.protocol.request import Carrier, Fetch, Fetched, NoAnswerError
+from imgwire_async.retry import Failure, may_repeat, passing, pause, retry_after
+
+T = TypeVar("T")
+
+_ANSWER_LIMIT = 64 * 1024  # of an answer that is not what was asked for, no more is read
+_NOT_WHOLE = frozenset({204, 205, 206})  # successes that do not hold the thing itself
+
+
+@attrs.frozen
+class Source:
+    """Where bytes are: a signed or public address, the field that holds it, and the thing's name for messages."""
+
+    url: str = attrs.field(repr=False)
+    what: str
+    name: str
+
+
+@attrs.frozen
+class Refusal:
+    """An answer that is not what was asked for."""
+
+    status: int
+    headers: Headers
+    reason: str
+    text: str
+    exchange: Exchange
+
+    @property
+    def failure(self) -> Failure:
+        """The same for the retry policy."""
+        told = retry_after(self.headers.get("Retry-After"), now=datetime.now(UTC))
+        return Failure(self.reason, status=self.status, retry_after=told)
+
+
+class Getting(AbstractAsyncContextManager["Getting"]):
+    """One GET under way. Holds a transfer slot and a connection from `run` on, until it is left; never during a pause."""
+
+    def __init__(self, carrier: Carrier, source: Source) -> None:
+        self._carrier = carrier
+        self._source = source
+        self._attempts = 0
+        self._began = time.monotonic()
+        self._held = AsyncExitStack()
+        self._answer: Fetched | None = None
+        self._exchange: Exchange | None = None
+        self.refusal: Refusal | None = None
+
+    async def run(self, use: Callable[[Fetched], Awaitable[T]]) -> T:
+        """What `use` makes of the answer. When that breaks off, it is called again with another one, if retries are left."""
+        while True:
+            try:
+                answer = await self._ask()
+                self.refusal = await _refusal(answer)
+                if self.refusal is None:
+                    return await use(answer)
+                trouble: Refusal | NoAnswerError = self.refusal
+            except NoAnswerError as error:
+                trouble = error
+            await self._let_go(trouble.exchange)
+            await self._prepare_again(trouble)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Give back slot and connection, at whatever point. Idempotent."""
+        await self._let_go(self._exchange)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            self._carrier.record(exchange)
+
+    async def _ask(self) -> Fetched:
+        self._attempts += 1
+        await self._held.enter_async_context(self._carrier.transfer_slot())
+        fetch = Fetch(self._source.url, self._source.what, self._attempts, self._began)
+        self._answer = await self._held.enter_async_context(self._carrier.fetch(fetch))
+        return self._answer
+
+    async def _let_go(self, exchange: Exchange | None) -> None:
+        answer, self._answer = self._answer, None
+        self._exchange = exchange if answer is None else answer.exchange
+        await self._held.aclose()
+
+    async def _prepare_again(self, trouble: Refusal | NoAnswerError) -> None:
+        """Let a pause pass before the next attempt, or raise the error that ends the download."""
+        failure = trouble.failure
+        policy = self._carrier.options.retries
+        seconds = None
+        # What stands still has had its time already.
+        may = failure.fate != "stall" and may_repeat("GET", failure, repeatable=None)
+        if may and self._attempts <= policy.max_retries:
+            seconds = pause(self._attempts, failure.retry_after, policy=policy, dice=random.random())
+        if seconds is None:
+            raise self.error(trouble)
+        assert self._exchange is not None
+        exchange, self._exchange = self._exchange, None
+        await self._carrier.pause(exchange, failure.reason, seconds)
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def error(self, trouble: Refusal | NoAnswerError) -> DownloadError:
+        """The error that tells what happened and what to do."""
+        exchange, name = trouble.exchange, self._source.name
+        if isinstance(trouble, Refusal):
+            said = excerpt(redact(trouble.text))
+            text = (
+                f"{name}: {exchange}: {trouble.reason}{f': {said}' if said else ''}. {self._advice(trouble)}"
+            )
+            return DownloadError(text, status=trouble.status, exchange=exchange)
+        advice = (
+            "a slow network may need a larger Timeouts(stall=...)."
+            if trouble.failure.fate == "stall"
+            else "if it goes on, look at network, proxy and firewall."
+        )
+        return DownloadError(
+            f"{name}: {exchange}: {trouble.failure.reason}. Nothing was kept. Download it again; {advice}",
+            status=None if exchange is None else exchange.status,
+            exchange=exchange,
+        )
+
+    def _advice(self, refusal: Refusal) -> str:
+        status, picture = refusal.status, self._source.what == "cdn_url"
+        if status < 400:
+            return "Report this to the service."
+        if passing(status):
+            return "Download it again later."
+        if picture and status in {404, 410}:
+            return "The CDN delivers READY images only: call wait_until_ready first, or it was deleted."
+        if picture:
+            return "The CDN will not deliver this: check preset and rules."
+        return "The link is not, or no longer, valid: retrieve the job again for a fresh one, or create a new job."
+
+
+async def _refusal(answer: Fetched) -> Refusal | None:
+    """What is wrong with the answer's head, None when its body is what was asked for."""
+    status, headers = answer.status or 0, answer.headers
+    encoding = headers.get("Content-Encoding", "").strip().lower()
+    if 300 <= status < 400:
+        where = "more than 5 redirects" if "Location" in headers else "a redirect to nowhere"
+        return Refusal(status, headers, f"HTTP {status}, {where}", "", answer.exchange)
+    if status in _NOT_WHOLE:
+        return Refusal(status, headers, f"HTTP {status}, which is not the whole of it", "", answer.exchange)
+    if status < 300 and encoding not in {"", "identity"}:
+        reason = f"HTTP {status}, packed ({excerpt(encoding, 40)}) although that was not asked for"
+        return Refusal(status, headers, reason, "", answer.exchange)
+    if status < 300:
+        return None
+    text = b""
+    try:
+        async for piece in answer:
+            text += piece
+            if len(text) >= _ANSWER_LIMIT:
+                break
+    except NoAnswerError:
+        pass  # its status says enough
+    return Refusal(status, headers, f"HTTP {status}", text.decode("utf-8", "replace"), answer.exchange)

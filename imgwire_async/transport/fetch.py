@@ -1,0 +1,224 @@
+"""Bytes from the CDN and the archives: one attempt at one address, redirects followed by hand, no credential sent anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from imgwire_async.config import Options
+from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.protocol.request import Fetch, NoAnswerError
+from imgwire_async.protocol.safety import require_safe, without_query
+from imgwire_async.retry import Failure
+from imgwire_async.transport import deadline, watch
+from imgwire_async.transport.api import Shared
+from imgwire_async.transport.session import CLOSED, FOREIGN, no_answer
+
+if TYPE_CHECKING:
+    from typing import Self
+
+MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Unpacked bytes could not be held to the length that the answer gives.
+_HEADERS = {"Accept-Encoding": "identity"}
+
+
+class Fetches:
+    """Gets bytes with one set of options."""
+
+    def __init__(self, shared: Shared, options: Options, owner: object) -> None:
+        self.shared = shared
+        self.options = options
+        self._owner = owner
+        # No total: a slow transfer that moves may take as long as it needs.
+        self.clock = aiohttp.ClientTimeout(total=None, connect=options.timeout.connect, ceil_threshold=1e9)
+
+    def open(self, fetch: Fetch) -> Arrival:
+        """The answer, whatever its status, for an `async with`. `NoAnswerError` when there is none."""
+        return Arrival(self, fetch)
+
+    async def pause(self, exchange: Exchange, reason: str, seconds: float) -> None:
+        """Tell whoever looks that another attempt follows, and let the time pass."""
+        operation = deadline.current()
+        if operation is not None:
+            operation.note(exchange, reason)
+        seen = watch.Watch(self.options.hooks, exchange.kind, exchange.method, exchange.path)
+        if seen.awake:
+            await seen.retry(exchange.attempts, reason, seconds)
+        await asyncio.sleep(seconds)
+
+    def record(self, exchange: Exchange) -> None:
+        """Give a finished exchange to whoever captures."""
+        watch.record(self._owner, exchange)
+
+
+class Arrival(AbstractAsyncContextManager["Arrival"]):
+    """The answer to one `Fetch`, and its bytes as they come. Implements `protocol.request.Fetched`.
+
+    No clock and no task outlives a step, so that the steps may run in different tasks, and it may be left at any point.
+    """
+
+    def __init__(self, fetches: Fetches, fetch: Fetch) -> None:
+        self._fetches = fetches
+        self._fetch = fetch
+        self._stall = fetches.options.timeout.stall
+        self._host = ""
+        self._response: aiohttp.ClientResponse | None = None
+        self.status: int | None = None
+        self.headers = Headers()
+        self.total: int | None = None
+        self.received = 0
+
+    @property
+    def exchange(self) -> Exchange:
+        """How the attempt has gone so far."""
+        fetch = self._fetch
+        elapsed = time.monotonic() - fetch.began
+        return Exchange(
+            "cdn", "GET", without_query(fetch.url), self.status, self.headers, fetch.attempt, elapsed
+        )
+
+    # --- the head -----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        fetch = self._fetch
+        secure = self._fetches.shared.config.secure
+        require_safe(fetch.url, fetch.what, secure=secure)
+        try:
+            response = await self._ask(fetch.url)
+            url = fetch.url
+            for _ in range(MAX_REDIRECTS):
+                if (location := _location(response)) is None:
+                    break
+                response.close()
+                url = _next(url, location, secure=secure)
+                response = await self._ask(url)
+        except NoAnswerError as error:
+            error.exchange = self.exchange
+            raise
+        self._response, self.status = response, response.status
+        self.headers = Headers(response.headers.items())
+        self.total = _length(self.headers)
+        return self
+
+    async def _ask(self, url: str) -> aiohttp.ClientResponse:
+        """The answer to one request on the wire, its body unread."""
+        fetches, attempt = self._fetches, self._fetch.attempt
+        here = await fetches.shared.sessions.here()
+        target = URL(url, encoded=True)  # any byte that changes breaks a signature
+        self._host = target.raw_authority
+        seen = watch.Watch(fetches.options.hooks, "cdn", "GET", without_query(url))
+        if seen.awake:
+            await seen.request(attempt)
+        began = time.monotonic()
+        waiting = asyncio.timeout(None)
+        try:
+            async with waiting:
+                response = await here.files.get(
+                    target,
+                    headers=_HEADERS,
+                    proxy=here.proxy_for(target),
+                    timeout=fetches.clock,
+                    allow_redirects=False,
+                    trace_request_ctx={"sent": lambda: self._wind(waiting)},
+                    **here.tls,
+                )
+        except FOREIGN as error:
+            silence = self._silence(error, stalled=waiting.expired())
+            seen.silence(attempt, silence.failure.reason, time.monotonic() - began)
+            raise silence from error
+        try:
+            if seen.awake:
+                headers = Headers(response.headers.items())
+                await seen.response(attempt, response.status, headers, time.monotonic() - began)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def _wind(self, waiting: asyncio.Timeout) -> None:
+        """The request has left: from now on the server's silence counts. Until then it was the connect clock's time."""
+        if self._stall is not None:
+            waiting.reschedule(asyncio.get_running_loop().time() + self._stall)
+
+    # --- the body -----------------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        response = self._response
+        if response is None:
+            raise RuntimeError("the download was left: read it inside its `async with`")
+        # Only waiting counts: a consumer may think between two pieces for as long as it likes.
+        waiting = asyncio.timeout(self._stall)
+        try:
+            async with waiting:
+                piece = await response.content.readany()
+        except FOREIGN as error:
+            raise self._silence(error, stalled=waiting.expired()) from error
+        if piece:
+            self.received += len(piece)
+            return piece
+        if self.total is not None and self.received != self.total:
+            reason = f"{self._host} ended its answer{self._progress}"
+            raise NoAnswerError(Failure(reason, fate="lost"), self.exchange)
+        raise StopAsyncIteration
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        response, self._response = self._response, None
+        if response is not None:
+            response.close()  # does nothing when the body is over and the connection back in its pool
+
+    def _silence(self, error: BaseException, *, stalled: bool) -> NoAnswerError:
+        if self._fetches.shared.sessions.closed:
+            raise RuntimeError(CLOSED) from None
+        if not stalled:
+            failure = no_answer(error, self._host).failure
+            return NoAnswerError(
+                Failure(f"{failure.reason}{self._progress}", fate=failure.fate), self.exchange
+            )
+        reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress}"
+        return NoAnswerError(Failure(reason, fate="stall"), self.exchange)
+
+    @property
+    def _progress(self) -> str:
+        if self.status is None:
+            return ""
+        return f" (after {self.received}{'' if self.total is None else f' of {self.total}'} bytes)"
+
+
+def _location(response: aiohttp.ClientResponse) -> str | None:
+    """Where a redirect leads, None when the answer is no redirect."""
+    return response.headers.get("Location") if response.status in _REDIRECTS else None
+
+
+def _next(url: str, location: str, *, secure: bool) -> str:
+    """The address that a redirect from `url` leads to. Raises `UnsafeURLError` when it must not be followed."""
+    try:
+        # A whole URL is used to the byte.
+        following = (
+            location if urlsplit(location).netloc and urlsplit(location).scheme else urljoin(url, location)
+        )
+    except ValueError:
+        following = location
+    if url.startswith("https:") and not secure:
+        require_safe(following, "redirect", secure=True, because="it comes from https")
+    else:
+        require_safe(following, "redirect", secure=secure)
+    return following
+
+
+def _length(headers: Headers) -> int | None:
+    """The length that the answer declares, None when it declares none that counts."""
+    text = headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() and "Transfer-Encoding" not in headers else None
