@@ -45,7 +45,9 @@ async def source_of(file: object, stage: int) -> Source:
         view = memoryview(cast("bytes", file))
         return BytesSource(view.cast("B") if view.c_contiguous else memoryview(view.tobytes()))
     if isinstance(file, UploadSource):
-        return ForeignSource(file)
+        source = ForeignSource(file)
+        # One that may be opened once is opened once: what looks at its type keeps what it read.
+        return source if source.replayable else StreamSource(source.open(), source.name, source.size)
     name = name_of(file)
     if isinstance(file, io.TextIOBase):
         raise TypeError("file is open in text mode; open it with mode 'rb'")
@@ -164,7 +166,8 @@ async def _async_size(file: Any) -> int | None:
 
 def name_of(file: object) -> str | None:
     """The base name that an object carries, or None: `.filename`, else a textual `.name`, cut at both kinds of slash."""
-    for attribute in ("filename", "name"):
+    # Files of the standard library first by their name: GzipFile's `filename` warns.
+    for attribute in ("name", "filename") if isinstance(file, io.IOBase) else ("filename", "name"):
         name = getattr(file, attribute, None)
         if isinstance(name, str) and (base := base_name(name)):
             return base

@@ -336,8 +336,8 @@ async def from_async_iterator(items: AsyncIterator[bytes]) -> AsyncGenerator[byt
 async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     def step() -> bytes | None:
         for item in items:
-            if _checked(item):
-                return item
+            if piece := _checked(item):
+                return piece
         return None
 
     while (piece := await userland.read(step)) is not None:
@@ -348,11 +348,11 @@ def _checked(piece: object) -> bytes:
     """A piece of bytes, or a `TypeError`: None would mean a non-blocking source, text an undecided encoding."""
     if isinstance(piece, bytes):
         return piece
-    if isinstance(piece, bytearray | memoryview):
-        return bytes(
-            cast("bytes", piece)
-        )  # a copy: the source may use its buffer again while this piece waits
-    raise TypeError(f"a source must give bytes, not {type(piece).__name__}")
+    try:
+        view = memoryview(cast("bytes", piece))  # or whatever a library calls its bytes
+    except TypeError:
+        raise TypeError(f"a source must give bytes, not {type(piece).__name__}") from None
+    return view.tobytes()  # a copy: the source may use its buffer again while this piece waits
 
 
 Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | ForeignSource
