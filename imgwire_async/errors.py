@@ -38,6 +38,7 @@ Wrong arguments are plain `TypeError` and `ValueError`, raised before any reques
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -302,6 +303,19 @@ class TransformationError(ImgwireError, ValueError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(map(str, faults)))
         self.faults: tuple[Fault, ...] = tuple(faults)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A faulty value may be anything, also what cannot travel: then its text goes instead, so that the error arrives.
+        rebuild, (cls, args, state) = super().__reduce__()
+        return rebuild, (cls, args, {**state, "faults": tuple(map(_travelling, self.faults))})
+
+
+def _travelling(fault: Fault) -> Fault:
+    try:
+        pickle.dumps(fault)
+    except Exception:  # noqa: BLE001  # whatever a foreign object raises
+        return attrs.evolve(fault, value=type(fault.value).__name__)
+    return fault
 
 
 class DownloadError(ImgwireError):

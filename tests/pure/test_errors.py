@@ -209,3 +209,12 @@ def test_no_whole_page_stands_in_the_pickle_of_an_error() -> None:
     error = errors.ServerError("x", status=502, body=page)
     assert error.body == page
     assert pickle.loads(pickle.dumps(error)).body == "an HTML page titled 'Bad gateway'"
+
+
+def test_a_faulty_value_that_cannot_travel_does_not_hold_its_error_back() -> None:
+    error = errors.TransformationError(
+        [errors.Fault("width", lambda: 1, "no integer"), errors.Fault("dpr", "x", "no number")]
+    )
+    again = pickle.loads(pickle.dumps(error))
+    assert [fault.value for fault in again.faults] == ["function", "x"]
+    assert str(again) == str(error)
