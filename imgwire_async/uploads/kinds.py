@@ -57,7 +57,8 @@ async def source_of(file: object, stage: int) -> Source:
             return await _async_source(file, reader, name)
     if callable(getattr(file, "read", None)):
         return await _file_source(cast("IO[bytes]", file), name)
-    if hasattr(file, "__aiter__"):
+    either = hasattr(file, "__iter__") and userland.in_caller.get() is not None  # then the plain way will do
+    if hasattr(file, "__aiter__") and not either:
         _require_loop(file)
         return StreamSource(from_async_iterator(cast("AsyncIterator[bytes]", file)), name)
     if hasattr(file, "__iter__") and not issubclass(type(file), Mapping | AbstractSet):

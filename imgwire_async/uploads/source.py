@@ -281,11 +281,8 @@ class ForeignSource:
         return self.inner.replayable
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        if userland.in_caller.get() is not None:
-            async for piece in _stepped(self.inner):
-                yield _checked(piece)
-            return
-        async with contextlib.aclosing(self.inner.open()) as pieces:
+        pieces = self.inner.open() if userland.in_caller.get() is None else _stepped(self.inner)
+        async with contextlib.aclosing(pieces):
             async for piece in pieces:
                 yield _checked(piece)
 
