@@ -119,6 +119,10 @@ class Images(Twin):
     create_bulk_download_job: Final = blocking(AsyncImages.create_bulk_download_job)
     retrieve_bulk_download_job: Final = blocking(AsyncImages.retrieve_bulk_download_job)
     wait_for_bulk_download: Final = blocking(AsyncImages.wait_for_bulk_download)
+    download_archive: Final = blocking(AsyncImages.download_archive)
+    download: Final = blocking(AsyncImages.download)
+    read: Final = blocking(AsyncImages.read)
+    stream: Final = blocking(AsyncImages.stream)
 
 
 class CorsOrigins(Twin):
