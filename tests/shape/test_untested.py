@@ -1,4 +1,4 @@
-"""A method of a resource that no test calls is not tested, whatever the coverage says."""
+"""A method of a resource that no test calls is not tested, whatever the coverage says; nor is a name that no page of types uses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from recording import Api
 
+import imgwire_async
 from imgwire_async.resources.base import Resource
 
 TESTS = Path(__file__).parents[1]
@@ -41,6 +42,13 @@ CALLED = {
     for call in calls(ast.parse(path.read_text("utf-8")))
 }
 
+NAMED = {
+    node.id if isinstance(node, ast.Name) else node.attr
+    for path in (TESTS / "typing").glob("*.py")
+    for node in ast.walk(ast.parse(path.read_text("utf-8")))
+    if isinstance(node, ast.Name | ast.Attribute)
+}
+
 
 @pytest.mark.parametrize(("resource", "method"), METHODS)
 def test_a_public_method_is_called_by_a_test(resource: str, method: str) -> None:
@@ -52,3 +60,8 @@ def test_the_reader_of_calls_sees_them_wherever_they_stand() -> None:
         "await client.images.list()\nx = [images.read(i) for i in y]\nclient.images.stream\nlist()\nf().g()"
     )
     assert set(calls(ast.parse(source))) == {("images", "list"), ("images", "read")}
+
+
+@pytest.mark.parametrize("name", imgwire_async.__all__)
+def test_a_public_name_stands_in_a_type_checkers_page(name: str) -> None:
+    assert name in NAMED, f"tests/typing says nothing about {name}"
