@@ -387,7 +387,12 @@ async def _next(source: AsyncIterator[T]) -> T:
 
 
 async def _ended(source: AsyncGenerator[Any, None]) -> None:
-    await source.aclose()
+    try:
+        await source.aclose()
+    except RuntimeError:
+        if not getattr(source, "ag_running", False):
+            raise
+        # The collector found it first, and its loop is closing it already.
 
 
 async def _awaited(awaitable: Awaitable[T]) -> T:
