@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json as _json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -297,18 +297,16 @@ def _bounded_int(digits: str) -> int | float:
 
 
 def _require_shallow(data: object) -> None:
-    level = [data]
-    for _ in range(_DEEPEST + 1):
-        level = [inner for each in level for inner in _inner(each)]
-        if not level:
-            return
-    raise ValueError("nested too deeply")
+    level = list(_containers([data]))
+    for _ in range(_DEEPEST):
+        level = [inner for each in level for inner in _containers(each)]
+    if level:
+        raise ValueError("nested too deeply")
 
 
-def _inner(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return cast("dict[str, object]", value).values()
-    return cast("list[object]", value) if isinstance(value, list) else ()
+def _containers(value: Any) -> Iterator[Any]:
+    inside: Iterable[object] = cast("dict[str, object]", value).values() if isinstance(value, dict) else value
+    return (each for each in inside if isinstance(each, list | dict))
 
 
 _PLAIN = _json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int, parse_float=_finite)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
 from imgwire_async.errors import PaginationError
@@ -92,8 +92,3 @@ def check_walk(page: object, limit: object, prefetch: object) -> tuple[int, int,
         whole("limit", limit, low=1, high=100),
         whole("prefetch", prefetch, low=1, high=1000),
     )
-
-
-def chunks(ids: Sequence[str], size: int) -> list[Sequence[str]]:
-    """`ids` in pieces of `size`."""
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
