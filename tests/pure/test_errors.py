@@ -169,9 +169,9 @@ def test_a_timeout_of_ours_is_no_operating_system_error_number() -> None:
     assert error.errno is None
 
 
-@pytest.mark.parametrize("name", [cls.__name__ for cls in CLASSES])
-def test_help_draws_the_whole_tree(name: str) -> None:
-    assert name in pydoc.render_doc(errors).partition("CLASSES")[0].partition("FILE")[0]
+def test_help_draws_the_whole_tree() -> None:
+    drawn = pydoc.render_doc(errors).partition("CLASSES")[0]
+    assert [cls.__name__ for cls in CLASSES if cls.__name__ not in drawn] == []
 
 
 def test_an_image_of_a_wait_is_its_record() -> None:

@@ -61,26 +61,34 @@ with_ids = pytest.mark.parametrize(
 
 
 @with_ids
-@pytest.mark.parametrize(
-    "value",
-    ["", ".", "..", "a/b", "a\\b", "a?b", "a#b", "a%b", "%2e%2e", "a b", "a\n", "a\0", "a\u00a0"],
-    ids=ascii,
-)
-async def test_an_id_that_could_lead_elsewhere_is_refused_by_every_method(
-    name: str, call: Call, value: str
-) -> None:
-    error = await refused(call, value)
-    assert type(error) is ValueError
-    assert name in str(error)
+async def test_an_id_that_could_lead_elsewhere_is_refused_by_every_method(name: str, call: Call) -> None:
+    for value in (
+        "",
+        ".",
+        "..",
+        "a/b",
+        "a\\b",
+        "a?b",
+        "a#b",
+        "a%b",
+        "%2e%2e",
+        "a b",
+        "a\n",
+        "a\0",
+        "a\u00a0",
+    ):
+        error = await refused(call, value)
+        assert type(error) is ValueError
+        assert name in str(error)
 
 
 @with_ids
-@pytest.mark.parametrize("value", [None, 5, True, b"img", 1.5, ["a"]], ids=repr)
-async def test_an_id_of_a_wrong_type_is_refused_by_every_method(name: str, call: Call, value: Any) -> None:
-    error = await refused(call, value)
-    assert type(error) is TypeError
-    assert name in str(error)
-    assert type(value).__name__ in str(error)
+async def test_an_id_of_a_wrong_type_is_refused_by_every_method(name: str, call: Call) -> None:
+    for value in (None, 5, True, b"img", 1.5, ["a"]):
+        error = await refused(call, value)
+        assert type(error) is TypeError
+        assert name in str(error)
+        assert type(value).__name__ in str(error)
 
 
 async def test_a_bad_id_in_a_list_is_named_by_its_place() -> None:
@@ -312,23 +320,19 @@ for _method in (stats, datasets):
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "value"),
-    [
-        pytest.param(method, name, value, id=f"{method.__name__}-{name}-{ascii(value)[:20]}")
-        for method, name, values in WRONG
-        for value in values
-    ],
+    ("method", "name", "values"), WRONG, ids=lambda each: getattr(each, "__name__", None)
 )
 async def test_a_wrong_argument_is_named_before_any_request(
-    method: Callable[..., Any], name: str, value: Any
+    method: Callable[..., Any], name: str, values: list[Any]
 ) -> None:
-    error = await refused(named(method, name), value)
-    text = str(error)
-    assert name in text
-    assert SECRET not in text
-    assert len(text) < 300
-    if type(error) is TypeError:
-        assert type(value).__name__ in text or "coroutine function" in text
+    for value in values:
+        error = await refused(named(method, name), value)
+        text = str(error)
+        assert name in text
+        assert SECRET not in text
+        assert len(text) < 300
+        if type(error) is TypeError:
+            assert type(value).__name__ in text or "coroutine function" in text
 
 
 @pytest.mark.parametrize("method", [create_, via_url, upload, upload_many])
