@@ -72,6 +72,8 @@ class ImgwireError(Exception):
         state = dict(self.__dict__)
         if is_page(str(state.get("body", ""))):  # a whole page has no place in a queue or a log
             state["body"] = excerpt(state["body"])
+        if getattr(state.get("record"), "download_url", None) is not None:  # a job's is a secret
+            state["record"] = attrs.evolve(state["record"], download_url=None)
         return _rebuild, (type(self), self.args, state)
 
 

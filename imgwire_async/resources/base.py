@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
 from imgwire_async.errors import PaginationError
+from imgwire_async.exchange import Exchange
 from imgwire_async.models import Page
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.paging import last_page, pagination
@@ -32,8 +33,12 @@ class Resource:
         return codec.decode(await self._carrier.send(request), request.model)
 
     async def _page(self, request: Request[Any]) -> Page[Any]:
+        page, _ = await self._page_and_exchange(request)
+        return page
+
+    async def _page_and_exchange(self, request: Request[Any]) -> tuple[Page[Any], Exchange]:
         reply = await self._carrier.send(request)
-        return Page(codec.decode(reply, request.model), pagination(reply.headers))
+        return Page(codec.decode(reply, request.model), pagination(reply.headers)), reply.exchange
 
     async def _pages(
         self, ask: Callable[[int], Request[Any]], page: int, limit: int, prefetch: int
@@ -42,18 +47,18 @@ class Resource:
 
         The first page comes alone and tells the total. Without a total the pages come one by one.
         """
-        known = await self._page(ask(page))
+        known, exchange = await self._page_and_exchange(ask(page))
         yield known
         number = page
-        ahead: deque[tuple[int, asyncio.Task[Page[Any]]]] = deque()
+        ahead: deque[tuple[int, asyncio.Task[tuple[Page[Any], Exchange]]]] = deque()
         try:
-            while known.data and (following := _following(known, number, limit)) is not None:
+            while known.data and (following := _following(known, number, limit, exchange)) is not None:
                 last = last_page(known.pagination, limit) or following
                 asked = ahead[-1][0] if ahead else following - 1
                 for each in range(asked + 1, min(last, following + prefetch - 1) + 1):
-                    ahead.append((each, asyncio.ensure_future(self._page(ask(each)))))
+                    ahead.append((each, asyncio.ensure_future(self._page_and_exchange(ask(each)))))
                 number, task = ahead.popleft()
-                known = await task
+                known, exchange = await task
                 yield known
         finally:
             for _, task in ahead:
@@ -61,7 +66,7 @@ class Resource:
             await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
 
 
-def _following(page: Page[Any], number: int, limit: int) -> int | None:
+def _following(page: Page[Any], number: int, limit: int, exchange: Exchange) -> int | None:
     """The number of the next page, or None at the end. Raises when the server's numbers do not move forward."""
     told = page.pagination.next_page
     last = last_page(page.pagination, limit)
@@ -71,8 +76,9 @@ def _following(page: Page[Any], number: int, limit: int) -> int | None:
         told != number + 1
     ):  # numbered pages have no gaps: anything else repeats, or skips what nobody would see
         raise PaginationError(
-            f"after page {number} the service names page {told} as the next one, so the list would never end, or have "
-            "gaps; what came before is complete. Report this to the service."
+            f"{exchange}: after page {number} the service names page {told} as the next one, so the list would never end, or have "
+            "gaps; what came before is complete. Report this to the service.",
+            exchange=exchange,
         )
     return told if last is None or told <= last else None
 

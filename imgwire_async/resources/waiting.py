@@ -46,7 +46,7 @@ async def until(
     what: str,
 ) -> T:
     """The record once `finished` says so; `finished` may raise. Asks at once unless `known` is given."""
-    record = known
+    record, asked = known, 0
     clock = asyncio.timeout(seconds)
     try:
         async with clock:
@@ -55,6 +55,7 @@ async def until(
                     return record
                 await asyncio.sleep(next(pauses))
             while True:
+                asked += 1
                 record = await ask()
                 if on_update is not None:
                     await userland.call(on_update, record)
@@ -64,15 +65,15 @@ async def until(
     except TimeoutError:
         if not clock.expired():
             raise
-        raise _too_long(record, seconds, what) from None
+        raise _too_long(record, seconds, what, asked) from None
 
 
 def _too_long(
-    record: Image | ImageDownloadJob | CustomDomain | None, seconds: float, what: str
+    record: Image | ImageDownloadJob | CustomDomain | None, seconds: float, what: str, asked: int
 ) -> WaitTimeoutError:
     state = f"it is still {record.status.value}" if record is not None else "its state was never told"
     return WaitTimeoutError(
-        f"{what} was not finished after {seconds:g} s: {state}. It may still finish: wait again, longer, with the id.",
+        f"{what} was not finished after {seconds:g} s (asked {asked} times): {state}. It may still finish: wait again, longer, with the id.",
         record=record,
         image=record if isinstance(record, Image) else None,
     )

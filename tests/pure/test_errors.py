@@ -218,3 +218,15 @@ def test_a_faulty_value_that_cannot_travel_does_not_hold_its_error_back() -> Non
     again = pickle.loads(pickle.dumps(error))
     assert [fault.value for fault in again.faults] == ["function", "x"]
     assert str(again) == str(error)
+
+
+def test_no_link_of_a_download_job_stands_in_the_pickle_of_an_error() -> None:
+    job = decode(
+        reply(data(models.ImageDownloadJob, download_url=f"https://s.example/{SECRET}")),
+        models.ImageDownloadJob,
+    )
+    error = errors.WaitTimeoutError("late", record=job)
+    packed = pickle.dumps(error)
+    assert SECRET.encode() not in packed
+    assert pickle.loads(packed).record.id == job.id
+    assert error.record is job

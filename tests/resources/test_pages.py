@@ -237,8 +237,9 @@ async def test_a_service_that_repeats_or_skips_a_page_is_an_error_and_not_an_end
 
 async def test_a_service_that_repeats_the_first_page_is_an_error_too() -> None:
     api = Api(page_of(1, 2, X_Next_Page=1, X_Total_Count=100))
-    with pytest.raises(errors.PaginationError):
+    with pytest.raises(errors.PaginationError, match=r"GET /images/ \(1 attempt") as caught:
         await ids(api.images.list_all(limit=2))
+    assert caught.value.exchange is not None
 
 
 def changing(
