@@ -7,13 +7,13 @@ import io
 import os
 import re
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import IO, Any, cast
 
 from imgwire_async import userland
+from imgwire_async.uploads.pipes import from_special_file, from_unseekable
 from imgwire_async.uploads.source import (
-    PIECE,
     BytesSource,
     FileSource,
     ForeignSource,
@@ -23,10 +23,8 @@ from imgwire_async.uploads.source import (
     StreamSource,
     UploadSource,
     from_async_iterator,
-    from_file,
     from_iterator,
     from_reader,
-    opened,
 )
 
 ACCEPTED = (
@@ -75,7 +73,7 @@ async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
     name = os.path.basename(where)  # noqa: PTH119  # the text as given, also for foreign PathLikes
     found = await userland.disk(_look_at, where, stage)
     if found is None:
-        return StreamSource(_from_special_file(where), name)
+        return StreamSource(from_special_file(where), name)
     stamp, head = found
     return PathSource(where, base_name(name), stamp, head)
 
@@ -94,15 +92,6 @@ def _look_at(path: str, stage: int) -> tuple[Stamp, bytes] | None:
         return stamp, file.read(min(stage, stamp.size))
 
 
-async def _from_special_file(path: str) -> AsyncGenerator[bytes, None]:
-    file = await opened(io.FileIO, path)
-    try:
-        while piece := await userland.read(file.read, PIECE):
-            yield piece
-    finally:
-        file.close()
-
-
 async def _file_source(file: IO[bytes], name: str | None) -> Source:
     def measure() -> tuple[int, int, Stamp | None] | None:
         if isinstance(file.read(0), str):
@@ -119,7 +108,7 @@ async def _file_source(file: IO[bytes], name: str | None) -> Source:
 
     measured = await userland.read(measure)
     if measured is None:
-        return StreamSource(from_file(file.read), name)
+        return StreamSource(from_unseekable(file), name)
     start, size, stamp = measured
     return FileSource(file, name, start, max(0, size), stamp)
 

@@ -224,7 +224,7 @@ class FileSource:
         await _patiently(self.where, self.file.seek, self.start)
         left = self.size
         while left:
-            piece = _checked(await _patiently(self.where, self.file.read, min(PIECE, left)))
+            piece = bytes_of(await _patiently(self.where, self.file.read, min(PIECE, left)))
             left -= len(piece)
             if self.stamp is not None and (not left or not piece):
                 _require_same(self.file, self.stamp, self.name or "the file")
@@ -284,7 +284,7 @@ class ForeignSource:
         pieces = self.inner.open() if userland.in_caller.get() is None else _stepped(self.inner)
         async with contextlib.aclosing(pieces):
             async for piece in pieces:
-                yield _checked(piece)
+                yield bytes_of(piece)
 
 
 async def _stepped(source: UploadSource) -> AsyncGenerator[bytes, None]:
@@ -315,25 +315,20 @@ def _by_hand(step: Awaitable[T]) -> T:
 
 
 async def from_reader(read: Callable[[int], Awaitable[bytes]]) -> AsyncGenerator[bytes, None]:
-    while piece := _checked(await read(PIECE)):
-        yield piece
-
-
-async def from_file(read: Callable[[int], bytes]) -> AsyncGenerator[bytes, None]:
-    while piece := _checked(await userland.read(read, PIECE)):
+    while piece := bytes_of(await read(PIECE)):
         yield piece
 
 
 async def from_async_iterator(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     async for item in items:
-        if piece := _checked(item):
+        if piece := bytes_of(item):
             yield piece
 
 
 async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     def step() -> bytes | None:
         for item in items:
-            if piece := _checked(item):
+            if piece := bytes_of(item):
                 return piece
         return None
 
@@ -341,7 +336,7 @@ async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
         yield piece
 
 
-def _checked(piece: object) -> bytes:
+def bytes_of(piece: object) -> bytes:
     """A piece of bytes, or a `TypeError`: None would mean a non-blocking source, text an undecided encoding."""
     if isinstance(piece, bytes):
         return piece
