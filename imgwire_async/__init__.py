@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from imgwire_async.archives import extract_archive
     from imgwire_async.blocking import ImgwireClient
     from imgwire_async.client import AsyncImgwireClient
     from imgwire_async.config import Hooks, RequestEvent, ResponseEvent, RetryEvent, RetryPolicy, Timeouts
@@ -121,6 +122,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "archives": ("extract_archive",),
     "blocking": ("ImgwireClient",),
     "client": ("AsyncImgwireClient",),
     "config": (
@@ -342,6 +344,7 @@ __all__ = [
     "Zoom",
     "__version__",
     "build_url",
+    "extract_archive",
     "parse_url",
     "to_dict",
 ]

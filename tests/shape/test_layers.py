@@ -17,7 +17,7 @@ NAME = "imgwire_async"
 LEVELS = [
     {"errors", "exchange"},
     {"urls", "config", "retry", "userland", "atomic"},
-    {"models"},
+    {"models", "archives"},
     {"protocol"},
     {"uploads", "transport"},
     {"resources"},
