@@ -7,6 +7,7 @@ stands where reading ended.
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import os
 import random
@@ -31,6 +32,7 @@ MIB = 2**20
 UNEVEN = 60_013  # a size of pieces that fits nothing
 
 
+@functools.cache
 def noise(size: int) -> bytes:
     """The same bytes for the same size, alike nowhere."""
     return random.Random(size).randbytes(size)

@@ -61,8 +61,9 @@ def require_whole(emulator: Emulator, data: bytes) -> None:
     assert image.stored.sha256 == put.body_sha256
 
 
-@pytest.mark.parametrize("declared", [False, True], ids=["", "declared"])
-@pytest.mark.parametrize("kind", [*KNOWN, *UNKNOWN])
+@pytest.mark.parametrize(
+    ("kind", "declared"), [(kind, False) for kind in [*KNOWN, *UNKNOWN]] + [(kind, True) for kind in UNKNOWN]
+)
 async def test_it_arrives_whole(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, declared: bool
 ) -> None:

@@ -1,0 +1,154 @@
+"""Whatever the storage does in the middle of five megabytes: they arrive whole, or there is an error. Never short with a 200."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgwire_async import (
+    AsyncImgwireClient,
+    Hooks,
+    Image,
+    ResponseEvent,
+    RetryPolicy,
+    UploadItem,
+    UploadNotReplayableError,
+    UploadRejectedError,
+)
+from imgwire_async.emulator import Emulator, RequestRecord
+
+from .sources import apieces_of, noise, pieces_of
+
+DATA = noise(5_000_000)
+SHA256 = hashlib.sha256(DATA).hexdigest()
+ONCE = {"async generator": apieces_of, "generator": pieces_of}
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "RST before anything": {"reset": "before"},
+    "RST at 0": {"reset": 0},
+    "RST at 1 kB": {"reset": 1_000},
+    "RST at half": {"reset": len(DATA) // 2},
+    "RST before the last byte": {"reset": len(DATA) - 1},
+    "RST after the last byte": {"reset": len(DATA)},
+    "RST after commit": {"reset": "after_commit"},
+    "503": {"status": 503},
+    "early 503": {"status": 503, "early": True},
+    "early 413": {"status": 413, "early": True, "body": "<Code>EntityTooLarge</Code>"},
+}
+
+
+def puts(emulator: Emulator) -> list[RequestRecord]:
+    return [record for record in emulator.requests if record.host == "storage"]
+
+
+@pytest.fixture
+def given(tmp_path: Path, kind: str) -> Iterator[Any]:
+    """The file under test, of a fresh make."""
+    path = tmp_path / "picture.bin"
+    with ExitStack() as stack:
+        if kind in {"path", "file"}:
+            path.write_bytes(b"#" * 1_000 + DATA if kind == "file" else DATA)
+        if kind == "file":
+            file = stack.enter_context(path.open("rb"))
+            file.seek(1_000)
+            yield file
+        else:
+            yield {"path": path, "bytes": DATA, **{name: make(DATA) for name, make in ONCE.items()}}[kind]
+
+
+def require_nothing_short(emulator: Emulator) -> None:
+    """What the storage called a success, and what the service holds, is whole."""
+    for put in puts(emulator):
+        if put.status == 200:
+            assert (put.body_length, put.body_sha256) == (len(DATA), SHA256)
+    for image in emulator.images.values():
+        assert image.stored is None or image.stored.sha256 == SHA256
+
+
+@pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("kind", ["path", "bytes", "file", *ONCE])
+async def test_whole_or_an_error(
+    client: AsyncImgwireClient, emulator: Emulator, given: Any, kind: str, fault: str, reused: bool
+) -> None:
+    """On a fresh connection, and on one that has been kept alive."""
+    quick = client.with_options(retries=RetryPolicy(backoff=0.01))
+    if reused:
+        await quick.images.upload(DATA, mime_type="image/png")
+    emulator.faults.add("PUT", "/uploads/*", **FAULTS[fault])
+    upload = quick.images.upload(
+        given, mime_type="image/png", content_length=len(DATA) if kind in ONCE else None
+    )
+    if fault == "early 413":
+        with pytest.raises(UploadRejectedError, match="EntityTooLarge") as refused:
+            await upload
+        assert refused.value.status == 413
+    elif kind in ONCE and fault != "RST after commit":
+        with pytest.raises(UploadNotReplayableError, match="read only once") as once:
+            await upload
+        assert once.value.__cause__ is not None
+    else:
+        image = await upload
+        stored = emulator.images[image.id].stored
+        assert stored is not None
+        assert stored.sha256 == SHA256
+    require_nothing_short(emulator)
+    tried = puts(emulator)[1:] if reused else puts(emulator)
+    assert not reused or puts(emulator)[0].connection == tried[0].connection
+    again = kind not in ONCE and fault not in {"RST after commit", "early 413"}
+    assert len(tried) == (2 if again else 1)
+
+
+# --- URLs that live one second --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("switches", [{"url_lifetime": 1.0}])
+async def test_no_dead_url_is_used_twice_when_they_live_a_second(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    """50 files, two at once; the emulator's clock goes on 0.3 s with each PUT, and stands still for nobody in between."""
+    created = 0
+
+    def linger(_: Image) -> None:
+        nonlocal created
+        created += 1
+        if created % 5 == 0:  # longer between URL and PUT than the URL lives
+            emulator.clock.advance(1.5)
+
+    def passed(event: ResponseEvent) -> None:
+        if event.kind == "storage":
+            emulator.clock.advance(0.3)
+
+    quick = client.with_options(hooks=Hooks(on_response=passed))
+    files = [
+        UploadItem(noise(1_000 + number), mime_type="image/png", file_name=f"{number}.png")
+        for number in range(50)
+    ]
+    results = [result async for result in quick.images.upload_many(files, concurrency=2, on_created=linger)]
+    arrived: dict[str, str] = {}
+    for result in results:
+        stored = emulator.images[result.unwrap().id].stored
+        assert stored is not None
+        arrived[result.unwrap().original_filename] = stored.sha256
+    assert arrived == {f"{n}.png": hashlib.sha256(noise(1_000 + n)).hexdigest() for n in range(50)}
+    refused = [put.target for put in puts(emulator) if put.status == 403]
+    assert len(refused) >= 10, "every fifth URL was too old"
+    assert len({put.target for put in puts(emulator)}) == len(puts(emulator)) == 50 + len(refused)
+
+
+@pytest.mark.parametrize("switches", [{"url_lifetime": 1.0}])
+async def test_a_slow_storage_ends_no_url_of_the_files_that_wait(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    """URLs are made when their PUT may begin: twelve files of 0.3 s each on two slots, and none is refused."""
+    emulator.faults.add("PUT", "/uploads/*", times=None, slow=200_000)
+    many = client.images.upload_many(
+        [UploadItem(noise(60_000 + n), mime_type="image/png") for n in range(12)], concurrency=2
+    )
+    assert {(each.error, each.attempts) async for each in many} == {(None, 1)}
+    assert {put.status for put in puts(emulator)} == {200}
