@@ -15,14 +15,12 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import anyio
-from anyio.from_thread import BlockingPortal
 
 from imgwire_async import userland
 
@@ -75,12 +73,12 @@ class LoopThread:
                 _process.thread = None
 
     async def _live(self) -> None:
-        async with BlockingPortal() as portal:
-            self._portal = portal
-            self.loop = asyncio.get_running_loop()
-            _process.thread = self
-            self._ready.set_result(None)
-            await portal.sleep_until_stopped()
+        self.loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        _process.thread = self
+        self._ready.set_result(None)
+        await self._over.wait()
+        # What still runs is cancelled now, and async generators, which hold the sessions, are closed.
 
     @property
     def is_here(self) -> bool:
@@ -103,7 +101,7 @@ class LoopThread:
 
     def stop(self) -> None:
         """End all that runs there, then the thread; one that is stuck is left to the end of the process."""
-        self._portal.start_task_soon(self._portal.stop, True)
+        self.post(self._over.set)
         self._thread.join(PATIENCE)
 
 
@@ -256,14 +254,14 @@ class Line:
                 if not self._thread.post(tell):
                     raise RuntimeError("this process was forked in the midst of a call, which ends here")
 
-    def end(self, source: AsyncGenerator[Any, None], *, wait: bool) -> None:
-        """Nobody waits here any more: end the source and its tasks. Waits for it, if told so and it can, for a moment."""
-        step = _Step(_ended(source))
+    def end(self, last: Coroutine[Any, Any, object], of: object, *, wait: bool) -> None:
+        """Nobody comes here any more: end all that runs, then `last`. Waits for it, if told so and it can, for a moment."""
+        step = _Step(last)
         step.left = not wait or self._thread.is_here
         if not self._thread.post(self._end, step):
-            step.coroutine.close()
+            last.close()
             if self._thread.lost:
-                _leak(source)
+                _leak(of)
             return
         until = time.monotonic() + PATIENCE
         while not step.left:
@@ -299,10 +297,9 @@ class Line:
             self._follow(step)
 
     def _follow(self, step: _Step[Any]) -> None:
-        if (
-            self._step is not None and self._step.task is not None
-        ):  # one that was interrupted has not ended yet
-            self._step.task.add_done_callback(lambda _: self._follow(step))
+        before = self._step
+        if before is not None and before.task is not None:  # it was interrupted and has not ended yet
+            before.task.add_done_callback(lambda _: self._follow(step))
             return
         userland.in_caller.set(self)  # in the copy of the caller's context that this callback runs in
         self._step = step
@@ -322,7 +319,7 @@ class Line:
 
     def _interrupt(self, step: _Step[Any]) -> None:
         self._refuse_errands()
-        self._left = self._once
+        self._left = self._left or self._once
         if self._step is step and step.task is not None:
             step.task.cancel()
 
@@ -373,20 +370,19 @@ def walk(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     line = Line(loop_thread())
     closed = False
     try:
-        while (item := line.run(_next(source))) is not _END:
-            yield item
+        yield from _items(line, source)
     except GeneratorExit:
         closed = True
         raise
     finally:
-        line.end(source, wait=closed)
+        line.end(_closed(source), source, wait=closed)
 
 
 async def _next(source: AsyncIterator[T]) -> T:
     return await anext(source, _END)
 
 
-async def _ended(source: AsyncGenerator[Any, None]) -> None:
+async def _closed(source: AsyncGenerator[Any, None]) -> None:
     try:
         await source.aclose()
     except RuntimeError:
@@ -395,33 +391,33 @@ async def _ended(source: AsyncGenerator[Any, None]) -> None:
         # The collector found it first, and its loop is closing it already.
 
 
+@contextmanager
+def hold(manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> Generator[Iterator[T], None, None]:
+    """An async context manager of an async iterator, as a plain one of an iterator."""
+    line = Line(loop_thread())
+    items = line.run(_awaited(manager.__aenter__()))
+    try:
+        yield _items(line, items)
+    except GeneratorExit:  # dropped half-way, perhaps by the collector
+        line.end(_awaited(manager.__aexit__(None, None, None)), manager, wait=True)
+        raise
+    except Exception as error:
+        if not line.run(_awaited(manager.__aexit__(type(error), error, error.__traceback__))):
+            raise
+    except (
+        BaseException
+    ):  # Ctrl-C and its like would end the loop itself; to what runs there they are a cancellation
+        cancelled = asyncio.CancelledError()
+        line.run(_awaited(manager.__aexit__(type(cancelled), cancelled, None)))
+        raise
+    else:
+        line.run(_awaited(manager.__aexit__(None, None, None)))
+
+
+def _items(line: Line, source: AsyncIterator[T]) -> Iterator[T]:
+    while (item := line.run(_next(source))) is not _END:
+        yield item
+
+
 async def _awaited(awaitable: Awaitable[T]) -> T:
     return await awaitable
-
-
-class Held(AbstractContextManager[Iterator[T]]):
-    """An async context manager of an async iterator, as a plain one of a plain one."""
-
-    def __init__(self, manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> None:
-        self._manager = manager
-        self._line: Line | None = None
-
-    def __enter__(self) -> Iterator[T]:
-        self._line = line = Line(loop_thread())
-        return self._items(line, line.run(_awaited(self._manager.__aenter__())))
-
-    @staticmethod
-    def _items(line: Line, source: AsyncIterator[T]) -> Iterator[T]:
-        while (item := line.run(_next(source))) is not _END:
-            yield item
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        assert self._line is not None
-        if error is None or isinstance(error, Exception):
-            return self._line.run(_awaited(self._manager.__aexit__(kind, error, traceback)))
-        # Ctrl-C and its like would end the loop itself; to what is to be tidied up they are a cancellation.
-        cancelled = asyncio.CancelledError()
-        self._line.run(_awaited(self._manager.__aexit__(type(cancelled), cancelled, None)))
-        return None

@@ -62,7 +62,7 @@ def blocking(method: Callable[..., Any]) -> Callable[..., Any]:
         def twin(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             return _bridge.call(method, self._original, *args, **kwargs)
     else:
-        across: Any = _bridge.walk if inspect.isasyncgenfunction(method) else _bridge.Held
+        across: Any = _bridge.walk if inspect.isasyncgenfunction(method) else _bridge.hold
 
         def twin(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             return across(method(self._original, *args, **kwargs))
