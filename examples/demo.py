@@ -25,7 +25,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from imgwire_async import AsyncImgwireClient, Image, UploadProgress, UploadResult
+from imgwire_async import AsyncImgwireClient, Image, ImgwireClient, UploadProgress, UploadResult
 from imgwire_async.emulator import Emulator
 from imgwire_async.errors import ImageQuarantinedError, UnsupportedImageError
 
@@ -78,7 +78,7 @@ def main() -> int:
         if not files:
             arguments.error(f"{folder} holds no files")
         run = Run(folder, files)
-        asyncio.run(show(run, given.workers, console))
+        show(run, given.workers, console)
     if given.save_svg is not None:
         # Without the font that rich would have the reader's browser fetch.
         svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="nox -s demo"), flags=re.DOTALL)
@@ -93,35 +93,32 @@ def screen(*, record: bool) -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
 
 
-async def show(run: Run, workers: int, console: Console) -> None:
-    async with (
-        Emulator() as emulator,
-        AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client,
-    ):
+def show(run: Run, workers: int, console: Console) -> None:
+    """Upload asynchronously, then look at it through the blocking client."""
+    with Emulator() as emulator:
         console.print(
             f"A local Imgwire listens on [bold]{emulator.base_url}[/]; nothing leaves this machine.\n"
         )
-        await upload(run, client, emulator, workers, console)
-        images = [image async for image in client.images.list_all() if image.id in run.arrived]
-        images.sort(key=lambda image: run.arrived[image.id])
-        if images:
-            console.print()
-            console.print(table(run, images, console.width))
-            await client.images.delete(images[0].id)
-            left = {image.id async for image in client.images.list_all()}
-            console.print(
-                Text(
-                    f"\nDeleted {run.name(run.arrived[images[0].id])}; "
-                    f"{count(len(left & run.arrived.keys()), 'picture', 'pictures')} left."
+        asyncio.run(upload(run, emulator, workers, console))
+        with ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+            images = [image for image in client.images.list_all() if image.id in run.arrived]
+            images.sort(key=lambda image: run.arrived[image.id])
+            if images:
+                console.print()
+                console.print(table(run, images, console.width))
+                client.images.delete(images[0].id)
+                left = {image.id for image in client.images.list_all()}
+                console.print(
+                    Text(
+                        f"\nDeleted {run.name(run.arrived[images[0].id])}; "
+                        f"{count(len(left & run.arrived.keys()), 'picture', 'pictures')} left."
+                    )
                 )
-            )
         for line in summary(run, images):
             console.print(line)
 
 
-async def upload(
-    run: Run, client: AsyncImgwireClient, emulator: Emulator, workers: int, console: Console
-) -> None:
+async def upload(run: Run, emulator: Emulator, workers: int, console: Console) -> None:
     """Upload all files, `workers` at a time, and wait until the service has processed each."""
     sent: dict[tuple[str, int], int] = {}
     bar = Progress(
@@ -144,15 +141,16 @@ async def upload(
 
     began = time.perf_counter()
     with bar:
-        async for result in client.images.upload_many(
-            run.files, concurrency=workers, wait=True, on_progress=progress
-        ):
-            path = run.files[result.index]
-            if result.error is not None:
-                run.refused[path] = reason(result, emulator)
-            else:
-                run.arrived[result.unwrap().id] = path
-            refresh()
+        async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+            async for result in client.images.upload_many(
+                run.files, concurrency=workers, wait=True, on_progress=progress
+            ):
+                path = run.files[result.index]
+                if result.error is not None:
+                    run.refused[path] = reason(result, emulator)
+                else:
+                    run.arrived[result.unwrap().id] = path
+                refresh()
     run.seconds = time.perf_counter() - began
 
 
