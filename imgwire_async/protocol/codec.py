@@ -304,9 +304,11 @@ def _require_shallow(data: object) -> None:
         raise ValueError("nested too deeply")
 
 
-def _containers(value: Any) -> Iterator[Any]:
+def _containers(value: Any) -> Iterator[object]:
     inside: Iterable[object] = cast("dict[str, object]", value).values() if isinstance(value, dict) else value
-    return (each for each in inside if isinstance(each, list | dict))
+    for each in inside:
+        if isinstance(each, list | dict):
+            yield cast("object", each)
 
 
 _PLAIN = _json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int, parse_float=_finite)

@@ -120,6 +120,7 @@ from imgwire_async import (
     WatermarkText,
     Zoom,
     build_url,
+    extract_archive,
     parse_url,
     to_dict,
 )
@@ -205,6 +206,18 @@ async def images(client: AsyncImgwireClient) -> None:
     assert_type((job.status, job.download_url), tuple[ImageDownloadStatus, str | None])
     assert_type(await client.images.retrieve_bulk_download_job("id"), ImageDownloadJob)
     assert_type(await client.images.wait_for_bulk_download(job, timeout=5), ImageDownloadJob)
+
+
+async def downloads(client: AsyncImgwireClient, image: Image, job: ImageDownloadJob) -> None:
+    assert_type(await client.images.download(image, "a.webp", format="webp", on_progress=received), Path)
+    assert_type(await client.images.download("id", Path("a.jpg"), overwrite=True, preset="small"), Path)
+    assert_type(await client.images.read(image, max_bytes=5, width=300), bytes)
+    async with client.images.stream(image, width=300) as chunks:
+        async for chunk in chunks:
+            assert_type(chunk, bytes)
+    archive = await client.images.download_archive(job, "a.zip", on_progress=received)
+    assert_type(archive, Path)
+    assert_type(extract_archive(archive, "a", max_files=5, max_bytes=5, overwrite=True), list[Path])
 
 
 class Rows:
@@ -436,6 +449,8 @@ async def is_refused(client: AsyncImgwireClient, image: Image, page: Page[Image]
     await client.images.upload(b"", on_progress=received)  # type: ignore[arg-type]
     await client.images.upload(b"", wait="5")  # type: ignore[arg-type]
     await client.images.bulk_delete({"image_ids": [1]}, chunk_size="5")  # type: ignore[arg-type]
+    await client.images.read(image, widht=5)  # type: ignore[call-arg]
+    await client.images.download(image, 5)  # type: ignore[arg-type]
     await client.images.bulk_delete([1])  # type: ignore[list-item]
     await client.images.wait_until_ready(image, on_update=5)  # type: ignore[arg-type]
     await client.cors_origins.create({"pattern": "x"})  # type: ignore[arg-type]
