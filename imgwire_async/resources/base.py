@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imgwire_async.errors import PaginationError
 from imgwire_async.exchange import Exchange
@@ -14,6 +16,9 @@ from imgwire_async.protocol import codec
 from imgwire_async.protocol.paging import last_page, pagination
 from imgwire_async.protocol.request import Carrier, Request, compact
 from imgwire_async.resources.arguments import whole
+
+if TYPE_CHECKING:
+    from typing import Self
 
 T = TypeVar("T")
 
@@ -40,30 +45,64 @@ class Resource:
         reply = await self._carrier.send(request)
         return Page(codec.decode(reply, request.model), pagination(reply.headers)), reply.exchange
 
-    async def _pages(
-        self, ask: Callable[[int], Request[Any]], page: int, limit: int, prefetch: int
-    ) -> AsyncGenerator[Page[Any], None]:
-        """Every page from `page` on, in order, with up to `prefetch` of them in flight.
+    def _walk(
+        self, listing: Callable[[Mapping[str, Any]], Request[Any]], page: int, limit: int, prefetch: int
+    ) -> Walk:
+        page, limit, prefetch = check_walk(page, limit, prefetch)
+        return Walk(
+            lambda number: self._page_and_exchange(listing({"page": number, "limit": limit})),
+            page,
+            limit,
+            prefetch,
+        )
 
-        The first page comes alone and tells the total. Without a total the pages come one by one.
-        """
-        known, exchange = await self._page_and_exchange(ask(page))
-        yield known
-        number = page
-        ahead: deque[tuple[int, asyncio.Task[tuple[Page[Any], Exchange]]]] = deque()
-        try:
-            while known.data and (following := _following(known, number, limit, exchange)) is not None:
-                last = last_page(known.pagination, limit) or following
-                asked = ahead[-1][0] if ahead else following - 1
-                for each in range(asked + 1, min(last, following + prefetch - 1) + 1):
-                    ahead.append((each, asyncio.ensure_future(self._page_and_exchange(ask(each)))))
-                number, task = ahead.popleft()
-                known, exchange = await task
-                yield known
-        finally:
-            for _, task in ahead:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
+
+class Walk(AbstractAsyncContextManager["Walk"]):
+    """`async with` gives every page from `page` on, in order, with up to `prefetch` of them in flight.
+
+    The first page comes alone and tells the total. Without a total the pages come one by one. No generator: one within another
+    would be closed by two at once when the loop ends.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[int], Coroutine[Any, Any, tuple[Page[Any], Exchange]]],
+        page: int,
+        limit: int,
+        prefetch: int,
+    ) -> None:
+        self._load = load
+        self._number = page
+        self._limit = limit
+        self._prefetch = prefetch
+        self._known: tuple[Page[Any], Exchange] | None = None
+        self._ahead: deque[tuple[int, asyncio.Task[tuple[Page[Any], Exchange]]]] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page[Any]:
+        if self._known is None:
+            self._known = await self._load(self._number)
+            return self._known[0]
+        page, exchange = self._known
+        following = _following(page, self._number, self._limit, exchange) if page.data else None
+        if following is None:
+            raise StopAsyncIteration
+        last = last_page(page.pagination, self._limit) or following
+        asked = self._ahead[-1][0] if self._ahead else following - 1
+        for each in range(asked + 1, min(last, following + self._prefetch - 1) + 1):
+            self._ahead.append((each, asyncio.ensure_future(self._load(each))))
+        self._number, task = self._ahead.popleft()
+        self._known = await task
+        return self._known[0]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for _, task in self._ahead:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self._ahead), return_exceptions=True)
 
 
 def _following(page: Page[Any], number: int, limit: int, exchange: Exchange) -> int | None:

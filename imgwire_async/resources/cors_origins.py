@@ -8,7 +8,7 @@ from typing import Any, cast
 from imgwire_async.models import CorsOrigin, Page
 from imgwire_async.protocol.request import Request, segment
 from imgwire_async.resources.arguments import Id, refuse_payload, text
-from imgwire_async.resources.base import Resource, check_walk, page_params
+from imgwire_async.resources.base import Resource, page_params
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
 
@@ -24,25 +24,18 @@ class AsyncCorsOrigins(Resource):
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[Page[CorsOrigin], None]:
         """Every page from `page` on, in order; up to `prefetch` of them in flight. [GET /cors_origins/]"""
-        page, limit, prefetch = check_walk(page, limit, prefetch)
-        pages = self._pages(lambda number: _list({"page": number, "limit": limit}), page, limit, prefetch)
-        try:
+        async with self._walk(_list, page, limit, prefetch) as pages:
             async for each in pages:
                 yield each
-        finally:
-            await pages.aclose()
 
     async def list_all(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[CorsOrigin, None]:
         """Every pattern, in order, fetched page by page of `limit`. [GET /cors_origins/]"""
-        pages = self.list_pages(page=page, limit=limit, prefetch=prefetch)
-        try:
+        async with self._walk(_list, page, limit, prefetch) as pages:
             async for each in pages:
                 for origin in each.data:
                     yield origin
-        finally:
-            await pages.aclose()
 
     async def create(self, pattern: str) -> CorsOrigin:
         """Allow a pattern: a host, without scheme or path, a port only when it is not the default. [POST /cors_origins/]"""

@@ -23,7 +23,7 @@ from imgwire_async.models import (
 from imgwire_async.protocol.request import Request, compact, segment
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
-from imgwire_async.resources.base import Resource, check_walk, page_params
+from imgwire_async.resources.base import Resource, page_params
 from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wanted
 from imgwire_async.resources.uploading import Uploading
 from imgwire_async.uploads.many import Trace, UploadItem, UploadResult
@@ -51,13 +51,9 @@ class AsyncImages(Resource):
 
         Pages are numbered, so deleting or adding meanwhile skips or repeats images: collect the ids first. [GET /images/]
         """
-        page, limit, prefetch = check_walk(page, limit, prefetch)
-        pages = self._pages(lambda number: _list({"page": number, "limit": limit}), page, limit, prefetch)
-        try:
+        async with self._walk(_list, page, limit, prefetch) as pages:
             async for each in pages:
                 yield each
-        finally:
-            await pages.aclose()
 
     async def list_all(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
@@ -67,13 +63,10 @@ class AsyncImages(Resource):
         Pages are numbered, so deleting or adding meanwhile skips or repeats images: collect the ids first, then
         `bulk_delete`. [GET /images/]
         """
-        pages = self.list_pages(page=page, limit=limit, prefetch=prefetch)
-        try:
+        async with self._walk(_list, page, limit, prefetch) as pages:
             async for each in pages:
                 for image in each.data:
                     yield image
-        finally:
-            await pages.aclose()
 
     async def retrieve(self, image_id: Id) -> Image:
         """Return one image. Raises `NotFoundError` when this environment has no such id. [GET /images/{image_id}]"""
@@ -186,7 +179,7 @@ class AsyncImages(Resource):
         402 or 403 of the API, a bad setting), an error of a callback, and what `files` itself raises end the run.
         Leaving the loop early stops the work. [POST /images/standard_upload, PUT upload_url]
         """
-        results = self._uploading.many(
+        run = self._uploading.many(
             files,
             concurrency=concurrency,
             wait=wait,
@@ -195,11 +188,9 @@ class AsyncImages(Resource):
             on_created=on_created,
             on_progress=on_progress,
         )
-        try:
+        async with run as results:
             async for result in results:
                 yield result
-        finally:
-            await results.aclose()
 
     @property
     def _uploading(self) -> Uploading:

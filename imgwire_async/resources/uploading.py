@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -15,7 +15,7 @@ from imgwire_async.protocol.request import Carrier, compact
 from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
 from imgwire_async.uploads.flow import Flow, Plan
-from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, UploadResult, require_many
+from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, require_many
 from imgwire_async.uploads.prepare import planned
 from imgwire_async.uploads.sniff import HEAD_BYTES
 from imgwire_async.uploads.source import PIECE, File
@@ -130,7 +130,7 @@ class Uploading:
                 error.image = trace.flow.image
             raise
 
-    async def many(
+    def many(
         self,
         files: Iterable[File | UploadItem] | AsyncIterable[File | UploadItem],
         *,
@@ -140,8 +140,8 @@ class Uploading:
         custom_metadata: Metadata | None,
         on_created: OnCreated,
         on_progress: OnProgress,
-    ) -> AsyncGenerator[UploadResult, None]:
-        """The result of each file, as each ends."""
+    ) -> Run[File | UploadItem]:
+        """The results of all files, as each ends."""
         require_many(files)
         workers = arguments.whole("concurrency", concurrency, low=1, high=10_000)
         patience = arguments.waiting(wait)
@@ -166,12 +166,7 @@ class Uploading:
 
         run = Run(files, upload, concurrency=workers, fatal=self._is_fatal)
         told, heard = run.guarded(on_created), run.guarded(on_progress)
-        results = run.results()
-        try:
-            async for result in results:
-                yield result
-        finally:
-            await results.aclose()
+        return run
 
     def _is_fatal(self, error: Exception) -> bool:
         """Whether this error would meet every file: a key, a plan, a setting, or a client that was closed."""

@@ -10,17 +10,10 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-)
-from typing import Generic, Literal, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import attrs
 
@@ -35,6 +28,9 @@ from imgwire_async.errors import (
 from imgwire_async.models import Image, SupportedMimeType
 from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.source import File
+
+if TYPE_CHECKING:
+    from typing import Self
 
 T = TypeVar("T")
 FileT = TypeVar("FileT")
@@ -162,8 +158,12 @@ def require_many(files: object) -> None:
         )
 
 
-class Run(Generic[FileT]):
-    """One `upload_many` under way. Its workers end with `aclose()`; used by one consumer."""
+class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
+    """One `upload_many` under way: `async with` gives each result as its file ends, to one consumer, and ends the workers.
+
+    At last, what ended the run early is raised. No generator: one within another would be closed by two at once when the loop
+    ends.
+    """
 
     def __init__(
         self,
@@ -199,26 +199,28 @@ class Run(Generic[FileT]):
 
         return told
 
-    async def results(self) -> AsyncGenerator[UploadResult, None]:
-        """Each result as its file ends; at last, what ended the run early is raised."""
-        try:
-            self._working = self._concurrency
-            self._workers = [asyncio.ensure_future(self._work()) for _ in range(self._concurrency)]
-            while True:
-                async with self._changed:
-                    while not self._unread and self._working and not self._aborted:
-                        await self._changed.wait()
-                    if self._aborted or not self._unread:
-                        break
-                    result = self._unread.popleft()
-                    self._changed.notify_all()
-                yield result
-            if self._failure is not None:
-                raise self._failure
-        finally:
-            await self.aclose()
+    async def __aenter__(self) -> Self:
+        self._working = self._concurrency
+        self._workers = [asyncio.ensure_future(self._work()) for _ in range(self._concurrency)]
+        return self
 
-    async def aclose(self) -> None:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> UploadResult:
+        async with self._changed:
+            while not self._unread and self._working and not self._aborted:
+                await self._changed.wait()
+            if self._unread and not self._aborted:
+                self._changed.notify_all()
+                return self._unread.popleft()
+        if self._failure is not None:
+            raise self._failure
+        raise StopAsyncIteration
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Stop every upload and wait until it has given back what it held."""
         for worker in self._workers:
             worker.cancel()
