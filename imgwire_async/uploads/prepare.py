@@ -12,7 +12,8 @@ from imgwire_async.models import Image, SupportedMimeType, UploadProgress
 from imgwire_async.uploads.flow import Plan
 from imgwire_async.uploads.kinds import source_of
 from imgwire_async.uploads.sniff import HEAD_BYTES, describe, extension_of, sniff
-from imgwire_async.uploads.source import Source, StreamSource, peek, spooled
+from imgwire_async.uploads.source import Source, StreamSource, peek
+from imgwire_async.uploads.spool import room, spooled
 
 
 @contextlib.asynccontextmanager
@@ -35,17 +36,19 @@ async def planned(
         source = await source_of(file, stage)
         if isinstance(source, StreamSource):
             stack.push_async_callback(source.aclose)
+        spool = (source.size is None and content_length is None) or (sha256 is True and not source.replayable)
+        if spool:
+            await stack.enter_async_context(room())
         head = await peek(source, HEAD_BYTES)
         sniffed = sniff(head)
         name = file_name or source.name or f"upload{extension_of(mime_type or sniffed or '')}"
         mime = mime_type or _require_picture(sniffed, head, name)
         _require_length(source, content_length, name)
-        size = source.size if source.size is not None else content_length
-        if size is None or (sha256 is True and not source.replayable):
+        if spool:
             source = await stack.enter_async_context(spooled(source))
             _require_length(source, content_length, name)
-            assert source.size is not None  # the spool was just measured
-            size = source.size
+        size = source.size if source.size is not None else content_length
+        assert size is not None  # told, given, or just measured
         digest = await _sha256(source) if sha256 is True else None
         yield Plan(
             source=source,

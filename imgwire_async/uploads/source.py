@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import io
 import os
-import tempfile
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -365,32 +364,3 @@ async def peek(source: Source, size: int) -> bytes:
             if len(head) >= size:
                 break
     return head
-
-
-@contextlib.asynccontextmanager
-async def spooled(source: Source) -> AsyncGenerator[Source, None]:
-    """The same bytes in a temporary file: of known size, and replayable. Memory stays flat."""
-    file = await opened(_temporary_file)
-    try:
-        async with contextlib.aclosing(source.open()) as pieces:
-            async for piece in pieces:
-                await _spool(file, piece)
-        size = await userland.disk(file.tell)
-        yield FileSource(file, source.name, 0, size, None, where=userland.disk)
-    finally:
-        file.close()
-
-
-def _temporary_file() -> IO[bytes]:
-    return tempfile.TemporaryFile()
-
-
-async def _spool(file: IO[bytes], piece: bytes) -> None:
-    try:
-        await userland.disk(file.write, piece)
-    except OSError as error:
-        error.add_note(
-            f"while the upload was spooled to {tempfile.gettempdir()} because its size is not known: free space there, "
-            "set TMPDIR to another place, or give content_length="
-        )
-        raise

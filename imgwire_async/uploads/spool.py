@@ -1,0 +1,82 @@
+"""Bytes of unknown size go to a temporary file first: there they are counted, and can be read again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import tempfile
+from collections.abc import AsyncGenerator
+from typing import IO, NoReturn, cast
+
+import anyio.lowlevel
+
+from imgwire_async import userland
+from imgwire_async.uploads.source import FileSource, Source, opened
+
+_MOST = 256
+
+# Spools are filled before their upload has a slot, so they need a bound of their own.
+_room: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwire_async.spools")
+
+
+def room() -> asyncio.Semaphore:
+    """Bounds the spools of a loop; taken before the first byte is read, which waits in memory until there is one."""
+    try:
+        return _room.get()
+    except LookupError:
+        semaphore = asyncio.Semaphore(_at_once())
+        _room.set(semaphore)
+        return semaphore
+
+
+def _at_once() -> int:
+    """How many spools a loop may have open: an eighth of what the process may, sockets and other files take the rest."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _MOST
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if soft == resource.RLIM_INFINITY else max(1, min(_MOST, soft // 8))
+
+
+@contextlib.asynccontextmanager
+async def spooled(source: Source) -> AsyncGenerator[Source, None]:
+    """The same bytes in a temporary file: of known size, and replayable. Memory stays flat.
+
+    A full disk is told with the folder and what to do about it.
+    """
+    file = await opened(_temporary_file)
+    try:
+        size = 0
+        async with contextlib.aclosing(source.open()) as pieces:
+            async for piece in pieces:
+                await userland.disk(_write, file, piece)
+                size += len(piece)
+        yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, where=userland.disk)
+    finally:
+        file.close()
+
+
+def _temporary_file() -> io.FileIO:
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as error:
+        _tell(error)
+
+
+def _write(file: io.FileIO, piece: bytes) -> None:
+    rest = memoryview(piece)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        _tell(error)
+
+
+def _tell(error: OSError) -> NoReturn:
+    what = (
+        f"{error.strerror or error}, while an upload of unknown size was spooled to the temporary directory: "
+        "free space there, set TMPDIR to another place, or give content_length="
+    )
+    raise OSError(error.errno, what, tempfile.gettempdir()) from error
