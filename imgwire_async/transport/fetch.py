@@ -134,6 +134,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             silence = self._silence(error, stalled=waiting.expired())
             seen.silence(attempt, silence.failure.reason, time.monotonic() - began)
             raise silence from error
+        here.arriving.add(response)
         try:
             if seen.awake:
                 headers = Headers(response.headers.items())
@@ -205,10 +206,8 @@ def _location(response: aiohttp.ClientResponse) -> str | None:
 def _next(url: str, location: str, *, secure: bool) -> str:
     """The address that a redirect from `url` leads to. Raises `UnsafeURLError` when it must not be followed."""
     try:
-        # A whole URL is used to the byte.
-        following = (
-            location if urlsplit(location).netloc and urlsplit(location).scheme else urljoin(url, location)
-        )
+        whole = bool(urlsplit(location).scheme)
+        following = location if whole else urljoin(url, location)  # a whole one is used to the byte
     except ValueError:
         following = location
     if url.startswith("https:") and not secure:

@@ -54,6 +54,8 @@ class LoopSessions:
     proxies: Proxies
     tls: dict[str, Any]  # {"ssl": context} when one was given, ready for a request
     keeper: AsyncGenerator[None, None]
+    # Answers whose bytes are being read: closing a session alone would leave their readers waiting.
+    arriving: weakref.WeakSet[aiohttp.ClientResponse]
 
     def proxy_for(self, url: URL) -> str | None:
         """The proxy that leads to this URL, or None."""
@@ -123,7 +125,8 @@ class Sessions:
             trace_configs=[_tracing()],
             **common,
         )
-        return LoopSessions(api, files, slots, proxies, tls, _keep(api, files))
+        arriving: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
+        return LoopSessions(api, files, slots, proxies, tls, _keep(arriving, api, files), arriving)
 
     def _tls_options(self) -> dict[str, Any]:
         setting = self._config.ssl
@@ -161,11 +164,15 @@ class Sessions:
         self._lock = threading.Lock()
 
 
-async def _keep(*sessions: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+async def _keep(
+    arriving: weakref.WeakSet[aiohttp.ClientResponse], *sessions: aiohttp.ClientSession
+) -> AsyncGenerator[None, None]:
     """Close the sessions when the loop shuts its async generators down, or when nobody holds this one any more."""
     try:
         yield
     finally:
+        for answer in list(arriving):
+            answer.close()
         for session in sessions:
             await session.close()
 

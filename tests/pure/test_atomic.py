@@ -1,0 +1,139 @@
+"""A file appears whole or not at all, and nothing that exists is lost."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from imgwire_async.atomic import PartFile, beside, check_place, new_file, place_new
+
+
+def test_nothing_shows_under_the_target_before_it_is_published(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    part = PartFile(target, overwrite=False)
+    part.begin()
+    part.write([b"12", b"3"])
+    assert not target.exists()
+    part.publish()
+    part.discard()
+    assert target.read_bytes() == b"123"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_beginning_again_forgets_what_was_written(tmp_path: Path) -> None:
+    part = PartFile(tmp_path / "a", overwrite=False)
+    for pieces in ([b"a longer first try"], [b"123"]):
+        part.begin()
+        part.write(pieces)
+    part.publish()
+    assert (tmp_path / "a").read_bytes() == b"123"
+
+
+def test_a_discarded_file_leaves_nothing_and_late_calls_do_nothing(tmp_path: Path) -> None:
+    part = PartFile(tmp_path / "a", overwrite=True)
+    part.begin()
+    part.discard()
+    part.begin()
+    part.write([b"1"])
+    part.publish()
+    part.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_publishing_what_never_began_does_nothing(tmp_path: Path) -> None:
+    PartFile(tmp_path / "a", overwrite=True).publish()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_came_meanwhile_stays_unless_told_otherwise(tmp_path: Path, overwrite: bool) -> None:
+    target = tmp_path / "a"
+    part = PartFile(target, overwrite=overwrite)
+    part.begin()
+    part.write([b"new"])
+    target.write_bytes(b"old")
+    if overwrite:
+        part.publish()
+    else:
+        with pytest.raises(FileExistsError) as caught:
+            part.publish()
+        assert caught.value.filename == str(target)
+    part.discard()
+    assert target.read_bytes() == (b"new" if overwrite else b"old")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_of_many_that_publish_at_once_one_wins(tmp_path: Path) -> None:
+    target, won = tmp_path / "a", list[int]()
+    barrier = threading.Barrier(8)
+
+    def publish(number: int) -> None:
+        part = PartFile(target, overwrite=False)
+        part.begin()
+        part.write([b"%d" % number])
+        barrier.wait()
+        try:
+            part.publish()
+            won.append(number)
+        except FileExistsError:
+            part.discard()
+
+    threads = [threading.Thread(target=publish, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [target.read_bytes()] == [b"%d" % number for number in won]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_without_hard_links_the_name_is_taken_first(tmp_path: Path) -> None:
+    """A directory has no hard links either: it stands for a file of a system without them."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        place_new(source, target)  # a directory cannot take the place of the file that holds the name
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_place_whose_parent_went_away_is_told(tmp_path: Path) -> None:
+    new_file(tmp_path / "a").close()
+    with pytest.raises(FileNotFoundError):
+        place_new(tmp_path / "a", tmp_path / "gone" / "b")
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 255, "é" * 127, "☃" * 85, ".hidden", "a.tar.gz"])
+def test_the_name_beside_is_another_and_not_too_long(tmp_path: Path, name: str) -> None:
+    names = {beside(tmp_path / name) for _ in range(10)}
+    assert len(names) == 10
+    for each in names:
+        assert each.parent == tmp_path
+        assert each.suffix == ".part"
+        assert len(os.fsencode(each.name)) <= 255
+        new_file(each).close()
+
+
+def test_a_free_place_is_fine(tmp_path: Path) -> None:
+    check_place(tmp_path / "a", overwrite=False)
+    (tmp_path / "a").write_bytes(b"")
+    check_place(tmp_path / "a", overwrite=True)
+    (tmp_path / "link").symlink_to("a")
+    check_place(tmp_path / "link", overwrite=True)
+
+
+def test_a_place_that_is_not_free_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "link").symlink_to("d")
+    for name, overwrite, error in (
+        ("a", False, FileExistsError),
+        ("d", True, IsADirectoryError),
+        ("link", True, IsADirectoryError),
+        ("a/b", True, NotADirectoryError),
+        ("none/b", True, FileNotFoundError),
+    ):
+        with pytest.raises(error):
+            check_place(tmp_path / name, overwrite=overwrite)
