@@ -34,8 +34,10 @@ async def delete_in_chunks(
             if start == 0:
                 raise
             failed += [(each, error) for each in chunk]
-        except (APIConnectionError, DecodeError):
+        except APIConnectionError:
             unknown += chunk
+        except DecodeError:  # answered with success, in words that nobody here can read
+            deleted += chunk
         except ImgwireError as error:
             failed += [(each, error) for each in chunk]
         else:

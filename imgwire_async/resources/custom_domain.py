@@ -57,4 +57,5 @@ class AsyncCustomDomain(Resource):
             pauses=waiting.rising(5.0, 60.0),
             on_update=on_update,
             what="the custom domain",
+            operation=self._carrier.operation("wait for the custom domain"),
         )

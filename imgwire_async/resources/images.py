@@ -272,6 +272,7 @@ class AsyncImages(Resource):
             pauses=waiting.rising(0.1, 5.0),
             on_update=on_update,
             what=what.format(image_id),
+            operation=self._carrier.operation(f"wait for image {image_id}"),
         )
 
     async def _wait_for_stored(self, image: Image, limit: float) -> Image:
@@ -340,6 +341,7 @@ class AsyncImages(Resource):
             pauses=waiting.rising(0.25, 10.0),
             on_update=on_update,
             what=f"bulk download job {job_id}",
+            operation=self._carrier.operation(f"wait for bulk download job {job_id}"),
         )
 
     async def download_archive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from imgwire_async import userland
@@ -44,12 +45,16 @@ async def until(
     pauses: Iterator[float],
     on_update: Callable[[T], object] | None,
     what: str,
+    operation: AbstractAsyncContextManager[None],
 ) -> T:
-    """The record once `finished` says so; `finished` may raise. Asks at once unless `known` is given."""
+    """The record once `finished` says so; `finished` may raise. Asks at once unless `known` is given.
+
+    `operation` is the client's deadline around all of it; the earlier of the two clocks wins.
+    """
     record, asked = known, 0
     clock = asyncio.timeout(seconds)
     try:
-        async with clock:
+        async with operation, clock:
             if record is not None:
                 if finished(record):
                     return record

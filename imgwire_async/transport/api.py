@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import attrs
+from multidict import CIMultiDict
 from yarl import URL
 
 from imgwire_async import errors
@@ -71,7 +72,9 @@ class Api:
         self._options = options
         self._owner = owner
         self._root = f"{shared.config.base_url}{API_ROOT}"
-        self._headers: dict[str, str] = {"Accept": "application/json", **dict(options.default_headers)}
+        # Whatever its case, a header is sent once, and what the contract needs wins.
+        self._headers = CIMultiDict({"Accept": "application/json"})
+        self._headers.update(options.default_headers)
         if options.environment_id is not None:
             self._headers["X-Environment-Id"] = options.environment_id
         clocks = options.timeout
@@ -115,7 +118,8 @@ class Api:
         """One request on the wire, after the gate and in a slot."""
         await self._pass_gate(seen, course)
         here = await self._shared.sessions.here()
-        headers = {**self._headers, "Authorization": f"Bearer {course.key}"}
+        headers = self._headers.copy()
+        headers["Authorization"] = f"Bearer {course.key}"
         if body is not None:
             headers["Content-Type"] = "application/json"
         awake = seen.awake

@@ -85,6 +85,25 @@ async def test_options_are_inherited_replaced_or_reset(
     ]
 
 
+async def test_a_default_header_is_sent_once_whatever_its_case(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    headers = {"accept": "text/plain", "content-type": "text/plain", "x-environment-id": "nonsense"}
+    odd = client.with_options(default_headers=headers, environment_id=emulator.environment_id)
+    await odd.cors_origins.create("a.example.com")
+    sent = [(n.lower(), v) for n, v in emulator.requests[-1].headers if n.lower() in headers]
+    assert sorted(sent) == [
+        ("accept", "text/plain"), ("content-type", "application/json"), ("x-environment-id", emulator.environment_id),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("switches", [{"ready_after": 1e9}])
+async def test_the_deadline_bounds_a_wait_as_a_whole(client: AsyncImgwireClient) -> None:
+    image = await client.images.upload(png())
+    with pytest.raises(APITimeoutError, match=r"wait for image .* deadline of 0\.4 s"):
+        await client.with_options(timeout=Timeouts(deadline=0.4)).images.wait_until_ready(image)
+
+
 async def test_the_user_agent_names_both(emulator: Emulator) -> None:
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, user_agent="shop/1.0"
