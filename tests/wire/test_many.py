@@ -231,9 +231,9 @@ async def test_leaving_early_stops_the_work_and_gives_everything_back(emulator: 
         others = asyncio.all_tasks() - {asyncio.current_task()}
         assert not [task for task in others if "upload" in repr(task) or "_work" in repr(task)]
         emulator.faults.clear()
-        done = len(emulator.requests)
-        assert len(await results_of(client, [png() for _ in range(8)], concurrency=8)) == 8
-        assert len(emulator.requests) == done + 16
+        results = await results_of(client, [png() for _ in range(8)], concurrency=8)
+        assert {(each.error, each.attempts) for each in results} == {(None, 1)}
+        assert len({each.unwrap().id for each in results}) == 8
 
 
 async def test_a_cancelled_run_passes_the_cancellation_on(
