@@ -378,10 +378,6 @@ def walk(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         line.end(_closed(source), source, wait=closed)
 
 
-async def _next(source: AsyncIterator[T]) -> T:
-    return await anext(source, _END)
-
-
 async def _closed(source: AsyncGenerator[Any, None]) -> None:
     try:
         await source.aclose()
@@ -395,23 +391,27 @@ async def _closed(source: AsyncGenerator[Any, None]) -> None:
 def hold(manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> Generator[Iterator[T], None, None]:
     """An async context manager of an async iterator, as a plain one of an iterator."""
     line = Line(loop_thread())
-    items = line.run(_awaited(manager.__aenter__()))
+    items = line.run(_called(manager.__aenter__))
     try:
         yield _items(line, items)
     except GeneratorExit:  # dropped half-way, perhaps by the collector
-        line.end(_awaited(manager.__aexit__(None, None, None)), manager, wait=True)
+        line.end(_called(manager.__aexit__, None, None, None), manager, wait=True)
         raise
     except Exception as error:
-        if not line.run(_awaited(manager.__aexit__(type(error), error, error.__traceback__))):
+        if not line.run(_called(manager.__aexit__, type(error), error, error.__traceback__)):
             raise
     except (
         BaseException
     ):  # Ctrl-C and its like would end the loop itself; to what runs there they are a cancellation
         cancelled = asyncio.CancelledError()
-        line.run(_awaited(manager.__aexit__(type(cancelled), cancelled, None)))
+        line.run(_called(manager.__aexit__, type(cancelled), cancelled, None))
         raise
     else:
-        line.run(_awaited(manager.__aexit__(None, None, None)))
+        line.run(_called(manager.__aexit__, None, None, None))
+
+
+async def _called(method: Callable[..., Awaitable[T]], *args: Any) -> T:
+    return await method(*args)
 
 
 def _items(line: Line, source: AsyncIterator[T]) -> Iterator[T]:
@@ -419,5 +419,5 @@ def _items(line: Line, source: AsyncIterator[T]) -> Iterator[T]:
         yield item
 
 
-async def _awaited(awaitable: Awaitable[T]) -> T:
-    return await awaitable
+async def _next(source: AsyncIterator[T]) -> T:
+    return await anext(source, _END)
