@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -64,9 +65,9 @@ class Script:
         self._folder = folder
         self.processes: list[subprocess.Popen[str]] = []
 
-    def start(self, source: str, *options: str) -> subprocess.Popen[str]:
+    def start(self, source: str, *options: str, first: str = "") -> subprocess.Popen[str]:
         path = self._folder / f"script{len(self.processes)}.py"
-        path.write_text(_HEAD + textwrap.dedent(source), "utf-8")
+        path.write_text(textwrap.dedent(first) + _HEAD + textwrap.dedent(source), "utf-8")
         process = subprocess.Popen(
             # A process with threads warns when it forks, since 3.12; that this is so, the docs tell.
             [
@@ -89,11 +90,16 @@ class Script:
         self.processes.append(process)
         return process
 
-    def run(self, source: str, *options: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr."""
-        process = self.start(source, *options)
+    def run(self, source: str, *options: str, first: str = "") -> tuple[int, str, str]:
+        """Exit code, stdout and stderr. `first` runs before the package is imported."""
+        process = self.start(source, *options, first=first)
         out, err = process.communicate(timeout=30)
-        return process.returncode, out, err
+        # In dev mode asyncio tells which steps took long: that is the busy machine, and the import of aiohttp.
+        return (
+            process.returncode,
+            out,
+            re.sub(r"^Executing <.* took \d+\.\d+ seconds\n", "", err, flags=re.MULTILINE),
+        )
 
     def end(self) -> None:
         for process in self.processes:

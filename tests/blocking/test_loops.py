@@ -1,0 +1,249 @@
+"""The asynchronous client and its loops: a session per loop, closed by that loop, whatever the application forgets."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.util
+import threading
+import time
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import anyio
+import pytest
+
+from imgwire_async import AsyncImgwireClient, ImgwireClient
+from imgwire_async.emulator import Emulator
+
+from .conftest import Script, held, open_handlers, until
+
+ENDLESS = float("inf")
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    yield client
+    await client.aclose()
+
+
+def sessions(client: AsyncImgwireClient) -> dict[Any, Any]:
+    shared = client._core._shared
+    assert shared is not None
+    return shared.sessions._by_loop
+
+
+async def soon(condition: Any, seconds: float = 10.0) -> None:
+    """Let the loop run until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.005)
+
+
+def run_in_new_loop(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def test_one_client_serves_loops_one_after_the_other_and_leaves_nothing(script: Script) -> None:
+    assert script.run("""
+        import asyncio, anyio
+        client = AsyncImgwireClient()
+
+        async def main():
+            return len((await client.images.list()).data)
+
+        for _ in range(3):
+            print(asyncio.run(main()), end=" ")
+        for _ in range(2):
+            print(anyio.run(main), end=" ")
+        print(len(client._core._shared.sessions._by_loop))
+    """) == (0, "0 0 0 0 0 1\n", "")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("asgiref") is None, reason="needs asgiref")
+def test_the_loops_of_asgiref_are_loops_like_any_other(script: Script) -> None:
+    assert script.run(
+        """
+        from asgiref.sync import async_to_sync
+        client = AsyncImgwireClient()
+
+        async def view():
+            return len((await client.images.list()).data)
+
+        print([async_to_sync(view)() for _ in range(3)])
+    """
+    ) == (0, "[0, 0, 0]\n", "")
+
+
+def test_a_client_that_is_dropped_or_forgotten_costs_nothing(script: Script) -> None:
+    assert script.run("""
+        import asyncio
+
+        async def dropped_at_the_end():
+            client = AsyncImgwireClient()
+            await client.images.list()
+
+        async def dropped_on_the_way():
+            await dropped_at_the_end()
+            await asyncio.sleep(0.01)
+
+        async def left_half_way():
+            global pages, results, kept
+            kept = AsyncImgwireClient()
+            pages = kept.images.list_all(limit=1)
+            results = kept.images.upload_many([GIF] * 50)
+            await anext(results)
+            await anext(pages)
+
+        async def closed_twice():
+            async with AsyncImgwireClient() as client:
+                await client.images.list()
+                await client.aclose()
+
+        async def cut_off():
+            client = AsyncImgwireClient()
+            task = asyncio.create_task(client.images.list())
+            await asyncio.sleep(0)
+            sys.exit(3)
+
+        for main in (dropped_at_the_end, dropped_on_the_way, left_half_way, closed_twice) * 2:
+            asyncio.run(main())
+        asyncio.run(cut_off())
+    """) == (3, "", "")
+
+
+def test_loops_that_were_closed_by_hand_are_forgotten_quietly(script: Script) -> None:
+    # Without -X dev: there asyncio itself reports what such a loop leaves behind.
+    assert script.run("""
+        import asyncio, warnings
+        warnings.simplefilter("ignore", ResourceWarning)
+        client = AsyncImgwireClient()
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(client.images.list())
+            loop.close()
+        left_open = asyncio.new_event_loop()
+        left_open.run_until_complete(client.images.list())
+        print(len(client._core._shared.sessions._by_loop))
+    """) == (0, "1\n", "")
+
+
+async def test_first_calls_that_come_together_make_one_session(client: AsyncImgwireClient) -> None:
+    await asyncio.gather(*(client.images.list() for _ in range(20)))
+    assert len(sessions(client)) == 1
+
+
+async def test_a_dropped_client_ends_its_connections_while_the_loop_runs(emulator: Emulator) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    await client.images.list()
+    (here,) = sessions(client).values()
+    api, files = here.api, here.files
+    del client, here
+    gc.collect()
+    await soon(lambda: api.closed and files.closed)
+
+
+def test_two_loops_in_two_threads_use_one_client_at_once(emulator: Emulator) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    together = threading.Barrier(2)
+
+    async def main() -> int:
+        await asyncio.to_thread(together.wait)
+        answers = await asyncio.gather(*(client.images.list() for _ in range(50)))
+        await asyncio.to_thread(together.wait)
+        return len(answers) + 100 * len(sessions(client))
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run_in_new_loop, main()) for _ in range(2)]
+        assert [run.result(30) for run in runs] == [250, 250]
+
+
+def test_closing_in_one_loop_leaves_the_other_loop_to_close_its_own(emulator: Emulator) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    used, closed = threading.Event(), threading.Event()
+    kept: list[Any] = []
+
+    async def other() -> None:
+        await client.images.list()
+        kept.extend(sessions(client).values())
+        used.set()
+        await asyncio.to_thread(closed.wait)
+        assert not kept[0].api.closed
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            await client.images.list()
+
+    async def closing() -> None:
+        await asyncio.to_thread(used.wait)
+        await client.aclose()
+        closed.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run_in_new_loop, work()) for work in (other, closing)]
+        for run in runs:
+            run.result(30)
+    assert kept[0].api.closed
+    assert kept[0].files.closed
+
+
+def test_closing_after_the_loop_has_ended_is_quiet(emulator: Emulator) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    asyncio.run(_list(client))
+    asyncio.run(client.aclose())
+    asyncio.run(client.aclose())
+    assert client.closed
+
+
+async def _list(client: AsyncImgwireClient) -> int:
+    return len((await client.images.list()).data)
+
+
+@pytest.mark.parametrize("way", ["timeout", "move_on_after", "cancel"])
+async def test_cancelled_calls_give_everything_back(
+    client: AsyncImgwireClient, emulator: Emulator, way: str
+) -> None:
+    emulator.faults.add("GET", "/api/v1/images/", times=None, stall=ENDLESS)
+    if way == "timeout":
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await client.images.list()
+    elif way == "move_on_after":
+        with anyio.move_on_after(0.05) as scope:
+            await client.images.list()
+        assert scope.cancelled_caught
+    else:
+        tasks = [asyncio.create_task(client.images.list()) for _ in range(50)]
+        await soon(lambda: open_handlers(emulator) == 50)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert all(task.cancelled() for task in tasks)
+    await soon(lambda: held(client) == 0)
+    await soon(lambda: open_handlers(emulator) == 0)
+    emulator.faults.clear()
+    assert await _list(client) == 0
+
+
+def test_without_an_asyncio_loop_the_error_says_what_to_do(emulator: Emulator) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    call = client.images.list()
+    with pytest.raises(RuntimeError, match="blocking ImgwireClient in a worker thread"):
+        call.send(None)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trio") is None, reason="needs trio")
+def test_under_trio_the_advice_works(emulator: Emulator) -> None:
+    import anyio.to_thread
+
+    other = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+
+    async def main() -> int:
+        with pytest.raises(RuntimeError, match="does not run on trio"):
+            await other.images.list()
+        with ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+            return len((await anyio.to_thread.run_sync(client.images.list)).data)
+
+    assert anyio.run(main, backend="trio") == 0
+    until(lambda: open_handlers(emulator) == 0)

@@ -1,0 +1,509 @@
+"""What happens to a process: Ctrl-C, its end without close(), forks. Each script is a process of its own, under -X dev -W error."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from imgwire_async.emulator import Emulator
+
+from .conftest import Script, open_handlers, until
+
+ENDLESS = float("inf")
+GET = ("GET", "/api/v1/images/")
+SOON = 10.0  # much more than anything here takes, and far less than what it would take if somebody waited
+
+needs_fork = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no fork")
+
+
+def stop_when_busy(emulator: Emulator, process: subprocess.Popen[str], *, again: bool = False) -> float:
+    """Send SIGINT once the emulator has the script's request; seconds until the script has ended."""
+    until(lambda: open_handlers(emulator) > 0, "the script's request")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    if again:
+        time.sleep(0.05)  # what is tested: a second one shortly after
+        process.send_signal(signal.SIGINT)
+    process.wait(20)
+    return time.monotonic() - began
+
+
+# --- Ctrl-C -----------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_ends_the_call_at_once_and_the_client_goes_on(script: Script, emulator: Emulator) -> None:
+    emulator.faults.add(*GET, stall=ENDLESS)
+    process = script.start("""
+        client = ImgwireClient()
+        try:
+            client.images.list()
+        except KeyboardInterrupt:
+            print(client.images.create(file_name="after.gif").image.original_filename)
+    """)
+    assert stop_when_busy(emulator, process) < SOON
+    assert process.communicate() == ("after.gif\n", "")
+    assert process.returncode == 0
+    until(lambda: open_handlers(emulator) == 0, "the interrupted call was cancelled")
+
+
+UNCAUGHT = {
+    "with": """
+        with ImgwireClient() as client:
+            client.images.list()
+    """,
+    "pages": """
+        with ImgwireClient() as client:
+            for image in client.images.list_all():
+                pass
+    """,
+    "upload": """
+        with ImgwireClient() as client:
+            client.images.upload(GIF, file_name="dot.gif", on_created=lambda image: client.images.list())
+    """,
+    "enter": """
+        class Slow:
+            def __enter__(self):
+                self.client = ImgwireClient()
+                self.client.images.list()
+            def __exit__(self, *_):
+                self.client.close()
+        with Slow():
+            pass
+    """,
+    "stream": """
+        with ImgwireClient() as client:
+            image = client.images.upload(GIF, file_name="dot.gif", wait=True)
+            with client.images.stream(image) as chunks:
+                next(chunks)
+                client.images.list()
+    """,
+    "reader": """
+        class Reader:
+            name, size = "dot.gif", None
+            def read(self, size=-1):
+                client.images.list()
+        with ImgwireClient() as client:
+            client.images.upload(Reader(), mime_type="image/gif", content_length=5)
+    """,
+}
+
+
+ONCE, TWICE = False, True
+
+
+@pytest.mark.parametrize(
+    ("what", "again"),
+    [
+        ("with", ONCE),
+        ("pages", TWICE),
+        ("upload", ONCE),
+        ("enter", TWICE),
+        ("reader", ONCE),
+        ("stream", TWICE),
+    ],
+)
+def test_an_uncaught_ctrl_c_ends_the_process(
+    script: Script, emulator: Emulator, what: str, again: bool
+) -> None:
+    emulator.faults.add(*GET, stall=ENDLESS)
+    process = script.start(UNCAUGHT[what])
+    assert stop_when_busy(emulator, process, again=again) < SOON
+    _, err = process.communicate()
+    assert process.returncode in {-signal.SIGINT, 130}
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert len([line for line in err.splitlines() if line.startswith("  File ")]) < 40
+    assert "never awaited" not in err
+    assert "Unclosed" not in err
+
+
+def test_after_ctrl_c_in_a_step_the_next_call_gets_its_own_answer(script: Script, emulator: Emulator) -> None:
+    emulator.faults.add("POST", "/api/v1/images/standard_upload", times=3, stall=ENDLESS)
+    process = script.start("""
+        client = ImgwireClient()
+        results = client.images.upload_many([GIF, GIF, GIF])
+        try:
+            next(results)
+        except KeyboardInterrupt:
+            results.close()
+            print(list(results), client.images.list().data, client.images.create(file_name="a.gif").image.purpose)
+    """)
+    until(lambda: open_handlers(emulator) == 3)
+    assert stop_when_busy(emulator, process) < SOON
+    assert process.communicate() == ("[] [] None\n", "")
+
+
+def test_ctrl_c_inside_the_callers_own_reader_works_as_in_any_code(
+    script: Script, emulator: Emulator
+) -> None:
+    out = script.run("""
+        client = ImgwireClient()
+
+        def pieces():
+            yield GIF[:10]
+            signal.raise_signal(signal.SIGINT)
+            yield GIF[10:]
+
+        try:
+            client.images.upload(pieces(), file_name="a.gif", content_length=len(GIF))
+        except KeyboardInterrupt:
+            print("interrupted", client.images.upload(GIF, file_name="b.gif", wait=True).status)
+    """)
+    assert out == (0, "interrupted READY\n", "")
+    until(lambda: open_handlers(emulator) == 0)
+
+
+# --- the end of the process without close() ---------------------------------------------------------------------------
+
+FORGOTTEN = {
+    "idle, and dropped": """
+        with open("dot.gif", "wb") as file:
+            file.write(GIF)
+        clients = [ImgwireClient() for _ in range(3)]
+        [client.images.list() for client in clients]
+        clients[0].images.upload("dot.gif")
+        def work():
+            ImgwireClient().images.list()
+        work()
+        sys.exit(0)
+    """,
+    "half-way": """
+        client = ImgwireClient()
+        for _ in range(3):
+            client.images.create(file_name="a.gif")
+        pages = client.images.list_pages(limit=1)
+        next(pages)
+        next(pages)
+        images = client.images.list_all(limit=1)
+        next(images)
+        results = client.images.upload_many(iter([GIF] * 50))
+        image = next(results).unwrap()
+        stream = client.images.stream(client.images.wait_until_ready(image))
+        chunks = stream.__enter__()
+        next(chunks)
+    """,
+    "closed late": """
+        import atexit
+        client = ImgwireClient()
+        client.images.list()
+        atexit.register(client.close)
+        class Holder:
+            def __init__(self):
+                self.client = ImgwireClient()
+                self.client.images.list()
+            def __del__(self):
+                self.client.close()
+        holder = Holder()
+    """,
+    "daemon thread between calls": """
+        client = ImgwireClient()
+        once = threading.Event()
+        def poll():
+            while True:
+                client.images.list()
+                once.set()
+        threading.Thread(target=poll, daemon=True).start()
+        once.wait()
+    """,
+}
+
+
+@pytest.mark.parametrize("how", FORGOTTEN)
+def test_a_client_that_was_never_closed_costs_nothing_at_exit(script: Script, how: str) -> None:
+    began = time.monotonic()
+    assert script.run(FORGOTTEN[how]) == (0, "", "")
+    assert time.monotonic() - began < 20
+
+
+def test_a_daemon_thread_in_the_midst_of_a_call_ends_silently(script: Script, emulator: Emulator) -> None:
+    emulator.faults.add(*GET, stall=ENDLESS)
+    began = time.monotonic()
+    assert script.run("""
+        client = ImgwireClient()
+        sent = threading.Event()
+        def call():
+            with client.capture():
+                client.with_options(hooks=Hooks(on_request=lambda _: sent.set())).images.list()
+        from imgwire_async import Hooks
+        threading.Thread(target=call, daemon=True).start()
+        sent.wait()
+    """) == (0, "", "")
+    assert time.monotonic() - began < 20
+    until(lambda: open_handlers(emulator) == 0)
+
+
+def test_a_call_at_the_end_of_the_interpreter_is_refused(script: Script) -> None:
+    late = """
+        import atexit
+
+        @atexit.register  # before the package is imported, so that it runs after the loop has ended
+        def late():
+            for use in (client.images.list, lambda: next(client.images.list_all()), lambda: next(pages)):
+                try:
+                    use()
+                except RuntimeError as error:
+                    print(error)
+            client.close()
+            print(client.closed)
+    """
+    code, out, err = script.run(
+        """
+        client = ImgwireClient()
+        client.images.create(file_name="a.gif")
+        pages = client.images.list_pages(limit=1)
+        next(pages)
+    """,
+        first=late,
+    )
+    assert (code, err) == (0, "")
+    assert out == "ImgwireClient cannot be used any more: the interpreter is shutting down\n" * 3 + "True\n"
+
+
+def test_the_first_call_may_come_in_an_exit_handler_where_threads_may_still_be_started(
+    script: Script,
+) -> None:
+    code, out, err = script.run("""
+        import atexit
+        client = ImgwireClient()  # loads the bridge, so that its handler runs after this one
+        @atexit.register
+        def late():
+            try:
+                print(client.images.list().data)
+            except RuntimeError as error:
+                print(error)
+    """)
+    assert (code, err) == (0, "")
+    assert out == "[]\n" or "new thread at interpreter shutdown" in out
+
+
+def test_a_loop_that_is_stuck_does_not_hold_up_the_exit_for_long(script: Script) -> None:
+    began = time.monotonic()
+    code, out, _ = script.run("""
+        from imgwire_async import _bridge
+        client = ImgwireClient()
+        client.images.list()
+        stuck = threading.Event()
+        _bridge.loop_thread().post(lambda: (stuck.set(), time.sleep(30)))
+        stuck.wait()
+        print("end")
+    """)
+    assert (code, out) == (
+        0,
+        "end\n",
+    )  # what the standard library says about the loop that was left is its own
+    assert time.monotonic() - began < 20
+
+
+# --- fork -------------------------------------------------------------------------------------------------------------
+
+FORKED = {
+    "before any call": """
+        client = ImgwireClient()
+        pid = os.fork()
+        client.images.list()
+        if pid == 0:
+            sys.exit(0)
+    """,
+    "after calls, several times": """
+        client = ImgwireClient()
+        for _ in range(3):
+            client.images.list()
+            pid = os.fork()
+            client.images.list()
+            if pid == 0:
+                sys.exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        pid = os.fork()
+        if pid == 0:
+            client.images.list()
+            sys.exit(0)
+    """,
+    "while a thread is in a call": """
+        client = ImgwireClient()
+        client.images.list()
+        stop = threading.Event()
+        def poll():
+            while not stop.is_set():
+                client.images.upload(GIF, file_name="a.gif")
+        thread = threading.Thread(target=poll)
+        thread.start()
+        pid = os.fork()
+        client.images.list()
+        if pid == 0:
+            sys.exit(0)
+        stop.set()
+        thread.join()
+    """,
+    "inside a callback": """
+        client = ImgwireClient()
+        pids = []
+        try:
+            client.images.upload(GIF, file_name="a.gif", on_created=lambda image: pids.append(os.fork()))
+        except RuntimeError as error:
+            assert "forked in the midst" in str(error), error
+            assert pids == [0]
+            client.images.list()
+            sys.exit(0)
+        pid = pids[0]
+        assert pid
+    """,
+    "with iterators half-way": """
+        client = ImgwireClient()
+        [client.images.create(file_name="a.gif") for _ in range(3)]
+        pages = client.images.list_pages(limit=1)
+        next(pages)
+        dropped = client.images.list_pages(limit=1)
+        next(dropped)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                next(pages)
+            except RuntimeError as error:
+                assert "parent process" in str(error), error
+            client.images.list()
+            sys.exit(0)
+        assert len(list(pages)) == 2
+        next(dropped)
+        dropped.close()
+    """,
+}
+
+
+@needs_fork
+@pytest.mark.parametrize("how", FORKED)
+def test_after_a_fork_both_processes_go_on(script: Script, how: str) -> None:
+    began = time.monotonic()
+    code, out, err = script.run(
+        FORKED[how]
+        + """
+        code = os.waitpid(pid, 0)[1]
+        client.images.list()
+        print("child", code)
+    """
+    )
+    assert (code, out, err) == (0, "child 0\n", "")
+    assert time.monotonic() - began < 20
+
+
+@needs_fork
+def test_children_of_multiprocessing_make_their_own_connections(script: Script, emulator: Emulator) -> None:
+    assert script.run("""
+        import multiprocessing
+        client = ImgwireClient()
+
+        def work(number):
+            return len(client.images.list().data)
+
+        if __name__ == "__main__":
+            client.images.list()
+            with multiprocessing.get_context("fork").Pool(4) as pool:
+                print(pool.map(work, range(8)))
+                pool.close()
+                pool.join()
+            print(work(0))
+    """) == (0, f"{[0] * 8}\n0\n", "")
+    connections = {request.connection for request in emulator.requests}
+    assert len(connections) <= 5
+
+
+@needs_fork
+def test_a_fork_inside_a_running_loop_leaves_the_loop_alone(script: Script) -> None:
+    assert script.run("""
+        import asyncio, multiprocessing
+
+        def work():
+            async def child():
+                return len((await client.images.list()).data)
+            assert asyncio.run(child()) == 0
+
+        async def main():
+            await client.images.list()
+            process = multiprocessing.get_context("fork").Process(target=work)
+            process.start()
+            await asyncio.to_thread(process.join)
+            await client.images.list()
+            print("child", process.exitcode)
+
+        client = AsyncImgwireClient()
+        asyncio.run(main())
+    """) == (0, "child 0\n", "")
+
+
+@pytest.mark.slow
+@needs_fork
+@pytest.mark.skipif(importlib.util.find_spec("gunicorn") is None, reason="needs gunicorn")
+def test_gunicorn_workers_share_what_was_loaded_before_the_fork(
+    tmp_path: Path, emulator: Emulator, script: Script
+) -> None:
+    (tmp_path / "app.py").write_text(
+        """
+import os
+from imgwire_async import ImgwireClient
+
+client = ImgwireClient()
+client.images.list()  # in the master, before it forks
+
+def application(environ, start_response):
+    body = f"{os.getpid()} {len(client.images.list().data)}".encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+""",
+        "utf-8",
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = script.start(
+        f"""
+        from gunicorn.app.wsgiapp import run
+        sys.argv = ["gunicorn", "--preload", "--workers", "3", "--bind", "127.0.0.1:{port}", "--log-level", "error", "app"]
+        run()
+        """,
+        "-W",
+        "ignore",
+    )
+
+    def ask() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+            return str(answer.read(), "utf-8")
+
+    def ready() -> bool:
+        try:
+            return bool(ask())
+        except OSError:
+            return False
+
+    until(ready, "gunicorn listens", 20)
+    answers = [ask().split() for _ in range(8)]
+    assert {count for _, count in answers} == {"0"}
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+
+
+@needs_fork
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="older Pythons don't warn")
+def test_python_warns_about_a_fork_after_the_first_call_and_not_before(script: Script) -> None:
+    assert script.run("""
+        import warnings
+        client = ImgwireClient()
+
+        def forked():
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(0)
+                os.waitpid(pid, 0)
+            return [warning.category.__name__ for warning in caught]
+
+        print(forked())
+        client.images.list()
+        print(forked())
+    """) == (0, "[]\n['DeprecationWarning']\n", "")
