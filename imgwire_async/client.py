@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -40,6 +41,17 @@ class ChangedOptions(TypedDict, total=False):
     default_headers: Mapping[str, str] | None
     environment_id: str | None
     hooks: Hooks | None
+
+
+def require_loop() -> None:
+    """Raise a `RuntimeError` that tells the way out where no asyncio loop is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "AsyncImgwireClient needs a running asyncio loop: aiohttp does not run on trio. Under trio call the blocking "
+            "ImgwireClient in a worker thread (anyio.to_thread.run_sync)."
+        ) from None
 
 
 class _Core:
@@ -174,10 +186,15 @@ class AsyncImgwireClient(BaseClient):
 
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
         super()._take(core, options, owner=owner)
-        self.images = AsyncImages(self._reach)
-        self.cors_origins = AsyncCorsOrigins(self._reach)
-        self.custom_domain = AsyncCustomDomain(self._reach)
-        self.metrics = AsyncMetrics(self._reach)
+        self.images = AsyncImages(self._reach_here)
+        self.cors_origins = AsyncCorsOrigins(self._reach_here)
+        self.custom_domain = AsyncCustomDomain(self._reach_here)
+        self.metrics = AsyncMetrics(self._reach_here)
+
+    def _reach_here(self) -> Carrier:
+        """The carrier, asked for on a running loop: whatever a call does first, under trio it says what to do instead."""
+        require_loop()
+        return self._reach()
 
     async def request(
         self,
@@ -196,7 +213,7 @@ class AsyncImgwireClient(BaseClient):
         request = Request(
             _method(method), _path(path), object, params=_params(params), json=json, repeatable=repeatable
         )
-        return await self._reach().send(request)
+        return await self._reach_here().send(request)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, and let other loops close theirs. Idempotent; later calls raise."""

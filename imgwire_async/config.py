@@ -33,6 +33,12 @@ def printable(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
 
+def is_host(name: str | None) -> bool:
+    """Whether this can be asked for at all: no empty or overlong part, which a resolver would choke on."""
+    labels = (name or "").removesuffix(".").split(".")
+    return len(name or "") <= 253 and all(0 < len(label) <= 63 for label in labels)
+
+
 def _positive(name: str, value: object, *, zero: bool = False, none: bool = False) -> None:
     if value is None and none:
         return
@@ -51,6 +57,11 @@ def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
     _positive(f"RetryPolicy.{field.name}", value, zero=True)
 
 
+def _endless(value: Any) -> Any:
+    """None for infinity: a clock that never ends is one that is off."""
+    return None if isinstance(value, float) and value == math.inf else value
+
+
 @attrs.frozen
 class Timeouts:
     """Four clocks, in seconds; None switches one off.
@@ -60,10 +71,10 @@ class Timeouts:
     a transfer. Transfers have no total limit.
     """
 
-    connect: float | None = attrs.field(default=10.0, validator=_clock)
-    attempt: float | None = attrs.field(default=30.0, validator=_clock)
-    deadline: float | None = attrs.field(default=None, validator=_clock)
-    stall: float | None = attrs.field(default=60.0, validator=_clock)
+    connect: float | None = attrs.field(default=10.0, converter=_endless, validator=_clock)
+    attempt: float | None = attrs.field(default=30.0, converter=_endless, validator=_clock)
+    deadline: float | None = attrs.field(default=None, converter=_endless, validator=_clock)
+    stall: float | None = attrs.field(default=60.0, converter=_endless, validator=_clock)
 
 
 def _count(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -288,7 +299,12 @@ def _base_url(value: object) -> str:
     except ValueError:
         port_is_valid = False
         parts = urlsplit("")
-    if not printable(url) or parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_valid:
+    if (
+        not printable(url)
+        or parts.scheme not in {"http", "https"}
+        or not is_host(parts.hostname)
+        or not port_is_valid
+    ):
         raise ConfigurationError(f"base_url is no http(s) URL; {advice}")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("base_url must not hold user info; give the key as api_key=")

@@ -82,7 +82,12 @@ class ConfigurationError(ImgwireError, ValueError):
 
 
 class APIConnectionError(ImgwireError):
-    """No answer came from the API: DNS, refused, reset, TLS."""
+    """No answer came from the API: DNS, refused, reset, TLS.
+
+    `sent` tells whether the request may have reached the service; False means that it certainly did nothing.
+    """
+
+    sent: bool = True
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):

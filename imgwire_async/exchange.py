@@ -109,6 +109,12 @@ _SIGNED = re.compile(
     r"((?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|GoogleAccessId|sig|upload_?token)=)[^&\s\"'<>]+",
     re.IGNORECASE,
 )
+# What stores echo in their refusals, and the escapes by which JSON hides the marks of a query.
+_ELEMENT = re.compile(
+    r"(<(?:AWSAccessKeyId|GoogleAccessId|SignatureProvided|StringToSign(?:Bytes)?|CanonicalRequest(?:Bytes)?)>)[^<]*",
+    re.IGNORECASE,
+)
+_ESCAPED = re.compile(r"\\/|\\u00(26|2f|3a|3d|3f|40|25)", re.IGNORECASE)
 _BEARER = re.compile(r"(\bBearer\s+)[^\s\"'<>,]+", re.IGNORECASE)
 # Its value may be of a wrong type, hold escapes, or be cut.
 _KEY = re.compile(r"\b([sc]k_)[A-Za-z0-9_-]{6,}")  # what keys look like, wherever one is echoed [contract 1]
@@ -124,6 +130,9 @@ def redact(text: str, *secrets: str) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
+    if "\\" in text:  # JSON may write a URL's characters as escapes
+        text = _ESCAPED.sub(lambda found: "/" if found[0] == "\\/" else chr(int(found[1], 16)), text)
+    text = _ELEMENT.sub(r"\1***", text)
     text = _URL_QUERY.sub(r"\1?***", text)
     text = _SIGNED.sub(r"\1***", text)
     text = _KEY.sub(r"\1***", text)

@@ -31,7 +31,7 @@ class Request(Generic[T]):
     path: str
     model: type[T]
     ids: Mapping[str, str] = _NO_IDS
-    params: Mapping[str, str | int] | None = None
+    params: Mapping[str, str | int] | None = attrs.field(default=None, repr=False)  # may hold an upload token
     json: Any = None
     repeatable: bool | None = None
 
@@ -67,11 +67,12 @@ class Reply:
 class Put:
     """One attempt to send the bytes of a file to a signed URL. `sent` is told how many bytes have left so far."""
 
-    url: str
+    url: str = attrs.field(repr=False)  # signed
     size: int
     chunks: AsyncGenerator[bytes, None]
     mime_type: str | None
     sent: Callable[[int], Awaitable[None]] | None = None
+    attempt: int = 1
 
 
 @attrs.frozen

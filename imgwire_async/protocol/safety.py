@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from imgwire_async.config import is_host
 from imgwire_async.errors import UnsafeURLError
 from imgwire_async.exchange import redact
 
@@ -34,7 +35,7 @@ def require_safe(
     except ValueError:
         host, parts = None, urlsplit("")
     if (
-        not host
+        not is_host(host)
         or parts.scheme not in {"http", "https"}
         or not url.isascii()
         or not url.isprintable()

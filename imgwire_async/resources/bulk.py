@@ -19,10 +19,12 @@ _HOPELESS = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
 
 
 async def delete_in_chunks(
-    ids: Sequence[str], size: int, delete: Callable[[Sequence[str]], Awaitable[Mapping[str, object]]]
+    ids: Sequence[str],
+    size: int,
+    delete: Callable[[Sequence[str]], Awaitable[Mapping[str, object]]],
+    deleted: list[str],
 ) -> BulkDeleteResult:
-    """Delete `ids`, one chunk after the other, and sort them by what became of them."""
-    deleted: list[str] = []
+    """Delete `ids`, one chunk after the other, and sort them by what became of them; `deleted` grows meanwhile."""
     failed: list[tuple[str, ImgwireError]] = []
     unknown: list[str] = []
     replies: list[Mapping[str, object]] = []
@@ -34,8 +36,11 @@ async def delete_in_chunks(
             if start == 0:
                 raise
             failed += [(each, error) for each in chunk]
-        except APIConnectionError:
-            unknown += chunk
+        except APIConnectionError as error:
+            if error.sent:
+                unknown += chunk
+            else:
+                failed += [(each, error) for each in chunk]
         except DecodeError:  # answered with success, in words that nobody here can read
             deleted += chunk
         except ImgwireError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from imgwire_async.config import plain_callable
+from imgwire_async.errors import APITimeoutError
 from imgwire_async.models import (
     BulkDeleteResult,
     DownloadProgress,
@@ -290,7 +291,7 @@ class AsyncImages(Resource):
         """Delete many images, `chunk_size` per request; a chunk that fails does not stop the others.
 
         The result tells which are `deleted`, which `failed` and why, and which are `unknown` because an answer was lost.
-        Raises itself only when the very first chunk meets 401, 402 or 403. [POST /images/bulk_delete]
+        Raises itself only when the very first chunk meets 401, 402 or 403, or when the deadline passes. [POST /images/bulk_delete]
         """
         size = arguments.whole("chunk_size", chunk_size, low=1)
 
@@ -298,7 +299,13 @@ class AsyncImages(Resource):
             return await self._ask(Request("POST", "/images/bulk_delete", _OPAQUE, json={"image_ids": ids}))
 
         ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
-        return await bulk.delete_in_chunks(ids, size, delete)
+        deleted: Any = []
+        try:
+            async with self._carrier.operation("bulk_delete"):
+                return await bulk.delete_in_chunks(ids, size, delete, deleted)
+        except APITimeoutError as error:
+            error.add_note(f"{len(deleted)} of {len(ids)} images are deleted for sure: the first ones")
+            raise
 
     async def create_bulk_download_job(self, image_ids: Iterable[Id]) -> ImageDownloadJob:
         """Start packing images into one archive and return the job. [POST /images/downloads]"""

@@ -63,13 +63,15 @@ class _Desk:
     """Mints URLs for one upload, always with the same body: the same key on every attempt."""
 
     body: dict[str, object]
-    upload_token: str | None
+    upload_token: str | None = attrs.field(repr=False)
     own_key: bool
     create: Create
     look: Callable[[str], Awaitable[Image]]
+    renewed: bool = False
 
     async def mint(self, *, fresh_key: bool) -> StandardUpload:
-        if fresh_key:
+        if fresh_key and not self.renewed:  # one fresh key, the same from then on
+            self.renewed = True
             self.body = {**self.body, "idempotency_key": str(uuid.uuid4())}
         return await self.create(self.body, self.upload_token)
 

@@ -15,7 +15,7 @@ from yarl import URL
 
 from imgwire_async import errors
 from imgwire_async.config import API_ROOT, Config, Options
-from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.exchange import Exchange, Headers, redact
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import Reply, Request
 from imgwire_async.protocol.safety import origin, without_query
@@ -54,7 +54,7 @@ class Answer:
 class Course:
     """How one call is going: what was tried and waited so far. Lives in one `Api.send`."""
 
-    key: str
+    key: str = attrs.field(repr=False)
     began: float
     attempts: int = 1
     retries: int = 0
@@ -107,7 +107,7 @@ class Api:
                 raise
             failure = _failure(outcome)
             if seen.awake:
-                await seen.retry(course.attempts, failure.reason, delay)
+                await seen.retry(course.attempts, failure.reason, max(delay, self._shared.gate.remaining()))
             if delay:
                 await asyncio.sleep(delay)
             course.attempts += 1
@@ -128,6 +128,8 @@ class Api:
         began = 0.0
         try:
             async with here.slots.calls:
+                if self._shared.sessions.closed:  # while we stood in the queue
+                    raise RuntimeError(CLOSED)
                 began = time.monotonic()
                 async with here.api.request(
                     method,
@@ -267,9 +269,16 @@ class Api:
         if leads_away:
             raise errors.UnsafeURLError(
                 f"{exchange}: HTTP {answer.status} sends the call to another origin "
-                f"({without_query(location)[:100]!r}). It was not followed, so the key went nowhere. Check base_url.",
+                f"({_shown(location)!r}). It was not followed, so the key went nowhere. Check base_url.",
                 exchange=exchange,
             )
+
+
+def _shown(location: str) -> str:
+    try:
+        return without_query(location)[:100]
+    except ValueError:  # no URL at all
+        return redact(location)[:100]
 
 
 def _failure(outcome: Answer | Failure) -> Failure:
@@ -285,12 +294,17 @@ def _silence_error(exchange: Exchange, failure: Failure) -> errors.APIConnection
         if failure.in_doubt and exchange.method not in {"GET", "HEAD"}
         else ""
     )
+    error: errors.APIConnectionError
     if failure.fate == "connect" or failure.fate == "attempt":
-        return errors.APITimeoutError(
+        error = errors.APITimeoutError(
             f"{exchange}: {failure.reason}.{doubt} Allow more with Timeouts({failure.fate}=...), or look at the network.",
             which=failure.fate,
             exchange=exchange,
         )
-    return errors.APIConnectionError(
-        f"{exchange}: {failure.reason}.{doubt} Check base_url, DNS, proxy and firewall.", exchange=exchange
-    )
+    else:
+        error = errors.APIConnectionError(
+            f"{exchange}: {failure.reason}.{doubt} Check base_url, DNS, proxy and firewall.",
+            exchange=exchange,
+        )
+    error.sent = not failure.unprocessed
+    return error

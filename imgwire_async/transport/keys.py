@@ -50,8 +50,10 @@ class Keys:
                 # The one who had asked left, and took the question along: ask again.
         return self.known
 
-    def _answered(self, place: object, _: asyncio.Task[str]) -> None:
+    def _answered(self, place: object, task: asyncio.Task[str]) -> None:
         self._asking.pop(place, None)
+        if not task.cancelled():
+            task.exception()  # seen, also when the one who had asked is gone
 
     async def _ask(self) -> str:
         self.known = key = clean_key(await userland.answer(self._question))

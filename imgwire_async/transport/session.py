@@ -78,7 +78,7 @@ class Sessions:
         """What the running loop owns, made on first use."""
         if self.closed:
             raise RuntimeError(CLOSED)
-        loop = _running_loop()
+        loop = asyncio.get_running_loop()
         found = self._by_loop.get(loop)
         if found is not None:
             return found
@@ -107,7 +107,9 @@ class Sessions:
                 raise TypeError(
                     f"connector() must return an aiohttp.BaseConnector, not {type(shared).__name__}"
                 )
-            slots = make_slots(limit, shared_limit=shared.limit)
+            slots = make_slots(
+                limit, shared_limit=min(filter(None, (shared.limit, shared.limit_per_host)), default=0)
+            )
         common: dict[str, Any] = {
             "cookie_jar": aiohttp.DummyCookieJar(),
             "trust_env": False,  # would read .netrc in an executor before each request, and send what it finds
@@ -214,16 +216,6 @@ def _abandon(sessions: LoopSessions) -> None:
                 closing.__await__().__next__()  # it does no I/O once its loop is closed
             except (StopIteration, RuntimeError):
                 pass
-
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise RuntimeError(
-            "AsyncImgwireClient needs a running asyncio loop: aiohttp does not run on trio. Under trio call the blocking "
-            "ImgwireClient in a worker thread (anyio.to_thread.run_sync)."
-        ) from None
 
 
 def _user_agent(own: str | None) -> str:

@@ -67,11 +67,13 @@ class Body(Payload):
         self.task, self._writer = asyncio.current_task(), writer
         try:
             await self._write_all(writer)
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
-            if not self.sending:  # the source or a callback failed: its own error is the one to tell
+            # The source or a callback failed: its own error is the one to tell. A cancellation counts as theirs only when
+            # nobody cancelled this task.
+            if not self.sending and not (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
                 self.failure = error
+                if isinstance(error, asyncio.CancelledError):  # aiohttp would take it for one of its own
+                    raise RuntimeError("the source was cancelled") from error
             raise
         finally:
             await self.put.chunks.aclose()
@@ -118,6 +120,11 @@ class Body(Payload):
             return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"), "little")
         except OSError:  # the socket went away in between
             return 0
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class StallClock:
@@ -177,18 +184,18 @@ class Transfers:
         try:
             here = await self._shared.sessions.here()
             if seen.awake:
-                await seen.request(1)
+                await seen.request(put.attempt)
             reply = await self._send(here, put, body, began)
         except NoAnswerError as error:
-            error.exchange = self._exchange(seen, None, Headers(), began)
-            seen.silence(1, error.failure.reason, time.monotonic() - began)
+            error.exchange = self._exchange(seen, None, Headers(), put.attempt, began)
+            seen.silence(put.attempt, error.failure.reason, time.monotonic() - began)
             watch.record(self._owner, error.exchange)
             raise
         finally:
             await _finish(body)
-        exchange = self._exchange(seen, reply[0], reply[1], began)
+        exchange = self._exchange(seen, reply[0], reply[1], put.attempt, began)
         if seen.awake:
-            await seen.response(1, reply[0], reply[1], exchange.elapsed)
+            await seen.response(put.attempt, reply[0], reply[1], exchange.elapsed)
         watch.record(self._owner, exchange)
         return Reply(*reply, exchange)
 
@@ -215,7 +222,7 @@ class Transfers:
                     **here.tls,
                 ) as response,
             ):
-                content = await response.content.read(_ANSWER_LIMIT)
+                content = await _beginning(response.content)
                 answer = response.status, Headers(response.headers.items()), content
         except FOREIGN as error:
             if body.failure is not None:
@@ -245,8 +252,20 @@ class Transfers:
         return NoAnswerError(Failure(reason, fate="stall"))
 
     @staticmethod
-    def _exchange(seen: watch.Watch, status: int | None, headers: Headers, began: float) -> Exchange:
-        return Exchange(seen.kind, seen.method, seen.path, status, headers, 1, time.monotonic() - began)
+    def _exchange(
+        seen: watch.Watch, status: int | None, headers: Headers, attempt: int, began: float
+    ) -> Exchange:
+        return Exchange(seen.kind, seen.method, seen.path, status, headers, attempt, time.monotonic() - began)
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    """The body up to its end or the limit, in however many packets it comes: the reason may stand in the last one."""
+    pieces: list[bytes] = []
+    left = _ANSWER_LIMIT
+    while left and (piece := await content.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 async def _finish(body: Body) -> None:

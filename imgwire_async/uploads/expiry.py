@@ -9,16 +9,19 @@ from urllib.parse import parse_qs, urlsplit
 
 # Stores of the S3, GCS and Azure kinds name it differently, so several words count. [measured on two stores]
 _WORDS = re.compile(
-    r"expired|RequestTimeTooSkewed|ExpiredToken|X-Amz-Expires|not valid (?:yet|anymore)|Signature not valid in the specified time",
+    r"expired|RequestTimeTooSkewed|ExpiredToken|not valid (?:yet|anymore)|Signature not valid in the specified time",
     re.IGNORECASE,
 )
+
+# Where XML answers speak; elsewhere in them stands what was asked, the names of its parameters included.
+_SAID = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
 
 
 def expired(url: str, status: int, body: str, *, date: str | None, now: datetime) -> bool:
     """Whether a 403 or 400 to `url` means that its time was over. `date` is the answer's `Date`; `now` serves without one."""
     if status not in {400, 403}:
         return False
-    if _WORDS.search(body):
+    if _WORDS.search(" ".join(_SAID.findall(body)) or body):
         return True
     end = end_of(url)
     return end is not None and end < (_http_date(date) or now)
@@ -45,6 +48,6 @@ def end_of(url: str) -> datetime | None:
 def _http_date(text: str | None) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text) if text else None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -6,7 +6,6 @@ never used again, and bytes go out a second time only from a known start.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import logging
@@ -19,11 +18,10 @@ import attrs
 
 from imgwire_async import userland
 from imgwire_async.errors import (
-    APIConnectionError,
+    AuthenticationError,
     ConflictError,
-    DecodeError,
-    NotFoundError,
-    ServerError,
+    ImgwireError,
+    PaymentRequiredError,
     SourceChangedError,
     UploadConnectionError,
     UploadError,
@@ -40,7 +38,7 @@ from imgwire_async.protocol.safety import require_safe
 from imgwire_async.retry import passing, pause, retry_after
 from imgwire_async.uploads.expiry import expired
 from imgwire_async.uploads.source import Source
-from imgwire_async.uploads.states import MAX_MINTS, Event, Step, Tally, after, after_look
+from imgwire_async.uploads.states import ARRIVED, MAX_MINTS, Event, Step, Tally, after, after_look
 
 logger = logging.getLogger("imgwire_async")
 
@@ -77,6 +75,9 @@ class Desk(Protocol):
 
 Trouble: TypeAlias = "Reply | NoAnswerError"
 
+# After these the bytes may be there all the same.
+_DOUBTFUL = frozenset({Event.LOST, Event.STALLED, Event.BUSY})
+
 
 class Flow:
     """One upload under way. Lives for one `upload()`, and is used by one task."""
@@ -101,7 +102,11 @@ class Flow:
         """The record, once the storage accepted the bytes. Its state may be older than that."""
         while True:
             event, trouble = await self._mint_and_put()
+            if event in _DOUBTFUL:
+                self._tally = attrs.evolve(self._tally, in_doubt=True)
             step = after(event, self._tally)
+            if step is Step.DONE or trouble is None:
+                break
             if step is Step.LOOK:
                 step = await self._look(event, trouble)
             if step is Step.DONE:
@@ -115,10 +120,10 @@ class Flow:
 
     # --- acting -------------------------------------------------------------------------------------------------------
 
-    async def _mint_and_put(self) -> tuple[Event, Trouble]:
+    async def _mint_and_put(self) -> tuple[Event, Trouble | None]:
         async with self._carrier.transfer_slot():
-            if self._url is None:
-                await self._mint()
+            if self._url is None and await self._mint():
+                return Event.STORED, None
             if self._untold is None or userland.in_caller.get() is None:
                 await self._tell_created()
                 return await self._put()
@@ -127,8 +132,12 @@ class Flow:
         async with self._carrier.transfer_slot():
             return await self._put()
 
-    async def _mint(self) -> None:
+    async def _mint(self) -> bool:
+        """Get a URL; True when the service has meanwhile got this record's bytes after all, so that none is needed."""
+        before = self.image
         upload = await self._ask_for_url()
+        if before is not None and before.id == upload.image.id and upload.image.status in ARRIVED:
+            return True
         if upload.upload_url in self._dead and self._may_take_fresh_key():
             upload = (
                 await self._ask_for_url()
@@ -142,9 +151,10 @@ class Flow:
             )
         require_safe(upload.upload_url, "upload_url", secure=self._carrier.secure)
         self._url = upload.upload_url
+        return False
 
     async def _ask_for_url(self) -> StandardUpload:
-        self._tally = attrs.evolve(self._tally, mints=self._tally.mints + 1, puts_on_url=0)
+        self._tally = attrs.evolve(self._tally, mints=self._tally.mints + 1)
         try:
             upload = await self._desk.mint(fresh_key=self._fresh_key)
         except ConflictError:
@@ -170,6 +180,7 @@ class Flow:
         before, self.image = self.image, image
         if before is not None and before.id == image.id:
             return
+        self._tally = attrs.evolve(self._tally, in_doubt=False)
         if before is not None:
             self.abandoned.append(before.id)
             logger.warning(
@@ -188,12 +199,13 @@ class Flow:
     async def _put(self) -> tuple[Event, Trouble]:
         assert self._url is not None
         self.puts += 1
-        self._tally = attrs.evolve(self._tally, puts_on_url=self._tally.puts_on_url + 1)
         plan = self._plan
         sent = None if plan.on_progress is None else self._report
         chunks = checked(self._chunks(), plan.size, plan.sha256, plan.file_name)
         try:
-            reply = await self._carrier.put(Put(self._url, plan.size, chunks, plan.mime_type, sent))
+            reply = await self._carrier.put(
+                Put(self._url, plan.size, chunks, plan.mime_type, sent, self.puts)
+            )
         except NoAnswerError as error:
             fate = error.failure.fate
             event = (
@@ -241,7 +253,9 @@ class Flow:
         assert self.image is not None
         try:
             self.image = await self._desk.look(self.image.id)
-        except (APIConnectionError, NotFoundError, ServerError, DecodeError) as silence:
+        except (AuthenticationError, PaymentRequiredError):
+            raise
+        except ImgwireError as silence:
             raise self._error(event, trouble) from silence
         return after_look(event, self.image.status, self._tally)
 
@@ -263,7 +277,10 @@ class Flow:
         seconds = pause(retry, told, policy=self._policy, dice=random.random())
         if seconds is None:  # it asks for more patience than the policy has
             raise self._error(event, trouble)
-        await asyncio.sleep(seconds)
+        exchange = trouble.exchange
+        reason = f"HTTP {trouble.status}" if isinstance(trouble, Reply) else trouble.failure.reason
+        assert exchange is not None  # every attempt leaves a record
+        await self._carrier.pause(exchange, reason, seconds)
 
     # --- telling ------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from imgwire_async.errors import (
     ImgwireError,
     PaymentRequiredError,
     PermissionDeniedError,
+    UploadError,
 )
 from imgwire_async.models import Image, SupportedMimeType
 from imgwire_async.uploads.flow import Flow
@@ -144,6 +145,12 @@ def _each(files: Iterable[FileT]) -> Iterator[FileT]:
 _ONE_FILE: tuple[type, ...] = (str, os.PathLike, bytes, bytearray, memoryview, Mapping, UploadItem)
 
 
+def is_being_cancelled() -> bool:
+    """Whether somebody cancels the running task; else a `CancelledError` comes out of what it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def require_many(files: object) -> None:
     """Raise `TypeError` for one file where many are due."""
     kind = type(files)
@@ -181,7 +188,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         self._changed = asyncio.Condition()
         self._working = 0
         self._workers: list[asyncio.Task[None]] = []
-        self._failure: Exception | None = None  # what ends the run
+        self._failure: BaseException | None = None  # what ends the run
         self._aborted = False
         self._callback_error: Exception | None = None
 
@@ -227,7 +234,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         await asyncio.gather(*self._workers, return_exceptions=True)
         self._workers.clear()
 
-    def _stop(self, error: Exception) -> None:
+    def _stop(self, error: BaseException) -> None:
         """End the run: no further file is begun, and `error` is raised once those under way are told."""
         self._feed.over = True
         if self._failure is None:
@@ -238,6 +245,13 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
             while await self._room():
                 try:
                     found = await self._feed.next()
+                except asyncio.CancelledError as error:
+                    if is_being_cancelled():
+                        raise
+                    self._stop(
+                        error
+                    )  # not ours: the caller's iterator waited for something that was cancelled
+                    return
                 except Exception as error:  # noqa: BLE001  # the caller's own, raised to the caller
                     self._stop(error)
                     return
@@ -271,6 +285,11 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         error: Exception | None = None
         try:
             image = await self._upload(file, trace)
+        except asyncio.CancelledError as cancelled:
+            if is_being_cancelled():
+                raise
+            error = UploadError("the file's own source was cancelled while it was read; upload it again")
+            error.__cause__ = cancelled
         except Exception as raised:  # noqa: BLE001  # one bad file never ends the others
             error = raised
             if raised is self._callback_error:

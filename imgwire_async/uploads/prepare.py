@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 
 from imgwire_async import userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.models import Image, SupportedMimeType, UploadProgress
 from imgwire_async.uploads.flow import Plan
-from imgwire_async.uploads.kinds import source_of
+from imgwire_async.uploads.kinds import base_name, source_of
 from imgwire_async.uploads.sniff import HEAD_BYTES, describe, extension_of, sniff
 from imgwire_async.uploads.source import Source, StreamSource, peek
 from imgwire_async.uploads.spool import room, spooled
@@ -33,6 +33,8 @@ async def planned(
     A file on disk of at most `stage` bytes is read here, in the one thread hop that looks at it.
     """
     async with contextlib.AsyncExitStack() as stack:
+        if hasattr(file, "read"):
+            stack.enter_context(_alone(file))
         source = await source_of(file, stage)
         if isinstance(source, StreamSource):
             stack.push_async_callback(source.aclose)
@@ -41,7 +43,9 @@ async def planned(
             await stack.enter_async_context(room())
         head = await peek(source, HEAD_BYTES)
         sniffed = sniff(head)
-        name = file_name or source.name or f"upload{extension_of(mime_type or sniffed or '')}"
+        name = (
+            file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
+        )
         mime = mime_type or _require_picture(sniffed, head, name)
         _require_length(source, content_length, name)
         if spool:
@@ -59,6 +63,23 @@ async def planned(
             on_created=on_created,
             on_progress=on_progress,
         )
+
+
+_being_read: set[int] = set()  # ids of the file objects that uploads of this process read right now
+
+
+@contextlib.contextmanager
+def _alone(file: object) -> Generator[None, None, None]:
+    """Hold a file object for one upload: two would move its position under each other."""
+    if id(file) in _being_read:
+        raise ValueError(
+            "this file object is being uploaded already; open the file once more, or give its path"
+        )
+    _being_read.add(id(file))
+    try:
+        yield
+    finally:
+        _being_read.discard(id(file))
 
 
 def _require_picture(sniffed: SupportedMimeType | None, head: bytes, name: str) -> str:

@@ -29,6 +29,7 @@ from imgwire_async.errors import SourceChangedError
 T = TypeVar("T")
 F = TypeVar("F", bound=IO[bytes] | io.FileIO)
 
+_A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
 
 
@@ -128,6 +129,7 @@ class PathSource:
 
     async def open(self) -> AsyncGenerator[bytes, None]:
         if len(self.head) == self.size:
+            _require_stamp(Stamp.of(await userland.disk(os.stat, self.path)), self.stamp, self.path)
             if self.head:
                 yield self.head
             return
@@ -161,27 +163,37 @@ async def _read_ahead(file: io.FileIO, stamp: Stamp, what: str) -> AsyncGenerato
             await _settled(reading)
 
 
-async def _settled(task: asyncio.Future[Any]) -> None:
+async def _settled(task: asyncio.Future[Any], *, patience: float | None = None) -> None:
     """Wait until a thread's work is over, whatever its outcome and however often we are cancelled meanwhile."""
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.wait({task})
+            _, late = await asyncio.wait({task}, timeout=patience)
+            if late:
+                task.add_done_callback(_seen)
+                return
         except asyncio.CancelledError as error:
             cancelled = error
-    if not task.cancelled():
-        task.exception()  # seen
+    _seen(task)
     if cancelled is not None:
         raise cancelled
 
 
+def _seen(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
 async def _patiently(read: Callable[..., Awaitable[T]], function: Callable[..., T], *args: object) -> T:
-    """Run short work on a file, and when cancelled end only after it: nobody shall close a file that is being read."""
+    """Run short work on a file; when cancelled, end after it if it takes no longer than a moment.
+
+    Whoever cancels is likely to close the file next. But a reader that hangs shall not hold a deadline up.
+    """
     task = asyncio.ensure_future(read(function, *args))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await _settled(task)
+        await _settled(task, patience=_A_MOMENT)
         raise
 
 
@@ -198,7 +210,10 @@ async def opened(function: Callable[..., F], *args: object) -> F:
 
 
 def _require_same(file: IO[bytes] | io.FileIO, stamp: Stamp, what: str) -> None:
-    now = Stamp.of(os.fstat(file.fileno()))
+    _require_stamp(Stamp.of(os.fstat(file.fileno())), stamp, what)
+
+
+def _require_stamp(now: Stamp, stamp: Stamp, what: str) -> None:
     if now != stamp:
         raise SourceChangedError(
             f"{what}: the file changed while it was read ({stamp.size} bytes before, {now.size} after); "
@@ -269,11 +284,21 @@ class ForeignSource:
 
     @property
     def name(self) -> str | None:
-        return self.inner.name
+        name: Any = self.inner.name
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"the name of an UploadSource must be text or None, not {type(name).__name__}")
+        return name
 
     @property
     def size(self) -> int | None:
-        return self.inner.size
+        size: Any = self.inner.size
+        if size is None:
+            return None
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"the size of an UploadSource must be an int or None, not {type(size).__name__}")
+        if size < 0:
+            raise ValueError(f"the size of an UploadSource must be 0 or more, not {size}")
+        return size
 
     @property
     def replayable(self) -> bool:

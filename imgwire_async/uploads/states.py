@@ -10,6 +10,9 @@ from imgwire_async.models import ImageStatus
 
 MAX_MINTS = 3
 
+# A record in one of these states has its bytes. An unknown state of a record that was just asked for tells nothing.
+ARRIVED = frozenset({ImageStatus.PROCESSING, ImageStatus.READY, ImageStatus.QUARANTINE})
+
 
 class Event(enum.Enum):
     """What one PUT came to."""
@@ -36,10 +39,10 @@ class Step(enum.Enum):
 
 @attrs.frozen
 class Tally:
-    """What counts for the decision: URLs made, PUTs on the current URL, refusals without a reason, retries used."""
+    """What counts for the decision: URLs made, refusals without a reason, retries used."""
 
     mints: int = 0
-    puts_on_url: int = 0
+    in_doubt: bool = False  # a PUT for this record may have arrived although no success was told
     refusals: int = 0
     retries: int = 0
     max_retries: int = 3
@@ -49,11 +52,13 @@ def after(event: Event, tally: Tally) -> Step:
     """What follows a PUT. `max_retries=0` means one mint and one PUT, whatever happens."""
     if event is Event.STORED:
         return Step.DONE
-    if event is Event.REJECTED or tally.max_retries == 0:
+    if tally.max_retries == 0:
+        return Step.FAIL
+    if tally.in_doubt and event in {Event.EXPIRED, Event.REFUSED, Event.REJECTED}:
+        return Step.LOOK  # refused perhaps because an earlier try had arrived
+    if event is Event.REJECTED:
         return Step.FAIL
     if event in {Event.EXPIRED, Event.REFUSED}:
-        if tally.puts_on_url > 1:  # the replay was refused: perhaps because the first try had arrived
-            return Step.LOOK
         may_mint = tally.mints < MAX_MINTS and (event is Event.EXPIRED or tally.refusals == 0)
         return Step.MINT if may_mint else Step.FAIL
     if event in {Event.LOST, Event.STALLED}:
@@ -65,6 +70,8 @@ def after_look(event: Event, status: ImageStatus, tally: Tally) -> Step:
     """What follows the API's word on an upload whose PUT is in doubt."""
     if status != ImageStatus.PENDING:
         return Step.DONE
+    if event is Event.REJECTED:
+        return Step.FAIL
     if event in {Event.EXPIRED, Event.REFUSED}:
         return Step.MINT if tally.mints < MAX_MINTS else Step.FAIL
     if event is Event.STALLED or tally.retries >= tally.max_retries:

@@ -201,3 +201,16 @@ def test_an_excerpt_keeps_its_limit(text: str, limit: int) -> None:
 
 def test_a_long_text_is_cut_with_an_ellipsis() -> None:
     assert excerpt("x" * 1000) == "x" * 299 + "…"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<Error><SignatureProvided>SECRET0</SignatureProvided></Error>",
+        "<AWSAccessKeyId>SECRET0</AWSAccessKeyId>",
+        r'{"upload_url": "https:\/\/s\/k?token=SECRET0"}',
+        r"https://s/k?Policy=a\u0026X-Amz-Signature\u003dSECRET0",
+    ],
+)
+def test_what_a_store_echoes_and_what_json_escapes_is_redacted(text: str) -> None:
+    assert "SECRET0" not in redact(text)

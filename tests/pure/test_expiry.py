@@ -87,3 +87,17 @@ def test_evidence_decides_whether_a_url_was_too_old(
 def test_no_answer_breaks_the_decision(query: str, body: str, date: str) -> None:
     for name in ("X-Amz-Date=20260401T114500Z&X-Amz-Expires", "Expires", "se"):
         expired(f"https://s/k?{name}={query}", 403, body, date=date, now=NOON)
+
+
+def test_what_a_store_echoes_of_the_request_is_no_evidence() -> None:
+    body = (
+        "<Error><Code>SignatureDoesNotMatch</Code><Message>The signature does not match.</Message><CanonicalRequest>PUT"
+        " X-Amz-Expires=900 expired</CanonicalRequest></Error>"
+    )
+    assert not expired("https://s/u", 403, body, date=None, now=datetime.now(UTC))
+
+
+def test_a_date_beyond_all_calendars_is_none() -> None:
+    url = "https://s/u?X-Amz-Date=20200101T000000Z&X-Amz-Expires=1"
+    odd = "1 Jan 2024 00:00:00 +99999999999999999999"
+    assert expired(url, 403, "", date=odd, now=datetime.now(UTC))

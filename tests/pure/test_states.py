@@ -13,19 +13,25 @@ from imgwire_async.models import ImageStatus
 from imgwire_async.uploads.states import MAX_MINTS, Event, Step, Tally, after, after_look
 
 ALL_TALLIES = [
-    Tally(mints=mints, puts_on_url=puts, refusals=refusals, retries=retries, max_retries=max_retries)
-    for mints, puts, refusals, retries, max_retries in itertools.product(
-        (1, 2, 3), (1, 2, 3), (0, 1, 2), (0, 1, 3), (0, 1, 3)
+    Tally(mints=mints, in_doubt=doubt, refusals=refusals, retries=retries, max_retries=max_retries)
+    for mints, doubt, refusals, retries, max_retries in itertools.product(
+        (1, 2, 3), (False, True), (0, 1, 2), (0, 1, 3), (0, 1, 3)
     )
     if retries <= max_retries
 ]
-FRESH = Tally(mints=1, puts_on_url=1)
-ENOUGH_RETRIES = Tally(mints=1, puts_on_url=1, retries=3)
+FRESH = Tally(mints=1)
+ENOUGH_RETRIES = Tally(mints=1, retries=3)
 
 
-def test_what_is_stored_is_done_and_what_is_rejected_fails_in_every_state() -> None:
+def test_what_is_stored_is_done_in_every_state() -> None:
     assert {after(Event.STORED, tally) for tally in ALL_TALLIES} == {Step.DONE}
-    assert {after(Event.REJECTED, tally) for tally in ALL_TALLIES} == {Step.FAIL}
+
+
+def test_what_is_rejected_fails_unless_an_earlier_try_may_have_arrived() -> None:
+    repeatable = [tally for tally in ALL_TALLIES if tally.max_retries]
+    assert {after(Event.REJECTED, tally) for tally in repeatable if not tally.in_doubt} == {Step.FAIL}
+    assert {after(Event.REJECTED, tally) for tally in repeatable if tally.in_doubt} == {Step.LOOK}
+    assert {after_look(Event.REJECTED, ImageStatus.PENDING, tally) for tally in ALL_TALLIES} == {Step.FAIL}
 
 
 @pytest.mark.parametrize("event", [event for event in Event if event is not Event.STORED])
@@ -48,11 +54,11 @@ def test_never_a_fourth_mint(event: Event) -> None:
         (Event.EXPIRED, FRESH, Step.MINT),
         (Event.EXPIRED, attrs.evolve(FRESH, mints=2, refusals=1), Step.MINT),
         (Event.EXPIRED, attrs.evolve(FRESH, mints=3), Step.FAIL),
-        (Event.EXPIRED, attrs.evolve(FRESH, puts_on_url=2), Step.LOOK),
+        (Event.EXPIRED, attrs.evolve(FRESH, in_doubt=True), Step.LOOK),
         (Event.REFUSED, FRESH, Step.MINT),
         (Event.REFUSED, attrs.evolve(FRESH, mints=2, refusals=2), Step.FAIL),
         (Event.REFUSED, attrs.evolve(FRESH, mints=3), Step.FAIL),
-        (Event.REFUSED, attrs.evolve(FRESH, puts_on_url=2), Step.LOOK),
+        (Event.REFUSED, attrs.evolve(FRESH, in_doubt=True), Step.LOOK),
         (Event.BUSY, FRESH, Step.REPLAY),
         (Event.BUSY, ENOUGH_RETRIES, Step.FAIL),
         (Event.UNSENT, FRESH, Step.REPLAY),
@@ -97,9 +103,12 @@ def test_what_follows_when_the_bytes_have_not_arrived(event: Event, tally: Tally
 def test_every_walk_ends_within_the_mints_and_retries_allowed(
     max_retries: int, weather: list[tuple[Event, str]]
 ) -> None:
-    tally = Tally(mints=1, puts_on_url=1, max_retries=max_retries)
+    tally = Tally(mints=1, max_retries=max_retries)
     puts = 1
     for event, status in weather:
+        tally = attrs.evolve(
+            tally, in_doubt=tally.in_doubt or event in {Event.LOST, Event.STALLED, Event.BUSY}
+        )
         step = after(event, tally)
         if step is Step.LOOK:
             step = after_look(event, ImageStatus(status), tally)
@@ -108,11 +117,9 @@ def test_every_walk_ends_within_the_mints_and_retries_allowed(
         puts += 1
         if step is Step.MINT:
             refused = event is Event.REFUSED
-            tally = attrs.evolve(
-                tally, mints=tally.mints + 1, puts_on_url=1, refusals=tally.refusals + refused
-            )
+            tally = attrs.evolve(tally, mints=tally.mints + 1, refusals=tally.refusals + refused)
         else:
-            tally = attrs.evolve(tally, retries=tally.retries + 1, puts_on_url=tally.puts_on_url + 1)
+            tally = attrs.evolve(tally, retries=tally.retries + 1)
     else:
         raise AssertionError("the walk never ends")
     assert tally.mints <= MAX_MINTS

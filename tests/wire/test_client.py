@@ -379,6 +379,50 @@ async def test_no_error_tells_a_key_or_a_signature(emulator: Emulator, client: A
             assert "tok_secret" not in text
 
 
+async def test_a_refused_bulk_delete_is_told_with_its_error() -> None:
+    async with AsyncImgwireClient("sk_x", base_url="http://127.0.0.1:9", retries=0) as client:
+        result = await client.images.bulk_delete(["a", "b"])
+    assert [each for each, _ in result.failed] == ["a", "b"]
+    assert all(isinstance(error, APIConnectionError) and not error.sent for _, error in result.failed)
+
+
+async def test_the_deadline_bounds_all_chunks(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    emulator.faults.add("POST", "*/bulk_delete", times=None, stall=0.4, status=200, body=b"{}")
+    with pytest.raises(APITimeoutError, match="bulk_delete") as caught:
+        await client.with_options(timeout=Timeouts(deadline=1.0)).images.bulk_delete(
+            list("abcdefgh"), chunk_size=1
+        )
+    assert "images are deleted for sure" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("location", ["http://[bad", "http://" + "a" * 70 + ".example/"])
+async def test_a_redirect_to_nonsense_is_an_error_of_ours(location: str) -> None:
+    away = always(http("307 Temporary Redirect", b"", f"Location: {location}"))
+    async with speaking(away) as origin, AsyncImgwireClient("sk_x", base_url=origin) as client:
+        with pytest.raises(ImgwireError, match="another origin"):
+            await client.images.list()
+
+
+async def test_who_queues_for_a_slot_when_the_client_closes_is_told_so(emulator: Emulator) -> None:
+    emulator.faults.add("*", "*", times=None, stall=float("inf"))
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1)
+    calls = [asyncio.create_task(client.images.list()) for _ in range(3)]
+    while not len(emulator.requests):
+        await asyncio.sleep(0.01)
+    await client.aclose()
+    for outcome in await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5):
+        assert "client is closed" in str(outcome)
+
+
+async def test_a_connector_with_a_limit_per_host_makes_nobody_wait_inside_it(emulator: Emulator) -> None:
+    emulator.faults.add("GET", "*", times=None, stall=0.3)
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, connector=lambda: aiohttp.TCPConnector(limit_per_host=1),
+        timeout=Timeouts(connect=0.5), retries=0,
+    ) as client:  # fmt: skip
+        await asyncio.gather(*(client.images.list() for _ in range(4)))
+
+
 async def test_a_client_refuses_to_be_pickled(client: AsyncImgwireClient) -> None:
     with pytest.raises(TypeError, match="key callable"):
         pickle.dumps(client)

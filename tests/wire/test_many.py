@@ -19,6 +19,7 @@ from imgwire_async import (
     PermissionDeniedError,
     RetryPolicy,
     UnsupportedImageError,
+    UploadError,
     UploadItem,
     UploadRejectedError,
     UploadResult,
@@ -163,6 +164,26 @@ async def test_a_403_of_the_storage_is_one_files_matter(
     emulator.faults.add("PUT", "/uploads/*", times=2, status=403, body=b"<Code>AccessDenied</Code>")
     results = await results_of(client, [png() for _ in range(4)], concurrency=1)
     assert [type(result.error).__name__ for result in results if result.error] == ["UploadRejectedError"]
+
+
+async def test_a_cancellation_that_is_not_ours_loses_no_file(client: AsyncImgwireClient) -> None:
+    async def cancelled() -> AsyncIterator[bytes]:
+        yield png()
+        raise asyncio.CancelledError
+
+    data = png()
+    item = UploadItem(cancelled(), content_length=len(data) + 5)
+    results = {r.index: r for r in await results_of(client, [data, item, data, data], concurrency=1)}
+    assert sorted(results) == [0, 1, 2, 3]
+    assert [index for index, result in results.items() if result.error] == [1]
+    assert isinstance(results[1].error, UploadError)
+
+    def broken() -> Iterator[bytes]:
+        yield data
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await results_of(client, broken())
 
 
 async def test_what_files_raises_comes_after_what_is_in_flight(client: AsyncImgwireClient) -> None:

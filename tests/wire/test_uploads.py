@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from imgwire_async import (
     APITimeoutError,
     AsyncImgwireClient,
     ConflictError,
+    Hooks,
     Image,
     ImageQuarantinedError,
     ImageStatus,
@@ -270,9 +272,111 @@ async def test_a_lost_answer_that_nobody_can_clear_up_is_told_as_what_it_is(
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
     emulator.faults.add("GET", "/api/v1/images/{image_id}", times=None, status=500)
-    with pytest.raises(UploadConnectionError, match="broke|closed") as caught:
+    with pytest.raises(UploadConnectionError, match=r"broke|closed") as caught:
         await quick.images.upload(BIG)
     assert isinstance(caught.value.__cause__, ServerError)
+
+
+async def pending_again(client: AsyncImgwireClient, emulator: Emulator, *, looks: int) -> str:
+    """Plan that the next record says PENDING at its first `looks` retrieves, as a service does that hears of bytes late."""
+    made = await client.images.create(file_name="upload.png", idempotency_key="late")
+    body = (await client.request("GET", f"/images/{made.image.id}")).body
+    emulator.faults.add("GET", "/api/v1/images/{image_id}", times=looks, status=200, body=body)
+    return made.image.id
+
+
+async def test_bytes_that_the_api_hears_of_late_are_not_denied(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    image_id = await pending_again(quick, emulator, looks=2)
+    emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
+    image = await quick.images.upload(png(), idempotency_key="late")
+    assert (image.id, list(emulator.images)) == (image_id, [image_id])
+    assert image.status != ImageStatus.PENDING
+
+
+async def test_a_rejected_replay_is_looked_into(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+    image_id = await pending_again(quick, emulator, looks=1)
+    emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
+    emulator.faults.add("PUT", "/uploads/*", status=412)
+    assert (await quick.images.upload(png(), idempotency_key="late")).id == image_id
+
+
+async def test_a_repeat_of_an_upload_that_arrived_gives_its_record(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    first = await quick.images.upload(png(), idempotency_key="once", wait=True)
+    again = await quick.images.upload(png(), idempotency_key="once", wait=True)
+    assert again.id == first.id
+    assert [put.status for put in puts(emulator)] == [200, 403]
+
+
+async def test_a_fresh_key_is_made_once(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+    created: list[str] = []
+    emulator.faults.add("POST", "*/standard_upload", status=409, body=b'{"detail": "taken"}')
+    emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
+    await quick.images.upload(png(), on_created=lambda image: created.append(image.id), wait=True)
+    assert (len(created), len(mints(emulator)), len(emulator.images)) == (1, 3, 1)
+
+
+async def test_a_refusal_in_two_packets_is_read_whole(client: AsyncImgwireClient, emulator: Emulator) -> None:
+    emulator.faults.add(
+        "PUT",
+        "/uploads/*",
+        times=None,
+        status=403,
+        body=b"<?xml?>" + b" " * 30 + b"Request has expired",
+        slow=100,
+    )
+    with pytest.raises(UploadUrlExpiredError):
+        await client.with_options(retries=FAST).images.upload(png())
+
+
+async def test_a_look_that_is_refused_is_told_as_the_put_that_failed(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", reset="before")
+    emulator.faults.add("GET", "/api/v1/images/{image_id}", status=403, body=b"{}")
+    with pytest.raises(UploadConnectionError):
+        await quick.images.upload(png())
+
+
+async def test_hooks_see_the_attempts_of_a_put(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+    told: list[Any] = []
+    emulator.faults.add("PUT", "/uploads/*", times=2, status=503)
+    await quick.with_options(hooks=Hooks(on_request=told.append, on_retry=told.append)).images.upload(png())
+    storage = [(type(e).__name__, e.attempt) for e in told if e.kind == "storage"]
+    assert storage == [
+        ("RequestEvent", 1), ("RetryEvent", 1), ("RequestEvent", 2), ("RetryEvent", 2), ("RequestEvent", 3),
+    ]  # fmt: skip
+
+
+async def test_a_source_that_waits_for_something_cancelled_says_so(client: AsyncImgwireClient) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield BIG[:700_000]
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await client.images.upload(pieces(), content_length=len(BIG))
+
+
+async def test_one_file_object_is_not_uploaded_twice_at_once(client: AsyncImgwireClient) -> None:
+    file = io.BytesIO(BIG)
+    first, second = await asyncio.gather(
+        client.images.upload(file), client.images.upload(file), return_exceptions=True
+    )
+    assert isinstance(first, Image)
+    assert isinstance(second, ValueError)
+    assert "uploaded already" in str(second)
+    file.seek(0)
+    await client.images.upload(file)
+
+
+async def test_a_small_file_that_changes_is_told(client: AsyncImgwireClient, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png())
+    with pytest.raises(SourceChangedError):
+        await client.images.upload(path, on_created=lambda _: path.write_bytes(png(9, 9)) and None)
 
 
 async def test_a_kept_alive_connection_that_dies_mid_body_costs_no_byte(
