@@ -300,7 +300,9 @@ async def test_an_unreadable_ca_bundle_is_a_configuration_error(tmp_path: Path) 
 
 async def test_tls_to_a_server_without_tls_is_told() -> None:
     async with speaking(always(http("200 OK", b"[]"))) as origin:
-        async with AsyncImgwireClient("sk_x", base_url=origin.replace("http", "https"), retries=0) as client:
+        async with AsyncImgwireClient(
+            "sk_x", base_url=origin.replace("http", "https"), retries=0, timeout=Timeouts(connect=0.5)
+        ) as client:
             with pytest.raises(APIConnectionError):
                 await client.images.list()
 

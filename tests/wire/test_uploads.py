@@ -63,6 +63,7 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
 
 
 @with_pictures
+@pytest.mark.parametrize("switches", [{"ready_polls": 0}])
 async def test_every_real_picture_arrives_as_it_is(client: AsyncImgwireClient, emulator: Emulator) -> None:
     manifest = json.loads((PICTURES / "manifest.json").read_text())
     for entry in manifest:
