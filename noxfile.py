@@ -107,9 +107,11 @@ def typing(session: nox.Session) -> None:
     """Check types with mypy and basedpyright, both strict; every public name must be typed."""
     install(session, "typing", extras="speed,emulator")
     session.run("mypy")
-    session.run("basedpyright", "--warnings")
+    # It would look for imports in a .venv of this folder, which holds nox alone.
+    here = ["--pythonpath", str(shutil.which("python", path=session.bin))]
+    session.run("basedpyright", *here, "--warnings")
     report = session.run(
-        "basedpyright", "--verifytypes", "imgwire_async", "--ignoreexternal", "--outputjson",
+        "basedpyright", *here, "--verifytypes", "imgwire_async", "--ignoreexternal", "--outputjson",
         silent=True, success_codes=[0, 1],
     )  # fmt: skip
     completeness = json.loads(str(report))["typeCompleteness"]
