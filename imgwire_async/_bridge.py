@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -65,9 +65,7 @@ class LoopThread:
         except BaseException as error:
             if self._ready.done():
                 raise
-            self._ready.set_exception(
-                error
-            )  # no loop, perhaps for want of file descriptors: the caller's to know
+            self._ready.set_exception(error)  # no loop, perhaps for want of file descriptors
         finally:
             if _process.thread is self:
                 _process.thread = None
@@ -356,8 +354,8 @@ def finish(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
     thread = _process.thread
     coroutine = method()
     if thread is None:
-        for _ in coroutine.__await__():
-            break
+        with suppress(StopIteration):
+            coroutine.send(None)
     elif thread.is_here:
         thread.tasks.add(task := thread.loop.create_task(coroutine))
         task.add_done_callback(thread.tasks.discard)

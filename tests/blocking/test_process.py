@@ -118,7 +118,7 @@ def test_an_uncaught_ctrl_c_ends_the_process(
     assert stop_when_busy(emulator, process, again=again) < SOON
     _, err = process.communicate()
     assert process.returncode in {-signal.SIGINT, 130}
-    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert "KeyboardInterrupt" in err.splitlines()[-1]
     assert len([line for line in err.splitlines() if line.startswith("  File ")]) < 40
     assert "never awaited" not in err
     assert "Unclosed" not in err

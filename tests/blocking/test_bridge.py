@@ -1,0 +1,163 @@
+"""The corners of the bridge: what happens when a side goes away in the midst of something."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final
+
+import pytest
+
+from imgwire_async import APITimeoutError, ImgwireClient, Timeouts, _bridge, userland
+from imgwire_async.blocking import Twin, blocking
+from imgwire_async.emulator import Emulator
+
+from .conftest import GIF, Script, until
+
+
+class AsyncOdd:
+    def __init__(self) -> None:
+        self.refuse: Callable[[], object] = lambda: None
+
+    async def two_errands(self, first: Callable[[], object], second: Callable[[], object]) -> bool:
+        """Whether `second`, which waits behind `first`, was given up meanwhile."""
+        tasks = [asyncio.ensure_future(userland.call(first)), asyncio.ensure_future(userland.call(second))]
+        self.refuse = tasks[1].cancel
+        await asyncio.wait(tasks)
+        return tasks[1].cancelled()
+
+    async def stubborn(self) -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            yield 2
+
+    async def slow_to_end(self) -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            self.may_end = asyncio.Event()
+            await self.may_end.wait()
+
+
+class Odd(Twin):
+    two_errands: Final = blocking(AsyncOdd.two_errands)
+    stubborn: Final = blocking(AsyncOdd.stubborn)
+
+
+def on_the_loop(function: Callable[[], object]) -> None:
+    """Run a function on the loop thread and return when it has run."""
+    done = threading.Event()
+    _bridge.loop_thread().post(lambda: (function(), done.set()))
+    assert done.wait(10)
+
+
+def test_user_code_that_nobody_waits_for_any_more_is_not_run() -> None:
+    source = AsyncOdd()
+    ran: list[int] = []
+    assert Odd(source).two_errands(lambda: on_the_loop(source.refuse), lambda: ran.append(2))
+    assert ran == []
+
+
+def test_what_user_code_returns_after_its_call_has_ended_is_nobodys(client: ImgwireClient) -> None:
+    # The deadline passes while the callback runs; its answer comes too late, and the call's own error is told.
+    idle = _bridge.loop_thread()
+    hasty = client.with_options(timeout=Timeouts(deadline=0.2))
+    with pytest.raises(APITimeoutError):
+        hasty.images.upload(GIF, file_name="dot.gif", on_created=lambda _: until(lambda: not idle.tasks))
+    assert client.images.upload(GIF, file_name="dot.gif").original_filename == "dot.gif"
+
+
+def test_a_generator_that_will_not_end_is_an_error_of_close() -> None:
+    numbers = Odd(AsyncOdd()).stubborn()
+    next(numbers)
+    with pytest.raises(RuntimeError, match="GeneratorExit"):
+        numbers.close()
+
+
+def test_a_generator_that_its_loop_is_closing_already_is_left_to_it() -> None:
+    odd = AsyncOdd()
+    source = odd.slow_to_end()
+    numbers = _bridge.walk(source)
+    next(numbers)
+    closing: list[Any] = []
+    on_the_loop(lambda: closing.append(asyncio.ensure_future(source.aclose())))  # type: ignore[arg-type]
+    until(lambda: hasattr(odd, "may_end"))
+    numbers.close()
+    on_the_loop(odd.may_end.set)
+    until(lambda: closing[0].done())
+
+
+def test_a_loop_thread_that_ended_is_replaced_and_its_callers_are_told(script: Script) -> None:
+    assert script.run("""
+        import asyncio
+        from imgwire_async import _bridge
+        client = ImgwireClient()
+        before = _bridge.loop_thread()
+
+        def call():
+            try:
+                _bridge.call(asyncio.sleep, 3600)
+            except RuntimeError as error:
+                print(error)
+
+        def end():
+            raise SystemExit  # the one thing besides Ctrl-C that ends a loop from inside
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        while not before.tasks:
+            time.sleep(0.005)
+        before.post(end)
+        thread.join()
+        while _bridge._process.thread is before:
+            time.sleep(0.005)
+        print(len(client.images.list().data), _bridge.loop_thread() is before)
+    """) == (0, "the call was cancelled: the loop thread has ended\n0 False\n", "")
+
+
+def test_an_iterator_whose_loop_has_ended_is_let_go(client: ImgwireClient) -> None:
+    client.images.create(file_name="a.gif")
+    pages = client.images.list_pages(limit=1)
+    next(pages)
+    thread = _bridge.loop_thread()
+    thread.stop()
+    until(lambda: _bridge._process.thread is None)
+    pages.close()
+    assert len(client.images.list().data) == 1
+
+
+def test_a_loop_that_cannot_be_started_is_the_callers_error_and_may_be_tried_again(script: Script) -> None:
+    assert script.run("""
+        import resource
+        import imgwire_async.transport.carrier  # it is read from files
+        client = ImgwireClient()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            client.images.list()
+        except OSError as error:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            print(error.strerror, len(client.images.list().data))
+    """) == (0, "Too many open files 0\n", "")
+
+
+def test_a_call_that_is_interrupted_before_it_began_sends_nothing(script: Script, emulator: Emulator) -> None:
+    assert script.run("""
+        from imgwire_async import _bridge
+        client = ImgwireClient()
+        client.images.list()
+        busy, free = threading.Event(), threading.Event()
+        _bridge.loop_thread().post(lambda: (busy.set(), free.wait()))
+        busy.wait()
+        waiting = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))  # as from the keyboard
+        waiting.start()
+        try:
+            client.images.create(file_name="never.gif")
+        except KeyboardInterrupt:
+            free.set()
+            waiting.join()
+            print(len(client.images.list().data))
+    """) == (0, "0\n", "")
+    assert [request.method for request in emulator.requests] == ["GET", "GET"]
