@@ -57,6 +57,10 @@ def held(client: Any) -> int:
     return sum(len(connector._acquired) for connector in connectors if connector is not None)
 
 
+# Whoever starts the tests in a shell's background lets them, and so the scripts, ignore Ctrl-C.
+_INTERRUPTIBLE = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 class Script:
     """A python script in a process of its own, strict about warnings, with a client's settings in its environment."""
 
@@ -67,7 +71,7 @@ class Script:
 
     def start(self, source: str, *options: str, first: str = "") -> subprocess.Popen[str]:
         path = self._folder / f"script{len(self.processes)}.py"
-        path.write_text(textwrap.dedent(first) + _HEAD + textwrap.dedent(source), "utf-8")
+        path.write_text(_INTERRUPTIBLE + textwrap.dedent(first) + _HEAD + textwrap.dedent(source), "utf-8")
         process = subprocess.Popen(
             # A process with threads warns when it forks, since 3.12; that this is so, the docs tell.
             [
