@@ -45,11 +45,13 @@ class Body(Payload):
         self._size = put.size
         self.put = put
         self._writer: AbstractStreamWriter | None = None
+        self._transport: asyncio.WriteTransport | None = None
         self.task: asyncio.Task[Any] | None = None  # aiohttp's writer task, once it has begun
         self.written = 0
         self.failure: BaseException | None = None
         self.reading = False  # the source is being asked
         self.sending = False  # the network is being fed
+        self.answered = False  # the answer's head is here
 
     @property
     def consumed(self) -> bool:
@@ -65,6 +67,7 @@ class Body(Payload):
         if self.task is not None:
             raise RuntimeError("a body is sent once")
         self.task, self._writer = asyncio.current_task(), writer
+        self._transport = getattr(writer, "transport", None)
         try:
             await self._write_all(writer)
         except BaseException as error:
@@ -94,6 +97,21 @@ class Body(Payload):
             self.written += len(piece)
             if sent is not None:
                 await sent(self.handed_over)
+
+    def abandon(self) -> None:
+        """Drop a connection that no answer, or not all of the body, went over; unsent bytes and all.
+
+        aiohttp closes it, but that waits until the peer has read what is buffered, which may be never.
+        """
+        transport = self._transport
+        if transport is None or (self.answered and self.written == self._size):
+            return
+        waiter = getattr(transport.get_protocol(), "_drain_waiter", None)
+        if (
+            waiter is not None
+        ):  # aiohttp's writer waited here for room; nobody else would look at what becomes of it
+            waiter.add_done_callback(_seen)
+        transport.abort()
 
     @property
     def handed_over(self) -> int:
@@ -125,6 +143,11 @@ class Body(Payload):
 def _is_being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _seen(done: asyncio.Future[None]) -> None:
+    if not done.cancelled():
+        done.exception()
 
 
 class StallClock:
@@ -222,6 +245,7 @@ class Transfers:
                     **here.tls,
                 ) as response,
             ):
+                body.answered = True
                 content = await _beginning(response.content)
                 answer = response.status, Headers(response.headers.items()), content
         except FOREIGN as error:
@@ -276,6 +300,7 @@ async def _finish(body: Body) -> None:
     elif not task.done():
         task.cancel()
         await asyncio.wait({task})
+    body.abandon()
 
 
 class _Slot(AbstractAsyncContextManager[None]):
