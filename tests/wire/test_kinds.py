@@ -190,6 +190,23 @@ async def test_what_a_source_raises_passes_unchanged(
     assert not open_below(spool)
 
 
+async def test_a_source_that_waits_for_what_is_cancelled_is_cancelled(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield bytes(500_000)
+        yield bytes(500_000)
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    for declared in (None, 5_000_000):
+        with pytest.raises(asyncio.CancelledError):
+            await client.images.upload(pieces(), mime_type="image/png", content_length=declared)
+    assert len(emulator.images) == 1
+    assert len(puts(emulator)) <= 1
+
+
 @pytest.mark.parametrize("piece", ["text", None, 7], ids=repr)
 @pytest.mark.parametrize("kind", ["generator", "async generator", "source", "file", "async file"])
 async def test_pieces_that_are_no_bytes_are_a_type_error(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +18,7 @@ from imgwire_async import (
     Image,
     ResponseEvent,
     RetryPolicy,
+    Timeouts,
     UploadItem,
     UploadNotReplayableError,
     UploadRejectedError,
@@ -102,6 +105,38 @@ async def test_whole_or_an_error(
     assert not reused or puts(emulator)[0].connection == tried[0].connection
     again = kind not in ONCE and fault not in {"RST after commit", "early 413"}
     assert len(tried) == (2 if again else 1)
+
+
+def connections_to(origin: str) -> int:
+    """How many connections to it are held, seen from our side. [/proc/net/tcp: remote address, state]"""
+    port = int(origin.rpartition(":")[2])
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
+@pytest.mark.parametrize("ending", ["cancel", "stall", "deadline"])
+async def test_a_storage_that_stands_still_keeps_no_connection(
+    client: AsyncImgwireClient, emulator: Emulator, ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is buffered for a peer that reads no more would hold its socket for as long as it likes."""
+    clocks = {"cancel": Timeouts(), "stall": Timeouts(stall=0.3), "deadline": Timeouts(deadline=0.5)}
+    hasty = client.with_options(timeout=clocks[ending], retries=0)
+    await client.images.upload(b"x", mime_type="image/png")
+    assert connections_to(emulator.storage_url) == 1
+    emulator.faults.add("PUT", "/uploads/*", times=None, stall=float("inf"))
+    for number in range(3):
+        upload = asyncio.ensure_future(hasty.images.upload(DATA * 4, mime_type="image/png"))
+        while ending == "cancel" and len(puts(emulator)) < number + 2:
+            await asyncio.sleep(0.005)
+        if ending == "cancel":
+            upload.cancel()
+        await asyncio.wait({upload})
+        assert upload.cancelled() or isinstance(upload.exception(), TimeoutError)
+    async with asyncio.timeout(10):
+        while connections_to(emulator.storage_url):
+            await asyncio.sleep(0.005)
+    gc.collect()
+    assert caplog.text == "", "asyncio has nothing to complain of"
 
 
 # --- URLs that live one second --------------------------------------------------------------------------------------------
