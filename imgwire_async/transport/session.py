@@ -197,13 +197,18 @@ def _let_go(by_loop: dict[asyncio.AbstractEventLoop, LoopSessions]) -> None:
         if loop.is_running():
             continue  # it closes them itself: when it ends, or when the collector tells it that nobody holds the keeper
         del by_loop[loop]
-        if loop.is_closed():
+        if loop.is_closed() or _inside_a_loop():
             _abandon(sessions)
-            continue
-        try:
+        else:
             loop.run_until_complete(sessions.keeper.aclose())
-        except RuntimeError:  # another loop runs in this thread
-            _abandon(sessions)
+
+
+def _inside_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _abandon(sessions: LoopSessions) -> None:
@@ -216,6 +221,10 @@ def _abandon(sessions: LoopSessions) -> None:
                 closing.__await__().__next__()  # it does no I/O once its loop is closed
             except (StopIteration, RuntimeError):
                 pass
+    try:
+        sessions.keeper.aclose().send(None)  # finds everything closed, so it ends at once, without a loop
+    except (StopIteration, RuntimeError):
+        pass
 
 
 def _user_agent(own: str | None) -> str:

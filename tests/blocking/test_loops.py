@@ -131,6 +131,29 @@ def test_loops_that_were_closed_by_hand_are_forgotten_quietly(script: Script) ->
     """) == (0, "1\n", "")
 
 
+def test_a_client_of_a_stopped_loop_may_be_dropped_inside_another_one(script: Script) -> None:
+    assert script.run("""
+        import asyncio, gc
+        client = AsyncImgwireClient()
+        stopped = asyncio.new_event_loop()
+        stopped.run_until_complete(client.images.list())
+        (here,) = client._core._shared.sessions._by_loop.values()
+        api = here.api
+        del here
+
+        async def main():
+            global client
+            del client
+            gc.collect()
+            print(api.closed)
+
+        asyncio.run(main())
+        gc.collect()
+        stopped.run_until_complete(asyncio.sleep(0))  # closed transports let go of their sockets
+        stopped.close()
+    """) == (0, "True\n", "")
+
+
 async def test_first_calls_that_come_together_make_one_session(client: AsyncImgwireClient) -> None:
     await asyncio.gather(*(client.images.list() for _ in range(20)))
     assert len(sessions(client)) == 1
