@@ -57,7 +57,7 @@ def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
     _positive(f"RetryPolicy.{field.name}", value, zero=True)
 
 
-def _endless(value: Any) -> Any:
+def _endless(value: float | None) -> float | None:
     """None for infinity: a clock that never ends is one that is off."""
     return None if isinstance(value, float) and value == math.inf else value
 
