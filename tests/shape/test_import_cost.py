@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,8 +13,9 @@ HEAVY = {"aiohttp", "anyio", "asyncio", "attr", "attrs", "cattrs", "orjson", "ss
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that `code` loads in a fresh interpreter, beyond what a bare one has."""
     script = f"import json, sys\nbare = set(sys.modules)\n{code}\nprint(json.dumps(sorted(set(sys.modules) - bare)))"
+    plain = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
     answer = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True, env=plain
     )
     return set(json.loads(answer.stdout))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
@@ -18,13 +19,16 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason
 with_pictures = pytest.mark.skipif(not PICTURES.is_dir(), reason="needs ../shared/pictures")
 
 
+@functools.cache  # one look at the same folder serves several tests
 def demo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    # Without coverage, which would take longer than the demo and learns nothing new here.
+    plain = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.run(
         [sys.executable, "-W", "error", ROOT / "examples" / "demo.py", *arguments],
         capture_output=True,
         text=True,
         timeout=50,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        env=plain | {"PYTHONIOENCODING": "utf-8"},
     )
 
 
