@@ -73,9 +73,12 @@ def require_nothing_short(emulator: Emulator) -> None:
         assert image.stored is None or image.stored.sha256 == SHA256
 
 
-@pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("kind", ["path", "bytes", "file", *ONCE])
+@pytest.mark.parametrize(
+    ("kind", "reused"),
+    [(kind, False) for kind in ("path", "bytes", "file", *ONCE)]
+    + [("path", True), ("async generator", True)],
+)
 async def test_whole_or_an_error(
     client: AsyncImgwireClient, emulator: Emulator, given: Any, kind: str, fault: str, reused: bool
 ) -> None:
