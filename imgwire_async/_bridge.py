@@ -32,7 +32,6 @@ PATIENCE = (
 )
 # Windows does not wake a thread that waits at a lock for Ctrl-C: there it looks up this often.
 _PULSE = 0.2 if os.name == "nt" else None
-_SHUT = "ImgwireClient cannot be used any more: the interpreter is shutting down"
 _END: Any = object()
 
 
@@ -119,12 +118,19 @@ def loop_thread() -> LoopThread:
 def _start() -> LoopThread:
     with _process.starting:
         if _process.exiting:
-            raise RuntimeError(_SHUT)
+            raise _shut()
         thread = _process.thread
         if thread is None:
             thread = LoopThread()
             thread.wait_ready()
         return thread
+
+
+def _shut() -> BaseException:
+    """For a call that comes too late. In a daemon thread, which was left to its fate, nobody wants to read of it."""
+    if threading.current_thread().daemon:
+        return SystemExit()
+    return RuntimeError("ImgwireClient cannot be used any more: the interpreter is shutting down")
 
 
 @atexit.register
@@ -169,7 +175,7 @@ class _Step(Generic[R]):
             return task.result()
         except asyncio.CancelledError:
             if _process.exiting:
-                raise SystemExit from None  # says nothing in a daemon thread
+                raise _shut() from None
             raise RuntimeError("the call was cancelled: the loop thread has ended") from None
         finally:
             del task  # or it would hold its error, that its traceback, and that this frame
@@ -225,11 +231,9 @@ class Line:
         step = _Step(coroutine)
         if not self._thread.post(self._begin, step):
             coroutine.close()
-            raise RuntimeError(
-                "this was begun in the parent process; begin anew in the forked child"
-                if self._thread.lost
-                else _SHUT
-            )
+            if self._thread.lost:
+                raise RuntimeError("this was begun in the parent process; begin anew in the forked child")
+            raise _shut()
         try:
             self._attend(step)
         except BaseException:  # Ctrl-C among others: cancel, do not wait
