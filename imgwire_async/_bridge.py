@@ -27,9 +27,8 @@ from imgwire_async import userland
 R = TypeVar("R")
 T = TypeVar("T")
 
-PATIENCE = (
-    1.0  # seconds that an exit or the end of an iterator waits for the loop; what is left then ends by itself
-)
+# Seconds that an exit, or the end of an iterator, waits for the loop; what is left then ends by itself.
+PATIENCE = 1.0
 # Windows does not wake a thread that waits at a lock for Ctrl-C: there it looks up this often.
 _PULSE = 0.2 if os.name == "nt" else None
 _END: Any = object()

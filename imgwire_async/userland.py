@@ -85,9 +85,17 @@ def absent() -> Caller | None:
     return None if caller is None or caller.attentive else caller
 
 
-async def answer(function: Callable[[], T | Awaitable[T]]) -> T:
-    """Run a user's callable that may be a coroutine function, and return its answer."""
-    result = await call(function)
+def asked(function: Callable[[], T]) -> asyncio.Future[T] | None:
+    """What the caller in another thread will answer, asked for at once; None when there is no such caller."""
+    caller = in_caller.get()
+    return None if caller is None else caller(function)
+
+
+async def answer(
+    function: Callable[[], T | Awaitable[T]], answer_to_come: asyncio.Future[Any] | None = None
+) -> T:
+    """Run a user's callable that may be a coroutine function, unless it was asked already, and return its answer."""
+    result = await (call(function) if answer_to_come is None else answer_to_come)
     if not isinstance(result, Awaitable):
         return result
     if in_caller.get() is None:

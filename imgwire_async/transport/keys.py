@@ -39,7 +39,8 @@ class Keys:
             place = (loop, userland.absent())
             task = self._asking.get(place)
             if task is None:
-                task = loop.create_task(self._ask())
+                # At once: what is asked while the caller listens is answered for sure, a moment later it may look away.
+                task = loop.create_task(self._ask(userland.asked(self._question)))
                 self._asking[place] = task
                 task.add_done_callback(functools.partial(self._answered, place))
             try:
@@ -55,8 +56,8 @@ class Keys:
         if not task.cancelled():
             task.exception()  # seen, also when the one who had asked is gone
 
-    async def _ask(self) -> str:
-        self.known = key = clean_key(await userland.answer(self._question))
+    async def _ask(self, answer_to_come: asyncio.Future[str | Awaitable[str]] | None) -> str:
+        self.known = key = clean_key(await userland.answer(self._question, answer_to_come))
         return key
 
     def _question(self) -> str | Awaitable[str]:

@@ -18,6 +18,7 @@ import pytest
 from imgwire_async import ImgwireClient, _bridge
 from imgwire_async.blocking import Twin, blocking
 from imgwire_async.emulator import Emulator
+from imgwire_async.transport.keys import Keys
 
 from .conftest import GIF, held, open_handlers, until
 
@@ -425,3 +426,35 @@ def test_a_call_in_the_loop_body_never_waits_for_a_key_that_the_iterator_asked_f
         assert client.images.list().data
         pages.close()
     assert asked == [threading.current_thread().name] * 2
+
+
+class AsyncAsker:
+    """Asks for the key in a task that begins as its step ends: at the last moment at which its caller listens."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+
+    async def steps(self) -> AsyncGenerator[int, None]:
+        yield 1
+        task = asyncio.ensure_future(self.keys.get())
+        yield 2
+        await task
+
+    async def key(self) -> str:
+        return await self.keys.get()
+
+
+class Asker(Twin):
+    steps: Final = blocking(AsyncAsker.steps)
+    key: Final = blocking(AsyncAsker.key)
+
+
+def test_a_question_that_comes_as_the_step_ends_is_never_left_unanswered() -> None:
+    asked: list[int] = []
+    asker = Asker(AsyncAsker(Keys(lambda: str(asked.append(1)) and "sk_test")))
+    steps = asker.steps()
+    next(steps)
+    next(steps)
+    assert asker.key() == "sk_test"
+    assert list(steps) == []
+    assert asked == [1]
