@@ -95,7 +95,7 @@ async def answer(
     function: Callable[[], T | Awaitable[T]], answer_to_come: asyncio.Future[Any] | None = None
 ) -> T:
     """Run a user's callable that may be a coroutine function, unless it was asked already, and return its answer."""
-    result = await (call(function) if answer_to_come is None else answer_to_come)
+    result: T | Awaitable[T] = await (call(function) if answer_to_come is None else answer_to_come)
     if not isinstance(result, Awaitable):
         return result
     if in_caller.get() is None:
