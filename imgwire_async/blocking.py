@@ -175,10 +175,10 @@ class ImgwireClient(BaseClient, Twin):
             )
         self._original = original = object.__new__(AsyncImgwireClient)
         original._take(core, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # this client's other form
-        self.images = Images(original.images)
-        self.cors_origins = CorsOrigins(original.cors_origins)
-        self.custom_domain = CustomDomain(original.custom_domain)
-        self.metrics = Metrics(original.metrics)
+        self.images: Images = Images(original.images)
+        self.cors_origins: CorsOrigins = CorsOrigins(original.cors_origins)
+        self.custom_domain: CustomDomain = CustomDomain(original.custom_domain)
+        self.metrics: Metrics = Metrics(original.metrics)
 
     request: Final = blocking(AsyncImgwireClient.request)
 

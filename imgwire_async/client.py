@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from imgwire_async.transport.api import Shared
 
-logger = logging.getLogger("imgwire_async")
+logger: logging.Logger = logging.getLogger("imgwire_async")
 logger.addHandler(logging.NullHandler())
 
 
@@ -186,10 +186,10 @@ class AsyncImgwireClient(BaseClient):
 
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
         super()._take(core, options, owner=owner)
-        self.images = AsyncImages(self._reach_here)
-        self.cors_origins = AsyncCorsOrigins(self._reach_here)
-        self.custom_domain = AsyncCustomDomain(self._reach_here)
-        self.metrics = AsyncMetrics(self._reach_here)
+        self.images: AsyncImages = AsyncImages(self._reach_here)
+        self.cors_origins: AsyncCorsOrigins = AsyncCorsOrigins(self._reach_here)
+        self.custom_domain: AsyncCustomDomain = AsyncCustomDomain(self._reach_here)
+        self.metrics: AsyncMetrics = AsyncMetrics(self._reach_here)
 
     def _reach_here(self) -> Carrier:
         """The carrier, asked for on a running loop: whatever a call does first, under trio it says what to do instead."""

@@ -269,7 +269,7 @@ class _RecordError(ImgwireError):
         image: Image | None = None,
     ) -> None:
         super().__init__(message, exchange=exchange, image=image)
-        self.record = record if image is None else image
+        self.record: Image | ImageDownloadJob | CustomDomain | None = record if image is None else image
 
 
 class WaitTimeoutError(_RecordError, TimeoutError):

@@ -137,9 +137,9 @@ class Emulator:
             second_put=second_put,
             rate_limit=rate_limit,
         )
-        self.clock = Clock()
-        self.requests = RequestLog()
-        self.faults = Faults(self._narrow)
+        self.clock: Clock = Clock()
+        self.requests: RequestLog = RequestLog()
+        self.faults: Faults = Faults(self._narrow)
         self._ports = (port, storage_port, 0)
         self._hosts: tuple[_Host, ...] = ()
         self._thread: _Thread | None = None

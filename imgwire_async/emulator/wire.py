@@ -99,7 +99,7 @@ class Body:
     def __init__(self, reader: StreamReader) -> None:
         self._reader = reader
         self._digest = hashlib.sha256()
-        self.length = 0
+        self.length: int = 0
         self.pace: float | None = None  # bytes per second, None = as fast as they come
 
     @property

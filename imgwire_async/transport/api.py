@@ -35,10 +35,10 @@ class Shared:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.sessions = Sessions(config)
-        self.keys = Keys(config.api_key)
-        self.gate = Gate()
-        self.host = without_query(config.base_url).partition("/")[0]
+        self.sessions: Sessions = Sessions(config)
+        self.keys: Keys = Keys(config.api_key)
+        self.gate: Gate = Gate()
+        self.host: str = without_query(config.base_url).partition("/")[0]
 
 
 @attrs.frozen

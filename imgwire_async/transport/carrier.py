@@ -19,12 +19,11 @@ class AiohttpCarrier:
 
     def __init__(self, shared: Shared, options: Options, owner: object) -> None:
         self.options = options
-        self.secure = shared.config.secure
+        self.secure: bool = shared.config.secure
         self._sessions = shared.sessions
         self._api = Api(shared, options, owner)
         self._transfers = Transfers(shared, options, owner)
         self._fetches = Fetches(shared, options, owner)
-        self.transfer_slot = self._transfers.slot
 
     @property
     def closed(self) -> bool:
@@ -37,6 +36,10 @@ class AiohttpCarrier:
             return await self._api.send(request)
         async with self.operation(f"{request.method} {request.path}"):
             return await self._api.send(request)
+
+    def transfer_slot(self) -> AbstractAsyncContextManager[None]:
+        """One of the slots for a PUT or GET of bytes, for the length of the `async with`."""
+        return self._transfers.slot()
 
     async def put(self, put: Put, /) -> Reply:
         """The storage's answer to one attempt, whatever its status."""

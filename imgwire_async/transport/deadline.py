@@ -25,7 +25,7 @@ class Operation:
         self._task: asyncio.Task[object] | None = None
         self._token: Token[Operation | None] | None = None
         self.exchange: Exchange | None = None
-        self.trouble = ""
+        self.trouble: str = ""
 
     async def __aenter__(self) -> None:
         if self._seconds is None or current() is not None:

@@ -38,7 +38,9 @@ class Fetches:
         self.options = options
         self._owner = owner
         # No total: a slow transfer that moves may take as long as it needs.
-        self.clock = aiohttp.ClientTimeout(total=None, connect=options.timeout.connect, ceil_threshold=1e9)
+        self.clock: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
+            total=None, connect=options.timeout.connect, ceil_threshold=1e9
+        )
 
     def open(self, fetch: Fetch) -> Arrival:
         """The answer, whatever its status, for an `async with`. `NoAnswerError` when there is none."""
@@ -72,9 +74,9 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         self._host = ""
         self._response: aiohttp.ClientResponse | None = None
         self.status: int | None = None
-        self.headers = Headers()
+        self.headers: Headers = Headers()
         self.total: int | None = None
-        self.received = 0
+        self.received: int = 0
 
     @property
     def exchange(self) -> Exchange:

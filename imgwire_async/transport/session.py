@@ -70,7 +70,7 @@ class Sessions:
         self._by_loop: dict[asyncio.AbstractEventLoop, LoopSessions] = {}
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
-        self.closed = False
+        self.closed: bool = False
         weakref.finalize(self, _let_go, self._by_loop)
         _holders.add(self)
 

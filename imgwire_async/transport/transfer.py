@@ -47,10 +47,10 @@ class Body(Payload):
         self._writer: AbstractStreamWriter | None = None
         self._transport: asyncio.WriteTransport | None = None
         self.task: asyncio.Task[Any] | None = None  # aiohttp's writer task, once it has begun
-        self.written = 0
+        self.written: int = 0
         self.failure: BaseException | None = None
-        self.reading = False  # the source is being asked
-        self.sending = False  # the network is being fed
+        self.reading: bool = False  # the source is being asked
+        self.sending: bool = False  # the network is being fed
         self.answered = False  # the answer's head is here
 
     @property
@@ -158,7 +158,7 @@ class StallClock:
         self._position = position
         self._timer: asyncio.TimerHandle | None = None
         self._timeout = asyncio.timeout(None)
-        self.expired = False
+        self.expired: bool = False
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()

@@ -14,7 +14,7 @@ from imgwire_async import userland
 from imgwire_async.config import Hooks, RequestEvent, ResponseEvent, RetryEvent
 from imgwire_async.exchange import Exchange, Headers, Kind
 
-logger = logging.getLogger("imgwire_async")
+logger: logging.Logger = logging.getLogger("imgwire_async")
 
 # Who is capturing in this context: pairs of the client (by its shared core) and the list that grows.
 _capturing: ContextVar[tuple[tuple[object, list[Exchange]], ...]] = ContextVar(

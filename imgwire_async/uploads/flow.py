@@ -40,7 +40,7 @@ from imgwire_async.uploads.expiry import expired
 from imgwire_async.uploads.source import Source
 from imgwire_async.uploads.states import ARRIVED, MAX_MINTS, Event, Step, Tally, after, after_look
 
-logger = logging.getLogger("imgwire_async")
+logger: logging.Logger = logging.getLogger("imgwire_async")
 
 
 @attrs.frozen(kw_only=True)
@@ -95,8 +95,8 @@ class Flow:
         self._fresh_key = False
         self.image: Image | None = None
         self.abandoned: list[str] = []  # ids of records that were made and then replaced
-        self.puts = 0
-        self.bytes_sent = 0
+        self.puts: int = 0
+        self.bytes_sent: int = 0
 
     async def run(self) -> Image:
         """The record, once the storage accepted the bytes. Its state may be older than that."""

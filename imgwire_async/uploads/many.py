@@ -103,7 +103,7 @@ class Feed(Generic[FileT]):
         else:
             self._plain = _each(files)
         self._quick = isinstance(files, list | tuple | range | deque)  # nobody's code runs in these
-        self.over = False
+        self.over: bool = False
 
     async def next(self) -> tuple[int, FileT] | None:
         """The next file and its position, or None at the end. What the caller's iterator raises passes unchanged."""
