@@ -361,7 +361,7 @@ async def test_metadata_that_the_service_cannot_keep_is_refused_by_its_key(
     assert word in str(caught)
 
 
-@pytest.mark.parametrize("value", [5, None, {"url": "a"}, {1, 2}, object()], ids=repr)
+@pytest.mark.parametrize("value", [5, None, {"url": "a"}, {1, 2}, object()], ids=lambda value: type(value).__name__)
 async def test_a_file_that_is_none_is_named(value: Any) -> None:
     error = await refused(lambda api, v: api.images.upload(v), value)
     assert str(error).startswith("file must be a path, bytes")
