@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imgwire_async.archives import extract_archive
     from imgwire_async.blocking import ImgwireClient
     from imgwire_async.client import AsyncImgwireClient
-    from imgwire_async.config import Hooks, RequestEvent, ResponseEvent, RetryEvent, RetryPolicy, Timeouts
+    from imgwire_async.config import RetryPolicy, Timeouts
     from imgwire_async.errors import (
         APIConnectionError,
         APIStatusError,
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
     from imgwire_async.exchange import Exchange
+    from imgwire_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
     from imgwire_async.models import (
         BulkDeleteResult,
         CacheHitRatioPoint,
@@ -125,14 +126,7 @@ _HOME = {
     "archives": ("extract_archive",),
     "blocking": ("ImgwireClient",),
     "client": ("AsyncImgwireClient",),
-    "config": (
-        "Hooks",
-        "RequestEvent",
-        "ResponseEvent",
-        "RetryEvent",
-        "RetryPolicy",
-        "Timeouts",
-    ),
+    "config": ("RetryPolicy", "Timeouts"),
     "errors": (
         "APIConnectionError",
         "APIStatusError",
@@ -172,6 +166,7 @@ _HOME = {
         "WaitTimeoutError",
     ),
     "exchange": ("Exchange",),
+    "hooks": ("Hooks", "RequestEvent", "ResponseEvent", "RetryEvent"),
     "models": (
         "BulkDeleteResult",
         "CacheHitRatioPoint",

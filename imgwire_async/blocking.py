@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, o
 
 from imgwire_async import _bridge
 from imgwire_async.client import AsyncImgwireClient, BaseClient
-from imgwire_async.config import Options, is_coroutine_callable
+from imgwire_async.config import Options
+from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.models import Page
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
 from imgwire_async.resources.custom_domain import AsyncCustomDomain

@@ -13,8 +13,9 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
-from imgwire_async.config import Config, Hooks, Options, RetryPolicy, Timeouts, configure, masked
+from imgwire_async.config import Config, Options, RetryPolicy, Timeouts, configure, masked
 from imgwire_async.exchange import Exchange
+from imgwire_async.hooks import Hooks
 from imgwire_async.protocol.request import Carrier, Reply, Request
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
 from imgwire_async.resources.custom_domain import AsyncCustomDomain

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
 import os
 import re
@@ -16,7 +14,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from imgwire_async.errors import ConfigurationError
-from imgwire_async.exchange import Kind
+from imgwire_async.hooks import Hooks, is_coroutine_callable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -97,73 +95,6 @@ class RetryPolicy:
     max_backoff: float = attrs.field(default=8.0, validator=_figure)
     max_retry_after: float = attrs.field(default=60.0, validator=_figure)
     max_rate_wait: float = attrs.field(default=300.0, validator=_figure)
-
-
-@attrs.frozen
-class RequestEvent:
-    """A request is about to be sent; `path` is the template, or host and path for storage and CDN."""
-
-    kind: Kind
-    method: str
-    path: str
-    attempt: int
-
-
-@attrs.frozen
-class ResponseEvent:
-    """An answer came; `elapsed` is this attempt's seconds."""
-
-    kind: Kind
-    method: str
-    path: str
-    attempt: int
-    status: int
-    elapsed: float
-    request_id: str | None
-
-
-@attrs.frozen
-class RetryEvent:
-    """The next attempt follows after `delay` seconds, because of `reason`; `attempt` is the one that failed."""
-
-    kind: Kind
-    method: str
-    path: str
-    attempt: int
-    reason: str
-    delay: float
-
-
-def plain_callable(name: str, value: object) -> None:
-    """Raise `TypeError` unless `value` is None or a plain (not a coroutine) callable."""
-    if value is None:
-        return
-    if not callable(value):
-        raise TypeError(f"{name} must be a callable or None, not {type(value).__name__}")
-    if is_coroutine_callable(value):
-        raise TypeError(f"{name} must be a plain function that returns quickly, not a coroutine function")
-
-
-def is_coroutine_callable(value: object) -> bool:
-    """Whether calling `value` gives a coroutine: a coroutine function, a partial of one, or an object with async `__call__`."""
-    function: Any = value
-    while isinstance(function, functools.partial):
-        function = function.func  # pyright: ignore[reportUnknownMemberType]  # of whatever was wrapped
-    call: Any = getattr(type(function), "__call__", None)  # noqa: B004  # pyright: ignore[reportUnknownArgumentType]  # the method is asked
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
-def _hook(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    plain_callable(f"Hooks.{field.name}", value)
-
-
-@attrs.frozen
-class Hooks:
-    """Plain, quick functions that are told what goes over the wire. One that raises is logged and changes nothing."""
-
-    on_request: Callable[[RequestEvent], object] | None = attrs.field(default=None, validator=_hook)
-    on_response: Callable[[ResponseEvent], object] | None = attrs.field(default=None, validator=_hook)
-    on_retry: Callable[[RetryEvent], object] | None = attrs.field(default=None, validator=_hook)
 
 
 def timeouts(value: object) -> Timeouts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from imgwire_async.config import plain_callable
+from imgwire_async.hooks import plain_callable
 from imgwire_async.models import CustomDomain
 from imgwire_async.protocol.request import Request
 from imgwire_async.resources import waiting

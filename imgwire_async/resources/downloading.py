@@ -16,8 +16,8 @@ import attrs
 
 from imgwire_async import userland
 from imgwire_async.atomic import PartFile, check_place
-from imgwire_async.config import plain_callable
 from imgwire_async.errors import DownloadError, ImgwireError
+from imgwire_async.hooks import plain_callable
 from imgwire_async.models import DownloadProgress, Image, ImageDownloadJob
 from imgwire_async.protocol.request import Carrier, Fetched, NoAnswerError, segment
 from imgwire_async.resources.arguments import Id

@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from imgwire_async.config import plain_callable
 from imgwire_async.errors import APITimeoutError
+from imgwire_async.hooks import plain_callable
 from imgwire_async.models import (
     BulkDeleteResult,
     DownloadProgress,

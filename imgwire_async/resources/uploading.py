@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
-from imgwire_async.config import plain_callable
 from imgwire_async.errors import ImgwireError
+from imgwire_async.hooks import plain_callable
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, compact
 from imgwire_async.resources import arguments

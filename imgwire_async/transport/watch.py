@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 
 from imgwire_async import userland
-from imgwire_async.config import Hooks, RequestEvent, ResponseEvent, RetryEvent
 from imgwire_async.exchange import Exchange, Headers, Kind
+from imgwire_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
 

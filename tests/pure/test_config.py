@@ -22,11 +22,10 @@ from imgwire_async.config import (
     Options,
     clean_key,
     configure,
-    is_coroutine_callable,
     masked,
-    plain_callable,
     proxy_url,
 )
+from imgwire_async.hooks import is_coroutine_callable, plain_callable
 
 KEY = "sk_live_0123456789abcdef"
 GIVEN: dict[str, Any] = {

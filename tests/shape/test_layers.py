@@ -16,7 +16,7 @@ NAME = "imgwire_async"
 
 LEVELS = [
     {"errors", "exchange"},
-    {"urls", "config", "retry", "userland", "atomic"},
+    {"urls", "hooks", "config", "retry", "userland", "atomic"},
     {"models", "archives"},
     {"protocol"},
     {"uploads", "transport"},
@@ -25,9 +25,9 @@ LEVELS = [
     {"blocking", "_bridge", "batch", "cli", "testing"},
 ]
 APART = {"emulator"}
-# On one level two rooms may touch, one way only: an error carries an Exchange, a pause is worked out from a RetryPolicy,
-# the blocking client crosses the bridge.
-NEIGHBOURS = {("errors", "exchange"), ("retry", "config"), ("blocking", "_bridge")}
+# On one level two rooms may touch, one way only: an error carries an Exchange, hooks are a setting, a pause is worked out
+# from a RetryPolicy, the blocking client crosses the bridge.
+NEIGHBOURS = {("errors", "exchange"), ("config", "hooks"), ("retry", "config"), ("blocking", "_bridge")}
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # What a room may import from outside; the standard library is free. Optional ones are imported where they are used.
