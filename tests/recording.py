@@ -70,8 +70,8 @@ class Recorder:
         yield
 
     @contextlib.asynccontextmanager
-    async def operation(self, name: str, /) -> AsyncIterator[None]:
-        self.operations.append(name)
+    async def operation(self, name: str, text: str | None = None, /) -> AsyncIterator[None]:
+        self.operations.append(text or name)
         yield
 
     # --- what tests read ----------------------------------------------------------------------------------------------

@@ -57,5 +57,7 @@ class AsyncCustomDomain(Resource):
             pauses=waiting.rising(5.0, 60.0),
             on_update=on_update,
             what="the custom domain",
-            operation=self._carrier.operation("wait for the custom domain"),
+            operation=self._carrier.operation(
+                "custom_domain.wait_until_connected", "wait for the custom domain"
+            ),
         )

@@ -184,7 +184,7 @@ class Downloading:
 
     async def save(self, wanted: Wanted, landing: Landing) -> Path:
         """The path, once the picture is there."""
-        async with self.carrier.operation(f"download of {wanted}"):
+        async with self.carrier.operation("images.download", f"download of {wanted}"):
             await userland.disk(landing.check)
             image = await self._known(wanted)
             with _about(image):
@@ -201,7 +201,7 @@ class Downloading:
                 pieces.append(piece)
             return b"".join(pieces)
 
-        async with self.carrier.operation(f"read of {wanted}"):
+        async with self.carrier.operation("images.read", f"read of {wanted}"):
             image = await self._known(wanted)
             with _about(image):
                 async with self._getting(wanted, image) as getting:
@@ -209,7 +209,7 @@ class Downloading:
 
     async def opened(self, wanted: Wanted) -> Chunks:
         """The picture's bytes as they come; the first of them are there."""
-        async with self.carrier.operation(f"stream of {wanted}"):
+        async with self.carrier.operation("images.stream", f"stream of {wanted}"):
             image = await self._known(wanted)
             getting = self._getting(wanted, image)
             with _about(image):
@@ -225,7 +225,9 @@ class Downloading:
     async def archive(self, job: ImageDownloadJob | Id, landing: Landing) -> Path:
         """The path, once the job's archive is there. An expired link is replaced once."""
         job_id = job.id if isinstance(job, ImageDownloadJob) else job
-        async with self.carrier.operation(f"download of bulk download job {job_id}"):
+        async with self.carrier.operation(
+            "images.download_archive", f"download of bulk download job {job_id}"
+        ):
             await userland.disk(landing.check)
             if not isinstance(job, ImageDownloadJob):
                 job = await self.retrieve_job(job)

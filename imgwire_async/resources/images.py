@@ -231,7 +231,7 @@ class AsyncImages(Resource):
         request = Request(
             "POST", "/images/upload_via_url", Image, json=body, repeatable="idempotency_key" in body
         )
-        async with self._carrier.operation("upload_via_url"):
+        async with self._carrier.operation("images.upload_via_url"):
             image = await self._ask(request)
             return image if patience is None else await self._wait(image, patience)
 
@@ -273,7 +273,7 @@ class AsyncImages(Resource):
             pauses=waiting.rising(0.1, 5.0),
             on_update=on_update,
             what=what.format(image_id),
-            operation=self._carrier.operation(f"wait for image {image_id}"),
+            operation=self._carrier.operation("images.wait_until_ready", f"wait for image {image_id}"),
         )
 
     async def _wait_for_stored(self, image: Image, limit: float) -> Image:
@@ -301,7 +301,7 @@ class AsyncImages(Resource):
         ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
         deleted: Any = []
         try:
-            async with self._carrier.operation("bulk_delete"):
+            async with self._carrier.operation("images.bulk_delete"):
                 return await bulk.delete_in_chunks(ids, size, delete, deleted)
         except APITimeoutError as error:
             error.add_note(f"{len(deleted)} of {len(ids)} images are deleted for sure: the first ones")
@@ -348,7 +348,9 @@ class AsyncImages(Resource):
             pauses=waiting.rising(0.25, 10.0),
             on_update=on_update,
             what=f"bulk download job {job_id}",
-            operation=self._carrier.operation(f"wait for bulk download job {job_id}"),
+            operation=self._carrier.operation(
+                "images.wait_for_bulk_download", f"wait for bulk download job {job_id}"
+            ),
         )
 
     async def download_archive(

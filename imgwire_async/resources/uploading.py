@@ -110,7 +110,7 @@ class Uploading:
         """The record of the uploaded file. Errors carry it as soon as there is one; `trace` tells what was done."""
         given = _checked(item)
         try:
-            async with self.carrier.operation(f"upload of {given.file_name or 'a file'}"):
+            async with self.carrier.operation("images.upload", f"upload of {given.file_name or 'a file'}"):
                 async with planned(
                     item.file,
                     file_name=given.file_name,

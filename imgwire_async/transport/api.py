@@ -127,7 +127,7 @@ class Api:
             await seen.request(course.attempts)
         began = 0.0
         try:
-            async with here.slots.calls:
+            async with seen.turn(here.slots.calls) if awake else here.slots.calls:
                 if self._shared.sessions.closed:  # while we stood in the queue
                     raise RuntimeError(CLOSED)
                 began = time.monotonic()
@@ -151,7 +151,8 @@ class Api:
                 seen.silence(course.attempts, failure.reason, time.monotonic() - began)
             return failure
         if awake:
-            await seen.response(course.attempts, answer.status, answer.headers, time.monotonic() - began)
+            elapsed = time.monotonic() - began
+            await seen.response(course.attempts, answer.status, answer.headers, elapsed, len(answer.body))
         return answer
 
     async def _pass_gate(self, seen: watch.Watch, course: Course) -> None:
@@ -177,6 +178,7 @@ class Api:
                 raise error
             wait = remaining + spread(remaining, random.random())
             course.rate_waited += wait
+            seen.gated(wait)
             await asyncio.sleep(wait)
 
     def _exchange(self, request: Request[Any], outcome: Answer | Failure, course: Course) -> Exchange:

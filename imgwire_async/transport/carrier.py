@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from imgwire_async.config import Options
+from imgwire_async.config import API_ROOT, Options
 from imgwire_async.exchange import Exchange
 from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply, Request
 from imgwire_async.transport import deadline
 from imgwire_async.transport.api import Api, Shared
 from imgwire_async.transport.fetch import Fetches
+from imgwire_async.transport.tracing import Traced, TracedFetch, put_traced, tracer_of
 from imgwire_async.transport.transfer import Transfers
 
 
@@ -20,6 +21,8 @@ class AiohttpCarrier:
     def __init__(self, shared: Shared, options: Options, owner: object) -> None:
         self.options = options
         self.secure: bool = shared.config.secure
+        self._tracer = tracer_of(options.hooks)
+        self._root = f"{shared.config.base_url}{API_ROOT}"
         self._sessions = shared.sessions
         self._api = Api(shared, options, owner)
         self._transfers = Transfers(shared, options, owner)
@@ -32,22 +35,34 @@ class AiohttpCarrier:
 
     async def send(self, request: Request[Any], /) -> Reply:
         """The answer to one API call. Raises the error that fits when it is no success."""
-        if self.options.timeout.deadline is None:
+        if self._tracer is None:
+            return await self._send(request)
+        url = self._root + request.target.partition("?")[0]  # a query may hold an upload token
+        with self._tracer.call(request.method, request.path, url):
+            return await self._send(request)
+
+    async def _send(self, request: Request[Any]) -> Reply:
+        seconds = self.options.timeout.deadline
+        if seconds is None:
             return await self._api.send(request)
-        async with self.operation(f"{request.method} {request.path}"):
+        async with deadline.Operation(f"{request.method} {request.path}", seconds):
             return await self._api.send(request)
 
     def transfer_slot(self) -> AbstractAsyncContextManager[None]:
         """One of the slots for a PUT or GET of bytes, for the length of the `async with`."""
-        return self._transfers.slot()
+        slot = self._transfers.slot()
+        return slot if self._tracer is None else self._tracer.transfer_turn(slot)
 
     async def put(self, put: Put, /) -> Reply:
         """The storage's answer to one attempt, whatever its status."""
-        return await self._transfers.put(put)
+        if self._tracer is None:
+            return await self._transfers.put(put)
+        return await put_traced(self._tracer, put, self._transfers.put)
 
     def fetch(self, fetch: Fetch, /) -> AbstractAsyncContextManager[Fetched]:
         """The answer to one attempt to get bytes, whatever its status; held open for the `async with`."""
-        return self._fetches.open(fetch)
+        arrival = self._fetches.open(fetch)
+        return arrival if self._tracer is None else TracedFetch(self._tracer, fetch, arrival)
 
     async def pause(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
         """Tell hooks and log that another attempt to get bytes follows, and let the time pass."""
@@ -57,6 +72,7 @@ class AiohttpCarrier:
         """Give the record of a fetch to whoever captures: one for all its attempts."""
         self._fetches.record(exchange)
 
-    def operation(self, name: str, /) -> AbstractAsyncContextManager[None]:
-        """The deadline around everything that one awaited operation does."""
-        return deadline.Operation(name, self.options.timeout.deadline)
+    def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[None]:
+        """The deadline around everything that one awaited operation does: `name` is its method, `text` stands in messages."""
+        clock = deadline.Operation(text or name, self.options.timeout.deadline)
+        return clock if self._tracer is None else Traced(self._tracer.operation(name), clock)

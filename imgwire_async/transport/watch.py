@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -13,6 +14,7 @@ import attrs
 from imgwire_async import userland
 from imgwire_async.exchange import Exchange, Headers, Kind
 from imgwire_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
+from imgwire_async.transport.tracing import tracer_of
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
 
@@ -70,16 +72,33 @@ class Watch:
             hooks.on_request is not None
             or hooks.on_response is not None
             or hooks.on_retry is not None
+            or tracer_of(hooks) is not None
             or logger.isEnabledFor(logging.DEBUG)
         )
+
+    def turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
+        """The slot for an attempt of an API call, which a tracer sees from the queue to the answer."""
+        tracer = tracer_of(self.hooks)
+        return slot if tracer is None else tracer.turn(slot)
+
+    def gated(self, seconds: float) -> None:
+        """Note that the service's rate limit holds this call back."""
+        logger.debug("%s %s: held back for %.2f s by the rate limit", self.method, self.path, seconds)
+        if (tracer := tracer_of(self.hooks)) is not None:
+            tracer.gated(seconds)
 
     async def request(self, attempt: int) -> None:
         """Tell that attempt number `attempt` is about to be sent."""
         if self.hooks.on_request is not None:
             await _tell(self.hooks.on_request, RequestEvent(self.kind, self.method, self.path, attempt))
 
-    async def response(self, attempt: int, status: int, headers: Headers, elapsed: float) -> None:
-        """Tell that an answer came."""
+    async def response(
+        self, attempt: int, status: int, headers: Headers, elapsed: float, size: int | None = None
+    ) -> None:
+        """Tell that an answer came, of so many bytes."""
+        # Transfers end when their bytes do, so the carrier tells of them.
+        if self.kind == "api" and (tracer := tracer_of(self.hooks)) is not None:
+            tracer.answered(status, headers, size)
         logger.debug(
             "%s %s -> %d in %.0f ms (attempt %d, request id %s)",
             self.method,
@@ -111,6 +130,8 @@ class Watch:
             reason,
             attempt,
         )
+        if (tracer := tracer_of(self.hooks)) is not None:
+            tracer.repeated(self.kind, self.method, self.path, reason, delay)
         if self.hooks.on_retry is not None:
             await _tell(
                 self.hooks.on_retry, RetryEvent(self.kind, self.method, self.path, attempt, reason, delay)

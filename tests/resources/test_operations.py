@@ -296,7 +296,7 @@ async def test_a_declared_type_is_sent_as_text(mime: Any) -> None:
 async def test_an_upload_by_url_is_one_operation() -> None:
     api = Api(image())
     await api.images.upload_via_url("https://a.example/x")
-    assert api.sent.operations == ["upload_via_url"]
+    assert api.sent.operations == ["images.upload_via_url"]
 
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 100
