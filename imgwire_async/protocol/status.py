@@ -7,6 +7,7 @@ from typing import cast
 from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange, excerpt, redact
 from imgwire_async.protocol import codec
+from imgwire_async.protocol.structure import structure
 
 # One row per status: the class, and what its reader should do next.
 _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
@@ -88,7 +89,7 @@ def _detail(body: bytes, key: str) -> tuple[str, str | None, tuple[models.Valida
         return redact(detail, key), error_type, ()
     try:
         # They quote what was sent, and stay on the error.
-        issues = codec.structure(_without_secrets(detail, key), tuple[models.ValidationError, ...])
+        issues = structure(_without_secrets(detail, key), tuple[models.ValidationError, ...])
     except Exception:  # noqa: BLE001  # any other form of detail is left to the body
         return "", error_type, ()
     return "; ".join(map(str, issues)), error_type, issues

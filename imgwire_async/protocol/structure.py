@@ -1,0 +1,171 @@
+"""Parsed JSON -> records, strictly; and where it does not fit, the place.
+
+Two converters share the strict hooks of `leaves`. The fast one decodes; only when it fails does the detailed one run over the
+same data, to find the place.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+import attrs
+from cattrs import Converter
+from cattrs.errors import AttributeValidationNote, IterableValidationNote
+from cattrs.gen import make_dict_structure_fn, override
+
+from imgwire_async import models
+from imgwire_async.protocol import leaves
+from imgwire_async.protocol.leaves import MisfitError, misfit
+from imgwire_async.protocol.records import Hook, builder
+
+T = TypeVar("T")
+
+_SIZES = ("width", "height", "size_bytes")
+# Fields of an image that its types alone do not tell enough about.
+_IMAGE_FIELDS: dict[str, Hook] = {"custom_metadata": leaves.metadata, "exif_data": leaves.mapping}
+
+
+def structure(data: object, model: type[T]) -> T:
+    """`data` (parsed JSON) as a `model`. Raises `MisfitError` with the place in its notes when it does not fit."""
+    try:
+        return cast("T", hook_for(cast("Any", model), detailed=False)(data, model))
+    except Exception:  # noqa: BLE001  # the second pass says what it was
+        return cast("T", hook_for(cast("Any", model), detailed=True)(data, model))
+
+
+def place(error: BaseException, path: str = "$") -> tuple[str, str]:
+    """Where in the data the first misfit is, as a JSON path, and what is wrong there."""
+    notes: list[object] = getattr(error, "__notes__", [])
+    for note in reversed(notes):  # the outermost place was noted last
+        if isinstance(note, IterableValidationNote):
+            path += f"[{note.index}]"
+        elif isinstance(note, AttributeValidationNote):
+            path += f".{note.name}"
+    if isinstance(error, BaseExceptionGroup):
+        return place(cast("BaseExceptionGroup[Exception]", error).exceptions[0], path)
+    if isinstance(error, KeyError):
+        return path, "the field is missing"
+    return path, str(error) if isinstance(error, MisfitError) else f"unreadable ({type(error).__name__})"
+
+
+@functools.cache
+def hook_for(kind: Any, *, detailed: bool) -> Hook:
+    """What decodes a `kind`: fast, or in detail, which is slower and leaves the place in its error's notes."""
+    return _converter(detailed=detailed).get_structure_hook(kind)
+
+
+@functools.cache
+def _converter(*, detailed: bool) -> Converter:
+    conv = Converter(detailed_validation=detailed)
+    plain: tuple[tuple[type, Any], ...] = (
+        (str, leaves.text),
+        (bool, leaves.boolean),
+        (int, leaves.integer),
+        (float, leaves.number),
+        (datetime, leaves.time),
+    )
+    for leaf, hook in plain:
+        conv.register_structure_hook(leaf, hook)
+    conv.register_structure_hook_func(lambda t: t == str | int, leaves.text_or_int)
+    for (
+        enum
+    ) in models.OpenEnum.__subclasses__():  # one by one: they are text, too, and would be taken for that
+        conv.register_structure_hook(enum, cast("Any", leaves.enumerated))
+    conv.register_structure_hook_factory(_is_list, _list_hooks(conv))
+    conv.register_structure_hook_func(_is_mapping, leaves.mapping)
+    conv.register_structure_hook_factory(_is_record, functools.partial(_record_hook, conv))
+    return conv
+
+
+def _is_list(kind: Any) -> bool:
+    return getattr(kind, "__origin__", None) in {list, tuple}
+
+
+def _is_mapping(kind: Any) -> bool:
+    return kind is dict or getattr(kind, "__origin__", None) in {dict, Mapping}
+
+
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, models.Record)
+
+
+def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]]:
+    """A list hook: a bare text or object where a list is due must not be walked through."""
+
+    def factory(cls: Any) -> Callable[[object, Any], Any]:
+        item_type = cls.__args__[0]
+        as_tuple = cls.__origin__ is tuple
+        item = conv.get_structure_hook(item_type)
+        detailed = conv.detailed_validation
+
+        def hook(value: object, _: Any) -> Any:
+            if type(value) is not list:
+                misfit("a list", value)
+            values = cast("list[object]", value)
+            if not detailed:
+                items = [item(each, item_type) for each in values]
+                return tuple(items) if as_tuple else items
+            done: list[Any] = []
+            for index, each in enumerate(values):
+                try:
+                    done.append(item(each, item_type))
+                except Exception as error:
+                    error.add_note(IterableValidationNote("at", index, item_type))
+                    raise
+            return tuple(done) if as_tuple else done
+
+        return hook
+
+    return factory
+
+
+def _record_hook(conv: Converter, cls: type[models.Record]) -> Hook:
+    """Decode one record: its known fields strictly, the unknown ones into `extra`."""
+    if conv.detailed_validation:
+        hook = _detailed_hook(conv, cls)
+    elif cls is models.Image:
+        hook = builder(cls, conv.get_structure_hook, hooks=_IMAGE_FIELDS, or_null=_SIZES)
+    else:
+        hook = builder(cls, conv.get_structure_hook, hooks={}, or_null=())
+    if cls is not models.Image:
+        return hook
+
+    def image_hook(data: Any, _: Any) -> Any:
+        image: models.Image = hook(data, cls)
+        if not (image.width and image.height and image.size_bytes):
+            _require_sizes(image, data)
+        return image
+
+    return image_hook
+
+
+def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
+    names = frozenset(field.name for field in attrs.fields(cls)) - {"extra"}
+    special: dict[str, Any] = {"extra": override(omit=True)}
+    if cls is models.Image:
+        special |= {name: override(struct_hook=leaves.size) for name in _SIZES}
+        special |= {name: override(struct_hook=hook) for name, hook in _IMAGE_FIELDS.items()}
+    fields = make_dict_structure_fn(cls, conv, **special)
+
+    def hook(value: Any, _: Any) -> Any:
+        data = leaves.mapping(value, None)
+        record: models.Record = fields(data, cls)
+        if not names.issuperset(data):
+            object.__setattr__(record, "extra", {name: data[name] for name in data if name not in names})
+        return record
+
+    return hook
+
+
+def _require_sizes(image: models.Image, data: Mapping[str, Any]) -> None:
+    """0 may stand for null or nothing, which only an unfinished image may have."""
+    if image.status != models.ImageStatus.READY:
+        return
+    for name in _SIZES:
+        if data.get(name) is None:
+            error = MisfitError("expected an integer once the status is READY, got null")
+            error.add_note(AttributeValidationNote("at", name, int))
+            raise error
