@@ -1,4 +1,9 @@
-"""Run the python blocks of one page, in order and in one namespace: `python run_page.py PAGE`. They may await."""
+"""Run the python blocks of one page, in order: `python run_page.py PAGE`. They may await.
+
+The blocks of a page share one namespace, as the cells of a notebook do; a page is one story, so it is one test. Blocks in a
+tab `=== "Blocking"` share a second one: they use the same names for the other client. A block whose title begins with
+"Not run" is for the reader only, and the title, which the site shows, says why.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +12,60 @@ import asyncio
 import inspect
 import re
 import sys
+import textwrap
 import types
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)``` *$", re.MULTILINE | re.DOTALL
+)
+TAB = re.compile(r'^ *=== "([^"\n]+)"$', re.MULTILINE)
+NOT_RUN = re.compile(r'title="Not run: [^"]{10,}"')
 
 
-def blocks(page: Path) -> list[tuple[int, str]]:
-    """The line on which each block begins, and its code."""
+@dataclass(frozen=True)
+class Block:
+    """One fenced block: the line on which its text begins, what stands behind the fence, the tab that it is in."""
+
+    line: int
+    info: str
+    tab: str | None
+    text: str
+
+    @property
+    def language(self) -> str:
+        return self.info.partition(" ")[0]
+
+    @property
+    def runs(self) -> bool:
+        return self.language == "python" and NOT_RUN.search(self.info) is None
+
+
+def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text("utf-8")
-    return [(text.count("\n", 0, m.start(1)) + 1, m.group(1)) for m in BLOCK.finditer(text)]
+    for fence in FENCE.finditer(text):
+        tabs = TAB.findall(text, 0, fence.start()) if fence["indent"] else []
+        yield Block(
+            text.count("\n", 0, fence.start("body")) + 1,
+            fence["info"],
+            tabs[-1] if tabs else None,
+            textwrap.dedent(fence["body"]),
+        )
 
 
 def run(page: Path) -> None:
-    module = types.ModuleType("__main__")
+    """Run them all; a traceback names the page and the line in it."""
+    ours = types.ModuleType("__main__")
+    theirs = types.ModuleType("__main__")
     with asyncio.Runner() as runner:
-        for line, source in blocks(page):
-            code = compile("\n" * (line - 1) + source, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        for block in blocks(page):
+            if not block.runs:
+                continue
+            source = "\n" * (block.line - 1) + block.text
+            code = compile(source, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            module = theirs if block.tab == "Blocking" else ours
             function = types.FunctionType(code, module.__dict__)
             if code.co_flags & inspect.CO_COROUTINE:
                 runner.run(function())

@@ -1,0 +1,124 @@
+"""What the pages of the site show is what works, and what they list is complete."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from run_page import blocks, run
+
+import imgwire_async
+from imgwire_async import errors
+from imgwire_async.emulator import Emulator
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+LANGUAGES = {"python", "console", "text", "html", "toml", "json"}
+# A 1x1 GIF under every name that a page may upload: the service goes by the bytes.
+PICTURE = bytes.fromhex(
+    "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
+)
+
+
+def named(page: Path) -> str:
+    return page.relative_to(DOCS).as_posix()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to be in, and an Imgwire that the environment names."""
+    with Emulator() as emulator:
+        monkeypatch.setenv("IMGWIRE_API_KEY", emulator.api_key)
+        monkeypatch.setenv("IMGWIRE_API_BASE_URL", emulator.base_url)
+        monkeypatch.chdir(tmp_path)
+        yield tmp_path
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(block.runs for block in blocks(page))], ids=named
+)
+def test_the_python_blocks_of_a_page_run(page: Path, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in set(re.findall(r"[\w-]+\.(?:jpe?g|png|gif|webp)\b", page.read_text("utf-8"))):
+        (place / name).write_bytes(PICTURE)
+    run(page)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_block_says_what_it_is_and_runs_if_it_is_python(page: Path) -> None:
+    # "py", "pycon" and the like would be coloured as code and never be run.
+    assert {block.language for block in blocks(page)} <= LANGUAGES
+
+
+def test_hardly_a_block_is_not_run() -> None:
+    shown = [block for page in PAGES for block in blocks(page) if block.language == "python"]
+    assert sum(not block.runs for block in shown) <= len(shown) // 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_an_async_tab_has_a_blocking_one_beside_it(page: Path) -> None:
+    tabs = re.findall(r'^ *=== "(Async|Blocking)"$', page.read_text("utf-8"), re.MULTILINE)
+    assert tabs == ["Async", "Blocking"] * (len(tabs) // 2)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_file_that_a_page_links_exists(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_stands_in_the_navigation() -> None:
+    listed = set(
+        re.findall(
+            r"^ +- (?:[^:\n]+: )?([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE
+        )
+    )
+    assert listed == {named(page) for page in PAGES}
+
+
+def described() -> list[str]:
+    """What the reference has an entry for, as paths below `imgwire_async`."""
+    text = "\n".join(page.read_text("utf-8") for page in sorted(DOCS.glob("reference/*.md")))
+    return re.findall(r"^::: imgwire_async\.([\w.]+)$", text, re.MULTILINE)
+
+
+def test_every_public_name_has_one_entry_in_the_reference() -> None:
+    names = [name for name in described() if "." not in name]
+    assert sorted(names) == imgwire_async.__all__
+
+
+def tree_of_errors() -> dict[str, int]:
+    """Every error with the number of its public ancestors below the root."""
+    return {
+        name: len([base for base in value.__mro__[1:] if is_public_error(base)][:-1])
+        for name, value in vars(errors).items()
+        if is_public_error(value)
+    }
+
+
+def is_public_error(value: object) -> bool:
+    return (
+        isinstance(value, type)
+        and issubclass(value, errors.ImgwireError)
+        and not value.__name__.startswith("_")
+    )
+
+
+def test_every_error_has_a_row_at_its_place_in_the_table_of_errors() -> None:
+    table = (DOCS / "errors.md").read_text("utf-8").partition("## All of them")[2]
+    rows = re.findall(r"^\| ((?:↳ )*)`(\w+)`", table, re.MULTILINE)
+    assert {name: len(arrows) // 2 for arrows, name in rows} == tree_of_errors()
+    assert len(rows) == len(tree_of_errors())
+
+
+def test_the_site_fetches_nothing_from_others() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert "font: false" in settings
+    foreign = re.compile(
+        r"(?:src|href)=[\"']?(?:https?:)?//|!\[[^\]]*\]\((?:https?:)?//|https?://\S+\.(?:js|css)\b"
+    )
+    assert [named(page) for page in PAGES if foreign.search(page.read_text("utf-8"))] == []
+    assert foreign.search(settings) is None
