@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -153,10 +154,14 @@ class Carrier(Protocol):
 
 # Characters that would re-aim a path, or that no id holds. Control characters and blanks are refused besides.
 _FORBIDDEN = frozenset("/\\?#%")
+# What nearly all ids are made of: nothing in them needs to be encoded, or could be taken for anything else.
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def segment(name: str, value: object) -> str:
     """An id as one encoded path segment. Raises before any request when it could point elsewhere."""
+    if type(value) is str and _PLAIN_ID.fullmatch(value):
+        return value
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, Mapping):

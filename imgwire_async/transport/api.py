@@ -117,7 +117,7 @@ class Api:
     ) -> Answer | Failure:
         """One request on the wire, after the gate and in a slot."""
         await self._pass_gate(seen, course)
-        here = await self._shared.sessions.here()
+        here = self._shared.sessions.at_hand() or await self._shared.sessions.here()
         headers = self._headers.copy()
         headers["Authorization"] = f"Bearer {course.key}"
         if body is not None:

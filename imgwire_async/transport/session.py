@@ -74,6 +74,10 @@ class Sessions:
         weakref.finalize(self, _let_go, self._by_loop)
         _holders.add(self)
 
+    def at_hand(self) -> LoopSessions | None:
+        """What the running loop owns, if it is made already and the client is open."""
+        return None if self.closed else self._by_loop.get(asyncio.get_running_loop())
+
     async def here(self) -> LoopSessions:
         """What the running loop owns, made on first use."""
         if self.closed:
