@@ -1,69 +1,77 @@
-"""Run the measurements, each in a process of its own: `python -m benchmarks [--quick] [NAME ...]`.
-
-A measurement is a module of this folder that runs as a script, takes `--rounds N` and `--json`, prints rows of
-`name, microseconds, ratio, min, max, limit` and ends with 1 when a ratio is over its limit. What it printed as JSON is kept in
-`results/`.
-"""
+"""Measure the package: `python -m benchmarks [upload|big|decode|list|get|blocking|url|import|growth|all ...] [--quick]`."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-HERE = Path(__file__).parent
-HELPERS = {"__init__", "__main__", "server"}
+from benchmarks import report, results, rounds, server
+from benchmarks.cases import CASES, GROWTH, NEEDS_NGINX, PARTS, Case
 
 
-def run(name: str, rounds: int) -> tuple[int, dict[str, Any]]:
-    """The measurement's exit code and what it found."""
-    answer = subprocess.run(
-        [sys.executable, str(HERE / f"{name}.py"), "--json", "--rounds", str(rounds)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks",
+        description="Speed as a ratio to raw libraries doing the same work in the same run.",
     )
-    if answer.returncode not in {0, 1} or not answer.stdout.startswith("{"):
-        sys.exit(f"{name} failed with exit code {answer.returncode}")
-    return answer.returncode, json.loads(answer.stdout)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without one")
+    parser.add_argument(
+        "--quick", action="store_true", help="one small round, to see that all of it runs: no limits"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="measurements of each kind (5); medians are shown"
+    )
+    parser.add_argument("--case", help="only the cases with this text in their names")
+    parser.add_argument("--no-peers", action="store_true", help="leave other people's libraries out")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path(__file__).parent / "results",
+        metavar="FOLDER",
+        help="where results.json and the plot go; parts measured earlier are kept beside the new ones",
+    )
+    given = parser.parse_args()
+    for name in given.parts:
+        if name not in {*PARTS, "all"}:
+            parser.error(f"no part is called {name}; there are {', '.join(PARTS)} and all")
+    return given
 
 
-def show(name: str, found: dict[str, Any]) -> None:
-    print(f"\n{name}, {found['rounds']} rounds")
-    for row in found["rows"]:
-        over = "   over its limit" if row["ratio"] > row["limit"] else ""
-        print(
-            f"  {row['name']:28} {row['microseconds']:8.1f} us   x {row['ratio']:.2f}"
-            f"   ({row['min']:.2f} to {row['max']:.2f}, limit {row['limit']:.2f}){over}"
-        )
+def _chosen(given: argparse.Namespace) -> list[Case]:
+    names: Sequence[str] = list(PARTS) if not given.parts or "all" in given.parts else given.parts
+    parts = {PARTS[name] for name in names}
+    found = [
+        case for case in (*CASES, *GROWTH) if case.work.part in parts and (given.case or "") in case.name
+    ]
+    return [case.shortened() for case in found if case.quick is not None] if given.quick else found
 
 
 def main() -> int:
-    names = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS)
-    parser = argparse.ArgumentParser(description="Speed as a ratio to the raw libraries.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all without one")
-    parser.add_argument(
-        "--quick", action="store_true", help="one round, to see that it runs: limits do not count"
-    )
-    parser.add_argument("--rounds", type=int, default=15)
-    given = parser.parse_args()
-    for name in set(given.names) - set(names):
-        parser.error(f"no measurement is called {name}")
-    print(f"Python {platform.python_version()} on {os.cpu_count()} cores")
-    over = 0
-    for name in given.names or names:
-        code, found = run(name, 1 if given.quick else given.rounds)
-        show(name, found)
-        over |= code
-        if not given.quick:
-            (HERE / "results").mkdir(exist_ok=True)
-            (HERE / "results" / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-    return 0 if given.quick else over
+    given = _arguments()
+    told = results.machine()
+    print(f"Python {told['python']}, {told['cores']} cores, {told['processor']}, {told['system']}")
+    print(", ".join(f"{name} {version}" for name, version in told["libraries"].items()))
+    cases, problem = _chosen(given), server.missing()
+    if problem:
+        left_out = [case.name for case in cases if case.work.part in NEEDS_NGINX]
+        cases = [case for case in cases if case.work.part not in NEEDS_NGINX]
+        if left_out:
+            print(f"\nLeft out: {'; '.join(left_out)}.\n{problem}")
+    found: list[results.Result] = []
+    with rounds.hall() as hall:
+        for case in cases:
+            samples = rounds.run(case, 1 if given.quick else given.rounds, hall)
+            found.append(results.Result.of(case, samples))
+            print("\n".join(report.lines(found[-1])), flush=True)
+    rows = report.judged(found)
+    if given.quick:
+        return 0
+    if rows:
+        print("\n".join(report.verdicts(rows)))
+    results.write(given.results / "results.json", found, given.rounds)
+    return int(any(row.verdict == "missed" for row in rows))
 
 
 if __name__ == "__main__":

@@ -1,96 +1,72 @@
-"""One small GET: `client.images.retrieve` against a raw aiohttp session with orjson. `python benchmarks/get.py [--json]`."""
+"""One small GET after the other: the median, for each way to ask."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
-import platform
-import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
-import aiohttp
-import orjson
-from server import IMAGE_ID, running
+from benchmarks import ours, peers, raw
+from benchmarks.job import Job, Sample
+from benchmarks.loops import runner
+from benchmarks.record import IMAGE_ID
 
-from imgwire_async import AsyncImgwireClient
-
-FLOOR, OURS = "raw GET (aiohttp, orjson)", "images.retrieve"
-LIMITS = {FLOOR: 1.0, OURS: 1.75}  # what it may not fall behind now; the aim is 1.15
-KEY = "sk_benchmark"
+WARM = 100
 
 
-async def median_of(work: Callable[[], Awaitable[object]], calls: int) -> float:
-    """The median of so many calls, one after the other, in microseconds."""
+def measure(job: Job) -> Sample:
+    kind, _, loop = job.kind.partition(" on ")
+    url = f"{job.base}/api/v1/images/{IMAGE_ID}"
+    if kind in peers.GETS:
+        with peers.GETS[kind]() as get:
+            return of_calls(lambda: get(url), job.work.count)
+    with runner(loop) as running:
+        return running.run(KINDS[kind](job, url))
+
+
+async def _ours(job: Job, _: str) -> Sample:
+    async with ours.client(job.base, job.cafile) as client:
+        return await of_awaited(lambda: ours.retrieve(client, IMAGE_ID), job.work.count)
+
+
+async def _floor(job: Job, url: str) -> Sample:
+    async with raw.session(job.cafile) as http:
+        return await of_awaited(lambda: raw.get(http, url), job.work.count)
+
+
+async def _httpx(job: Job, url: str) -> Sample:
+    async with peers.httpx_client(job.cafile) as http:
+        return await of_awaited(lambda: peers.httpx_get(http, url), job.work.count)
+
+
+KINDS: dict[str, Callable[[Job, str], Coroutine[Any, Any, Sample]]] = {
+    "aiohttp": _floor,
+    "ours": _ours,
+    "httpx": _httpx,
+}
+
+
+async def of_awaited(call: Callable[[], Awaitable[object]], count: int) -> Sample:
+    """The median of so many calls, one after the other."""
     times: list[float] = []
-    for _ in range(calls):
+    for _ in range(count + WARM):
         began = time.perf_counter()
-        await work()
+        await call()
         times.append(time.perf_counter() - began)
-    return statistics.median(times) * 1e6
+    return _summary(times[WARM:])
 
 
-async def measure(rounds: int, calls: int) -> dict[str, list[float]]:
-    """Microseconds per call, one number per round; within each round the kinds take turns in random order."""
-    dice = random.Random(1)
-    with running() as origin:
-        session = aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=60),
-            headers={"Authorization": f"Bearer {KEY}"},
-        )
-        async with session, AsyncImgwireClient(KEY, base_url=origin) as client:
-
-            async def raw() -> object:
-                async with session.get(f"{origin}/api/v1/images/{IMAGE_ID}") as answer:
-                    return orjson.loads(await answer.read())
-
-            async def ours() -> object:
-                return await client.images.retrieve(IMAGE_ID)
-
-            work = {FLOOR: raw, OURS: ours}
-            times: dict[str, list[float]] = {name: [] for name in work}
-            for kind in work.values():
-                await median_of(kind, calls)  # connections and code warm
-            for _ in range(rounds):
-                for name in dice.sample(sorted(work), len(work)):
-                    times[name].append(await median_of(work[name], calls))
-            return times
+def of_calls(call: Callable[[], object], count: int) -> Sample:
+    """The same for blocking calls."""
+    times: list[float] = []
+    for _ in range(count + WARM):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return _summary(times[WARM:])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print medians, ratios (median of the rounds' ratios) and their spread; 1 when a limit is passed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args(arguments)
-    times = asyncio.run(measure(given.rounds, given.calls))
-    rows: list[dict[str, str | float]] = []
-    over = False
-    for name, limit in LIMITS.items():
-        ratios = [own / floor for own, floor in zip(times[name], times[FLOOR], strict=True)]
-        ratio = round(statistics.median(ratios), 3)
-        over |= ratio > limit
-        rows.append(
-            {
-                "name": name,
-                "microseconds": round(statistics.median(times[name]), 1),
-                "ratio": ratio,
-                "min": round(min(ratios), 3),
-                "max": round(max(ratios), 3),
-                "limit": limit,
-            }
-        )
-    if given.json:
-        print(json.dumps({"python": platform.python_version(), "rounds": given.rounds, "rows": rows}))
-    else:
-        for row in rows:
-            print(row)
-    return int(over)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def _summary(times: list[float]) -> Sample:
+    times.sort()
+    return {"seconds": statistics.median(times), "p99_seconds": times[int(len(times) * 0.99)]}

@@ -1,77 +1,93 @@
-"""A server that costs next to nothing: whatever is asked, it answers with one image record. Own process, port 0."""
+"""The neutral server: nginx (C, one worker) with a few lines of Lua, plain HTTP and TLS, so that the client is what is measured.
+
+It counts what arrives: the number of PUTs, their bytes, bodies without a length, URLs that came changed.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
+import shutil
+import socket
+import string
 import subprocess
-import sys
-from collections.abc import Iterator
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
-IMAGE_ID = "00000001-0000-4000-8000-000000000001"
-IMAGE = {
-    "id": IMAGE_ID,
-    "environment_id": "00000002-0000-4000-8000-000000000002",
-    "upload_token_id": None,
-    "original_filename": "IMG_00001.jpg",
-    "hash_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "status": "READY",
-    "cdn_url": f"https://cdn.imgwire.dev/00000003-0000-4000-8000-000000000003/00000002/{IMAGE_ID}",
-    "mime_type": "image/jpeg",
-    "can_upload": False,
-    "is_directly_deliverable": True,
-    "idempotency_key": "00000004-0000-4000-8000-000000000004",
-    "purpose": "gallery",
-    "extension": "jpg",
-    "width": 4032,
-    "height": 3024,
-    "size_bytes": 2_345_678,
-    "custom_metadata": {"album": "summer", "order": 1, "published": True, "score": 0.75},
-    "exif_data": {"Make": "ACME", "Model": "X100", "ISO": 200, "GPS": {"lat": 47.1, "lon": 8.5}},
-    "created_at": "2026-05-09T12:34:56.789012Z",
-    "updated_at": "2026-05-09T12:35:01.000000Z",
-    "deleted_at": None,
-    "processed_metadata_at": "2026-05-09T12:35:00.123456Z",
-}
-BODY = json.dumps(IMAGE, separators=(",", ":")).encode()
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
-) + BODY
+from benchmarks import record
+
+HERE = Path(__file__).parent
+MODULES = Path("/usr/lib/nginx/modules")
+PACKAGES = "nginx libnginx-mod-http-lua"
+# A key that everybody knows; the tests use it for loopback, too.
+CERTIFICATE = HERE.parent / "tests/data/loopback.pem"
 
 
-class Answering(asyncio.Protocol):
-    def __init__(self) -> None:
-        self.held = b""
+@dataclass(frozen=True)
+class Server:
+    """Where the neutral server listens."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+    http: str
+    https: str
+    cafile: str
 
-    def data_received(self, data: bytes) -> None:
-        self.held += data
-        while b"\r\n\r\n" in self.held:
-            _, _, self.held = self.held.partition(b"\r\n\r\n")
-            self.transport.write(ANSWER)
+    def arrived(self, *, reset: bool = False) -> dict[str, int]:
+        """What all PUTs since the last reset delivered together."""
+        with urllib.request.urlopen(f"{self.http}/stats{'?reset=1' if reset else ''}") as answer:
+            found: dict[str, int] = json.load(answer)
+            return found
 
 
-async def serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+def missing() -> str | None:
+    """What has to be installed before the server can run, as a sentence; None when all is there."""
+    if shutil.which("nginx") and (MODULES / "ngx_http_lua_module.so").exists():
+        return None
+    return f"the neutral server needs nginx with Lua: apt-get install {PACKAGES}"
 
 
 @contextmanager
-def running() -> Iterator[str]:
-    """The server in a process of its own; what comes is its origin."""
-    process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-    finally:
-        process.kill()
-        process.communicate()
+def running() -> Generator[Server]:
+    """The server, while the block runs. Look at `missing` first."""
+    with tempfile.TemporaryDirectory(prefix="imgwire-bench-") as name:
+        folder = Path(name)
+        (folder / "one.json").write_bytes(record.one())
+        (folder / "minted.json").write_bytes(record.minted())
+        for number in range(1, record.PAGES + 1):
+            (folder / f"page{number}.json").write_bytes(record.page(number))
+        http, https = _free_ports()
+        conf = string.Template((HERE / "nginx.conf").read_text("utf-8")).substitute(
+            folder=folder, here=HERE, modules=MODULES, pem=CERTIFICATE, http=http, https=https
+        )
+        (folder / "nginx.conf").write_text(conf, "utf-8")
+        command = ["nginx", "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+        process = subprocess.Popen(command)
+        try:
+            server = Server(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", str(CERTIFICATE))
+            _wait_for(server, process)
+            yield server
+        finally:
+            process.terminate()
+            process.wait()
 
 
-if __name__ == "__main__":
-    asyncio.run(serve())
+def _free_ports() -> tuple[int, int]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+def _wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            server.arrived()
+        except urllib.error.URLError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("nginx did not start; its own message is above") from None
+            time.sleep(0.05)
+        else:
+            return

@@ -1,0 +1,30 @@
+"""What an import costs: the time of a whole process that does nothing else."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+from benchmarks.job import Job, Sample
+
+PROGRAMS = {
+    "bare Python": "pass",
+    "the package": "import imgwire_async",
+    "the client class": "from imgwire_async import AsyncImgwireClient",
+    "the blocking client class": "from imgwire_async import ImgwireClient",
+    "aiohttp": "import aiohttp",
+    "httpx": "import httpx",
+    "requests": "import requests",
+}
+
+
+def measure(job: Job) -> Sample:
+    command = [sys.executable, "-c", PROGRAMS[job.kind]]
+    times: list[float] = []
+    for _ in range(job.work.count + 1):
+        began = time.perf_counter()
+        subprocess.run(command, check=True)
+        times.append(time.perf_counter() - began)
+    return {"seconds": statistics.median(times[1:])}  # the first one may have compiled
