@@ -128,9 +128,11 @@ class Sessions:
         files = aiohttp.ClientSession(
             connector=shared or aiohttp.TCPConnector(limit=slots.transfer_limit),
             auto_decompress=False,
-            trace_configs=[_tracing()],
+            trace_configs=[tracing := _tracing()],
             **common,
         )
+        # Whoever instruments all sessions of a process would see signed URLs here, and send headers to their hosts.
+        files.trace_configs[:] = [tracing]
         arriving: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
         return LoopSessions(api, files, slots, proxies, tls, _keep(arriving, api, files), arriving)
 

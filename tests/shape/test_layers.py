@@ -22,7 +22,7 @@ LEVELS = [
     {"uploads", "transport"},
     {"resources"},
     {"client"},
-    {"blocking", "_bridge", "batch", "cli", "testing"},
+    {"blocking", "_bridge", "batch", "cli", "testing", "otel"},
 ]
 APART = {"emulator"}
 # On one level two rooms may touch, one way only: an error carries an Exchange, hooks are a setting, a pause is worked out
@@ -39,6 +39,7 @@ FOREIGN = {
     "uploads": CORE | {"anyio"},
     "transport": CORE | {"aiohttp", "anyio", "multidict", "yarl"},
     "_bridge": CORE | {"anyio"},
+    "otel": CORE | {"opentelemetry"},
     "emulator": CORE | {"aiohttp", "multidict", "yarl", "PIL"},
 }
 

@@ -1,0 +1,325 @@
+"""What is under way, as spans and measurements: operations, calls, attempts, and the queue for a slot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import TracebackType
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+from opentelemetry import context, metrics, trace
+
+from imgwire_async import __version__
+from imgwire_async.errors import APIStatusError, ImgwireError
+from imgwire_async.exchange import Headers, redact
+from imgwire_async.protocol.request import NoAnswerError
+
+Attributes: TypeAlias = "dict[str, str | int | float]"
+
+logger: logging.Logger = logging.getLogger("imgwire_async")
+
+_SCOPE = context.create_key("imgwire_async.scope")
+# What the instrumentations of HTTP libraries ask before they make spans of their own. Ours tell more, and less: no query.
+_SUPPRESS: str | None = getattr(context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", None)
+# The boundaries that OpenTelemetry recommends for the duration of requests; its default ones are meant for milliseconds.
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+_MINUTES = (*_SECONDS, 30, 60, 120, 300, 600)
+
+
+class Instruments:
+    """What is counted and measured; one set for each `OpenTelemetryHooks`."""
+
+    def __init__(self, provider: metrics.MeterProvider | None) -> None:
+        meter = metrics.get_meter("imgwire_async", __version__, provider)
+        self.operations = meter.create_histogram(
+            "imgwire.client.operation.duration",
+            "s",
+            "Operations and API calls, pauses and queueing included",
+            explicit_bucket_boundaries_advisory=_MINUTES,
+        )
+        self.requests = meter.create_histogram(
+            "http.client.request.duration",
+            "s",
+            "Requests on the wire, one for each attempt",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self.retries = meter.create_counter("imgwire.client.retries", "{retry}", "Attempts after the first")
+        self.bytes = meter.create_counter("imgwire.client.io", "By", "Bytes of bodies, sent and received")
+        self.waits = meter.create_histogram(
+            "imgwire.client.wait.duration",
+            "s",
+            "Pauses before an attempt, because of the rate limit or a failure",
+            explicit_bucket_boundaries_advisory=_MINUTES,
+        )
+        self.queue = meter.create_histogram(
+            "imgwire.client.queue.duration",
+            "s",
+            "Waits for a slot among max_connections",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self.queue_length = meter.create_up_down_counter(
+            "imgwire.client.queue.length", "{request}", "Who waits for a slot now"
+        )
+
+
+class Scope(AbstractContextManager[None]):
+    """An operation under way; its span is the current one meanwhile."""
+
+    def __init__(
+        self, tracer: trace.Tracer, instruments: Instruments, name: str, about: Attributes | None = None
+    ) -> None:
+        self.tracer = tracer
+        self.instruments = instruments
+        self.name = name
+        self._about = about
+        self.trouble: str | None = None  # the error.type of the last attempt
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+        about = {"imgwire.operation": self.name, **(self._about or {})}
+        self.span = start_span(self.tracer, f"imgwire {self.name}", trace.SpanKind.INTERNAL, about)
+        self._token = context.attach(context.set_value(_SCOPE, self, trace.set_span_in_context(self.span)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        context.detach(self._token)
+        about: Attributes = {"imgwire.operation": self.name}
+        if error is not None:
+            about["error.type"] = _type_of(error)
+            _fail(self.span, about["error.type"], _description(error))
+        self.instruments.operations.record(time.monotonic() - self._began, about)
+        end_span(self.span)
+
+
+class Call(Scope):
+    """An API call under way: attempts, and pauses between them."""
+
+    def __init__(
+        self, tracer: trace.Tracer, instruments: Instruments, method: str, path: str, url: str
+    ) -> None:
+        super().__init__(tracer, instruments, f"{method} {path}", {"url.template": path})
+        self._method = method
+        self._template = path
+        self._url = url
+        self._attempts = 0
+        self._paused_since: float | None = None
+        self.attempt: Attempt | None = None
+
+    def gated(self, seconds: float) -> None:
+        """The rate limit holds it back. Between two attempts the pause is measured as a whole."""
+        self.span.add_event("imgwire.rate_limit", {"imgwire.wait": seconds})
+        if self._paused_since is None:
+            self._waited(seconds, "rate_limit")
+
+    def paused(self) -> None:
+        """Whatever it waited for since the last attempt, it now wants another one."""
+        if self._paused_since is not None:
+            reason = "rate_limit" if self.trouble == "429" else "retry"
+            self._waited(time.monotonic() - self._paused_since, reason)
+
+    def _waited(self, seconds: float, reason: str) -> None:
+        self.instruments.waits.record(seconds, {"imgwire.kind": "api", "imgwire.wait.reason": reason})
+
+    def begin(self) -> Attempt:
+        """The next attempt is on the wire."""
+        self._attempts += 1
+        about = place(self._url) | {
+            "http.request.method": self._method,
+            "url.template": self._template,
+            "imgwire.kind": "api",
+        }
+        self.attempt = Attempt(
+            self.tracer, self.instruments, self, self.name, about, self._url, self._attempts, None
+        )
+        return self.attempt
+
+    def ended(self, trouble: str | None) -> None:
+        """The attempt is over."""
+        self.attempt, self.trouble, self._paused_since = None, trouble, time.monotonic()
+
+
+class Attempt:
+    """One request on the wire. Implements `tracing.Attempt`; ended by whoever sees its end, in whichever task."""
+
+    def __init__(
+        self,
+        tracer: trace.Tracer,
+        instruments: Instruments,
+        scope: Scope | None,
+        name: str,
+        about: Attributes,
+        url: str,
+        number: int,
+        size: int | None,
+    ) -> None:
+        self._instruments = instruments
+        self._scope = scope
+        self._about = about
+        self._size = size
+        self._quarters = self._sent = self._received = 0
+        self._began = time.monotonic()
+        more: Attributes = {"url.full": url}
+        if number > 1:
+            more["http.request.resend_count"] = number - 1
+        if size is not None:
+            more["http.request.body.size"] = size
+        self.span = start_span(tracer, name, trace.SpanKind.CLIENT, about | more)
+
+    def progressed(self, sent: int) -> None:
+        self._sent = sent
+        quarters = 4 * sent // self._size if self._size else 4
+        if quarters > self._quarters:
+            self._quarters = quarters
+            event: Attributes = {"imgwire.upload.sent": sent, "imgwire.upload.total": self._size or 0}
+            (self.span if self._scope is None else self._scope.span).add_event(
+                "imgwire.upload.progress", event
+            )
+
+    def answered(self, status: int, headers: Headers) -> None:
+        self._about["http.response.status_code"] = status
+        self.span.set_attribute("http.response.status_code", status)
+        if headers.request_id:
+            self.span.set_attribute("imgwire.request_id", redact(headers.request_id)[:200])
+
+    def received(self, size: int) -> None:
+        self._received = size
+
+    def end(self, error: BaseException | None = None) -> None:
+        about, status = self._about, self._about.get("http.response.status_code", 0)
+        if error is not None:
+            about["error.type"] = _type_of(error)
+            _fail(self.span, about["error.type"], _description(error))
+        elif isinstance(status, int) and status >= 400:
+            about["error.type"] = str(status)
+            _fail(self.span, about["error.type"], "")
+        if self._received:
+            self.span.set_attribute("http.response.body.size", self._received)
+        self._instruments.requests.record(time.monotonic() - self._began, about)
+        for direction, size in (("transmit", self._sent), ("receive", self._received)):
+            if size:
+                kind = about["imgwire.kind"]
+                self._instruments.bytes.add(size, {"network.io.direction": direction, "imgwire.kind": kind})
+        trouble = about.get("error.type")
+        if isinstance(self._scope, Call):
+            self._scope.ended(None if trouble is None else str(trouble))
+        elif self._scope is not None:
+            self._scope.trouble = None if trouble is None else str(trouble)
+        end_span(self.span)
+
+
+@attrs.frozen
+class Queued(AbstractAsyncContextManager[None]):
+    """A slot, and the time and number of those who wait for it."""
+
+    instruments: Instruments
+    kind: str
+    slot: AbstractAsyncContextManager[None]
+
+    async def __aenter__(self) -> None:
+        about = {"imgwire.slot": self.kind}
+        began = time.monotonic()
+        self.instruments.queue_length.add(1, about)
+        try:
+            await self.slot.__aenter__()
+        finally:
+            self.instruments.queue_length.add(-1, about)
+            self.instruments.queue.record(time.monotonic() - began, about)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.slot.__aexit__(kind, error, traceback)
+
+
+class Turn(AbstractAsyncContextManager[None]):
+    """One attempt of an API call: its slot, and inside it the span. A good answer ends the span when it is told."""
+
+    def __init__(self, slot: Queued, call: Call) -> None:
+        self._slot = slot
+        self._call = call
+
+    async def __aenter__(self) -> None:
+        self._call.paused()
+        await self._slot.__aenter__()
+        self._attempt = self._call.begin()
+        inner = trace.set_span_in_context(self._attempt.span)
+        self._token = context.attach(context.set_value(_SUPPRESS, True, inner) if _SUPPRESS else inner)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        context.detach(self._token)
+        if error is not None:
+            self._attempt.end(error)
+        await self._slot.__aexit__(kind, error, traceback)
+
+
+def current() -> Scope | None:
+    scope = context.get_value(_SCOPE)
+    return scope if isinstance(scope, Scope) else None
+
+
+def start_span(
+    tracer: trace.Tracer, name: str, kind: trace.SpanKind, about: Mapping[str, str | int | float]
+) -> trace.Span:
+    try:
+        return tracer.start_span(name, kind=kind, attributes=about)
+    except Exception:  # a sampler or processor of the user's
+        logger.exception("a span could not be started; the call goes on")
+        return trace.INVALID_SPAN
+
+
+def end_span(span: trace.Span) -> None:
+    try:
+        span.end()
+    except Exception:
+        logger.exception("a span could not be ended; the call goes on")
+
+
+def _fail(span: trace.Span, error_type: str | float, description: str) -> None:
+    span.set_attribute("error.type", error_type)
+    span.set_status(trace.Status(trace.StatusCode.ERROR, description))
+
+
+def _type_of(error: BaseException) -> str:
+    if isinstance(error, APIStatusError):
+        return str(error.status)
+    while type(error).__module__.startswith("imgwire_async.") and not isinstance(error, ImgwireError):
+        if error.__cause__ is None:
+            break
+        error = error.__cause__  # what it was before the transport translated it
+    if isinstance(error, NoAnswerError):
+        return error.failure.fate or "lost"
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _description(error: BaseException) -> str:
+    """Our own errors hold no secret; what other people's say, nobody knows."""
+    if isinstance(error, ImgwireError):
+        return str(error)[:300]
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else ""
+
+
+def bare(url: str) -> str:
+    """The URL without query, fragment and user info."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # refused before anything is sent there
+        return ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def place(url: str) -> Attributes:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return {}
+    return {"server.address": parts.hostname or "", "server.port": port}

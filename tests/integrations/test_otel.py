@@ -1,0 +1,646 @@
+"""What a client tells OpenTelemetry, seen through the SDK's in-memory exporters."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from imgwire_async import (
+    AsyncImgwireClient,
+    Hooks,
+    ImgwireClient,
+    NotFoundError,
+    RateLimitError,
+    RetryPolicy,
+    UploadRejectedError,
+)
+from imgwire_async.emulator import Emulator
+
+pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from imgwire_async.otel import OpenTelemetryHooks
+
+GIF = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
+LIST = "GET /images/"
+QUICK = RetryPolicy(backoff=0.01, max_backoff=0.02)
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+class Witness:
+    """An SDK whose exporters keep everything."""
+
+    def __init__(self) -> None:
+        self._spans = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        self.tracers = TracerProvider()
+        self.tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.meters = MeterProvider([self._reader])
+        self.hooks = OpenTelemetryHooks(tracer_provider=self.tracers, meter_provider=self.meters)
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        """In the order in which they began."""
+        return sorted(self._spans.get_finished_spans(), key=lambda span: span.start_time or 0)
+
+    @property
+    def names(self) -> list[str]:
+        return [span.name for span in self.spans]
+
+    def only(self, name: str) -> ReadableSpan:
+        (span,) = [span for span in self.spans if span.name == name]
+        return span
+
+    @property
+    def tree(self) -> list[tuple[str, str | None]]:
+        """Each span's name and its parent's."""
+        by_id = {span.context.span_id: span.name for span in self.spans if span.context}
+        return [
+            (span.name, by_id[span.parent.span_id] if span.parent is not None else None)
+            for span in self.spans
+        ]
+
+    def points(self, name: str) -> list[Any]:
+        """The data points of one metric."""
+        data = self._reader.get_metrics_data()
+        if data is None:
+            return []
+        return [
+            point
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+        ]
+
+    @property
+    def everything(self) -> str:
+        """All that left for an exporter, as one text."""
+        data = self._reader.get_metrics_data()
+        return "\n".join([*(span.to_json() for span in self.spans), "" if data is None else data.to_json()])
+
+
+@pytest.fixture
+def witness() -> Witness:
+    return Witness()
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def client(emulator: Emulator, witness: Witness) -> AsyncIterator[AsyncImgwireClient]:
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, hooks=witness.hooks, retries=QUICK
+    ) as client:
+        yield client
+
+
+def about(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def events(span: ReadableSpan, name: str) -> list[dict[str, Any]]:
+    return [dict(event.attributes or {}) for event in span.events if event.name == name]
+
+
+# --- spans ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_is_a_span_with_one_client_span_inside(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    emulator.faults.add("GET", "*", status=200, body="[]", headers={"X-Request-Id": "req_1"})
+    await client.images.list(limit=7)
+    assert witness.tree == [(f"imgwire {LIST}", None), (LIST, f"imgwire {LIST}")]
+    call, attempt = witness.spans
+    assert (call.kind, attempt.kind) == (SpanKind.INTERNAL, SpanKind.CLIENT)
+    host, port = emulator.base_url.removeprefix("http://").split(":")
+    told = about(attempt)
+    assert told.pop("http.response.body.size") == len("[]")
+    assert told == {
+        "imgwire.request_id": "req_1",
+        "http.request.method": "GET",
+        "http.response.status_code": 200,
+        "server.address": host,
+        "server.port": int(port),
+        "url.full": f"{emulator.base_url}/api/v1/images/",
+        "url.template": "/images/",
+        "imgwire.kind": "api",
+    }
+    assert {span.status.status_code for span in witness.spans} == {StatusCode.UNSET}
+
+
+async def test_an_error_is_told_by_both_spans(client: AsyncImgwireClient, witness: Witness) -> None:
+    with pytest.raises(NotFoundError):
+        await client.images.retrieve(NOBODY)
+    call, attempt = witness.spans
+    assert [about(span)["error.type"] for span in witness.spans] == ["404", "404"]
+    assert [span.status.status_code for span in witness.spans] == [StatusCode.ERROR] * 2
+    assert "GET /images/{image_id}" in (call.status.description or "")
+    assert about(attempt)["url.full"].endswith(f"/images/{NOBODY}")
+
+
+async def test_every_attempt_has_a_span_and_the_call_one_for_all(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    emulator.faults.add("GET", "*", status=503)
+    emulator.faults.add("GET", "*", reset="before")
+    await client.images.list()
+    call, *attempts = witness.spans
+    assert [about(span).get("error.type") for span in attempts[:1] + attempts[2:]] == ["503", None]
+    assert about(attempts[1])["error.type"].startswith("aiohttp.")
+    assert [about(span).get("http.request.resend_count") for span in attempts] == [None, 1, 2]
+    assert call.status.status_code is StatusCode.UNSET
+    assert events(call, "imgwire.retry")[0]["imgwire.retry.reason"] == "HTTP 503"
+    assert sum(point.value for point in witness.points("imgwire.client.retries")) == 2
+
+
+async def test_what_the_rate_limit_costs_is_told(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    emulator.faults.add("GET", "*", status=429)  # keeps the gate closed for a quarter of a second
+    await client.images.list()
+    (wait,) = witness.points("imgwire.client.wait.duration")
+    assert wait.attributes == {"imgwire.kind": "api", "imgwire.wait.reason": "rate_limit"}
+    assert wait.sum > 0.2
+    assert [about(span).get("http.response.status_code") for span in witness.spans[1:]] == [429, 200]
+
+
+async def test_a_call_that_the_gate_holds_back_counts_its_wait(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    emulator.faults.add("GET", "*", status=429)
+    with pytest.raises(RateLimitError):
+        await client.with_options(retries=0).images.list()
+    await client.images.list()
+    (wait,) = witness.points("imgwire.client.wait.duration")
+    assert (wait.count, wait.attributes["imgwire.wait.reason"]) == (1, "rate_limit")
+    assert events(witness.spans[-2], "imgwire.rate_limit")
+
+
+async def test_an_upload_is_one_span_with_the_calls_and_the_transfer_inside(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    await client.images.upload(GIF, wait=True)
+    mint = "POST /images/standard_upload"
+    assert witness.tree[:4] == [
+        ("imgwire images.upload", None),
+        (f"imgwire {mint}", "imgwire images.upload"),
+        (mint, f"imgwire {mint}"),
+        ("PUT", "imgwire images.upload"),
+    ]
+    assert ("imgwire images.wait_until_ready", "imgwire images.upload") in witness.tree
+    put = about(witness.only("PUT"))
+    assert put["http.request.body.size"] == len(GIF)
+    assert put["imgwire.kind"] == "storage"
+    assert {point.attributes["imgwire.kind"] for point in witness.points("imgwire.client.io")} == {
+        "api",
+        "storage",
+    }
+
+
+async def test_progress_is_told_on_the_uploads_span_at_most_in_quarters(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    body = GIF + bytes(4 * 2**20)
+    seen: list[int] = []
+    await client.images.upload(
+        body, mime_type="image/gif", on_progress=lambda progress: seen.append(progress.sent)
+    )
+    told = events(witness.only("imgwire images.upload"), "imgwire.upload.progress")
+    assert 1 <= len(told) <= 4
+    sizes = [event["imgwire.upload.sent"] for event in told]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == told[-1]["imgwire.upload.total"] == len(body)
+    assert seen[-1] == len(body), "the caller's own progress goes on"
+
+
+async def test_an_expired_upload_url_shows_as_two_transfers(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    waits = [1000.0]
+    await client.images.upload(GIF, on_created=lambda _: emulator.clock.advance(waits.pop() if waits else 0))
+    puts = [span for span in witness.spans if span.name == "PUT"]
+    assert [about(span)["http.response.status_code"] for span in puts] == [403, 200]
+    assert [about(span).get("error.type") for span in puts] == ["403", None]
+    assert witness.only("imgwire images.upload").status.status_code is StatusCode.UNSET
+    assert witness.names.count("POST /images/standard_upload") == 2
+
+
+async def test_a_refused_upload_fails_its_span(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "*", host="storage", status=400, body="no")
+    with pytest.raises(UploadRejectedError):
+        await client.images.upload(GIF, file_name="secret-plan.gif")
+    upload = witness.only("imgwire images.upload")
+    assert about(upload)["error.type"] == "imgwire_async.errors.UploadRejectedError"
+    assert "HTTP 400" in (upload.status.description or "")
+
+
+async def test_a_download_is_told_to_its_last_byte(
+    client: AsyncImgwireClient, witness: Witness, tmp_path: Path
+) -> None:
+    image = await client.images.upload(GIF, wait=True)
+    await client.images.download(image, tmp_path / "a.gif")
+    get = witness.only("GET")
+    assert dict(witness.tree)["GET"] == "imgwire images.download"
+    assert about(get)["http.response.body.size"] == (tmp_path / "a.gif").stat().st_size
+    received = {
+        point.attributes["imgwire.kind"]: point.value
+        for point in witness.points("imgwire.client.io")
+        if point.attributes["network.io.direction"] == "receive"
+    }
+    assert received["cdn"] == (tmp_path / "a.gif").stat().st_size
+
+
+async def test_a_download_that_is_cut_off_shows_both_attempts(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator, tmp_path: Path
+) -> None:
+    image = await client.images.upload(GIF, wait=True)
+    emulator.faults.add("GET", "*", host="cdn", cut=10)
+    await client.images.download(image, tmp_path / "a.gif")
+    first, second = (span for span in witness.spans if span.name == "GET")
+    assert "error.type" in about(first)
+    assert "error.type" not in about(second)
+    assert [
+        event["imgwire.retry.delay"] > 0
+        for event in events(witness.only("imgwire images.download"), "imgwire.retry")
+    ]
+
+
+async def test_a_stream_that_is_left_early_ends_its_span_without_an_error(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    image = await client.images.upload(GIF, wait=True)
+    async with client.images.stream(image) as chunks:
+        await anext(aiter(chunks))
+    assert "error.type" not in about(witness.only("GET"))
+
+
+async def test_a_cancelled_call_ends_its_spans_and_says_so(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    sent = asyncio.Event()
+    emulator.faults.add("GET", "*", stall=float("inf"))
+    hooked = OpenTelemetryHooks(
+        on_request=lambda _: sent.set(), tracer_provider=witness.tracers, meter_provider=witness.meters
+    )
+    task = asyncio.create_task(client.with_options(hooks=hooked).images.list())
+    await sent.wait()
+    while not emulator.requests and not task.done() and not _on_the_wire(client):
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert witness.names == [f"imgwire {LIST}", LIST]
+    assert {about(span)["error.type"] for span in witness.spans} == {"asyncio.exceptions.CancelledError"}
+    assert {span.status.description for span in witness.spans} == {"cancelled"}
+
+
+def _on_the_wire(client: AsyncImgwireClient) -> bool:
+    shared = client._core._shared
+    assert shared is not None
+    return any(here.api.connector._acquired for here in shared.sessions._by_loop.values())
+
+
+async def test_a_cancelled_upload_ends_its_spans(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "*", host="storage", stall=float("inf"))
+    task = asyncio.create_task(client.images.upload(GIF))
+    while "POST /images/standard_upload" not in witness.names:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert about(witness.only("imgwire images.upload"))["error.type"].endswith("CancelledError")
+    assert all(span.end_time for span in witness.spans)
+
+
+async def test_concurrent_calls_belong_each_to_its_own_parent(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    tracer = trace.get_tracer("tests", tracer_provider=witness.tracers)
+
+    async def job(number: int) -> None:
+        with tracer.start_as_current_span(f"job {number}"):
+            await asyncio.gather(client.images.upload(GIF), client.images.list(limit=number + 1))
+
+    await asyncio.gather(*(job(number) for number in range(5)))
+    jobs = {
+        span.context.trace_id: span for span in witness.spans if span.name.startswith("job") and span.context
+    }
+    assert len(jobs) == 5
+    for span in witness.spans:
+        assert span.context is not None
+        assert span.context.trace_id in jobs
+    for trace_id, top in jobs.items():
+        mine = [s for s in witness.spans if s.context and s.context.trace_id == trace_id]
+        assert sorted(
+            s.name for s in mine if s.parent and top.context and s.parent.span_id == top.context.span_id
+        ) == [
+            f"imgwire {LIST}",
+            "imgwire images.upload",
+        ]
+        assert len(mine) == 7
+
+
+async def test_pages_fetched_ahead_belong_to_the_span_of_the_loop(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    for _ in range(5):
+        await client.images.create(file_name="a.gif")
+    tracer = trace.get_tracer("tests", tracer_provider=witness.tracers)
+    with tracer.start_as_current_span("loop"):
+        assert len([image async for image in client.images.list_all(limit=2)]) == 5
+    assert [parent for name, parent in witness.tree if name == f"imgwire {LIST}"] == ["loop"] * 3
+
+
+def test_a_call_of_the_blocking_client_belongs_to_the_callers_span(
+    witness: Witness, emulator: Emulator
+) -> None:
+    tracer = trace.get_tracer("tests", tracer_provider=witness.tracers)
+    with ImgwireClient(emulator.api_key, base_url=emulator.base_url, hooks=witness.hooks) as client:
+        with tracer.start_as_current_span("job"):
+            image = client.images.upload(GIF, wait=True)
+            with client.images.stream(image) as chunks:
+                assert b"".join(chunks)
+    assert dict(witness.tree)["imgwire images.upload"] == "job"
+    assert dict(witness.tree)["imgwire images.stream"] == "job"
+    assert all(span.end_time for span in witness.spans)
+
+
+async def test_the_span_is_the_current_one_in_callbacks_and_sources_only(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    inside: list[str] = []
+
+    async def source() -> AsyncIterator[bytes]:
+        inside.append(getattr(trace.get_current_span(), "name", "none"))
+        yield GIF
+
+    await client.images.upload(
+        source(), on_created=lambda _: inside.append(getattr(trace.get_current_span(), "name", "none"))
+    )
+    assert set(inside) == {"imgwire images.upload"}
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+async def test_the_functions_of_hooks_are_called_too(client: AsyncImgwireClient, witness: Witness) -> None:
+    told: list[object] = []
+    hooks = OpenTelemetryHooks(
+        on_request=told.append, on_response=told.append, tracer_provider=witness.tracers
+    )
+    assert isinstance(hooks, Hooks)
+    await client.with_options(hooks=hooks).images.list()
+    assert [type(event).__name__ for event in told] == ["RequestEvent", "ResponseEvent"]
+    assert witness.names == [f"imgwire {LIST}", LIST]
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+
+async def test_requests_are_measured_by_template_and_status(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    for _ in range(3):
+        with pytest.raises(NotFoundError):
+            await client.images.retrieve(NOBODY)
+    (point,) = witness.points("http.client.request.duration")
+    assert point.count == 3
+    assert point.attributes["url.template"] == "/images/{image_id}"
+    assert point.attributes["http.response.status_code"] == 404
+    assert point.explicit_bounds[-1] == 10
+    assert not [name for name in point.attributes if name.startswith(("url.full", "imgwire.request"))]
+
+
+async def test_the_queue_is_measured_and_empty_in_the_end(emulator: Emulator, witness: Witness) -> None:
+    emulator.faults.add("GET", "*", times=None, stall=0.1)
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, hooks=witness.hooks, max_connections=1
+    ) as client:
+        calls = [asyncio.create_task(client.images.list()) for _ in range(3)]
+        while sum(point.value for point in witness.points("imgwire.client.queue.length")) != 2:
+            await asyncio.sleep(0.01)
+        calls.pop().cancel()
+        await asyncio.gather(*calls)
+    assert [point.value for point in witness.points("imgwire.client.queue.length")] == [0]
+    (queue,) = witness.points("imgwire.client.queue.duration")
+    assert queue.attributes == {"imgwire.slot": "call"}
+    assert queue.sum >= 0.1
+
+
+async def test_an_operation_is_measured_with_its_outcome(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    await client.images.upload(GIF)
+    with pytest.raises(NotFoundError):
+        await client.images.download(NOBODY, "nowhere.gif")
+    outcomes = {
+        point.attributes["imgwire.operation"]: point.attributes.get("error.type")
+        for point in witness.points("imgwire.client.operation.duration")
+    }
+    assert outcomes["images.upload"] is None
+    assert outcomes["images.download"] == "404"
+
+
+# --- what is never told -----------------------------------------------------------------------------------------------
+
+
+def secrets_of(emulator: Emulator) -> set[str]:
+    """Values that stood in queries or credentials of what was sent."""
+    found = {emulator.api_key, emulator.client_key}
+    for record in emulator.requests:
+        for pair in record.target.partition("?")[2].split("&"):
+            if len(value := pair.partition("=")[2]) > 8:
+                found.add(value)
+        found |= {value for name, value in record.headers if name.lower() == "authorization"}
+    return found
+
+
+async def test_no_key_no_query_and_no_token_is_recorded(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.faults.add("PUT", "*", host="storage", status=500, body=f"Bearer {emulator.api_key}")
+    token = await client.images.create_upload_token()
+    image = await client.images.upload(GIF, upload_token=None, wait=True)
+    browser = AsyncImgwireClient(emulator.client_key, base_url=emulator.base_url, hooks=witness.hooks)
+    async with browser:
+        await browser.images.upload(GIF, upload_token=token.token)
+    job = await client.images.create_bulk_download_job([image.id])
+    job = await client.images.wait_for_bulk_download(job)
+    await client.images.download_archive(job, tmp_path / "a.zip")
+    emulator.faults.add("GET", "*", status=400, body=json.dumps({"detail": f"key {emulator.api_key}"}))
+    with pytest.raises(Exception, match="400"):
+        await client.images.list()
+    told = witness.everything
+    secrets = secrets_of(emulator) | {token.token, str(job.download_url)}
+    assert len(secrets) > 6
+    assert [secret for secret in secrets if secret in told] == []
+    assert "?" not in "".join(about(span).get("url.full", "") for span in witness.spans)
+
+
+async def test_an_address_with_user_info_is_not_recorded_whole(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    image = await client.images.upload(GIF, wait=True)
+    import attrs
+
+    hostile = attrs.evolve(image, cdn_url="http://user:hunter22@cdn.example/a/b/c?X-Amz-Signature=deadbeef")
+    with pytest.raises(Exception, match="user"):
+        await client.images.read(hostile)
+    assert "hunter22" not in witness.everything
+    assert "deadbeef" not in witness.everything
+
+
+async def test_no_trace_header_is_sent_anywhere(
+    client: AsyncImgwireClient, emulator: Emulator, witness: Witness
+) -> None:
+    tracer = trace.get_tracer("tests", tracer_provider=witness.tracers)
+    with tracer.start_as_current_span("job"):
+        image = await client.images.upload(GIF, wait=True)
+        await client.images.read(image)
+    sent = {name.lower() for record in emulator.requests for name, _ in record.headers}
+    assert {record.host for record in emulator.requests} == {"api", "storage", "cdn"}
+    assert not sent & {"traceparent", "tracestate", "baggage"}
+
+
+@pytest.fixture
+def instrumented(witness: Witness) -> Iterator[None]:
+    """aiohttp with the instrumentation that applications switch on for all their sessions."""
+    AioHttpClientInstrumentor().instrument(tracer_provider=witness.tracers)
+    yield
+    AioHttpClientInstrumentor().uninstrument()
+
+
+@pytest.mark.usefixtures("instrumented")
+async def test_the_instrumentation_of_aiohttp_adds_no_span_of_ours(
+    witness: Witness, emulator: Emulator
+) -> None:
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, hooks=witness.hooks
+    ) as client:
+        image = await client.images.upload(GIF, wait=True)
+        await client.images.read(image)
+    ours = {
+        span.name
+        for span in witness.spans
+        if span.instrumentation_scope and span.instrumentation_scope.name == "imgwire_async"
+    }
+    assert set(witness.names) == ours
+    sent = {name.lower() for record in emulator.requests for name, _ in record.headers}
+    assert "traceparent" not in sent
+
+
+@pytest.mark.usefixtures("instrumented")
+async def test_the_instrumentation_of_aiohttp_alone_sees_the_api_and_no_signed_address(
+    witness: Witness, emulator: Emulator
+) -> None:
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+        image = await client.images.upload(GIF, wait=True)
+        await client.images.read(image)
+    assert witness.spans, "the application's own instrumentation works on the API's session"
+    assert "X-Amz-Signature" not in witness.everything
+    foreign = [r for r in emulator.requests if r.host != "api"]
+    assert {r.host for r in foreign} == {"storage", "cdn"}
+    assert not [r for r in foreign if "traceparent" in {name.lower() for name, _ in r.headers}]
+
+
+@pytest.mark.usefixtures("instrumented")
+async def test_the_instrumentation_goes_on_in_the_applications_own_code(
+    witness: Witness, emulator: Emulator
+) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        async with aiohttp.ClientSession() as session, session.get(emulator.base_url) as response:
+            await response.read()
+        yield GIF
+
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, hooks=witness.hooks
+    ) as client:
+        await client.images.upload(source(), content_length=len(GIF), mime_type="image/gif")
+    foreign = [
+        s
+        for s in witness.spans
+        if s.instrumentation_scope and s.instrumentation_scope.name != "imgwire_async"
+    ]
+    assert len(foreign) == 1
+
+
+# --- nothing breaks ---------------------------------------------------------------------------------------------------
+
+
+async def test_without_an_sdk_nothing_is_recorded_and_everything_works(emulator: Emulator) -> None:
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, hooks=OpenTelemetryHooks()
+    ) as client:
+        image = await client.images.upload(GIF, wait=True)
+        assert await client.images.read(image)
+    assert not trace.get_current_span().is_recording()
+
+
+class Broken(SpanProcessor):
+    def on_start(self, span: Span, parent_context: object = None) -> None:
+        raise RuntimeError("a processor of the user's")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        raise RuntimeError("a processor of the user's")
+
+
+async def test_a_broken_processor_is_logged_and_changes_nothing(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracers = TracerProvider()
+    tracers.add_span_processor(Broken())
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, hooks=OpenTelemetryHooks(tracer_provider=tracers)
+    ) as client:
+        image = await client.images.upload(GIF, wait=True)
+        assert await client.images.read(image)
+    assert "a span could not be started" in caplog.text
+
+
+async def test_an_unsampled_trace_stays_unsampled(emulator: Emulator) -> None:
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+    exporter = InMemorySpanExporter()
+    tracers = TracerProvider(sampler=ALWAYS_OFF)
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, hooks=OpenTelemetryHooks(tracer_provider=tracers)
+    ) as client:
+        await client.images.list()
+    assert exporter.get_finished_spans() == ()
+
+
+MISTAKES: list[Callable[[], object]] = [
+    lambda: OpenTelemetryHooks(on_request=5),  # type: ignore[arg-type]
+    lambda: OpenTelemetryHooks(print, print, print, print),  # type: ignore[misc]
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_wrong_argument_is_a_type_error(mistake: Callable[[], object]) -> None:
+    with pytest.raises(TypeError):
+        mistake()
