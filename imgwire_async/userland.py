@@ -7,7 +7,9 @@ a call in another thread can ask for all of it by setting `in_caller`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import math
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextvars import ContextVar
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -60,6 +62,35 @@ async def tidy(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwar
     task = asyncio.ensure_future(disk(function, *args, **kwargs))
     with anyio.CancelScope(shield=True):
         await asyncio.shield(task)
+
+
+async def settled(tasks: Collection[asyncio.Future[Any]], *, patience: float = math.inf) -> None:
+    """Return once all `tasks` are over, whatever came of them and however often this task is cancelled meanwhile.
+
+    The last cancellation is raised then. What is not over after `patience` seconds is left to itself.
+    """
+    left: set[asyncio.Future[Any]] = {task for task in tasks if not task.done()}
+    cancelled: asyncio.CancelledError | None = None
+    end = time.monotonic() + patience
+    with anyio.CancelScope(shield=True):  # it would cancel anew in every round of the loop
+        while left and (seconds := end - time.monotonic()) > 0:
+            try:
+                await asyncio.wait(left, timeout=None if seconds == math.inf else seconds)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            left = {task for task in left if not task.done()}
+    for task in tasks:
+        if task in left:
+            task.add_done_callback(_seen)
+        else:
+            _seen(task)
+    if cancelled is not None:
+        raise cancelled
+
+
+def _seen(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from imgwire_async import userland
 from imgwire_async.errors import PaginationError
 from imgwire_async.exchange import Exchange
 from imgwire_async.models import Page
@@ -100,9 +101,10 @@ class Walk(AbstractAsyncContextManager["Walk"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for _, task in self._ahead:
+        tasks = [task for _, task in self._ahead]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*(task for _, task in self._ahead), return_exceptions=True)
+        await userland.settled(tasks)
 
 
 def _following(page: Page[Any], number: int, limit: int, exchange: Exchange) -> int | None:

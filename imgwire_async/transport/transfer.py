@@ -14,6 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
 
+from imgwire_async import userland
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply
@@ -295,12 +296,14 @@ async def _beginning(content: aiohttp.StreamReader) -> bytes:
 async def _finish(body: Body) -> None:
     """Leave no writer running and no source open, whatever happened to the request."""
     task = body.task
-    if task is None:
-        await body.put.chunks.aclose()
-    elif not task.done():
-        task.cancel()
-        await asyncio.wait({task})
-    body.abandon()
+    try:
+        if task is None:
+            await body.put.chunks.aclose()
+        elif not task.done():
+            task.cancel()
+            await userland.settled([task])
+    finally:
+        body.abandon()
 
 
 class _Slot(AbstractAsyncContextManager[None]):

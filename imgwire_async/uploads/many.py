@@ -231,8 +231,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         """Stop every upload and wait until it has given back what it held."""
         for worker in self._workers:
             worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
-        self._workers.clear()
+        await userland.settled(self._workers)
 
     def _stop(self, error: BaseException) -> None:
         """End the run: no further file is begun, and `error` is raised once those under way are told."""

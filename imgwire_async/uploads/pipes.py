@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 from typing import IO, cast
 
 from imgwire_async import userland
-from imgwire_async.uploads.source import PIECE, bytes_of, opened
+from imgwire_async.uploads.source import PIECE, bytes_of, opened, patiently
 
 
 async def from_special_file(path: str) -> AsyncGenerator[bytes, None]:
@@ -22,7 +22,7 @@ async def from_special_file(path: str) -> AsyncGenerator[bytes, None]:
     try:
         while True:
             await _readable(file.fileno())
-            piece = cast("bytes | None", await userland.disk(file.read, PIECE))
+            piece = cast("bytes | None", await patiently(userland.disk, file.read, PIECE))
             if piece is None:  # somebody else was quicker
                 continue
             if not piece:

@@ -160,31 +160,10 @@ async def _read_ahead(file: io.FileIO, stamp: Stamp, what: str) -> AsyncGenerato
             yield piece
     finally:
         if reading is not None:
-            await _settled(reading)
+            await userland.settled([reading])
 
 
-async def _settled(task: asyncio.Future[Any], *, patience: float | None = None) -> None:
-    """Wait until a thread's work is over, whatever its outcome and however often we are cancelled meanwhile."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            _, late = await asyncio.wait({task}, timeout=patience)
-            if late:
-                task.add_done_callback(_seen)
-                return
-        except asyncio.CancelledError as error:
-            cancelled = error
-    _seen(task)
-    if cancelled is not None:
-        raise cancelled
-
-
-def _seen(task: asyncio.Future[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
-
-
-async def _patiently(read: Callable[..., Awaitable[T]], function: Callable[..., T], *args: object) -> T:
+async def patiently(read: Callable[..., Awaitable[T]], function: Callable[..., T], *args: object) -> T:
     """Run short work on a file; when cancelled, end after it if it takes no longer than a moment.
 
     Whoever cancels is likely to close the file next. But a reader that hangs shall not hold a deadline up.
@@ -193,7 +172,7 @@ async def _patiently(read: Callable[..., Awaitable[T]], function: Callable[..., 
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await _settled(task, patience=_A_MOMENT)
+        await userland.settled([task], patience=_A_MOMENT)
         raise
 
 
@@ -203,9 +182,11 @@ async def opened(function: Callable[..., F], *args: object) -> F:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await _settled(task)
-        if not task.cancelled() and task.exception() is None:
-            task.result().close()
+        try:
+            await userland.settled([task])
+        finally:  # it raises when we are cancelled again
+            if not task.cancelled() and task.exception() is None:
+                task.result().close()
         raise
 
 
@@ -235,10 +216,10 @@ class FileSource:
     where: Callable[..., Awaitable[Any]] = userland.read  # runs its methods
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        await _patiently(self.where, self.file.seek, self.start)
+        await patiently(self.where, self.file.seek, self.start)
         left = self.size
         while left:
-            piece = bytes_of(await _patiently(self.where, self.file.read, min(PIECE, left)))
+            piece = bytes_of(await patiently(self.where, self.file.read, min(PIECE, left)))
             left -= len(piece)
             if self.stamp is not None and (not left or not piece):
                 _require_same(self.file, self.stamp, self.name or "the file")

@@ -12,7 +12,7 @@ from typing import IO, NoReturn, cast
 import anyio.lowlevel
 
 from imgwire_async import userland
-from imgwire_async.uploads.source import FileSource, Source, opened
+from imgwire_async.uploads.source import FileSource, Source, opened, patiently
 
 _MOST = 256
 
@@ -51,7 +51,8 @@ async def spooled(source: Source) -> AsyncGenerator[Source, None]:
         size = 0
         async with contextlib.aclosing(source.open()) as pieces:
             async for piece in pieces:
-                await userland.disk(_write, file, piece)
+                # Patiently: the thread shall not write to a file that was closed meanwhile.
+                await patiently(userland.disk, _write, file, piece)
                 size += len(piece)
         yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, where=userland.disk)
     finally:

@@ -1,0 +1,365 @@
+"""Every operation, cancelled at each of its suspensions: nothing is lost, nothing hangs, and the next call works."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+
+from imgwire_async import (
+    AsyncImgwireClient,
+    Image,
+    ImageDownloadJob,
+    ImgwireError,
+    RetryPolicy,
+    UploadNotReplayableError,
+)
+from imgwire_async.emulator import Emulator
+
+from . import stepping
+from .pictures import png
+from .stepping import Holdings, Way
+
+PICTURE = png(padding=3000)
+
+
+@attrs.frozen
+class Stage:
+    """What operations are tried with."""
+
+    client: AsyncImgwireClient
+    emulator: Emulator
+    image: Image
+    job: ImageDownloadJob
+    folder: Path
+    numbers: Any = attrs.field(factory=itertools.count)
+
+    @property
+    def target(self) -> Path:
+        """A path that is free."""
+        return self.folder / f"{next(self.numbers)}.bin"
+
+
+Operation = Callable[[Stage], Awaitable[object]]
+
+
+async def _list_all(stage: Stage) -> None:
+    async with contextlib.aclosing(stage.client.images.list_all(limit=1, prefetch=2)) as images:
+        async for _ in images:
+            pass
+
+
+async def _pieces() -> AsyncIterator[bytes]:
+    for at in range(0, len(PICTURE), 1500):
+        yield PICTURE[at : at + 1500]
+
+
+async def _once(stage: Stage) -> None:
+    with contextlib.suppress(UploadNotReplayableError):
+        await stage.client.images.upload(_pieces(), mime_type="image/png", content_length=len(PICTURE))
+
+
+async def _many(stage: Stage) -> None:
+    files = [PICTURE, stage.folder / "picture.png", PICTURE]
+    async with contextlib.aclosing(stage.client.images.upload_many(files, concurrency=2)) as results:
+        async for result in results:
+            result.unwrap()
+
+
+async def _stream(stage: Stage) -> None:
+    async with stage.client.images.stream(stage.image) as chunks:
+        async for _ in chunks:
+            pass
+
+
+async def _open_file(stage: Stage) -> None:
+    with (stage.folder / "picture.png").open("rb") as file:
+        await stage.client.images.upload(file)
+
+
+@attrs.define
+class Bucket:
+    """An `UploadSource` that takes its time to close."""
+
+    name: str = "bucket.png"
+    size: int = len(PICTURE)
+    replayable: bool = True
+    open_ones: int = 0
+
+    async def open(self) -> AsyncGenerator[bytes, None]:
+        self.open_ones += 1
+        try:
+            async for piece in _pieces():
+                await asyncio.sleep(0)
+                yield piece
+        finally:
+            self.open_ones -= 1
+            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
+
+
+async def _own_source(stage: Stage) -> None:
+    source = Bucket()
+    try:
+        await stage.client.images.upload(source)
+    finally:
+        assert not source.open_ones
+
+
+async def _with_key_callable(stage: Stage) -> None:
+    async def key() -> str:
+        await asyncio.sleep(0)
+        return stage.emulator.api_key
+
+    async with AsyncImgwireClient(key, base_url=stage.emulator.base_url) as client:
+        await client.images.retrieve(stage.image.id)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "retrieve": lambda stage: stage.client.images.retrieve(stage.image.id),
+    "list": lambda stage: stage.client.images.list(),
+    "list_all": _list_all,
+    "create": lambda stage: stage.client.images.create(file_name="a.png"),
+    "upload bytes": lambda stage: stage.client.images.upload(PICTURE),
+    "upload a path": lambda stage: stage.client.images.upload(stage.folder / "picture.png"),
+    "upload a large path": lambda stage: stage.client.images.upload(stage.folder / "large.png"),
+    "upload an open file": _open_file,
+    "upload an iterator": _once,
+    "upload of unknown size": lambda stage: stage.client.images.upload(iter([PICTURE])),
+    "upload a source of one's own": _own_source,
+    "upload with hash": lambda stage: stage.client.images.upload(
+        stage.folder / "picture.png", hash_sha256=True
+    ),
+    "upload and wait": lambda stage: stage.client.images.upload(PICTURE, wait=True),
+    "upload_many": _many,
+    "download": lambda stage: stage.client.images.download(stage.image, stage.target),
+    "download by id": lambda stage: stage.client.images.download(stage.image.id, stage.target),
+    "read": lambda stage: stage.client.images.read(stage.image),
+    "stream": _stream,
+    "download_archive": lambda stage: stage.client.images.download_archive(stage.job, stage.target),
+    "bulk_delete": lambda stage: stage.client.images.bulk_delete(["a" * 8, "b" * 8], chunk_size=1),
+    "wait_until_ready": lambda stage: stage.client.images.wait_until_ready(stage.image.id),
+    "key callable": _with_key_callable,
+}
+
+QUICK: list[Way] = [
+    stepping.cancelled_at_once,
+    stepping.cancelled_with_its_result_there,
+    stepping.left_by_a_scope,
+]
+WAYS: list[Way] = [
+    *QUICK,
+    stepping.cancelled_again_and_again,  # with those before it: all that differ to the work; the rest are such in disguise
+    stepping.out_of_time,
+    stepping.beside_one_that_fails,
+]
+
+Fault = dict[str, Any]
+FAULTS: dict[str, Fault] = {
+    "503": {"status": 503},
+    "429": {"status": 429, "headers": {"Retry-After": "0"}},
+    "reset": {"reset": "after_commit"},
+    "slow": {"slow": 300_000},
+}
+
+
+@pytest.fixture
+def switches() -> dict[str, Any]:
+    return {"ready_polls": 0}
+
+
+@pytest.fixture
+async def stage(emulator: Emulator, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with a_client(emulator) as client:
+        (tmp_path / "picture.png").write_bytes(PICTURE)
+        (tmp_path / "large.png").write_bytes(png(padding=1_400_000))
+        emulator.download_polls = 1
+        image = await client.images.upload(PICTURE, wait=True)
+        job = await client.images.create_bulk_download_job([image.id])
+        job = await client.images.retrieve_bulk_download_job(job.id)
+        yield Stage(client, emulator, image, job, tmp_path)
+
+
+def a_client(emulator: Emulator, **settings: Any) -> AsyncImgwireClient:
+    settings = {"retries": RetryPolicy(backoff=0.001, max_backoff=0.001), "max_connections": 4} | settings
+    return AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, **settings)
+
+
+async def cancel_everywhere(stage: Stage, name: str, way: Way, fault: Fault) -> int:
+    """Cancel an operation at its first suspension, then at its second ... until it ends before; how many there were.
+
+    A fault befalls the first request of each host.
+    """
+    client, emulator = stage.client, stage.emulator
+    for at in itertools.count(1):
+        emulator.faults.clear()
+        await client.images.retrieve(stage.image.id)
+        before = Holdings.of(client)
+        for host in ("api", "storage", "cdn") if fault else ():
+            emulator.faults.add("*", "*", host=host, **fault)
+        try:
+            struck = await way(OPERATIONS[name](stage), at)
+            await stepping.nothing_more(client, before)
+            assert not [path.name for path in stage.folder.iterdir() if path.suffix == ".part"]
+        except BaseException as error:
+            error.add_note(f"{name}, at suspension {at}")
+            raise
+        if not struck:
+            return at - 1
+    raise AssertionError
+
+
+@pytest.mark.parametrize("way", QUICK, ids=lambda way: way.__name__)
+async def test_cancelled_at_any_point_an_operation_gives_everything_back_and_the_next_call_works(
+    stage: Stage, way: Way
+) -> None:
+    points = {name: await cancel_everywhere(stage, name, way, {}) for name in OPERATIONS}
+    assert min(points.values()) >= 1, points
+    assert sum(points.values()) > 80, points
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("way", WAYS[1:4], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_cancelled_at_any_point_of_its_troubles_an_operation_gives_everything_back(
+    stage: Stage, name: str, way: Way, fault: str
+) -> None:
+    assert await cancel_everywhere(stage, name, way, FAULTS[fault]) >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_cancelled_at_any_point_of_its_first_call_a_client_is_as_new(
+    stage: Stage, name: str, way: Way
+) -> None:
+    struck = True
+    for at in itertools.count(1):
+        async with a_client(stage.emulator) as client:
+            nothing = Holdings.of(client)
+            struck = await way(OPERATIONS[name](attrs.evolve(stage, client=client)), at)
+            await stepping.nothing_more(client, nothing)
+            await client.images.retrieve(stage.image.id)
+        if not struck:
+            break
+
+
+async def test_a_source_of_the_callers_is_closed_in_peace_after_a_cancellation(stage: Stage) -> None:
+    steps: list[str] = []
+
+    class Careful(Bucket):
+        async def open(self) -> AsyncGenerator[bytes, None]:
+            try:
+                yield bytes(10_000)
+                yield bytes(10_000)
+                await asyncio.Event().wait()
+            finally:
+                steps.append("closing")
+                for _ in range(3):
+                    await asyncio.sleep(0.001)
+                steps.append("closed")
+
+    upload = asyncio.ensure_future(stage.client.images.upload(Careful(size=30_000), mime_type="image/png"))
+    while not [each for each in stage.emulator.requests if each.method == "PUT" and each.status is None]:
+        await asyncio.sleep(0.001)
+    del steps[:]  # it was looked at before
+    upload.cancel()
+    await asyncio.wait({upload})
+    assert steps == ["closing", "closed"]
+
+
+@pytest.mark.parametrize(
+    "count",
+    [80, pytest.param(500, marks=pytest.mark.slow)],
+)
+async def test_a_storm_of_cancelled_uploads_leaves_nothing_behind(stage: Stage, count: int) -> None:
+    dice = random.Random(count)
+    client = stage.client
+    kinds = [OPERATIONS[name] for name in OPERATIONS if name.startswith("upload")]
+    await client.images.upload(PICTURE)
+    before = Holdings.of(client)
+    uploads = [asyncio.ensure_future(dice.choice(kinds)(stage)) for _ in range(count)]
+    while left := [upload for upload in uploads if not upload.done()]:
+        dice.choice(left).cancel()
+        await asyncio.sleep(dice.choice([0, 0, 0.001, 0.003]))
+    outcomes = await asyncio.gather(*uploads, return_exceptions=True)
+    assert {type(each) for each in outcomes} >= {asyncio.CancelledError}
+    assert not [each for each in outcomes if isinstance(each, Exception)]
+    await stepping.nothing_more(client, before)
+    await asyncio.gather(*(client.images.upload(PICTURE) for _ in range(8)))
+
+
+# --- iterators that are left --------------------------------------------------------------------------------------------
+
+
+Iterate = Callable[[Stage], AsyncGenerator[object, None]]
+ITERATORS: dict[str, Iterate] = {
+    "list_all": lambda stage: stage.client.images.list_all(limit=1, prefetch=3),
+    "list_pages": lambda stage: stage.client.images.list_pages(limit=1, prefetch=3),
+    "upload_many": lambda stage: stage.client.images.upload_many(itertools.repeat(PICTURE), concurrency=3),
+}
+
+
+@pytest.mark.parametrize("name", ITERATORS)
+@pytest.mark.parametrize("leaving", ["closed", "dropped", "cancelled between two steps"])
+async def test_an_iterator_that_is_left_early_stops_all_its_work(
+    stage: Stage, name: str, leaving: str
+) -> None:
+    client = stage.client
+    await asyncio.gather(*(client.images.upload(PICTURE) for _ in range(6)))
+    before = Holdings.of(client)
+    items = ITERATORS[name](stage)
+    await anext(items)
+    await anext(items)
+    if leaving == "closed":
+        await items.aclose()
+        assert Holdings.of(client).tasks == before.tasks  # it waited for them
+    elif leaving == "cancelled between two steps":
+        with anyio.CancelScope() as scope:
+            async with contextlib.aclosing(items):
+                scope.cancel()
+                await asyncio.sleep(1)
+        assert Holdings.of(client).tasks == before.tasks
+    del items
+    gc.collect()
+    await stepping.nothing_more(client, before)
+    await client.images.retrieve(stage.image.id)
+
+
+async def test_a_stream_that_is_left_early_stops_its_work(stage: Stage) -> None:
+    client = stage.client
+    large = await client.images.upload(stage.folder / "large.png", wait=True)
+    before = Holdings.of(client)
+    for _ in range(10):  # more than there are slots
+        async with client.images.stream(large) as chunks:
+            async for _ in chunks:
+                break
+    await stepping.nothing_more(client, before)
+
+
+# --- what goes wrong in several places at once --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["api", "storage", "cdn"])
+async def test_no_exception_group_leaves_an_operation(stage: Stage, host: Any) -> None:
+    raised: dict[str, BaseException] = {}
+    async with a_client(stage.emulator, retries=0) as client:
+        for name, operation in OPERATIONS.items():
+            stage.emulator.faults.add("*", "*", host=host, times=None, status=500)
+            try:
+                await operation(attrs.evolve(stage, client=client))
+            except Exception as error:
+                raised[name] = error
+            stage.emulator.faults.clear()
+    assert raised
+    assert [name for name, error in raised.items() if not isinstance(error, ImgwireError)] == []
