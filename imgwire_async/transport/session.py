@@ -6,6 +6,7 @@ Two sessions a loop: one for the API, and one for storage and CDN that never hol
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import ssl
@@ -181,8 +182,11 @@ async def _keep(
     finally:
         for answer in list(arriving):
             answer.close()
-        for session in sessions:
-            await session.close()
+        async with (
+            contextlib.AsyncExitStack() as closing
+        ):  # all of them, also when this is cancelled in the midst
+            for session in sessions:
+                closing.push_async_callback(session.close)
 
 
 def _tracing() -> aiohttp.TraceConfig:

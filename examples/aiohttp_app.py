@@ -1,0 +1,78 @@
+"""Pictures in an aiohttp application: `IMGWIRE_API_KEY=... python aiohttp_app.py [PORT]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+
+from aiohttp import BodyPartReader, web
+from aiohttp.typedefs import Handler
+
+from imgwire_async import AsyncImgwireClient, Image, ImgwireError
+from imgwire_async.integrations.http import answer_for
+
+CLIENT = web.AppKey("CLIENT", AsyncImgwireClient)
+routes = web.RouteTableDef()
+
+
+async def life(app: web.Application) -> AsyncIterator[None]:
+    async with AsyncImgwireClient() as client:  # one for the life of the application
+        app[CLIENT] = client
+        yield
+
+
+@web.middleware
+async def errors_answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ImgwireError as error:
+        status, headers, body = answer_for(error)
+        return web.Response(status=status, headers=headers, body=body)
+
+
+@routes.post("/pictures")
+async def receive_body(request: web.Request) -> web.Response:
+    """Pass the request's body on piece by piece. When the browser goes away, reading it fails, and the upload ends."""
+    image = await request.app[CLIENT].images.upload(
+        request.content, file_name=request.query["name"], content_length=request.content_length
+    )
+    return created(image)
+
+
+@routes.post("/form")
+async def receive_form(request: web.Request) -> web.Response:
+    """Take a picture from an HTML form. A part does not tell its size, so it goes through a temporary file."""
+    part = await (await request.multipart()).next()
+    if not isinstance(part, BodyPartReader) or part.name != "file":
+        raise web.HTTPBadRequest(text="the form has no file")
+    return created(await request.app[CLIENT].images.upload(part))
+
+
+def created(image: Image) -> web.Response:
+    return web.json_response({"id": image.id, "url": image.url(preset="thumbnail")}, status=201)
+
+
+@routes.post("/upload-token")
+async def make_token(request: web.Request) -> web.Response:
+    """Let a browser upload one picture itself, with the client key. Check first who asks."""
+    token = await request.app[CLIENT].images.create_upload_token()
+    return web.json_response({"uploadToken": token.token})
+
+
+@routes.get("/pictures/{image_id}")
+async def show(request: web.Request) -> web.Response:
+    image = await request.app[CLIENT].images.retrieve(request.match_info["image_id"])
+    page = f"<!doctype html>{image.responsive().html(alt=image.original_filename)}"
+    return web.Response(text=page, content_type="text/html")
+
+
+def make_app() -> web.Application:
+    app = web.Application(middlewares=[errors_answered])
+    app.cleanup_ctx.append(life)
+    app.add_routes(routes)
+    return app
+
+
+if __name__ == "__main__":
+    # A handler whose browser went away is cancelled, and its upload with it.
+    web.run_app(make_app(), port=int(sys.argv[1]) if sys.argv[1:] else 8080, handler_cancellation=True)

@@ -1,0 +1,44 @@
+"""Pictures in a FastAPI application: `IMGWIRE_API_KEY=... uvicorn fastapi_app:app`."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, UploadFile
+from fastapi.responses import HTMLResponse
+
+from imgwire_async.integrations.fastapi import ClientDep, add_error_answers, lifespan
+
+app = FastAPI(lifespan=lifespan())  # one client for the life of the application
+add_error_answers(app)
+
+
+@app.post("/pictures", status_code=201)
+async def receive_body(request: Request, name: str, client: ClientDep) -> dict[str, str]:
+    """Take a picture as the request's body, and pass it on piece by piece: `fetch("/pictures?name=...", {body: file})`.
+
+    When the browser goes away, the stream raises `ClientDisconnect`, and the upload ends with it.
+    """
+    size = request.headers.get("content-length")
+    image = await client.images.upload(
+        request.stream(), file_name=name, content_length=None if size is None else int(size)
+    )
+    return {"id": image.id, "url": image.url(preset="thumbnail")}
+
+
+@app.post("/form", status_code=201)
+async def receive_form(file: UploadFile, client: ClientDep) -> dict[str, str]:
+    """Take a picture from an HTML form. Starlette keeps what is larger than 1 MiB in a temporary file."""
+    image = await client.images.upload(file)
+    return {"id": image.id, "url": image.url(preset="thumbnail")}
+
+
+@app.post("/upload-token")
+async def make_token(client: ClientDep) -> dict[str, str]:
+    """Let a browser upload one picture itself, with the client key. Check first who asks."""
+    return {"uploadToken": (await client.images.create_upload_token()).token}
+
+
+@app.get("/pictures/{image_id}")
+async def show(image_id: str, client: ClientDep) -> HTMLResponse:
+    """Show a picture in the size that fits the screen; the name is anybody's text, and escaped."""
+    image = await client.images.retrieve(image_id)
+    return HTMLResponse(f"<!doctype html>{image.responsive().html(alt=image.original_filename)}")

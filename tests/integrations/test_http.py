@@ -1,0 +1,136 @@
+"""Every error has an answer that helps whoever asked, and tells them nothing that is not theirs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+import samples
+
+import imgwire_async
+from imgwire_async import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    ConflictError,
+    DecodeError,
+    DownloadError,
+    Fault,
+    Image,
+    ImageQuarantinedError,
+    ImgwireError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PaymentRequiredError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    SourceChangedError,
+    TransformationError,
+    UnprocessableEntityError,
+    UnsafeURLError,
+    UnsupportedImageError,
+    UploadConnectionError,
+    UploadNotReplayableError,
+    UploadRejectedError,
+    UploadSizeError,
+    UploadStalledError,
+    UploadUrlExpiredError,
+    WaitTimeoutError,
+)
+from imgwire_async.integrations.http import answer_for
+from imgwire_async.protocol.codec import decode
+
+ANSWERS: list[tuple[ImgwireError, int, str]] = [
+    (NotFoundError("x", status=404), 404, "not_found"),
+    (DownloadError("x", status=404), 404, "not_found"),
+    (UnsupportedImageError("x"), 415, "unsupported_image"),
+    (PayloadTooLargeError("x", status=413), 413, "too_large"),
+    (UploadRejectedError("x", status=413), 413, "too_large"),
+    (UploadSizeError("x"), 400, "wrong_length"),
+    (TransformationError([Fault("widht", 3, "unknown rule", "width")]), 400, "bad_transformation"),
+    (ImageQuarantinedError("x", record=None), 422, "quarantined"),
+    (UnprocessableEntityError("x", status=422), 422, "unprocessable"),
+    (ConflictError("x", status=409), 409, "conflict"),
+    (SourceChangedError("x"), 409, "conflict"),
+    (RateLimitError("x", status=429), 503, "busy"),
+    (ServerError("x", status=503), 503, "unreachable"),
+    (APIConnectionError("x"), 503, "unreachable"),
+    (UploadConnectionError("x"), 503, "unreachable"),
+    (UploadNotReplayableError("x"), 503, "unreachable"),
+    (UploadUrlExpiredError("x"), 503, "unreachable"),
+    (WaitTimeoutError("x", record=None), 504, "not_ready"),
+    (APITimeoutError("x", which="deadline"), 504, "timeout"),
+    (UploadStalledError("x"), 504, "timeout"),
+    (ConfigurationError("x"), 500, "misconfigured"),
+    (AuthenticationError("x", status=401), 502, "service_failed"),
+    (PaymentRequiredError("x", status=402), 502, "service_failed"),
+    (PermissionDeniedError("x", status=403), 502, "service_failed"),
+    (BadRequestError("x", status=400), 502, "service_failed"),
+    (APIStatusError("x", status=302), 502, "service_failed"),
+    (ServerError("x", status=500), 502, "service_failed"),
+    (UploadRejectedError("x", status=403), 502, "service_failed"),
+    (DownloadError("x"), 502, "service_failed"),
+    (DecodeError("x"), 502, "service_failed"),
+    (UnsafeURLError("x"), 502, "service_failed"),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "code"), ANSWERS, ids=lambda each: type(each).__name__)
+def test_an_error_has_the_status_and_code_that_help_whoever_asked(
+    error: ImgwireError, status: int, code: str
+) -> None:
+    answer = answer_for(error)
+    problem = json.loads(answer.body)
+    assert (answer.status, problem["status"], problem["code"]) == (status, status, code)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert problem["title"]
+    assert problem["detail"]
+
+
+ERRORS = [
+    value
+    for name in imgwire_async.__all__
+    if inspect.isclass(value := getattr(imgwire_async, name)) and issubclass(value, ImgwireError)
+]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_no_error_is_without_an_answer(kind: type[ImgwireError]) -> None:
+    error: Any = kind.__new__(kind)
+    error.__dict__.update(status=400, faults=(), image=None)  # all that an answer looks at
+    assert 400 <= answer_for(error).status < 600
+
+
+@pytest.mark.parametrize("error", [row[0] for row in ANSWERS if not isinstance(row[0], TransformationError)])
+def test_an_answer_never_holds_the_errors_own_text(error: ImgwireError) -> None:
+    error.args = ("key sk_live_secret at https://internal.example/api",)
+    assert b"secret" not in answer_for(error).body
+    assert b"internal" not in answer_for(error).body
+
+
+def test_url_rules_are_answered_with_what_is_wrong_with_them() -> None:
+    problem = json.loads(answer_for(TransformationError([Fault("widht", 3, "unknown rule", "width")])).body)
+    assert problem["faults"] == ["widht: unknown rule (did you mean 'width'?)"]
+
+
+@pytest.mark.parametrize(("wish", "told"), [(0.2, "1"), (12.2, "13"), (None, "7")])
+def test_a_rate_limit_tells_in_whole_seconds_when_to_come_back(wish: float | None, told: str) -> None:
+    error = RateLimitError("x", status=429)
+    error.retry_after = wish
+    assert answer_for(error, retry_after=7).headers["Retry-After"] == told
+
+
+def test_only_an_answer_of_503_asks_to_come_back() -> None:
+    assert {a.status for row in ANSWERS if "Retry-After" in (a := answer_for(row[0])).headers} == {503}
+
+
+def test_a_picture_that_is_stored_but_not_ready_is_named() -> None:
+    image = decode(samples.reply(samples.image()), Image)
+    problem = json.loads(answer_for(WaitTimeoutError("x", record=image, image=image)).body)
+    assert problem["image_id"] == image.id

@@ -1,0 +1,151 @@
+"""Every example on its real server: what a browser sends arrives, what goes wrong is told, and who leaves is not waited for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imgwire_async.emulator import Emulator
+
+from .serving import GIF, Site, needs, serving, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+MIB = 2**20
+UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "warning"]
+GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "--log-level", "error"]
+THREADS = ["--worker-class", "gthread", "--threads", "4"]
+SERVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "fastapi": (("fastapi", "uvicorn", "python_multipart"), [*UVICORN, "fastapi_app:app"]),
+    "starlette": (("starlette", "uvicorn", "python_multipart"), [*UVICORN, "starlette_app:app"]),
+    "litestar": (("litestar", "uvicorn"), [*UVICORN, "litestar_app:app"]),
+    "quart": (("quart",), ["-m", "hypercorn", "--bind", "127.0.0.1:{port}", "quart_app:app"]),
+    "aiohttp": (("aiohttp",), ["-m", "aiohttp_app", "{port}"]),
+    "flask": (("flask", "gunicorn"), [*GUNICORN, *THREADS, "--preload", "flask_app:app"]),
+}
+# These take the whole body before the view begins, into a temporary file: there is no upload yet that could be cut.
+BUFFERING: set[str] = set()
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def framework(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def running(framework: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    modules, command = SERVERS[framework]
+    needs(*modules)
+    with (
+        Emulator() as emulator,
+        serving(command, emulator, tmp_path_factory.mktemp(framework)) as site,
+    ):
+        yield site
+
+
+@pytest.fixture
+def site(running: Site) -> Site:
+    running.emulator.reset()
+    return running
+
+
+def puts(site: Site) -> list[tuple[int | None, int]]:
+    """Status and bytes of what the storage was sent; the status is None while it comes, and for ever when it was cut."""
+    return [(each.status, each.body_length) for each in site.emulator.requests if each.method == "PUT"]
+
+
+def test_a_picture_in_the_body_arrives_under_its_name(site: Site) -> None:
+    answer = site.upload(name="Zoë & <b>.gif")
+    assert answer.status == 201, answer.text
+    image = site.emulator.images[answer.json["id"]]
+    assert image.original_filename == "Zoë & <b>.gif"
+    assert puts(site) == [(200, len(GIF))]
+    assert answer.json["url"] == f"{image.cdn_url}@thumbnail"
+
+
+def test_a_picture_in_a_form_arrives_under_its_name(site: Site) -> None:
+    answer = site.send_form(name="hero.gif")
+    assert answer.status == 201, answer.text
+    assert site.emulator.images[answer.json["id"]].original_filename == "hero.gif"
+    assert puts(site) == [(200, len(GIF))]
+
+
+def test_a_token_comes_in_the_form_that_the_browsers_package_wants(site: Site) -> None:
+    answer = site.ask("POST", "/upload-token", b"")
+    assert answer.status == 200, answer.text
+    assert list(answer.json) == ["uploadToken"]
+    assert answer.json["uploadToken"]
+
+
+def test_a_page_shows_a_responsive_picture_with_its_name_escaped(site: Site) -> None:
+    image_id = site.upload(name="<script>alert(1)</script>.gif").json["id"]
+    answer = site.ask("GET", f"/pictures/{image_id}")
+    assert answer.status == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.text.count("<img ") == 1
+    assert "srcset=" in answer.text
+    assert "<script>" not in answer.text
+    assert "&lt;script&gt;" in answer.text
+    assert "&amp;lt;" not in answer.text  # escaped once, not twice
+
+
+def test_an_upload_ends_when_the_browser_goes_away_and_the_next_one_works(site: Site, framework: str) -> None:
+    with socket.create_connection((site.host, site.port), timeout=30) as browser:
+        head = (
+            f"POST /pictures?name=big.gif HTTP/1.1\r\nHost: {site.host}\r\nContent-Length: {50 * MIB}\r\n\r\n"
+        )
+        browser.sendall(head.encode() + GIF + bytes(4 * MIB))
+        if framework not in BUFFERING:
+            until(lambda: puts(site), "an upload begins")
+            assert puts(site)[0][0] is None
+    if framework not in BUFFERING:
+        # An open line of the log has no length yet.
+        until(lambda: puts(site)[0][1] > 0, "the storage sees the upload end")
+        assert puts(site)[0][0] is None
+        assert puts(site)[0][1] < 50 * MIB
+    assert site.upload().status == 201
+    assert site.process.poll() is None
+    assert len(puts(site)) == (1 if framework in BUFFERING else 2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_200_megabytes_pass_through_without_being_held_in_memory(site: Site) -> None:
+    site.emulator.keep_bodies = False
+    piece, pieces = bytes(MIB), 200
+    body = [GIF, *[piece] * pieces]
+    size = {"Content-Length": str(len(GIF) + pieces * MIB)}
+    assert site.upload([GIF, *[piece] * 8], headers={"Content-Length": str(len(GIF) + 8 * MIB)}).status == 201
+    with site.growth() as grown:
+        assert site.upload(body, headers=size, timeout=90).status == 201
+    assert puts(site)[-1] == (200, len(GIF) + pieces * MIB)
+    digest = hashlib.sha256(b"".join(body)).hexdigest()
+    assert [each.body_sha256 for each in site.emulator.requests if each.method == "PUT"][-1] == digest
+    print(json.dumps({"grown MiB": [round(each / MIB, 1) for each in grown]}))
+    assert max(grown) < 40 * MIB
+
+
+def test_errors_are_answered_with_what_they_mean(site: Site) -> None:
+    faults, upload = site.emulator.faults, "/api/v1/images/standard_upload"
+    answers = {"missing": site.ask("GET", "/pictures/00000000-0000-0000-0000-000000000000")}
+    answers["text"] = site.upload(b"plain text, no picture")
+    faults.add("POST", upload, status=413, body={"detail": "too large"})
+    answers["large"] = site.upload()
+    faults.add("POST", upload, status=401, body={"detail": "bad key", "error_type": "InvalidTokenError"})
+    answers["refused"] = site.upload()
+    faults.add("POST", upload, status=429, headers={"Retry-After": "3600"})
+    answers["busy"] = site.upload()  # the last one: from now on the application's client holds its calls back
+    assert {name: (answer.status, answer.json["code"]) for name, answer in answers.items()} == {
+        "missing": (404, "not_found"),
+        "text": (415, "unsupported_image"),
+        "large": (413, "too_large"),
+        "busy": (503, "busy"),
+        "refused": (502, "service_failed"),
+    }
+    assert {answer.headers["content-type"] for answer in answers.values()} == {"application/problem+json"}
+    assert answers["busy"].headers["retry-after"] == "3600"
+    assert "key" not in answers["refused"].text
