@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import report, results, rounds, server
-from benchmarks.cases import CASES, GROWTH, NEEDS_NGINX, PARTS, Case
+from benchmarks.cases import CASES, GROWTH, MILLION, NEEDS_NGINX, PARTS, Case
 
 
 def _arguments() -> argparse.Namespace:
@@ -24,6 +26,7 @@ def _arguments() -> argparse.Namespace:
         "--rounds", type=int, default=5, help="measurements of each kind (5); medians are shown"
     )
     parser.add_argument("--case", help="only the cases with this text in their names")
+    parser.add_argument("--million", action="store_true", help="let growth go on to a million files (long)")
     parser.add_argument("--no-peers", action="store_true", help="leave other people's libraries out")
     parser.add_argument(
         "--results",
@@ -42,9 +45,10 @@ def _arguments() -> argparse.Namespace:
 def _chosen(given: argparse.Namespace) -> list[Case]:
     names: Sequence[str] = list(PARTS) if not given.parts or "all" in given.parts else given.parts
     parts = {PARTS[name] for name in names}
-    found = [
-        case for case in (*CASES, *GROWTH) if case.work.part in parts and (given.case or "") in case.name
-    ]
+    cases = (*CASES, *GROWTH, *((MILLION,) if given.million else ()))
+    if given.no_peers:
+        cases = tuple(replace(case, peers=()) for case in cases)
+    found = [case for case in cases if case.work.part in parts and (given.case or "") in case.name]
     return [case.shortened() for case in found if case.quick is not None] if given.quick else found
 
 
@@ -70,7 +74,12 @@ def main() -> int:
         return 0
     if rows:
         print("\n".join(report.verdicts(rows)))
-    results.write(given.results / "results.json", found, given.rounds)
+    file = given.results / "results.json"
+    results.write(file, found, given.rounds)
+    if importlib.util.find_spec("matplotlib"):
+        from benchmarks import plots
+
+        plots.draw(results.read(file), given.results)
     return int(any(row.verdict == "missed" for row in rows))
 
 

@@ -6,18 +6,13 @@ import asyncio
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
-from benchmarks import ours, raw
+from benchmarks import files, ours, raw
 from benchmarks.job import Job, Sample, Stopwatch, peak_memory
 from benchmarks.record import IMAGE_ID
 
 PIECE = 1 << 19
 PROBE = 0.002  # seconds between two looks at the clock
-
-
-def path_of(job: Job) -> Path:
-    return Path(job.place.files) / "big.jpg"
 
 
 def measure(job: Job) -> Sample:
@@ -27,7 +22,17 @@ def measure(job: Job) -> Sample:
 
 
 def _curl(job: Job) -> Sample:
-    command = ["curl", "-sS", "--fail", "-H", "Expect:", "-T", str(path_of(job)), "-w", "%{time_total}"]
+    command = [
+        "curl",
+        "-sS",
+        "--fail",
+        "-H",
+        "Expect:",
+        "-T",
+        str(files.big(job.place.files)),
+        "-w",
+        "%{time_total}",
+    ]
     trust = ["--cacert", job.place.cafile] if job.work.tls else []
     target = f"{job.origin}/sink/x"
     done = subprocess.run([*command, *trust, target], check=True, capture_output=True, text=True)
@@ -39,14 +44,14 @@ async def _ours(job: Job) -> Sample:
         await ours.retrieve(client, IMAGE_ID)  # the client is warm, the connection to the API is there
 
         async def upload() -> object:
-            return await ours.upload_one(client, path_of(job))
+            return await ours.upload_one(client, files.big(job.place.files))
 
         return await _watched(upload)
 
 
 async def _floor(job: Job) -> Sample:
     """The plainest correct loop of raw aiohttp: the PUT alone, pieces read in a thread."""
-    path = path_of(job)
+    path = files.big(job.place.files)
     headers = {"Content-Length": str(path.stat().st_size)}
 
     async def pieces() -> AsyncIterator[bytes]:

@@ -135,6 +135,8 @@ GROWTH = (
     ),
 )
 
+MILLION = Case("1,000,000 files", replace(TINY, at_once=32, count=1_000_000), ("ours",))
+
 # Names on the command line -> parts, and how their seconds are shown.
 PARTS = {
     "upload": "upload",

@@ -9,6 +9,11 @@ HEAD = bytes.fromhex("ffd8ffe000104a46494600010100000100010000")
 CHUNK = 1 << 24
 
 
+def big(folder: str) -> Path:
+    """The one large file."""
+    return Path(folder) / "big.jpg"
+
+
 def make(path: Path, size: int) -> None:
     """A file of so many bytes; left alone when it is there."""
     if path.exists():

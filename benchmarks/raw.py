@@ -69,7 +69,8 @@ async def list_all(http: aiohttp.ClientSession, base: str, pages: int, in_flight
     async def worker() -> None:
         nonlocal seen
         for page in left:
-            seen += len(await get(http, f"{base}/api/v1/images/?page={page}&limit=100"))
+            records = await get(http, f"{base}/api/v1/images/?page={page}&limit=100")
+            seen += len(records)  # not in one step: the await would let others count in between
 
     async with asyncio.TaskGroup() as group:
         for _ in range(in_flight):

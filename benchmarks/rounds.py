@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import answering, files, server
-from benchmarks.big import path_of
 from benchmarks.cases import NEEDS_NGINX, Case
 from benchmarks.job import Job, Place, Sample, Work
 from benchmarks.server import Server
@@ -42,7 +41,7 @@ class Hall:
         if work.part in {"upload", "growth"}:
             files.make_many(self._folder, work.size, work.count if work.part == "upload" else 1)
         if work.part == "big":
-            files.make(path_of(Job("", work, Place(self._folder))), work.size)
+            files.make(files.big(self._folder), work.size)
         if work.part == "blocking" and self._answering is None:
             self._answering = self._stack.enter_context(answering.running())
         if work.part in NEEDS_NGINX and self._server is None:

@@ -23,7 +23,7 @@ from benchmarks import record
 
 HERE = Path(__file__).parent
 MODULES = Path("/usr/lib/nginx/modules")
-PACKAGES = "nginx libnginx-mod-http-lua"
+PACKAGES = "nginx libnginx-mod-http-lua curl"
 # A key that everybody knows; the tests use it for loopback, too.
 CERTIFICATE = HERE.parent / "tests/data/loopback.pem"
 
@@ -45,9 +45,14 @@ class Server:
 
 def missing() -> str | None:
     """What has to be installed before the server can run, as a sentence; None when all is there."""
-    if shutil.which("nginx") and (MODULES / "ngx_http_lua_module.so").exists():
+    if _program("nginx") and _program("curl") and (MODULES / "ngx_http_lua_module.so").exists():
         return None
-    return f"the neutral server needs nginx with Lua: apt-get install {PACKAGES}"
+    return f"These need nginx with Lua, and curl: apt-get install {PACKAGES}"
+
+
+def _program(name: str) -> str | None:
+    # Debian keeps servers where not every user's PATH leads.
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
@@ -64,8 +69,11 @@ def running() -> Generator[Server]:
             folder=folder, here=HERE, modules=MODULES, pem=CERTIFICATE, http=http, https=https
         )
         (folder / "nginx.conf").write_text(conf, "utf-8")
-        command = ["nginx", "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
-        process = subprocess.Popen(command)
+        program = _program("nginx")
+        assert program, missing()
+        process = subprocess.Popen(
+            [program, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+        )
         try:
             server = Server(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", str(CERTIFICATE))
             _wait_for(server, process)
