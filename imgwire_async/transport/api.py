@@ -20,9 +20,9 @@ from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import Reply, Request
 from imgwire_async.protocol.safety import origin, without_query
 from imgwire_async.protocol.status import status_error
-from imgwire_async.retry import Failure, may_repeat, pause, retry_after, spread
+from imgwire_async.retry import Failure, may_repeat, pause, retry_after
 from imgwire_async.transport import deadline, watch
-from imgwire_async.transport.gate import Gate
+from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
 from imgwire_async.transport.session import CLOSED, FOREIGN, Sessions, no_answer
 
@@ -60,6 +60,7 @@ class Course:
     retries: int = 0
     rate_limited: int = 0
     rate_waited: float = 0.0
+    round: int = 0  # of the gate, in which the last attempt left
     in_doubt: bool = False
     key_renewed: bool = False
 
@@ -116,7 +117,8 @@ class Api:
         self, method: str, url: URL, body: bytes | None, seen: watch.Watch, course: Course
     ) -> Answer | Failure:
         """One request on the wire, after the gate and in a slot."""
-        await self._pass_gate(seen, course)
+        if self._shared.gate.pace is not None:
+            await self._pass_gate(seen, course)
         here = self._shared.sessions.at_hand() or await self._shared.sessions.here()
         headers = self._headers.copy()
         headers["Authorization"] = f"Bearer {course.key}"
@@ -156,30 +158,30 @@ class Api:
         return answer
 
     async def _pass_gate(self, seen: watch.Watch, course: Course) -> None:
-        """Wait while a 429, of whichever call, keeps the gate closed; at most `max_rate_wait` in all."""
+        """Wait for a turn while a 429, of whichever call, keeps this client slow; at most `max_rate_wait` in all."""
         limit = self._options.retries.max_rate_wait
-        while (remaining := self._shared.gate.remaining()) > 0:
-            if course.rate_waited + remaining > limit:
-                exchange = Exchange(
-                    "api",
-                    seen.method,
-                    seen.path,
-                    attempts=course.attempts - 1,
-                    elapsed=time.monotonic() - course.began,
-                )
-                error = errors.RateLimitError(
-                    f"{exchange}: not sent, because the service's rate limit has kept this client waiting for "
-                    f"{course.rate_waited:.0f} s and wants {remaining:.0f} s more (max_rate_wait is {limit:g} s). "
-                    "Lower the concurrency, or allow more waiting in RetryPolicy.",
-                    status=429,
-                    exchange=exchange,
-                )
-                error.retry_after = remaining
-                raise error
-            wait = remaining + spread(remaining, random.random())
-            course.rate_waited += wait
-            seen.gated(wait)
-            await asyncio.sleep(wait)
+        try:
+            passed = await self._shared.gate.turn(limit - course.rate_waited)
+        except TooLongError as wait:
+            exchange = Exchange(
+                "api",
+                seen.method,
+                seen.path,
+                attempts=course.attempts - 1,
+                elapsed=time.monotonic() - course.began,
+            )
+            error = errors.RateLimitError(
+                f"{exchange}: not sent, because the service's rate limit has kept this call waiting for "
+                f"{course.rate_waited:.0f} s and would for {wait.seconds:.0f} s more (max_rate_wait is {limit:g} s). "
+                "Lower the concurrency, or allow more waiting in RetryPolicy.",
+                status=429,
+                exchange=exchange,
+            )
+            error.retry_after = self._shared.gate.remaining() or wait.seconds
+            raise error from None
+        course.round = passed.round
+        course.rate_waited += passed.waited
+        seen.gated(passed.waited)
 
     def _exchange(self, request: Request[Any], outcome: Answer | Failure, course: Course) -> Exchange:
         elapsed = time.monotonic() - course.began
@@ -233,7 +235,7 @@ class Api:
         course.rate_limited += 1
         delay = pause(course.rate_limited, told, policy=policy, dice=random.random())
         closed_for = min(told, policy.max_retry_after) if told is not None else _RATE_PAUSE
-        self._shared.gate.close(closed_for)
+        self._shared.gate.close(closed_for, course.round)
         if delay is None or policy.max_retries == 0 or course.rate_waited + closed_for > policy.max_rate_wait:
             return None
         if told is not None:
