@@ -53,6 +53,12 @@ def test_every_block_says_what_it_is_and_runs_if_it_is_python(page: Path) -> Non
     assert {block.language for block in blocks(page)} <= LANGUAGES
 
 
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_a_line_of_code_is_read_without_scrolling(page: Path) -> None:
+    shown = [line for block in blocks(page) if block.language == "python" for line in block.text.splitlines()]
+    assert [line for line in shown if len(line) > 90] == []
+
+
 def test_hardly_a_block_is_not_run() -> None:
     shown = [block for page in PAGES for block in blocks(page) if block.language == "python"]
     assert sum(not block.runs for block in shown) <= len(shown) // 20
@@ -112,6 +118,20 @@ def test_every_error_has_a_row_at_its_place_in_the_table_of_errors() -> None:
     rows = re.findall(r"^\| ((?:↳ )*)`(\w+)`", table, re.MULTILINE)
     assert {name: len(arrows) // 2 for arrows, name in rows} == tree_of_errors()
     assert len(rows) == len(tree_of_errors())
+
+
+def test_every_room_of_the_house_is_on_its_drawing() -> None:
+    table = (DOCS / "design.md").read_text("utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    rooms = [
+        name
+        for row in re.findall(r"^\|[^|]+\|([^|]+)\|", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    ]
+    drawn = re.findall(
+        r"\w+", " ".join(re.findall(r"<text[^>]*>([^<]*)", (DOCS / "assets/house.svg").read_text("utf-8")))
+    )
+    assert set(rooms) <= set(drawn)
+    assert len(rooms) > 15
 
 
 def test_the_site_fetches_nothing_from_others() -> None:
