@@ -27,6 +27,7 @@ import attrs
 
 from imgwire_async.atomic import new_file, place_new, taken
 from imgwire_async.errors import ArchiveError
+from imgwire_async.values import flag, path_text, shown
 
 _PIECE = 256 * 1024
 _GROWTH = 250  # an archive that grows more than this many times is a bomb; pictures hardly shrink in one
@@ -70,9 +71,10 @@ def extract_archive(
         if isinstance(limit, bool) or not isinstance(limit, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a type checker
             raise TypeError(f"{name} must be an int, not {type(limit).__name__}")
         if limit < 0:
-            raise ValueError(f"{name} must be 0 or more, not {limit}")
-    root = Path(target)
-    with Path(path).open("rb") as file:
+            raise ValueError(f"{name} must be 0 or more, not {shown(limit)}")
+    flag("overwrite", overwrite)
+    root = Path(path_text("target", target))
+    with Path(path_text("path", path)).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         with _opened(file, size, max_files) as archive:
             entries = judged(archive.infolist(), max_files)

@@ -17,11 +17,13 @@ from imgwire_async.config import Config, Options, RetryPolicy, Timeouts, configu
 from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
 from imgwire_async.protocol.request import Carrier, Reply, Request
+from imgwire_async.resources.arguments import text, whole
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
 from imgwire_async.resources.custom_domain import AsyncCustomDomain
 from imgwire_async.resources.images import AsyncImages
 from imgwire_async.resources.metrics import AsyncMetrics
 from imgwire_async.transport.watch import Capture
+from imgwire_async.values import flag
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -210,7 +212,7 @@ class AsyncImgwireClient(BaseClient):
 
         For operations that this version does not know. `idempotent=True` lets a POST be sent again after a lost answer.
         """
-        repeatable = True if idempotent else None
+        repeatable = True if flag("idempotent", idempotent) else None
         request = Request(
             _method(method), _path(path), object, params=_params(params), json=json, repeatable=repeatable
         )
@@ -276,8 +278,14 @@ def _params(params: object) -> dict[str, str | int] | None:
             raise TypeError(
                 f"params must map text to text or int, not {type(name).__name__} to {type(value).__name__}"
             )
-        checked[name] = value
+        checked[text("a name in params", name, longest=None)] = (
+            _param(name, value) if isinstance(value, str) else whole(f"params[{name!r}]", value, low=-(2**63))
+        )
     return checked
+
+
+def _param(name: str, value: str) -> str:
+    return text(f"params[{name!r}]", value, longest=None) if value else ""
 
 
 def _log_as_told(level: str) -> None:

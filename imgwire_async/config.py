@@ -15,6 +15,7 @@ import attrs
 
 from imgwire_async.errors import ConfigurationError
 from imgwire_async.hooks import Hooks, is_coroutine_callable
+from imgwire_async.values import flag, path_text, plain_text, shown
 
 if TYPE_CHECKING:
     import aiohttp
@@ -31,10 +32,20 @@ def printable(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
 
+# A name, or an IPv6 address out of its brackets.
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%[a-z0-9._~-]+)?", re.IGNORECASE | re.ASCII)
+
+
 def is_host(name: str | None) -> bool:
-    """Whether this can be asked for at all: no empty or overlong part, which a resolver would choke on."""
-    labels = (name or "").removesuffix(".").split(".")
-    return len(name or "") <= 253 and all(0 < len(label) <= 63 for label in labels)
+    """Whether this can be asked for at all: no empty or overlong part, nothing that a resolver or the HTTP library would choke on."""
+    if name is None or len(name) > 253 or not _HOST.fullmatch(name):
+        return False
+    if "xn--" in name.lower():
+        try:
+            name.encode("ascii").decode("idna")
+        except UnicodeError:
+            return False
+    return all(0 < len(label) <= 63 for label in name.removesuffix(".").split("."))
 
 
 def _positive(name: str, value: object, *, zero: bool = False, none: bool = False) -> None:
@@ -43,8 +54,10 @@ def _positive(name: str, value: object, *, zero: bool = False, none: bool = Fals
     if isinstance(value, bool) or not isinstance(value, int | float):
         wanted = "a number of seconds or None" if none else "a number"
         raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
-    if math.isnan(value) or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} must be {'0 or more' if zero else 'more than 0'}, not {value}")
+    if not (value >= 0 if zero else value > 0):  # nor NaN
+        raise ValueError(f"{name} must be {'0 or more' if zero else 'more than 0'}, not {shown(value)}")
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise ValueError(f"{name} must be a number that a float can hold, not {shown(value)}")
 
 
 def _clock(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -129,7 +142,9 @@ def _hooks(value: object) -> Hooks:
 
 
 # A key, a host or a session in a default header would go to the wrong place or win over the right one.
-_OWN_HEADERS = frozenset({"authorization", "host", "cookie", "content-length", "transfer-encoding"})
+_OWN_HEADERS = frozenset({"authorization", "host", "cookie", "content-length", "transfer-encoding"}) | {
+    "connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "upgrade",  # belong to the connection
+}  # fmt: skip
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
@@ -153,7 +168,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
             raise ConfigurationError(f"default_headers must not hold {name}: the client sets it itself")
         if not all(c == "\t" or c.isprintable() for c in text):
             raise ConfigurationError(f"default_headers: the value of {name} holds control characters")
-        pairs.append((name, text))
+        pairs.append((plain_text(name), plain_text(text)))
     return tuple(pairs)
 
 
@@ -162,7 +177,7 @@ def _environment_id(value: object) -> str | None:
         return None
     if not isinstance(value, str | uuid.UUID):
         raise TypeError(f"environment_id must be text or uuid.UUID, not {type(value).__name__}")
-    text = str(value).strip()
+    text = (plain_text(value) if isinstance(value, str) else str(value)).strip()
     if not text or not printable(text):
         raise ConfigurationError(
             "environment_id must be the environment's UUID, without blanks or control characters"
@@ -251,7 +266,7 @@ def _max_connections(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"max_connections must be an int, not {type(value).__name__}")
     if value < 1:
-        raise ValueError(f"max_connections must be 1 or more, not {value}")
+        raise ValueError(f"max_connections must be 1 or more, not {shown(value)}")
     return value
 
 
@@ -274,7 +289,7 @@ def proxy_url(value: object, name: str) -> str:
         parts = urlsplit(url)
         fine = (
             parts.scheme in {"http", "https"}
-            and bool(parts.hostname)
+            and is_host(parts.hostname)
             and (parts.port is None or parts.port > 0)
         )
     except ValueError:
@@ -288,8 +303,7 @@ def _ssl_setting(value: object) -> _ssl.SSLContext | str | None:
     if value is None or isinstance(value, _ssl.SSLContext):
         return value
     if isinstance(value, str | os.PathLike):
-        path: str | bytes = os.fspath(value)  # pyright: ignore[reportUnknownArgumentType]
-        return os.fsdecode(path)
+        return path_text("ssl", cast("object", value))
     raise TypeError(f"ssl must be an ssl.SSLContext or the path of a CA bundle, not {type(value).__name__}")
 
 
@@ -356,8 +370,6 @@ def configure(
         environment_id = environ.get("IMGWIRE_ENVIRONMENT_ID") or None
     if base_url is None:
         base_url = environ.get("IMGWIRE_API_BASE_URL") or DEFAULT_BASE_URL
-    if not isinstance(trust_env, bool):
-        raise TypeError(f"trust_env must be a bool, not {type(trust_env).__name__}")
     return Config(
         api_key=_key(api_key),
         base_url=_base_url(base_url),
@@ -374,7 +386,7 @@ def configure(
         user_agent=_user_agent(user_agent),
         proxy=None if proxy is None else proxy_url(proxy, "proxy"),
         ssl=_ssl_setting(ssl),
-        trust_env=trust_env,
+        trust_env=flag("trust_env", trust_env),
         connector=_connector(connector),
     )
 

@@ -33,7 +33,8 @@ class Span:
     @property
     def before(self) -> Span:
         """The range of equal length that ends where this one starts."""
-        return Span(self.start - (self.end - self.start), self.start)
+        most = self.start - datetime.min.replace(tzinfo=UTC)  # the calendar begins somewhere
+        return Span(self.start - min(self.end - self.start, most), self.start)
 
 
 @frozen

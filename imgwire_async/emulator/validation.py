@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TypeAlias, TypeGuard
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from attrs import frozen
@@ -233,10 +234,21 @@ def metadata(value: object, loc: Loc) -> Mapping[str, object]:
     return value
 
 
+_HTTP_URL = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
+
+
+def _splits(url: str) -> bool:
+    try:
+        urlsplit(url)
+    except ValueError:  # brackets without an address, or signs that stand for a slash
+        return False
+    return True
+
+
 def http_url(value: object, loc: Loc) -> str:
     """An absolute http(s) URL."""
     url = text(1)(value, loc)
-    if not isinstance(url, str) or not re.fullmatch(r"https?://[^\s/?#]+[^\s]*", url, re.IGNORECASE):
+    if not isinstance(url, str) or not _HTTP_URL.fullmatch(url) or not _splits(url):
         raise InvalidError(Problem(loc, "Input should be a valid URL", "url_parsing"))
     return url
 

@@ -97,7 +97,16 @@ def loads(body: bytes) -> Any:
 
 def dumps(data: object) -> bytes:
     """`data` as compact JSON in UTF-8. Raises `TypeError` or `ValueError` for what JSON cannot say."""
-    return _ENCODER.encode(data).encode()
+    try:
+        return _ENCODER.encode(data).encode()
+    except UnicodeError:
+        raise ValueError("json holds half a surrogate pair, which is no text") from None
+    except RecursionError:
+        raise ValueError("json is nested too deeply") from None
+    except TypeError as error:
+        raise TypeError(f"json must hold what JSON can say: {excerpt(str(error), 120)}") from error
+    except ValueError as error:
+        raise ValueError(f"json must hold what JSON can say: {excerpt(str(error), 120)}") from error
 
 
 def parse(reply: Reply) -> Any:

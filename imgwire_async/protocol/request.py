@@ -14,6 +14,7 @@ import attrs
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.retry import Failure
+from imgwire_async.values import plain_text
 
 T = TypeVar("T")
 
@@ -168,6 +169,7 @@ def segment(name: str, value: object) -> str:
         raise TypeError(f"{name} must be the id itself as text or uuid.UUID: retrieve('...'), not a mapping")
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text or uuid.UUID, not {type(value).__name__}")
+    value = plain_text(value)
     if not value or value in {".", ".."}:
         raise ValueError(f"{name} must be an id, not {value!r}")
     if not value.isprintable() or not _FORBIDDEN.isdisjoint(value) or any(map(str.isspace, value)):

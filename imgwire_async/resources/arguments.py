@@ -9,15 +9,19 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
 
 from imgwire_async.config import printable
 from imgwire_async.models import MetricsDatasetInterval
 from imgwire_async.protocol.request import segment
 from imgwire_async.uploads.sniff import type_by_name
+from imgwire_async.values import plain_text, shown
 
 Id: TypeAlias = "str | uuid.UUID"
 Metadata: TypeAlias = "Mapping[str, str | int | float | bool]"
 
+
+_MOST = 2**63 - 1  # of a count or a length; beyond that no service counts
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +38,8 @@ def by_name(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
                 raise TypeError(
                     f"arguments are given by name here, not as a mapping or by position: {spelling}"
                 )
+            if "upload_token" in kwargs:
+                kwargs["upload_token"] = hidden(kwargs["upload_token"])
             return await method(*args, **kwargs)
 
         return checked
@@ -56,7 +62,7 @@ def text(name: str, value: object, *, longest: int | None = 255) -> str:
         raise ValueError(f"{name} must have {limit}, not {len(value)}")
     if any("\ud800" <= c <= "\udfff" for c in value):
         raise ValueError(f"{name} holds half a surrogate pair, which is no text")
-    return str(value)
+    return plain_text(value)
 
 
 def optional_text(name: str, value: object, *, longest: int | None = 255) -> str | None:
@@ -72,17 +78,19 @@ def token(name: str, value: object) -> str | None:
         raise TypeError(f"{name} must be text, not {type(value).__name__}")
     if not value or not printable(value):
         raise ValueError(f"{name} must be printable ASCII text without blanks")
-    return str(value)
+    return plain_text(value)
 
 
 def whole(name: str, value: object, *, low: int, high: int | None = None) -> int:
     """`value` as an integer in the range."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if value < low or (high is not None and value > high):
-        wanted = f"{low} or more" if high is None else f"{low} to {high}"
-        raise ValueError(f"{name} must be {wanted}, not {value}")
-    return value
+    number = int.__index__(value)  # a plain one, whatever class it is a member of
+    most = _MOST if high is None else high
+    if not low <= number <= most:
+        wanted = f"{low} or more" if high is None and number < low else f"{low} to {most}"
+        raise ValueError(f"{name} must be {wanted}, not {shown(number)}")
+    return number
 
 
 def seconds(name: str, value: object) -> float:
@@ -90,8 +98,13 @@ def seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
     if not value > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {value}")
-    return float(value)
+        raise ValueError(f"{name} must be more than 0 seconds, not {shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(
+            f"{name} must be a number that a float can hold, not {shown(value)}; math.inf is without end"
+        ) from None
 
 
 def waiting(value: object) -> float | None:
@@ -122,10 +135,10 @@ def metadata(value: object) -> dict[str, str | int | float | bool] | None:
                 f"custom_metadata[{key!r}] must be text, a number or a bool, not {type(item).__name__}; it is flat: "
                 "leave out what is unset, and write nested things as text"
             )
-        text("a key of custom_metadata", key, longest=None)
-        if isinstance(item, str) and item:
-            text(f"custom_metadata[{key!r}]", item, longest=None)
-        checked[key] = item
+        name = text("a key of custom_metadata", key, longest=None)
+        checked[name] = (
+            text(f"custom_metadata[{key!r}]", item, longest=None) if isinstance(item, str) and item else item
+        )
     return checked
 
 
@@ -159,7 +172,7 @@ def ids(name: str, values: object, *, spelling: str) -> list[str]:
     checked: list[str] = []
     for position, value in enumerate(cast("Iterable[object]", values)):
         segment(f"{name}[{position}]", value)
-        checked.append(str(value))
+        checked.append(plain_text(value) if isinstance(value, str) else str(value))
     return checked
 
 
@@ -183,7 +196,7 @@ def interval(value: object) -> str | None:
         return value
     if not isinstance(value, str):
         raise TypeError(f"interval must be text or MetricsDatasetInterval, not {type(value).__name__}")
-    word = value.upper()
+    word = plain_text(value).upper()
     known = [member.value for member in MetricsDatasetInterval]
     if word not in known:
         raise ValueError(f"interval must be one of {', '.join(known)}, not {value[:40]!r}")
@@ -196,6 +209,10 @@ _HTTP_URL = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 def http_url(name: str, value: object) -> str:
     """An absolute http(s) URL as text."""
     url = text(name, value, longest=None)
+    try:
+        urlsplit(url)
+    except ValueError:  # brackets, or signs that stand for a slash
+        raise ValueError(f"{name} is no URL") from None
     if not _HTTP_URL.match(url) or any(c.isspace() or not c.isprintable() for c in url):
         raise ValueError(f"{name} must be an http(s) URL without blanks or control characters")
     return url

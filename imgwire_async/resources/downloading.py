@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -24,6 +24,7 @@ from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.getting import Getting, Refusal, Source
 from imgwire_async.resources.waiting import packed
 from imgwire_async.uploads.expiry import expired
+from imgwire_async.values import flag, path_text
 
 if TYPE_CHECKING:
     from imgwire_async.urls.typed import Preset, Rules
@@ -65,16 +66,12 @@ class Landing:
     """The file that a download becomes. Arguments are checked when it is made, the disk by `check`."""
 
     def __init__(self, path: object, *, overwrite: object, on_progress: OnProgress | None) -> None:
-        if not isinstance(path, str | os.PathLike):
-            raise TypeError(f"path must be a str or os.PathLike, not {type(path).__name__}")
-        if not isinstance(overwrite, bool):
-            raise TypeError(f"overwrite must be a bool, not {type(overwrite).__name__}")
+        text = path_text("path", path)
         plain_callable("on_progress", on_progress)
-        text = os.fsdecode(cast("str | os.PathLike[str]", path))
         self._names_directory = text.endswith((os.sep, os.altsep or os.sep))
         self._path = Path(text)
         self._place = Path(os.path.abspath(text))  # noqa: PTH100  # the working directory may change; links stay
-        self._overwrite = overwrite
+        self._overwrite = flag("overwrite", overwrite)
         self._on_progress = on_progress
 
     def check(self) -> None:

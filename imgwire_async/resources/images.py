@@ -29,6 +29,7 @@ from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wa
 from imgwire_async.resources.uploading import Uploading
 from imgwire_async.uploads.many import Trace, UploadItem, UploadResult
 from imgwire_async.uploads.source import File
+from imgwire_async.values import flag
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -105,6 +106,7 @@ class AsyncImages(Resource):
         return await self._create(body, arguments.token("upload_token", upload_token))
 
     async def _create(self, body: Mapping[str, object], upload_token: str | None) -> StandardUpload:
+        upload_token = hidden(upload_token)
         params = None if upload_token is None else {"upload_token": upload_token}
         may_repeat = "idempotency_key" in body
         return await self._ask(
@@ -156,6 +158,7 @@ class AsyncImages(Resource):
             purpose=purpose,
             upload_token=upload_token,
         )
+        del upload_token  # an error report may list the variables of this frame
         patience = arguments.waiting(wait)
         return await self._uploading.one(
             item, wait=patience, on_created=on_created, on_progress=on_progress, trace=Trace()
@@ -249,6 +252,7 @@ class AsyncImages(Resource):
         or `WaitTimeoutError` after `timeout` seconds. `on_update` is called with each record seen. [GET /images/{image_id}]
         """
         limit = arguments.seconds("timeout", timeout)
+        flag("metadata", metadata)
         plain_callable("on_update", on_update)
         if not isinstance(image, Image):
             segment("image", image)

@@ -26,6 +26,7 @@ from imgwire_async.uploads.source import (
     from_iterator,
     from_reader,
 )
+from imgwire_async.values import path_text
 
 ACCEPTED = (
     "a path, bytes, a binary file object, an async file, an object with an async read(n) or read_chunk(n), "
@@ -65,11 +66,9 @@ async def source_of(file: object, stage: int) -> Source:
 
 
 async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
-    where = os.fsdecode(path)
+    where = path_text("file", path)
     if not where:
         raise ValueError("file must not be an empty path")
-    if "\0" in where:
-        raise ValueError("file must not be a path with a NUL character")
     name = os.path.basename(where)  # noqa: PTH119  # the text as given, also for foreign PathLikes
     found = await userland.disk(_look_at, where, stage)
     if found is None:

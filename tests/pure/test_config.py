@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgwire_async import ConfigurationError, Hooks, RetryPolicy, Timeouts
+from imgwire_async import AsyncImgwireClient, ConfigurationError, Hooks, RetryPolicy, Timeouts
 from imgwire_async.config import (
     DEFAULT_BASE_URL,
     Config,
@@ -478,3 +478,36 @@ def test_any_text_is_taken_or_refused_as_a_setting(name: str, text: str) -> None
     else:
         return
     assert len(text) < 12 or text not in shown
+
+
+# --- what other libraries would stumble over later --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["a<b", "a|b", "a`b", 'a"b', "xn--", "xn--a", "xn----", "a,b", "a;b"])
+def test_a_host_that_the_http_library_would_choke_on_is_refused_at_once(host: str) -> None:
+    for setting in ("base_url", "proxy"):
+        with pytest.raises(ConfigurationError, match=setting):
+            AsyncImgwireClient("sk_x", **{setting: f"https://{host}.example/"})
+
+
+@pytest.mark.parametrize(
+    "host", ["a_b.example", "xn--bcher-kva.example", "[::1]", "[fe80::1%25eth0]", "127.0.0.1", "a.example."]
+)
+def test_a_host_that_can_be_asked_for_is_taken(host: str) -> None:
+    assert host in repr(AsyncImgwireClient("sk_x", base_url=f"https://{host}/"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda n: Timeouts(attempt=n), lambda n: RetryPolicy(backoff=n), lambda n: RetryPolicy(max_retries=n)],
+)
+def test_a_number_that_no_clock_can_hold_is_a_value_error(make: Any) -> None:
+    for number in (10**400, 10**5000, -(10**5000)):
+        with pytest.raises(ValueError, match="bits"):
+            make(number)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a\ud800"])
+def test_a_ca_bundle_whose_name_no_file_can_have_is_refused_at_construction(path: str) -> None:
+    with pytest.raises(ValueError, match="ssl"):
+        AsyncImgwireClient("sk_x", ssl=path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import math
+import os
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -12,9 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recording import Api
-from samples import ID, SECRET, image
+from recording import Answer, Api
+from samples import ID, SECRET, data, image
 
+from imgwire_async.models import StandardUpload
 from imgwire_async.resources import arguments
 
 Call = Callable[[Any, Any], Any]
@@ -361,7 +364,9 @@ async def test_metadata_that_the_service_cannot_keep_is_refused_by_its_key(
     assert word in str(caught)
 
 
-@pytest.mark.parametrize("value", [5, None, {"url": "a"}, {1, 2}, object()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [5, None, {"url": "a"}, {1, 2}, object()], ids=lambda value: type(value).__name__
+)
 async def test_a_file_that_is_none_is_named(value: Any) -> None:
     error = await refused(lambda api, v: api.images.upload(v), value)
     assert str(error).startswith("file must be a path, bytes")
@@ -417,3 +422,95 @@ async def test_an_image_may_stand_for_its_id_only_where_the_signature_says_so() 
     record = await api.images.retrieve(ID)
     error = await refused(lambda api, v: api.images.delete(v), record)
     assert "not Image" in str(error)
+
+
+# --- classes of text and numbers ---------------------------------------------------------------------------------------
+
+
+class Kind(str, enum.Enum):  # noqa: UP042  # the older spelling, whose str() is the member's name
+    PNG = "image/png"
+
+
+class Number(int, enum.Enum):
+    THREE = 3
+
+
+class Place(os.PathLike[Any]):
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __fspath__(self) -> Any:
+        return self.held
+
+
+class Mark(str, enum.Enum):  # noqa: UP042
+    OF_IMAGE = ID
+
+
+async def test_a_member_of_a_text_enum_is_sent_as_its_text_whatever_str_makes_of_it() -> None:
+    api = Api(data(StandardUpload), data(StandardUpload), {})
+    assert str(Kind.PNG) == "Kind.PNG"
+    await api.images.create(
+        file_name=Kind.PNG, mime_type=Kind.PNG, purpose=Kind.PNG, idempotency_key=Kind.PNG
+    )
+    await api.images.create(file_name="a", upload_token=Kind.PNG, custom_metadata={Kind.PNG: Kind.PNG})
+    await api.images.bulk_delete([Mark.OF_IMAGE])
+    sent = f"{[request.json for request in api.sent.requests]} {api.sent.lines}"
+    assert "Kind.PNG" not in sent
+    assert "OF_IMAGE" not in sent
+    assert api.sent.requests[0].json["mime_type"] == "image/png"
+
+
+async def test_a_member_of_a_number_enum_is_sent_as_its_number() -> None:
+    api = Api(Answer([]))
+    await api.images.list(page=Number.THREE, limit=Number.THREE)
+    assert api.sent.lines == ["GET /images/?page=3&limit=3"]
+
+
+HUGE = 10**5000  # more digits than Python writes
+
+
+@pytest.mark.parametrize("value", [HUGE, -HUGE], ids=["huge", "hugely negative"])
+async def test_a_number_that_python_cannot_write_is_refused_by_its_name(value: int) -> None:
+    for method, name in [
+        (list_, "page"), (list_pages, "limit"), (bulk, "chunk_size"), (create_, "content_length"), (ready, "timeout"),
+        (upload, "wait"), (upload_many, "concurrency"),
+    ]:  # fmt: skip
+        error = await refused(named(method, name), value)
+        assert name in str(error)
+        assert "bits" in str(error)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a]/", "http://\u2100.example"])
+async def test_a_url_that_cannot_be_taken_apart_is_refused(url: str) -> None:
+    assert str(await refused(named(via_url, "url"), url)) == "url is no URL"
+
+
+@pytest.mark.parametrize("held", ["a\0b", "a\ud800", b"a\0b"])
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_a_path_that_no_file_can_have_is_refused_before_the_disk_is_asked(
+    held: Any, wrapped: bool
+) -> None:
+    value = Place(held) if wrapped or isinstance(held, bytes) else held
+    for call, name in [
+        (lambda api, v: api.images.upload(v), "file"),
+        (lambda api, v: api.images.download(ID, v), "path"),
+        (lambda api, v: api.images.download_archive(ID, v), "path"),
+    ]:
+        error = await refused(call, value)
+        assert type(error) is ValueError
+        assert str(error).startswith(name)
+
+
+async def test_a_path_of_a_broken_class_is_a_type_error_that_names_the_argument() -> None:
+    error = await refused(lambda api, v: api.images.download(ID, v), Place(5))
+    assert str(error) == "path must be a str or os.PathLike, not Place"
+
+
+@pytest.mark.parametrize("value", ["no", 1, None, 0])
+async def test_a_flag_is_a_bool_and_nothing_that_passes_for_one(value: Any) -> None:
+    for call, name in [
+        (lambda api, v: api.images.wait_until_ready(ID, metadata=v), "metadata"),
+        (lambda api, v: api.images.download(ID, "a.png", overwrite=v), "overwrite"),
+    ]:
+        assert str(await refused(call, value)) == f"{name} must be a bool, not {type(value).__name__}"

@@ -15,7 +15,7 @@ PACKAGE = Path(imgwire_async.__file__).parent
 NAME = "imgwire_async"
 
 LEVELS = [
-    {"errors", "exchange"},
+    {"errors", "exchange", "values"},
     {"urls", "hooks", "config", "retry", "userland", "atomic"},
     {"models", "archives"},
     {"protocol"},
