@@ -38,8 +38,6 @@ def by_name(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
                 raise TypeError(
                     f"arguments are given by name here, not as a mapping or by position: {spelling}"
                 )
-            if "upload_token" in kwargs:
-                kwargs["upload_token"] = hidden(kwargs["upload_token"])
             return await method(*args, **kwargs)
 
         return checked

@@ -106,7 +106,6 @@ class AsyncImages(Resource):
         return await self._create(body, arguments.token("upload_token", upload_token))
 
     async def _create(self, body: Mapping[str, object], upload_token: str | None) -> StandardUpload:
-        upload_token = hidden(upload_token)
         params = None if upload_token is None else {"upload_token": upload_token}
         may_repeat = "idempotency_key" in body
         return await self._ask(
