@@ -152,6 +152,18 @@ class Image(Record, ImageUrls):
     deleted_at: datetime | None = None
     processed_metadata_at: datetime | None = None
 
+    def _repr_html_(self) -> str:
+        from imgwire_async.urls.preview import preview  # notebooks alone ask for it
+
+        state = None if self.status == ImageStatus.READY else f"no preview: {self.status.value}"
+        size = [f"{self.width} x {self.height}"] if self.width and self.height else []
+        facts = [*size, self.mime_type.value, f"{self.size_bytes:,} bytes", self.id]
+        if self.deleted_at is not None:
+            state = "no preview: deleted"
+        return preview(
+            self.cdn_url, self.width, self.height, name=self.original_filename, state=state, facts=facts
+        )
+
 
 @attrs.frozen(kw_only=True)
 class StandardUpload(Record):

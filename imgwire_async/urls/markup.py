@@ -37,9 +37,10 @@ def tag(name: str, attributes: Mapping[str, Attribute]) -> str:
         if value is True:
             parts.append(key)
         elif value is not None and value is not False:
-            parts.append(f'{key}="{escape(_clean(value))}"')
+            parts.append(f'{key}="{escape(clean(value))}"')
     return f"<{' '.join(parts)}>"
 
 
-def _clean(value: object) -> str:
+def clean(value: object) -> str:
+    """The value as text that an HTML document can hold; it is not escaped."""
     return _no_text.sub("\N{REPLACEMENT CHARACTER}", str(value))
