@@ -1,0 +1,119 @@
+"""The benchmarks are whole, judge as they say, and the page shows what was measured."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))  # they are run from the tree, and never installed
+
+if TYPE_CHECKING:
+    from benchmarks import cases, job, results, targets
+else:
+    cases, job, results, targets = (
+        importlib.import_module(f"benchmarks.{name}") for name in ("cases", "job", "results", "targets")
+    )
+
+ALL = (*cases.CASES, *cases.GROWTH, cases.MILLION)
+
+
+def sample(seconds: float, **others: float) -> dict[str, float]:
+    return {"seconds": seconds, **others}
+
+
+def verdict(target: Any, own: list[float], floor: list[float]) -> str:
+    samples = {target.kind: [sample(x) for x in own], target.floor: [sample(x) for x in floor]}
+    return targets.judge(target, samples).verdict
+
+
+SPEED = targets.Target("a case", targets.SPEED, "floor", must=0.5, aim=1.0)
+TIMES = targets.Target("a case", targets.TIMES, "floor", must=2.0, aim=1.0)
+OVER = targets.Target("a case", targets.OVER, "floor", must=5.0, aim=1.0)
+
+
+@pytest.mark.parametrize(
+    ("target", "own", "expected"),
+    [
+        (SPEED, 1.0, "aim"),
+        (SPEED, 1.5, "met"),
+        (SPEED, 2.5, "missed"),
+        (TIMES, 1.0, "aim"),
+        (TIMES, 2.0, "met"),
+        (TIMES, 2.1, "missed"),
+        (OVER, 1.0009, "aim"),
+        (OVER, 1.0049, "met"),
+        (OVER, 1.0051, "missed"),
+    ],
+)
+def test_a_figure_is_held_to_its_must_and_its_aim(target: Any, own: float, expected: str) -> None:
+    assert verdict(target, [own] * 3, [1.0] * 3) == expected
+
+
+def test_a_must_missed_by_less_than_the_floors_own_spread_is_met() -> None:
+    steady, restless = [1.0, 1.0, 1.0], [0.9, 1.0, 1.1]
+    assert verdict(TIMES, [2.1] * 3, steady) == "missed"
+    assert verdict(TIMES, [2.1] * 3, restless) == "met within the noise"
+    assert verdict(TIMES, [2.6] * 3, restless) == "missed"
+
+
+def test_a_figure_in_units_gets_no_allowance() -> None:
+    assert verdict(OVER, [1.0051] * 3, [0.9, 1.0, 1.1]) == "missed"
+
+
+def test_a_ratio_is_taken_within_its_round() -> None:
+    # The machine became three times slower in the middle; the ratio did not.
+    samples = {"ours": [sample(2.0), sample(6.0)], "floor": [sample(1.0), sample(3.0)]}
+    judged = targets.judge(TIMES, samples)
+    assert (judged.low, judged.figure, judged.high) == (2.0, 2.0, 2.0)
+
+
+@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda t: f"{t.case}, {t.kind}: {t.measure}")
+def test_a_target_is_held_to_something_that_is_measured(target: Any) -> None:
+    (case,) = [case for case in ALL if case.name == target.case]
+    assert {target.kind, target.floor} <= set(case.kinds)
+    assert (target.aim > target.must) == target.compare.more_is_better
+
+
+def test_cases_have_names_of_their_own() -> None:
+    assert len({case.name for case in ALL}) == len(ALL)
+
+
+def test_a_quick_run_goes_through_every_part() -> None:
+    assert {case.work.part for case in ALL if case.quick is not None} == set(cases.PARTS.values())
+
+
+@pytest.mark.parametrize("part", sorted(cases.PARTS.values()))
+def test_a_part_is_a_module_that_measures_a_job(part: str) -> None:
+    tree = ast.parse((ROOT / f"benchmarks/{part}.py").read_text("utf-8"))
+    (measure,) = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "measure"]
+    assert [argument.arg for argument in measure.args.args] == ["job"]
+
+
+def test_a_job_survives_the_way_into_its_process() -> None:
+    work = replace(cases.UPLOAD, tls=True)
+    given = job.Job("ours", work, job.Place(files="here", https="https://127.0.0.1:1", cafile="ca.pem"))
+    assert job.Job.from_json(given.to_json()) == given
+
+
+def test_outside_drivers_find_their_six_functions() -> None:
+    tree = ast.parse((ROOT / "benchmarks/ours.py").read_text("utf-8"))
+    found = [n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert found == ["client", "upload_many", "upload_one", "retrieve", "list_all", "decode_page"]
+
+
+def test_results_of_another_part_are_kept_and_those_of_the_same_case_replaced(tmp_path: Path) -> None:
+    first, second = cases.CASES[:2]
+    file = tmp_path / "results.json"
+    results.write(file, [results.Result.of(case, {"x": [sample(1.0)]}) for case in (first, second)], 1)
+    results.write(file, [results.Result.of(second, {"x": [sample(2.0)]})], 1)
+    assert {r.case: r.samples["x"][0]["seconds"] for r in results.read(file)} == {
+        first.name: 1.0,
+        second.name: 2.0,
+    }
