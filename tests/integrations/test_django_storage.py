@@ -1,0 +1,431 @@
+"""The storage backend, driven by Django's own file machinery: fields, models, `storages`, migrations."""
+
+# ruff: noqa: E402  # Django is imported where it is there, and its models after its settings
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from imgwire_async import ImageQuarantinedError, TransformationError, UnsupportedImageError, WaitTimeoutError
+from imgwire_async.emulator import Emulator
+
+django: Any = pytest.importorskip("django", reason="needs django")
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.core.files.base import ContentFile, File
+from django.core.files.images import ImageFile
+from django.core.files.storage import default_storage, storages
+from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
+from django.db import connection, models
+from django.db.migrations.autodetector import MigrationAutodetector
+from django.db.migrations.state import ModelState, ProjectState
+from django.db.migrations.writer import MigrationWriter
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.test.utils import override_settings
+
+BACKEND = "imgwire_async.integrations.django.ImgwireStorage"
+if not settings.configured:
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        STORAGES={"default": {"BACKEND": BACKEND}},
+        USE_TZ=True,
+        ALLOWED_HOSTS=["*"],
+    )
+    django.setup()
+
+from imgwire_async.integrations.django import ErrorAnswers, ImgwireStorage
+
+GIF = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
+MISSING = f"{uuid.UUID(int=7)}/hero.gif"
+
+
+class Picture(models.Model):
+    file = models.FileField(upload_to="photos/%Y")
+    cover = models.ImageField(upload_to="covers", width_field="cover_width", null=True)
+    cover_width = models.IntegerField(null=True)
+
+    class Meta:
+        app_label = "pictures"
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def options(emulator: Emulator) -> dict[str, Any]:
+    return {"api_key": emulator.api_key, "base_url": emulator.base_url, "retries": 0}
+
+
+@pytest.fixture
+def storage(options: dict[str, Any]) -> Iterator[ImgwireStorage]:
+    storage = ImgwireStorage(**options)
+    yield storage
+    storage.client.close()
+
+
+@pytest.fixture
+def table(options: dict[str, Any]) -> Iterator[None]:
+    """The model's table, and the storage as the project's default one."""
+    with override_settings(STORAGES={"default": {"BACKEND": BACKEND, "OPTIONS": options}}):
+        with connection.schema_editor() as editor:
+            editor.create_model(Picture)
+        yield
+        with connection.schema_editor() as editor:
+            editor.delete_model(Picture)
+        storages["default"].client.close()
+    connection.close()
+
+
+def asked(emulator: Emulator) -> list[tuple[str, str]]:
+    return [
+        (each.method, re.sub(r"[0-9a-f-]{36}", "ID", each.target.partition("?")[0]))
+        for each in emulator.requests
+    ]
+
+
+# --- saving and names -------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_name_leads_back_to_the_image(storage: ImgwireStorage, emulator: Emulator) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    image_id, _, file_name = name.partition("/")
+    assert file_name == "hero.gif"
+    assert emulator.images[image_id].original_filename == "hero.gif"
+    assert storage.image(name).id == image_id
+
+
+def test_folders_are_left_out_of_a_name(storage: ImgwireStorage) -> None:
+    assert storage.save("photos/2026/hero.gif", ContentFile(GIF)).count("/") == 1
+
+
+def test_saving_under_a_stored_name_makes_another_image(storage: ImgwireStorage) -> None:
+    first = storage.save("hero.gif", ContentFile(GIF))
+    second = storage.save(first, ContentFile(GIF))
+    assert first != second
+    assert storage.exists(first)
+    assert second.endswith("/hero.gif")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda: ContentFile(GIF),
+        lambda: File(io.BytesIO(GIF)),
+        lambda: io.BytesIO(GIF),
+        lambda: SimpleUploadedFile("browser.gif", GIF, "image/gif"),
+        lambda: uploaded_to_disk(GIF),
+    ],
+    ids=["ContentFile", "File", "plain file", "uploaded in memory", "uploaded to disk"],
+)
+def test_whatever_django_saves_is_sent_whole_even_when_it_was_read_before(
+    storage: ImgwireStorage, emulator: Emulator, content: Any
+) -> None:
+    file = content()
+    file.read(3)
+    storage.save("hero.gif", file)
+    file.close()
+    assert [each.body_length for each in emulator.requests if each.method == "PUT"] == [len(GIF)]
+
+
+def uploaded_to_disk(data: bytes) -> TemporaryUploadedFile:
+    file = TemporaryUploadedFile("browser.gif", "image/gif", len(data), None)
+    file.write(data)
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("given", "max_length", "kept"),
+    [
+        ("hero.gif", None, "hero.gif"),
+        ("photos/hero.gif", 100, "hero.gif"),
+        ("a" * 300 + ".gif", 100, "a" * 59 + ".gif"),
+        ("b" * 300, 40, "bbb"),
+        (".profile", 45, ".profile"),
+        ("C:\\pictures\\hero.gif", 100, "hero.gif"),
+    ],
+)
+def test_a_name_is_cut_so_that_it_fits_together_with_the_id(
+    given: str, max_length: int | None, kept: str
+) -> None:
+    assert ImgwireStorage(api_key="k").get_available_name(given, max_length) == kept
+
+
+@pytest.mark.parametrize("max_length", [10, 37, 41])
+def test_a_field_without_room_for_the_id_is_told_so(max_length: int) -> None:
+    with pytest.raises(SuspiciousFileOperation, match="max_length of 37"):
+        ImgwireStorage(api_key="k").get_available_name("hero.gif", max_length)
+
+
+@pytest.mark.parametrize("name", ["..", "photos/..", ""])
+def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(SuspiciousFileOperation):
+        ImgwireStorage(api_key="k").get_available_name(name)
+
+
+def test_no_picture_is_not_saved(storage: ImgwireStorage, emulator: Emulator) -> None:
+    with pytest.raises(UnsupportedImageError):
+        storage.save("report.pdf", ContentFile(b"%PDF-1.7"))
+    assert not emulator.images
+
+
+def test_what_the_storage_was_told_is_written_on_each_image(options: dict[str, Any]) -> None:
+    storage = ImgwireStorage(**options, purpose="avatar", custom_metadata={"site": "shop"}, wait=True)
+    image = storage.image(storage.save("hero.gif", ContentFile(GIF)))
+    assert (image.purpose, image.custom_metadata, image.status) == ("avatar", {"site": "shop"}, "READY")
+    storage.client.close()
+
+
+def test_waiting_tells_when_the_service_refuses_the_picture(options: dict[str, Any]) -> None:
+    storage = ImgwireStorage(**options, wait=True)
+    with pytest.raises(ImageQuarantinedError):
+        storage.save("broken.gif", ContentFile(GIF[:10]))
+    storage.client.close()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_open_file_has_the_bytes_that_were_saved(storage: ImgwireStorage) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    with storage.open(name) as file:
+        assert (file.name, file.mode, file.size, len(file)) == (name, "rb", len(GIF), len(GIF))
+        assert file.read(3) + file.read() == GIF
+        assert b"".join(file.chunks(10)) == GIF
+    assert file.closed
+    with file.open() as again:
+        assert again.read() == GIF
+
+
+def test_an_image_that_nobody_knows_is_a_missing_file(storage: ImgwireStorage) -> None:
+    for ask in (
+        storage.open,
+        storage.size,
+        storage.get_created_time,
+        storage.get_modified_time,
+        storage.url,
+        storage.image,
+    ):
+        with pytest.raises(FileNotFoundError, match="no such image"):
+            ask(MISSING)
+    with pytest.raises(FileNotFoundError, match="no such image"):
+        storage.listdir(MISSING.partition("/")[0])
+
+
+@pytest.mark.parametrize("mode", ["r", "w", "wb", "ab", "r+b"])
+def test_a_file_opens_for_reading_bytes_only(mode: str) -> None:
+    with pytest.raises(ValueError, match="save a new one"):
+        ImgwireStorage(api_key="k").open(MISSING, mode)
+
+
+@pytest.mark.parametrize("name", ["hero.gif", "photos/2026/hero.gif", "../x", "/hero.gif", "a b/hero.gif"])
+def test_a_name_of_another_storage_is_told_from_a_missing_file(name: str) -> None:
+    storage = ImgwireStorage(api_key="k", base_url="http://127.0.0.1:9")  # nobody is asked
+    assert not storage.exists(name)
+    for ask in (storage.open, storage.size, storage.url, storage.delete, storage.image):
+        with pytest.raises(FileNotFoundError, match="was not stored here"):
+            ask(name)
+
+
+def test_the_service_is_asked_for_size_and_times(storage: ImgwireStorage) -> None:
+    began = datetime.now(UTC)
+    name = storage.save("hero.gif", ContentFile(GIF))
+    assert storage.size(name) == len(GIF)
+    for time in (storage.get_created_time(name), storage.get_modified_time(name)):
+        assert abs((time - began).total_seconds()) < 60
+    with override_settings(USE_TZ=False, TIME_ZONE="UTC"):
+        assert storage.get_created_time(name).tzinfo is None
+    with pytest.raises(NotImplementedError):
+        storage.get_accessed_time(name)
+    with pytest.raises(NotImplementedError):
+        storage.path(name)
+
+
+def test_a_picture_that_is_not_ready_in_time_is_neither_opened_nor_measured(options: dict[str, Any]) -> None:
+    with Emulator(ready_after=3600, null_sizes_while_pending=True) as slow:
+        options |= {"api_key": slow.api_key, "base_url": slow.base_url, "ready_timeout": 0.2}
+        storage = ImgwireStorage(**options)
+        name = storage.save("hero.gif", ContentFile(GIF))
+        for ask in (storage.open, storage.size):
+            with pytest.raises(WaitTimeoutError):
+                ask(name)
+        storage.client.close()
+
+
+def test_a_deleted_image_is_gone_and_may_be_deleted_again(storage: ImgwireStorage) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    assert storage.exists(name)
+    storage.delete(name)
+    assert not storage.exists(name)
+    storage.delete(name)
+    with pytest.raises(ValueError, match="name must be given"):
+        storage.delete("")
+
+
+def test_the_root_has_a_folder_for_each_image_and_the_folder_its_file(storage: ImgwireStorage) -> None:
+    names = {storage.save(f"{number}.gif", ContentFile(GIF)) for number in range(3)}
+    folders, files = storage.listdir("")
+    assert files == []
+    assert {f"{folder}/{file}" for folder in folders for file in storage.listdir(folder)[1]} == names
+    assert storage.listdir("/")[0] == folders
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+def test_addresses_cost_no_request_once_one_image_was_seen(
+    storage: ImgwireStorage, options: dict[str, Any], emulator: Emulator
+) -> None:
+    names = [storage.save("hero.gif", ContentFile(GIF)) for _ in range(3)]
+    emulator.requests.clear()
+    addresses = [storage.url(name) for name in names]
+    assert asked(emulator) == []
+    assert addresses == [emulator.images[name.partition("/")[0]].cdn_url for name in names]
+    other = ImgwireStorage(**options)  # another process
+    assert [other.url(name) for name in names] == addresses
+    assert asked(emulator) == [("GET", "/api/v1/images/ID")]
+    other.client.close()
+
+
+def test_an_address_follows_the_rules_of_the_storage_and_of_the_call() -> None:
+    base = "https://cdn.example.com/o/e"
+    storage = ImgwireStorage(api_key="k", cdn_base=f"{base}/", url_rules={"width": 1200, "format": "webp"})
+    image_id = MISSING.partition("/")[0]
+    assert storage.url(MISSING) == f"{base}/{image_id}?format=webp&width=1200"
+    assert storage.url(MISSING, width=300, preset="small") == f"{base}/{image_id}@small?format=webp&width=300"
+    with pytest.raises(TransformationError, match="width"):
+        storage.url(MISSING, widht=300)
+
+
+def test_wrong_rules_are_told_when_the_storage_is_made() -> None:
+    with pytest.raises(ImproperlyConfigured, match="did you mean 'width'"):
+        ImgwireStorage(api_key="k", url_rules={"widht": 300})
+
+
+# --- the object -------------------------------------------------------------------------------------------------------
+
+
+def test_a_storage_without_a_key_can_be_made_and_says_so_when_it_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("IMGWIRE_API_KEY", raising=False)
+    storage = ImgwireStorage()
+    with pytest.raises(ImproperlyConfigured, match="IMGWIRE_API_KEY"):
+        storage.exists(MISSING)
+
+
+def test_a_pickled_storage_makes_a_client_of_its_own(storage: ImgwireStorage) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    other = pickle.loads(pickle.dumps(storage))
+    assert other.exists(name)
+    assert other.client is not storage.client
+    other.client.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_storage_that_was_used_works_on_both_sides_of_a_fork(storage: ImgwireStorage) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if storage.exists(name) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert storage.exists(name)
+
+
+def test_a_migration_knows_the_storage_but_not_its_key() -> None:
+    storage = ImgwireStorage(
+        api_key="sk_secret", base_url="http://127.0.0.1:9", timeout=5, url_rules={"width": 300}
+    )
+    field = models.ImageField(storage=storage)
+    text, _ = MigrationWriter.serialize(field)
+    assert "imgwire_async.integrations.django.ImgwireStorage(url_rules={'width': 300})" in text
+    assert "sk_secret" not in text
+    path, _, arguments = storage.deconstruct()
+    assert path == BACKEND
+    assert ImgwireStorage(**arguments).deconstruct() == storage.deconstruct()
+
+
+def test_an_unchanged_storage_makes_no_migration() -> None:
+    def state() -> ProjectState:
+        field = models.ImageField(storage=ImgwireStorage(api_key="k", url_rules={"width": 300}))
+        found = ProjectState()
+        found.add_model(
+            ModelState("pictures", "Shot", [("id", models.AutoField(primary_key=True)), ("file", field)])
+        )
+        return found
+
+    assert MigrationAutodetector(state(), state())._detect_changes() == {}
+
+
+# --- fields and models ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("table")
+def test_a_model_saves_reads_and_deletes_its_files(emulator: Emulator) -> None:
+    picture = Picture()
+    picture.file.save("hero.gif", ContentFile(GIF))
+    found = Picture.objects.get(pk=picture.pk)
+    assert found.file.name == picture.file.name
+    assert found.file.name.endswith("/hero.gif")
+    assert found.file.url == emulator.images[found.file.name.partition("/")[0]].cdn_url
+    assert found.file.size == len(GIF)
+    with found.file.open() as file:
+        assert file.read() == GIF
+    with found.file.open() as file:
+        assert file.read() == GIF
+    assert default_storage.exists(found.file.name)
+    found.file.delete()
+    assert not emulator.images
+
+
+@pytest.mark.usefixtures("table")
+def test_an_image_field_knows_its_size_without_asking(emulator: Emulator) -> None:
+    pytest.importorskip("PIL", reason="Django's ImageField needs Pillow")
+    Picture.objects.create(file=ContentFile(GIF, "a.gif"), cover=ImageFile(io.BytesIO(GIF), "cover.gif"))
+    emulator.requests.clear()
+    found = Picture.objects.get()
+    assert found.cover_width == 1
+    assert found.cover.name.endswith("/cover.gif")
+    assert asked(emulator) == []
+    with found.cover.open():
+        assert (found.cover.width, found.cover.height) == (1, 1)
+
+
+@pytest.mark.usefixtures("table")
+def test_a_long_name_fits_the_column_of_a_field() -> None:
+    picture = Picture.objects.create(file=ContentFile(GIF, "x" * 200 + ".gif"))
+    assert len(picture.file.name) == 100
+
+
+# --- errors as answers ------------------------------------------------------------------------------------------------
+
+
+def test_the_middleware_answers_errors_of_this_package_and_no_others(
+    storage: ImgwireStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    def nothing(_: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    middleware, request = ErrorAnswers(nothing), RequestFactory().get("/pictures/7")
+    with pytest.raises(UnsupportedImageError) as caught:
+        storage.save("report.pdf", ContentFile(b"%PDF-1.7"))
+    answer = middleware.process_exception(request, caught.value)
+    assert answer is not None
+    assert (answer.status_code, answer["Content-Type"]) == (415, "application/problem+json")
+    assert caplog.records == []
+    assert middleware.process_exception(request, KeyError("x")) is None
