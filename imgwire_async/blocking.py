@@ -103,7 +103,7 @@ def _like(method: Callable[..., Any], twin: Callable[..., Any]) -> Callable[...,
 
 
 class Images(Twin):
-    """`client.images`."""
+    """`client.images`: upload, find, wait for, fetch and delete images."""
 
     list: Final = blocking(AsyncImages.list)
     list_pages: Final = blocking(AsyncImages.list_pages)
@@ -163,9 +163,10 @@ class ImgwireClient(BaseClient, Twin):
         image = client.images.upload("hero.jpg", wait=True)
     ```
 
-    The same names, parameters and answers as `AsyncImgwireClient`, which does the work, on one background thread for all
+    The same arguments, names and answers as `AsyncImgwireClient`, which does the work, on one background thread for all
     clients of the process. Iterators, file objects, callbacks, hooks and a key callable run in the thread that waits for the
-    call. Making a client does no I/O and starts no thread; forgetting to close it leaks nothing.
+    call; a coroutine function among them is a `TypeError`. Making a client does no I/O and starts no thread; forgetting to
+    close it leaks nothing.
     """
 
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:

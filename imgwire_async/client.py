@@ -150,13 +150,17 @@ class BaseClient:
         return self._core.closed
 
     def capture(self) -> AbstractContextManager[list[Exchange]]:
-        """`with client.capture() as exchanges:` collects what this client sends in this context, also in tasks it starts."""
+        """`with client.capture() as exchanges:` collects what this client sends in this context, also in tasks it starts.
+
+        The list holds an `Exchange` for each call, in the order in which they ended; a plain `with` in both clients.
+        """
         return Capture(self._core)
 
     def with_options(self, **changes: Unpack[ChangedOptions]) -> Self:
         """A light client with other options that shares connections, slots, rate gate and key with this one.
 
-        Absent options are inherited; None means the library's default. Closing it does nothing.
+        Takes `timeout`, `retries`, `default_headers`, `environment_id` and `hooks`, as the client does; another name is a
+        `TypeError`. Absent options are inherited; None means the library's default. Closing it does nothing.
         """
         clone = object.__new__(type(self))
         clone._take(self._core, self._options.changed(changes), owner=False)
@@ -181,10 +185,22 @@ class AsyncImgwireClient(BaseClient):
         image = await client.images.upload("hero.jpg", wait=True)
     ```
 
-    `api_key` may be a callable (plain or async) that is asked on first use and after a 401. `environment_id` is sent as
-    `X-Environment-Id`. `timeout` is a `Timeouts` or a number (the clock of one attempt), `retries` a `RetryPolicy` or a
-    number. `max_connections` bounds API exchanges per loop, and as many transfers beside them. Making a client does no I/O;
-    forgetting to close it leaks nothing.
+    Every argument may be left out:
+
+    * `api_key`: text, or a plain or async callable that is asked on first use and again after a 401; else
+      `IMGWIRE_API_KEY`.
+    * `environment_id`: sent as `X-Environment-Id`; else `IMGWIRE_ENVIRONMENT_ID`, else not sent.
+    * `base_url`: the API's origin, with a path if need be; else `IMGWIRE_API_BASE_URL`, else `https://api.imgwire.dev`.
+    * `timeout`: `Timeouts`, or the seconds of one attempt. `retries`: a `RetryPolicy`, or a number of retries.
+    * `max_connections`: API exchanges at once in one event loop, and as many transfers beside them.
+    * `default_headers`: go to the API only. `user_agent`: is put before our own.
+    * `proxy`: one URL for all hosts; without it `trust_env` reads `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`. `ssl`: an
+      `SSLContext`, or the path of a CA bundle. `connector`: a callable that returns an `aiohttp.BaseConnector`, called once
+      per loop.
+    * `hooks`: functions that are told what goes over the wire.
+
+    Making a client does no I/O and needs no running loop; forgetting to close it leaks nothing. Raises `ConfigurationError`
+    for a missing key or a setting that cannot be used. Calls after closing raise `RuntimeError`.
     """
 
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
@@ -210,7 +226,9 @@ class AsyncImgwireClient(BaseClient):
     ) -> Reply:
         """Send any request below `/api/v1` and return the answer, with the same retries, errors and checks.
 
-        For operations that this version does not know. `idempotent=True` lets a POST be sent again after a lost answer.
+        For operations that this version does not know. `path` begins with `/`; `params` become the query, `json` the body.
+        `idempotent=True` lets a POST be sent again after a lost answer. A path that could lead elsewhere is a `ValueError`
+        before any request. [any operation below /api/v1]
         """
         repeatable = True if flag("idempotent", idempotent) else None
         request = Request(

@@ -133,11 +133,11 @@ class APIStatusError(ImgwireError):
 
 
 class BadRequestError(APIStatusError):
-    """400: the request could not be understood."""
+    """400: the request could not be understood. Keep `request_id` when you report it."""
 
 
 class AuthenticationError(APIStatusError):
-    """401: the key, upload token or bearer credential is not valid."""
+    """401: the key, upload token or bearer credential is not valid. A key callable was asked once more before."""
 
 
 class PaymentRequiredError(APIStatusError):
@@ -157,7 +157,7 @@ class ConflictError(APIStatusError):
 
 
 class PayloadTooLargeError(APIStatusError):
-    """413: the request is too large."""
+    """413: the request is too large: send fewer ids, or less metadata."""
 
 
 class UnprocessableEntityError(APIStatusError):
@@ -173,7 +173,7 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """5xx: the service failed."""
+    """5xx: the service failed, and again at every retry that the policy and the operation allow."""
 
 
 class DecodeError(ImgwireError):
@@ -218,11 +218,11 @@ class UnsupportedImageError(UploadError, ValueError):
 
 
 class UploadSizeError(UploadError):
-    """The source gave fewer or more bytes than were declared."""
+    """The source gave fewer or more bytes than were declared; the image is not complete."""
 
 
 class SourceChangedError(UploadError):
-    """The file changed while it was read."""
+    """The file changed while it was read, by its size, its modification time, or its hash: upload it again."""
 
 
 class UploadNotReplayableError(UploadError):
@@ -230,7 +230,7 @@ class UploadNotReplayableError(UploadError):
 
 
 class UploadConnectionError(UploadError):
-    """The storage could not be reached, or the connection broke."""
+    """The storage could not be reached, or the connection broke, also at every retry; the record is still PENDING."""
 
 
 class UploadStalledError(UploadError, TimeoutError):
@@ -238,7 +238,7 @@ class UploadStalledError(UploadError, TimeoutError):
 
 
 class UploadUrlExpiredError(UploadError):
-    """Every signed upload URL had expired before the bytes arrived."""
+    """Every signed upload URL, three at most, had expired before the bytes arrived."""
 
 
 class UploadRejectedError(UploadError):
@@ -281,11 +281,11 @@ class ImageQuarantinedError(_RecordError):
 
 
 class DownloadJobFailedError(_RecordError):
-    """The bulk download job ended as FAILED; `record` is the job."""
+    """The bulk download job ended as FAILED; `record` is the job. Its images may be gone, or not READY."""
 
 
 class CustomDomainFailedError(_RecordError):
-    """The custom domain ended as FAILED; `record` is the domain."""
+    """The custom domain ended as FAILED; `record` is the domain, with the DNS records that it needs."""
 
 
 @attrs.frozen(slots=True)
@@ -338,7 +338,7 @@ class ArchiveError(DownloadError):
 
 
 class BulkDeleteError(ImgwireError):
-    """Some images were not deleted; `result` says which."""
+    """Some images were not deleted, or it is not known; `result` is the `BulkDeleteResult` that says which."""
 
     def __init__(self, message: str, *, result: BulkDeleteResult) -> None:
         super().__init__(message)

@@ -60,7 +60,7 @@ class ImageStatus(OpenEnum):
 
 
 class ImageDownloadStatus(OpenEnum):
-    """The life of a bulk download job."""
+    """The life of a bulk download job: `PENDING` -> `PROCESSING` -> `READY`, or `FAILED`."""
 
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
@@ -69,7 +69,7 @@ class ImageDownloadStatus(OpenEnum):
 
 
 class CustomDomainStatus(OpenEnum):
-    """Whether the delivery record of a custom domain was found."""
+    """Whether the delivery record (CNAME) of a custom domain was found; `FAILED` is final."""
 
     PENDING = "PENDING"
     CONNECTED = "CONNECTED"
@@ -85,7 +85,7 @@ class CustomDomainCertificateStatus(OpenEnum):
 
 
 class MetricsDatasetInterval(OpenEnum):
-    """The width of one point of a metrics dataset."""
+    """The width of one point of a metrics dataset; the service's default is `HOURLY`."""
 
     HOURLY = "HOURLY"
     DAILY = "DAILY"
@@ -94,7 +94,7 @@ class MetricsDatasetInterval(OpenEnum):
 
 
 class SupportedMimeType(OpenEnum):
-    """The ten picture types that the service takes."""
+    """The ten picture types that the service takes, by their MIME types."""
 
     JPEG = "image/jpeg"
     JXL = "image/jxl"
@@ -326,7 +326,7 @@ class ValidationError(Record):
 
 @attrs.frozen(kw_only=True)
 class HTTPValidationError(Record):
-    """The body of a 422 answer from validation."""
+    """The body of a 422 answer from validation; `UnprocessableEntityError.errors` has what it lists."""
 
     detail: tuple[ValidationError, ...] = ()
 

@@ -38,7 +38,10 @@ class AsyncCorsOrigins(Resource):
                     yield origin
 
     async def create(self, pattern: str) -> CorsOrigin:
-        """Allow a pattern: a host, without scheme or path, a port only when it is not the default. [POST /cors_origins/]"""
+        """Allow a pattern and return it: a host, without scheme or path, a port only when it is not the default.
+
+        Not repeated after a lost answer. Raises `UnprocessableEntityError` for what is no pattern. [POST /cors_origins/]
+        """
         return await self._ask(
             Request("POST", "/cors_origins/", CorsOrigin, json={"pattern": _pattern(pattern, "create")})
         )
@@ -48,13 +51,16 @@ class AsyncCorsOrigins(Resource):
         return await self._ask(_one("GET", cors_origin_id, CorsOrigin))
 
     async def update(self, cors_origin_id: Id, pattern: str) -> CorsOrigin:
-        """Replace a pattern and return it. [PATCH /cors_origins/{cors_origin_id}]"""
+        """Replace a pattern and return it. Raises `NotFoundError` when there is none. [PATCH /cors_origins/{cors_origin_id}]"""
         return await self._ask(
             _one("PATCH", cors_origin_id, CorsOrigin, {"pattern": _pattern(pattern, "update")})
         )
 
     async def delete(self, cors_origin_id: Id) -> Mapping[str, object]:
-        """Delete a pattern and return the service's words. [DELETE /cors_origins/{cors_origin_id}]"""
+        """Delete a pattern and return the service's words. Raises `NotFoundError` when there is none.
+
+        [DELETE /cors_origins/{cors_origin_id}]
+        """
         return await self._ask(_one("DELETE", cors_origin_id, _OPAQUE))
 
 

@@ -23,17 +23,24 @@ class AsyncCustomDomain(Resource):
         return await self._ask(Request("GET", "/custom_domain/", CustomDomain))
 
     async def create(self, hostname: str) -> CustomDomain:
-        """Claim a subdomain, as a host name only. The answer names two CNAME records to set. [POST /custom_domain/]"""
+        """Claim a subdomain, as a host name only, and return the domain, which names two CNAME records to set.
+
+        Raises `ConflictError` when the name is claimed or there is a domain already, `PaymentRequiredError` when the plan has
+        none. [POST /custom_domain/]
+        """
         refuse_payload(hostname, 'custom_domain.create("img.example.com")')
         body = {"hostname": text("hostname", hostname, longest=None)}
         return await self._ask(Request("POST", "/custom_domain/", CustomDomain, json=body))
 
     async def delete(self) -> Mapping[str, object]:
-        """Give the custom domain up and return the service's words. [DELETE /custom_domain/]"""
+        """Give the custom domain up and return the service's words. Raises `NotFoundError` when there is none. [DELETE /custom_domain/]"""
         return await self._ask(Request("DELETE", "/custom_domain/", _OPAQUE))
 
     async def test_connection(self) -> CustomDomain:
-        """Let the service check the DNS records now, and return the domain. [POST /custom_domain/test_connection]"""
+        """Let the service check the DNS records now, and return the domain. Raises `NotFoundError` when there is none.
+
+        [POST /custom_domain/test_connection]
+        """
         # A plain check: asking twice does no harm, so it may be repeated although it is a POST. [contract 5]
         return await self._ask(
             Request("POST", "/custom_domain/test_connection", CustomDomain, repeatable=True)

@@ -40,7 +40,7 @@ _OPAQUE = cast("type[Mapping[str, object]]", dict)
 
 
 class AsyncImages(Resource):
-    """`client.images`."""
+    """`client.images`: upload, find, wait for, fetch and delete images."""
 
     async def list(self, *, page: int = 1, limit: int | None = None) -> Page[Image]:
         """One page of images, at most `limit` (1..100, default 20) of them. The order is the service's. [GET /images/]"""
@@ -71,7 +71,10 @@ class AsyncImages(Resource):
                     yield image
 
     async def retrieve(self, image_id: Id) -> Image:
-        """Return one image. Raises `NotFoundError` when this environment has no such id. [GET /images/{image_id}]"""
+        """Return one image as the service holds it now.
+
+        Raises `NotFoundError` when this environment has no such id, or it was deleted. [GET /images/{image_id}]
+        """
         return await self._ask(Request("GET", "/images/{image_id}", Image, _image_id(image_id)))
 
     @by_name('images.create(file_name="hero.jpg", ...)')
@@ -90,7 +93,8 @@ class AsyncImages(Resource):
         """Make a record and a signed URL for its bytes, for whoever sends them; `upload` does both.
 
         `mime_type` not given: from the name's extension, else not declared. The PUT to `.upload_url` must carry exactly the
-        declared `Content-Type` and the `Content-Length`. [POST /images/standard_upload]
+        declared `Content-Type` and the `Content-Length`. `content_length` is in bytes. A `ConflictError` (409) is not tried
+        again. [POST /images/standard_upload]
         """
         name = arguments.text("file_name", file_name, longest=None)
         length = None if content_length is None else arguments.whole("content_length", content_length, low=0)
@@ -139,8 +143,10 @@ class AsyncImages(Resource):
 
         `file`: a path, bytes, a binary file object (from where it stands), an async file, an object with an async `read(n)`
         or `read_chunk(n)`, an iterator of bytes, or an `UploadSource`. The type is read from the bytes unless `mime_type` is
-        given. `wait=True` (120 s, or a number of seconds) returns once the image is READY; without it the record may still
-        say PENDING. `hash_sha256=True` hashes the bytes before and while they are sent.
+        given. `wait=True` (120 s, or a number of seconds) returns once the image is READY, or raises `ImageQuarantinedError`
+        or `WaitTimeoutError`; without it the record may still say PENDING. `hash_sha256=True` hashes the bytes before and
+        while they are sent. `idempotency_key` None: a fresh one per call, the same on every attempt; False: none.
+        `on_created` is told the record before the bytes go, `on_progress` each step in bytes.
         Raises `UploadError` kinds for the file and the storage, `APIStatusError` kinds for the API, each with `.image` once
         a record exists. [POST /images/standard_upload, PUT upload_url]
         """
@@ -217,7 +223,9 @@ class AsyncImages(Resource):
     ) -> Image:
         """Let the service fetch a public URL (at most 100 MiB) and return the record, which may still be PENDING.
 
-        `wait=True` (120 s, or a number of seconds) returns once the image is READY. [POST /images/upload_via_url]
+        `wait=True` (120 s, or a number of seconds) returns once the image is READY, or raises `ImageQuarantinedError` or
+        `WaitTimeoutError`, both with `.image`. `url` is http or https; what the service cannot fetch is an
+        `APIStatusError`. [POST /images/upload_via_url]
         """
         refuse_payload(url, 'images.upload_via_url("https://...", file_name=...)')
         name = arguments.optional_text("file_name", file_name, longest=None)
@@ -283,11 +291,18 @@ class AsyncImages(Resource):
         return await self._wait(image, limit, what="the upload itself succeeded, but image {}")
 
     async def create_upload_token(self) -> UploadToken:
-        """Make a token that lets a client key upload once before it expires; hand `.token` out. [POST /images/token]"""
+        """Make a token that lets a client key upload once before `.expires_at`; hand `.token` to the browser or app.
+
+        Not repeated after a lost answer. Raises `PermissionDeniedError` for a client key. [POST /images/token]
+        """
         return await self._ask(Request("POST", "/images/token", UploadToken))
 
     async def delete(self, image_id: Id) -> Mapping[str, object]:
-        """Delete an image and return the service's words. [DELETE /images/{image_id}]"""
+        """Delete an image for good and return the service's words, whose keys are not documented.
+
+        Raises `NotFoundError` when there is none; only a repeat after a lost answer takes 404 for success, and returns an
+        empty mapping. [DELETE /images/{image_id}]
+        """
         return await self._ask(Request("DELETE", "/images/{image_id}", _OPAQUE, _image_id(image_id)))
 
     async def bulk_delete(self, image_ids: Iterable[Id], *, chunk_size: int = 100) -> BulkDeleteResult:
@@ -311,7 +326,10 @@ class AsyncImages(Resource):
             raise
 
     async def create_bulk_download_job(self, image_ids: Iterable[Id]) -> ImageDownloadJob:
-        """Start packing images into one archive and return the job. [POST /images/downloads]"""
+        """Start packing images, at least one, into one archive and return the job; `wait_for_bulk_download` comes next.
+
+        Not repeated after a lost answer. [POST /images/downloads]
+        """
         ids = arguments.ids("image_ids", image_ids, spelling="images.create_bulk_download_job([id, ...])")
         if not ids:
             raise ValueError("image_ids must hold at least one id")
@@ -320,7 +338,10 @@ class AsyncImages(Resource):
         )
 
     async def retrieve_bulk_download_job(self, job_id: Id) -> ImageDownloadJob:
-        """Return a download job. [GET /images/downloads/{image_download_job_id}]"""
+        """Return a download job as it is now, its `download_url` set once it is READY.
+
+        Raises `NotFoundError` when there is no such job. [GET /images/downloads/{image_download_job_id}]
+        """
         ids = {"image_download_job_id": segment("job_id", job_id)}
         return await self._ask(
             Request("GET", "/images/downloads/{image_download_job_id}", ImageDownloadJob, ids)

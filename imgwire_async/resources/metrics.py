@@ -23,7 +23,10 @@ class AsyncMetrics(Resource):
         date_start: datetime | None = None,
         date_end: datetime | None = None,
     ) -> MetricsDatasets:
-        """Six series of points over the range; the service's defaults are HOURLY and UTC. [GET /metrics/datasets]"""
+        """Six series of points from `date_start` to `date_end`, both aware; the service's defaults are HOURLY and UTC.
+
+        A naive datetime is a `ValueError` before any request. [GET /metrics/datasets]
+        """
         params = _params(interval, tz, date_start, date_end)
         return await self._ask(Request("GET", "/metrics/datasets", MetricsDatasets, params=params))
 
@@ -36,7 +39,11 @@ class AsyncMetrics(Resource):
         date_start: datetime | None = None,
         date_end: datetime | None = None,
     ) -> MetricsStats:
-        """Six figures over the range, each beside that of the range before. [GET /metrics/stats]"""
+        """Six figures over the range, each beside that of the range before, as long and just before it.
+
+        Sizes are in bytes, the cache hit ratio in percent. A naive datetime is a `ValueError` before any request.
+        [GET /metrics/stats]
+        """
         params = _params(interval, tz, date_start, date_end)
         return await self._ask(Request("GET", "/metrics/stats", MetricsStats, params=params))
 

@@ -42,15 +42,23 @@ class UploadSource(Protocol):
     """
 
     @property
-    def name(self) -> str | None: ...
+    def name(self) -> str | None:
+        """What the file is called, or None: "upload" with the extension of its type."""
+        ...
 
     @property
-    def size(self) -> int | None: ...
+    def size(self) -> int | None:
+        """How many bytes there are, or None when that is not known."""
+        ...
 
     @property
-    def replayable(self) -> bool: ...
+    def replayable(self) -> bool:
+        """Whether `open()` may be called more than once."""
+        ...
 
-    def open(self) -> AsyncGenerator[bytes, None]: ...
+    def open(self) -> AsyncGenerator[bytes, None]:
+        """The bytes from the start, in pieces of any size."""
+        ...
 
 
 class AsyncReadable(Protocol):
@@ -79,6 +87,8 @@ File: TypeAlias = (
     | Iterable[bytes]
     | UploadSource
 )
+"""What can be uploaded: a path, bytes, a binary file object, an async file or reader, an iterator of bytes, or a source of
+your own."""
 
 
 @attrs.frozen

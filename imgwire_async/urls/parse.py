@@ -42,7 +42,10 @@ class ParsedUrl:
 
 
 def parse_url(url: str) -> ParsedUrl:
-    """The base, preset and rules of an image URL; `TransformationError` when a rule stands in it twice, as the CDN refuses that."""
+    """Return the base, preset and rules of an image URL, the way back from `build_url`.
+
+    Raises `TransformationError` when a rule stands in it twice, as the CDN refuses that. [rules 1-3]
+    """
     from urllib.parse import parse_qsl
 
     base, query, fragment = cut(url)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @attrs.frozen
 class _Fields(Value):
     def fields(self) -> dict[str, object]:
+        """The fields that are set, by name: what a mapping in its place would hold."""
         found: dict[str, object] = {}
         for field in attrs.fields(type(self)):
             value = getattr(self, field.name)
@@ -84,7 +85,7 @@ class Crop(_Fields):
 
 @attrs.frozen
 class Duotone(_Fields):
-    """Dark and light colour."""
+    """The colour of the shadows and the colour of the lights."""
 
     shadow_color: shapes.Color
     highlight_color: shapes.Color
