@@ -39,10 +39,9 @@ class AsyncMetrics(Resource):
         date_start: datetime | None = None,
         date_end: datetime | None = None,
     ) -> MetricsStats:
-        """Six figures over the range, each beside that of the range before, as long and just before it.
+        """Six figures over the range, each beside that of the range before and the change in percent.
 
-        Sizes are in bytes, the cache hit ratio in percent. A naive datetime is a `ValueError` before any request.
-        [GET /metrics/stats]
+        Sizes are in bytes. A naive datetime is a `ValueError` before any request. [GET /metrics/stats]
         """
         params = _params(interval, tz, date_start, date_end)
         return await self._ask(Request("GET", "/metrics/stats", MetricsStats, params=params))
