@@ -1,0 +1,12 @@
+"""A client lives through random nights; `nox -s soak` gives it longer ones."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+from .machine import Night
+
+Night.TestCase.settings = settings(
+    max_examples=4, stateful_step_count=20, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+TestAnyOrderOfOperationsFaultsAndCancellationsLosesNothing = Night.TestCase
