@@ -18,6 +18,7 @@ mpl.rcParams.update(
     {"svg.hashsalt": "imgwire-async", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 )
 
+EDGES = (-2.0, 4.0)  # of the plot of ratios; what is further out lies on its edge
 OURS, MUST, AIM = "#1769aa", "#c0392b", "#2e8b57"
 
 
@@ -43,10 +44,13 @@ def growth(results: Sequence[Result], path: Path) -> None:
         for row, (name, factor) in enumerate((("cpu_seconds", 1e3), ("peak_mb", 1.0))):
             axis = axes[row][column]
             axis.plot(at, [median(case.samples["ours"], name) * factor for case in some], "o-", color=OURS)
-            axis.set_ylim(bottom=0)
             axis.grid(axis="y", alpha=0.3)
         axes[1][column].set_xscale("log")
         axes[1][column].set_xlabel(word)
+        axes[1][column].set_xticks(at, [f"{each:,}" for each in at])
+        axes[1][column].minorticks_off()
+    for row in (0, 1):
+        axes[row][0].set_ylim(0, 1.2 * axes[row][0].get_ylim()[1])
     axes[0][0].set_ylabel("CPU per file, ms")
     axes[1][0].set_ylabel("peak memory, MB")
     _save(figure, path)
@@ -64,13 +68,15 @@ def ratios(rows: Sequence[Judged], path: Path) -> None:
     axis.axvline(1, color=AIM, linewidth=1)
     axis.set_yticks(range(len(rows)), [_label(row) for row in reversed(rows)])
     axis.set_xticks([0, 1], ["must", "aim"])
-    axis.set_xlim(-2, 4)
+    axis.set_xlim(*EDGES)
+    axis.set_ylim(-0.7, len(rows) - 0.3)
     _save(figure, path)
 
 
 def _between(row: Judged, figure: float) -> float:
     target = row.target
-    return (figure - target.must) / (target.aim - target.must)
+    low, high = EDGES
+    return min(high, max(low, (figure - target.must) / (target.aim - target.must)))
 
 
 def _label(row: Judged) -> str:
