@@ -286,6 +286,8 @@ class ImgwireFile(BytesFile):
     Its bytes are what the CDN gives when it is asked for no change; the service promises no more.
     """
 
+    file: IO[bytes] | None
+
     def __init__(self, fetch: Callable[[], IO[bytes]], name: str) -> None:
         super().__init__(fetch(), name)
         self.mode: str = "rb"

@@ -26,10 +26,12 @@ SERVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "litestar": (("litestar", "uvicorn"), [*UVICORN, "litestar_app:app"]),
     "quart": (("quart",), ["-m", "hypercorn", "--bind", "127.0.0.1:{port}", "quart_app:app"]),
     "aiohttp": (("aiohttp",), ["-m", "aiohttp_app", "{port}"]),
+    "django-wsgi": (("django", "gunicorn"), [*GUNICORN, *THREADS, "--preload", "django_site.wsgi"]),
+    "django-asgi": (("django", "uvicorn"), [*UVICORN, "django_site.asgi:application"]),
     "flask": (("flask", "gunicorn"), [*GUNICORN, *THREADS, "--preload", "flask_app:app"]),
 }
 # These take the whole body before the view begins, into a temporary file: there is no upload yet that could be cut.
-BUFFERING: set[str] = set()
+BUFFERING = {"django-asgi"}
 
 
 @pytest.fixture(scope="module", params=SERVERS)

@@ -1,0 +1,12 @@
+"""What is where."""
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("pictures", views.receive_body),
+    path("pictures/<str:image_id>", views.show),
+    path("form", views.receive_form),
+    path("upload-token", views.make_token),
+]
