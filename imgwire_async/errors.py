@@ -64,8 +64,8 @@ class ImgwireError(Exception):
 
     def __init__(self, message: str, *, exchange: Exchange | None = None, image: Image | None = None) -> None:
         super().__init__(message)
-        self.exchange = exchange
-        self.image = image
+        self.exchange: Exchange | None = exchange
+        self.image: Image | None = image
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not through __init__: subclasses take keywords, and the notes people added travel too.
@@ -120,11 +120,11 @@ class APIStatusError(ImgwireError):
         image: Image | None = None,
     ) -> None:
         super().__init__(text, exchange=exchange, image=image)
-        self.status = status
-        self.message = message
-        self.error_type = error_type
+        self.status: int = status
+        self.message: str = message
+        self.error_type: str | None = error_type
         self.headers: Mapping[str, str] = Headers() if headers is None else headers
-        self.body = body
+        self.body: str = body
 
     @property
     def request_id(self) -> str | None:
@@ -186,8 +186,8 @@ class DecodeError(ImgwireError):
         self, message: str, *, path: str = "$", body: str = "", exchange: Exchange | None = None
     ) -> None:
         super().__init__(message, exchange=exchange)
-        self.path = path
-        self.body = body
+        self.path: str = path
+        self.body: str = body
 
 
 class UnsafeURLError(ImgwireError):
@@ -210,7 +210,7 @@ class UploadError(ImgwireError):
         image: Image | None = None,
     ) -> None:
         super().__init__(message, exchange=exchange, image=image)
-        self.file_name = file_name
+        self.file_name: str | None = file_name
 
 
 class UnsupportedImageError(UploadError, ValueError):
@@ -254,7 +254,7 @@ class UploadRejectedError(UploadError):
         image: Image | None = None,
     ) -> None:
         super().__init__(message, file_name=file_name, exchange=exchange, image=image)
-        self.status = status
+        self.status: int = status
 
 
 class _RecordError(ImgwireError):
@@ -330,7 +330,7 @@ class DownloadError(ImgwireError):
 
     def __init__(self, message: str, *, status: int | None = None, exchange: Exchange | None = None) -> None:
         super().__init__(message, exchange=exchange)
-        self.status = status
+        self.status: int | None = status
 
 
 class ArchiveError(DownloadError):
@@ -342,4 +342,4 @@ class BulkDeleteError(ImgwireError):
 
     def __init__(self, message: str, *, result: BulkDeleteResult) -> None:
         super().__init__(message)
-        self.result = result
+        self.result: BulkDeleteResult = result
