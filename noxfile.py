@@ -12,7 +12,6 @@ virtualenv and pip.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tarfile
 import zipfile
@@ -28,6 +27,7 @@ nox.options.sessions = ["lint", "typing", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 COVERAGE_FLOOR = 95
+PYTHONS = ["3.11", "3.12", "3.13"]
 # Half of the suite's time is waiting. More processes than four would only fight over the timing tests' clocks; a debugger
 # wants `-n 0`.
 PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
@@ -148,12 +148,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel into dist/ and look into both."""
+    """Build sdist and wheel into dist/, look into both, then try the wheel: alone on every Python, and beside others."""
     session.install(*nox.project.dependency_groups(PROJECT, "build"))
     shutil.rmtree("dist", ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", "dist", silent=True)
-    (wheel,) = Path("dist").glob("*.whl")
-    (sdist,) = Path("dist").glob("*.tar.gz")
+    session.run("python", "-m", "build", "--installer", "uv", "--outdir", "dist", silent=True)
+    wheel, sdist = built(session)
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
     inside = zipfile.ZipFile(wheel).namelist()
     if "imgwire_async/py.typed" not in inside:
         session.error(f"{wheel} lacks py.typed")
@@ -162,13 +162,45 @@ def build(session: nox.Session) -> None:
         session.error(f"{wheel} holds more than the package: {', '.join(foreign)}")
     with tarfile.open(sdist) as archive:
         sources = {name.partition("/")[2] for name in archive.getnames()}
-    missing = {"noxfile.py", "tests/lowest.txt", "README.md", "LICENSE"} - sources
-    if missing:
+    wanted = {"noxfile.py", "tests/lowest.txt", "README.md", "LICENSE", "SECURITY.md", "CONTRIBUTING.md"}
+    if missing := wanted - sources:
         session.error(f"{sdist} lacks {', '.join(sorted(missing))}")
+    for python in PYTHONS:
+        session.notify(f"smoke-{python}")
+    session.notify("beside")
+
+
+def built(session: nox.Session) -> tuple[Path, Path]:
+    """The wheel and the sdist in dist/."""
+    wheels, sdists = list(Path("dist").glob("*.whl")), list(Path("dist").glob("*.tar.gz"))
+    if len(wheels) != 1 or len(sdists) != 1:
+        session.error("dist/ must hold one wheel and one sdist: run `nox -s build`")
+    return wheels[0].resolve(), sdists[0].resolve()
+
+
+def smoke_test(session: nox.Session, wheel: Path) -> None:
+    script = Path("tests/smoke.py").resolve()
+    session.chdir(session.create_tmp())  # away from the tree, so that the wheel is what gets imported
+    # `-I`: nothing but what is installed.
+    session.run("python", "-I", "-W", "error", str(script), wheel.name.split("-")[1])
+
+
+@nox.session(python=PYTHONS)
+def smoke(session: nox.Session) -> None:
+    """Install the wheel in an empty environment, without extras, and upload with it. `nox -s build` calls this."""
+    wheel, _ = built(session)
     session.install(str(wheel))
-    here = os.path.relpath(session.create_tmp())
-    session.chdir(here)  # away from the tree, so that the wheel is what gets imported
-    session.run("python", "-c", "import imgwire_async; print('imgwire_async', imgwire_async.__version__)")
+    smoke_test(session, wheel)
+
+
+@nox.session
+def beside(session: nox.Session) -> None:
+    """Install the wheel with its extras beside libraries that many have, and see that none stands in another's way."""
+    wheel, _ = built(session)
+    session.install("pip", f"{wheel}[speed,emulator,otel]", *nox.project.dependency_groups(PROJECT, "beside"))
+    session.run("python", "-m", "pip", "check")
+    session.run("python", "-c", "import httpx, openai, s3fs, imgwire_async.otel")
+    smoke_test(session, wheel)
 
 
 if __name__ == "__main__":
