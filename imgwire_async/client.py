@@ -13,7 +13,16 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
-from imgwire_async.config import Config, Options, RetryPolicy, Timeouts, configure, masked
+from imgwire_async.config import (
+    VARIABLES,
+    Config,
+    Options,
+    RetryPolicy,
+    Timeouts,
+    configure,
+    hidden,
+    masked,
+)
 from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
 from imgwire_async.protocol.request import Carrier, Reply, Request
@@ -106,6 +115,7 @@ class BaseClient:
         connector: Callable[[], aiohttp.BaseConnector] | None = None,
         hooks: Hooks | None = None,
     ) -> None:
+        api_key, proxy = hidden(api_key), hidden(proxy)
         config = configure(
             api_key,
             environment_id=environment_id,
@@ -120,7 +130,7 @@ class BaseClient:
             trust_env=trust_env,
             connector=connector,
             hooks=hooks,
-            environ=os.environ,
+            environ={name: hidden(os.environ[name]) for name in VARIABLES if name in os.environ},
         )
         _log_as_told(os.environ.get("IMGWIRE_LOG", ""))
         if config.exposed:

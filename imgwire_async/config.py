@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from imgwire_async.errors import ConfigurationError
+from imgwire_async.exchange import Secret
 from imgwire_async.hooks import Hooks, is_coroutine_callable
 from imgwire_async.values import flag, path_text, plain_text, shown
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://api.imgwire.dev"
 API_ROOT = "/api/v1"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+VARIABLES = ("IMGWIRE_API_KEY", "IMGWIRE_ENVIRONMENT_ID", "IMGWIRE_API_BASE_URL")
 
 KeySource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
@@ -212,6 +215,11 @@ _READ: dict[str, Callable[[object], Any]] = {
 }
 
 
+def hidden(value: Any) -> Any:
+    """A text that shows nothing of itself, should something fail where a variable holds it; anything else as it is."""
+    return Secret(str.__str__(value)) if isinstance(value, str) else value
+
+
 def _key(value: Any) -> KeySource:
     if callable(value):
         return cast("KeySource", value)  # what it returns is checked each time
@@ -224,7 +232,7 @@ def clean_key(value: object) -> str:
     """The key without blanks around it; what cannot be a key is refused without being repeated."""
     if not isinstance(value, str):
         raise ConfigurationError(f"the api_key callable must return text, not {type(value).__name__}")
-    key = value.strip()
+    value = key = Secret(value.strip())
     if not key:
         raise ConfigurationError(
             "the API key is empty; set api_key= or the environment variable IMGWIRE_API_KEY"
@@ -284,19 +292,19 @@ def proxy_url(value: object, name: str) -> str:
     """A proxy's URL, checked: http(s) only, since nothing else can be spoken."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {type(value).__name__}")
-    url = value if "://" in value else f"http://{value}"
-    try:
-        parts = urlsplit(url)
-        fine = (
-            parts.scheme in {"http", "https"}
-            and is_host(parts.hostname)
-            and (parts.port is None or parts.port > 0)
-        )
-    except ValueError:
-        fine = False
-    if not fine or not printable(url):
+    value = url = Secret(value if "://" in value else f"http://{value}")  # it may hold a password
+    if not _is_proxy(url):
         raise ConfigurationError(f"{name} must be the URL of an http or https proxy (socks is not supported)")
     return url
+
+
+def _is_proxy(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        fine = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return fine and parts.scheme in {"http", "https"} and is_host(parts.hostname) and printable(url)
 
 
 def _ssl_setting(value: object) -> _ssl.SSLContext | str | None:
@@ -359,8 +367,9 @@ def configure(
     environ: Mapping[str, str],
 ) -> Config:
     """The settings as one frozen value. What is given beats the environment, the environment beats the default."""
+    api_key, proxy = hidden(api_key), hidden(proxy)
     if api_key is None:
-        api_key = environ.get("IMGWIRE_API_KEY") or None
+        api_key = hidden(environ.get("IMGWIRE_API_KEY") or None)
         if api_key is None:
             raise ConfigurationError(
                 "no API key: pass api_key=, or set the environment variable IMGWIRE_API_KEY. "

@@ -141,6 +141,19 @@ def redact(text: str, *secrets: str) -> str:
     return _TOKEN_FIELD.sub(r'\1"***"', text)
 
 
+class Secret(str):
+    """Text that shows nothing of itself where local variables are shown, in debuggers and error reports; else it is a `str`.
+
+    A URL keeps host and path. What is made of it (an f-string, a slice) is plain text again.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        text = str(self)
+        return repr(redact(text)) if "://" in text else "'***'"
+
+
 def is_page(text: str) -> bool:
     """Whether `text` is an HTML page: a proxy's or a login's, never the service's."""
     return re.match(r"\s*(?:<!doctype html|<html)", text, re.IGNORECASE) is not None

@@ -115,7 +115,7 @@ def parse(reply: Reply) -> Any:
         return loads(reply.body)
     except ValueError as error:
         what = "an empty body" if not reply.body.strip() else f"a body that is no JSON ({_position(error)})"
-        raise _decode_error(reply, "$", what) from None
+    raise _decode_error(reply, "$", what)  # here, because the parser's error holds the whole body
 
 
 def _position(error: ValueError) -> str:
@@ -130,7 +130,9 @@ def decode(reply: Reply, model: type[T]) -> T:
         return structure(data, model)
     except Exception as error:  # noqa: BLE001  # cattrs raises groups of anything; all of it means "does not fit"
         path, reason = place(error)
-        raise _decode_error(reply, path, reason) from None
+    # It may hold a signed URL, as do the frames of what could not read it: neither is told with the error.
+    del data
+    raise _decode_error(reply, path, reason)
 
 
 def kept(body: bytes, *secrets: str) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from imgwire_async.config import is_host
 from imgwire_async.errors import UnsafeURLError
-from imgwire_async.exchange import redact
+from imgwire_async.exchange import Secret, redact
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
@@ -29,6 +29,17 @@ def require_safe(
     url: str, what: str, *, secure: bool, because: str = "the API is reached over https"
 ) -> None:
     """Raise `UnsafeURLError` unless `url` is http(s), without user info, and https when it must be (`because` says why)."""
+    reason = _unsafe(url, secure=secure, because=because)
+    if reason is None:
+        return
+    url = Secret(url)
+    raise UnsafeURLError(
+        f"the {what} that the service gave is not safe to use: {reason} ({redact(url)[:120]!r}). Nothing was sent there. "
+        "Check base_url; if it is right, report this to the service."
+    )
+
+
+def _unsafe(url: str, *, secure: bool, because: str) -> str | None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -42,14 +53,9 @@ def require_safe(
         or " " in url
         or "\\" in url
     ):
-        reason = "it is no http(s) URL"
-    elif parts.username is not None or parts.password is not None:
-        reason = "it holds user info"
-    elif secure and parts.scheme != "https":
-        reason = f"it is http although {because}"
-    else:
-        return
-    raise UnsafeURLError(
-        f"the {what} that the service gave is not safe to use: {reason} ({redact(url)[:120]!r}). Nothing was sent there. "
-        "Check base_url; if it is right, report this to the service."
-    )
+        return "it is no http(s) URL"
+    if parts.username is not None or parts.password is not None:
+        return "it holds user info"
+    if secure and parts.scheme != "https":
+        return f"it is http although {because}"
+    return None

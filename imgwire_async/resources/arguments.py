@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
-from imgwire_async.config import printable
+from imgwire_async.config import hidden, printable
 from imgwire_async.models import MetricsDatasetInterval
 from imgwire_async.protocol.request import segment
 from imgwire_async.uploads.sniff import type_by_name
@@ -38,6 +38,8 @@ def by_name(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
                 raise TypeError(
                     f"arguments are given by name here, not as a mapping or by position: {spelling}"
                 )
+            if "upload_token" in kwargs:
+                kwargs["upload_token"] = hidden(kwargs["upload_token"])
             return await method(*args, **kwargs)
 
         return checked

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from imgwire_async.config import hidden
 from imgwire_async.errors import APITimeoutError
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import (
@@ -110,6 +111,7 @@ class AsyncImages(Resource):
         return await self._create(body, arguments.token("upload_token", upload_token))
 
     async def _create(self, body: Mapping[str, object], upload_token: str | None) -> StandardUpload:
+        upload_token = hidden(upload_token)
         params = None if upload_token is None else {"upload_token": upload_token}
         may_repeat = "idempotency_key" in body
         return await self._ask(

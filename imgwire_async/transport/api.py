@@ -15,7 +15,7 @@ from yarl import URL
 
 from imgwire_async import errors
 from imgwire_async.config import API_ROOT, Config, Options
-from imgwire_async.exchange import Exchange, Headers, redact
+from imgwire_async.exchange import Exchange, Headers, Secret, redact
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import Reply, Request
 from imgwire_async.protocol.safety import origin, without_query
@@ -24,7 +24,7 @@ from imgwire_async.retry import Failure, may_repeat, pause, retry_after
 from imgwire_async.transport import deadline, watch
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
-from imgwire_async.transport.session import CLOSED, FOREIGN, Sessions, no_answer
+from imgwire_async.transport.session import CLOSED, FOREIGN, Address, Sessions, hush, no_answer
 
 # How long a 429 without a usable Retry-After keeps the gate closed, at least: a bucket needs a moment to fill.
 _RATE_PAUSE = 0.25
@@ -88,12 +88,11 @@ class Api:
         seen = watch.Watch(self._options.hooks, "api", request.method, request.path)
         if shared.sessions.closed:
             raise RuntimeError(CLOSED)
-        key = shared.keys.known or await shared.keys.get()
-        course = Course(key, time.monotonic())
-        url = URL(f"{self._root}{request.target}", encoded=True)
+        course = Course(shared.keys.known or await shared.keys.get(), time.monotonic())
+        address = Address.of(f"{self._root}{request.target}")
         body = None if request.json is None else codec.dumps(request.json)
         while True:
-            outcome = await self._attempt(request.method, url, body, seen, course)
+            outcome = await self._attempt(request.method, address, body, seen, course)
             exchange = self._exchange(request, outcome, course)
             if isinstance(outcome, Answer) and outcome.status < 300:
                 watch.record(self._owner, exchange)
@@ -114,31 +113,32 @@ class Api:
             course.attempts += 1
 
     async def _attempt(
-        self, method: str, url: URL, body: bytes | None, seen: watch.Watch, course: Course
+        self, method: str, address: Address, body: bytes | None, seen: watch.Watch, course: Course
     ) -> Answer | Failure:
         """One request on the wire, after the gate and in a slot."""
         if self._shared.gate.pace is not None:
             await self._pass_gate(seen, course)
         here = self._shared.sessions.at_hand() or await self._shared.sessions.here()
         headers = self._headers.copy()
-        headers["Authorization"] = f"Bearer {course.key}"
+        headers["Authorization"] = Secret(f"Bearer {course.key}")
         if body is not None:
             headers["Content-Type"] = "application/json"
         awake = seen.awake
         if awake:
             await seen.request(course.attempts)
         began = 0.0
+        response: aiohttp.ClientResponse | None = None
         try:
             async with seen.turn(here.slots.calls) if awake else here.slots.calls:
                 if self._shared.sessions.closed:  # while we stood in the queue
-                    raise RuntimeError(CLOSED)
+                    raise RuntimeError(CLOSED)  # noqa: TRY301  # what hushes it below does it no harm
                 began = time.monotonic()
                 async with here.api.request(
                     method,
-                    url,
+                    address.url,
                     data=body,
                     headers=headers,
-                    proxy=here.proxy_for(url),
+                    proxy=here.proxy_for(address.url),
                     timeout=self._clock,
                     allow_redirects=False,
                     **here.tls,
@@ -146,12 +146,18 @@ class Api:
                     content = await response.read()
                     answer = Answer(response.status, Headers(response.headers.items()), content)
         except FOREIGN as error:
+            hush(error)
             if self._shared.sessions.closed:
                 raise RuntimeError(CLOSED) from None
             failure = no_answer(error, self._shared.host).failure
             if awake:
                 seen.silence(course.attempts, failure.reason, time.monotonic() - began)
             return failure
+        except BaseException as error:
+            hush(error)
+            raise
+        finally:
+            response = None  # it shows its URL
         if awake:
             elapsed = time.monotonic() - began
             await seen.response(course.attempts, answer.status, answer.headers, elapsed, len(answer.body))
@@ -264,7 +270,7 @@ class Api:
         )
 
     def _refuse_foreign_redirect(self, answer: Answer, exchange: Exchange) -> None:
-        location = answer.headers.get("Location", "")
+        location = Secret(answer.headers.get("Location", ""))
         base = self._shared.config.base_url
         try:
             leads_away = origin(str(URL(base).join(URL(location)))) != origin(base)

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from yarl import URL
 
 from imgwire_async.config import Options
-from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.exchange import Exchange, Headers, Secret
 from imgwire_async.protocol.request import Fetch, NoAnswerError
 from imgwire_async.protocol.safety import require_safe, without_query
 from imgwire_async.retry import Failure
 from imgwire_async.transport import deadline, watch
 from imgwire_async.transport.api import Shared
-from imgwire_async.transport.session import CLOSED, FOREIGN, no_answer
+from imgwire_async.transport.session import CLOSED, FOREIGN, Address, hush, no_answer
 
 if TYPE_CHECKING:
     from typing import Self
@@ -94,28 +93,28 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         secure = self._fetches.shared.config.secure
         require_safe(fetch.url, fetch.what, secure=secure)
         try:
-            response = await self._ask(fetch.url)
-            url = fetch.url
+            url = Secret(fetch.url)
+            self._response = await self._ask(url)
             for _ in range(MAX_REDIRECTS):
-                if (location := _location(response)) is None:
+                if (location := _location(self._response)) is None:
                     break
-                response.close()
+                self._response.close()
                 url = _next(url, location, secure=secure)
-                response = await self._ask(url)
+                self._response = await self._ask(url)
         except NoAnswerError as error:
             error.exchange = self.exchange
             raise
-        self._response, self.status = response, response.status
-        self.headers = Headers(response.headers.items())
+        self.status = self._response.status
+        self.headers = Headers(self._response.headers.items())
         self.total = _length(self.headers)
         return self
 
-    async def _ask(self, url: str) -> aiohttp.ClientResponse:
+    async def _ask(self, url: Secret) -> aiohttp.ClientResponse:
         """The answer to one request on the wire, its body unread."""
         fetches, attempt = self._fetches, self._fetch.attempt
         here = await fetches.shared.sessions.here()
-        target = URL(url, encoded=True)  # any byte that changes breaks a signature
-        self._host = target.raw_authority
+        address = Address.of(url)
+        self._host = address.url.raw_authority
         seen = watch.Watch(fetches.options.hooks, "cdn", "GET", without_query(url))
         if seen.awake:
             await seen.request(attempt)
@@ -124,18 +123,22 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         try:
             async with waiting:
                 response = await here.files.get(
-                    target,
+                    address.url,
                     headers=_HEADERS,
-                    proxy=here.proxy_for(target),
+                    proxy=here.proxy_for(address.url),
                     timeout=fetches.clock,
                     allow_redirects=False,
                     trace_request_ctx={"sent": lambda: self._wind(waiting)},
                     **here.tls,
                 )
         except FOREIGN as error:
+            hush(error)
             silence = self._silence(error, stalled=waiting.expired())
             seen.silence(attempt, silence.failure.reason, time.monotonic() - began)
             raise silence from error
+        except BaseException as error:
+            hush(error)
+            raise
         here.arriving.add(response)
         try:
             if seen.awake:
@@ -143,6 +146,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
                 await seen.response(attempt, response.status, headers, time.monotonic() - began)
         except BaseException:
             response.close()
+            del response  # it shows its URL
             raise
         return response
 
@@ -157,15 +161,16 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         return self
 
     async def __anext__(self) -> bytes:
-        response = self._response
-        if response is None:
+        if self._response is None:
             raise RuntimeError("the download was left: read it inside its `async with`")
+        content = self._response.content
         # Only waiting counts: a consumer may think between two pieces for as long as it likes.
         waiting = asyncio.timeout(self._stall)
         try:
             async with waiting:
-                piece = await response.content.readany()
+                piece = await content.readany()
         except FOREIGN as error:
+            hush(error)
             raise self._silence(error, stalled=waiting.expired()) from error
         if piece:
             self.received += len(piece)
@@ -200,16 +205,17 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         return f" (after {self.received}{'' if self.total is None else f' of {self.total}'} bytes)"
 
 
-def _location(response: aiohttp.ClientResponse) -> str | None:
+def _location(response: aiohttp.ClientResponse) -> Secret | None:
     """Where a redirect leads, None when the answer is no redirect."""
-    return response.headers.get("Location") if response.status in _REDIRECTS else None
+    location = response.headers.get("Location") if response.status in _REDIRECTS else None
+    return None if location is None else Secret(location)
 
 
-def _next(url: str, location: str, *, secure: bool) -> str:
+def _next(url: Secret, location: Secret, *, secure: bool) -> Secret:
     """The address that a redirect from `url` leads to. Raises `UnsafeURLError` when it must not be followed."""
     try:
         whole = bool(urlsplit(location).scheme)
-        following = location if whole else urljoin(url, location)  # a whole one is used to the byte
+        following = location if whole else Secret(urljoin(url, location))  # a whole one is used to the byte
     except ValueError:
         following = location
     if url.startswith("https:") and not secure:

@@ -12,6 +12,7 @@ import os
 import ssl
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -258,6 +259,39 @@ if hasattr(os, "register_at_fork"):
 
 
 # --- foreign errors become ours ---------------------------------------------------------------------------------------
+
+@attrs.frozen
+class Address:
+    """A URL for aiohttp, to the byte as it was given. It may be signed, so it stands in no frame's variables by itself."""
+
+    url: URL = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, text: str) -> Address:
+        """Whatever changes a byte breaks a signature."""
+        return cls(URL(text, encoded=True))
+
+
+def hush(error: BaseException) -> None:
+    """Let the frames of aiohttp in a traceback forget their variables: signed URLs and requests stand in them.
+
+    Error trackers store what they find in frames. Those of the caller, and lines and names of all, stay.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        waiting += (each.__cause__, each.__context__)
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            if frame.f_globals.get("__name__", "").startswith("aiohttp."):
+                try:
+                    frame.clear()
+                except RuntimeError:  # it runs, or waits for something, so it is no one's past
+                    pass
+
 
 # What a request can raise. ValueError and TypeError are not among them: those would be bugs of ours and shall be seen.
 FOREIGN = (aiohttp.ClientError, OSError, asyncio.TimeoutError)

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
-from yarl import URL
 
 from imgwire_async import userland
 from imgwire_async.config import Options
@@ -22,7 +21,7 @@ from imgwire_async.protocol.safety import without_query
 from imgwire_async.retry import Failure
 from imgwire_async.transport import watch
 from imgwire_async.transport.api import Shared
-from imgwire_async.transport.session import CLOSED, FOREIGN, LoopSessions, no_answer
+from imgwire_async.transport.session import CLOSED, FOREIGN, Address, LoopSessions, hush, no_answer
 
 try:
     import fcntl
@@ -226,21 +225,22 @@ class Transfers:
     async def _send(
         self, here: LoopSessions, put: Put, body: Body, began: float
     ) -> tuple[int, Headers, bytes]:
-        url = URL(put.url, encoded=True)  # any byte that changes breaks the signature
+        address = Address.of(put.url)
         headers = {"Content-Length": str(put.size)}
         if put.mime_type is not None:
             headers["Content-Type"] = put.mime_type
         stall = StallClock(self._options.timeout.stall, body.position)
-        host = url.raw_authority.rpartition("@")[2]
+        host = address.url.raw_authority.rpartition("@")[2]
+        response: aiohttp.ClientResponse | None = None
         try:
             async with (
                 stall,
                 here.files.put(
-                    url,
+                    address.url,
                     data=body,
                     headers=headers,
                     skip_auto_headers=("Content-Type",),
-                    proxy=here.proxy_for(url),
+                    proxy=here.proxy_for(address.url),
                     timeout=self._clock,
                     allow_redirects=False,
                     **here.tls,
@@ -250,13 +250,20 @@ class Transfers:
                 content = await _beginning(response.content)
                 answer = response.status, Headers(response.headers.items()), content
         except FOREIGN as error:
+            hush(error)
             if body.failure is not None:
+                hush(body.failure)
                 raise body.failure from None
             if self._shared.sessions.closed:
                 raise RuntimeError(CLOSED) from None
             if stall.expired:
                 raise self._stalled(body, host) from None
             raise no_answer(error, host) from error
+        except BaseException as error:
+            hush(error)
+            raise
+        finally:
+            response = None  # it shows its URL
         if (
             body.failure is not None
         ):  # an answer came although the source had failed: the source's word counts
