@@ -44,7 +44,16 @@ class Result:
 
     @classmethod
     def of(cls, case: Case, samples: Mapping[str, Sequence[Sample]]) -> Result:
-        return cls(case.name, case.work.part, asdict(case.work), samples)
+        return cls(
+            case.name,
+            case.work.part,
+            asdict(case.work),
+            {kind: [_rounded(sample) for sample in some] for kind, some in samples.items()},
+        )
+
+
+def _rounded(sample: Sample) -> Sample:
+    return {name: float(f"{value:.5g}") for name, value in sample.items()}
 
 
 def machine() -> dict[str, Any]:
