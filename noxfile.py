@@ -12,6 +12,7 @@ virtualenv and pip.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tarfile
 import zipfile
@@ -148,7 +149,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel into dist/, look into both, then try the wheel: alone on every Python, and beside others."""
+    """Build sdist and wheel into dist/, look into both, then try the wheel: alone on every Python, and beside others.
+
+    `nox -s build -- v1.2.3` refuses unless version and changelog are ready for that tag.
+    """
+    for tag in session.posargs:
+        require_ready(session, tag)
     session.install(*nox.project.dependency_groups(PROJECT, "build"))
     shutil.rmtree("dist", ignore_errors=True)
     session.run("python", "-m", "build", "--installer", "uv", "--outdir", "dist", silent=True)
@@ -168,6 +174,17 @@ def build(session: nox.Session) -> None:
     for python in PYTHONS:
         session.notify(f"smoke-{python}")
     session.notify("beside")
+
+
+def require_ready(session: nox.Session, tag: str) -> None:
+    """End the session unless this tree is the release that the tag names."""
+    source = Path("imgwire_async/__init__.py").read_text("utf-8")
+    version = source.partition('__version__ = "')[2].partition('"')[0]
+    if tag != f"v{version}":
+        session.error(f"the tag is {tag}, but the package says {version}")
+    heading = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$"
+    if not re.search(heading, Path("CHANGELOG.md").read_text("utf-8"), re.MULTILINE):
+        session.error(f"CHANGELOG.md has no heading for {version} with a date")
 
 
 def built(session: nox.Session) -> tuple[Path, Path]:
