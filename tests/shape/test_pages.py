@@ -92,7 +92,7 @@ def described() -> list[str]:
 
 
 def test_every_public_name_has_one_entry_in_the_reference() -> None:
-    names = [name for name in described() if "." not in name]
+    names = [name for name in described() if "." not in name and name != "emulator"]  # that is a module
     assert sorted(names) == imgwire_async.__all__
 
 
