@@ -67,6 +67,13 @@ def _clock(_: object, field: attrs.Attribute[Any], value: object) -> None:
     _positive(f"Timeouts.{field.name}", value, none=True)
 
 
+def _bytes(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    name = f"Timeouts.{field.name}"
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"{name} must be a number of bytes or None, not {type(value).__name__}")
+    _positive(name, value, none=True)
+
+
 def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
     _positive(f"RetryPolicy.{field.name}", value, zero=True)
 
@@ -76,6 +83,10 @@ def _endless(value: float | None) -> float | None:
     return None if isinstance(value, float) and value == math.inf else value
 
 
+def _endless_bytes(value: int | None) -> int | None:
+    return cast("int | None", _endless(value))  # the validator refuses what is still a float
+
+
 @attrs.frozen
 class Timeouts:
     """Four clocks, in seconds; None switches one off.
@@ -83,12 +94,18 @@ class Timeouts:
     `connect` bounds DNS, TCP and TLS of a new connection; `attempt` one API attempt from the moment it has its slot;
     `deadline` one awaited operation as a whole, queueing and pauses included; `stall` the longest time without progress of
     a transfer. Transfers have no total limit.
+
+    Beside the bounds in time one in bytes: `max_answer_bytes` is the most that an API answer may hold, unpacked. A hundred
+    images come to less than a hundredth of it; more is an answer of something else. None switches it off.
     """
 
     connect: float | None = attrs.field(default=10.0, converter=_endless, validator=_clock)
     attempt: float | None = attrs.field(default=30.0, converter=_endless, validator=_clock)
     deadline: float | None = attrs.field(default=None, converter=_endless, validator=_clock)
     stall: float | None = attrs.field(default=60.0, converter=_endless, validator=_clock)
+    max_answer_bytes: int | None = attrs.field(
+        default=64 * 1024 * 1024, kw_only=True, converter=_endless_bytes, validator=_bytes
+    )
 
 
 def _count(_: object, field: attrs.Attribute[Any], value: object) -> None:

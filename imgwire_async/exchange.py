@@ -100,7 +100,7 @@ class Exchange:
 
     def __str__(self) -> str:
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        told = f", request id {self.request_id}" if self.request_id else ""
+        told = f", request id {excerpt(self.request_id, 120)}" if self.request_id else ""
         return f"{self.method} {self.path} ({tries}, {self.elapsed:.2f} s{told})"
 
 

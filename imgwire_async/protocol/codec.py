@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import attrs
 
 from imgwire_async import errors, models
-from imgwire_async.exchange import excerpt, redact
+from imgwire_async.exchange import Exchange, excerpt, redact
 from imgwire_async.protocol.request import Reply
 from imgwire_async.protocol.structure import place, structure
 
@@ -140,15 +140,17 @@ def kept(body: bytes, *secrets: str) -> str:
     return redact(body[: KEPT_BODY * 4].decode("utf-8", "replace"), *secrets)[:KEPT_BODY]
 
 
+def carried_out(exchange: Exchange) -> str:
+    """What whoever repeats a call must know when its answer, a success, cannot be read."""
+    if exchange.method in {"GET", "HEAD"}:
+        return ""
+    return " The service carried the call out, only its answer is unreadable: look before you repeat it."
+
+
 def _decode_error(reply: Reply, path: str, reason: str) -> errors.DecodeError:
     exchange = reply.exchange
-    carried_out = (
-        " The service carried the call out, only its answer is unreadable: look before you repeat it."
-        if exchange.method not in {"GET", "HEAD"}
-        else ""
-    )
     return errors.DecodeError(
-        f"{exchange}: HTTP {reply.status}, but the answer does not fit: {path}: {reason}.{carried_out} "
+        f"{exchange}: HTTP {reply.status}, but the answer does not fit: {path}: {reason}.{carried_out(exchange)} "
         "If this goes on, a newer version of imgwire-async may know the new form.",
         path=path,
         body=kept(reply.body),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -17,11 +18,11 @@ from imgwire_async import errors
 from imgwire_async.config import API_ROOT, Config, Options
 from imgwire_async.exchange import Exchange, Headers, Secret, redact
 from imgwire_async.protocol import codec
-from imgwire_async.protocol.request import Reply, Request
+from imgwire_async.protocol.request import NoAnswerError, Reply, Request
 from imgwire_async.protocol.safety import origin, without_query
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, may_repeat, pause, retry_after
-from imgwire_async.transport import deadline, watch
+from imgwire_async.transport import answers, deadline, watch
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
 from imgwire_async.transport.session import CLOSED, FOREIGN, Address, Sessions, hush, no_answer
@@ -48,6 +49,7 @@ class Answer:
     status: int
     headers: Headers
     body: bytes
+    whole: bool = True
 
 
 @attrs.define
@@ -74,11 +76,12 @@ class Api:
         self._owner = owner
         self._root = f"{shared.config.base_url}{API_ROOT}"
         # Whatever its case, a header is sent once, and what the contract needs wins.
-        self._headers = CIMultiDict({"Accept": "application/json"})
+        self._headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": answers.ACCEPTED})
         self._headers.update(options.default_headers)
         if options.environment_id is not None:
             self._headers["X-Environment-Id"] = options.environment_id
         clocks = options.timeout
+        self._limit = sys.maxsize if clocks.max_answer_bytes is None else clocks.max_answer_bytes
         # No rounding to whole seconds: a clock fires when it says.
         self._clock = aiohttp.ClientTimeout(total=clocks.attempt, connect=clocks.connect, ceil_threshold=1e9)
 
@@ -96,6 +99,8 @@ class Api:
             exchange = self._exchange(request, outcome, course)
             if isinstance(outcome, Answer) and outcome.status < 300:
                 watch.record(self._owner, exchange)
+                if not outcome.whole:
+                    raise _too_large(outcome, exchange, self._limit)
                 return Reply(outcome.status, outcome.headers, outcome.body, exchange)
             if isinstance(outcome, Answer) and self._gone_already(request, outcome, course):
                 watch.record(self._owner, exchange)
@@ -143,13 +148,21 @@ class Api:
                     allow_redirects=False,
                     **here.tls,
                 ) as response:
-                    content = await response.read()
-                    answer = Answer(response.status, Headers(response.headers.items()), content)
-        except FOREIGN as error:
+                    if not response.content.is_eof():  # whoever closes the client must find those who wait
+                        here.arriving.add(response)
+                    content = await answers.read(response, self._limit)
+                    answer = Answer(
+                        response.status, Headers(response.headers.items()), content.body, content.whole
+                    )
+        except (*FOREIGN, NoAnswerError) as error:
             hush(error)
             if self._shared.sessions.closed:
                 raise RuntimeError(CLOSED) from None
-            failure = no_answer(error, self._shared.host).failure
+            failure = (
+                error.failure
+                if isinstance(error, NoAnswerError)
+                else no_answer(error, self._shared.host).failure
+            )
             if awake:
                 seen.silence(course.attempts, failure.reason, time.monotonic() - began)
             return failure
@@ -296,6 +309,16 @@ def _failure(outcome: Answer | Failure) -> Failure:
         return outcome
     told = retry_after(outcome.headers.get("Retry-After"), now=datetime.now(UTC))
     return Failure(f"HTTP {outcome.status}", status=outcome.status, retry_after=told)
+
+
+def _too_large(answer: Answer, exchange: Exchange, limit: int) -> errors.DecodeError:
+    return errors.DecodeError(
+        f"{exchange}: HTTP {answer.status}, but the answer is larger than {limit} bytes (Timeouts.max_answer_bytes); the rest was "
+        f"not read.{codec.carried_out(exchange)} Ask for less in one call, or allow more with Timeouts(max_answer_bytes=...).",
+        path="$",
+        body=codec.kept(answer.body),
+        exchange=exchange,
+    )
 
 
 def _silence_error(exchange: Exchange, failure: Failure) -> errors.APIConnectionError:

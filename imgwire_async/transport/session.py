@@ -28,6 +28,7 @@ from imgwire_async.exchange import redact
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure, Fate
 from imgwire_async.transport.proxies import Proxies
+from imgwire_async.transport.resolver import connector
 from imgwire_async.transport.slots import Slots, fitting, make_slots, open_file_limit
 
 CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
@@ -125,10 +126,10 @@ class Sessions:
             "connector_owner": True,
         }
         api = aiohttp.ClientSession(
-            connector=shared or aiohttp.TCPConnector(limit=slots.call_limit), **common
+            connector=shared or connector(slots.call_limit), auto_decompress=False, **common
         )
         files = aiohttp.ClientSession(
-            connector=shared or aiohttp.TCPConnector(limit=slots.transfer_limit),
+            connector=shared or connector(slots.transfer_limit),
             auto_decompress=False,
             trace_configs=[tracing := _tracing()],
             **common,
@@ -259,6 +260,7 @@ if hasattr(os, "register_at_fork"):
 
 
 # --- foreign errors become ours ---------------------------------------------------------------------------------------
+
 
 @attrs.frozen
 class Address:

@@ -385,6 +385,13 @@ def test_a_clock_is_more_than_zero_or_off(field: Any) -> None:
         Timeouts(**{field.name: 0})
 
 
+@pytest.mark.parametrize("value", [1.5, "64 MiB", True])
+def test_a_number_of_bytes_is_whole(value: Any) -> None:
+    assert Timeouts(max_answer_bytes=1).max_answer_bytes == 1
+    with pytest.raises(TypeError, match=r"Timeouts\.max_answer_bytes must be a number of bytes"):
+        Timeouts(max_answer_bytes=value)
+
+
 @pytest.mark.parametrize("field", attrs.fields(RetryPolicy), ids=lambda field: field.name)
 def test_a_figure_of_the_retry_policy_may_be_zero_but_not_none(field: Any) -> None:
     assert getattr(RetryPolicy(**{field.name: 0}), field.name) == 0

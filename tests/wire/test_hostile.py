@@ -1,0 +1,464 @@
+"""Answers that mean harm, or that nobody meant: an error of ours, in bounded memory and time."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+import time
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import samples
+
+from imgwire_async import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncImgwireClient,
+    ConfigurationError,
+    DecodeError,
+    ImgwireError,
+    Page,
+    PaginationError,
+    Timeouts,
+    UnsafeURLError,
+    to_dict,
+)
+from imgwire_async.emulator import Emulator
+
+from .conftest import Answer, always, http, speaking
+from .pictures import png
+
+MIB = 1024 * 1024
+SMALL = Timeouts(attempt=10, max_answer_bytes=MIB)
+
+
+@asynccontextmanager
+async def talking_to(answer: Answer, **options: Any) -> AsyncIterator[AsyncImgwireClient]:
+    async with (
+        speaking(answer) as origin,
+        AsyncImgwireClient("sk_x", base_url=origin, **({"retries": 0} | options)) as client,
+    ):
+        yield client
+
+
+async def failure(answer: Answer, **options: Any) -> ImgwireError:
+    """What a list call raises when the server answers so."""
+    async with talking_to(answer, **options) as client:
+        with pytest.raises(ImgwireError) as caught:
+            await asyncio.wait_for(client.images.list(), 30)
+    assert len(str(caught.value)) < 1500
+    return caught.value
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+class Endless:
+    """Sends a head, then the same piece until the client has had enough."""
+
+    def __init__(self, head: bytes, piece: bytes) -> None:
+        self.head = head
+        self.piece = piece
+        self.sent = 0
+        self.left = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(self.head)
+        try:
+            while not writer.transport.is_closing():
+                writer.write(self.piece)
+                await writer.drain()
+                self.sent += len(self.piece)
+        finally:
+            self.left.set()
+
+
+CHUNK = b"%x\r\n" % 65536 + b"[" + b" " * 65535 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n", b" " * 65536),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"20\r\n%b\r\n" % (b" " * 32) * 1000),
+    ],
+    ids=["chunked", "100 MB", "without length", "chunked with a length", "tiny chunks"],
+)
+async def test_an_answer_without_end_is_left_at_the_limit(head: bytes, piece: bytes) -> None:
+    endless = Endless(head, piece)
+    error = await failure(endless, timeout=SMALL)
+    if isinstance(error, APIConnectionError):  # some parsers refuse to guess which of two lengths is meant
+        assert b"Content-Length: 5" in head
+        return
+    assert isinstance(error, DecodeError)
+    assert "larger than 1048576 bytes (Timeouts.max_answer_bytes)" in str(error)
+    await asyncio.wait_for(endless.left.wait(), 10)
+    assert endless.sent < 30 * MIB, "sockets hold some, nobody else does"
+
+
+@pytest.mark.parametrize("retries", [0, 3])
+async def test_a_refusal_without_end_is_told_by_its_status(retries: int) -> None:
+    async with talking_to(
+        Endless(b"HTTP/1.1 403 Forbidden\r\n\r\n", b"<p>no</p>" * 5000), retries=retries
+    ) as client:
+        with pytest.raises(APIStatusError, match="HTTP 403") as caught:
+            await client.images.list()
+    assert len(caught.value.body) <= 10_000
+
+
+async def test_a_call_that_was_carried_out_says_so_when_its_answer_is_too_large() -> None:
+    async with talking_to(
+        Endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536), timeout=SMALL, retries=3
+    ) as client:
+        with pytest.raises(DecodeError, match=r"1 attempt.*carried the call out"):
+            await client.cors_origins.create("a.example.com")
+
+
+async def test_the_limit_is_a_setting_of_one_call(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    image = (await client.images.create(file_name="a.png")).image
+    with pytest.raises(DecodeError, match="larger than 100 bytes"):
+        await client.with_options(timeout=Timeouts(max_answer_bytes=100)).images.retrieve(image.id)
+    for enough in (10_000, None):
+        small = client.with_options(timeout=Timeouts(max_answer_bytes=enough))
+        assert (await small.images.retrieve(image.id)).id == image.id
+
+
+async def test_an_answer_of_just_the_limit_is_whole() -> None:
+    body = b"[]".ljust(5000)
+    for limit, fits in ((5000, True), (4999, False)):
+        async with talking_to(
+            always(http("200 OK", body)), timeout=Timeouts(max_answer_bytes=limit)
+        ) as client:
+            if fits:
+                assert (await client.images.list()).data == []
+            else:
+                with pytest.raises(DecodeError, match="larger than 4999"):
+                    await client.images.list()
+
+
+# --- packed answers ---------------------------------------------------------------------------------------------------
+
+
+def packed(coding: str, body: bytes) -> bytes:
+    return http("200 OK", body, f"Content-Encoding: {coding}")
+
+
+def deflated(data: bytes) -> bytes:
+    """Without the frame of zlib, as some send it."""
+    pressed = zlib.compressobj(wbits=-15)
+    return pressed.compress(data) + pressed.flush()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        packed("gzip", gzip.compress(b"[]")),
+        packed("GZip", gzip.compress(b"[") + gzip.compress(b"]")),
+        packed("x-gzip", gzip.compress(b"[]")),
+        packed("deflate", zlib.compress(b"[]")),
+        packed("deflate", deflated(b"[]")),
+        packed("identity", b"[]"),
+        packed("", b"[]"),
+    ],
+)
+async def test_a_packed_answer_is_unpacked(answer: bytes) -> None:
+    async with talking_to(always(answer)) as client:
+        assert (await client.images.list()).data == []
+
+
+async def test_packed_answers_are_asked_for(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    await client.images.list()
+    await client.with_options(default_headers={"accept-encoding": "identity"}).images.list()
+    assert [each.header("Accept-Encoding") for each in emulator.requests] == ["gzip, deflate", "identity"]
+
+
+@pytest.mark.parametrize("members", [1, 40])
+async def test_a_bomb_is_left_at_the_limit_and_never_unpacked(members: int) -> None:
+    bomb = packed("gzip", gzip.compress(b" " * 16 * MIB) * members)
+    tracemalloc.start()
+    try:
+        error = await failure(always(bomb), timeout=SMALL)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(error, DecodeError)
+    assert "larger than 1048576 bytes" in str(error)
+    assert peak < 12 * MIB
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (packed("gzip", gzip.compress(b"[]")[:-3]), "ends in the middle"),
+        (packed("gzip", b"[]"), "is no gzip"),
+        (packed("deflate", b"\xff\xff\xff"), "is no deflate"),
+        (packed("br", b"\x8b\x00\x80[]\x03"), "packed as 'br', which was not asked for"),
+        (packed("gzip, gzip", gzip.compress(gzip.compress(b"[]"))), "was not asked for"),
+    ],
+)
+async def test_what_cannot_be_unpacked_is_told(answer: bytes, message: str) -> None:
+    error = await failure(always(answer))
+    assert isinstance(error, APIConnectionError)
+    assert message in str(error)
+
+
+# --- JSON that is none, or another one -----------------------------------------------------------------------------------
+
+
+def listing(**changes: Any) -> bytes:
+    return json.dumps([samples.image(**changes)]).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"[" * 100_000, "no JSON"),
+        (b'{"a":' * 100_000, "no JSON"),
+        (b"[" * 5000 + b"]" * 5000, "no JSON"),
+        (b"[" * 900 + b"]" * 900, "expected an object, got a list"),
+        (b"[NaN]", "no JSON"),
+        (b"[Infinity]", "no JSON"),
+        (b"[1e999]", "no JSON"),
+        (b"[\xff\xfe]", "no JSON"),
+        (b'["\\ud800"]', "no JSON"),
+        (b"\xef\xbb\xbf[", "no JSON"),
+        (b"[]\x00", "no JSON"),
+        (b"[" + b"9" * 100_000 + b"]", "no JSON|expected an object"),
+        (b"null", "expected a list, got null"),
+        (b'"text"', "expected a list, got text"),
+        (b"[[]]", r"\$\[0\]: expected an object, got a list"),
+        (listing(id=None), r"\$\[0\]\.id: expected text, got null"),
+        (listing(width=True), r"\$\[0\]\.width: expected an integer, got a boolean"),
+        (listing(width=1e300), r"\$\[0\]\.width: expected an integer, got a number"),
+        (listing(created_at="yesterday"), r"\$\[0\]\.created_at: expected an RFC 3339 time"),
+        (listing(created_at=0), r"\$\[0\]\.created_at"),
+        (listing(custom_metadata={"a": [1]}), r"\$\[0\]\.custom_metadata"),
+        (listing(exif_data=[]), r"\$\[0\]\.exif_data: expected an object, got a list"),
+    ],
+)
+async def test_json_that_does_not_fit_is_a_decode_error_with_the_place(body: bytes, message: str) -> None:
+    error = await failure(always(http("200 OK", body)))
+    assert isinstance(error, DecodeError)
+    assert re.search(message, str(error)), error
+
+
+async def test_of_a_field_that_is_named_twice_the_last_one_counts() -> None:
+    body = listing().replace(b"{", b'{"id": "first", ', 1)
+    async with talking_to(always(http("200 OK", body))) as client:
+        assert (await client.images.list()).data[0].id == samples.ID
+
+
+async def test_deeply_nested_data_in_a_free_field_comes_and_goes() -> None:
+    exif = json.loads('{"a":' * 400 + "1" + "}" * 400)
+    async with talking_to(always(http("200 OK", listing(exif_data=exif)))) as client:
+        image = (await client.images.list()).data[0]
+    assert to_dict(image)["exif_data"] == exif
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"detail": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+        b'{"detail": {"a": NaN}}',
+        b'{"detail": 5}',
+        b"[" * 9999,
+    ],
+)
+async def test_a_refusal_with_a_strange_body_keeps_its_status(body: bytes) -> None:
+    error = await failure(always(http("422 Unprocessable Entity", body)))
+    assert isinstance(error, APIStatusError)
+    assert error.status == 422
+
+
+# --- heads ------------------------------------------------------------------------------------------------------------
+
+
+async def test_thousands_of_headers_are_refused_or_borne() -> None:
+    many = always(http("200 OK", b"[]", *(f"X-{i}: {i}" for i in range(5000))))
+    async with talking_to(many) as client:
+        outcome = (await asyncio.gather(client.images.list(), return_exceptions=True))[0]
+    # Newer versions of aiohttp set a limit.
+    assert isinstance(outcome, Page) or "no HTTP" in str(outcome)
+
+
+async def test_headers_without_end_are_left() -> None:
+    endless = Endless(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000)
+    began = time.monotonic()
+    error = await failure(endless, timeout=Timeouts(attempt=1))
+    assert isinstance(error, APIConnectionError)
+    assert time.monotonic() - began < 10
+
+
+async def test_a_header_without_end_is_left() -> None:
+    endless = Endless(b"HTTP/1.1 200 OK\r\nX-A: ", b"a" * 1000)
+    error = await failure(endless, timeout=Timeouts(attempt=5))
+    assert isinstance(error, APIConnectionError)
+    assert endless.sent < 30 * MIB
+
+
+async def test_interim_answers_without_end_are_left() -> None:
+    endless = Endless(b"", b"HTTP/1.1 102 Processing\r\n\r\n")
+    error = await failure(endless, timeout=Timeouts(attempt=0.5))
+    assert isinstance(error, APITimeoutError)
+    assert error.which == "attempt"
+
+
+async def test_a_long_request_id_does_not_flood_the_message() -> None:
+    error = await failure(always(http("404 Not Found", b"", f"X-Request-Id: {'r' * 7000}")))
+    assert isinstance(error, APIStatusError)
+    assert error.request_id == "r" * 7000
+
+
+@pytest.mark.parametrize(
+    "length", ["-1", "1e3", "99999999999999999999999", "0x10", "2, 2", "2\r\nContent-Length: 3"]
+)
+async def test_a_length_that_is_none_is_no_http(length: str) -> None:
+    raw = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n[]".encode()
+    error = await failure(always(raw), timeout=5)
+    assert isinstance(error, APIConnectionError)
+
+
+async def test_bytes_after_the_answer_are_not_taken_for_the_next_one(
+    emulator: Emulator,
+) -> None:
+    calls = 0
+
+    async def smuggling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            calls += 1
+            wrong = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]" + wrong)
+            await writer.drain()
+
+    async with talking_to(smuggling) as client:
+        for _ in range(3):
+            assert (await client.images.list()).data == []
+    assert calls == 3
+
+
+async def test_cookies_of_the_service_are_not_kept(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    emulator.faults.add(
+        "GET", "*", times=None, status=200, body=b"[]", headers=[("Set-Cookie", "session=1; Path=/")]
+    )
+    await client.images.list()
+    await client.images.list()
+    assert [each.header("Cookie") for each in emulator.requests] == [None, None]
+
+
+# --- what callers pass on from strangers ---------------------------------------------------------------------------------
+
+INJECTED = ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\0b", "a\r\n\r\nGET / HTTP/1.1"]
+
+
+@pytest.mark.parametrize("text", INJECTED)
+async def test_line_breaks_in_names_ids_and_types_reach_no_head(
+    emulator: Emulator, client: AsyncImgwireClient, text: str
+) -> None:
+    image = await client.images.upload(png(), file_name=text, purpose=text)
+    assert image.original_filename == text
+    before = len(emulator.requests)
+    with pytest.raises(ValueError, match="image_id"):
+        await client.images.retrieve(text)
+    with pytest.raises(ValueError, match="upload_token"):
+        await client.images.create(file_name="a.png", upload_token=text)
+    with pytest.raises(ValueError, match="mime_type"):
+        await client.images.upload(png(), mime_type=f"image/png{text}")
+    with pytest.raises(ConfigurationError):
+        client.with_options(default_headers={"X-Mine": text})
+    with pytest.raises(ConfigurationError):
+        client.with_options(environment_id=text)
+    async with AsyncImgwireClient(lambda: f"sk_{text}", base_url=emulator.base_url) as other:
+        with pytest.raises(ConfigurationError):
+            await other.images.list()
+    assert len(emulator.requests) == before
+    assert all(each.header("X-Evil") is None for each in emulator.requests)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://s/u\r\nX-Evil: 1", "http://s/ u", "javascript:1", "//s/u", "http://", "http://[", ""]
+)
+async def test_an_upload_url_that_is_none_is_refused(
+    emulator: Emulator, client: AsyncImgwireClient, url: str
+) -> None:
+    image = samples.image(status="PENDING")
+    emulator.faults.add("POST", "*", status=200, body={"image": image, "upload_url": url})
+    with pytest.raises(UnsafeURLError, match="upload_url"):
+        await client.images.upload(png())
+    assert len(emulator.requests) == 1
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def paging(pages: list[dict[str, str]]) -> Answer:
+    """Answers the n-th request with one image and these headers; the last ones for ever."""
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"\r\n\r\n")
+        headers = pages[min(asked, len(pages) - 1)]
+        asked += 1
+        writer.write(http("200 OK", listing(), *(f"{name}: {value}" for name, value in headers.items())))
+        await writer.drain()
+
+    return answer
+
+
+def told(page: int, following: int | str, total: int | str) -> dict[str, str]:
+    return {"X-Page": str(page), "X-Next-Page": str(following), "X-Total-Count": str(total), "X-Limit": "1"}
+
+
+async def count(client: AsyncImgwireClient) -> int:
+    async with asyncio.timeout(20):
+        return len([image async for image in client.images.list_all(limit=1, prefetch=1)])
+
+
+@pytest.mark.parametrize(
+    ("pages", "images"),
+    [
+        ([told(1, 2, 3), told(2, 2, 3)], None),  # the same page again
+        ([told(1, 2, 9), told(2, 1, 9)], None),  # backwards
+        ([told(1, 1, 9)], None),
+        ([told(1, 2, 9), told(2, 3, 2)], 2),  # the list shrinks while it is read
+        ([told(1, 2, -5), told(2, "null", -5)], 2),  # a negative total is none
+        ([told(1, -2, 9)], 1),
+        ([told(1, 2, "9" * 40), told(2, "null", "9" * 40)], 2),
+        ([told(1, "NaN", "many")], 1),
+    ],
+)
+async def test_pages_that_repeat_shrink_or_lie_come_to_an_end(
+    pages: list[dict[str, str]], images: int | None
+) -> None:
+    async with talking_to(paging(pages)) as client:
+        outcome = (await asyncio.gather(count(client), return_exceptions=True))[0]
+    assert type(outcome) is PaginationError if images is None else outcome == images
+
+
+# --- closing ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_that_stalls_in_its_midst_ends_when_the_client_closes(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    emulator.faults.add("GET", "*", cut=1, stall=float("inf"))
+    waiting = asyncio.create_task(client.images.list())
+    while not any(record.status for record in emulator.requests):
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)  # the head is here
+    await client.aclose()
+    with pytest.raises(RuntimeError, match="client is closed"):
+        await asyncio.wait_for(waiting, 5)
