@@ -24,8 +24,12 @@ Attributes: TypeAlias = "dict[str, str | int | float]"
 logger: logging.Logger = logging.getLogger("imgwire_async")
 
 _SCOPE = context.create_key("imgwire_async.scope")
-# What the instrumentations of HTTP libraries ask before they make spans of their own. Ours tell more, and less: no query.
-_SUPPRESS: str | None = getattr(context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", None)
+# What the instrumentations of HTTP libraries ask before they make spans of their own, the later ones and the earlier. Ours
+# tell more, and less: no query.
+_SUPPRESS: tuple[str, ...] = (
+    getattr(context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", "suppress_http_instrumentation"),
+    "suppress_instrumentation",
+)
 # The boundaries that OpenTelemetry recommends for the duration of requests; its default ones are meant for milliseconds.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _MINUTES = (*_SECONDS, 30, 60, 120, 300, 600)
@@ -49,7 +53,9 @@ class Instruments:
             explicit_bucket_boundaries_advisory=_SECONDS,
         )
         self.retries = meter.create_counter("imgwire.client.retries", "{retry}", "Attempts after the first")
-        self.bytes = meter.create_counter("imgwire.client.io", "By", "Bytes of bodies, sent and received")
+        self.bytes = meter.create_counter(
+            "imgwire.client.io", "By", "Bytes of files sent, and of answers received"
+        )
         self.waits = meter.create_histogram(
             "imgwire.client.wait.duration",
             "s",
@@ -248,8 +254,10 @@ class Turn(AbstractAsyncContextManager[None]):
         self._call.paused()
         await self._slot.__aenter__()
         self._attempt = self._call.begin()
-        inner = trace.set_span_in_context(self._attempt.span)
-        self._token = context.attach(context.set_value(_SUPPRESS, True, inner) if _SUPPRESS else inner)
+        inside = trace.set_span_in_context(self._attempt.span)
+        for key in _SUPPRESS:
+            inside = context.set_value(key, True, inside)
+        self._token = context.attach(inside)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
