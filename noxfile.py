@@ -91,6 +91,13 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Live through random nights and a steady state: `nox -s soak -- [MINUTES]`, two by default; a seed is printed."""
+    install(session, "tests", extras="speed,emulator")
+    session.run("python", "-W", "error", "-m", "tests.property.soak", *session.posargs)
+
+
+@nox.session
 def prerelease(session: nox.Session) -> None:
     """Run the tests on pre-releases of aiohttp, to hear early what will break."""
     install(session, "tests", "demo", extras="speed,emulator")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from .machine import Night
 
 Night.TestCase.settings = settings(
-    max_examples=4, stateful_step_count=20, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=4,
+    stateful_step_count=20,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
 TestAnyOrderOfOperationsFaultsAndCancellationsLosesNothing = Night.TestCase
