@@ -13,10 +13,10 @@ import attrs
 
 try:
     from opentelemetry import metrics, trace
-except ImportError as missing:
+except ImportError as _missing:
     raise ImportError(
         "imgwire_async.otel needs the package opentelemetry-api: pip install 'imgwire-async[otel]'"
-    ) from missing
+    ) from _missing
 
 from imgwire_async import __version__
 from imgwire_async.exchange import Headers, Kind, redact

@@ -40,35 +40,37 @@ class Instruments:
 
     def __init__(self, provider: metrics.MeterProvider | None) -> None:
         meter = metrics.get_meter("imgwire_async", __version__, provider)
-        self.operations = meter.create_histogram(
+        self.operations: metrics.Histogram = meter.create_histogram(
             "imgwire.client.operation.duration",
             "s",
             "Operations and API calls, pauses and queueing included",
             explicit_bucket_boundaries_advisory=_MINUTES,
         )
-        self.requests = meter.create_histogram(
+        self.requests: metrics.Histogram = meter.create_histogram(
             "http.client.request.duration",
             "s",
             "Requests on the wire, one for each attempt",
             explicit_bucket_boundaries_advisory=_SECONDS,
         )
-        self.retries = meter.create_counter("imgwire.client.retries", "{retry}", "Attempts after the first")
-        self.bytes = meter.create_counter(
+        self.retries: metrics.Counter = meter.create_counter(
+            "imgwire.client.retries", "{retry}", "Attempts after the first"
+        )
+        self.bytes: metrics.Counter = meter.create_counter(
             "imgwire.client.io", "By", "Bytes of files sent, and of answers received"
         )
-        self.waits = meter.create_histogram(
+        self.waits: metrics.Histogram = meter.create_histogram(
             "imgwire.client.wait.duration",
             "s",
             "Pauses before an attempt, because of the rate limit or a failure",
             explicit_bucket_boundaries_advisory=_MINUTES,
         )
-        self.queue = meter.create_histogram(
+        self.queue: metrics.Histogram = meter.create_histogram(
             "imgwire.client.queue.duration",
             "s",
             "Waits for a slot among max_connections",
             explicit_bucket_boundaries_advisory=_SECONDS,
         )
-        self.queue_length = meter.create_up_down_counter(
+        self.queue_length: metrics.UpDownCounter = meter.create_up_down_counter(
             "imgwire.client.queue.length", "{request}", "Who waits for a slot now"
         )
 
@@ -79,16 +81,18 @@ class Scope(AbstractContextManager[None]):
     def __init__(
         self, tracer: trace.Tracer, instruments: Instruments, name: str, about: Attributes | None = None
     ) -> None:
-        self.tracer = tracer
-        self.instruments = instruments
-        self.name = name
+        self.tracer: trace.Tracer = tracer
+        self.instruments: Instruments = instruments
+        self.name: str = name
         self._about = about
         self.trouble: str | None = None  # the error.type of the last attempt
 
     def __enter__(self) -> None:
         self._began = time.monotonic()
         about = {"imgwire.operation": self.name, **(self._about or {})}
-        self.span = start_span(self.tracer, f"imgwire {self.name}", trace.SpanKind.INTERNAL, about)
+        self.span: trace.Span = start_span(
+            self.tracer, f"imgwire {self.name}", trace.SpanKind.INTERNAL, about
+        )
         self._token = context.attach(context.set_value(_SCOPE, self, trace.set_span_in_context(self.span)))
 
     def __exit__(
@@ -147,7 +151,9 @@ class Call(Scope):
 
     def ended(self, trouble: str | None) -> None:
         """The attempt is over."""
-        self.attempt, self.trouble, self._paused_since = None, trouble, time.monotonic()
+        self.trouble = trouble
+        self._paused_since = time.monotonic()
+        self.attempt = None
 
 
 class Attempt:
@@ -175,7 +181,7 @@ class Attempt:
             more["http.request.resend_count"] = number - 1
         if size is not None:
             more["http.request.body.size"] = size
-        self.span = start_span(tracer, name, trace.SpanKind.CLIENT, about | more)
+        self.span: trace.Span = start_span(tracer, name, trace.SpanKind.CLIENT, about | more)
 
     def progressed(self, sent: int) -> None:
         self._sent = sent
