@@ -32,16 +32,18 @@ async def errors_answered(request: web.Request, handler: Handler) -> web.StreamR
 
 @routes.post("/pictures")
 async def receive_body(request: web.Request) -> web.Response:
-    """Pass the request's body on piece by piece. When the browser goes away, reading it fails, and the upload ends."""
+    """Pass the body on as it comes. When the browser goes away, so does the upload."""
     image = await request.app[CLIENT].images.upload(
-        request.content, file_name=request.query["name"], content_length=request.content_length
+        request.content,
+        file_name=request.query["name"],
+        content_length=request.content_length,
     )
     return created(image)
 
 
 @routes.post("/form")
 async def receive_form(request: web.Request) -> web.Response:
-    """Take a picture from an HTML form. A part does not tell its size, so it goes through a temporary file."""
+    """Take a picture from a form. A part has no size, so it is put into a file first."""
     part = await (await request.multipart()).next()
     if not isinstance(part, BodyPartReader) or part.name != "file":
         raise web.HTTPBadRequest(text="the form has no file")
@@ -49,12 +51,13 @@ async def receive_form(request: web.Request) -> web.Response:
 
 
 def created(image: Image) -> web.Response:
-    return web.json_response({"id": image.id, "url": image.url(preset="thumbnail")}, status=201)
+    told = {"id": image.id, "url": image.url(preset="thumbnail")}
+    return web.json_response(told, status=201)
 
 
 @routes.post("/upload-token")
 async def make_token(request: web.Request) -> web.Response:
-    """Let a browser upload one picture itself, with the client key. Check first who asks."""
+    """Let a browser upload one picture itself, with the client key. Check who asks."""
     token = await request.app[CLIENT].images.create_upload_token()
     return web.json_response({"uploadToken": token.token})
 
@@ -75,4 +78,5 @@ def make_app() -> web.Application:
 
 if __name__ == "__main__":
     # A handler whose browser went away is cancelled, and its upload with it.
-    web.run_app(make_app(), port=int(sys.argv[1]) if sys.argv[1:] else 8080, handler_cancellation=True)
+    port = int(sys.argv[1]) if sys.argv[1:] else 8080
+    web.run_app(make_app(), port=port, handler_cancellation=True)

@@ -13,32 +13,35 @@ add_error_answers(app)
 
 @app.post("/pictures", status_code=201)
 async def receive_body(request: Request, name: str, client: ClientDep) -> dict[str, str]:
-    """Take a picture as the request's body, and pass it on piece by piece: `fetch("/pictures?name=...", {body: file})`.
+    """Pass the body on as it comes. When the browser goes away, so does the upload.
 
-    When the browser goes away, the stream raises `ClientDisconnect`, and the upload ends with it.
+    In the page: `fetch("/pictures?name=hero.jpg", {method: "POST", body: file})`.
     """
     size = request.headers.get("content-length")
     image = await client.images.upload(
-        request.stream(), file_name=name, content_length=None if size is None else int(size)
+        request.stream(),
+        file_name=name,
+        content_length=None if size is None else int(size),
     )
     return {"id": image.id, "url": image.url(preset="thumbnail")}
 
 
 @app.post("/form", status_code=201)
 async def receive_form(file: UploadFile, client: ClientDep) -> dict[str, str]:
-    """Take a picture from an HTML form. Starlette keeps what is larger than 1 MiB in a temporary file."""
+    """Take a picture from a form: what is larger than 1 MiB is in a temporary file."""
     image = await client.images.upload(file)
     return {"id": image.id, "url": image.url(preset="thumbnail")}
 
 
 @app.post("/upload-token")
 async def make_token(client: ClientDep) -> dict[str, str]:
-    """Let a browser upload one picture itself, with the client key. Check first who asks."""
+    """Let a browser upload one picture itself, with the client key. Check who asks."""
     return {"uploadToken": (await client.images.create_upload_token()).token}
 
 
 @app.get("/pictures/{image_id}")
 async def show(image_id: str, client: ClientDep) -> HTMLResponse:
-    """Show a picture in the size that fits the screen; the name is anybody's text, and escaped."""
+    """Show a picture in the size that fits the screen; its name is escaped."""
     image = await client.images.retrieve(image_id)
-    return HTMLResponse(f"<!doctype html>{image.responsive().html(alt=image.original_filename)}")
+    picture = image.responsive().html(alt=image.original_filename)
+    return HTMLResponse(f"<!doctype html>{picture}")

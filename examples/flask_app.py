@@ -1,4 +1,4 @@
-"""Pictures in a Flask application: `IMGWIRE_API_KEY=... gunicorn --preload --worker-class gthread --threads 8 flask_app:app`."""
+"""Pictures in a Flask application: `gunicorn --preload --worker-class gthread --threads 8 flask_app:app`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from imgwire_async import Image, ImgwireClient, ImgwireError
 from imgwire_async.integrations.http import answer_for
 
 app = Flask(__name__)
-client = (
-    ImgwireClient()
-)  # one for all threads; made before gunicorn forks, used after: each worker has its own connections
+# One for all threads. Made before gunicorn forks and used after, it gives each worker its own connections.
+client = ImgwireClient()
 
 
 @app.post("/pictures")
 def receive_body() -> tuple[dict[str, str], int]:
-    """Pass the request's body on piece by piece. When the browser goes away, reading it fails, and the upload ends."""
+    """Pass the body on as it comes. When the browser goes away, so does the upload."""
     image = client.images.upload(
-        request.stream, file_name=request.args["name"], content_length=request.content_length
+        request.stream,
+        file_name=request.args["name"],
+        content_length=request.content_length,
     )
     return told(image), 201
 
 
 @app.post("/form")
 def receive_form() -> tuple[dict[str, str], int]:
-    """Take a picture from an HTML form. What is larger than 500 KB was kept in a temporary file."""
+    """Take a picture from a form: what is larger than 500 KB is in a temporary file."""
     file = request.files.get("file")
     if file is None:
         abort(400, "the form has no file")
@@ -37,7 +38,7 @@ def told(image: Image) -> dict[str, str]:
 
 @app.post("/upload-token")
 def make_token() -> dict[str, str]:
-    """Let a browser upload one picture itself, with the client key. Check first who asks."""
+    """Let a browser upload one picture itself, with the client key. Check who asks."""
     return {"uploadToken": client.images.create_upload_token().token}
 
 
@@ -45,7 +46,8 @@ def make_token() -> dict[str, str]:
 def show(image_id: str) -> str:
     image = client.images.retrieve(image_id)
     return render_template_string(
-        "<!doctype html>{{ image.responsive().html(alt=image.original_filename) }}", image=image
+        "<!doctype html>{{ image.responsive().html(alt=image.original_filename) }}",
+        image=image,
     )
 
 

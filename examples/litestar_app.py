@@ -32,19 +32,22 @@ async def get_client(state: State) -> AsyncImgwireClient:
 async def receive_body(
     request: Request[Any, Any, Any], name: str, client: AsyncImgwireClient
 ) -> dict[str, str]:
-    """Pass the request's body on piece by piece. When the browser goes away, the stream raises, and the upload ends."""
+    """Pass the body on as it comes. When the browser goes away, so does the upload."""
     size = request.headers.get("content-length")
     image = await client.images.upload(
-        request.stream(), file_name=name, content_length=None if size is None else int(size)
+        request.stream(),
+        file_name=name,
+        content_length=None if size is None else int(size),
     )
     return told(image)
 
 
 @post("/form")
 async def receive_form(
-    data: Annotated[UploadFile, Body(media_type=RequestEncodingType.MULTI_PART)], client: AsyncImgwireClient
+    data: Annotated[UploadFile, Body(media_type=RequestEncodingType.MULTI_PART)],
+    client: AsyncImgwireClient,
 ) -> dict[str, str]:
-    """Take a picture from an HTML form. What is larger than 1 MiB was kept in a temporary file."""
+    """Take a picture from a form: what is larger than 1 MiB is in a temporary file."""
     return told(await client.images.upload(data))
 
 
@@ -54,7 +57,7 @@ def told(image: Image) -> dict[str, str]:
 
 @post("/upload-token", status_code=200)
 async def make_token(client: AsyncImgwireClient) -> dict[str, str]:
-    """Let a browser upload one picture itself, with the client key. Check first who asks."""
+    """Let a browser upload one picture itself, with the client key. Check who asks."""
     return {"uploadToken": (await client.images.create_upload_token()).token}
 
 
@@ -66,7 +69,8 @@ async def show(image_id: str, client: AsyncImgwireClient) -> str:
 
 def answer(_: Request[Any, Any, Any], error: ImgwireError) -> Response[bytes]:
     status, headers, body = answer_for(error)
-    return Response(body, status_code=status, headers=headers, media_type=headers["Content-Type"])
+    kind = headers["Content-Type"]
+    return Response(body, status_code=status, headers=headers, media_type=kind)
 
 
 app = Litestar(

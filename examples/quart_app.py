@@ -10,9 +10,10 @@ from imgwire_async import AsyncImgwireClient, Image, ImgwireError
 from imgwire_async.integrations.http import answer_for
 
 app = Quart(__name__)
-app.config["MAX_CONTENT_LENGTH"] = 2**30  # Quart's own limit is 16 MiB
-app.config["BODY_TIMEOUT"] = None  # a slow browser may take its time: Timeouts(stall=...) watches it
-client = AsyncImgwireClient()  # one for the life of the application; making it does no I/O
+# Quart has no way to hold a browser up: what the storage has not taken yet is kept in memory.
+app.config["MAX_CONTENT_LENGTH"] = 250 * 2**20
+app.config["BODY_TIMEOUT"] = None  # a slow browser may take its time
+client = AsyncImgwireClient()  # one for the life of the application
 
 
 @app.while_serving
@@ -23,16 +24,18 @@ async def life() -> AsyncGenerator[None, None]:
 
 @app.post("/pictures")
 async def receive_body() -> tuple[dict[str, str], int]:
-    """Pass the request's body on piece by piece. When the browser goes away, Quart cancels this, and the upload ends."""
+    """Pass the body on as it comes. When the browser goes away, so does the upload."""
     image = await client.images.upload(
-        request.body, file_name=request.args["name"], content_length=request.content_length
+        request.body,
+        file_name=request.args["name"],
+        content_length=request.content_length,
     )
     return told(image), 201
 
 
 @app.post("/form")
 async def receive_form() -> tuple[dict[str, str], int]:
-    """Take a picture from an HTML form. What is larger than 500 KB was kept in a temporary file."""
+    """Take a picture from a form: what is larger than 500 KB is in a temporary file."""
     file = (await request.files).get("file")
     if file is None:
         abort(400, "the form has no file")
@@ -45,7 +48,7 @@ def told(image: Image) -> dict[str, str]:
 
 @app.post("/upload-token")
 async def make_token() -> dict[str, str]:
-    """Let a browser upload one picture itself, with the client key. Check first who asks."""
+    """Let a browser upload one picture itself, with the client key. Check who asks."""
     return {"uploadToken": (await client.images.create_upload_token()).token}
 
 
@@ -53,7 +56,8 @@ async def make_token() -> dict[str, str]:
 async def show(image_id: str) -> str:
     image = await client.images.retrieve(image_id)
     return await render_template_string(
-        "<!doctype html>{{ image.responsive().html(alt=image.original_filename) }}", image=image
+        "<!doctype html>{{ image.responsive().html(alt=image.original_filename) }}",
+        image=image,
     )
 
 

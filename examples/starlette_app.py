@@ -29,7 +29,7 @@ def client_of(request: Request) -> AsyncImgwireClient:
 
 
 async def receive_body(request: Request) -> Response:
-    """Pass the request's body on piece by piece. When the browser goes away, it raises `ClientDisconnect`."""
+    """Pass the body on as it comes. When the browser goes away, so does the upload."""
     size = request.headers.get("content-length")
     image = await client_of(request).images.upload(
         request.stream(),
@@ -40,7 +40,7 @@ async def receive_body(request: Request) -> Response:
 
 
 async def receive_form(request: Request) -> Response:
-    """Take a picture from an HTML form. What is larger than 1 MiB was kept in a temporary file."""
+    """Take a picture from a form: what is larger than 1 MiB is in a temporary file."""
     async with request.form() as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
@@ -53,14 +53,15 @@ def created(image: Image) -> Response:
 
 
 async def make_token(request: Request) -> Response:
-    """Let a browser upload one picture itself, with the client key. Check first who asks."""
+    """Let a browser upload one picture itself, with the client key. Check who asks."""
     token = await client_of(request).images.create_upload_token()
     return JSONResponse({"uploadToken": token.token})
 
 
 async def show(request: Request) -> Response:
     image = await client_of(request).images.retrieve(request.path_params["image_id"])
-    return HTMLResponse(f"<!doctype html>{image.responsive().html(alt=image.original_filename)}")
+    picture = image.responsive().html(alt=image.original_filename)
+    return HTMLResponse(f"<!doctype html>{picture}")
 
 
 async def answer(_: Request, error: Exception) -> Response:

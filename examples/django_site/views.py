@@ -1,4 +1,4 @@
-"""Plain views use the blocking client or the storage, async ones the asynchronous client; both kinds run on both servers."""
+"""Plain views use the blocking client, async ones the asynchronous one; both run on both kinds of server."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from django.views.decorators.http import require_GET, require_POST
 
 from imgwire_async import AsyncImgwireClient, ImgwireClient
 
-# One of each for the life of the process. Making them does no I/O and starts no thread, so they survive gunicorn's --preload.
+# One of each for the life of the process. Making them does no I/O and starts no thread.
 client = ImgwireClient()
 async_client = AsyncImgwireClient()
 
 
 @require_POST
 def receive_body(request: HttpRequest) -> HttpResponse:
-    """Pass the request's body on piece by piece; under ASGI, Django has put it into a temporary file before."""
+    """Pass the body on as it comes; under ASGI, Django has put it into a file before."""
     size = request.META.get("CONTENT_LENGTH")
     image = client.images.upload(
         iter(lambda: request.read(2**18), b""),
         file_name=request.GET["name"],
         content_length=int(size) if size else None,
     )
-    return JsonResponse({"id": image.id, "url": image.url(preset="thumbnail")}, status=201)
+    told = {"id": image.id, "url": image.url(preset="thumbnail")}
+    return JsonResponse(told, status=201)
 
 
 @require_POST
@@ -34,17 +35,19 @@ def receive_form(request: HttpRequest) -> HttpResponse:
     if file is None:
         raise BadRequest("the form has no file")
     name = default_storage.save(file.name, file)
-    return JsonResponse({"id": name.partition("/")[0], "url": default_storage.url(name)}, status=201)
+    told = {"id": name.partition("/")[0], "url": default_storage.url(name)}
+    return JsonResponse(told, status=201)
 
 
 @require_POST
 async def make_token(_: HttpRequest) -> HttpResponse:
-    """Let a browser upload one picture itself, with the client key. Check first who asks."""
-    return JsonResponse({"uploadToken": (await async_client.images.create_upload_token()).token})
+    """Let a browser upload one picture itself, with the client key. Check who asks."""
+    token = await async_client.images.create_upload_token()
+    return JsonResponse({"uploadToken": token.token})
 
 
 @require_GET
 async def show(request: HttpRequest, image_id: str) -> HttpResponse:
     image = await async_client.images.retrieve(image_id)
-    name = image.original_filename
-    return render(request, "picture.html", {"name": name, "picture": image.responsive().html(alt=name)})
+    picture = image.responsive().html(alt=image.original_filename)
+    return render(request, "picture.html", {"image": image, "picture": picture})

@@ -32,6 +32,8 @@ SERVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
 }
 # These take the whole body before the view begins, into a temporary file: there is no upload yet that could be cut.
 BUFFERING = {"django-asgi"}
+# Keeps in memory what the application has not read yet, however much that is.
+HOARDING = {"quart"}
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -128,6 +130,25 @@ def test_200_megabytes_pass_through_without_being_held_in_memory(site: Site) -> 
     digest = hashlib.sha256(b"".join(body)).hexdigest()
     assert [each.body_sha256 for each in site.emulator.requests if each.method == "PUT"][-1] == digest
     print(json.dumps({"grown MiB": [round(each / MIB, 1) for each in grown]}))
+    assert max(grown) < 40 * MIB
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_a_storage_that_stands_still_holds_the_browser_up_and_fills_no_memory(
+    site: Site, framework: str
+) -> None:
+    if framework in BUFFERING | HOARDING:
+        pytest.skip(f"{framework} takes the body at its own pace")
+    site.emulator.faults.add("PUT", "/uploads/*", stall=4)
+    with (
+        site.growth() as grown,
+        socket.create_connection((site.host, site.port), timeout=2) as browser,
+        pytest.raises(TimeoutError),
+    ):
+        head = f"POST /pictures?name=big.gif HTTP/1.1\r\nHost: {site.host}\r\nContent-Length: {200 * MIB}\r\n\r\n"
+        browser.sendall(head.encode() + GIF)
+        for _ in range(100):
+            browser.sendall(bytes(MIB))
     assert max(grown) < 40 * MIB
 
 

@@ -2,7 +2,8 @@
 
 The blocks of a page share one namespace, as the cells of a notebook do; a page is one story, so it is one test. Blocks in a
 tab `=== "Blocking"` share a second one: they use the same names for the other client. A block whose title begins with
-"Not run" is for the reader only, and the title, which the site shows, says why.
+"Not run" is for the reader only, and the title, which the site shows, says why. One whose title is a file of `examples/` is
+taken from there, word for word, and runs there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)``` *$", re.MULTILINE | re.DOTALL
 )
 TAB = re.compile(r'^ *=== "([^"\n]+)"$', re.MULTILINE)
+EXCERPT = re.compile(r'title="(examples/[\w./]+)"')
 NOT_RUN = re.compile(r'title="Not run: [^"]{10,}"')
 
 
@@ -39,8 +41,13 @@ class Block:
         return self.info.partition(" ")[0]
 
     @property
+    def excerpt_of(self) -> str | None:
+        found = EXCERPT.search(self.info)
+        return None if found is None else found[1]
+
+    @property
     def runs(self) -> bool:
-        return self.language == "python" and NOT_RUN.search(self.info) is None
+        return self.language == "python" and self.excerpt_of is None and NOT_RUN.search(self.info) is None
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -61,7 +61,18 @@ def test_a_line_of_code_is_read_without_scrolling(page: Path) -> None:
 
 def test_hardly_a_block_is_not_run() -> None:
     shown = [block for page in PAGES for block in blocks(page) if block.language == "python"]
-    assert sum(not block.runs for block in shown) <= len(shown) // 20
+    assert sum(not block.runs and block.excerpt_of is None for block in shown) <= len(shown) // 20
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(block.excerpt_of for block in blocks(page))], ids=named
+)
+def test_what_a_page_shows_of_an_example_stands_there_word_for_word(page: Path) -> None:
+    for block in blocks(page):
+        if block.excerpt_of is not None:
+            source = (ROOT / block.excerpt_of).read_text("utf-8")
+            paragraphs = block.text.strip("\n").split("\n\n")
+            assert [text for text in paragraphs if f"\n{text}\n" not in f"\n{source}"] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
