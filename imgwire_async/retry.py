@@ -59,7 +59,7 @@ def pause(retry: int, told: float | None, *, policy: RetryPolicy, dice: float) -
     """
     cap = min(policy.max_backoff, policy.backoff * float(1 << min(retry - 1, 30)))
     if told is None:
-        return cap * dice
+        return cap * dice if dice else 0.0  # without end times nothing would be no number
     if told > policy.max_retry_after:
         return None
     return told + spread(told, dice)
