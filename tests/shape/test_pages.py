@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from imgwire_async.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+PACKAGE = ROOT / "imgwire_async"
 PAGES = sorted(DOCS.rglob("*.md"))
 LANGUAGES = {"python", "console", "text", "html", "toml", "json"}
 # A 1x1 GIF under every name that a page may upload: the service goes by the bytes.
@@ -114,6 +116,27 @@ def tree_of_errors() -> dict[str, int]:
         for name, value in vars(errors).items()
         if is_public_error(value)
     }
+
+
+APART = [
+    "emulator",
+    "otel",
+    *(f"integrations.{path.stem}" for path in PACKAGE.glob("integrations/[a-z]*.py")),
+]
+
+
+@pytest.mark.parametrize("module", APART)
+def test_every_name_of_a_module_apart_has_an_entry_in_the_reference(module: str) -> None:
+    # Read, not imported: each wants a package of its own.
+    path = PACKAGE / module.replace(".", "/")
+    source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8")
+    (listed,) = [
+        ast.literal_eval(each.value)
+        for each in ast.parse(source).body
+        if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "__all__"
+    ]
+    assert listed
+    assert {f"{module}.{name}" for name in listed} <= set(described())
 
 
 def is_public_error(value: object) -> bool:
