@@ -122,7 +122,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         waiting = asyncio.timeout(None)
         try:
             async with waiting:
-                response = await here.files.get(
+                response = await here.fetches.get(
                     address.url,
                     headers=_HEADERS,
                     proxy=here.proxy_for(address.url),

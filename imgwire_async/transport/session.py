@@ -53,6 +53,7 @@ class LoopSessions:
 
     api: aiohttp.ClientSession
     files: aiohttp.ClientSession
+    fetches: aiohttp.ClientSession  # over the connections of `files`
     slots: Slots
     proxies: Proxies
     tls: dict[str, Any]  # {"ssl": context} when one was given, ready for a request
@@ -123,7 +124,6 @@ class Sessions:
             "requote_redirect_url": False,
             "middlewares": (_no_hidden_resend,),
             "headers": {"User-Agent": _user_agent(config.user_agent), "Accept": "*/*"},
-            "connector_owner": True,
         }
         api = aiohttp.ClientSession(
             connector=shared or connector(slots.call_limit), auto_decompress=False, **common
@@ -131,13 +131,23 @@ class Sessions:
         files = aiohttp.ClientSession(
             connector=shared or connector(slots.transfer_limit),
             auto_decompress=False,
+            **common,
+        )
+        # Only downloads need the trace, so uploads do not pay for it.
+        fetches = aiohttp.ClientSession(
+            connector=files.connector,
+            auto_decompress=False,
             trace_configs=[tracing := _tracing()],
+            connector_owner=False,
             **common,
         )
         # Whoever instruments all sessions of a process would see signed URLs here, and send headers to their hosts.
-        files.trace_configs[:] = [tracing]
+        files.trace_configs.clear()
+        fetches.trace_configs[:] = [tracing]
         arriving: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
-        return LoopSessions(api, files, slots, proxies, tls, _keep(arriving, api, files), arriving)
+        return LoopSessions(
+            api, files, fetches, slots, proxies, tls, _keep(arriving, api, fetches, files), arriving
+        )
 
     def _tls_options(self) -> dict[str, Any]:
         setting = self._config.ssl
@@ -224,7 +234,7 @@ def _inside_a_loop() -> bool:
 
 
 def _abandon(sessions: LoopSessions) -> None:
-    for session in (sessions.api, sessions.files):
+    for session in (sessions.api, sessions.fetches, sessions.files):
         connector = session.connector
         session.detach()
         if connector is not None and not connector.closed:

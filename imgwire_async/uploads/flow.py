@@ -180,7 +180,8 @@ class Flow:
         before, self.image = self.image, image
         if before is not None and before.id == image.id:
             return
-        self._tally = attrs.evolve(self._tally, in_doubt=False)
+        if self._tally.in_doubt:
+            self._tally = attrs.evolve(self._tally, in_doubt=False)
         if before is not None:
             self.abandoned.append(before.id)
             logger.warning(

@@ -70,7 +70,7 @@ async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
     if not where:
         raise ValueError("file must not be an empty path")
     name = os.path.basename(where)  # noqa: PTH119  # the text as given, also for foreign PathLikes
-    found = await userland.disk(_look_at, where, stage)
+    found = await userland.glance(_look_at, where, stage)
     if found is None:
         return StreamSource(from_special_file(where), name)
     stamp, head = found

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import io
 import os
+import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -30,6 +31,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=IO[bytes] | io.FileIO)
 
 _A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
+_FRESH = 1.0  # seconds that the system, network drives included, keeps in memory what it told about a file
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
 
 
@@ -132,6 +134,7 @@ class PathSource:
     stamp: Stamp
     head: bytes = attrs.field(repr=False)
     replayable: bool = True
+    read_at: float = attrs.field(factory=time.monotonic, eq=False)
 
     @property
     def size(self) -> int:
@@ -139,7 +142,7 @@ class PathSource:
 
     async def open(self) -> AsyncGenerator[bytes, None]:
         if len(self.head) == self.size:
-            _require_stamp(Stamp.of(await userland.disk(os.stat, self.path)), self.stamp, self.path)
+            _require_stamp(await self._stamp_now(), self.stamp, self.path)
             if self.head:
                 yield self.head
             return
@@ -150,6 +153,11 @@ class PathSource:
         finally:
             # At once: a thread hop could be cancelled, and closing a file that was only read does not wait for the disk.
             file.close()
+
+    async def _stamp_now(self) -> Stamp:
+        if time.monotonic() - self.read_at < _FRESH:
+            return Stamp.of(os.stat(self.path))  # noqa: PTH116  # answered from memory
+        return Stamp.of(await userland.glance(os.stat, self.path))
 
 
 async def _read_ahead(file: io.FileIO, stamp: Stamp, what: str) -> AsyncGenerator[bytes, None]:

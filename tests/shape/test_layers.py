@@ -16,7 +16,7 @@ NAME = "imgwire_async"
 
 LEVELS = [
     {"errors", "exchange", "values"},
-    {"urls", "hooks", "config", "retry", "userland", "atomic"},
+    {"urls", "hooks", "config", "retry", "hops", "userland", "atomic"},
     {"models", "archives"},
     {"protocol"},
     {"uploads", "transport"},
@@ -26,8 +26,14 @@ LEVELS = [
 ]
 APART = {"emulator"}
 # On one level two rooms may touch, one way only: an error carries an Exchange, hooks are a setting, a pause is worked out
-# from a RetryPolicy, the blocking client crosses the bridge.
-NEIGHBOURS = {("errors", "exchange"), ("config", "hooks"), ("retry", "config"), ("blocking", "_bridge")}
+# from a RetryPolicy, the disk is reached by hops, the blocking client crosses the bridge.
+NEIGHBOURS = {
+    ("errors", "exchange"),
+    ("config", "hooks"),
+    ("retry", "config"),
+    ("userland", "hops"),
+    ("blocking", "_bridge"),
+}
 # They come in by the front door: of the package they know the public names, and nobody knows them.
 GUESTS = {"integrations"}
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -35,6 +41,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # What a room may import from outside; the standard library is free. Optional ones are imported where they are used.
 CORE = {"attrs", "attr"}
 FOREIGN = {
+    "hops": {"anyio"},
     "userland": CORE | {"anyio", "sniffio"},
     "models": CORE,
     "protocol": CORE | {"cattrs", "orjson"},
