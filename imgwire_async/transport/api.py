@@ -48,7 +48,7 @@ class Answer:
 
     status: int
     headers: Headers
-    body: bytes
+    body: bytes = attrs.field(repr=False)  # may quote a key, or hold a signed URL
     whole: bool = True
 
 
@@ -168,6 +168,9 @@ class Api:
             return failure
         except BaseException as error:
             hush(error)
+            left = course.attempts if began else course.attempts - 1
+            elapsed = time.monotonic() - course.began
+            deadline.interrupted(Exchange("api", method, seen.path, attempts=left, elapsed=elapsed))
             raise
         finally:
             response = None  # it shows its URL
@@ -275,12 +278,35 @@ class Api:
         self, outcome: Answer | Failure, exchange: Exchange, failure: Failure, course: Course
     ) -> errors.ImgwireError:
         if isinstance(outcome, Failure):
-            return _silence_error(exchange, failure)
+            return self._silence_error(exchange, failure)
         if 300 <= outcome.status < 400:
             self._refuse_foreign_redirect(outcome, exchange)
         return status_error(
             outcome.status, exchange, outcome.body, key=course.key, retry_after=failure.retry_after
         )
+
+    def _silence_error(self, exchange: Exchange, failure: Failure) -> errors.APIConnectionError:
+        doubt = (
+            " The service may have carried it out: look before you repeat it."
+            if failure.in_doubt and exchange.method not in {"GET", "HEAD"}
+            else ""
+        )
+        error: errors.APIConnectionError
+        if failure.fate == "connect" or failure.fate == "attempt":
+            seconds: float | None = getattr(self._options.timeout, failure.fate)
+            clock = "the system's own" if seconds is None else f"Timeouts({failure.fate}={seconds:g})"
+            error = errors.APITimeoutError(
+                f"{exchange}: {failure.reason}.{doubt} The clock was {clock}: allow more, or look at the network.",
+                which=failure.fate,
+                exchange=exchange,
+            )
+        else:
+            error = errors.APIConnectionError(
+                f"{exchange}: {failure.reason}.{doubt} Check base_url, DNS, proxy and firewall.",
+                exchange=exchange,
+            )
+        error.sent = not failure.unprocessed
+        return error
 
     def _refuse_foreign_redirect(self, answer: Answer, exchange: Exchange) -> None:
         location = Secret(answer.headers.get("Location", ""))
@@ -319,25 +345,3 @@ def _too_large(answer: Answer, exchange: Exchange, limit: int) -> errors.DecodeE
         body=codec.kept(answer.body),
         exchange=exchange,
     )
-
-
-def _silence_error(exchange: Exchange, failure: Failure) -> errors.APIConnectionError:
-    doubt = (
-        " The service may have carried it out: look before you repeat it."
-        if failure.in_doubt and exchange.method not in {"GET", "HEAD"}
-        else ""
-    )
-    error: errors.APIConnectionError
-    if failure.fate == "connect" or failure.fate == "attempt":
-        error = errors.APITimeoutError(
-            f"{exchange}: {failure.reason}.{doubt} Allow more with Timeouts({failure.fate}=...), or look at the network.",
-            which=failure.fate,
-            exchange=exchange,
-        )
-    else:
-        error = errors.APIConnectionError(
-            f"{exchange}: {failure.reason}.{doubt} Check base_url, DNS, proxy and firewall.",
-            exchange=exchange,
-        )
-    error.sent = not failure.unprocessed
-    return error

@@ -26,6 +26,7 @@ class Operation:
         self._token: Token[Operation | None] | None = None
         self.exchange: Exchange | None = None
         self.trouble: str = ""
+        self.under_way: Exchange | None = None
 
     async def __aenter__(self) -> None:
         if self._seconds is None or current() is not None:
@@ -60,12 +61,20 @@ class Operation:
     def _error(self) -> APITimeoutError:
         elapsed = time.monotonic() - self._began
         last = f"; its last try failed: {self.exchange}: {self.trouble}" if self.exchange else ""
+        now = f"; it was busy with {self.under_way}" if self.under_way else ""
         return APITimeoutError(
-            f"{self._name}: the deadline of {self._seconds:g} s passed after {elapsed:.2f} s{last}. "
+            f"{self._name}: the deadline of {self._seconds:g} s passed after {elapsed:.2f} s{last}{now}. "
             "Allow more with Timeouts(deadline=...), or find out why it takes so long.",
             which="deadline",
-            exchange=self.exchange,
+            exchange=self.under_way or self.exchange,
         )
+
+
+def interrupted(exchange: Exchange) -> None:
+    """Note the exchange that was under way, or in the queue, when the running operation was cancelled; its clock may have done it."""
+    operation = current()
+    if operation is not None:
+        operation.under_way = exchange
 
 
 def current() -> Operation | None:

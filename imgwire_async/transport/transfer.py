@@ -19,7 +19,7 @@ from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply
 from imgwire_async.protocol.safety import without_query
 from imgwire_async.retry import Failure
-from imgwire_async.transport import watch
+from imgwire_async.transport import deadline, watch
 from imgwire_async.transport.api import Shared
 from imgwire_async.transport.session import CLOSED, FOREIGN, Address, LoopSessions, hush, no_answer
 
@@ -213,6 +213,9 @@ class Transfers:
             error.exchange = self._exchange(seen, None, Headers(), put.attempt, began)
             seen.silence(put.attempt, error.failure.reason, time.monotonic() - began)
             watch.record(self._owner, error.exchange)
+            raise
+        except asyncio.CancelledError:
+            deadline.interrupted(self._exchange(seen, None, Headers(), put.attempt, began))
             raise
         finally:
             await _finish(body)

@@ -1,0 +1,306 @@
+"""Which clock ran out, after how many attempts and seconds; and that nobody waits behind other people's jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgwire_async import (
+    APIConnectionError,
+    APITimeoutError,
+    AsyncImgwireClient,
+    DownloadError,
+    ImgwireError,
+    RetryPolicy,
+    Timeouts,
+    UploadStalledError,
+)
+from imgwire_async.emulator import Emulator
+from imgwire_async.transport.resolver import Resolver, _in_thread, look_up
+
+from .pictures import png
+
+NEVER = float("inf")
+LONG = 30.0
+SHORT = 0.3
+
+
+@contextlib.contextmanager
+def nobody_accepts() -> Iterator[str]:
+    """An origin whose queue is full: a connection attempt gets no answer."""
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield f"http://127.0.0.1:{full.getsockname()[1]}"
+
+
+@pytest.fixture
+async def lone(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
+    """A client with one connection."""
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, max_connections=1, retries=0
+    ) as client:
+        yield client
+
+
+async def running_out(call: Any) -> tuple[ImgwireError, float]:
+    """What `call` raises, and after how many seconds."""
+    began = time.monotonic()
+    with pytest.raises(ImgwireError) as caught:
+        await call
+    return caught.value, time.monotonic() - began
+
+
+def claim(outcome: tuple[ImgwireError, float], which: str, attempts: int) -> None:
+    error, elapsed = outcome
+    assert isinstance(error, APITimeoutError)
+    assert error.which == which
+    assert f"Timeouts({which}=" in str(error)
+    assert error.exchange is not None
+    assert error.exchange.attempts == attempts
+    assert re.search(rf"\({attempts} attempts?, \d+\.\d\d s\)", str(error)), error
+    assert SHORT <= elapsed < 10
+
+
+CLOCKS = [
+    (SHORT, LONG, LONG, "connect"),
+    (LONG, SHORT, LONG, "attempt"),
+    (LONG, LONG, SHORT, "deadline"),
+    (None, None, SHORT, "deadline"),
+    (None, SHORT, None, "attempt"),
+    (SHORT, None, None, "connect"),
+]
+
+
+@pytest.mark.parametrize(("connect", "attempt", "deadline", "which"), CLOCKS)
+async def test_where_nobody_accepts_the_shortest_clock_says_so(
+    connect: float | None, attempt: float | None, deadline: float | None, which: str
+) -> None:
+    with nobody_accepts() as origin:
+        clocks = Timeouts(connect=connect, attempt=attempt, deadline=deadline)
+        async with AsyncImgwireClient("sk_x", base_url=origin, timeout=clocks, retries=0) as client:
+            claim(await running_out(client.images.list()), which, 1)
+
+
+@pytest.mark.parametrize("fault", [{"stall": NEVER}, {"cut": 1, "stall": NEVER}, {"slow": 1.0}])
+@pytest.mark.parametrize(
+    ("attempt", "deadline", "which"), [(SHORT, LONG, "attempt"), (LONG, SHORT, "deadline")]
+)
+async def test_whether_head_or_body_stalls_the_shortest_clock_says_so(
+    emulator: Emulator,
+    client: AsyncImgwireClient,
+    fault: dict[str, Any],
+    attempt: float,
+    deadline: float,
+    which: str,
+) -> None:
+    emulator.faults.add("GET", "*", times=None, **fault)
+    clocks = Timeouts(connect=SHORT / 3, attempt=attempt, deadline=deadline, stall=SHORT / 3)
+    hurried = client.with_options(timeout=clocks, retries=0)
+    await client.images.create(file_name="a.png")  # the connection is there
+    claim(await running_out(hurried.images.list()), which, 1)
+
+
+async def test_attempts_and_their_seconds_add_up(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    emulator.faults.add("GET", "*", times=None, stall=NEVER)
+    hurried = client.with_options(
+        timeout=Timeouts(attempt=0.1), retries=RetryPolicy(max_retries=2, backoff=0.01)
+    )
+    claim(await running_out(hurried.images.list()), "attempt", 3)
+
+
+@pytest.mark.parametrize("deadline", [0.5, 0.35])
+async def test_a_deadline_in_a_later_attempt_tells_of_both(
+    emulator: Emulator, client: AsyncImgwireClient, deadline: float
+) -> None:
+    emulator.faults.add("GET", "*", status=503)
+    emulator.faults.add("GET", "*", times=None, stall=NEVER)
+    hurried = client.with_options(
+        timeout=Timeouts(deadline=deadline), retries=RetryPolicy(max_retries=1, backoff=0)
+    )
+    error, elapsed = await running_out(hurried.images.list())
+    claim((error, elapsed), "deadline", 2)
+    assert "its last try failed: GET /images/ (1 attempt" in str(error)
+    assert "HTTP 503" in str(error)
+
+
+async def test_queueing_counts_for_the_deadline_alone(emulator: Emulator, lone: AsyncImgwireClient) -> None:
+    emulator.faults.add("GET", "*", stall=1.0)
+    first = asyncio.create_task(lone.images.list())
+    while not len(emulator.requests):
+        await asyncio.sleep(0.01)
+    queued = asyncio.create_task(
+        lone.with_options(timeout=Timeouts(connect=0.2, attempt=0.5), retries=0).images.list()
+    )
+    hurried = lone.with_options(timeout=Timeouts(attempt=0.1, deadline=SHORT))
+    claim(await running_out(hurried.images.list()), "deadline", 0)
+    await first
+    await queued
+
+
+async def test_a_pause_ends_with_the_deadline(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    emulator.faults.add("GET", "*", status=503, headers={"Retry-After": "30"})
+    hurried = client.with_options(timeout=Timeouts(attempt=0.1, deadline=SHORT))
+    claim(await running_out(hurried.images.list()), "deadline", 1)
+
+
+async def test_a_key_that_does_not_come_ends_with_the_deadline(emulator: Emulator) -> None:
+    async def key() -> str:
+        await asyncio.get_running_loop().create_future()
+        return ""
+
+    clocks = Timeouts(connect=0.1, attempt=0.1, deadline=SHORT)
+    async with AsyncImgwireClient(key, base_url=emulator.base_url, timeout=clocks) as client:
+        error, elapsed = await running_out(client.images.list())
+    assert isinstance(error, APITimeoutError)
+    assert error.which == "deadline"
+    assert elapsed < 10
+
+
+@pytest.mark.parametrize(("stall", "deadline"), [(SHORT, LONG), (LONG, SHORT), (None, SHORT), (SHORT, None)])
+async def test_of_a_put_that_stalls_either_clock_says_so(
+    emulator: Emulator, client: AsyncImgwireClient, stall: float | None, deadline: float | None
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", times=None, stall=NEVER)
+    clocks = Timeouts(connect=LONG, attempt=LONG, stall=stall, deadline=deadline)
+    hurried = client.with_options(timeout=clocks, retries=0)
+    error, elapsed = await running_out(hurried.images.upload(png()))
+    if deadline == SHORT:
+        claim((error, elapsed), "deadline", 1)
+        assert "PUT 127.0.0.1" in str(error)
+    else:
+        assert isinstance(error, UploadStalledError)
+        assert f"{SHORT:g} s" in str(error)
+    assert error.image is not None
+    assert elapsed < 10
+
+
+@pytest.mark.parametrize(("stall", "deadline"), [(SHORT, LONG), (LONG, SHORT)])
+async def test_of_a_download_that_stalls_either_clock_says_so(
+    emulator: Emulator, client: AsyncImgwireClient, stall: float, deadline: float
+) -> None:
+    image = await client.images.upload(png(), wait=True)
+    emulator.faults.add("GET", "*", times=None, host="cdn", cut=1, stall=NEVER)
+    hurried = client.with_options(timeout=Timeouts(stall=stall, deadline=deadline), retries=0)
+    error, elapsed = await running_out(hurried.images.read(image))
+    assert elapsed < 10
+    if deadline < stall:
+        assert isinstance(error, APITimeoutError)
+        assert error.which == "deadline"
+    else:
+        assert isinstance(error, DownloadError)
+        assert f"no byte for {SHORT:g} s" in str(error)
+
+
+# --- names and threads ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def default_executor_is_full() -> Iterator[None]:
+    """The application has filled the threads that asyncio uses by default, and its jobs don't end."""
+    over = threading.Event()
+    pool = ThreadPoolExecutor(2)
+    asyncio.get_running_loop().set_default_executor(pool)
+    for _ in range(20):
+        pool.submit(over.wait, 60)
+    try:
+        yield
+    finally:
+        over.set()
+
+
+async def test_neither_names_nor_files_wait_behind_jobs_of_the_application(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png())
+    named = emulator.base_url.replace("127.0.0.1", "localhost")
+    with default_executor_is_full():
+        async with AsyncImgwireClient(emulator.api_key, base_url=named, timeout=10, retries=0) as client:
+            image = await asyncio.wait_for(client.images.upload(path, wait=True), 20)
+            await asyncio.wait_for(client.images.download(image, tmp_path / "b.png"), 20)
+    assert (tmp_path / "b.png").read_bytes() == path.read_bytes()
+
+
+async def test_no_thread_stays_behind_a_look_up(emulator: Emulator) -> None:
+    named = emulator.base_url.replace("127.0.0.1", "localhost")
+    async with AsyncImgwireClient(emulator.api_key, base_url=named) as client:
+        await asyncio.gather(*(client.images.list() for _ in range(20)))
+        async with asyncio.timeout(10):
+            while any(each.name == "imgwire_async resolver" for each in threading.enumerate()):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_name_that_nobody_knows_is_told(client: AsyncImgwireClient) -> None:
+    async with AsyncImgwireClient("sk_x", base_url="https://no-such-host.invalid", retries=0) as lost:
+        with pytest.raises(APIConnectionError, match=r"no-such-host\.invalid cannot be resolved") as caught:
+            await lost.images.list()
+    assert caught.value.sent is False
+
+
+async def test_addresses_are_numbers_of_the_family_asked_for() -> None:
+    found = await Resolver().resolve("localhost", 80, socket.AF_INET)
+    assert {(each["host"], each["port"], each["family"]) for each in found} == {
+        ("127.0.0.1", 80, socket.AF_INET)
+    }
+    assert look_up("127.0.0.1", 443, socket.AF_UNSPEC)[0]["host"] == "127.0.0.1"
+    for nonsense in ("a" * 64, "a..b", ""):
+        with pytest.raises(OSError, match=r".+"):
+            look_up(nonsense, 80, socket.AF_UNSPEC)
+
+
+HUNG = """
+import asyncio, threading
+from imgwire_async.transport import resolver
+
+async def main():
+    try:
+        await asyncio.wait_for(resolver._in_thread(threading.Event().wait), 0.1)
+    except TimeoutError:
+        print("left")
+
+asyncio.run(main())
+"""
+
+
+def test_a_name_server_that_never_answers_holds_nobody_up_not_even_the_end() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", HUNG], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "left\n", "")
+
+
+async def test_an_answer_that_comes_when_the_loop_has_ended_disturbs_nobody(recwarn: Any) -> None:
+    over = threading.Event()
+
+    def late() -> None:
+        over.wait(10)
+
+    async def leave() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_in_thread(late), 0.05)
+
+    await asyncio.to_thread(asyncio.run, leave())
+    threads = [each for each in threading.enumerate() if each.name == "imgwire_async resolver"]
+    assert threads
+    over.set()
+    for each in threads:
+        await asyncio.to_thread(each.join, 10)
+    assert not recwarn.list
