@@ -112,6 +112,24 @@ def test_the_log_is_shown_where_the_environment_asks_for_it(level: str, handlers
     assert (answer.stdout.strip(), answer.stderr) == (str(handlers), "")
 
 
+def test_nothing_is_printed_where_nobody_asked_for_a_log() -> None:
+    script = (
+        "import asyncio, imgwire_async\n"
+        "async def main():\n"
+        "    async with imgwire_async.AsyncImgwireClient('sk_x', base_url='http://nowhere.invalid', retries=0) as client:\n"
+        "        await client.images.list()\n"
+        "try: asyncio.run(main())\n"
+        "except imgwire_async.APIConnectionError: print('told')\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], env={}, capture_output=True, text=True, check=True
+    )
+    assert (answer.stdout, answer.stderr) == (
+        "told\n",
+        "",
+    )  # although it warned of plain http and of the failure
+
+
 # --- requests of the caller's own -------------------------------------------------------------------------------------
 
 
