@@ -26,11 +26,6 @@ from imgwire_async.config import (
 from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
 from imgwire_async.protocol.request import Carrier, Reply, Request
-from imgwire_async.resources.arguments import text, whole
-from imgwire_async.resources.cors_origins import AsyncCorsOrigins
-from imgwire_async.resources.custom_domain import AsyncCustomDomain
-from imgwire_async.resources.images import AsyncImages
-from imgwire_async.resources.metrics import AsyncMetrics
 from imgwire_async.transport.watch import Capture
 from imgwire_async.values import flag
 
@@ -39,6 +34,10 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from imgwire_async.resources.cors_origins import AsyncCorsOrigins
+    from imgwire_async.resources.custom_domain import AsyncCustomDomain
+    from imgwire_async.resources.images import AsyncImages
+    from imgwire_async.resources.metrics import AsyncMetrics
     from imgwire_async.transport.api import Shared
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
@@ -215,6 +214,12 @@ class AsyncImgwireClient(BaseClient):
 
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
         super()._take(core, options, owner=owner)
+        # With the first client, not with the class: whoever only names the class does not pay for them.
+        from imgwire_async.resources.cors_origins import AsyncCorsOrigins
+        from imgwire_async.resources.custom_domain import AsyncCustomDomain
+        from imgwire_async.resources.images import AsyncImages
+        from imgwire_async.resources.metrics import AsyncMetrics
+
         self.images: AsyncImages = AsyncImages(self._reach_here)
         self.cors_origins: AsyncCorsOrigins = AsyncCorsOrigins(self._reach_here)
         self.custom_domain: AsyncCustomDomain = AsyncCustomDomain(self._reach_here)
@@ -297,6 +302,8 @@ def _path(path: object) -> str:
 def _params(params: object) -> dict[str, str | int] | None:
     if params is None:
         return None
+    from imgwire_async.resources.arguments import text, whole  # only calls need them, as they do models
+
     if not isinstance(params, Mapping):
         raise TypeError(f"params must be a mapping, not {type(params).__name__}")
     checked: dict[str, str | int] = {}
@@ -307,13 +314,11 @@ def _params(params: object) -> dict[str, str | int] | None:
                 f"params must map text to text or int, not {type(name).__name__} to {type(value).__name__}"
             )
         checked[text("a name in params", name, longest=None)] = (
-            _param(name, value) if isinstance(value, str) else whole(f"params[{name!r}]", value, low=-(2**63))
+            value and text(f"params[{name!r}]", value, longest=None)
+            if isinstance(value, str)
+            else whole(f"params[{name!r}]", value, low=-(2**63))
         )
     return checked
-
-
-def _param(name: str, value: str) -> str:
-    return text(f"params[{name!r}]", value, longest=None) if value else ""
 
 
 def _log_as_told(level: str) -> None:
