@@ -112,7 +112,7 @@ CASES = (
     Case(
         "import",
         Work("imports", count=9),
-        ("bare Python", "the package", "the client class", "the blocking client class"),
+        ("bare Python", "the package", "the client class", "a client, made", "the blocking client class"),
         ("aiohttp", "httpx", "requests"),
         quick=1,
     ),

@@ -13,6 +13,7 @@ PROGRAMS = {
     "bare Python": "pass",
     "the package": "import imgwire_async",
     "the client class": "from imgwire_async import AsyncImgwireClient",
+    "a client, made": "from imgwire_async import AsyncImgwireClient; AsyncImgwireClient('sk_benchmark')",
     "the blocking client class": "from imgwire_async import ImgwireClient",
     "aiohttp": "import aiohttp",
     "httpx": "import httpx",
