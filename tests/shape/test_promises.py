@@ -1,0 +1,46 @@
+"""docs/promises.md names a test for every promise, and every test that it names exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/promises.md").read_text("utf-8")
+ROWS = re.findall(r"^\| (?!-|promise )(.+?) \| (.+) \|$", PAGE, re.MULTILINE)
+NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)
+
+
+@cache
+def names_in(path: Path) -> frozenset[str]:
+    """Tests of a file: its functions, and what stands for a test under another name."""
+    tree = ast.parse(path.read_text("utf-8"))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    assigned = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return frozenset(name for name in functions | assigned if name.lower().startswith("test"))
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED, ids=lambda each: each)
+def test_a_test_that_stands_for_a_promise_exists(file: str, name: str) -> None:
+    assert name in names_in(ROOT / "tests" / file), f"tests/{file} has no {name}"
+
+
+@pytest.mark.parametrize(("promise", "shown"), ROWS, ids=[row[0][:60] for row in ROWS])
+def test_every_promise_is_shown_by_a_test(promise: str, shown: str) -> None:
+    assert re.fullmatch(r"`[\w/]+\.py::\w+`(, `[\w/]+\.py::\w+`)*", shown), f"no test stands for: {promise}"
+
+
+def test_the_page_was_read_at_all() -> None:
+    assert len(ROWS) > 60
+    assert len(NAMED) >= len(ROWS)
+    assert len({promise for promise, _ in ROWS}) == len(ROWS)
