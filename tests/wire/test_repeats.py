@@ -1,0 +1,298 @@
+"""How often one call goes over the wire: one layer of retries, ours, and nothing beneath it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import pytest
+
+from imgwire_async import (
+    AsyncImgwireClient,
+    ConflictError,
+    ImageStatus,
+    ImgwireError,
+    RetryPolicy,
+    UploadItem,
+)
+from imgwire_async.emulator import Emulator
+
+from .conftest import http, speaking
+from .pictures import png
+
+METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"]
+SWITCHES = ["same", "conflict", "same_dead_url", "ignored"]
+
+
+@pytest.fixture
+async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
+    return client.with_options(retries=RetryPolicy(backoff=0.01))
+
+
+# --- a connection that has grown stale -------------------------------------------------------------------------------------
+
+
+@attrs.define
+class Stale:
+    """Answers the first request of each connection; what follows there meets `end`, unanswered. Keeps all heads and bodies."""
+
+    end: str
+    requests: list[tuple[str, bytes]] = attrs.field(factory=list)
+    connections: int = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        for number in range(2):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(
+                (
+                    int(line.split(b":")[1])
+                    for line in head.split(b"\r\n")
+                    if line.lower().startswith(b"content-length")
+                ),
+                0,
+            )
+            self.requests.append((head.decode().split()[0], await reader.readexactly(length)))
+            if number == 0:
+                body = b"" if head.startswith(b"HEAD") else b"[]"
+                writer.write(http("200 OK", body).replace(b"Connection: close\r\n", b""))
+                await writer.drain()
+        if self.end == "reset":
+            writer.transport.abort()
+        elif self.end == "half":
+            writer.write(b"HTTP/1.1 2")
+
+    @property
+    def methods(self) -> list[str]:
+        return [method for method, _ in self.requests]
+
+
+@asynccontextmanager
+async def stale(end: str, **options: Any) -> AsyncIterator[tuple[Stale, AsyncImgwireClient]]:
+    """A server, and a client whose one connection has served a call already."""
+    server = Stale(end)
+    async with (
+        speaking(server) as origin,
+        AsyncImgwireClient("sk_x", base_url=origin, **options) as client,
+    ):
+        await client.request("GET", "/warm")
+        yield server, client
+
+
+@pytest.mark.parametrize(
+    ("end", "body"),
+    [("close", None), ("close", {"a": "b"}), ("reset", None), ("half", {"a": "b"})],
+    ids=["close", "close, a body", "reset", "half, a body"],
+)
+@pytest.mark.parametrize("method", METHODS)
+async def test_with_retries_0_a_stale_connection_is_one_request(
+    method: str, end: str, body: dict[str, str] | None
+) -> None:
+    async with stale(end, retries=0) as (server, client):
+        with pytest.raises(ImgwireError):
+            await client.request(method, "/things", json=body, idempotent=True)
+        assert server.methods == ["GET", method]
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "end"), [*((method, "close") for method in METHODS), ("GET", "reset"), ("POST", "half")]
+)
+async def test_with_retries_a_stale_connection_is_left_for_a_new_one(method: str, end: str) -> None:
+    async with stale(end, retries=RetryPolicy(backoff=0.01)) as (server, client):
+        await client.request(method, "/things", json={"a": "b"}, idempotent=True)
+        assert server.methods == ["GET", method, method]
+        assert len({body for _, body in server.requests[1:]}) == 1
+
+
+async def test_a_post_that_names_no_key_is_not_sent_again_over_a_stale_connection() -> None:
+    async with stale("close", retries=3) as (server, client):
+        with pytest.raises(ImgwireError, match="may have carried it out"):
+            await client.request("POST", "/things", json={})
+        assert server.methods == ["GET", "POST"]
+
+
+# --- one layer ------------------------------------------------------------------------------------------------------------
+
+FAULTS: list[dict[str, Any]] = [
+    {"status": 500},
+    {"status": 502},
+    {"reset": "before"},
+    {"reset": "after_commit"},
+    {"status": 200, "body": b"[]", "cut": 1},
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_the_number_of_requests_is_one_and_the_retries(
+    emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
+) -> None:
+    some = client.with_options(retries=RetryPolicy(max_retries=2, backoff=0.001))
+    for method in ("GET", "PUT", "POST", "DELETE", "PATCH"):
+        emulator.faults.clear()
+        await some.images.list()  # a connection is there
+        emulator.faults.add(method, "*", times=None, **fault)
+        before = len(emulator.requests)
+        with pytest.raises(ImgwireError) as caught:
+            await some.request(method, "/images/")
+        expected = 1 if method == "POST" else 3
+        assert len(emulator.requests) - before == expected, method
+        assert caught.value.exchange is not None
+        assert caught.value.exchange.attempts == expected
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_with_retries_0_an_upload_is_one_mint_and_one_put(
+    emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
+) -> None:
+    once = client.with_options(retries=0)
+    await once.images.upload(png())  # both connections are there
+    emulator.requests.clear()
+    emulator.faults.add("PUT", "/uploads/*", times=None, **fault)
+    with pytest.raises(ImgwireError):
+        await once.images.upload(png())
+    assert [each.method for each in emulator.requests] == ["POST", "PUT"]
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"reset": "before"}, {"reset": "after_commit"}], ids=str)
+async def test_with_retries_0_a_download_is_one_get(
+    emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
+) -> None:
+    once = client.with_options(retries=0)
+    image = await once.images.upload(png(), wait=True)
+    await once.images.read(image)
+    emulator.requests.clear()
+    emulator.faults.add("GET", "*", times=None, host="cdn", **fault)
+    with pytest.raises(ImgwireError):
+        await once.images.read(image)
+    assert len(emulator.requests) == 1
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------------
+
+ODD_KEY = 'mine "1" \\ \N{SNOWMAN}  \u00e9/?#'
+
+Call = Callable[[AsyncImgwireClient, Any], Awaitable[Any]]
+WITH_A_KEY: dict[str, Call] = {
+    "create": lambda client, key: client.images.create(file_name="a.png", idempotency_key=key),
+    "upload": lambda client, key: client.images.upload(png(), idempotency_key=key),
+    "upload_via_url": lambda client, key: client.images.upload_via_url(
+        "https://a.example/b.png", idempotency_key=key
+    ),
+}
+
+
+@asynccontextmanager
+async def refusing(**options: Any) -> AsyncIterator[tuple[list[dict[str, Any]], AsyncImgwireClient]]:
+    """A server that always fails, the JSON bodies that it saw, and a client."""
+    seen: list[dict[str, Any]] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.split(b":")[1])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length")
+        )
+        seen.append(json.loads(await reader.readexactly(length)))
+        writer.write(http("503 Service Unavailable"))
+        await writer.drain()
+
+    async with (
+        speaking(refuse) as origin,
+        AsyncImgwireClient(
+            "sk_x", base_url=origin, retries=RetryPolicy(max_retries=2, backoff=0.001)
+        ) as client,
+    ):
+        yield seen, client
+
+
+@pytest.mark.parametrize("name", WITH_A_KEY)
+async def test_the_callers_key_is_the_same_to_the_byte_on_every_attempt(name: str) -> None:
+    async with refusing() as (seen, client):
+        with pytest.raises(ImgwireError):
+            await WITH_A_KEY[name](client, ODD_KEY)
+    assert [each["idempotency_key"] for each in seen] == [ODD_KEY] * 3
+
+
+@pytest.mark.parametrize("name", WITH_A_KEY)
+async def test_a_key_of_ours_is_one_for_all_attempts_and_another_for_the_next_call(name: str) -> None:
+    async with refusing() as (seen, client):
+        for _ in range(2):
+            with pytest.raises(ImgwireError):
+                await WITH_A_KEY[name](client, None)
+    assert list(Counter(each["idempotency_key"] for each in seen).values()) == [3, 3]
+
+
+@pytest.mark.parametrize("name", WITH_A_KEY)
+async def test_without_a_key_a_post_goes_out_once(name: str) -> None:
+    async with refusing() as (seen, client):
+        with pytest.raises(ImgwireError):
+            await WITH_A_KEY[name](client, False)
+    assert [("idempotency_key" in each) for each in seen] == [False]
+
+
+# --- committed, and the answer lost ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
+async def test_a_mint_whose_answer_is_lost_ends_in_one_ready_image(
+    emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any], lost: int
+) -> None:
+    emulator.faults.add("POST", "*/standard_upload", times=lost, reset="after_commit")
+    image = await quick.images.upload(png(), wait=True)
+    states = Counter(str(each.status) for each in emulator.images.values())
+    assert image.status == ImageStatus.READY
+    assert states["READY"] == 1
+    assert (
+        states["PENDING"]
+        == {"same": 0, "same_dead_url": 0, "conflict": 1, "ignored": lost}[switches["idempotency"]]
+    ), "records that never get bytes are those that the service made in spite of the key"
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
+async def test_with_the_callers_key_a_lost_answer_ends_as_the_service_takes_keys(
+    emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
+) -> None:
+    emulator.faults.add("POST", "*/standard_upload", reset="after_commit")
+    uploading = quick.images.upload(png(), idempotency_key="mine", wait=True)
+    if switches["idempotency"] == "conflict":
+        with pytest.raises(ConflictError):
+            await uploading
+    else:
+        assert (await uploading).idempotency_key == "mine"
+    assert {each.idempotency_key for each in emulator.images.values()} == {"mine"}
+    assert len(emulator.images) == (2 if switches["idempotency"] == "ignored" else 1)
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
+async def test_create_whose_answer_is_lost_is_asked_for_again_with_its_key(
+    emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
+) -> None:
+    emulator.faults.add("POST", "*/standard_upload", reset="after_commit")
+    creating = quick.images.create(file_name="a.png")
+    if (
+        switches["idempotency"] == "conflict"
+    ):  # there is no other record to give; the first one's id is not known
+        with pytest.raises(ConflictError, match="2 attempts"):
+            await creating
+    else:
+        assert (await creating).image.id in emulator.images
+    assert len(emulator.images) == (2 if switches["idempotency"] == "ignored" else 1)
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
+async def test_a_put_whose_answer_is_lost_ends_in_one_ready_image(
+    emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
+    results = [each async for each in quick.images.upload_many([UploadItem(png())], wait=True)]
+    image = results[0].unwrap()
+    assert image.status == ImageStatus.READY
+    assert set(emulator.images) - {image.id} == set(results[0].abandoned)
