@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import attrs
 import pytest
 
 from imgwire_async import (
+    APITimeoutError,
     AsyncImgwireClient,
     Hooks,
     ImgwireClient,
     NotFoundError,
     RateLimitError,
     RetryPolicy,
+    Timeouts,
+    UnsafeURLError,
     UploadRejectedError,
+    UploadStalledError,
 )
 from imgwire_async.emulator import Emulator
 
@@ -338,6 +343,41 @@ async def test_a_cancelled_upload_ends_its_spans(
     assert all(span.end_time for span in witness.spans)
 
 
+async def test_a_deadline_that_passes_fails_the_operations_span(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "*", host="storage", stall=float("inf"))
+    with pytest.raises(APITimeoutError):
+        await client.with_options(timeout=Timeouts(deadline=0.3)).images.upload(GIF)
+    upload = witness.only("imgwire images.upload")
+    assert about(upload)["error.type"] == "imgwire_async.errors.APITimeoutError"
+    assert "deadline" in (upload.status.description or "")
+    assert about(witness.only("PUT"))["error.type"].endswith("CancelledError")
+
+
+async def test_a_transfer_that_stands_still_says_so(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "*", host="storage", stall=float("inf"))
+    hurried = client.with_options(timeout=Timeouts(stall=0.2), retries=0)
+    with pytest.raises(UploadStalledError):
+        await hurried.images.upload(GIF)
+    assert about(witness.only("PUT"))["error.type"] == "stall"
+
+
+async def test_of_an_error_of_the_callers_own_only_the_type_is_told(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        yield GIF[:10]
+        raise ValueError("hunter22")
+
+    with pytest.raises(ValueError, match="hunter22"):
+        await client.images.upload(source(), content_length=len(GIF), mime_type="image/gif")
+    assert about(witness.only("imgwire images.upload"))["error.type"] == "ValueError"
+    assert "hunter22" not in witness.everything
+
+
 async def test_concurrent_calls_belong_each_to_its_own_parent(
     client: AsyncImgwireClient, witness: Witness
 ) -> None:
@@ -505,11 +545,11 @@ async def test_an_address_with_user_info_is_not_recorded_whole(
     client: AsyncImgwireClient, witness: Witness
 ) -> None:
     image = await client.images.upload(GIF, wait=True)
-    import attrs
-
     hostile = attrs.evolve(image, cdn_url="http://user:hunter22@cdn.example/a/b/c?X-Amz-Signature=deadbeef")
-    with pytest.raises(Exception, match="user"):
+    with pytest.raises(UnsafeURLError):
         await client.images.read(hostile)
+    with pytest.raises(UnsafeURLError):
+        await client.images.read(attrs.evolve(image, cdn_url="http://[::1?X-Amz-Signature=deadbeef"))
     assert "hunter22" not in witness.everything
     assert "deadbeef" not in witness.everything
 
@@ -600,25 +640,30 @@ async def test_without_an_sdk_nothing_is_recorded_and_everything_works(emulator:
     assert not trace.get_current_span().is_recording()
 
 
-class Broken(SpanProcessor):
+class BrokenStart(SpanProcessor):
     def on_start(self, span: Span, parent_context: object = None) -> None:
         raise RuntimeError("a processor of the user's")
 
+
+class BrokenEnd(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         raise RuntimeError("a processor of the user's")
 
 
+@pytest.mark.parametrize(
+    ("processor", "what"), [(BrokenStart, "could not be started"), (BrokenEnd, "could not be ended")]
+)
 async def test_a_broken_processor_is_logged_and_changes_nothing(
-    emulator: Emulator, caplog: pytest.LogCaptureFixture
+    processor: type[SpanProcessor], what: str, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracers = TracerProvider()
-    tracers.add_span_processor(Broken())
+    tracers.add_span_processor(processor())
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, hooks=OpenTelemetryHooks(tracer_provider=tracers)
     ) as client:
         image = await client.images.upload(GIF, wait=True)
         assert await client.images.read(image)
-    assert "a span could not be started" in caplog.text
+    assert f"a span {what}" in caplog.text
 
 
 async def test_an_unsampled_trace_stays_unsampled(emulator: Emulator) -> None:
