@@ -25,7 +25,12 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from django.conf import settings
+try:
+    from django.conf import settings
+except ImportError as _missing:
+    raise ImportError(
+        "imgwire_async.integrations.django needs Django: pip install 'imgwire-async[django]'"
+    ) from _missing
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import File
 from django.core.files.storage import Storage

@@ -21,7 +21,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, TypeAlias
 
-from fastapi import Depends, FastAPI, Request, Response
+try:
+    from fastapi import Depends, FastAPI, Request, Response
+except ImportError as _missing:
+    raise ImportError(
+        "imgwire_async.integrations.fastapi needs FastAPI: pip install 'imgwire-async[fastapi]'"
+    ) from _missing
 from starlette.requests import HTTPConnection
 
 from imgwire_async import AsyncImgwireClient, ImgwireError

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -134,3 +136,24 @@ def test_a_picture_that_is_stored_but_not_ready_is_named() -> None:
     image = decode(samples.reply(samples.image()), Image)
     problem = json.loads(answer_for(WaitTimeoutError("x", record=image, image=image)).body)
     assert problem["image_id"] == image.id
+
+
+# In a process of its own, in which no framework can be found.
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys(["django", "fastapi", "starlette"]))
+import imgwire_async.integrations.http
+for name in ("django", "fastapi"):
+    try:
+        __import__(f"imgwire_async.integrations.{name}")
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_a_missing_framework_is_named_and_keeps_nothing_else_from_working() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    django, fastapi = done.stdout.splitlines()
+    assert "pip install 'imgwire-async[django]'" in django
+    assert "pip install 'imgwire-async[fastapi]'" in fastapi
