@@ -145,6 +145,13 @@ def docs(session: nox.Session) -> None:
         return
     shutil.rmtree("site", ignore_errors=True)
     session.run("zensical", "build", "--clean", "--strict")
+    # A reader's browser asks nobody but the site: links may lead away, pictures, scripts and styles may not.
+    foreign = re.compile(
+        r"""<(?:script|img|link|iframe|source)\b[^>]*\s(?:src|href|srcset)=["']?(?:https?:)?//[^\s"'>]+"""
+    )
+    for page in Path("site").rglob("*.html"):
+        if found := foreign.search(page.read_text("utf-8")):
+            session.error(f"{page} fetches from another host: {found[0]}")
 
 
 @nox.session
