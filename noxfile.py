@@ -147,7 +147,7 @@ def docs(session: nox.Session) -> None:
     session.run("zensical", "build", "--clean", "--strict")
     # A reader's browser asks nobody but the site: links may lead away, pictures, scripts and styles may not.
     foreign = re.compile(
-        r"""<(?:script|img|link|iframe|source)\b[^>]*\s(?:src|href|srcset)=["']?(?:https?:)?//[^\s"'>]+"""
+        r"""<(?:script|img|link(?! rel=.?canonical)|iframe|source)\b[^>]*\s(?:src|href|srcset)=["']?(?:https?:)?//[^\s"'>]+"""
     )
     for page in Path("site").rglob("*.html"):
         if found := foreign.search(page.read_text("utf-8")):
