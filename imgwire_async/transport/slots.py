@@ -37,11 +37,12 @@ def open_file_limit() -> int | None:
 def fitting(max_connections: int, open_files: int | None) -> int:
     """`max_connections`, or fewer where sockets and open files would not fit the process's limit.
 
-    One unit is a call's socket, a transfer's socket and the file it reads.
+    One unit is a call's socket, a transfer's socket and the file it reads, and a socket that idles to the transfers' other
+    host: a pool counts only those in use.
     """
     if open_files is None:
         return max_connections
-    return max(1, min(max_connections, (open_files - _RESERVED) // 3))
+    return max(1, min(max_connections, (open_files - _RESERVED) // 4))
 
 
 def make_slots(max_connections: int, *, shared_limit: int) -> Slots:

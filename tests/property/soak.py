@@ -34,6 +34,7 @@ from imgwire_async.emulator import Emulator
 from property.machine import Night
 
 WORKERS = 16
+CONNECTIONS = 12  # of each kind: fewer than the workers want
 BATCH = 40  # uploads of a worker between two looks at the list
 MAY_GROW = 8 * 2**20  # bytes; what an allocator and the caches of the libraries still take
 # A failure is told as it is: hours of shrinking would not say more where time plays along.
@@ -126,34 +127,39 @@ def held() -> tuple[int, int]:
 
 async def steady(seconds: float) -> None:
     """The steady state, measured after a third of the time and at the end."""
+    tally: Counter[str] = Counter()
+
+    async def run(client: AsyncImgwireClient, length: float) -> tuple[int, int]:
+        end = time.monotonic() + length
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(day(client, tally, end))
+        return held()
+
     with emulator() as where:
+        settings: dict[str, Any] = {
+            "base_url": where["base_url"],
+            "timeout": 10,
+            "max_connections": CONNECTIONS,
+        }
         retries = RetryPolicy(backoff=0.02, max_backoff=0.2)
-        async with AsyncImgwireClient(
-            where["api_key"], base_url=where["base_url"], retries=retries, timeout=10
-        ) as client:
-            tally: Counter[str] = Counter()
-            client = client.with_options(hooks=Hooks(on_retry=lambda event: tally.update(["retries"])))
-
-            async def run(length: float) -> tuple[int, int]:
-                end = time.monotonic() + length
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(WORKERS):
-                        group.create_task(day(client, tally, end))
-                return held()
-
-            warm = await run(seconds / 3)
-            done = await run(seconds * 2 / 3)
+        _, before = held()
+        async with AsyncImgwireClient(where["api_key"], retries=retries, **settings) as client:
+            told = client.with_options(hooks=Hooks(on_retry=lambda event: tally.update(["retries"])))
+            warm = await run(told, seconds / 3)
+            done = await run(told, seconds * 2 / 3)
+        _, after = held()
     print(f"steady state: {dict(tally)}", flush=True)
-    print(
-        f"memory {warm[0] / 2**20:.1f} -> {done[0] / 2**20:.1f} MiB, open files {warm[1]} -> {done[1]}",
-        flush=True,
-    )
+    print(f"memory {warm[0] / 2**20:.1f} -> {done[0] / 2**20:.1f} MiB", flush=True)
+    print(f"open files {before}, warm {warm[1]}, at the end {done[1]}, closed {after}", flush=True)
     assert tally["retries"], "nothing went wrong, so nothing was shown"
     assert tally["uploads"] > 20 * tally["failed uploads"], (
         "more fails than one fault in a hundred can explain"
     )
     assert done[0] - warm[0] < MAY_GROW, "memory grows"
-    assert done[1] <= warm[1] + WORKERS, "open files grow"
+    # To three hosts; the one that storage and CDN share keeps idle connections to both, for a while.
+    assert done[1] <= before + 3 * CONNECTIONS + 4, "more is open than connections are allowed"
+    assert after <= before, "something stays open"
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from imgwire_async import PaginationError, RetryPolicy
 from imgwire_async.models import ImageStatus
 from imgwire_async.protocol.paging import last_page, pagination
 from imgwire_async.retry import Failure, may_repeat, pause, retry_after, spread
+from imgwire_async.transport.slots import fitting
 from imgwire_async.uploads.states import MAX_MINTS, Event, Step, Tally, after, after_look
 
 NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
@@ -200,3 +201,16 @@ def test_whatever_pages_a_service_makes_up_no_page_is_asked_for_twice_or_out_of_
     given = in_no_time(walk)
     assert asked == list(range(start, start + len(asked)))
     assert len(asked) <= given + prefetch
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
+
+
+@given(wanted=st.integers(1, 10**6), open_files=st.integers(1, 10**6))
+def test_what_so_many_connections_may_have_open_fits_the_limit_of_the_process(
+    wanted: int, open_files: int
+) -> None:
+    allowed = fitting(wanted, open_files)
+    assert 1 <= allowed <= wanted
+    # An API socket, a storage socket, a file being read, a socket that idles to the CDN; and some left for the application.
+    assert allowed == 1 or 4 * allowed + 32 <= open_files
