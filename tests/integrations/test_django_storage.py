@@ -59,10 +59,16 @@ class Picture(models.Model):
         app_label = "pictures"
 
 
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[Emulator]:
     with Emulator() as emulator:
         yield emulator
+
+
+@pytest.fixture
+def emulator(running: Emulator) -> Emulator:
+    running.reset()
+    return running
 
 
 @pytest.fixture
