@@ -13,9 +13,11 @@ import ctypes
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -52,6 +54,8 @@ class LoopThread:
     def __init__(self) -> None:
         self.lost = False  # in a forked child: the thread, and whoever waits for it, stayed with the parent
         self.tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks only weakly
+        self._posted: deque[tuple[Context, Callable[..., object], tuple[object, ...]]] = deque()
+        self._woken = False  # and has not looked yet
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="imgwire-async", daemon=True)
         self._thread.start()
@@ -85,19 +89,40 @@ class LoopThread:
         """Return once the loop runs."""
         self._ready.result()
 
-    def post(self, function: Callable[..., object], *args: object) -> bool:
-        """Let the loop run `function` in a copy of this context. False when the loop is gone, at exit or after a fork."""
-        if self.lost:
+    def post(self, function: Callable[..., object], *args: object, urgent: bool = False) -> bool:
+        """Let the loop run `function` in a copy of this context. False when the loop is gone, at exit or after a fork.
+
+        Waking the loop takes a system call, and with it the turn of every thread that waits for the interpreter: one wake-up
+        serves all that was posted until the loop looks. Ctrl-C may break off a post between the two steps; so what follows
+        a Ctrl-C is `urgent`, and wakes the loop anyhow.
+        """
+        if self.lost or self.loop.is_closed():
             return False
+        self._posted.append((copy_context(), function, args))
         try:
-            self.loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:  # closed
+            if urgent or not self._woken:
+                self._woken = True
+                self.loop.call_soon_threadsafe(self._take)
+        except RuntimeError:  # closed meanwhile
             return False
         return True
 
+    def _take(self) -> None:
+        self._woken = False  # before looking: whoever posts from now on wakes the loop again
+        for _ in range(len(self._posted)):
+            context, function, args = self._posted.popleft()
+            try:
+                context.run(function, *args)
+            except Exception as error:  # noqa: BLE001  # as the loop does: what stands behind it goes on
+                told = {
+                    "message": f"the loop of the blocking clients failed in {function!r}",
+                    "exception": error,
+                }
+                self.loop.call_exception_handler(told)
+
     def stop(self) -> None:
         """End all that runs there, then the thread; one that is stuck is left to the end of the process."""
-        self.post(self._over.set)
+        self.post(self._over.set, urgent=True)
         self._thread.join(PATIENCE)
 
 
@@ -237,7 +262,7 @@ class Line:
             self._attend(step)
         except BaseException:  # Ctrl-C among others: cancel, do not wait
             step.left = True
-            self._thread.post(self._interrupt, step)
+            self._thread.post(self._interrupt, step, urgent=True)
             raise
         return step.outcome()
 
@@ -259,7 +284,7 @@ class Line:
         """Nobody comes here any more: end all that runs, then `last`. Waits for it, if told so and it can, for a moment."""
         step = _Step(last)
         step.left = not wait or self._thread.is_here
-        if not self._thread.post(self._end, step):
+        if not self._thread.post(self._end, step, urgent=True):
             last.close()
             if self._thread.lost:
                 _leak(of)
