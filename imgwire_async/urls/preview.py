@@ -35,8 +35,10 @@ def _thumbnail(cdn_url: str, width: int, height: int, name: str) -> Html:
     )
     return small.html(
         alt=name,
-        height=None,  # a notebook may be narrower
-        style=f"max-width:100%;max-height:{_WIDEST}px",
+        # Neither side is set, so that a tall picture, or a narrow notebook, shrinks both.
+        width=None,
+        height=None,
+        style=f"max-width:min(100%,{_WIDEST}px);max-height:{_WIDEST}px",
         referrerpolicy="no-referrer",
     )
 

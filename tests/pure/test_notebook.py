@@ -66,6 +66,11 @@ def test_a_ready_image_shows_a_small_picture_and_what_it_is() -> None:
     assert shown.text.endswith(IMAGE.id)
 
 
+def test_a_tall_image_keeps_its_shape() -> None:
+    picture = Shown(attrs.evolve(IMAGE, width=60, height=1200)).picture
+    assert not {"width", "height"} & set(picture), "a fixed side and a limit on the other would squeeze it"
+
+
 def test_a_small_image_is_not_enlarged() -> None:
     assert "width=20" in (Shown(attrs.evolve(IMAGE, width=20, height=10)).picture["src"] or "")
 
