@@ -161,3 +161,30 @@ def test_a_call_that_is_interrupted_before_it_began_sends_nothing(script: Script
             print(len(client.images.list().data))
     """) == (0, "0\n", "")
     assert [request.method for request in emulator.requests] == ["GET", "GET"]
+
+
+def test_what_many_threads_post_runs_once_and_in_each_ones_order_though_some_of_it_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop, ran, done = _bridge.loop_thread(), list[tuple[int, int]](), threading.Event()
+
+    def work(thread: int, number: int) -> None:
+        ran.append((thread, number))
+        if len(ran) == 8 * 200:
+            done.set()
+        if number % 50 == 0:
+            raise ValueError("one of many")
+
+    def post(thread: int) -> None:
+        for number in range(200):
+            assert loop.post(work, thread, number)
+
+    threads = [threading.Thread(target=post, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done.wait(10)
+    for thread in range(8):
+        assert [number for found, number in ran if found == thread] == list(range(200))
+    assert sum("failed in" in record.message for record in caplog.records) == 8 * 4
