@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,12 @@ import pytest
 from run_page import blocks, run
 
 import imgwire_async
-from imgwire_async import errors
+from imgwire_async import RetryPolicy, Timeouts, errors
 from imgwire_async.emulator import Emulator
+from imgwire_async.resources.cors_origins import AsyncCorsOrigins
+from imgwire_async.resources.custom_domain import AsyncCustomDomain
+from imgwire_async.resources.images import AsyncImages
+from imgwire_async.resources.metrics import AsyncMetrics
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -166,6 +172,45 @@ def test_every_room_of_the_house_is_on_its_drawing() -> None:
     )
     assert set(rooms) <= set(drawn)
     assert len(rooms) > 15
+
+
+@pytest.mark.parametrize(
+    ("page", "maker"),
+    [("testing.md", Emulator), ("retries.md", Timeouts), ("retries.md", RetryPolicy)],
+    ids=lambda each: getattr(each, "__name__", each),
+)
+def test_a_page_names_every_setting(page: str, maker: type) -> None:
+    shown = set(words(DOCS / page))
+    assert [name for name in inspect.signature(maker).parameters if name not in shown] == []
+
+
+RESOURCES = {
+    "images": AsyncImages,
+    "cors_origins": AsyncCorsOrigins,
+    "custom_domain": AsyncCustomDomain,
+    "metrics": AsyncMetrics,
+}
+
+
+def words(page: Path) -> list[str]:
+    """What stands in backticks in the text, outside of blocks."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_method_that_a_page_names_exists(page: Path) -> None:
+    named_methods = re.findall(rf"\b({'|'.join(RESOURCES)})\.(\w+)", "\n".join(words(page)))
+    assert [each for each in named_methods if not hasattr(RESOURCES[each[0]], each[1])] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_error_that_a_page_names_exists(page: Path) -> None:
+    # Whole words in backticks; what has a dot before it is another library's.
+    errors_named = {word for word in words(page) if re.fullmatch(r"[A-Z]\w+Error", word)}
+    assert {
+        name for name in errors_named if not hasattr(imgwire_async, name) and not hasattr(builtins, name)
+    } == set()
 
 
 def test_the_site_fetches_nothing_from_others() -> None:
