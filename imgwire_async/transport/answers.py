@@ -9,7 +9,6 @@ import zlib
 from typing import Any
 
 import aiohttp
-import attrs
 
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure
@@ -20,16 +19,8 @@ _REFUSAL_LIMIT = 1024 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-@attrs.frozen
-class Content:
-    """A body, or the beginning of one that is larger than the limit."""
-
-    body: bytes
-    whole: bool = True
-
-
-async def read(response: aiohttp.ClientResponse, limit: int) -> Content:
-    """The body of `response`, up to `limit` unpacked bytes. What comes after that is not read: the connection is closed."""
+async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
+    """The body of `response` up to `limit` unpacked bytes, and whether that is all of it. The rest is not read, but hung up on."""
     if response.status >= 300:
         limit = min(limit, _REFUSAL_LIMIT)
     coding = response.headers.get("Content-Encoding")
@@ -42,10 +33,10 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> Content:
         room -= len(piece)
         if room < 0:
             response.close()
-            return Content(b"".join(pieces)[:limit], whole=False)
+            return b"".join(pieces)[:limit], False
     if unpack is not None:
         unpack.end()
-    return Content(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+    return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), True
 
 
 def _unpacker(coding: str, response: aiohttp.ClientResponse) -> _Unpacker | None:

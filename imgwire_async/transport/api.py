@@ -150,10 +150,8 @@ class Api:
                 ) as response:
                     if not response.content.is_eof():  # whoever closes the client must find those who wait
                         here.arriving.add(response)
-                    content = await answers.read(response, self._limit)
-                    answer = Answer(
-                        response.status, Headers(response.headers.items()), content.body, content.whole
-                    )
+                    content, whole = await answers.read(response, self._limit)
+                    answer = Answer(response.status, Headers(response.headers.items()), content, whole)
         except (*FOREIGN, NoAnswerError) as error:
             hush(error)
             if self._shared.sessions.closed:
@@ -203,7 +201,8 @@ class Api:
             raise error from None
         course.round = passed.round
         course.rate_waited += passed.waited
-        seen.gated(passed.waited)
+        if passed.waited > 0.001:
+            seen.gated(passed.waited)
 
     def _exchange(self, request: Request[Any], outcome: Answer | Failure, course: Course) -> Exchange:
         elapsed = time.monotonic() - course.began
