@@ -135,6 +135,9 @@ _ROWS = (
 )
 
 
+_LONGEST = 86_400.0  # a day: nobody plans further ahead, whatever a header says
+
+
 def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
     """Return the HTTP answer for an error, for those who sent the request that met it.
 
@@ -156,7 +159,8 @@ def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
     headers = {"Content-Type": "application/problem+json"}
     if row.status is HTTPStatus.SERVICE_UNAVAILABLE:
         wish = error.retry_after if isinstance(error, RateLimitError) else None
-        headers["Retry-After"] = str(max(1, math.ceil(retry_after if wish is None else wish)))
+        seconds = min(retry_after if wish is None else wish, _LONGEST)
+        headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     if isinstance(error, TransformationError):
         problem |= {"detail": str(error), "faults": [str(fault) for fault in error.faults]}
     if isinstance(error, WaitTimeoutError) and error.image is not None:

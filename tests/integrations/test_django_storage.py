@@ -15,7 +15,13 @@ from typing import Any
 
 import pytest
 
-from imgwire_async import ImageQuarantinedError, TransformationError, UnsupportedImageError, WaitTimeoutError
+from imgwire_async import (
+    AuthenticationError,
+    ImageQuarantinedError,
+    TransformationError,
+    UnsupportedImageError,
+    WaitTimeoutError,
+)
 from imgwire_async.emulator import Emulator
 
 django: Any = pytest.importorskip("django", reason="needs django")
@@ -435,3 +441,12 @@ def test_the_middleware_answers_errors_of_this_package_and_no_others(
     assert (answer.status_code, answer["Content-Type"]) == (415, "application/problem+json")
     assert caplog.records == []
     assert middleware.process_exception(request, KeyError("x")) is None
+
+
+def test_what_the_middleware_answers_with_500_or_more_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    middleware = ErrorAnswers(lambda _: HttpResponse())
+    error = AuthenticationError("the key was refused", status=401)
+    answer = middleware.process_exception(RequestFactory().get("/pictures/7"), error)
+    assert answer is not None
+    assert answer.status_code == 502
+    assert [record.message for record in caplog.records] == ["GET /pictures/7: the key was refused"]

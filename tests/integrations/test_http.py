@@ -121,7 +121,7 @@ def test_url_rules_are_answered_with_what_is_wrong_with_them() -> None:
     assert problem["faults"] == ["widht: unknown rule (did you mean 'width'?)"]
 
 
-@pytest.mark.parametrize(("wish", "told"), [(0.2, "1"), (12.2, "13"), (None, "7")])
+@pytest.mark.parametrize(("wish", "told"), [(0.2, "1"), (12.2, "13"), (None, "7"), (float("inf"), "86400")])
 def test_a_rate_limit_tells_in_whole_seconds_when_to_come_back(wish: float | None, told: str) -> None:
     error = RateLimitError("x", status=429)
     error.retry_after = wish
