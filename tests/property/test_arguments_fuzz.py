@@ -40,7 +40,7 @@ from .nasty import ODD, anything, made, texts
 from .on_purpose import fitting
 
 LONG = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1000")),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "150")),
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
