@@ -69,7 +69,7 @@ class OpenTelemetryHooks(Tracer):
     def operation(self, name: str) -> AbstractContextManager[object]:
         return Scope(self._tracer, self._instruments, name)
 
-    def call(self, method: str, path: str, url: str) -> AbstractContextManager[object]:
+    def call(self, method: str, path: str | None, url: str) -> AbstractContextManager[object]:
         return Call(self._tracer, self._instruments, method, path, url)
 
     def turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
@@ -96,12 +96,12 @@ class OpenTelemetryHooks(Tracer):
         about = place(url) | {"http.request.method": method, "imgwire.kind": kind}
         return Attempt(self._tracer, self._instruments, current(), method, about, bare(url), number, size)
 
-    def repeated(self, kind: Kind, method: str, path: str, reason: str, delay: float) -> None:
+    def repeated(self, kind: Kind, method: str, reason: str, delay: float) -> None:
         scope = current()
         about: Attributes = {"imgwire.kind": kind, "http.request.method": method}
-        if kind == "api":
-            about["url.template"] = path  # of storage and CDN there are as many as there are files
-        else:
+        if isinstance(scope, Call):
+            about |= scope.template
+        if kind != "api":  # a call measures its pauses itself, the gate's included
             self._instruments.waits.record(delay, {"imgwire.kind": kind, "imgwire.wait.reason": "retry"})
         if scope is not None:
             event: Attributes = {"imgwire.retry.reason": redact(reason), "imgwire.retry.delay": delay}

@@ -111,11 +111,11 @@ class Call(Scope):
     """An API call under way: attempts, and pauses between them."""
 
     def __init__(
-        self, tracer: trace.Tracer, instruments: Instruments, method: str, path: str, url: str
+        self, tracer: trace.Tracer, instruments: Instruments, method: str, path: str | None, url: str
     ) -> None:
-        super().__init__(tracer, instruments, f"{method} {path}", {"url.template": path})
+        self.template: Attributes = {} if path is None else {"url.template": path}
+        super().__init__(tracer, instruments, method if path is None else f"{method} {path}", self.template)
         self._method = method
-        self._template = path
         self._url = url
         self._attempts = 0
         self._paused_since: float | None = None
@@ -139,11 +139,8 @@ class Call(Scope):
     def begin(self) -> Attempt:
         """The next attempt is on the wire."""
         self._attempts += 1
-        about = place(self._url) | {
-            "http.request.method": self._method,
-            "url.template": self._template,
-            "imgwire.kind": "api",
-        }
+        about = place(self._url) | self.template
+        about |= {"http.request.method": self._method, "imgwire.kind": "api"}
         self.attempt = Attempt(
             self.tracer, self.instruments, self, self.name, about, self._url, self._attempts, None
         )

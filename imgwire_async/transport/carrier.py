@@ -38,7 +38,9 @@ class AiohttpCarrier:
         if self._tracer is None:
             return await self._send(request)
         url = self._root + request.target.partition("?")[0]  # a query may hold an upload token
-        with self._tracer.call(request.method, request.path, url):
+        # A path that a user wrote may hold ids: as a name it would be one of endlessly many.
+        template = None if request.model is object else request.path
+        with self._tracer.call(request.method, template, url):
             return await self._send(request)
 
     async def _send(self, request: Request[Any]) -> Reply:

@@ -53,8 +53,8 @@ class Tracer(Hooks):
         """Around all that one awaited operation of a resource does; `name` is the method's."""
         raise NotImplementedError
 
-    def call(self, method: str, path: str, url: str) -> AbstractContextManager[object]:
-        """Around one API call, attempts and pauses included; `url` has no query."""
+    def call(self, method: str, path: str | None, url: str) -> AbstractContextManager[object]:
+        """Around one API call, attempts and pauses included; `path` is the template if there is one, `url` has no query."""
         raise NotImplementedError
 
     def turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
@@ -77,7 +77,7 @@ class Tracer(Hooks):
         """A PUT or GET of bytes begins; `url` may be signed, `size` is the body's."""
         raise NotImplementedError
 
-    def repeated(self, kind: Kind, method: str, path: str, reason: str, delay: float) -> None:
+    def repeated(self, kind: Kind, method: str, reason: str, delay: float) -> None:
         """Another attempt follows after `delay` seconds, as `on_retry` is told."""
         raise NotImplementedError
 

@@ -131,7 +131,7 @@ class Watch:
             attempt,
         )
         if (tracer := tracer_of(self.hooks)) is not None:
-            tracer.repeated(self.kind, self.method, self.path, reason, delay)
+            tracer.repeated(self.kind, self.method, reason, delay)
         if self.hooks.on_retry is not None:
             await _tell(
                 self.hooks.on_retry, RetryEvent(self.kind, self.method, self.path, attempt, reason, delay)

@@ -154,6 +154,19 @@ async def test_a_call_is_a_span_with_one_client_span_inside(
     assert {span.status.status_code for span in witness.spans} == {StatusCode.UNSET}
 
 
+async def test_a_path_of_the_callers_own_makes_no_name_and_no_series(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator
+) -> None:
+    emulator.faults.add("GET", "*", status=503)
+    with pytest.raises(NotFoundError):
+        await client.request("GET", f"/images/{NOBODY}")
+    assert witness.names == ["imgwire GET", "GET", "GET"]
+    assert about(witness.spans[-1])["url.full"].endswith(NOBODY)
+    names = ["http.client.request.duration", "imgwire.client.retries", "imgwire.client.operation.duration"]
+    for point in [point for name in names for point in witness.points(name)]:
+        assert NOBODY not in str(point.attributes)
+
+
 async def test_an_error_is_told_by_both_spans(client: AsyncImgwireClient, witness: Witness) -> None:
     with pytest.raises(NotFoundError):
         await client.images.retrieve(NOBODY)
