@@ -85,7 +85,7 @@ def tests_lowest(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run what takes long: big bodies, flipped emulator switches, soak, another store."""
+    """Run what takes long: big bodies, flipped emulator switches, soak, another store, frameworks."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
     session.run("pytest", "-m", "slow", *session.posargs)
 

@@ -17,6 +17,7 @@ import pytest
 
 from imgwire_async import (
     AuthenticationError,
+    DownloadError,
     ImageQuarantinedError,
     TransformationError,
     UnsupportedImageError,
@@ -50,7 +51,7 @@ if not settings.configured:
     )
     django.setup()
 
-from imgwire_async.integrations.django import ErrorAnswers, ImgwireStorage
+from imgwire_async.integrations.django import ErrorAnswers, ImgwireFile, ImgwireStorage
 
 GIF = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
 MISSING = f"{uuid.UUID(int=7)}/hero.gif"
@@ -242,6 +243,20 @@ def test_an_image_that_nobody_knows_is_a_missing_file(storage: ImgwireStorage) -
 def test_a_file_opens_for_reading_bytes_only(mode: str) -> None:
     with pytest.raises(ValueError, match="save a new one"):
         ImgwireStorage(api_key="k").open(MISSING, mode)
+    with (
+        ImgwireFile(lambda: io.BytesIO(GIF), MISSING) as file,
+        pytest.raises(ValueError, match="save a new one"),
+    ):
+        file.open(mode)
+
+
+def test_a_file_whose_bytes_do_not_come_is_not_opened(storage: ImgwireStorage, emulator: Emulator) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    emulator.faults.add("GET", "*", host="cdn", cut=10)
+    with pytest.raises(DownloadError):
+        storage.open(name)
+    with storage.open(name) as file:
+        assert file.read() == GIF
 
 
 @pytest.mark.parametrize("name", ["hero.gif", "photos/2026/hero.gif", "../x", "/hero.gif", "a b/hero.gif"])
