@@ -56,6 +56,8 @@ def main() -> int:
     given = _arguments()
     told = results.machine()
     print(f"Python {told['python']}, {told['cores']} cores, {told['processor']}, {told['system']}")
+    if told["load"] > 0.5 * told["cores"]:
+        print(f"Other work runs here (load average {told['load']}): the figures will be coarse.")
     print(", ".join(f"{name} {version}" for name, version in told["libraries"].items()))
     cases, problem = _chosen(given), server.missing()
     if problem:

@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks import report, results
 from benchmarks.cases import UNITS
 from benchmarks.results import Result
+from benchmarks.targets import TARGETS
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, KEPT = DOCS / "performance.md", DOCS / "assets/performance.json"
@@ -31,13 +32,15 @@ def targets(found: Sequence[Result]) -> Iterator[str]:
     """The table of what the figures have to be, and are."""
     yield "| work | measure | measured (rounds' range) | must | aim | |"
     yield "|---|---|---|---|---|---|"
-    for row in report.judged(found):
-        target, unit = row.target, row.target.compare.unit
+    measured = {row.target: row for row in report.judged(found)}
+    for target in TARGETS:
+        row, unit = measured.get(target), target.compare.unit
         what = target.case if target.kind == "ours" else f"{target.case}: {target.kind}"
         sign = ">=" if target.compare.more_is_better else "<="
+        shown = f"{row.figure:.2f}{unit} ({row.low:.2f} to {row.high:.2f})" if row else "not in this run"
+        verdict = WORDS[row.verdict] if row else ""
         yield (
-            f"| {what} | {target.measure} | {row.figure:.2f}{unit} ({row.low:.2f} to {row.high:.2f}) "
-            f"| {sign} {target.must:g} | {target.aim:g} | {WORDS[row.verdict]} |"
+            f"| {what} | {target.measure} | {shown} | {sign} {target.must:g}{unit} | {target.aim:g}{unit} | {verdict} |"
         )
 
 
@@ -81,7 +84,8 @@ def machine(kept: Path) -> Iterator[str]:
     told = data["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in told["libraries"].items())
     yield (
-        f"Measured {data['measured'][:10]} on {told['cores']} shared cores ({told['processor']}, {told['system']}), "
+        f"Measured {data['measured'][:10]} on {told['cores']} shared cores ({told['processor']}, {told['system']}; load average "
+        f"{told['load']} at the end), "
         f"{data['rounds']} rounds, Python {told['python']}, {told['openssl']}; {libraries}."
     )
 

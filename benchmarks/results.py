@@ -57,12 +57,13 @@ def _rounded(sample: Sample) -> Sample:
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on, for the reader to compare."""
+    """What it ran on, for the reader to compare; a load above the number of cores makes figures coarse."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
         "openssl": ssl.OPENSSL_VERSION,
         "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
     }
