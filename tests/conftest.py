@@ -2,8 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
+import leaks
+import pytest
 from hypothesis import settings
 
 # A busy machine makes single examples slow, not wrong.
 settings.register_profile("calm", deadline=None)
 settings.load_profile("calm")
+
+
+# --- no secret is told, whatever a test is about --------------------------------------------------------------------------
+
+
+def pytest_sessionstart() -> None:
+    leaks.session.start()
+
+
+def pytest_sessionfinish() -> None:
+    leaks.session.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_told(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test in which an error or a log record showed a key, a signed URL or an upload token."""
+    reads_itself = not {"caplog", "capsys", "capfd"}.isdisjoint(request.fixturenames)
+    with contextlib.nullcontext() if reads_itself else leaks.talkative():
+        yield
+    found = leaks.session.take()
+    assert not found, found
+
+
+@pytest.fixture
+def planted() -> Iterator[None]:
+    """For tests that plant secrets to see them found."""
+    yield
+    leaks.session.take()

@@ -5,16 +5,21 @@ The emulator's secrets have shapes that nothing else has, so whoever looks need 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 import re
 import reprlib
+import sys
+import threading
 import traceback
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import CodeType
 
 import imgwire_async
-from imgwire_async import ImgwireError
+from imgwire_async import ImgwireError, TransformationError
 from imgwire_async.emulator import RequestRecord
 
 _SECRET = re.compile(
@@ -55,12 +60,20 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def leaks_of(error: BaseException) -> list[str]:
     """Where secrets stand in what an error tells: text, repr, notes, attributes, pickle and traceback, of it and its causes."""
+    found = leaks_at_birth(error)
+    return found + [
+        f"traceback: {secret}" for secret in secrets_in("".join(traceback.format_exception(error)))
+    ]
+
+
+def leaks_at_birth(error: BaseException) -> list[str]:
+    """The same without the traceback, which grows as the error travels."""
     found: list[str] = []
     for each in chain(error):
         told = {
             "str": str(each),
             "repr": repr(each),
-            "attributes": repr(vars(each)),
+            "attributes": _shown.repr(vars(each)),
             "notes": repr(getattr(each, "__notes__", "")),
         }
         if isinstance(each, ImgwireError):
@@ -68,7 +81,6 @@ def leaks_of(error: BaseException) -> list[str]:
             told["pickle"] = pickle.dumps(each).decode("latin-1")
         for where, text in told.items():
             found += [f"{where} of {type(each).__name__}: {secret}" for secret in secrets_in(text)]
-    found += [f"traceback: {secret}" for secret in secrets_in("".join(traceback.format_exception(error)))]
     return found
 
 
@@ -111,6 +123,11 @@ def leaks_to_hosts(records: Iterable[RequestRecord]) -> list[str]:
     return found
 
 
+_SERVERS = frozenset(
+    {"aiohttp.access", "aiohttp.server", "aiohttp.web"}
+)  # those that tests run: they saw a request, we sent it
+
+
 class LogWatch(logging.Handler):
     """Reads along whatever is logged, and adds the secrets in it to `found`."""
 
@@ -120,5 +137,94 @@ class LogWatch(logging.Handler):
         self.setFormatter(logging.Formatter("%(name)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name in _SERVERS:
+            return
         told = f"{self.format(record)} {record.args!r}"
         self._found += [f"log of {record.name}: {secret}" for secret in secrets_in(told)]
+
+
+# --- all of it, over a whole session ----------------------------------------------------------------------------------
+
+
+class Session:
+    """Looks at every `ImgwireError` as it is raised and as it reaches a test, and at every log record.
+
+    Errors are seen through `sys.monitoring`, which Python has since 3.12; nothing of the package is replaced. Started and
+    stopped by `conftest.py`; may be asked from any thread.
+    """
+
+    _TOOL = 4  # one of the numbers that nobody has claimed
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+        self._born: weakref.WeakSet[ImgwireError] = weakref.WeakSet()
+        self._arrived: weakref.WeakSet[ImgwireError] = weakref.WeakSet()
+        self._ways: set[int] = set()  # frames are looked at once for each way that an error came
+        self._looking = threading.local()
+        self._log = LogWatch(self._found)
+        self.errors: int = 0
+
+    def start(self) -> None:
+        logging.getLogger().addHandler(self._log)
+        if sys.version_info >= (3, 12):
+            sys.monitoring.use_tool_id(self._TOOL, "tests.leaks")
+            events = sys.monitoring.events
+            sys.monitoring.register_callback(self._TOOL, events.RAISE, self._raised)
+            sys.monitoring.register_callback(self._TOOL, events.RERAISE, self._raised_again)
+            sys.monitoring.set_events(self._TOOL, events.RAISE | events.RERAISE)
+
+    def stop(self) -> None:
+        logging.getLogger().removeHandler(self._log)
+        if sys.version_info >= (3, 12):
+            sys.monitoring.set_events(self._TOOL, 0)
+            sys.monitoring.free_tool_id(self._TOOL)
+
+    def take(self) -> list[str]:
+        """What was found since the last time one asked."""
+        found = sorted(set(self._found))
+        self._found.clear()
+        return found
+
+    def _raised_again(self, code: CodeType, offset: int, error: BaseException) -> None:
+        if isinstance(error, ImgwireError):
+            self._found += [f"note: {secret}" for secret in secrets_in(repr(getattr(error, "__notes__", "")))]
+
+    def _raised(self, code: CodeType, offset: int, error: BaseException) -> None:
+        # A TransformationError quotes what the caller typed, tests raise a hundred thousand of them, and pure code knows no key.
+        if not isinstance(error, ImgwireError) or isinstance(error, TransformationError):
+            return
+        if getattr(self._looking, "now", False):
+            return
+        self._looking.now = True
+        try:
+            if error not in self._born:
+                self._born.add(error)
+                self.errors += 1
+                self._found += leaks_at_birth(error)
+            if code.co_filename.startswith(_TESTS) and error not in self._arrived:
+                self._arrived.add(error)
+                way = hash(
+                    tuple((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
+                )
+                if way not in self._ways:
+                    self._ways.add(way)
+                    self._found += leaks_of(error) + leaks_in_frames_of(error)
+        finally:
+            self._looking.now = False
+
+
+session = Session()
+
+
+@contextlib.contextmanager
+def talkative() -> Iterator[None]:
+    """The package and what it stands on log all they can, so that it is looked at."""
+    loggers = [logging.getLogger(name) for name in ("imgwire_async", "aiohttp", "asyncio")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import leaks
 import pytest
 
 from imgwire_async import ImgwireClient
@@ -23,6 +24,7 @@ GIF = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c000
 def emulator() -> Iterator[Emulator]:
     with Emulator() as emulator:
         yield emulator
+        assert leaks.leaks_to_hosts(emulator.requests) == []
 
 
 @pytest.fixture

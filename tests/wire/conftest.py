@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import leaks
 import pytest
 
 from imgwire_async import AsyncImgwireClient
@@ -25,6 +26,7 @@ def switches() -> dict[str, Any]:
 async def emulator(switches: dict[str, Any]) -> AsyncIterator[Emulator]:
     async with Emulator(**switches) as emulator:
         yield emulator
+        assert leaks.leaks_to_hosts(emulator.requests) == []
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -357,6 +359,7 @@ async def test_a_key_callable_that_gives_no_key_is_not_quoted(emulator: Emulator
 KEY = f"sk_{'0f' * 16}"
 
 
+@pytest.mark.usefixtures("planted")
 @pytest.mark.parametrize("secret", [KEY, KEY.replace("sk", "ck"), f"http://x/?{SIGNED}", TOKEN])
 def test_the_scanner_finds_a_secret_wherever_it_was_planted(secret: str) -> None:
     def planted(how: str) -> BaseException:
@@ -412,6 +415,7 @@ async def test_the_scanner_finds_a_key_at_a_host_that_must_not_have_it(emulator:
     emulator.requests.clear()  # they were meant
 
 
+@pytest.mark.usefixtures("planted")
 def test_the_scanner_finds_a_secret_in_a_log_record() -> None:
     found: list[str] = []
     watch = leaks.LogWatch(found)
@@ -426,3 +430,37 @@ def test_the_scanner_finds_a_secret_in_a_log_record() -> None:
     except ValueError:
         logger.exception("failed")
     assert len(found) >= 2
+
+
+@pytest.mark.usefixtures("planted")
+async def test_the_scanner_hears_of_what_is_logged_and_raised_in_this_session(
+    client: AsyncImgwireClient,
+) -> None:
+    with pytest.raises(ImgwireError):
+        await client.images.retrieve("no-such-image")
+    assert leaks.session.take() == []
+    logging.getLogger("imgwire_async").debug("asked with %s", KEY)
+    assert len(leaks.session.take()) == 1
+    if sys.version_info >= (3, 12):  # errors are seen from there on
+        before = leaks.session.errors
+        with contextlib.suppress(ImgwireError):
+            raise ImgwireError(f"at http://x/?{SIGNED}")
+        assert leaks.session.errors == before + 1
+        assert leaks.session.take()
+
+
+@pytest.mark.usefixtures("planted")
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="errors are seen from there on")
+def test_the_scanner_sees_what_an_error_became_on_its_way() -> None:
+    def library() -> None:
+        raise ImgwireError("fine")
+
+    try:
+        try:
+            library()
+        except ImgwireError as error:
+            error.add_note(KEY)
+            raise
+    except ImgwireError:
+        pass
+    assert leaks.session.take()
