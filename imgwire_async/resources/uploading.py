@@ -177,7 +177,9 @@ class Uploading:
 
 def _with_defaults(file: File | UploadItem, common: UploadItem) -> UploadItem:
     if not isinstance(file, UploadItem):
-        return attrs.evolve(common, file=file)
+        return UploadItem(file, purpose=common.purpose, custom_metadata=common.custom_metadata)
+    if common.purpose is None and common.custom_metadata is None:
+        return file
     return attrs.evolve(
         file,
         purpose=common.purpose if file.purpose is None else file.purpose,

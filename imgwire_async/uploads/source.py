@@ -31,7 +31,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=IO[bytes] | io.FileIO)
 
 _A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
-_FRESH = 1.0  # seconds that the system, network drives included, keeps in memory what it told about a file
+_FRESH = 1.0  # seconds that the system, on network drives too, keeps in memory what it told about a file: to ask does not block
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
 
 
@@ -126,7 +126,8 @@ class BytesSource:
 class PathSource:
     """A file on disk. Opened for each attempt, read one piece ahead in a worker thread, and closed by us.
 
-    `head` are its first bytes as they were when it was looked at: all of them, if it is small, and then it is sent from there.
+    `head` are its first bytes as they were when it was looked at: all of them, if it is small, or a whole piece are sent from
+    there, and what changed since is found at the end.
     """
 
     path: str
@@ -142,29 +143,41 @@ class PathSource:
 
     async def open(self) -> AsyncGenerator[bytes, None]:
         if len(self.head) == self.size:
-            _require_stamp(await self._stamp_now(), self.stamp, self.path)
+            fresh = time.monotonic() - self.read_at < _FRESH
+            status = os.stat(self.path) if fresh else await userland.glance(os.stat, self.path)  # noqa: PTH116  # as a str
+            _require_stamp(Stamp.of(status), self.stamp, self.path)
             if self.head:
                 yield self.head
             return
-        file = await opened(io.FileIO, self.path)
+        # A whole piece is worth keeping; from a shorter head on, all the others would be read askew.
+        first = self.head if len(self.head) == PIECE else b""
+        file = await opened(_opened_at, self.path, len(first))
         try:
-            async for piece in _read_ahead(file, self.stamp, self.path):
+            async for piece in _read_ahead(file, first, self.stamp, self.path):
                 yield piece
         finally:
             # At once: a thread hop could be cancelled, and closing a file that was only read does not wait for the disk.
             file.close()
 
-    async def _stamp_now(self) -> Stamp:
-        if time.monotonic() - self.read_at < _FRESH:
-            return Stamp.of(os.stat(self.path))  # noqa: PTH116  # answered from memory
-        return Stamp.of(await userland.glance(os.stat, self.path))
+
+def _opened_at(path: str, position: int) -> io.FileIO:
+    file = io.FileIO(path)
+    try:
+        file.seek(position)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
-async def _read_ahead(file: io.FileIO, stamp: Stamp, what: str) -> AsyncGenerator[bytes, None]:
-    left = stamp.size
+async def _read_ahead(file: io.FileIO, first: bytes, stamp: Stamp, what: str) -> AsyncGenerator[bytes, None]:
+    """The file's bytes: `first`, which were read before, and what comes from where the file stands now."""
+    left = stamp.size - len(first)
     reading: asyncio.Task[bytes] | None = None
     try:
         reading = asyncio.ensure_future(userland.disk(file.read, min(PIECE, left)))
+        if first:
+            yield first
         while True:
             piece = await reading
             left -= len(piece)

@@ -25,6 +25,7 @@ from imgwire_async import (
     UploadResult,
 )
 from imgwire_async.emulator import Emulator
+from imgwire_async.uploads.source import PIECE
 
 from .conftest import PICTURES, with_pictures
 from .pictures import png
@@ -321,3 +322,18 @@ async def test_the_folder_of_odd_pictures_goes_as_the_manifest_says(client: Asyn
         "truncated.jpg": "ImageQuarantinedError",
     }
     assert len(results) - len(failed) == 18
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, PIECE + 1])
+async def test_files_of_about_one_piece_and_more_arrive_whole(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, more: int
+) -> None:
+    data = png(padding=PIECE)
+    data += bytes(2 * PIECE + more - len(data))
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    (result,) = await results_of(client, [path])
+    assert result.unwrap()
+    assert result.bytes_sent == len(data)
+    (put,) = [request for request in emulator.requests if request.method == "PUT"]
+    assert put.body_sha256 == hashlib.sha256(data).hexdigest()

@@ -499,9 +499,10 @@ async def test_a_source_that_can_be_read_once_is_not_sent_twice(
     assert len(puts(emulator)) == 1
 
 
+@pytest.mark.parametrize("many", [False, True], ids=["alone", "among many"])
 @pytest.mark.parametrize("change", ["shorter", "longer", "touched"])
 async def test_a_file_that_changes_while_it_is_read_is_told(
-    quick: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, change: str
+    quick: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, change: str, many: bool
 ) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(BIG)
@@ -513,7 +514,11 @@ async def test_a_file_that_changes_while_it_is_read_is_told(
             path.write_bytes(BIG[:-5] if change == "shorter" else BIG + b"more")
 
     with pytest.raises(SourceChangedError, match="changed while it was read"):
-        await quick.images.upload(path, on_created=meddle)
+        if many:  # then its first piece was read before
+            async for result in quick.images.upload_many([path], on_created=meddle):
+                result.unwrap()
+        else:
+            await quick.images.upload(path, on_created=meddle)
     assert next(iter(emulator.images.values())).status == "PENDING", "nothing looks complete"
 
 
