@@ -13,7 +13,7 @@ class FieldDefaults(griffe.Extension):
     def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
         """Called by griffe for each attribute that it finds."""
         value = attr.value
-        if not isinstance(value, griffe.ExprCall) or str(value.function) != "attrs.field":
+        if not isinstance(value, griffe.ExprCall) or value.canonical_path != "attrs.field":
             return
         given = {each.name: each.value for each in value.arguments if isinstance(each, griffe.ExprKeyword)}
         attr.value = f"{given['factory']}()" if "factory" in given else given.get("default")
