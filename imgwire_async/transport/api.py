@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import sys
 import time
@@ -114,7 +113,7 @@ class Api:
             if seen.awake:
                 await seen.retry(course.attempts, failure.reason, max(delay, self._shared.gate.remaining()))
             if delay:
-                await asyncio.sleep(delay)
+                await shared.sessions.pause(delay)
             course.attempts += 1
 
     async def _attempt(
@@ -181,7 +180,7 @@ class Api:
         """Wait for a turn while a 429, of whichever call, keeps this client slow; at most `max_rate_wait` in all."""
         limit = self._options.retries.max_rate_wait
         try:
-            passed = await self._shared.gate.turn(limit - course.rate_waited)
+            passed = await self._shared.gate.turn(limit - course.rate_waited, self._shared.sessions.pause)
         except TooLongError as wait:
             exchange = Exchange(
                 "api",

@@ -53,7 +53,7 @@ class Fetches:
         seen = watch.Watch(self.options.hooks, exchange.kind, exchange.method, exchange.path)
         if seen.awake:
             await seen.retry(exchange.attempts, reason, seconds)
-        await asyncio.sleep(seconds)
+        await self.shared.sessions.pause(seconds)
 
     def record(self, exchange: Exchange) -> None:
         """Give a finished exchange to whoever captures."""

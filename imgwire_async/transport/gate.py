@@ -8,6 +8,7 @@ import random
 import threading
 import time
 import weakref
+from collections.abc import Awaitable, Callable
 
 import attrs
 
@@ -60,8 +61,13 @@ class Gate:
         pace = self.pace
         return 0.0 if pace is None else max(0.0, pace.opens - time.monotonic())
 
-    async def turn(self, patience: float) -> Passed:
-        """Wait until this caller may send its request. Raises `TooLongError` instead of waiting longer than `patience` seconds."""
+    async def turn(
+        self, patience: float, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> Passed:
+        """Wait until this caller may send its request. Raises `TooLongError` instead of waiting longer than `patience` seconds.
+
+        `pause` lets time pass.
+        """
         began = time.monotonic()
         while True:
             taken = self._take(began + patience)
@@ -69,7 +75,7 @@ class Gate:
                 return Passed(0, time.monotonic() - began)
             pace, place, of_round = taken
             try:
-                await _sleep_until(place)
+                await _sleep_until(place, pause)
             except BaseException:
                 self._give_back(pace, place, of_round)
                 raise
@@ -109,11 +115,11 @@ class Gate:
         self._lock = threading.Lock()
 
 
-async def _sleep_until(moment: float) -> None:
+async def _sleep_until(moment: float, pause: Callable[[float], Awaitable[None]]) -> None:
     """Let time pass, and not a tick too little: loops round, and two clocks need not agree."""
     left = moment - time.monotonic()
     while left > 0:
-        await asyncio.sleep(left)
+        await pause(left)
         left = moment - time.monotonic()
 
 

@@ -60,6 +60,7 @@ class LoopSessions:
     keeper: AsyncGenerator[None, None]
     # Answers whose bytes are being read: closing a session alone would leave their readers waiting.
     arriving: weakref.WeakSet[aiohttp.ClientResponse]
+    closing: asyncio.Event  # set when it is closed, for those who let time pass
 
     def proxy_for(self, url: URL) -> str | None:
         """The proxy that leads to this URL, or None."""
@@ -99,6 +100,16 @@ class Sessions:
             self._by_loop[loop] = made
         await anext(made.keeper)  # does not suspend, so first calls that come together make one session
         return made
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass. Raises `RuntimeError` as soon as this loop's sessions are closed: nothing could follow the pause."""
+        here = await self.here()
+        try:
+            async with asyncio.timeout(seconds):
+                await here.closing.wait()
+        except TimeoutError:
+            return
+        raise RuntimeError(CLOSED)
 
     def _make(self) -> LoopSessions:
         config = self._config
@@ -145,9 +156,9 @@ class Sessions:
         files.trace_configs.clear()
         fetches.trace_configs[:] = [tracing]
         arriving: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
-        return LoopSessions(
-            api, files, fetches, slots, proxies, tls, _keep(arriving, api, fetches, files), arriving
-        )
+        closing = asyncio.Event()
+        keeper = _keep(closing, arriving, api, fetches, files)
+        return LoopSessions(api, files, fetches, slots, proxies, tls, keeper, arriving, closing)
 
     def _tls_options(self) -> dict[str, Any]:
         setting = self._config.ssl
@@ -186,19 +197,21 @@ class Sessions:
 
 
 async def _keep(
-    arriving: weakref.WeakSet[aiohttp.ClientResponse], *sessions: aiohttp.ClientSession
+    closing: asyncio.Event,
+    arriving: weakref.WeakSet[aiohttp.ClientResponse],
+    *sessions: aiohttp.ClientSession,
 ) -> AsyncGenerator[None, None]:
     """Close the sessions when the loop shuts its async generators down, or when nobody holds this one any more."""
     try:
         yield
     finally:
+        closing.set()
         for answer in list(arriving):
             answer.close()
-        async with (
-            contextlib.AsyncExitStack() as closing
-        ):  # all of them, also when this is cancelled in the midst
+        # All of them, also when this is cancelled in the midst.
+        async with contextlib.AsyncExitStack() as ends:
             for session in sessions:
-                closing.push_async_callback(session.close)
+                ends.push_async_callback(session.close)
 
 
 def _tracing() -> aiohttp.TraceConfig:

@@ -1,0 +1,318 @@
+"""Clients are made, used, closed and forgotten in every order: memory and handles stay flat, nothing hangs, nothing is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgwire_async import AsyncImgwireClient, Image, ImgwireClient
+from imgwire_async.emulator import Emulator
+
+from . import stepping
+from .elsewhere import Elsewhere, elsewhere
+from .hauling import memory
+from .pictures import png
+
+ROOT = Path(__file__).parents[2]
+FOREVER = float("inf")
+
+
+# --- made and forgotten -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [AsyncImgwireClient, pytest.param(ImgwireClient, marks=pytest.mark.slow)])
+def test_ten_thousand_clients_that_nobody_used_leave_nothing(kind: type[Any]) -> None:
+    def make(count: int) -> None:
+        for _ in range(count):
+            kind("sk_x", base_url="http://127.0.0.1:9")
+        gc.collect()
+
+    make(500)
+    before, files = memory("VmRSS"), stepping.open_files()
+    make(10_000)
+    assert memory("VmRSS") - before < 4 * 2**20
+    assert stepping.open_files() == files
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
+async def test_clients_that_were_used_and_forgotten_leave_nothing(emulator: Emulator, count: int) -> None:
+    async def use(count: int) -> None:
+        for _ in range(count):
+            client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+            await client.images.list()
+            del client
+        gc.collect()
+        await asyncio.sleep(0)
+
+    await use(20)
+    emulator.reset()
+    await settled()
+    before, sockets = memory("VmRSS"), stepping.sockets()
+    await use(count)
+    emulator.reset()
+    for _ in range(1000):
+        if stepping.sockets() <= sockets:
+            break
+        await asyncio.sleep(0.005)
+    assert stepping.sockets() <= sockets
+    assert memory("VmRSS") - before < 16 * 2**20  # the emulator lives here, too
+    await settled()
+
+
+async def settled() -> None:
+    """Return once no task but this one and the emulator's runs."""
+    for _ in range(1000):
+        if not stepping.running_tasks():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(stepping.running_tasks())
+
+
+async def test_one_client_serves_a_thousand_tasks(emulator: Emulator, client: AsyncImgwireClient) -> None:
+    image = await client.images.upload(png())
+    await client.images.list()
+    before = stepping.Holdings.of(client)
+    found = await asyncio.gather(*(client.images.retrieve(image.id) for _ in range(1000)))
+    assert {each.id for each in found} == {image.id}
+    assert (
+        len({record.connection for record in emulator.requests}) <= 102
+    )  # a hundred, and one per host before
+    await stepping.nothing_more(client, before)
+
+
+# --- closed in the midst ------------------------------------------------------------------------------------------------
+
+
+async def _forever() -> AsyncIterator[bytes]:
+    yield png(padding=100_000)
+    while True:
+        yield bytes(100_000)
+        await asyncio.sleep(0.01)
+
+
+async def _iterate(client: AsyncImgwireClient, image: Image) -> None:
+    async for _ in client.images.list_all(limit=1):
+        pass
+
+
+async def _many(client: AsyncImgwireClient, image: Image) -> None:
+    async for result in client.images.upload_many([png(), png()]):
+        result.unwrap()
+
+
+async def _stream(client: AsyncImgwireClient, image: Image) -> None:
+    async with client.images.stream(image) as chunks:
+        async for _ in chunks:
+            pass
+
+
+Work = Callable[[AsyncImgwireClient, Image], Awaitable[object]]
+STALLED = {"stall": FOREVER, "times": None}
+WORK: dict[str, tuple[Work, dict[str, Any]]] = {
+    "a call": (lambda client, image: client.images.retrieve(image.id), STALLED),
+    "a call in its pause": (
+        lambda client, image: client.images.retrieve(image.id),
+        {"status": 503, "times": None, "headers": {"Retry-After": "30"}},
+    ),
+    "a call at the gate": (
+        lambda client, image: client.images.retrieve(image.id),
+        {"status": 429, "times": None, "headers": {"Retry-After": "30"}},
+    ),
+    "an upload": (lambda client, image: client.images.upload(png()), STALLED | {"host": "storage"}),
+    "an endless upload": (
+        lambda client, image: client.images.upload(_forever(), mime_type="image/png", content_length=10**9),
+        {"slow": 10_000, "times": None, "host": "storage"},
+    ),
+    "many uploads": (_many, STALLED | {"host": "storage"}),
+    "a read": (lambda client, image: client.images.read(image), STALLED | {"host": "cdn"}),
+    "a read in its midst": (
+        lambda client, image: client.images.read(image),
+        STALLED | {"host": "cdn", "cut": 30},
+    ),
+    "a stream": (_stream, STALLED | {"host": "cdn", "cut": 30}),
+    "an iterator": (_iterate, STALLED),
+    "a wait": (lambda client, image: client.images.wait_until_ready(image.id), STALLED),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+async def test_closing_a_client_ends_what_it_is_doing_and_says_so(emulator: Emulator, name: str) -> None:
+    work, fault = WORK[name]
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+        image = await client.images.upload(png(), wait=True)
+        emulator.requests.clear()
+        emulator.faults.add("*", "*", **fault)
+        task = asyncio.ensure_future(work(client, image))
+        async with asyncio.timeout(10):
+            while not any(record.host == fault.get("host", "api") for record in emulator.requests):
+                await asyncio.sleep(0.002)
+        await asyncio.sleep(0.02)
+        began = time.monotonic()
+        await client.aclose()
+        done, _ = await asyncio.wait({task}, timeout=10)
+        assert done, f"{name} hangs after its client was closed"
+        assert time.monotonic() - began < 5
+    with pytest.raises(RuntimeError, match="client is closed"):
+        task.result()
+    await settled()
+
+
+# --- the interpreter ends -----------------------------------------------------------------------------------------------
+
+
+SCRIPT = """
+import asyncio, contextlib, logging, os, sys
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # in dev mode it tells of each slow step, and machines are busy
+from imgwire_async import AsyncImgwireClient, ImgwireClient
+
+KEY, URL = sys.argv[1:]
+GIF = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
+
+def client(**settings):
+    return AsyncImgwireClient(KEY, base_url=URL, **settings)
+
+async def endless():
+    yield GIF
+    while True:
+        yield bytes(1000)
+        await asyncio.sleep(0.001)
+
+async def uploading(one):
+    began = asyncio.Event()
+    task = asyncio.ensure_future(
+        one.images.upload(endless(), content_length=10**9, on_created=lambda image: began.set())
+    )
+    await began.wait()
+    await asyncio.sleep(0.05)
+    return task
+"""
+
+ENDS = {
+    "an unclosed client": """
+        async def main():
+            await client().images.list()
+        asyncio.run(main())
+    """,
+    "an unclosed client of the module": """
+        one = client()
+        async def main():
+            await one.images.upload(GIF)
+        asyncio.run(main())
+        asyncio.run(main())
+    """,
+    "during an upload": """
+        async def main():
+            task = await uploading(client())
+        asyncio.run(main())
+    """,
+    "during an upload of a client that is closed": """
+        async def main():
+            async with client() as one:
+                task = await uploading(one)
+        asyncio.run(main())
+    """,
+    "a pending iterator": """
+        async def main():
+            one = client()
+            await asyncio.gather(*(one.images.upload(GIF) for _ in range(3)))
+            images = one.images.list_all(limit=1)
+            await anext(images)
+            results = one.images.upload_many(iter(lambda: GIF, None), concurrency=3)
+            await anext(results)
+        asyncio.run(main())
+    """,
+    "a pending iterator of the module": """
+        one = client()
+        async def main():
+            global images
+            await asyncio.gather(*(one.images.upload(GIF) for _ in range(3)))
+            images = one.images.list_all(limit=1)
+            await anext(images)
+        asyncio.run(main())
+    """,
+    "an open stream": """
+        async def main():
+            global stream, chunks
+            one = client()
+            stream = one.images.stream(await one.images.upload(GIF, wait=True))
+            chunks = await stream.__aenter__()
+            await anext(chunks)
+        asyncio.run(main())
+    """,
+    "sys.exit in a task": """
+        async def main():
+            one = client()
+            await uploading(one)
+            async def leave():
+                sys.exit(3)
+            leaving = asyncio.ensure_future(leave())
+            leaving.add_done_callback(lambda task: task.exception())  # or asyncio itself would tell of it
+            await asyncio.sleep(60)
+        asyncio.run(main())
+    """,
+    "an unhandled error": """
+        async def main():
+            await uploading(client())
+            raise LookupError("mine")
+        asyncio.run(main())
+    """,
+    "a loop that is only stopped": """
+        loop = asyncio.new_event_loop()
+        one = client()
+        loop.run_until_complete(one.images.list())
+        loop.close()
+    """,
+    "a blocking client in its midst": """
+        import threading
+        one = ImgwireClient(KEY, base_url=URL)
+        one.images.list()
+        images = one.images.list_all(limit=1)
+        one.images.upload(GIF)
+        next(images)
+    """,
+    "os._exit is nobody's business, an exit hook is": """
+        import atexit
+        one = ImgwireClient(KEY, base_url=URL)
+        atexit.register(lambda: one.images.list())
+        one.images.list()
+    """,
+}
+QUICK_ENDS = {"an unclosed client", "during an upload", "sys.exit in a task"}
+
+
+@pytest.fixture(scope="module")
+def service() -> Any:
+    with elsewhere() as there:
+        yield there
+
+
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=[] if how in QUICK_ENDS else [pytest.mark.slow]) for how in ENDS]
+)
+def test_the_end_of_the_interpreter_is_quick_and_silent(service: Elsewhere, how: str) -> None:
+    script = SCRIPT + textwrap.dedent(ENDS[how])
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", script, service.api_key, service.base_url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    expected = {"sys.exit in a task": 3, "an unhandled error": 1}.get(how, 0)
+    lines = ended.stderr.strip().splitlines()
+    if how == "an unhandled error":
+        assert lines.pop() == "LookupError: mine"
+        lines = [line for line in lines if not line.startswith(("Traceback", " "))]
+    assert (ended.returncode, ended.stdout, lines) == (expected, "", []), ended.stderr
+    assert time.monotonic() - began < 30  # of which the start, on a busy machine, is most
