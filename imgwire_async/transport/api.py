@@ -6,7 +6,7 @@ import random
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import attrs
@@ -291,11 +291,11 @@ class Api:
         )
         error: errors.APIConnectionError
         if failure.fate == "connect" or failure.fate == "attempt":
-            seconds: float | None = getattr(self._options.timeout, failure.fate)
-            clock = "the system's own" if seconds is None else f"Timeouts({failure.fate}={seconds:g})"
+            which, seconds = self._shortest(failure.fate)
+            clock = "the system's own" if seconds is None else f"Timeouts({which}={seconds:g})"
             error = errors.APITimeoutError(
                 f"{exchange}: {failure.reason}.{doubt} The clock was {clock}: allow more, or look at the network.",
-                which=failure.fate,
+                which=which,
                 exchange=exchange,
             )
         else:
@@ -305,6 +305,15 @@ class Api:
             )
         error.sent = not failure.unprocessed
         return error
+
+    def _shortest(
+        self, fate: Literal["connect", "attempt"]
+    ) -> tuple[Literal["connect", "attempt"], float | None]:
+        """Which of the user's clocks ran out, and its seconds: a connection that takes too long may meet either."""
+        connect, attempt = self._options.timeout.connect, self._options.timeout.attempt
+        if fate == "connect" and connect is not None and (attempt is None or connect < attempt):
+            return "connect", connect
+        return "attempt", attempt
 
     def _refuse_foreign_redirect(self, answer: Answer, exchange: Exchange) -> None:
         location = Secret(answer.headers.get("Location", ""))

@@ -38,6 +38,9 @@ class DroppedError(aiohttp.ClientError):
     """A connection broke. Wraps the two errors upon which aiohttp would send the request again without telling."""
 
 
+_UNSENT = "imgwire_unsent"
+
+
 async def _no_hidden_resend(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
@@ -45,6 +48,11 @@ async def _no_hidden_resend(
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise DroppedError from error
+    except asyncio.CancelledError as error:
+        # The clock of the attempt may be what cancels. Its TimeoutError will come from this, and does not know where it was.
+        if getattr(request, "response", request) is None:  # made when the request is sent
+            setattr(error, _UNSENT, True)
+        raise
 
 
 @attrs.frozen(eq=False)
@@ -332,6 +340,8 @@ def no_answer(error: BaseException, host: str) -> NoAnswerError:
 
 def _meaning(error: BaseException, host: str) -> tuple[Fate, str]:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "connect", f"no connection to {host} in time"
+    if isinstance(error, asyncio.TimeoutError) and getattr(error.__cause__, _UNSENT, False):
         return "connect", f"no connection to {host} in time"
     if isinstance(error, asyncio.TimeoutError):
         return "attempt", f"no answer from {host} in time"
