@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-HEAVY = {"aiohttp", "anyio", "asyncio", "attr", "attrs", "cattrs", "orjson", "ssl", "yarl"}
+HEAVY = {"aiohttp", "anyio", "asyncio", "attr", "attrs", "cattrs", "orjson", "ssl", "typing", "yarl"}
 
 
 def loaded_by(code: str) -> set[str]:
