@@ -124,6 +124,8 @@ sizes = st.sampled_from([0, 300, 50_000, 600_000])
 # At which suspension a cancellation strikes; most steps go undisturbed.
 strikes = st.none() | st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 30, 60])
 picks = st.integers(0, 10_000)
+# What goes wrong with the two requests of an upload, beside what waits for any request.
+troubles = st.none() | st.tuples(st.sampled_from(CALLS[:2]), st.sampled_from(FAULTS))
 
 
 class Cancelled:
@@ -154,13 +156,13 @@ class Night(RuleBasedStateMachine):
         return self.runner.run(work)
 
     @initialize(
-        idempotency=st.sampled_from(["same", "same", "conflict", "same_dead_url", "ignored"]),
+        idempotency=st.sampled_from(["same", "same", "same", "same", "conflict", "same_dead_url", "ignored"]),
         second_put=st.sampled_from(["refused", "accepted"]),
         expired_status=st.sampled_from([403, 400]),
         null_sizes=st.booleans(),
         polls=st.sampled_from([0, 1]),
         connections=st.sampled_from([1, 2, 5]),
-        retries=st.sampled_from([0, 1, 3]),
+        retries=st.sampled_from([3, 3, 1, 0]),
     )
     def begin(
         self,
@@ -249,6 +251,11 @@ class Night(RuleBasedStateMachine):
             return  # a service that says it did what it did not is beyond any client
         self.emulator.faults.add(*call, times=times, after=after, **fault)
 
+    def trouble(self, planned: tuple[tuple[str, str], dict[str, Any]] | None) -> None:
+        if planned is not None and planned[1].get("status") != 200:
+            (method, path), fault = planned
+            self.emulator.faults.add(method, path, **fault)
+
     @rule()
     def all_is_well_again(self) -> None:
         self.emulator.faults.clear()
@@ -266,8 +273,12 @@ class Night(RuleBasedStateMachine):
         wait=st.sampled_from([False, False, 1.0]),
         hashed=st.booleans(),
         late=st.booleans(),
+        trouble=troubles,
     )
-    def upload(self, kind: str, size: int, strike: int | None, wait: Any, hashed: bool, late: bool) -> None:
+    def upload(
+        self, kind: str, size: int, strike: int | None, wait: Any, hashed: bool, late: bool, trouble: Any
+    ) -> None:
+        self.trouble(trouble)
         payload = self.payload(size)
 
         def created(image: Any) -> None:
@@ -296,10 +307,17 @@ class Night(RuleBasedStateMachine):
         concurrency=st.sampled_from([1, 2, 6]),
         leave_after=st.sampled_from([None, None, 0, 1, 2]),
         strike=strikes,
+        trouble=troubles,
     )
     def upload_many(
-        self, what: list[tuple[str, int]], concurrency: int, leave_after: int | None, strike: int | None
+        self,
+        what: list[tuple[str, int]],
+        concurrency: int,
+        leave_after: int | None,
+        strike: int | None,
+        trouble: Any,
     ) -> None:
+        self.trouble(trouble)
         payloads = [self.payload(size) for _, size in what]
 
         async def work() -> None:
@@ -332,8 +350,9 @@ class Night(RuleBasedStateMachine):
 
         self.run(self.step(work(), strike))
 
-    @rule(strike=strikes)
-    def create(self, strike: int | None) -> None:
+    @rule(strike=strikes, trouble=troubles)
+    def create(self, strike: int | None, trouble: Any) -> None:
+        self.trouble(trouble)
         payload = self.payload(0)
         outcome = self.run(
             self.step(self.client.images.create(file_name="a.png", purpose=payload.purpose), strike)
