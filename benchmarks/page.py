@@ -24,6 +24,7 @@ WORDS = {
     "aim": "aim reached",
     "met": "met",
     "met within the noise": "met within the noise",
+    "undecided": "undecided: the floor was too restless",
     "missed": "**missed**",
 }
 
@@ -82,12 +83,20 @@ def machine(kept: Path) -> Iterator[str]:
     """What the run was made with."""
     data = json.loads(kept.read_text("utf-8"))
     told = data["machine"]
+    counts = {len(some) for result in data["results"] for some in result["samples"].values()}
+    rounds = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
     libraries = ", ".join(f"{name} {version}" for name, version in told["libraries"].items())
     yield (
         f"Measured {data['measured'][:10]} on {told['cores']} shared cores ({told['processor']}, {told['system']}; load average "
         f"{told['load']} at the end), "
-        f"{data['rounds']} rounds, Python {told['python']}, {told['openssl']}; {libraries}."
+        f"{rounds} rounds, Python {told['python']}, {told['openssl']}; {libraries}."
     )
+    if told["load"] > told["cores"]:
+        yield ""
+        yield (
+            "**Other work kept all cores busy meanwhile.** Ratios of wall time are coarse then, and whoever computes more waits longer "
+            "than on a machine of its own; what is counted in processor time (decoding, URLs, the column CPU) is steadier."
+        )
 
 
 def filled(page: str, kept: Path = KEPT) -> str:

@@ -1,7 +1,7 @@
 """What the figures have to be: one table, read by the output of a run and by docs/performance.md.
 
 *must* is the honest minimum, *aim* is what we want. A must missed by less than the floor's own spread is met: no claim is finer
-than the machine is steady.
+than the machine is steady. Where the floor itself is all over the place, a miss proves nothing, and a pass by that rule neither.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Literal
 from benchmarks.job import Sample
 
 Samples = Mapping[str, Sequence[Sample]]
-Verdict = Literal["aim", "met", "met within the noise", "missed"]
+Verdict = Literal["aim", "met", "met within the noise", "undecided", "missed"]
+STEADY = 0.3  # the widest spread of a floor that still tells something
 
 
 @dataclass(frozen=True)
@@ -111,5 +112,9 @@ def _verdict(target: Target, figure: float, noise: float) -> Verdict:
         return "aim"
     if sign * (figure - target.must) >= 0:
         return "met"
-    slack = 0.0 if target.compare.unit else target.must * noise
+    if target.compare.unit:
+        return "missed"
+    if noise > STEADY:
+        return "undecided"
+    slack = target.must * noise
     return "met within the noise" if sign * (figure - target.must) >= -slack else "missed"

@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # they are run from the tree, and never installed
 
 if TYPE_CHECKING:
-    from benchmarks import cases, job, results, targets
+    from benchmarks import cases, job, page, results, targets
 else:
-    cases, job, results, targets = (
-        importlib.import_module(f"benchmarks.{name}") for name in ("cases", "job", "results", "targets")
+    cases, job, page, results, targets = (
+        importlib.import_module(f"benchmarks.{name}")
+        for name in ("cases", "job", "page", "results", "targets")
     )
 
 ALL = (*cases.CASES, *cases.GROWTH, cases.MILLION)
@@ -57,10 +58,17 @@ def test_a_figure_is_held_to_its_must_and_its_aim(target: Any, own: float, expec
 
 
 def test_a_must_missed_by_less_than_the_floors_own_spread_is_met() -> None:
-    steady, restless = [1.0, 1.0, 1.0], [0.9, 1.0, 1.1]
+    steady, unsteady = [1.0, 1.0, 1.0], [0.9, 1.0, 1.1]
     assert verdict(TIMES, [2.1] * 3, steady) == "missed"
-    assert verdict(TIMES, [2.1] * 3, restless) == "met within the noise"
-    assert verdict(TIMES, [2.6] * 3, restless) == "missed"
+    assert verdict(TIMES, [2.1] * 3, unsteady) == "met within the noise"
+    assert verdict(TIMES, [2.6] * 3, unsteady) == "missed"
+
+
+def test_a_restless_floor_neither_condemns_nor_acquits() -> None:
+    restless = [0.8, 1.0, 1.2]
+    assert verdict(TIMES, [2.1] * 3, restless) == "undecided"
+    assert verdict(TIMES, [9.0] * 3, restless) == "undecided"
+    assert verdict(TIMES, [1.5] * 3, restless) == "met"
 
 
 def test_a_figure_in_units_gets_no_allowance() -> None:
@@ -117,3 +125,16 @@ def test_results_of_another_part_are_kept_and_those_of_the_same_case_replaced(tm
         first.name: 1.0,
         second.name: 2.0,
     }
+
+
+def test_the_page_shows_the_figures_that_its_samples_give() -> None:
+    text = page.PAGE.read_text("utf-8")
+    assert page.filled(text) == text
+    assert text.count(" | >= ") + text.count(" | <= ") == len(targets.TARGETS)
+
+
+def test_a_figure_on_the_page_rests_on_five_rounds() -> None:
+    found = {result.case: result for result in results.read(page.KEPT)}
+    for target in targets.TARGETS:
+        if target.case in found:
+            assert len(found[target.case].samples[target.kind]) >= 5
