@@ -155,19 +155,13 @@ class Api:
             hush(error)
             if self._shared.sessions.closed:
                 raise RuntimeError(CLOSED) from None
-            failure = (
-                error.failure
-                if isinstance(error, NoAnswerError)
-                else no_answer(error, self._shared.host).failure
-            )
+            failure = self._silence(error)
             if awake:
                 seen.silence(course.attempts, failure.reason, time.monotonic() - began)
             return failure
         except BaseException as error:
             hush(error)
-            left = course.attempts if began else course.attempts - 1
-            elapsed = time.monotonic() - course.began
-            deadline.interrupted(Exchange("api", method, seen.path, attempts=left, elapsed=elapsed))
+            deadline.interrupted(_unfinished(seen, course, left=began > 0))
             raise
         finally:
             response = None  # it shows its URL
@@ -176,19 +170,19 @@ class Api:
             await seen.response(course.attempts, answer.status, answer.headers, elapsed, len(answer.body))
         return answer
 
+    def _silence(self, error: BaseException) -> Failure:
+        """What it means that no answer came, or none that can be read."""
+        if not isinstance(error, NoAnswerError):
+            error = no_answer(error, self._shared.host)
+        return error.failure
+
     async def _pass_gate(self, seen: watch.Watch, course: Course) -> None:
         """Wait for a turn while a 429, of whichever call, keeps this client slow; at most `max_rate_wait` in all."""
         limit = self._options.retries.max_rate_wait
         try:
             passed = await self._shared.gate.turn(limit - course.rate_waited, self._shared.sessions.pause)
         except TooLongError as wait:
-            exchange = Exchange(
-                "api",
-                seen.method,
-                seen.path,
-                attempts=course.attempts - 1,
-                elapsed=time.monotonic() - course.began,
-            )
+            exchange = _unfinished(seen, course, left=False)
             error = errors.RateLimitError(
                 f"{exchange}: not sent, because the service's rate limit has kept this call waiting for "
                 f"{course.rate_waited:.0f} s and would for {wait.seconds:.0f} s more (max_rate_wait is {limit:g} s). "
@@ -328,6 +322,13 @@ class Api:
                 f"({_shown(location)!r}). It was not followed, so the key went nowhere. Check base_url.",
                 exchange=exchange,
             )
+
+
+def _unfinished(seen: watch.Watch, course: Course, *, left: bool) -> Exchange:
+    """The record of a call that ends here; `left` tells whether its last attempt went out."""
+    attempts = course.attempts if left else course.attempts - 1
+    elapsed = time.monotonic() - course.began
+    return Exchange("api", seen.method, seen.path, attempts=attempts, elapsed=elapsed)
 
 
 def _shown(location: str) -> str:
