@@ -64,10 +64,10 @@ def test_a_must_missed_by_less_than_the_floors_own_spread_is_met() -> None:
     assert verdict(TIMES, [2.6] * 3, unsteady) == "missed"
 
 
-def test_a_restless_floor_neither_condemns_nor_acquits() -> None:
+def test_beside_a_restless_floor_only_rounds_that_agree_decide() -> None:
     restless = [0.8, 1.0, 1.2]
     assert verdict(TIMES, [2.1] * 3, restless) == "undecided"
-    assert verdict(TIMES, [9.0] * 3, restless) == "undecided"
+    assert verdict(TIMES, [9.0] * 3, restless) == "missed"
     assert verdict(TIMES, [1.5] * 3, restless) == "met"
 
 
