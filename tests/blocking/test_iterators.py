@@ -337,7 +337,7 @@ def test_leaving_many_uploads_half_way_ends_them_all(client: ImgwireClient, emul
     results.close()
     sent = len(emulator.requests)
     nothing_left(client, emulator)
-    assert len(emulator.requests) <= sent + 1
+    assert len(emulator.requests) <= sent + 8  # what was on its way, one for each that was under way
     assert threads == {threading.current_thread().name}
 
 
