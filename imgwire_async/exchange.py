@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -28,11 +28,18 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_pairs", "_values")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs = tuple(pairs)
+        self._pairs: Iterable[tuple[str, str]] = tuple(pairs)
         self._values: dict[str, str] | None = None
 
+    @classmethod
+    def view(cls, pairs: ItemsView[str, str]) -> Headers:
+        """The headers that `pairs` shows, which nobody changes any more: most answers are never asked for one."""
+        headers = cls.__new__(cls)
+        headers._pairs, headers._values = pairs, None  # noqa: SLF001  # its own
+        return headers
+
     def _index(self) -> dict[str, str]:
-        if self._values is None:  # most answers are never asked for a header
+        if self._values is None:
             values: dict[str, str] = {}
             for name, value in self._pairs:
                 key = name.lower()

@@ -26,7 +26,7 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, boo
     coding = response.headers.get("Content-Encoding")
     unpack = None if coding is None else _unpacker(coding, response)
     stream, pieces, room = response.content, list[bytes](), limit
-    while piece := await stream.readany():
+    while not stream.at_eof() and (piece := await stream.readany()):
         if unpack is not None:
             piece = unpack.feed(piece, room + 1)
         pieces.append(piece)

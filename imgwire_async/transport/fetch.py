@@ -105,7 +105,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             error.exchange = self.exchange
             raise
         self.status = self._response.status
-        self.headers = Headers(self._response.headers.items())
+        self.headers = Headers.view(self._response.headers.items())
         self.total = _length(self.headers)
         return self
 
@@ -142,7 +142,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         here.arriving.add(response)
         try:
             if seen.awake:
-                headers = Headers(response.headers.items())
+                headers = Headers.view(response.headers.items())
                 await seen.response(attempt, response.status, headers, time.monotonic() - began)
         except BaseException:
             response.close()

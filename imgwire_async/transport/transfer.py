@@ -251,7 +251,7 @@ class Transfers:
             ):
                 body.answered = True
                 content = await _beginning(response.content)
-                answer = response.status, Headers(response.headers.items()), content
+                answer = response.status, Headers.view(response.headers.items()), content
         except FOREIGN as error:
             hush(error)
             if body.failure is not None:
