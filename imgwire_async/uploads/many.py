@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -27,6 +27,7 @@ from imgwire_async.errors import (
     UploadError,
 )
 from imgwire_async.models import Image, SupportedMimeType
+from imgwire_async.uploads.feed import Feed, is_being_cancelled
 from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.source import File
 
@@ -90,65 +91,7 @@ class Trace:
     flow: Flow | None = None
 
 
-class Feed(Generic[FileT]):
-    """The caller's files, one at a time, numbered. A generator of theirs may block, so it runs where `userland` says."""
-
-    def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:
-        self._lock = asyncio.Lock()
-        self._count = 0
-        self._async: AsyncIterator[FileT] | None = None
-        self._plain: Iterator[FileT] | None = None
-        if isinstance(files, AsyncIterable):
-            self._async = aiter(files)
-        else:
-            self._plain = _each(files)
-        self._quick = isinstance(files, list | tuple | range | deque)  # nobody's code runs in these
-        self.over: bool = False
-
-    async def next(self) -> tuple[int, FileT] | None:
-        """The next file and its position, or None at the end. What the caller's iterator raises passes unchanged."""
-        async with self._lock:
-            if self.over:
-                return None
-            try:
-                found = await self._pull()
-            except BaseException:
-                self.over = True
-                raise
-            if found is None:
-                self.over = True
-                return None
-            index, self._count = self._count, self._count + 1
-            return index, found[0]
-
-    async def _pull(self) -> tuple[FileT] | None:
-        if self._async is not None:
-            try:
-                return (await anext(self._async),)
-            except StopAsyncIteration:
-                return None
-        plain = self._plain
-        assert plain is not None
-
-        def step() -> tuple[FileT] | None:
-            for file in plain:
-                return (file,)
-            return None
-
-        return step() if self._quick else await userland.read(step)
-
-
-def _each(files: Iterable[FileT]) -> Iterator[FileT]:
-    yield from files  # even `iter(files)` may be somebody's code, so that is left to the first step
-
-
 _ONE_FILE: tuple[type, ...] = (str, os.PathLike, bytes, bytearray, memoryview, Mapping, UploadItem)
-
-
-def is_being_cancelled() -> bool:
-    """Whether somebody cancels the running task; else a `CancelledError` comes out of what it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def require_many(files: object) -> None:
@@ -185,7 +128,8 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         self._fatal = fatal
         self._concurrency = concurrency
         self._unread: deque[UploadResult] = deque()
-        self._changed = asyncio.Condition()
+        self._told = asyncio.Event()  # something to read, or the end
+        self._read = asyncio.Event()  # room for a result, or the end
         self._working = 0
         self._workers: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None  # what ends the run
@@ -215,12 +159,12 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         return self
 
     async def __anext__(self) -> UploadResult:
-        async with self._changed:
-            while not self._unread and self._working and not self._aborted:
-                await self._changed.wait()
-            if self._unread and not self._aborted:
-                self._changed.notify_all()
-                return self._unread.popleft()
+        while not self._unread and self._working and not self._aborted:
+            self._told.clear()
+            await self._told.wait()
+        if self._unread and not self._aborted:
+            self._read.set()
+            return self._unread.popleft()
         if self._failure is not None:
             raise self._failure
         raise StopAsyncIteration
@@ -231,13 +175,17 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         """Stop every upload and wait until it has given back what it held."""
         for worker in self._workers:
             worker.cancel()
-        await userland.settled(self._workers)
+        try:
+            await userland.settled(self._workers)
+        finally:
+            await self._feed.aclose()
 
     def _stop(self, error: BaseException) -> None:
         """End the run: no further file is begun, and `error` is raised once those under way are told."""
         self._feed.over = True
         if self._failure is None:
             self._failure = error
+        self._read.set()
 
     async def _work(self) -> None:
         try:
@@ -256,25 +204,17 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
                     return
                 if found is None:
                     return
-                result = await self._one(*found)
-                async with self._changed:
-                    self._unread.append(result)
-                    self._changed.notify_all()
+                self._unread.append(await self._one(*found))
+                self._told.set()
         finally:
             self._working -= 1
-            if not self._working:
-                await self._tell()
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+            self._told.set()
 
     async def _room(self) -> bool:
         """Wait until fewer than `concurrency` results are unread; False when the run is over."""
-        if len(self._unread) >= self._concurrency:
-            async with self._changed:
-                while len(self._unread) >= self._concurrency and not self._feed.over:
-                    await self._changed.wait()
+        while len(self._unread) >= self._concurrency and not self._feed.over:
+            self._read.clear()
+            await self._read.wait()
         return not self._feed.over
 
     async def _one(self, index: int, file: FileT) -> UploadResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -228,6 +229,23 @@ async def test_an_endless_iterator_is_pulled_only_as_workers_become_free(client:
             assert pulled - taken <= 3 * 4
             if taken == 30:
                 break
+
+
+async def test_an_iterator_that_hangs_holds_no_file_back_that_it_gave(client: AsyncImgwireClient) -> None:
+    more = threading.Event()
+
+    def hanging() -> Iterator[bytes]:
+        yield from (png(), png())
+        if not more.wait(10):
+            raise TimeoutError
+        yield png()
+
+    results = aiter(client.images.upload_many(hanging(), concurrency=4))
+    try:
+        first = [(await anext(results)).index, (await anext(results)).index]
+    finally:
+        more.set()
+    assert sorted([*first, *[each.index async for each in results]]) == [0, 1, 2]
 
 
 async def test_uploading_pauses_when_nobody_reads_the_results(

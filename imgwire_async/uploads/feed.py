@@ -1,0 +1,134 @@
+"""The caller's files, handed to many workers: taken as they are wanted, each with its place in the order.
+
+A plain iterator is somebody's code and may block, so it runs where `userland` says. The way there and back costs as much as
+sending a small file does, so it is made once for all workers that wait at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from imgwire_async import userland
+
+FileT = TypeVar("FileT")
+
+_A_MOMENT = 0.005  # seconds; then what was found goes out, and no further file is asked for on this way
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody cancels the running task; else a `CancelledError` comes out of what it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Feed(Generic[FileT]):
+    """Files, numbered from 0. Never takes more from the caller than are waited for. Belongs to one loop."""
+
+    def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:
+        self._count = 0
+        self._async: AsyncIterator[FileT] | None = None
+        self._plain: Iterator[FileT] = iter(())
+        if isinstance(files, AsyncIterable):
+            self._async = aiter(files)
+        else:
+            self._plain = _each(files)
+        self._quick = isinstance(files, list | tuple | range | deque)  # nobody's code runs in these
+        self._lock = asyncio.Lock()  # an async iterator takes one step at a time
+        self._waiting: deque[asyncio.Future[tuple[int, FileT] | None]] = deque()
+        self._found: deque[FileT] = deque()  # filled in a thread, emptied on the loop; both ends are atomic
+        self._fetching: asyncio.Task[None] | None = None
+        self.over: bool = False
+
+    async def next(self) -> tuple[int, FileT] | None:
+        """The next file and its position, or None at the end. What the caller's iterator raises passes unchanged."""
+        if self._async is not None:
+            async with self._lock:
+                return None if self.over else await self._step(self._async)
+        if self.over:
+            return None
+        if self._quick:
+            for file in self._plain:
+                return self._numbered(file)
+            self.over = True
+            return None
+        answer: asyncio.Future[tuple[int, FileT] | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer)
+        if self._fetching is None:
+            self._fetching = asyncio.ensure_future(self._fetch())
+        return await answer
+
+    async def aclose(self) -> None:
+        """Take no more. A thread in which the caller's iterator hangs is left to itself."""
+        self.over = True
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await userland.settled([self._fetching])
+
+    def _numbered(self, file: FileT) -> tuple[int, FileT]:
+        index, self._count = self._count, self._count + 1
+        return index, file
+
+    async def _step(self, files: AsyncIterator[FileT]) -> tuple[int, FileT] | None:
+        try:
+            return self._numbered(await anext(files))
+        except StopAsyncIteration:
+            self.over = True
+            return None
+        except BaseException:
+            self.over = True
+            raise
+
+    async def _fetch(self) -> None:
+        """Take files as long as somebody waits."""
+        try:
+            while self._waiting and not self.over:
+                await self._fetch_some()
+        except BaseException as error:
+            self.over = True
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                raise
+            self._tell(error)
+        finally:
+            self._fetching = None
+            if self.over:
+                self._tell()
+                for answer in self._waiting:
+                    if not answer.done():
+                        answer.set_result(None)
+
+    async def _fetch_some(self) -> None:
+        # When the iterator hangs, those before it shall not wait.
+        timer = asyncio.get_running_loop().call_later(2 * _A_MOMENT, self._tell)
+        try:
+            self.over = await userland.read(self._take, len(self._waiting), time.monotonic()) or self.over
+        finally:
+            timer.cancel()
+            self._tell()
+
+    def _take(self, most: int, asked: float) -> bool:
+        """Up to so many files, in a thread; whether those were the last."""
+        for taken, file in enumerate(self._plain, 1):
+            self._found.append(file)
+            if taken >= most or time.monotonic() - asked > _A_MOMENT:
+                return False
+        return True
+
+    def _tell(self, error: BaseException | None = None) -> None:
+        """Hand out what was found, and then the error, if there is one."""
+        while self._waiting and (self._found or error is not None):
+            answer = self._waiting.popleft()
+            if answer.done():  # whoever waited was cancelled
+                continue
+            if self._found:
+                answer.set_result(self._numbered(self._found.popleft()))
+            elif error is not None:
+                answer.set_exception(error)
+                return
+
+
+def _each(files: Iterable[FileT]) -> Iterator[FileT]:
+    yield from files  # even `iter(files)` may be somebody's code, so that is left to the first step
