@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
-import ssl as _ssl
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
@@ -26,10 +24,11 @@ from imgwire_async.config import (
 from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
 from imgwire_async.protocol.request import Carrier, Reply, Request
-from imgwire_async.transport.watch import Capture
+from imgwire_async.transport.capture import Capture
 from imgwire_async.values import flag
 
 if TYPE_CHECKING:
+    import ssl as _ssl
     from typing import Self, Unpack
 
     import aiohttp
@@ -56,8 +55,10 @@ class ChangedOptions(TypedDict, total=False):
 
 def require_loop() -> None:
     """Raise a `RuntimeError` that tells the way out where no asyncio loop is running."""
+    from asyncio import get_running_loop  # it is a third of what naming the client class would cost
+
     try:
-        asyncio.get_running_loop()
+        get_running_loop()
     except RuntimeError:
         raise RuntimeError(
             "AsyncImgwireClient needs a running asyncio loop: aiohttp does not run on trio. Under trio call the blocking "

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import ssl as _ssl
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -19,6 +17,8 @@ from imgwire_async.hooks import Hooks, is_coroutine_callable
 from imgwire_async.values import flag, path_text, plain_text, shown
 
 if TYPE_CHECKING:
+    import ssl as _ssl
+
     import aiohttp
 
 DEFAULT_BASE_URL = "https://api.imgwire.dev"
@@ -195,6 +195,8 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
 def _environment_id(value: object) -> str | None:
     if value is None:
         return None
+    import uuid  # here and not above: naming the client class shall stay cheap
+
     if not isinstance(value, str | uuid.UUID):
         raise TypeError(f"environment_id must be text or uuid.UUID, not {type(value).__name__}")
     text = (plain_text(value) if isinstance(value, str) else str(value)).strip()
@@ -325,10 +327,14 @@ def _is_proxy(url: str) -> bool:
 
 
 def _ssl_setting(value: object) -> _ssl.SSLContext | str | None:
-    if value is None or isinstance(value, _ssl.SSLContext):
-        return value
+    if value is None:
+        return None
     if isinstance(value, str | os.PathLike):
         return path_text("ssl", cast("object", value))
+    import ssl as _ssl  # here and not above: naming the client class shall stay cheap
+
+    if isinstance(value, _ssl.SSLContext):
+        return value
     raise TypeError(f"ssl must be an ssl.SSLContext or the path of a CA bundle, not {type(value).__name__}")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
 from imgwire_async.config import RetryPolicy
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 # Why an attempt brought no usable answer. "unsent": the request never left (refused, DNS, TLS). "lost": it left, its answer
 # did not come. "connect", "attempt" and "stall" are clocks that ran out; "connect" means that it never left, too.
@@ -77,6 +78,9 @@ def retry_after(value: str | None, *, now: datetime) -> float | None:
     if text.isascii() and text.replace(".", "", 1).isdigit():
         seconds = float(text) if len(text) <= 12 else 1e12
         return seconds or None
+    from datetime import UTC  # needed after a refusal only, and the mail package is large
+    from email.utils import parsedate_to_datetime
+
     try:
         then = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

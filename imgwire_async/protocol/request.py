@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
@@ -163,11 +162,13 @@ def segment(name: str, value: object) -> str:
     """An id as one encoded path segment. Raises before any request when it could point elsewhere."""
     if type(value) is str and _PLAIN_ID.fullmatch(value):
         return value
-    if isinstance(value, uuid.UUID):
-        return str(value)
     if isinstance(value, Mapping):
         raise TypeError(f"{name} must be the id itself as text or uuid.UUID: retrieve('...'), not a mapping")
     if not isinstance(value, str):
+        import uuid  # here and not above: naming the client class shall stay cheap
+
+        if isinstance(value, uuid.UUID):
+            return str(value)
         raise TypeError(f"{name} must be text or uuid.UUID, not {type(value).__name__}")
     value = plain_text(value)
     if not value or value in {".", ".."}:

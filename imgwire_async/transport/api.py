@@ -21,7 +21,7 @@ from imgwire_async.protocol.request import NoAnswerError, Reply, Request
 from imgwire_async.protocol.safety import origin, without_query
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, may_repeat, pause, retry_after
-from imgwire_async.transport import answers, deadline, watch
+from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
 from imgwire_async.transport.session import CLOSED, FOREIGN, Address, Sessions, hush, no_answer
@@ -97,17 +97,17 @@ class Api:
             outcome = await self._attempt(request.method, address, body, seen, course)
             exchange = self._exchange(request, outcome, course)
             if isinstance(outcome, Answer) and outcome.status < 300:
-                watch.record(self._owner, exchange)
+                capture.record(self._owner, exchange)
                 if not outcome.whole:
                     raise _too_large(outcome, exchange, self._limit)
                 return Reply(outcome.status, outcome.headers, outcome.body, exchange)
             if isinstance(outcome, Answer) and self._gone_already(request, outcome, course):
-                watch.record(self._owner, exchange)
+                capture.record(self._owner, exchange)
                 return Reply(200, outcome.headers, b"{}", exchange)
             try:
                 delay = await self._prepare_next(request, outcome, exchange, course)
             except errors.ImgwireError:
-                watch.record(self._owner, exchange)
+                capture.record(self._owner, exchange)
                 raise
             failure = _failure(outcome)
             if seen.awake:

@@ -16,7 +16,7 @@ from imgwire_async.exchange import Exchange, Headers, Secret
 from imgwire_async.protocol.request import Fetch, NoAnswerError
 from imgwire_async.protocol.safety import require_safe, without_query
 from imgwire_async.retry import Failure
-from imgwire_async.transport import deadline, watch
+from imgwire_async.transport import capture, deadline, watch
 from imgwire_async.transport.api import Shared
 from imgwire_async.transport.session import CLOSED, FOREIGN, Address, hush, no_answer
 
@@ -57,7 +57,7 @@ class Fetches:
 
     def record(self, exchange: Exchange) -> None:
         """Give a finished exchange to whoever captures."""
-        watch.record(self._owner, exchange)
+        capture.record(self._owner, exchange)
 
 
 class Arrival(AbstractAsyncContextManager["Arrival"]):

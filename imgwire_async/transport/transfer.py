@@ -19,7 +19,7 @@ from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply
 from imgwire_async.protocol.safety import without_query
 from imgwire_async.retry import Failure
-from imgwire_async.transport import deadline, watch
+from imgwire_async.transport import capture, deadline, watch
 from imgwire_async.transport.api import Shared
 from imgwire_async.transport.session import CLOSED, FOREIGN, Address, LoopSessions, hush, no_answer
 
@@ -212,7 +212,7 @@ class Transfers:
         except NoAnswerError as error:
             error.exchange = self._exchange(seen, None, Headers(), put.attempt, began)
             seen.silence(put.attempt, error.failure.reason, time.monotonic() - began)
-            watch.record(self._owner, error.exchange)
+            capture.record(self._owner, error.exchange)
             raise
         except asyncio.CancelledError:
             deadline.interrupted(self._exchange(seen, None, Headers(), put.attempt, began))
@@ -222,7 +222,7 @@ class Transfers:
         exchange = self._exchange(seen, reply[0], reply[1], put.attempt, began)
         if seen.awake:
             await seen.response(put.attempt, reply[0], reply[1], exchange.elapsed)
-        watch.record(self._owner, exchange)
+        capture.record(self._owner, exchange)
         return Reply(*reply, exchange)
 
     async def _send(

@@ -1,51 +1,20 @@
-"""Looking in: hooks, log lines and captured exchanges. Watching changes nothing, and costs nothing while nobody does."""
+"""Looking in: hooks and log lines. Watching changes nothing, and costs nothing while nobody does."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar
-from types import TracebackType
 from typing import Any
 
 import attrs
 
 from imgwire_async import userland
-from imgwire_async.exchange import Exchange, Headers, Kind
+from imgwire_async.exchange import Headers, Kind
 from imgwire_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
 from imgwire_async.transport.tracing import tracer_of
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
-
-# Who is capturing in this context: pairs of the client (by its shared core) and the list that grows.
-_capturing: ContextVar[tuple[tuple[object, list[Exchange]], ...]] = ContextVar(
-    "imgwire_async.capturing", default=()
-)
-
-
-class Capture:
-    """`with client.capture() as exchanges:` a list that grows with every exchange of this client and context."""
-
-    def __init__(self, owner: object) -> None:
-        self._owner = owner
-
-    def __enter__(self) -> list[Exchange]:
-        exchanges: list[Exchange] = []
-        self._token = _capturing.set((*_capturing.get(), (self._owner, exchanges)))
-        return exchanges
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        _capturing.reset(self._token)
-
-
-def record(owner: object, exchange: Exchange) -> None:
-    """Give a finished exchange to whoever captures."""
-    for captured_owner, exchanges in _capturing.get():
-        if captured_owner is owner:
-            exchanges.append(exchange)
 
 
 async def _tell(hook: Callable[[Any], object], event: object) -> None:
