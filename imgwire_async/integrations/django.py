@@ -322,7 +322,7 @@ class ErrorAnswers(MiddlewareMixin):
             return None
         status, headers, body = answer_for(exception)
         if status >= 500:
-            logger.warning("%s %s: %s", request.method, request.path, exception, exc_info=exception)
+            logger.warning("%s %r: %s", request.method, request.path, exception, exc_info=exception)
         return HttpResponse(body, status=status, headers=headers)
 
 

@@ -89,5 +89,5 @@ async def _answer(request: Request, error: Exception) -> Response:
     assert isinstance(error, ImgwireError)  # for nothing else is it registered
     status, headers, body = answer_for(error)
     if status >= 500:
-        logger.warning("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        logger.warning("%s %r: %s", request.method, request.url.path, error, exc_info=error)
     return Response(body, status, headers)

@@ -464,4 +464,10 @@ def test_what_the_middleware_answers_with_500_or_more_is_logged(caplog: pytest.L
     answer = middleware.process_exception(RequestFactory().get("/pictures/7"), error)
     assert answer is not None
     assert answer.status_code == 502
-    assert [record.message for record in caplog.records] == ["GET /pictures/7: the key was refused"]
+    assert [record.message for record in caplog.records] == ["GET '/pictures/7': the key was refused"]
+
+
+def test_a_path_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    request = RequestFactory().get("/a%0AWARNING%20forged%1B[2J")
+    ErrorAnswers(lambda _: HttpResponse()).process_exception(request, AuthenticationError("no", status=401))
+    assert [record.message for record in caplog.records] == [r"GET '/a\nWARNING forged\x1b[2J': no"]

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from imgwire_async import AsyncImgwireClient, ConfigurationError
+from imgwire_async import AsyncImgwireClient, AuthenticationError, ConfigurationError
 from imgwire_async.emulator import Emulator
 
 pytest.importorskip("fastapi", reason="needs fastapi")
@@ -117,6 +117,18 @@ async def test_an_error_that_a_handler_lets_pass_is_answered(
             assert (status, b"service_failed" in body) == (502, True)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "GET /images/{image_id}" in caplog.text
+
+
+async def test_a_path_writes_nothing_of_its_own_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    app = FastAPI()
+    add_error_answers(app)
+
+    @app.get("/{path:path}")
+    async def refused(path: str) -> None:
+        raise AuthenticationError("no", status=401)
+
+    assert (await ask(app, "/a\x1b[2J"))[0] == 502
+    assert [record.message for record in caplog.records] == [r"GET '/a\x1b[2J': no"]
 
 
 async def test_a_missing_key_is_told_when_the_application_starts(monkeypatch: pytest.MonkeyPatch) -> None:
