@@ -93,18 +93,22 @@ class LoopThread:
         """Let the loop run `function` in a copy of this context. False when the loop is gone, at exit or after a fork.
 
         Waking the loop takes a system call, and with it the turn of every thread that waits for the interpreter: one wake-up
-        serves all that was posted until the loop looks. Ctrl-C may break off a post between the two steps; so what follows
-        a Ctrl-C is `urgent`, and wakes the loop anyhow.
+        serves all that was posted until the loop looks. What is `urgent` wakes it anyhow.
         """
         if self.lost or self.loop.is_closed():
             return False
-        self._posted.append((copy_context(), function, args))
         try:
+            self._posted.append((copy_context(), function, args))
             if urgent or not self._woken:
                 self._woken = True
                 self.loop.call_soon_threadsafe(self._take)
         except RuntimeError:  # closed meanwhile
             return False
+        except BaseException:  # Ctrl-C between any two steps; other threads may count on this wake-up by now
+            self._woken = False
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._take)
+            raise
         return True
 
     def _take(self) -> None:
@@ -253,17 +257,19 @@ class Line:
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """What the coroutine returns or raises; runs it on the loop, and here what it asks for."""
         step = _Step(coroutine)
-        if not self._thread.post(self._begin, step):
-            coroutine.close()
-            if self._thread.lost:
-                raise RuntimeError("this was begun in the parent process; begin anew in the forked child")
-            raise _shut()
         try:
-            self._attend(step)
+            begun = self._thread.post(self._begin, step)
+            if begun:
+                self._attend(step)
         except BaseException:  # Ctrl-C among others: cancel, do not wait
             step.left = True
             self._thread.post(self._interrupt, step, urgent=True)
             raise
+        if not begun:
+            coroutine.close()
+            if self._thread.lost:
+                raise RuntimeError("this was begun in the parent process; begin anew in the forked child")
+            raise _shut()
         return step.outcome()
 
     def _attend(self, step: _Step[Any]) -> None:
@@ -346,7 +352,9 @@ class Line:
     def _interrupt(self, step: _Step[Any]) -> None:
         self._refuse_errands()
         self._left = self._left or self._once
-        if self._step is step and step.task is not None:
+        if step.task is None:  # interrupted before it was posted, or it waits for the one before
+            step.coroutine.close()
+        elif self._step is step:
             step.task.cancel()
 
     def _end(self, step: _Step[Any]) -> None:

@@ -163,6 +163,57 @@ def test_a_call_that_is_interrupted_before_it_began_sends_nothing(script: Script
     assert [request.method for request in emulator.requests] == ["GET", "GET"]
 
 
+def test_ctrl_c_at_any_point_of_handing_a_call_over_leaves_nobody_waiting(script: Script) -> None:
+    # A second thread comes along just then: it relies on the wake-up that the first was about to give.
+    assert script.run("""
+        import asyncio, itertools
+        from imgwire_async import _bridge
+        client = ImgwireClient()
+        client.images.list()
+        loop = _bridge.loop_thread()
+        hand_over = {loop.post, loop.loop.call_soon_threadsafe, loop.loop._write_to_self}
+        hand_over = {function.__func__.__code__ for function in hand_over}
+        other = threading.Event()
+
+        class Strike:
+            def __init__(self, at):
+                self.left = at
+
+            def __call__(self, frame, event, arg):
+                if frame.f_code not in hand_over:
+                    return None
+                if event == "line":
+                    self.left -= 1
+                    if not self.left:
+                        sys.settrace(None)
+                        beside = threading.Thread(target=loop.post, args=(other.set,))
+                        beside.start()
+                        beside.join()
+                        raise KeyboardInterrupt
+                return self
+
+        def interrupted(at):
+            other.clear()
+            sys.settrace(Strike(at))
+            try:
+                client.images.list()
+            except KeyboardInterrupt:
+                return True
+            finally:
+                sys.settrace(None)
+            return False
+
+        for at in itertools.count(1):
+            if not interrupted(at):
+                break
+            if not other.wait(5):
+                print("the loop sleeps after an interrupt at point", at)
+                os._exit(1)
+            client.images.list()
+        print("over", at > 10)
+    """) == (0, "over True\n", "")
+
+
 def test_what_many_threads_post_runs_once_and_in_each_ones_order_though_some_of_it_fails(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
