@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import PurePath
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 try:
     from django.conf import settings
@@ -77,7 +77,9 @@ class ImgwireStorage(Storage):
     `custom_metadata` are written on each image that is saved.
 
     The client is made with the first call, one a process; the object may be made at import, forked, pickled, and stand in
-    migrations (without its key). Errors of the service pass as they are, except that an unknown image is `FileNotFoundError`.
+    migrations. Migrations hold no key, and a pickle none that was given as text: where it is loaded, the key comes from
+    `IMGWIRE_API_KEY`, or from the function that was given as `api_key` if that can be pickled. Errors of the service pass as
+    they are, except that an unknown image is `FileNotFoundError`.
     """
 
     def __init__(
@@ -282,7 +284,19 @@ class ImgwireStorage(Storage):
         return f"{type(self).__module__}.{type(self).__qualname__}", (), changed
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_client": None}  # connections stay where they are
+        key = self._settings["api_key"]
+        told = {**self._settings, "api_key": None if isinstance(key, str) else key}
+        return {**self.__dict__, "_settings": told, "_client": None}  # connections stay where they are
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__, _client=None)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return (
+            self.__copy__()
+        )  # what it holds is never changed; through a pickle's state the key would be lost
 
 
 class ImgwireFile(BytesFile):

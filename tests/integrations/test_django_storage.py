@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import pickle
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -355,9 +356,36 @@ def test_a_storage_without_a_key_can_be_made_and_says_so_when_it_is_used(
         storage.exists(MISSING)
 
 
-def test_a_pickled_storage_makes_a_client_of_its_own(storage: ImgwireStorage) -> None:
+def test_a_pickled_storage_makes_a_client_of_its_own(
+    storage: ImgwireStorage, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
+    monkeypatch.setenv("IMGWIRE_API_KEY", emulator.api_key)
     other = pickle.loads(pickle.dumps(storage))
+    assert other.exists(name)
+    assert other.client is not storage.client
+    other.client.close()
+
+
+def current_key() -> str:
+    return "sk_of_a_function"
+
+
+def test_a_pickle_holds_no_key_and_needs_one_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IMGWIRE_API_KEY", raising=False)
+    pickled = pickle.dumps(ImgwireStorage(api_key="sk_text"))
+    assert b"sk_text" not in pickled
+    with pytest.raises(ImproperlyConfigured, match="IMGWIRE_API_KEY"):
+        pickle.loads(pickled).exists(MISSING)
+    pickle.loads(pickle.dumps(ImgwireStorage(api_key=current_key))).client.close()
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy])
+def test_a_copy_in_this_process_keeps_the_key(
+    storage: ImgwireStorage, way: Callable[[ImgwireStorage], ImgwireStorage]
+) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    other = way(storage)
     assert other.exists(name)
     assert other.client is not storage.client
     other.client.close()
