@@ -76,8 +76,7 @@ def retry_after(value: str | None, *, now: datetime) -> float | None:
     if value is None or not (text := value.strip()):
         return None
     if text.isascii() and text.replace(".", "", 1).isdigit():
-        seconds = float(text) if len(text) <= 12 else 1e12
-        return seconds or None
+        return min(float(text), 1e12) or None
     from datetime import UTC  # needed after a refusal only, and the mail package is large
     from email.utils import parsedate_to_datetime
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -28,6 +27,9 @@ from imgwire_async.transport.session import CLOSED, FOREIGN, Address, Sessions, 
 
 # How long a 429 without a usable Retry-After keeps the gate closed, at least: a bucket needs a moment to fill.
 _RATE_PAUSE = 0.25
+# What one answer can ask of all callers. Where the service means more, it will say so again.
+_LONGEST_PAUSE = 3600.0
+_NO_LIMIT = 2**62  # bytes; a bit below what C can count, so that one more fits, too
 
 
 class Shared:
@@ -61,6 +63,7 @@ class Course:
     retries: int = 0
     rate_limited: int = 0
     rate_waited: float = 0.0
+    told: int = 0  # attempts that hooks know of
     round: int = 0  # of the gate, in which the last attempt left
     in_doubt: bool = False
     key_renewed: bool = False
@@ -80,7 +83,7 @@ class Api:
         if options.environment_id is not None:
             self._headers["X-Environment-Id"] = options.environment_id
         clocks = options.timeout
-        self._limit = sys.maxsize if clocks.max_answer_bytes is None else clocks.max_answer_bytes
+        self._limit = min(clocks.max_answer_bytes or _NO_LIMIT, _NO_LIMIT)
         # No rounding to whole seconds: a clock fires when it says.
         self._clock = aiohttp.ClientTimeout(total=clocks.attempt, connect=clocks.connect, ceil_threshold=1e9)
 
@@ -95,6 +98,8 @@ class Api:
         body = None if request.json is None else codec.dumps(request.json)
         while True:
             outcome = await self._attempt(request.method, address, body, seen, course)
+            if outcome is None:
+                continue
             exchange = self._exchange(request, outcome, course)
             if isinstance(outcome, Answer) and outcome.status < 300:
                 capture.record(self._owner, exchange)
@@ -118,8 +123,8 @@ class Api:
 
     async def _attempt(
         self, method: str, address: Address, body: bytes | None, seen: watch.Watch, course: Course
-    ) -> Answer | Failure:
-        """One request on the wire, after the gate and in a slot."""
+    ) -> Answer | Failure | None:
+        """One request on the wire, after the gate and in a slot. None: nothing was sent, for the gate closed meanwhile."""
         if self._shared.gate.pace is not None:
             await self._pass_gate(seen, course)
         here = self._shared.sessions.at_hand() or await self._shared.sessions.here()
@@ -128,7 +133,8 @@ class Api:
         if body is not None:
             headers["Content-Type"] = "application/json"
         awake = seen.awake
-        if awake:
+        if awake and course.told != course.attempts:
+            course.told = course.attempts
             await seen.request(course.attempts)
         began = 0.0
         response: aiohttp.ClientResponse | None = None
@@ -136,6 +142,8 @@ class Api:
             async with seen.turn(here.slots.calls) if awake else here.slots.calls:
                 if self._shared.sessions.closed:  # while we stood in the queue
                     raise RuntimeError(CLOSED)  # noqa: TRY301  # what hushes it below does it no harm
+                if self._shared.gate.closed_since(course.round):
+                    return None
                 began = time.monotonic()
                 async with here.api.request(
                     method,
@@ -192,6 +200,11 @@ class Api:
             )
             error.retry_after = self._shared.gate.remaining() or wait.seconds
             raise error from None
+        except BaseException:
+            deadline.interrupted(
+                _unfinished(seen, course, left=False), "held back by the service's rate limit, with"
+            )
+            raise
         course.round = passed.round
         course.rate_waited += passed.waited
         if passed.waited > 0.001:
@@ -248,7 +261,8 @@ class Api:
         told = failure.retry_after
         course.rate_limited += 1
         delay = pause(course.rate_limited, told, policy=policy, dice=random.random())
-        closed_for = min(told, policy.max_retry_after) if told is not None else _RATE_PAUSE
+        # Everybody's gate: how patient this call is changes nothing about when the service wants to hear of us again.
+        closed_for = min(told, _LONGEST_PAUSE) if told is not None else _RATE_PAUSE
         self._shared.gate.close(closed_for, course.round)
         if delay is None or policy.max_retries == 0 or course.rate_waited + closed_for > policy.max_rate_wait:
             return None

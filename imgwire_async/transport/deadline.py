@@ -27,6 +27,7 @@ class Operation:
         self.exchange: Exchange | None = None
         self.trouble: str = ""
         self.under_way: Exchange | None = None
+        self.doing: str = ""
 
     async def __aenter__(self) -> None:
         if self._seconds is None or current() is not None:
@@ -61,7 +62,7 @@ class Operation:
     def _error(self) -> APITimeoutError:
         elapsed = time.monotonic() - self._began
         last = f"; its last try failed: {self.exchange}: {self.trouble}" if self.exchange else ""
-        now = f"; it was busy with {self.under_way}" if self.under_way else ""
+        now = f"; it was {self.doing} {self.under_way}" if self.under_way else ""
         return APITimeoutError(
             f"{self._name}: the deadline of {self._seconds:g} s passed after {elapsed:.2f} s{last}{now}. "
             "Allow more with Timeouts(deadline=...), or find out why it takes so long.",
@@ -70,11 +71,11 @@ class Operation:
         )
 
 
-def interrupted(exchange: Exchange) -> None:
+def interrupted(exchange: Exchange, doing: str = "busy with") -> None:
     """Note the exchange that was under way, or in the queue, when the running operation was cancelled; its clock may have done it."""
     operation = current()
     if operation is not None:
-        operation.under_way = exchange
+        operation.under_way, operation.doing = exchange, doing
 
 
 def current() -> Operation | None:

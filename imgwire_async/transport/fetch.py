@@ -218,7 +218,7 @@ def _next(url: Secret, location: Secret, *, secure: bool) -> Secret:
         following = location if whole else Secret(urljoin(url, location))  # a whole one is used to the byte
     except ValueError:
         following = location
-    if url.startswith("https:") and not secure:
+    if url[:6].lower() == "https:" and not secure:
         require_safe(following, "redirect", secure=True, because="it comes from https")
     else:
         require_safe(following, "redirect", secure=secure)

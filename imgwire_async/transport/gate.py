@@ -56,6 +56,11 @@ class Gate:
                 self.pace.refused(now, seconds, sent_in, dice=random.random())
             self._rounds = self.pace.round
 
+    def closed_since(self, round_: int) -> bool:
+        """Whether a 429 has closed the gate since a caller came through in this round; 0 stands for: when it was open to all."""
+        pace = self.pace
+        return pace is not None and pace.round != round_ and not pace.over(time.monotonic())
+
     def remaining(self) -> float:
         """Seconds until the gate opens; 0 when it is open."""
         pace = self.pace

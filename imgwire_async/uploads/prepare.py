@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import AsyncGenerator, Callable, Generator
 
 from imgwire_async import userland
@@ -66,6 +67,8 @@ async def planned(
 
 
 _being_read: set[int] = set()  # ids of the file objects that uploads of this process read right now
+if hasattr(os, "register_at_fork"):  # in a forked child nobody goes on with them
+    os.register_at_fork(after_in_child=_being_read.clear)
 
 
 @contextlib.contextmanager

@@ -123,6 +123,8 @@ def test_those_who_waited_together_come_back_apart() -> None:
         (".5", 0.5),
         ("9999999999", 9999999999.0),
         ("9" * 400, 1e12),
+        ("0.30000000000000004", 0.1 + 0.2),
+        ("0000000000001", 1.0),
         (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
         ("Wed, 01 Apr 2026 12:00:30 -0000", 30.0),
         ("Wed, 01 Apr 2026 14:00:30 +0200", 30.0),

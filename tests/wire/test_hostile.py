@@ -172,8 +172,9 @@ def deflated(data: bytes) -> bytes:
         packed("", b"[]"),
     ],
 )
-async def test_a_packed_answer_is_unpacked(answer: bytes) -> None:
-    async with talking_to(always(answer)) as client:
+@pytest.mark.parametrize("limit", [MIB, 2**63, None])
+async def test_a_packed_answer_is_unpacked(answer: bytes, limit: int | None) -> None:
+    async with talking_to(always(answer), timeout=Timeouts(max_answer_bytes=limit)) as client:
         assert (await client.images.list()).data == []
 
 

@@ -79,6 +79,25 @@ async def test_nobody_comes_back_early_nor_all_together(
     assert max(again) - min(again) > 0.2
 
 
+async def test_who_queues_for_a_connection_is_held_back_too(emulator: Emulator) -> None:
+    emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "1"})
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=2) as client:
+        await asyncio.gather(*(client.images.list() for _ in range(8)))
+    assert sum(moment < 1.0 for moment in times(emulator)) <= 2, (
+        "the refused one, and the other one under way"
+    )
+
+
+async def test_an_impatient_call_opens_the_gate_for_nobody(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "1"})
+    with pytest.raises(RateLimitError):
+        await client.with_options(retries=RetryPolicy(max_retry_after=0.1)).images.list()
+    await client.images.list()
+    assert times(emulator)[1] >= 1.0
+
+
 async def test_a_date_is_waited_for_like_seconds(emulator: Emulator, client: AsyncImgwireClient) -> None:
     then = (datetime.now(UTC) + timedelta(seconds=1.2)).replace(microsecond=0)
     emulator.faults.add("GET", "*", status=429, headers={"Retry-After": format_datetime(then, usegmt=True)})
@@ -154,6 +173,19 @@ async def test_the_deadline_ends_the_wait_for_a_turn(emulator: Emulator, client:
         await client.with_options(timeout=Timeouts(deadline=0.3)).images.list()
     assert caught.value.which == "deadline"
     assert time.monotonic() - began < 4
+
+
+async def test_a_deadline_that_passes_before_the_turn_says_what_held_the_call_back(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "30"})
+    with pytest.raises(RateLimitError):
+        await client.with_options(retries=0).images.list()
+    with pytest.raises(
+        APITimeoutError, match=r"held back by .* rate limit.*GET /images/ \(0 attempts"
+    ) as caught:
+        await client.with_options(timeout=Timeouts(deadline=0.3)).images.list()
+    assert caught.value.exchange is not None
 
 
 async def test_cancelled_waiters_leave_no_hole(emulator: Emulator, client: AsyncImgwireClient) -> None:
