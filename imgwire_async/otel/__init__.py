@@ -30,6 +30,7 @@ from imgwire_async.otel.recording import (
     Turn,
     bare,
     current,
+    measured,
     place,
 )
 from imgwire_async.transport.tracing import Tracer
@@ -102,10 +103,11 @@ class OpenTelemetryHooks(Tracer):
         if isinstance(scope, Call):
             about |= scope.template
         if kind != "api":  # a call measures its pauses itself, the gate's included
-            self._instruments.waits.record(delay, {"imgwire.kind": kind, "imgwire.wait.reason": "retry"})
+            waited: Attributes = {"imgwire.kind": kind, "imgwire.wait.reason": "retry"}
+            measured(self._instruments.waits.record, delay, waited)
         if scope is not None:
             event: Attributes = {"imgwire.retry.reason": redact(reason), "imgwire.retry.delay": delay}
-            scope.span.add_event("imgwire.retry", event)
+            measured(scope.span.add_event, "imgwire.retry", event)
             if scope.trouble is not None:
                 about["error.type"] = scope.trouble
-        self._instruments.retries.add(1, about)
+        measured(self._instruments.retries.add, 1, about)

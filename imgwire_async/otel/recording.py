@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
@@ -20,6 +20,7 @@ from imgwire_async.exchange import Headers, redact
 from imgwire_async.protocol.request import NoAnswerError
 
 Attributes: TypeAlias = "dict[str, str | int | float]"
+P = ParamSpec("P")
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
 
@@ -103,7 +104,7 @@ class Scope(AbstractContextManager[None]):
         if error is not None:
             about["error.type"] = _type_of(error)
             _fail(self.span, about["error.type"], _description(error))
-        self.instruments.operations.record(time.monotonic() - self._began, about)
+        measured(self.instruments.operations.record, time.monotonic() - self._began, about)
         end_span(self.span)
 
 
@@ -123,7 +124,7 @@ class Call(Scope):
 
     def gated(self, seconds: float) -> None:
         """The rate limit holds it back. Between two attempts the pause is measured as a whole."""
-        self.span.add_event("imgwire.rate_limit", {"imgwire.wait": seconds})
+        measured(self.span.add_event, "imgwire.rate_limit", {"imgwire.wait": seconds})
         if self._paused_since is None:
             self._waited(seconds, "rate_limit")
 
@@ -134,7 +135,8 @@ class Call(Scope):
             self._waited(time.monotonic() - self._paused_since, reason)
 
     def _waited(self, seconds: float, reason: str) -> None:
-        self.instruments.waits.record(seconds, {"imgwire.kind": "api", "imgwire.wait.reason": reason})
+        about: Attributes = {"imgwire.kind": "api", "imgwire.wait.reason": reason}
+        measured(self.instruments.waits.record, seconds, about)
 
     def begin(self) -> Attempt:
         """The next attempt is on the wire."""
@@ -186,15 +188,14 @@ class Attempt:
         if quarters > self._quarters:
             self._quarters = quarters
             event: Attributes = {"imgwire.upload.sent": sent, "imgwire.upload.total": self._size or 0}
-            (self.span if self._scope is None else self._scope.span).add_event(
-                "imgwire.upload.progress", event
-            )
+            span = self.span if self._scope is None else self._scope.span
+            measured(span.add_event, "imgwire.upload.progress", event)
 
     def answered(self, status: int, headers: Headers) -> None:
         self._about["http.response.status_code"] = status
-        self.span.set_attribute("http.response.status_code", status)
+        measured(self.span.set_attribute, "http.response.status_code", status)
         if headers.request_id:
-            self.span.set_attribute("imgwire.request_id", redact(headers.request_id)[:200])
+            measured(self.span.set_attribute, "imgwire.request_id", redact(headers.request_id)[:200])
 
     def received(self, size: int) -> None:
         self._received = size
@@ -208,12 +209,12 @@ class Attempt:
             about["error.type"] = str(status)
             _fail(self.span, about["error.type"], "")
         if self._received:
-            self.span.set_attribute("http.response.body.size", self._received)
-        self._instruments.requests.record(time.monotonic() - self._began, about)
+            measured(self.span.set_attribute, "http.response.body.size", self._received)
+        measured(self._instruments.requests.record, time.monotonic() - self._began, about)
         for direction, size in (("transmit", self._sent), ("receive", self._received)):
             if size:
-                kind = about["imgwire.kind"]
-                self._instruments.bytes.add(size, {"network.io.direction": direction, "imgwire.kind": kind})
+                which: Attributes = {"network.io.direction": direction, "imgwire.kind": about["imgwire.kind"]}
+                measured(self._instruments.bytes.add, size, which)
         trouble = about.get("error.type")
         if isinstance(self._scope, Call):
             self._scope.ended(None if trouble is None else str(trouble))
@@ -231,14 +232,23 @@ class Queued(AbstractAsyncContextManager[None]):
     slot: AbstractAsyncContextManager[None]
 
     async def __aenter__(self) -> None:
-        about = {"imgwire.slot": self.kind}
+        about: Attributes = {"imgwire.slot": self.kind}
         began = time.monotonic()
-        self.instruments.queue_length.add(1, about)
+        measured(self.instruments.queue_length.add, 1, about)
         try:
             await self.slot.__aenter__()
-        finally:
-            self.instruments.queue_length.add(-1, about)
-            self.instruments.queue.record(time.monotonic() - began, about)
+        except BaseException:
+            self._left(began, about)
+            raise
+        try:
+            self._left(began, about)
+        except BaseException:
+            await self.slot.__aexit__(None, None, None)
+            raise
+
+    def _left(self, began: float, about: Attributes) -> None:
+        measured(self.instruments.queue_length.add, -1, about)
+        measured(self.instruments.queue.record, time.monotonic() - began, about)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -256,7 +266,11 @@ class Turn(AbstractAsyncContextManager[None]):
     async def __aenter__(self) -> None:
         self._call.paused()
         await self._slot.__aenter__()
-        self._attempt = self._call.begin()
+        try:
+            self._attempt = self._call.begin()
+        except BaseException:
+            await self._slot.__aexit__(None, None, None)
+            raise
         inside = trace.set_span_in_context(self._attempt.span)
         for key in _SUPPRESS:
             inside = context.set_value(key, True, inside)
@@ -266,14 +280,24 @@ class Turn(AbstractAsyncContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         context.detach(self._token)
-        if error is not None:
-            self._attempt.end(error)
-        await self._slot.__aexit__(kind, error, traceback)
+        try:
+            if error is not None:
+                self._attempt.end(error)
+        finally:
+            await self._slot.__aexit__(kind, error, traceback)
 
 
 def current() -> Scope | None:
     scope = context.get_value(_SCOPE)
     return scope if isinstance(scope, Scope) else None
+
+
+def measured(tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Tell OpenTelemetry something. An error there, of an SDK that the user chose, ends no call."""
+    try:
+        tell(*args, **kwargs)
+    except Exception:
+        logger.exception("a measurement or event could not be recorded; the call goes on")
 
 
 def start_span(
@@ -294,8 +318,8 @@ def end_span(span: trace.Span) -> None:
 
 
 def _fail(span: trace.Span, error_type: str | float, description: str) -> None:
-    span.set_attribute("error.type", error_type)
-    span.set_status(trace.Status(trace.StatusCode.ERROR, description))
+    measured(span.set_attribute, "error.type", error_type)
+    measured(span.set_status, trace.Status(trace.StatusCode.ERROR, description))
 
 
 def _type_of(error: BaseException) -> str:

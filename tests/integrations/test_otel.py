@@ -29,7 +29,7 @@ from imgwire_async.emulator import Emulator
 
 pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -677,6 +677,82 @@ async def test_a_broken_processor_is_logged_and_changes_nothing(
         image = await client.images.upload(GIF, wait=True)
         assert await client.images.read(image)
     assert f"a span {what}" in caplog.text
+
+
+def broken(*_: object, **__: object) -> None:
+    raise RuntimeError("an SDK of the user's")
+
+
+class BrokenHistogram(metrics.NoOpHistogram):
+    record = broken
+
+
+class BrokenCounter(metrics.NoOpCounter):
+    add = broken
+
+
+class BrokenUpDownCounter(metrics.NoOpUpDownCounter):
+    add = broken
+
+
+class BrokenMeter(metrics.NoOpMeter):
+    def create_histogram(self, name: str, *_: object, **__: object) -> BrokenHistogram:
+        return BrokenHistogram(name)
+
+    def create_counter(self, name: str, *_: object, **__: object) -> BrokenCounter:
+        return BrokenCounter(name)
+
+    def create_up_down_counter(self, name: str, *_: object, **__: object) -> BrokenUpDownCounter:
+        return BrokenUpDownCounter(name)
+
+
+class BrokenMeters(metrics.NoOpMeterProvider):
+    def get_meter(self, name: str, *_: object, **__: object) -> BrokenMeter:
+        return BrokenMeter(name)
+
+
+class BrokenSpan(trace.NonRecordingSpan):
+    set_attribute = add_event = set_status = end = broken
+
+
+class BrokenTracer(trace.NoOpTracer):
+    def start_span(self, *_: object, **__: object) -> BrokenSpan:
+        return BrokenSpan(trace.INVALID_SPAN_CONTEXT)
+
+
+class BrokenTracers(trace.NoOpTracerProvider):
+    def get_tracer(self, *_: object, **__: object) -> BrokenTracer:
+        return BrokenTracer()
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [
+        OpenTelemetryHooks(meter_provider=BrokenMeters()),
+        OpenTelemetryHooks(tracer_provider=BrokenTracers()),
+        OpenTelemetryHooks(meter_provider=BrokenMeters(), tracer_provider=BrokenTracers()),
+    ],
+    ids=["metrics", "spans", "both"],
+)
+async def test_whatever_an_sdk_raises_is_logged_and_costs_no_call_and_no_slot(
+    hooks: OpenTelemetryHooks, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.faults.add("POST", "*", status=429, headers={"Retry-After": "0"})
+    emulator.faults.add("PUT", "*", status=503)
+    emulator.faults.add("GET", f"*/{NOBODY}", status=500)
+    async with (
+        AsyncImgwireClient(
+            emulator.api_key, base_url=emulator.base_url, hooks=hooks, max_connections=1, retries=QUICK
+        ) as client,
+        asyncio.timeout(20),
+    ):
+        image = await client.images.upload(GIF, wait=True)
+        assert await client.images.read(image) == GIF
+        for _ in range(2):
+            with pytest.raises(NotFoundError):
+                await client.images.retrieve(NOBODY)
+        assert len([each async for each in client.images.list_all()]) == 1
+    assert "could not be recorded; the call goes on" in caplog.text
 
 
 async def test_an_unsampled_trace_stays_unsampled(emulator: Emulator) -> None:
