@@ -87,8 +87,8 @@ async def _serve(emulator: Emulator, *, keep_bodies: bool) -> None:
 
 def _greeting(emulator: Emulator) -> str:
     return (
-        f"IMGWIRE_API_BASE_URL={emulator.base_url}\n"
-        f"IMGWIRE_API_KEY={emulator.api_key}\n"
+        f"export IMGWIRE_API_BASE_URL={emulator.base_url}\n"
+        f"export IMGWIRE_API_KEY={emulator.api_key}\n"
         f"client key  {emulator.client_key}\n"
         f"storage     {emulator.storage_url}\n"
         f"CDN         {emulator.cdn_url}\n"

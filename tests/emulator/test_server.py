@@ -159,7 +159,7 @@ def test_as_a_process_it_says_where_it_is_and_ends_cleanly(number: signal.Signal
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline().strip() for _ in range(6)]
-        told = dict(line.split("=", 1) for line in lines[:2])
+        told = dict(line.removeprefix("export ").split("=", 1) for line in lines[:2])
         connection = http.client.HTTPConnection(
             told["IMGWIRE_API_BASE_URL"].removeprefix("http://"), timeout=10
         )
@@ -172,6 +172,7 @@ def test_as_a_process_it_says_where_it_is_and_ends_cleanly(number: signal.Signal
         connection.close()
     assert (process.returncode, out, err) == (0, "", "")
     assert lines[-1] == "Stop with Ctrl-C."
+    assert all(line.startswith("export IMGWIRE_") for line in lines[:2])  # so that a shell hands them on
 
 
 def test_wrong_arguments_and_taken_ports_are_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_python_blocks_of_a_page_run(page: Path, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name in set(re.findall(r"[\w-]+\.(?:jpe?g|png|gif|webp)\b", page.read_text("utf-8"))):
         (place / name).write_bytes(PICTURE)
+    (place / "photos").mkdir()  # the folder that pages upload
+    (place / "photos/beach.JPG").write_bytes(PICTURE)
     run(page)
     assert capfd.readouterr().err == ""
 

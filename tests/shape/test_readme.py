@@ -30,6 +30,8 @@ def test_the_python_blocks_of_the_readme_run(tmp_path: Path) -> None:
     page = ROOT / "README.md"
     for name in set(re.findall(r"[\w-]+\.(?:jpe?g|png|gif)\b", page.read_text("utf-8"))):
         (tmp_path / name).write_bytes(PICTURE)
+    (tmp_path / "photos").mkdir()  # the folder that it uploads
+    (tmp_path / "photos/beach.JPG").write_bytes(PICTURE)
     # In a process of its own, as a newcomer would, so that noise at its end shows as well. Without coverage, which would take
     # longer than the page and learns nothing new here.
     plain = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
