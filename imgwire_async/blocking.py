@@ -163,6 +163,8 @@ class ImgwireClient(BaseClient, Twin):
         image = client.images.upload("hero.jpg", wait=True)
     ```
 
+    Its operations stand under `images`, `cors_origins`, `custom_domain` and `metrics`.
+
     The same arguments, names and answers as `AsyncImgwireClient`, which does the work, on one background thread for all
     clients of the process. Iterators, file objects, callbacks, hooks and a key callable run in the thread that waits for the
     call; a coroutine function among them is a `TypeError`. Making a client does no I/O and starts no thread; forgetting to

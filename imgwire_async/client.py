@@ -195,7 +195,7 @@ class AsyncImgwireClient(BaseClient):
         image = await client.images.upload("hero.jpg", wait=True)
     ```
 
-    Every argument may be left out:
+    Its operations stand under `images`, `cors_origins`, `custom_domain` and `metrics`. Every argument may be left out:
 
     * `api_key`: text, or a plain or async callable that is asked on first use and again after a 401; else
       `IMGWIRE_API_KEY`.

@@ -169,7 +169,8 @@ def segment(name: str, value: object) -> str:
 
         if isinstance(value, uuid.UUID):
             return str(value)
-        raise TypeError(f"{name} must be text or uuid.UUID, not {type(value).__name__}")
+        hint = ": pass its .id" if hasattr(value, "id") else ""
+        raise TypeError(f"{name} must be text or uuid.UUID, not {type(value).__name__}{hint}")
     value = plain_text(value)
     if not value or value in {".", ".."}:
         raise ValueError(f"{name} must be an id, not {value!r}")

@@ -17,7 +17,7 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
     ),
     401: (
         errors.AuthenticationError,
-        "Check the key (api_key= or IMGWIRE_API_KEY), or the upload token: they are valid once and for a time.",
+        "Check the key (api_key= or IMGWIRE_API_KEY), or the upload token, which works once and not for long.",
     ),
     402: (
         errors.PaymentRequiredError,

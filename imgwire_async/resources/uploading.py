@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from imgwire_async.errors import ImgwireError
+from imgwire_async.errors import APIConnectionError, APIStatusError, DecodeError, ImgwireError
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, compact
@@ -126,10 +126,19 @@ class Uploading:
                     )
                     trace.flow = Flow(plan, desk, self.carrier)
                     image = await trace.flow.run()
-                return image if wait is None else await self.wait_until_ready(image, wait)
+                return image if wait is None else await self._ready(image, wait)
         except ImgwireError as error:
             if error.image is None and trace.flow is not None:
                 error.image = trace.flow.image
+            raise
+
+    async def _ready(self, image: Image, wait: float) -> Image:
+        try:
+            return await self.wait_until_ready(image, wait)
+        except (APIConnectionError, APIStatusError, DecodeError) as error:
+            # Who reads only that a GET failed would upload the file once more.
+            told = f"image {image.id} ({image.original_filename}): the upload itself succeeded, but asking whether it is ready"
+            error.args = (f"{told} failed; wait for it with its id. {error}",)
             raise
 
     def many(

@@ -21,6 +21,7 @@ from imgwire_async import (
     Image,
     ImageQuarantinedError,
     ImageStatus,
+    ImgwireError,
     RetryPolicy,
     ServerError,
     SourceChangedError,
@@ -158,6 +159,19 @@ async def test_a_declared_type_is_believed_and_the_bytes_judged_by_the_service(
         await client.images.upload(b"no picture", mime_type="image/png", wait=True)
     assert caught.value.image is not None
     assert caught.value.image.status == ImageStatus.QUARANTINE
+
+
+@pytest.mark.parametrize("trouble", [{"status": 500}, {"reset": "before"}, {"body": b"[]", "status": 200}])
+async def test_when_only_the_wait_fails_the_error_says_that_the_upload_succeeded(
+    emulator: Emulator, client: AsyncImgwireClient, trouble: dict[str, Any]
+) -> None:
+    emulator.faults.add("GET", "/api/v1/images/*", **trouble)
+    with pytest.raises(
+        ImgwireError, match=r"image .+ \(hero.png\): the upload itself succeeded.+GET"
+    ) as caught:
+        await client.with_options(retries=0).images.upload(png(), file_name="hero.png", wait=True)
+    assert caught.value.image is not None
+    assert caught.value.image.id in str(caught.value)
 
 
 # --- what is refused before any request -----------------------------------------------------------------------------------
