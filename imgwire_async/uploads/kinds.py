@@ -25,6 +25,7 @@ from imgwire_async.uploads.source import (
     from_async_iterator,
     from_iterator,
     from_reader,
+    patiently,
 )
 from imgwire_async.values import path_text
 
@@ -105,7 +106,7 @@ async def _file_source(file: IO[bytes], name: str | None) -> Source:
             return None
         return start, end - start, _stamp_of(file)
 
-    measured = await userland.read(measure)
+    measured = await patiently(userland.read, measure)
     if measured is None:
         return StreamSource(from_unseekable(file), name)
     start, size, stamp = measured

@@ -47,7 +47,7 @@ async def from_unseekable(file: IO[bytes]) -> AsyncGenerator[bytes, None]:
             if waits:
                 assert handle is not None
                 await _readable(handle)
-            piece = bytes_of(await userland.read(read, PIECE))
+            piece = bytes_of(await patiently(userland.read, read, PIECE))
             if not piece:
                 return
             yield piece

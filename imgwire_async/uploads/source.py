@@ -368,7 +368,7 @@ async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
                 return piece
         return None
 
-    while (piece := await userland.read(step)) is not None:
+    while (piece := await patiently(userland.read, step)) is not None:
         yield piece
 
 

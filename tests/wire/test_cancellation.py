@@ -7,7 +7,9 @@ import contextlib
 import gc
 import itertools
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +278,50 @@ async def test_a_source_of_the_callers_is_closed_in_peace_after_a_cancellation(s
     upload.cancel()
     await asyncio.wait({upload})
     assert steps == ["closing", "closed"]
+
+
+class Hanging:
+    """A file object without positions whose `blocked` method does not come back before `go`."""
+
+    name = "a.png"
+
+    def __init__(self, blocked: str, go: threading.Event) -> None:
+        self._blocked = blocked
+        self._go = go
+
+    def _pass(self, method: str) -> None:
+        if method == self._blocked:
+            self._go.wait(20)
+
+    def seekable(self) -> bool:
+        self._pass("seekable")
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        self._pass("read" if size else "measure")
+        return b""
+
+
+def _hanging_pieces(go: threading.Event) -> Iterator[bytes]:
+    go.wait(20)
+    yield PICTURE
+
+
+@pytest.mark.parametrize("hangs", ["iterator", "read", "measure", "seekable"])
+async def test_a_source_that_blocks_holds_no_scope_up(stage: Stage, hangs: str) -> None:
+    before = Holdings.of(stage.client)
+    go = threading.Event()
+    source: Any = _hanging_pieces(go) if hangs == "iterator" else Hanging(hangs, go)
+    began = time.monotonic()
+    try:
+        with anyio.move_on_after(0.1) as scope:
+            await stage.client.images.upload(source, file_name="a.png")
+        assert scope.cancelled_caught
+        assert time.monotonic() - began < 5
+    finally:
+        go.set()
+    await stepping.nothing_more(stage.client, before)
+    await stage.client.images.retrieve(stage.image.id)
 
 
 @pytest.mark.parametrize(
