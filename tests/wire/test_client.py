@@ -281,8 +281,9 @@ async def test_a_proxy_that_is_not_there_is_named(emulator: Emulator) -> None:
 
 
 async def test_an_unknown_host_is_told(client: AsyncImgwireClient) -> None:
-    async with AsyncImgwireClient("sk_x", base_url="http://no-such-host.invalid", retries=0) as nowhere:
-        with pytest.raises(APIConnectionError, match=r"no-such-host\.invalid"):
+    # The C library refuses a name that begins so without asking a name server, which a runner may not have.
+    async with AsyncImgwireClient("sk_x", base_url="http://-no-such-host.invalid", retries=0) as nowhere:
+        with pytest.raises(APIConnectionError, match=r"-no-such-host\.invalid"):
             await nowhere.images.list()
 
 

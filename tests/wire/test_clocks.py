@@ -268,8 +268,9 @@ async def test_no_thread_stays_behind_a_look_up(emulator: Emulator) -> None:
 
 
 async def test_a_name_that_nobody_knows_is_told(client: AsyncImgwireClient) -> None:
-    async with AsyncImgwireClient("sk_x", base_url="https://no-such-host.invalid", retries=0) as lost:
-        with pytest.raises(APIConnectionError, match=r"no-such-host\.invalid cannot be resolved") as caught:
+    # The C library refuses a name that begins so without asking a name server, which a runner may not have.
+    async with AsyncImgwireClient("sk_x", base_url="https://-no-such-host.invalid", retries=0) as lost:
+        with pytest.raises(APIConnectionError, match=r"-no-such-host\.invalid cannot be resolved") as caught:
             await lost.images.list()
     assert caught.value.sent is False
 
