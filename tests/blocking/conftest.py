@@ -39,7 +39,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def until(condition: Callable[[], object], what: str = "", seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], what: str = "", seconds: float = 30.0) -> None:
     """Return as soon as the condition holds; fail when it never does."""
     end = time.monotonic() + seconds
     while not condition():

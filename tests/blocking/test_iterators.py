@@ -414,9 +414,9 @@ def test_a_call_in_the_loop_body_never_waits_for_a_key_that_the_iterator_asked_f
     with ImgwireClient(key, base_url=emulator.base_url) as client:
         for number in range(6):
             client.images.create(file_name=f"{number}.gif")
-        emulator.faults.add(
-            "GET", "/api/v1/images/", times=None, after=2, status=401, body={"detail": "expired"}
-        )
+        # Late enough for the caller to be back in its loop body, where nobody listens.
+        refusal: dict[str, Any] = {"status": 401, "body": {"detail": "expired"}, "stall": 0.5}
+        emulator.faults.add("GET", "/api/v1/images/", times=None, after=2, **refusal)
         pages = client.images.list_pages(limit=1)
         next(pages)
         next(pages)
