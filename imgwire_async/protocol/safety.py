@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
-from imgwire_async.config import is_host
+from imgwire_async.config import is_host, printable
 from imgwire_async.errors import UnsafeURLError
 from imgwire_async.exchange import Secret, redact
+
+_NO_URL = "it is no http(s) URL"
+_ORIGIN = re.compile("[^/?#]*//[^/?#]*")  # scheme, user info, host and port
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
@@ -40,22 +45,24 @@ def require_safe(
 
 
 def _unsafe(url: str, *, secure: bool, because: str) -> str | None:
+    found = _ORIGIN.match(url) if printable(url) and "\\" not in url else None
+    if found is None:
+        return _NO_URL
+    fault = _fault(found[0])
+    if fault is None and secure and not found[0].lower().startswith("https:"):
+        return f"it is http although {because}"
+    return fault
+
+
+@lru_cache(maxsize=64)  # the service names few hosts
+def _fault(origin: str) -> str | None:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(origin)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        host, parts = None, urlsplit("")
-    if (
-        not is_host(host)
-        or parts.scheme not in {"http", "https"}
-        or not url.isascii()
-        or not url.isprintable()
-        or " " in url
-        or "\\" in url
-    ):
-        return "it is no http(s) URL"
+        return _NO_URL
+    if not is_host(host) or parts.scheme not in {"http", "https"}:
+        return _NO_URL
     if parts.username is not None or parts.password is not None:
         return "it holds user info"
-    if secure and parts.scheme != "https":
-        return f"it is http although {because}"
     return None

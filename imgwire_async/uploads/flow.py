@@ -202,10 +202,9 @@ class Flow:
         self.puts += 1
         plan = self._plan
         sent = None if plan.on_progress is None else self._report
-        chunks = checked(self._chunks(), plan.size, plan.sha256, plan.file_name)
         try:
             reply = await self._carrier.put(
-                Put(self._url, plan.size, chunks, plan.mime_type, sent, self.puts)
+                Put(self._url, plan.size, self._chunks(), plan.mime_type, sent, self.puts)
             )
         except NoAnswerError as error:
             fate = error.failure.fate
@@ -220,11 +219,36 @@ class Flow:
         return self._event_of(reply), reply
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        """The source's bytes, held to what was declared.
+
+        The last piece leaves only when the source has ended there and its hash is right.
+        """
         self._opened = True
-        async with contextlib.aclosing(self._plan.source.open()) as pieces:
+        plan = self._plan
+        digest = hashlib.sha256() if plan.sha256 is not None else None
+        seen = 0
+        held: bytes | None = None
+        async with contextlib.aclosing(plan.source.open()) as pieces:
             async for piece in pieces:
                 self.bytes_sent += len(piece)
-                yield piece
+                seen += len(piece)
+                if seen > plan.size:
+                    raise _wrong_size(plan, f"at least {seen}")
+                if held is not None:
+                    yield held
+                held = piece
+                if digest is not None:
+                    digest.update(piece)
+        if seen < plan.size:
+            raise _wrong_size(plan, f"only {seen}")
+        if digest is not None and digest.hexdigest() != plan.sha256:
+            raise SourceChangedError(
+                f"{plan.file_name}: the bytes changed between hashing and sending; upload the file again once nothing "
+                "writes to it",
+                file_name=plan.file_name,
+            )
+        if held is not None:
+            yield held
 
     def _event_of(self, reply: Reply) -> Event:
         if reply.status < 300:
@@ -338,37 +362,9 @@ class Flow:
         return error
 
 
-async def checked(
-    chunks: AsyncGenerator[bytes, None], size: int, sha256: str | None, name: str
-) -> AsyncGenerator[bytes, None]:
-    """`chunks`, held to what was declared. The last piece leaves only when the source has ended there and its hash is right."""
-    digest = hashlib.sha256() if sha256 is not None else None
-    seen = 0
-    held: bytes | None = None
-    async with contextlib.aclosing(chunks):
-        async for piece in chunks:
-            seen += len(piece)
-            if seen > size:
-                raise _wrong_size(name, size, f"at least {seen}")
-            if held is not None:
-                yield held
-            held = piece
-            if digest is not None:
-                digest.update(piece)
-    if seen < size:
-        raise _wrong_size(name, size, f"only {seen}")
-    if digest is not None and digest.hexdigest() != sha256:
-        raise SourceChangedError(
-            f"{name}: the bytes changed between hashing and sending; upload the file again once nothing writes to it",
-            file_name=name,
-        )
-    if held is not None:
-        yield held
-
-
-def _wrong_size(name: str, declared: int, found: str) -> UploadSizeError:
+def _wrong_size(plan: Plan, found: str) -> UploadSizeError:
     return UploadSizeError(
-        f"{name}: {declared} bytes were declared, the source gave {found}; the upload was broken off. "
+        f"{plan.file_name}: {plan.size} bytes were declared, the source gave {found}; the upload was broken off. "
         "Give the right content_length, or none.",
-        file_name=name,
+        file_name=plan.file_name,
     )
