@@ -28,7 +28,6 @@ class Hops:
 
     def __init__(self, limiter: anyio.CapacityLimiter) -> None:
         self._limiter = limiter
-        self._loop = asyncio.get_running_loop()
         # Both ends of these are atomic, so loop and threads may use them without a lock.
         self._asked: deque[_Look] = deque()
         self._seen: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
@@ -37,16 +36,17 @@ class Hops:
 
     def look(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """What `function` returns or raises, run in a thread soon."""
-        answer: asyncio.Future[T] = self._loop.create_future()
+        loop = asyncio.get_running_loop()  # not kept: who keeps this one would keep the loop for good
+        answer: asyncio.Future[T] = loop.create_future()
         self._asked.append((answer, function))
         if not self._under_way:
             self._go()
         elif self._timer is None:
-            self._timer = self._loop.call_later(_A_MOMENT, self._hurry)
+            self._timer = loop.call_later(_A_MOMENT, self._hurry)
         return answer
 
     def _go(self) -> None:
-        task = self._loop.create_task(self._hop())
+        task = asyncio.ensure_future(self._hop())
         self._under_way.add(task)
         task.add_done_callback(self._back)
 
@@ -72,7 +72,7 @@ class Hops:
         if self._asked and len(self._under_way) < self._limiter.total_tokens:
             self._go()
         if self._under_way:
-            self._timer = self._loop.call_later(_A_MOMENT, self._hurry)
+            self._timer = asyncio.get_running_loop().call_later(_A_MOMENT, self._hurry)
 
     def _tell(self) -> None:
         while self._seen:

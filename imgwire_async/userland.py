@@ -68,10 +68,7 @@ async def glance(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs)
     except LookupError:
         hops = Hops(_limiter(_disk, DISK_THREADS))
         _hops.set(hops)
-    answer = hops.look(functools.partial(function, *args, **kwargs))
-    with anyio.CancelScope(shield=True):
-        await answer
-    return answer.result()
+    return await hops.look(functools.partial(function, *args, **kwargs))
 
 
 async def tidy(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
