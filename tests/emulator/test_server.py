@@ -64,7 +64,7 @@ def test_the_end_is_prompt_with_stalled_and_idle_connections() -> None:
                 time.sleep(0.001)
             start = time.monotonic()
             emulator.__exit__(None, None, None)
-            assert time.monotonic() - start < 1
+            assert time.monotonic() - start < 10
             emulator.__exit__(None, None, None)  # twice does nothing
 
 
@@ -78,7 +78,7 @@ async def test_the_end_is_prompt_in_the_loop_too() -> None:
         while len(emulator.requests) < 3:
             await asyncio.sleep(0.001)
         start = time.monotonic()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
     for _, writer in peers:
         writer.close()
 

@@ -42,13 +42,21 @@ async def test_whoever_has_not_the_patience_is_told_how_long_it_would_take() -> 
 
 
 async def test_those_who_wait_wait_on_when_the_gate_closes_again() -> None:
+    closed_again = asyncio.Event()
+
+    async def pause(seconds: float) -> None:  # nobody leaves between the two, however slow the machine
+        await closed_again.wait()
+        await asyncio.sleep(min(seconds, 0.01))
+
     gate = Gate()
     gate.close(0.1, 0)
-    waiting = [asyncio.create_task(gate.turn(10)) for _ in range(5)]
-    first = await waiting[0]
+    first_one = asyncio.create_task(gate.turn(10))
+    waiting = [asyncio.create_task(gate.turn(10, pause)) for _ in range(4)]
+    first = await first_one
     gate.close(0.3, first.round)
     opens = time.monotonic() + gate.remaining()
-    for passed in await asyncio.gather(*waiting[1:]):
+    closed_again.set()
+    for passed in await asyncio.gather(*waiting):
         assert passed.round == first.round + 1
     assert time.monotonic() >= opens
 
