@@ -87,7 +87,8 @@ def tests_lowest(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run what takes long: big bodies, flipped emulator switches, soak, another store, frameworks."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
-    session.run("pytest", "-m", "slow", *session.posargs)
+    # A file at a time: what measures memory, or drives one server, wants its own order.
+    session.run("pytest", "-m", "slow", *PARALLEL[:4], "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
