@@ -65,6 +65,9 @@ class Recorder:
         self.bodies.append(b"".join([bytes(piece) async for piece in put.chunks]))
         return _reply("storage", "PUT", "storage.example/k", b"", {})
 
+    async def sleep(self, seconds: float, /) -> None:
+        await asyncio.sleep(seconds)
+
     @contextlib.asynccontextmanager
     async def transfer_slot(self) -> AsyncIterator[None]:
         yield

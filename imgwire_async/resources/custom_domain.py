@@ -62,6 +62,7 @@ class AsyncCustomDomain(Resource):
             known=None,
             seconds=limit,
             pauses=waiting.rising(5.0, 60.0),
+            sleep=self._carrier.sleep,
             on_update=on_update,
             what="the custom domain",
             operation=self._carrier.operation(

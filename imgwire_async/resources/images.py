@@ -284,6 +284,7 @@ class AsyncImages(Resource):
             known=known,
             seconds=limit,
             pauses=waiting.rising(0.1, 5.0),
+            sleep=self._carrier.sleep,
             on_update=on_update,
             what=what.format(image_id),
             operation=self._carrier.operation("images.wait_until_ready", f"wait for image {image_id}"),
@@ -372,6 +373,7 @@ class AsyncImages(Resource):
             known=known,
             seconds=limit,
             pauses=waiting.rising(0.25, 10.0),
+            sleep=self._carrier.sleep,
             on_update=on_update,
             what=f"bulk download job {job_id}",
             operation=self._carrier.operation(

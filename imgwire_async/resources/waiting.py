@@ -43,13 +43,15 @@ async def until(
     known: T | None,
     seconds: float,
     pauses: Iterator[float],
+    sleep: Callable[[float], Awaitable[None]],
     on_update: Callable[[T], object] | None,
     what: str,
     operation: AbstractAsyncContextManager[None],
 ) -> T:
     """The record once `finished` says so; `finished` may raise. Asks at once unless `known` is given.
 
-    `operation` is the client's deadline around all of it; the earlier of the two clocks wins.
+    `sleep` lets time pass, and raises when nothing could follow. `operation` is the client's deadline around all of it; the
+    earlier of the two clocks wins.
     """
     record, asked = known, 0
     clock = asyncio.timeout(seconds)
@@ -58,7 +60,7 @@ async def until(
             if record is not None:
                 if finished(record):
                     return record
-                await asyncio.sleep(next(pauses))
+                await sleep(next(pauses))
             while True:
                 asked += 1
                 record = await ask()
@@ -66,7 +68,7 @@ async def until(
                     await userland.call(on_update, record)
                 if finished(record):
                     return record
-                await asyncio.sleep(next(pauses))
+                await sleep(next(pauses))
     except TimeoutError:
         if not clock.expired():
             raise

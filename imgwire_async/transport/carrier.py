@@ -70,6 +70,10 @@ class AiohttpCarrier:
         """Tell hooks and log that another attempt to get bytes follows, and let the time pass."""
         await self._fetches.pause(exchange, reason, seconds)
 
+    async def sleep(self, seconds: float, /) -> None:
+        """Let the time pass. Raises `RuntimeError` as soon as the client is closed."""
+        await self._sessions.pause(seconds)
+
     def record(self, exchange: Exchange, /) -> None:
         """Give the record of a fetch to whoever captures: one for all its attempts."""
         self._fetches.record(exchange)
