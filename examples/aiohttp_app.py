@@ -62,7 +62,7 @@ async def make_token(request: web.Request) -> web.Response:
     return web.json_response({"uploadToken": token.token})
 
 
-@routes.get("/pictures/{image_id}")
+@routes.get("/pictures/{image_id:[-0-9a-fA-F]{36}}")
 async def show(request: web.Request) -> web.Response:
     image = await request.app[CLIENT].images.retrieve(request.match_info["image_id"])
     page = f"<!doctype html>{image.responsive().html(alt=image.original_filename)}"
@@ -78,5 +78,5 @@ def make_app() -> web.Application:
 
 if __name__ == "__main__":
     # A handler whose browser went away is cancelled, and its upload with it.
-    port = int(sys.argv[1]) if sys.argv[1:] else 8080
-    web.run_app(make_app(), port=port, handler_cancellation=True)
+    port = int(sys.argv[1]) if sys.argv[1:] else 8000
+    web.run_app(make_app(), host="127.0.0.1", port=port, handler_cancellation=True)

@@ -110,8 +110,8 @@ def show(run: Run, workers: int, console: Console) -> None:
                 left = {image.id for image in client.images.list_all()}
                 console.print(
                     Text(
-                        f"\nDeleted {run.name(run.arrived[images[0].id])}; "
-                        f"{count(len(left & run.arrived.keys()), 'picture', 'pictures')} left."
+                        f"\nDeleted the local Imgwire's copy of {run.name(run.arrived[images[0].id])}: "
+                        f"{count(len(left & run.arrived.keys()), 'picture', 'pictures')} left there."
                     )
                 )
         for line in summary(run, images):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from fastapi import FastAPI, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
@@ -40,7 +42,7 @@ async def make_token(client: ClientDep) -> dict[str, str]:
 
 
 @app.get("/pictures/{image_id}")
-async def show(image_id: str, client: ClientDep) -> HTMLResponse:
+async def show(image_id: UUID, client: ClientDep) -> HTMLResponse:
     """Show a picture in the size that fits the screen; its name is escaped."""
     image = await client.images.retrieve(image_id)
     picture = image.responsive().html(alt=image.original_filename)

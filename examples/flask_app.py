@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from flask import Flask, Response, abort, render_template_string, request
 
 from imgwire_async import Image, ImgwireClient, ImgwireError
@@ -42,8 +44,8 @@ def make_token() -> dict[str, str]:
     return {"uploadToken": client.images.create_upload_token().token}
 
 
-@app.get("/pictures/<image_id>")
-def show(image_id: str) -> str:
+@app.get("/pictures/<uuid:image_id>")
+def show(image_id: UUID) -> str:
     image = client.images.retrieve(image_id)
     return render_template_string(
         "<!doctype html>{{ image.responsive().html(alt=image.original_filename) }}",

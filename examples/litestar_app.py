@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
+from uuid import UUID
 
 from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.datastructures import State, UploadFile
@@ -61,8 +62,8 @@ async def make_token(client: AsyncImgwireClient) -> dict[str, str]:
     return {"uploadToken": (await client.images.create_upload_token()).token}
 
 
-@get("/pictures/{image_id:str}", media_type=MediaType.HTML)
-async def show(image_id: str, client: AsyncImgwireClient) -> str:
+@get("/pictures/{image_id:uuid}", media_type=MediaType.HTML)
+async def show(image_id: UUID, client: AsyncImgwireClient) -> str:
     image = await client.images.retrieve(image_id)
     return f"<!doctype html>{image.responsive().html(alt=image.original_filename)}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from uuid import UUID
 
 from quart import Quart, Response, abort, render_template_string, request
 
@@ -52,8 +53,8 @@ async def make_token() -> dict[str, str]:
     return {"uploadToken": (await client.images.create_upload_token()).token}
 
 
-@app.get("/pictures/<image_id>")
-async def show(image_id: str) -> str:
+@app.get("/pictures/<uuid:image_id>")
+async def show(image_id: UUID) -> str:
     image = await client.images.retrieve(image_id)
     return await render_template_string(
         "<!doctype html>{{ image.responsive().html(alt=image.original_filename) }}",

@@ -75,7 +75,7 @@ app = Starlette(
         Route("/pictures", receive_body, methods=["POST"]),
         Route("/form", receive_form, methods=["POST"]),
         Route("/upload-token", make_token, methods=["POST"]),
-        Route("/pictures/{image_id}", show),
+        Route("/pictures/{image_id:uuid}", show),
     ],
     lifespan=lifespan,
     exception_handlers={ImgwireError: answer},

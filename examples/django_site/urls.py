@@ -6,7 +6,7 @@ from . import views
 
 urlpatterns = [
     path("pictures", views.receive_body),
-    path("pictures/<str:image_id>", views.show),
+    path("pictures/<uuid:image_id>", views.show),
     path("form", views.receive_form),
     path("upload-token", views.make_token),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.core.exceptions import BadRequest
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -47,7 +49,7 @@ async def make_token(_: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-async def show(request: HttpRequest, image_id: str) -> HttpResponse:
+async def show(request: HttpRequest, image_id: UUID) -> HttpResponse:
     image = await async_client.images.retrieve(image_id)
     picture = image.responsive().html(alt=image.original_filename)
     return render(request, "picture.html", {"image": image, "picture": picture})

@@ -98,6 +98,12 @@ def test_a_page_shows_a_responsive_picture_with_its_name_escaped(site: Site) -> 
     assert "&amp;lt;" not in answer.text  # escaped once, not twice
 
 
+@pytest.mark.parametrize("odd", ["a%20b", "..", "%2e%2e", "a%2Fb", "hero.jpg"])
+def test_an_odd_id_in_the_address_is_the_browsers_fault_and_asks_nothing(site: Site, odd: str) -> None:
+    assert site.ask("GET", f"/pictures/{odd}").status in {404, 422}
+    assert list(site.emulator.requests) == []
+
+
 def test_an_upload_ends_when_the_browser_goes_away_and_the_next_one_works(site: Site, framework: str) -> None:
     with socket.create_connection((site.host, site.port), timeout=30) as browser:
         head = (
