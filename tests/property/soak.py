@@ -2,7 +2,7 @@
 
 Half of the time goes to random nights (`machine.py`), each with a seed that is printed and repeats it; half to a steady state:
 uploads, lists and downloads with one fault in a hundred requests, at the end of which memory and open files are where they
-were after warming up.
+were after warming up. With MINUTES and a seed the nights begin with that seed, with a seed alone they are all that is run.
 """
 
 from __future__ import annotations
@@ -164,15 +164,15 @@ async def steady(seconds: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="nox -s soak --", description=__doc__)
-    parser.add_argument("minutes", nargs="?", type=float, default=2.0)
-    parser.add_argument("--seed", type=int, help="only the nights of this seed")
+    parser.add_argument("minutes", nargs="?", type=float, help="2 unless told")
+    parser.add_argument("--seed", type=int, help="the first nights' seed; without MINUTES only these nights")
     given = parser.parse_args()
-    seconds = given.minutes * 60
-    if given.seed is not None:
+    if given.minutes is None and given.seed is not None:
         nights(0, given.seed, once=True)
         return
+    seconds = 60 * (2.0 if given.minutes is None else given.minutes)
     asyncio.run(steady(seconds / 2))
-    nights(seconds / 2, random.randrange(10**6), once=False)
+    nights(seconds / 2, random.randrange(10**6) if given.seed is None else given.seed, once=False)
     print("all held", flush=True)
 
 
