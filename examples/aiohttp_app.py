@@ -35,7 +35,7 @@ async def receive_body(request: web.Request) -> web.Response:
     """Pass the body on as it comes. When the browser goes away, so does the upload."""
     image = await request.app[CLIENT].images.upload(
         request.content,
-        file_name=request.query["name"],
+        file_name=request.query.get("name"),
         content_length=request.content_length,
     )
     return created(image)

@@ -33,7 +33,7 @@ async def receive_body(request: Request) -> Response:
     size = request.headers.get("content-length")
     image = await client_of(request).images.upload(
         request.stream(),
-        file_name=request.query_params["name"],
+        file_name=request.query_params.get("name"),
         content_length=None if size is None else int(size),
     )
     return created(image)

@@ -23,7 +23,7 @@ def receive_body(request: HttpRequest) -> HttpResponse:
     size = request.META.get("CONTENT_LENGTH")
     image = client.images.upload(
         iter(lambda: request.read(2**18), b""),
-        file_name=request.GET["name"],
+        file_name=request.GET.get("name"),
         content_length=int(size) if size else None,
     )
     told = {"id": image.id, "url": image.url(preset="thumbnail")}
