@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import anyio
 import pytest
 
+from imgwire_async import userland
 from imgwire_async.hops import Hops
 
 
@@ -71,3 +74,15 @@ async def test_no_thread_to_be_had_is_told_to_everybody() -> None:
         with pytest.raises(RuntimeError, match="new thread"):
             async with asyncio.timeout(5):
                 await each
+
+
+def test_a_loop_that_ended_is_not_kept() -> None:
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def look() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await userland.glance(int)
+
+    asyncio.run(look())
+    gc.collect()
+    assert loops[0]() is None
