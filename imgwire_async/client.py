@@ -21,6 +21,7 @@ from imgwire_async.config import (
     hidden,
     masked,
 )
+from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
 from imgwire_async.protocol.request import Carrier, Reply, Request
@@ -78,9 +79,7 @@ class _Core:
     @property
     def shared(self) -> Shared:
         if self.closed:
-            raise RuntimeError(
-                "the client is closed; make a new one, or keep this one open for the life of the application"
-            )
+            raise RuntimeError(CLOSED)
         if self._shared is None:
             from imgwire_async.transport.api import Shared
 

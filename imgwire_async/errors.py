@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 Which: TypeAlias = Literal["connect", "attempt", "deadline"]
 
+# What a call on a closed client is told, wherever it is found out.
+CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
+
 
 def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str, Any]) -> ImgwireError:
     error = cls.__new__(cls, *args)

@@ -95,14 +95,21 @@ async def settled(tasks: Collection[asyncio.Future[Any]], *, patience: float = m
             left = {task for task in left if not task.done()}
     for task in tasks:
         if task in left:
-            task.add_done_callback(_seen)
+            task.add_done_callback(seen)
         else:
-            _seen(task)
+            seen(task)
     if cancelled is not None:
         raise cancelled
 
 
-def _seen(task: asyncio.Future[Any]) -> None:
+def is_being_cancelled() -> bool:
+    """Whether somebody cancels the running task; else a `CancelledError` comes out of what it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def seen(task: asyncio.Future[Any]) -> None:
+    """Take note of what came of a future that nobody else asks: its error is no news to asyncio then."""
     if not task.cancelled():
         task.exception()
 

@@ -14,6 +14,7 @@ from yarl import URL
 
 from imgwire_async import errors
 from imgwire_async.config import API_ROOT, Config, Options
+from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers, Secret, redact
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import NoAnswerError, Reply, Request
@@ -23,7 +24,7 @@ from imgwire_async.retry import Failure, may_repeat, pause, retry_after
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
-from imgwire_async.transport.session import CLOSED, FOREIGN, Address, Sessions, hush, no_answer
+from imgwire_async.transport.session import FOREIGN, Address, Sessions, hush, no_answer
 
 # How long a 429 without a usable Retry-After keeps the gate closed, at least: a bucket needs a moment to fill.
 _RATE_PAUSE = 0.25

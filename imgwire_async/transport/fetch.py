@@ -12,13 +12,14 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from imgwire_async.config import Options
+from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers, Secret
 from imgwire_async.protocol.request import Fetch, NoAnswerError
 from imgwire_async.protocol.safety import require_safe, without_query
 from imgwire_async.retry import Failure
 from imgwire_async.transport import capture, deadline, watch
 from imgwire_async.transport.api import Shared
-from imgwire_async.transport.session import CLOSED, FOREIGN, Address, hush, no_answer
+from imgwire_async.transport.session import FOREIGN, Address, hush, no_answer
 
 if TYPE_CHECKING:
     from typing import Self

@@ -46,15 +46,14 @@ class Keys:
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
-                if not task.cancelled() or _cancelled_here():
+                if not task.cancelled() or userland.is_being_cancelled():
                     raise
                 # The one who had asked left, and took the question along: ask again.
         return self.known
 
     def _answered(self, place: object, task: asyncio.Task[str]) -> None:
         self._asking.pop(place, None)
-        if not task.cancelled():
-            task.exception()  # seen, also when the one who had asked is gone
+        userland.seen(task)  # also when the one who had asked is gone
 
     async def _ask(self, answer_to_come: asyncio.Future[str | Awaitable[str]] | None) -> str:
         self.known = key = clean_key(await userland.answer(self._question, answer_to_come))
@@ -65,8 +64,3 @@ class Keys:
             return self.known
         assert not isinstance(self._source, str)
         return self._source()
-
-
-def _cancelled_here() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

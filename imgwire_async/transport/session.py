@@ -23,15 +23,13 @@ from yarl import URL
 
 import imgwire_async
 from imgwire_async.config import Config
-from imgwire_async.errors import ConfigurationError
+from imgwire_async.errors import CLOSED, ConfigurationError
 from imgwire_async.exchange import redact
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure, Fate
 from imgwire_async.transport.proxies import Proxies
 from imgwire_async.transport.resolver import connector
 from imgwire_async.transport.slots import Slots, fitting, make_slots, open_file_limit
-
-CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
 
 
 class DroppedError(aiohttp.ClientError):

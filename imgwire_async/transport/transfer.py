@@ -15,13 +15,14 @@ from aiohttp.payload import Payload
 
 from imgwire_async import userland
 from imgwire_async.config import Options
+from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply
 from imgwire_async.protocol.safety import without_query
 from imgwire_async.retry import Failure
 from imgwire_async.transport import capture, deadline, watch
 from imgwire_async.transport.api import Shared
-from imgwire_async.transport.session import CLOSED, FOREIGN, Address, LoopSessions, hush, no_answer
+from imgwire_async.transport.session import FOREIGN, Address, LoopSessions, hush, no_answer
 
 try:
     import fcntl
@@ -73,7 +74,9 @@ class Body(Payload):
         except BaseException as error:
             # The source or a callback failed: its own error is the one to tell. A cancellation counts as theirs only when
             # nobody cancelled this task.
-            if not self.sending and not (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
+            if not self.sending and not (
+                isinstance(error, asyncio.CancelledError) and userland.is_being_cancelled()
+            ):
                 self.failure = error
                 if isinstance(error, asyncio.CancelledError):  # aiohttp would take it for one of its own
                     raise RuntimeError("the source was cancelled") from error
@@ -110,7 +113,7 @@ class Body(Payload):
         if (
             waiter is not None
         ):  # aiohttp's writer waited here for room; nobody else would look at what becomes of it
-            waiter.add_done_callback(_seen)
+            waiter.add_done_callback(userland.seen)
         transport.abort()
 
     @property
@@ -138,16 +141,6 @@ class Body(Payload):
             return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"), "little")
         except OSError:  # the socket went away in between
             return 0
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _seen(done: asyncio.Future[None]) -> None:
-    if not done.cancelled():
-        done.exception()
 
 
 class StallClock:

@@ -19,12 +19,6 @@ FileT = TypeVar("FileT")
 _A_MOMENT = 0.005  # seconds; then what was found goes out, and no further file is asked for on this way
 
 
-def is_being_cancelled() -> bool:
-    """Whether somebody cancels the running task; else a `CancelledError` comes out of what it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 class Feed(Generic[FileT]):
     """Files, numbered from 0. Never takes more from the caller than are waited for. Belongs to one loop."""
 
@@ -89,7 +83,7 @@ class Feed(Generic[FileT]):
                 await self._fetch_some()
         except BaseException as error:
             self.over = True
-            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+            if isinstance(error, asyncio.CancelledError) and userland.is_being_cancelled():
                 raise
             self._tell(error)
         finally:

@@ -27,7 +27,7 @@ from imgwire_async.errors import (
     UploadError,
 )
 from imgwire_async.models import Image, SupportedMimeType
-from imgwire_async.uploads.feed import Feed, is_being_cancelled
+from imgwire_async.uploads.feed import Feed
 from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.source import File
 
@@ -193,7 +193,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
                 try:
                     found = await self._feed.next()
                 except asyncio.CancelledError as error:
-                    if is_being_cancelled():
+                    if userland.is_being_cancelled():
                         raise
                     self._stop(
                         error
@@ -225,7 +225,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         try:
             image = await self._upload(file, trace)
         except asyncio.CancelledError as cancelled:
-            if is_being_cancelled():
+            if userland.is_being_cancelled():
                 raise
             error = UploadError("the file's own source was cancelled while it was read; upload it again")
             error.__cause__ = cancelled
