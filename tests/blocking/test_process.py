@@ -354,6 +354,22 @@ FORKED = {
         pid = pids[0]
         assert pid
     """,
+    "while a file object is being uploaded": """
+        import io
+
+        client = ImgwireClient()
+        pids = []
+        file = io.BytesIO(GIF)
+        try:
+            client.images.upload(file, on_created=lambda image: pids.append(os.fork()))
+        except RuntimeError as error:
+            assert "forked in the midst" in str(error), error
+            file.seek(0)
+            client.images.upload(file)
+            sys.exit(0)
+        pid = pids[0]
+        assert pid
+    """,
     "with iterators half-way": """
         client = ImgwireClient()
         [client.images.create(file_name="a.gif") for _ in range(3)]
