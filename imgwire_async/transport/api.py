@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from datetime import UTC, datetime
@@ -94,7 +95,7 @@ class Api:
         seen = watch.Watch(self._options.hooks, "api", request.method, request.path)
         if shared.sessions.closed:
             raise RuntimeError(CLOSED)
-        course = Course(shared.keys.known or await shared.keys.get(), time.monotonic())
+        course = Course(shared.keys.known or await self._key(seen), time.monotonic())
         address = Address.of(f"{self._root}{request.target}")
         body = None if request.json is None else codec.dumps(request.json)
         while True:
@@ -121,6 +122,16 @@ class Api:
             if delay:
                 await shared.sessions.pause(delay)
             course.attempts += 1
+
+    async def _key(self, seen: watch.Watch) -> str:
+        began = time.monotonic()
+        try:
+            return await self._shared.keys.get()
+        except asyncio.CancelledError:
+            elapsed = time.monotonic() - began
+            unsent = Exchange("api", seen.method, seen.path, attempts=0, elapsed=elapsed)
+            deadline.interrupted(unsent, "waiting for the answer of api_key, for")
+            raise
 
     async def _attempt(
         self, method: str, address: Address, body: bytes | None, seen: watch.Watch, course: Course

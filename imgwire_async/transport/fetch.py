@@ -139,6 +139,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             raise silence from error
         except BaseException as error:
             hush(error)
+            deadline.interrupted(self.exchange)
             raise
         here.arriving.add(response)
         try:
@@ -173,6 +174,9 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         except FOREIGN as error:
             hush(error)
             raise self._silence(error, stalled=waiting.expired()) from error
+        except asyncio.CancelledError:
+            deadline.interrupted(self.exchange)
+            raise
         if piece:
             self.received += len(piece)
             return piece
