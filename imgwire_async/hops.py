@@ -7,43 +7,91 @@ on a network drive perhaps, holds nobody up for longer than a moment.
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import anyio.to_thread
 
-T = TypeVar("T")
-
-_TOGETHER = 8  # looks per hop; more gain nothing
+TOGETHER = 8  # looks per hop; more gain nothing
 _A_MOMENT = 0.005  # seconds; looks take a tenth of that, as long as a disk behaves
 
-_Look = tuple["asyncio.Future[Any]", Callable[[], Any]]
+# Rounds of the loop that a hop waits for each further passenger that the last one had. A busy loop frees about one upload in two
+# rounds; an idle one makes a round in some microseconds.
+_ROUNDS = 3
+
+_Look = tuple["asyncio.Future[Any]", Callable[[], Any], Callable[[Any], Any] | None]
+_Sight = tuple["asyncio.Future[Any]", Any, BaseException | None, Callable[[Any], Any] | None]
 
 
-class Hops:
+class Gathering(abc.ABC):
+    """Decides when a hop leaves: at once for who comes alone, a little later where many come one after the other.
+
+    It counts in rounds of the loop and not in seconds: whoever is expected comes in one of the next rounds, and a loop that
+    has nothing else to do is through them at once.
+    """
+
+    def __init__(self) -> None:
+        self._took = 1  # passengers of the last hop
+        self._gathering = False
+
+    @abc.abstractmethod
+    def _waiting_now(self) -> int:
+        """How many want to go."""
+
+    @abc.abstractmethod
+    def _go(self) -> None:
+        """Begin a hop."""
+
+    def _gather(self) -> None:
+        """Somebody waits, and no hop is under way."""
+        if not self._gathering:
+            self._gathering = True
+            self._await_others(_ROUNDS * (self._took - 1), asyncio.get_running_loop())
+
+    def _await_others(self, rounds: int, loop: asyncio.AbstractEventLoop) -> None:
+        waiting = self._waiting_now()
+        if rounds > 0 and waiting < TOGETHER:
+            loop.call_soon(self._await_others, rounds - 1, loop)
+            return
+        self._gathering = False
+        self._took = max(1, min(waiting, TOGETHER))
+        self._go()
+
+
+class Hops(Gathering):
     """Takes looks on one loop and makes them in worker threads, at most as many at once as `limiter` has places."""
 
     def __init__(self, limiter: anyio.CapacityLimiter) -> None:
+        super().__init__()
         self._limiter = limiter
         # Both ends of these are atomic, so loop and threads may use them without a lock.
         self._asked: deque[_Look] = deque()
-        self._seen: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._seen: deque[_Sight] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def look(self, function: Callable[[], T]) -> asyncio.Future[T]:
-        """What `function` returns or raises, run in a thread soon."""
+    def look(
+        self, function: Callable[[], Any], finish: Callable[[Any], Any] | None = None
+    ) -> asyncio.Future[Any]:
+        """What `function` returns or raises, run in a thread soon, and what `finish` makes of it on the loop.
+
+        `finish` runs also when nobody waits any more, for what was opened has to be closed.
+        """
         loop = asyncio.get_running_loop()  # not kept: who keeps this one would keep the loop for good
-        answer: asyncio.Future[T] = loop.create_future()
-        self._asked.append((answer, function))
+        answer: asyncio.Future[Any] = loop.create_future()
+        self._asked.append((answer, function, finish))
         if not self._under_way:
-            self._go()
+            self._gather()
         elif self._timer is None:
             self._timer = loop.call_later(_A_MOMENT, self._hurry)
         return answer
+
+    def _waiting_now(self) -> int:
+        return len(self._asked)
 
     def _go(self) -> None:
         task = asyncio.ensure_future(self._hop())
@@ -59,11 +107,11 @@ class Hops:
         if task.cancelled():  # the loop ends
             return
         if (trouble := task.exception()) is not None:  # no thread could be had
-            self._seen.extend((answer, None, trouble) for answer, _ in self._asked)
+            self._seen.extend((answer, None, trouble, None) for answer, _, _ in self._asked)
             self._asked.clear()
             self._tell()
         elif self._asked and not self._under_way:
-            self._go()
+            self._gather()
 
     def _hurry(self) -> None:
         """Some wait longer than a look takes: a thread hangs, or has much to do. Tell what it has seen, and send another."""
@@ -76,7 +124,12 @@ class Hops:
 
     def _tell(self) -> None:
         while self._seen:
-            answer, value, error = self._seen.popleft()
+            answer, value, error, finish = self._seen.popleft()
+            if finish is not None and error is None:
+                try:
+                    value = finish(value)
+                except Exception as trouble:  # noqa: BLE001  # for whoever asked
+                    error = trouble
             if answer.done():  # who asked was cancelled
                 continue
             if error is None:
@@ -86,14 +139,14 @@ class Hops:
 
     def _look_around(self) -> None:
         """In a worker thread."""
-        for _ in range(_TOGETHER):
+        for _ in range(TOGETHER):
             try:
-                answer, function = self._asked.popleft()
+                answer, function, finish = self._asked.popleft()
             except IndexError:
                 return
             if answer.cancelled():
                 continue
             try:
-                self._seen.append((answer, function(), None))
+                self._seen.append((answer, function(), None, finish))
             except Exception as error:  # noqa: BLE001  # for whoever asked
-                self._seen.append((answer, None, error))
+                self._seen.append((answer, None, error, None))

@@ -22,6 +22,7 @@ from imgwire_async.hops import Hops
 
 P = ParamSpec("P")
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Caller(Protocol):
@@ -63,12 +64,21 @@ async def disk(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -
 
 async def glance(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Like `disk`, for work that takes well below a millisecond, as a rule: several such share their way into a thread."""
+    return cast("T", await _hops_here().look(functools.partial(function, *args, **kwargs)))
+
+
+async def glance_through(function: Callable[[], T], finish: Callable[[T], U]) -> U:
+    """`glance`, and what `finish` makes of it on the loop at once; it runs even if this is cancelled, so it may close things."""
+    return cast("U", await _hops_here().look(function, finish))
+
+
+def _hops_here() -> Hops:
     try:
-        hops = _hops.get()
+        return _hops.get()
     except LookupError:
         hops = Hops(_limiter(_disk, DISK_THREADS))
         _hops.set(hops)
-    return await hops.look(functools.partial(function, *args, **kwargs))
+        return hops
 
 
 async def tidy(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:

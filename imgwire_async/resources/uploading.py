@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -14,11 +15,12 @@ from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, compact
 from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
+from imgwire_async.uploads.disk import PIECE
 from imgwire_async.uploads.flow import Flow, Plan
 from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, require_many
 from imgwire_async.uploads.prepare import planned
 from imgwire_async.uploads.sniff import HEAD_BYTES
-from imgwire_async.uploads.source import PIECE, File
+from imgwire_async.uploads.source import File
 
 # All files that `upload_many` holds in memory together: small ones are read whole in the hop that looks at them.
 _STAGED_BYTES = 64 * 2**20
@@ -28,7 +30,7 @@ OnCreated = Callable[[Image], object] | None
 OnProgress = Callable[[UploadProgress], object] | None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # made for each file, and faster without slots
 class _Given:
     """What the caller said about one upload, checked."""
 
@@ -111,16 +113,18 @@ class Uploading:
         given = _checked(item)
         try:
             async with self.carrier.operation("images.upload", f"upload of {given.file_name or 'a file'}"):
-                async with planned(
-                    item.file,
-                    file_name=given.file_name,
-                    mime_type=given.mime_type,
-                    content_length=given.content_length,
-                    sha256=given.hash_sha256,
-                    on_created=on_created,
-                    on_progress=on_progress,
-                    stage=stage,
-                ) as plan:
+                async with contextlib.AsyncExitStack() as held:
+                    plan = await planned(
+                        item.file,
+                        held=held,
+                        file_name=given.file_name,
+                        mime_type=given.mime_type,
+                        content_length=given.content_length,
+                        sha256=given.hash_sha256,
+                        on_created=on_created,
+                        on_progress=on_progress,
+                        stage=stage,
+                    )
                     desk = _Desk(
                         _body(plan, given), given.upload_token, given.own_key, self.create, self.retrieve
                     )

@@ -71,6 +71,23 @@ class Course:
     key_renewed: bool = False
 
 
+@attrs.frozen
+class _Signed:
+    """The headers of all requests with one key: those with a body and those without."""
+
+    key: str = attrs.field(repr=False)
+    plain: CIMultiDict[str]
+    json: CIMultiDict[str]
+
+    @classmethod
+    def of(cls, headers: CIMultiDict[str], key: str) -> _Signed:
+        plain = headers.copy()
+        plain["Authorization"] = Secret(f"Bearer {key}")
+        json = plain.copy()
+        json["Content-Type"] = "application/json"
+        return cls(key, plain, json)
+
+
 class Api:
     """Sends requests to the API with one set of options."""
 
@@ -84,6 +101,7 @@ class Api:
         self._headers.update(options.default_headers)
         if options.environment_id is not None:
             self._headers["X-Environment-Id"] = options.environment_id
+        self._signed = _Signed("", self._headers, self._headers)
         clocks = options.timeout
         self._limit = min(clocks.max_answer_bytes or _NO_LIMIT, _NO_LIMIT)
         # No rounding to whole seconds: a clock fires when it says.
@@ -140,10 +158,6 @@ class Api:
         if self._shared.gate.pace is not None:
             await self._pass_gate(seen, course)
         here = self._shared.sessions.at_hand() or await self._shared.sessions.here()
-        headers = self._headers.copy()
-        headers["Authorization"] = Secret(f"Bearer {course.key}")
-        if body is not None:
-            headers["Content-Type"] = "application/json"
         awake = seen.awake
         if awake and course.told != course.attempts:
             course.told = course.attempts
@@ -161,8 +175,8 @@ class Api:
                     method,
                     address.url,
                     data=body,
-                    headers=headers,
-                    proxy=here.proxy_for(address.url),
+                    headers=self._headers_with(course.key, json=body is not None),
+                    proxy=here.proxy_for(address),
                     timeout=self._clock,
                     allow_redirects=False,
                     **here.tls,
@@ -189,6 +203,12 @@ class Api:
             elapsed = time.monotonic() - began
             await seen.response(course.attempts, answer.status, answer.headers, elapsed, len(answer.body))
         return answer
+
+    def _headers_with(self, key: str, *, json: bool) -> CIMultiDict[str]:
+        signed = self._signed  # one step, for other loops may meet another key at the same time
+        if key != signed.key:
+            signed = self._signed = _Signed.of(self._headers, key)
+        return signed.json if json else signed.plain
 
     def _silence(self, error: BaseException) -> Failure:
         """What it means that no answer came, or none that can be read."""

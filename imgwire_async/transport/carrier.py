@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -11,7 +12,7 @@ from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply, Request
 from imgwire_async.transport import deadline
 from imgwire_async.transport.api import Api, Shared
 from imgwire_async.transport.fetch import Fetches
-from imgwire_async.transport.tracing import Traced, TracedFetch, put_traced, tracer_of
+from imgwire_async.transport.tracing import Traced, TracedFetch, Tracer, put_traced, tracer_of
 from imgwire_async.transport.transfer import Transfers
 
 
@@ -33,33 +34,33 @@ class AiohttpCarrier:
         """Whether the client was closed."""
         return self._sessions.closed
 
-    async def send(self, request: Request[Any], /) -> Reply:
+    def send(self, request: Request[Any], /) -> Awaitable[Reply]:
         """The answer to one API call. Raises the error that fits when it is no success."""
-        if self._tracer is None:
-            return await self._send(request)
+        seconds = self.options.timeout.deadline
+        answer = self._api.send(request) if seconds is None else self._send_in_time(request, seconds)
+        return answer if self._tracer is None else self._traced(self._tracer, request, answer)
+
+    async def _send_in_time(self, request: Request[Any], seconds: float) -> Reply:
+        async with deadline.Operation(f"{request.method} {request.path}", seconds):
+            return await self._api.send(request)
+
+    async def _traced(self, tracer: Tracer, request: Request[Any], answer: Awaitable[Reply]) -> Reply:
         url = self._root + request.target.partition("?")[0]  # a query may hold an upload token
         # A path that a user wrote may hold ids: as a name it would be one of endlessly many.
         template = None if request.model is object else request.path
-        with self._tracer.call(request.method, template, url):
-            return await self._send(request)
-
-    async def _send(self, request: Request[Any]) -> Reply:
-        seconds = self.options.timeout.deadline
-        if seconds is None:
-            return await self._api.send(request)
-        async with deadline.Operation(f"{request.method} {request.path}", seconds):
-            return await self._api.send(request)
+        with tracer.call(request.method, template, url):
+            return await answer
 
     def transfer_slot(self) -> AbstractAsyncContextManager[None]:
         """One of the slots for a PUT or GET of bytes, for the length of the `async with`."""
         slot = self._transfers.slot()
         return slot if self._tracer is None else self._tracer.transfer_turn(slot)
 
-    async def put(self, put: Put, /) -> Reply:
+    def put(self, put: Put, /) -> Awaitable[Reply]:
         """The storage's answer to one attempt, whatever its status."""
         if self._tracer is None:
-            return await self._transfers.put(put)
-        return await put_traced(self._tracer, put, self._transfers.put)
+            return self._transfers.put(put)
+        return put_traced(self._tracer, put, self._transfers.put)
 
     def fetch(self, fetch: Fetch, /) -> AbstractAsyncContextManager[Fetched]:
         """The answer to one attempt to get bytes, whatever its status; held open for the `async with`."""

@@ -115,8 +115,8 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         fetches, attempt = self._fetches, self._fetch.attempt
         here = await fetches.shared.sessions.here()
         address = Address.of(url)
-        self._host = address.url.raw_authority
-        seen = watch.Watch(fetches.options.hooks, "cdn", "GET", without_query(url))
+        self._host = address.host
+        seen = watch.Watch(fetches.options.hooks, "cdn", "GET", address.shown)
         if seen.awake:
             await seen.request(attempt)
         began = time.monotonic()
@@ -126,7 +126,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
                 response = await here.fetches.get(
                     address.url,
                     headers=_HEADERS,
-                    proxy=here.proxy_for(address.url),
+                    proxy=here.proxy_for(address),
                     timeout=fetches.clock,
                     allow_redirects=False,
                     trace_request_ctx={"sent": lambda: self._wind(waiting)},

@@ -30,6 +30,7 @@ from imgwire_async.retry import Failure, Fate
 from imgwire_async.transport.proxies import Proxies
 from imgwire_async.transport.resolver import connector
 from imgwire_async.transport.slots import Slots, fitting, make_slots, open_file_limit
+from imgwire_async.transport.stall import StallClock
 
 
 class DroppedError(aiohttp.ClientError):
@@ -67,10 +68,20 @@ class LoopSessions:
     # Answers whose bytes are being read: closing a session alone would leave their readers waiting.
     arriving: weakref.WeakSet[aiohttp.ClientResponse]
     closing: asyncio.Event  # set when it is closed, for those who let time pass
+    stall_clocks: dict[float, StallClock] = attrs.field(factory=dict[float, StallClock])
 
-    def proxy_for(self, url: URL) -> str | None:
-        """The proxy that leads to this URL, or None."""
-        return self.proxies.for_origin(url.scheme, url.raw_authority.rpartition("@")[2])
+    def proxy_for(self, address: Address) -> str | None:
+        """The proxy that leads there, or None."""
+        return self.proxies.for_origin(address.url.scheme, address.host)
+
+    def stall_clock(self, seconds: float | None) -> StallClock | None:
+        """The clock for transfers that may stand still for so long; None for those that may for ever."""
+        if seconds is None:
+            return None
+        clock = self.stall_clocks.get(seconds)
+        if clock is None:
+            clock = self.stall_clocks[seconds] = StallClock(seconds)
+        return clock
 
 
 class Sessions:
@@ -148,6 +159,7 @@ class Sessions:
         files = aiohttp.ClientSession(
             connector=shared or connector(slots.transfer_limit),
             auto_decompress=False,
+            skip_auto_headers=("Content-Type",),  # signed URLs take the declared one or none
             **common,
         )
         # Only downloads need the trace, so uploads do not pay for it.
@@ -296,11 +308,18 @@ class Address:
     """A URL for aiohttp, to the byte as it was given. It may be signed, so it stands in no frame's variables by itself."""
 
     url: URL = attrs.field(repr=False)
+    host: str  # with the port, if it has one
 
     @classmethod
     def of(cls, text: str) -> Address:
         """Whatever changes a byte breaks a signature."""
-        return cls(URL(text, encoded=True))
+        url = URL(text, encoded=True)
+        return cls(url, url.raw_authority.rpartition("@")[2])
+
+    @property
+    def shown(self) -> str:
+        """Host and path, as records and messages may show them."""
+        return f"{self.host}{self.url.raw_path}"
 
 
 def hush(error: BaseException) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any, NoReturn
 
 import aiohttp
@@ -18,7 +16,6 @@ from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply
-from imgwire_async.protocol.safety import without_query
 from imgwire_async.retry import Failure
 from imgwire_async.transport import capture, deadline, watch
 from imgwire_async.transport.api import Shared
@@ -53,6 +50,7 @@ class Body(Payload):
         self.reading: bool = False  # the source is being asked
         self.sending: bool = False  # the network is being fed
         self.answered = False  # the answer's head is here
+        self.stalled: bool = False  # given up by the stall clock
 
     @property
     def consumed(self) -> bool:
@@ -116,6 +114,12 @@ class Body(Payload):
             waiter.add_done_callback(userland.seen)
         transport.abort()
 
+    def give_up(self) -> None:
+        """End the request, whose side of the connection is dropped: whoever waits for its answer hears of it at once."""
+        self.stalled = True
+        if self._transport is not None:
+            self._transport.abort()
+
     @property
     def handed_over(self) -> int:
         """Bytes that have left for the kernel."""
@@ -143,41 +147,6 @@ class Body(Payload):
             return 0
 
 
-class StallClock:
-    """`async with StallClock(...):` raises `TimeoutError` when `position` has not changed for `seconds`."""
-
-    def __init__(self, seconds: float | None, position: Callable[[], object]) -> None:
-        self._seconds = seconds
-        self._position = position
-        self._timer: asyncio.TimerHandle | None = None
-        self._timeout = asyncio.timeout(None)
-        self.expired: bool = False
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-        if self._seconds is not None:
-            self._loop = asyncio.get_running_loop()
-            self._last, self._since = self._position(), self._loop.time()
-            self._timer = self._loop.call_later(self._seconds / 4, self._look, self._seconds)
-
-    def _look(self, seconds: float) -> None:
-        now, position = self._loop.time(), self._position()
-        if position is None or position != self._last:
-            self._last, self._since = position, now
-        elif now - self._since >= seconds * 0.999:
-            self.expired = True
-            self._timeout.reschedule(now)
-            return
-        self._timer = self._loop.call_later(seconds / 4, self._look, seconds)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        await self._timeout.__aexit__(kind, error, traceback)
-
-
 class Transfers:
     """Sends bytes to storage with one set of options."""
 
@@ -190,18 +159,20 @@ class Transfers:
 
     def slot(self) -> AbstractAsyncContextManager[None]:
         """One of the loop's transfer slots."""
-        return _Slot(self._shared)
+        here = self._shared.sessions.at_hand()
+        return _Slot(self._shared) if here is None else here.slots.transfers
 
     async def put(self, put: Put) -> Reply:
         """The storage's answer, whatever its status. `NoAnswerError` when there was none; what the source raised as it is."""
         body = Body(put)
         began = time.monotonic()
-        seen = watch.Watch(self._options.hooks, "storage", "PUT", without_query(put.url))
+        address = Address.of(put.url)
+        seen = watch.Watch(self._options.hooks, "storage", "PUT", address.shown)
         try:
             here = await self._shared.sessions.here()
             if seen.awake:
                 await seen.request(put.attempt)
-            reply = await self._send(here, put, body, began)
+            reply = await self._send(here, put, address, body)
         except NoAnswerError as error:
             error.exchange = self._exchange(seen, None, Headers(), put.attempt, began)
             seen.silence(put.attempt, error.failure.reason, time.monotonic() - began)
@@ -219,29 +190,25 @@ class Transfers:
         return Reply(*reply, exchange)
 
     async def _send(
-        self, here: LoopSessions, put: Put, body: Body, began: float
+        self, here: LoopSessions, put: Put, address: Address, body: Body
     ) -> tuple[int, Headers, bytes]:
-        address = Address.of(put.url)
         headers = {"Content-Length": str(put.size)}
         if put.mime_type is not None:
             headers["Content-Type"] = put.mime_type
-        stall = StallClock(self._options.timeout.stall, body.position)
-        host = address.url.raw_authority.rpartition("@")[2]
+        clock = here.stall_clock(self._options.timeout.stall)
         response: aiohttp.ClientResponse | None = None
         try:
-            async with (
-                stall,
-                here.files.put(
-                    address.url,
-                    data=body,
-                    headers=headers,
-                    skip_auto_headers=("Content-Type",),
-                    proxy=here.proxy_for(address.url),
-                    timeout=self._clock,
-                    allow_redirects=False,
-                    **here.tls,
-                ) as response,
-            ):
+            if clock is not None:
+                clock.watch(body)
+            async with here.files.put(
+                address.url,
+                data=body,
+                headers=headers,
+                proxy=here.proxy_for(address),
+                timeout=self._clock,
+                allow_redirects=False,
+                **here.tls,
+            ) as response:
                 body.answered = True
                 content = await _beginning(response.content)
                 answer = response.status, Headers.view(response.headers.items()), content
@@ -252,20 +219,22 @@ class Transfers:
                 raise body.failure from None
             if self._shared.sessions.closed:
                 raise RuntimeError(CLOSED) from None
-            if stall.expired:
-                raise self._stalled(body, host) from None
-            raise no_answer(error, host) from error
+            if body.stalled:
+                raise self._stalled(body, address.host) from None
+            raise no_answer(error, address.host) from error
         except BaseException as error:
             hush(error)
             raise
         finally:
             response = None  # it shows its URL
+            if clock is not None:
+                clock.leave(body)
         if (
             body.failure is not None
         ):  # an answer came although the source had failed: the source's word counts
             raise body.failure
         if answer[0] < 300 and body.written != put.size:
-            reason = f"{host} said that all is well after {body.written} of {put.size} bytes"
+            reason = f"{address.host} said that all is well after {body.written} of {put.size} bytes"
             raise NoAnswerError(Failure(reason, fate="lost"))
         return answer
 
@@ -290,7 +259,7 @@ async def _beginning(content: aiohttp.StreamReader) -> bytes:
     """The body up to its end or the limit, in however many packets it comes: the reason may stand in the last one."""
     pieces: list[bytes] = []
     left = _ANSWER_LIMIT
-    while left and (piece := await content.read(left)):
+    while left and not content.at_eof() and (piece := await content.read(left)):
         pieces.append(piece)
         left -= len(piece)
     return b"".join(pieces)
@@ -310,6 +279,8 @@ async def _finish(body: Body) -> None:
 
 
 class _Slot(AbstractAsyncContextManager[None]):
+    """A transfer slot for whoever comes first, when nothing is made yet, or late, when the client is closed."""
+
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 

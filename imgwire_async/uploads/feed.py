@@ -13,16 +13,18 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from imgwire_async import userland
+from imgwire_async.hops import Gathering
 
 FileT = TypeVar("FileT")
 
 _A_MOMENT = 0.005  # seconds; then what was found goes out, and no further file is asked for on this way
 
 
-class Feed(Generic[FileT]):
+class Feed(Gathering, Generic[FileT]):
     """Files, numbered from 0. Never takes more from the caller than are waited for. Belongs to one loop."""
 
     def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:
+        super().__init__()
         self._count = 0
         self._async: AsyncIterator[FileT] | None = None
         self._plain: Iterator[FileT] = iter(())
@@ -52,7 +54,7 @@ class Feed(Generic[FileT]):
         answer: asyncio.Future[tuple[int, FileT] | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         if self._fetching is None:
-            self._fetching = asyncio.ensure_future(self._fetch())
+            self._gather()
         return await answer
 
     async def aclose(self) -> None:
@@ -61,6 +63,13 @@ class Feed(Generic[FileT]):
         if self._fetching is not None:
             self._fetching.cancel()
             await userland.settled([self._fetching])
+
+    def _waiting_now(self) -> int:
+        return len(self._waiting)
+
+    def _go(self) -> None:
+        if not self.over:
+            self._fetching = asyncio.ensure_future(self._fetch())
 
     def _numbered(self, file: FileT) -> tuple[int, FileT]:
         index, self._count = self._count, self._count + 1
@@ -77,10 +86,9 @@ class Feed(Generic[FileT]):
             raise
 
     async def _fetch(self) -> None:
-        """Take files as long as somebody waits."""
+        """Take files for those who wait."""
         try:
-            while self._waiting and not self.over:
-                await self._fetch_some()
+            await self._fetch_some()
         except BaseException as error:
             self.over = True
             if isinstance(error, asyncio.CancelledError) and userland.is_being_cancelled():
@@ -93,6 +101,8 @@ class Feed(Generic[FileT]):
                 for answer in self._waiting:
                     if not answer.done():
                         answer.set_result(None)
+            elif self._waiting:
+                self._gather()
 
     async def _fetch_some(self) -> None:
         # When the iterator hangs, those before it shall not wait.

@@ -36,8 +36,9 @@ from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, NoAnswerError, Put, Reply
 from imgwire_async.protocol.safety import require_safe
 from imgwire_async.retry import passing, pause, retry_after
+from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.expiry import expired
-from imgwire_async.uploads.source import Source
+from imgwire_async.uploads.source import BytesSource, Source
 from imgwire_async.uploads.states import ARRIVED, MAX_MINTS, Event, Step, Tally, after, after_look
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
@@ -103,7 +104,7 @@ class Flow:
         while True:
             event, trouble = await self._mint_and_put()
             if event in _DOUBTFUL:
-                self._tally = attrs.evolve(self._tally, in_doubt=True)
+                self._tally.in_doubt = True
             step = after(event, self._tally)
             if step is Step.DONE or trouble is None:
                 break
@@ -154,7 +155,7 @@ class Flow:
         return False
 
     async def _ask_for_url(self) -> StandardUpload:
-        self._tally = attrs.evolve(self._tally, mints=self._tally.mints + 1)
+        self._tally.mints += 1
         try:
             upload = await self._desk.mint(fresh_key=self._fresh_key)
         except ConflictError:
@@ -180,8 +181,7 @@ class Flow:
         before, self.image = self.image, image
         if before is not None and before.id == image.id:
             return
-        if self._tally.in_doubt:
-            self._tally = attrs.evolve(self._tally, in_doubt=False)
+        self._tally.in_doubt = False
         if before is not None:
             self.abandoned.append(before.id)
             logger.warning(
@@ -225,6 +225,13 @@ class Flow:
         """
         self._opened = True
         plan = self._plan
+        if plan.sha256 is None and isinstance(plan.source, BytesSource | PathSource):
+            whole = await plan.source.in_hand()
+            if whole is not None:
+                self.bytes_sent += len(whole)
+                if whole:
+                    yield whole
+                return
         digest = hashlib.sha256() if plan.sha256 is not None else None
         seen = 0
         held: bytes | None = None
@@ -292,14 +299,13 @@ class Flow:
         if step is Step.MINT:
             self._dead.add(self._url)
             self._url = None
-            self._tally = attrs.evolve(self._tally, refusals=self._tally.refusals + (event is Event.REFUSED))
+            self._tally.refusals += event is Event.REFUSED
             return
-        retry = self._tally.retries + 1
-        self._tally = attrs.evolve(self._tally, retries=retry)
+        self._tally.retries += 1
         told = None
         if isinstance(trouble, Reply):
             told = retry_after(trouble.headers.get("Retry-After"), now=datetime.now(UTC))
-        seconds = pause(retry, told, policy=self._policy, dice=random.random())
+        seconds = pause(self._tally.retries, told, policy=self._policy, dice=random.random())
         if seconds is None:  # it asks for more patience than the policy has
             raise self._error(event, trouble)
         exchange = trouble.exchange

@@ -12,14 +12,13 @@ from collections.abc import Set as AbstractSet
 from typing import IO, Any, cast
 
 from imgwire_async import userland
+from imgwire_async.uploads.disk import Stamp, source_at
 from imgwire_async.uploads.pipes import from_special_file, from_unseekable
 from imgwire_async.uploads.source import (
     BytesSource,
     FileSource,
     ForeignSource,
-    PathSource,
     Source,
-    Stamp,
     StreamSource,
     UploadSource,
     from_async_iterator,
@@ -71,25 +70,8 @@ async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
     if not where:
         raise ValueError("file must not be an empty path")
     name = os.path.basename(where)  # noqa: PTH119  # the text as given, also for foreign PathLikes
-    found = await userland.glance(_look_at, where, stage)
-    if found is None:
-        return StreamSource(from_special_file(where), name)
-    stamp, head = found
-    return PathSource(where, base_name(name), stamp, head)
-
-
-def _look_at(path: str, stage: int) -> tuple[Stamp, bytes] | None:
-    """A file's stamp and first bytes, in one go; None for a pipe or device, which has no size and is gone once read."""
-    mode = os.stat(path).st_mode  # noqa: PTH116
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(
-            f"file is a folder, not a picture: {path!r}; give the files in it to upload_many"
-        )
-    if not stat.S_ISREG(mode):
-        return None
-    with io.FileIO(path) as file:
-        stamp = Stamp.of(os.fstat(file.fileno()))
-        return stamp, file.read(min(stage, stamp.size))
+    source = await source_at(where, base_name(name), stage)
+    return StreamSource(from_special_file(where), name) if source is None else source
 
 
 async def _file_source(file: IO[bytes], name: str | None) -> Source:

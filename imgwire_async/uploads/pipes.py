@@ -13,7 +13,8 @@ from collections.abc import AsyncGenerator
 from typing import IO, cast
 
 from imgwire_async import userland
-from imgwire_async.uploads.source import PIECE, bytes_of, opened, patiently
+from imgwire_async.uploads.disk import PIECE, opened
+from imgwire_async.uploads.source import bytes_of, patiently
 
 
 async def from_special_file(path: str) -> AsyncGenerator[bytes, None]:

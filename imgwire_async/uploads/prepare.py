@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable, Generator
 
 from imgwire_async import userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
@@ -17,10 +17,10 @@ from imgwire_async.uploads.source import Source, StreamSource, peek
 from imgwire_async.uploads.spool import room, spooled
 
 
-@contextlib.asynccontextmanager
 async def planned(
     file: object,
     *,
+    held: contextlib.AsyncExitStack,
     file_name: str | None,
     mime_type: str | None,
     content_length: int | None,
@@ -28,42 +28,39 @@ async def planned(
     on_created: Callable[[Image], object] | None,
     on_progress: Callable[[UploadProgress], object] | None,
     stage: int = HEAD_BYTES,
-) -> AsyncGenerator[Plan, None]:
-    """The plan for uploading `file`. What was opened for it is closed at the end.
+) -> Plan:
+    """The plan for uploading `file`. What was opened for it is closed with `held`.
 
     A file on disk of at most `stage` bytes is read here, in the one thread hop that looks at it.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        if hasattr(file, "read"):
-            stack.enter_context(_alone(file))
-        source = await source_of(file, stage)
-        if isinstance(source, StreamSource):
-            stack.push_async_callback(source.aclose)
-        spool = (source.size is None and content_length is None) or (sha256 is True and not source.replayable)
-        if spool:
-            await stack.enter_async_context(room())
-        head = await peek(source, HEAD_BYTES)
-        sniffed = sniff(head)
-        name = (
-            file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
-        )
-        mime = mime_type or _require_picture(sniffed, head, name)
+    if hasattr(file, "read"):
+        held.enter_context(_alone(file))
+    source = await source_of(file, stage)
+    if isinstance(source, StreamSource):
+        held.push_async_callback(source.aclose)
+    spool = (source.size is None and content_length is None) or (sha256 is True and not source.replayable)
+    if spool:
+        await held.enter_async_context(room())
+    head = await peek(source, HEAD_BYTES)
+    sniffed = sniff(head)
+    name = file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
+    mime = mime_type or _require_picture(sniffed, head, name)
+    _require_length(source, content_length, name)
+    if spool:
+        source = await held.enter_async_context(spooled(source))
         _require_length(source, content_length, name)
-        if spool:
-            source = await stack.enter_async_context(spooled(source))
-            _require_length(source, content_length, name)
-        size = source.size if source.size is not None else content_length
-        assert size is not None  # told, given, or just measured
-        digest = await _sha256(source) if sha256 is True else None
-        yield Plan(
-            source=source,
-            size=size,
-            file_name=name,
-            mime_type=mime,
-            sha256=digest,
-            on_created=on_created,
-            on_progress=on_progress,
-        )
+    size = source.size if source.size is not None else content_length
+    assert size is not None  # told, given, or just measured
+    digest = await _sha256(source) if sha256 is True else None
+    return Plan(
+        source=source,
+        size=size,
+        file_name=name,
+        mime_type=mime,
+        sha256=digest,
+        on_created=on_created,
+        on_progress=on_progress,
+    )
 
 
 _being_read: set[int] = set()  # ids of the file objects that uploads of this process read right now

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import io
 import os
-import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -25,14 +24,12 @@ from typing import IO, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkabl
 import attrs
 
 from imgwire_async import userland
-from imgwire_async.errors import SourceChangedError
+from imgwire_async.uploads.disk import PIECE, PathSource, Stamp, require_stamp
 
 T = TypeVar("T")
 F = TypeVar("F", bound=IO[bytes] | io.FileIO)
 
 _A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
-_FRESH = 1.0  # seconds that the system, on network drives too, keeps in memory what it told about a file: to ask does not block
-PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
 
 
 @runtime_checkable
@@ -94,18 +91,6 @@ your own."""
 
 
 @attrs.frozen
-class Stamp:
-    """What tells that a file on disk is still the same."""
-
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
-        return cls(status.st_size, status.st_mtime_ns)
-
-
-@attrs.frozen
 class BytesSource:
     """Bytes in memory."""
 
@@ -117,81 +102,15 @@ class BytesSource:
     def size(self) -> int:
         return self.data.nbytes
 
+    async def in_hand(self) -> bytes | None:
+        """All of it, if that is one piece; else None."""
+        return (
+            cast("bytes", self.data) if self.data.nbytes <= PIECE else None
+        )  # sent as it lies, without a copy
+
     async def open(self) -> AsyncGenerator[bytes, None]:
         for start in range(0, self.data.nbytes, PIECE):
-            yield cast("bytes", self.data[start : start + PIECE])  # sent as it lies, without a copy
-
-
-@attrs.frozen
-class PathSource:
-    """A file on disk. Opened for each attempt, read one piece ahead in a worker thread, and closed by us.
-
-    `head` are its first bytes as they were when it was looked at: all of them, if it is small, or a whole piece are sent from
-    there, and what changed since is found at the end.
-    """
-
-    path: str
-    name: str | None
-    stamp: Stamp
-    head: bytes = attrs.field(repr=False)
-    replayable: bool = True
-    read_at: float = attrs.field(factory=time.monotonic, eq=False)
-
-    @property
-    def size(self) -> int:
-        return self.stamp.size
-
-    async def open(self) -> AsyncGenerator[bytes, None]:
-        if len(self.head) == self.size:
-            fresh = time.monotonic() - self.read_at < _FRESH
-            status = os.stat(self.path) if fresh else await userland.glance(os.stat, self.path)  # noqa: PTH116  # as a str
-            _require_stamp(Stamp.of(status), self.stamp, self.path)
-            if self.head:
-                yield self.head
-            return
-        # A whole piece is worth keeping; from a shorter head on, all the others would be read askew.
-        first = self.head if len(self.head) == PIECE else b""
-        file = await opened(_opened_at, self.path, len(first))
-        try:
-            async for piece in _read_ahead(file, first, self.stamp, self.path):
-                yield piece
-        finally:
-            # At once: a thread hop could be cancelled, and closing a file that was only read does not wait for the disk.
-            file.close()
-
-
-def _opened_at(path: str, position: int) -> io.FileIO:
-    file = io.FileIO(path)
-    try:
-        file.seek(position)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-async def _read_ahead(file: io.FileIO, first: bytes, stamp: Stamp, what: str) -> AsyncGenerator[bytes, None]:
-    """The file's bytes: `first`, which were read before, and what comes from where the file stands now."""
-    left = stamp.size - len(first)
-    reading: asyncio.Task[bytes] | None = None
-    try:
-        reading = asyncio.ensure_future(userland.disk(file.read, min(PIECE, left)))
-        if first:
-            yield first
-        while True:
-            piece = await reading
-            left -= len(piece)
-            if not piece or left == 0:
-                reading = None
-                # Before the last piece leaves: a file that changed must not look complete at the storage.
-                _require_same(file, stamp, what)
-                yield piece
-                return
-            reading = asyncio.ensure_future(userland.disk(file.read, min(PIECE, left)))
-            yield piece
-    finally:
-        if reading is not None:
-            await userland.settled([reading])
+            yield cast("bytes", self.data[start : start + PIECE])
 
 
 async def patiently(read: Callable[..., Awaitable[T]], function: Callable[..., T], *args: object) -> T:
@@ -205,33 +124,6 @@ async def patiently(read: Callable[..., Awaitable[T]], function: Callable[..., T
     except asyncio.CancelledError:
         await userland.settled([task], patience=_A_MOMENT)
         raise
-
-
-async def opened(function: Callable[..., F], *args: object) -> F:
-    """Open a file of our own in a worker thread; when cancelled in the midst, close it."""
-    task = asyncio.ensure_future(userland.disk(function, *args))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        try:
-            await userland.settled([task])
-        finally:  # it raises when we are cancelled again
-            if not task.cancelled() and task.exception() is None:
-                task.result().close()
-        raise
-
-
-def _require_same(file: IO[bytes] | io.FileIO, stamp: Stamp, what: str) -> None:
-    _require_stamp(Stamp.of(os.fstat(file.fileno())), stamp, what)
-
-
-def _require_stamp(now: Stamp, stamp: Stamp, what: str) -> None:
-    if now != stamp:
-        raise SourceChangedError(
-            f"{what}: the file changed while it was read ({stamp.size} bytes before, {now.size} after); "
-            "upload it again once nothing writes to it",
-            file_name=what,
-        )
 
 
 @attrs.define
@@ -253,7 +145,7 @@ class FileSource:
             piece = bytes_of(await patiently(self.where, self.file.read, min(PIECE, left)))
             left -= len(piece)
             if self.stamp is not None and (not left or not piece):
-                _require_same(self.file, self.stamp, self.name or "the file")
+                require_stamp(Stamp.of(os.fstat(self.file.fileno())), self.stamp, self.name or "the file")
             if not piece:
                 return  # shorter than it said: counted, and told, by whoever sends
             yield piece
@@ -389,7 +281,7 @@ Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | Forei
 async def peek(source: Source, size: int) -> bytes:
     """The first `size` bytes of a source, without using them up."""
     if isinstance(source, PathSource):
-        return source.head[:size]
+        return bytes(source.head[:size])
     if isinstance(source, BytesSource):
         return bytes(source.data[:size])
     if isinstance(source, StreamSource):

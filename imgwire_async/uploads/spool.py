@@ -12,7 +12,8 @@ from typing import IO, NoReturn, cast
 import anyio.lowlevel
 
 from imgwire_async import userland
-from imgwire_async.uploads.source import FileSource, Source, opened, patiently
+from imgwire_async.uploads.disk import opened
+from imgwire_async.uploads.source import FileSource, Source, patiently
 
 _MOST = 256
 

@@ -37,7 +37,7 @@ class Step(enum.Enum):
     FAIL = enum.auto()
 
 
-@attrs.frozen
+@attrs.define
 class Tally:
     """What counts for the decision: URLs made, refusals without a reason, retries used."""
 

@@ -26,7 +26,7 @@ from imgwire_async import (
     UploadResult,
 )
 from imgwire_async.emulator import Emulator
-from imgwire_async.uploads.source import PIECE
+from imgwire_async.uploads.disk import PIECE
 
 from .conftest import PICTURES, with_pictures
 from .pictures import png
