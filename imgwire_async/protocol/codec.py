@@ -88,6 +88,8 @@ _PLAIN = _json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int, 
 # Requests are small, and one encoder for everybody refuses the same things with and without orjson (which writes NaN as null).
 _ENCODER = _json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _loads = json_reader(_installed_orjson())
+_quick_dumps: Callable[[object], bytes] | None = getattr(_installed_orjson(), "dumps", None)
+_PLAIN_TYPES = frozenset({str, int, bool})  # of these both say the same
 
 
 def loads(body: bytes) -> Any:
@@ -97,6 +99,11 @@ def loads(body: bytes) -> Any:
 
 def dumps(data: object) -> bytes:
     """`data` as compact JSON in UTF-8. Raises `TypeError` or `ValueError` for what JSON cannot say."""
+    try:
+        if _quick_dumps is not None and isinstance(data, dict) and _PLAIN_TYPES.issuperset(map(type, data.values())):
+            return _quick_dumps(data)
+    except TypeError:  # the other one knows why
+        pass
     try:
         return _ENCODER.encode(data).encode()
     except UnicodeError:

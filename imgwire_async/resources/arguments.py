@@ -60,7 +60,7 @@ def text(name: str, value: object, *, longest: int | None = 255) -> str:
     if not value or (longest is not None and len(value) > longest):
         limit = "at least 1 character" if longest is None else f"1 to {longest} characters"
         raise ValueError(f"{name} must have {limit}, not {len(value)}")
-    if any("\ud800" <= c <= "\udfff" for c in value):
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise ValueError(f"{name} holds half a surrogate pair, which is no text")
     return plain_text(value)
 

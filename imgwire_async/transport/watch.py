@@ -32,10 +32,10 @@ class Watch:
     kind: Kind
     method: str
     path: str
+    awake: bool = attrs.field(init=False)  # whether anybody looks
 
-    @property
-    def awake(self) -> bool:
-        """Whether anybody looks."""
+    @awake.default
+    def _anybody_looks(self) -> bool:
         hooks = self.hooks
         return (
             hooks.on_request is not None
