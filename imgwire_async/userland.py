@@ -96,13 +96,13 @@ async def settled(tasks: Collection[asyncio.Future[Any]], *, patience: float = m
     left: set[asyncio.Future[Any]] = {task for task in tasks if not task.done()}
     cancelled: asyncio.CancelledError | None = None
     end = time.monotonic() + patience
-    with anyio.CancelScope(shield=True):  # it would cancel anew in every round of the loop
-        while left and (seconds := end - time.monotonic()) > 0:
+    while left and (seconds := end - time.monotonic()) > 0:
+        with anyio.CancelScope(shield=True):  # it would cancel anew in every round of the loop
             try:
                 await asyncio.wait(left, timeout=None if seconds == math.inf else seconds)
             except asyncio.CancelledError as error:
                 cancelled = error
-            left = {task for task in left if not task.done()}
+        left = {task for task in left if not task.done()}
     for task in tasks:
         if task in left:
             task.add_done_callback(seen)

@@ -85,11 +85,18 @@ def _containers(value: Any) -> Iterator[object]:
 
 
 _PLAIN = _json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int, parse_float=_finite)
-# Requests are small, and one encoder for everybody refuses the same things with and without orjson (which writes NaN as null).
+# Requests refuse the same things with and without orjson: it writes NaN as null, so it gets those without numbers of that kind.
 _ENCODER = _json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _loads = json_reader(_installed_orjson())
 _quick_dumps: Callable[[object], bytes] | None = getattr(_installed_orjson(), "dumps", None)
-_PLAIN_TYPES = frozenset({str, int, bool})  # of these both say the same
+_PLAIN_TYPES = frozenset({str, int, bool})
+
+
+def _is_plain(data: object) -> bool:
+    """Whether both encoders say the same of it: an object of nothing but these."""
+    return isinstance(data, dict) and _PLAIN_TYPES.issuperset(
+        map(type, cast("dict[str, object]", data).values())
+    )
 
 
 def loads(body: bytes) -> Any:
@@ -99,11 +106,11 @@ def loads(body: bytes) -> Any:
 
 def dumps(data: object) -> bytes:
     """`data` as compact JSON in UTF-8. Raises `TypeError` or `ValueError` for what JSON cannot say."""
-    try:
-        if _quick_dumps is not None and isinstance(data, dict) and _PLAIN_TYPES.issuperset(map(type, data.values())):
+    if _quick_dumps is not None and _is_plain(data):
+        try:
             return _quick_dumps(data)
-    except TypeError:  # the other one knows why
-        pass
+        except TypeError:  # the other one knows why
+            pass
     try:
         return _ENCODER.encode(data).encode()
     except UnicodeError:

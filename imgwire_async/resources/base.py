@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from imgwire_async import userland
 from imgwire_async.errors import PaginationError
 from imgwire_async.exchange import Exchange
-from imgwire_async.models import Page
+from imgwire_async.models import Page, Pagination
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.paging import last_page, pagination
-from imgwire_async.protocol.request import Carrier, Request, compact
+from imgwire_async.protocol.request import Carrier, Reply, Request, compact
 from imgwire_async.resources.arguments import whole
 
 if TYPE_CHECKING:
@@ -39,64 +39,80 @@ class Resource:
         return codec.decode(await self._carrier.send(request), request.model)
 
     async def _page(self, request: Request[Any]) -> Page[Any]:
-        page, _ = await self._page_and_exchange(request)
-        return page
-
-    async def _page_and_exchange(self, request: Request[Any]) -> tuple[Page[Any], Exchange]:
         reply = await self._carrier.send(request)
-        return Page(codec.decode(reply, request.model), pagination(reply.headers)), reply.exchange
+        return Page(codec.decode(reply, request.model), pagination(reply.headers))
 
     def _walk(
         self, listing: Callable[[Mapping[str, Any]], Request[Any]], page: int, limit: int, prefetch: int
     ) -> Walk:
         page, limit, prefetch = check_walk(page, limit, prefetch)
-        return Walk(
-            lambda number: self._page_and_exchange(listing({"page": number, "limit": limit})),
-            page,
-            limit,
-            prefetch,
-        )
+
+        def request(number: int) -> Request[Any]:
+            return listing({"page": number, "limit": limit})
+
+        return Walk(self._carrier, request, page, limit, prefetch)
 
 
 class Walk(AbstractAsyncContextManager["Walk"]):
     """`async with` gives every page from `page` on, in order, with up to `prefetch` of them in flight.
 
-    The first page comes alone and tells the total. Without a total the pages come one by one. No generator: one within another
-    would be closed by two at once when the loop ends.
+    The first page comes alone and tells the total. Without a total the pages come one by one. An answer is decoded when its
+    turn comes, after the next ones were asked for: that is the time in which they are on their way. No generator: one within
+    another would be closed by two at once when the loop ends.
     """
 
     def __init__(
-        self,
-        load: Callable[[int], Coroutine[Any, Any, tuple[Page[Any], Exchange]]],
-        page: int,
-        limit: int,
-        prefetch: int,
+        self, carrier: Carrier, request: Callable[[int], Request[Any]], page: int, limit: int, prefetch: int
     ) -> None:
-        self._load = load
+        self._carrier = carrier
+        self._request = request
         self._number = page
         self._limit = limit
         self._prefetch = prefetch
-        self._known: tuple[Page[Any], Exchange] | None = None
-        self._ahead: deque[tuple[int, asyncio.Task[tuple[Page[Any], Exchange]]]] = deque()
+        self._told: tuple[Pagination, Exchange] | None = None  # by the page that was given last
+        self._empty = False
+        self._ahead: deque[tuple[int, asyncio.Task[Reply]]] = deque()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Page[Any]:
-        if self._known is None:
-            self._known = await self._load(self._number)
-            return self._known[0]
-        page, exchange = self._known
-        following = _following(page, self._number, self._limit, exchange) if page.data else None
-        if following is None:
-            raise StopAsyncIteration
-        last = last_page(page.pagination, self._limit) or following
+        if self._told is None:
+            reply = await self._load(self._number)
+            told = pagination(reply.headers)
+        else:
+            following = None if self._empty else self._following(*self._told)
+            if following is None:
+                raise StopAsyncIteration
+            self._ask_ahead(following, self._told[0])
+            self._number, task = self._ahead.popleft()
+            reply = await task
+            told = pagination(reply.headers)
+            await self._go_on(told, reply.exchange)
+        self._told = told, reply.exchange
+        page = Page(codec.decode(reply, self._request(self._number).model), told)
+        self._empty = not page.data
+        return page
+
+    async def _load(self, number: int) -> Reply:
+        return await self._carrier.send(self._request(number))
+
+    def _ask_ahead(self, following: int, told: Pagination) -> bool:
+        """Whether there was anything to ask for: pages from `following` on, as far as the total and `prefetch` allow."""
+        last = last_page(told, self._limit) or following
         asked = self._ahead[-1][0] if self._ahead else following - 1
-        for each in range(asked + 1, min(last, following + self._prefetch - 1) + 1):
-            self._ahead.append((each, asyncio.ensure_future(self._load(each))))
-        self._number, task = self._ahead.popleft()
-        self._known = await task
-        return self._known[0]
+        numbers = range(asked + 1, min(last, following + self._prefetch - 1) + 1)
+        self._ahead.extend((each, asyncio.ensure_future(self._load(each))) for each in numbers)
+        return bool(numbers)
+
+    async def _go_on(self, told: Pagination, exchange: Exchange) -> None:
+        """Let the next questions leave before this answer is decoded."""
+        try:
+            following = self._following(told, exchange)
+        except PaginationError:  # raised when that page is wanted: those before it are good
+            return
+        if following is not None and self._ask_ahead(following, told):
+            await asyncio.sleep(0)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -106,22 +122,21 @@ class Walk(AbstractAsyncContextManager["Walk"]):
             task.cancel()
         await userland.settled(tasks)
 
-
-def _following(page: Page[Any], number: int, limit: int, exchange: Exchange) -> int | None:
-    """The number of the next page, or None at the end. Raises when the server's numbers do not move forward."""
-    told = page.pagination.next_page
-    last = last_page(page.pagination, limit)
-    if told is None:
-        return None
-    if (
-        told != number + 1
-    ):  # numbered pages have no gaps: anything else repeats, or skips what nobody would see
-        raise PaginationError(
-            f"{exchange}: after page {number} the service names page {told} as the next one, so the list would never end, or have "
-            "gaps; what came before is complete. Report this to the service.",
-            exchange=exchange,
-        )
-    return told if last is None or told <= last else None
+    def _following(self, told: Pagination, exchange: Exchange) -> int | None:
+        """The number of the next page, or None at the end. Raises when the server's numbers do not move forward."""
+        number, following = self._number, told.next_page
+        last = last_page(told, self._limit)
+        if following is None:
+            return None
+        if (
+            following != number + 1
+        ):  # numbered pages have no gaps: anything else repeats, or skips what nobody would see
+            raise PaginationError(
+                f"{exchange}: after page {number} the service names page {following} as the next one, so the list would never "
+                "end, or have gaps; what came before is complete. Report this to the service.",
+                exchange=exchange,
+            )
+        return following if last is None or following <= last else None
 
 
 def page_params(page: object, limit: object) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Api:
     async def send(self, request: Request[Any]) -> Reply:
         """The answer to `request`, if it is a success; else the error that says why not."""
         shared = self._shared
-        seen = watch.Watch(self._options.hooks, "api", request.method, request.path)
+        seen = watch.Watch.over(self._options.hooks, "api", request.method, request.path)
         if shared.sessions.closed:
             raise RuntimeError(CLOSED)
         course = Course(shared.keys.known or await self._key(seen), time.monotonic())

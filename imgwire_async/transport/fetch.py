@@ -51,7 +51,7 @@ class Fetches:
         operation = deadline.current()
         if operation is not None:
             operation.note(exchange, reason)
-        seen = watch.Watch(self.options.hooks, exchange.kind, exchange.method, exchange.path)
+        seen = watch.Watch.over(self.options.hooks, exchange.kind, exchange.method, exchange.path)
         if seen.awake:
             await seen.retry(exchange.attempts, reason, seconds)
         await self.shared.sessions.pause(seconds)
@@ -116,7 +116,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         here = await fetches.shared.sessions.here()
         address = Address.of(url)
         self._host = address.host
-        seen = watch.Watch(fetches.options.hooks, "cdn", "GET", address.shown)
+        seen = watch.Watch.over(fetches.options.hooks, "cdn", "GET", address.shown)
         if seen.awake:
             await seen.request(attempt)
         began = time.monotonic()

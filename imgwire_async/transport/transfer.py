@@ -167,7 +167,7 @@ class Transfers:
         body = Body(put)
         began = time.monotonic()
         address = Address.of(put.url)
-        seen = watch.Watch(self._options.hooks, "storage", "PUT", address.shown)
+        seen = watch.Watch.over(self._options.hooks, "storage", "PUT", address.shown)
         try:
             here = await self._shared.sessions.here()
             if seen.awake:

@@ -32,18 +32,19 @@ class Watch:
     kind: Kind
     method: str
     path: str
-    awake: bool = attrs.field(init=False)  # whether anybody looks
+    awake: bool  # whether anybody looks
 
-    @awake.default
-    def _anybody_looks(self) -> bool:
-        hooks = self.hooks
-        return (
+    @classmethod
+    def over(cls, hooks: Hooks, kind: Kind, method: str, path: str) -> Watch:
+        """For whoever looks right now."""
+        awake = (
             hooks.on_request is not None
             or hooks.on_response is not None
             or hooks.on_retry is not None
             or tracer_of(hooks) is not None
             or logger.isEnabledFor(logging.DEBUG)
         )
+        return cls(hooks, kind, method, path, awake)
 
     def turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
         """The slot for an attempt of an API call, which a tracer sees from the queue to the answer."""

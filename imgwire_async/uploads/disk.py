@@ -194,6 +194,9 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> As
     try:
         while position < stamp.size:
             size = min(PIECE, stamp.size - position)
+            await asyncio.sleep(
+                0
+            )  # a fast network never makes the writer wait, and the loop has others to serve
             following = file.read_now(size, position)
             if not following:
                 reading = asyncio.ensure_future(userland.disk(file.read, size, position))

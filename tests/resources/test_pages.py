@@ -146,7 +146,7 @@ async def test_leaving_early_cancels_what_is_in_flight() -> None:
             if each.id == "id-11":
                 await asyncio.sleep(0)
                 break
-    assert cancelled == [3, 4, 5]
+    assert cancelled == [3, 4, 5, 6]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
