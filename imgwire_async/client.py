@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
@@ -24,7 +23,6 @@ from imgwire_async.config import (
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
-from imgwire_async.protocol.request import Carrier, Reply, Request
 from imgwire_async.transport.capture import Capture
 from imgwire_async.values import flag
 
@@ -34,14 +32,12 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from imgwire_async.protocol.request import Carrier, Reply
     from imgwire_async.resources.cors_origins import AsyncCorsOrigins
     from imgwire_async.resources.custom_domain import AsyncCustomDomain
     from imgwire_async.resources.images import AsyncImages
     from imgwire_async.resources.metrics import AsyncMetrics
     from imgwire_async.transport.api import Shared
-
-logger: logging.Logger = logging.getLogger("imgwire_async")
-logger.addHandler(logging.NullHandler())
 
 
 class ChangedOptions(TypedDict, total=False):
@@ -131,7 +127,9 @@ class BaseClient:
             hooks=hooks,
             environ={name: hidden(os.environ[name]) for name in VARIABLES if name in os.environ},
         )
-        _log_as_told(os.environ.get("IMGWIRE_LOG", ""))
+        from imgwire_async.logs import logger, show_as_told
+
+        show_as_told(os.environ.get("IMGWIRE_LOG", ""))
         if config.exposed:
             logger.warning(
                 "base_url %s is plain http: the API key crosses the network in clear text", config.base_url
@@ -245,6 +243,8 @@ class AsyncImgwireClient(BaseClient):
         `idempotent=True` lets a POST be sent again after a lost answer. A path that could lead elsewhere is a `ValueError`
         before any request. [any operation below /api/v1]
         """
+        from imgwire_async.protocol.request import Request
+
         repeatable = True if flag("idempotent", idempotent) else None
         request = Request(
             _method(method), _path(path), object, params=_params(params), json=json, repeatable=repeatable
@@ -319,18 +319,3 @@ def _params(params: object) -> dict[str, str | int] | None:
             else whole(f"params[{name!r}]", value, low=-(2**63))
         )
     return checked
-
-
-def _log_as_told(level: str) -> None:
-    """`IMGWIRE_LOG=debug` (or another level's name) shows the log on stderr, once per process."""
-    number = logging.getLevelNamesMapping().get(level.strip().upper())
-    if number is None or any(isinstance(handler, _EnvironmentHandler) for handler in logger.handlers):
-        return
-    handler = _EnvironmentHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(number)
-
-
-class _EnvironmentHandler(logging.StreamHandler[Any]):
-    """The handler that `IMGWIRE_LOG` asked for."""

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -18,6 +17,7 @@ from imgwire_async.values import flag, path_text, plain_text, shown
 
 if TYPE_CHECKING:
     import ssl as _ssl
+    from urllib.parse import SplitResult
 
     import aiohttp
 
@@ -261,17 +261,25 @@ def clean_key(value: object) -> str:
     return key
 
 
+def _split(url: str) -> SplitResult:
+    from urllib.parse import urlsplit  # with the first client, not with its class
+
+    return urlsplit(url)
+
+
 def _base_url(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"base_url must be text, not {type(value).__name__}")
     url = value.strip()
     advice = "give an origin such as https://api.imgwire.dev, optionally with a path"
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
         port_is_valid = parts.port is None or parts.port > 0
     except ValueError:
         port_is_valid = False
-        parts = urlsplit("")
+        parts = _split("")
+    if "://" not in url:
+        raise ConfigurationError(f"base_url has no scheme, so it is no URL: begin it with https://; {advice}")
     if (
         not printable(url)
         or parts.scheme not in {"http", "https"}
@@ -319,7 +327,7 @@ def proxy_url(value: object, name: str) -> str:
 
 def _is_proxy(url: str) -> bool:
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
         fine = parts.port is None or parts.port > 0
     except ValueError:
         return False
@@ -369,7 +377,7 @@ class Config:
     @property
     def exposed(self) -> bool:
         """Whether the key crosses a network in clear text."""
-        return not self.secure and urlsplit(self.base_url).hostname not in LOOPBACK
+        return not self.secure and _split(self.base_url).hostname not in LOOPBACK
 
 
 def configure(

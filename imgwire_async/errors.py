@@ -38,7 +38,6 @@ Wrong arguments are plain `TypeError` and `ValueError`, raised before any reques
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -321,6 +320,8 @@ class TransformationError(ImgwireError, ValueError):
 
 
 def _travelling(fault: Fault) -> Fault:
+    import pickle  # such errors seldom travel, and it would be loaded with the client class
+
     try:
         pickle.dumps(fault)
     except Exception:  # noqa: BLE001  # whatever a foreign object raises
