@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from imgwire_async.archives import extract_archive
     from imgwire_async.blocking import ImgwireClient
     from imgwire_async.client import AsyncImgwireClient
-    from imgwire_async.config import RetryPolicy, Timeouts
     from imgwire_async.errors import (
         APIConnectionError,
         APIStatusError,
@@ -92,6 +91,7 @@ if TYPE_CHECKING:
         UploadToken,
         ValidationError,
     )
+    from imgwire_async.policies import RetryPolicy, Timeouts
     from imgwire_async.protocol.codec import to_dict
     from imgwire_async.protocol.request import Reply
     from imgwire_async.uploads.many import UploadItem, UploadResult
@@ -127,7 +127,7 @@ _HOME = {
     "archives": ("extract_archive",),
     "blocking": ("ImgwireClient",),
     "client": ("AsyncImgwireClient",),
-    "config": ("RetryPolicy", "Timeouts"),
+    "policies": ("RetryPolicy", "Timeouts"),
     "errors": (
         "APIConnectionError",
         "APIStatusError",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, o
 
 from imgwire_async import _bridge
 from imgwire_async.client import AsyncImgwireClient, BaseClient
-from imgwire_async.config import Options
 from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.models import Page
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from imgwire_async.client import _Core  # pyright: ignore[reportPrivateUsage]  # the two clients share it
+    from imgwire_async.config import Options
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,19 +10,9 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
-from imgwire_async.config import (
-    VARIABLES,
-    Config,
-    Options,
-    RetryPolicy,
-    Timeouts,
-    configure,
-    hidden,
-    masked,
-)
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
-from imgwire_async.hooks import Hooks
+from imgwire_async.policies import RetryPolicy, Timeouts
 from imgwire_async.transport.capture import Capture
 from imgwire_async.values import flag
 
@@ -32,6 +22,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from imgwire_async.config import Config, Options
+    from imgwire_async.hooks import Hooks
     from imgwire_async.protocol.request import Carrier, Reply
     from imgwire_async.resources.cors_origins import AsyncCorsOrigins
     from imgwire_async.resources.custom_domain import AsyncCustomDomain
@@ -110,6 +102,10 @@ class BaseClient:
         connector: Callable[[], aiohttp.BaseConnector] | None = None,
         hooks: Hooks | None = None,
     ) -> None:
+        # The class is named more often than a client is made, and more cheaply so.
+        from imgwire_async.config import VARIABLES, configure, hidden
+        from imgwire_async.logs import logger, show_as_told
+
         api_key, proxy = hidden(api_key), hidden(proxy)
         config = configure(
             api_key,
@@ -127,8 +123,6 @@ class BaseClient:
             hooks=hooks,
             environ={name: hidden(os.environ[name]) for name in VARIABLES if name in os.environ},
         )
-        from imgwire_async.logs import logger, show_as_told
-
         show_as_told(os.environ.get("IMGWIRE_LOG", ""))
         if config.exposed:
             logger.warning(
@@ -174,6 +168,8 @@ class BaseClient:
         return clone
 
     def __repr__(self) -> str:
+        from imgwire_async.config import masked
+
         state = " closed" if self.closed else ""
         return f"<{type(self).__name__} {self._core.config.base_url} key {masked(self._core.config.api_key)}{state}>"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
-from imgwire_async.config import RetryPolicy
+from imgwire_async.policies import RetryPolicy
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -28,6 +28,11 @@ def test_importing_the_package_loads_no_module_of_its_own() -> None:
     assert {name for name in loaded_by("import imgwire_async") if name.startswith("imgwire_async.")} == set()
 
 
+def test_naming_the_client_class_loads_what_its_signature_needs() -> None:
+    loaded = loaded_by("from imgwire_async import AsyncImgwireClient")
+    assert not {"aiohttp", "anyio", "asyncio", "cattrs", "logging", "pickle", "ssl", "urllib.parse"} & loaded
+
+
 def test_making_a_client_does_not_load_what_only_calls_need() -> None:
     code = "import imgwire_async\nimgwire_async.AsyncImgwireClient('sk_test').images"
     assert not {"aiohttp", "cattrs", "yarl"} & loaded_by(code)

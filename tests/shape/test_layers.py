@@ -16,7 +16,7 @@ NAME = "imgwire_async"
 
 LEVELS = [
     {"errors", "exchange", "values"},
-    {"urls", "hooks", "config", "retry", "hops", "userland", "atomic"},
+    {"urls", "hooks", "config", "policies", "logs", "retry", "hops", "userland", "atomic"},
     {"models", "archives"},
     {"protocol"},
     {"uploads", "transport"},
@@ -25,12 +25,13 @@ LEVELS = [
     {"blocking", "_bridge", "batch", "cli", "testing", "otel", "integrations"},
 ]
 APART = {"emulator"}
-# On one level two rooms may touch, one way only: an error carries an Exchange, hooks are a setting, a pause is worked out
-# from a RetryPolicy, the disk is reached by hops, the blocking client crosses the bridge.
+# On one level two rooms may touch, one way only: an error carries an Exchange, hooks and policies are settings, a pause is
+# worked out from a RetryPolicy, the disk is reached by hops, the blocking client crosses the bridge.
 NEIGHBOURS = {
     ("errors", "exchange"),
     ("config", "hooks"),
-    ("retry", "config"),
+    ("config", "policies"),
+    ("retry", "policies"),
     ("userland", "hops"),
     ("blocking", "_bridge"),
 }

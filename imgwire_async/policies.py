@@ -1,0 +1,112 @@
+"""Two settings that users write down as objects: how long things may take, and what is tried again."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import attrs
+
+from imgwire_async.values import shown
+
+
+def _positive(name: str, value: object, *, zero: bool = False, none: bool = False) -> None:
+    if value is None and none:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        wanted = "a number of seconds or None" if none else "a number"
+        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
+    if not (value >= 0 if zero else value > 0):  # nor NaN
+        raise ValueError(f"{name} must be {'0 or more' if zero else 'more than 0'}, not {shown(value)}")
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise ValueError(f"{name} must be a number that a float can hold, not {shown(value)}")
+
+
+def _clock(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    _positive(f"Timeouts.{field.name}", value, none=True)
+
+
+def _bytes(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    name = f"Timeouts.{field.name}"
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"{name} must be a number of bytes or None, not {type(value).__name__}")
+    _positive(name, value, none=True)
+
+
+def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    _positive(f"RetryPolicy.{field.name}", value, zero=True)
+
+
+def _endless(value: float | None) -> float | None:
+    """None for infinity: a clock that never ends is one that is off."""
+    return None if isinstance(value, float) and value == math.inf else value
+
+
+def _endless_bytes(value: int | None) -> int | None:
+    return cast("int | None", _endless(value))  # the validator refuses what is still a float
+
+
+@attrs.frozen
+class Timeouts:
+    """Four clocks, in seconds; None switches one off.
+
+    `connect` bounds DNS, TCP and TLS of a new connection; `attempt` one API attempt from the moment it has its slot;
+    `deadline` one awaited operation as a whole, queueing and pauses included; `stall` the longest time without progress of
+    a transfer. Transfers have no total limit.
+
+    Beside the bounds in time one in bytes: `max_answer_bytes` is the most that an API answer may hold, unpacked. A hundred
+    images come to less than a hundredth of it; more is an answer of something else. None switches it off.
+    """
+
+    connect: float | None = attrs.field(default=10.0, converter=_endless, validator=_clock)
+    attempt: float | None = attrs.field(default=30.0, converter=_endless, validator=_clock)
+    deadline: float | None = attrs.field(default=None, converter=_endless, validator=_clock)
+    stall: float | None = attrs.field(default=60.0, converter=_endless, validator=_clock)
+    max_answer_bytes: int | None = attrs.field(
+        default=64 * 1024 * 1024, kw_only=True, converter=_endless_bytes, validator=_bytes
+    )
+
+
+def _count(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"RetryPolicy.{field.name} must be an int, not {type(value).__name__}")
+    _positive(f"RetryPolicy.{field.name}", value, zero=True)
+
+
+@attrs.frozen
+class RetryPolicy:
+    """What is tried again, and how patiently; every pause is in seconds.
+
+    `max_retries=0` sends exactly one request per exchange. Pauses grow from `backoff` to `max_backoff` with full jitter;
+    the server's `Retry-After` is honoured up to `max_retry_after` and raised at once above it. Waiting because of 429 does
+    not use up a retry but ends after `max_rate_wait` seconds in all.
+    """
+
+    max_retries: int = attrs.field(default=3, validator=_count)
+    backoff: float = attrs.field(default=0.25, validator=_figure)
+    max_backoff: float = attrs.field(default=8.0, validator=_figure)
+    max_retry_after: float = attrs.field(default=60.0, validator=_figure)
+    max_rate_wait: float = attrs.field(default=300.0, validator=_figure)
+
+
+def timeouts(value: object) -> Timeouts:
+    """`Timeouts` from what a user gives: one, a number (the attempt clock), or None (the defaults)."""
+    if value is None:
+        return Timeouts()
+    if isinstance(value, Timeouts):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        _positive("timeout", value)
+        return Timeouts(attempt=float(value))
+    raise TypeError(f"timeout must be a number of seconds or Timeouts(...), not {type(value).__name__}")
+
+
+def retry_policy(value: object) -> RetryPolicy:
+    """`RetryPolicy` from what a user gives: one, an int (the number of retries), or None (the defaults)."""
+    if value is None:
+        return RetryPolicy()
+    if isinstance(value, RetryPolicy):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return RetryPolicy(max_retries=value)
+    raise TypeError(f"retries must be an int or RetryPolicy(...), not {type(value).__name__}")
