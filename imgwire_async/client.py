@@ -44,10 +44,10 @@ class ChangedOptions(TypedDict, total=False):
 
 def require_loop() -> None:
     """Raise a `RuntimeError` that tells the way out where no asyncio loop is running."""
-    from asyncio import get_running_loop  # it is a third of what naming the client class would cost
+    import asyncio  # it is a third of what naming the client class would cost
 
     try:
-        get_running_loop()
+        asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError(
             "AsyncImgwireClient needs a running asyncio loop: aiohttp does not run on trio. Under trio call the blocking "

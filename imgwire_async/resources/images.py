@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+)
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -110,11 +118,13 @@ class AsyncImages(Resource):
         )
         return await self._create(body, arguments.token("upload_token", upload_token))
 
-    async def _create(self, body: Mapping[str, object], upload_token: str | None) -> StandardUpload:
+    def _create(
+        self, body: Mapping[str, object], upload_token: str | None
+    ) -> Coroutine[Any, Any, StandardUpload]:
         upload_token = hidden(upload_token)
         params = None if upload_token is None else {"upload_token": upload_token}
         may_repeat = "idempotency_key" in body
-        return await self._ask(
+        return self._ask(
             Request(
                 "POST",
                 "/images/standard_upload",

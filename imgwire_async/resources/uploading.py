@@ -71,11 +71,11 @@ class _Desk:
     look: Callable[[str], Awaitable[Image]]
     renewed: bool = False
 
-    async def mint(self, *, fresh_key: bool) -> StandardUpload:
+    def mint(self, *, fresh_key: bool) -> Awaitable[StandardUpload]:
         if fresh_key and not self.renewed:  # one fresh key, the same from then on
             self.renewed = True
             self.body = {**self.body, "idempotency_key": str(uuid.uuid4())}
-        return await self.create(self.body, self.upload_token)
+        return self.create(self.body, self.upload_token)
 
 
 def _body(plan: Plan, given: _Given) -> dict[str, object]:
@@ -169,8 +169,8 @@ class Uploading:
         plain_callable("on_progress", on_progress)
         stage = min(PIECE, _STAGED_BYTES // workers)
 
-        async def upload(file: File | UploadItem, trace: Trace) -> Image:
-            return await self.one(
+        def upload(file: File | UploadItem, trace: Trace) -> Awaitable[Image]:
+            return self.one(
                 _with_defaults(file, common),
                 wait=patience,
                 on_created=told,

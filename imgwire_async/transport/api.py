@@ -114,7 +114,7 @@ class Api:
         if shared.sessions.closed:
             raise RuntimeError(CLOSED)
         course = Course(shared.keys.known or await self._key(seen), time.monotonic())
-        address = Address.of(f"{self._root}{request.target}")
+        address = Address.of(f"{self._root}{request.target}", shared.host)
         body = None if request.json is None else codec.dumps(request.json)
         while True:
             outcome = await self._attempt(request.method, address, body, seen, course)

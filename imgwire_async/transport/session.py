@@ -311,10 +311,10 @@ class Address:
     host: str  # with the port, if it has one
 
     @classmethod
-    def of(cls, text: str) -> Address:
-        """Whatever changes a byte breaks a signature."""
+    def of(cls, text: str, host: str | None = None) -> Address:
+        """Whatever changes a byte breaks a signature. `host` is told where it is known."""
         url = URL(text, encoded=True)
-        return cls(url, url.raw_authority.rpartition("@")[2])
+        return cls(url, url.raw_authority.rpartition("@")[2] if host is None else host)
 
     @property
     def shown(self) -> str:

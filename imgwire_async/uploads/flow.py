@@ -60,7 +60,7 @@ class Plan:
 class Desk(Protocol):
     """The two API calls that an upload needs."""
 
-    async def mint(self, *, fresh_key: bool) -> StandardUpload:
+    def mint(self, *, fresh_key: bool) -> Awaitable[StandardUpload]:
         """A record and a URL for this upload; with `fresh_key` under a new idempotency key of our own making."""
         ...
 

@@ -189,7 +189,10 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
 
     async def _work(self) -> None:
         try:
-            while await self._room():
+            while not self._feed.over:
+                if len(self._unread) >= self._concurrency:
+                    await self._room()
+                    continue
                 try:
                     found = await self._feed.next()
                 except asyncio.CancelledError as error:
@@ -210,12 +213,11 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
             self._working -= 1
             self._told.set()
 
-    async def _room(self) -> bool:
-        """Wait until fewer than `concurrency` results are unread; False when the run is over."""
+    async def _room(self) -> None:
+        """Wait until fewer than `concurrency` results are unread, or the run is over."""
         while len(self._unread) >= self._concurrency and not self._feed.over:
             self._read.clear()
             await self._read.wait()
-        return not self._feed.over
 
     async def _one(self, index: int, file: FileT) -> UploadResult:
         began = time.monotonic()
