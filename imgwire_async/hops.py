@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-TOGETHER = 8  # looks per hop; more gain nothing
+TOGETHER = 16  # looks per hop; more leave too few on their way elsewhere
 _A_MOMENT = 0.005  # seconds; looks take a tenth of that, as long as a disk behaves
 
 # Rounds of the loop that a hop waits for each further passenger that the last one had. A busy loop frees about one upload in two
