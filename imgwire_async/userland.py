@@ -10,6 +10,7 @@ import asyncio
 import functools
 import math
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextvars import ContextVar
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
@@ -42,7 +43,7 @@ in_caller: ContextVar[Caller | None] = ContextVar("imgwire_async.in_caller", def
 # Disk work has threads of its own, so that it never queues behind what the application does in the default executor.
 DISK_THREADS = 8
 _disk: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("imgwire_async.disk")
-_hops: anyio.lowlevel.RunVar[Hops] = anyio.lowlevel.RunVar("imgwire_async.hops")
+_hops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hops] = weakref.WeakKeyDictionary()
 _readers: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("imgwire_async.readers")
 
 
@@ -73,12 +74,11 @@ async def glance_through(function: Callable[[], T], finish: Callable[[T], U]) ->
 
 
 def _hops_here() -> Hops:
-    try:
-        return _hops.get()
-    except LookupError:
-        hops = Hops(_limiter(_disk, DISK_THREADS))
-        _hops.set(hops)
-        return hops
+    loop = asyncio.get_running_loop()  # asked for each small file, and much quicker than a RunVar
+    hops = _hops.get(loop)
+    if hops is None:
+        hops = _hops[loop] = Hops(_limiter(_disk, DISK_THREADS))
+    return hops
 
 
 async def tidy(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -74,7 +73,7 @@ class _Desk:
     def mint(self, *, fresh_key: bool) -> Awaitable[StandardUpload]:
         if fresh_key and not self.renewed:  # one fresh key, the same from then on
             self.renewed = True
-            self.body = {**self.body, "idempotency_key": str(uuid.uuid4())}
+            self.body = {**self.body, "idempotency_key": arguments.fresh_key()}
         return self.create(self.body, self.upload_token)
 
 

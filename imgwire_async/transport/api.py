@@ -94,6 +94,7 @@ class Api:
     def __init__(self, shared: Shared, options: Options, owner: object) -> None:
         self._shared = shared
         self._options = options
+        self._lookout = watch.Lookout(options.hooks)
         self._owner = owner
         self._root = f"{shared.config.base_url}{API_ROOT}"
         # Whatever its case, a header is sent once, and what the contract needs wins.
@@ -110,7 +111,7 @@ class Api:
     async def send(self, request: Request[Any]) -> Reply:
         """The answer to `request`, if it is a success; else the error that says why not."""
         shared = self._shared
-        seen = watch.Watch.over(self._options.hooks, "api", request.method, request.path)
+        seen = self._lookout.over("api", request.method, request.path)
         if shared.sessions.closed:
             raise RuntimeError(CLOSED)
         course = Course(shared.keys.known or await self._key(seen), time.monotonic())

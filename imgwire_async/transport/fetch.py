@@ -36,6 +36,7 @@ class Fetches:
     def __init__(self, shared: Shared, options: Options, owner: object) -> None:
         self.shared = shared
         self.options = options
+        self.lookout: watch.Lookout = watch.Lookout(options.hooks)
         self._owner = owner
         # No total: a slow transfer that moves may take as long as it needs.
         self.clock: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
@@ -51,7 +52,7 @@ class Fetches:
         operation = deadline.current()
         if operation is not None:
             operation.note(exchange, reason)
-        seen = watch.Watch.over(self.options.hooks, exchange.kind, exchange.method, exchange.path)
+        seen = self.lookout.over(exchange.kind, exchange.method, exchange.path)
         if seen.awake:
             await seen.retry(exchange.attempts, reason, seconds)
         await self.shared.sessions.pause(seconds)
@@ -116,7 +117,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         here = await fetches.shared.sessions.here()
         address = Address.of(url)
         self._host = address.host
-        seen = watch.Watch.over(fetches.options.hooks, "cdn", "GET", address.shown)
+        seen = fetches.lookout.over("cdn", "GET", address.shown)
         if seen.awake:
             await seen.request(attempt)
         began = time.monotonic()

@@ -153,6 +153,7 @@ class Transfers:
     def __init__(self, shared: Shared, options: Options, owner: object) -> None:
         self._shared = shared
         self._options = options
+        self._lookout = watch.Lookout(options.hooks)
         self._owner = owner
         # No total: a slow transfer that moves may take as long as it needs.
         self._clock = aiohttp.ClientTimeout(total=None, connect=options.timeout.connect, ceil_threshold=1e9)
@@ -167,7 +168,7 @@ class Transfers:
         body = Body(put)
         began = time.monotonic()
         address = Address.of(put.url)
-        seen = watch.Watch.over(self._options.hooks, "storage", "PUT", address.shown)
+        seen = self._lookout.over("storage", "PUT", address.shown)
         try:
             here = await self._shared.sessions.here()
             if seen.awake:

@@ -24,6 +24,19 @@ async def _tell(hook: Callable[[Any], object], event: object) -> None:
         logger.exception("a hook raised; the call goes on")
 
 
+class Lookout:
+    """Who looks at the exchanges of a client: asked when it is made, but for the log, which may be switched on any time."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        told = (hooks.on_request, hooks.on_response, hooks.on_retry)
+        self._hooked = any(hook is not None for hook in told) or tracer_of(hooks) is not None
+
+    def over(self, kind: Kind, method: str, path: str) -> Watch:
+        """The watch over one exchange."""
+        return Watch(self._hooks, kind, method, path, self._hooked or logger.isEnabledFor(logging.DEBUG))
+
+
 @attrs.frozen(slots=False)  # made for each call, and twice as fast without slots
 class Watch:
     """One kind of exchange as hooks and log see it."""
@@ -33,18 +46,6 @@ class Watch:
     method: str
     path: str
     awake: bool  # whether anybody looks
-
-    @classmethod
-    def over(cls, hooks: Hooks, kind: Kind, method: str, path: str) -> Watch:
-        """For whoever looks right now."""
-        awake = (
-            hooks.on_request is not None
-            or hooks.on_response is not None
-            or hooks.on_retry is not None
-            or tracer_of(hooks) is not None
-            or logger.isEnabledFor(logging.DEBUG)
-        )
-        return cls(hooks, kind, method, path, awake)
 
     def turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
         """The slot for an attempt of an API call, which a tracer sees from the queue to the answer."""

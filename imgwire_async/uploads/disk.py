@@ -14,7 +14,7 @@ import os
 import stat
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import attrs
 
@@ -34,8 +34,7 @@ class Closing(Protocol):
 ClosingT = TypeVar("ClosingT", bound=Closing)
 
 
-@attrs.frozen
-class Stamp:
+class Stamp(NamedTuple):
     """What tells that a file on disk is still the same."""
 
     size: int
@@ -143,7 +142,7 @@ def _read_at(path: str, size: int, position: int) -> bytes:
         return file.read(size, position)
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # made for each file, and faster without slots
 class PathSource:
     """A file on disk. Opened for each attempt, read one piece ahead, and closed by us.
 

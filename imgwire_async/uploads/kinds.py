@@ -148,6 +148,8 @@ def name_of(file: object) -> str | None:
 
 def base_name(name: str) -> str:
     """The last part of a path of any system, with bytes that are no text replaced."""
+    if name.isascii() and "/" not in name and "\\" not in name:  # nearly always
+        return name
     return _as_text(name.replace("\\", "/").rstrip("/").rpartition("/")[2])
 
 
