@@ -269,3 +269,14 @@ def test_a_secret_is_not_halved_where_the_body_is_cut(length: int) -> None:
     assert len(kept) <= codec.KEPT_BODY
     assert "sk_" not in kept
     assert "pass" not in kept
+
+
+@given(st.dictionaries(st.text(), st.text() | st.integers() | st.booleans()))
+def test_the_quick_way_out_says_what_the_plain_one_says(data: dict[str, str | int | bool]) -> None:
+    try:
+        plain = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeError:
+        with pytest.raises(ValueError, match="half a surrogate pair"):
+            codec.dumps(data)
+    else:
+        assert json.loads(codec.dumps(data)) == json.loads(plain) == data

@@ -229,6 +229,11 @@ def test_any_other_base_url_is_refused_without_echo(given: str) -> None:
     assert "pa55" not in str(caught.value)
 
 
+def test_a_base_url_without_a_scheme_is_told_what_it_lacks() -> None:
+    with pytest.raises(ConfigurationError, match="begin it with https://"):
+        configured(base_url="api.example")
+
+
 def test_a_bad_base_url_of_the_environment_is_refused_too() -> None:
     with pytest.raises(ConfigurationError, match="base_url"):
         configured(environ={"IMGWIRE_API_BASE_URL": "api.example"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from importlib.metadata import version
 
@@ -62,6 +63,72 @@ async def test_a_look_that_nobody_waits_for_any_more_is_not_made() -> None:
     go.set()
     await asyncio.gather(first, wanted)
     assert made == ["wanted"]
+
+
+class Counted(Hops):
+    """Counts its ways into a thread."""
+
+    def __init__(self) -> None:
+        super().__init__(anyio.CapacityLimiter(4))
+        self.ways = 0
+
+    def _look_around(self) -> None:
+        self.ways += 1
+        super()._look_around()
+
+
+async def test_where_many_come_one_after_the_other_they_share_a_way() -> None:
+    looks, asked = Counted(), list[asyncio.Future[int]]()
+    await asyncio.gather(*(looks.look(int) for _ in range(16)))  # so that it expects more
+    before = looks.ways
+    for _ in range(160):
+        asked.append(looks.look(int))
+        time.sleep(0.001)  # noqa: ASYNC251  # a busy loop: one comes in each of its rounds, and a hop would be back by then
+        await asyncio.sleep(0)
+    await asyncio.gather(*asked)
+    assert looks.ways - before <= 40, "ten times fewer are expected, four times are held to"
+
+
+async def test_who_comes_alone_goes_at_once() -> None:
+    looks = Counted()
+    for number in range(1, 30):
+        await looks.look(int)
+        assert looks.ways == number
+
+
+async def test_what_was_seen_is_finished_on_the_loop_even_if_nobody_waits() -> None:
+    looks, go, finished = hops(threads=1), threading.Event(), list[tuple[int, int]]()
+
+    def seen() -> int:
+        go.wait(10)
+        return threading.get_ident()
+
+    def finish(thread: int) -> str:
+        finished.append((thread, threading.get_ident()))
+        return "done"
+
+    kept, left = looks.look(seen, finish), looks.look(seen, finish)
+    while not left.cancel():
+        pass
+    go.set()
+    assert await kept == "done"
+    first, *_ = finished
+    assert first[0] != threading.get_ident() == first[1]
+    handed = looks.look(seen, finish)
+    count = len(finished)
+    await asyncio.sleep(0.05)
+    handed.cancel()
+    async with asyncio.timeout(5):
+        while len(finished) == count:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_error_of_the_finish_goes_to_whoever_asked() -> None:
+    def finish(_: int) -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await hops().look(int, finish)
 
 
 async def test_no_thread_to_be_had_is_told_to_everybody() -> None:

@@ -281,7 +281,7 @@ async def test_without_a_key_each_upload_makes_its_own() -> None:
     await api.images.upload_via_url("https://a.example/x")
     keys = [request.json["idempotency_key"] for request in api.sent.requests]
     assert len(set(keys)) == 3
-    assert all(str(uuid.UUID(key)) == key for key in keys)
+    assert all(str(uuid.UUID(key)) == key and uuid.UUID(key).version == 4 for key in keys)
     assert all(request.repeatable for request in api.sent.requests)
 
 

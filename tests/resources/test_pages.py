@@ -120,6 +120,14 @@ async def test_the_first_page_comes_alone() -> None:
         assert api.sent.lines == ["GET /images/?page=1&limit=2"]
 
 
+async def test_the_next_pages_are_asked_for_before_one_is_handed_out() -> None:
+    api = Api(pages(images(40)))
+    async with contextlib.aclosing(api.images.list_pages(limit=2, prefetch=3)) as walk:
+        await anext(walk)
+        await anext(walk)
+        assert [line.split("?")[1] for line in api.sent.lines] == [f"page={n}&limit=2" for n in range(1, 6)]
+
+
 async def test_a_slow_page_does_not_change_the_order() -> None:
     async def slow_first(page: int) -> None:
         for _ in range(50 - page):

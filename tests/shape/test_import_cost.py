@@ -41,3 +41,8 @@ def test_making_a_client_does_not_load_what_only_calls_need() -> None:
 def test_importing_the_emulator_loads_nothing_of_the_client() -> None:
     ours = {name for name in loaded_by("import imgwire_async.emulator") if name.startswith("imgwire_async.")}
     assert {name.split(".")[1] for name in ours} == {"emulator"}
+
+
+def test_to_end_where_nothing_is_under_way_loads_no_backend() -> None:
+    code = "import asyncio\nfrom imgwire_async import userland\nasyncio.run(userland.settled([]))"
+    assert "anyio._backends._asyncio" not in loaded_by(code)

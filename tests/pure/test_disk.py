@@ -1,0 +1,129 @@
+"""Files on disk: what the system has in memory comes at once, the rest from a thread, and the loop waits for neither."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from imgwire_async import SourceChangedError
+from imgwire_async.uploads.disk import PIECE, Handle, source_at
+
+SIZES = [0, 1, 100_000, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7]
+
+
+def forget(path: Path) -> None:
+    """Let the system drop what it has in memory of the file. Where it keeps it all the same, the test is only easier."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+async def read(path: Path, stage: int) -> bytes:
+    source = await source_at(str(path), path.name, stage)
+    assert source is not None
+    return b"".join([piece async for piece in source.open()])
+
+
+@pytest.mark.parametrize("cold", [False, True], ids=["in memory", "on the disk alone"])
+@pytest.mark.parametrize("stage", [1024, PIECE])
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_file_comes_whole_from_wherever_it_is(
+    tmp_path: Path, size: int, stage: int, cold: bool
+) -> None:
+    path, data = tmp_path / "a.png", os.urandom(size)
+    path.write_bytes(data)
+    if cold:
+        forget(path)
+    assert await read(path, stage) == data
+    if cold:
+        forget(path)
+    source = await source_at(str(path), None, stage)
+    assert source is not None
+    assert (source.size, source.head) == (size, data[:stage])
+
+
+async def test_what_cannot_be_had_without_waiting_is_read_in_a_thread() -> None:
+    # What the kernel writes as one reads it is never in memory.
+    file = Handle("/proc/self/limits")
+    try:
+        assert file.read_now(100, 0) == b""
+        assert b"Max open files" in await asyncio.to_thread(file.read, 100_000, 0)
+    finally:
+        file.close()
+
+
+async def test_the_loop_serves_others_between_two_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(bytes(12 * PIECE))
+    rounds = 0
+
+    async def others() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(others())
+    try:
+        source = await source_at(str(path), None, PIECE)
+        assert source is not None
+        before, pieces = rounds, 0
+        async for _ in source.open():
+            pieces += 1
+        assert pieces == 12
+        assert rounds - before >= pieces - 1
+    finally:
+        task.cancel()
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_file_that_shrinks_under_way_is_told_before_its_last_piece_is_out(
+    tmp_path: Path, many: bool
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(bytes(4 * PIECE))
+    source = await source_at(str(path), None, PIECE if many else 1024)
+    assert source is not None
+    taken = 0
+    with pytest.raises(SourceChangedError, match="changed while it was read"):
+        async for piece in source.open():
+            taken += len(piece)
+            os.truncate(path, PIECE + 5)
+    assert taken < 4 * PIECE
+
+
+def test_a_handle_that_nobody_holds_closes_itself(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"x")
+
+    def opened() -> int:
+        return sum(
+            each.resolve() == path.resolve() for each in Path("/proc/self/fd").iterdir() if each.exists()
+        )
+
+    handle = Handle(str(path))
+    assert opened() == 1
+    del handle
+    gc.collect()
+    assert opened() == 0
+
+
+async def test_a_folder_and_what_is_not_there_are_told(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="folder"):
+        await source_at(str(tmp_path), None, PIECE)
+    with pytest.raises(FileNotFoundError):
+        await source_at(str(tmp_path / "none"), None, PIECE)
+
+
+async def test_a_hundred_files_at_once_come_each_as_itself(tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / f"{number}.png").write_bytes(bytes([number]) * (1000 + number))
+    found = await asyncio.gather(*(read(tmp_path / f"{number}.png", PIECE) for number in range(100)))
+    assert found == [bytes([number]) * (1000 + number) for number in range(100)]
+    assert threading.active_count() < 50
