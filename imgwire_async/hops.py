@@ -59,7 +59,8 @@ class Gathering(abc.ABC):
             return
         self._gathering = False
         self._took = max(1, min(waiting, TOGETHER))
-        self._go()
+        if waiting:  # else somebody was in a hurry and took them all
+            self._go()
 
 
 class Hops(Gathering):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 import weakref
 from importlib.metadata import version
 
@@ -13,7 +12,7 @@ import anyio
 import pytest
 
 from imgwire_async import userland
-from imgwire_async.hops import Hops
+from imgwire_async.hops import TOGETHER, Gathering, Hops
 
 
 def hops(threads: int = 4) -> Hops:
@@ -77,16 +76,56 @@ class Counted(Hops):
         super()._look_around()
 
 
+class Bus(Gathering):
+    """Takes along whoever waits, and notes how many those were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = 0
+        self.trips: list[int] = []
+
+    def _waiting_now(self) -> int:
+        return self.waiting
+
+    def _go(self) -> None:
+        self.trips.append(self.waiting)
+        self.waiting = 0
+
+    def come(self) -> None:
+        self.waiting += 1
+        self._gather()
+
+
 async def test_where_many_come_one_after_the_other_they_share_a_way() -> None:
-    looks, asked = Counted(), list[asyncio.Future[int]]()
-    await asyncio.gather(*(looks.look(int) for _ in range(16)))  # so that it expects more
-    before = looks.ways
-    for _ in range(160):
-        asked.append(looks.look(int))
-        time.sleep(0.001)  # noqa: ASYNC251  # a busy loop: one comes in each of its rounds, and a hop would be back by then
+    bus = Bus()
+    bus.come()
+    assert bus.trips == [1], "who comes first goes at once"
+    bus.waiting = TOGETHER - 1
+    bus.come()
+    for _ in range(TOGETHER * 5):
+        bus.come()
+        await asyncio.sleep(0)  # one in each round of the loop
+    assert bus.trips == [1, *[TOGETHER] * 6]
+
+
+async def test_it_waits_no_longer_than_some_rounds_for_those_who_do_not_come() -> None:
+    bus = Bus()
+    bus.waiting = 2
+    bus.come()
+    bus.come()
+    assert bus.trips == [3]
+    for _ in range(20):
         await asyncio.sleep(0)
-    await asyncio.gather(*asked)
-    assert looks.ways - before <= 40, "ten times fewer are expected, four times are held to"
+    assert bus.trips == [3, 1]
+    bus.come()
+    assert bus.trips == [3, 1, 1]
+    bus.waiting = 5
+    bus.come()
+    bus.come()
+    bus.waiting = 0  # somebody was in a hurry and took them
+    for _ in range(40):
+        await asyncio.sleep(0)
+    assert bus.trips == [3, 1, 1, 6], "nobody there, no trip"
 
 
 async def test_who_comes_alone_goes_at_once() -> None:
