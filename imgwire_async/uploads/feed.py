@@ -60,6 +60,7 @@ class Feed(Gathering, Generic[FileT]):
     async def aclose(self) -> None:
         """Take no more. A thread in which the caller's iterator hangs is left to itself."""
         self.over = True
+        self._waiting.clear()  # they have left
         if self._fetching is not None:
             self._fetching.cancel()
             await userland.settled([self._fetching])
@@ -68,8 +69,7 @@ class Feed(Gathering, Generic[FileT]):
         return len(self._waiting)
 
     def _go(self) -> None:
-        if not self.over:
-            self._fetching = asyncio.ensure_future(self._fetch())
+        self._fetching = asyncio.ensure_future(self._fetch())
 
     def _numbered(self, file: FileT) -> tuple[int, FileT]:
         index, self._count = self._count, self._count + 1
@@ -86,9 +86,10 @@ class Feed(Gathering, Generic[FileT]):
             raise
 
     async def _fetch(self) -> None:
-        """Take files for those who wait."""
+        """Take files for those who wait; if it is over meanwhile, tell them."""
         try:
-            await self._fetch_some()
+            if not self.over:
+                await self._fetch_some()
         except BaseException as error:
             self.over = True
             if isinstance(error, asyncio.CancelledError) and userland.is_being_cancelled():
