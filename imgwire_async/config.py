@@ -176,7 +176,7 @@ def _base_url(value: object) -> str:
     except ValueError:
         port_is_valid = False
         parts = _split("")
-    if "://" not in url:
+    if "//" not in url and not url.lower().startswith(("http:", "https:")):
         raise ConfigurationError(f"base_url has no scheme, so it is no URL: begin it with https://; {advice}")
     if (
         not printable(url)

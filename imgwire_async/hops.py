@@ -30,8 +30,8 @@ _Sight = tuple["asyncio.Future[Any]", Any, BaseException | None, Callable[[Any],
 class Gathering(abc.ABC):
     """Decides when a hop leaves: at once for who comes alone, a little later where many come one after the other.
 
-    It counts in rounds of the loop and not in seconds: whoever is expected comes in one of the next rounds, and a loop that
-    has nothing else to do is through them at once.
+    It counts in rounds of the loop: whoever is expected comes in one of the next, and a loop that has nothing else to do is
+    through them at once. Nobody waits for longer than a moment, though.
     """
 
     def __init__(self) -> None:
@@ -50,12 +50,13 @@ class Gathering(abc.ABC):
         """Somebody waits, and no hop is under way."""
         if not self._gathering:
             self._gathering = True
-            self._await_others(_ROUNDS * (self._took - 1), asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            self._await_others(_ROUNDS * (self._took - 1), loop.time() + _A_MOMENT, loop)
 
-    def _await_others(self, rounds: int, loop: asyncio.AbstractEventLoop) -> None:
+    def _await_others(self, rounds: int, latest: float, loop: asyncio.AbstractEventLoop) -> None:
         waiting = self._waiting_now()
-        if rounds > 0 and waiting < TOGETHER:
-            loop.call_soon(self._await_others, rounds - 1, loop)
+        if rounds > 0 and waiting < TOGETHER and loop.time() < latest:
+            loop.call_soon(self._await_others, rounds - 1, latest, loop)
             return
         self._gathering = False
         self._took = max(1, min(waiting, TOGETHER))
@@ -80,7 +81,7 @@ class Hops(Gathering):
     ) -> asyncio.Future[Any]:
         """What `function` returns or raises, run in a thread soon, and what `finish` makes of it on the loop.
 
-        `finish` runs also when nobody waits any more, for what was opened has to be closed.
+        When nobody waits any more, what was seen is dropped at once: an open file should close itself then.
         """
         loop = asyncio.get_running_loop()  # not kept: who keeps this one would keep the loop for good
         answer: asyncio.Future[Any] = loop.create_future()
@@ -105,7 +106,12 @@ class Hops(Gathering):
     def _back(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._tell()
-        if task.cancelled():  # the loop ends
+        if task.cancelled():  # the loop ends, and what waits here would keep it
+            self._asked.clear()
+        if self._timer is not None and not self._asked and not self._under_way:
+            self._timer.cancel()
+            self._timer = None
+        if task.cancelled():
             return
         if (trouble := task.exception()) is not None:  # no thread could be had
             self._seen.extend((answer, None, trouble, None) for answer, _, _ in self._asked)
@@ -126,13 +132,13 @@ class Hops(Gathering):
     def _tell(self) -> None:
         while self._seen:
             answer, value, error, finish = self._seen.popleft()
+            if answer.done():  # who asked was cancelled
+                continue
             if finish is not None and error is None:
                 try:
                     value = finish(value)
                 except Exception as trouble:  # noqa: BLE001  # for whoever asked
                     error = trouble
-            if answer.done():  # who asked was cancelled
-                continue
             if error is None:
                 answer.set_result(value)
             else:

@@ -69,7 +69,7 @@ async def glance(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs)
 
 
 async def glance_through(function: Callable[[], T], finish: Callable[[T], U]) -> U:
-    """`glance`, and what `finish` makes of it on the loop at once; it runs even if this is cancelled, so it may close things."""
+    """`glance`, and what `finish` makes of it on the loop, as soon as it is back."""
     return cast("U", await _hops_here().look(function, finish))
 
 

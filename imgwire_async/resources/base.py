@@ -56,9 +56,9 @@ class Resource:
 class Walk(AbstractAsyncContextManager["Walk"]):
     """`async with` gives every page from `page` on, in order, with up to `prefetch` of them in flight.
 
-    The first page comes alone and tells the total. Without a total the pages come one by one. An answer is decoded when its
-    turn comes, after the next ones were asked for: that is the time in which they are on their way. No generator: one within
-    another would be closed by two at once when the loop ends.
+    The first page comes alone and tells the total. Without a total the pages come one by one. With one, an answer is decoded
+    when its turn comes, after the next ones were asked for: that is the time in which they are on their way. No generator: one
+    within another would be closed by two at once when the loop ends.
     """
 
     def __init__(
@@ -89,9 +89,8 @@ class Walk(AbstractAsyncContextManager["Walk"]):
             reply = await task
             told = pagination(reply.headers)
             await self._go_on(told, reply.exchange)
-        self._told = told, reply.exchange
         page = Page(codec.decode(reply, self._request(self._number).model), told)
-        self._empty = not page.data
+        self._told, self._empty = (told, reply.exchange), not page.data
         return page
 
     async def _load(self, number: int) -> Reply:
@@ -106,7 +105,9 @@ class Walk(AbstractAsyncContextManager["Walk"]):
         return bool(numbers)
 
     async def _go_on(self, told: Pagination, exchange: Exchange) -> None:
-        """Let the next questions leave before this answer is decoded."""
+        """Let the next questions leave before this answer is decoded, if it is known that there are such pages."""
+        if told.total_count is None:
+            return
         try:
             following = self._following(told, exchange)
         except PaginationError:  # raised when that page is wanted: those before it are good

@@ -21,7 +21,7 @@ from imgwire_async.uploads.prepare import planned
 from imgwire_async.uploads.sniff import HEAD_BYTES
 from imgwire_async.uploads.source import File
 
-# All files that `upload_many` holds in memory together: small ones are read whole in the hop that looks at them.
+# All files that `upload_many` holds in memory together: small ones are read whole when they are looked at.
 _STAGED_BYTES = 64 * 2**20
 
 Create = Callable[[Mapping[str, object], str | None], Awaitable[StandardUpload]]

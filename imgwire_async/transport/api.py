@@ -76,8 +76,8 @@ class _Signed:
     """The headers of all requests with one key: those with a body and those without."""
 
     key: str = attrs.field(repr=False)
-    plain: CIMultiDict[str]
-    json: CIMultiDict[str]
+    plain: CIMultiDict[str] = attrs.field(repr=False)
+    json: CIMultiDict[str] = attrs.field(repr=False)
 
     @classmethod
     def of(cls, headers: CIMultiDict[str], key: str) -> _Signed:

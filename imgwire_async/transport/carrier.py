@@ -36,20 +36,22 @@ class AiohttpCarrier:
 
     def send(self, request: Request[Any], /) -> Awaitable[Reply]:
         """The answer to one API call. Raises the error that fits when it is no success."""
+        return self._send(request) if self._tracer is None else self._traced(self._tracer, request)
+
+    def _send(self, request: Request[Any]) -> Awaitable[Reply]:
         seconds = self.options.timeout.deadline
-        answer = self._api.send(request) if seconds is None else self._send_in_time(request, seconds)
-        return answer if self._tracer is None else self._traced(self._tracer, request, answer)
+        return self._api.send(request) if seconds is None else self._send_in_time(request, seconds)
 
     async def _send_in_time(self, request: Request[Any], seconds: float) -> Reply:
         async with deadline.Operation(f"{request.method} {request.path}", seconds):
             return await self._api.send(request)
 
-    async def _traced(self, tracer: Tracer, request: Request[Any], answer: Awaitable[Reply]) -> Reply:
+    async def _traced(self, tracer: Tracer, request: Request[Any]) -> Reply:
         url = self._root + request.target.partition("?")[0]  # a query may hold an upload token
         # A path that a user wrote may hold ids: as a name it would be one of endlessly many.
         template = None if request.model is object else request.path
         with tracer.call(request.method, template, url):
-            return await answer
+            return await self._send(request)
 
     def transfer_slot(self) -> AbstractAsyncContextManager[None]:
         """One of the slots for a PUT or GET of bytes, for the length of the `async with`."""

@@ -68,7 +68,7 @@ class LoopSessions:
     # Answers whose bytes are being read: closing a session alone would leave their readers waiting.
     arriving: weakref.WeakSet[aiohttp.ClientResponse]
     closing: asyncio.Event  # set when it is closed, for those who let time pass
-    stall_clocks: dict[float, StallClock] = attrs.field(factory=dict[float, StallClock])
+    stall_clocks: dict[float, StallClock]  # by their seconds
 
     def proxy_for(self, address: Address) -> str | None:
         """The proxy that leads there, or None."""
@@ -80,6 +80,9 @@ class LoopSessions:
             return None
         clock = self.stall_clocks.get(seconds)
         if clock is None:
+            # Others were asked for by options that may be gone.
+            for other in [each for each, old in self.stall_clocks.items() if old.idle]:
+                self.stall_clocks.pop(other).stop()
             clock = self.stall_clocks[seconds] = StallClock(seconds)
         return clock
 
@@ -175,8 +178,9 @@ class Sessions:
         fetches.trace_configs[:] = [tracing]
         arriving: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
         closing = asyncio.Event()
-        keeper = _keep(closing, arriving, api, fetches, files)
-        return LoopSessions(api, files, fetches, slots, proxies, tls, keeper, arriving, closing)
+        clocks: dict[float, StallClock] = {}
+        keeper = _keep(closing, arriving, clocks, api, fetches, files)
+        return LoopSessions(api, files, fetches, slots, proxies, tls, keeper, arriving, closing, clocks)
 
     def _tls_options(self) -> dict[str, Any]:
         setting = self._config.ssl
@@ -217,6 +221,7 @@ class Sessions:
 async def _keep(
     closing: asyncio.Event,
     arriving: weakref.WeakSet[aiohttp.ClientResponse],
+    clocks: dict[float, StallClock],
     *sessions: aiohttp.ClientSession,
 ) -> AsyncGenerator[None, None]:
     """Close the sessions when the loop shuts its async generators down, or when nobody holds this one any more."""
@@ -226,6 +231,8 @@ async def _keep(
         closing.set()
         for answer in list(arriving):
             answer.close()
+        for clock in clocks.values():
+            clock.stop()
         # All of them, also when this is cancelled in the midst.
         async with contextlib.AsyncExitStack() as ends:
             for session in sessions:

@@ -26,6 +26,11 @@ class StallClock:
         self._watched: dict[Moving, tuple[object, float]] = {}  # position, and since when
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to look at."""
+        return not self._watched
+
     def watch(self, transfer: Moving) -> None:
         """Look at this transfer, too, until `leave`."""
         self._watched[transfer] = (None, 0.0)
@@ -36,18 +41,34 @@ class StallClock:
         """It is over."""
         self._watched.pop(transfer, None)
 
+    def stop(self) -> None:
+        """Look no more."""
+        self._watched.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _wind(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(self.seconds / 4, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        for transfer, (last, since) in list(self._watched.items()):
-            position = transfer.position()
-            if position is None or position != last:
-                self._watched[transfer] = (position, now)
-            elif now - since >= self.seconds * 0.999:
+        for transfer in list(self._watched):
+            try:
+                self._look_at(transfer, now)
+            except Exception as error:  # noqa: BLE001  # a transport of another make; the others are looked at all the same
                 self.leave(transfer)
-                transfer.give_up()
+                told = {"message": "a transfer could not be watched, so it may stand still for ever"}
+                loop.call_exception_handler({**told, "exception": error})
         if self._watched:
             self._wind(loop)
+
+    def _look_at(self, transfer: Moving, now: float) -> None:
+        last, since = self._watched[transfer]
+        position = transfer.position()
+        if position is None or position != last:
+            self._watched[transfer] = (position, now)
+        elif now - since >= self.seconds * 0.999:
+            self.leave(transfer)
+            transfer.give_up()

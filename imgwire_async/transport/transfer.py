@@ -230,10 +230,12 @@ class Transfers:
             response = None  # it shows its URL
             if clock is not None:
                 clock.leave(body)
-        if (
-            body.failure is not None
-        ):  # an answer came although the source had failed: the source's word counts
+        # An answer came all the same. If the source had failed, its word counts; if the clock hung up on an answer without a
+        # length, it looks complete and is not.
+        if body.failure is not None:
             raise body.failure
+        if body.stalled:
+            raise self._stalled(body, address.host)
         if answer[0] < 300 and body.written != put.size:
             reason = f"{address.host} said that all is well after {body.written} of {put.size} bytes"
             raise NoAnswerError(Failure(reason, fate="lost"))

@@ -22,6 +22,7 @@ from imgwire_async import userland
 from imgwire_async.errors import SourceChangedError
 
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
+_A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
 _FRESH = 1.0  # seconds that the system, on network drives too, keeps in memory what it told about a file: to ask does not block
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
@@ -56,7 +57,7 @@ def require_stamp(now: Stamp, stamp: Stamp, what: str) -> None:
 
 
 class Handle:
-    """A file of ours, open for reading. Closes itself when nobody holds it any more: a loop may end before it was handed over."""
+    """A file of ours, open for reading. Closes itself when nobody holds it any more: whoever asked for it may be gone by then."""
 
     __slots__ = ("_descriptor",)
 
@@ -71,15 +72,15 @@ class Handle:
         buffer = bytearray(size)
         try:
             count = os.preadv(self._descriptor, [buffer], position, _NOWAIT)
-        except (
-            OSError
-        ):  # not in memory, or a file system that does not know of this; a real fault shows in `read`
+        except (OSError, NotImplementedError):  # a real fault shows in `read`
             return b""
         del buffer[count:]
         return cast("bytes", buffer)  # nobody else has it, so nobody changes it
 
     def read(self, size: int, position: int) -> bytes:
         """Up to `size` bytes, none at the end. For a worker thread: the disk may take its time."""
+        if hasattr(os, "pread"):
+            return os.pread(self._descriptor, size, position)
         os.lseek(self._descriptor, position, os.SEEK_SET)
         return os.read(self._descriptor, size)
 
@@ -108,41 +109,59 @@ async def opened(function: Callable[..., ClosingT], *args: object) -> ClosingT:
         raise
 
 
-def _look_at(path: str) -> tuple[Stamp, Handle] | None:
-    """A file's stamp, and the file open; None for a pipe or device, which has no size and is gone once read."""
+@attrs.define
+class _Found:
+    """A file that was looked at: its stamp, the file open, and what was read of the first bytes that are wanted."""
+
+    stamp: Stamp
+    file: Handle
+    wanted: int
+    head: bytes = b""
+
+    def read_now(self) -> None:
+        """On the loop: take what the system has in memory, and close the file if that is all that is wanted."""
+        self.head = self.head or self.file.read_now(self.wanted, 0)
+        if len(self.head) == self.wanted:
+            self.file.close()
+
+    def read(self) -> None:
+        """In a thread: get what is missing."""
+        with contextlib.closing(self.file):
+            self.head += self.file.read(self.wanted - len(self.head), len(self.head))
+
+
+def _look_at(path: str, stage: int) -> _Found | None:
+    """None for a pipe or device, which has no size and is gone once read."""
     status = os.stat(path)  # noqa: PTH116  # first, for to open a FIFO tells its writer that we are here
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(
             f"file is a folder, not a picture: {path!r}; give the files in it to upload_many"
         )
-    return (Stamp.of(status), Handle(path)) if stat.S_ISREG(status.st_mode) else None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    found = _Found(Stamp.of(status), Handle(path), min(stage, status.st_size))
+    if _NOWAIT is None:  # then to come back for its bytes would be one more way into a thread
+        found.head = found.file.read(found.wanted, 0)
+    return found
+
+
+def _at_hand(found: _Found | None) -> _Found | None:
+    if found is not None:
+        found.read_now()
+    return found
 
 
 async def source_at(path: str, name: str | None, stage: int) -> PathSource | None:
     """The file at `path` as a source, its first `stage` bytes read; None for a pipe or device."""
-
-    def read_now(found: tuple[Stamp, Handle] | None) -> tuple[Stamp, bytes] | None:
-        if found is None:
-            return None
-        stamp, file = found
-        with contextlib.closing(file):
-            return stamp, file.read_now(min(stage, stamp.size), 0)
-
-    found = await userland.glance_through(functools.partial(_look_at, path), read_now)
+    found = await userland.glance_through(functools.partial(_look_at, path, stage), _at_hand)
     if found is None:
         return None
-    stamp, head = found
-    if missing := min(stage, stamp.size) - len(head):
-        head += await userland.glance(_read_at, path, missing, len(head))
-    return PathSource(path, name, stamp, head)
+    if len(found.head) < found.wanted:
+        await userland.glance(found.read)
+    return PathSource(path, name, found.stamp, found.head)
 
 
-def _read_at(path: str, size: int, position: int) -> bytes:
-    with contextlib.closing(Handle(path)) as file:
-        return file.read(size, position)
-
-
-@attrs.frozen(slots=False)  # made for each file, and faster without slots
+@attrs.frozen(slots=False, eq=False)  # made for each file, and faster without slots
 class PathSource:
     """A file on disk. Opened for each attempt, read one piece ahead, and closed by us.
 
@@ -155,7 +174,7 @@ class PathSource:
     stamp: Stamp
     head: bytes = attrs.field(repr=False)
     replayable: bool = True
-    read_at: float = attrs.field(factory=time.monotonic, eq=False)
+    read_at: float = attrs.field(factory=time.monotonic)
 
     @property
     def size(self) -> int:
@@ -176,26 +195,24 @@ class PathSource:
                 yield whole
             return
         file = await opened(Handle, self.path)
-        try:
-            # A whole piece is worth keeping; from a shorter head on, all the others would be read askew.
-            first = self.head if len(self.head) == PIECE else b""
-            async for piece in _read_ahead(file, first, self.stamp, self.path):
+        # A whole piece is worth keeping; from a shorter head on, all the others would be read askew.
+        first = self.head if len(self.head) == PIECE else b""
+        async with contextlib.aclosing(_read_ahead(file, first, self.stamp, self.path)) as pieces:
+            async for piece in pieces:
                 yield piece
-        finally:
-            # At once: a thread hop could be cancelled, and closing a file that was only read does not wait for the disk.
-            file.close()
 
 
 async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> AsyncGenerator[bytes, None]:
-    """The file's bytes: `first`, which were read before, and what follows; each piece while the one before is sent."""
+    """The file's bytes: `first`, which were read before, and what follows; each piece while the one before is sent.
+
+    Closes the file, but never under a read: should the disk hang, the file closes itself when that is over.
+    """
     piece, position = first, len(first)
     reading: asyncio.Task[bytes] | None = None
     try:
         while position < stamp.size:
             size = min(PIECE, stamp.size - position)
-            await asyncio.sleep(
-                0
-            )  # a fast network never makes the writer wait, and the loop has others to serve
+            await asyncio.sleep(0)  # a fast network makes nobody wait, and the loop has others to serve
             following = file.read_now(size, position)
             if not following:
                 reading = asyncio.ensure_future(userland.disk(file.read, size, position))
@@ -213,4 +230,6 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> As
             yield piece
     finally:
         if reading is not None:
-            await userland.settled([reading])
+            await userland.settled([reading], patience=_A_MOMENT)
+        if reading is None or reading.done():
+            file.close()

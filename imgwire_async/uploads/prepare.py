@@ -31,7 +31,7 @@ async def planned(
 ) -> Plan:
     """The plan for uploading `file`. What was opened for it is closed with `held`.
 
-    A file on disk of at most `stage` bytes is read here, in the one thread hop that looks at it.
+    A file on disk of at most `stage` bytes is read whole when it is looked at.
     """
     if hasattr(file, "read"):
         held.enter_context(_alone(file))

@@ -1,14 +1,13 @@
 """Anything readable becomes one thing: a source with a name, a size, and a way to read it from its start.
 
 What the caller opened stays open and is left where reading ended; what we opened is closed, also when we are cancelled.
-Our own disk work runs in worker threads; the caller's readers run where `userland` says.
+Files on disk are the business of `disk`; the caller's readers run where `userland` says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import os
 from collections.abc import (
     AsyncGenerator,
@@ -27,7 +26,6 @@ from imgwire_async import userland
 from imgwire_async.uploads.disk import PIECE, PathSource, Stamp, require_stamp
 
 T = TypeVar("T")
-F = TypeVar("F", bound=IO[bytes] | io.FileIO)
 
 _A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
 

@@ -193,9 +193,9 @@ def report(faults: list[Fault], on_invalid: str) -> None:
         return
     if on_invalid == "raise":
         raise TransformationError(faults)
-    import logging
+    from imgwire_async.logs import logger  # a page that builds its URLs well does not need it
 
-    logging.getLogger("imgwire_async.urls").warning(
+    logger.getChild("urls").warning(
         "left out of an image URL: %s", "; ".join([str(fault) for fault in faults])
     )
 

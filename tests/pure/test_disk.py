@@ -6,12 +6,14 @@ import asyncio
 import gc
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from imgwire_async import SourceChangedError
-from imgwire_async.uploads.disk import PIECE, Handle, source_at
+from imgwire_async.uploads import disk
+from imgwire_async.uploads.disk import PIECE, Handle, PathSource, source_at
 
 SIZES = [0, 1, 100_000, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7]
 
@@ -98,20 +100,52 @@ async def test_a_file_that_shrinks_under_way_is_told_before_its_last_piece_is_ou
     assert taken < 4 * PIECE
 
 
+async def test_left_under_a_read_that_hangs_the_file_stays_open_until_the_read_is_over(
+    tmp_path: Path,
+) -> None:
+    path, go, reading = tmp_path / "a.png", threading.Event(), threading.Event()
+    path.write_bytes(bytes(3 * PIECE))
+
+    class Hanging(Handle):
+        __slots__ = ()
+
+        def read_now(self, size: int, position: int) -> bytes:
+            return b""
+
+        def read(self, size: int, position: int) -> bytes:
+            reading.set()
+            go.wait(20)
+            return super().read(size, position)
+
+    source = await source_at(str(path), None, PIECE)
+    assert isinstance(source, PathSource)
+    pieces = disk._read_ahead(Hanging(str(path)), source.head, source.stamp, "a")
+    await anext(pieces)
+    assert await asyncio.to_thread(reading.wait, 10)
+    began = time.monotonic()
+    await pieces.aclose()
+    assert time.monotonic() - began < 5, "a disk that hangs holds nobody up"
+    assert held(path) == 1
+    go.set()
+    async with asyncio.timeout(10):
+        while held(path):
+            await asyncio.sleep(0.01)
+
+
+def held(path: Path) -> int:
+    """How often this process has the file open."""
+    return sum(each.resolve() == path.resolve() for each in Path("/proc/self/fd").iterdir() if each.exists())
+
+
 def test_a_handle_that_nobody_holds_closes_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
 
-    def opened() -> int:
-        return sum(
-            each.resolve() == path.resolve() for each in Path("/proc/self/fd").iterdir() if each.exists()
-        )
-
     handle = Handle(str(path))
-    assert opened() == 1
+    assert held(path) == 1
     del handle
     gc.collect()
-    assert opened() == 0
+    assert held(path) == 0
 
 
 async def test_a_folder_and_what_is_not_there_are_told(tmp_path: Path) -> None:

@@ -135,31 +135,53 @@ async def test_who_comes_alone_goes_at_once() -> None:
         assert looks.ways == number
 
 
-async def test_what_was_seen_is_finished_on_the_loop_even_if_nobody_waits() -> None:
-    looks, go, finished = hops(threads=1), threading.Event(), list[tuple[int, int]]()
+class Opened:
+    """Counts those that are held."""
 
-    def seen() -> int:
+    held = 0
+
+    def __init__(self) -> None:
+        Opened.held += 1
+
+    def __del__(self) -> None:
+        Opened.held -= 1
+
+
+async def test_what_was_seen_is_finished_on_the_loop_and_dropped_where_nobody_waits() -> None:
+    looks, go, finished = hops(threads=1), threading.Event(), list[int]()
+
+    def seen() -> Opened:
         go.wait(10)
-        return threading.get_ident()
+        return Opened()
 
-    def finish(thread: int) -> str:
-        finished.append((thread, threading.get_ident()))
+    def finish(_: Opened) -> str:
+        finished.append(threading.get_ident())
         return "done"
 
     kept, left = looks.look(seen, finish), looks.look(seen, finish)
-    while not left.cancel():
-        pass
+    await asyncio.sleep(0.05)  # the first is under way
+    left.cancel()
     go.set()
     assert await kept == "done"
-    first, *_ = finished
-    assert first[0] != threading.get_ident() == first[1]
-    handed = looks.look(seen, finish)
-    count = len(finished)
-    await asyncio.sleep(0.05)
-    handed.cancel()
-    async with asyncio.timeout(5):
-        while len(finished) == count:
-            await asyncio.sleep(0.01)
+    handed = looks.look(Opened, finish)
+    while looks._seen or looks._under_way:
+        handed.cancel()
+        await asyncio.sleep(0)
+    assert finished == [threading.get_ident()]
+    assert Opened.held == 0
+
+
+def test_a_loop_that_ends_in_the_midst_of_looks_is_let_go() -> None:
+    async def leave() -> weakref.ref[asyncio.AbstractEventLoop]:
+        for _ in range(40):
+            task = asyncio.ensure_future(userland.glance(int))
+        await asyncio.sleep(0)
+        task.cancel()
+        return weakref.ref(asyncio.get_running_loop())
+
+    loops = [asyncio.run(leave()) for _ in range(5)]
+    gc.collect()
+    assert [loop() for loop in loops] == [None] * 5
 
 
 async def test_an_error_of_the_finish_goes_to_whoever_asked() -> None:

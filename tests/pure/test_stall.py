@@ -79,3 +79,27 @@ async def test_a_transfer_is_given_up_once() -> None:
     transfer.given_up = None
     await asyncio.sleep(3 * SHORT)
     assert transfer.given_up is None
+
+
+async def test_one_that_cannot_be_watched_is_told_and_the_others_are_watched_all_the_same() -> None:
+    class Broken(Transfer):
+        def position(self) -> int | None:
+            raise AttributeError("a transport of another make")
+
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    clock, broken, stands = StallClock(SHORT), Broken(), Transfer()
+    clock.watch(broken)
+    clock.watch(stands)
+    await until_given_up(stands)
+    assert [str(context["exception"]) for context in told] == ["a transport of another make"]
+    assert clock.idle
+
+
+async def test_a_stopped_clock_looks_no_more() -> None:
+    clock, stands = StallClock(SHORT), Transfer()
+    clock.watch(stands)
+    clock.stop()
+    await asyncio.sleep(2 * SHORT)
+    assert stands.given_up is None
+    assert clock.idle

@@ -26,13 +26,15 @@ LEVELS = [
 ]
 APART = {"emulator"}
 # On one level two rooms may touch, one way only: an error carries an Exchange, hooks and policies are settings, a pause is
-# worked out from a RetryPolicy, the disk is reached by hops, the blocking client crosses the bridge.
+# worked out from a RetryPolicy, the disk is reached by hops, what a URL leaves out is logged, the blocking
+# client crosses the bridge.
 NEIGHBOURS = {
     ("errors", "exchange"),
     ("config", "hooks"),
     ("config", "policies"),
     ("retry", "policies"),
     ("userland", "hops"),
+    ("urls", "logs"),
     ("blocking", "_bridge"),
 }
 # They come in by the front door: of the package they know the public names, and nobody knows them.

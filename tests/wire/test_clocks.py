@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import socket
 import subprocess
@@ -218,6 +219,28 @@ async def test_of_a_put_that_stalls_either_clock_says_so(
         assert isinstance(error, UploadStalledError)
         assert f"{SHORT:g} s" in str(error)
     assert error.image is not None
+    assert elapsed < 10
+
+
+@pytest.mark.parametrize("status", [200, 403])
+async def test_an_answer_without_a_length_that_stands_still_is_no_answer(
+    emulator: Emulator, client: AsyncImgwireClient, status: int
+) -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status} Something\r\n\r\nhalf a wo".encode())
+        await reader.read()  # until the client hangs up
+        writer.close()
+
+    async with await asyncio.start_server(half, "127.0.0.1", 0) as storage:
+        port = storage.sockets[0].getsockname()[1]
+        made = await client.images.create(file_name="a.png")
+        answer = json.loads((await client.request("GET", f"/images/{made.image.id}")).text)
+        body = {"image": answer, "upload_url": f"http://127.0.0.1:{port}/a?X-Amz-Signature=abc"}
+        emulator.faults.add("POST", "*/standard_upload", status=200, body=json.dumps(body).encode())
+        hurried = client.with_options(timeout=Timeouts(stall=SHORT), retries=0)
+        error, elapsed = await running_out(hurried.images.upload(png()))
+    assert isinstance(error, UploadStalledError)
     assert elapsed < 10
 
 
