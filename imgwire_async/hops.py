@@ -34,6 +34,8 @@ class Gathering(abc.ABC):
     through them at once. Nobody waits for longer than a moment, though.
     """
 
+    patience: float = _A_MOMENT
+
     def __init__(self) -> None:
         self._took = 1  # passengers of the last hop
         self._gathering = False
@@ -51,7 +53,7 @@ class Gathering(abc.ABC):
         if not self._gathering:
             self._gathering = True
             loop = asyncio.get_running_loop()
-            self._await_others(_ROUNDS * (self._took - 1), loop.time() + _A_MOMENT, loop)
+            self._await_others(_ROUNDS * (self._took - 1), loop.time() + self.patience, loop)
 
     def _await_others(self, rounds: int, latest: float, loop: asyncio.AbstractEventLoop) -> None:
         waiting = self._waiting_now()

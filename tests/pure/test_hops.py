@@ -79,8 +79,9 @@ class Counted(Hops):
 class Bus(Gathering):
     """Takes along whoever waits, and notes how many those were."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 60.0) -> None:
         super().__init__()
+        self.patience = patience
         self.waiting = 0
         self.trips: list[int] = []
 
@@ -133,6 +134,15 @@ async def test_who_comes_alone_goes_at_once() -> None:
     for number in range(1, 30):
         await looks.look(int)
         assert looks.ways == number
+
+
+async def test_however_slow_a_round_is_it_waits_no_longer_than_a_moment() -> None:
+    bus = Bus(patience=0.0)
+    bus.waiting = 9
+    bus.come()
+    bus.come()
+    assert bus.trips == [10, 1]
+    assert 0 < Gathering.patience < 0.05
 
 
 class Opened:
