@@ -154,6 +154,8 @@ def clean_key(value: object) -> str:
         raise ConfigurationError(
             "the API key is empty; set api_key= or the environment variable IMGWIRE_API_KEY"
         )
+    if key.lower().startswith("bearer "):
+        raise ConfigurationError("the API key is given without the word Bearer; the client adds it")
     if not printable(key):
         raise ConfigurationError("the API key holds blanks, control or non-ASCII characters; copy it again")
     return key
@@ -177,7 +179,8 @@ def _base_url(value: object) -> str:
         port_is_valid = False
         parts = _split("")
     if "//" not in url and not url.lower().startswith(("http:", "https:")):
-        raise ConfigurationError(f"base_url has no scheme, so it is no URL: begin it with https://; {advice}")
+        lack = "has no scheme: begin it with https:// (or http://, on this machine)" if url else "is empty"
+        raise ConfigurationError(f"base_url {lack}; {advice}")
     if (
         not printable(url)
         or parts.scheme not in {"http", "https"}

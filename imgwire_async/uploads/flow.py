@@ -322,7 +322,7 @@ class Flow:
         if isinstance(trouble, NoAnswerError):
             kind = UploadStalledError if event is Event.STALLED else UploadConnectionError
             advice = "Upload the file again; " + (
-                "a slow network may need a larger Timeouts(stall=...)."
+                "a slow network or source may need a larger Timeouts(stall=...)."
                 if event is Event.STALLED
                 else "if it goes on, look at network, proxy and firewall."
             )

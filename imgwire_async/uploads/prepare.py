@@ -85,6 +85,8 @@ def _alone(file: object) -> Generator[None, None, None]:
 def _require_picture(sniffed: SupportedMimeType | None, head: bytes, name: str) -> str:
     if sniffed is not None:
         return sniffed.value
+    if not head:
+        raise UnsupportedImageError(f"{name}: this is an empty file. Nothing was sent.", file_name=name)
     raise UnsupportedImageError(
         f"{name}: this is {describe(head)}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, ICO, "
         "HEIC, BMP, TIFF). Nothing was sent. If you know better, give mime_type=.",

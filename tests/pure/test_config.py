@@ -229,6 +229,17 @@ def test_any_other_base_url_is_refused_without_echo(given: str) -> None:
     assert "pa55" not in str(caught.value)
 
 
+def test_a_key_with_the_word_before_it_is_told_so() -> None:
+    with pytest.raises(ConfigurationError, match="without the word Bearer") as caught:
+        configured(f"Bearer {KEY}")
+    assert KEY not in str(caught.value)
+
+
+def test_an_empty_base_url_is_told_so() -> None:
+    with pytest.raises(ConfigurationError, match="base_url is empty"):
+        configured(base_url=" ")
+
+
 def test_a_base_url_without_a_scheme_is_told_what_it_lacks() -> None:
     with pytest.raises(ConfigurationError, match="begin it with https://"):
         configured(base_url="api.example")
