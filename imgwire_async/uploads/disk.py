@@ -205,7 +205,7 @@ class PathSource:
 async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> AsyncGenerator[bytes, None]:
     """The file's bytes: `first`, which were read before, and what follows; each piece while the one before is sent.
 
-    Closes the file, but never under a read: should the disk hang, the file closes itself when that is over.
+    Closes the file, but never under a read: should the disk hang, it is closed when that is over.
     """
     piece, position = first, len(first)
     reading: asyncio.Task[bytes] | None = None
@@ -233,3 +233,5 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> As
             await userland.settled([reading], patience=_A_MOMENT)
         if reading is None or reading.done():
             file.close()
+        else:
+            reading.add_done_callback(lambda _: file.close())
