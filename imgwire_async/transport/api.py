@@ -26,6 +26,7 @@ from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
 from imgwire_async.transport.session import FOREIGN, Address, Sessions, hush, no_answer
+from imgwire_async.transport.signing import SignedHeaders
 
 # How long a 429 without a usable Retry-After keeps the gate closed, at least: a bucket needs a moment to fill.
 _RATE_PAUSE = 0.25
@@ -71,23 +72,6 @@ class Course:
     key_renewed: bool = False
 
 
-@attrs.frozen
-class _Signed:
-    """The headers of all requests with one key: those with a body and those without."""
-
-    key: str = attrs.field(repr=False)
-    plain: CIMultiDict[str] = attrs.field(repr=False)
-    json: CIMultiDict[str] = attrs.field(repr=False)
-
-    @classmethod
-    def of(cls, headers: CIMultiDict[str], key: str) -> _Signed:
-        plain = headers.copy()
-        plain["Authorization"] = Secret(f"Bearer {key}")
-        json = plain.copy()
-        json["Content-Type"] = "application/json"
-        return cls(key, plain, json)
-
-
 class Api:
     """Sends requests to the API with one set of options."""
 
@@ -98,11 +82,11 @@ class Api:
         self._owner = owner
         self._root = f"{shared.config.base_url}{API_ROOT}"
         # Whatever its case, a header is sent once, and what the contract needs wins.
-        self._headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": answers.ACCEPTED})
-        self._headers.update(options.default_headers)
+        headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": answers.ACCEPTED})
+        headers.update(options.default_headers)
         if options.environment_id is not None:
-            self._headers["X-Environment-Id"] = options.environment_id
-        self._signed = _Signed("", self._headers, self._headers)
+            headers["X-Environment-Id"] = options.environment_id
+        self._headers = SignedHeaders(headers)
         clocks = options.timeout
         self._limit = min(clocks.max_answer_bytes or _NO_LIMIT, _NO_LIMIT)
         # No rounding to whole seconds: a clock fires when it says.
@@ -176,7 +160,7 @@ class Api:
                     method,
                     address.url,
                     data=body,
-                    headers=self._headers_with(course.key, json=body is not None),
+                    headers=self._headers.with_key(course.key, json=body is not None),
                     proxy=here.proxy_for(address),
                     timeout=self._clock,
                     allow_redirects=False,
@@ -204,12 +188,6 @@ class Api:
             elapsed = time.monotonic() - began
             await seen.response(course.attempts, answer.status, answer.headers, elapsed, len(answer.body))
         return answer
-
-    def _headers_with(self, key: str, *, json: bool) -> CIMultiDict[str]:
-        signed = self._signed  # one step, for other loops may meet another key at the same time
-        if key != signed.key:
-            signed = self._signed = _Signed.of(self._headers, key)
-        return signed.json if json else signed.plain
 
     def _silence(self, error: BaseException) -> Failure:
         """What it means that no answer came, or none that can be read."""
