@@ -230,16 +230,18 @@ class Transfers:
             response = None  # it shows its URL
             if clock is not None:
                 clock.leave(body)
-        # An answer came all the same. If the source had failed, its word counts; if the clock hung up on an answer without a
-        # length, it looks complete and is not.
-        if body.failure is not None:
-            raise body.failure
-        if body.stalled:
-            raise self._stalled(body, address.host)
-        if answer[0] < 300 and body.written != put.size:
-            reason = f"{address.host} said that all is well after {body.written} of {put.size} bytes"
-            raise NoAnswerError(Failure(reason, fate="lost"))
+        self._require_sound(answer[0], body, address.host)
         return answer
+
+    def _require_sound(self, status: int, body: Body, host: str) -> None:
+        """Raise what counts more than the answer that came."""
+        if body.failure is not None:  # the source had failed: its word counts
+            raise body.failure
+        if body.stalled:  # the clock hung up on an answer without a length: it looks complete and is not
+            raise self._stalled(body, host)
+        if status < 300 and body.written != body.size:
+            reason = f"{host} said that all is well after {body.written} of {body.size} bytes"
+            raise NoAnswerError(Failure(reason, fate="lost"))
 
     def _stalled(self, body: Body, host: str) -> NoAnswerError:
         seconds = f"{self._options.timeout.stall:g} s"
