@@ -66,6 +66,7 @@ class Walk(AbstractAsyncContextManager["Walk"]):
     ) -> None:
         self._carrier = carrier
         self._request = request
+        self._model = request(page).model
         self._number = page
         self._limit = limit
         self._prefetch = prefetch
@@ -89,7 +90,7 @@ class Walk(AbstractAsyncContextManager["Walk"]):
             reply = await task
             told = pagination(reply.headers)
             await self._go_on(told, reply.exchange)
-        page = Page(codec.decode(reply, self._request(self._number).model), told)
+        page = Page(codec.decode(reply, self._model), told)
         self._told, self._empty = (told, reply.exchange), not page.data
         return page
 
