@@ -22,7 +22,7 @@ from imgwire_async import userland
 from imgwire_async.errors import SourceChangedError
 
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
-_A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
+A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
 _FRESH = 1.0  # seconds that the system, on network drives too, keeps in memory what it told about a file: to ask does not block
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
@@ -230,7 +230,7 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> As
             yield piece
     finally:
         if reading is not None:
-            await userland.settled([reading], patience=_A_MOMENT)
+            await userland.settled([reading], patience=A_MOMENT)
         if reading is None or reading.done():
             file.close()
         else:

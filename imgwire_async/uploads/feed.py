@@ -17,8 +17,6 @@ from imgwire_async.hops import Gathering
 
 FileT = TypeVar("FileT")
 
-_A_MOMENT = 0.005  # seconds; then what was found goes out, and no further file is asked for on this way
-
 
 class Feed(Gathering, Generic[FileT]):
     """Files, numbered from 0. Never takes more from the caller than are waited for. Belongs to one loop."""
@@ -107,7 +105,7 @@ class Feed(Gathering, Generic[FileT]):
 
     async def _fetch_some(self) -> None:
         # When the iterator hangs, those before it shall not wait.
-        timer = asyncio.get_running_loop().call_later(2 * _A_MOMENT, self._tell)
+        timer = asyncio.get_running_loop().call_later(2 * self.patience, self._tell)
         try:
             self.over = await userland.read(self._take, len(self._waiting), time.monotonic()) or self.over
         finally:
@@ -115,10 +113,10 @@ class Feed(Gathering, Generic[FileT]):
             self._tell()
 
     def _take(self, most: int, asked: float) -> bool:
-        """Up to so many files, in a thread; whether those were the last."""
+        """Up to so many files, in a thread, and no further one after a moment; whether those were the last."""
         for taken, file in enumerate(self._plain, 1):
             self._found.append(file)
-            if taken >= most or time.monotonic() - asked > _A_MOMENT:
+            if taken >= most or time.monotonic() - asked > self.patience:
                 return False
         return True
 

@@ -23,11 +23,9 @@ from typing import IO, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkabl
 import attrs
 
 from imgwire_async import userland
-from imgwire_async.uploads.disk import PIECE, PathSource, Stamp, require_stamp
+from imgwire_async.uploads.disk import A_MOMENT, PIECE, PathSource, Stamp, require_stamp
 
 T = TypeVar("T")
-
-_A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
 
 
 @runtime_checkable
@@ -102,9 +100,8 @@ class BytesSource:
 
     async def in_hand(self) -> bytes | None:
         """All of it, if that is one piece; else None."""
-        return (
-            cast("bytes", self.data) if self.data.nbytes <= PIECE else None
-        )  # sent as it lies, without a copy
+        # Sent as it lies, without a copy.
+        return cast("bytes", self.data) if self.data.nbytes <= PIECE else None
 
     async def open(self) -> AsyncGenerator[bytes, None]:
         for start in range(0, self.data.nbytes, PIECE):
@@ -120,7 +117,7 @@ async def patiently(read: Callable[..., Awaitable[T]], function: Callable[..., T
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await userland.settled([task], patience=_A_MOMENT)
+        await userland.settled([task], patience=A_MOMENT)
         raise
 
 
