@@ -9,11 +9,13 @@ import attrs
 from imgwire_async.policies import RetryPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 # Why an attempt brought no usable answer. "unsent": the request never left (refused, DNS, TLS). "lost": it left, its answer
-# did not come. "connect", "attempt" and "stall" are clocks that ran out; "connect" means that it never left, too.
-Fate: TypeAlias = Literal["unsent", "connect", "lost", "attempt", "stall"]
+# did not come. "connect", "attempt" and "stall" are clocks that ran out; "connect" means that it never left, too. "absent": the
+# caller, who reads the source in a thread of its own, was busy elsewhere for as long.
+Fate: TypeAlias = Literal["unsent", "connect", "lost", "attempt", "stall", "absent"]
 
 # POST is the exception; its requests say themselves whether they may be repeated. [contract 5]
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
@@ -37,6 +39,11 @@ class Failure:
     def in_doubt(self) -> bool:
         """Whether the service may have carried the request out although no success came back."""
         return self.fate in {"lost", "attempt", "stall"} or (self.status is not None and self.status >= 500)
+
+
+def is_success(status: int) -> bool:
+    """Return whether an HTTP status says that the request was carried out."""
+    return 200 <= status < 300
 
 
 def passing(status: int) -> bool:
@@ -71,20 +78,41 @@ def spread(seconds: float, dice: float) -> float:
     return dice * min(1.0, 0.05 + seconds / 4)
 
 
-def retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Seconds from a `Retry-After` header, given as seconds or as a date; None when it is absent, past or makes no sense."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a response's `Retry-After` asks for, or None when it is absent, past or makes no sense.
+
+    A date is compared with the response's own `Date`: this machine's clock may be hours off.
+    """
+    value = headers.get("Retry-After")
     if value is None or not (text := value.strip()):
         return None
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return min(float(text), 1e12) or None
+    then = http_date(text)
+    seconds = 0.0 if then is None else (then - response_time(headers)).total_seconds()
+    return seconds if seconds > 0 else None
+
+
+def response_time(headers: Mapping[str, str]) -> datetime:
+    """Return the time at which a response was made: its own `Date`, else this machine's time.
+
+    Every time that a server names (when to come back, when a URL ends) is by the server's clock, so it is compared with this.
+    """
+    from datetime import UTC, datetime
+
+    return http_date(headers.get("Date")) or datetime.now(UTC)
+
+
+def http_date(text: str | None) -> datetime | None:
+    """Return the time that an HTTP date stands for, or None for anything else."""
+    if not text:
+        return None
     from datetime import UTC  # needed after a refusal only, and the mail package is large
     from email.utils import parsedate_to_datetime
 
     try:
-        then = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if then.tzinfo is None:  # "-0000" and bare dates: HTTP dates are GMT
-        then = then.replace(tzinfo=UTC)
-    seconds = (then - now).total_seconds()
-    return seconds if seconds > 0 else None
+    # "-0000" and dates without a zone: HTTP dates are GMT
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

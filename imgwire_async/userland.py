@@ -40,6 +40,9 @@ class Caller(Protocol):
 # Set for the length of a call whose caller waits in another thread.
 in_caller: ContextVar[Caller | None] = ContextVar("imgwire_async.in_caller", default=None)
 
+# Set where user code runs that a transfer waits for: its source or a callback. What it calls here must not wait for ever.
+inside_user_code: ContextVar[bool] = ContextVar("imgwire_async.inside_user_code", default=False)
+
 # Disk work has threads of its own, so that it never queues behind what the application does in the default executor.
 DISK_THREADS = 8
 _disk: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("imgwire_async.disk")
@@ -145,6 +148,17 @@ def absent() -> Caller | None:
     """The caller in another thread that what runs here belongs to, if it does not wait just now: it may be long in coming."""
     caller = in_caller.get()
     return None if caller is None or caller.attentive else caller
+
+
+async def back() -> None:
+    """Return as soon as the caller in another thread, if there is one, waits for what runs here."""
+    caller = absent()
+    if caller is not None:
+        await caller(_nothing)
+
+
+def _nothing() -> None:
+    """Do nothing: that the caller runs this shows that it is back."""
 
 
 def asked(function: Callable[[], T]) -> asyncio.Future[T] | None:

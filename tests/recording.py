@@ -69,7 +69,11 @@ class Recorder:
         await asyncio.sleep(seconds)
 
     @contextlib.asynccontextmanager
-    async def transfer_slot(self) -> AsyncIterator[None]:
+    async def put_slot(self) -> AsyncIterator[None]:
+        yield
+
+    @contextlib.asynccontextmanager
+    async def get_slot(self) -> AsyncIterator[None]:
         yield
 
     @contextlib.asynccontextmanager

@@ -66,7 +66,11 @@ class Reply:
 
 @attrs.frozen(slots=False)
 class Put:
-    """One attempt to send the bytes of a file to a signed URL. `sent` is told how many bytes have left so far."""
+    """One attempt to send the bytes of a file to a signed URL. `sent` is told how many bytes have left so far.
+
+    `waits_for_caller`: the stall clock stands while the caller in another thread, who reads the source, is busy elsewhere. Else
+    the attempt ends then, with the fate "absent", and others get its connection.
+    """
 
     url: str = attrs.field(repr=False)  # signed
     size: int
@@ -74,6 +78,7 @@ class Put:
     mime_type: str | None
     sent: Callable[[int], Awaitable[None]] | None = None
     attempt: int = 1
+    waits_for_caller: bool = True
 
 
 @attrs.frozen
@@ -139,7 +144,9 @@ class Carrier(Protocol):
 
     def send(self, request: Request[Any], /) -> Awaitable[Reply]: ...
 
-    def transfer_slot(self) -> AbstractAsyncContextManager[None]: ...
+    def put_slot(self) -> AbstractAsyncContextManager[None]: ...
+
+    def get_slot(self) -> AbstractAsyncContextManager[None]: ...
 
     def put(self, put: Put, /) -> Awaitable[Reply]: ...
 

@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -293,7 +292,4 @@ def _is_over(url: str, refusal: Refusal | None) -> bool:
     """Whether the answer means that this link had its time, so that a fresh one may do."""
     if refusal is None:
         return False
-    date = refusal.headers.get("Date")
-    return refusal.status in {404, 410} or expired(
-        url, refusal.status, refusal.text, date=date, now=datetime.now(UTC)
-    )
+    return refusal.status in {404, 410} or expired(url, refusal.status, refusal.text, refusal.headers)

@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ import attrs
 from imgwire_async.errors import DownloadError
 from imgwire_async.exchange import Exchange, Headers, excerpt, redact
 from imgwire_async.protocol.request import Carrier, Fetch, Fetched, NoAnswerError
-from imgwire_async.retry import Failure, may_repeat, passing, pause, retry_after
+from imgwire_async.retry import Failure, is_success, may_repeat, passing, pause, retry_after
 
 T = TypeVar("T")
 
@@ -45,7 +44,7 @@ class Refusal:
     @property
     def failure(self) -> Failure:
         """The same for the retry policy."""
-        told = retry_after(self.headers.get("Retry-After"), now=datetime.now(UTC))
+        told = retry_after(self.headers)
         return Failure(self.reason, status=self.status, retry_after=told)
 
 
@@ -90,7 +89,7 @@ class Getting(AbstractAsyncContextManager["Getting"]):
 
     async def _ask(self) -> Fetched:
         self._attempts += 1
-        await self._held.enter_async_context(self._carrier.transfer_slot())
+        await self._held.enter_async_context(self._carrier.get_slot())
         fetch = Fetch(self._source.url, self._source.what, self._attempts, self._began)
         self._answer = await self._held.enter_async_context(self._carrier.fetch(fetch))
         return self._answer
@@ -159,10 +158,10 @@ async def _refusal(answer: Fetched) -> Refusal | None:
         return Refusal(status, headers, f"HTTP {status}, {where}", "", answer.exchange)
     if status in _NOT_WHOLE:
         return Refusal(status, headers, f"HTTP {status}, which is not the whole of it", "", answer.exchange)
-    if status < 300 and encoding not in {"", "identity"}:
+    if is_success(status) and encoding not in {"", "identity"}:
         reason = f"HTTP {status}, packed ({excerpt(encoding, 40)}) although that was not asked for"
         return Refusal(status, headers, reason, "", answer.exchange)
-    if status < 300:
+    if is_success(status):
         return None
     text = b""
     try:

@@ -131,8 +131,9 @@ class Uploading:
                     image = await trace.flow.run()
                 return image if wait is None else await self._ready(image, wait)
         except ImgwireError as error:
-            if error.image is None and trace.flow is not None:
-                error.image = trace.flow.image
+            flow = trace.flow
+            if flow is not None and error.image is None and error is not flow.foreign_error:
+                error.image = flow.image
             raise
 
     async def _ready(self, image: Image, wait: float) -> Image:
@@ -182,9 +183,15 @@ class Uploading:
         told, heard = run.guarded(on_created), run.guarded(on_progress)
         return run
 
-    def _is_fatal(self, error: Exception) -> bool:
-        """Whether this error would meet every file: a key, a plan, a setting, or a client that was closed."""
-        return isinstance(error, FATAL) or self.carrier.closed
+    def _is_fatal(self, error: Exception, trace: Trace) -> bool:
+        """Return whether every file would meet this error: a key, a plan, a setting, or a client that was closed.
+
+        What a file's own source raises meets that file alone, also when it comes from another client of ours.
+        """
+        if self.carrier.closed:
+            return True
+        flow = trace.flow  # none: no request was made
+        return isinstance(error, FATAL) and flow is not None and error is not flow.foreign_error
 
 
 def _with_defaults(file: File | UploadItem, common: UploadItem) -> UploadItem:

@@ -39,6 +39,14 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, boo
     return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), True
 
 
+async def read_refusal(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the first `limit` unpacked bytes of a body. One that cannot be unpacked is empty: its status says enough."""
+    try:
+        return (await read(response, limit))[0]
+    except NoAnswerError:
+        return b""
+
+
 def _unpacker(coding: str, response: aiohttp.ClientResponse) -> _Unpacker | None:
     name = coding.strip().lower()
     if name in {"", "identity"}:

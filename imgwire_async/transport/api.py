@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import aiohttp
@@ -21,12 +20,15 @@ from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import NoAnswerError, Reply, Request
 from imgwire_async.protocol.safety import origin, without_query
 from imgwire_async.protocol.status import status_error
-from imgwire_async.retry import Failure, may_repeat, pause, retry_after
+from imgwire_async.retry import Failure, is_success, may_repeat, pause, retry_after
 from imgwire_async.transport import answers, capture, deadline, watch
+from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
-from imgwire_async.transport.session import FOREIGN, Address, Sessions, hush, no_answer
+from imgwire_async.transport.request_url import Address
+from imgwire_async.transport.session import LoopSessions, Sessions, UntilClosed
 from imgwire_async.transport.signing import SignedHeaders
+from imgwire_async.transport.slots import without_slot
 
 # How long a 429 without a usable Retry-After keeps the gate closed, at least: a bucket needs a moment to fill.
 _RATE_PAUSE = 0.25
@@ -94,19 +96,23 @@ class Api:
 
     async def send(self, request: Request[Any]) -> Reply:
         """The answer to `request`, if it is a success; else the error that says why not."""
+        sessions = self._shared.sessions
+        here = sessions.at_hand() or await sessions.here()
+        async with UntilClosed(here):
+            return await self._send(request, here)
+
+    async def _send(self, request: Request[Any], here: LoopSessions) -> Reply:
         shared = self._shared
         seen = self._lookout.over("api", request.method, request.path)
-        if shared.sessions.closed:
-            raise RuntimeError(CLOSED)
         course = Course(shared.keys.known or await self._key(seen), time.monotonic())
         address = Address.of(f"{self._root}{request.target}", shared.host)
         body = None if request.json is None else codec.dumps(request.json)
         while True:
-            outcome = await self._attempt(request.method, address, body, seen, course)
+            outcome = await self._attempt(here, request, address, body, seen, course)
             if outcome is None:
                 continue
             exchange = self._exchange(request, outcome, course)
-            if isinstance(outcome, Answer) and outcome.status < 300:
+            if isinstance(outcome, Answer) and is_success(outcome.status):
                 capture.record(self._owner, exchange)
                 if not outcome.whole:
                     raise _too_large(outcome, exchange, self._limit)
@@ -129,7 +135,7 @@ class Api:
     async def _key(self, seen: watch.Watch) -> str:
         began = time.monotonic()
         try:
-            return await self._shared.keys.get()
+            return await without_slot(self._shared.keys.get)
         except asyncio.CancelledError:
             elapsed = time.monotonic() - began
             unsent = Exchange("api", seen.method, seen.path, attempts=0, elapsed=elapsed)
@@ -137,12 +143,19 @@ class Api:
             raise
 
     async def _attempt(
-        self, method: str, address: Address, body: bytes | None, seen: watch.Watch, course: Course
+        self,
+        here: LoopSessions,
+        request: Request[Any],
+        address: Address,
+        body: bytes | None,
+        seen: watch.Watch,
+        course: Course,
     ) -> Answer | Failure | None:
         """One request on the wire, after the gate and in a slot. None: nothing was sent, for the gate closed meanwhile."""
         if self._shared.gate.pace is not None:
             await self._pass_gate(seen, course)
-        here = self._shared.sessions.at_hand() or await self._shared.sessions.here()
+        if here.idle_check.due:
+            await here.idle_check.run()
         awake = seen.awake
         if awake and course.told != course.attempts:
             course.told = course.attempts
@@ -156,8 +169,9 @@ class Api:
                 if self._shared.gate.closed_since(course.round):
                     return None
                 began = time.monotonic()
-                async with here.api.request(
-                    method,
+                session = here.untraced_api if _has_secret(request) else here.api
+                async with session.request(
+                    request.method,
                     address.url,
                     data=body,
                     headers=self._headers.with_key(course.key, json=body is not None),
@@ -168,6 +182,7 @@ class Api:
                 ) as response:
                     if not response.content.is_eof():  # whoever closes the client must find those who wait
                         here.arriving.add(response)
+                    require_final(response)
                     content, whole = await answers.read(response, self._limit)
                     answer = Answer(response.status, Headers.view(response.headers.items()), content, whole)
         except (*FOREIGN, NoAnswerError) as error:
@@ -262,7 +277,7 @@ class Api:
         keys.forget(course.key)
         if self._options.retries.max_retries == 0:
             return False
-        key = await keys.get()
+        key = await without_slot(keys.get)
         changed, course.key = key != course.key, key
         return changed
 
@@ -349,6 +364,11 @@ class Api:
             )
 
 
+def _has_secret(request: Request[Any]) -> bool:
+    """Return whether the query holds a secret, which tracing of other libraries would store with the URL."""
+    return request.params is not None and any("token" in name.lower() for name in request.params)
+
+
 def _unfinished(seen: watch.Watch, course: Course, *, left: bool) -> Exchange:
     """The record of a call that ends here; `left` tells whether its last attempt went out."""
     attempts = course.attempts if left else course.attempts - 1
@@ -366,7 +386,7 @@ def _shown(location: str) -> str:
 def _failure(outcome: Answer | Failure) -> Failure:
     if isinstance(outcome, Failure):
         return outcome
-    told = retry_after(outcome.headers.get("Retry-After"), now=datetime.now(UTC))
+    told = retry_after(outcome.headers)
     return Failure(f"HTTP {outcome.status}", status=outcome.status, retry_after=told)
 
 

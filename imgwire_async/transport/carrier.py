@@ -53,9 +53,15 @@ class AiohttpCarrier:
         with tracer.call(request.method, template, url):
             return await self._send(request)
 
-    def transfer_slot(self) -> AbstractAsyncContextManager[None]:
-        """One of the slots for a PUT or GET of bytes, for the length of the `async with`."""
-        slot = self._transfers.slot()
+    def put_slot(self) -> AbstractAsyncContextManager[None]:
+        """Return one of the slots for a PUT of bytes, held for the length of the `async with`."""
+        return self._traced_slot(self._transfers.slot("put"))
+
+    def get_slot(self) -> AbstractAsyncContextManager[None]:
+        """Return one of the slots for a GET of bytes, held for the length of the `async with`."""
+        return self._traced_slot(self._transfers.slot("get"))
+
+    def _traced_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
         return slot if self._tracer is None else self._tracer.transfer_turn(slot)
 
     def put(self, put: Put, /) -> Awaitable[Reply]:

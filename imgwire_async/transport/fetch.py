@@ -19,7 +19,8 @@ from imgwire_async.protocol.safety import require_safe, without_query
 from imgwire_async.retry import Failure
 from imgwire_async.transport import capture, deadline, watch
 from imgwire_async.transport.api import Shared
-from imgwire_async.transport.session import FOREIGN, Address, hush, no_answer
+from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
+from imgwire_async.transport.request_url import Address
 
 if TYPE_CHECKING:
     from typing import Self
@@ -120,10 +121,13 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         seen = fetches.lookout.over("cdn", "GET", address.shown)
         if seen.awake:
             await seen.request(attempt)
+        if here.idle_check.due:
+            await here.idle_check.run()
         began = time.monotonic()
         waiting = asyncio.timeout(None)
         try:
             async with waiting:
+                here.open_calls.add(waiting)
                 response = await here.fetches.get(
                     address.url,
                     headers=_HEADERS,
@@ -133,7 +137,10 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
                     trace_request_ctx={"sent": lambda: self._wind(waiting)},
                     **here.tls,
                 )
-        except FOREIGN as error:
+                if response.status < 200:
+                    response.close()
+                require_final(response)
+        except (*FOREIGN, NoAnswerError) as error:
             hush(error)
             silence = self._silence(error, stalled=waiting.expired())
             seen.silence(attempt, silence.failure.reason, time.monotonic() - began)
@@ -142,6 +149,8 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             hush(error)
             deadline.interrupted(self.exchange)
             raise
+        finally:
+            here.open_calls.discard(waiting)
         here.arriving.add(response)
         try:
             if seen.awake:
@@ -155,7 +164,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
 
     def _wind(self, waiting: asyncio.Timeout) -> None:
         """The request has left: from now on the server's silence counts. Until then it was the connect clock's time."""
-        if self._stall is not None:
+        if self._stall is not None and not waiting.expired():
             waiting.reschedule(asyncio.get_running_loop().time() + self._stall)
 
     # --- the body -----------------------------------------------------------------------------------------------------
@@ -197,7 +206,9 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         if self._fetches.shared.sessions.closed:
             raise RuntimeError(CLOSED) from None
         if not stalled:
-            failure = no_answer(error, self._host).failure
+            failure = (
+                error.failure if isinstance(error, NoAnswerError) else no_answer(error, self._host).failure
+            )
             return NoAnswerError(
                 Failure(f"{failure.reason}{self._progress}", fate=failure.fate), self.exchange
             )

@@ -1,6 +1,7 @@
-"""aiohttp sessions, one pair per running loop, each closed by its own loop; and foreign errors made ours.
+"""aiohttp sessions, one set per running loop, each closed by its own loop.
 
-Two sessions a loop: one for the API, and one for storage and CDN that never holds a credential or a cookie.
+Two pools of connections a loop: one for the API, and one for storage and CDN that never holds a credential or a cookie. What
+carries a secret in its URL goes through sessions that no tracing of other libraries looks into.
 """
 
 from __future__ import annotations
@@ -8,50 +9,103 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 import ssl
 import sys
 import threading
-import traceback
+import time
 import weakref
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any
 
 import aiohttp
 import attrs
-from yarl import URL
 
 import imgwire_async
+from imgwire_async import userland
 from imgwire_async.config import Config
 from imgwire_async.errors import CLOSED, ConfigurationError
-from imgwire_async.exchange import redact
-from imgwire_async.protocol.request import NoAnswerError
-from imgwire_async.retry import Failure, Fate
+from imgwire_async.transport.errors import no_hidden_resend
 from imgwire_async.transport.proxies import Proxies
+from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.resolver import connector
-from imgwire_async.transport.slots import Slots, fitting, make_slots, open_file_limit
+from imgwire_async.transport.slots import Slots, fitting, make_slots, open_file_limit, without_slot
 from imgwire_async.transport.stall import StallClock
 
 
-class DroppedError(aiohttp.ClientError):
-    """A connection broke. Wraps the two errors upon which aiohttp would send the request again without telling."""
+class OpenCalls:
+    """The calls of one loop that are under way: `end` ends them all, wherever they wait."""
+
+    def __init__(self) -> None:
+        self._timeouts: set[asyncio.Timeout] = set()
+
+    def add(self, timeout: asyncio.Timeout) -> None:
+        """Let `timeout`, which its call has entered, run out when the client is closed."""
+        self._timeouts.add(timeout)
+
+    def discard(self, timeout: asyncio.Timeout) -> None:
+        """Forget the timeout of a call that is over."""
+        self._timeouts.discard(timeout)
+
+    def end(self) -> None:
+        """Let all timeouts run out now."""
+        now = asyncio.get_running_loop().time()
+        for timeout in self._timeouts:
+            if not timeout.expired():
+                timeout.reschedule(now)
+        self._timeouts.clear()
 
 
-_UNSENT = "imgwire_unsent"
+class UntilClosed(AbstractAsyncContextManager[None]):
+    """`async with UntilClosed(here):` ends what runs inside, with a `RuntimeError`, when the client is closed on this loop."""
+
+    __slots__ = ("_calls", "_timeout")
+
+    def __init__(self, here: LoopSessions) -> None:
+        self._calls = here.open_calls
+
+    async def __aenter__(self) -> None:
+        self._timeout = asyncio.timeout(None)
+        await self._timeout.__aenter__()
+        self._calls.add(self._timeout)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._calls.discard(self._timeout)
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise RuntimeError(CLOSED) from None
 
 
-async def _no_hidden_resend(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise DroppedError from error
-    except asyncio.CancelledError as error:
-        # The clock of the attempt may be what cancels. Its TimeoutError will come from this, and does not know where it was.
-        if getattr(request, "response", request) is None:  # made when the request is sent
-            setattr(error, _UNSENT, True)
-        raise
+class IdleCheck:
+    """Lets the loop look at its sockets before a request, where it may not have done so for a while.
+
+    A server closes a connection that idles. While the loop does not run (it is stopped between two calls, or a callback
+    computes) it does not see that, and would send the next request into the closed connection.
+    """
+
+    __slots__ = ("_last",)
+    _AFTER = 0.1  # seconds
+    _ROUNDS = 4  # of the loop: the end is read, passed through the TLS layer, and told to the connection
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether `run` is to be awaited before the request that is made now."""
+        last, self._last = self._last, time.monotonic()
+        return self._last - last > self._AFTER or self._last < last
+
+    async def run(self) -> None:
+        """Return when the loop has looked."""
+        for _ in range(self._ROUNDS):
+            await asyncio.sleep(0)
 
 
 @attrs.frozen(eq=False)
@@ -59,6 +113,9 @@ class LoopSessions:
     """What one loop owns: its sessions, slots and proxies. Used on that loop only; `keeper` closes it when the loop ends."""
 
     api: aiohttp.ClientSession
+    untraced_api: (
+        aiohttp.ClientSession
+    )  # over the connections of `api`, for calls with a secret in their query
     files: aiohttp.ClientSession
     fetches: aiohttp.ClientSession  # over the connections of `files`
     slots: Slots
@@ -67,7 +124,8 @@ class LoopSessions:
     keeper: AsyncGenerator[None, None]
     # Answers whose bytes are being read: closing a session alone would leave their readers waiting.
     arriving: weakref.WeakSet[aiohttp.ClientResponse]
-    closing: asyncio.Event  # set when it is closed, for those who let time pass
+    open_calls: OpenCalls
+    idle_check: IdleCheck
     stall_clocks: dict[float, StallClock]  # by their seconds
 
     def proxy_for(self, address: Address) -> str | None:
@@ -109,6 +167,11 @@ class Sessions:
             raise RuntimeError(CLOSED)
         loop = asyncio.get_running_loop()
         found = self._by_loop.get(loop)
+        if found is None and isinstance(self._config.ssl, str) and self._tls is None:
+            self._tls = await _read_ca_bundle(self._config.ssl)
+            if self.closed:
+                raise RuntimeError(CLOSED)
+            found = self._by_loop.get(loop)  # another call may have made it meanwhile
         if found is not None:
             return found
         with self._lock:
@@ -123,13 +186,8 @@ class Sessions:
 
     async def pause(self, seconds: float) -> None:
         """Let time pass. Raises `RuntimeError` as soon as this loop's sessions are closed: nothing could follow the pause."""
-        here = await self.here()
-        try:
-            async with asyncio.timeout(seconds):
-                await here.closing.wait()
-        except TimeoutError:
-            return
-        raise RuntimeError(CLOSED)
+        async with UntilClosed(await self.here()):
+            await without_slot(lambda: asyncio.sleep(seconds))
 
     def _make(self) -> LoopSessions:
         config = self._config
@@ -153,14 +211,18 @@ class Sessions:
             "cookie_jar": aiohttp.DummyCookieJar(),
             "trust_env": False,  # would read .netrc in an executor before each request, and send what it finds
             "requote_redirect_url": False,
-            "middlewares": (_no_hidden_resend,),
+            "middlewares": (no_hidden_resend,),
             "headers": {"User-Agent": _user_agent(config.user_agent), "Accept": "*/*"},
         }
         api = aiohttp.ClientSession(
             connector=shared or connector(slots.call_limit), auto_decompress=False, **common
         )
+        untraced_api = aiohttp.ClientSession(
+            connector=api.connector, connector_owner=False, auto_decompress=False, **common
+        )
         files = aiohttp.ClientSession(
-            connector=shared or connector(slots.transfer_limit),
+            connector=shared
+            or connector(0),  # the slots are the limit; streams that a caller holds need none
             auto_decompress=False,
             skip_auto_headers=("Content-Type",),  # signed URLs take the declared one or none
             **common,
@@ -175,25 +237,32 @@ class Sessions:
         )
         # Whoever instruments all sessions of a process would see signed URLs here, and send headers to their hosts.
         files.trace_configs.clear()
+        untraced_api.trace_configs.clear()
         fetches.trace_configs[:] = [tracing]
         arriving: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
-        closing = asyncio.Event()
+        calls = OpenCalls()
         clocks: dict[float, StallClock] = {}
-        keeper = _keep(closing, arriving, clocks, api, fetches, files)
-        return LoopSessions(api, files, fetches, slots, proxies, tls, keeper, arriving, closing, clocks)
+        keeper = _keep(calls, arriving, clocks, api, untraced_api, fetches, files)
+        return LoopSessions(
+            api,
+            untraced_api,
+            files,
+            fetches,
+            slots,
+            proxies,
+            tls,
+            keeper,
+            arriving,
+            calls,
+            IdleCheck(),
+            clocks,
+        )
 
     def _tls_options(self) -> dict[str, Any]:
         setting = self._config.ssl
         if setting is None:
             return {}
-        if isinstance(setting, ssl.SSLContext):
-            return {"ssl": setting}
-        if self._tls is None:  # one for all loops: reading a CA bundle takes about 20 ms
-            try:
-                self._tls = ssl.create_default_context(cafile=setting)
-            except (OSError, ssl.SSLError) as error:
-                raise ConfigurationError(f"ssl={setting!r} is no readable CA bundle: {error}") from error
-        return {"ssl": self._tls}
+        return {"ssl": setting if isinstance(setting, ssl.SSLContext) else self._tls}
 
     async def aclose(self) -> None:
         """Close what the running loop owns, and let the others close theirs. Idempotent."""
@@ -218,8 +287,16 @@ class Sessions:
         self._lock = threading.Lock()
 
 
+async def _read_ca_bundle(path: str) -> ssl.SSLContext:
+    """Return a TLS context that trusts the CAs in a file. Read in a thread: it takes about 20 ms, and the disk may be slow."""
+    try:
+        return await userland.disk(functools.partial(ssl.create_default_context, cafile=path))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"ssl={path!r} is no readable CA bundle: {error}") from error
+
+
 async def _keep(
-    closing: asyncio.Event,
+    calls: OpenCalls,
     arriving: weakref.WeakSet[aiohttp.ClientResponse],
     clocks: dict[float, StallClock],
     *sessions: aiohttp.ClientSession,
@@ -228,11 +305,11 @@ async def _keep(
     try:
         yield
     finally:
-        closing.set()
+        calls.end()
         for answer in list(arriving):
             answer.close()
         for clock in clocks.values():
-            clock.stop()
+            clock.give_up_all()
         # All of them, also when this is cancelled in the midst.
         async with contextlib.AsyncExitStack() as ends:
             for session in sessions:
@@ -272,7 +349,7 @@ def _inside_a_loop() -> bool:
 
 
 def _abandon(sessions: LoopSessions) -> None:
-    for session in (sessions.api, sessions.fetches, sessions.files):
+    for session in (sessions.untraced_api, sessions.api, sessions.fetches, sessions.files):
         connector = session.connector
         session.detach()
         if connector is not None and not connector.closed:
@@ -305,89 +382,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-# --- foreign errors become ours ---------------------------------------------------------------------------------------
-
-
-@attrs.frozen(slots=False)  # without slots, a frozen object of one call is made twice as fast
-class Address:
-    """A URL for aiohttp, to the byte as it was given. It may be signed, so it stands in no frame's variables by itself."""
-
-    url: URL = attrs.field(repr=False)
-    host: str  # with the port, if it has one
-
-    @classmethod
-    def of(cls, text: str, host: str | None = None) -> Address:
-        """Whatever changes a byte breaks a signature. `host` is told where it is known."""
-        url = URL(text, encoded=True)
-        return cls(url, url.raw_authority.rpartition("@")[2] if host is None else host)
-
-    @property
-    def shown(self) -> str:
-        """Host and path, as records and messages may show them."""
-        return f"{self.host}{self.url.raw_path}"
-
-
-def hush(error: BaseException) -> None:
-    """Let the frames of aiohttp in a traceback forget their variables: signed URLs and requests stand in them.
-
-    Error trackers store what they find in frames. Those of the caller, and lines and names of all, stay.
-    """
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        waiting += (each.__cause__, each.__context__)
-        for frame, _ in traceback.walk_tb(each.__traceback__):
-            if frame.f_globals.get("__name__", "").startswith("aiohttp."):
-                try:
-                    frame.clear()
-                except RuntimeError:  # it runs, or waits for something, so it is no one's past
-                    pass
-
-
-# What a request can raise. ValueError and TypeError are not among them: those would be bugs of ours and shall be seen.
-FOREIGN = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
-
-
-def no_answer(error: BaseException, host: str) -> NoAnswerError:
-    """What a foreign error means for us. Its text is never passed on whole: it may quote a signed URL."""
-    if isinstance(error, DroppedError) and error.__cause__ is not None:
-        error = error.__cause__
-    fate, reason = _meaning(error, host)
-    return NoAnswerError(Failure(reason, fate=fate))
-
-
-def _meaning(error: BaseException, host: str) -> tuple[Fate, str]:
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "connect", f"no connection to {host} in time"
-    if isinstance(error, asyncio.TimeoutError) and getattr(error.__cause__, _UNSENT, False):
-        return "connect", f"no connection to {host} in time"
-    if isinstance(error, asyncio.TimeoutError):
-        return "attempt", f"no answer from {host} in time"
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return "unsent", f"the proxy to {host} answered HTTP {error.status}"
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return "unsent", f"the proxy to {host} cannot be reached: {_cause(error.os_error)}"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "unsent", f"the name {host} cannot be resolved"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return "unsent", f"no trusted TLS connection to {host}: {_cause(error)}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return "unsent", f"{host} cannot be reached: {_cause(error.os_error)}"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "lost", f"{host} cut its answer short"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "lost", f"{host} closed the connection without an answer"
-    if isinstance(error, aiohttp.ClientResponseError):
-        return "lost", f"{host} answered something that is no HTTP"
-    return "lost", f"the connection to {host} broke: {_cause(error)}"
-
-
-def _cause(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return redact(" ".join(str(text).split())[:200])

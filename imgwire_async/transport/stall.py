@@ -41,6 +41,12 @@ class StallClock:
         """It is over."""
         self._watched.pop(transfer, None)
 
+    def give_up_all(self) -> None:
+        """Give up every transfer, and look no more: the client is being closed, and nothing may hold that up."""
+        for transfer in list(self._watched):
+            transfer.give_up()
+        self.stop()
+
     def stop(self) -> None:
         """Look no more."""
         self._watched.clear()

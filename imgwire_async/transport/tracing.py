@@ -16,6 +16,7 @@ import attrs
 from imgwire_async.exchange import Exchange, Headers, Kind
 from imgwire_async.hooks import Hooks
 from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply
+from imgwire_async.retry import is_success
 
 if TYPE_CHECKING:
     from typing import Self
@@ -126,7 +127,7 @@ async def put_traced(tracer: Tracer, put: Put, send: Callable[[Put], Awaitable[R
 
     try:
         reply = await send(attrs.evolve(put, sent=report))
-        if reply.status < 300:
+        if is_success(reply.status):
             attempt.progressed(put.size)
         attempt.answered(reply.status, reply.headers)
         attempt.received(len(reply.body))

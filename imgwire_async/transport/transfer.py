@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 
 import aiohttp
@@ -16,10 +15,14 @@ from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply
-from imgwire_async.retry import Failure
-from imgwire_async.transport import capture, deadline, watch
+from imgwire_async.retry import Failure, is_success
+from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
-from imgwire_async.transport.session import FOREIGN, Address, LoopSessions, hush, no_answer
+from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
+from imgwire_async.transport.request_url import Address
+from imgwire_async.transport.session import LoopSessions, UntilClosed
+from imgwire_async.transport.slots import Kind as SlotKind
+from imgwire_async.transport.slots import TransferSlot
 
 try:
     import fcntl
@@ -28,6 +31,65 @@ except ImportError:  # Windows: progress is then what the kernel took, not what 
     fcntl = termios = None  # type: ignore[assignment]  # modules or nothing
 
 _ANSWER_LIMIT = 64 * 1024  # the storage answers with a few lines; more is not worth memory
+
+
+class _Connection:
+    """The connection of one PUT, as it was while sound: a transport that is closed tells nothing any more, or raises.
+
+    Over TLS a second `close()` cuts asyncio's transport off from its protocol. So what is needed later is taken at once, the
+    TCP transport below the TLS layer too: only that one can be dropped then.
+    """
+
+    __slots__ = ("_protocol", "_raw", "_socket", "_transport")
+
+    def __init__(self, transport: asyncio.WriteTransport) -> None:
+        self._transport = transport
+        self._raw: asyncio.WriteTransport | None = getattr(
+            getattr(transport, "_ssl_protocol", None), "_transport", None
+        )
+        self._protocol = transport.get_protocol()
+        self._socket = transport.get_extra_info("socket")
+
+    @classmethod
+    def of(cls, writer: AbstractStreamWriter) -> _Connection | None:
+        """Return the connection that `writer` writes to, or None when it is gone already."""
+        transport: asyncio.WriteTransport | None = getattr(writer, "transport", None)
+        try:
+            return None if transport is None else cls(transport)
+        except AttributeError:  # closed twice, by the peer and by aiohttp
+            return None
+
+    def abort(self) -> None:
+        """Drop the connection, unsent bytes and all."""
+        # aiohttp's writer may wait here for room; nobody else would look at what becomes of that.
+        waiter = getattr(self._protocol, "_drain_waiter", None)
+        if waiter is not None:
+            waiter.add_done_callback(userland.seen)
+        (self._transport if self._raw is None else self._raw).abort()
+
+    def buffered(self) -> int:
+        """Return the bytes that wait in this process, those of the TLS layer included."""
+        return sum(_write_buffer_size(each) for each in (self._transport, self._raw) if each is not None)
+
+    def unacknowledged(self) -> int:
+        """Return the bytes in the kernel that the peer has not acknowledged.
+
+        A slow peer shows here long before our buffer moves.
+        """
+        sock = self._socket
+        if fcntl is None or termios is None or sock is None or sock.fileno() < 0:
+            return 0
+        try:
+            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"), "little")
+        except OSError:  # the socket went away in between
+            return 0
+
+
+def _write_buffer_size(transport: asyncio.WriteTransport) -> int:
+    try:
+        return transport.get_write_buffer_size()
+    except (AttributeError, RuntimeError):  # closed: nothing waits there any more
+        return 0
 
 
 class Body(Payload):
@@ -42,8 +104,8 @@ class Body(Payload):
         super().__init__(None, content_type="application/octet-stream")
         self._size = put.size
         self.put = put
-        self._writer: AbstractStreamWriter | None = None
-        self._transport: asyncio.WriteTransport | None = None
+        self._connection: _Connection | None = None
+        self._caller = userland.in_caller.get()  # the stall clock looks from a context of its own
         self.task: asyncio.Task[Any] | None = None  # aiohttp's writer task, once it has begun
         self.written: int = 0
         self.failure: BaseException | None = None
@@ -51,6 +113,7 @@ class Body(Payload):
         self.sending: bool = False  # the network is being fed
         self.answered = False  # the answer's head is here
         self.stalled: bool = False  # given up by the stall clock
+        self.interrupted: bool = False  # because the caller, who alone can read on, was busy elsewhere
 
     @property
     def consumed(self) -> bool:
@@ -65,8 +128,9 @@ class Body(Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         if self.task is not None:
             raise RuntimeError("a body is sent once")
-        self.task, self._writer = asyncio.current_task(), writer
-        self._transport = getattr(writer, "transport", None)
+        self.task = asyncio.current_task()
+        self._connection = _Connection.of(writer)
+        userland.inside_user_code.set(True)  # in this task alone
         try:
             await self._write_all(writer)
         except BaseException as error:
@@ -104,47 +168,35 @@ class Body(Payload):
 
         aiohttp closes it, but that waits until the peer has read what is buffered, which may be never.
         """
-        transport = self._transport
-        if transport is None or (self.answered and self.written == self._size):
-            return
-        waiter = getattr(transport.get_protocol(), "_drain_waiter", None)
-        if (
-            waiter is not None
-        ):  # aiohttp's writer waited here for room; nobody else would look at what becomes of it
-            waiter.add_done_callback(userland.seen)
-        transport.abort()
+        if self._connection is not None and not (self.answered and self.written == self._size):
+            self._connection.abort()
 
     def give_up(self) -> None:
         """End the request, whose side of the connection is dropped: whoever waits for its answer hears of it at once."""
-        self.stalled = True
-        if self._transport is not None:
-            self._transport.abort()
+        self.stalled, self.interrupted = True, self.caller_is_absent
+        if self._connection is not None:
+            self._connection.abort()
 
     @property
     def handed_over(self) -> int:
         """Bytes that have left for the kernel."""
-        return max(0, self.written - self._buffered())
+        return (
+            self.written if self._connection is None else max(0, self.written - self._connection.buffered())
+        )
 
-    def _buffered(self) -> int:
-        transport = getattr(self._writer, "transport", None)
-        return 0 if transport is None else transport.get_write_buffer_size()
+    @property
+    def caller_is_absent(self) -> bool:
+        """Whether the caller in another thread, who alone can read on, is busy elsewhere."""
+        return self._caller is not None and not self.sending and not self._caller.attentive
 
     def position(self) -> tuple[int, int, int] | None:
         """Where the transfer stands: any change is progress. None before the connection is there."""
-        if self.task is None:
+        connection = self._connection
+        if self.task is None or (self.put.waits_for_caller and self.caller_is_absent):
             return None
-        return self.written, self._buffered(), self._unacknowledged()
-
-    def _unacknowledged(self) -> int:
-        """Bytes in the kernel that the peer has not acknowledged. A slow peer shows here long before our buffer moves."""
-        transport = getattr(self._writer, "transport", None)
-        sock = None if transport is None else transport.get_extra_info("socket")
-        if fcntl is None or termios is None or sock is None or sock.fileno() < 0:
-            return 0
-        try:
-            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"), "little")
-        except OSError:  # the socket went away in between
-            return 0
+        if connection is None:
+            return self.written, 0, 0
+        return self.written, connection.buffered(), connection.unacknowledged()
 
 
 class Transfers:
@@ -158,10 +210,9 @@ class Transfers:
         # No total: a slow transfer that moves may take as long as it needs.
         self._clock = aiohttp.ClientTimeout(total=None, connect=options.timeout.connect, ceil_threshold=1e9)
 
-    def slot(self) -> AbstractAsyncContextManager[None]:
-        """One of the loop's transfer slots."""
-        here = self._shared.sessions.at_hand()
-        return _Slot(self._shared) if here is None else here.slots.transfers
+    def slot(self, kind: SlotKind) -> TransferSlot:
+        """Return one of the loop's put or get slots, for an `async with`."""
+        return TransferSlot(self._shared.sessions, kind, self._options.timeout.stall)
 
     async def put(self, put: Put) -> Reply:
         """The storage's answer, whatever its status. `NoAnswerError` when there was none; what the source raised as it is."""
@@ -171,9 +222,10 @@ class Transfers:
         seen = self._lookout.over("storage", "PUT", address.shown)
         try:
             here = await self._shared.sessions.here()
-            if seen.awake:
-                await seen.request(put.attempt)
-            reply = await self._send(here, put, address, body)
+            async with UntilClosed(here):
+                if seen.awake:
+                    await seen.request(put.attempt)
+                reply = await self._send(here, put, address, body)
         except NoAnswerError as error:
             error.exchange = self._exchange(seen, None, Headers(), put.attempt, began)
             seen.silence(put.attempt, error.failure.reason, time.monotonic() - began)
@@ -193,9 +245,12 @@ class Transfers:
     async def _send(
         self, here: LoopSessions, put: Put, address: Address, body: Body
     ) -> tuple[int, Headers, bytes]:
-        headers = {"Content-Length": str(put.size)}
+        # A refusal is wanted as it is: it is read for what it says.
+        headers = {"Content-Length": str(put.size), "Accept-Encoding": "identity"}
         if put.mime_type is not None:
             headers["Content-Type"] = put.mime_type
+        if here.idle_check.due:
+            await here.idle_check.run()
         clock = here.stall_clock(self._options.timeout.stall)
         response: aiohttp.ClientResponse | None = None
         try:
@@ -210,10 +265,13 @@ class Transfers:
                 allow_redirects=False,
                 **here.tls,
             ) as response:
+                require_final(response)
                 body.answered = True
-                content = await _beginning(response.content)
+                if not response.content.is_eof():  # whoever closes the client must find those who wait
+                    here.arriving.add(response)
+                content = await answers.read_refusal(response, _ANSWER_LIMIT)
                 answer = response.status, Headers.view(response.headers.items()), content
-        except FOREIGN as error:
+        except (*FOREIGN, NoAnswerError) as error:
             hush(error)
             if body.failure is not None:
                 hush(body.failure)
@@ -222,6 +280,8 @@ class Transfers:
                 raise RuntimeError(CLOSED) from None
             if body.stalled:
                 raise self._stalled(body, address.host) from None
+            if isinstance(error, NoAnswerError):
+                raise
             raise no_answer(error, address.host) from error
         except BaseException as error:
             hush(error)
@@ -237,14 +297,19 @@ class Transfers:
         """Raise what counts more than the answer that came."""
         if body.failure is not None:  # the source had failed: its word counts
             raise body.failure
+        if self._shared.sessions.closed and body.stalled:
+            raise RuntimeError(CLOSED)
         if body.stalled:  # the clock hung up on an answer without a length: it looks complete and is not
             raise self._stalled(body, host)
-        if status < 300 and body.written != body.size:
+        if is_success(status) and body.written != body.size:
             reason = f"{host} said that all is well after {body.written} of {body.size} bytes"
             raise NoAnswerError(Failure(reason, fate="lost"))
 
     def _stalled(self, body: Body, host: str) -> NoAnswerError:
         seconds = f"{self._options.timeout.stall:g} s"
+        if body.interrupted:
+            reason = f"the caller did not read on for {seconds} (after {body.written}), so others got the connection"
+            return NoAnswerError(Failure(reason, fate="absent"))
         if body.reading:
             reason = f"the source gave no byte for {seconds} (after {body.written})"
         elif body.written < (body.size or 0):
@@ -260,16 +325,6 @@ class Transfers:
         return Exchange(seen.kind, seen.method, seen.path, status, headers, attempt, time.monotonic() - began)
 
 
-async def _beginning(content: aiohttp.StreamReader) -> bytes:
-    """The body up to its end or the limit, in however many packets it comes: the reason may stand in the last one."""
-    pieces: list[bytes] = []
-    left = _ANSWER_LIMIT
-    while left and not content.at_eof() and (piece := await content.read(left)):
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces)
-
-
 async def _finish(body: Body) -> None:
     """Leave no writer running and no source open, whatever happened to the request."""
     task = body.task
@@ -281,17 +336,3 @@ async def _finish(body: Body) -> None:
             await userland.settled([task])
     finally:
         body.abandon()
-
-
-class _Slot(AbstractAsyncContextManager[None]):
-    """A transfer slot for whoever comes first, when nothing is made yet, or late, when the client is closed."""
-
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
-
-    async def __aenter__(self) -> None:
-        self._semaphore = (await self._shared.sessions.here()).slots.transfers
-        await self._semaphore.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        self._semaphore.release()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs, urlsplit
+
+from imgwire_async.retry import response_time
 
 # Stores of the S3, GCS and Azure kinds name it differently, so several words count. [measured on two stores]
 _WORDS = re.compile(
@@ -17,14 +19,14 @@ _WORDS = re.compile(
 _SAID = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
 
 
-def expired(url: str, status: int, body: str, *, date: str | None, now: datetime) -> bool:
-    """Whether a 403 or 400 to `url` means that its time was over. `date` is the answer's `Date`; `now` serves without one."""
+def expired(url: str, status: int, body: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a 403 or 400 to `url` means that its time was over."""
     if status not in {400, 403}:
         return False
     if _WORDS.search(" ".join(_SAID.findall(body)) or body):
         return True
     end = end_of(url)
-    return end is not None and end < (_http_date(date) or now)
+    return end is not None and end < response_time(headers)
 
 
 def end_of(url: str) -> datetime | None:
@@ -43,11 +45,3 @@ def end_of(url: str) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         pass
     return None
-
-
-def _http_date(text: str | None) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text) if text else None
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
 
 import attrs
@@ -35,10 +34,10 @@ from imgwire_async.exchange import excerpt, redact
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, NoAnswerError, Put, Reply
 from imgwire_async.protocol.safety import require_safe
-from imgwire_async.retry import passing, pause, retry_after
+from imgwire_async.retry import is_success, passing, pause, retry_after
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.expiry import expired
-from imgwire_async.uploads.source import BytesSource, Source
+from imgwire_async.uploads.source import BytesSource, Source, read_by_user
 from imgwire_async.uploads.states import ARRIVED, MAX_MINTS, Event, Step, Tally, after, after_look
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
@@ -76,6 +75,8 @@ class Desk(Protocol):
 
 Trouble: TypeAlias = "Reply | NoAnswerError"
 
+_CLOCKS: dict[str | None, Event] = {"stall": Event.STALLED, "absent": Event.INTERRUPTED}
+
 # After these the bytes may be there all the same.
 _DOUBTFUL = frozenset({Event.LOST, Event.STALLED, Event.BUSY})
 
@@ -94,7 +95,13 @@ class Flow:
         self._untold: Image | None = None
         self._opened = False
         self._fresh_key = False
+        # Nothing is sent while the caller in another thread, who reads the source, is busy elsewhere: it would hold a slot.
+        self._read_by_caller: bool = userland.in_caller.get() is not None and read_by_user(plan.source)
+        self._may_interrupt = self._read_by_caller and plan.source.replayable and self._policy.max_retries > 0
         self.image: Image | None = None
+        self.foreign_error: ImgwireError | None = (
+            None  # of our classes, but raised by the caller's own source
+        )
         self.abandoned: list[str] = []  # ids of records that were made and then replaced
         self.puts: int = 0
         self.bytes_sent: int = 0
@@ -122,16 +129,21 @@ class Flow:
     # --- acting -------------------------------------------------------------------------------------------------------
 
     async def _mint_and_put(self) -> tuple[Event, Trouble | None]:
-        async with self._carrier.transfer_slot():
-            if self._url is None and await self._mint():
-                return Event.STORED, None
-            if self._untold is None or userland.in_caller.get() is None:
-                await self._tell_created()
+        if self._read_by_caller:
+            await userland.back()
+        try:
+            async with self._carrier.put_slot():
+                if self._url is None and await self._mint():
+                    return Event.STORED, None
+                if self._untold is None or userland.in_caller.get() is None:
+                    await self._tell_created()
+                    return await self._put()
+            # Another thread is told: it may take its time and may upload from there, so no slot is held meanwhile.
+            await self._tell_created()
+            async with self._carrier.put_slot():
                 return await self._put()
-        # Another thread is told: it may take its time and may upload from there, so no slot is held meanwhile.
-        await self._tell_created()
-        async with self._carrier.transfer_slot():
-            return await self._put()
+        except NoAnswerError as error:  # no slot became free
+            raise self._error(Event.STALLED, error) from None
 
     async def _mint(self) -> bool:
         """Get a URL; True when the service has meanwhile got this record's bytes after all, so that none is needed."""
@@ -204,18 +216,20 @@ class Flow:
         sent = None if plan.on_progress is None else self._report
         try:
             reply = await self._carrier.put(
-                Put(self._url, plan.size, self._chunks(), plan.mime_type, sent, self.puts)
+                Put(
+                    self._url,
+                    plan.size,
+                    self._chunks(),
+                    plan.mime_type,
+                    sent,
+                    self.puts,
+                    not self._may_interrupt,
+                )
             )
         except NoAnswerError as error:
-            fate = error.failure.fate
-            event = (
-                Event.UNSENT
-                if error.failure.unprocessed
-                else Event.STALLED
-                if fate == "stall"
-                else Event.LOST
-            )
-            return event, error
+            if error.failure.unprocessed:
+                return Event.UNSENT, error
+            return _CLOCKS.get(error.failure.fate, Event.LOST), error
         return self._event_of(reply), reply
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
@@ -235,7 +249,7 @@ class Flow:
         digest = hashlib.sha256() if plan.sha256 is not None else None
         seen = 0
         held: bytes | None = None
-        async with contextlib.aclosing(plan.source.open()) as pieces:
+        async with contextlib.aclosing(self._pieces()) as pieces:
             async for piece in pieces:
                 self.bytes_sent += len(piece)
                 seen += len(piece)
@@ -257,15 +271,25 @@ class Flow:
         if held is not None:
             yield held
 
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield the source's bytes. An error of our classes that a caller's source raises is noted as theirs."""
+        try:
+            async with contextlib.aclosing(self._plan.source.open()) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except SourceChangedError:  # told by our own sources
+            raise
+        except ImgwireError as error:
+            self.foreign_error = error
+            raise
+
     def _event_of(self, reply: Reply) -> Event:
-        if reply.status < 300:
+        if is_success(reply.status):
             return Event.STORED
         if passing(reply.status):
             return Event.BUSY
         assert self._url is not None
-        if expired(
-            self._url, reply.status, reply.text, date=reply.headers.get("Date"), now=datetime.now(UTC)
-        ):
+        if expired(self._url, reply.status, reply.text, reply.headers):
             return Event.EXPIRED
         return Event.REFUSED if reply.status == 403 else Event.REJECTED
 
@@ -295,6 +319,8 @@ class Flow:
         """Make ready for the next PUT: the source must be readable again, the URL fresh, and a pause over."""
         if self._opened and not self._plan.source.replayable:
             raise self._not_replayable(event, trouble)
+        if event is Event.INTERRUPTED:
+            return
         assert self._url is not None
         if step is Step.MINT:
             self._dead.add(self._url)
@@ -304,7 +330,7 @@ class Flow:
         self._tally.retries += 1
         told = None
         if isinstance(trouble, Reply):
-            told = retry_after(trouble.headers.get("Retry-After"), now=datetime.now(UTC))
+            told = retry_after(trouble.headers)
         seconds = pause(self._tally.retries, told, policy=self._policy, dice=random.random())
         if seconds is None:  # it asks for more patience than the policy has
             raise self._error(event, trouble)

@@ -121,7 +121,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         upload: Callable[[FileT, Trace], Awaitable[Image]],
         *,
         concurrency: int,
-        fatal: Callable[[Exception], bool],
+        fatal: Callable[[Exception, Trace], bool],
     ) -> None:
         self._feed = Feed(files)
         self._upload = upload
@@ -235,7 +235,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
             error = raised
             if raised is self._callback_error:
                 self._aborted = True
-            if self._aborted or self._fatal(raised):
+            if self._aborted or self._fatal(raised, trace):
                 self._stop(raised)
         flow = trace.flow
         if error is not None:

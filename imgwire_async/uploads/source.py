@@ -273,6 +273,13 @@ def bytes_of(piece: object) -> bytes:
 Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | ForeignSource
 
 
+def read_by_user(source: Source) -> bool:
+    """Return whether code of the caller's is run to read the source."""
+    if isinstance(source, FileSource):
+        return source.where is userland.read
+    return isinstance(source, StreamSource | ForeignSource)
+
+
 async def peek(source: Source, size: int) -> bytes:
     """The first `size` bytes of a source, without using them up."""
     if isinstance(source, PathSource):

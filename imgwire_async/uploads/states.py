@@ -10,7 +10,8 @@ from imgwire_async.models import ImageStatus
 
 MAX_MINTS = 3
 
-# A record in one of these states has its bytes. An unknown state of a record that was just asked for tells nothing.
+# A record in one of these states has its bytes. An unknown state proves nothing, so it counts as PENDING: to send the bytes once
+# more does no harm. [contract 6]
 ARRIVED = frozenset({ImageStatus.PROCESSING, ImageStatus.READY, ImageStatus.QUARANTINE})
 
 
@@ -25,6 +26,9 @@ class Event(enum.Enum):
     UNSENT = enum.auto()  # no connection
     LOST = enum.auto()  # the connection broke; the bytes may have arrived
     STALLED = enum.auto()  # nothing moved, or no answer came, for too long
+    INTERRUPTED = (
+        enum.auto()
+    )  # the caller in another thread, who reads the source, was busy elsewhere for too long
 
 
 class Step(enum.Enum):
@@ -54,6 +58,8 @@ def after(event: Event, tally: Tally) -> Step:
         return Step.DONE
     if tally.max_retries == 0:
         return Step.FAIL
+    if event is Event.INTERRUPTED:
+        return Step.REPLAY  # nothing failed
     if tally.in_doubt and event in {Event.EXPIRED, Event.REFUSED, Event.REJECTED}:
         return Step.LOOK  # refused perhaps because an earlier try had arrived
     if event is Event.REJECTED:
@@ -68,7 +74,7 @@ def after(event: Event, tally: Tally) -> Step:
 
 def after_look(event: Event, status: ImageStatus, tally: Tally) -> Step:
     """What follows the API's word on an upload whose PUT is in doubt."""
-    if status != ImageStatus.PENDING:
+    if status in ARRIVED:
         return Step.DONE
     if event is Event.REJECTED:
         return Step.FAIL

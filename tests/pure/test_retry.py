@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgwire_async import RetryPolicy
-from imgwire_async.retry import Failure, may_repeat, passing, pause, retry_after, spread
+from imgwire_async.retry import Failure, is_success, may_repeat, passing, pause, retry_after, spread
 
 NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
 EVERYBODY = list(itertools.product(["GET", "HEAD", "PUT", "DELETE", "PATCH", "POST"], [None, True, False]))
@@ -152,7 +152,41 @@ def test_those_who_waited_together_come_back_apart() -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date_and_never_nonsense(text: str | None, told: float | None) -> None:
-    assert retry_after(text, now=NOW) == told
+    headers = {"Date": format_datetime(NOW, usegmt=True)}
+    assert retry_after(headers if text is None else {**headers, "Retry-After": text}) == told
+
+
+@pytest.mark.parametrize("hours", [-48, -2, 2, 48])
+def test_a_date_of_a_server_whose_clock_is_off_is_measured_by_the_servers_own_clock(hours: int) -> None:
+    theirs = datetime.now(UTC) + timedelta(hours=hours)
+    dates = {"Date": theirs, "Retry-After": theirs + timedelta(seconds=30)}
+    assert retry_after({name: format_datetime(date, usegmt=True) for name, date in dates.items()}) == 30.0
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Wed, 99 Apr 2026 11:50:00 GMT"])
+def test_without_a_date_that_can_be_read_this_machines_clock_counts(date: str) -> None:
+    text = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    told = retry_after({"Date": date, "Retry-After": text})
+    assert told is not None
+    assert 60 < told <= 90
+
+
+@pytest.mark.parametrize(
+    ("status", "success"),
+    [
+        (0, False),
+        (99, False),
+        (101, False),
+        (199, False),
+        (200, True),
+        (204, True),
+        (299, True),
+        (300, False),
+        (600, False),
+    ],
+)
+def test_only_200_to_299_is_a_success(status: int, success: bool) -> None:
+    assert is_success(status) is success
 
 
 @given(
@@ -160,5 +194,5 @@ def test_retry_after_is_seconds_or_a_date_and_never_nonsense(text: str | None, t
     | st.from_regex(r"\A[A-Z][a-z]{2}, \d{1,9} [A-Z][a-z]{2} \d{1,9} \d{1,4}:\d\d:\d\d ([+-]\d{1,9}|GMT)\Z")
 )
 def test_no_retry_after_breaks_the_call(text: str) -> None:
-    told = retry_after(text, now=NOW)
+    told = retry_after({"Retry-After": text, "Date": text})
     assert told is None or told > 0

@@ -72,8 +72,22 @@ def test_what_follows_a_put(event: Event, tally: Tally, step: Step) -> None:
     assert after(event, tally) is step
 
 
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("status", ["UPLOAD_FAILED", "AWAITING_BYTES", "EXPIRED", "BRAND_NEW"])
+def test_an_unknown_status_proves_nothing_and_counts_as_pending(event: Event, status: str) -> None:
+    for tally in ALL_TALLIES:
+        pending = after_look(event, ImageStatus.PENDING, tally)
+        assert after_look(event, ImageStatus(status), tally) is pending is not Step.DONE
+
+
+def test_an_attempt_that_waited_for_its_caller_is_made_again_however_often() -> None:
+    for tally in ALL_TALLIES:
+        expected = Step.FAIL if tally.max_retries == 0 else Step.REPLAY
+        assert after(Event.INTERRUPTED, tally) is expected
+
+
 @pytest.mark.parametrize("event", [Event.LOST, Event.STALLED, Event.EXPIRED, Event.REFUSED])
-@pytest.mark.parametrize("status", ["PROCESSING", "READY", "QUARANTINE", "BRAND_NEW"])
+@pytest.mark.parametrize("status", ["PROCESSING", "READY", "QUARANTINE"])
 def test_bytes_that_arrived_are_not_sent_again(event: Event, status: str) -> None:
     assert all(after_look(event, ImageStatus(status), tally) is Step.DONE for tally in ALL_TALLIES)
 
