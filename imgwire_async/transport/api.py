@@ -96,13 +96,12 @@ class Api:
 
     async def send(self, request: Request[Any]) -> Reply:
         """The answer to `request`, if it is a success; else the error that says why not."""
-        sessions = self._shared.sessions
-        here = sessions.at_hand() or await sessions.here()
-        async with UntilClosed(here):
-            return await self._send(request, here)
+        async with UntilClosed(self._shared.sessions):
+            return await self._send(request)
 
-    async def _send(self, request: Request[Any], here: LoopSessions) -> Reply:
+    async def _send(self, request: Request[Any]) -> Reply:
         shared = self._shared
+        here = shared.sessions.at_hand() or await shared.sessions.here()
         seen = self._lookout.over("api", request.method, request.path)
         course = Course(shared.keys.known or await self._key(seen), time.monotonic())
         address = Address.of(f"{self._root}{request.target}", shared.host)

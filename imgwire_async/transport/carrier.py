@@ -12,6 +12,7 @@ from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply, Request
 from imgwire_async.transport import deadline
 from imgwire_async.transport.api import Api, Shared
 from imgwire_async.transport.fetch import Fetches
+from imgwire_async.transport.session import UntilClosed
 from imgwire_async.transport.tracing import Traced, TracedFetch, Tracer, put_traced, tracer_of
 from imgwire_async.transport.transfer import Transfers
 
@@ -88,6 +89,9 @@ class AiohttpCarrier:
         self._fetches.record(exchange)
 
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[None]:
-        """The deadline around everything that one awaited operation does: `name` is its method, `text` stands in messages."""
-        clock = deadline.Operation(text or name, self.options.timeout.deadline)
+        """The deadline around everything that one awaited operation does: `name` is its method, `text` stands in messages.
+
+        Closing the client ends it, too, wherever it waits.
+        """
+        clock = deadline.Operation(text or name, self.options.timeout.deadline, UntilClosed(self._sessions))
         return clock if self._tracer is None else Traced(self._tracer.operation(name), clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
 
@@ -16,11 +17,15 @@ _running: ContextVar[Operation | None] = ContextVar("imgwire_async.operation", d
 class Operation:
     """`async with Operation("POST /images/...", seconds):` raises `APITimeoutError(which="deadline")` when time is up.
 
-    Inside another operation of the same task it does nothing: the outer clock counts.
+    Inside another operation of the same task it does nothing: the outer clock counts. `scope`, if given, is entered first and
+    left last.
     """
 
-    def __init__(self, name: str, seconds: float | None) -> None:
+    def __init__(
+        self, name: str, seconds: float | None, scope: AbstractAsyncContextManager[None] | None = None
+    ) -> None:
         self._name = name
+        self._scope = scope
         self._seconds = seconds
         self._task: asyncio.Task[object] | None = None
         self._token: Token[Operation | None] | None = None
@@ -30,6 +35,8 @@ class Operation:
         self.doing: str = ""
 
     async def __aenter__(self) -> None:
+        if self._scope is not None:
+            await self._scope.__aenter__()
         if self._seconds is None or current() is not None:
             return
         self._task = asyncio.current_task()
@@ -39,6 +46,18 @@ class Operation:
         self._token = _running.set(self)
 
     async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._stop_clock(kind, error, traceback)
+        except BaseException as other:
+            if self._scope is not None:
+                await self._scope.__aexit__(type(other), other, other.__traceback__)
+            raise
+        if self._scope is not None:
+            await self._scope.__aexit__(kind, error, traceback)
+
+    async def _stop_clock(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._token is None:

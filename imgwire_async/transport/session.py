@@ -60,14 +60,15 @@ class OpenCalls:
 
 
 class UntilClosed(AbstractAsyncContextManager[None]):
-    """`async with UntilClosed(here):` ends what runs inside, with a `RuntimeError`, when the client is closed on this loop."""
+    """`async with UntilClosed(sessions):` ends what runs inside, with a `RuntimeError`, when the client is closed on this loop."""
 
-    __slots__ = ("_calls", "_timeout")
+    __slots__ = ("_calls", "_sessions", "_timeout")
 
-    def __init__(self, here: LoopSessions) -> None:
-        self._calls = here.open_calls
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
 
     async def __aenter__(self) -> None:
+        self._calls = (self._sessions.at_hand() or await self._sessions.here()).open_calls
         self._timeout = asyncio.timeout(None)
         await self._timeout.__aenter__()
         self._calls.add(self._timeout)
@@ -186,7 +187,7 @@ class Sessions:
 
     async def pause(self, seconds: float) -> None:
         """Let time pass. Raises `RuntimeError` as soon as this loop's sessions are closed: nothing could follow the pause."""
-        async with UntilClosed(await self.here()):
+        async with UntilClosed(self):
             await without_slot(lambda: asyncio.sleep(seconds))
 
     def _make(self) -> LoopSessions:

@@ -20,7 +20,7 @@ from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
 from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
 from imgwire_async.transport.request_url import Address
-from imgwire_async.transport.session import LoopSessions, UntilClosed
+from imgwire_async.transport.session import LoopSessions
 from imgwire_async.transport.slots import Kind as SlotKind
 from imgwire_async.transport.slots import TransferSlot
 
@@ -222,10 +222,9 @@ class Transfers:
         seen = self._lookout.over("storage", "PUT", address.shown)
         try:
             here = await self._shared.sessions.here()
-            async with UntilClosed(here):
-                if seen.awake:
-                    await seen.request(put.attempt)
-                reply = await self._send(here, put, address, body)
+            if seen.awake:
+                await seen.request(put.attempt)
+            reply = await self._send(here, put, address, body)
         except NoAnswerError as error:
             error.exchange = self._exchange(seen, None, Headers(), put.attempt, began)
             seen.silence(put.attempt, error.failure.reason, time.monotonic() - began)

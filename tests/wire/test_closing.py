@@ -1,0 +1,147 @@
+"""Closing the client ends what is under way on its loop, wherever that waits, and soon."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from samples import data
+
+from imgwire_async import AsyncImgwireClient, StandardUpload, Timeouts
+from imgwire_async.emulator import Emulator
+
+from .conftest import http, speaking
+from .pictures import png
+
+PATIENT = Timeouts(connect=None, attempt=None, stall=None)
+
+
+async def require_closed_soon(
+    client: AsyncImgwireClient, call: Awaitable[object], *, waits: Callable[[], bool]
+) -> None:
+    """Close the client while `call` waits; it must end with the word of a closed client, and at once."""
+    task = asyncio.ensure_future(call)
+    async with asyncio.timeout(10):
+        while not waits():
+            await asyncio.sleep(0.01)
+    began = time.monotonic()
+    await client.aclose()
+    with pytest.raises(RuntimeError, match="client is closed"):
+        async with asyncio.timeout(10):
+            await task
+    assert time.monotonic() - began < 5
+
+
+@asynccontextmanager
+async def deaf() -> AsyncIterator[str]:
+    """A host that never takes a connection: its queue is full, so a connect hangs."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for each in (first, second):
+            each.setblocking(False)
+            each.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def test_a_call_that_connects_ends() -> None:
+    async with deaf() as origin:
+        client = AsyncImgwireClient("sk_x", base_url=origin, timeout=PATIENT)
+        began = time.monotonic()
+        await require_closed_soon(client, client.images.list(), waits=lambda: time.monotonic() - began > 0.1)
+
+
+async def test_a_call_in_its_tls_handshake_ends() -> None:
+    connected = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await asyncio.sleep(60)
+
+    async with speaking(silent) as origin:
+        client = AsyncImgwireClient("sk_x", base_url=origin.replace("http:", "https:"), timeout=PATIENT)
+        await require_closed_soon(client, client.images.list(), waits=connected.is_set)
+
+
+async def test_a_call_that_waits_for_its_key_ends(emulator: Emulator) -> None:
+    asked = asyncio.Event()
+
+    async def never() -> str:
+        asked.set()
+        await asyncio.sleep(60)
+        return "sk_x"
+
+    client = AsyncImgwireClient(never, base_url=emulator.base_url)
+    await require_closed_soon(client, client.images.list(), waits=asked.is_set)
+
+
+@pytest.mark.parametrize("operation", ["upload", "read", "stream", "download"])
+async def test_a_transfer_that_connects_ends(operation: str, emulator: Emulator, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    async with deaf() as origin:
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            upload = data(StandardUpload, upload_url=f"{origin}/k?signature=x")
+            upload["image"]["cdn_url"] = f"{origin}/o/e/i"
+            import json
+
+            writer.write(http("200 OK", json.dumps(upload).encode(), "Content-Type: application/json"))
+            await writer.drain()
+
+        async with speaking(answer) as api:
+            client = AsyncImgwireClient("sk_x", base_url=api, timeout=PATIENT)
+            image = (await client.images.create(file_name="a.png")).image
+
+            async def stream() -> None:
+                async with client.images.stream(image) as chunks:
+                    async for _ in chunks:
+                        pass
+
+            calls: dict[str, Callable[[], Awaitable[object]]] = {
+                "upload": lambda: client.images.upload(png()),
+                "read": lambda: client.images.read(image),
+                "stream": stream,
+                "download": lambda: client.images.download(image, tmp_path / "a.png"),
+            }
+            began = time.monotonic()
+            await require_closed_soon(
+                client, calls[operation](), waits=lambda: time.monotonic() - began > 0.2
+            )
+            assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stall", [None, 60.0])
+async def test_an_upload_that_waits_for_the_rest_of_an_answer_ends(
+    emulator: Emulator, stall: float | None
+) -> None:
+    clocks = Timeouts(stall=stall)
+    client = AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, timeout=clocks, max_connections=1
+    )
+    emulator.faults.add("PUT", "/uploads/*", status=200, body=b"x" * 1_000, cut=10, stall=float("inf"))
+    others = [asyncio.ensure_future(client.images.upload(png())) for _ in range(3)]
+    await require_closed_soon(
+        client,
+        others.pop(0),
+        waits=lambda: any(record.host == "storage" for record in emulator.requests),
+    )
+    for task in others:
+        with pytest.raises(RuntimeError, match="client is closed"):
+            async with asyncio.timeout(10):
+                await task
+
+
+async def test_an_upload_whose_source_hangs_ends(client: AsyncImgwireClient) -> None:
+    reading = asyncio.Event()
+
+    async def hanging() -> AsyncIterator[bytes]:
+        yield png()
+        reading.set()
+        await asyncio.sleep(60)
+
+    upload = client.images.upload(hanging(), content_length=10_000, mime_type="image/png")
+    await require_closed_soon(client, upload, waits=reading.is_set)
