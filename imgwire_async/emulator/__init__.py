@@ -8,7 +8,8 @@ async with Emulator() as emulator:      # in the running loop; plain `with` runs
     assert emulator.requests[-1].status == 200
 ```
 
-or `python -m imgwire_async.emulator --port 8080`. It imports nothing of the client, so neither hides the other's
+or `python -m imgwire_async.emulator --port 8080`. With `Emulator(tls=True)` or `--tls` all of it is https: a client with
+`ssl=emulator.ssl_context` trusts it, another program with the file at `emulator.ca_path`. It imports nothing of the client, so neither hides the other's
 mistakes. All three hosts answer through one door (`front.py`), which logs, plays the planned faults and sets `Date`.
 
 **Switches**: what the contract does not tell, as arguments of `Emulator`.

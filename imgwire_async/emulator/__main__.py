@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         emulator = _emulator(given)
-    except ValueError as error:  # a number that makes no sense, such as a rate of 0
+    except (ValueError, ImportError) as error:  # a rate of 0, or --tls without what makes certificates
         parser.error(str(error.args[0]))
     try:
         asyncio.run(_serve(emulator, keep_bodies=not given.no_bodies))
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--port", type=int, default=0, help="of the API")
     add("--storage-port", type=int, default=0, help="of the storage host")
+    add("--tls", action="store_true", help="https, with a certificate of a CA made for this run")
     add(
         "--ready-after",
         type=float,
@@ -62,6 +63,7 @@ def _emulator(given: argparse.Namespace) -> Emulator:
     return Emulator(
         port=given.port,
         storage_port=given.storage_port,
+        tls=given.tls,
         ready_after=given.ready_after,
         ready_polls=given.ready_polls,
         idempotency=given.idempotency,
@@ -92,7 +94,18 @@ def _greeting(emulator: Emulator) -> str:
         f"client key  {emulator.client_key}\n"
         f"storage     {emulator.storage_url}\n"
         f"CDN         {emulator.cdn_url}\n"
+        f"{_trust(emulator)}"
         "Stop with Ctrl-C.\n"
+    )
+
+
+def _trust(emulator: Emulator) -> str:
+    """How to trust the CA of this run; nothing without TLS."""
+    if emulator.ca_path is None:
+        return ""
+    return (
+        f"CA          {emulator.ca_path}\n"
+        f'to trust it AsyncImgwireClient(..., ssl="{emulator.ca_path}"), or curl --cacert {emulator.ca_path}\n'
     )
 
 

@@ -73,7 +73,7 @@ class Api:
             and head.value("access-control-request-method")
         ):
             return Answer(status=200)
-        operation, params = _found(head)
+        operation, params = _found(head, self._world.places.api)
         key = _key(self._world, head)
         _check_environment(self._world, head)
         if key == "client" and not operation.client:
@@ -86,7 +86,7 @@ class Api:
         return operation.run(self._world, call)
 
 
-def _found(head: Head) -> tuple[Operation, Mapping[str, str]]:
+def _found(head: Head, origin: str) -> tuple[Operation, Mapping[str, str]]:
     rows = matching(head.raw_path)
     for operation, params in rows:
         if operation.method == head.method:
@@ -98,7 +98,7 @@ def _found(head: Head) -> tuple[Operation, Mapping[str, str]]:
     if other is None:
         raise RefusedError(json_answer({"detail": "Not Found"}, 404))
     query = f"?{head.raw_query}" if head.raw_query else ""
-    location = f"http://{head.value('host') or ''}{other}{query}"
+    location = f"{origin.partition('://')[0]}://{head.value('host') or ''}{other}{query}"
     raise RefusedError(Answer(status=307, headers=(("Location", location),)))
 
 

@@ -27,6 +27,7 @@ class Fault:
     stall: float | None = None
     slow: float | None = None
     cut: int | None = None
+    close_notify: bool = True
 
 
 @define(kw_only=True)
@@ -78,6 +79,7 @@ class Faults:
         stall: float | None = None,
         slow: float | None = None,
         cut: int | None = None,
+        close_notify: bool = True,
         early: bool = False,
         host: HostName | None = None,
     ) -> PlannedFault:
@@ -92,10 +94,17 @@ class Faults:
         instead of the answer, `"after_commit"`. `stall`: so many seconds before the body is read and the answer sent
         (`float("inf")`: until the client leaves). `slow`: the body is read, and the answer's body sent, at so many bytes
         per second. `cut`: the connection ends after so many bytes of an answer that promised all; with `stall`, the
-        pause comes there.
+        pause comes there. `close_notify=False`, with `cut` and over TLS: the TCP connection ends without TLS having said
+        that it does, as when a server dies.
         """
         fault = Fault(
-            answer=_answer(status, headers, body), early=early, reset=reset, stall=stall, slow=slow, cut=cut
+            answer=_answer(status, headers, body),
+            early=early,
+            reset=reset,
+            stall=stall,
+            slow=slow,
+            cut=cut,
+            close_notify=close_notify,
         )
         _check(fault, times, after)
         pattern = _pattern(path)
@@ -147,6 +156,8 @@ def _check(fault: Fault, times: int | None, after: int) -> None:
         raise ValueError("nothing goes wrong: give status, reset, stall, slow or cut")
     if fault.early and fault.answer is None:
         raise ValueError("early: only an answer given by status can come before the body is read")
+    if not fault.close_notify and fault.cut is None:
+        raise ValueError("close_notify: only a connection that a cut ends can end without it; give cut")
     if isinstance(fault.reset, str) and fault.reset not in {"before", "after_commit"}:
         raise ValueError(f"reset: {fault.reset!r} is not 'before', 'after_commit' or a number of bytes")
     counts = {"times": times, "after": after, "reset": fault.reset, "stall": fault.stall, "cut": fault.cut}

@@ -9,7 +9,7 @@ import struct
 import traceback
 from collections.abc import Awaitable, Callable
 from email.utils import format_datetime
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from aiohttp import web
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.faults import Fault, Faults
 from imgwire_async.emulator.log import RequestLog, RequestRecord
+from imgwire_async.emulator.tls import TcpTransports
 from imgwire_async.emulator.wire import Answer, Body, Head, HostName, LeftError, RefusedError
 
 NARROW = 16 * 1024  # bytes that a slow connection may hold unread
@@ -31,6 +32,14 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 class _ResetError(Exception):
     """A fault wants the connection reset here."""
+
+
+@runtime_checkable
+class SupportsReadLimits(Protocol):
+    """A transport that buffers what it reads: one of TLS."""
+
+    def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Stop reading from the connection above `high` bytes."""
 
 
 class Connections:
@@ -62,6 +71,7 @@ class Front:
         faults: Faults,
         clock: Clock,
         numbers: Connections,
+        transports: TcpTransports,
     ) -> None:
         self._host: HostName = host
         self._handler = handler
@@ -69,6 +79,7 @@ class Front:
         self._faults = faults
         self._clock = clock
         self._numbers = numbers
+        self._transports = transports
         self._running: set[asyncio.Task[object]] = set()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -104,7 +115,7 @@ class Front:
         try:
             answer = await self._answer(request, head, body, fault)
         except (_ResetError, LeftError):
-            _reset(request)
+            self._reset(request)
         finally:
             entry.close(
                 status=None if answer is None else answer.status,
@@ -124,7 +135,7 @@ class Front:
             headers=tuple(
                 (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers
             ),
-            connection=self._numbers.number(request.transport),
+            connection=self._numbers.number(request.transport and self._transports.below(request.transport)),
         )
 
     async def _answer(self, request: web.BaseRequest, head: Head, body: Body, fault: Fault | None) -> Answer:
@@ -135,7 +146,7 @@ class Front:
 
         if fault is None:
             return await self._handled(head, body, go_on)
-        await _play_before(request, body, fault)
+        await self._play_before(request, body, fault)
         if fault.answer is not None:
             if not fault.early:
                 go_on()
@@ -176,9 +187,51 @@ class Front:
         if fault.cut is not None:
             partial.force_close()
             await _pause(fault.stall or 0)
-            if request.transport is not None:
-                request.transport.close()
+            await self._end(request, polite=fault.close_notify)
         return partial
+
+    async def _play_before(self, request: web.BaseRequest, body: Body, fault: Fault) -> None:
+        """What happens before the real work; raises `_ResetError` where it ends there."""
+        if fault.reset == "before":
+            raise _ResetError
+        if fault.stall is not None or fault.slow is not None:
+            self._narrow(request)
+        if fault.stall is not None and fault.cut is None:
+            await _pause(fault.stall)
+        body.pace = fault.slow
+        if isinstance(fault.reset, int):
+            await body.skip(fault.reset)
+            raise _ResetError
+
+    def _narrow(self, request: web.BaseRequest) -> None:
+        # The kernel would take megabytes of a small upload at once, and TLS some more; the client would see no stall at all.
+        transport = request.transport
+        if transport is None:
+            return
+        _set_socket_option(transport, socket.SO_RCVBUF, NARROW)
+        if isinstance(transport, SupportsReadLimits):
+            transport.set_read_buffer_limits(high=NARROW)
+
+    def _reset(self, request: web.BaseRequest) -> None:
+        """Close so that the other side sees ECONNRESET: linger for zero seconds, then drop the TCP connection."""
+        if request.transport is not None:
+            tcp = self._transports.below(request.transport)
+            _set_socket_option(tcp, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            tcp.abort()
+
+    async def _end(self, request: web.BaseRequest, *, polite: bool) -> None:
+        """Close once what was written has left; over TLS with close_notify, or without when not `polite`."""
+        upper = request.transport
+        if upper is None:
+            return
+        if polite:
+            upper.close()
+            return
+        tcp = self._transports.below(upper)
+        # No event tells that a buffer is empty.
+        while not tcp.is_closing() and upper.get_write_buffer_size() + tcp.get_write_buffer_size():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        tcp.abort()
 
 
 async def _trickle(response: web.StreamResponse, data: bytes, pace: float | None) -> None:
@@ -187,20 +240,6 @@ async def _trickle(response: web.StreamResponse, data: bytes, pace: float | None
     for at in range(0, len(data), size):
         await response.write(data[at : at + size])
         await asyncio.sleep(0 if pace is None else size / pace)
-
-
-async def _play_before(request: web.BaseRequest, body: Body, fault: Fault) -> None:
-    """What happens before the real work; raises `_ResetError` where it ends there."""
-    if fault.reset == "before":
-        raise _ResetError
-    if fault.stall is not None or fault.slow is not None:
-        _narrow(request)
-    if fault.stall is not None and fault.cut is None:
-        await _pause(fault.stall)
-    body.pace = fault.slow
-    if isinstance(fault.reset, int):
-        await body.skip(fault.reset)
-        raise _ResetError
 
 
 async def _pause(seconds: float) -> None:
@@ -217,21 +256,7 @@ def _replace(response: web.StreamResponse, headers: list[tuple[str, str]]) -> No
         response.headers.add(name, value)
 
 
-def _narrow(request: web.BaseRequest) -> None:
-    # The kernel would take megabytes of a small upload at once and the client would see no stall at all.
-    connection = _socket(request)
+def _set_socket_option(transport: asyncio.BaseTransport, option: int, value: int | bytes) -> None:
+    connection: socket.socket | None = transport.get_extra_info("socket")
     if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
-
-
-def _reset(request: web.BaseRequest) -> None:
-    """Close so that the other side sees ECONNRESET: linger for zero seconds, then drop."""
-    connection = _socket(request)
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    if request.transport is not None:
-        request.transport.abort()
-
-
-def _socket(request: web.BaseRequest) -> socket.socket | None:
-    return None if request.transport is None else request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, option, value)

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import secrets
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -31,6 +33,7 @@ from imgwire_async.emulator.switches import (
     SecondPut,
     Switches,
 )  # fmt: skip
+from imgwire_async.emulator.tls import CaFile, Certificates, TcpTransports, TlsServer, make_certificates
 from imgwire_async.emulator.wire import HostName
 from imgwire_async.emulator.world import Keys, Places, World
 
@@ -46,10 +49,11 @@ _SILENT.setLevel(logging.CRITICAL + 1)  # aiohttp reports each malformed request
 class _Host:
     """One listening socket. Starts and stops in one and the same loop."""
 
-    def __init__(self, name: HostName, front: Front, port: int) -> None:
-        self._name = name
+    def __init__(self, front: Front, port: int, tls: tuple[ssl.SSLContext, TcpTransports] | None) -> None:
         self._front = front
         self._port = port
+        self._tls = tls
+        self._tls_server: TlsServer | None = None
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
@@ -63,9 +67,12 @@ class _Host:
             logger=_SILENT,
         )
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._server, _ADDRESS, self._port, backlog=1024)
+        factory: Callable[[], asyncio.Protocol] = self._server
+        if self._tls is not None:
+            factory = self._tls_server = TlsServer(self._server, *self._tls)
+        self._listener = await loop.create_server(factory, _ADDRESS, self._port, backlog=1024)
         port: int = self._listener.sockets[0].getsockname()[1]
-        return f"http://{_ADDRESS}:{port}"
+        return f"{'http' if self._tls is None else 'https'}://{_ADDRESS}:{port}"
 
     def narrow(self) -> None:
         """Let connections that come from now on hold little unread: a slow reader then shows on the other side at once."""
@@ -81,9 +88,11 @@ class _Host:
         self._listener.close()
         self._server.pre_shutdown()
         await self._front.stop()
+        if self._tls_server is not None:
+            await self._tls_server.stop()
         await self._server.shutdown(timeout=0.05)
         await asyncio.sleep(0)  # closed transports let go of their sockets in the next round of the loop
-        self._listener = self._server = None
+        self._listener = self._server = self._tls_server = None
 
 
 def _new_world(switches: Switches, clock: Clock, log: RequestLog) -> World:
@@ -107,7 +116,8 @@ def _new_world(switches: Switches, clock: Clock, log: RequestLog) -> World:
 class Emulator:
     """A strict, stateful Imgwire on this machine. `async with` runs it in the running loop, plain `with` in a thread.
 
-    `port`, `storage_port`: 0 = any free one. The other arguments are the contract's open questions, see the package's
+    `port`, `storage_port`: 0 = any free one. `tls`: https on all three, with a certificate of a CA made for this process,
+    which `ssl_context` trusts and `ca_path` holds; it needs trustme, from the extra `emulator`. The other arguments are the contract's open questions, see the package's
     docstring. Leaving the block ends all of it at once, stalled answers too; it can be entered again, with a new state.
     """
 
@@ -116,6 +126,7 @@ class Emulator:
         *,
         port: int = 0,
         storage_port: int = 0,
+        tls: bool = False,
         ready_after: float = 0.0,
         ready_polls: int = 1,
         idempotency: Idempotency = "same",
@@ -140,6 +151,8 @@ class Emulator:
         self.clock: Clock = Clock()
         self.requests: RequestLog = RequestLog()
         self.faults: Faults = Faults(self._narrow)
+        self._certificates: Certificates | None = make_certificates() if tls else None
+        self._ca_file: CaFile | None = None
         self._ports = (port, storage_port, 0)
         self._hosts: tuple[_Host, ...] = ()
         self._thread: _Thread | None = None
@@ -161,6 +174,16 @@ class Emulator:
     def cdn_url(self) -> str:
         """Origin of the CDN host."""
         return self._world.places.cdn
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """A context for clients that trusts this emulator and nobody else; None without `tls`."""
+        return None if self._certificates is None else self._certificates.client
+
+    @property
+    def ca_path(self) -> Path | None:
+        """The PEM file of the CA to trust, for other programs: there while the emulator runs. None without `tls`."""
+        return None if self._ca_file is None else self._ca_file.path
 
     @property
     def api_key(self) -> str:
@@ -278,21 +301,30 @@ class Emulator:
         if self._hosts:
             raise RuntimeError("this emulator runs already; make a second one")
         self.reset()
-        numbers = Connections()
+        numbers, transports = Connections(), TcpTransports()
+        certificates = self._certificates
         handlers: tuple[tuple[HostName, Handler], ...] = (
             ("api", Api(self._world)), ("storage", Storage(self._world)), ("cdn", Cdn(self._world)),
         )  # fmt: skip
         self._hosts = tuple(
             _Host(
-                name,
                 Front(
-                    name, handler, log=self.requests, faults=self.faults, clock=self.clock, numbers=numbers
+                    name,
+                    handler,
+                    log=self.requests,
+                    faults=self.faults,
+                    clock=self.clock,
+                    numbers=numbers,
+                    transports=transports,
                 ),
                 port,
+                None if certificates is None else (certificates.server, transports),
             )
             for (name, handler), port in zip(handlers, self._ports, strict=True)
         )
         try:
+            if certificates is not None:
+                self._ca_file = await asyncio.to_thread(certificates.write_ca)
             api, storage, cdn = [await host.start() for host in self._hosts]
         except BaseException:
             await self._stop()
@@ -302,6 +334,9 @@ class Emulator:
     async def _stop(self) -> None:
         hosts, self._hosts = self._hosts, ()
         await asyncio.gather(*(host.stop() for host in hosts))
+        file, self._ca_file = self._ca_file, None
+        if file is not None:
+            await asyncio.to_thread(file.remove)
 
 
 class _Thread:

@@ -129,8 +129,9 @@ async def raw(origin: str, data: bytes, *, more: bytes = b"") -> bytes:
 
 def put_head(url: str, *headers: str, method: str = "PUT", length: int | None = None) -> tuple[str, bytes]:
     """The origin of a URL, and the raw head of a request to it that ends its connection."""
-    origin, slash, target = url.removeprefix("http://").partition("/")
-    lines = [f"{method} {slash}{target} HTTP/1.1", f"Host: {origin}", "Connection: close", *headers]
+    scheme, _, rest = url.partition("://")
+    host, slash, target = rest.partition("/")
+    lines = [f"{method} {slash}{target} HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
     if length is not None:
         lines.append(f"Content-Length: {length}")
-    return f"http://{origin}", "\r\n".join([*lines, "", ""]).encode()
+    return f"{scheme}://{host}", "\r\n".join([*lines, "", ""]).encode()

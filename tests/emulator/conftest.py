@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, TCPConnector
 
 from imgwire_async.emulator import Emulator
 
@@ -25,5 +25,5 @@ async def emulator(switches: dict[str, Any]) -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def ask(emulator: Emulator) -> AsyncIterator[Asker]:
-    async with ClientSession() as session:
+    async with ClientSession(connector=TCPConnector(ssl=emulator.ssl_context or True)) as session:
         yield Asker(emulator, session)

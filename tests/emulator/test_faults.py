@@ -20,15 +20,24 @@ from .asking import PNG, Asker, put_head
 LIST = "/api/v1/images/"
 
 
+@pytest.fixture(params=["http", "https"])
+def switches(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Each test here runs over TLS, too."""
+    if request.param == "https":
+        pytest.importorskip("trustme")
+    return {"tls": request.param == "https"}
+
+
 class Peer:
     """One connection that a test reads and writes by hand."""
 
-    def __init__(self, origin: str) -> None:
-        host, _, port = origin.removeprefix("http://").partition(":")
+    def __init__(self, emulator: Emulator, origin: str) -> None:
+        host, _, port = origin.partition("://")[2].partition(":")
         self.address = host, int(port)
+        self.trust = emulator.ssl_context
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection(*self.address)
+        self.reader, self.writer = await asyncio.open_connection(*self.address, ssl=self.trust)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -125,6 +134,7 @@ async def test_a_fault_may_be_for_one_host(ask: Asker, emulator: Emulator) -> No
         {"stall": float("nan")},
         {"slow": 0},
         {"cut": -1},
+        {"close_notify": False},
         {"status": 500, "times": -1},
         {"status": 500, "after": -1},
     ],
@@ -144,7 +154,7 @@ async def test_the_body_of_a_replaced_answer_is_read_first(ask: Asker, emulator:
 
 async def test_an_early_answer_comes_before_the_body(emulator: Emulator) -> None:
     emulator.faults.add("PUT", "/uploads/*", status=413, early=True)
-    async with Peer(emulator.storage_url) as peer:
+    async with Peer(emulator, emulator.storage_url) as peer:
         peer.writer.write(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         assert (await peer.reader.readline()).startswith(b"HTTP/1.1 413 ")
     assert emulator.requests[-1].body_length == 0
@@ -152,7 +162,7 @@ async def test_an_early_answer_comes_before_the_body(emulator: Emulator) -> None
 
 async def test_a_reset_before_anything_is_a_real_one(ask: Asker, emulator: Emulator) -> None:
     emulator.faults.add("POST", "/api/v1/images/standard_upload", reset="before")
-    async with Peer(emulator.base_url) as peer:
+    async with Peer(emulator, emulator.base_url) as peer:
         path = "/api/v1/images/standard_upload"
         peer.writer.write(head(emulator, "POST", path, "Content-Length: 19") + b'{"file_name":"a.p"}')
         with pytest.raises(ConnectionResetError):
@@ -165,7 +175,7 @@ async def test_a_reset_after_n_bytes_has_read_so_many(ask: Asker, emulator: Emul
     made = await ask.create()
     emulator.faults.add("PUT", "/uploads/*", reset=1000)
     origin, start = put_head(made["upload_url"], length=5000)
-    async with Peer(origin) as peer:
+    async with Peer(emulator, origin) as peer:
         peer.writer.write(start + bytes(5000))
         with pytest.raises(ConnectionResetError):
             await peer.reader.read()
@@ -177,7 +187,7 @@ async def test_a_reset_after_commit_has_done_the_work(ask: Asker, emulator: Emul
     made = await ask.create()
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
     origin, start = put_head(made["upload_url"], length=len(PNG))
-    async with Peer(origin) as peer:
+    async with Peer(emulator, origin) as peer:
         peer.writer.write(start + PNG)
         with pytest.raises(ConnectionResetError):
             await peer.reader.read()
@@ -187,7 +197,7 @@ async def test_a_reset_after_commit_has_done_the_work(ask: Asker, emulator: Emul
 
 async def test_a_kept_connection_may_be_reset_when_it_is_used_again(ask: Asker, emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, reset="before", after=1)
-    async with Peer(emulator.base_url) as peer:
+    async with Peer(emulator, emulator.base_url) as peer:
         peer.writer.write(head(emulator))
         assert (await peer.reader.readline()).startswith(b"HTTP/1.1 200 ")
         await peer.reader.readuntil(b"[]")
@@ -209,7 +219,7 @@ async def test_a_stall_stops_reading(ask: Asker, emulator: Emulator) -> None:
     made = await ask.create()
     emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
     origin, start = put_head(made["upload_url"], length=10**8)
-    async with Peer(origin) as peer:
+    async with Peer(emulator, origin) as peer:
         peer.writer.write(start)
         await recorded(emulator, "PUT")
         with pytest.raises(TimeoutError):
@@ -223,7 +233,7 @@ async def test_a_stall_stops_reading(ask: Asker, emulator: Emulator) -> None:
 
 async def test_a_client_that_leaves_ends_its_stall(emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, stall=float("inf"))
-    async with Peer(emulator.base_url) as peer:
+    async with Peer(emulator, emulator.base_url) as peer:
         peer.writer.write(head(emulator))
         await recorded(emulator, "GET")
         front = emulator._hosts[0]._front  # pyright: ignore[reportPrivateUsage]
@@ -260,7 +270,7 @@ async def test_a_slow_answer_takes_its_time(ask: Asker, emulator: Emulator) -> N
 
 async def test_a_stall_may_come_in_the_middle_of_an_answer(emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, status=200, body=b"0123456789", cut=4, stall=float("inf"))
-    async with Peer(emulator.base_url) as peer:
+    async with Peer(emulator, emulator.base_url) as peer:
         peer.writer.write(head(emulator))
         await peer.reader.readuntil(b"\r\n\r\n0123")
         with pytest.raises(TimeoutError):
@@ -286,7 +296,7 @@ def test_a_connection_that_is_gone_has_no_number() -> None:
 
 async def test_what_is_cut_is_the_start_of_the_answer(emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, status=200, body=b"0123456789", cut=4)
-    async with Peer(emulator.base_url) as peer:
+    async with Peer(emulator, emulator.base_url) as peer:
         peer.writer.write(head(emulator))
         answer = await peer.reader.read()
     assert answer.endswith(b"\r\n\r\n0123")

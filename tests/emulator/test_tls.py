@@ -1,0 +1,197 @@
+"""https on all three hosts: who trusts it, what the CA's file is, and endings that TLS sees."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientConnectorCertificateError, ClientSession
+
+from imgwire_async.emulator import Emulator
+
+from .asking import PNG, Asker
+
+pytest.importorskip("trustme", reason="https needs trustme")
+
+
+@pytest.fixture
+def switches() -> dict[str, object]:
+    return {"tls": True}
+
+
+def address(origin: str) -> tuple[str, int]:
+    host, _, port = origin.removeprefix("https://").partition(":")
+    return host, int(port)
+
+
+def got_by_hand(
+    emulator: Emulator, origin: str, data: bytes, server_name: str = "127.0.0.1"
+) -> tuple[bytes, bool]:
+    """What a plain TLS socket reads after it sent `data`, and whether it ended with close_notify."""
+    assert emulator.ssl_context is not None
+    with (
+        socket.create_connection(address(origin), timeout=10) as tcp,
+        emulator.ssl_context.wrap_socket(
+            tcp, server_hostname=server_name, suppress_ragged_eofs=False
+        ) as secure,
+    ):
+        secure.sendall(data)
+        answer = b""
+        try:
+            while piece := secure.recv(65536):
+                answer += piece
+        except ssl.SSLEOFError:
+            return answer, False
+        return answer, True
+
+
+async def test_all_three_hosts_and_what_they_hand_out_are_https(ask: Asker, emulator: Emulator) -> None:
+    made = await ask.create()
+    image = await ask.upload()
+    assert (await ask.get(image["cdn_url"])).body == PNG
+    token = (await ask("POST", "/images/upload_token")).json
+    urls = [emulator.base_url, emulator.storage_url, emulator.cdn_url, made["upload_url"], image["cdn_url"]]
+    assert [url.partition(":")[0] for url in urls] == ["https"] * 5, token
+
+
+async def test_a_slash_too_many_leads_to_https_again(ask: Asker, emulator: Emulator) -> None:
+    reply = await ask("GET", "/images", lenient=True)
+    assert (reply.status, reply.headers["Location"]) == (307, f"{emulator.base_url}/api/v1/images/")
+
+
+async def test_the_link_to_an_archive_is_https(ask: Asker) -> None:
+    image = await ask.upload()
+    job = (await ask("POST", "/images/bulk_download_jobs", json={"image_ids": [image["id"]]})).json
+    for _ in range(3):
+        job = (await ask("GET", f"/images/bulk_download_jobs/{job['id']}")).json
+    assert job["download_url"].startswith("https://")
+    assert (await ask.get(job["download_url"])).body.startswith(b"PK")
+
+
+async def test_nobody_trusts_it_by_accident(emulator: Emulator) -> None:
+    async with ClientSession() as session:
+        with pytest.raises(ClientConnectorCertificateError):
+            await session.get(emulator.base_url)
+    assert len(emulator.requests) == 0
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "::1"])
+async def test_the_certificate_is_for_every_name_of_loopback(emulator: Emulator, name: str) -> None:
+    request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer, polite = await asyncio.to_thread(got_by_hand, emulator, emulator.base_url, request, name)
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert polite
+
+
+@pytest.mark.parametrize("polite", [True, False])
+@pytest.mark.parametrize("size", [100, 3_000_000])
+async def test_a_cut_says_goodbye_or_not(emulator: Emulator, polite: bool, size: int) -> None:
+    emulator.faults.add(
+        "GET", "*", status=200, body=bytes(size + 1), headers={"X": "y"}, cut=size, close_notify=polite
+    )
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer, said = await asyncio.to_thread(got_by_hand, emulator, emulator.cdn_url, request)
+    assert len(answer.partition(b"\r\n\r\n")[2]) == size
+    assert said is polite
+
+
+async def test_a_stalled_upload_is_seen_soon(emulator: Emulator) -> None:
+    """The kernels and TLS at both ends take little of a body that nobody reads."""
+    emulator.faults.add("PUT", "*", stall=float("inf"))
+
+    def push() -> int:
+        assert emulator.ssl_context is not None
+        with socket.socket() as tcp:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+            tcp.settimeout(2)
+            tcp.connect(address(emulator.storage_url))
+            with emulator.ssl_context.wrap_socket(tcp, server_hostname="127.0.0.1") as secure:
+                secure.sendall(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+                sent = 0
+                with pytest.raises(TimeoutError):
+                    while sent < 10**8:
+                        sent += secure.send(bytes(16 * 1024))
+                return sent
+
+    assert await asyncio.to_thread(push) < 512 * 1024
+
+
+async def test_what_speaks_no_tls_and_what_says_nothing_are_let_go(emulator: Emulator) -> None:
+    reader, writer = await asyncio.open_connection(*address(emulator.base_url))
+    silent, silence = await asyncio.open_connection(*address(emulator.base_url))
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"HTTP" not in await reader.read()
+    await emulator.__aexit__(None, None, None)
+    try:
+        assert await silent.read() == b""
+    except ConnectionResetError:
+        pass
+    for each in (writer, silence):
+        each.close()
+
+
+async def test_the_file_of_the_ca_is_there_while_it_runs(emulator: Emulator) -> None:
+    path = emulator.ca_path
+    assert path is not None
+    assert ssl.create_default_context(cafile=path).cert_store_stats()["x509_ca"] == 1
+    await emulator.__aexit__(None, None, None)
+    assert not path.exists()
+    assert emulator.ca_path is None
+
+
+def test_without_tls_there_is_nothing_to_trust() -> None:
+    with Emulator() as emulator:
+        assert (emulator.ca_path, emulator.ssl_context) == (None, None)
+        assert emulator.base_url.startswith("http://")
+
+
+@pytest.mark.parametrize(
+    "code", ["", "\nif os.fork() == 0: sys.exit()\nos.wait(); print(emulator.ca_path.exists())"]
+)
+def test_the_file_of_the_ca_goes_with_its_process_and_not_with_a_child(code: str) -> None:
+    code = f"import os, sys\nfrom imgwire_async.emulator import Emulator\nemulator = Emulator(tls=True)\nemulator.__enter__()\nprint(emulator.ca_path){code}\n"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    path, *rest = done.stdout.split()
+    assert not Path(path).exists()
+    assert rest in ([], ["True"])
+
+
+def test_a_process_says_how_to_trust_it() -> None:
+    command = [sys.executable, "-X", "dev", "-W", "error", "-m", "imgwire_async.emulator", "--tls"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().strip() for _ in range(8)]
+        trust = ssl.create_default_context(cafile=lines[5].split()[1])
+        where = address(lines[0].partition("=")[2])
+        with (
+            socket.create_connection(where, timeout=10) as tcp,
+            trust.wrap_socket(tcp, server_hostname="localhost") as secure,
+        ):
+            secure.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert secure.recv(12) == b"HTTP/1.1 404"
+        process.terminate()
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "", "")
+    path = lines[5].removeprefix("CA ").strip()
+    assert f'ssl="{path}"' in lines[6]
+    assert not Path(path).exists()
+
+
+def test_without_trustme_it_says_what_to_install() -> None:
+    code = (
+        "import sys\nsys.modules['trustme'] = None\nfrom imgwire_async.emulator import Emulator\nEmulator()\n"
+        "try: Emulator(tls=True)\nexcept ImportError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert 'pip install "imgwire-async[emulator]"' in done.stdout
