@@ -1,0 +1,185 @@
+"""Servers that are off: another clock, interim statuses as answers, connections that end while nobody looks, packed refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from samples import data
+
+from imgwire_async import (
+    APIConnectionError,
+    AsyncImgwireClient,
+    DownloadError,
+    Image,
+    ImgwireError,
+    RetryPolicy,
+    StandardUpload,
+    UploadConnectionError,
+    UploadUrlExpiredError,
+)
+from imgwire_async.emulator import Emulator
+
+from .conftest import http, speaking
+from .pictures import png
+
+EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+
+
+def dated(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
+
+
+# --- a clock that is off --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_service_whose_clock_is_off_is_waited_for_as_long_as_it_says(hours: int) -> None:
+    moments: list[float] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        moments.append(time.monotonic())
+        now = (datetime.now(UTC) + timedelta(hours=hours)).replace(microsecond=0)
+        if len(moments) == 1:
+            wait = [f"Date: {dated(now)}", f"Retry-After: {dated(now + timedelta(seconds=1))}"]
+            writer.write(http("429 Too Many Requests", b"{}", *wait))
+        else:
+            writer.write(http("200 OK", b"[]", f"Date: {dated(now)}"))
+        await writer.drain()
+
+    async with (
+        speaking(answer) as origin,
+        AsyncImgwireClient("sk_x", base_url=origin) as client,
+        asyncio.timeout(10),
+    ):
+        await client.images.list()
+    assert 1.0 <= moments[1] - moments[0] < 6
+
+
+# --- statuses below 200 ---------------------------------------------------------------------------------------------------
+
+INTERIM = [
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    b"HTTP/1.1 000 What\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 099 What\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("raw", INTERIM, ids=["101", "000", "099"])
+@pytest.mark.parametrize("operation", ["retrieve", "delete", "upload", "read", "download", "stream"])
+async def test_a_status_below_200_is_never_a_success(raw: bytes, operation: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"POST"):
+            upload = data(StandardUpload, upload_url=f"{origin}/k?signature=x")
+            upload["image"]["cdn_url"] = f"{origin}/o/e/i"
+            writer.write(http("200 OK", json.dumps(upload).encode(), "Content-Type: application/json"))
+        else:
+            writer.write(raw)
+        await writer.drain()
+
+    async with (
+        speaking(answer) as origin,
+        AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
+        asyncio.timeout(20),
+    ):
+        image = (await client.images.create(file_name="a.png")).image
+
+        async def stream() -> None:
+            async with client.images.stream(image) as chunks:
+                async for _ in chunks:
+                    pass
+
+        calls: dict[str, tuple[Callable[[], Awaitable[object]], type[ImgwireError]]] = {
+            "retrieve": (lambda: client.images.retrieve(image.id), APIConnectionError),
+            "delete": (lambda: client.images.delete(image.id), APIConnectionError),
+            "upload": (lambda: client.images.upload(png()), UploadConnectionError),
+            "read": (lambda: client.images.read(image), DownloadError),
+            "download": (lambda: client.images.download(image, tmp_path / "a.png"), DownloadError),
+            "stream": (stream, DownloadError),
+        }
+        call, kind = calls[operation]
+        with pytest.raises(kind, match="no final response"):
+            await call()
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- connections that end while the loop does not run ---------------------------------------------------------------------
+
+
+async def test_a_connection_that_ended_while_the_loop_stood_still_is_not_used() -> None:
+    """Some servers close soon. While a callback computes, or between two runs of a loop, nobody hears of that."""
+    connections = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()  # then it closes, without a word before
+
+    async with (
+        speaking(answer) as origin,
+        AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
+    ):
+        for _ in range(3):
+            # A POST without a key, and no retries: a second attempt would be none of ours.
+            assert (await client.request("POST", "/things")).status == 200
+            await asyncio.sleep(0)
+            time.sleep(0.3)  # the loop sees nothing of the end meanwhile
+    assert connections == 3
+
+
+# --- refusals that are packed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+async def test_what_a_storage_says_is_understood_also_when_it_comes_packed(
+    coding: str, emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    said = gzip.compress(EXPIRED) if coding == "gzip" else EXPIRED
+    emulator.faults.add(
+        "PUT", "/uploads/*", times=None, status=403, body=said, headers={"Content-Encoding": coding}
+    )
+    with pytest.raises(UploadUrlExpiredError, match="Request has expired"):
+        await client.images.upload(png())
+    puts = [record for record in emulator.requests if record.host == "storage"]
+    assert {put.header("Accept-Encoding") for put in puts} == {"identity"}
+
+
+@pytest.mark.parametrize("said", [b"\x1f\x8bnonsense", b"", b"no gzip at all"])
+async def test_a_packed_refusal_that_cannot_be_unpacked_keeps_its_status(
+    said: bytes, emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", status=413, body=said, headers={"Content-Encoding": "gzip"})
+    with pytest.raises(ImgwireError, match="HTTP 413"):
+        await client.images.upload(png())
+
+
+# --- a status of tomorrow -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["UPLOAD_FAILED", "AWAITING_BYTES", "EXPIRED"])
+async def test_an_unknown_status_after_a_lost_put_does_not_count_as_stored(
+    status: str, emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    quick = client.with_options(retries=RetryPolicy(backoff=0.01))
+    emulator.faults.add("PUT", "/uploads/*", reset="before")
+    made: list[Image] = []
+
+    def created(image: Image) -> None:
+        made.append(image)
+        odd = {**data(Image, id=image.id), "status": status}
+        emulator.faults.add("GET", f"/api/v1/images/{image.id}", status=200, body=json.dumps(odd))
+
+    image = await quick.images.upload(png(), on_created=created)
+    assert [each.id for each in made] == [image.id]
+    stored = emulator.images[image.id].stored
+    assert stored is not None, "the bytes were sent once more"
