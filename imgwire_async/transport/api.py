@@ -25,8 +25,9 @@ from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
+from imgwire_async.transport.open_calls import UntilClosed
 from imgwire_async.transport.request_url import Address
-from imgwire_async.transport.session import LoopSessions, Sessions, UntilClosed
+from imgwire_async.transport.session import LoopSessions, Sessions
 from imgwire_async.transport.signing import SignedHeaders
 from imgwire_async.transport.slots import without_slot
 
@@ -180,7 +181,7 @@ class Api:
                     **here.tls,
                 ) as response:
                     if not response.content.is_eof():  # whoever closes the client must find those who wait
-                        here.arriving.add(response)
+                        here.open_calls.responses.add(response)
                     require_final(response)
                     content, whole = await answers.read(response, self._limit)
                     answer = Answer(response.status, Headers.view(response.headers.items()), content, whole)

@@ -12,7 +12,7 @@ from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply, Request
 from imgwire_async.transport import deadline
 from imgwire_async.transport.api import Api, Shared
 from imgwire_async.transport.fetch import Fetches
-from imgwire_async.transport.session import UntilClosed
+from imgwire_async.transport.open_calls import UntilClosed
 from imgwire_async.transport.tracing import Traced, TracedFetch, Tracer, put_traced, tracer_of
 from imgwire_async.transport.transfer import Transfers
 

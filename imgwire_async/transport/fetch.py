@@ -151,7 +151,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             raise
         finally:
             here.open_calls.discard(waiting)
-        here.arriving.add(response)
+        here.open_calls.responses.add(response)
         try:
             if seen.awake:
                 headers = Headers.view(response.headers.items())

@@ -14,11 +14,8 @@ import os
 import ssl
 import sys
 import threading
-import time
 import weakref
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any
 
 import aiohttp
@@ -29,84 +26,11 @@ from imgwire_async import userland
 from imgwire_async.config import Config
 from imgwire_async.errors import CLOSED, ConfigurationError
 from imgwire_async.transport.errors import no_hidden_resend
+from imgwire_async.transport.open_calls import IdleCheck, OpenCalls, UntilClosed
 from imgwire_async.transport.proxies import Proxies
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.resolver import connector
 from imgwire_async.transport.slots import Slots, fitting, make_slots, open_file_limit, without_slot
-from imgwire_async.transport.stall import StallClock
-
-
-class OpenCalls:
-    """The calls of one loop that are under way: `end` ends them all, wherever they wait."""
-
-    def __init__(self) -> None:
-        self._timeouts: set[asyncio.Timeout] = set()
-
-    def add(self, timeout: asyncio.Timeout) -> None:
-        """Let `timeout`, which its call has entered, run out when the client is closed."""
-        self._timeouts.add(timeout)
-
-    def discard(self, timeout: asyncio.Timeout) -> None:
-        """Forget the timeout of a call that is over."""
-        self._timeouts.discard(timeout)
-
-    def end(self) -> None:
-        """Let all timeouts run out now."""
-        now = asyncio.get_running_loop().time()
-        for timeout in self._timeouts:
-            if not timeout.expired():
-                timeout.reschedule(now)
-        self._timeouts.clear()
-
-
-class UntilClosed(AbstractAsyncContextManager[None]):
-    """`async with UntilClosed(sessions):` ends what runs inside, with a `RuntimeError`, when the client is closed on this loop."""
-
-    __slots__ = ("_calls", "_sessions", "_timeout")
-
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-
-    async def __aenter__(self) -> None:
-        self._calls = (self._sessions.at_hand() or await self._sessions.here()).open_calls
-        self._timeout = asyncio.timeout(None)
-        await self._timeout.__aenter__()
-        self._calls.add(self._timeout)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._calls.discard(self._timeout)
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-        except TimeoutError:
-            raise RuntimeError(CLOSED) from None
-
-
-class IdleCheck:
-    """Lets the loop look at its sockets before a request, where it may not have done so for a while.
-
-    A server closes a connection that idles. While the loop does not run (it is stopped between two calls, or a callback
-    computes) it does not see that, and would send the next request into the closed connection.
-    """
-
-    __slots__ = ("_last",)
-    _AFTER = 0.1  # seconds
-    _ROUNDS = 4  # of the loop: the end is read, passed through the TLS layer, and told to the connection
-
-    def __init__(self) -> None:
-        self._last = 0.0
-
-    @property
-    def due(self) -> bool:
-        """Whether `run` is to be awaited before the request that is made now."""
-        last, self._last = self._last, time.monotonic()
-        return self._last - last > self._AFTER or self._last < last
-
-    async def run(self) -> None:
-        """Return when the loop has looked."""
-        for _ in range(self._ROUNDS):
-            await asyncio.sleep(0)
 
 
 @attrs.frozen(eq=False)
@@ -123,27 +47,12 @@ class LoopSessions:
     proxies: Proxies
     tls: dict[str, Any]  # {"ssl": context} when one was given, ready for a request
     keeper: AsyncGenerator[None, None]
-    # Answers whose bytes are being read: closing a session alone would leave their readers waiting.
-    arriving: weakref.WeakSet[aiohttp.ClientResponse]
     open_calls: OpenCalls
     idle_check: IdleCheck
-    stall_clocks: dict[float, StallClock]  # by their seconds
 
     def proxy_for(self, address: Address) -> str | None:
         """The proxy that leads there, or None."""
         return self.proxies.for_origin(address.url.scheme, address.host)
-
-    def stall_clock(self, seconds: float | None) -> StallClock | None:
-        """The clock for transfers that may stand still for so long; None for those that may for ever."""
-        if seconds is None:
-            return None
-        clock = self.stall_clocks.get(seconds)
-        if clock is None:
-            # Others were asked for by options that may be gone.
-            for other in [each for each, old in self.stall_clocks.items() if old.idle]:
-                self.stall_clocks.pop(other).stop()
-            clock = self.stall_clocks[seconds] = StallClock(seconds)
-        return clock
 
 
 class Sessions:
@@ -240,23 +149,10 @@ class Sessions:
         files.trace_configs.clear()
         untraced_api.trace_configs.clear()
         fetches.trace_configs[:] = [tracing]
-        arriving: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
         calls = OpenCalls()
-        clocks: dict[float, StallClock] = {}
-        keeper = _keep(calls, arriving, clocks, api, untraced_api, fetches, files)
+        keeper = _keep(calls, api, untraced_api, fetches, files)
         return LoopSessions(
-            api,
-            untraced_api,
-            files,
-            fetches,
-            slots,
-            proxies,
-            tls,
-            keeper,
-            arriving,
-            calls,
-            IdleCheck(),
-            clocks,
+            api, untraced_api, files, fetches, slots, proxies, tls, keeper, calls, IdleCheck()
         )
 
     def _tls_options(self) -> dict[str, Any]:
@@ -266,7 +162,7 @@ class Sessions:
         return {"ssl": setting if isinstance(setting, ssl.SSLContext) else self._tls}
 
     async def aclose(self) -> None:
-        """Close what the running loop owns, and let the others close theirs. Idempotent."""
+        """Close what the running loop owns. On other loops end what is under way, and let them close theirs. Idempotent."""
         self.closed = True
         try:
             loop = asyncio.get_running_loop()
@@ -274,6 +170,11 @@ class Sessions:
             loop = None
         with self._lock:
             mine = self._by_loop.pop(loop, None) if loop is not None else None
+            others = list(self._by_loop.items())
+        for other, sessions in others:
+            if other.is_running():
+                with contextlib.suppress(RuntimeError):  # it ends just now
+                    other.call_soon_threadsafe(sessions.open_calls.end)
         if mine is not None:
             await mine.keeper.aclose()
 
@@ -298,8 +199,6 @@ async def _read_ca_bundle(path: str) -> ssl.SSLContext:
 
 async def _keep(
     calls: OpenCalls,
-    arriving: weakref.WeakSet[aiohttp.ClientResponse],
-    clocks: dict[float, StallClock],
     *sessions: aiohttp.ClientSession,
 ) -> AsyncGenerator[None, None]:
     """Close the sessions when the loop shuts its async generators down, or when nobody holds this one any more."""
@@ -307,10 +206,6 @@ async def _keep(
         yield
     finally:
         calls.end()
-        for answer in list(arriving):
-            answer.close()
-        for clock in clocks.values():
-            clock.give_up_all()
         # All of them, also when this is cancelled in the midst.
         async with contextlib.AsyncExitStack() as ends:
             for session in sessions:

@@ -250,7 +250,7 @@ class Transfers:
             headers["Content-Type"] = put.mime_type
         if here.idle_check.due:
             await here.idle_check.run()
-        clock = here.stall_clock(self._options.timeout.stall)
+        clock = here.open_calls.stall_clock(self._options.timeout.stall)
         response: aiohttp.ClientResponse | None = None
         try:
             if clock is not None:
@@ -267,7 +267,7 @@ class Transfers:
                 require_final(response)
                 body.answered = True
                 if not response.content.is_eof():  # whoever closes the client must find those who wait
-                    here.arriving.add(response)
+                    here.open_calls.responses.add(response)
                 content = await answers.read_refusal(response, _ANSWER_LIMIT)
                 answer = response.status, Headers.view(response.headers.items()), content
         except (*FOREIGN, NoAnswerError) as error:

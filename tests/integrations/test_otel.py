@@ -621,6 +621,22 @@ async def test_the_instrumentation_of_aiohttp_alone_sees_the_api_and_no_signed_a
 
 
 @pytest.mark.usefixtures("instrumented")
+async def test_an_upload_token_in_a_query_reaches_no_instrumentation_of_others(
+    witness: Witness, emulator: Emulator
+) -> None:
+    """What traces all sessions of a process, error reporters among them, keeps whole URLs."""
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+        token = (await client.images.create_upload_token()).token
+        seen = len(witness.spans)
+    async with AsyncImgwireClient(emulator.client_key, base_url=emulator.base_url) as client:
+        image = await client.images.upload(GIF, upload_token=token)
+    assert emulator.images[image.id].stored is not None
+    assert any(token in record.target for record in emulator.requests), "the API itself gets it"
+    assert len(witness.spans) == seen
+    assert token not in witness.everything
+
+
+@pytest.mark.usefixtures("instrumented")
 async def test_the_instrumentation_goes_on_in_the_applications_own_code(
     witness: Witness, emulator: Emulator
 ) -> None:

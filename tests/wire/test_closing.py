@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -145,3 +146,28 @@ async def test_an_upload_whose_source_hangs_ends(client: AsyncImgwireClient) -> 
 
     upload = client.images.upload(hanging(), content_length=10_000, mime_type="image/png")
     await require_closed_soon(client, upload, waits=reading.is_set)
+
+
+async def test_closing_ends_what_another_loop_waits_for_too() -> None:
+    async with deaf() as origin:
+        client = AsyncImgwireClient("sk_x", base_url=origin, timeout=PATIENT)
+        ended: list[BaseException] = []
+        begun = threading.Event()
+
+        async def call() -> None:
+            begun.set()
+            await client.images.list()
+
+        def elsewhere() -> None:
+            try:
+                asyncio.run(call())
+            except RuntimeError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=elsewhere, daemon=True)
+        thread.start()
+        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.sleep(0.2)
+        await client.aclose()
+        await asyncio.to_thread(thread.join, 10)
+        assert "client is closed" in str(ended)

@@ -1,0 +1,110 @@
+"""The calls of one loop that are under way: what ends them when the client is closed, and what looks after their sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from imgwire_async.errors import CLOSED
+from imgwire_async.transport.stall import StallClock
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from imgwire_async.transport.session import Sessions
+
+
+class OpenCalls:
+    """What is under way on one loop: `end` ends all of it, wherever it waits."""
+
+    def __init__(self) -> None:
+        self._timeouts: set[asyncio.Timeout] = set()
+        self._stall_clocks: dict[float, StallClock] = {}  # by their seconds
+        # Responses whose bytes are being read: closing a session alone would leave their readers waiting.
+        self.responses: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
+
+    def add(self, timeout: asyncio.Timeout) -> None:
+        """Let `timeout`, which its call has entered, run out when the client is closed."""
+        self._timeouts.add(timeout)
+
+    def discard(self, timeout: asyncio.Timeout) -> None:
+        """Forget the timeout of a call that is over."""
+        self._timeouts.discard(timeout)
+
+    def stall_clock(self, seconds: float | None) -> StallClock | None:
+        """The clock for transfers that may stand still for so long; None for those that may for ever."""
+        if seconds is None:
+            return None
+        clock = self._stall_clocks.get(seconds)
+        if clock is None:
+            # Others were asked for by options that may be gone.
+            for other in [each for each, old in self._stall_clocks.items() if old.idle]:
+                self._stall_clocks.pop(other).stop()
+            clock = self._stall_clocks[seconds] = StallClock(seconds)
+        return clock
+
+    def end(self) -> None:
+        """End every call and transfer. Called on the loop that they run on."""
+        now = asyncio.get_running_loop().time()
+        for timeout in self._timeouts:
+            if not timeout.expired():
+                timeout.reschedule(now)
+        self._timeouts.clear()
+        for response in list(self.responses):
+            response.close()
+        for clock in self._stall_clocks.values():
+            clock.give_up_all()
+
+
+class UntilClosed(AbstractAsyncContextManager[None]):
+    """`async with UntilClosed(sessions):` ends what runs inside, with a `RuntimeError`, when the client is closed on this loop."""
+
+    __slots__ = ("_calls", "_sessions", "_timeout")
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def __aenter__(self) -> None:
+        self._calls = (self._sessions.at_hand() or await self._sessions.here()).open_calls
+        self._timeout = asyncio.timeout(None)
+        await self._timeout.__aenter__()
+        self._calls.add(self._timeout)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._calls.discard(self._timeout)
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise RuntimeError(CLOSED) from None
+
+
+class IdleCheck:
+    """Lets the loop look at its sockets before a request, where it may not have done so for a while.
+
+    A server closes a connection that idles. While the loop does not run (it is stopped between two calls, or a callback
+    computes) it does not see that, and would send the next request into the closed connection.
+    """
+
+    __slots__ = ("_last",)
+    _AFTER = 0.1  # seconds
+    _ROUNDS = 4  # of the loop: the end is read, passed through the TLS layer, and told to the connection
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether `run` is to be awaited before the request that is made now."""
+        last, self._last = self._last, time.monotonic()
+        return self._last - last > self._AFTER or self._last < last
+
+    async def run(self) -> None:
+        """Return when the loop has looked."""
+        for _ in range(self._ROUNDS):
+            await asyncio.sleep(0)
