@@ -127,7 +127,6 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         waiting = asyncio.timeout(None)
         try:
             async with waiting:
-                here.open_calls.add(waiting)
                 response = await here.fetches.get(
                     address.url,
                     headers=_HEADERS,
@@ -149,8 +148,6 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             hush(error)
             deadline.interrupted(self.exchange)
             raise
-        finally:
-            here.open_calls.discard(waiting)
         here.open_calls.responses.add(response)
         try:
             if seen.awake:
@@ -164,7 +161,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
 
     def _wind(self, waiting: asyncio.Timeout) -> None:
         """The request has left: from now on the server's silence counts. Until then it was the connect clock's time."""
-        if self._stall is not None and not waiting.expired():
+        if self._stall is not None:
             waiting.reschedule(asyncio.get_running_loop().time() + self._stall)
 
     # --- the body -----------------------------------------------------------------------------------------------------

@@ -22,18 +22,18 @@ class OpenCalls:
     """What is under way on one loop: `end` ends all of it, wherever it waits."""
 
     def __init__(self) -> None:
-        self._timeouts: set[asyncio.Timeout] = set()
+        self._scopes: set[UntilClosed] = set()
         self._stall_clocks: dict[float, StallClock] = {}  # by their seconds
         # Responses whose bytes are being read: closing a session alone would leave their readers waiting.
         self.responses: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
-    def add(self, timeout: asyncio.Timeout) -> None:
-        """Let `timeout`, which its call has entered, run out when the client is closed."""
-        self._timeouts.add(timeout)
+    def add(self, scope: UntilClosed) -> None:
+        """End what runs in this scope, too, until `discard`."""
+        self._scopes.add(scope)
 
-    def discard(self, timeout: asyncio.Timeout) -> None:
-        """Forget the timeout of a call that is over."""
-        self._timeouts.discard(timeout)
+    def discard(self, scope: UntilClosed) -> None:
+        """Forget a scope that was left."""
+        self._scopes.discard(scope)
 
     def stall_clock(self, seconds: float | None) -> StallClock | None:
         """The clock for transfers that may stand still for so long; None for those that may for ever."""
@@ -49,11 +49,9 @@ class OpenCalls:
 
     def end(self) -> None:
         """End every call and transfer. Called on the loop that they run on."""
-        now = asyncio.get_running_loop().time()
-        for timeout in self._timeouts:
-            if not timeout.expired():
-                timeout.reschedule(now)
-        self._timeouts.clear()
+        for scope in self._scopes:
+            scope.end()
+        self._scopes.clear()
         for response in list(self.responses):
             response.close()
         for clock in self._stall_clocks.values():
@@ -61,27 +59,36 @@ class OpenCalls:
 
 
 class UntilClosed(AbstractAsyncContextManager[None]):
-    """`async with UntilClosed(sessions):` ends what runs inside, with a `RuntimeError`, when the client is closed on this loop."""
+    """`async with UntilClosed(sessions):` ends what runs inside, with a `RuntimeError`, when the client is closed.
 
-    __slots__ = ("_calls", "_sessions", "_timeout")
+    It is what `asyncio.timeout` does, without a clock: every call enters one, so it is kept short.
+    """
+
+    __slots__ = ("_calls", "_cancelling", "_ended", "_sessions", "_task")
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self._ended = False
 
     async def __aenter__(self) -> None:
         self._calls = (self._sessions.at_hand() or await self._sessions.here()).open_calls
-        self._timeout = asyncio.timeout(None)
-        await self._timeout.__aenter__()
-        self._calls.add(self._timeout)
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        self._calls.add(self)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._calls.discard(self._timeout)
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-        except TimeoutError:
+        self._calls.discard(self)
+        # Another cancellation, of somebody else, goes on.
+        if self._ended and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise RuntimeError(CLOSED) from None
+
+    def end(self) -> None:
+        """Cancel what runs inside."""
+        self._ended = True
+        self._task.cancel()
 
 
 class IdleCheck:
