@@ -65,7 +65,10 @@ class _Connection:
         waiter = getattr(self._protocol, "_drain_waiter", None)
         if waiter is not None:
             waiter.add_done_callback(userland.seen)
-        (self._transport if self._raw is None else self._raw).abort()
+        try:
+            (self._transport if self._raw is None else self._raw).abort()
+        except (AttributeError, RuntimeError):  # closed by somebody else: there is nothing to drop any more
+            pass
 
     def buffered(self) -> int:
         """Return the bytes that wait in this process, those of the TLS layer included."""
@@ -110,6 +113,7 @@ class Body(Payload):
         self.written: int = 0
         self.failure: BaseException | None = None
         self.reading: bool = False  # the source is being asked
+        self.reporting: bool = False  # the caller is told how far it got
         self.sending: bool = False  # the network is being fed
         self.answered = False  # the answer's head is here
         self.stalled: bool = False  # given up by the stall clock
@@ -161,7 +165,9 @@ class Body(Payload):
             self.sending = False
             self.written += len(piece)
             if sent is not None:
+                self.reporting = True
                 await sent(self.handed_over)
+                self.reporting = False
 
     def abandon(self) -> None:
         """Drop a connection that no answer, or not all of the body, went over; unsent bytes and all.
@@ -186,8 +192,8 @@ class Body(Payload):
 
     @property
     def caller_is_absent(self) -> bool:
-        """Whether the caller in another thread, who alone can read on, is busy elsewhere."""
-        return self._caller is not None and not self.sending and not self._caller.attentive
+        """Whether this waits for the caller in another thread, who alone can go on, and who is busy elsewhere."""
+        return self._caller is not None and (self.reading or self.reporting) and not self._caller.attentive
 
     def position(self) -> tuple[int, int, int] | None:
         """Where the transfer stands: any change is progress. None before the connection is there."""
