@@ -53,7 +53,7 @@ FOREIGN = {
     "_bridge": CORE | {"anyio"},
     "otel": CORE | {"opentelemetry"},
     "integrations": {"django", "fastapi", "starlette"},
-    "emulator": CORE | {"aiohttp", "multidict", "yarl", "PIL"},
+    "emulator": CORE | {"aiohttp", "multidict", "yarl", "PIL", "trustme"},
 }
 
 
