@@ -90,7 +90,7 @@ class Faults:
         `"storage"` or `"cdn"`. The first fault that is due wins; all that match count the request as seen.
 
         `status`, `headers`, `body`: this answer instead of the real one, after the body was read, or before it with
-        `early=True`. `reset`: a real RST `"before"` anything is done, after so many bytes of the body (a number), or
+        `early=True`; a header `Connection: close` then ends the sending with it. `reset`: a real RST `"before"` anything is done, after so many bytes of the body (a number), or
         instead of the answer, `"after_commit"`. `stall`: so many seconds before the body is read and the answer sent
         (`float("inf")`: until the client leaves). `slow`: the body is read, and the answer's body sent, at so many bytes
         per second. `cut`: the connection ends after so many bytes of an answer that promised all; with `stall`, the

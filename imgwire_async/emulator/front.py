@@ -175,7 +175,8 @@ class Front:
             ("Date", format_datetime(self._clock.now(), usegmt=True)),
             ("Server", "imgwire-emulator"),
         ]
-        if fault.cut is None and fault.slow is None:
+        hangs_up = fault.early and _says_close(answer)
+        if fault.cut is None and fault.slow is None and not hangs_up:
             response = web.Response(status=answer.status, body=answer.body)
             _replace(response, headers)
             return response
@@ -188,6 +189,9 @@ class Front:
             partial.force_close()
             await _pause(fault.stall or 0)
             await self._end(request, polite=fault.close_notify)
+        elif hangs_up:
+            await partial.write_eof()
+            _hang_up(request)
         return partial
 
     async def _play_before(self, request: web.BaseRequest, body: Body, fault: Fault) -> None:
@@ -246,6 +250,21 @@ async def _pause(seconds: float) -> None:
     if math.isinf(seconds):
         await asyncio.get_running_loop().create_future()
     await asyncio.sleep(seconds)
+
+
+def _says_close(answer: Answer) -> bool:
+    return any(name.lower() == "connection" and value.lower() == "close" for name, value in answer.headers)
+
+
+def _hang_up(request: web.BaseRequest) -> None:
+    """Say that nothing more will be sent: FIN, or close_notify. What comes in is still read and dropped for a while."""
+    transport = request.transport
+    if transport is None:
+        return
+    if transport.can_write_eof():
+        transport.write_eof()
+    else:
+        transport.close()
 
 
 def _replace(response: web.StreamResponse, headers: list[tuple[str, str]]) -> None:

@@ -160,6 +160,19 @@ async def test_an_early_answer_comes_before_the_body(emulator: Emulator) -> None
     assert emulator.requests[-1].body_length == 0
 
 
+async def test_an_early_answer_may_end_the_sending_while_the_body_still_comes(emulator: Emulator) -> None:
+    emulator.faults.add(
+        "PUT", "/uploads/*", status=413, early=True, headers={"Connection": "close"}, body="no"
+    )
+    async with Peer(emulator, emulator.storage_url) as peer:
+        peer.writer.write(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        async with asyncio.timeout(5):
+            answer = await peer.reader.read()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b"\r\n\r\nno")
+    assert emulator.requests[-1].body_length == 0
+
+
 async def test_a_reset_before_anything_is_a_real_one(ask: Asker, emulator: Emulator) -> None:
     emulator.faults.add("POST", "/api/v1/images/standard_upload", reset="before")
     async with Peer(emulator, emulator.base_url) as peer:

@@ -1,19 +1,59 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import leaks
 import pytest
+import worlds
+from worlds import World
 
 from imgwire_async import AsyncImgwireClient
 from imgwire_async.emulator import Emulator
 
 PICTURES = Path(__file__).parents[3] / "shared" / "pictures"
 with_pictures = pytest.mark.skipif(not PICTURES.is_dir(), reason="needs ../shared/pictures")
+
+
+# --- worlds ---------------------------------------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("world") is not None:
+        metafunc.parametrize("world", worlds.parameters(), indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # Before any fixture: the loop that runs them is one of this world.
+    callspec = getattr(item, "callspec", None)
+    worlds.enter(worlds.PLAIN if callspec is None else callspec.params.get("world", worlds.PLAIN))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    worlds.enter(worlds.PLAIN)  # other folders use `speaking()`, too
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], Any]]:
+    return {"loop": worlds.new_loop}
+
+
+@pytest.fixture(autouse=True)
+def world() -> World:
+    """Where the test runs: its `emulator`, `client` and `speaking()` servers obey, what a test makes itself asks here.
+
+    Plain http on asyncio's loop, but for tests marked `world`.
+    """
+    return worlds.current()
+
+
+# --- the emulator and its client ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -23,15 +63,15 @@ def switches() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def emulator(switches: dict[str, Any]) -> AsyncIterator[Emulator]:
-    async with Emulator(**switches) as emulator:
+async def emulator(switches: dict[str, Any], world: World) -> AsyncIterator[Emulator]:
+    async with world.emulator(**switches) as emulator:
         yield emulator
         assert leaks.leaks_to_hosts(emulator.requests) == []
 
 
 @pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
-    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+async def client(emulator: Emulator, world: World) -> AsyncIterator[AsyncImgwireClient]:
+    async with world.client_of(emulator) as client:
         yield client
 
 
@@ -40,7 +80,11 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 @asynccontextmanager
 async def speaking(answer: Answer) -> AsyncIterator[str]:
-    """A server that lets `answer` speak on each connection, and its origin. For answers that no real server gives."""
+    """A server that lets `answer` speak on each connection, and its origin. For answers that no real server gives.
+
+    It speaks TLS where the test's world does.
+    """
+    world = worlds.current()
     tasks: set[asyncio.Task[Any]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,9 +99,9 @@ async def speaking(answer: Answer) -> AsyncIterator[str]:
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=world.server_ssl)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield world.origin(server.sockets[0].getsockname()[1])
     finally:
         server.close()
         for task in list(tasks):

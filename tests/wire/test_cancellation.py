@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import attrs
 import pytest
+import worlds
 
 from imgwire_async import (
     AsyncImgwireClient,
@@ -122,7 +123,7 @@ async def _with_key_callable(stage: Stage) -> None:
         await asyncio.sleep(0)
         return stage.emulator.api_key
 
-    async with AsyncImgwireClient(key, base_url=stage.emulator.base_url) as client:
+    async with worlds.current().client(key, stage.emulator.base_url) as client:
         await client.images.retrieve(stage.image.id)
 
 
@@ -193,7 +194,7 @@ async def stage(emulator: Emulator, tmp_path: Path) -> AsyncIterator[Stage]:
 
 def a_client(emulator: Emulator, **settings: Any) -> AsyncImgwireClient:
     settings = {"retries": RetryPolicy(backoff=0.001, max_backoff=0.001), "max_connections": 4} | settings
-    return AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, **settings)
+    return worlds.current().client_of(emulator, **settings)
 
 
 async def cancel_everywhere(stage: Stage, name: str, way: Way, fault: Fault) -> int:
@@ -220,6 +221,7 @@ async def cancel_everywhere(stage: Stage, name: str, way: Way, fault: Fault) -> 
     raise AssertionError
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("way", QUICK, ids=lambda way: way.__name__)
 async def test_cancelled_at_any_point_an_operation_gives_everything_back_and_the_next_call_works(
     stage: Stage, way: Way
@@ -262,6 +264,7 @@ async def test_cancelled_at_any_point_of_its_first_call_a_client_is_as_new(
             break
 
 
+@pytest.mark.world
 async def test_a_source_of_the_callers_is_closed_in_peace_after_a_cancellation(stage: Stage) -> None:
     steps: list[str] = []
 
@@ -330,6 +333,7 @@ async def test_a_source_that_blocks_holds_no_scope_up(stage: Stage, hangs: str) 
     await stage.client.images.retrieve(stage.image.id)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "count",
     [80, pytest.param(500, marks=pytest.mark.slow)],
@@ -362,6 +366,7 @@ ITERATORS: dict[str, Iterate] = {
 }
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("name", ITERATORS)
 @pytest.mark.parametrize("leaving", ["closed", "dropped", "cancelled between two steps"])
 async def test_an_iterator_that_is_left_early_stops_all_its_work(
@@ -388,6 +393,7 @@ async def test_an_iterator_that_is_left_early_stops_all_its_work(
     await client.images.retrieve(stage.image.id)
 
 
+@pytest.mark.world
 async def test_a_stream_that_is_left_early_stops_its_work(stage: Stage) -> None:
     client = stage.client
     large = await client.images.upload(stage.folder / "large.png", wait=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from worlds import World
 
 from imgwire_async import (
     APIConnectionError,
@@ -53,8 +54,9 @@ async def test_calls_after_closing_raise_and_nothing_reopens(emulator: Emulator)
     assert len(emulator.requests) == 2
 
 
-async def test_closing_ends_calls_under_way(emulator: Emulator) -> None:
-    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+@pytest.mark.world
+async def test_closing_ends_calls_under_way(emulator: Emulator, world: World) -> None:
+    client = world.client_of(emulator)
     emulator.faults.add("*", "*", times=None, stall=float("inf"))
     calls = [
         asyncio.ensure_future(client.images.list()),
@@ -141,6 +143,7 @@ async def test_capture_collects_this_context_and_this_client_only(
 # --- clocks ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.world
 async def test_the_attempt_clock_ends_each_attempt(emulator: Emulator, client: AsyncImgwireClient) -> None:
     emulator.faults.add("GET", "*", times=None, stall=float("inf"))
     began = time.monotonic()
@@ -150,11 +153,10 @@ async def test_the_attempt_clock_ends_each_attempt(emulator: Emulator, client: A
     assert (caught.value.which, isinstance(caught.value, TimeoutError)) == ("attempt", True)
 
 
-async def test_queueing_does_not_count_as_an_attempt(emulator: Emulator) -> None:
+@pytest.mark.world
+async def test_queueing_does_not_count_as_an_attempt(emulator: Emulator, world: World) -> None:
     emulator.faults.add("GET", "*", times=None, stall=0.4)
-    async with AsyncImgwireClient(
-        emulator.api_key, base_url=emulator.base_url, max_connections=1, timeout=1.5, retries=0
-    ) as client:
+    async with world.client_of(emulator, max_connections=1, timeout=1.5, retries=0) as client:
         await asyncio.gather(*(client.images.list() for _ in range(6)))
 
 
@@ -406,9 +408,12 @@ async def test_a_redirect_to_nonsense_is_an_error_of_ours(location: str) -> None
             await client.images.list()
 
 
-async def test_who_queues_for_a_slot_when_the_client_closes_is_told_so(emulator: Emulator) -> None:
+@pytest.mark.world
+async def test_who_queues_for_a_slot_when_the_client_closes_is_told_so(
+    emulator: Emulator, world: World
+) -> None:
     emulator.faults.add("*", "*", times=None, stall=float("inf"))
-    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1)
+    client = world.client_of(emulator, max_connections=1)
     calls = [asyncio.create_task(client.images.list()) for _ in range(3)]
     while not len(emulator.requests):
         await asyncio.sleep(0.01)

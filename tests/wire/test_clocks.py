@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import worlds
+from worlds import World
 
 from imgwire_async import (
     APIConnectionError,
@@ -31,6 +33,7 @@ from imgwire_async import (
 from imgwire_async.emulator import Emulator
 from imgwire_async.transport.resolver import Resolver, _in_thread, look_up
 
+from .conftest import speaking
 from .pictures import png
 
 NEVER = float("inf")
@@ -50,15 +53,13 @@ def nobody_accepts() -> Iterator[str]:
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
-        yield f"http://127.0.0.1:{full.getsockname()[1]}"
+        yield worlds.current().origin(full.getsockname()[1])
 
 
 @pytest.fixture
 async def lone(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
     """A client with one connection."""
-    async with AsyncImgwireClient(
-        emulator.api_key, base_url=emulator.base_url, max_connections=1, retries=0
-    ) as client:
+    async with worlds.current().client_of(emulator, max_connections=1, retries=0) as client:
         yield client
 
 
@@ -91,13 +92,14 @@ CLOCKS = [
 ]
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(("connect", "attempt", "deadline", "which"), CLOCKS)
 async def test_where_nobody_accepts_the_shortest_clock_says_so(
-    connect: float | None, attempt: float | None, deadline: float | None, which: str
+    connect: float | None, attempt: float | None, deadline: float | None, which: str, world: World
 ) -> None:
     with nobody_accepts() as origin:
         clocks = Timeouts(connect=connect, attempt=attempt, deadline=deadline)
-        async with AsyncImgwireClient("sk_x", base_url=origin, timeout=clocks, retries=0) as client:
+        async with world.client("sk_x", origin, timeout=clocks, retries=0) as client:
             claim(await running_out(client.images.list()), which, 1)
 
 
@@ -119,6 +121,7 @@ async def test_what_never_left_is_known_to_be_undone_whichever_clock_ran_out(clo
     )
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("fault", [{"stall": NEVER}, {"cut": 1, "stall": NEVER}, {"slow": 1.0}])
 @pytest.mark.parametrize(
     ("attempt", "deadline", "which"), [(SHORT, LONG, "attempt"), (LONG, SHORT, "deadline")]
@@ -146,6 +149,7 @@ async def test_attempts_and_their_seconds_add_up(emulator: Emulator, client: Asy
     claim(await running_out(hurried.images.list()), "attempt", 3)
 
 
+@pytest.mark.world
 async def test_a_deadline_in_a_later_attempt_tells_of_both(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
@@ -160,6 +164,7 @@ async def test_a_deadline_in_a_later_attempt_tells_of_both(
     assert "HTTP 503" in str(error)
 
 
+@pytest.mark.world
 async def test_queueing_counts_for_the_deadline_alone(emulator: Emulator, lone: AsyncImgwireClient) -> None:
     emulator.faults.add("GET", "*", stall=1.5)
     first = asyncio.create_task(lone.images.list())
@@ -192,6 +197,7 @@ async def test_a_key_that_does_not_come_ends_with_the_deadline(emulator: Emulato
     assert "waiting for the answer of api_key, for GET /images/" in str(error)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("fault", [{"stall": NEVER}, {"cut": 10, "stall": NEVER}], ids=["head", "body"])
 async def test_a_deadline_in_a_download_tells_how_far_it_was(
     emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
@@ -203,6 +209,7 @@ async def test_a_deadline_in_a_download_tells_how_far_it_was(
     claim((error, elapsed), "deadline", 1)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(("stall", "deadline"), [(SHORT, LONG), (None, ENOUGH), (SHORT, None)])
 async def test_of_a_put_that_stalls_either_clock_says_so(
     emulator: Emulator, client: AsyncImgwireClient, stall: float | None, deadline: float | None
@@ -222,6 +229,7 @@ async def test_of_a_put_that_stalls_either_clock_says_so(
     assert elapsed < 10
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("status", [200, 403])
 async def test_an_answer_without_a_length_that_stands_still_is_no_answer(
     emulator: Emulator, client: AsyncImgwireClient, status: int
@@ -230,13 +238,11 @@ async def test_an_answer_without_a_length_that_stands_still_is_no_answer(
         await reader.readuntil(b"\r\n\r\n")
         writer.write(f"HTTP/1.1 {status} Something\r\n\r\nhalf a wo".encode())
         await reader.read()  # until the client hangs up
-        writer.close()
 
-    async with await asyncio.start_server(half, "127.0.0.1", 0) as storage:
-        port = storage.sockets[0].getsockname()[1]
+    async with speaking(half) as storage:
         made = await client.images.create(file_name="a.png")
         answer = json.loads((await client.request("GET", f"/images/{made.image.id}")).text)
-        body = {"image": answer, "upload_url": f"http://127.0.0.1:{port}/a?X-Amz-Signature=abc"}
+        body = {"image": answer, "upload_url": f"{storage}/a?X-Amz-Signature=abc"}
         emulator.faults.add("POST", "*/standard_upload", status=200, body=json.dumps(body).encode())
         hurried = client.with_options(timeout=Timeouts(stall=SHORT), retries=0)
         error, elapsed = await running_out(hurried.images.upload(png()))
@@ -244,6 +250,7 @@ async def test_an_answer_without_a_length_that_stands_still_is_no_answer(
     assert elapsed < 10
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(("stall", "deadline"), [(SHORT, LONG), (LONG, SHORT)])
 async def test_of_a_download_that_stalls_either_clock_says_so(
     emulator: Emulator, client: AsyncImgwireClient, stall: float, deadline: float

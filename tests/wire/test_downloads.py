@@ -21,6 +21,8 @@ from typing import Any
 import anyio
 import attrs
 import pytest
+import worlds
+from worlds import World
 
 from imgwire_async import (
     APITimeoutError,
@@ -363,6 +365,7 @@ async def test_a_directory_that_takes_no_files_is_told(client: AsyncImgwireClien
 # --- what breaks ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.world
 async def test_a_cut_answer_is_asked_for_again(
     quick: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path
 ) -> None:
@@ -377,6 +380,7 @@ async def test_a_cut_answer_is_asked_for_again(
     assert steps[-1] == len(BIG)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "fault", [{"cut": 200_000}, {"reset": "before"}, {"status": 503}, {"cut": 0}, {"reset": "after_commit"}]
 )
@@ -404,6 +408,7 @@ async def test_without_retries_exactly_one_request_leaves(
     assert len(emulator.requests) == 1
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("fault", [{"stall": float("inf")}, {"stall": float("inf"), "cut": 200_000}])
 async def test_a_standing_answer_is_an_error_after_the_stall_clock(
     client: AsyncImgwireClient,
@@ -422,6 +427,7 @@ async def test_a_standing_answer_is_an_error_after_the_stall_clock(
     assert len(emulator.requests) == 1
 
 
+@pytest.mark.world
 async def test_a_slow_answer_that_moves_is_fine(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, get: Get
 ) -> None:
@@ -431,6 +437,7 @@ async def test_a_slow_answer_that_moves_is_fine(
     assert time.monotonic() - began > 0.5
 
 
+@pytest.mark.world
 async def test_a_consumer_may_think_for_longer_than_the_stall_clock(
     client: AsyncImgwireClient, image: Image
 ) -> None:
@@ -506,6 +513,7 @@ async def test_a_cdn_that_is_not_there_is_told(quick: AsyncImgwireClient, image:
     assert caught.value.status is None
 
 
+@pytest.mark.world
 async def test_the_deadline_bounds_the_whole(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, get: Get, folder: Path
 ) -> None:
@@ -574,6 +582,7 @@ ODD = {
 }  # fmt: skip
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("name", ODD)
 async def test_an_odd_answer_is_an_error_and_leaves_nothing(
     quick: AsyncImgwireClient, image: Image, folder: Path, get: Get, name: str
@@ -595,6 +604,7 @@ FINE = {
 }  # fmt: skip
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("name", FINE)
 async def test_an_unusual_answer_is_whole_or_an_error(
     quick: AsyncImgwireClient, image: Image, folder: Path, get: Get, name: str
@@ -621,6 +631,7 @@ async def test_progress_of_an_answer_without_length_has_no_total(
     assert steps[-2:] == [(3, None), (0, 0)]
 
 
+@pytest.mark.world
 async def test_more_than_max_bytes_is_an_error(
     quick: AsyncImgwireClient, emulator: Emulator, image: Image
 ) -> None:
@@ -643,6 +654,7 @@ def redirect(to: str, status: int = 302) -> bytes:
     return http(f"{status} Moved", b"<html>elsewhere</html>", f"Location: {to}")
 
 
+@pytest.mark.world
 async def test_five_redirects_are_followed_and_a_sixth_is_not(
     client: AsyncImgwireClient, image: Image, get: Get
 ) -> None:
@@ -757,7 +769,7 @@ async def test_a_proxy_leads_to_the_cdn_too(emulator: Emulator, image: Image) ->
 @pytest.fixture
 async def narrow(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
     """A client with one transfer slot: whatever keeps it, stops the next transfer."""
-    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:
+    async with worlds.current().client_of(emulator, max_connections=1) as client:
         yield client
 
 
@@ -766,6 +778,7 @@ async def arrived(emulator: Emulator, count: int) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "fault", [{"stall": float("inf")}, {"stall": float("inf"), "cut": 200_000}, {"slow": 500_000}]
 )
@@ -829,6 +842,7 @@ async def test_cancelled_at_any_moment_a_download_leaves_all_or_nothing(
         assert await narrow.images.read(image) == BIG
 
 
+@pytest.mark.world
 async def test_leaving_a_stream_early_frees_its_slot_and_connection(
     narrow: AsyncImgwireClient, emulator: Emulator, image: Image
 ) -> None:
@@ -884,9 +898,10 @@ async def test_the_steps_of_a_stream_may_run_in_different_tasks(
     assert got == BIG
 
 
-async def test_closing_the_client_ends_a_stream(emulator: Emulator, image: Image) -> None:
+@pytest.mark.world
+async def test_closing_the_client_ends_a_stream(emulator: Emulator, image: Image, world: World) -> None:
     emulator.faults.add("GET", "*", host="cdn", stall=float("inf"), cut=200_000)
-    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    client = world.client_of(emulator)
     with pytest.raises(RuntimeError, match="client is closed"):
         async with client.images.stream(image) as chunks:
             asyncio.get_running_loop().call_later(0.1, lambda: asyncio.ensure_future(client.aclose()))
@@ -896,6 +911,7 @@ async def test_closing_the_client_ends_a_stream(emulator: Emulator, image: Image
         await client.images.read(image)
 
 
+@pytest.mark.world
 async def test_a_stream_goes_straight_into_an_upload(client: AsyncImgwireClient, image: Image) -> None:
     async with client.images.stream(image) as chunks:
         copy = await client.images.upload(chunks, file_name="copy.png", content_length=len(BIG), wait=True)
@@ -934,6 +950,7 @@ async def test_an_archive_is_saved_and_unpacked(
     assert links(emulator) == [200, 200]
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("switches", [{"expired_status": 403}, {"expired_status": 400}])
 async def test_an_expired_link_is_replaced_once(
     client: AsyncImgwireClient, emulator: Emulator, job: ImageDownloadJob, folder: Path
@@ -1001,6 +1018,7 @@ async def test_a_job_that_is_not_ready_is_told_without_a_request(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.world
 async def test_a_cut_archive_leaves_nothing(
     quick: AsyncImgwireClient, emulator: Emulator, job: ImageDownloadJob, folder: Path
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import samples
+import worlds
 
 from imgwire_async import (
     APIConnectionError,
@@ -43,7 +44,7 @@ SMALL = Timeouts(attempt=10, max_answer_bytes=MIB)
 async def talking_to(answer: Answer, **options: Any) -> AsyncIterator[AsyncImgwireClient]:
     async with (
         speaking(answer) as origin,
-        AsyncImgwireClient("sk_x", base_url=origin, **({"retries": 0} | options)) as client,
+        worlds.current().client("sk_x", origin, **({"retries": 0} | options)) as client,
     ):
         yield client
 
@@ -84,6 +85,7 @@ class Endless:
 CHUNK = b"%x\r\n" % 65536 + b"[" + b" " * 65535 + b"\r\n"
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     ("head", "piece"),
     [
@@ -107,6 +109,7 @@ async def test_an_answer_without_end_is_left_at_the_limit(head: bytes, piece: by
     assert endless.sent < 30 * MIB, "sockets hold some, nobody else does"
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("retries", [0, 3])
 async def test_a_refusal_without_end_is_told_by_its_status(retries: int) -> None:
     async with talking_to(
@@ -198,6 +201,7 @@ async def test_a_bomb_is_left_at_the_limit_and_never_unpacked(members: int) -> N
     assert peak < 12 * MIB
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -293,6 +297,7 @@ async def test_thousands_of_headers_are_refused_or_borne() -> None:
     assert isinstance(outcome, Page) or "no HTTP" in str(outcome)
 
 
+@pytest.mark.world
 async def test_headers_without_end_are_left() -> None:
     endless = Endless(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000)
     began = time.monotonic()
@@ -308,6 +313,7 @@ async def test_a_header_without_end_is_left() -> None:
     assert endless.sent < 30 * MIB
 
 
+@pytest.mark.world
 async def test_interim_answers_without_end_are_left() -> None:
     endless = Endless(b"", b"HTTP/1.1 102 Processing\r\n\r\n")
     error = await failure(endless, timeout=Timeouts(attempt=0.5))
@@ -321,6 +327,7 @@ async def test_a_long_request_id_does_not_flood_the_message() -> None:
     assert error.request_id == "r" * 7000
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "length", ["-1", "1e3", "99999999999999999999999", "0x10", "2, 2", "2\r\nContent-Length: 3"]
 )
@@ -330,6 +337,7 @@ async def test_a_length_that_is_none_is_no_http(length: str) -> None:
     assert isinstance(error, APIConnectionError)
 
 
+@pytest.mark.world
 async def test_bytes_after_the_answer_are_not_taken_for_the_next_one(
     emulator: Emulator,
 ) -> None:
@@ -452,6 +460,7 @@ async def test_pages_that_repeat_shrink_or_lie_come_to_an_end(
 # --- closing ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.world
 async def test_an_answer_that_stalls_in_its_midst_ends_when_the_client_closes(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worlds import World
 
 from imgwire_async import AsyncImgwireClient, Image, ImgwireClient
 from imgwire_async.emulator import Emulator
@@ -43,11 +44,14 @@ def test_ten_thousand_clients_that_nobody_used_leave_nothing(kind: type[Any]) ->
     assert stepping.open_files() == files
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
-async def test_clients_that_were_used_and_forgotten_leave_nothing(emulator: Emulator, count: int) -> None:
+async def test_clients_that_were_used_and_forgotten_leave_nothing(
+    emulator: Emulator, count: int, world: World
+) -> None:
     async def use(count: int) -> None:
         for _ in range(count):
-            client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+            client = world.client_of(emulator)
             await client.images.list()
             del client
         gc.collect()
@@ -145,10 +149,13 @@ WORK: dict[str, tuple[Work, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("name", WORK)
-async def test_closing_a_client_ends_what_it_is_doing_and_says_so(emulator: Emulator, name: str) -> None:
+async def test_closing_a_client_ends_what_it_is_doing_and_says_so(
+    emulator: Emulator, name: str, world: World
+) -> None:
     work, fault = WORK[name]
-    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+    async with world.client_of(emulator) as client:
         image = await client.images.upload(png(), wait=True)
         emulator.domain_polls = 1000
         await client.custom_domain.create("img.example.com")

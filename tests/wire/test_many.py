@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worlds import World
 
 from imgwire_async import (
     AsyncImgwireClient,
@@ -262,9 +263,12 @@ async def test_uploading_pauses_when_nobody_reads_the_results(
         await anext(many)
 
 
-async def test_leaving_early_stops_the_work_and_gives_everything_back(emulator: Emulator) -> None:
+@pytest.mark.world
+async def test_leaving_early_stops_the_work_and_gives_everything_back(
+    emulator: Emulator, world: World
+) -> None:
     emulator.faults.add("PUT", "/uploads/*", after=3, times=None, stall=float("inf"))
-    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=4) as client:
+    async with world.client_of(emulator, max_connections=4) as client:
         many = client.images.upload_many((png() for _ in range(1000)), concurrency=4)
         async with aclosing(many):
             await anext(many)
@@ -276,6 +280,7 @@ async def test_leaving_early_stops_the_work_and_gives_everything_back(emulator: 
         assert len({each.unwrap().id for each in results}) == 8
 
 
+@pytest.mark.world
 async def test_a_cancelled_run_passes_the_cancellation_on(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
@@ -288,8 +293,9 @@ async def test_a_cancelled_run_passes_the_cancellation_on(
         await task
 
 
-async def test_a_client_that_is_closed_ends_the_run(emulator: Emulator) -> None:
-    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+@pytest.mark.world
+async def test_a_client_that_is_closed_ends_the_run(emulator: Emulator, world: World) -> None:
+    client = world.client_of(emulator)
     with pytest.raises(RuntimeError, match="client is closed"):
         async for result in client.images.upload_many((png() for _ in range(1000)), concurrency=2):
             if result.index > 5:
@@ -301,6 +307,7 @@ async def test_an_empty_iterable_gives_nothing(client: AsyncImgwireClient, emula
     assert len(emulator.requests) == 0
 
 
+@pytest.mark.world
 async def test_faults_here_and_there_lose_nothing(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:

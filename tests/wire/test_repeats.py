@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
+import worlds
 
 from imgwire_async import (
     AsyncImgwireClient,
@@ -78,12 +79,13 @@ async def stale(end: str, **options: Any) -> AsyncIterator[tuple[Stale, AsyncImg
     server = Stale(end)
     async with (
         speaking(server) as origin,
-        AsyncImgwireClient("sk_x", base_url=origin, **options) as client,
+        worlds.current().client("sk_x", origin, **options) as client,
     ):
         await client.request("GET", "/warm")
         yield server, client
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     ("end", "body"),
     [("close", None), ("close", {"a": "b"}), ("reset", None), ("half", {"a": "b"})],
@@ -100,6 +102,7 @@ async def test_with_retries_0_a_stale_connection_is_one_request(
         assert server.connections == 1
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     ("method", "end"), [*((method, "close") for method in METHODS), ("GET", "reset"), ("POST", "half")]
 )
@@ -146,6 +149,7 @@ async def test_the_number_of_requests_is_one_and_the_retries(
         assert caught.value.exchange.attempts == expected
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_with_retries_0_an_upload_is_one_mint_and_one_put(
     emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
@@ -287,6 +291,7 @@ async def test_create_whose_answer_is_lost_is_asked_for_again_with_its_key(
     assert len(emulator.images) == (2 if switches["idempotency"] == "ignored" else 1)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
 async def test_a_put_whose_answer_is_lost_ends_in_one_ready_image(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from worlds import World
 
 from imgwire_async import (
     APIConnectionError,
@@ -31,6 +32,7 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
     return client.with_options(retries=FAST)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "fault",
     [{"status": 500}, {"status": 503}, {"status": 408}, {"reset": "before"}, {"reset": "after_commit"}],
@@ -107,12 +109,14 @@ async def test_a_post_that_never_left_is_repeated(quick: AsyncImgwireClient) -> 
     assert caught.value.exchange.attempts == 3
 
 
+@pytest.mark.world
 async def test_commit_then_reset_makes_one_image(emulator: Emulator, quick: AsyncImgwireClient) -> None:
     emulator.faults.add("POST", "/api/v1/images/standard_upload", reset="after_commit")
     await quick.images.create(file_name="a.png")
     assert len(emulator.images) == 1
 
 
+@pytest.mark.world
 async def test_a_delete_whose_answer_was_lost_succeeds_when_it_is_gone(
     emulator: Emulator, quick: AsyncImgwireClient
 ) -> None:
@@ -228,6 +232,7 @@ async def test_hooks_see_each_attempt_and_a_broken_hook_changes_nothing(
 PAGE = b"<!DOCTYPE html><html><head><title>Bad gateway</title></head><body>" + b"x" * 5000
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
@@ -241,10 +246,10 @@ PAGE = b"<!DOCTYPE html><html><head><title>Bad gateway</title></head><body>" + b
         (http("200 OK", b'{"not": "a list"}'), "expected a list, got an object"),
     ],
 )
-async def test_whatever_comes_back_is_an_error_of_ours(raw: bytes, message: str) -> None:
+async def test_whatever_comes_back_is_an_error_of_ours(raw: bytes, message: str, world: World) -> None:
     async with (
         speaking(always(raw)) as origin,
-        AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
+        world.client("sk_x", origin, retries=0) as client,
     ):
         with pytest.raises(ImgwireError, match=message) as caught:
             await client.images.list()

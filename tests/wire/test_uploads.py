@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worlds import World
 
 from imgwire_async import (
     APITimeoutError,
@@ -84,6 +85,7 @@ async def test_every_real_picture_arrives_as_it_is(client: AsyncImgwireClient, e
     assert len(puts(emulator)) == sum(entry["mime_type"] is not None for entry in manifest)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("padding", [0, 524_288 - 400, 1_500_000])
 @pytest.mark.parametrize(
     "kind", ["path", "str", "bytes", "bytearray", "memoryview", "bytesio", "open file", "at an offset"]
@@ -230,6 +232,7 @@ async def test_a_file_in_text_mode_is_refused(client: AsyncImgwireClient, tmp_pa
 # --- what goes wrong on the way -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "fault",
     [
@@ -259,6 +262,7 @@ async def test_a_broken_put_is_repeated_from_the_start(
     assert len(mints(emulator)) == 1
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "fault", [{"status": 503}, {"reset": "before"}, {"reset": 1000}, {"reset": "after_commit"}]
 )
@@ -273,6 +277,7 @@ async def test_retries_0_is_one_mint_and_one_put(
     assert caught.value.image.id in emulator.images
 
 
+@pytest.mark.world
 async def test_an_answer_lost_after_the_bytes_arrived_is_a_success(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
@@ -282,6 +287,7 @@ async def test_an_answer_lost_after_the_bytes_arrived_is_a_success(
     assert len(puts(emulator)) == 1, "asked, not sent again"
 
 
+@pytest.mark.world
 async def test_a_lost_answer_that_nobody_can_clear_up_is_told_as_what_it_is(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
@@ -310,6 +316,7 @@ async def test_bytes_that_the_api_hears_of_late_are_not_denied(
     assert image.status != ImageStatus.PENDING
 
 
+@pytest.mark.world
 async def test_a_rejected_replay_is_looked_into(quick: AsyncImgwireClient, emulator: Emulator) -> None:
     image_id = await pending_again(quick, emulator, looks=1)
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
@@ -334,6 +341,7 @@ async def test_a_fresh_key_is_made_once(quick: AsyncImgwireClient, emulator: Emu
     assert (len(created), len(mints(emulator)), len(emulator.images)) == (1, 3, 1)
 
 
+@pytest.mark.world
 async def test_a_refusal_in_two_packets_is_read_whole(client: AsyncImgwireClient, emulator: Emulator) -> None:
     emulator.faults.add(
         "PUT",
@@ -394,6 +402,7 @@ async def test_a_small_file_that_changes_is_told(client: AsyncImgwireClient, tmp
         await client.images.upload(path, on_created=lambda _: path.write_bytes(png(9, 9)) and None)
 
 
+@pytest.mark.world
 async def test_a_kept_alive_connection_that_dies_mid_body_costs_no_byte(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
@@ -403,6 +412,7 @@ async def test_a_kept_alive_connection_that_dies_mid_body_costs_no_byte(
     assert puts(emulator)[-1].body_sha256 == hashlib.sha256(BIG).hexdigest()
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("switches", [{"expired_status": 403}, {"expired_status": 400}])
 async def test_an_expired_url_is_minted_anew_and_never_used_again(
     quick: AsyncImgwireClient, emulator: Emulator
@@ -419,6 +429,7 @@ async def test_an_expired_url_is_minted_anew_and_never_used_again(
     assert list(emulator.images) == [image.id], "the same key gave the same record"
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "switches", [{"url_lifetime": 0.0, "expired_status": status} for status in (403, 400)]
 )
@@ -445,6 +456,7 @@ async def test_the_urls_own_date_is_evidence_enough(quick: AsyncImgwireClient, e
     assert len(mints(emulator)) == 3
 
 
+@pytest.mark.world
 async def test_a_403_without_evidence_gets_one_new_url(quick: AsyncImgwireClient, emulator: Emulator) -> None:
     emulator.faults.add("PUT", "/uploads/*", times=None, status=403, body=b"<Code>AccessDenied</Code>")
     with pytest.raises(UploadRejectedError, match="HTTP 403 after 2 PUTs") as caught:
@@ -452,6 +464,7 @@ async def test_a_403_without_evidence_gets_one_new_url(quick: AsyncImgwireClient
     assert (caught.value.status, len(mints(emulator)), len(puts(emulator))) == (403, 2, 2)
 
 
+@pytest.mark.world
 async def test_a_413_is_told_at_once(quick: AsyncImgwireClient, emulator: Emulator) -> None:
     emulator.faults.add("PUT", "/uploads/*", status=413, body=b"<Code>EntityTooLarge</Code>")
     with pytest.raises(UploadRejectedError, match="EntityTooLarge"):
@@ -491,6 +504,7 @@ async def test_a_conflict_after_a_lost_answer_takes_a_fresh_key_of_ours_only(
         await quick.images.upload(png(), idempotency_key="mine")
 
 
+@pytest.mark.world
 async def test_a_source_that_can_be_read_once_is_not_sent_twice(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
@@ -513,6 +527,7 @@ async def test_a_source_that_can_be_read_once_is_not_sent_twice(
     assert len(puts(emulator)) == 1
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("many", [False, True], ids=["alone", "among many"])
 @pytest.mark.parametrize("change", ["shorter", "longer", "touched"])
 async def test_a_file_that_changes_while_it_is_read_is_told(
@@ -536,12 +551,13 @@ async def test_a_file_that_changes_while_it_is_read_is_told(
     assert next(iter(emulator.images.values())).status == "PENDING", "nothing looks complete"
 
 
+@pytest.mark.world
 async def test_storage_that_cannot_be_reached_is_told_with_the_record(
-    client: AsyncImgwireClient, emulator: Emulator
+    client: AsyncImgwireClient, emulator: Emulator, world: World
 ) -> None:
     made = await client.images.create(file_name="a.png")
     answer = {"image": json.loads((await client.request("GET", f"/images/{made.image.id}")).text)}
-    answer["upload_url"] = "http://127.0.0.1:9/nobody?X-Amz-Signature=topsecret"
+    answer["upload_url"] = f"{world.origin(9)}/nobody?X-Amz-Signature=topsecret"
     emulator.faults.add("POST", "*/standard_upload", status=200, body=json.dumps(answer).encode())
     quick = client.with_options(retries=RetryPolicy(max_retries=1, backoff=0.01))
     with pytest.raises(
@@ -585,6 +601,7 @@ async def test_errors_of_the_api_carry_no_record_when_none_was_made(
 # --- clocks, progress, callbacks -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.world
 async def test_a_slow_transfer_that_moves_never_dies(client: AsyncImgwireClient, emulator: Emulator) -> None:
     emulator.faults.add("PUT", "/uploads/*", slow=400_000)
     patient = client.with_options(timeout=Timeouts(attempt=1.0, stall=1.0))
@@ -593,6 +610,7 @@ async def test_a_slow_transfer_that_moves_never_dies(client: AsyncImgwireClient,
     assert time.monotonic() - began > 2.5
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("size", [3_000, 20_000_000])
 async def test_a_standing_transfer_dies_in_stall_seconds(
     client: AsyncImgwireClient, emulator: Emulator, size: int
@@ -606,6 +624,7 @@ async def test_a_standing_transfer_dies_in_stall_seconds(
     assert caught.value.image is not None
 
 
+@pytest.mark.world
 async def test_the_deadline_ends_an_upload_inside_its_put(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
@@ -626,6 +645,7 @@ async def test_waiting_too_long_is_told_with_the_record(client: AsyncImgwireClie
     assert caught.value.image.status == ImageStatus.PROCESSING
 
 
+@pytest.mark.world
 async def test_progress_grows_rolls_back_and_is_whole_only_at_the_end(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
@@ -637,6 +657,7 @@ async def test_progress_grows_rolls_back_and_is_whole_only_at_the_end(
     assert seen[-1].sent == len(BIG)
 
 
+@pytest.mark.world
 async def test_what_a_callback_raises_ends_the_upload_as_it_is(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
@@ -672,10 +693,13 @@ async def test_a_coroutine_function_is_no_callback(client: AsyncImgwireClient, e
     assert len(emulator.requests) == 0
 
 
-async def test_a_cancelled_upload_gives_everything_back(emulator: Emulator, tmp_path: Path) -> None:
+@pytest.mark.world
+async def test_a_cancelled_upload_gives_everything_back(
+    emulator: Emulator, tmp_path: Path, world: World
+) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(padding=30_000_000))
-    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=2) as client:
+    async with world.client_of(emulator, max_connections=2) as client:
         emulator.faults.add("PUT", "/uploads/*", times=8, stall=float("inf"))
         tasks = [asyncio.ensure_future(client.images.upload(path)) for _ in range(8)]
         while len(puts(emulator)) < 2:
@@ -691,8 +715,9 @@ async def test_a_cancelled_upload_gives_everything_back(emulator: Emulator, tmp_
     assert str(path) not in {str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()}
 
 
-async def test_more_uploads_than_slots_all_arrive(emulator: Emulator) -> None:
-    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=3) as client:
+@pytest.mark.world
+async def test_more_uploads_than_slots_all_arrive(emulator: Emulator, world: World) -> None:
+    async with world.client_of(emulator, max_connections=3) as client:
         images = await asyncio.gather(*(client.images.upload(png(), wait=True) for _ in range(30)))
     assert len({image.id for image in images}) == 30
     assert len({record.connection for record in emulator.requests}) <= 6
