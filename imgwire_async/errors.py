@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
-from imgwire_async.exchange import Exchange, Headers, excerpt, is_page
+from imgwire_async.exchange import Exchange, Headers, escape_unprintable, excerpt, is_page
 
 if TYPE_CHECKING:
     from imgwire_async.models import BulkDeleteResult, CustomDomain, Image, ImageDownloadJob, ValidationError
@@ -65,7 +65,8 @@ class ImgwireError(Exception):
     """The root of the tree. `exchange` is the call that failed, `image` the last known record, each None when there is none."""
 
     def __init__(self, message: str, *, exchange: Exchange | None = None, image: Image | None = None) -> None:
-        super().__init__(message)
+        # It may quote the service or a file's name, whose control characters must not reach a terminal or a log.
+        super().__init__(escape_unprintable(message))
         self.exchange: Exchange | None = exchange
         self.image: Image | None = image
 
@@ -303,7 +304,7 @@ class Fault:
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
         # An unknown name is anybody's text: no line breaks and no novels in messages and logs.
         plain = len(self.rule) <= 60 and self.rule.isascii() and self.rule.isprintable()
-        return f"{self.rule if plain else ascii(self.rule[:60])}: {self.reason}{hint}"
+        return escape_unprintable(f"{self.rule if plain else ascii(self.rule[:60])}: {self.reason}{hint}")
 
 
 class TransformationError(ImgwireError, ValueError):

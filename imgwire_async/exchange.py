@@ -79,9 +79,9 @@ class Headers(Mapping[str, str]):
 
     @property
     def request_id(self) -> str | None:
-        """The request id that the answer names, under any of the usual headers, or None."""
+        """The request id that the answer names, under any of the usual headers, or None. Fit for messages and logs."""
         values = self._index()
-        return next((values[name] for name in REQUEST_ID_HEADERS if values.get(name)), None)
+        return next((escape_unprintable(values[name]) for name in REQUEST_ID_HEADERS if values.get(name)), None)
 
 
 @attrs.frozen(slots=True)
@@ -108,10 +108,34 @@ class Exchange:
     def __str__(self) -> str:
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
         told = f", request id {excerpt(self.request_id, 120)}" if self.request_id else ""
-        return f"{self.method} {self.path} ({tries}, {self.elapsed:.2f} s{told})"
+        return escape_unprintable(f"{self.method} {self.path} ({tries}, {self.elapsed:.2f} s{told})")
 
 
-_URL_QUERY = re.compile(r"(https?://[^\s\"'<>?\\]{1,2000})\?[^\s\"'<>\\]+", re.IGNORECASE)
+# Control characters and escape sequences, marks that turn the direction of writing or hide text, halves of surrogate pairs.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def escape_unprintable(text: str, *, keep: str = "") -> str:
+    """Return `text` with its control and formatting characters as escapes (`\\u001b`), so that it is safe to print and log.
+
+    What is in `keep` stays. Letters, blanks and emoji of all scripts are not touched.
+    """
+    if text.isprintable():
+        return text
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+# Each pattern reads a text once: where one begins again at every place (`x*y` without `y`), a server could stop the loop.
+_URL = re.compile(r"https?://[^\s\"'<>\\]+", re.IGNORECASE)
 _SIGNED = re.compile(
     r"((?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|GoogleAccessId|sig|upload_?token)=)[^&\s\"'<>]+",
     re.IGNORECASE,
@@ -140,12 +164,35 @@ def redact(text: str, *secrets: str) -> str:
     if "\\" in text:  # JSON may write a URL's characters as escapes
         text = _ESCAPED.sub(lambda found: "/" if found[0] == "\\/" else chr(int(found[1], 16)), text)
     text = _ELEMENT.sub(r"\1***", text)
-    text = _URL_QUERY.sub(r"\1?***", text)
+    text = _URL.sub(_without_query, text)
     text = _SIGNED.sub(r"\1***", text)
     text = _KEY.sub(r"\1***", text)
     text = _BEARER.sub(r"\1***", text)
     text = _USER_INFO.sub(r"\1***@", text)
     return _TOKEN_FIELD.sub(r'\1"***"', text)
+
+
+def _without_query(found: re.Match[str]) -> str:
+    url, _, query = found[0].partition("?")
+    return f"{url}?***" if query else found[0]
+
+
+_MARGIN = 2_000  # characters; no secret is longer, or it is cut by its pattern
+
+
+def redacted_prefix(text: str, limit: int, *secrets: str) -> str:
+    """Return at most `limit` characters of `text`, redacted. However long it is, a few times as many are looked at."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    prefix = text[: limit * 4]
+    if len(prefix) < len(text):  # its last word may be half a secret that no pattern knows
+        end = max(map(prefix.rfind, _WORD_ENDS)) + 1
+        prefix = prefix[: max(end, len(prefix) - _MARGIN)]
+    return redact(prefix)[:limit]
+
+
+_WORD_ENDS = (" ", "\n", "\t", '"', "'", "<", ">")
 
 
 class Secret(str):
@@ -161,15 +208,20 @@ class Secret(str):
         return repr(redact(text)) if "://" in text else "'***'"
 
 
+_PAGE = ("<!doctype html", "<html")
+_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,200})", re.IGNORECASE)
+_HEAD_OF_PAGE = 20_000  # characters in which its title is looked for
+
+
 def is_page(text: str) -> bool:
     """Whether `text` is an HTML page: a proxy's or a login's, never the service's."""
-    return re.match(r"\s*(?:<!doctype html|<html)", text, re.IGNORECASE) is not None
+    return text[:_HEAD_OF_PAGE].lstrip()[:14].lower().startswith(_PAGE)
 
 
 def excerpt(text: str, limit: int = 300) -> str:
-    """At most `limit` characters of `text` on one line, an HTML page reduced to its title."""
+    """At most `limit` characters of `text` on one line and printable, an HTML page reduced to its title."""
     if is_page(text):
-        title = re.search(r"<title[^>]*>([^<]{0,200})", text, re.IGNORECASE)
+        title = _TITLE.search(text, 0, _HEAD_OF_PAGE)
         text = f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
-    line = " ".join(text[: limit * 4].split())
+    line = escape_unprintable(" ".join(text.lstrip()[: limit * 4].split()))
     return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -5,8 +5,22 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from imgwire_async.exchange import escape_unprintable
+
 logger: logging.Logger = logging.getLogger("imgwire_async")
 logger.addHandler(logging.NullHandler())
+
+
+def _escape_arguments(record: logging.LogRecord) -> bool:
+    """Make what a line quotes (a file's name, the service's words) safe for terminals and logs, whatever handler writes it."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            escape_unprintable(value) if isinstance(value, str) else value for value in record.args
+        )
+    return True
+
+
+logger.addFilter(_escape_arguments)
 
 
 def show_as_told(level: str) -> None:

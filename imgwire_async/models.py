@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from imgwire_async.errors import BulkDeleteError, ImgwireError
+from imgwire_async.exchange import escape_unprintable
 from imgwire_async.urls.image import ImageUrls
 
 if TYPE_CHECKING:
@@ -321,7 +322,7 @@ class ValidationError(Record):
     type: str
 
     def __str__(self) -> str:
-        return f"{'.'.join(map(str, self.loc))}: {self.msg}"
+        return escape_unprintable(f"{'.'.join(map(str, self.loc))}: {self.msg}")
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import attrs
 
 from imgwire_async import errors, models
-from imgwire_async.exchange import Exchange, excerpt, redact
+from imgwire_async.exchange import Exchange, escape_unprintable, excerpt, redacted_prefix
 from imgwire_async.protocol.request import Reply
 from imgwire_async.protocol.structure import place, structure
 
@@ -151,7 +151,9 @@ def decode(reply: Reply, model: type[T]) -> T:
 
 def kept(body: bytes, *secrets: str) -> str:
     """The part of a body that an error keeps, as text. Cut only after the secrets are out: half of one is still one."""
-    return redact(body[: KEPT_BODY * 4].decode("utf-8", "replace"), *secrets)[:KEPT_BODY]
+    # Twice cut: a character may be four bytes, and a body of 64 MiB is not worth decoding for its beginning.
+    text = redacted_prefix(body[: KEPT_BODY * 20].decode("utf-8", "replace"), KEPT_BODY, *secrets)
+    return escape_unprintable(text, keep="\n\r\t")[:KEPT_BODY]
 
 
 def carried_out(exchange: Exchange) -> str:

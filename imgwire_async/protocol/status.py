@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from imgwire_async import errors, models
-from imgwire_async.exchange import Exchange, excerpt, redact
+from imgwire_async.exchange import Exchange, escape_unprintable, excerpt, redacted_prefix
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.structure import structure
 
@@ -41,6 +41,9 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
 }
 _REDIRECT = "The API moved within its origin: check base_url (http instead of https, a missing path?)."
 _SERVER = "The service failed; try again later. Give the request id when you ask for help."
+# Of a refusal the reason is wanted, not every value of a body of 1 MiB: redacting takes its time.
+_MOST_ISSUES = 1_000
+_NAMED_ISSUES = 100
 _OTHER = "No request like this is expected to fail so; see .body."
 
 
@@ -84,22 +87,26 @@ def _detail(body: bytes, key: str) -> tuple[str, str | None, tuple[models.Valida
         return "", None, ()
     fields = cast("dict[str, object]", data)
     detail, named = fields.get("detail"), fields.get("error_type")
-    error_type = redact(named, key) if isinstance(named, str) else None
+    error_type = _shown(named, key) if isinstance(named, str) else None
     if isinstance(detail, str):
-        return redact(detail, key), error_type, ()
+        return _shown(detail, key), error_type, ()
     try:
         # They quote what was sent, and stay on the error.
         issues = structure(_without_secrets(detail, key), tuple[models.ValidationError, ...])
     except Exception:  # noqa: BLE001  # any other form of detail is left to the body
         return "", error_type, ()
-    return "; ".join(map(str, issues)), error_type, issues
+    return "; ".join(map(str, issues[:_NAMED_ISSUES])), error_type, issues
+
+
+def _shown(text: str, key: str) -> str:
+    return escape_unprintable(redacted_prefix(text, codec.KEPT_BODY, key))
 
 
 def _without_secrets(value: object, key: str) -> object:
     if isinstance(value, str):
-        return redact(value, key)
+        return redacted_prefix(value, codec.KEPT_BODY, key)
     if isinstance(value, list):
-        return [_without_secrets(item, key) for item in cast("list[object]", value)]
+        return [_without_secrets(item, key) for item in cast("list[object]", value)[:_MOST_ISSUES]]
     if isinstance(value, dict):
         return {name: _without_secrets(item, key) for name, item in cast("dict[str, object]", value).items()}
     return value

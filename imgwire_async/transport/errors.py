@@ -7,7 +7,7 @@ import traceback
 
 import aiohttp
 
-from imgwire_async.exchange import redact
+from imgwire_async.exchange import excerpt, redact
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure, Fate
 
@@ -94,7 +94,7 @@ def _meaning(error: BaseException, host: str) -> tuple[Fate, str]:
 
 def _cause(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return redact(" ".join(str(text).split())[:200])
+    return excerpt(redact(str(text)), 200)
 
 
 def require_final(response: aiohttp.ClientResponse) -> None:
