@@ -39,16 +39,37 @@ def printable(text: str) -> bool:
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%[a-z0-9._~-]+)?", re.IGNORECASE | re.ASCII)
 
 
+# Brackets stand around an IPv6 address, and only there. Older versions of Python read `evil[::1]` as the host `::1`.
+_AUTHORITY = re.compile(r"(?:\[[^\[\]]*:[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?")
+
+
+def is_authority(authority: str) -> bool:
+    """Whether this part of a URL names one host and perhaps a port, after whatever user info, so that all parsers read the same host."""
+    return _AUTHORITY.fullmatch(authority.rpartition("@")[2]) is not None
+
+
 def is_host(name: str | None) -> bool:
     """Whether this can be asked for at all: no empty or overlong part, nothing that a resolver or the HTTP library would choke on."""
     if name is None or len(name) > 253 or not _HOST.fullmatch(name):
         return False
+    if ":" in name:
+        return _is_ipv6(name)
     if "xn--" in name.lower():
         try:
             name.encode("ascii").decode("idna")
         except UnicodeError:
             return False
     return all(0 < len(label) <= 63 for label in name.removesuffix(".").split("."))
+
+
+def _is_ipv6(name: str) -> bool:
+    from ipaddress import IPv6Address  # such hosts are rare, and naming the client class shall stay cheap
+
+    try:
+        IPv6Address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _hooks(value: object) -> Hooks:
@@ -61,6 +82,7 @@ def _hooks(value: object) -> Hooks:
 
 # A key, a host or a session in a default header would go to the wrong place or win over the right one.
 _OWN_HEADERS = frozenset({"authorization", "host", "cookie", "content-length", "transfer-encoding"}) | {
+    "proxy-authorization",  # would go to the API; a proxy's password belongs in proxy=
     "connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "upgrade",  # belong to the connection
 }  # fmt: skip
 
@@ -185,6 +207,7 @@ def _base_url(value: object) -> str:
         not printable(url)
         or parts.scheme not in {"http", "https"}
         or not is_host(parts.hostname)
+        or not is_authority(parts.netloc)
         or not port_is_valid
     ):
         raise ConfigurationError(f"base_url is no http(s) URL; {advice}")
@@ -223,16 +246,37 @@ def proxy_url(value: object, name: str) -> str:
     value = url = Secret(value if "://" in value else f"http://{value}")  # it may hold a password
     if not _is_proxy(url):
         raise ConfigurationError(f"{name} must be the URL of an http or https proxy (socks is not supported)")
+    if not _is_user_info(url):
+        raise ConfigurationError(
+            f"{name}: its user may hold no colon, user and password no control characters; write other special "
+            "characters percent-encoded (@ as %40, € as %E2%82%AC)"
+        )
     return url
 
 
 def _is_proxy(url: str) -> bool:
+    # Whatever the user info holds, the rest is judged first, so that the error can tell which of them is wrong.
     try:
         parts = _split(url)
-        fine = parts.port is None or parts.port > 0
+        port_is_valid = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    return fine and parts.scheme in {"http", "https"} and is_host(parts.hostname) and printable(url)
+    rest = f"{parts.netloc.rpartition('@')[2]}{url.rpartition('@')[2]}"
+    return (
+        port_is_valid
+        and parts.scheme in {"http", "https"}
+        and is_host(parts.hostname)
+        and is_authority(parts.netloc)
+        and printable(rest)
+    )
+
+
+def _is_user_info(url: str) -> bool:
+    from urllib.parse import unquote_to_bytes
+
+    parts = _split(url)
+    user, password = unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or "")
+    return printable(url) and b":" not in user and not any(c < 32 or c == 127 for c in user + password)
 
 
 def _ssl_setting(value: object) -> _ssl.SSLContext | str | None:

@@ -81,7 +81,9 @@ class Headers(Mapping[str, str]):
     def request_id(self) -> str | None:
         """The request id that the answer names, under any of the usual headers, or None. Fit for messages and logs."""
         values = self._index()
-        return next((escape_unprintable(values[name]) for name in REQUEST_ID_HEADERS if values.get(name)), None)
+        return next(
+            (escape_unprintable(values[name]) for name in REQUEST_ID_HEADERS if values.get(name)), None
+        )
 
 
 @attrs.frozen(slots=True)

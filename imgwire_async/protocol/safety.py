@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from imgwire_async.config import is_host, printable
+from imgwire_async.config import is_authority, is_host, printable
 from imgwire_async.errors import UnsafeURLError
 from imgwire_async.exchange import Secret, redact
 
@@ -61,7 +61,7 @@ def _fault(origin: str) -> str | None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return _NO_URL
-    if not is_host(host) or parts.scheme not in {"http", "https"}:
+    if not is_host(host) or not is_authority(parts.netloc) or parts.scheme not in {"http", "https"}:
         return _NO_URL
     if parts.username is not None or parts.password is not None:
         return "it holds user info"

@@ -175,7 +175,7 @@ class Api:
                     address.url,
                     data=body,
                     headers=self._headers.with_key(course.key, json=body is not None),
-                    proxy=here.proxy_for(address),
+                    **here.proxy_for(address),
                     timeout=self._clock,
                     allow_redirects=False,
                     **here.tls,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Mapping
 
 import aiohttp
+from multidict import CIMultiDict
 
 from imgwire_async.exchange import excerpt, redact
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure, Fate
+from imgwire_async.transport.proxies import PROXY_AUTHORIZATION
 
 
 class DroppedError(aiohttp.ClientError):
@@ -22,6 +25,9 @@ _UNSENT = "imgwire_unsent"
 async def no_hidden_resend(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
+    if request.proxy_headers and not request.is_ssl():
+        # aiohttp sends these with CONNECT only. A request that the proxy forwards itself has to carry them, each time.
+        _add_proxy_credentials(request.headers, request.proxy_headers)
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -31,6 +37,11 @@ async def no_hidden_resend(
         if getattr(request, "response", request) is None:  # made when the request is sent
             setattr(error, _UNSENT, True)
         raise
+
+
+def _add_proxy_credentials(headers: CIMultiDict[str], proxy_headers: Mapping[str, str]) -> None:
+    if PROXY_AUTHORIZATION in proxy_headers:
+        headers[PROXY_AUTHORIZATION] = proxy_headers[PROXY_AUTHORIZATION]
 
 
 def hush(error: BaseException) -> None:

@@ -130,7 +130,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
                 response = await here.fetches.get(
                     address.url,
                     headers=_HEADERS,
-                    proxy=here.proxy_for(address),
+                    **here.proxy_for(address),
                     timeout=fetches.clock,
                     allow_redirects=False,
                     trace_request_ctx={"sent": lambda: self._wind(waiting)},

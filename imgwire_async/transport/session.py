@@ -27,7 +27,7 @@ from imgwire_async.config import Config
 from imgwire_async.errors import CLOSED, ConfigurationError
 from imgwire_async.transport.errors import no_hidden_resend
 from imgwire_async.transport.open_calls import IdleCheck, OpenCalls, UntilClosed
-from imgwire_async.transport.proxies import Proxies
+from imgwire_async.transport.proxies import Proxies, ProxyOptions
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.resolver import connector
 from imgwire_async.transport.slots import Slots, fitting, make_slots, open_file_limit, without_slot
@@ -50,8 +50,8 @@ class LoopSessions:
     open_calls: OpenCalls
     idle_check: IdleCheck
 
-    def proxy_for(self, address: Address) -> str | None:
-        """The proxy that leads there, or None."""
+    def proxy_for(self, address: Address) -> ProxyOptions:
+        """Return the keyword arguments by which a request takes the proxy that leads there, if one does."""
         return self.proxies.for_origin(address.url.scheme, address.host)
 
 

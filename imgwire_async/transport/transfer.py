@@ -265,7 +265,7 @@ class Transfers:
                 address.url,
                 data=body,
                 headers=headers,
-                proxy=here.proxy_for(address),
+                **here.proxy_for(address),
                 timeout=self._clock,
                 allow_redirects=False,
                 **here.tls,

@@ -218,6 +218,15 @@ def test_a_base_url_is_an_origin_with_an_optional_path(given: str, base: str) ->
         "https://api.example:99999",
         "https://api.example:port",
         "https://[::1",
+        "http://evil[::1]:80/",
+        "http://[::1]evil/",
+        "http://[::1]evil:80/",
+        "http://[1.2.3.4]/",
+        "http://[api.example]/",
+        "http://[v1.abc]/",
+        "http://[:::]/",
+        "http://[1:2]/",
+        "http://1:2:3/",
         "https://api.exämple",
         "https://api.example\\@evil.example",
         "https://api.example/../admin",
@@ -344,6 +353,7 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
     ("default_headers", {"A": "a\0"}, ConfigurationError),
     ("default_headers", {"Authorization": "Bearer x"}, ConfigurationError),
     ("default_headers", {"AUTHORIZATION": "Bearer x"}, ConfigurationError),
+    ("default_headers", {"Proxy-Authorization": "Basic x"}, ConfigurationError),
     ("default_headers", {"host": "evil.example"}, ConfigurationError),
     ("default_headers", {"Cookie": "a=b"}, ConfigurationError),
     ("default_headers", {"Content-Length": "5"}, ConfigurationError),
@@ -358,6 +368,14 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
     ("proxy", "http://proxy.example:0", ConfigurationError),
     ("proxy", "http://proxy.example:99999", ConfigurationError),
     ("proxy", "http://proxy.example/\n", ConfigurationError),
+    ("proxy", "http://evil[::1]:80/", ConfigurationError),
+    ("proxy", "http://[1:2]/", ConfigurationError),
+    ("proxy", "http://us%3Aer:pa55@proxy.example", ConfigurationError),
+    ("proxy", "http://user:pa%0A55@proxy.example", ConfigurationError),
+    ("proxy", "http://user:pa%7f55@proxy.example", ConfigurationError),
+    ("proxy", "http://user:pa55€@proxy.example", ConfigurationError),
+    ("proxy", "http://user:pa55\n@proxy.example", ConfigurationError),
+    ("proxy", "http://user:pa 55@proxy.example", ConfigurationError),
     ("proxy", 5, TypeError),
     ("ssl", True, TypeError),
     ("ssl", False, TypeError),
@@ -379,10 +397,21 @@ def test_a_bad_setting_is_refused_by_its_name(name: str, value: Any, error: type
     assert not isinstance(caught.value, TypeError) or ", not " in str(caught.value)
 
 
-def test_a_refused_proxy_does_not_show_its_password() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "socks5://user:pa55@proxy.example",
+        "http://us%3Aer:pa55@proxy.example",
+        "http://user:pa55\u20ac@proxy.example",
+        "http://user:pa55@[proxy",
+        "http://user:pa55@proxy.example\u2100",  # a sign of which urllib would say that it stands for others
+    ],
+)
+def test_a_refused_proxy_does_not_show_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        proxy_url("socks5://user:pa55@proxy.example", "proxy")
+        proxy_url(url, "proxy")
     assert "pa55" not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("cls", [Timeouts, RetryPolicy])

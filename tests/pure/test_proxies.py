@@ -1,0 +1,124 @@
+"""Which proxy leads where, with which credentials, and what `NO_PROXY` keeps from it."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import Any
+
+import pytest
+
+from imgwire_async.transport.proxies import PROXY_AUTHORIZATION, Proxies, bypasses, proxy_options
+
+
+def credentials(options: Any) -> bytes:
+    scheme, _, pair = str.__str__(options["proxy_headers"][PROXY_AUTHORIZATION]).partition(" ")
+    assert scheme == "Basic"
+    return b64decode(pair, validate=True)
+
+
+@pytest.mark.parametrize(
+    ("user_info", "pair"),
+    [
+        ("user:pw", b"user:pw"),
+        ("user:p%40w", b"user:p@w"),
+        ("user:p@w", b"user:p@w"),
+        ("user:a:b:c", b"user:a:b:c"),
+        ("user:p%E2%82%AC", "user:p€".encode()),
+        ("us%C3%A9r:pw", "usér:pw".encode()),
+        ("user:%E4", b"user:\xe4"),
+        ("user:100%25%zz", b"user:100%%zz"),
+        ("user:", b"user:"),
+        ("user", b"user:"),
+        (":pw", b":pw"),
+    ],
+)
+def test_user_and_password_of_a_proxy_go_out_byte_for_byte(user_info: str, pair: bytes) -> None:
+    options = proxy_options(f"http://{user_info}@proxy.example:3128/")
+    assert credentials(options) == pair
+    assert options["proxy"] == "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize("url", ["http://proxy.example", "http://@proxy.example", "http://:@proxy.example"])
+def test_a_proxy_without_user_info_gets_no_header(url: str) -> None:
+    assert proxy_options(url) == {"proxy": "http://proxy.example"}
+
+
+def test_the_credentials_of_a_proxy_show_in_no_repr() -> None:
+    options = proxy_options("http://user:pa55@proxy.example")
+    assert "pa55" not in repr(options)
+    assert "dXNlc" not in repr(options)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host"),
+    [
+        ("::1", "[::1]:8080"),
+        ("::1", "[::1]"),
+        ("[::1]", "[::1]:8080"),
+        ("[::1]", "[::1]"),
+        ("[::1]:8080", "[::1]:8080"),
+        ("[::1]:80", "[::1]"),
+        ("0:0:0:0:0:0:0:1", "[::1]:8080"),
+        ("::1", "[0:0::1]"),
+        ("fd00::/8", "[fd00::5]:80"),
+        ("fe80::1", "[fe80::1%25eth0]"),
+        ("a.example, ::1 ,b.example", "[::1]:8080"),
+        ("a.example ::1", "[::1]"),
+        ("*", "[::1]"),
+        ("*", "any.example:1"),
+        ("x,*", "any.example:1"),
+        ("example.com", "example.com"),
+        ("example.com", "API.Example.COM:8080"),
+        (".example.com", "example.com"),
+        (".example.com", "api.example.com"),
+        ("*.example.com", "api.example.com"),
+        ("..example.com", "api.example.com"),
+        ("example.com.", "api.example.com"),
+        ("example.com", "api.example.com."),
+        ("EXAMPLE.com", "example.com"),
+        ("example.com:8080", "api.example.com:8080"),
+        ("example.com:80", "example.com"),
+        ("localhost,127.0.0.1", "127.0.0.1:5000"),
+        ("10.0.0.0/8", "10.1.2.3"),
+        ("127.0.0.1:5000", "127.0.0.1:5000"),
+    ],
+)
+def test_what_no_proxy_lists_takes_the_direct_way(no_proxy: str, host: str) -> None:
+    assert bypasses(no_proxy, "http", host)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host"),
+    [
+        ("", "example.com"),
+        (" , ", "example.com"),
+        (".", "example.com"),
+        ("::2", "[::1]:8080"),
+        ("[::1]:81", "[::1]:8080"),
+        ("example.com:81", "example.com"),
+        ("ample.com", "example.com"),
+        ("com.example", "example.com"),
+        ("api.example.com", "example.com"),
+        ("10.0.0.0/8", "11.1.2.3"),
+        ("10.0.0.0/8", "ten.example"),
+        ("0.0.1", "127.0.0.1"),
+        ("::1/999", "[::1]"),
+        ("[::1", "[::1]"),
+        ("example.com:99999999", "example.com"),
+    ],
+)
+def test_what_no_proxy_does_not_list_takes_the_proxy(no_proxy: str, host: str) -> None:
+    assert not bypasses(no_proxy, "http", host)
+
+
+def test_a_proxy_of_the_environment_is_looked_up_for_each_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://u:p@one.example:1")
+    monkeypatch.setenv("ALL_PROXY", "two.example:2")
+    monkeypatch.setenv("no_proxy", "::1")
+    proxies = Proxies(None, trust_env=True)
+    assert proxies.for_origin("https", "api.example")["proxy"] == "http://one.example:1"
+    assert proxies.for_origin("http", "api.example") == {"proxy": "http://two.example:2"}
+    assert proxies.for_origin("https", "[::1]:8443") == {}
+    assert Proxies(None, trust_env=False).for_origin("https", "api.example") == {}
