@@ -120,7 +120,7 @@ _UNPRINTABLE = re.compile(
 
 
 def escape_unprintable(text: str, *, keep: str = "") -> str:
-    """Return `text` with its control and formatting characters as escapes (`\\u001b`), so that it is safe to print and log.
+    r"""Return `text` with its control and formatting characters as escapes (`\u001b`), so that it is safe to print and log.
 
     What is in `keep` stays. Letters, blanks and emoji of all scripts are not touched.
     """

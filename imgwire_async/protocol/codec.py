@@ -6,19 +6,22 @@ Nothing is converted silently: null is never the text "None", 1 is never True. H
 from __future__ import annotations
 
 import json as _json
-import math
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
 from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange, escape_unprintable, excerpt, redacted_prefix
+from imgwire_async.protocol import parsing
 from imgwire_async.protocol.request import Reply
 from imgwire_async.protocol.structure import place, structure
 
 T = TypeVar("T")
+
+logger: logging.Logger = logging.getLogger("imgwire_async")
 
 
 def _installed_orjson() -> Any:
@@ -31,60 +34,13 @@ def _installed_orjson() -> Any:
 
 
 KEPT_BODY = 10_000  # characters of a body that an error keeps; messages show 300
-_DEEPEST = 1024  # orjson's own limit
 
 
 def json_reader(orjson: Any) -> Callable[[bytes], Any]:
     """What parses JSON: the faster module when there is one, else the standard library. Both give and refuse the same."""
-    return _loads_plainly if orjson is None else orjson.loads
+    return parsing.loads_plainly if orjson is None else orjson.loads
 
 
-def _loads_plainly(body: bytes) -> Any:
-    try:
-        data = _PLAIN.decode(body.decode("utf-8"))
-        # The standard library is more patient in these two: half a surrogate pair is no text, a tower of brackets no answer.
-        if b"\\ud" in body or b"\\uD" in body:
-            _ENCODER.encode(data).encode()
-        if body.count(b"[") + body.count(b"{") > _DEEPEST:
-            _require_shallow(data)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    return data
-
-
-def _no_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError("a number is too large")
-    return number
-
-
-def _bounded_int(digits: str) -> int | float:
-    if len(digits) < 19:
-        return int(digits)
-    return number if len(digits) < 21 and -(2**63) <= (number := int(digits)) < 2**64 else _finite(digits)
-
-
-def _require_shallow(data: object) -> None:
-    level = list(_containers([data]))
-    for _ in range(_DEEPEST):
-        level = [inner for each in level for inner in _containers(each)]
-    if level:
-        raise ValueError("nested too deeply")
-
-
-def _containers(value: Any) -> Iterator[object]:
-    inside: Iterable[object] = cast("dict[str, object]", value).values() if isinstance(value, dict) else value
-    for each in inside:
-        if isinstance(each, list | dict):
-            yield cast("object", each)
-
-
-_PLAIN = _json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int, parse_float=_finite)
 # Requests refuse the same things with and without orjson: it writes NaN as null, so it gets those without numbers of that kind.
 _ENCODER = _json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _loads = json_reader(_installed_orjson())
@@ -123,10 +79,24 @@ def dumps(data: object) -> bytes:
         raise ValueError(f"json must hold what JSON can say: {excerpt(str(error), 120)}") from error
 
 
+def loads_answer(body: bytes, exchange: Exchange) -> Any:
+    """The JSON of an answer; an odd value in it is repaired, and logged. Raises `ValueError` for what is no JSON all the same."""
+    try:
+        return loads(body)
+    except ValueError as error:
+        data = parsing.loads_repaired(body, error)
+        logger.warning(
+            "%s: the answer is not quite JSON (%s); what is odd in it was replaced",
+            exchange,
+            _position(error),
+        )
+        return data
+
+
 def parse(reply: Reply) -> Any:
     """The body of a successful answer as parsed JSON, or a `DecodeError`."""
     try:
-        return loads(reply.body)
+        return loads_answer(reply.body, reply.exchange)
     except ValueError as error:
         what = "an empty body" if not reply.body.strip() else f"a body that is no JSON ({_position(error)})"
     raise _decode_error(reply, "$", what)  # here, because the parser's error holds the whole body
@@ -139,6 +109,10 @@ def _position(error: ValueError) -> str:
 
 def decode(reply: Reply, model: type[T]) -> T:
     """The body of a successful answer as a `model`, or a `DecodeError` that names the place."""
+    if (
+        model is dict and not reply.body.strip()
+    ):  # nothing is expected of such an answer but that it is a success
+        return cast("T", {})
     data = parse(reply)
     try:
         return structure(data, model)

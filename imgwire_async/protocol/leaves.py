@@ -85,6 +85,14 @@ def metadata(value: object, _: object) -> dict[str, Any]:
     return data
 
 
+def fitting_metadata(value: object, _: object) -> dict[str, Any]:
+    """Return the entries of odd metadata that fit; of what is no object, none."""
+    if not isinstance(value, dict):
+        return {}
+    data = cast("dict[str, Any]", value)
+    return {name: item for name, item in data.items() if type(item) in _SCALARS}
+
+
 def text_or_int(value: object, _: object) -> str | int:
     return value if type(value) is str or type(value) is int else misfit("text or an integer", value)
 

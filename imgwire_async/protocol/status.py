@@ -52,7 +52,7 @@ def status_error(
 ) -> errors.APIStatusError:
     """The error for an answer that is no success, whatever its body looks like."""
     text = codec.kept(body, key)
-    message, error_type, issues = _detail(body, key)
+    message, error_type, issues = _detail(body, key, exchange)
     default = (
         (errors.ServerError, _SERVER)
         if status >= 500
@@ -77,10 +77,12 @@ def status_error(
     return error
 
 
-def _detail(body: bytes, key: str) -> tuple[str, str | None, tuple[models.ValidationError, ...]]:
+def _detail(
+    body: bytes, key: str, exchange: Exchange
+) -> tuple[str, str | None, tuple[models.ValidationError, ...]]:
     """The message, the error type and the refused values of an error body, as far as it has them."""
     try:
-        data: object = codec.loads(body)
+        data: object = codec.loads_answer(body, exchange)
     except ValueError:
         return "", None, ()
     if not isinstance(data, dict):

@@ -7,6 +7,7 @@ same data, to find the place. cattrs is loaded with the first answer, not with t
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 T = TypeVar("T")
+
+logger: logging.Logger = logging.getLogger("imgwire_async")
 
 _SIZES = ("width", "height", "size_bytes")
 # Fields of an image that its types alone do not tell enough about.
@@ -156,12 +159,16 @@ def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
         special |= {name: override(struct_hook=leaves.size) for name in _SIZES}
         special |= {name: override(struct_hook=hook) for name, hook in _IMAGE_FIELDS.items()}
     fields = make_dict_structure_fn(cls, conv, **special)
+    spared = _spared_fields(conv, cls)
 
     def hook(value: Any, _: Any) -> Any:
         data = leaves.mapping(value, None)
-        record: models.Record = fields(data, cls)
-        if not names.issuperset(data):
-            object.__setattr__(record, "extra", {name: data[name] for name in data if name not in names})
+        odd = _odd_fields(data, spared, cls.__name__)
+        fitting = {name: each for name, each in data.items() if name not in odd} | odd if odd else data
+        record: models.Record = fields(fitting, cls)
+        if odd or not names.issuperset(data):
+            extra = {name: data[name] for name in data if name not in names or name in odd}
+            object.__setattr__(record, "extra", extra)
         return record
 
     return hook
@@ -178,3 +185,57 @@ def _require_sizes(image: models.Image, data: Mapping[str, Any]) -> None:
             error = MisfitError("expected an integer once the status is READY, got null")
             error.add_note(AttributeValidationNote("at", name, int))
             raise error
+
+
+# --- odd values in fields that nobody relies on -----------------------------------------------------------------------
+
+
+def _spared_fields(conv: Converter, cls: type[models.Record]) -> dict[str, tuple[Any, Hook, Hook]]:
+    """Fields of a record that may be odd without spoiling it, each with its type, its hook, and what stands for an odd value.
+
+    They are those that may be null anyway, and what users and cameras wrote. A secret is not among them: it must not end
+    up where it would be shown.
+    """
+    spared: dict[str, tuple[Any, Hook, Hook]] = {}
+    for field in attrs.fields(attrs.resolve_types(cls)):
+        if field.default is None and field.repr is True:
+            spared[field.name] = field.type, conv.get_structure_hook(field.type), _nothing
+    if cls is models.Image:
+        spared["custom_metadata"] = dict, leaves.metadata, leaves.fitting_metadata
+        spared["exif_data"] = dict, leaves.mapping, leaves.fitting_metadata
+    return spared
+
+
+def _nothing(value: object, _: object) -> None:
+    return None
+
+
+def _odd_fields(
+    data: Mapping[str, Any], spared: Mapping[str, tuple[Any, Hook, Hook]], record: str
+) -> dict[str, Any]:
+    """Return what stands for each odd value among the spared fields of one record."""
+    odd: dict[str, Any] = {}
+    for name, (kind, hook, instead) in spared.items():
+        if name not in data:
+            continue
+        try:
+            hook(data[name], kind)
+        except MisfitError as error:
+            odd[name] = instead(data[name], kind)
+            _tell_odd(record, name, str(error))
+    return odd
+
+
+_told_odd: set[tuple[str, str]] = set()
+
+
+def _tell_odd(record: str, name: str, reason: str) -> None:
+    if (record, name) in _told_odd:  # once for each, not for each record of a listing
+        return
+    _told_odd.add((record, name))
+    logger.warning(
+        "%s.%s of the service does not fit: %s. It stands in .extra as it came. This is told once.",
+        record,
+        name,
+        reason,
+    )

@@ -16,6 +16,8 @@ from imgwire_async.retry import Failure
 ACCEPTED = "gzip, deflate"  # what is unpacked here; anything else was not asked for
 # Of a refusal the message is wanted; what is longer is a page.
 _REFUSAL_LIMIT = 1024 * 1024
+# What is packed is larger than what it holds only by this, and by one part in a hundred: padding and empty parts may go on for ever.
+_OVERHEAD = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -26,12 +28,14 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, boo
     coding = response.headers.get("Content-Encoding")
     unpack = None if coding is None else _unpacker(coding, response)
     stream, pieces, room = response.content, list[bytes](), limit
+    packed_room = limit + limit // 100 + _OVERHEAD
     while not stream.at_eof() and (piece := await stream.readany()):
         if unpack is not None:
+            packed_room -= len(piece)
             piece = unpack.feed(piece, room + 1)
         pieces.append(piece)
         room -= len(piece)
-        if room < 0:
+        if room < 0 or packed_room < 0:
             response.close()
             return b"".join(pieces)[:limit], False
     if unpack is not None:
@@ -71,9 +75,12 @@ class _Unpacker:
         pieces: list[bytes] = []
         try:
             while data and room > 0:
-                if (
-                    self._stream is None or self._stream.eof
-                ):  # gzip may have several members, one after the other
+                # gzip may have several members, one after the other, and zeros after each, as gzip(1) takes them
+                if self._stream is not None and self._stream.eof and self._coding != "deflate":
+                    data = data.lstrip(b"\0")
+                    if not data:
+                        break
+                if self._stream is None or self._stream.eof:
                     self._stream = zlib.decompressobj(self._format(data))
                 pieces.append(self._stream.decompress(data, room))
                 room -= len(pieces[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import time
 from typing import Any, Literal
@@ -35,6 +36,8 @@ from imgwire_async.transport.slots import without_slot
 _RATE_PAUSE = 0.25
 # What one answer can ask of all callers. Where the service means more, it will say so again.
 _LONGEST_PAUSE = 3600.0
+# Bytes of a larger request are handed over in pieces: aiohttp warns of them as one, since they hold up the loop.
+_LARGE_BODY = 2**20
 _NO_LIMIT = 2**62  # bytes; a bit below what C can count, so that one more fits, too
 
 
@@ -173,7 +176,7 @@ class Api:
                 async with session.request(
                     request.method,
                     address.url,
-                    data=body,
+                    data=body if body is None or len(body) <= _LARGE_BODY else io.BytesIO(body),
                     headers=self._headers.with_key(course.key, json=body is not None),
                     **here.proxy_for(address),
                     timeout=self._clock,

@@ -1,0 +1,188 @@
+"""What a service, a storage or a file's name says reaches messages and logs in no time, printable, and without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import EXCHANGE, SECRET, reply
+
+from imgwire_async import DecodeError, ImgwireError, models
+from imgwire_async.exchange import (
+    Exchange,
+    Headers,
+    escape_unprintable,
+    excerpt,
+    is_page,
+    redact,
+    redacted_prefix,
+)
+from imgwire_async.logs import logger
+from imgwire_async.protocol import codec
+from imgwire_async.protocol.status import status_error
+from imgwire_async.uploads.expiry import expired
+
+# --- in no time -------------------------------------------------------------------------------------------------------
+
+LONG = 256 * 1024  # characters; the service may send four times as many
+# Beginnings of what the patterns look for: what never ends, and what begins again and again.
+FRAGMENTS = [
+    "<title", "<title ", "<title>", "<html", "<!doctype html", "http://", "https://a@", "http://a", "http://a?", "https://\\",
+    '"token":', '"token"', '"token":[', '"token":{', '"token":"\\', '"uploadToken" : ', "X-Amz-Signature=", "x-amz-credential",
+    "token=", "sig=", "Bearer ", "Bearer", "bearer\t", "sk_", "sk_abc", "-sk_", "\\u0026", "\\/", "\\", "<AWSAccessKeyId>", "<Code>",
+    "<", "@", "://", "?", " ", "\n", '"', "'", "é", "\ud800", "\x1b[", "\u202e", "not valid ", "{", "[",
+]  # fmt: skip
+
+READERS: dict[str, Callable[[str], object]] = {
+    "excerpt": excerpt,
+    "excerpt of a page": lambda text: excerpt(f"<html>{text}"),
+    "is_page": is_page,
+    "redacted_prefix": lambda text: redacted_prefix(text, 10_000, SECRET),
+    "redact": lambda text: redact(text[: 64 * 1024], SECRET),
+    "refusal": lambda text: status_error(500, EXCHANGE, text.encode("utf-8", "replace"), key=SECRET),
+    "refusal in JSON": lambda text: status_error(422, EXCHANGE, json.dumps({"detail": text}).encode()[:LONG]),
+    "storage": lambda text: expired("https://s/k", 403, text[: 64 * 1024], date=None, now=datetime.now(UTC)),
+    "error": lambda text: str(ImgwireError(text[: 64 * 1024])),
+}
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_no_word_that_a_service_repeats_holds_the_loop(fragment: str) -> None:
+    text = fragment * (LONG // len(fragment))
+    for name, read in READERS.items():
+        began = time.perf_counter()
+        read(text)
+        # A few milliseconds; patterns that began again at each word took seconds to minutes.
+        assert time.perf_counter() - began < 2, name
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), min_size=1, max_size=4).map("".join),
+    st.sampled_from(["", "<html>", '{"detail":"', "https://a.example/", "<html><title"]),
+    st.sampled_from(sorted(READERS)),
+)
+def test_whatever_is_repeated_holds_no_loop(repeated: str, start: str, reader: str) -> None:
+    text = start + repeated * (LONG // (len(repeated) or 1))
+    began = time.perf_counter()
+    READERS[reader](text[:LONG])
+    assert time.perf_counter() - began < 2
+
+
+def test_a_refusal_with_thousands_of_reasons_is_read_in_no_time() -> None:
+    issues = [{"loc": ["body", f"http://{n}"], "msg": "http://a?b", "type": "t"} for n in range(15_000)]
+    began = time.perf_counter()
+    error = status_error(422, EXCHANGE, json.dumps({"detail": issues}).encode())
+    assert time.perf_counter() - began < 2
+    assert "body.http://0: http://a?***" in str(error)
+
+
+@given(
+    st.integers(0, 400), st.sampled_from(["https://user:{}@host/", "Bearer {}", "https://h/k?sig={}", "{}"])
+)
+def test_a_secret_that_is_cut_in_half_is_not_shown(shift: int, shape: str) -> None:
+    limit = 100
+    text = "x" * (limit * 4 - 200 + shift) + " " + shape.format(SECRET) + " " + "y" * 1000
+    shown = redacted_prefix(text.replace("x", "a b?", 1), limit * 4, SECRET)
+    assert SECRET[:8] not in shown
+    # What is removed before must not move the half of a secret into what stays.
+    shrinking = "https://h/?" + "q" * (limit * 4 - 60 + shift % 60) + " https://user:" + SECRET + "@host/"
+    assert SECRET[:4] not in redacted_prefix(shrinking, limit)
+
+
+@pytest.mark.parametrize("length", [10_000, 40_000, 100_000, 1_000_000])
+def test_what_an_error_keeps_of_a_long_message_is_short(length: int) -> None:
+    error = status_error(400, EXCHANGE, json.dumps({"detail": "m" * length}).encode())
+    assert len(error.message) <= codec.KEPT_BODY
+    assert len(error.body) <= codec.KEPT_BODY
+    assert len(str(error)) < 1_000
+
+
+# --- printable --------------------------------------------------------------------------------------------------------
+
+EVIL = "\x1b[2J\x1b]0;owned\x07 \x00 \x7f \x9b31m a\rb\nc \u202egpj.exe \u2066 \u2028 \u2029 \u200b \ufeff \ud800 \udcff \U000e0041"
+BEAUTIFUL = "Été 🏔️ 日本　の写真 👨‍👩‍👧 می‌خواهم café\u0301.jpg"
+
+
+def is_clean(text: str) -> bool:
+    return escape_unprintable(text) == text and text.encode("utf-8").decode() == text
+
+
+def test_what_moves_a_cursor_turns_or_hides_text_is_escaped() -> None:
+    shown = escape_unprintable(EVIL)
+    assert shown.isprintable()
+    assert r"\u001b[2J\u001b]0;owned\u0007" in shown
+    assert r"\u202egpj.exe" in shown
+    assert r"\U000e0041" in shown
+
+
+def test_the_letters_and_pictures_of_all_scripts_stay() -> None:
+    assert escape_unprintable(BEAUTIFUL) == BEAUTIFUL
+
+
+@given(st.text())
+def test_an_escaped_text_is_escaped_once_and_for_all(text: str) -> None:
+    assert is_clean(escape_unprintable(text))
+    assert is_clean(excerpt(text))
+
+
+HEADERS = Headers([("X-Request-Id", EVIL)])
+TOLD = Exchange("api", "GET", f"/images/{EVIL}", 422, HEADERS)
+ISSUE = {"loc": ["body", EVIL], "msg": EVIL, "type": EVIL}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        EVIL.encode("utf-8", "replace"),
+        f"<html><title>{EVIL}".encode("utf-8", "replace"),
+        json.dumps({"detail": EVIL, "error_type": EVIL}).encode(),
+        json.dumps({"detail": [ISSUE]}).encode(),
+        EVIL.encode("utf-16", "replace"),
+        b"\xff\x1b[2J",
+    ],
+)
+def test_a_refusal_is_told_without_control_characters(body: bytes) -> None:
+    error = status_error(422, TOLD, body)
+    told = [
+        str(error),
+        error.message,
+        error.error_type or "",
+        error.request_id or "",
+        repr(error),
+        str(error.exchange),
+    ]
+    assert [text for text in told if not is_clean(text)] == []
+    assert is_clean(error.body.replace("\n", "").replace("\r", "").replace("\t", ""))
+    assert all(is_clean(str(issue)) for issue in getattr(error, "errors", ()))
+
+
+def test_the_body_that_an_error_keeps_is_still_json() -> None:
+    error = status_error(400, EXCHANGE, json.dumps({"detail": "a\u202eb"}, ensure_ascii=False).encode())
+    assert json.loads(error.body) == {"detail": "a\u202eb"}
+
+
+def test_a_misfit_is_told_without_control_characters() -> None:
+    with pytest.raises(DecodeError) as caught:
+        codec.decode(reply({EVIL: EVIL}, headers={"Via": EVIL}), models.Image)
+    assert is_clean(str(caught.value))
+    assert is_clean(caught.value.body)
+
+
+def test_every_error_of_ours_is_printable_whatever_it_quotes() -> None:
+    assert is_clean(str(ImgwireError(f"{EVIL}: the storage answered {EVIL}")))
+    assert BEAUTIFUL in str(ImgwireError(f"{BEAUTIFUL}: refused"))
+
+
+def test_the_log_is_printable_whatever_it_quotes(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "imgwire_async"):
+        logger.warning("%s: image %s never got its bytes after %.1f s", EVIL, BEAUTIFUL, 1.5)
+        logger.warning("no arguments")
+    assert [is_clean(record.getMessage()) for record in caplog.records] == [True, True]
+    assert BEAUTIFUL in caplog.text
