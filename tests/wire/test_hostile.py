@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import re
 import time
 import tracemalloc
@@ -169,6 +170,8 @@ def deflated(data: bytes) -> bytes:
         packed("gzip", gzip.compress(b"[]")),
         packed("GZip", gzip.compress(b"[") + gzip.compress(b"]")),
         packed("x-gzip", gzip.compress(b"[]")),
+        packed("gzip", gzip.compress(b"[]") + bytes(10_000)),  # as tapes and gzip(1) pad
+        packed("gzip", gzip.compress(b"[") + bytes(3) + gzip.compress(b"]") + b"\0"),
         packed("deflate", zlib.compress(b"[]")),
         packed("deflate", deflated(b"[]")),
         packed("identity", b"[]"),
@@ -207,6 +210,9 @@ async def test_a_bomb_is_left_at_the_limit_and_never_unpacked(members: int) -> N
     [
         (packed("gzip", gzip.compress(b"[]")[:-3]), "ends in the middle"),
         (packed("gzip", b"[]"), "is no gzip"),
+        (packed("gzip", gzip.compress(b"[]") + b"garbage"), "is no gzip"),
+        (packed("gzip", gzip.compress(b"[]") + b"\0\0[]"), "is no gzip"),
+        (packed("deflate", zlib.compress(b"[]") + b"\0"), "ends in the middle"),
         (packed("deflate", b"\xff\xff\xff"), "is no deflate"),
         (packed("br", b"\x8b\x00\x80[]\x03"), "packed as 'br', which was not asked for"),
         (packed("gzip, gzip", gzip.compress(gzip.compress(b"[]"))), "was not asked for"),
@@ -216,6 +222,100 @@ async def test_what_cannot_be_unpacked_is_told(answer: bytes, message: str) -> N
     error = await failure(always(answer))
     assert isinstance(error, APIConnectionError)
     assert message in str(error)
+
+
+@pytest.mark.parametrize(
+    "filling", [bytes(64 * 1024), gzip.compress(b"") * 3_000], ids=["zeros", "empty members"]
+)
+async def test_padding_without_end_is_left_at_the_limit(filling: bytes) -> None:
+    async def pad(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"[]"))
+        while True:
+            writer.write(filling)
+            await writer.drain()
+
+    error = await failure(pad, timeout=Timeouts(attempt=None, max_answer_bytes=1024))
+    assert isinstance(error, DecodeError)
+    assert "larger than 1024 bytes" in str(error)
+
+
+# --- answers and requests at the edges --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+        http("200 OK"),
+        http("200 OK", b"\n"),
+        http("200 OK", b"{}"),
+    ],
+    ids=["204", "empty", "a blank", "an object"],
+)
+async def test_a_deletion_needs_no_word_to_be_a_success(answer: bytes) -> None:
+    async with talking_to(always(answer)) as client:
+        assert await client.images.delete("a") == {}
+        assert await client.cors_origins.delete("a") == {}
+        assert await client.custom_domain.delete() == {}
+        assert (await client.images.bulk_delete(["a", "b"])).deleted == ("a", "b")
+
+
+@pytest.mark.parametrize("number", [10, 60_000], ids=["small", "large"])
+async def test_a_request_of_any_size_goes_out_whole_and_without_a_warning(number: int) -> None:
+    heard: list[Any] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = re.search(r"(?i)content-length: ([0-9]+)", head)
+        assert length is not None
+        assert "application/json" in head
+        heard.append(json.loads(await reader.readexactly(int(length[1]))))
+        writer.write(http("200 OK", b"{}"))
+        await writer.drain()
+
+    ids = [f"{n:036d}" for n in range(number)]
+    async with talking_to(hear) as client:
+        result = await client.images.bulk_delete(ids, chunk_size=number)
+    assert heard == [{"image_ids": ids}]
+    assert len(result.deleted) == number
+
+
+# --- words that mean harm ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fragment", ["<title", "http://", '"token":', "X-Amz-Signature=", "\\u0026", "Bearer "], ids=repr
+)
+async def test_a_refusal_of_a_mebibyte_of_one_word_is_told_at_once(fragment: str) -> None:
+    body = f"<html>{fragment * (MIB // len(fragment) - 10)}".encode()
+    began = time.monotonic()
+    error = await failure(always(http("403 Forbidden", body)))
+    assert time.monotonic() - began < 3
+    assert isinstance(error, APIStatusError)
+
+
+async def test_no_control_character_of_a_server_reaches_message_or_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    evil = "\x9b31m\u202egpj.exe\u2028"
+    body = json.dumps({"detail": f"\x1b[2J{evil}", "error_type": evil}).encode()
+    raw = http("409 Conflict", body, f"X-Request-Id: {evil}")
+    with caplog.at_level(logging.DEBUG, "imgwire_async"):
+        error = await failure(always(raw))
+    assert isinstance(error, APIStatusError)
+    assert r"\u001b[2J\u009b31m\u202egpj.exe" in str(error)
+    told = [str(error), error.message, str(error.request_id), *(r.getMessage() for r in caplog.records)]
+    assert [text for text in told if not text.isprintable()] == []
+
+
+async def test_one_odd_text_spoils_no_listing() -> None:
+    page = [samples.image(), samples.image(original_filename="HERE"), samples.image()]
+    body = json.dumps(page).replace('"HERE"', '"caf\\ud800.jpg"').encode()
+    async with talking_to(always(http("200 OK", body))) as client:
+        images = (await client.images.list()).data
+    assert [image.original_filename for image in images[1:2]] == ["caf\ufffd.jpg"]
+    assert len(images) == 3
 
 
 # --- JSON that is none, or another one -----------------------------------------------------------------------------------
@@ -230,13 +330,15 @@ def listing(**changes: Any) -> bytes:
     [
         (b"[" * 100_000, "no JSON"),
         (b'{"a":' * 100_000, "no JSON"),
-        (b"[" * 5000 + b"]" * 5000, "no JSON"),
+        (b"[" * 5000 + b"]" * 5000, r"\$\[0\]: expected an object, got a list"),
         (b"[" * 900 + b"]" * 900, "expected an object, got a list"),
-        (b"[NaN]", "no JSON"),
-        (b"[Infinity]", "no JSON"),
-        (b"[1e999]", "no JSON"),
+        (b"[NaN]", r"\$\[0\]: expected an object, got text"),
+        (b"[Infinity]", r"\$\[0\]: expected an object, got text"),
+        (b"[1e999]", r"\$\[0\]: expected an object, got text"),
         (b"[\xff\xfe]", "no JSON"),
-        (b'["\\ud800"]', "no JSON"),
+        (b'["\\ud800"]', r"\$\[0\]: expected an object, got text"),
+        (b'["\\ud800"', "no JSON"),
+        (b"[nan]", "no JSON"),
         (b"\xef\xbb\xbf[", "no JSON"),
         (b"[]\x00", "no JSON"),
         (b"[" + b"9" * 100_000 + b"]", "no JSON|expected an object"),
@@ -248,8 +350,7 @@ def listing(**changes: Any) -> bytes:
         (listing(width=1e300), r"\$\[0\]\.width: expected an integer, got a number"),
         (listing(created_at="yesterday"), r"\$\[0\]\.created_at: expected an RFC 3339 time"),
         (listing(created_at=0), r"\$\[0\]\.created_at"),
-        (listing(custom_metadata={"a": [1]}), r"\$\[0\]\.custom_metadata"),
-        (listing(exif_data=[]), r"\$\[0\]\.exif_data: expected an object, got a list"),
+        (listing(custom_metadata={"a": [1]}, id=5), r"\$\[0\]\.id: expected text"),
     ],
 )
 async def test_json_that_does_not_fit_is_a_decode_error_with_the_place(body: bytes, message: str) -> None:
