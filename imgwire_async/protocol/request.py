@@ -111,6 +111,11 @@ class Fetched(Protocol):
     def total(self) -> int | None: ...
 
     @property
+    def delimited(self) -> bool:
+        """Whether the answer says where it ends. Else a broken connection looks like its end."""
+        ...
+
+    @property
     def received(self) -> int: ...
 
     @property

@@ -20,6 +20,7 @@ from imgwire_async.hooks import plain_callable
 from imgwire_async.models import DownloadProgress, Image, ImageDownloadJob
 from imgwire_async.protocol.request import Carrier, Fetched, NoAnswerError, segment
 from imgwire_async.resources.arguments import Id
+from imgwire_async.resources.content import Content
 from imgwire_async.resources.getting import Getting, Refusal, Source
 from imgwire_async.resources.waiting import packed
 from imgwire_async.uploads.expiry import expired
@@ -101,8 +102,6 @@ class Landing:
                 batch, written = [], answer.received
             await self._tell(answer)
         await userland.disk(part.write, batch)
-        if not answer.received:
-            await self._tell(answer)
 
     async def _tell(self, answer: Fetched) -> None:
         if self._on_progress is not None:
@@ -111,14 +110,14 @@ class Landing:
 
 
 class Chunks(AsyncIterator[bytes]):
-    """The bytes of a picture as they come. Holds a transfer slot and a connection until they end or it is closed."""
+    """The bytes of a picture as they come. Holds a connection, but no slot, until they end or it is closed."""
 
-    def __init__(self, image: Image, getting: Getting, answer: Fetched, first: bytes | None) -> None:
+    def __init__(self, image: Image, getting: Getting, answer: Fetched, first: bytes) -> None:
         self._image = image
         self._getting = getting
         self._answer = answer
-        self._first = first
-        self._ended = first is None
+        self._first: bytes | None = first
+        self._ended = False
 
     async def __anext__(self) -> bytes:
         if self._ended:
@@ -211,8 +210,7 @@ class Downloading:
             with _about(image):
                 try:
                     answer, first = await getting.run(_begun)
-                    if first is None:
-                        await getting.leave()
+                    await getting.free_slot()  # or streams that are held would keep all else from beginning
                     return Chunks(image, getting, answer, first)
                 except BaseException:
                     await getting.leave()
@@ -244,12 +242,12 @@ class Downloading:
         return wanted.image if isinstance(wanted.image, Image) else await self.retrieve(wanted.image)
 
     def _getting(self, wanted: Wanted, image: Image) -> Getting:
-        return Getting(self.carrier, Source(wanted.url(image), "cdn_url", str(wanted)))
+        return Getting(self.carrier, Source(wanted.url(image), Content.PICTURE, str(wanted)))
 
 
-async def _begun(answer: Fetched) -> tuple[Fetched, bytes | None]:
+async def _begun(answer: Fetched) -> tuple[Fetched, bytes]:
     # Until the first bytes are there, another attempt harms nobody.
-    return answer, await anext(answer, None)
+    return answer, await anext(answer)
 
 
 @contextmanager
@@ -285,7 +283,7 @@ def _archive(job: ImageDownloadJob) -> Source:
             f"bulk download job {job.id} is READY but has no download_url. Retrieve it again; if it stays so, report this "
             "to the service."
         )
-    return Source(job.download_url, "download_url", f"archive of bulk download job {job.id}")
+    return Source(job.download_url, Content.ARCHIVE, f"archive of bulk download job {job.id}")
 
 
 def _is_over(url: str, refusal: Refusal | None) -> bool:

@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
 from imgwire_async.errors import DownloadError
 from imgwire_async.exchange import Exchange, Headers, excerpt, redact
 from imgwire_async.protocol.request import Carrier, Fetch, Fetched, NoAnswerError
+from imgwire_async.resources.content import Content, mismatch
 from imgwire_async.retry import Failure, is_success, may_repeat, passing, pause, retry_after
+from imgwire_async.uploads.sniff import HEAD_BYTES
+
+if TYPE_CHECKING:
+    from typing import Self
 
 T = TypeVar("T")
 
 _ANSWER_LIMIT = 64 * 1024  # of an answer that is not what was asked for, no more is read
 _NOT_WHOLE = frozenset({204, 205, 206})  # successes that do not hold the thing itself
 
+_SOMEBODY_ELSE = (
+    "Nothing was kept. A login page of a network, or an error page of a proxy or the CDN may have answered: look at network and "
+    "proxy, or open the address in a browser."
+)
+_AN_OLD_PROXY = "Nothing was kept. A proxy that speaks HTTP/1.0 may have dropped the length: go around it."
+
 
 @attrs.frozen
 class Source:
-    """Where bytes are: a signed or public address, the field that holds it, and the thing's name for messages."""
+    """Where bytes are: a signed or public address, what they must be, and the thing's name for messages."""
 
     url: str = attrs.field(repr=False)
-    what: str
+    content: Content
     name: str
+
+    @property
+    def what(self) -> str:
+        """The field that holds the address."""
+        return "cdn_url" if self.content is Content.PICTURE else "download_url"
 
 
 @attrs.frozen
@@ -40,6 +57,7 @@ class Refusal:
     reason: str
     text: str
     exchange: Exchange
+    advice: str = ""
 
     @property
     def failure(self) -> Failure:
@@ -48,15 +66,66 @@ class Refusal:
         return Failure(self.reason, status=self.status, retry_after=told)
 
 
+class Body:
+    """The bytes of an answer whose first ones were looked at already. Implements `protocol.request.Fetched`."""
+
+    def __init__(self, answer: Fetched) -> None:
+        self._answer = answer
+        self._read: deque[bytes] = deque()
+        self.received: int = 0
+
+    async def head(self) -> bytes:
+        """Return the first `HEAD_BYTES`, or all there are, however small the pieces are that they come in."""
+        size = 0
+        while size < HEAD_BYTES and (piece := await anext(self._answer, None)) is not None:
+            self._read.append(piece)
+            size += len(piece)
+        if len(self._read) > 1:
+            self._read = deque([b"".join(self._read)])
+        return self._read[0][:HEAD_BYTES] if self._read else b""
+
+    @property
+    def status(self) -> int | None:
+        return self._answer.status
+
+    @property
+    def headers(self) -> Headers:
+        return self._answer.headers
+
+    @property
+    def total(self) -> int | None:
+        return self._answer.total
+
+    @property
+    def delimited(self) -> bool:
+        return self._answer.delimited
+
+    @property
+    def exchange(self) -> Exchange:
+        return self._answer.exchange
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = self._read.popleft() if self._read else await anext(self._answer)
+        self.received += len(piece)
+        return piece
+
+
 class Getting(AbstractAsyncContextManager["Getting"]):
-    """One GET under way. Holds a transfer slot and a connection from `run` on, until it is left; never during a pause."""
+    """One GET under way. Holds a transfer slot and a connection from `run` on, until it is left; never during a pause.
+
+    A slot is given back earlier by `free_slot`.
+    """
 
     def __init__(self, carrier: Carrier, source: Source) -> None:
         self._carrier = carrier
         self._source = source
         self._attempts = 0
         self._began = time.monotonic()
-        self._held = AsyncExitStack()
+        self._slot = AsyncExitStack()
+        self._connection = AsyncExitStack()
         self._answer: Fetched | None = None
         self._exchange: Exchange | None = None
         self.refusal: Refusal | None = None
@@ -68,7 +137,10 @@ class Getting(AbstractAsyncContextManager["Getting"]):
                 answer = await self._ask()
                 self.refusal = await _refusal(answer)
                 if self.refusal is None:
-                    return await use(answer)
+                    body = Body(answer)
+                    self.refusal = await _misfit(body, self._source.content)
+                    if self.refusal is None:
+                        return await use(body)
                 trouble: Refusal | NoAnswerError = self.refusal
             except NoAnswerError as error:
                 trouble = error
@@ -87,17 +159,24 @@ class Getting(AbstractAsyncContextManager["Getting"]):
         if exchange is not None:
             self._carrier.record(exchange)
 
+    async def free_slot(self) -> None:
+        """Give back the slot and keep the connection: whoever reads on may take any time."""
+        await self._slot.aclose()
+
     async def _ask(self) -> Fetched:
         self._attempts += 1
-        await self._held.enter_async_context(self._carrier.get_slot())
+        await self._slot.enter_async_context(self._carrier.get_slot())
         fetch = Fetch(self._source.url, self._source.what, self._attempts, self._began)
-        self._answer = await self._held.enter_async_context(self._carrier.fetch(fetch))
+        self._answer = await self._connection.enter_async_context(self._carrier.fetch(fetch))
         return self._answer
 
     async def _let_go(self, exchange: Exchange | None) -> None:
         answer, self._answer = self._answer, None
         self._exchange = exchange if answer is None else answer.exchange
-        await self._held.aclose()
+        try:
+            await self._connection.aclose()
+        finally:
+            await self._slot.aclose()
 
     async def _prepare_again(self, trouble: Refusal | NoAnswerError) -> None:
         """Let a pause pass before the next attempt, or raise the error that ends the download."""
@@ -137,7 +216,9 @@ class Getting(AbstractAsyncContextManager["Getting"]):
         )
 
     def _advice(self, refusal: Refusal) -> str:
-        status, picture = refusal.status, self._source.what == "cdn_url"
+        status, picture = refusal.status, self._source.content is Content.PICTURE
+        if refusal.advice:
+            return refusal.advice
         if status < 400:
             return "Report this to the service."
         if passing(status):
@@ -172,3 +253,21 @@ async def _refusal(answer: Fetched) -> Refusal | None:
     except NoAnswerError:
         pass  # its status says enough
     return Refusal(status, headers, f"HTTP {status}", text.decode("utf-8", "replace"), answer.exchange)
+
+
+async def _misfit(body: Body, wanted: Content) -> Refusal | None:
+    """What is wrong with the beginning of a successful answer, None when it is what was asked for."""
+    head = await body.head()
+    status, exchange = body.status or 0, body.exchange
+    if not head:  # an accident of one server, which another try may not meet
+        raise NoAnswerError(Failure(f"HTTP {status} without any bytes", fate="lost"), exchange)
+    told = mismatch(wanted, body.headers.get("Content-Type", ""), head)
+    if told is not None:
+        reason = f"HTTP {status}, but no {wanted.value} came: "
+        said = excerpt(redact(told.text))
+        reason += said if said.startswith(told.kind) else f"{told.kind}{f' ({said})' if said else ''}"
+        return Refusal(status, body.headers, reason, "", exchange, _SOMEBODY_ELSE)
+    if not body.delimited:
+        reason = f"HTTP {status} with neither a length nor chunks, so that a broken connection would look like its end"
+        return Refusal(status, body.headers, reason, "", exchange, _AN_OLD_PROXY)
+    return None

@@ -89,6 +89,14 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             "cdn", "GET", without_query(fetch.url), self.status, self.headers, fetch.attempt, elapsed
         )
 
+    @property
+    def delimited(self) -> bool:
+        """Whether the answer says where it ends, by a length or by chunks. Else a broken connection looks like its end."""
+        if self.total is not None:
+            return True
+        coding = self.headers.get("Transfer-Encoding", "").rpartition(",")[2]
+        return coding.strip().lower() == "chunked"
+
     # --- the head -----------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:

@@ -131,8 +131,8 @@ class Sessions:
             connector=api.connector, connector_owner=False, auto_decompress=False, **common
         )
         files = aiohttp.ClientSession(
-            connector=shared
-            or connector(0),  # the slots are the limit; streams that a caller holds need none
+            # Slots bound what is under way; a stream that its reader holds keeps its connection, but no slot.
+            connector=shared or connector(0),
             auto_decompress=False,
             skip_auto_headers=("Content-Type",),  # signed URLs take the declared one or none
             **common,

@@ -182,6 +182,10 @@ class TracedFetch(AbstractAsyncContextManager["TracedFetch"]):
         return self._answer.total
 
     @property
+    def delimited(self) -> bool:
+        return self._answer.delimited
+
+    @property
     def received(self) -> int:
         return self._answer.received
 

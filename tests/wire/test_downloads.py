@@ -44,8 +44,9 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator, RequestRecord
 
-from .conftest import PICTURES, http, speaking, with_pictures
+from .conftest import PICTURES, http, with_pictures
 from .pictures import png
+from .sites import TINY, Site, at, chunked, site
 
 FAST = RetryPolicy(backoff=0.01)
 BIG = png(padding=600_000)
@@ -534,40 +535,6 @@ async def test_the_deadline_bounds_the_whole(
 # --- odd answers, which no real CDN gives --------------------------------------------------------------------------------------
 
 
-class Site:
-    """A server that answers by path, and remembers what it was asked."""
-
-    def __init__(self, answers: dict[str, bytes], first: bytes | None = None) -> None:
-        self.answers = answers
-        self.first = first  # the answer to the very first request
-        self.heads: list[str] = []
-        self.origin = ""
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.heads.append(head)
-        answer = self.answers.get(head.split()[1], http("404 Not Found"))
-        writer.write(self.first if self.first is not None and len(self.heads) == 1 else answer)
-        await writer.drain()
-
-
-@asynccontextmanager
-async def site(answers: dict[str, bytes], *, first: bytes | None = None) -> AsyncIterator[Site]:
-    served = Site(answers, first)
-    async with speaking(served) as served.origin:
-        yield served
-
-
-def chunked(*pieces: bytes, end: bool = True) -> bytes:
-    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-    return head + body + (b"0\r\n\r\n" if end else b"")
-
-
-def at(image: Image, url: str) -> Image:
-    return attrs.evolve(image, cdn_url=url)
-
-
 ODD = {
     "short": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", "of 10 bytes"),
     "nothing": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", "of 10 bytes"),
@@ -595,12 +562,10 @@ async def test_an_odd_answer_is_an_error_and_leaves_nothing(
 
 
 FINE = {
-    "long": (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n123456789", b"123"),
-    "chunks": (chunked(b"12", b"3"), b"123"),
-    "until the end": (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n123", b"123"),
-    "empty": (http("200 OK", b""), b""),
-    "said to be plain": (http("200 OK", b"123", "Content-Encoding: identity"), b"123"),
-    "another success": (http("203 Non-Authoritative Information", b"123"), b"123"),
+    "long": http("200 OK", TINY) + b"456",
+    "chunks": chunked(TINY[:2], TINY[2:]),
+    "said to be plain": http("200 OK", TINY, "Content-Encoding: identity"),
+    "another success": http("203 Non-Authoritative Information", TINY),
 }  # fmt: skip
 
 
@@ -609,10 +574,9 @@ FINE = {
 async def test_an_unusual_answer_is_whole_or_an_error(
     quick: AsyncImgwireClient, image: Image, folder: Path, get: Get, name: str
 ) -> None:
-    raw, wanted = FINE[name]
-    async with site({"/i": raw}) as served:
+    async with site({"/i": FINE[name]}) as served:
         try:
-            assert await get(quick, at(image, f"{served.origin}/i")) == wanted
+            assert await get(quick, at(image, f"{served.origin}/i")) == TINY
         except DownloadError:
             assert name == "long"
     assert list(folder.iterdir()) == []
@@ -622,13 +586,12 @@ async def test_progress_of_an_answer_without_length_has_no_total(
     client: AsyncImgwireClient, image: Image, folder: Path
 ) -> None:
     steps: list[tuple[int, int | None]] = []
-    async with site({"/i": chunked(b"12", b"3"), "/empty": http("200 OK")}) as served:
-        for name in ("i", "empty"):
-            await client.images.download(
-                at(image, f"{served.origin}/{name}"), folder / name,
-                on_progress=lambda step: steps.append((step.received, step.total)),
-            )  # fmt: skip
-    assert steps[-2:] == [(3, None), (0, 0)]
+    async with site({"/i": chunked(TINY[:2], TINY[2:])}) as served:
+        await client.images.download(
+            at(image, f"{served.origin}/i"), folder / "i",
+            on_progress=lambda step: steps.append((step.received, step.total)),
+        )  # fmt: skip
+    assert steps[-1] == (len(TINY), None)
 
 
 @pytest.mark.world
@@ -660,8 +623,8 @@ async def test_five_redirects_are_followed_and_a_sixth_is_not(
 ) -> None:
     statuses = itertools.cycle([301, 302, 303, 307, 308])
     hops = {f"/{n}": redirect(f"/{n + 1}", next(statuses)) for n in range(6)}
-    async with site({**hops, "/6": http("200 OK", b"123")}) as served:
-        assert await get(client, at(image, f"{served.origin}/1")) == b"123"
+    async with site({**hops, "/6": http("200 OK", TINY)}) as served:
+        assert await get(client, at(image, f"{served.origin}/1")) == TINY
         assert len(served.heads) == 6
         served.heads.clear()
         with pytest.raises(DownloadError, match="HTTP 301, more than 5 redirects") as caught:
@@ -673,12 +636,12 @@ async def test_a_redirect_is_followed_to_the_byte_and_without_credentials(
     client: AsyncImgwireClient, image: Image, get: Get
 ) -> None:
     exact = "/a%2Fb/%7E?x=%2F%7E+%20&y=%3d%C3%A9&"
-    async with site({exact: http("200 OK", b"123")}) as other:
+    async with site({exact: http("200 OK", TINY)}) as other:
         async with site(
             {"/i": redirect(f"{other.origin}{exact}"), "/j": redirect("//" + other.origin[7:] + exact)}
         ) as served:
-            assert await get(client, at(image, f"{served.origin}/i")) == b"123"
-            assert await get(client, at(image, f"{served.origin}/j")) == b"123"
+            assert await get(client, at(image, f"{served.origin}/i")) == TINY
+            assert await get(client, at(image, f"{served.origin}/j")) == TINY
     for head in other.heads:
         names = {line.partition(":")[0].lower() for line in head.splitlines()[1:] if line}
         assert names == {"host", "user-agent", "accept", "accept-encoding"}
@@ -736,9 +699,9 @@ async def over_tls(answers: dict[str, bytes]) -> AsyncIterator[Site]:
 async def test_https_never_leads_to_http(emulator: Emulator, image: Image, get: Get) -> None:
     settings: dict[str, Any] = {"base_url": emulator.base_url, "ssl": LOOPBACK}
     async with (
-        site({"/plain": http("200 OK", b"123")}) as plain,
+        site({"/plain": http("200 OK", TINY)}) as plain,
         over_tls(
-            {"/i": redirect(f"{plain.origin}/plain"), "/j": redirect("/k"), "/k": http("200 OK", b"123")}
+            {"/i": redirect(f"{plain.origin}/plain"), "/j": redirect("/k"), "/k": http("200 OK", TINY)}
         ) as served,
         AsyncImgwireClient(emulator.api_key, **settings) as client,
     ):
@@ -746,7 +709,7 @@ async def test_https_never_leads_to_http(emulator: Emulator, image: Image, get: 
             with pytest.raises(UnsafeURLError, match=r"redirect .* it comes from https"):
                 await get(client, at(image, f"{origin}/i"))
         assert plain.heads == []
-        assert await get(client, at(image, f"{served.origin}/j")) == b"123"
+        assert await get(client, at(image, f"{served.origin}/j")) == TINY
 
 
 async def test_where_the_api_is_https_the_cdn_must_be_too(image: Image) -> None:
@@ -756,11 +719,11 @@ async def test_where_the_api_is_https_the_cdn_must_be_too(image: Image) -> None:
 
 
 async def test_a_proxy_leads_to_the_cdn_too(emulator: Emulator, image: Image) -> None:
-    async with site({"http://cdn.example/o/e/i?width=3": http("200 OK", b"123")}) as proxy:
+    async with site({"http://cdn.example/o/e/i?width=3": http("200 OK", TINY)}) as proxy:
         async with AsyncImgwireClient(
             emulator.api_key, base_url=emulator.base_url, proxy=proxy.origin
         ) as client:
-            assert await client.images.read(at(image, "http://cdn.example/o/e/i"), width=3) == b"123"
+            assert await client.images.read(at(image, "http://cdn.example/o/e/i"), width=3) == TINY
 
 
 # --- leaving early -----------------------------------------------------------------------------------------------------------------
@@ -1060,9 +1023,9 @@ async def test_hooks_see_every_request_and_every_retry(
         raise LookupError("a hook that fails changes nothing")
 
     hooked = quick.with_options(hooks=Hooks(on_request=tell, on_response=tell, on_retry=tell))
-    answers = {"/i": redirect("/j?secret=1"), "/j?secret=1": http("200 OK", b"123")}
+    answers = {"/i": redirect("/j?secret=1"), "/j?secret=1": http("200 OK", TINY)}
     async with site(answers, first=http("503 Busy")) as served:
-        assert await get(hooked, at(image, f"{served.origin}/i")) == b"123"
+        assert await get(hooked, at(image, f"{served.origin}/i")) == TINY
     kinds = [type(event).__name__.removesuffix("Event") for event in told]
     assert kinds == ["Request", "Response", "Retry", "Request", "Response", "Request", "Response"]
     assert {event.kind for event in told} == {"cdn"}

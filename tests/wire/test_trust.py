@@ -33,7 +33,7 @@ class Company:
             upload = data(StandardUpload, upload_url=f"{self.origin}/storage")
             upload["image"]["cdn_url"] = f"{self.origin}/cdn"
             return web.json_response(upload)
-        return web.Response(body=b"123" if request.path == "/cdn" else b"")
+        return web.Response(body=b"GIF89a 123" if request.path == "/cdn" else b"")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_a_ca_bundle_is_believed_for_api_storage_and_cdn_alike(company: Co
     ]
     async with AsyncImgwireClient("sk_x", base_url=company.origin, ssl=trust, retries=0) as client:
         image = await client.images.upload(png())
-        assert await client.images.read(image) == b"123"
+        assert await client.images.read(image) == b"GIF89a 123"
     assert company.seen == ["POST /api/v1/images/standard_upload", "PUT /storage", "GET /cdn"]
 
 

@@ -1,0 +1,129 @@
+"""A successful answer holds what was asked for, or something else comes to light: by its bytes first, then by its type."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgwire_async.resources.content import Content, as_text, mismatch
+from imgwire_async.uploads.sniff import HEAD_BYTES
+
+PICTURE, ARCHIVE = Content.PICTURE, Content.ARCHIVE
+PICTURES = Path(__file__).parents[2].parent / "shared" / "pictures"
+MANIFEST: list[dict[str, Any]] = (
+    json.loads((PICTURES / "manifest.json").read_text("utf-8")) if PICTURES.is_dir() else []
+)
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+TOMORROW = b"\x93NEW\0\1\2\3" * 9  # of no known kind
+HTML = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>...</body></html>"
+XML = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>'
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><text>Error</text></svg>'
+ZIP = b"PK\x03\x04" + bytes(26)
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+
+TABLE: list[tuple[Content, str, bytes, str | None]] = [
+    # Known pictures pass, whatever they are called.
+    (PICTURE, "image/png", PNG, None),
+    (PICTURE, "image/jpeg", PNG, None),
+    (PICTURE, "application/octet-stream", PNG, None),
+    (PICTURE, "binary/octet-stream", PNG, None),
+    (PICTURE, "text/plain; charset=UTF-8", PNG, None),
+    (PICTURE, "text/html", PNG, None),
+    (PICTURE, "", PNG, None),
+    # So do bytes of an unknown kind, unless the type says otherwise.
+    (PICTURE, "image/tomorrow", TOMORROW, None),
+    (PICTURE, "IMAGE/JXS", TOMORROW, None),
+    (PICTURE, "application/octet-stream", TOMORROW, None),
+    (PICTURE, "", TOMORROW, None),
+    (PICTURE, "jpg", TOMORROW, None),
+    (PICTURE, "text/html; charset=utf-8", TOMORROW, "called 'text/html'"),
+    (PICTURE, "application/json", TOMORROW, "called 'application/json'"),
+    (PICTURE, "application/problem+json", TOMORROW, "called 'application/problem+json'"),
+    (PICTURE, "image/svg+xml", TOMORROW, "called 'image/svg"),
+    (PICTURE, "text/html, image/png", TOMORROW, "called 'text/html'"),
+    (PICTURE, "video/mp4", TOMORROW, "called 'video/mp4'"),
+    (PICTURE, "multipart/byteranges; boundary=x", TOMORROW, "called 'multipart/byteranges'"),
+    # Text never does.
+    (PICTURE, "text/html", HTML, "an HTML page"),
+    (PICTURE, "image/png", HTML, "an HTML page"),
+    (PICTURE, "image/png", codecs.BOM_UTF8 + b"\r\n" + HTML, "an HTML page"),
+    (PICTURE, "image/png", b"<!-- made by a proxy -->\n" + HTML, "an HTML page"),
+    (
+        PICTURE,
+        "image/png",
+        "<html><title>Zugriff verweigert für Sie</title>".encode("latin-1"),
+        "an HTML page",
+    ),
+    (PICTURE, "image/png", HTML.decode().encode("utf-16"), "an HTML page"),
+    (PICTURE, "image/png", HTML.decode().encode("utf-16-be"), "an HTML page"),
+    (PICTURE, "image/png", HTML + b"\0\0", "an HTML page"),
+    (PICTURE, "image/png", b"<h1>Bad</h1>", "plain text"),
+    (PICTURE, "", b'  {"detail": "Not Found"}', "JSON"),
+    (PICTURE, "application/octet-stream", b"[]", "JSON"),
+    (PICTURE, "image/jpeg", XML, "an XML document"),
+    (PICTURE, "image/svg+xml", SVG, "an SVG drawing"),
+    (PICTURE, "image/svg+xml", b'<?xml version="1.0"?>' + SVG, "an SVG drawing"),
+    (PICTURE, "image/png", b"Not found", "plain text"),
+    (PICTURE, "image/png", "не найдено".encode(), "plain text"),
+    (PICTURE, "image/png", "не найдено".encode("cp1251"), "plain text"),
+    (PICTURE, "image/png", "é".encode()[:1], "plain text"),
+    (PICTURE, "image/png", b"\n", "plain text"),
+    (PICTURE, "image/png", b"", "an empty answer"),
+    (PICTURE, "image/png", b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
+    (PICTURE, "image/png", b"%PDF-1.7\n\0", "a PDF document"),
+    (PICTURE, "application/octet-stream", ZIP, "a ZIP archive (or an Office document)"),
+    # An archive begins as a ZIP, whatever it is called.
+    (ARCHIVE, "application/zip", ZIP, None),
+    (ARCHIVE, "text/html", ZIP, None),
+    (ARCHIVE, "", EMPTY_ZIP, None),
+    (ARCHIVE, "application/zip", b"", "an empty answer"),
+    (ARCHIVE, "application/zip", b"PK\3", "bytes of an unknown kind"),
+    (ARCHIVE, "application/zip", TOMORROW, "bytes of an unknown kind"),
+    (ARCHIVE, "application/zip", HTML, "an HTML page"),
+    (ARCHIVE, "application/zip", XML, "an XML document"),
+    (ARCHIVE, "application/zip", PNG, "a picture (image/png)"),
+    (ARCHIVE, "application/gzip", b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "content_type", "head", "kind"), TABLE)
+def test_what_an_answer_holds_is_judged_by_its_bytes_and_its_type(
+    wanted: Content, content_type: str, head: bytes, kind: str | None
+) -> None:
+    told = mismatch(wanted, content_type, head)
+    assert told is None if kind is None else told is not None and kind in told.kind
+
+
+@pytest.mark.skipif(not MANIFEST, reason="needs ../shared/pictures")
+@pytest.mark.parametrize("content_type", ["", "application/octet-stream", "text/html"])
+def test_every_real_picture_passes_whatever_it_is_called(content_type: str) -> None:
+    for entry in MANIFEST:
+        if entry["decodes"] and entry["mime_type"]:
+            with (PICTURES / entry["name"]).open("rb") as file:
+                head = file.read(HEAD_BYTES)
+            assert mismatch(PICTURE, content_type, head) is None, entry["name"]
+
+
+@given(st.binary(max_size=200), st.text(max_size=60))
+def test_no_bytes_and_no_type_break_the_look_at_them(head: bytes, content_type: str) -> None:
+    for wanted in Content:
+        mismatch(wanted, content_type, head)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1))
+def test_text_is_known_as_text_also_when_it_is_cut(text: str) -> None:
+    data = text.encode()
+    assert as_text(data) == text.removeprefix("\ufeff")
+    assert as_text(data[:-1]) is not None
+
+
+def test_a_long_answer_is_judged_in_no_time() -> None:
+    for head in (b"<" * HEAD_BYTES, b" " * HEAD_BYTES, b"{" * HEAD_BYTES, b"[ " * (HEAD_BYTES // 2)):
+        assert mismatch(PICTURE, "a/" + "+" * 100_000, head) is not None

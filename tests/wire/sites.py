@@ -1,0 +1,49 @@
+"""Servers that answer by path with any bytes, for answers that no real CDN gives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+
+from imgwire_async import Image
+
+from .conftest import http, speaking
+
+TINY = b"GIF89a, or what begins like one"
+
+
+class Site:
+    """A server that answers by path, and remembers what it was asked."""
+
+    def __init__(self, answers: dict[str, bytes], first: bytes | None = None) -> None:
+        self.answers = answers
+        self.first = first  # the answer to the very first request
+        self.heads: list[str] = []
+        self.origin = ""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        answer = self.answers.get(head.split()[1], http("404 Not Found"))
+        writer.write(self.first if self.first is not None and len(self.heads) == 1 else answer)
+        await writer.drain()
+
+
+@asynccontextmanager
+async def site(answers: dict[str, bytes], *, first: bytes | None = None) -> AsyncIterator[Site]:
+    served = Site(answers, first)
+    async with speaking(served) as served.origin:
+        yield served
+
+
+def chunked(*pieces: bytes, end: bool = True) -> bytes:
+    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    return head + body + (b"0\r\n\r\n" if end else b"")
+
+
+def at(image: Image, url: str) -> Image:
+    return attrs.evolve(image, cdn_url=url)

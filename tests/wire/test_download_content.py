@@ -1,0 +1,234 @@
+"""What a server gives instead of a picture or an archive is refused, and what was there before stays."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import attrs
+import pytest
+
+from imgwire_async import AsyncImgwireClient, DownloadError, Image, ImageDownloadJob, RetryPolicy
+from imgwire_async.emulator import Emulator
+
+from .conftest import http, speaking
+from .pictures import png
+from .sites import TINY, at, chunked, site
+
+Get = Callable[[AsyncImgwireClient, Image], Awaitable[object]]
+
+PAGE = b"<!DOCTYPE html><html><head><title>Sign in to Free Wi-Fi</title></head><body>?token=1</body></html>"
+XML = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>'
+TOMORROW = b"\x93NEW\0\1\2\3" * 300
+
+
+@pytest.fixture
+async def image(client: AsyncImgwireClient, emulator: Emulator) -> Image:
+    image = await client.images.retrieve((await client.images.upload(png())).id)
+    emulator.requests.clear()
+    return image
+
+
+@pytest.fixture
+async def job(client: AsyncImgwireClient, emulator: Emulator, image: Image) -> ImageDownloadJob:
+    emulator.download_polls = 1
+    job = await client.images.create_bulk_download_job([image.id])
+    return await client.images.retrieve_bulk_download_job(job.id)
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A good file, in a folder of its own."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "it.png"
+    path.write_bytes(b"good")
+    return path
+
+
+@pytest.fixture(params=["download", "read", "stream"])
+def get(request: pytest.FixtureRequest, old: Path) -> Get:
+    """Each of the three ways to the bytes; a download replaces the old file."""
+
+    async def download(client: AsyncImgwireClient, image: Image) -> bytes:
+        return (await client.images.download(image, old, overwrite=True)).read_bytes()
+
+    async def read(client: AsyncImgwireClient, image: Image) -> bytes:
+        return await client.images.read(image)
+
+    async def stream(client: AsyncImgwireClient, image: Image) -> bytes:
+        async with client.images.stream(image) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    ways: dict[str, Get] = {"download": download, "read": read, "stream": stream}
+    return ways[request.param]
+
+
+WRONG = {
+    "a page": (http("200 OK", PAGE, "Content-Type: text/html"), "no picture came: an HTML page titled 'Sign in to Free Wi-Fi'"),
+    "a page called a picture": (http("200 OK", PAGE, "Content-Type: image/png"), "an HTML page titled"),
+    "a page in tiny pieces": (chunked(*(PAGE[at : at + 1] for at in range(len(PAGE)))), "an HTML page titled"),
+    "json": (http("200 OK", b'{"detail": "Not Found"}', "Content-Type: application/json"), r'JSON \(\{"detail": "Not Found"\}\)'),
+    "xml": (http("200 OK", XML, "Content-Type: image/png"), "an XML document"),
+    "text": (http("200 OK", b"upstream gone"), r"plain text \(upstream gone\)"),
+    "svg": (http("200 OK", b"<svg xmlns=''></svg>", "Content-Type: image/svg+xml"), "an SVG drawing"),
+    "unknown bytes called text": (http("200 OK", TOMORROW, "Content-Type: text/plain"), "called 'text/plain'"),
+    "a packed page": (http("200 OK", gzip.compress(PAGE), "Content-Type: image/png"), "a gzip archive"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_what_is_no_picture_is_refused_at_once_and_the_old_file_stays(
+    client: AsyncImgwireClient, image: Image, old: Path, get: Get, name: str
+) -> None:
+    raw, match = WRONG[name]
+    async with site({"/i": raw}) as served:
+        with pytest.raises(DownloadError, match=rf"image {image.id}: GET .*{match}.*proxy") as caught:
+            await get(client, at(image, f"{served.origin}/i"))
+        assert len(served.heads) == 1  # the next answer would be the same page
+    assert (caught.value.status, caught.value.image is not None) == (200, True)
+    assert {each.name: each.read_bytes() for each in old.parent.iterdir()} == {"it.png": b"good"}
+
+
+@pytest.mark.parametrize("raw", [http("200 OK", b"", "Content-Type: image/png"), chunked()])
+async def test_an_empty_answer_is_asked_for_again(
+    client: AsyncImgwireClient, image: Image, old: Path, get: Get, raw: bytes
+) -> None:
+    quick = client.with_options(retries=RetryPolicy(2, backoff=0.01))
+    async with site({"/i": raw}) as served:
+        with pytest.raises(DownloadError, match="HTTP 200 without any bytes") as caught:
+            await get(quick, at(image, f"{served.origin}/i"))
+        assert len(served.heads) == 3
+    assert caught.value.status == 200
+    assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
+    async with site({"/i": http("200 OK", TINY)}, first=raw) as served:
+        assert await get(quick, at(image, f"{served.origin}/i")) == TINY
+
+
+@pytest.mark.parametrize(
+    "head", ["HTTP/1.1 200 OK", "HTTP/1.0 200 OK", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity"]
+)
+async def test_an_answer_that_does_not_say_where_it_ends_is_refused(
+    client: AsyncImgwireClient, image: Image, old: Path, get: Get, head: str
+) -> None:
+    raw = head.encode() + b"\r\nContent-Type: image/png\r\nConnection: close\r\n\r\n" + png()
+    async with site({"/i": raw}) as served:
+        with pytest.raises(DownloadError, match=r"neither a length nor chunks.*HTTP/1\.0"):
+            await get(client, at(image, f"{served.origin}/i"))
+        assert len(served.heads) == 1
+    assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
+
+
+RIGHT = {
+    "octets": http("200 OK", png(), "Content-Type: application/octet-stream"),
+    "binary octets": http("200 OK", png(), "Content-Type: binary/octet-stream"),
+    "no type": http("200 OK", png()),
+    "a type of text": http("200 OK", png(), "Content-Type: text/plain; charset=utf-8"),
+    "an old server with a length": http("200 OK", png()).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "tiny pieces": chunked(*(png()[at : at + 1] for at in range(len(png())))),
+    "a format of tomorrow": http("200 OK", TOMORROW, "Content-Type: image/new"),
+    "unknown bytes": http("200 OK", TOMORROW, "Content-Type: application/octet-stream"),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+async def test_a_picture_passes_whatever_it_is_called(
+    client: AsyncImgwireClient, image: Image, get: Get, name: str
+) -> None:
+    wanted = TOMORROW if TOMORROW in RIGHT[name] else png()
+    async with site({"/i": RIGHT[name]}) as served:
+        assert await get(client, at(image, f"{served.origin}/i")) == wanted
+
+
+async def test_pieces_that_come_slowly_are_gathered_before_they_are_judged(
+    client: AsyncImgwireClient, image: Image, get: Get
+) -> None:
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PAGE))
+        for begin in range(0, len(PAGE), 10):
+            writer.write(PAGE[begin : begin + 10])
+            await writer.drain()
+            await asyncio.sleep(0.005)
+
+    async with speaking(slowly) as origin:
+        with pytest.raises(DownloadError, match="an HTML page titled 'Sign in to Free Wi-Fi'"):
+            await get(client, at(image, f"{origin}/i"))
+
+
+# --- archives -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "match"),
+    [
+        (
+            http("200 OK", PAGE, "Content-Type: text/html"),
+            "no ZIP archive came: an HTML page titled 'Sign in",
+        ),
+        (http("200 OK", XML, "Content-Type: application/zip"), "an XML document"),
+        (http("200 OK", png(), "Content-Type: application/zip"), r"a picture \(image/png\)"),
+        (http("200 OK", b"", "Content-Type: application/zip"), "without any bytes"),
+        (
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nPK\x05\x06" + bytes(18),
+            "neither a length nor chunks",
+        ),
+    ],
+)
+async def test_what_is_no_archive_is_refused_and_the_old_file_stays(
+    client: AsyncImgwireClient, job: ImageDownloadJob, old: Path, raw: bytes, match: str
+) -> None:
+    async with site({"/a?sig=secret": raw}) as served:
+        elsewhere = attrs.evolve(job, download_url=f"{served.origin}/a?sig=secret")
+        with pytest.raises(DownloadError, match=rf"archive of bulk download job .*{match}") as caught:
+            await client.with_options(retries=0).images.download_archive(elsewhere, old, overwrite=True)
+    assert "secret" not in str(caught.value)
+    assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
+
+
+async def test_an_archive_passes_whatever_it_is_called(
+    client: AsyncImgwireClient, job: ImageDownloadJob, old: Path
+) -> None:
+    empty = b"PK\x05\x06" + bytes(18)
+    async with site({"/a": http("200 OK", empty, "Content-Type: text/plain")}) as served:
+        elsewhere = attrs.evolve(job, download_url=f"{served.origin}/a")
+        assert (await client.images.download_archive(elsewhere, old, overwrite=True)).read_bytes() == empty
+
+
+# --- over TLS -------------------------------------------------------------------------------------------------------------
+
+LOOPBACK = Path(__file__).parents[1] / "data" / "loopback.pem"
+
+
+@pytest.fixture
+async def cut() -> AsyncIterator[str]:
+    """A server whose answers are cut without a word of TLS, as a broken connection is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(LOOPBACK)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nConnection: close\r\n\r\n" + png()[:30])
+        await writer.drain()
+        writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/i"
+    server.close()
+
+
+async def test_a_cut_that_tls_does_not_show_is_no_end(
+    emulator: Emulator, image: Image, old: Path, get: Get, cut: str
+) -> None:
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, ssl=LOOPBACK, retries=0
+    ) as client:
+        with pytest.raises(DownloadError, match="neither a length nor chunks"):
+            await get(client, at(image, cut))
+    assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
