@@ -448,9 +448,9 @@ class AsyncImages(Resource):
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The bytes of a picture as they come: `async with images.stream(image) as chunks: async for chunk in chunks: ...`
 
-        Leaving the `async with` early ends the download; until then it holds one of the client's transfer connections. Once
-        the first bytes are there nothing is tried again: `DownloadError` when they end early. `preset` and `rules` as in
-        `image.url`; `TransformationError` before any request. [GET cdn_url]
+        Leaving the `async with` early ends the download; until then it holds a connection, beside those that
+        `max_connections` bounds. Once the first bytes are there nothing is tried again: `DownloadError` when they end early.
+        `preset` and `rules` as in `image.url`; `TransformationError` before any request. [GET cdn_url]
         """
         wanted = Wanted(image, preset, rules)
         return Stream(lambda: self._downloading.opened(wanted))
