@@ -8,10 +8,11 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+_A_MOMENT = 0.1  # seconds in which work on a disk that does not hang is over
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -31,10 +32,16 @@ def place_new(source: Path, target: Path) -> None:
         try:
             source.replace(target)
         except OSError:
-            target.unlink(missing_ok=True)
+            remove(target)
             raise
     else:
-        source.unlink()
+        remove(source)  # what it was made for is done, also when a virus scanner holds it
+
+
+def remove(path: Path) -> None:
+    """Remove a file that is not wanted any more, if the system lets it go: what happened before counts more."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def taken(path: Path) -> FileExistsError:
@@ -61,8 +68,8 @@ def check_place(target: Path, *, overwrite: bool) -> None:
 class PartFile:
     """A file that grows beside its target and takes its place once it is whole.
 
-    Its methods may run in worker threads. After `discard`, which may come at any moment, nothing of it is left, and a call
-    that comes late does nothing.
+    Its methods may run in worker threads, and a thread may hang for long: nobody waits for it. After `abandon`, which may come
+    at any moment, a call that hangs or comes late brings nothing and removes what it made.
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:
@@ -70,13 +77,14 @@ class PartFile:
         self._overwrite = overwrite
         self._path = beside(target)
         self._file: BinaryIO | None = None
-        self._over = False
-        self._lock = threading.Lock()
+        self._abandoned = False
+        self._lock = threading.Lock()  # held over work on the disk, which may hang
+        self.published: bool = False
 
     def begin(self) -> None:
         """Make it, or empty it to begin again."""
-        with self._lock:
-            if self._over:
+        with self._working():
+            if self._abandoned or self.published:
                 return
             if self._file is None:
                 self._file = new_file(self._path)
@@ -86,33 +94,57 @@ class PartFile:
 
     def write(self, pieces: Iterable[bytes]) -> None:
         """Add bytes."""
-        with self._lock:
+        with self._working():
             if self._file is not None:
                 self._file.writelines(pieces)
 
     def publish(self) -> None:
         """Bring the bytes to the disk and put the file in its place. Raises `FileExistsError` unless it may overwrite."""
-        with self._lock:
+        with self._working():
             if self._file is None:
                 return
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()  # before it moves: Windows wants it so
+            if self._abandoned:  # while the disk hung
+                return
             if self._overwrite:
                 self._path.replace(self._target)
             else:
                 place_new(self._path, self._target)
-            self._file, self._over = None, True
+            self._file, self.published = None, True
+
+    def abandon(self) -> bool:
+        """Let no call bring anything any more, without touching the disk. Return whether there may be something to `discard`."""
+        self._abandoned = True
+        return self._file is not None or self._lock.locked()
 
     def discard(self) -> None:
-        """Remove it, unless it has taken its place."""
-        with self._lock:
-            self._over = True
+        """Remove it, unless it has taken its place. Where a call hangs, that one removes it. Raises nothing of the disk."""
+        self._abandoned = True
+        self._sweep(_A_MOMENT)
+
+    @contextlib.contextmanager
+    def _working(self) -> Generator[None, None, None]:
+        try:
+            with self._lock:
+                yield
+        finally:
+            # Only now: who abandons it from here on finds the lock free, who did so before is seen here.
+            if self._abandoned:
+                self._sweep()
+
+    def _sweep(self, patience: float = 0.0) -> None:
+        if not self._lock.acquire(timeout=patience):
+            return
+        try:
             file, self._file = self._file, None
             if file is not None:
                 with contextlib.suppress(OSError):  # a full disk: what is buffered is not wanted any more
                     file.close()
-                self._path.unlink(missing_ok=True)
+                remove(self._path)
+        finally:
+            self._lock.release()
 
 
 def beside(target: Path) -> Path:

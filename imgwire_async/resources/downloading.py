@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
@@ -23,6 +24,7 @@ from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.content import Content
 from imgwire_async.resources.getting import Getting, Refusal, Source
 from imgwire_async.resources.waiting import packed
+from imgwire_async.transport import deadline
 from imgwire_async.uploads.expiry import expired
 from imgwire_async.values import flag, path_text
 
@@ -63,14 +65,14 @@ class Wanted:
 
 
 class Landing:
-    """The file that a download becomes. Arguments are checked when it is made, the disk by `check`."""
+    """The file that a download becomes. Arguments are checked when it is made, the disk by `check`, which comes first."""
 
     def __init__(self, path: object, *, overwrite: object, on_progress: OnProgress | None) -> None:
         text = path_text("path", path)
         plain_callable("on_progress", on_progress)
-        self._names_directory = text.endswith((os.sep, os.altsep or os.sep))
+        self._names_directory = os.path.basename(text) in {"", "."}  # noqa: PTH119  # a Path has forgotten how it was written
         self._path = Path(text)
-        self._place = Path(os.path.abspath(text))  # noqa: PTH100  # the working directory may change; links stay
+        self._place = self._path
         self._overwrite = flag("overwrite", overwrite)
         self._on_progress = on_progress
 
@@ -78,6 +80,8 @@ class Landing:
         """Raise what stands against it on the disk: a directory, an existing file, a missing parent. Blocks."""
         if self._names_directory:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._path))
+        # The working directory may change. Links and ".." stay: behind a link the text alone would lead elsewhere.
+        self._place = self._path.absolute()
         check_place(self._place, overwrite=self._overwrite)
 
     async def receive(self, getting: Getting) -> Path:
@@ -87,8 +91,12 @@ class Landing:
             async with getting:
                 await getting.run(partial(self._save, part))
             await userland.disk(part.publish)
+        except asyncio.CancelledError:
+            if not (part.published and deadline.ran_out()):
+                raise
         finally:
-            await userland.tidy(part.discard)
+            if part.abandon():
+                await userland.tidy(part.discard)
         return self._path
 
     async def _save(self, part: PartFile, answer: Fetched) -> None:

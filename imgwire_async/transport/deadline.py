@@ -39,7 +39,8 @@ class Operation:
             await self._scope.__aenter__()
         if self._seconds is None or current() is not None:
             return
-        self._task = asyncio.current_task()
+        self._task = task = asyncio.current_task()
+        self._cancelling = 0 if task is None else task.cancelling()
         self._began = time.monotonic()
         self._clock = asyncio.timeout(self._seconds)
         await self._clock.__aenter__()
@@ -74,6 +75,12 @@ class Operation:
         """The task that runs the operation, while it runs."""
         return self._task
 
+    @property
+    def ran_out(self) -> bool:
+        """Whether the clock cancels the operation, and nobody else does."""
+        task = self._task
+        return task is not None and self._clock.expired() and task.cancelling() <= self._cancelling + 1
+
     def note(self, exchange: Exchange, trouble: str) -> None:
         """Remember the last failed attempt, for the message when time is up."""
         self.exchange, self.trouble = exchange, trouble
@@ -95,6 +102,12 @@ def interrupted(exchange: Exchange, doing: str = "busy with") -> None:
     operation = current()
     if operation is not None:
         operation.under_way, operation.doing = exchange, doing
+
+
+def ran_out() -> bool:
+    """Whether the clock of the running operation cancels it, and nobody else does: what succeeded all the same may be returned."""
+    operation = current()
+    return operation is not None and operation.ran_out
 
 
 def current() -> Operation | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,96 @@ def test_of_many_that_publish_at_once_one_wins(tmp_path: Path) -> None:
         thread.join()
     assert [target.read_bytes()] == [b"%d" % number for number in won]
     assert list(tmp_path.iterdir()) == [target]
+
+
+class Hanging(type(Path())):  # type: ignore[misc]  # the class of this system's paths
+    """A path of a disk that hangs whenever it is asked, until it wakes."""
+
+    asked = threading.Event()
+    awake = threading.Event()
+
+    def __fspath__(self) -> str:
+        self.asked.set()
+        assert self.awake.wait(30)
+        return str(self)
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Hanging:
+    Hanging.asked.clear()
+    Hanging.awake.clear()
+    return Hanging(tmp_path / "a")
+
+
+def late(call: Callable[[], object]) -> threading.Thread:
+    """A thread in which `call` hangs."""
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert Hanging.asked.wait(30)
+    return thread
+
+
+def test_a_file_that_is_made_late_is_removed_by_who_made_it(tmp_path: Path, hanging: Hanging) -> None:
+    part = PartFile(hanging, overwrite=True)
+    thread = late(part.begin)
+    assert part.abandon()
+    part.discard()  # does not hang, too
+    assert thread.is_alive()
+    hanging.awake.set()
+    thread.join()
+    part.write([b"1"])
+    part.publish()
+    assert (list(tmp_path.iterdir()), part.published) == ([], False)
+
+
+def test_what_is_written_late_is_removed_by_who_wrote_it(tmp_path: Path) -> None:
+    part = PartFile(tmp_path / "a", overwrite=True)
+    part.begin()
+    begun, go = threading.Event(), threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        begun.set()
+        assert go.wait(30)
+        yield b"1"
+
+    thread = threading.Thread(target=part.write, args=[pieces()])
+    thread.start()
+    assert begun.wait(30)
+    part.discard()
+    go.set()
+    thread.join()
+    part.publish()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_takes_its_place_late_is_whole_and_leaves_nothing_beside(
+    tmp_path: Path, hanging: Hanging, overwrite: bool
+) -> None:
+    hanging.awake.set()
+    part = PartFile(hanging, overwrite=overwrite)
+    part.begin()
+    part.write([b"whole"])
+    hanging.asked.clear()
+    hanging.awake.clear()
+    thread = late(part.publish)
+    part.discard()
+    assert not part.published
+    hanging.awake.set()
+    thread.join()
+    assert part.published
+    assert not part.abandon()
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"whole"]
+
+
+def test_a_file_that_cannot_be_removed_is_no_error(tmp_path: Path) -> None:
+    part = PartFile(tmp_path / "gone" / "a", overwrite=True)
+    (tmp_path / "gone").mkdir()
+    part.begin()
+    (tmp_path / "gone").rename(tmp_path / "moved")
+    (tmp_path / "gone").write_bytes(b"a file where the folder was")
+    part.discard()
+    assert not part.abandon()
 
 
 def test_without_hard_links_the_name_is_taken_first(tmp_path: Path) -> None:

@@ -177,6 +177,39 @@ async def test_a_relative_path_is_taken_where_the_call_began(
     assert (folder / "a.png").read_bytes() == BIG
 
 
+async def test_a_way_up_behind_a_link_is_taken_as_the_system_takes_it(
+    client: AsyncImgwireClient, image: Image, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "far" / "deep").mkdir(parents=True)
+    (folder / "link").symlink_to("far/deep")
+    monkeypatch.chdir(folder)
+    for path in (folder / "link" / ".." / "a.png", Path("link/../b.png")):
+        assert await client.images.download(image, path) == path
+        assert path.read_bytes() == BIG
+    assert sorted(each.name for each in (folder / "far").iterdir()) == ["a.png", "b.png", "deep"]
+
+
+async def test_a_deadline_that_passes_while_the_file_takes_its_place_is_no_error(
+    client: AsyncImgwireClient, image: Image, folder: Path
+) -> None:
+    target = folder / "a.png"
+    for seconds in (0.3, 1, 5):  # a machine may be too busy for the first ones
+        hasty = client.with_options(timeout=Timeouts(deadline=seconds))
+        began = time.monotonic()
+        call = asyncio.ensure_future(hasty.images.download(image, target))
+        while not call.done():
+            time.sleep(0.002)  # threads go on, and the loop has not heard of it
+            if target.exists():
+                break
+            await asyncio.sleep(0)
+        time.sleep(max(0, began + seconds + 0.05 - time.monotonic()))  # now it hears of both at once
+        await asyncio.wait([call])
+        if target.exists():
+            break
+    assert await call == target
+    assert [each.read_bytes() for each in folder.iterdir()] == [BIG]
+
+
 def test_the_blocking_client_downloads_too(folder: Path) -> None:
     steps: list[DownloadProgress] = []
     with Emulator() as emulator, ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
@@ -244,6 +277,8 @@ async def test_what_stands_in_the_way_is_told_before_any_request(
     cases: list[tuple[Any, type[Exception], bool]] = [
         (folder, IsADirectoryError, True),
         (f"{folder}/new/", IsADirectoryError, False),
+        (f"{folder}/new/.", IsADirectoryError, False),
+        (f"{folder}/new/..", FileNotFoundError, False),
         (folder / "file", FileExistsError, False),
         (folder / "dangling", FileExistsError, False),
         (folder / "pipe", FileExistsError, True),
