@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import ctypes
+import inspect
 import os
 import threading
 import time
@@ -24,15 +24,16 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
-from imgwire_async import userland
+from imgwire_async import forks, userland
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 # Seconds that an exit, or the end of an iterator, waits for the loop; what is left then ends by itself.
 PATIENCE = 1.0
-# Windows does not wake a thread that waits at a lock for Ctrl-C: there it looks up this often.
-_PULSE = 0.2 if os.name == "nt" else None
+# So often, in seconds, a waiting thread looks whether the loop thread still lives: it may have died, or a signal handler may have
+# forked. Windows does not wake a thread that waits at a lock for Ctrl-C: there it looks up more often.
+_PULSE = 0.2 if os.name == "nt" else 1.0
 _END: Any = object()
 
 
@@ -44,8 +45,9 @@ class _Process:
         self.reset()
 
     def reset(self) -> None:
-        self.starting = threading.Lock()
+        self.starting = threading.RLock()  # a signal handler may call in the midst of a start
         self.thread: LoopThread | None = None  # set by the loop thread itself, once it takes calls
+        self.coming: LoopThread | None = None  # the one that is being started
 
 
 class LoopThread:
@@ -53,12 +55,24 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.lost = False  # in a forked child: the thread, and whoever waits for it, stayed with the parent
+        self._begun = False
         self.tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks only weakly
         self._posted: deque[tuple[Context, Callable[..., object], tuple[object, ...]]] = deque()
         self._woken = False  # and has not looked yet
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="imgwire-async", daemon=True)
-        self._thread.start()
+        forks.renew_after_fork(self)
+
+    def start(self) -> None:
+        """Start it, unless that was done already."""
+        if not self._begun:
+            self._begun = True
+            self._thread.start()
+
+    def after_fork(self) -> None:
+        """In a forked child: it stays as it was, for its loop shares an epoll set with the parent's."""
+        self.lost = True
+        forks.keep_for_good(self)
 
     def _run(self) -> None:
         try:
@@ -74,6 +88,7 @@ class LoopThread:
 
     async def _live(self) -> None:
         self.loop = asyncio.get_running_loop()
+        _keep_real_time(self.loop)
         self._over = asyncio.Event()
         _process.thread = self
         self._ready.set_result(None)
@@ -85,9 +100,28 @@ class LoopThread:
         """Whether the running thread is this one."""
         return threading.get_ident() == self._thread.ident
 
+    @property
+    def gone(self) -> bool:
+        """Whether nothing will come from there any more."""
+        forks.check()
+        return self.lost or not self._thread.is_alive()
+
     def wait_ready(self) -> None:
         """Return once the loop runs."""
+        while not self._ready.done():
+            with suppress(TimeoutError):
+                self._ready.result(_PULSE)
+            if self.gone and not self._ready.done():
+                raise self.ended()
         self._ready.result()
+
+    def ended(self) -> BaseException:
+        """What to raise in a caller for whom nothing will come any more."""
+        if self.lost:
+            return RuntimeError("this process was forked in the midst of a call, which ends here")
+        if _process.exiting:
+            return _shut()
+        return RuntimeError("the call was cancelled: the loop thread has ended")
 
     def post(self, function: Callable[..., object], *args: object, urgent: bool = False) -> bool:
         """Let the loop run `function` in a copy of this context. False when the loop is gone, at exit or after a fork.
@@ -95,6 +129,7 @@ class LoopThread:
         Waking the loop takes a system call, and with it the turn of every thread that waits for the interpreter: one wake-up
         serves all that was posted until the loop looks. What is `urgent` wakes it anyhow.
         """
+        forks.check()
         if self.lost or self.loop.is_closed():
             return False
         try:
@@ -110,6 +145,11 @@ class LoopThread:
                 self.loop.call_soon_threadsafe(self._take)
             raise
         return True
+
+    def wake(self) -> None:
+        """Let the loop look once more: a signal handler that waits for it may have come between a post and its wake-up."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._take)
 
     def _take(self) -> None:
         self._woken = False  # before looking: whoever posts from now on wakes the loop again
@@ -130,11 +170,19 @@ class LoopThread:
         self._thread.join(PATIENCE)
 
 
+def _keep_real_time(loop: asyncio.AbstractEventLoop) -> None:
+    """Let the loop count by a clock that no test freezes or sets: it lives on when the test is over."""
+    if isinstance(loop, asyncio.BaseEventLoop) and hasattr(time, "clock_gettime"):
+        clock = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+        loop.time = clock  # type: ignore[method-assign]  # this loop's only
+
+
 _process = _Process()
 
 
 def loop_thread() -> LoopThread:
     """The loop thread, running. Raises `RuntimeError` on that very thread, which must not wait for itself."""
+    forks.check()
     thread = _process.thread or _start()
     if thread.is_here:
         raise RuntimeError(
@@ -148,9 +196,16 @@ def _start() -> LoopThread:
         if _process.exiting:
             raise _shut()
         thread = _process.thread
-        if thread is None:
-            thread = LoopThread()
+        if thread is not None:
+            return thread
+        if _process.coming is None:
+            _process.coming = LoopThread()
+        thread = _process.coming
+        try:
+            thread.start()
             thread.wait_ready()
+        finally:
+            _process.coming = None
         return thread
 
 
@@ -163,27 +218,14 @@ def _shut() -> BaseException:
 
 @atexit.register
 def _at_exit() -> None:
+    forks.check()
     _process.exiting = True
     thread, _process.thread = _process.thread, None
     if thread is not None:
         thread.stop()
 
 
-def _forked() -> None:
-    thread = _process.thread
-    if thread is not None:
-        thread.lost = True
-        _leak(thread)
-    _process.reset()
-
-
-def _leak(thing: object) -> None:
-    """Keep for good what shares sockets with the parent process: tidying it up here would tear them there."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+forks.after_fork(_process.reset)
 
 
 class _Step(Generic[R]):
@@ -202,9 +244,11 @@ class _Step(Generic[R]):
         try:
             return task.result()
         except asyncio.CancelledError:
-            if _process.exiting:
-                raise _shut() from None
-            raise RuntimeError("the call was cancelled: the loop thread has ended") from None
+            raise (
+                _shut()
+                if _process.exiting
+                else RuntimeError("the call was cancelled: the loop thread has ended")
+            ) from None
         finally:
             del task  # or it would hold its error, that its traceback, and that this frame
 
@@ -263,7 +307,8 @@ class Line:
                 self._attend(step)
         except BaseException:  # Ctrl-C among others: cancel, do not wait
             step.left = True
-            self._thread.post(self._interrupt, step, urgent=True)
+            if not self._thread.post(self._interrupt, step, urgent=True):
+                _close_unbegun(coroutine)
             raise
         if not begun:
             coroutine.close()
@@ -275,16 +320,23 @@ class Line:
     def _attend(self, step: _Step[Any]) -> None:
         """Do the errands until the step is done. The outcome of an earlier step, which was left, is none of this one's."""
         while True:
-            try:
-                item = self._inbox.get(timeout=_PULSE)
-            except Empty:
-                continue
+            item = self._next_item()
             if item is step:
                 return
             if isinstance(item, _Errand) and not item.answer.cancelled():
                 tell = item.run()
                 if not self._thread.post(tell):
-                    raise RuntimeError("this process was forked in the midst of a call, which ends here")
+                    raise self._thread.ended()
+
+    def _next_item(self) -> _Errand | _Step[Any]:
+        while True:
+            with suppress(Empty):
+                return self._inbox.get(timeout=_PULSE)
+            if self._thread.gone:
+                with suppress(Empty):
+                    return self._inbox.get_nowait()  # what it had put last
+                raise self._thread.ended()
+            self._thread.wake()
 
     def end(self, last: Coroutine[Any, Any, object], of: object, *, wait: bool) -> None:
         """Nobody comes here any more: end all that runs, then `last`. Waits for it, if told so and it can, for a moment."""
@@ -293,12 +345,11 @@ class Line:
         if not self._thread.post(self._end, step, urgent=True):
             last.close()
             if self._thread.lost:
-                _leak(of)
+                forks.keep_for_good(of)
             return
-        until = time.monotonic() + PATIENCE
-        while not step.left:
+        while not step.left:  # not for long: nothing new is put there but the step
             try:
-                if self._inbox.get(timeout=max(0.0, until - time.monotonic())) is step:
+                if self._inbox.get(timeout=PATIENCE) is step:
                     step.outcome()
                     return
             except Empty:
@@ -373,6 +424,12 @@ class Line:
             answer.cancel()
 
 
+def _close_unbegun(coroutine: Coroutine[Any, Any, object]) -> None:
+    """Close a coroutine that never ran, so that nobody is told of it. One that did run is none of this process's business."""
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        coroutine.close()
+
+
 # --- what the twin is made of -----------------------------------------------------------------------------------------
 
 
@@ -387,6 +444,7 @@ def finish(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     Without a loop, before the first call and at exit, there is nothing to wait for; on the loop thread itself it ends later.
     """
+    forks.check()
     thread = _process.thread
     coroutine = method()
     if thread is None:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
+from imgwire_async import forks
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
 from imgwire_async.policies import RetryPolicy, Timeouts
@@ -63,9 +64,11 @@ class _Core:
         self.closed = False
         self._shared: Shared | None = None
         self._lock = threading.Lock()
+        forks.renew_after_fork(self)
 
     @property
     def shared(self) -> Shared:
+        forks.check()
         if self.closed:
             raise RuntimeError(CLOSED)
         if self._shared is None:
@@ -75,6 +78,10 @@ class _Core:
                 if self._shared is None:
                     self._shared = Shared(self.config)
         return self._shared
+
+    def after_fork(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
 
     async def aclose(self) -> None:
         self.closed = True
@@ -138,6 +145,7 @@ class BaseClient:
 
     def _reach(self) -> Carrier:
         """The carrier for this client's options, made on first use."""
+        forks.check()  # before a call touches anything that another process may hold
         if self._carrier is None or self._core.closed:
             shared = self._core.shared  # raises when closed
             from imgwire_async.transport.carrier import AiohttpCarrier

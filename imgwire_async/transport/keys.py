@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable
 
-from imgwire_async import userland
+from imgwire_async import forks, userland
 from imgwire_async.config import KeySource, clean_key
 
 
@@ -21,6 +21,7 @@ class Keys:
         self._source = source
         self._asking: dict[object, asyncio.Task[str]] = {}
         self.known: str | None = source if isinstance(source, str) else None
+        forks.renew_after_fork(self)
 
     @property
     def renewable(self) -> bool:
@@ -50,6 +51,12 @@ class Keys:
                     raise
                 # The one who had asked left, and took the question along: ask again.
         return self.known
+
+    def after_fork(self) -> None:
+        """In a forked child: what was asked in the parent is answered there."""
+        if self._asking:
+            forks.keep_for_good(self._asking)  # the tasks belong to the parent's loops
+            self._asking = {}
 
     def _answered(self, place: object, task: asyncio.Task[str]) -> None:
         self._asking.pop(place, None)

@@ -7,8 +7,8 @@ carries a secret in its URL goes through sessions that no tracing of other libra
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
-import ctypes
 import functools
 import os
 import ssl
@@ -22,9 +22,10 @@ import aiohttp
 import attrs
 
 import imgwire_async
-from imgwire_async import userland
+from imgwire_async import forks, userland
 from imgwire_async.config import Config
 from imgwire_async.errors import CLOSED, ConfigurationError
+from imgwire_async.transport import disposal
 from imgwire_async.transport.errors import no_hidden_resend
 from imgwire_async.transport.open_calls import IdleCheck, OpenCalls, UntilClosed
 from imgwire_async.transport.proxies import Proxies, ProxyOptions
@@ -49,6 +50,8 @@ class LoopSessions:
     keeper: AsyncGenerator[None, None]
     open_calls: OpenCalls
     idle_check: IdleCheck
+    made_in: threading.Thread = attrs.field(factory=threading.current_thread)  # which runs the loop
+    pid: int = attrs.field(factory=os.getpid)
 
     def proxy_for(self, address: Address) -> ProxyOptions:
         """Return the keyword arguments by which a request takes the proxy that leads there, if one does."""
@@ -64,15 +67,18 @@ class Sessions:
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
         self.closed: bool = False
-        weakref.finalize(self, _let_go, self._by_loop)
+        weakref.finalize(self, disposal.let_go, self._by_loop).atexit = False
         _holders.add(self)
+        forks.renew_after_fork(self)
 
     def at_hand(self) -> LoopSessions | None:
         """What the running loop owns, if it is made already and the client is open."""
+        forks.check()
         return None if self.closed else self._by_loop.get(asyncio.get_running_loop())
 
     async def here(self) -> LoopSessions:
         """What the running loop owns, made on first use."""
+        forks.check()
         if self.closed:
             raise RuntimeError(CLOSED)
         loop = asyncio.get_running_loop()
@@ -87,7 +93,7 @@ class Sessions:
         with self._lock:
             dead = [other for other in self._by_loop if other.is_closed()]
             gone = {other: self._by_loop.pop(other) for other in dead}
-        _let_go(gone)
+        disposal.let_go(gone)
         made = self._make()
         with self._lock:
             self._by_loop[loop] = made
@@ -163,6 +169,7 @@ class Sessions:
 
     async def aclose(self) -> None:
         """Close what the running loop owns. On other loops end what is under way, and let them close theirs. Idempotent."""
+        forks.check()
         self.closed = True
         try:
             loop = asyncio.get_running_loop()
@@ -178,13 +185,17 @@ class Sessions:
         if mine is not None:
             await mine.keeper.aclose()
 
-    def leak(self) -> None:
+    def close_idle(self) -> None:
+        """At exit: close what loops own that do not run."""
+        disposal.close_idle(self._by_loop)
+
+    def after_fork(self) -> None:
         """In a forked child: forget the parent's sessions without touching them, for good.
 
         Their sockets sit in an epoll set that both processes share; closing them here would stop the parent's loop.
         """
         for sessions in self._by_loop.values():
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(sessions))
+            forks.keep_for_good(sessions)
         self._by_loop.clear()
         self._lock = threading.Lock()
 
@@ -224,42 +235,6 @@ async def _sent(session: object, context: Any, head: object) -> None:
         context.trace_request_ctx["sent"]()
 
 
-def _let_go(by_loop: dict[asyncio.AbstractEventLoop, LoopSessions]) -> None:
-    """Close the sessions of loops that can no longer do it themselves."""
-    for loop, sessions in list(by_loop.items()):
-        if loop.is_running():
-            continue  # it closes them itself: when it ends, or when the collector tells it that nobody holds the keeper
-        del by_loop[loop]
-        if loop.is_closed() or _inside_a_loop():
-            _abandon(sessions)
-        else:
-            loop.run_until_complete(sessions.keeper.aclose())
-
-
-def _inside_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _abandon(sessions: LoopSessions) -> None:
-    for session in (sessions.untraced_api, sessions.api, sessions.fetches, sessions.files):
-        connector = session.connector
-        session.detach()
-        if connector is not None and not connector.closed:
-            closing = connector.close()
-            try:
-                closing.__await__().__next__()  # it does no I/O once its loop is closed
-            except (StopIteration, RuntimeError):
-                pass
-    try:
-        sessions.keeper.aclose().send(None)  # finds everything closed, so it ends at once, without a loop
-    except (StopIteration, RuntimeError):
-        pass
-
-
 def _user_agent(own: str | None) -> str:
     ours = (
         f"imgwire-async/{imgwire_async.__version__} python/{sys.version_info.major}.{sys.version_info.minor} "
@@ -271,10 +246,9 @@ def _user_agent(own: str | None) -> str:
 _holders: weakref.WeakSet[Sessions] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
+@atexit.register
+def _at_exit() -> None:
+    forks.check()
     for holder in list(_holders):
-        holder.leak()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+        holder.close_idle()
+    disposal.close_waiting()

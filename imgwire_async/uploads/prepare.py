@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Generator
 
-from imgwire_async import userland
+from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.models import Image, SupportedMimeType, UploadProgress
 from imgwire_async.uploads.flow import Plan
@@ -64,8 +63,7 @@ async def planned(
 
 
 _being_read: set[int] = set()  # ids of the file objects that uploads of this process read right now
-if hasattr(os, "register_at_fork"):  # in a forked child nobody goes on with them
-    os.register_at_fork(after_in_child=_being_read.clear)
+forks.after_fork(_being_read.clear)  # in a forked child nobody goes on with them
 
 
 @contextlib.contextmanager

@@ -154,6 +154,123 @@ def test_a_client_of_a_stopped_loop_may_be_dropped_inside_another_one(script: Sc
     """) == (0, "True\n", "")
 
 
+DROPPED = """
+    import asyncio, gc
+    from concurrent.futures import ThreadPoolExecutor
+
+    def used(loop):
+        client = AsyncImgwireClient()
+        loop.run_until_complete(client.images.list())
+        (here,) = client._core._shared.sessions._by_loop.values()
+        return [client], here.api
+
+    def drop(box):
+        box.clear()
+        gc.collect()
+
+    async def drop_in_a_loop(box):
+        asyncio.get_running_loop().call_soon(drop, box)
+        await asyncio.sleep(0.01)
+
+    def drop_inside_another_loop(box):
+        asyncio.run(drop_in_a_loop(box))
+
+    def in_another_thread(work, *args):
+        thread.submit(work, *args).result(20)
+
+    thread = ThreadPoolExecutor(1)
+    here = lambda work, *args: work(*args)
+    open_files = lambda: len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    # What the first of a kind loads, and the connection pool of the server, stay.
+    with asyncio.Runner() as runner:
+        runner.run(asyncio.sleep(0))
+        drop(used(runner.get_loop())[0])
+"""
+
+
+def test_a_dropped_client_is_closed_by_its_own_loop_and_by_no_other_thread(script: Script) -> None:
+    assert script.run(
+        DROPPED
+        + """
+    def close(loop):
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    before = open_files()
+    for where in (here, in_another_thread):
+        for how in (drop, drop_inside_another_loop):
+            idle = asyncio.new_event_loop()
+            box, api = used(idle)
+            ran_in = []
+            idle.call_soon(lambda: ran_in.append(threading.get_ident()))  # is due when the loop next runs
+            where(how, box)
+            close(idle)
+            assert ran_in == [threading.get_ident()], (where, how)
+            assert api.closed, (where, how)
+
+            closed = asyncio.new_event_loop()
+            box, api = used(closed)
+            close(closed)
+            where(how, box)
+            assert api.closed, (where, how)
+            del box, api, idle, closed
+            gc.collect()
+
+    async def while_it_runs(how):
+        client = AsyncImgwireClient()
+        await client.images.list()
+        (here,) = client._core._shared.sessions._by_loop.values()
+        box, api = [client], here.api
+        del client, here
+        if how is None:
+            drop(box)
+        else:
+            await asyncio.to_thread(how, box)
+        for _ in range(1000):
+            if api.closed:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(how)
+
+    for how in (None, drop, drop_inside_another_loop):
+        asyncio.run(while_it_runs(how))
+    gc.collect()
+    assert open_files() == before, (before, open_files())
+    print("end")
+    """
+    ) == (0, "end\n", "")
+
+
+def test_a_client_dropped_elsewhere_is_closed_at_exit_at_the_latest(script: Script) -> None:
+    assert script.run(
+        DROPPED
+        + """
+    loops = [asyncio.new_event_loop() for _ in range(3)]
+    used_ones = [used(loop) for loop in loops[:2]]
+    in_another_thread(drop, used_ones[0][0])  # its loop never runs again; the other client is never dropped
+
+    def in_a_thread_that_ends():
+        used_ones.append(used(loops[2]))
+    ended = threading.Thread(target=in_a_thread_that_ends)
+    ended.start()
+    ended.join()
+    drop(used_ones[2][0])  # nobody else can be about to run it
+    print([api.closed for _, api in used_ones])
+
+    import atexit
+    def last():
+        print([api.closed for _, api in used_ones])
+        for loop in loops:
+            loop.close()
+    """,
+        first="""
+    import atexit
+    atexit.register(lambda: last())  # before the package is imported, so that it runs later
+    """,
+    ) == (0, "[False, False, True]\n[True, True, True]\n", "")
+
+
 async def test_first_calls_that_come_together_make_one_session(client: AsyncImgwireClient) -> None:
     await asyncio.gather(*(client.images.list() for _ in range(20)))
     assert len(sessions(client)) == 1

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.request
 from pathlib import Path
@@ -21,6 +22,13 @@ ENDLESS = float("inf")
 GET = ("GET", "/api/v1/images/")
 SOON = 10.0  # much more than anything here takes, and far less than what it would take if somebody waited
 
+# Python does not see what a C library does. Like uWSGI, this one keeps the interpreter to itself meanwhile.
+UNSEEN = """
+import ctypes
+os.fork = ctypes.PyDLL(None).fork
+"""
+
+forks = pytest.mark.parametrize("fork", ["", UNSEEN], ids=["os.fork", "C"])
 needs_fork = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no fork")
 
 
@@ -301,6 +309,33 @@ def test_a_loop_that_is_stuck_does_not_hold_up_the_exit_for_long(script: Script)
     assert time.monotonic() - began < 20
 
 
+# --- clocks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump", [0, 1e9], ids=["frozen", "forwards and back"])
+def test_a_clock_that_tests_freeze_or_set_stops_no_call(
+    script: Script, emulator: Emulator, jump: float
+) -> None:
+    for after in (1, 3):
+        emulator.faults.add(*GET, after=after, status=429, headers={"Retry-After": "1"})
+    began = time.monotonic()
+    assert script.run(f"""
+        client = ImgwireClient()
+        client.images.list()
+        clock, shows = time.monotonic, time.monotonic() + {jump}
+        time.monotonic = lambda: shows
+        client.images.list()
+        pages = client.images.list_pages()
+        next(pages)
+        pages.close()
+        time.monotonic = clock
+        client.images.list()
+        client.images.list()
+        print("end")
+    """) == (0, "end\n", "")
+    assert time.monotonic() - began < 25
+
+
 # --- fork -------------------------------------------------------------------------------------------------------------
 
 FORKED = {
@@ -332,7 +367,7 @@ FORKED = {
         def poll():
             while not stop.is_set():
                 client.images.upload(GIF, file_name="a.gif")
-        thread = threading.Thread(target=poll)
+        thread = threading.Thread(target=poll, daemon=True)
         thread.start()
         pid = os.fork()
         client.images.list()
@@ -389,23 +424,78 @@ FORKED = {
         next(dropped)
         dropped.close()
     """,
+    "and the child calls nothing": """
+        with open("dot.gif", "wb") as file:
+            file.write(GIF)
+        client = ImgwireClient()
+        client.images.upload("dot.gif")
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(0)
+    """,
+    "while another thread holds every lock": """
+        from imgwire_async import _bridge
+        client = ImgwireClient()
+        shared = client._core.shared
+        held, done = threading.Event(), threading.Event()
+        def hold():
+            with _bridge._process.starting, client._core._lock, shared.sessions._lock, shared.gate._lock:
+                held.set()
+                done.wait()
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait()
+        pid = os.fork()
+        done.set()
+        client.images.list()
+        if pid == 0:
+            shared.gate.close(0.1, 0)
+            client.images.list()
+            sys.exit(0)
+    """,
 }
 
 
 @needs_fork
+@forks
 @pytest.mark.parametrize("how", FORKED)
-def test_after_a_fork_both_processes_go_on(script: Script, how: str) -> None:
+def test_after_a_fork_both_processes_go_on(script: Script, how: str, fork: str) -> None:
     began = time.monotonic()
     code, out, err = script.run(
-        FORKED[how]
-        + """
+        fork
+        + textwrap.dedent(FORKED[how])
+        + textwrap.dedent("""
         code = os.waitpid(pid, 0)[1]
         client.images.list()
         print("child", code)
-    """
+    """)
     )
     assert (code, out, err) == (0, "child 0\n", "")
     assert time.monotonic() - began < 20
+
+
+@needs_fork
+@forks
+def test_a_signal_handler_may_fork_while_its_thread_waits_for_an_answer(
+    script: Script, emulator: Emulator, fork: str
+) -> None:
+    emulator.faults.add(*GET, stall=1.0)
+    assert script.run(
+        fork
+        + textwrap.dedent("""
+        from imgwire_async import Hooks
+        client = ImgwireClient()
+        pids = []
+        signal.signal(signal.SIGALRM, lambda *_: pids.append(os.fork()))
+        soon = Hooks(on_request=lambda _: signal.setitimer(signal.ITIMER_REAL, 0.1))
+        try:
+            client.with_options(hooks=soon).images.list()
+        except RuntimeError as error:
+            assert "forked in the midst" in str(error), error
+            client.images.list()
+            sys.exit(0)
+        print("child", os.waitpid(pids[0], 0)[1])
+    """)
+    ) == (0, "child 0\n", "")
 
 
 @needs_fork
@@ -450,6 +540,50 @@ def test_a_fork_inside_a_running_loop_leaves_the_loop_alone(script: Script) -> N
         client = AsyncImgwireClient()
         asyncio.run(main())
     """) == (0, "child 0\n", "")
+
+
+@needs_fork
+@forks
+def test_a_child_leaves_the_loops_of_its_parent_alone(script: Script, fork: str) -> None:
+    assert script.run(
+        fork
+        + textwrap.dedent("""
+        import asyncio, gc
+        client, dropped = AsyncImgwireClient(), AsyncImgwireClient()
+        ended, idle = asyncio.new_event_loop(), asyncio.new_event_loop()
+        for loop in (ended, idle):
+            loop.run_until_complete(client.images.list())
+            loop.run_until_complete(dropped.images.list())
+        ended.run_until_complete(ended.shutdown_asyncgens())
+        ended.close()
+
+        running = threading.Event()
+        async def elsewhere():
+            await client.images.list()
+            running.set()
+            while not over:
+                await asyncio.sleep(0.01)
+                await client.images.list()
+        over = []
+        thread = threading.Thread(target=asyncio.run, args=(elsewhere(),), daemon=True)
+        thread.start()
+        running.wait()
+
+        pid = os.fork()
+        if pid == 0:
+            del dropped
+            gc.collect()
+            print(len(asyncio.run(client.images.list()).data), flush=True)
+            sys.exit(0)
+        print("child", os.waitpid(pid, 0)[1])
+        idle.run_until_complete(client.images.list())
+        idle.run_until_complete(dropped.images.list())
+        over.append(True)
+        thread.join()
+        idle.run_until_complete(idle.shutdown_asyncgens())
+        idle.close()
+    """)
+    ) == (0, "0\nchild 0\n", "")
 
 
 @pytest.mark.slow

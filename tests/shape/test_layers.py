@@ -15,7 +15,7 @@ PACKAGE = Path(imgwire_async.__file__).parent
 NAME = "imgwire_async"
 
 LEVELS = [
-    {"errors", "exchange", "values"},
+    {"errors", "exchange", "forks", "values"},
     {"urls", "hooks", "config", "policies", "logs", "retry", "hops", "userland", "atomic"},
     {"models", "archives"},
     {"protocol"},
