@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -41,7 +40,7 @@ class Operation:
             return
         self._task = task = asyncio.current_task()
         self._cancelling = 0 if task is None else task.cancelling()
-        self._began = time.monotonic()
+        self._began = asyncio.get_running_loop().time()  # by which its clock counts, too
         self._clock = asyncio.timeout(self._seconds)
         await self._clock.__aenter__()
         self._token = _running.set(self)
@@ -86,7 +85,7 @@ class Operation:
         self.exchange, self.trouble = exchange, trouble
 
     def _error(self) -> APITimeoutError:
-        elapsed = time.monotonic() - self._began
+        elapsed = asyncio.get_running_loop().time() - self._began
         last = f"; its last try failed: {self.exchange}: {self.trouble}" if self.exchange else ""
         now = f"; it was {self.doing} {self.under_way}" if self.under_way else ""
         return APITimeoutError(

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -119,3 +120,69 @@ def test_a_lock_that_was_held_during_a_fork_does_not_stop_the_child() -> None:
             os._exit(0 if gate.remaining() > 0 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert gate.remaining() == 0, "the parent's gate is its own"
+
+
+# --- clocks that tests freeze and set ---------------------------------------------------------------------------------
+
+real_clock = time.perf_counter
+
+
+class SetClock:
+    """`time.monotonic` as a test sets it, while the running loop goes on by a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shows = time.monotonic()
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", real_clock)
+        monkeypatch.setattr(time, "monotonic", lambda: self.shows)
+        self.pauses = 0
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses += 1
+        await asyncio.sleep(seconds)
+
+
+@pytest.fixture
+async def set_clock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SetClock]:
+    with monkeypatch.context() as patch:
+        yield SetClock(patch)
+
+
+@pytest.mark.parametrize("jump", [0.0, 1e9, -1e9], ids=["frozen", "forwards", "backwards"])
+async def test_a_clock_that_is_set_neither_holds_anybody_up_nor_keeps_a_loop_busy(
+    set_clock: SetClock, jump: float
+) -> None:
+    gate = Gate()
+    gate.close(0.2, 0)
+    began = real_clock()
+    waiting = asyncio.create_task(gate.turn(10, set_clock.pause))
+    await asyncio.sleep(0)
+    set_clock.shows += jump
+    passed = await asyncio.wait_for(waiting, 5)
+    assert real_clock() - began >= 0.2
+    assert passed.waited >= 0.2
+    for _ in range(3):
+        await asyncio.wait_for(gate.turn(10, set_clock.pause), 5)
+    assert real_clock() - began < 5
+    assert set_clock.pauses <= 4
+
+
+async def test_a_clock_set_back_does_not_close_the_gate_for_years(set_clock: SetClock) -> None:
+    gate = Gate()
+    set_clock.shows += 1e9
+    gate.close(0.1, 0)
+    set_clock.shows -= 1e9
+    assert gate.remaining() < 1
+    await asyncio.wait_for(gate.turn(10, set_clock.pause), 5)
+
+
+async def test_with_a_frozen_clock_a_caller_is_told_in_time_that_the_wait_would_be_too_long(
+    set_clock: SetClock,
+) -> None:
+    async def pause(seconds: float) -> None:
+        await set_clock.pause(seconds)
+        gate.close(0.2, gate.pace.round if gate.pace else 0)  # as often as somebody comes through
+
+    gate = Gate()
+    gate.close(0.2, 0)
+    with pytest.raises(TooLongError):
+        await asyncio.wait_for(gate.turn(0.5, pause), 5)
