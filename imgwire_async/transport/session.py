@@ -39,9 +39,8 @@ class LoopSessions:
     """What one loop owns: its sessions, slots and proxies. Used on that loop only; `keeper` closes it when the loop ends."""
 
     api: aiohttp.ClientSession
-    untraced_api: (
-        aiohttp.ClientSession
-    )  # over the connections of `api`, for calls with a secret in their query
+    # For calls with a secret in their query; over the connections of `api`.
+    untraced_api: aiohttp.ClientSession
     files: aiohttp.ClientSession
     fetches: aiohttp.ClientSession  # over the connections of `files`
     slots: Slots
