@@ -235,7 +235,7 @@ class ImgwireStorage(Storage):
         try:
             image = self.client.images.retrieve(image_id)
         except NotFoundError as error:
-            raise FileNotFoundError(f"{name}: Imgwire has no such image in this environment") from error
+            raise FileNotFoundError(f"{name!r}: Imgwire has no such image in this environment") from error
         self._learn(image)
         return image
 

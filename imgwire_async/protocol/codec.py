@@ -109,9 +109,8 @@ def _position(error: ValueError) -> str:
 
 def decode(reply: Reply, model: type[T]) -> T:
     """The body of a successful answer as a `model`, or a `DecodeError` that names the place."""
-    if (
-        model is dict and not reply.body.strip()
-    ):  # nothing is expected of such an answer but that it is a success
+    # Of an opaque answer nothing is expected but that it is a success.
+    if not reply.body.strip() and cast("object", model) is dict:
         return cast("T", {})
     data = parse(reply)
     try:

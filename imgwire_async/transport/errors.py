@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
 
 import aiohttp
-from multidict import CIMultiDict
 
 from imgwire_async.exchange import excerpt, redact
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure, Fate
-from imgwire_async.transport.proxies import PROXY_AUTHORIZATION
+from imgwire_async.transport.proxies import add_credentials
 
 
 class DroppedError(aiohttp.ClientError):
@@ -27,7 +25,7 @@ async def no_hidden_resend(
 ) -> aiohttp.ClientResponse:
     if request.proxy_headers and not request.is_ssl():
         # aiohttp sends these with CONNECT only. A request that the proxy forwards itself has to carry them, each time.
-        _add_proxy_credentials(request.headers, request.proxy_headers)
+        add_credentials(request.headers, request.proxy_headers)
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -37,11 +35,6 @@ async def no_hidden_resend(
         if getattr(request, "response", request) is None:  # made when the request is sent
             setattr(error, _UNSENT, True)
         raise
-
-
-def _add_proxy_credentials(headers: CIMultiDict[str], proxy_headers: Mapping[str, str]) -> None:
-    if PROXY_AUTHORIZATION in proxy_headers:
-        headers[PROXY_AUTHORIZATION] = proxy_headers[PROXY_AUTHORIZATION]
 
 
 def hush(error: BaseException) -> None:

@@ -6,7 +6,7 @@ import ipaddress
 import re
 import urllib.request
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -66,6 +66,12 @@ def proxy_options(url: str) -> ProxyOptions:
 def _basic(user: str | None, password: str | None) -> Secret:
     pair = unquote_to_bytes(user or "") + b":" + unquote_to_bytes(password or "")
     return Secret(f"Basic {b64encode(pair).decode()}")
+
+
+def add_credentials(headers: MutableMapping[str, str], proxy_headers: Mapping[str, str]) -> None:
+    """Add what a proxy has to know to the headers of a request that it will forward itself."""
+    if PROXY_AUTHORIZATION in proxy_headers:
+        headers[PROXY_AUTHORIZATION] = proxy_headers[PROXY_AUTHORIZATION]
 
 
 # --- NO_PROXY -----------------------------------------------------------------------------------------------------------
