@@ -56,10 +56,10 @@ READERS: dict[str, Callable[[str], object]] = {
 def test_no_word_that_a_service_repeats_holds_the_loop(fragment: str) -> None:
     text = fragment * (LONG // len(fragment))
     for name, read in READERS.items():
-        began = time.perf_counter()
+        began = time.thread_time()
         read(text)
         # A few milliseconds; patterns that began again at each word took seconds to minutes.
-        assert time.perf_counter() - began < 2, name
+        assert time.thread_time() - began < 2, name
 
 
 @settings(max_examples=30, deadline=None)
@@ -70,16 +70,16 @@ def test_no_word_that_a_service_repeats_holds_the_loop(fragment: str) -> None:
 )
 def test_whatever_is_repeated_holds_no_loop(repeated: str, start: str, reader: str) -> None:
     text = start + repeated * (LONG // (len(repeated) or 1))
-    began = time.perf_counter()
+    began = time.thread_time()
     READERS[reader](text[:LONG])
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_a_refusal_with_thousands_of_reasons_is_read_in_no_time() -> None:
     issues = [{"loc": ["body", f"http://{n}"], "msg": "http://a?b", "type": "t"} for n in range(15_000)]
-    began = time.perf_counter()
+    began = time.thread_time()
     error = status_error(422, EXCHANGE, json.dumps({"detail": issues}).encode())
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
     assert "body.http://0: http://a?***" in str(error)
 
 

@@ -217,9 +217,9 @@ FRAGMENTS = [
 @pytest.mark.parametrize("fragment", FRAGMENTS)
 def test_a_repair_takes_no_longer_than_reading(start: bytes, fragment: bytes) -> None:
     body = start + fragment * (300_000 // len(fragment))
-    began = time.perf_counter()
+    began = time.thread_time()
     try:
         parsing.loads_repaired(body, ValueError("refused"))
     except ValueError:
         pass
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
