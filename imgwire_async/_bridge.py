@@ -264,10 +264,13 @@ class _Errand:
 
     def run(self) -> Callable[[], None]:
         """Run it here; what comes back tells the future and is for the loop thread."""
+        inside = userland.inside_user_code.set(True)  # what it calls here must not wait for ever
         try:
             return partial(_settle, self.answer, self.work(), None)
         except Exception as error:  # noqa: BLE001  # the user's own: goes to whoever asked
             return partial(_settle, self.answer, None, error)
+        finally:
+            userland.inside_user_code.reset(inside)
 
 
 def _settle(answer: asyncio.Future[Any], value: object, error: Exception | None) -> None:

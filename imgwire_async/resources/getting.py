@@ -15,6 +15,7 @@ import attrs
 from imgwire_async.errors import DownloadError
 from imgwire_async.exchange import Exchange, Headers, excerpt, redact
 from imgwire_async.protocol.request import Carrier, Fetch, Fetched, NoAnswerError
+from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.resources.content import Content, mismatch
 from imgwire_async.retry import Failure, is_success, may_repeat, passing, pause, retry_after
 from imgwire_async.uploads.sniff import HEAD_BYTES
@@ -252,7 +253,8 @@ async def _refusal(answer: Fetched) -> Refusal | None:
                 break
     except NoAnswerError:
         pass  # its status says enough
-    return Refusal(status, headers, f"HTTP {status}", text.decode("utf-8", "replace"), answer.exchange)
+    said = unpacked_prefix(text, encoding, _ANSWER_LIMIT).decode("utf-8", "replace")
+    return Refusal(status, headers, f"HTTP {status}", said, answer.exchange)
 
 
 async def _misfit(body: Body, wanted: Content) -> Refusal | None:

@@ -154,6 +154,24 @@ async def test_what_a_storage_says_is_understood_also_when_it_comes_packed(
     assert {put.header("Accept-Encoding") for put in puts} == {"identity"}
 
 
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+async def test_what_a_cdn_says_is_understood_also_when_it_comes_packed(
+    coding: str, emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    image = await client.images.upload(png(), wait=True)
+    said = b"no such picture here"
+    emulator.faults.add(
+        "GET",
+        "*",
+        host="cdn",
+        status=404,
+        body=gzip.compress(said) if coding == "gzip" else said,
+        headers={"Content-Encoding": coding},
+    )
+    with pytest.raises(DownloadError, match="no such picture here"):
+        await client.images.read(image)
+
+
 @pytest.mark.parametrize("said", [b"\x1f\x8bnonsense", b"", b"no gzip at all"])
 async def test_a_packed_refusal_that_cannot_be_unpacked_keeps_its_status(
     said: bytes, emulator: Emulator, client: AsyncImgwireClient
