@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from imgwire_async.protocol.request import NoAnswerError
-from imgwire_async.protocol.unpacking import unpacker
+from imgwire_async.protocol.unpacking import Unpacker, unpacker
 
 ACCEPTED = "gzip, deflate"  # what is unpacked here; anything else was not asked for
 # Of a refusal the message is wanted; what is longer is a page.
@@ -22,8 +21,18 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, boo
     if response.status >= 300:
         limit = min(limit, _REFUSAL_LIMIT)
     coding = response.headers.get("Content-Encoding")
-    unpack = None if coding is None else unpacker(coding, response.url.raw_authority)
-    stream, pieces, room = response.content, list[bytes](), limit
+    try:
+        unpack = None if coding is None else unpacker(coding, response.url.raw_authority)
+        body, whole = await _read(response.content, unpack, limit)
+        if not whole:
+            response.close()
+        return body, whole
+    finally:
+        del response  # it shows its URL, which may hold an upload token
+
+
+async def _read(stream: aiohttp.StreamReader, unpack: Unpacker | None, limit: int) -> tuple[bytes, bool]:
+    pieces, room = list[bytes](), limit
     packed_room = limit + limit // 100 + _OVERHEAD
     while not stream.at_eof() and (piece := await stream.readany()):
         if unpack is not None:
@@ -32,16 +41,16 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, boo
         pieces.append(piece)
         room -= len(piece)
         if room < 0 or packed_room < 0:
-            response.close()
             return b"".join(pieces)[:limit], False
     if unpack is not None:
         unpack.end()
     return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), True
 
 
-async def read_refusal(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """Return the first `limit` unpacked bytes of a body. One that cannot be unpacked is empty: its status says enough."""
-    try:
-        return (await read(response, limit))[0]
-    except NoAnswerError:
-        return b""
+async def read_prefix(stream: aiohttp.StreamReader, limit: int) -> bytes:
+    """Return up to `limit` bytes of a body, in however many packets they come: the reason may stand in the last one."""
+    pieces: list[bytes] = []
+    while limit > 0 and not stream.at_eof() and (piece := await stream.read(limit)):
+        pieces.append(piece)
+        limit -= len(piece)
+    return b"".join(pieces)

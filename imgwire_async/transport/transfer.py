@@ -15,6 +15,7 @@ from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply
+from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
@@ -274,8 +275,8 @@ class Transfers:
                 body.answered = True
                 if not response.content.is_eof():  # whoever closes the client must find those who wait
                     here.open_calls.responses.add(response)
-                content = await answers.read_refusal(response, _ANSWER_LIMIT)
-                answer = response.status, Headers.view(response.headers.items()), content
+                status, received = response.status, Headers.view(response.headers.items())
+                content = await answers.read_prefix(response.content, _ANSWER_LIMIT)
         except (*FOREIGN, NoAnswerError) as error:
             hush(error)
             if body.failure is not None:
@@ -295,8 +296,8 @@ class Transfers:
             response = None  # it shows its URL
             if clock is not None:
                 clock.leave(body)
-        self._require_sound(answer[0], body, address.host)
-        return answer
+        self._require_sound(status, body, address.host)
+        return status, received, unpacked_prefix(content, received.get("Content-Encoding", ""), _ANSWER_LIMIT)
 
     def _require_sound(self, status: int, body: Body, host: str) -> None:
         """Raise what counts more than the answer that came."""

@@ -71,7 +71,7 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 def _answer(method: str, origin: str) -> bytes:
     if method != "POST":
-        return b"123"
+        return b"GIF89a 123"
     upload = data(StandardUpload, upload_url=f"{origin}/storage")
     upload["image"]["cdn_url"] = f"{origin}/cdn"
     return json.dumps(upload).encode()
@@ -140,7 +140,7 @@ async def test_a_tunnel_takes_the_password_and_the_host_behind_it_never_sees_it(
             "sk_x", base_url=origin, ssl=LOOPBACK, proxy=with_user(through, "user:p%E2%82%AC"), retries=0
         ) as client:
             image = await client.images.upload(png())
-            assert await client.images.read(image) == b"123"
+            assert await client.images.read(image) == b"GIF89a 123"
     assert set(proxy.heads) == {("CONNECT", basic("user:p€"))}
     assert len(seen) == 3
     assert not [headers for headers in seen if "proxy-authorization" in headers]
