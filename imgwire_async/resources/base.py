@@ -87,15 +87,29 @@ class Walk(AbstractAsyncContextManager["Walk"]):
                 raise StopAsyncIteration
             self._ask_ahead(following, self._told[0])
             self._number, task = self._ahead.popleft()
-            reply = await task
+            reply = await self._arrived(task)
             told = pagination(reply.headers)
             await self._go_on(told, reply.exchange)
         page = Page(codec.decode(reply, self._model), told)
         self._told, self._empty = (told, reply.exchange), not page.data
         return page
 
+    async def _arrived(self, task: asyncio.Task[Reply]) -> Reply:
+        """The answer that is on its way; asked for once more when other code, a shutdown perhaps, cancelled its task."""
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if userland.is_being_cancelled() or not task.cancelled():
+                raise
+            return await self._load(self._number)
+
     async def _load(self, number: int) -> Reply:
-        return await self._carrier.send(self._request(number))
+        try:
+            return await self._carrier.send(self._request(number))
+        except (
+            StopAsyncIteration
+        ) as error:  # raised by the caller's own code, a key's perhaps: would look like an end
+            raise RuntimeError("the caller's own code raised StopAsyncIteration") from error
 
     def _ask_ahead(self, following: int, told: Pagination) -> bool:
         """Whether there was anything to ask for: pages from `following` on, as far as the total and `prefetch` allow."""

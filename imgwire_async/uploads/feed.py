@@ -7,6 +7,7 @@ sending a small file does, so it is made once for all workers that wait at that 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -35,6 +36,9 @@ class Feed(Gathering, Generic[FileT]):
         self._waiting: deque[asyncio.Future[tuple[int, FileT] | None]] = deque()
         self._found: deque[FileT] = deque()  # filled in a thread, emptied on the loop; both ends are atomic
         self._fetching: asyncio.Task[None] | None = None
+        # A thread may go on after its fetch was cancelled: the next one waits for it, and hears what became of it.
+        self._taking = threading.Lock()
+        self._broken: BaseException | None = None
         self.over: bool = False
 
     async def next(self) -> tuple[int, FileT] | None:
@@ -67,7 +71,8 @@ class Feed(Gathering, Generic[FileT]):
         return len(self._waiting)
 
     def _go(self) -> None:
-        self._fetching = asyncio.ensure_future(self._fetch())
+        self._fetching = task = asyncio.ensure_future(self._fetch())
+        task.add_done_callback(self._fetched)
 
     def _numbered(self, file: FileT) -> tuple[int, FileT]:
         index, self._count = self._count, self._count + 1
@@ -89,19 +94,26 @@ class Feed(Gathering, Generic[FileT]):
             if not self.over:
                 await self._fetch_some()
         except BaseException as error:
-            self.over = True
+            # Somebody else's cancellation is no end: those who still wait get another fetch.
             if isinstance(error, asyncio.CancelledError) and userland.is_being_cancelled():
                 raise
+            self.over = True
             self._tell(error)
         finally:
-            self._fetching = None
-            if self.over:
-                self._tell()
-                for answer in self._waiting:
-                    if not answer.done():
-                        answer.set_result(None)
-            elif self._waiting:
-                self._gather()
+            self._fetched()
+
+    def _fetched(self, task: asyncio.Task[None] | None = None) -> None:
+        """A fetch is over. With `task`: it may have been cancelled before it took a step."""
+        if task is not None and task is not self._fetching:
+            return
+        self._fetching = None
+        if self.over:
+            self._tell()
+            for answer in self._waiting:
+                if not answer.done():
+                    answer.set_result(None)
+        elif any(not answer.done() for answer in self._waiting):
+            self._gather()
 
     async def _fetch_some(self) -> None:
         # When the iterator hangs, those before it shall not wait.
@@ -114,11 +126,21 @@ class Feed(Gathering, Generic[FileT]):
 
     def _take(self, most: int, asked: float) -> bool:
         """Up to so many files, in a thread, and no further one after a moment; whether those were the last."""
-        for taken, file in enumerate(self._plain, 1):
-            self._found.append(file)
-            if taken >= most or time.monotonic() - asked > self.patience:
+        with self._taking:
+            if self._broken is not None:
+                raise self._broken
+            most -= len(self._found)
+            if most <= 0:
                 return False
-        return True
+            try:
+                for taken, file in enumerate(self._plain, 1):
+                    self._found.append(file)
+                    if taken >= most or time.monotonic() - asked > self.patience:
+                        return False
+            except BaseException as error:
+                self._broken = error
+                raise
+            return True
 
     def _tell(self, error: BaseException | None = None) -> None:
         """Hand out what was found, and then the error, if there is one."""

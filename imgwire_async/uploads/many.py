@@ -41,6 +41,13 @@ FileT = TypeVar("FileT")
 FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError, ConfigurationError)
 
 
+_STOPPED = (
+    "upload_many ended early: other code cancelled its tasks, as a shutdown does that cancels asyncio.all_tasks(). "
+    "The results up to here are complete; upload the other files again"
+)
+_CANCELLED = "other code cancelled the upload, so the file may be stored or not; upload it again"
+
+
 @attrs.frozen
 class UploadItem:
     """One file of `upload_many` with arguments of its own; what is None here comes from the call."""
@@ -134,6 +141,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         self._workers: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None  # what ends the run
         self._aborted = False
+        self._leaving = False
         self._callback_error: Exception | None = None
 
     def guarded(self, callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
@@ -153,6 +161,8 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
     async def __aenter__(self) -> Self:
         self._working = self._concurrency
         self._workers = [asyncio.ensure_future(self._work()) for _ in range(self._concurrency)]
+        for worker in self._workers:
+            worker.add_done_callback(self._ended)
         return self
 
     def __aiter__(self) -> Self:
@@ -173,6 +183,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop every upload and wait until it has given back what it held."""
+        self._leaving = True
         for worker in self._workers:
             worker.cancel()
         try:
@@ -183,35 +194,44 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
     def _stop(self, error: BaseException) -> None:
         """End the run: no further file is begun, and `error` is raised once those under way are told."""
         self._feed.over = True
+        if isinstance(error, StopIteration | StopAsyncIteration | GeneratorExit):  # would look like an end
+            said = RuntimeError(f"the caller's own code raised {type(error).__name__}, which ends iterators")
+            said.__cause__, error = error, said
         if self._failure is None:
             self._failure = error
         self._read.set()
 
     async def _work(self) -> None:
-        try:
-            while not self._feed.over:
-                if len(self._unread) >= self._concurrency:
-                    await self._room()
-                    continue
-                try:
-                    found = await self._feed.next()
-                except asyncio.CancelledError as error:
-                    if userland.is_being_cancelled():
-                        raise
-                    self._stop(
-                        error
-                    )  # not ours: the caller's iterator waited for something that was cancelled
-                    return
-                except Exception as error:  # noqa: BLE001  # the caller's own, raised to the caller
-                    self._stop(error)
-                    return
-                if found is None:
-                    return
-                self._unread.append(await self._one(*found))
-                self._told.set()
-        finally:
-            self._working -= 1
+        while not self._feed.over:
+            if len(self._unread) >= self._concurrency:
+                await self._room()
+                continue
+            try:
+                found = await self._feed.next()
+            except asyncio.CancelledError as error:
+                if userland.is_being_cancelled():
+                    raise
+                self._stop(error)  # not ours: the caller's iterator waited for something that was cancelled
+                return
+            except Exception as error:  # noqa: BLE001  # the caller's own, raised to the caller
+                self._stop(error)
+                return
+            if found is None:
+                return
+            self._unread.append(await self._one(*found))
             self._told.set()
+            if userland.is_being_cancelled():
+                raise asyncio.CancelledError
+
+    def _ended(self, worker: asyncio.Task[None]) -> None:
+        """A worker is over: at the end of the files, or before it, which ends the run with an error."""
+        self._working -= 1
+        if worker.cancelled():
+            if not self._leaving:
+                self._stop(RuntimeError(_STOPPED))
+        elif (error := worker.exception()) is not None:
+            self._stop(error)
+        self._told.set()
 
     async def _room(self) -> None:
         """Wait until fewer than `concurrency` results are unread, or the run is over."""
@@ -227,9 +247,12 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
         try:
             image = await self._upload(file, trace)
         except asyncio.CancelledError as cancelled:
-            if userland.is_being_cancelled():
-                raise
-            error = UploadError("the file's own source was cancelled while it was read; upload it again")
+            ours = userland.is_being_cancelled()
+            error = UploadError(
+                _CANCELLED
+                if ours
+                else "the file's own source was cancelled while it was read; upload it again"
+            )
             error.__cause__ = cancelled
         except Exception as raised:  # noqa: BLE001  # one bad file never ends the others
             error = raised

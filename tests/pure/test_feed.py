@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -69,3 +70,63 @@ async def test_closed_while_somebody_waits_for_others_to_come_nothing_runs_on() 
     for _ in range(100):
         assert asyncio.all_tasks() == {asyncio.current_task()}
         await asyncio.sleep(0)
+
+
+# --- fetches that other code cancels ------------------------------------------------------------------------------------------
+
+
+def fetches() -> list[asyncio.Task[object]]:
+    return [task for task in asyncio.all_tasks() if "Feed._fetch" in repr(task)]
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+async def test_whoever_waits_gets_a_file_though_others_cancel_the_fetch(rounds: int) -> None:
+    """A fetch that is cancelled before its first step runs no line of it."""
+    go, taken = threading.Event(), list[int]()
+
+    def slow() -> Iterator[int]:
+        for number in range(10):
+            assert go.wait(30)
+            taken.append(number)
+            yield number
+
+    feed = Feed(slow())
+    waiting = [asyncio.ensure_future(feed.next()) for _ in range(3)]
+    while not fetches():
+        await asyncio.sleep(0)
+    for _ in range(rounds - 1):
+        await asyncio.sleep(0)
+    for task in fetches():
+        task.cancel()
+    await asyncio.sleep(0.02)  # its thread goes on, if it had begun
+    go.set()
+    async with asyncio.timeout(20):
+        found = await asyncio.gather(*waiting)
+        assert sorted(each for each in found if each) == [(0, 0), (1, 1), (2, 2)]
+        assert await feed.next() == (3, 3)
+    assert taken == [0, 1, 2, 3]
+    await feed.aclose()
+
+
+async def test_what_the_iterator_raises_is_told_though_others_cancelled_the_fetch() -> None:
+    go, over = threading.Event(), threading.Event()
+
+    def broken() -> Iterator[int]:
+        over.set()
+        assert go.wait(30)
+        raise KeyError("mine")
+        yield 0
+
+    feed = Feed(broken())
+    waiting = asyncio.ensure_future(feed.next())
+    while not over.is_set():
+        await asyncio.sleep(0.001)
+    for task in fetches():
+        task.cancel()
+    await asyncio.sleep(0.02)
+    go.set()
+    async with asyncio.timeout(20):
+        with pytest.raises(KeyError, match="mine"):
+            await waiting
+        assert await feed.next() is None
+    await feed.aclose()

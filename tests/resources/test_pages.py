@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
@@ -188,6 +189,47 @@ async def test_a_page_that_fails_ends_the_walk_after_those_before_it() -> None:
             seen.append(each.id)
     assert seen == list(numbered(1, 30))
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4])
+async def test_a_page_whose_task_others_cancel_is_asked_for_again(steps: int) -> None:
+    go = asyncio.Event()
+
+    async def hang(page: int) -> None:
+        if page > 1:
+            await go.wait()
+
+    api = Api(pages(images(100), between=hang))
+    seen: list[str] = []
+
+    def cancel_others(mine: asyncio.Task[Any] | None) -> None:
+        others = asyncio.all_tasks() - {mine}
+        assert others
+        for task in others:
+            task.cancel()
+        go.set()
+
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(20):
+        async for each in api.images.list_all(limit=10, prefetch=4):
+            seen.append(each.id)
+            if each.id == "id-10":
+                later = functools.partial(cancel_others, asyncio.current_task())
+                for _ in range(steps):
+                    later = functools.partial(loop.call_soon, later)
+                loop.call_soon(later)
+    assert seen == list(numbered(1, 100))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_callers_own_code_cannot_end_a_walk_by_accident() -> None:
+    async def odd(page: int) -> None:
+        if page == 3:
+            raise StopAsyncIteration
+
+    for walk in (Api(pages(images(100), between=odd)).images.list_all(limit=10, prefetch=n) for n in (1, 4)):
+        with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
+            await ids(walk)
 
 
 # --- odd numbers ------------------------------------------------------------------------------------------------------

@@ -362,3 +362,138 @@ async def test_files_of_about_one_piece_and_more_arrive_whole(
     assert result.bytes_sent == len(data)
     (put,) = [request for request in emulator.requests if request.method == "PUT"]
     assert put.body_sha256 == hashlib.sha256(data).hexdigest()
+
+
+# --- what other code does to the tasks of a run -----------------------------------------------------------------------------
+
+
+def cancel_all_but(mine: asyncio.Task[Any] | None) -> None:
+    """The usual shutdown of other people's code, in a task that goes on."""
+    for task in asyncio.all_tasks() - {mine}:
+        task.cancel()
+
+
+@pytest.mark.parametrize("kind", ["list", "generator", "async generator"])
+@pytest.mark.parametrize("begun", [0, 4])
+async def test_a_run_whose_tasks_others_cancel_is_an_error_after_what_is_known(kind: str, begun: int) -> None:
+    with Emulator() as emulator:  # in a thread of its own
+        async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+            files = [png() for _ in range(40)]
+            given: Any = {"list": files, "generator": iter(files), "async generator": numbered(40)}[kind]
+            results: list[UploadResult] = []
+            many = client.images.upload_many(given, concurrency=4)
+            with pytest.raises(RuntimeError, match="upload_many ended early: other code cancelled its tasks"):
+                async with asyncio.timeout(20):
+                    if not begun:
+                        asyncio.get_running_loop().call_soon(cancel_all_but, asyncio.current_task())
+                    async for result in many:
+                        results.append(result)
+                        if len(results) == begun:
+                            cancel_all_but(asyncio.current_task())
+            assert len({result.index for result in results}) == len(results) < 40
+            assert [r for r in results if r.error and "other code cancelled" not in str(r.error)] == []
+            assert {result.unwrap().id for result in results if not result.error} <= set(emulator.images)
+            assert (await client.images.upload(png())).id  # the client is none the worse
+
+
+async def test_a_file_whose_upload_others_cancel_has_its_result(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", after=2, times=1, stall=float("inf"))
+    before = asyncio.all_tasks()
+    results: list[UploadResult] = []
+
+    async def run() -> None:
+        async for result in client.images.upload_many([png() for _ in range(10)], concurrency=1):
+            results.append(result)
+
+    task = asyncio.ensure_future(run())
+    while len(results) < 2 or len(emulator.images) < 3:
+        await asyncio.sleep(0.01)
+    (worker,) = [each for each in asyncio.all_tasks() - before - {task} if "_work" in repr(each)]
+    worker.cancel()
+    with pytest.raises(RuntimeError, match="upload_many ended early"):
+        async with asyncio.timeout(20):
+            await task
+    assert [(each.index, str(each.error or "")[:32]) for each in results] == [
+        (0, ""), (1, ""), (2, "other code cancelled the upload,"),
+    ]  # fmt: skip
+    assert results[2].image is not None
+
+
+# --- odd errors of the caller's own code ------------------------------------------------------------------------------------
+
+
+class Odd:
+    """An iterator and an async one, whose third step raises."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.count = 0
+
+    def step(self) -> bytes:
+        self.count += 1
+        if self.count == 3:
+            raise self.error
+        return png()
+
+
+class OddPlain(Odd):
+    def __iter__(self) -> OddPlain:
+        return self
+
+    def __next__(self) -> bytes:
+        return self.step()
+
+
+class OddAsync(Odd):
+    def __aiter__(self) -> OddAsync:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return self.step()
+
+
+ENDS: list[tuple[type[BaseException], type[Odd], type[BaseException] | None]] = [
+    (asyncio.CancelledError, OddPlain, asyncio.CancelledError),
+    (asyncio.CancelledError, OddAsync, asyncio.CancelledError),
+    (GeneratorExit, OddPlain, RuntimeError),
+    (GeneratorExit, OddAsync, RuntimeError),
+    (StopIteration, OddPlain, None),  # the end, as everywhere
+    (StopIteration, OddAsync, RuntimeError),
+    (StopAsyncIteration, OddPlain, RuntimeError),
+    (StopAsyncIteration, OddAsync, None),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "raised"), ENDS)
+async def test_no_error_of_an_iterator_is_lost_and_none_hangs(
+    client: AsyncImgwireClient,
+    error: type[BaseException],
+    kind: type[Odd],
+    raised: type[BaseException] | None,
+) -> None:
+    results: list[UploadResult] = []
+    files: Any = kind(error())
+
+    async def run() -> None:
+        async for result in client.images.upload_many(files, concurrency=2):
+            results.append(result)
+
+    async with asyncio.timeout(20):
+        (outcome,) = await asyncio.gather(run(), return_exceptions=True)
+    assert type(outcome) is (raised or type(None))
+    assert sorted(result.index for result in results) == [0, 1]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("kind", [OddPlain, OddAsync])
+def test_what_ends_the_process_ends_the_run(error: type[BaseException], kind: type[Odd]) -> None:
+    async def run(emulator: Emulator) -> None:
+        async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+            files: Any = kind(error())
+            async with asyncio.timeout(20):
+                await results_of(client, files, concurrency=2)
+
+    with Emulator() as emulator, pytest.raises(error):
+        asyncio.run(run(emulator))
