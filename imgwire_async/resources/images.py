@@ -421,8 +421,8 @@ class AsyncImages(Resource):
     ) -> Path:
         """Save a picture, transformed if asked for, as the file `path`, and return that path.
 
-        The file appears whole or not at all. `preset` and `rules` as in `image.url`. Raises `DownloadError`, or
-        `TransformationError` before any request; `FileExistsError`, unless `overwrite`. [GET cdn_url]
+        The file appears whole or not at all. `preset` and `rules` as in `image.url`. Raises `DownloadError`, also for a page or
+        text in place of a picture, or `TransformationError` before any request; `FileExistsError`, unless `overwrite`. [GET cdn_url]
         """
         landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
         return await self._downloading.save(Wanted(image, preset, rules), landing)

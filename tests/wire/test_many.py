@@ -408,7 +408,7 @@ async def test_a_file_whose_upload_others_cancel_has_its_result(
             results.append(result)
 
     task = asyncio.ensure_future(run())
-    while len(results) < 2 or len(emulator.images) < 3:
+    while sum(record.method == "PUT" for record in emulator.requests) < 3:
         await asyncio.sleep(0.01)
     (worker,) = [each for each in asyncio.all_tasks() - before - {task} if "_work" in repr(each)]
     worker.cancel()
