@@ -15,7 +15,7 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from imgwire_async import ImgwireClient, _bridge
+from imgwire_async import ImgwireClient, Timeouts, UploadItem, _bridge
 from imgwire_async.blocking import Twin, blocking
 from imgwire_async.emulator import Emulator
 from imgwire_async.transport.keys import Keys
@@ -355,6 +355,32 @@ def test_paths_go_on_while_the_caller_is_busy(
         until(lambda: len([r for r in emulator.requests if r.method == "PUT" and r.status == 200]) == 6)
         assert sum(1 for result in results if result.unwrap()) == 5
     assert told.count(len(GIF)) == 6
+
+
+class SmallBites(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(size or 0, 20_000) if size != -1 else 20_000)
+
+
+@pytest.mark.parametrize("what", ["file objects", "iterators", "progress"])
+def test_a_consumer_may_take_longer_for_a_result_than_a_transfer_may_stand_still(
+    client: ImgwireClient, what: str
+) -> None:
+    patient = client.with_options(timeout=Timeouts(stall=0.2))
+    picture = GIF + bytes(1_000_000)
+
+    def files() -> Iterator[UploadItem]:
+        yield UploadItem(GIF, file_name="first.gif")  # done while the others are under way
+        for number in range(3):
+            pieces = (picture[at : at + 20_000] for at in range(0, len(picture), 20_000))
+            file: Any = SmallBites(picture) if what == "file objects" else pieces
+            yield UploadItem(file, file_name=f"{number}.gif", content_length=len(picture))
+
+    on_progress = (lambda _: None) if what == "progress" else None
+    for result in patient.images.upload_many(files(), concurrency=4, on_progress=on_progress):
+        assert result.unwrap()
+        if result.index == 0:
+            time.sleep(1.0)  # what is tested: a consumer that is busy elsewhere
 
 
 def test_an_error_of_the_files_themselves_comes_out_as_it_was_raised(client: ImgwireClient) -> None:
