@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from wire.pictures import png
-from wire.stepping import Holdings, Stepped, nothing_more
+from wire.stepping import Holdings, Stepped, nothing_more, running_tasks
 
 from imgwire_async import AsyncImgwireClient, ImgwireError, RetryPolicy, Timeouts, UploadItem
 from imgwire_async.emulator import Emulator
@@ -137,7 +138,14 @@ class Failed:
 
 
 class Night(RuleBasedStateMachine):
-    """A client, an emulator, and what is known about what must be there."""
+    """A client, an emulator, and what is known about what must be there.
+
+    `tls`: over https. `rough`: others cancel tasks of the client's, and the client is closed and made anew.
+    """
+
+    tls: ClassVar[bool] = False
+    rough: ClassVar[bool] = False
+    tally: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,6 +159,8 @@ class Night(RuleBasedStateMachine):
         self.ids: list[str] = []  # of all that ever was
         self.saved: dict[Path, bytes] = {}
         self.client: Any = None
+        self.foreign = False  # the next strike hits other tasks than the step's
+        self.waiting: asyncio.Task[Any] | None = None
 
     def run(self, work: Any) -> Any:
         return self.runner.run(work)
@@ -177,16 +187,19 @@ class Night(RuleBasedStateMachine):
         self.idempotency = idempotency
         self.emulator = Emulator(
             idempotency=idempotency, second_put=second_put, expired_status=expired_status, null_sizes_while_pending=null_sizes,
-            ready_polls=polls, url_lifetime=URL_LIFETIME,
+            ready_polls=polls, url_lifetime=URL_LIFETIME, tls=self.tls,
         )  # fmt: skip
         self.run(self.emulator.__aenter__())
-        self.client = AsyncImgwireClient(
+        self.make_client = functools.partial(
+            AsyncImgwireClient,
             self.emulator.api_key,
             base_url=self.emulator.base_url,
+            ssl=self.emulator.ssl_context,
             max_connections=connections,
             timeout=Timeouts(connect=5, attempt=0.4, stall=0.4),
             retries=RetryPolicy(max_retries=retries, backoff=0.001, max_backoff=0.01, max_rate_wait=1.0),
         )
+        self.client = self.make_client()
         self.run(self._note())
 
     async def _note(self) -> None:
@@ -196,11 +209,16 @@ class Night(RuleBasedStateMachine):
 
     async def step(self, work: Awaitable[Any], strike: int | None) -> Any:
         """What comes of `work`: its result, `Failed` or `Cancelled`."""
-        stepped = Stepped(work, strike or 0, lambda awaited: task.cancel())
+        foreign, self.foreign = self.foreign, False
+        stepped = Stepped(
+            work, strike or 0, lambda awaited: self.cancel_others(task) if foreign else task.cancel()
+        )
+        self.tally["steps"] += 1
 
         async def run() -> Any:
             return await stepped
 
+        self.waiting = asyncio.current_task()
         task = asyncio.ensure_future(run())
         await asyncio.wait({task}, timeout=LONGEST)
         if not task.done():
@@ -208,6 +226,10 @@ class Night(RuleBasedStateMachine):
             task.print_stack(file=stack)
             raise AssertionError(f"it hangs: {stack.getvalue()}")
         struck = strike is not None and stepped.struck
+        if struck:
+            self.tally["cancelled by others" if foreign else "cancellations"] += 1
+        if struck and foreign:
+            return self.after_others(task)
         if task.cancelled():
             assert struck, "cancelled by nobody"
             return Cancelled
@@ -218,6 +240,22 @@ class Night(RuleBasedStateMachine):
         if not isinstance(error, ImgwireError):
             raise error
         str(error)
+        return Failed
+
+    def cancel_others(self, task: asyncio.Task[Any]) -> None:
+        """What a program does at its end, too early: cancel what runs, but for the step itself and the service."""
+        for other in running_tasks() - {task, self.waiting}:
+            other.cancel()
+
+    def after_others(self, task: asyncio.Task[Any]) -> Any:
+        """What comes of a step below which tasks were cancelled: its result, an error of ours, or a cancellation."""
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or isinstance(error, asyncio.CancelledError):
+            return Cancelled
+        if error is None:
+            return task.result()
+        if not isinstance(error, ImgwireError | RuntimeError):
+            raise error
         return Failed
 
     def payload(self, size: int) -> Payload:
@@ -263,6 +301,18 @@ class Night(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, URL_LIFETIME / 2, URL_LIFETIME * 2]))
     def time_jumps(self, seconds: float) -> None:
         self.emulator.clock.advance(seconds)
+
+    @rule()
+    def others_will_cancel(self) -> None:
+        self.foreign = self.rough
+
+    @rule()
+    def it_is_closed_and_made_anew(self) -> None:
+        if not self.rough:
+            return
+        self.tally["closed and reopened"] += 1
+        self.run(self.client.aclose())
+        self.client = self.make_client()
 
     # --- operations ---------------------------------------------------------------------------------------------------
 

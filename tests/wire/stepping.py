@@ -21,7 +21,8 @@ from imgwire_async.uploads import prepare
 
 T = TypeVar("T")
 
-_SERVING = "web_protocol.py"  # where the tasks of the emulator, which runs on the same loop, come from
+# Where the tasks of the emulator, which runs on the same loop, come from.
+_SERVING = ("web_protocol.py", "emulator/tls.py")
 
 
 class Stepped(Awaitable[T], Generic[T]):
@@ -225,7 +226,7 @@ def sockets() -> int:
 def running_tasks() -> set[asyncio.Task[Any]]:
     """The loop's other tasks, those of the emulator's connections left out."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
-    return {task for task in others if _SERVING not in repr(task)}  # type: ignore[arg-type]
+    return {task for task in others if not any(place in repr(task) for place in _SERVING)}  # type: ignore[arg-type]
 
 
 async def nothing_more(client: AsyncImgwireClient, before: Holdings, *folders: Path) -> None:
