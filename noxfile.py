@@ -85,7 +85,7 @@ def tests_lowest(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run what takes long: big bodies, flipped emulator switches, soak, another store, frameworks."""
+    """Run what takes long: big bodies, flipped emulator switches, TLS and uvloop, another store, frameworks."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
     # A file at a time: what measures memory, or drives one server, wants its own order.
     session.run("pytest", "-m", "slow", *PARALLEL[:4], "--dist", "loadfile", *session.posargs)
@@ -93,7 +93,7 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Live through random nights and a steady state: `nox -s soak -- [MINUTES]`, two by default; a seed is printed."""
+    """Live through a steady state and random nights: `nox -s soak -- [MINUTES] [--tls]`, two by default; a seed is printed."""
     install(session, "tests", extras="speed,emulator")
     session.run("python", "-W", "error", "-m", "tests.property.soak", *session.posargs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import faulthandler
 import os
 import signal
 import time
@@ -18,6 +19,9 @@ from imgwire_async import AsyncImgwireClient, ImgwireClient
 PATIENCE = 60.0  # seconds for a child that makes a few calls, however busy the machine is
 
 warnings.filterwarnings("ignore", message=".*fork.*deadlock", category=DeprecationWarning)
+
+
+faulthandler.register(signal.SIGUSR1)
 
 
 def fork_seen() -> int:
@@ -35,6 +39,7 @@ def fork_unseen() -> int:
 
 def in_a_child(fork: Callable[[], int], work: Callable[[], None]) -> None:
     """Do `work` in a forked child, from a thread without a loop; raises when it fails, or hangs for a minute."""
+    time.sleep(0.05)  # until the thread that started this one has gone to sleep
     child = fork()
     if child == 0:
         code = 1
@@ -52,6 +57,8 @@ def in_a_child(fork: Callable[[], int], work: Callable[[], None]) -> None:
             assert os.waitstatus_to_exitcode(status) == 0, f"a child of {fork.__name__} failed"
             return
         time.sleep(0.02)
+    os.kill(child, signal.SIGUSR1)  # it shows where it hangs
+    time.sleep(0.5)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     raise AssertionError(f"a child of {fork.__name__} hangs")

@@ -33,7 +33,9 @@ from property import forks
 
 WORKERS = 16
 CONNECTIONS = 12  # of each kind: fewer than the workers want
-MAY_GROW = 8 * 2**20  # bytes; what an allocator and the caches of the libraries still take
+MAY_GROW = (
+    24 * 2**20
+)  # bytes; what an allocator, the buffers of TLS and the caches of the libraries still take
 ROUND = 90.0  # seconds that a round may take; a good one takes far less than one
 FAULTS: list[dict[str, Any]] = [
     {"status": 503}, {"status": 500}, {"reset": "before"}, {"reset": "after_commit"}, {"reset": 20_000}, {"cut": 100}, {"stall": 0.3},
@@ -121,6 +123,8 @@ class Steady:
         self.dice = random.Random(11)
         self.rounds: set[asyncio.Task[None]] = set()  # that may be cancelled
         self.ours: set[asyncio.Task[Any]] = set()  # that must not be
+        self.at_work = asyncio.Event()  # cleared when nobody may begin anything
+        self.at_work.set()
         settings = self.service.settings | {"timeout": 10, "max_connections": CONNECTIONS}
         self._settings = settings | {"retries": RetryPolicy(backoff=0.02, max_backoff=0.2)}
         hooks = Hooks(on_retry=lambda event: self.tally.update(["retries"]))
@@ -141,7 +145,7 @@ class Steady:
                 ):  # fmt: skip
                     self.ours.add(group.create_task(self._worker(work, end)))
                 for pause, trouble in (
-                    (0.1, self._cancel), (0.7, self._cancel_a_stranger), (4.0, self._reopen), (1.5, self._jump), (3.0, self._fork),
+                    (0.1, self._cancel), (0.7, self._cancel_a_stranger), (4.0, self._reopen), (1.5, self._jump), (3.0, self._fork), (6.0, self._fork_unseen),
                 ):  # fmt: skip
                     self.ours.add(group.create_task(self._trouble(pause, trouble, end)))
         finally:
@@ -150,6 +154,7 @@ class Steady:
     async def _worker(self, work: Callable[[int], Awaitable[None]], end: float) -> None:
         """Round after round, each in a task of its own."""
         for number in itertools.count():
+            await self.at_work.wait()
             if time.monotonic() >= end:
                 return
             task = asyncio.ensure_future(work(number))
@@ -169,7 +174,7 @@ class Steady:
         closed = isinstance(error, RuntimeError) and ("closed" in str(error) or "cancelled" in str(error))
         if not isinstance(error, ImgwireError) and not closed:
             raise error
-        self.errors[type(error).__name__] += 1
+        self.errors[f"{type(error).__name__}: {str(error)[:24]}" if closed else type(error).__name__] += 1
 
     async def _upload_and_read(self, number: int) -> None:
         client = self.client
@@ -210,6 +215,7 @@ class Steady:
     async def _trouble(self, pause: float, trouble: Callable[[], Awaitable[None]], end: float) -> None:
         while time.monotonic() < end - 1:
             await asyncio.sleep(pause * self.dice.uniform(0.5, 1.5))
+            await self.at_work.wait()
             await trouble()
 
     async def _cancel(self) -> None:
@@ -234,11 +240,28 @@ class Steady:
         self.tally["clock jumps"] += 1
 
     async def _fork(self) -> None:
-        work = functools.partial(forks.with_both, self.twin, self.client)
+        """In the midst of everything."""
+
+        def work() -> None:
+            forks.with_both(self.twin, self.client)  # the client of that moment
+
         await asyncio.to_thread(forks.in_a_child, forks.fork_seen, work)
         self.tally["forks"] += 1
-        work = functools.partial(forks.with_the_twin, self.twin)
-        await asyncio.to_thread(forks.in_a_child, forks.fork_unseen, work)
+
+    async def _fork_unseen(self) -> None:
+        """While no other thread runs Python: a child in which another has just asked for the interpreter's lock hangs there.
+
+        (CPython's forced switching: who lets the lock go waits until the other has taken it, and that one is no more.)
+        """
+        self.at_work.clear()
+        try:
+            async with asyncio.timeout(ROUND):
+                while self.rounds:
+                    await asyncio.sleep(0.01)
+            work = functools.partial(forks.with_the_twin, self.twin)
+            await asyncio.to_thread(forks.in_a_child, forks.fork_unseen, work)
+        finally:
+            self.at_work.set()
         self.tally["forks that Python does not see"] += 1
 
     async def close(self) -> None:
@@ -260,6 +283,7 @@ async def steady(seconds: float, *, tls: bool) -> None:
         await first.close()
         _, before = held()
         state = Steady(where)
+        state.errors, state.tally = first.errors, first.tally
         await state.run(seconds / 3)
         warm = held()
         await state.run(seconds / 2)

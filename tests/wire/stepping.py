@@ -229,6 +229,15 @@ def running_tasks() -> set[asyncio.Task[Any]]:
     return {task for task in others if not any(place in repr(task) for place in _SERVING)}  # type: ignore[arg-type]
 
 
+async def at_rest(client: AsyncImgwireClient, *folders: Path) -> Holdings:
+    """What is held once no task runs: a generator that was dropped is closed by one of the loop's own."""
+    for pause in (0, 0, 0, *[0.002] * 2500):
+        if not running_tasks():
+            break
+        await asyncio.sleep(pause)
+    return Holdings.of(client, *folders)
+
+
 async def nothing_more(client: AsyncImgwireClient, before: Holdings, *folders: Path) -> None:
     """Return once no more is held than before: at once, or after what needs a moment (a thread's work, a closing socket)."""
     for pause in (0, 0, 0, *[0.002] * 2500):

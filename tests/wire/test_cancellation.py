@@ -206,7 +206,7 @@ async def cancel_everywhere(stage: Stage, name: str, way: Way, fault: Fault) -> 
     for at in itertools.count(1):
         emulator.faults.clear()
         await client.images.retrieve(stage.image.id)
-        before = Holdings.of(client)
+        before = await stepping.at_rest(client)
         for host in ("api", "storage", "cdn") if fault else ():
             emulator.faults.add("*", "*", host=host, **fault)
         try:
