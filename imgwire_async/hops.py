@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import anyio
-import anyio.to_thread
+from imgwire_async.threads import ThreadPool
 
 TOGETHER = 16  # looks per hop; more leave too few on their way elsewhere
 _A_MOMENT = 0.005  # seconds; looks take a tenth of that, as long as a disk behaves
+_LONGEST = 0.1  # seconds between two looks at a thread that hangs
 
 # Rounds of the loop that a hop waits for each further passenger that the last one had. A busy loop frees about one upload in two
 # rounds; an idle one makes a round in some microseconds.
@@ -67,16 +67,17 @@ class Gathering(abc.ABC):
 
 
 class Hops(Gathering):
-    """Takes looks on one loop and makes them in worker threads, at most as many at once as `limiter` has places."""
+    """Takes looks on one loop and makes them in the threads of `pool`, as many hops at once as that has places."""
 
-    def __init__(self, limiter: anyio.CapacityLimiter) -> None:
+    def __init__(self, pool: ThreadPool) -> None:
         super().__init__()
-        self._limiter = limiter
+        self._pool = pool
         # Both ends of these are atomic, so loop and threads may use them without a lock.
         self._asked: deque[_Look] = deque()
         self._seen: deque[_Sight] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Future[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._pause = _A_MOMENT
 
     def look(
         self, function: Callable[[], Any], finish: Callable[[Any], Any] | None = None
@@ -90,46 +91,59 @@ class Hops(Gathering):
         self._asked.append((answer, function, finish))
         if not self._under_way:
             self._gather()
-        elif self._timer is None:
-            self._timer = loop.call_later(_A_MOMENT, self._hurry)
+        elif self._timer is None or self._pause > _A_MOMENT:
+            self._wait(_A_MOMENT)
         return answer
 
     def _waiting_now(self) -> int:
+        if not self._under_way:  # else a thread takes from the same end
+            while self._asked and self._asked[0][0].cancelled():
+                self._asked.popleft()
         return len(self._asked)
 
     def _go(self) -> None:
-        task = asyncio.ensure_future(self._hop())
-        self._under_way.add(task)
-        task.add_done_callback(self._back)
+        # No task: who cancels all tasks of the loop must not take away what others wait for.
+        hop = self._pool.submit(self._look_around)
+        self._under_way.add(hop)
+        hop.add_done_callback(self._back)
 
-    async def _hop(self) -> None:
-        await anyio.to_thread.run_sync(self._look_around, limiter=self._limiter)
-
-    def _back(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+    def _back(self, hop: asyncio.Future[None]) -> None:
+        self._under_way.discard(hop)
         self._tell()
-        if task.cancelled():  # the loop ends, and what waits here would keep it
-            self._asked.clear()
         if self._timer is not None and not self._asked and not self._under_way:
             self._timer.cancel()
             self._timer = None
-        if task.cancelled():
-            return
-        if (trouble := task.exception()) is not None:  # no thread could be had
+        if (trouble := hop.exception()) is not None:  # no thread could be had
             self._seen.extend((answer, None, trouble, None) for answer, _, _ in self._asked)
             self._asked.clear()
             self._tell()
-        elif self._asked and not self._under_way:
+        elif not self._under_way and self._waiting_now():
             self._gather()
+
+    def forget(self) -> None:
+        """Drop all that waits here, as the loop ends: it would keep the loop."""
+        self._asked.clear()
+        self._seen.clear()
+        self._under_way.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._pause = seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._hurry)
 
     def _hurry(self) -> None:
         """Some wait longer than a look takes: a thread hangs, or has much to do. Tell what it has seen, and send another."""
         self._timer = None
+        idle = not self._asked and not self._seen
         self._tell()
-        if self._asked and len(self._under_way) < self._limiter.total_tokens:
+        if self._asked and self._pool.has_place:
             self._go()
-        if self._under_way:
-            self._timer = asyncio.get_running_loop().call_later(_A_MOMENT, self._hurry)
+        if self._under_way:  # one that hangs for long shall not wake the loop all the time
+            self._wait(min(2 * self._pause, _LONGEST) if idle else _A_MOMENT)
 
     def _tell(self) -> None:
         while self._seen:

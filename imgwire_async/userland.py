@@ -7,19 +7,19 @@ a call in another thread can ask for all of it by setting `in_caller`.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import math
-import time
+import os
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
 from contextvars import ContextVar
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import anyio
-import anyio.lowlevel
-import anyio.to_thread
 
 from imgwire_async.hops import Hops
+from imgwire_async.threads import CANCEL_GRACE, ThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,52 +43,125 @@ in_caller: ContextVar[Caller | None] = ContextVar("imgwire_async.in_caller", def
 # Set where user code runs that a transfer waits for: its source or a callback. What it calls here must not wait for ever.
 inside_user_code: ContextVar[bool] = ContextVar("imgwire_async.inside_user_code", default=False)
 
-# Disk work has threads of its own, so that it never queues behind what the application does in the default executor.
+# Disk work has places of its own, so that it queues neither behind what the application does in the default executor nor
+# behind slow readers (a pipe, a network file).
 DISK_THREADS = 8
-_disk: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("imgwire_async.disk")
-_hops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hops] = weakref.WeakKeyDictionary()
-_readers: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("imgwire_async.readers")
+_READER_THREADS = 40
 
 
-def _limiter(variable: anyio.lowlevel.RunVar[anyio.CapacityLimiter], threads: int) -> anyio.CapacityLimiter:
-    try:
-        return variable.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(threads)
-        variable.set(limiter)
-        return limiter
+class _Threads:
+    """The ways into threads of one loop. `_keeper` clears them when the loop ends, for what waits there would keep it."""
+
+    __slots__ = ("_keeper", "disk", "hops", "process", "readers")
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.disk = ThreadPool(DISK_THREADS)
+        self.readers = ThreadPool(_READER_THREADS)
+        self.hops = Hops(self.disk)
+        keeper = self._keep()
+        self._keeper: AsyncGenerator[None, None] | None = keeper
+        try:
+            keeper.__anext__().send(None)  # the loop knows it from now on
+        except StopIteration:
+            pass
+
+    async def _keep(self) -> AsyncGenerator[None, None]:
+        """Suspended until the loop shuts its async generators down."""
+        try:
+            yield
+        finally:
+            self._keeper = None  # it keeps the loop, too
+            for part in (self.hops, self.disk, self.readers):
+                part.forget()
+
+
+_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Threads] = weakref.WeakKeyDictionary()
+
+
+def _threads() -> _Threads:
+    loop = asyncio.get_running_loop()  # asked for each small file, and much quicker than a RunVar
+    found = _by_loop.get(loop)
+    if found is None or found.process != os.getpid():  # a fork took none of the threads along
+        for other in list(_by_loop):
+            if other.is_closed():  # without having shut anything down
+                _by_loop.pop(other, None)
+        found = _by_loop[loop] = _Threads()
+    return found
+
+
+def submit_disk(function: Callable[[], T], late: Callable[[T], object] | None = None) -> asyncio.Future[T]:
+    """Return the future of a short disk operation of our own, run in a worker thread.
+
+    Whoever needs its result no more cancels the future; a result that comes after that is given to `late`, in a thread.
+    """
+    return _threads().disk.submit(function, late)
 
 
 async def disk(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a short disk operation of our own in a worker thread and return its result."""
-    return await anyio.to_thread.run_sync(
-        lambda: function(*args, **kwargs), limiter=_limiter(_disk, DISK_THREADS)
-    )
+    """Run a short disk operation of our own in a worker thread and return its result; see `patiently` for cancellation."""
+    return await patiently(submit_disk(functools.partial(function, *args, **kwargs)))
+
+
+async def disk_or_late(
+    late: Callable[[T], object], function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Like `disk`, where a result must be taken care of: when the task is cancelled meanwhile, `late` gets it, in a thread."""
+    future = submit_disk(functools.partial(function, *args, **kwargs), late)
+    try:
+        return await patiently(future)
+    except asyncio.CancelledError:
+        if not future.cancelled() and future.exception() is None:
+            await settled([submit_disk(functools.partial(late, future.result()))], patience=CANCEL_GRACE)
+        raise
+
+
+async def patiently(future: asyncio.Future[T]) -> T:
+    """Return what a future of `submit_disk` or `submit_read` gives; once the task is cancelled, end soon.
+
+    That is with the thread, as who cancels is likely to close the file next, but after a moment at the latest: a disk or a
+    reader that hangs shall not hold a deadline up.
+    """
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if absent() is None:  # one who is absent does not read either
+            await settled([future], patience=CANCEL_GRACE)
+        future.cancel()  # what comes now is late
+        raise
 
 
 async def glance(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Like `disk`, for work that takes well below a millisecond, as a rule: several such share their way into a thread."""
-    return cast("T", await _hops_here().look(functools.partial(function, *args, **kwargs)))
+    return cast("T", await _threads().hops.look(functools.partial(function, *args, **kwargs)))
 
 
 async def glance_through(function: Callable[[], T], finish: Callable[[T], U]) -> U:
     """`glance`, and what `finish` makes of it on the loop, as soon as it is back."""
-    return cast("U", await _hops_here().look(function, finish))
-
-
-def _hops_here() -> Hops:
-    loop = asyncio.get_running_loop()  # asked for each small file, and much quicker than a RunVar
-    hops = _hops.get(loop)
-    if hops is None:
-        hops = _hops[loop] = Hops(_limiter(_disk, DISK_THREADS))
-    return hops
+    return cast("U", await _threads().hops.look(function, finish))
 
 
 async def tidy(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Run disk work that has to be done even though the task is being cancelled, once or again, by asyncio or by a scope."""
-    task = asyncio.ensure_future(disk(function, *args, **kwargs))
+    """Run disk work that has to be done even though the task is being cancelled, once or again, by asyncio or by a scope.
+
+    It is waited for; once the task is cancelled, for no longer than a moment. What hangs goes on in its thread.
+    """
+    future = submit_disk(functools.partial(function, *args, **kwargs))
+    if is_being_cancelled():
+        await settled([future], patience=CANCEL_GRACE)
+        if future.done():
+            future.result()
+    else:
+        await _undisturbed(future)
+
+
+async def _undisturbed(future: asyncio.Future[Any]) -> None:
     with anyio.CancelScope(shield=True):
-        await asyncio.shield(task)
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await settled([future], patience=CANCEL_GRACE)
+            raise
 
 
 async def settled(tasks: Collection[asyncio.Future[Any]], *, patience: float = math.inf) -> None:
@@ -96,10 +169,13 @@ async def settled(tasks: Collection[asyncio.Future[Any]], *, patience: float = m
 
     The last cancellation is raised then. What is not over after `patience` seconds is left to itself.
     """
+    now = (
+        asyncio.get_running_loop().time
+    )  # the clock of `asyncio.wait`: another one may stand still, or run ahead
     left: set[asyncio.Future[Any]] = {task for task in tasks if not task.done()}
     cancelled: asyncio.CancelledError | None = None
-    end = time.monotonic() + patience
-    while left and (seconds := end - time.monotonic()) > 0:
+    end = now() + patience
+    while left and (seconds := end - now()) > 0:
         with anyio.CancelScope(shield=True):  # it would cancel anew in every round of the loop
             try:
                 await asyncio.wait(left, timeout=None if seconds == math.inf else seconds)
@@ -127,13 +203,18 @@ def seen(task: asyncio.Future[Any]) -> None:
         task.exception()
 
 
-async def read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a user's reader, which may block: in the waiting caller's thread if there is one, else in a worker thread."""
+def submit_read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+    """Return the future of a user's reader, which may block: in the waiting caller's thread if there is one, else in a worker thread."""
     hop = in_caller.get()
     if hop is not None:
-        return cast("T", await hop(function, *args, **kwargs))
-    # Slow readers (a pipe, a network file) must not take the threads that our own disk work needs.
-    return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=_limiter(_readers, 40))
+        return cast("asyncio.Future[T]", hop(function, *args, **kwargs))
+    context = contextvars.copy_context()
+    return _threads().readers.submit(lambda: context.run(function, *args, **kwargs))
+
+
+async def read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a user's reader and return what it gives; see `submit_read` for where, `patiently` for cancellation."""
+    return await patiently(submit_read(function, *args, **kwargs))
 
 
 async def call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,8 +1,8 @@
-"""Files on disk: opened in a worker thread, read on the loop as far as the system has them in memory, else in a thread.
+"""Files on disk: looked at and opened in a worker thread, read on the loop as far as the system has them in memory.
 
-To read in a thread costs more than to send: bytes that another core fetched are far away, and each system call hands the
-interpreter over and back. What the page cache holds is here without waiting, so that is asked first. A disk is never waited
-for on the loop.
+To read a large file in a thread costs more than to send it: bytes that another core fetched are far away, and each system call
+hands the interpreter over and back. What the page cache holds is here without waiting, so that is asked first. A disk is never
+waited for on the loop: to open, close or ask about a file may hang where the disk is far away.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ import attrs
 
 from imgwire_async import userland
 from imgwire_async.errors import SourceChangedError
+from imgwire_async.threads import CANCEL_GRACE
 
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
-A_MOMENT = 0.5  # seconds; a read from a disk takes milliseconds
-_FRESH = 1.0  # seconds that the system, on network drives too, keeps in memory what it told about a file: to ask does not block
+_SMALL = PIECE  # bytes; to open and read such a file again takes one way into a thread
+_REST = 2_000_000_000  # nanoseconds without a change, after which nobody is about to write more
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
+_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
 
 
 class Closing(Protocol):
@@ -36,34 +38,60 @@ ClosingT = TypeVar("ClosingT", bound=Closing)
 
 
 class Stamp(NamedTuple):
-    """What tells that a file on disk is still the same."""
+    """What tells that a file on disk is still the same.
+
+    `ctime_ns` is among it, for a file that is written over in place may keep its size and be given its old time (`cp -p`,
+    `rsync --inplace -t`). A new mode or link changes it, too: then an upload under way has to be repeated, which is better
+    than a mixture of two files that counts as a success.
+    """
 
     size: int
     mtime_ns: int
+    device: int
+    inode: int
+    ctime_ns: int
 
     @classmethod
     def of(cls, status: os.stat_result) -> Stamp:
-        return cls(status.st_size, status.st_mtime_ns)
+        return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino, status.st_ctime_ns)
 
 
 def require_stamp(now: Stamp, stamp: Stamp, what: str) -> None:
     """Raise `SourceChangedError` unless the file is still the same."""
     if now != stamp:
-        raise SourceChangedError(
-            f"{what}: the file changed while it was read ({stamp.size} bytes before, {now.size} after); "
-            "upload it again once nothing writes to it",
-            file_name=what,
-        )
+        raise _changed(now, stamp, what)
+
+
+def _changed(now: Stamp, stamp: Stamp, what: str) -> SourceChangedError:
+    sizes = f"{stamp.size} bytes before, {now.size} after"
+    if now[:4] == stamp[:4]:
+        sizes = "its content, permissions or links"
+    elif now.size == stamp.size:
+        sizes = "another file of the same size" if now.inode != stamp.inode else "its time of change"
+    return SourceChangedError(
+        f"{what}: the file changed while it was read ({sizes}); upload it again once nothing writes to it",
+        file_name=what,
+    )
 
 
 class Handle:
-    """A file of ours, open for reading. Closes itself when nobody holds it any more: whoever asked for it may be gone by then."""
+    """A file of ours, open for reading. Closes itself when nobody holds it any more: whoever asked for it may be gone by then.
 
-    __slots__ = ("_descriptor",)
+    `status` is what the system told of it when it was opened. To open a FIFO or a device does not wait for anybody.
+    """
+
+    __slots__ = ("_descriptor", "status")
 
     def __init__(self, path: str) -> None:
         self._descriptor = -1
-        self._descriptor = os.open(path, _FLAGS)
+        try:
+            self._descriptor = os.open(path, _FLAGS | _NONBLOCK)
+        except BlockingIOError:  # somebody holds a lease on this file, so it is no FIFO: wait for its end
+            self._descriptor = os.open(path, _FLAGS)
+        self.status = os.fstat(self._descriptor)
+
+    def fileno(self) -> int:
+        return self._descriptor
 
     def read_now(self, size: int, position: int) -> bytes:
         """Up to `size` bytes that need no waiting; none where the system would have to ask the disk, or cannot tell."""
@@ -84,81 +112,91 @@ class Handle:
         os.lseek(self._descriptor, position, os.SEEK_SET)
         return os.read(self._descriptor, size)
 
+    def read_some(self, size: int) -> bytes | None:
+        """Up to `size` bytes from where reading stands, none at the end; None when there is nothing just now."""
+        try:
+            return os.read(self._descriptor, size)
+        except BlockingIOError:
+            return None
+
     def stamp(self) -> Stamp:
         return Stamp.of(os.fstat(self._descriptor))
 
-    def close(self) -> None:
+    # Bound here: modules are empty when the interpreter ends, and files are closed all the same.
+    def close(self, _close: Callable[[int], None] = os.close) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            _close(descriptor)
 
     __del__ = close
 
 
 async def opened(function: Callable[..., ClosingT], *args: object) -> ClosingT:
     """Open a file of our own in a worker thread; when cancelled in the midst, close it."""
-    task = asyncio.ensure_future(userland.disk(function, *args))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        try:
-            await userland.settled([task])
-        finally:  # it raises when we are cancelled again
-            if not task.cancelled() and task.exception() is None:
-                task.result().close()
-        raise
+    return await userland.disk_or_late(_close, function, *args)
 
 
-@attrs.define
-class _Found:
-    """A file that was looked at: its stamp, the file open, and what was read of the first bytes that are wanted."""
-
-    stamp: Stamp
-    file: Handle
-    wanted: int
-    head: bytes = b""
-
-    def read_now(self) -> None:
-        """On the loop: take what the system has in memory, and close the file if that is all that is wanted."""
-        self.head = self.head or self.file.read_now(self.wanted, 0)
-        if len(self.head) == self.wanted:
-            self.file.close()
-
-    def read(self) -> None:
-        """In a thread: get what is missing."""
-        with contextlib.closing(self.file):
-            self.head += self.file.read(self.wanted - len(self.head), len(self.head))
+def _close(file: Closing) -> None:
+    file.close()
 
 
-def _look_at(path: str, stage: int) -> _Found | None:
-    """None for a pipe or device, which has no size and is gone once read."""
-    status = os.stat(path)  # noqa: PTH116  # first, for to open a FIFO tells its writer that we are here
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(
-            f"file is a folder, not a picture: {path!r}; give the files in it to upload_many"
-        )
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    found = _Found(Stamp.of(status), Handle(path), min(stage, status.st_size))
-    if _NOWAIT is None:  # then to come back for its bytes would be one more way into a thread
-        found.head = found.file.read(found.wanted, 0)
-    return found
+def _look_at(path: str, stage: int) -> tuple[Stamp, bytes, bool] | Handle:
+    """The stamp of a file, its first bytes, and whether it was at rest, in a thread. What has no size and is gone once read, open."""
+    with contextlib.ExitStack() as stack:
+        file = Handle(path)
+        stack.callback(file.close)
+        if stat.S_ISDIR(file.status.st_mode):
+            raise IsADirectoryError(
+                f"file is a folder, not a picture: {path!r}; give the files in it to upload_many"
+            )
+        # The system makes up some files as one reads them, and tells of them that they are empty.
+        if not stat.S_ISREG(file.status.st_mode) or (file.status.st_size == 0 and file.read(1, 0)):
+            stack.pop_all()  # to close a FIFO now could end its writer
+            return file
+        stamp = Stamp.of(file.status)
+        head = _exactly(file, min(stage, stamp.size), 0)
+        require_stamp(file.stamp(), stamp, path)
+        return stamp, head, max(stamp.mtime_ns, stamp.ctime_ns) < time.time_ns() - _REST
 
 
-def _at_hand(found: _Found | None) -> _Found | None:
-    if found is not None:
-        found.read_now()
-    return found
+def _exactly(file: Handle, size: int, position: int) -> bytes:
+    """So many bytes from a position, fewer at the end of the file. In a thread."""
+    head = file.read(size, position)
+    while len(head) < size and (more := file.read(size - len(head), position + len(head))):
+        head += more
+    return head
 
 
-async def source_at(path: str, name: str | None, stage: int) -> PathSource | None:
-    """The file at `path` as a source, its first `stage` bytes read; None for a pipe or device."""
-    found = await userland.glance_through(functools.partial(_look_at, path, stage), _at_hand)
-    if found is None:
-        return None
-    if len(found.head) < found.wanted:
-        await userland.glance(found.read)
-    return PathSource(path, name, found.stamp, found.head)
+async def source_at(path: str, name: str | None, stage: int) -> PathSource | Handle:
+    """The file at `path` as a source, its first `stage` bytes read; a pipe or device is opened."""
+    found = await userland.glance(_look_at, path, stage)
+    return found if isinstance(found, Handle) else PathSource(path, name, *found)
+
+
+def _whole(path: str, stamp: Stamp, head: bytes) -> bytes:
+    """All bytes of a small file, in a thread."""
+    with contextlib.closing(_reopened(path, stamp, head)) as file:
+        data = _exactly(file, stamp.size, 0)
+        require_stamp(file.stamp(), Stamp.of(file.status), path)
+        return data
+
+
+def _reopened(path: str, stamp: Stamp, head: bytes) -> Handle:
+    """A file that was looked at before, open once more, in a thread. Raises `SourceChangedError` if it is another one."""
+    file = Handle(path)
+    now = Stamp.of(file.status)
+    # A new mode or link alone changes no byte. But what was written over in place looks the same, and may be of another type.
+    if now[:4] != stamp[:4] or (now != stamp and _exactly(file, len(head), 0) != head):
+        file.close()
+        raise _changed(now, stamp, path)
+    return file
+
+
+def _require_unchanged(path: str, stamp: Stamp) -> None:
+    """In a thread: raise `SourceChangedError` when another file stands there now, or another content."""
+    now = Stamp.of(os.stat(path))  # noqa: PTH116  # as a str
+    if now[:4] != stamp[:4]:  # all of it was read at once, so a new mode or link does no harm
+        raise _changed(now, stamp, path)
 
 
 @attrs.frozen(slots=False, eq=False)  # made for each file, and faster without slots
@@ -166,38 +204,41 @@ class PathSource:
     """A file on disk. Opened for each attempt, read one piece ahead, and closed by us.
 
     `head` are its first bytes as they were when it was looked at: all of them, if it is small, or a whole piece are sent from
-    there, and what changed since is found at the end.
+    there, and what changed since is found at the end. A small file that nobody had written to for a while (`at_rest`) is sent
+    as it was.
     """
 
     path: str
     name: str | None
     stamp: Stamp
     head: bytes = attrs.field(repr=False)
+    at_rest: bool = False
     replayable: bool = True
-    read_at: float = attrs.field(factory=time.monotonic)
 
     @property
     def size(self) -> int:
         return self.stamp.size
 
     async def in_hand(self) -> bytes | None:
-        """The whole file, if that was read and is still what stands on the disk; else None."""
-        if len(self.head) != self.size:
-            return None
-        fresh = time.monotonic() - self.read_at < _FRESH
-        status = os.stat(self.path) if fresh else await userland.glance(os.stat, self.path)  # noqa: PTH116  # as a str
-        require_stamp(Stamp.of(status), self.stamp, self.path)
-        return self.head
+        """The whole file, if it is small and still what was looked at; else None."""
+        if len(self.head) == self.size:
+            if not self.at_rest:
+                await userland.glance(_require_unchanged, self.path, self.stamp)
+            return self.head
+        if self.size <= _SMALL:
+            return await userland.glance(_whole, self.path, self.stamp, self.head)
+        return None
 
     async def open(self) -> AsyncGenerator[bytes, None]:
         if (whole := await self.in_hand()) is not None:
             if whole:
                 yield whole
             return
-        file = await opened(Handle, self.path)
+        file = await opened(_reopened, self.path, self.stamp, self.head)
+        stamp = Stamp.of(file.status)
         # A whole piece is worth keeping; from a shorter head on, all the others would be read askew.
-        first = self.head if len(self.head) == PIECE else b""
-        async with contextlib.aclosing(_read_ahead(file, first, self.stamp, self.path)) as pieces:
+        first = self.head if len(self.head) == PIECE and stamp == self.stamp else b""
+        async with contextlib.aclosing(_read_ahead(file, first, stamp, self.path)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -208,30 +249,37 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> As
     Closes the file, but never under a read: should the disk hang, it is closed when that is over.
     """
     piece, position = first, len(first)
-    reading: asyncio.Task[bytes] | None = None
+    reading: asyncio.Future[bytes] | None = None
     try:
         while position < stamp.size:
             size = min(PIECE, stamp.size - position)
             await asyncio.sleep(0)  # a fast network makes nobody wait, and the loop has others to serve
             following = file.read_now(size, position)
             if not following:
-                reading = asyncio.ensure_future(userland.disk(file.read, size, position))
+                reading = userland.submit_disk(functools.partial(file.read, size, position))
             if piece:
                 yield piece
             if reading is not None:
-                following, reading = await reading, None
+                following, reading = await asyncio.shield(reading), None
             piece = following
             position += len(piece)
             if not piece:
                 break
         # Before the last piece leaves: a file that changed must not look complete at the storage.
-        require_stamp(file.stamp(), stamp, what)
+        require_stamp(await userland.glance(_stamp_and_close, file), stamp, what)
         if piece:
             yield piece
     finally:
-        if reading is not None:
-            await userland.settled([reading], patience=A_MOMENT)
-        if reading is None or reading.done():
-            file.close()
-        else:
-            reading.add_done_callback(lambda _: file.close())
+        try:
+            if reading is not None:
+                await userland.settled([reading], patience=CANCEL_GRACE)
+        finally:
+            if reading is not None and not reading.done():
+                reading.add_done_callback(lambda _: userland.submit_disk(file.close))
+            elif file.fileno() >= 0:
+                await userland.tidy(file.close)
+
+
+def _stamp_and_close(file: Handle) -> Stamp:
+    with contextlib.closing(file):
+        return file.stamp()

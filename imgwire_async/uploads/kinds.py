@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import os
 import re
 import stat
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import IO, Any, cast
 
 from imgwire_async import userland
-from imgwire_async.uploads.disk import Stamp, source_at
+from imgwire_async.uploads.disk import PIECE, Handle, Stamp, source_at
 from imgwire_async.uploads.pipes import from_special_file, from_unseekable
 from imgwire_async.uploads.source import (
     BytesSource,
@@ -21,15 +23,16 @@ from imgwire_async.uploads.source import (
     Source,
     StreamSource,
     UploadSource,
+    flat,
     from_async_iterator,
     from_iterator,
     from_reader,
-    patiently,
+    slices_of,
 )
 from imgwire_async.values import path_text
 
 ACCEPTED = (
-    "a path, bytes, a binary file object, an async file, an object with an async read(n) or read_chunk(n), "
+    "a path, bytes or a buffer of them, a binary file object, an async file, an object with an async read(n) or read_chunk(n), "
     "an iterator or async iterator of bytes, or an UploadSource"
 )
 
@@ -40,9 +43,8 @@ async def source_of(file: object, stage: int) -> Source:
     """`file`, whatever it is, as a source; the first `stage` bytes of a file on disk are read along. Raises `TypeError` for what cannot be uploaded; errors of the disk pass unchanged."""
     if isinstance(file, str | os.PathLike):
         return await _path_source(cast("str | os.PathLike[str]", file), stage)
-    if isinstance(file, bytes | bytearray | memoryview):
-        view = memoryview(cast("bytes", file))
-        return BytesSource(view.cast("B") if view.c_contiguous else memoryview(view.tobytes()))
+    if has_buffer(file):
+        return BytesSource(flat(file, f"file must be {ACCEPTED}"))
     if isinstance(file, UploadSource):
         source = ForeignSource(file)
         # One that may be opened once is opened once: what looks at its type keeps what it read.
@@ -65,48 +67,93 @@ async def source_of(file: object, stage: int) -> Source:
     raise TypeError(f"file must be {ACCEPTED}, not {type(file).__name__}")
 
 
+def has_buffer(file: object) -> bool:
+    """Whether an object has the buffer protocol, and so is bytes whatever else it can do."""
+    if isinstance(file, bytes | bytearray | memoryview):
+        return True
+    try:
+        memoryview(cast("bytes", file)).release()
+    except TypeError:
+        return False
+    return True
+
+
 async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
     where = path_text("file", path)
     if not where:
         raise ValueError("file must not be an empty path")
-    name = os.path.basename(where)  # noqa: PTH119  # the text as given, also for foreign PathLikes
-    source = await source_at(where, base_name(name), stage)
-    return StreamSource(from_special_file(where), name) if source is None else source
+    name = base_name(os.path.basename(where))  # noqa: PTH119  # the text as given, also for foreign PathLikes
+    source = await source_at(where, name, stage)
+    return StreamSource(from_special_file(source), name) if isinstance(source, Handle) else source
+
+
+# What `seekable`, `seek` and `tell` raise where there are no positions, whatever `seekable` says.
+_NO_POSITION = (OSError, ValueError, NotImplementedError, AttributeError)
 
 
 async def _file_source(file: IO[bytes], name: str | None) -> Source:
-    def measure() -> tuple[int, int, Stamp | None] | None:
-        if isinstance(file.read(0), str):
-            raise TypeError("file is open in text mode; open it with mode 'rb'")
-        try:
-            if not file.seekable():
-                return None
-            start = file.tell()
-            end = file.seek(0, io.SEEK_END)
-            file.seek(start)
-        except (AttributeError, io.UnsupportedOperation):
-            return None
-        return start, end - start, _stamp_of(file)
-
-    measured = await patiently(userland.read, measure)
-    if measured is None:
-        return StreamSource(from_unseekable(file), name)
+    measured = await userland.read(_measure, file)
+    if isinstance(measured, bytes):
+        return StreamSource(from_unseekable(file, measured), name)
     start, size, stamp = measured
-    return FileSource(file, name, start, max(0, size), stamp)
+    return FileSource(file, name, start, size, stamp)
+
+
+def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
+    """Where a file object stands, how many bytes are left, and its stamp; for one without positions what was read of it."""
+    if isinstance(file.read(0), str):
+        raise TypeError("file is open in text mode; open it with mode 'rb'")
+    try:
+        if not file.seekable():
+            return b""
+        start: Any = file.tell()
+        if not isinstance(start, int):
+            return b""
+    except _NO_POSITION:
+        return b""
+    try:
+        file.seek(0, io.SEEK_END)
+        end = file.tell()
+    except _NO_POSITION:
+        with contextlib.suppress(*_NO_POSITION):
+            file.seek(start)
+        return b""
+    file.seek(start)  # what fails here passes: the bytes between would be lost
+    if end > start:
+        return start, end - start, _stamp_of(file)
+    # Some files say that they are empty, as the system makes up their content while they are read.
+    piece = b"".join(slices_of(file.read(PIECE)))
+    return piece or (start, 0, _stamp_of(file))
 
 
 def _stamp_of(file: IO[bytes]) -> Stamp | None:
     """The stamp of a real file, None for one that only lives in memory or is written to by the same object."""
+    real = _real_file(file)
     try:
-        status = os.fstat(file.fileno())
-    except (AttributeError, OSError, ValueError):
+        status = None if real is None else os.fstat(real.fileno())
+    except (OSError, ValueError):
         return None
-    return Stamp.of(status) if stat.S_ISREG(status.st_mode) else None
+    return Stamp.of(status) if status is not None and stat.S_ISREG(status.st_mode) else None
+
+
+def _real_file(file: object) -> io.FileIO | None:
+    """The file of the system behind a file object, if there is one. Others are not asked: some move to the disk for `fileno`."""
+    real: Any = file
+    if issubclass(type(file), tempfile.SpooledTemporaryFile):
+        real = getattr(real, "_file", None)
+    elif not isinstance(file, io.IOBase):
+        real = getattr(real, "file", None)  # a NamedTemporaryFile
+    if isinstance(real, io.BufferedReader | io.BufferedRandom):
+        real = real.raw
+    return real if isinstance(real, io.FileIO) else None
 
 
 async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]], name: str | None) -> Source:
     _require_loop(file)
-    return StreamSource(from_reader(reader), name, await _async_size(file))
+    at_eof = getattr(file, "at_eof", None)
+    if not callable(at_eof) or inspect.iscoroutinefunction(at_eof):
+        at_eof = None
+    return StreamSource(from_reader(reader, at_eof), name, await _async_size(file))
 
 
 def _require_loop(file: object) -> None:
@@ -125,7 +172,7 @@ async def _async_size(file: Any) -> int | None:
             await seek(0, io.SEEK_END)
             end = await tell()
             await seek(start)
-        except (OSError, io.UnsupportedOperation, ValueError):
+        except _NO_POSITION:
             return None
         return end - start if isinstance(start, int) and isinstance(end, int) else None
     inner, total = getattr(file, "file", None), getattr(file, "size", None)

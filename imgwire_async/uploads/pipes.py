@@ -9,38 +9,39 @@ import asyncio
 import contextlib
 import io
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import IO, cast
 
 from imgwire_async import userland
-from imgwire_async.uploads.disk import PIECE, opened
-from imgwire_async.uploads.source import bytes_of, patiently
+from imgwire_async.uploads.disk import PIECE, Handle
+from imgwire_async.uploads.source import slices_of
 
 
-async def from_special_file(path: str) -> AsyncGenerator[bytes, None]:
-    """What a FIFO or a device gives, from the moment somebody writes to it."""
-    file = await opened(_unblocking, path)
+async def from_special_file(file: Handle) -> AsyncGenerator[bytes, None]:
+    """What a FIFO or a device gives, from the moment somebody writes to it. Closes the file."""
     try:
         while True:
             await _readable(file.fileno())
-            piece = cast("bytes | None", await patiently(userland.disk, file.read, PIECE))
+            piece = await userland.disk(file.read_some, PIECE)
             if piece is None:  # somebody else was quicker
                 continue
             if not piece:
                 return
             yield piece
     finally:
-        file.close()
+        await userland.tidy(file.close)
 
 
-def _unblocking(path: str) -> io.FileIO:
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-    return io.FileIO(os.open(path, flags), "r")  # to open a FIFO otherwise takes until it has a writer
+async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator[bytes, None]:
+    """What a file object without positions gives: of a buffered one each piece as it comes, not buffers full of them.
 
-
-async def from_unseekable(file: IO[bytes]) -> AsyncGenerator[bytes, None]:
-    """What a file object without positions gives: of a buffered one each piece as it comes, not buffers full of them."""
-    read = file.read1 if isinstance(file, io.BufferedIOBase) else file.read
+    `first` was read before.
+    """
+    for piece in slices_of(first) if first else ():
+        yield piece
+    # They give None, too, whatever their types say.
+    read: Callable[[int], object] = file.read1 if isinstance(file, io.BufferedIOBase) else file.read
+    read_all: Callable[[int], object] = file.read
     with contextlib.ExitStack() as stack:
         handle = _handle_of(file, stack)
         waits = handle is not None and isinstance(file, io.FileIO)  # a buffer may hold something already
@@ -48,11 +49,35 @@ async def from_unseekable(file: IO[bytes]) -> AsyncGenerator[bytes, None]:
             if waits:
                 assert handle is not None
                 await _readable(handle)
-            piece = bytes_of(await patiently(userland.read, read, PIECE))
-            if not piece:
+            given, size = await userland.read(read, PIECE), 0
+            if given is None and handle is not None:  # nothing just now
+                waits = True
+                continue
+            for piece in slices_of(given):
+                size += len(piece)
+                yield piece
+            waits = handle is not None and size < PIECE  # then no buffer holds more
+            if size:
+                continue
+            if _ends_for_sure(file, handle):
                 return
-            yield piece
-            waits = handle is not None and len(piece) < PIECE  # then no buffer holds more
+            given = await userland.read(read_all, 1)
+            waits = given is None and handle is not None
+            if waits:
+                continue
+            for piece in slices_of(given):
+                size += len(piece)
+                yield piece
+            if not size:
+                return
+
+
+def _ends_for_sure(file: object, handle: int | None) -> bool:
+    """Whether nothing given means the end. `read1` of a buffered file gives nothing, too, when a read would have to wait."""
+    if not isinstance(file, io.BufferedIOBase):
+        return True
+    # Not asked for where reading blocks: a terminal would have to end once more.
+    return handle is not None and hasattr(os, "get_blocking") and os.get_blocking(handle)
 
 
 def _handle_of(file: object, stack: contextlib.ExitStack) -> int | None:

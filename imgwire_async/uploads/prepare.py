@@ -12,7 +12,7 @@ from imgwire_async.models import Image, SupportedMimeType, UploadProgress
 from imgwire_async.uploads.flow import Plan
 from imgwire_async.uploads.kinds import base_name, source_of
 from imgwire_async.uploads.sniff import HEAD_BYTES, describe, extension_of, sniff
-from imgwire_async.uploads.source import Source, StreamSource, peek
+from imgwire_async.uploads.source import BytesSource, Source, StreamSource, peek
 from imgwire_async.uploads.spool import room, spooled
 
 
@@ -35,6 +35,8 @@ async def planned(
     if hasattr(file, "read"):
         held.enter_context(_alone(file))
     source = await source_of(file, stage)
+    if isinstance(source, BytesSource):
+        held.callback(source.release)
     if isinstance(source, StreamSource):
         held.push_async_callback(source.aclose)
     spool = (source.size is None and content_length is None) or (sha256 is True and not source.replayable)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import (
     AsyncGenerator,
@@ -23,9 +24,12 @@ from typing import IO, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkabl
 import attrs
 
 from imgwire_async import userland
-from imgwire_async.uploads.disk import A_MOMENT, PIECE, PathSource, Stamp, require_stamp
+from imgwire_async.uploads.disk import PIECE, PathSource, Stamp, require_stamp
 
 T = TypeVar("T")
+
+_END = object()
+_TRIES = 100  # reads that may give nothing, one after the other, before the end
 
 
 @runtime_checkable
@@ -68,12 +72,19 @@ class AsyncChunkReadable(Protocol):
     async def read_chunk(self, size: int = ...) -> bytes: ...
 
 
+class Buffer(Protocol):
+    """An object with the buffer protocol: `bytes`, `bytearray`, `memoryview`, `mmap`, `array.array`, arrays of NumPy and ctypes."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+
 File: TypeAlias = (
     str
     | os.PathLike[str]
     | bytes
     | bytearray
     | memoryview
+    | Buffer
     | IO[bytes]
     | AsyncReadable
     | AsyncChunkReadable
@@ -82,7 +93,7 @@ File: TypeAlias = (
     | Iterable[bytes]
     | UploadSource
 )
-"""What can be uploaded: a path, bytes, a binary file object, an async file or reader, an iterator of bytes, or a source of
+"""What can be uploaded: a path, bytes or anything with the buffer protocol, a binary file object, an async file or reader, an iterator of bytes, or a source of
 your own."""
 
 
@@ -103,22 +114,15 @@ class BytesSource:
         # Sent as it lies, without a copy.
         return cast("bytes", self.data) if self.data.nbytes <= PIECE else None
 
+    def release(self) -> None:
+        """Let go of the caller's memory, which may be resized or closed from now on."""
+        with contextlib.suppress(BufferError):  # what was broken off may still hold a piece
+            self.data.release()
+
     async def open(self) -> AsyncGenerator[bytes, None]:
         for start in range(0, self.data.nbytes, PIECE):
+            await asyncio.sleep(0)
             yield cast("bytes", self.data[start : start + PIECE])
-
-
-async def patiently(read: Callable[..., Awaitable[T]], function: Callable[..., T], *args: object) -> T:
-    """Run short work on a file; when cancelled, end after it if it takes no longer than a moment.
-
-    Whoever cancels is likely to close the file next. But a reader that hangs shall not hold a deadline up.
-    """
-    task = asyncio.ensure_future(read(function, *args))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await userland.settled([task], patience=A_MOMENT)
-        raise
 
 
 @attrs.define
@@ -131,19 +135,31 @@ class FileSource:
     size: int
     stamp: Stamp | None
     replayable: bool = True
-    where: Callable[..., Awaitable[Any]] = userland.read  # runs its methods
+    where: Callable[..., asyncio.Future[Any]] = userland.submit_read  # runs its methods
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        await patiently(self.where, self.file.seek, self.start)
+        await self._run(self.file.seek, self.start)
         left = self.size
-        while left:
-            piece = bytes_of(await patiently(self.where, self.file.read, min(PIECE, left)))
-            left -= len(piece)
-            if self.stamp is not None and (not left or not piece):
-                require_stamp(Stamp.of(os.fstat(self.file.fileno())), self.stamp, self.name or "the file")
-            if not piece:
-                return  # shorter than it said: counted, and told, by whoever sends
-            yield piece
+        while left > 0:
+            given = await self._run(self.file.read, min(PIECE, left))
+            size = 0
+            for piece in slices_of(given):
+                size += len(piece)
+                left -= len(piece)
+                if self.stamp is not None and left <= 0:
+                    await self._require_unchanged(self.stamp)
+                yield piece
+            if not size:  # shorter than it said: counted, and told, by whoever sends
+                if self.stamp is not None:
+                    await self._require_unchanged(self.stamp)
+                return
+
+    async def _run(self, function: Callable[..., T], *args: object) -> T:
+        return cast("T", await userland.patiently(self.where(functools.partial(function, *args))))
+
+    async def _require_unchanged(self, stamp: Stamp) -> None:
+        now = await self._run(lambda: Stamp.of(os.fstat(self.file.fileno())))
+        require_stamp(now, stamp, self.name or "the file")
 
 
 @attrs.define
@@ -207,7 +223,8 @@ class ForeignSource:
         pieces = self.inner.open() if userland.in_caller.get() is None else _stepped(self.inner)
         async with contextlib.aclosing(pieces):
             async for piece in pieces:
-                yield bytes_of(piece)
+                for part in slices_of(piece):
+                    yield part
 
 
 async def _stepped(source: UploadSource) -> AsyncGenerator[bytes, None]:
@@ -237,37 +254,83 @@ def _by_hand(step: Awaitable[T]) -> T:
     raise refused
 
 
-async def from_reader(read: Callable[[int], Awaitable[bytes]]) -> AsyncGenerator[bytes, None]:
-    while piece := bytes_of(await read(PIECE)):
-        yield piece
+async def from_reader(
+    read: Callable[[int], Awaitable[bytes]], at_eof: Callable[[], object] | None = None
+) -> AsyncGenerator[bytes, None]:
+    """What an async `read` gives. Nothing is the end, unless `at_eof` says otherwise."""
+    in_vain = 0
+    while in_vain < _TRIES:
+        size = 0
+        for piece in slices_of(await read(PIECE)):
+            size += len(piece)
+            yield piece
+        if not size and (at_eof is None or at_eof()):
+            return
+        in_vain = 0 if size else in_vain + 1
+        if in_vain:
+            await asyncio.sleep(0)  # such a reader may not wait by itself
+    raise OSError(f"the file gave nothing {_TRIES} times, and is not at its end either, as its at_eof() says")
 
 
 async def from_async_iterator(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     async for item in items:
-        if piece := bytes_of(item):
+        for piece in slices_of(item):
             yield piece
 
 
 async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    def step() -> bytes | None:
-        for item in items:
-            if piece := bytes_of(item):
-                return piece
-        return None
+    def step() -> object:
+        return next((item for item in items if type(item) is not bytes or item), _END)
 
-    while (piece := await patiently(userland.read, step)) is not None:
-        yield piece
+    while (item := await userland.read(step)) is not _END:
+        for piece in slices_of(item):
+            yield piece
 
 
-def bytes_of(piece: object) -> bytes:
-    """A piece of bytes, or a `TypeError`: None would mean a non-blocking source, text an undecided encoding."""
-    if isinstance(piece, bytes):
-        return piece
+def slices_of(given: object) -> Iterator[bytes]:
+    """What a source gave, cut into pieces that hold the loop only briefly; a `TypeError` unless that is bytes.
+
+    None would mean a non-blocking source, text an undecided encoding, and a number one byte per step.
+    """
+    if isinstance(given, bytes):
+        if len(given) <= PIECE:
+            if given:
+                yield given
+            return
+        view, copied = memoryview(given), False
+    else:
+        view, copied = flat(given, "a source must give bytes"), True
+    for start in range(0, view.nbytes, PIECE):
+        piece = view[start : start + PIECE]
+        # A copy where the source may use its buffer again while this piece waits.
+        yield piece.tobytes() if copied else cast("bytes", piece)
+
+
+_INSTEAD: tuple[tuple[type, str], ...] = (
+    (str, ": encode it, or open the file with mode 'rb'"),
+    (int, ": give bytes(...) of the numbers, or the array that holds them"),
+    (type(None), ": a file that never waits has to be set to wait (os.set_blocking)"),
+)
+
+
+def flat(given: object, expected: str) -> memoryview:
+    """A view of whatever a library calls its bytes, as bytes in a row, without a copy where they lie so."""
+    instead = next((advice for kind, advice in _INSTEAD if isinstance(given, kind)), "")
+    refused = f"{expected}, not {type(given).__name__}{instead}"
     try:
-        view = memoryview(cast("bytes", piece))  # or whatever a library calls its bytes
+        view = memoryview(cast("bytes", given))
     except TypeError:
-        raise TypeError(f"a source must give bytes, not {type(piece).__name__}") from None
-    return view.tobytes()  # a copy: the source may use its buffer again while this piece waits
+        raise TypeError(refused) from None
+    if (
+        view.ndim == 0 or "O" in view.format
+    ):  # a single number, of which there would be many; or places in memory
+        raise TypeError(refused)
+    if not view.nbytes:
+        return memoryview(b"")
+    try:
+        return view.cast("B")
+    except (TypeError, ValueError):  # not in a row, or of a kind with fields
+        return memoryview(view.tobytes())
 
 
 Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | ForeignSource

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import tempfile
+import threading
 from collections.abc import AsyncGenerator
 from typing import IO, NoReturn, cast
 
@@ -13,7 +13,7 @@ import anyio.lowlevel
 
 from imgwire_async import userland
 from imgwire_async.uploads.disk import opened
-from imgwire_async.uploads.source import FileSource, Source, patiently
+from imgwire_async.uploads.source import FileSource, Source
 
 _MOST = 256
 
@@ -47,33 +47,48 @@ async def spooled(source: Source) -> AsyncGenerator[Source, None]:
 
     A full disk is told with the folder and what to do about it.
     """
-    file = await opened(_temporary_file)
+    file = await opened(_Spool)
     try:
         size = 0
         async with contextlib.aclosing(source.open()) as pieces:
             async for piece in pieces:
-                # Patiently: the thread shall not write to a file that was closed meanwhile.
-                await patiently(userland.disk, _write, file, piece)
+                await userland.disk(file.write, piece)
                 size += len(piece)
-        yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, where=userland.disk)
+        yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, where=userland.submit_disk)
     finally:
-        file.close()
+        await userland.tidy(file.close)
 
 
-def _temporary_file() -> io.FileIO:
-    try:
-        return tempfile.TemporaryFile(buffering=0)
-    except OSError as error:
-        _tell(error)
+class _Spool:
+    """A temporary file, for worker threads. It is never closed under a read or write: a disk may hang in the midst of one."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # `close` is below
+        except OSError as error:
+            _tell(error)
 
-def _write(file: io.FileIO, piece: bytes) -> None:
-    rest = memoryview(piece)
-    try:
-        while rest:
-            rest = rest[file.write(rest) :]
-    except OSError as error:
-        _tell(error)
+    def write(self, piece: bytes) -> None:
+        rest = memoryview(piece)
+        try:
+            with self._lock:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            _tell(error)
+
+    def seek(self, position: int) -> None:
+        with self._lock:
+            self._file.seek(position)
+
+    def read(self, size: int) -> bytes:
+        with self._lock:
+            return self._file.read(size)
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.close()
 
 
 def _tell(error: OSError) -> NoReturn:

@@ -6,17 +6,17 @@ import asyncio
 import gc
 import threading
 import weakref
-from importlib.metadata import version
+from typing import Any
 
-import anyio
 import pytest
 
 from imgwire_async import userland
 from imgwire_async.hops import TOGETHER, Gathering, Hops
+from imgwire_async.threads import ThreadPool
 
 
 def hops(threads: int = 4) -> Hops:
-    return Hops(anyio.CapacityLimiter(threads))
+    return Hops(ThreadPool(threads))
 
 
 async def test_everybody_gets_the_own_answer() -> None:
@@ -68,7 +68,7 @@ class Counted(Hops):
     """Counts its ways into a thread."""
 
     def __init__(self) -> None:
-        super().__init__(anyio.CapacityLimiter(4))
+        super().__init__(ThreadPool(4))
         self.ways = 0
 
     def _look_around(self) -> None:
@@ -203,11 +203,13 @@ async def test_an_error_of_the_finish_goes_to_whoever_asked() -> None:
 
 
 async def test_no_thread_to_be_had_is_told_to_everybody() -> None:
-    class Broken(Hops):
-        async def _hop(self) -> None:
-            raise RuntimeError("can't start new thread")
+    class Broken(ThreadPool):
+        def submit(self, function: Any, late: Any = None) -> asyncio.Future[Any]:
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            future.set_exception(RuntimeError("can't start new thread"))
+            return future
 
-    looks = Broken(anyio.CapacityLimiter(1))
+    looks = Hops(Broken(1))
     asked = [looks.look(lambda: None) for _ in range(20)]
     for each in asked:
         with pytest.raises(RuntimeError, match="new thread"):
@@ -215,9 +217,6 @@ async def test_no_thread_to_be_had_is_told_to_everybody() -> None:
                 await each
 
 
-@pytest.mark.skipif(
-    version("anyio").startswith("3."), reason="anyio 3 keeps the loop itself, with its threads"
-)
 def test_a_loop_that_ended_is_not_kept() -> None:
     loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
 

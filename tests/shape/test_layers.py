@@ -16,7 +16,7 @@ NAME = "imgwire_async"
 
 LEVELS = [
     {"errors", "exchange", "forks", "values"},
-    {"urls", "hooks", "config", "policies", "logs", "retry", "hops", "userland", "atomic"},
+    {"urls", "hooks", "config", "policies", "logs", "retry", "threads", "hops", "userland", "atomic"},
     {"models", "archives"},
     {"protocol"},
     {"uploads", "transport"},
@@ -26,14 +26,17 @@ LEVELS = [
 ]
 APART = {"emulator"}
 # On one level two rooms may touch, one way only: an error carries an Exchange, hooks and policies are settings, a pause is
-# worked out from a RetryPolicy, the disk is reached by hops, what a URL leaves out is logged, the blocking
+# worked out from a RetryPolicy, the disk is reached by hops, which
+# go through threads, what a URL leaves out is logged, the blocking
 # client crosses the bridge.
 NEIGHBOURS = {
     ("errors", "exchange"),
     ("config", "hooks"),
     ("config", "policies"),
     ("retry", "policies"),
+    ("hops", "threads"),
     ("userland", "hops"),
+    ("userland", "threads"),
     ("urls", "logs"),
     ("blocking", "_bridge"),
 }
@@ -44,7 +47,6 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # What a room may import from outside; the standard library is free. Optional ones are imported where they are used.
 CORE = {"attrs", "attr"}
 FOREIGN = {
-    "hops": {"anyio"},
     "userland": CORE | {"anyio", "sniffio"},
     "models": CORE,
     "protocol": CORE | {"cattrs", "orjson"},

@@ -1,0 +1,208 @@
+"""Worker threads that a process can end without, and limits for them, kept for each event loop.
+
+A disk or a reader that hangs keeps its thread in the kernel until the system lets go. So nobody waits for a thread that was
+left, the interpreter does not join it, and its place goes to the next job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+CANCEL_GRACE = (
+    0.5  # seconds; work on a file takes milliseconds, and what takes longer than this counts as stuck
+)
+STUCK_LIMIT = 64  # threads that may be stuck beside those that work, per pool
+_IDLE = 10.0  # seconds that a thread waits for its next job
+
+
+class _Job(Generic[T]):
+    """One function on its way through a thread. Written to by the thread until it has delivered, by the loop afterwards."""
+
+    __slots__ = ("error", "function", "future", "late", "loop", "pool", "started_at", "stuck", "value")
+
+    def __init__(
+        self,
+        pool: ThreadPool,
+        loop: asyncio.AbstractEventLoop,
+        function: Callable[[], T],
+        late: Callable[[T], object] | None,
+    ) -> None:
+        self.pool = pool
+        self.loop = loop
+        self.function: Callable[[], T] | None = function
+        self.late = late
+        self.future: asyncio.Future[T] = loop.create_future()
+        self.started_at = 0.0
+        self.stuck = False
+        self.value: T | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Run the function, in a thread."""
+        function, self.function = self.function, None
+        assert function is not None
+        try:
+            self.value = function()
+        except StopIteration as error:  # a future takes none; a coroutine makes the same of it
+            self.error = RuntimeError("the function raised StopIteration")
+            self.error.__cause__ = error
+        except BaseException as error:  # noqa: BLE001  # it belongs to whoever waits
+            self.error = error
+
+    def deliver(self) -> None:
+        """Hand the outcome to the loop, from the thread; where the loop has ended, clean up here."""
+        try:
+            self.loop.call_soon_threadsafe(self.pool.finish, self)
+        except RuntimeError:
+            if self.late is not None and self.error is None:
+                self.late(self.value)  # type: ignore[arg-type]  # a result that is None, too, is a T
+            self.value = self.error = None
+
+
+class _Workers:
+    """The threads of this process, each with an inbox. Used by all loops."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        # Both ends of a list are atomic, so loops and threads may use it without a lock.
+        self._idle: list[SimpleQueue[_Job[Any]]] = []
+
+    def start(self, job: _Job[Any]) -> None:
+        """Run a job in a thread. Raises `RuntimeError` when no thread can be had."""
+        if self._process != os.getpid():  # a fork, which took none of the threads along
+            self._process, self._idle = os.getpid(), []
+        inbox: SimpleQueue[_Job[Any]]
+        try:
+            inbox = self._idle.pop()
+        except IndexError:
+            inbox = SimpleQueue()
+            # A daemon: the interpreter would join any other, and one that is stuck never ends.
+            threading.Thread(
+                target=self._serve, args=(inbox, self._idle), name="imgwire_async worker", daemon=True
+            ).start()
+        inbox.put(job)
+
+    @staticmethod
+    def _serve(inbox: SimpleQueue[_Job[Any]], idle: list[SimpleQueue[_Job[Any]]]) -> None:
+        while True:
+            try:
+                job = inbox.get(timeout=_IDLE)
+            except Empty:
+                try:
+                    idle.remove(inbox)
+                except ValueError:  # a job is on its way
+                    continue
+                return
+            job.run()
+            idle.append(inbox)  # first, so that the loop finds it when it hears of the outcome
+            job.deliver()
+            del job
+
+
+_workers = _Workers()
+
+
+class ThreadPool:
+    """Runs functions in threads for one loop, at most `limit` at once; one that is stuck gives its place away.
+
+    Futures, not tasks: nobody who cancels all tasks of a loop can take away what others wait for.
+    """
+
+    def __init__(self, limit: int, stuck_limit: int = STUCK_LIMIT) -> None:
+        self._limit = limit
+        self._stuck_limit = stuck_limit
+        self._running: set[_Job[Any]] = set()
+        self._stuck = 0
+        self._waiting: deque[_Job[Any]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def submit(
+        self, function: Callable[[], T], late: Callable[[T], object] | None = None
+    ) -> asyncio.Future[T]:
+        """Return the future of what `function` gives, run in a thread as soon as there is a place.
+
+        Whoever needs the result no more cancels the future. A result that comes after that is given to `late`, in a thread.
+        """
+        job = _Job(self, asyncio.get_running_loop(), function, late)
+        if len(self._running) < self._limit:
+            self._start(job)
+        else:
+            self._waiting.append(job)
+            self._watch()
+        return job.future
+
+    @property
+    def has_place(self) -> bool:
+        """Whether a function given now would start at once."""
+        if len(self._running) >= self._limit:
+            self._set_stuck_aside()
+        return len(self._running) < self._limit
+
+    def finish(self, job: _Job[Any]) -> None:
+        """Take a job's outcome, on the loop."""
+        if job.stuck:
+            self._stuck -= 1
+        else:
+            self._running.discard(job)
+        value, error, future = job.value, job.error, job.future
+        job.value = job.error = None  # a traceback leads back to the job
+        if not future.cancelled():
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+        elif job.late is not None and error is None:
+            late = job.late
+            self.submit(lambda: late(value))
+        self._start_waiting()
+
+    def forget(self) -> None:
+        """Drop all that waits here, as the loop ends: it would keep the loop."""
+        self._waiting.clear()
+        self._running.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start(self, job: _Job[Any]) -> None:
+        job.started_at = job.loop.time()
+        self._running.add(job)
+        try:
+            _workers.start(job)
+        except RuntimeError as error:  # no thread can be had
+            self._running.discard(job)
+            job.future.set_exception(error)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._running) < self._limit:
+            job = self._waiting.popleft()
+            if not job.future.done():
+                self._start(job)
+
+    def _watch(self) -> None:
+        """Look for stuck jobs as long as others wait for their places."""
+        if self._timer is None and self._stuck < self._stuck_limit:
+            self._timer = asyncio.get_running_loop().call_later(CANCEL_GRACE, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._set_stuck_aside()
+        self._start_waiting()
+        if self._waiting:
+            self._watch()
+
+    def _set_stuck_aside(self) -> None:
+        latest = asyncio.get_running_loop().time() - CANCEL_GRACE
+        for job in list(self._running):
+            if job.started_at <= latest and self._stuck < self._stuck_limit:
+                self._running.discard(job)
+                job.stuck = True
+                self._stuck += 1
