@@ -34,6 +34,7 @@ class Closing(Protocol):
     def close(self) -> object: ...
 
 
+T = TypeVar("T")
 ClosingT = TypeVar("ClosingT", bound=Closing)
 
 
@@ -241,6 +242,12 @@ class PathSource:
         async with contextlib.aclosing(_read_ahead(file, first, stamp, self.path)) as pieces:
             async for piece in pieces:
                 yield piece
+
+
+def examine_path(source: PathSource, question: Callable[[Callable[[int, int], bytes]], T]) -> T:
+    """What `question` answers about a file that was looked at, given a function that reads so many bytes at a position. In a thread."""
+    with contextlib.closing(_reopened(source.path, source.stamp, source.head)) as file:
+        return question(lambda count, position: _exactly(file, count, position))
 
 
 async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> AsyncGenerator[bytes, None]:

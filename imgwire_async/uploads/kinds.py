@@ -144,7 +144,7 @@ def _real_file(file: object) -> io.FileIO | None:
     elif not isinstance(file, io.IOBase):
         real = getattr(real, "file", None)  # a NamedTemporaryFile
     if isinstance(real, io.BufferedReader | io.BufferedRandom):
-        real = real.raw
+        real = getattr(cast("object", real), "raw", None)
     return real if isinstance(real, io.FileIO) else None
 
 

@@ -40,8 +40,8 @@ async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator
     for piece in slices_of(first) if first else ():
         yield piece
     # They give None, too, whatever their types say.
-    read: Callable[[int], object] = file.read1 if isinstance(file, io.BufferedIOBase) else file.read
-    read_all: Callable[[int], object] = file.read
+    read_all = cast("Callable[[int], object]", file.read)
+    read = cast("Callable[[int], object]", file.read1 if isinstance(file, io.BufferedIOBase) else file.read)
     with contextlib.ExitStack() as stack:
         handle = _handle_of(file, stack)
         waits = handle is not None and isinstance(file, io.FileIO)  # a buffer may hold something already

@@ -11,9 +11,10 @@ from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.models import Image, SupportedMimeType, UploadProgress
 from imgwire_async.uploads.flow import Plan
 from imgwire_async.uploads.kinds import base_name, source_of
-from imgwire_async.uploads.sniff import HEAD_BYTES, describe, extension_of, sniff
-from imgwire_async.uploads.source import BytesSource, Source, StreamSource, peek
+from imgwire_async.uploads.sniff import HEAD_BYTES, RAW, describe, extension_of, sniff
+from imgwire_async.uploads.source import BytesSource, Source, StreamSource, examine, peek
 from imgwire_async.uploads.spool import room, spooled
+from imgwire_async.uploads.tiff import LOOK_BYTES, is_raw
 
 
 async def planned(
@@ -32,13 +33,7 @@ async def planned(
 
     A file on disk of at most `stage` bytes is read whole when it is looked at.
     """
-    if hasattr(file, "read"):
-        held.enter_context(_alone(file))
-    source = await source_of(file, stage)
-    if isinstance(source, BytesSource):
-        held.callback(source.release)
-    if isinstance(source, StreamSource):
-        held.push_async_callback(source.aclose)
+    source = await _held_source(file, held, stage)
     spool = (source.size is None and content_length is None) or (sha256 is True and not source.replayable)
     if spool:
         await held.enter_async_context(room())
@@ -50,6 +45,8 @@ async def planned(
     if spool:
         source = await held.enter_async_context(spooled(source))
         _require_length(source, content_length, name)
+    if mime_type is None and sniffed is SupportedMimeType.TIFF:
+        await _require_no_raw(source, name)
     size = source.size if source.size is not None else content_length
     assert size is not None  # told, given, or just measured
     digest = await _sha256(source) if sha256 is True else None
@@ -62,6 +59,17 @@ async def planned(
         on_created=on_created,
         on_progress=on_progress,
     )
+
+
+async def _held_source(file: object, held: contextlib.AsyncExitStack, stage: int) -> Source:
+    if hasattr(file, "read"):
+        held.enter_context(_alone(file))
+    source = await source_of(file, stage)
+    if isinstance(source, BytesSource):
+        held.callback(source.release)
+    if isinstance(source, StreamSource):
+        held.push_async_callback(source.aclose)
+    return source
 
 
 _being_read: set[int] = set()  # ids of the file objects that uploads of this process read right now
@@ -87,8 +95,17 @@ def _require_picture(sniffed: SupportedMimeType | None, head: bytes, name: str) 
         return sniffed.value
     if not head:
         raise UnsupportedImageError(f"{name}: this is an empty file. Nothing was sent.", file_name=name)
-    raise UnsupportedImageError(
-        f"{name}: this is {describe(head)}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, ICO, "
+    raise _no_picture(describe(head), name)
+
+
+async def _require_no_raw(source: Source, name: str) -> None:
+    if await examine(source, is_raw, LOOK_BYTES):
+        raise _no_picture(RAW, name)
+
+
+def _no_picture(found: str, name: str) -> UnsupportedImageError:
+    return UnsupportedImageError(
+        f"{name}: this is {found}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, ICO, "
         "HEIC, BMP, TIFF). Nothing was sent. If you know better, give mime_type=.",
         file_name=name,
     )

@@ -38,6 +38,8 @@ _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}  # sizes of the second header; "BM
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
+RAW = "a camera's raw picture"
+
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive (or an Office document)"),
@@ -50,6 +52,10 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"RIFF", "a RIFF file that is no WebP (sound or video?)"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
+    *(
+        (signature, RAW)
+        for signature in (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"IIII")
+    ),
     (b"II+\0", "a BigTIFF picture"),
     (b"MM\0+", "a BigTIFF picture"),
 )
@@ -98,10 +104,12 @@ def describe(head: bytes) -> str:
         if head.startswith(signature):
             return name
     brands = _brands(head)
+    if brands and brands[0] == b"crx ":
+        return RAW
     if brands:
         return f"a video or other media file (brand {brands[0].decode('latin-1').strip()!r})"
     if head[8:10] == b"CR" and head[:4] in {b"II*\0", b"MM\0*"}:
-        return "a camera's raw picture"
+        return RAW
     return _describe_text(head)
 
 

@@ -24,7 +24,7 @@ from typing import IO, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkabl
 import attrs
 
 from imgwire_async import userland
-from imgwire_async.uploads.disk import PIECE, PathSource, Stamp, require_stamp
+from imgwire_async.uploads.disk import PIECE, PathSource, Stamp, examine_path, require_stamp
 
 T = TypeVar("T")
 
@@ -153,6 +153,21 @@ class FileSource:
                 if self.stamp is not None:
                     await self._require_unchanged(self.stamp)
                 return
+
+    async def examine(self, question: Callable[[Callable[[int, int], bytes]], T]) -> T:
+        """What `question` answers, given a function that reads so many bytes at a position from where the file stood."""
+
+        def read_at(count: int, position: int) -> bytes:
+            self.file.seek(self.start + position)
+            return b"".join(slices_of(self.file.read(min(count, max(0, self.size - position)))))
+
+        def answer() -> T:
+            try:
+                return question(read_at)
+            finally:
+                self.file.seek(self.start)
+
+        return await self._run(answer)
 
     async def _run(self, function: Callable[..., T], *args: object) -> T:
         return cast("T", await userland.patiently(self.where(functools.partial(function, *args))))
@@ -344,7 +359,7 @@ def read_by_user(source: Source) -> bool:
 
 
 async def peek(source: Source, size: int) -> bytes:
-    """The first `size` bytes of a source, without using them up."""
+    """The first `size` bytes of a source, without using them up; of a file on disk no more than were read when it was looked at."""
     if isinstance(source, PathSource):
         return bytes(source.head[:size])
     if isinstance(source, BytesSource):
@@ -358,3 +373,16 @@ async def peek(source: Source, size: int) -> bytes:
             if len(head) >= size:
                 break
     return head
+
+
+async def examine(source: Source, question: Callable[[Callable[[int, int], bytes]], T], size: int) -> T:
+    """What `question` answers, given a function that reads so many bytes at a position.
+
+    It may read all of a file or of bytes; of what has no positions only the first `size` bytes.
+    """
+    if isinstance(source, PathSource):
+        return await userland.disk(examine_path, source, question)
+    if isinstance(source, FileSource):
+        return await source.examine(question)
+    data = source.data if isinstance(source, BytesSource) else memoryview(await peek(source, size))
+    return question(lambda count, position: bytes(data[position : position + count]))
