@@ -1,0 +1,487 @@
+"""Sources that have nothing just now, lie about what they can, or hang in the kernel: whole or an error, and soon."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import ctypes
+import gzip
+import hashlib
+import io
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgwire_async import (
+    AsyncImgwireClient,
+    SourceChangedError,
+    UnsupportedImageError,
+    UploadSizeError,
+)
+from imgwire_async.emulator import Emulator, RequestRecord
+
+from .pictures import png
+from .sources import noise
+from .stepping import running_tasks
+
+MIB = 2**20
+PIECE = 512 * 1024
+
+
+def puts(emulator: Emulator) -> list[RequestRecord]:
+    return [record for record in emulator.requests if record.host == "storage"]
+
+
+def require_whole(emulator: Emulator, data: bytes) -> None:
+    (put,) = puts(emulator)
+    assert (put.status, put.body_length) == (200, len(data))
+    assert put.body_sha256 == hashlib.sha256(data).hexdigest()
+
+
+# --- nothing just now ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "spooled"])
+@pytest.mark.parametrize("buffering", [-1, 0, 64], ids=["buffered", "raw", "small buffer"])
+async def test_a_pipe_that_does_not_block_is_read_to_its_end(
+    client: AsyncImgwireClient, emulator: Emulator, buffering: int, declared: bool
+) -> None:
+    data = noise(600_000)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    go = threading.Event()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb", buffering=0) as end:
+            for at in range(0, len(data), 60_000):
+                end.write(data[at : at + 60_000])
+                go.wait(0.02)  # so that the reader finds nothing there, now and then
+
+    thread = threading.Thread(target=write)
+    with os.fdopen(reading, "rb", buffering=buffering) as file:
+        task = asyncio.ensure_future(
+            client.images.upload(file, mime_type="image/png", content_length=len(data) if declared else None)
+        )
+        await asyncio.sleep(0.05)  # it finds nothing at first
+        assert not task.done()
+        thread.start()
+        await task
+        thread.join(10)
+    require_whole(emulator, data)
+
+
+class Halting(io.RawIOBase):
+    """A raw file that has nothing just now, once, in the midst."""
+
+    def __init__(self, pieces: list[bytes | None]) -> None:
+        self.pieces = pieces
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        piece = self.pieces.pop(0) if self.pieces else b""
+        if piece is None:
+            return None
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+async def test_a_buffer_over_a_file_that_has_nothing_just_now_is_no_end(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    whole = io.BufferedReader(Halting([b"x" * 100, None, b"y" * 8]))
+    await client.images.upload(whole, mime_type="image/png", content_length=108)
+    require_whole(emulator, b"x" * 100 + b"y" * 8)
+    emulator.reset()
+    with pytest.raises(TypeError, match=r"must give bytes, not NoneType: .*set_blocking"):
+        await client.images.upload(
+            io.BufferedReader(Halting([b"x" * 100, None, None, b"y" * 8])), mime_type="image/png"
+        )
+    assert len(emulator.requests) == 0
+
+
+async def test_an_empty_read_before_the_end_that_a_reader_itself_tells_is_no_end(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    class Reader:
+        def __init__(self, *pieces: bytes) -> None:
+            self.pieces = list(pieces)
+
+        async def read(self, size: int = -1, /) -> bytes:
+            return self.pieces.pop(0) if self.pieces else b""
+
+        def at_eof(self) -> bool:
+            return not self.pieces
+
+    await client.images.upload(Reader(b"one", b"", b"", b"two"), mime_type="image/png")
+    require_whole(emulator, b"onetwo")
+    endless = Reader(b"one")
+    endless.at_eof = lambda: False  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="not at its end"):
+        await client.images.upload(endless, mime_type="image/png")
+
+
+async def test_a_gzip_stream_whose_file_has_nothing_just_now_is_never_cut(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    packed = gzip.compress(noise(50_000))
+    halting = io.BufferedReader(Halting([packed[:20_000], None, packed[20_000:]]), 60_000)
+    with pytest.raises((EOFError, TypeError, OSError)):
+        await client.images.upload(gzip.GzipFile(fileobj=halting), mime_type="image/png")
+    assert puts(emulator) == []
+
+
+# --- what lies ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("no"),
+        ValueError("no"),
+        NotImplementedError(),
+        io.UnsupportedOperation("no"),
+        AttributeError("no"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("method", ["seekable", "tell", "seek"])
+async def test_a_file_that_only_says_that_it_has_positions_is_read_as_a_stream(
+    client: AsyncImgwireClient, emulator: Emulator, method: str, error: Exception
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise error
+
+    data = noise(100_000)
+    file = io.BytesIO(data)
+    made = type(
+        "File",
+        (),
+        {name: getattr(file, name) for name in ("read", "seek", "tell", "seekable")}
+        | {method: staticmethod(refuse)},
+    )()
+    await client.images.upload(made, mime_type="image/png")
+    require_whole(emulator, data)
+
+
+async def test_a_file_that_cannot_go_back_is_an_error_and_not_an_empty_picture(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    class File(io.BytesIO):
+        def seek(self, position: int, whence: int = 0, /) -> int:
+            if whence == io.SEEK_END:
+                return super().seek(position, whence)
+            raise OSError("only to the end")
+
+    with pytest.raises(OSError, match="only to the end"):
+        await client.images.upload(File(noise(100)), mime_type="image/png")
+    assert len(emulator.requests) == 0
+
+
+@pytest.mark.parametrize("made", ["path", "file"])
+async def test_a_file_that_says_it_is_empty_is_read_all_the_same(
+    client: AsyncImgwireClient, emulator: Emulator, made: str
+) -> None:
+    path = Path("/proc/self/limits")
+    if not path.exists():
+        pytest.skip("no /proc here")
+    with path.open("rb") as file:
+        await client.images.upload(path if made == "path" else file, mime_type="image/png")
+    require_whole(emulator, path.read_bytes())
+
+
+async def test_a_spooled_temporary_file_stays_in_memory(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    data = png()
+    with tempfile.SpooledTemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        await client.images.upload(file)
+        assert file._rolled is False  # type: ignore[attr-defined]  # no public way to ask
+    require_whole(emulator, data)
+
+
+# --- buffers ------------------------------------------------------------------------------------------------------------
+
+
+def mapped(data: bytes) -> mmap.mmap:
+    made = mmap.mmap(-1, len(data))
+    made.write(data)
+    return made
+
+
+BUFFERS: dict[str, Callable[[bytes], Any]] = {
+    "array of bytes": lambda data: array.array("B", data),
+    "array of numbers": lambda data: array.array("I", data),
+    "mmap": mapped,
+    "ctypes": lambda data: (ctypes.c_ubyte * len(data)).from_buffer_copy(data),
+    "ctypes structure": lambda data: (
+        type("S", (ctypes.BigEndianStructure,), {"_fields_": [("x", ctypes.c_uint32)]}) * (len(data) // 4)
+    ).from_buffer_copy(data),
+    "memoryview of numbers": lambda data: memoryview(data).cast("I"),
+    "memoryview of rows": lambda data: memoryview(data).cast("B", shape=[4, len(data) // 4]),
+    "every second number": lambda data: memoryview(
+        b"".join(data[at : at + 4] + b"----" for at in range(0, len(data), 4))
+    ).cast("I")[::2],
+    "nothing": lambda data: array.array("B"),
+}
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+async def test_whatever_has_the_buffer_protocol_is_bytes(
+    client: AsyncImgwireClient, emulator: Emulator, kind: str
+) -> None:
+    data = png(padding=112_000)
+    data += bytes(-len(data) % 4)
+    file = BUFFERS[kind](data)
+    began = time.monotonic()
+    await client.images.upload(file, mime_type="image/png")
+    assert time.monotonic() - began < 5
+    require_whole(emulator, b"" if kind == "nothing" else data)
+    if isinstance(file, mmap.mmap):
+        file.close()  # nothing of ours holds it any more
+
+
+@pytest.mark.parametrize("file", [[1, 2, 3], range(5), ["a", "b"], [1.5]], ids=repr)
+async def test_an_iterable_of_anything_else_is_refused_at_its_first_item(
+    client: AsyncImgwireClient, emulator: Emulator, file: Any
+) -> None:
+    with pytest.raises(TypeError, match="a source must give bytes, not "):
+        await client.images.upload(file, mime_type="image/png")
+    assert len(emulator.requests) == 0
+
+
+async def test_a_large_piece_is_cut(client: AsyncImgwireClient, emulator: Emulator) -> None:
+    data, sent = noise(5_000_000), list[int]()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield data
+
+    await client.images.upload(
+        pieces(),
+        mime_type="image/png",
+        content_length=len(data),
+        on_progress=lambda now: sent.append(now.sent),
+    )
+    require_whole(emulator, data)
+    assert max(later - before for before, later in zip([0, *sent], sent, strict=False)) <= 2 * PIECE
+
+
+# --- replaced -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [100_000, 3_000_000])
+@pytest.mark.parametrize("how", ["renamed", "written over"])
+async def test_two_files_of_equal_size_and_time_are_never_mixed(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, how: str, size: int
+) -> None:
+    path, other = tmp_path / "a.png", tmp_path / "b.png"
+    one, two = png() + b"1" * size, png() + b"2" * size
+    path.write_bytes(one)
+    other.write_bytes(two)
+    os.utime(path, ns=(0, 10**18))
+    os.utime(other, ns=(0, 10**18))
+
+    def swap(_: object) -> None:
+        if how == "renamed":
+            other.replace(path)
+        else:
+            path.write_bytes(two)
+            os.utime(path, ns=(0, 10**18))
+
+    results = [each async for each in client.images.upload_many([path], on_created=swap)]
+    stored = [put.body_sha256 for put in puts(emulator) if put.status == 200]
+    if results[0].error is None:
+        assert stored in ([hashlib.sha256(one).hexdigest()], [hashlib.sha256(two).hexdigest()])
+    else:
+        assert isinstance(results[0].error, SourceChangedError)
+        assert stored == []
+
+
+async def test_a_new_mode_before_the_put_changes_no_byte(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(data := png(padding=3_000_000))
+    await client.images.upload(path, on_created=lambda _: path.chmod(0o600))
+    require_whole(emulator, data)
+
+
+# --- raw pictures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "file", "stream", "declared stream"])
+async def test_a_raw_picture_in_tiffs_clothes_is_refused_before_any_request(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str
+) -> None:
+    # Its only directory lies at the end: the photometric interpretation is that of colour filters.
+    entry = (262).to_bytes(2, "little") + b"\3\0\1\0\0\0" + (32803).to_bytes(4, "little")
+    data = b"II*\0" + (50_000).to_bytes(4, "little") + bytes(49_992) + b"\1\0" + entry + bytes(4)
+    path = tmp_path / "a.tif"
+    path.write_bytes(data)
+    options = {"content_length": len(data)} if kind == "declared stream" else {}
+    files: dict[str, Callable[[], Any]] = {
+        "path": lambda: path,
+        "bytes": lambda: data,
+        "file": lambda: io.BytesIO(data),
+        "stream": lambda: iter([data]),
+        "declared stream": lambda: iter([data]),
+    }
+    file = files[kind]()
+    with pytest.raises(UnsupportedImageError, match="a camera's raw picture"):
+        await client.images.upload(file, **options)
+    assert len(emulator.requests) == 0
+    await client.images.upload(files[kind](), mime_type="image/tiff", **options)
+    require_whole(emulator, data)
+
+
+# --- disks that hang ------------------------------------------------------------------------------------------------------
+
+_LEASE = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, lambda *_: None)
+holding = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(holding, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def hanging(path: Path) -> Iterator[Path]:
+    """A file that nobody can open, really: another process has a lease on it, and does not answer the kernel."""
+    path.write_bytes(png(padding=10_000))
+    with subprocess.Popen(
+        [sys.executable, "-c", _LEASE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            if process.stdout.readline() != "held\n":
+                pytest.skip("no leases on this file system")
+            yield path
+        finally:
+            process.stdin.close()
+
+
+async def test_an_open_that_hangs_holds_up_neither_a_deadline_nor_a_cancellation(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
+) -> None:
+    with hanging(tmp_path / "far.png") as far:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.images.upload(far)
+        task = asyncio.ensure_future(client.images.upload(far))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - began < 5
+
+
+async def test_open_files_that_hang_leave_healthy_disks_alone(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
+) -> None:
+    near = tmp_path / "near.png"
+    near.write_bytes(data := png(padding=10_000))
+    with hanging(tmp_path / "far.png") as far:
+        stuck = [asyncio.ensure_future(client.images.upload(far)) for _ in range(30)]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                await client.images.upload(near)
+        for task in stuck:
+            task.cancel()
+        await asyncio.wait(stuck, timeout=10)
+        assert all(task.cancelled() for task in stuck)
+    assert {put.body_sha256 for put in puts(emulator)} == {hashlib.sha256(data).hexdigest()}
+
+
+def test_a_process_ends_though_a_disk_hangs(tmp_path: Path) -> None:
+    """A FIFO opened to block is a disk that never answers: nobody ever writes to this one."""
+    os.mkfifo(tmp_path / "fifo")
+    code = """
+        import asyncio, os, sys
+        from imgwire_async import userland
+
+        async def main():
+            for run in (userland.disk, userland.read):
+                try:
+                    async with asyncio.timeout(0.1):
+                        await run(os.open, sys.argv[1], os.O_RDONLY)
+                except TimeoutError:
+                    print("left")
+
+        asyncio.run(main())
+        print("ended", flush=True)
+    """
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", textwrap.dedent(code), tmp_path / "fifo"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("left\nleft\nended\n", "", 0)
+    assert time.monotonic() - began < 20
+
+
+async def test_a_fifo_that_takes_the_place_of_a_file_does_not_block_a_thread(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
+) -> None:
+    where = tmp_path / "fifo"
+    os.mkfifo(where)
+    task = asyncio.ensure_future(client.images.upload(where, mime_type="image/png"))
+    writer = await asyncio.to_thread(os.open, where, os.O_WRONLY)
+    os.write(writer, b"all of it")
+    os.close(writer)  # it would get SIGPIPE, or its bytes be lost, had the reader gone away meanwhile
+    await task
+    require_whole(emulator, b"all of it")
+
+
+# --- cancelled by others ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2, 3, 5])
+async def test_whoever_was_not_cancelled_goes_on_when_all_other_tasks_were(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, rounds: int
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(padding=3_000_000))
+    many = [asyncio.ensure_future(client.images.upload(path)) for _ in range(40)]
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    for task in running_tasks():
+        task.cancel()
+    async with asyncio.timeout(20):
+        image = await client.images.upload(path)
+        assert emulator.images[image.id].stored is not None
+        for end in await asyncio.gather(*many, return_exceptions=True):
+            assert isinstance(end, asyncio.CancelledError)
+
+
+async def test_a_size_that_is_wrong_because_the_last_piece_was_cut_is_told(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield bytes(3 * PIECE)
+
+    with pytest.raises(UploadSizeError):
+        await client.images.upload(pieces(), mime_type="image/png", content_length=3 * PIECE - 1)
+    assert all(put.status is None for put in puts(emulator))
