@@ -186,10 +186,11 @@ async def _async_size(file: Any) -> int | None:
 def name_of(file: object) -> str | None:
     """The base name that an object carries, or None: `.filename`, else a textual `.name`, cut at both kinds of slash."""
     # Files of the standard library first by their name: GzipFile's `filename` warns.
-    for attribute in ("name", "filename") if isinstance(file, io.IOBase) else ("filename", "name"):
+    standard = isinstance(file, io.IOBase)
+    for attribute in ("name", "filename") if standard else ("filename", "name"):
         name = getattr(file, attribute, None)
-        if isinstance(name, str) and (base := base_name(name)):
-            return base
+        if isinstance(name, str) and ((base := base_name(name)) or standard):
+            return base or None
     return None
 
 

@@ -42,7 +42,7 @@ async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator
     # They give None, too, whatever their types say.
     read_all = cast("Callable[[int], object]", file.read)
     read = cast("Callable[[int], object]", file.read1 if isinstance(file, io.BufferedIOBase) else file.read)
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         handle = _handle_of(file, stack)
         waits = handle is not None and isinstance(file, io.FileIO)  # a buffer may hold something already
         while True:
@@ -80,13 +80,13 @@ def _ends_for_sure(file: object, handle: int | None) -> bool:
     return handle is not None and hasattr(os, "get_blocking") and os.get_blocking(handle)
 
 
-def _handle_of(file: object, stack: contextlib.ExitStack) -> int | None:
+def _handle_of(file: object, stack: contextlib.AsyncExitStack) -> int | None:
     """A descriptor that tells when there is something to read; None for all but plain pipes. TLS keeps bytes to itself."""
     raw: object = cast("io.BufferedReader", file).raw if isinstance(file, io.BufferedReader) else file
     if not isinstance(raw, io.FileIO):
         return None
     handle = os.dup(raw.fileno())  # the caller may watch, or close, the other
-    stack.callback(os.close, handle)
+    stack.push_async_callback(userland.tidy, os.close, handle)
     return handle
 
 

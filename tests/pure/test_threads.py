@@ -1,0 +1,181 @@
+"""Worker threads: one that is stuck gives its place away, what is left is cleaned up, and no clock but the loop's counts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgwire_async import userland
+from imgwire_async.threads import CANCEL_GRACE, ThreadPool
+
+
+async def test_one_that_is_stuck_gives_its_place_away() -> None:
+    pool, go = ThreadPool(2), threading.Event()
+    stuck = [pool.submit(lambda: go.wait(20)) for _ in range(4)]
+    behind = [pool.submit(threading.get_ident) for _ in range(5)]
+    try:
+        async with asyncio.timeout(10):
+            assert threading.get_ident() not in await asyncio.gather(*behind)
+        assert not any(future.done() for future in stuck)
+    finally:
+        go.set()
+        assert await asyncio.gather(*stuck) == [True] * 4
+
+
+async def test_only_so_many_may_be_stuck() -> None:
+    pool, go = ThreadPool(1, stuck_limit=1), threading.Event()
+    stuck = [pool.submit(lambda: go.wait(20)) for _ in range(2)]
+    behind = pool.submit(int)
+    await asyncio.sleep(2.2 * CANCEL_GRACE)
+    assert not behind.done()
+    go.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*stuck)
+        assert await behind == 0
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
+    pool, go, ran = ThreadPool(1), threading.Event(), list[str]()
+    first = pool.submit(lambda: go.wait(20))
+    pool.submit(lambda: ran.append("unwanted")).cancel()
+    wanted = pool.submit(lambda: ran.append("wanted"))
+    go.set()
+    await asyncio.gather(first, wanted)
+    assert ran == ["wanted"]
+
+
+@pytest.mark.parametrize("error", [StopIteration(3), LookupError("mine"), SystemExit(4)], ids=repr)
+async def test_what_a_function_raises_reaches_whoever_waits(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    future = ThreadPool(1).submit(fail)
+    await asyncio.wait([future])
+    raised = future.exception()
+    assert raised is error or (isinstance(raised, RuntimeError) and raised.__cause__ is error)
+
+
+class Opened:
+    def __init__(self, go: threading.Event) -> None:
+        go.wait(20)
+        self.closed = threading.Event()
+        made.append(self)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+made: list[Opened] = []
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["soon", "late"])
+async def test_what_comes_after_its_caller_has_gone_is_closed(slow: bool) -> None:
+    made.clear()
+    go = threading.Event()
+    task = asyncio.ensure_future(userland.disk_or_late(Opened.close, Opened, go))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    began = time.monotonic()
+    if not slow:
+        go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - began < 5
+    go.set()
+    async with asyncio.timeout(10):
+        while not made:
+            await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(made[0].closed.wait, 10)
+
+
+def test_what_comes_after_its_loop_has_ended_is_closed() -> None:
+    made.clear()
+    go = threading.Event()
+
+    async def leave() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await userland.disk_or_late(Opened.close, Opened, go)
+
+    asyncio.run(leave())
+    go.set()
+    began = time.monotonic()
+    while not made and time.monotonic() - began < 10:
+        time.sleep(0.01)
+    assert made[0].closed.wait(10)
+
+
+@pytest.mark.parametrize("run", [userland.disk, userland.read, userland.tidy])
+async def test_a_cancelled_wait_for_a_thread_ends_after_a_moment(run: Any) -> None:
+    go = threading.Event()
+    task = asyncio.ensure_future(run(go.wait, 20))
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - began < 5
+    go.set()
+
+
+async def test_tidying_is_done_though_the_task_is_cancelled_again_and_again() -> None:
+    done = threading.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await userland.tidy(lambda: (time.sleep(0.1), done.set()))
+
+    task = asyncio.ensure_future(work())
+    for _ in range(3):
+        await asyncio.sleep(0.02)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done.is_set()
+
+
+@pytest.mark.parametrize("now", [lambda: 0.0, lambda: 1e12], ids=["stands still", "far ahead"])
+async def test_another_clock_than_the_loops_does_not_count(monkeypatch: pytest.MonkeyPatch, now: Any) -> None:
+    loop, real = asyncio.get_running_loop(), time.monotonic
+    monkeypatch.setattr(loop, "time", real)
+    future: asyncio.Future[None] = loop.create_future()
+    monkeypatch.setattr(time, "monotonic", now)
+    began = real()
+    await userland.settled([future], patience=0.1)
+    assert 0.09 < real() - began < 5
+
+
+async def test_who_cancels_all_tasks_takes_nothing_from_others() -> None:
+    go = threading.Event()
+    first = asyncio.ensure_future(userland.glance(go.wait, 20))
+    await asyncio.sleep(0.02)
+    others = [asyncio.ensure_future(userland.glance(int)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    look = asyncio.ensure_future(userland.glance(os.getpid))
+    await asyncio.sleep(0)
+    go.set()
+    async with asyncio.timeout(10):
+        assert await look == os.getpid()
+    ends = await asyncio.gather(first, *others, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own(tmp_path: Path) -> None:
+    asyncio.run(userland.disk(int))  # its thread idles in the parent
+    child = os.fork()
+    if child == 0:
+        ended = asyncio.run(userland.disk(lambda: 7))
+        os._exit(ended)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
