@@ -354,7 +354,7 @@ Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | Forei
 def read_by_user(source: Source) -> bool:
     """Return whether code of the caller's is run to read the source."""
     if isinstance(source, FileSource):
-        return source.where is userland.read
+        return source.where is userland.submit_read
     return isinstance(source, StreamSource | ForeignSource)
 
 
