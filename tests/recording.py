@@ -81,6 +81,9 @@ class Recorder:
         self.operations.append(text or name)
         yield
 
+    def deadline_passed(self) -> bool:
+        return False
+
     # --- what tests read ----------------------------------------------------------------------------------------------
 
     @property

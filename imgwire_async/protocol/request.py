@@ -165,6 +165,8 @@ class Carrier(Protocol):
 
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[None]: ...
 
+    def deadline_passed(self) -> bool: ...
+
 
 # Characters that would re-aim a path, or that no id holds. Control characters and blanks are refused besides.
 _FORBIDDEN = frozenset("/\\?#%")

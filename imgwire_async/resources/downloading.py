@@ -24,7 +24,6 @@ from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.content import Content
 from imgwire_async.resources.getting import Getting, Refusal, Source
 from imgwire_async.resources.waiting import packed
-from imgwire_async.transport import deadline
 from imgwire_async.uploads.expiry import expired
 from imgwire_async.values import flag, path_text
 
@@ -92,7 +91,7 @@ class Landing:
                 await getting.run(partial(self._save, part))
             await userland.disk(part.publish)
         except asyncio.CancelledError:
-            if not (part.published and deadline.ran_out()):
+            if not (part.published and getting.deadline_passed):
                 raise
         finally:
             if part.abandon():

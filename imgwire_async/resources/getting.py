@@ -115,7 +115,7 @@ class Body:
 
 
 class Getting(AbstractAsyncContextManager["Getting"]):
-    """One GET under way. Holds a transfer slot and a connection from `run` on, until it is left; never during a pause.
+    """One GET under way. Holds a get slot and a connection from `run` on, until it is left; never during a pause.
 
     A slot is given back earlier by `free_slot`.
     """
@@ -159,6 +159,11 @@ class Getting(AbstractAsyncContextManager["Getting"]):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             self._carrier.record(exchange)
+
+    @property
+    def deadline_passed(self) -> bool:
+        """Whether the deadline cancels this, and nobody else does: what succeeded all the same may be returned."""
+        return self._carrier.deadline_passed()
 
     async def free_slot(self) -> None:
         """Give back the slot and keep the connection: whoever reads on may take any time."""

@@ -95,3 +95,7 @@ class AiohttpCarrier:
         """
         clock = deadline.Operation(text or name, self.options.timeout.deadline, UntilClosed(self._sessions))
         return clock if self._tracer is None else Traced(self._tracer.operation(name), clock)
+
+    def deadline_passed(self) -> bool:
+        """Return whether the deadline cancels the running operation, and nobody else does."""
+        return deadline.ran_out()

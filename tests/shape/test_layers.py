@@ -26,9 +26,8 @@ LEVELS = [
 ]
 APART = {"emulator"}
 # On one level two rooms may touch, one way only: an error carries an Exchange, hooks and policies are settings, a pause is
-# worked out from a RetryPolicy, the disk is reached by hops, which
-# go through threads, what a URL leaves out is logged, the blocking
-# client crosses the bridge.
+# worked out from a RetryPolicy, the disk is reached by hops, which go through threads, what a URL leaves out is logged, the
+# blocking client crosses the bridge.
 NEIGHBOURS = {
     ("errors", "exchange"),
     ("config", "hooks"),
@@ -131,6 +130,11 @@ def test_a_module_imports_only_from_lower_levels(path: Path) -> None:
         if LEVEL.get(other, len(LEVELS)) >= LEVEL[here] and (here, other) not in NEIGHBOURS
     }
     assert not upward, f"{path_id(path)} (level {LEVEL[here]}) imports {sorted(upward)}"
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if room(p) in {"resources", "uploads"}], ids=path_id)
+def test_who_asks_has_never_heard_of_who_carries(path: Path) -> None:
+    assert "transport" not in own(imported(path))
 
 
 @rooms
