@@ -6,7 +6,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -47,7 +46,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "redact": lambda text: redact(text[: 64 * 1024], SECRET),
     "refusal": lambda text: status_error(500, EXCHANGE, text.encode("utf-8", "replace"), key=SECRET),
     "refusal in JSON": lambda text: status_error(422, EXCHANGE, json.dumps({"detail": text}).encode()[:LONG]),
-    "storage": lambda text: expired("https://s/k", 403, text[: 64 * 1024], date=None, now=datetime.now(UTC)),
+    "storage": lambda text: expired("https://s/k", 403, text[: 64 * 1024], {}),
     "error": lambda text: str(ImgwireError(text[: 64 * 1024])),
 }
 
