@@ -67,6 +67,19 @@ async def source_of(file: object, stage: int) -> Source:
     raise TypeError(f"file must be {ACCEPTED}, not {type(file).__name__}")
 
 
+_NUMBERS = frozenset("cbB?hHiIlLqQnNefd")  # formats of the buffer protocol
+
+
+def is_numbers(file: object) -> bool:
+    """Whether an object is an array of numbers: one file's bytes, where an array of texts or objects may name many files."""
+    try:
+        view = memoryview(cast("bytes", file))
+    except (TypeError, ValueError):
+        return False
+    with view:
+        return view.format.lstrip("@=<>!") in _NUMBERS
+
+
 def has_buffer(file: object) -> bool:
     """Whether an object has the buffer protocol, and so is bytes whatever else it can do."""
     if isinstance(file, bytes | bytearray | memoryview):

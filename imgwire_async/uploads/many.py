@@ -29,6 +29,7 @@ from imgwire_async.errors import (
 from imgwire_async.models import Image, SupportedMimeType
 from imgwire_async.uploads.feed import Feed
 from imgwire_async.uploads.flow import Flow
+from imgwire_async.uploads.kinds import is_numbers
 from imgwire_async.uploads.source import File
 
 if TYPE_CHECKING:
@@ -98,13 +99,18 @@ class Trace:
     flow: Flow | None = None
 
 
-_ONE_FILE: tuple[type, ...] = (str, os.PathLike, bytes, bytearray, memoryview, Mapping, UploadItem)
+_ONE_FILE: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
 
 
 def require_many(files: object) -> None:
     """Raise `TypeError` for one file where many are due."""
     kind = type(files)
-    single = issubclass(kind, _ONE_FILE) or hasattr(files, "read") or hasattr(files, "read_chunk")
+    single = (
+        issubclass(kind, _ONE_FILE)
+        or hasattr(files, "read")
+        or hasattr(files, "read_chunk")
+        or is_numbers(files)
+    )
     if single or not (hasattr(files, "__iter__") or hasattr(files, "__aiter__")):
         raise TypeError(
             f"files must be an iterable or async iterable of files, not one {kind.__name__}; use upload()"

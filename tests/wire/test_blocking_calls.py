@@ -1,4 +1,4 @@
-"""Under a watcher of blocking calls no upload touches a disk on the loop, but for what the system has in memory."""
+"""Under a watcher of blocking calls nothing touches a disk on the loop, but for what the system has in memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ SMALL, LARGE = png(padding=5_000), png(padding=3_000_000)
 @pytest.fixture
 async def watched(client: AsyncImgwireClient) -> AsyncIterator[None]:
     await client.images.upload(iter([SMALL]))  # all is imported
+    with watching():
+        yield
+
+
+@contextmanager
+def watching() -> Iterator[None]:
     where = {"scanned_modules": imgwire_async, "excluded_modules": [emulator_package]}
     watcher = blockbuster.BlockBuster(**where)
     for name in MORE:
@@ -113,6 +120,34 @@ async def test_a_folder_of_files_makes_no_blocking_call_on_the_loop(
 
     results = [result async for result in client.images.upload_many(files())]
     assert [result.error for result in results] == [None] * 40
+
+
+async def test_no_other_operation_makes_a_blocking_call_on_the_loop(tmp_path: Path) -> None:
+    """Over TLS, so that the file with the trusted CAs is read, too."""
+    pytest.importorskip("trustme")
+    async with Emulator(tls=True) as emulator:
+
+        async def use_all(folder: Path) -> None:
+            async with AsyncImgwireClient(
+                emulator.api_key, base_url=emulator.base_url, ssl=emulator.ca_path
+            ) as client:
+                image = await client.images.upload(SMALL, wait=True)
+                assert [each.id async for each in client.images.list_all()].count(image.id) == 1
+                assert await client.images.read(image) == SMALL
+                for overwrite in (False, True):
+                    await client.images.download(image, folder / "a.png", overwrite=overwrite)
+                async with client.images.stream(image) as chunks:
+                    assert b"".join([chunk async for chunk in chunks]) == SMALL
+                job = await client.images.create_bulk_download_job([image.id])
+                job = await client.images.wait_for_bulk_download(job)
+                await client.images.download_archive(job, folder / "a.zip")
+                await client.images.bulk_delete([image.id])
+
+        for name in ("first", "second"):
+            await asyncio.to_thread((tmp_path / name).mkdir)
+        await use_all(tmp_path / "first")  # all is imported
+        with watching():
+            await use_all(tmp_path / "second")
 
 
 async def test_the_watcher_would_tell(client: AsyncImgwireClient, watched: None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import threading
+from array import array
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -73,7 +74,19 @@ async def test_files_may_come_from_anything_iterable(client: AsyncImgwireClient,
 
 
 @pytest.mark.parametrize(
-    "single", ["a.png", Path("a.png"), b"bytes", io.BytesIO(b"x"), UploadItem(b""), {"a": 1}, 7, None]
+    "single",
+    [
+        "a.png",
+        Path("a.png"),
+        b"bytes",
+        bytearray(b"x"),
+        array("H", [1]),
+        io.BytesIO(b"x"),
+        UploadItem(b""),
+        {"a": 1},
+        7,
+        None,
+    ],
 )
 async def test_one_file_is_not_many(client: AsyncImgwireClient, emulator: Emulator, single: Any) -> None:
     many = client.images.upload_many(single)
