@@ -57,7 +57,8 @@ def make_certificates() -> Certificates:
     """Return new contexts with a certificate for this machine's loopback names, signed by this process's own CA."""
     authority, identity = _signed()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    identity.configure_cert(server)
+    with identity.private_key_and_cert_chain_pem.tempfile() as path:  # the ssl module reads files alone
+        server.load_cert_chain(path)
     pem = authority.cert_pem.bytes()
     return Certificates(
         server=server, client=ssl.create_default_context(cadata=pem.decode("ascii")), ca_pem=pem
