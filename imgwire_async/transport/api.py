@@ -11,18 +11,19 @@ from typing import Any, Literal
 import aiohttp
 import attrs
 from multidict import CIMultiDict
-from yarl import URL
 
 from imgwire_async import errors
 from imgwire_async.config import API_ROOT, Config, Options
 from imgwire_async.errors import CLOSED
-from imgwire_async.exchange import Exchange, Headers, Secret, redact
+from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import NoAnswerError, Reply, Request
-from imgwire_async.protocol.safety import origin, without_query
+from imgwire_async.protocol.safety import without_query
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, is_success, may_repeat, pause, retry_after
 from imgwire_async.transport import answers, capture, deadline, watch
+from imgwire_async.transport.call_errors import Answer, refuse_foreign_redirect, too_large
+from imgwire_async.transport.connection import Connection
 from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
@@ -50,16 +51,6 @@ class Shared:
         self.keys: Keys = Keys(config.api_key)
         self.gate: Gate = Gate()
         self.host: str = without_query(config.base_url).partition("/")[0]
-
-
-@attrs.frozen(slots=False)  # made for each call, and twice as fast without slots
-class Answer:
-    """What came back on one attempt, whatever its status."""
-
-    status: int
-    headers: Headers
-    body: bytes = attrs.field(repr=False)  # may quote a key, or hold a signed URL
-    whole: bool = True
 
 
 @attrs.define
@@ -118,7 +109,7 @@ class Api:
             if isinstance(outcome, Answer) and is_success(outcome.status):
                 capture.record(self._owner, exchange)
                 if not outcome.whole:
-                    raise _too_large(outcome, exchange, self._limit)
+                    raise too_large(outcome, exchange, self._limit)
                 return Reply(outcome.status, outcome.headers, outcome.body, exchange)
             if isinstance(outcome, Answer) and self._gone_already(request, outcome, course):
                 capture.record(self._owner, exchange)
@@ -165,6 +156,7 @@ class Api:
             await seen.request(course.attempts)
         began = 0.0
         response: aiohttp.ClientResponse | None = None
+        unread: Connection | None = None
         try:
             async with seen.turn(here.slots.calls) if awake else here.slots.calls:
                 if self._shared.sessions.closed:  # while we stood in the queue
@@ -185,8 +177,10 @@ class Api:
                 ) as response:
                     if not response.content.is_eof():  # whoever closes the client must find those who wait
                         here.open_calls.responses.add(response)
+                        unread = Connection.of(response.connection)
                     require_final(response)
                     content, whole = await answers.read(response, self._limit)
+                    unread = unread if not whole else None
                     answer = Answer(response.status, Headers.view(response.headers.items()), content, whole)
         except (*FOREIGN, NoAnswerError) as error:
             hush(error)
@@ -202,6 +196,8 @@ class Api:
             raise
         finally:
             response = None  # it shows its URL
+            if unread is not None:
+                unread.abort()
         if awake:
             elapsed = time.monotonic() - began
             await seen.response(course.attempts, answer.status, answer.headers, elapsed, len(answer.body))
@@ -315,7 +311,7 @@ class Api:
         if isinstance(outcome, Failure):
             return self._silence_error(exchange, failure)
         if 300 <= outcome.status < 400:
-            self._refuse_foreign_redirect(outcome, exchange)
+            refuse_foreign_redirect(outcome, exchange, self._shared.config.base_url)
         return status_error(
             outcome.status, exchange, outcome.body, key=course.key, retry_after=failure.retry_after
         )
@@ -352,20 +348,6 @@ class Api:
             return "connect", connect
         return "attempt", attempt
 
-    def _refuse_foreign_redirect(self, answer: Answer, exchange: Exchange) -> None:
-        location = Secret(answer.headers.get("Location", ""))
-        base = self._shared.config.base_url
-        try:
-            leads_away = origin(str(URL(base).join(URL(location)))) != origin(base)
-        except ValueError:
-            leads_away = True
-        if leads_away:
-            raise errors.UnsafeURLError(
-                f"{exchange}: HTTP {answer.status} sends the call to another origin "
-                f"({_shown(location)!r}). It was not followed, so the key went nowhere. Check base_url.",
-                exchange=exchange,
-            )
-
 
 def _has_secret(request: Request[Any]) -> bool:
     """Return whether the query holds a secret, which tracing of other libraries would store with the URL."""
@@ -379,25 +361,8 @@ def _unfinished(seen: watch.Watch, course: Course, *, left: bool) -> Exchange:
     return Exchange("api", seen.method, seen.path, attempts=attempts, elapsed=elapsed)
 
 
-def _shown(location: str) -> str:
-    try:
-        return without_query(location)[:100]
-    except ValueError:  # no URL at all
-        return redact(location)[:100]
-
-
 def _failure(outcome: Answer | Failure) -> Failure:
     if isinstance(outcome, Failure):
         return outcome
     told = retry_after(outcome.headers)
     return Failure(f"HTTP {outcome.status}", status=outcome.status, retry_after=told)
-
-
-def _too_large(answer: Answer, exchange: Exchange, limit: int) -> errors.DecodeError:
-    return errors.DecodeError(
-        f"{exchange}: HTTP {answer.status}, but the answer is larger than {limit} bytes (Timeouts.max_answer_bytes); the rest was "
-        f"not read.{codec.carried_out(exchange)} Ask for less in one call, or allow more with Timeouts(max_answer_bytes=...).",
-        path="$",
-        body=codec.kept(answer.body),
-        exchange=exchange,
-    )

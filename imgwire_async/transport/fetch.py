@@ -19,6 +19,7 @@ from imgwire_async.protocol.safety import require_safe, without_query
 from imgwire_async.retry import Failure
 from imgwire_async.transport import capture, deadline, watch
 from imgwire_async.transport.api import Shared
+from imgwire_async.transport.connection import Connection
 from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
 from imgwire_async.transport.request_url import Address
 
@@ -75,6 +76,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         self._stall = fetches.options.timeout.stall
         self._host = ""
         self._response: aiohttp.ClientResponse | None = None
+        self._connection: Connection | None = None
         self.status: int | None = None
         self.headers: Headers = Headers()
         self.total: int | None = None
@@ -109,7 +111,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             for _ in range(MAX_REDIRECTS):
                 if (location := _location(self._response)) is None:
                     break
-                self._response.close()
+                self._leave()
                 url = _next(url, location, secure=secure)
                 self._response = await self._ask(url)
         except NoAnswerError as error:
@@ -157,13 +159,15 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             deadline.interrupted(self.exchange)
             raise
         here.open_calls.responses.add(response)
+        self._connection = Connection.of(response.connection)
+        self._response = response
         try:
             if seen.awake:
                 headers = Headers.view(response.headers.items())
                 await seen.response(attempt, response.status, headers, time.monotonic() - began)
         except BaseException:
-            response.close()
             del response  # it shows its URL
+            self._leave()
             raise
         return response
 
@@ -203,9 +207,16 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        """Drop the connection, unless the body is over and the connection back in its pool."""
         response, self._response = self._response, None
-        if response is not None:
-            response.close()  # does nothing when the body is over and the connection back in its pool
+        connection, self._connection = self._connection, None
+        if response is not None and not response.content.is_eof():
+            response.close()
+            if connection is not None:
+                connection.abort()
 
     def _silence(self, error: BaseException, *, stalled: bool) -> NoAnswerError:
         if self._fetches.shared.sessions.closed:

@@ -19,81 +19,14 @@ from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
+from imgwire_async.transport.connection import Connection
 from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.session import LoopSessions
 from imgwire_async.transport.slots import Kind as SlotKind
 from imgwire_async.transport.slots import TransferSlot
 
-try:
-    import fcntl
-    import termios
-except ImportError:  # Windows: progress is then what the kernel took, not what the peer acknowledged
-    fcntl = termios = None  # type: ignore[assignment]  # modules or nothing
-
 _ANSWER_LIMIT = 64 * 1024  # the storage answers with a few lines; more is not worth memory
-
-
-class _Connection:
-    """The connection of one PUT, as it was while sound: a transport that is closed tells nothing any more, or raises.
-
-    Over TLS a second `close()` cuts asyncio's transport off from its protocol. So what is needed later is taken at once, the
-    TCP transport below the TLS layer too: only that one can be dropped then.
-    """
-
-    __slots__ = ("_protocol", "_raw", "_socket", "_transport")
-
-    def __init__(self, transport: asyncio.WriteTransport) -> None:
-        self._transport = transport
-        self._raw: asyncio.WriteTransport | None = getattr(
-            getattr(transport, "_ssl_protocol", None), "_transport", None
-        )
-        self._protocol = transport.get_protocol()
-        self._socket = transport.get_extra_info("socket")
-
-    @classmethod
-    def of(cls, writer: AbstractStreamWriter) -> _Connection | None:
-        """Return the connection that `writer` writes to, or None when it is gone already."""
-        transport: asyncio.WriteTransport | None = getattr(writer, "transport", None)
-        try:
-            return None if transport is None else cls(transport)
-        except AttributeError:  # closed twice, by the peer and by aiohttp
-            return None
-
-    def abort(self) -> None:
-        """Drop the connection, unsent bytes and all."""
-        # aiohttp's writer may wait here for room; nobody else would look at what becomes of that.
-        waiter = getattr(self._protocol, "_drain_waiter", None)
-        if waiter is not None:
-            waiter.add_done_callback(userland.seen)
-        try:
-            (self._transport if self._raw is None else self._raw).abort()
-        except (AttributeError, RuntimeError):  # closed by somebody else: there is nothing to drop any more
-            pass
-
-    def buffered(self) -> int:
-        """Return the bytes that wait in this process, those of the TLS layer included."""
-        return sum(_write_buffer_size(each) for each in (self._transport, self._raw) if each is not None)
-
-    def unacknowledged(self) -> int:
-        """Return the bytes in the kernel that the peer has not acknowledged.
-
-        A slow peer shows here long before our buffer moves.
-        """
-        sock = self._socket
-        if fcntl is None or termios is None or sock is None or sock.fileno() < 0:
-            return 0
-        try:
-            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"), "little")
-        except OSError:  # the socket went away in between
-            return 0
-
-
-def _write_buffer_size(transport: asyncio.WriteTransport) -> int:
-    try:
-        return transport.get_write_buffer_size()
-    except (AttributeError, RuntimeError):  # closed: nothing waits there any more
-        return 0
 
 
 class Body(Payload):
@@ -108,7 +41,7 @@ class Body(Payload):
         super().__init__(None, content_type="application/octet-stream")
         self._size = put.size
         self.put = put
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._caller = userland.in_caller.get()  # the stall clock looks from a context of its own
         self.task: asyncio.Task[Any] | None = None  # aiohttp's writer task, once it has begun
         self.written: int = 0
@@ -134,7 +67,7 @@ class Body(Payload):
         if self.task is not None:
             raise RuntimeError("a body is sent once")
         self.task = asyncio.current_task()
-        self._connection = _Connection.of(writer)
+        self._connection = Connection.of(writer)
         userland.inside_user_code.set(True)  # in this task alone
         try:
             await self._write_all(writer)

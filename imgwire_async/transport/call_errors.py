@@ -1,0 +1,53 @@
+"""What an attempt of an API call brought back, and the errors of two answers that are none: a redirect away, and too many bytes."""
+
+from __future__ import annotations
+
+import attrs
+from yarl import URL
+
+from imgwire_async import errors
+from imgwire_async.exchange import Exchange, Headers, Secret, redact
+from imgwire_async.protocol import codec
+from imgwire_async.protocol.safety import origin, without_query
+
+
+@attrs.frozen(slots=False)  # made for each call, and twice as fast without slots
+class Answer:
+    """What came back on one attempt, whatever its status."""
+
+    status: int
+    headers: Headers
+    body: bytes = attrs.field(repr=False)  # may quote a key, or hold a signed URL
+    whole: bool = True
+
+
+def refuse_foreign_redirect(answer: Answer, exchange: Exchange, base: str) -> None:
+    """Raise `UnsafeURLError` for a redirect to another origin than that of `base`."""
+    location = Secret(answer.headers.get("Location", ""))
+    try:
+        leads_away = origin(str(URL(base).join(URL(location)))) != origin(base)
+    except ValueError:
+        leads_away = True
+    if leads_away:
+        raise errors.UnsafeURLError(
+            f"{exchange}: HTTP {answer.status} sends the call to another origin "
+            f"({_shown(location)!r}). It was not followed, so the key went nowhere. Check base_url.",
+            exchange=exchange,
+        )
+
+
+def _shown(location: str) -> str:
+    try:
+        return without_query(location)[:100]
+    except ValueError:  # no URL at all
+        return redact(location)[:100]
+
+
+def too_large(answer: Answer, exchange: Exchange, limit: int) -> errors.DecodeError:
+    return errors.DecodeError(
+        f"{exchange}: HTTP {answer.status}, but the answer is larger than {limit} bytes (Timeouts.max_answer_bytes); the rest was "
+        f"not read.{codec.carried_out(exchange)} Ask for less in one call, or allow more with Timeouts(max_answer_bytes=...).",
+        path="$",
+        body=codec.kept(answer.body),
+        exchange=exchange,
+    )
