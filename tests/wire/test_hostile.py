@@ -78,6 +78,7 @@ class Endless:
             while not writer.transport.is_closing():
                 writer.write(self.piece)
                 await writer.drain()
+                await asyncio.sleep(0)  # a TLS transport whose TCP transport failed lets drain pass for ever
                 self.sent += len(self.piece)
         finally:
             self.left.set()
