@@ -8,224 +8,20 @@ the loop never blocks, thread-bound objects work, and so does Ctrl-C.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import inspect
-import os
-import threading
-import time
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
-from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-import anyio
-
 from imgwire_async import forks, userland
+from imgwire_async._loop_thread import PATIENCE, PULSE, LoopThread, loop_thread, process, shut
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-# Seconds that an exit, or the end of an iterator, waits for the loop; what is left then ends by itself.
-PATIENCE = 1.0
-# So often, in seconds, a waiting thread looks whether the loop thread still lives: it may have died, or a signal handler may have
-# forked. Windows does not wake a thread that waits at a lock for Ctrl-C: there it looks up more often.
-_PULSE = 0.2 if os.name == "nt" else 1.0
 _END: Any = object()
-
-
-class _Process:
-    """What this process has one of. A forked child begins anew."""
-
-    def __init__(self) -> None:
-        self.exiting = False
-        self.reset()
-
-    def reset(self) -> None:
-        self.starting = threading.RLock()  # a signal handler may call in the midst of a start
-        self.thread: LoopThread | None = None  # set by the loop thread itself, once it takes calls
-        self.coming: LoopThread | None = None  # the one that is being started
-
-
-class LoopThread:
-    """The daemon thread that runs the loop of all blocking clients. Started on first use, stopped at exit."""
-
-    def __init__(self) -> None:
-        self.lost = False  # in a forked child: the thread, and whoever waits for it, stayed with the parent
-        self._begun = False
-        self.tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks only weakly
-        self._posted: deque[tuple[Context, Callable[..., object], tuple[object, ...]]] = deque()
-        self._woken = False  # and has not looked yet
-        self._ready: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, name="imgwire-async", daemon=True)
-        forks.renew_after_fork(self)
-
-    def start(self) -> None:
-        """Start it, unless that was done already."""
-        if not self._begun:
-            self._begun = True
-            self._thread.start()
-
-    def after_fork(self) -> None:
-        """In a forked child: it stays as it was, for its loop shares an epoll set with the parent's."""
-        self.lost = True
-        forks.keep_for_good(self)
-
-    def _run(self) -> None:
-        try:
-            # Debug mode, which -X dev switches on, would time and report code that is none of the user's.
-            anyio.run(self._live, backend_options={"debug": False})
-        except BaseException as error:
-            if self._ready.done():
-                raise
-            self._ready.set_exception(error)  # no loop, perhaps for want of file descriptors
-        finally:
-            if _process.thread is self:
-                _process.thread = None
-
-    async def _live(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        _keep_real_time(self.loop)
-        self._over = asyncio.Event()
-        _process.thread = self
-        self._ready.set_result(None)
-        await self._over.wait()
-        # What still runs is cancelled now, and async generators, which hold the sessions, are closed.
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the running thread is this one."""
-        return threading.get_ident() == self._thread.ident
-
-    @property
-    def gone(self) -> bool:
-        """Whether nothing will come from there any more."""
-        forks.check()
-        return self.lost or not self._thread.is_alive()
-
-    def wait_ready(self) -> None:
-        """Return once the loop runs."""
-        while not self._ready.done():
-            with suppress(TimeoutError):
-                self._ready.result(_PULSE)
-            if self.gone and not self._ready.done():
-                raise self.ended()
-        self._ready.result()
-
-    def ended(self) -> BaseException:
-        """What to raise in a caller for whom nothing will come any more."""
-        if self.lost:
-            return RuntimeError("this process was forked in the midst of a call, which ends here")
-        if _process.exiting:
-            return _shut()
-        return RuntimeError("the call was cancelled: the loop thread has ended")
-
-    def post(self, function: Callable[..., object], *args: object, urgent: bool = False) -> bool:
-        """Let the loop run `function` in a copy of this context. False when the loop is gone, at exit or after a fork.
-
-        Waking the loop takes a system call, and with it the turn of every thread that waits for the interpreter: one wake-up
-        serves all that was posted until the loop looks. What is `urgent` wakes it anyhow.
-        """
-        forks.check()
-        if self.lost or self.loop.is_closed():
-            return False
-        try:
-            self._posted.append((copy_context(), function, args))
-            if urgent or not self._woken:
-                self._woken = True
-                self.loop.call_soon_threadsafe(self._take)
-        except RuntimeError:  # closed meanwhile
-            return False
-        except BaseException:  # Ctrl-C between any two steps; other threads may count on this wake-up by now
-            self._woken = False
-            with suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(self._take)
-            raise
-        return True
-
-    def wake(self) -> None:
-        """Let the loop look once more: a signal handler that waits for it may have come between a post and its wake-up."""
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self._take)
-
-    def _take(self) -> None:
-        self._woken = False  # before looking: whoever posts from now on wakes the loop again
-        for _ in range(len(self._posted)):
-            context, function, args = self._posted.popleft()
-            try:
-                context.run(function, *args)
-            except Exception as error:  # noqa: BLE001  # as the loop does: what stands behind it goes on
-                told = {
-                    "message": f"the loop of the blocking clients failed in {function!r}",
-                    "exception": error,
-                }
-                self.loop.call_exception_handler(told)
-
-    def stop(self) -> None:
-        """End all that runs there, then the thread; one that is stuck is left to the end of the process."""
-        self.post(self._over.set, urgent=True)
-        self._thread.join(PATIENCE)
-
-
-def _keep_real_time(loop: asyncio.AbstractEventLoop) -> None:
-    """Let the loop count by a clock that no test freezes or sets: it lives on when the test is over."""
-    if isinstance(loop, asyncio.BaseEventLoop) and hasattr(time, "clock_gettime"):
-        clock = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
-        loop.time = clock  # type: ignore[method-assign]  # this loop's only
-
-
-_process = _Process()
-
-
-def loop_thread() -> LoopThread:
-    """The loop thread, running. Raises `RuntimeError` on that very thread, which must not wait for itself."""
-    forks.check()
-    thread = _process.thread or _start()
-    if thread.is_here:
-        raise RuntimeError(
-            "ImgwireClient was called on its own loop thread, which would wait for itself for ever; use AsyncImgwireClient there"
-        )
-    return thread
-
-
-def _start() -> LoopThread:
-    with _process.starting:
-        if _process.exiting:
-            raise _shut()
-        thread = _process.thread
-        if thread is not None:
-            return thread
-        if _process.coming is None:
-            _process.coming = LoopThread()
-        thread = _process.coming
-        try:
-            thread.start()
-            thread.wait_ready()
-        finally:
-            _process.coming = None
-        return thread
-
-
-def _shut() -> BaseException:
-    """For a call that comes too late. In a daemon thread, which was left to its fate, nobody wants to read of it."""
-    if threading.current_thread().daemon:
-        return SystemExit()
-    return RuntimeError("ImgwireClient cannot be used any more: the interpreter is shutting down")
-
-
-@atexit.register
-def _at_exit() -> None:
-    forks.check()
-    _process.exiting = True
-    thread, _process.thread = _process.thread, None
-    if thread is not None:
-        thread.stop()
-
-
-forks.after_fork(_process.reset)
 
 
 class _Step(Generic[R]):
@@ -245,8 +41,8 @@ class _Step(Generic[R]):
             return task.result()
         except asyncio.CancelledError:
             raise (
-                _shut()
-                if _process.exiting
+                shut()
+                if process.exiting
                 else RuntimeError("the call was cancelled: the loop thread has ended")
             ) from None
         finally:
@@ -317,7 +113,7 @@ class Line:
             coroutine.close()
             if self._thread.lost:
                 raise RuntimeError("this was begun in the parent process; begin anew in the forked child")
-            raise _shut()
+            raise shut()
         return step.outcome()
 
     def _attend(self, step: _Step[Any]) -> None:
@@ -334,7 +130,7 @@ class Line:
     def _next_item(self) -> _Errand | _Step[Any]:
         while True:
             with suppress(Empty):
-                return self._inbox.get(timeout=_PULSE)
+                return self._inbox.get(timeout=PULSE)
             if self._thread.gone:
                 with suppress(Empty):
                     return self._inbox.get_nowait()  # what it had put last
@@ -448,7 +244,7 @@ def finish(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
     Without a loop, before the first call and at exit, there is nothing to wait for; on the loop thread itself it ends later.
     """
     forks.check()
-    thread = _process.thread
+    thread = process.thread
     coroutine = method()
     if thread is None:
         with suppress(StopIteration):

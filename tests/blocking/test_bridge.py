@@ -111,7 +111,7 @@ def test_a_loop_thread_that_ended_is_replaced_and_its_callers_are_told(script: S
             time.sleep(0.005)
         before.post(end)
         thread.join()
-        while _bridge._process.thread is before:
+        while _bridge.process.thread is before:
             time.sleep(0.005)
         print(len(client.images.list().data), _bridge.loop_thread() is before)
     """) == (0, "the call was cancelled: the loop thread has ended\n0 False\n", "")
@@ -123,9 +123,49 @@ def test_an_iterator_whose_loop_has_ended_is_let_go(client: ImgwireClient) -> No
     next(pages)
     thread = _bridge.loop_thread()
     thread.stop()
-    until(lambda: _bridge._process.thread is None)
+    until(lambda: _bridge.process.thread is None)
     pages.close()
     assert len(client.images.list().data) == 1
+
+
+def test_a_thread_that_cannot_be_had_is_the_callers_error_and_may_be_tried_again(script: Script) -> None:
+    assert script.run("""
+        client = ImgwireClient()
+        threading.stack_size(1 << 45)
+        try:
+            client.images.list()
+        except RuntimeError as error:
+            print(error)
+        threading.stack_size(0)
+        print(client.images.list().data)
+    """) == (0, "can't start new thread\n[]\n", "")
+
+
+def test_a_signal_handler_may_call_whatever_it_comes_into(script: Script) -> None:
+    # Into the start of the loop thread, too, and between two steps of handing a call over.
+    assert script.run("""
+        from imgwire_async import _bridge
+        client = ImgwireClient()
+        client.images.list()
+        inside, calls = [], []
+
+        def handler(*_):
+            if not inside:
+                inside.append(True)
+                calls.append(client.images.list())
+                inside.clear()
+
+        signal.signal(signal.SIGALRM, handler)
+        for delay in range(1, 40):
+            if delay % 4 == 0:
+                _bridge.loop_thread().stop()
+                while _bridge.process.thread is not None:
+                    time.sleep(0.001)
+            signal.setitimer(signal.ITIMER_REAL, delay / 20_000)
+            client.images.list()
+        time.sleep(0.01)
+        print(len(calls) > 10, [thread.name for thread in threading.enumerate()].count("imgwire-async"))
+    """) == (0, "True 1\n", "")
 
 
 def test_a_loop_that_cannot_be_started_is_the_callers_error_and_may_be_tried_again(script: Script) -> None:

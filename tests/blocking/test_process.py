@@ -439,7 +439,7 @@ FORKED = {
         shared = client._core.shared
         held, done = threading.Event(), threading.Event()
         def hold():
-            with _bridge._process.starting, client._core._lock, shared.sessions._lock, shared.gate._lock:
+            with _bridge.process.starting, client._core._lock, shared.sessions._lock, shared.gate._lock:
                 held.set()
                 done.wait()
         threading.Thread(target=hold, daemon=True).start()
@@ -471,6 +471,22 @@ def test_after_a_fork_both_processes_go_on(script: Script, how: str, fork: str) 
     )
     assert (code, out, err) == (0, "child 0\n", "")
     assert time.monotonic() - began < 20
+
+
+@needs_fork
+@pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="needs uvloop")
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="policies are deprecated")
+def test_a_forked_child_ends_well_whatever_loops_the_application_uses(script: Script) -> None:
+    assert script.run("""
+        import asyncio, uvloop
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        client = ImgwireClient()
+        client.images.list()
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(0)
+        print("child", os.waitpid(pid, 0)[1])
+    """) == (0, "child 0\n", "")
 
 
 @needs_fork

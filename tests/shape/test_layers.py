@@ -22,7 +22,7 @@ LEVELS = [
     {"uploads", "transport"},
     {"resources"},
     {"client"},
-    {"blocking", "_bridge", "batch", "cli", "testing", "otel", "integrations"},
+    {"blocking", "_bridge", "_loop_thread", "batch", "cli", "testing", "otel", "integrations"},
 ]
 APART = {"emulator"}
 # On one level two rooms may touch, one way only: an error carries an Exchange, hooks and policies are settings, a pause is
@@ -38,6 +38,7 @@ NEIGHBOURS = {
     ("userland", "threads"),
     ("urls", "logs"),
     ("blocking", "_bridge"),
+    ("_bridge", "_loop_thread"),
 }
 # They come in by the front door: of the package they know the public names, and nobody knows them.
 GUESTS = {"integrations"}
@@ -51,7 +52,6 @@ FOREIGN = {
     "protocol": CORE | {"cattrs", "orjson"},
     "uploads": CORE | {"anyio"},
     "transport": CORE | {"aiohttp", "anyio", "multidict", "yarl"},
-    "_bridge": CORE | {"anyio"},
     "otel": CORE | {"opentelemetry"},
     "integrations": {"django", "fastapi", "starlette"},
     "emulator": CORE | {"aiohttp", "multidict", "yarl", "PIL", "trustme"},
