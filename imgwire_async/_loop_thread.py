@@ -193,11 +193,12 @@ def _start() -> LoopThread:
     with process.starting:
         if process.exiting:
             raise shut()
-        thread = process.thread
-        if thread is not None:
-            return thread
+        new = LoopThread()
+        # A signal handler may have started one meanwhile. It comes with calls, and there is none between here and the last line.
+        if process.thread is not None:
+            return process.thread
         if process.coming is None:
-            process.coming = LoopThread()
+            process.coming = new
         thread = process.coming
         try:
             thread.start()

@@ -46,21 +46,22 @@ class _Place:
 
 
 class _GateClock:
-    """The seconds by which a gate counts: `time.monotonic`, as long as nobody sets that clock.
+    """The seconds by which a gate counts: those of `time.monotonic`, as long as nobody sets that clock.
 
     Loops and threads share a gate, so its moments cannot be those of a loop. Tests freeze `time.monotonic`, and set it forward and
     back again; a wait is let pass by a loop, whose clock may go on. So this clock never runs backwards, and is put
     forward to the moment that was waited for.
     """
 
-    __slots__ = ("_ahead", "_last")
+    __slots__ = ("_ahead", "_last", "_read")
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[], float]) -> None:
+        self._read = read
         self._last = -math.inf
         self._ahead = 0.0
 
     def now(self) -> float:
-        told = time.monotonic()
+        told = self._read()
         if told < self._last:
             self._ahead += self._last - told
         self._last = told
@@ -84,9 +85,9 @@ class Gate:
 
     __slots__ = ("__weakref__", "_clock", "_lock", "_rounds", "pace")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
-        self._clock = _GateClock()  # the lock guards it, too
+        self._clock = _GateClock(clock)  # the lock guards it, too
         self._rounds = 0  # never used twice, so that a straggler of an older pace is known as one
         self.pace: Pace | None = None
         forks.renew_after_fork(self)

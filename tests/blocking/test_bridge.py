@@ -157,6 +157,7 @@ def test_a_signal_handler_may_call_whatever_it_comes_into(script: Script) -> Non
 
         signal.signal(signal.SIGALRM, handler)
         for delay in range(1, 40):
+            signal.setitimer(signal.ITIMER_REAL, 0)
             if delay % 4 == 0:
                 _bridge.loop_thread().stop()
                 while _bridge.process.thread is not None:
