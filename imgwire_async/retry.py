@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # Why an attempt brought no usable answer. "unsent": the request never left (refused, DNS, TLS). "lost": it left, its answer
 # did not come. "connect", "attempt" and "stall" are clocks that ran out; "connect" means that it never left, too. "absent": the
-# caller, who reads the source in a thread of its own, was busy elsewhere for as long.
-Fate: TypeAlias = Literal["unsent", "connect", "lost", "attempt", "stall", "absent"]
+# caller, who reads the source in a thread of its own, was busy elsewhere for as long. "slot": no slot became free.
+Fate: TypeAlias = Literal["unsent", "connect", "lost", "attempt", "stall", "absent", "slot"]
 
 # POST is the exception; its requests say themselves whether they may be repeated. [contract 5]
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})

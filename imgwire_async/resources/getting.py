@@ -190,7 +190,7 @@ class Getting(AbstractAsyncContextManager["Getting"]):
         policy = self._carrier.options.retries
         seconds = None
         # What stands still has had its time already.
-        may = failure.fate != "stall" and may_repeat("GET", failure, repeatable=None)
+        may = failure.fate not in {"stall", "slot"} and may_repeat("GET", failure, repeatable=None)
         if may and self._attempts <= policy.max_retries:
             seconds = pause(self._attempts, failure.retry_after, policy=policy, dice=random.random())
         if seconds is None:
@@ -210,6 +210,8 @@ class Getting(AbstractAsyncContextManager["Getting"]):
                 f"{name}: {exchange}: {trouble.reason}{f': {said}' if said else ''}. {self._advice(trouble)}"
             )
             return DownloadError(text, status=trouble.status, exchange=exchange)
+        if trouble.failure.fate == "slot":  # its reason says what to do
+            return DownloadError(f"{name}: {trouble.failure.reason}. Nothing was sent.")
         advice = (
             "a slow network may need a larger Timeouts(stall=...)."
             if trouble.failure.fate == "stall"

@@ -23,7 +23,7 @@ from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, is_success, may_repeat, pause, retry_after
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.call_errors import Answer, refuse_foreign_redirect, too_large
-from imgwire_async.transport.connection import Connection
+from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
@@ -91,12 +91,11 @@ class Api:
 
     async def send(self, request: Request[Any]) -> Reply:
         """The answer to `request`, if it is a success; else the error that says why not."""
-        async with UntilClosed(self._shared.sessions):
-            return await self._send(request)
+        async with UntilClosed(self._shared.sessions) as here:
+            return await self._send(here, request)
 
-    async def _send(self, request: Request[Any]) -> Reply:
+    async def _send(self, here: LoopSessions, request: Request[Any]) -> Reply:
         shared = self._shared
-        here = shared.sessions.at_hand() or await shared.sessions.here()
         seen = self._lookout.over("api", request.method, request.path)
         course = Course(shared.keys.known or await self._key(seen), time.monotonic())
         address = Address.of(f"{self._root}{request.target}", shared.host)
@@ -148,15 +147,13 @@ class Api:
         """One request on the wire, after the gate and in a slot. None: nothing was sent, for the gate closed meanwhile."""
         if self._shared.gate.pace is not None:
             await self._pass_gate(seen, course)
-        if here.idle_check.due:
+        if here.idle_check.is_due():
             await here.idle_check.run()
         awake = seen.awake
         if awake and course.told != course.attempts:
             course.told = course.attempts
             await seen.request(course.attempts)
         began = 0.0
-        response: aiohttp.ClientResponse | None = None
-        unread: Connection | None = None
         try:
             async with seen.turn(here.slots.calls) if awake else here.slots.calls:
                 if self._shared.sessions.closed:  # while we stood in the queue
@@ -164,24 +161,7 @@ class Api:
                 if self._shared.gate.closed_since(course.round):
                     return None
                 began = time.monotonic()
-                session = here.untraced_api if _has_secret(request) else here.api
-                async with session.request(
-                    request.method,
-                    address.url,
-                    data=body if body is None or len(body) <= _LARGE_BODY else io.BytesIO(body),
-                    headers=self._headers.with_key(course.key, json=body is not None),
-                    **here.proxy_for(address),
-                    timeout=self._clock,
-                    allow_redirects=False,
-                    **here.tls,
-                ) as response:
-                    if not response.content.is_eof():  # whoever closes the client must find those who wait
-                        here.open_calls.responses.add(response)
-                        unread = Connection.of(response.connection)
-                    require_final(response)
-                    content, whole = await answers.read(response, self._limit)
-                    unread = unread if not whole else None
-                    answer = Answer(response.status, Headers.view(response.headers.items()), content, whole)
+                answer = await self._round_trip(here, request, address, body, course.key)
         except (*FOREIGN, NoAnswerError) as error:
             hush(error)
             if self._shared.sessions.closed:
@@ -194,14 +174,41 @@ class Api:
             hush(error)
             deadline.interrupted(_unfinished(seen, course, left=began > 0))
             raise
-        finally:
-            response = None  # it shows its URL
-            if unread is not None:
-                unread.abort()
         if awake:
             elapsed = time.monotonic() - began
             await seen.response(course.attempts, answer.status, answer.headers, elapsed, len(answer.body))
         return answer
+
+    async def _round_trip(
+        self, here: LoopSessions, request: Request[Any], address: Address, body: bytes | None, key: str
+    ) -> Answer:
+        """Return what comes back on one request on the wire, read to its end or to the limit."""
+        session = here.untraced_api if _has_secret(request) else here.api
+        unread: Unread | None = None
+        response: aiohttp.ClientResponse | None = None
+        try:
+            async with session.request(
+                request.method,
+                address.url,
+                data=body if body is None or len(body) <= _LARGE_BODY else io.BytesIO(body),
+                headers=self._headers.with_key(key, json=body is not None),
+                **here.proxy_for(address),
+                timeout=self._clock,
+                allow_redirects=False,
+                **here.tls,
+            ) as response:
+                if not response.content.is_eof():
+                    here.open_calls.responses.add(
+                        response
+                    )  # whoever closes the client must find those who wait
+                    unread = Unread(response)
+                require_final(response)
+                content, whole = await answers.read(response, self._limit)
+                return Answer(response.status, Headers.view(response.headers.items()), content, whole)
+        finally:
+            response = None  # it shows its URL
+            if unread is not None:
+                unread.drop()
 
     def _silence(self, error: BaseException) -> Failure:
         """What it means that no answer came, or none that can be read."""
@@ -213,7 +220,10 @@ class Api:
         """Wait for a turn while a 429, of whichever call, keeps this client slow; at most `max_rate_wait` in all."""
         limit = self._options.retries.max_rate_wait
         try:
-            passed = await self._shared.gate.turn(limit - course.rate_waited, self._shared.sessions.pause)
+            # The slot is lent around all of it: to queue for it again is no wait for the rate limit.
+            passed = await without_slot(
+                lambda: self._shared.gate.turn(limit - course.rate_waited, self._shared.sessions.pause)
+            )
         except TooLongError as wait:
             exchange = _unfinished(seen, course, left=False)
             error = errors.RateLimitError(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from imgwire_async import userland
+
+if TYPE_CHECKING:
+    import aiohttp
 
 try:
     import fcntl
@@ -69,6 +73,24 @@ class Connection:
             return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"), "little")
         except OSError:  # the socket went away in between
             return 0
+
+
+class Unread:
+    """The connection of a response whose body is still to be read: `drop` ends it, unless the body was read to its end.
+
+    Then it may be in use for another request already.
+    """
+
+    __slots__ = ("_connection", "_content")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._content = response.content  # shows no URL, as the response does
+        self._connection = Connection.of(response.connection)
+
+    def drop(self) -> None:
+        """Drop the connection, if it is still this response's."""
+        if self._connection is not None and not self._content.is_eof():
+            self._connection.abort()
 
 
 def _write_buffer_size(transport: asyncio.WriteTransport) -> int:

@@ -21,7 +21,7 @@ class Operation:
     """
 
     def __init__(
-        self, name: str, seconds: float | None, scope: AbstractAsyncContextManager[None] | None = None
+        self, name: str, seconds: float | None, scope: AbstractAsyncContextManager[object] | None = None
     ) -> None:
         self._name = name
         self._scope = scope

@@ -7,6 +7,7 @@ import traceback
 
 import aiohttp
 
+from imgwire_async import userland
 from imgwire_async.exchange import excerpt, redact
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure, Fate
@@ -15,6 +16,14 @@ from imgwire_async.transport.proxies import add_credentials
 
 class DroppedError(aiohttp.ClientError):
     """A connection broke. Wraps the two errors upon which aiohttp would send the request again without telling."""
+
+
+class CancelledByOthersError(aiohttp.ClientError):
+    """Other code cancelled a task of aiohttp, perhaps with all tasks of the loop, and not the call that waited for it."""
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__()
+        self.sent = sent
 
 
 _UNSENT = "imgwire_unsent"
@@ -31,8 +40,11 @@ async def no_hidden_resend(
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise DroppedError from error
     except asyncio.CancelledError as error:
+        sent = getattr(request, "response", request) is not None  # made when the request is sent
+        if not userland.is_being_cancelled():
+            raise CancelledByOthersError(sent=sent) from error
         # The clock of the attempt may be what cancels. Its TimeoutError will come from this, and does not know where it was.
-        if getattr(request, "response", request) is None:  # made when the request is sent
+        if not sent:
             setattr(error, _UNSENT, True)
         raise
 
@@ -71,6 +83,8 @@ def no_answer(error: BaseException, host: str) -> NoAnswerError:
 
 
 def _meaning(error: BaseException, host: str) -> tuple[Fate, str]:
+    if isinstance(error, CancelledByOthersError):
+        return "lost" if error.sent else "unsent", f"other code cancelled the work on the request to {host}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "connect", f"no connection to {host} in time"
     if isinstance(error, asyncio.TimeoutError) and getattr(error.__cause__, _UNSENT, False):

@@ -19,7 +19,7 @@ from imgwire_async.protocol.safety import require_safe, without_query
 from imgwire_async.retry import Failure
 from imgwire_async.transport import capture, deadline, watch
 from imgwire_async.transport.api import Shared
-from imgwire_async.transport.connection import Connection
+from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
 from imgwire_async.transport.request_url import Address
 
@@ -76,7 +76,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         self._stall = fetches.options.timeout.stall
         self._host = ""
         self._response: aiohttp.ClientResponse | None = None
-        self._connection: Connection | None = None
+        self._unread: Unread | None = None
         self.status: int | None = None
         self.headers: Headers = Headers()
         self.total: int | None = None
@@ -125,13 +125,13 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
     async def _ask(self, url: Secret) -> aiohttp.ClientResponse:
         """The answer to one request on the wire, its body unread."""
         fetches, attempt = self._fetches, self._fetch.attempt
-        here = await fetches.shared.sessions.here()
+        here = fetches.shared.sessions.at_hand() or await fetches.shared.sessions.here()
         address = Address.of(url)
         self._host = address.host
         seen = fetches.lookout.over("cdn", "GET", address.shown)
         if seen.awake:
             await seen.request(attempt)
-        if here.idle_check.due:
+        if here.idle_check.is_due():
             await here.idle_check.run()
         began = time.monotonic()
         waiting = asyncio.timeout(None)
@@ -159,7 +159,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             deadline.interrupted(self.exchange)
             raise
         here.open_calls.responses.add(response)
-        self._connection = Connection.of(response.connection)
+        self._unread = Unread(response)
         self._response = response
         try:
             if seen.awake:
@@ -212,11 +212,10 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
     def _leave(self) -> None:
         """Drop the connection, unless the body is over and the connection back in its pool."""
         response, self._response = self._response, None
-        connection, self._connection = self._connection, None
-        if response is not None and not response.content.is_eof():
+        unread, self._unread = self._unread, None
+        if response is not None and unread is not None:
             response.close()
-            if connection is not None:
-                connection.abort()
+            unread.drop()
 
     def _silence(self, error: BaseException, *, stalled: bool) -> NoAnswerError:
         if self._fetches.shared.sessions.closed:

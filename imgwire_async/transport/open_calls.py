@@ -15,7 +15,7 @@ from imgwire_async.transport.stall import StallClock
 if TYPE_CHECKING:
     import aiohttp
 
-    from imgwire_async.transport.session import Sessions
+    from imgwire_async.transport.session import LoopSessions, Sessions
 
 
 class OpenCalls:
@@ -58,8 +58,8 @@ class OpenCalls:
             clock.give_up_all()
 
 
-class UntilClosed(AbstractAsyncContextManager[None]):
-    """`async with UntilClosed(sessions):` ends what runs inside, with a `RuntimeError`, when the client is closed.
+class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
+    """`async with UntilClosed(sessions) as here:` ends what runs inside, with a `RuntimeError`, when the client is closed.
 
     It is what `asyncio.timeout` does, without a clock: every call enters one, so it is kept short.
     """
@@ -70,12 +70,14 @@ class UntilClosed(AbstractAsyncContextManager[None]):
         self._sessions = sessions
         self._ended = False
 
-    async def __aenter__(self) -> None:
-        self._calls = (self._sessions.at_hand() or await self._sessions.here()).open_calls
+    async def __aenter__(self) -> LoopSessions:
+        here = self._sessions.at_hand() or await self._sessions.here()
+        self._calls = here.open_calls
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
         self._calls.add(self)
+        return here
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -105,9 +107,8 @@ class IdleCheck:
     def __init__(self) -> None:
         self._last = 0.0
 
-    @property
-    def due(self) -> bool:
-        """Whether `run` is to be awaited before the request that is made now."""
+    def is_due(self) -> bool:
+        """Note that a request is made now. Return whether `run` is to be awaited before."""
         last, self._last = self._last, time.monotonic()
         return self._last - last > self._AFTER or self._last < last
 

@@ -94,10 +94,18 @@ class Sessions:
             gone = {other: self._by_loop.pop(other) for other in dead}
         disposal.let_go(gone)
         made = self._make()
-        with self._lock:
-            self._by_loop[loop] = made
         await anext(made.keeper)  # does not suspend, so first calls that come together make one session
+        if not self._add(loop, made):
+            await made.keeper.aclose()
+            raise RuntimeError(CLOSED)
         return made
+
+    def _add(self, loop: asyncio.AbstractEventLoop, made: LoopSessions) -> bool:
+        """Keep what a loop owns. False when the client was closed in another thread meanwhile."""
+        with self._lock:
+            if not self.closed:
+                self._by_loop[loop] = made
+            return not self.closed
 
     async def pause(self, seconds: float) -> None:
         """Let time pass. Raises `RuntimeError` as soon as this loop's sessions are closed: nothing could follow the pause."""

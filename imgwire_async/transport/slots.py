@@ -130,7 +130,7 @@ class TransferSlot(AbstractAsyncContextManager[None]):
                 f"no {self._kind.upper()} slot became free for {seconds:g} s; this call was made inside the source or a "
                 "callback of another transfer, which holds a slot meanwhile: make it outside, or allow more max_connections"
             )
-            raise NoAnswerError(Failure(reason, fate="stall")) from None
+            raise NoAnswerError(Failure(reason, fate="slot")) from None
 
     def release(self) -> None:
         """Give the slot back, if it is held."""

@@ -19,7 +19,7 @@ from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
-from imgwire_async.transport.connection import Connection
+from imgwire_async.transport.connection import Connection, Unread
 from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.session import LoopSessions
@@ -161,7 +161,7 @@ class Transfers:
         address = Address.of(put.url)
         seen = self._lookout.over("storage", "PUT", address.shown)
         try:
-            here = await self._shared.sessions.here()
+            here = self._shared.sessions.at_hand() or await self._shared.sessions.here()
             if seen.awake:
                 await seen.request(put.attempt)
             reply = await self._send(here, put, address, body)
@@ -184,32 +184,13 @@ class Transfers:
     async def _send(
         self, here: LoopSessions, put: Put, address: Address, body: Body
     ) -> tuple[int, Headers, bytes]:
-        # A refusal is wanted as it is: it is read for what it says.
-        headers = {"Content-Length": str(put.size), "Accept-Encoding": "identity"}
-        if put.mime_type is not None:
-            headers["Content-Type"] = put.mime_type
-        if here.idle_check.due:
+        if here.idle_check.is_due():
             await here.idle_check.run()
         clock = here.open_calls.stall_clock(self._options.timeout.stall)
-        response: aiohttp.ClientResponse | None = None
         try:
             if clock is not None:
                 clock.watch(body)
-            async with here.files.put(
-                address.url,
-                data=body,
-                headers=headers,
-                **here.proxy_for(address),
-                timeout=self._clock,
-                allow_redirects=False,
-                **here.tls,
-            ) as response:
-                require_final(response)
-                body.answered = True
-                if not response.content.is_eof():  # whoever closes the client must find those who wait
-                    here.open_calls.responses.add(response)
-                status, received = response.status, Headers.view(response.headers.items())
-                content = await answers.read_prefix(response.content, _ANSWER_LIMIT)
+            status, headers, content = await self._round_trip(here, put, address, body)
         except (*FOREIGN, NoAnswerError) as error:
             hush(error)
             if body.failure is not None:
@@ -226,11 +207,45 @@ class Transfers:
             hush(error)
             raise
         finally:
-            response = None  # it shows its URL
             if clock is not None:
                 clock.leave(body)
         self._require_sound(status, body, address.host)
-        return status, received, unpacked_prefix(content, received.get("Content-Encoding", ""), _ANSWER_LIMIT)
+        return status, headers, content
+
+    async def _round_trip(
+        self, here: LoopSessions, put: Put, address: Address, body: Body
+    ) -> tuple[int, Headers, bytes]:
+        """Return status, headers and the beginning of the body of what the storage answers."""
+        # A refusal is wanted as it is: it is read for what it says.
+        declared = {"Content-Length": str(put.size), "Accept-Encoding": "identity"}
+        if put.mime_type is not None:
+            declared["Content-Type"] = put.mime_type
+        unread: Unread | None = None
+        response: aiohttp.ClientResponse | None = None
+        try:
+            async with here.files.put(
+                address.url,
+                data=body,
+                headers=declared,
+                **here.proxy_for(address),
+                timeout=self._clock,
+                allow_redirects=False,
+                **here.tls,
+            ) as response:
+                require_final(response)
+                body.answered = True
+                if not response.content.is_eof():
+                    here.open_calls.responses.add(
+                        response
+                    )  # whoever closes the client must find those who wait
+                    unread = Unread(response)
+                status, headers = response.status, Headers.view(response.headers.items())
+                content = await answers.read_prefix(response.content, _ANSWER_LIMIT)
+        finally:
+            response = None  # it shows its URL
+            if unread is not None:
+                unread.drop()
+        return status, headers, unpacked_prefix(content, headers.get("Content-Encoding", ""), _ANSWER_LIMIT)
 
     def _require_sound(self, status: int, body: Body, host: str) -> None:
         """Raise what counts more than the answer that came."""

@@ -12,6 +12,7 @@ import attrs
 from imgwire_async import userland
 from imgwire_async.exchange import Headers, Kind
 from imgwire_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
+from imgwire_async.transport.slots import without_slot
 from imgwire_async.transport.tracing import tracer_of
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
@@ -19,7 +20,10 @@ logger: logging.Logger = logging.getLogger("imgwire_async")
 
 async def _tell(hook: Callable[[Any], object], event: object) -> None:
     try:
-        await userland.call(hook, event)
+        if userland.absent() is None:
+            await userland.call(hook, event)
+        else:  # it may be long in coming, and an upload's slot is for others meanwhile
+            await without_slot(lambda: userland.call(hook, event))
     except Exception:
         logger.exception("a hook raised; the call goes on")
 

@@ -99,9 +99,8 @@ class Flow:
         self._read_by_caller: bool = userland.in_caller.get() is not None and read_by_user(plan.source)
         self._may_interrupt = self._read_by_caller and plan.source.replayable and self._policy.max_retries > 0
         self.image: Image | None = None
-        self.foreign_error: ImgwireError | None = (
-            None  # of our classes, but raised by the caller's own source
-        )
+        # Of our classes, but raised by the caller's own source.
+        self.foreign_error: ImgwireError | None = None
         self.abandoned: list[str] = []  # ids of records that were made and then replaced
         self.puts: int = 0
         self.bytes_sent: int = 0
@@ -152,9 +151,8 @@ class Flow:
         if before is not None and before.id == upload.image.id and upload.image.status in ARRIVED:
             return True
         if upload.upload_url in self._dead and self._may_take_fresh_key():
-            upload = (
-                await self._ask_for_url()
-            )  # the service hands out the refused URL again: only a new record helps
+            # The service hands out the refused URL again: only a new record helps.
+            upload = await self._ask_for_url()
         if upload.upload_url in self._dead:
             raise UploadUrlExpiredError(
                 f"{self._plan.file_name}: the service gave the same upload URL again after the storage had refused it. "
@@ -347,6 +345,8 @@ class Flow:
         kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
         if isinstance(trouble, NoAnswerError):
             kind = UploadStalledError if event is Event.STALLED else UploadConnectionError
+            if trouble.failure.fate == "slot":  # its reason says what to do
+                return kind(f"{name}: {trouble.failure.reason}.{kept}", file_name=name, image=image)
             advice = "Upload the file again; " + (
                 "a slow network or source may need a larger Timeouts(stall=...)."
                 if event is Event.STALLED

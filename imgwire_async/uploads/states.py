@@ -26,9 +26,8 @@ class Event(enum.Enum):
     UNSENT = enum.auto()  # no connection
     LOST = enum.auto()  # the connection broke; the bytes may have arrived
     STALLED = enum.auto()  # nothing moved, or no answer came, for too long
-    INTERRUPTED = (
-        enum.auto()
-    )  # the caller in another thread, who reads the source, was busy elsewhere for too long
+    # The caller in another thread, who reads the source, was busy elsewhere for too long.
+    INTERRUPTED = enum.auto()
 
 
 class Step(enum.Enum):

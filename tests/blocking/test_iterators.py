@@ -15,7 +15,7 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from imgwire_async import ImgwireClient, Timeouts, UploadItem, _bridge
+from imgwire_async import Hooks, ImgwireClient, Timeouts, UploadItem, _bridge
 from imgwire_async.blocking import Twin, blocking
 from imgwire_async.emulator import Emulator
 from imgwire_async.transport.keys import Keys
@@ -381,6 +381,26 @@ def test_a_consumer_may_take_longer_for_a_result_than_a_transfer_may_stand_still
         assert result.unwrap()
         if result.index == 0:
             time.sleep(1.0)  # what is tested: a consumer that is busy elsewhere
+
+
+def test_hooks_that_wait_for_their_caller_hold_nobody_up(emulator: Emulator, tmp_path: Path) -> None:
+    """They run in the caller's thread, which is busy elsewhere; uploads of other threads get their connections meanwhile."""
+    paths = [tmp_path / f"{number}.gif" for number in range(6)]
+    for path in paths:
+        path.write_bytes(GIF)
+    hooks = Hooks(on_request=lambda _: None)
+    with ImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, max_connections=2, hooks=hooks
+    ) as client:
+        results = client.images.upload_many(paths, concurrency=4)
+        next(results).unwrap()
+        other = threading.Thread(
+            target=client.with_options(hooks=None).images.upload, args=(GIF,), daemon=True
+        )
+        other.start()
+        other.join(10)
+        assert not other.is_alive()
+        assert len([result.unwrap() for result in results]) == 5
 
 
 def test_an_error_of_the_files_themselves_comes_out_as_it_was_raised(client: ImgwireClient) -> None:

@@ -171,3 +171,19 @@ async def test_closing_ends_what_another_loop_waits_for_too() -> None:
         await client.aclose()
         await asyncio.to_thread(thread.join, 10)
         assert "client is closed" in str(ended)
+
+
+async def test_a_call_goes_on_when_other_code_cancels_the_tasks_below_it(emulator: Emulator) -> None:
+    """A shutdown that cancels `asyncio.all_tasks()` meets aiohttp's own tasks, too: those that look names up, above all."""
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url.replace("127.0.0.1", "localhost")
+    ) as client:
+        for _ in range(2):
+            call = asyncio.ensure_future(client.images.list())
+            await asyncio.sleep(0)
+            for _ in range(6):
+                for task in asyncio.all_tasks() - {call, asyncio.current_task()}:
+                    if "Connector" in repr(task.get_coro()):
+                        task.cancel()
+                await asyncio.sleep(0)
+            assert (await call).data == []

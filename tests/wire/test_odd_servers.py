@@ -137,6 +137,40 @@ async def test_a_connection_that_ended_while_the_loop_stood_still_is_not_used() 
     assert connections == 3
 
 
+@pytest.mark.slow
+async def test_an_answer_that_cannot_be_unpacked_breaks_no_other_call() -> None:
+    """Once such an answer is read, its connection may be in use for another request already."""
+    cut = gzip.compress(b"x" * 3000)[:-9]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            if b"/cut" not in await reader.readuntil(b"\r\n\r\n"):
+                await asyncio.sleep(0.002)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                continue
+            head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(cut)}\r\n\r\n"
+            writer.write(head.encode())
+            await writer.drain()
+            await asyncio.sleep(0.002)
+            writer.write(cut)
+
+    async with (
+        speaking(answer) as origin,
+        AsyncImgwireClient("sk_x", base_url=origin, retries=0, max_connections=30) as client,
+    ):
+
+        async def post() -> None:
+            for _ in range(200):
+                await client.request("POST", "/good")
+
+        async def get() -> None:
+            for _ in range(200):
+                with pytest.raises(APIConnectionError, match="in the middle of what it packs"):
+                    await client.request("GET", "/cut")
+
+        await asyncio.gather(*(post() for _ in range(20)), *(get() for _ in range(10)))
+
+
 # --- refusals that are packed ---------------------------------------------------------------------------------------------
 
 
