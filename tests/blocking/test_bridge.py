@@ -128,6 +128,7 @@ def test_an_iterator_whose_loop_has_ended_is_let_go(client: ImgwireClient) -> No
     assert len(client.images.list().data) == 1
 
 
+@pytest.mark.slow
 def test_a_thread_that_cannot_be_had_is_the_callers_error_and_may_be_tried_again(script: Script) -> None:
     assert script.run("""
         client = ImgwireClient()
@@ -141,6 +142,7 @@ def test_a_thread_that_cannot_be_had_is_the_callers_error_and_may_be_tried_again
     """) == (0, "can't start new thread\n[]\n", "")
 
 
+@pytest.mark.slow
 def test_a_signal_handler_may_call_whatever_it_comes_into(script: Script) -> None:
     # Into the start of the loop thread, too, and between two steps of handing a call over.
     assert script.run("""

@@ -362,7 +362,10 @@ class SmallBites(io.BytesIO):
         return super().read(min(size or 0, 20_000) if size != -1 else 20_000)
 
 
-@pytest.mark.parametrize("what", ["file objects", "iterators", "progress"])
+@pytest.mark.parametrize(
+    "what",
+    ["file objects", *(pytest.param(what, marks=pytest.mark.slow) for what in ("iterators", "progress"))],
+)
 def test_a_consumer_may_take_longer_for_a_result_than_a_transfer_may_stand_still(
     client: ImgwireClient, what: str
 ) -> None:
@@ -380,7 +383,7 @@ def test_a_consumer_may_take_longer_for_a_result_than_a_transfer_may_stand_still
     for result in patient.images.upload_many(files(), concurrency=4, on_progress=on_progress):
         assert result.unwrap()
         if result.index == 0:
-            time.sleep(1.0)  # what is tested: a consumer that is busy elsewhere
+            time.sleep(0.6)  # what is tested: a consumer that is busy elsewhere
 
 
 def test_hooks_that_wait_for_their_caller_hold_nobody_up(emulator: Emulator, tmp_path: Path) -> None:

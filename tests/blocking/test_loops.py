@@ -242,6 +242,7 @@ def test_a_dropped_client_is_closed_by_its_own_loop_and_by_no_other_thread(scrip
     ) == (0, "end\n", "")
 
 
+@pytest.mark.slow
 def test_a_client_dropped_elsewhere_is_closed_at_exit_at_the_latest(script: Script) -> None:
     assert script.run(
         DROPPED

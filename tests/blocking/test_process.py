@@ -28,7 +28,9 @@ import ctypes
 os.fork = ctypes.PyDLL(None).fork
 """
 
-forks = pytest.mark.parametrize("fork", ["", UNSEEN], ids=["os.fork", "C"])
+forks = pytest.mark.parametrize(
+    "fork", [pytest.param("", id="os.fork", marks=pytest.mark.slow), pytest.param(UNSEEN, id="C")]
+)
 needs_fork = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no fork")
 
 
@@ -312,7 +314,9 @@ def test_a_loop_that_is_stuck_does_not_hold_up_the_exit_for_long(script: Script)
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("jump", [0, 1e9], ids=["frozen", "forwards and back"])
+@pytest.mark.parametrize(
+    "jump", [pytest.param(0, id="frozen", marks=pytest.mark.slow), pytest.param(1e9, id="forwards and back")]
+)
 def test_a_clock_that_tests_freeze_or_set_stops_no_call(
     script: Script, emulator: Emulator, jump: float
 ) -> None:
@@ -455,9 +459,23 @@ FORKED = {
 }
 
 
+# By default: Python's own fork at every point, and C's at the hardest.
+FORKS = [
+    pytest.param(
+        how,
+        fork,
+        id=f"{how}-{'C' if fork else 'os.fork'}",
+        marks=[]
+        if (fork == UNSEEN) is (how == "while another thread holds every lock")
+        else pytest.mark.slow,
+    )
+    for how in FORKED
+    for fork in ("", UNSEEN)
+]
+
+
 @needs_fork
-@forks
-@pytest.mark.parametrize("how", FORKED)
+@pytest.mark.parametrize(("how", "fork"), FORKS)
 def test_after_a_fork_both_processes_go_on(script: Script, how: str, fork: str) -> None:
     began = time.monotonic()
     code, out, err = script.run(
@@ -473,6 +491,7 @@ def test_after_a_fork_both_processes_go_on(script: Script, how: str, fork: str) 
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="needs uvloop")
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="policies are deprecated")

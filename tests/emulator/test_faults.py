@@ -20,7 +20,7 @@ from .asking import PNG, Asker, put_head
 LIST = "/api/v1/images/"
 
 
-@pytest.fixture(params=["http", "https"])
+@pytest.fixture(params=["http", pytest.param("https", marks=pytest.mark.slow)])
 def switches(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Each test here runs over TLS, too."""
     if request.param == "https":

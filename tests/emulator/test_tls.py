@@ -108,7 +108,7 @@ async def test_a_stalled_upload_is_seen_soon(emulator: Emulator) -> None:
         assert emulator.ssl_context is not None
         with socket.socket() as tcp:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
-            tcp.settimeout(2)
+            tcp.settimeout(1)
             tcp.connect(address(emulator.storage_url))
             with emulator.ssl_context.wrap_socket(tcp, server_hostname="127.0.0.1") as secure:
                 secure.sendall(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
@@ -151,7 +151,11 @@ def test_without_tls_there_is_nothing_to_trust() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["", "\nif os.fork() == 0: sys.exit()\nos.wait(); print(emulator.ca_path.exists())"]
+    "code",
+    [
+        pytest.param("", marks=pytest.mark.slow),
+        "\nif os.fork() == 0: sys.exit()\nos.wait(); print(emulator.ca_path.exists())",
+    ],
 )
 def test_the_file_of_the_ca_goes_with_its_process_and_not_with_a_child(code: str) -> None:
     code = f"import os, sys\nfrom imgwire_async.emulator import Emulator\nemulator = Emulator(tls=True)\nemulator.__enter__()\nprint(emulator.ca_path){code}\n"
@@ -165,6 +169,7 @@ def test_the_file_of_the_ca_goes_with_its_process_and_not_with_a_child(code: str
     assert rest in ([], ["True"])
 
 
+@pytest.mark.slow
 def test_a_process_says_how_to_trust_it() -> None:
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "imgwire_async.emulator", "--tls"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -186,6 +191,7 @@ def test_a_process_says_how_to_trust_it() -> None:
     assert not Path(path).exists()
 
 
+@pytest.mark.slow
 def test_without_trustme_it_says_what_to_install() -> None:
     code = (
         "import sys\nsys.modules['trustme'] = None\nfrom imgwire_async.emulator import Emulator\nEmulator()\n"

@@ -99,7 +99,9 @@ KINDS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("digest", [False, True], ids=["", "hashed"])
+@pytest.mark.parametrize(
+    "digest", [pytest.param(False, id=""), pytest.param(True, id="hashed", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_upload_makes_no_blocking_call_on_the_loop(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, watched: None, kind: str, digest: bool

@@ -39,7 +39,7 @@ def dated(moment: datetime) -> str:
 # --- a clock that is off --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("hours", [-2, 2])
+@pytest.mark.parametrize("hours", [pytest.param(-2, marks=pytest.mark.slow), 2])
 async def test_a_service_whose_clock_is_off_is_waited_for_as_long_as_it_says(hours: int) -> None:
     moments: list[float] = []
 

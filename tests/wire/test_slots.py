@@ -93,7 +93,7 @@ async def test_a_rate_limit_of_the_api_holds_no_slot_of_the_storage(emulator: Em
     """While one upload waits for its turn to ask for a URL, another that has one goes on."""
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:
         image = await ready(client)
-        emulator.faults.add("POST", "*", status=429, headers={"Retry-After": "3"})
+        emulator.faults.add("POST", "*", status=429, headers={"Retry-After": "1"})
         waiting = asyncio.ensure_future(client.images.upload(PICTURE))
         async with asyncio.timeout(10):
             while client._core.shared.gate.pace is None:

@@ -51,7 +51,14 @@ def require_whole(emulator: Emulator, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "spooled"])
-@pytest.mark.parametrize("buffering", [-1, 0, 64], ids=["buffered", "raw", "small buffer"])
+@pytest.mark.parametrize(
+    "buffering",
+    [
+        pytest.param(-1, id="buffered"),
+        pytest.param(0, id="raw"),
+        pytest.param(64, id="small buffer", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_pipe_that_does_not_block_is_read_to_its_end(
     client: AsyncImgwireClient, emulator: Emulator, buffering: int, declared: bool
 ) -> None:
