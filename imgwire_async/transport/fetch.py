@@ -26,6 +26,8 @@ from imgwire_async.transport.request_url import Address
 if TYPE_CHECKING:
     from typing import Self
 
+    from imgwire_async.transport.session import LoopSessions
+
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Unpacked bytes could not be held to the length that the answer gives.
@@ -137,18 +139,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         waiting = asyncio.timeout(None)
         try:
             async with waiting:
-                response = await here.fetches.get(
-                    address.url,
-                    headers=_HEADERS,
-                    **here.proxy_for(address),
-                    timeout=fetches.clock,
-                    allow_redirects=False,
-                    trace_request_ctx={"sent": lambda: self._wind(waiting)},
-                    **here.tls,
-                )
-                if response.status < 200:
-                    response.close()
-                require_final(response)
+                response = await self._get(here, address, waiting)
         except (*FOREIGN, NoAnswerError) as error:
             hush(error)
             silence = self._silence(error, stalled=waiting.expired())
@@ -169,6 +160,23 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             del response  # it shows its URL
             self._leave()
             raise
+        return response
+
+    async def _get(
+        self, here: LoopSessions, address: Address, waiting: asyncio.Timeout
+    ) -> aiohttp.ClientResponse:
+        response = await here.fetches.get(
+            address.url,
+            headers=_HEADERS,
+            **here.proxy_for(address),
+            timeout=self._fetches.clock,
+            allow_redirects=False,
+            trace_request_ctx={"sent": lambda: self._wind(waiting)},
+            **here.tls,
+        )
+        if response.status < 200:
+            response.close()
+        require_final(response)
         return response
 
     def _wind(self, waiting: asyncio.Timeout) -> None:

@@ -41,8 +41,8 @@ class LoopSessions:
     api: aiohttp.ClientSession
     # For calls with a secret in their query; over the connections of `api`.
     untraced_api: aiohttp.ClientSession
-    files: aiohttp.ClientSession
     fetches: aiohttp.ClientSession  # over the connections of `files`
+    files: aiohttp.ClientSession
     slots: Slots
     proxies: Proxies
     tls: dict[str, Any]  # {"ssl": context} when one was given, ready for a request
@@ -130,43 +130,10 @@ class Sessions:
             slots = make_slots(
                 limit, shared_limit=min(filter(None, (shared.limit, shared.limit_per_host)), default=0)
             )
-        common: dict[str, Any] = {
-            "cookie_jar": aiohttp.DummyCookieJar(),
-            "trust_env": False,  # would read .netrc in an executor before each request, and send what it finds
-            "requote_redirect_url": False,
-            "middlewares": (no_hidden_resend,),
-            "headers": {"User-Agent": _user_agent(config.user_agent), "Accept": "*/*"},
-        }
-        api = aiohttp.ClientSession(
-            connector=shared or connector(slots.call_limit), auto_decompress=False, **common
-        )
-        untraced_api = aiohttp.ClientSession(
-            connector=api.connector, connector_owner=False, auto_decompress=False, **common
-        )
-        files = aiohttp.ClientSession(
-            # Slots bound what is under way; a stream that its reader holds keeps its connection, but no slot.
-            connector=shared or connector(0),
-            auto_decompress=False,
-            skip_auto_headers=("Content-Type",),  # signed URLs take the declared one or none
-            **common,
-        )
-        # Only downloads need the trace, so uploads do not pay for it.
-        fetches = aiohttp.ClientSession(
-            connector=files.connector,
-            auto_decompress=False,
-            trace_configs=[tracing := _tracing()],
-            connector_owner=False,
-            **common,
-        )
-        # Whoever instruments all sessions of a process would see signed URLs here, and send headers to their hosts.
-        files.trace_configs.clear()
-        untraced_api.trace_configs.clear()
-        fetches.trace_configs[:] = [tracing]
+        sessions = _open_sessions(config, slots, shared)
         calls = OpenCalls()
-        keeper = _keep(calls, api, untraced_api, fetches, files)
-        return LoopSessions(
-            api, untraced_api, files, fetches, slots, proxies, tls, keeper, calls, IdleCheck()
-        )
+        keeper = _keep(calls, *sessions)
+        return LoopSessions(*sessions, slots, proxies, tls, keeper, calls, IdleCheck())
 
     def _tls_options(self) -> dict[str, Any]:
         setting = self._config.ssl
@@ -205,6 +172,45 @@ class Sessions:
             forks.keep_for_good(sessions)
         self._by_loop.clear()
         self._lock = threading.Lock()
+
+
+def _open_sessions(
+    config: Config, slots: Slots, shared: aiohttp.BaseConnector | None
+) -> tuple[aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession]:
+    """Return the sessions of a loop, as `LoopSessions` holds them; over `shared` connections, if there is such a connector."""
+    common: dict[str, Any] = {
+        "cookie_jar": aiohttp.DummyCookieJar(),
+        "trust_env": False,  # would read .netrc in an executor before each request, and send what it finds
+        "requote_redirect_url": False,
+        "middlewares": (no_hidden_resend,),
+        "headers": {"User-Agent": _user_agent(config.user_agent), "Accept": "*/*"},
+    }
+    api = aiohttp.ClientSession(
+        connector=shared or connector(slots.call_limit), auto_decompress=False, **common
+    )
+    untraced_api = aiohttp.ClientSession(
+        connector=api.connector, connector_owner=False, auto_decompress=False, **common
+    )
+    files = aiohttp.ClientSession(
+        # Slots bound what is under way; a stream that its reader holds keeps its connection, but no slot.
+        connector=shared or connector(0),
+        auto_decompress=False,
+        skip_auto_headers=("Content-Type",),  # signed URLs take the declared one or none
+        **common,
+    )
+    # Only downloads need the trace, so uploads do not pay for it.
+    fetches = aiohttp.ClientSession(
+        connector=files.connector,
+        auto_decompress=False,
+        trace_configs=[tracing := _tracing()],
+        connector_owner=False,
+        **common,
+    )
+    # Whoever instruments all sessions of a process would see signed URLs here, and send headers to their hosts.
+    files.trace_configs.clear()
+    untraced_api.trace_configs.clear()
+    fetches.trace_configs[:] = [tracing]
+    return api, untraced_api, fetches, files
 
 
 async def _read_ca_bundle(path: str) -> ssl.SSLContext:

@@ -76,7 +76,6 @@ class Desk(Protocol):
 Trouble: TypeAlias = "Reply | NoAnswerError"
 
 _CLOCKS: dict[str | None, Event] = {"stall": Event.STALLED, "absent": Event.INTERRUPTED}
-
 # After these the bytes may be there all the same.
 _DOUBTFUL = frozenset({Event.LOST, Event.STALLED, Event.BUSY})
 
@@ -95,7 +94,7 @@ class Flow:
         self._untold: Image | None = None
         self._opened = False
         self._fresh_key = False
-        # Nothing is sent while the caller in another thread, who reads the source, is busy elsewhere: it would hold a slot.
+        # Nothing is sent while a caller in another thread, who reads the source, is busy elsewhere: it would hold a slot.
         self._read_by_caller: bool = userland.in_caller.get() is not None and read_by_user(plan.source)
         self._may_interrupt = self._read_by_caller and plan.source.replayable and self._policy.max_retries > 0
         self.image: Image | None = None
