@@ -66,8 +66,8 @@ _PLAIN = json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int, p
 
 # --- repaired ---------------------------------------------------------------------------------------------------------
 
-# Bytes, and brackets with texts. Larger bodies stay refused: repairing takes time, in which the loop stands still.
-_REPAIRABLE = 16 * 1024 * 1024
+# Bytes, and brackets with texts. Larger bodies stay refused: the loop stands still meanwhile, up to half a second per MiB.
+REPAIRABLE = 1024 * 1024
 _MOST_MARKS = 100_000
 _BEFORE = b"\xef\xbb\xbf \t\r\n"  # what may stand before JSON, a byte order mark included
 # Levels that stay when something is nested too deeply: enough for any record, and for whatever walks through it later.
@@ -81,7 +81,7 @@ def loads_repaired(body: bytes, refusal: ValueError) -> Any:
     holds become text, as does JSON that is nested too deeply, from level 64 on. A byte order mark is skipped, control
     characters in texts are taken.
     """
-    if len(body) > _REPAIRABLE or body[:64].lstrip(_BEFORE)[:1] not in {b"{", b"["}:
+    if len(body) > REPAIRABLE or body[:64].lstrip(_BEFORE)[:1] not in {b"{", b"["}:
         raise refusal
     text = _HALF_PAIR.sub(_whole_pair, body.decode("utf-8-sig", "replace"))
     if text.count("[") + text.count("{") > _DEEPEST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -23,7 +24,7 @@ from imgwire_async.exchange import (
     redacted_prefix,
 )
 from imgwire_async.logs import logger
-from imgwire_async.protocol import codec
+from imgwire_async.protocol import codec, parsing
 from imgwire_async.protocol.status import status_error
 from imgwire_async.uploads.expiry import expired
 
@@ -59,6 +60,47 @@ def test_no_word_that_a_service_repeats_holds_the_loop(fragment: str) -> None:
         read(text)
         # A few milliseconds; patterns that began again at each word took seconds to minutes.
         assert time.thread_time() - began < 2, name
+
+
+REFUSED = 1024 * 1024  # bytes that are read of a refusal
+
+
+STARTS = ["", '{"detail":"', '{"detail":[{"msg":"', "<html>", "[" * 1100, '["', "["]
+ODD = ["1e999,", "NaN,", '{"a":"\\ud800"},', "\\ud800", '{"a":', "[]", '"]"', "[1,", '"\\ud800",', "9"]
+SLOWEST = {("[", "1e999,"), ("[", '{"a":"\\ud800"},')}
+
+
+@pytest.mark.parametrize(
+    ("start", "fragment"),
+    [
+        pytest.param(start, fragment, marks=() if (start, fragment) in SLOWEST else pytest.mark.slow)
+        for start in STARTS
+        for fragment in (*FRAGMENTS, *ODD)
+    ],
+)
+def test_no_word_holds_the_loop_at_the_real_limits(start: str, fragment: str) -> None:
+    for name, limit, read in (
+        ("refusal", REFUSED, lambda body: status_error(500, EXCHANGE, body, key=SECRET)),
+        ("repair", parsing.REPAIRABLE, repaired),
+    ):
+        text = start + fragment * (limit // len(fragment))
+        body = text.encode("utf-8", "replace")[:limit]
+        began = time.thread_time()
+        read(body)
+        assert time.thread_time() - began < 5, name
+
+
+def repaired(body: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        parsing.loads_repaired(body, ValueError("refused"))
+
+
+def test_what_is_too_large_to_repair_is_refused_at_once() -> None:
+    body = b"[" + b"1e999," * (16 * 2**20 // 6) + b"0]"
+    began = time.thread_time()
+    with pytest.raises(ValueError, match="refused"):
+        parsing.loads_repaired(body, ValueError("refused"))
+    assert time.thread_time() - began < 2
 
 
 @settings(max_examples=30, deadline=None)
@@ -182,6 +224,8 @@ def test_every_error_of_ours_is_printable_whatever_it_quotes() -> None:
 def test_the_log_is_printable_whatever_it_quotes(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "imgwire_async"):
         logger.warning("%s: image %s never got its bytes after %.1f s", EVIL, BEAUTIFUL, 1.5)
+        logger.warning("%s failed: %s", "a callback", OSError(5, EVIL, EVIL), exc_info=OSError(5, "a"))
+        logger.warning("%s", LookupError(EVIL))
         logger.warning("no arguments")
-    assert [is_clean(record.getMessage()) for record in caplog.records] == [True, True]
+    assert [is_clean(record.getMessage()) for record in caplog.records] == [True] * 4
     assert BEAUTIFUL in caplog.text

@@ -213,7 +213,7 @@ FRAGMENTS = [
 ]
 
 
-@pytest.mark.parametrize("start", [b"", b'"', b"[" * 1100])
+@pytest.mark.parametrize("start", [b"", pytest.param(b'"', marks=pytest.mark.slow), b"[" * 1100])
 @pytest.mark.parametrize("fragment", FRAGMENTS)
 def test_a_repair_takes_no_longer_than_reading(start: bytes, fragment: bytes) -> None:
     body = start + fragment * (300_000 // len(fragment))
