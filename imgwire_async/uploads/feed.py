@@ -33,6 +33,7 @@ class Feed(Gathering, Generic[FileT]):
             self._plain = _each(files)
         self._quick = isinstance(files, list | tuple | range | deque)  # nobody's code runs in these
         self._lock = asyncio.Lock()  # an async iterator takes one step at a time
+        self._stepping: asyncio.Task[object] | None = None  # whose step that is
         self._waiting: deque[asyncio.Future[tuple[int, FileT] | None]] = deque()
         self._found: deque[FileT] = deque()  # filled in a thread, emptied on the loop; both ends are atomic
         self._fetching: asyncio.Task[None] | None = None
@@ -59,6 +60,19 @@ class Feed(Gathering, Generic[FileT]):
             self._gather()
         return await answer
 
+    def stop(self) -> None:
+        """End the feed now: who waits gets None, and what is found afterwards is given to nobody.
+
+        A task in which an async iterator takes its step is cancelled: only so does the iterator hear of it.
+        """
+        self.over = True
+        if self._stepping is not None:
+            self._stepping.cancel()
+        while self._waiting:
+            answer = self._waiting.popleft()
+            if not answer.done():
+                answer.set_result(None)
+
     async def aclose(self) -> None:
         """Take no more. A thread in which the caller's iterator hangs is left to itself."""
         self.over = True
@@ -79,14 +93,17 @@ class Feed(Gathering, Generic[FileT]):
         return index, file
 
     async def _step(self, files: AsyncIterator[FileT]) -> tuple[int, FileT] | None:
+        self._stepping = asyncio.current_task()
         try:
-            return self._numbered(await anext(files))
+            file = await anext(files)
         except StopAsyncIteration:
             self.over = True
-            return None
         except BaseException:
             self.over = True
             raise
+        finally:
+            self._stepping = None
+        return None if self.over else self._numbered(file)
 
     async def _fetch(self) -> None:
         """Take files for those who wait; if it is over meanwhile, tell them."""

@@ -1,6 +1,6 @@
 """One upload's life: mint a URL, put the bytes, and do what the table in `states` says about what came back.
 
-A URL is minted inside the transfer slot and used at once, a refused one is
+A URL is minted inside the slot of its PUT and used at once, a refused one is
 never used again, and bytes go out a second time only from a known start.
 """
 

@@ -199,7 +199,7 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
 
     def _stop(self, error: BaseException) -> None:
         """End the run: no further file is begun, and `error` is raised once those under way are told."""
-        self._feed.over = True
+        self._feed.stop()
         if isinstance(error, StopIteration | StopAsyncIteration | GeneratorExit):  # would look like an end
             said = RuntimeError(f"the caller's own code raised {type(error).__name__}, which ends iterators")
             said.__cause__, error = error, said

@@ -262,6 +262,41 @@ async def test_an_iterator_that_hangs_holds_no_file_back_that_it_gave(client: As
     assert sorted([*first, *[each.index async for each in results]]) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("kind", ["plain", "async"])
+async def test_a_fatal_error_ends_the_run_though_the_iterator_waits_and_begins_no_further_file(
+    emulator: Emulator, kind: str
+) -> None:
+    more, left = threading.Event(), asyncio.Event()
+
+    def plain() -> Iterator[bytes]:
+        yield png()
+        more.wait(20)
+        yield png()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield png()
+        try:
+            await asyncio.sleep(20)
+        finally:
+            left.set()
+        yield png()
+
+    files = plain() if kind == "plain" else slowly()
+    async with AsyncImgwireClient("sk_wrong_0123456789abcdef", base_url=emulator.base_url) as client:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            with pytest.raises(AuthenticationError):
+                await results_of(client, files, concurrency=4)
+            assert loop.time() - began < 5
+            asked = len(emulator.requests)
+        finally:
+            more.set()
+        await asyncio.sleep(0.05)  # what is tested: the file that comes now is nobody's
+    assert len(emulator.requests) == asked == 1
+    assert left.is_set() is (kind == "async")
+
+
 async def test_uploading_pauses_when_nobody_reads_the_results(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
