@@ -15,7 +15,8 @@ def _escape_arguments(record: logging.LogRecord) -> bool:
     """Make what a line quotes (a file's name, the service's words) safe for terminals and logs, whatever handler writes it."""
     if isinstance(record.args, tuple):
         record.args = tuple(
-            escape_unprintable(value) if isinstance(value, str) else value for value in record.args
+            escape_unprintable(str(value)) if isinstance(value, str | BaseException) else value
+            for value in record.args
         )
     return True
 

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from imgwire_async.errors import APIConnectionError, APIStatusError, DecodeError, ImgwireError
+from imgwire_async.exchange import escape_unprintable
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, compact
@@ -142,7 +143,7 @@ class Uploading:
         except (APIConnectionError, APIStatusError, DecodeError) as error:
             # Who reads only that a GET failed would upload the file once more.
             told = f"image {image.id} ({image.original_filename}): the upload itself succeeded, but asking whether it is ready"
-            error.args = (f"{told} failed; wait for it with its id. {error}",)
+            error.args = (escape_unprintable(f"{told} failed; wait for it with its id. {error}"),)
             raise
 
     def many(
