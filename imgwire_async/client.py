@@ -203,7 +203,8 @@ class AsyncImgwireClient(BaseClient):
     * `environment_id`: sent as `X-Environment-Id`; else `IMGWIRE_ENVIRONMENT_ID`, else not sent.
     * `base_url`: the API's origin, with a path if need be; else `IMGWIRE_API_BASE_URL`, else `https://api.imgwire.dev`.
     * `timeout`: `Timeouts`, or the seconds of one attempt. `retries`: a `RetryPolicy`, or a number of retries.
-    * `max_connections`: API exchanges at once in one event loop, and as many transfers beside them.
+    * `max_connections`: API exchanges at once in one event loop, and as many PUTs and as many GETs of
+      bytes beside them.
     * `default_headers`: go to the API only. `user_agent`: is put before our own.
     * `proxy`: one URL for all hosts; without it `trust_env` reads `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`. `ssl`: an
       `SSLContext`, or the path of a CA bundle. `connector`: a callable that returns an `aiohttp.BaseConnector`, called once

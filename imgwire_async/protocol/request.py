@@ -45,7 +45,7 @@ class Request(Generic[T]):
 
 @attrs.frozen(slots=False)
 class Reply:
-    """An answer with a status below 300, whole and undecoded."""
+    """A successful answer of the API (2xx), or the storage's with any status; whole and undecoded."""
 
     status: int
     headers: Headers

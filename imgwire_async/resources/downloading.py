@@ -84,7 +84,10 @@ class Landing:
         check_place(self._place, overwrite=self._overwrite)
 
     async def receive(self, getting: Getting) -> Path:
-        """The path, once the file is there, whole. On any other way out nothing is."""
+        """The path, once the file is there, whole. A failure leaves nothing.
+
+        A cancellation that comes after the file took its place leaves it there, whole.
+        """
         part = PartFile(self._place, overwrite=self._overwrite)
         try:
             async with getting:

@@ -72,7 +72,7 @@ class Tracer(Hooks):
         raise NotImplementedError
 
     def transfer_turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
-        """A transfer slot, and the wait for it."""
+        """The slot of a PUT or a GET of bytes, and the wait for it."""
         raise NotImplementedError
 
     def attempt(self, kind: Kind, method: str, url: str, number: int, size: int | None) -> Attempt:

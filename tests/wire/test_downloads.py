@@ -766,7 +766,7 @@ async def test_a_proxy_leads_to_the_cdn_too(emulator: Emulator, image: Image) ->
 
 @pytest.fixture
 async def narrow(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
-    """A client with one transfer slot: whatever keeps it, stops the next transfer."""
+    """A client with one slot for PUTs and one for GETs: whatever keeps one, stops the next of its kind."""
     async with worlds.current().client_of(emulator, max_connections=1) as client:
         yield client
 

@@ -19,7 +19,7 @@ BIG = png(padding=600_000)
 
 @pytest.fixture
 async def narrow(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
-    """A client with one transfer slot: whatever keeps it, stops the next transfer."""
+    """A client with one slot for PUTs and one for GETs: whatever keeps one, stops the next of its kind."""
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:
         yield client
 
