@@ -11,6 +11,7 @@ import textwrap
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -459,19 +460,18 @@ FORKED = {
 }
 
 
-# By default: Python's own fork at every point, and C's at the hardest.
-FORKS = [
-    pytest.param(
-        how,
-        fork,
-        id=f"{how}-{'C' if fork else 'os.fork'}",
-        marks=[]
-        if (fork == UNSEEN) is (how == "while another thread holds every lock")
-        else pytest.mark.slow,
+HARDEST, EASIEST = "while another thread holds every lock", "and the child calls nothing"
+
+
+def forked_by(how: str, fork: str) -> Any:
+    """One case: by default Python's own fork where the points differ most, and C's at the hardest one."""
+    usual = how == HARDEST if fork else how not in {HARDEST, EASIEST}
+    return pytest.param(
+        how, fork, id=f"{how}-{'C' if fork else 'os.fork'}", marks=() if usual else pytest.mark.slow
     )
-    for how in FORKED
-    for fork in ("", UNSEEN)
-]
+
+
+FORKS = [forked_by(how, fork) for how in FORKED for fork in ("", UNSEEN)]
 
 
 @needs_fork
@@ -508,6 +508,7 @@ def test_a_forked_child_ends_well_whatever_loops_the_application_uses(script: Sc
     """) == (0, "child 0\n", "")
 
 
+@pytest.mark.slow
 @needs_fork
 @forks
 def test_a_signal_handler_may_fork_while_its_thread_waits_for_an_answer(

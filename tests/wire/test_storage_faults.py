@@ -76,7 +76,10 @@ def require_nothing_short(emulator: Emulator) -> None:
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(name, marks=pytest.mark.slow if name == "early 413, closed" else ()) for name in FAULTS],
+)
 @pytest.mark.parametrize(
     ("kind", "reused"),
     [(kind, False) for kind in ("path", "bytes", "file", *ONCE)]
