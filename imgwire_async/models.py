@@ -1,7 +1,6 @@
 """What the service answers: frozen, slotted records and open enums. [contract 3]
 
-Records hold no connection and do no I/O. Fields that the service adds tomorrow stay in `extra`; enum values that it adds
-tomorrow become unlisted members, so compare with `==` (or `match`), never with `is`.
+Records do no I/O. Fields that the service adds tomorrow stay in `extra`; new enum values become unlisted members, so compare with `==`.
 """
 
 from __future__ import annotations

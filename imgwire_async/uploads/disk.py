@@ -89,7 +89,7 @@ class Handle:
             self._descriptor = os.open(path, _FLAGS | _NONBLOCK)
         except BlockingIOError:  # somebody holds a lease on this file, so it is no FIFO: wait for its end
             self._descriptor = os.open(path, _FLAGS)
-        self.status = os.fstat(self._descriptor)
+        self.status: os.stat_result = os.fstat(self._descriptor)
 
     def fileno(self) -> int:
         return self._descriptor

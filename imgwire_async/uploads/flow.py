@@ -1,7 +1,7 @@
 """One upload's life: mint a URL, put the bytes, and do what the table in `states` says about what came back.
 
-A URL is minted inside the slot of its PUT and used at once, a refused one is
-never used again, and bytes go out a second time only from a known start.
+A URL is minted inside the put slot and used at once, a refused one is never used again, and bytes go out a second time only
+from a known start.
 """
 
 from __future__ import annotations
@@ -211,18 +211,11 @@ class Flow:
         self.puts += 1
         plan = self._plan
         sent = None if plan.on_progress is None else self._report
+        put = Put(
+            self._url, plan.size, self._chunks(), plan.mime_type, sent, self.puts, not self._may_interrupt
+        )
         try:
-            reply = await self._carrier.put(
-                Put(
-                    self._url,
-                    plan.size,
-                    self._chunks(),
-                    plan.mime_type,
-                    sent,
-                    self.puts,
-                    not self._may_interrupt,
-                )
-            )
+            reply = await self._carrier.put(put)
         except NoAnswerError as error:
             if error.failure.unprocessed:
                 return Event.UNSENT, error
