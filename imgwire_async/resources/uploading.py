@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import attrs
@@ -17,6 +18,7 @@ from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
 from imgwire_async.uploads.disk import PIECE
 from imgwire_async.uploads.flow import Flow, Plan
+from imgwire_async.uploads.kinds import base_name
 from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, require_many
 from imgwire_async.uploads.prepare import planned
 from imgwire_async.uploads.sniff import HEAD_BYTES
@@ -78,6 +80,17 @@ class _Desk:
         return self.create(self.body, self.upload_token)
 
 
+def _path_name(file: object) -> str | None:
+    """Return the base name of a path, None for anything else."""
+    return (
+        base_name(file)
+        if isinstance(file, str)
+        else getattr(file, "name", None)
+        if isinstance(file, PurePath)
+        else None
+    )
+
+
 def _body(plan: Plan, given: _Given) -> dict[str, object]:
     return compact(
         file_name=plan.file_name,
@@ -112,7 +125,9 @@ class Uploading:
         """The record of the uploaded file. Errors carry it as soon as there is one; `trace` tells what was done."""
         given = _checked(item)
         try:
-            async with self.carrier.operation("images.upload", f"upload of {given.file_name or 'a file'}"):
+            async with self.carrier.operation(
+                "images.upload", f"upload of {given.file_name or _path_name(item.file) or 'a file'}"
+            ):
                 async with contextlib.AsyncExitStack() as held:
                     plan = await planned(
                         item.file,

@@ -202,6 +202,10 @@ def name_of(file: object) -> str | None:
     standard = isinstance(file, io.IOBase)
     for attribute in ("name", "filename") if standard else ("filename", "name"):
         name = getattr(file, attribute, None)
+        if (
+            isinstance(name, str) and name[:1] == "<"
+        ):  # Python's own word for what has no name: "<stdin>", "<fdopen>"
+            return None
         if isinstance(name, str) and ((base := base_name(name)) or standard):
             return base or None
     return None

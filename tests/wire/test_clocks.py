@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -364,3 +365,12 @@ async def test_an_answer_that_comes_when_the_loop_has_ended_disturbs_nobody(recw
     for each in threads:
         await asyncio.to_thread(each.join, 10)
     assert not recwarn.list
+
+
+async def test_a_deadline_names_the_file_whose_source_gives_nothing(
+    client: AsyncImgwireClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "silent.jpg"
+    os.mkfifo(path)
+    with pytest.raises(APITimeoutError, match=r"upload of silent\.jpg: the deadline"):
+        await client.with_options(timeout=Timeouts(deadline=0.2)).images.upload(path)

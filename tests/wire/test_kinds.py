@@ -19,6 +19,7 @@ import pytest
 from imgwire_async import AsyncImgwireClient, ImgwireClient, Timeouts, UploadSizeError, UploadStalledError
 from imgwire_async.emulator import Emulator, RequestRecord
 
+from .pictures import png
 from .sources import KNOWN, UNKNOWN, Table, apieces_of, noise, pieces_of
 
 SIZES = [0, 1, 524_287, 524_288, 524_289, 5_000_000]
@@ -420,3 +421,9 @@ async def test_what_only_a_loop_can_read_is_refused_in_the_blocking_client(
 
         await asyncio.to_thread(upload)
     assert len(emulator.requests) == 0
+
+
+async def test_what_python_calls_its_standard_input_is_no_file_name(client: AsyncImgwireClient) -> None:
+    file = io.BytesIO(png())
+    file.name = "<stdin>"
+    assert (await client.images.upload(file)).original_filename == "upload.png"
