@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from imgwire_async.threads import ThreadPool
+from imgwire_async.threads import ThreadPool, seen
 
 TOGETHER = 16  # looks per hop; more leave too few on their way elsewhere
 _A_MOMENT = 0.005  # seconds; looks take a tenth of that, as long as a disk behaves
@@ -23,8 +24,17 @@ _LONGEST = 0.1  # seconds between two looks at a thread that hangs
 # rounds; an idle one makes a round in some microseconds.
 _ROUNDS = 3
 
-_Look = tuple["asyncio.Future[Any]", Callable[[], Any], Callable[[Any], Any] | None]
-_Sight = tuple["asyncio.Future[Any]", Any, BaseException | None, Callable[[Any], Any] | None]
+
+class _Then(NamedTuple):
+    """What becomes of what was seen: the answer that waits for it, and what is called with it before, or instead."""
+
+    answer: asyncio.Future[Any]
+    finish: Callable[[Any], Any] | None
+    late: Callable[[Any], object] | None
+
+
+_Look = tuple[_Then, Callable[[], Any]]
+_Sight = tuple[_Then, Any, BaseException | None]
 
 
 class Gathering(abc.ABC):
@@ -80,15 +90,18 @@ class Hops(Gathering):
         self._pause = _A_MOMENT
 
     def look(
-        self, function: Callable[[], Any], finish: Callable[[Any], Any] | None = None
+        self,
+        function: Callable[[], Any],
+        finish: Callable[[Any], Any] | None = None,
+        late: Callable[[Any], object] | None = None,
     ) -> asyncio.Future[Any]:
         """What `function` returns or raises, run in a thread soon, and what `finish` makes of it on the loop.
 
-        When nobody waits any more, what was seen is dropped at once: an open file should close itself then.
+        When nobody waits any more, what was seen is given to `late`, in a thread; without one it is dropped at once.
         """
         loop = asyncio.get_running_loop()  # not kept: who keeps this one would keep the loop for good
         answer: asyncio.Future[Any] = loop.create_future()
-        self._asked.append((answer, function, finish))
+        self._asked.append((_Then(answer, finish, late), function))
         if not self._under_way:
             self._gather()
         elif self._timer is None or self._pause > _A_MOMENT:
@@ -97,7 +110,7 @@ class Hops(Gathering):
 
     def _waiting_now(self) -> int:
         if not self._under_way:  # else a thread takes from the same end
-            while self._asked and self._asked[0][0].cancelled():
+            while self._asked and self._asked[0][0].answer.cancelled():
                 self._asked.popleft()
         return len(self._asked)
 
@@ -114,7 +127,7 @@ class Hops(Gathering):
             self._timer.cancel()
             self._timer = None
         if (trouble := hop.exception()) is not None:  # no thread could be had
-            self._seen.extend((answer, None, trouble, None) for answer, _, _ in self._asked)
+            self._seen.extend((then, None, trouble) for then, _ in self._asked)
             self._asked.clear()
             self._tell()
         elif not self._under_way and self._waiting_now():
@@ -147,8 +160,10 @@ class Hops(Gathering):
 
     def _tell(self) -> None:
         while self._seen:
-            answer, value, error, finish = self._seen.popleft()
+            (answer, finish, late), value, error = self._seen.popleft()
             if answer.done():  # who asked was cancelled
+                if late is not None and error is None:
+                    self._pool.submit(functools.partial(late, value)).add_done_callback(seen)
                 continue
             if finish is not None and error is None:
                 try:
@@ -164,12 +179,12 @@ class Hops(Gathering):
         """In a worker thread."""
         for _ in range(TOGETHER):
             try:
-                answer, function, finish = self._asked.popleft()
+                then, function = self._asked.popleft()
             except IndexError:
                 return
-            if answer.cancelled():
+            if then.answer.cancelled():
                 continue
             try:
-                self._seen.append((answer, function(), None, finish))
+                self._seen.append((then, function(), None))
             except Exception as error:  # noqa: BLE001  # for whoever asked
-                self._seen.append((answer, None, error, None))
+                self._seen.append((then, None, error))

@@ -7,6 +7,7 @@ left, the interpreter does not join it, and its place goes to the next job.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections import deque
@@ -16,11 +17,16 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-CANCEL_GRACE = (
-    0.5  # seconds; work on a file takes milliseconds, and what takes longer than this counts as stuck
-)
+# Seconds. Work on a file takes milliseconds, and what takes longer than this counts as stuck.
+CANCEL_GRACE = 0.5
 STUCK_LIMIT = 64  # threads that may be stuck beside those that work, per pool
 _IDLE = 10.0  # seconds that a thread waits for its next job
+
+
+def seen(task: asyncio.Future[Any]) -> None:
+    """Take note of what came of a future that nobody else asks: its error is no news to asyncio then."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _Job(Generic[T]):
@@ -57,14 +63,20 @@ class _Job(Generic[T]):
         except BaseException as error:  # noqa: BLE001  # it belongs to whoever waits
             self.error = error
 
-    def deliver(self) -> None:
-        """Hand the outcome to the loop, from the thread; where the loop has ended, clean up here."""
+    def deliver(self) -> bool:
+        """Hand the outcome to the loop, from the thread. Return False where the loop has ended."""
         try:
             self.loop.call_soon_threadsafe(self.pool.finish, self)
         except RuntimeError:
-            if self.late is not None and self.error is None:
+            return False
+        return True
+
+    def discard(self) -> None:
+        """Clean up what nobody takes, in a thread: that may hang as the function may."""
+        if self.late is not None and self.error is None:
+            with contextlib.suppress(Exception):  # there is nobody to tell
                 self.late(self.value)  # type: ignore[arg-type]  # a result that is None, too, is a T
-            self.value = self.error = None
+        self.value = self.error = None
 
 
 class _Workers:
@@ -103,7 +115,10 @@ class _Workers:
                 return
             job.run()
             idle.append(inbox)  # first, so that the loop finds it when it hears of the outcome
-            job.deliver()
+            if not job.deliver():
+                # Not here: another loop's job may be in the inbox already. Without a thread the result closes itself.
+                with contextlib.suppress(RuntimeError):
+                    threading.Thread(target=job.discard, name="imgwire_async late", daemon=True).start()
             del job
 
 
@@ -129,7 +144,7 @@ class ThreadPool:
     ) -> asyncio.Future[T]:
         """Return the future of what `function` gives, run in a thread as soon as there is a place.
 
-        Whoever needs the result no more cancels the future. A result that comes after that is given to `late`, in a thread.
+        To need the result no more, cancel the future. A result that comes after that is given to `late`, in a thread.
         """
         job = _Job(self, asyncio.get_running_loop(), function, late)
         if len(self._running) < self._limit:
@@ -161,7 +176,7 @@ class ThreadPool:
                 future.set_exception(error)
         elif job.late is not None and error is None:
             late = job.late
-            self.submit(lambda: late(value))
+            self.submit(lambda: late(value)).add_done_callback(seen)
         self._start_waiting()
 
     def forget(self) -> None:
@@ -186,6 +201,8 @@ class ThreadPool:
             job = self._waiting.popleft()
             if not job.future.done():
                 self._start(job)
+        if self._waiting:
+            self._watch()
 
     def _watch(self) -> None:
         """Look for stuck jobs as long as others wait for their places."""
@@ -196,8 +213,6 @@ class ThreadPool:
         self._timer = None
         self._set_stuck_aside()
         self._start_waiting()
-        if self._waiting:
-            self._watch()
 
     def _set_stuck_aside(self) -> None:
         latest = asyncio.get_running_loop().time() - CANCEL_GRACE

@@ -1,25 +1,28 @@
 """Runs other people's code, and the disk, where each belongs.
 
-Callbacks of an async client run on the loop; readers and iterators, which may block, in a worker thread. Whoever waits for
+Callbacks of an async client run on the loop; readers and iterators, which may block, in a worker thread. One who waits for
 a call in another thread can ask for all of it by setting `in_caller`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import math
 import os
+import threading
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Generator
 from contextvars import ContextVar
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import anyio
 
+from imgwire_async import forks
 from imgwire_async.hops import Hops
-from imgwire_async.threads import CANCEL_GRACE, ThreadPool
+from imgwire_async.threads import CANCEL_GRACE, ThreadPool, seen
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +30,7 @@ U = TypeVar("U")
 
 
 class Caller(Protocol):
-    """Whoever waits in another thread for what runs here; called with a function, it runs that there."""
+    """One who waits in another thread for what runs here; called with a function, it runs that there."""
 
     @property
     def attentive(self) -> bool:
@@ -42,6 +45,17 @@ in_caller: ContextVar[Caller | None] = ContextVar("imgwire_async.in_caller", def
 
 # Set where user code runs that a transfer waits for: its source or a callback. What it calls here must not wait for ever.
 inside_user_code: ContextVar[bool] = ContextVar("imgwire_async.inside_user_code", default=False)
+
+
+@contextlib.contextmanager
+def in_user_code() -> Generator[None, None, None]:
+    """Set `inside_user_code` for the length of a `with`, in this task alone. Never held over a `yield` of a generator."""
+    token = inside_user_code.set(True)
+    try:
+        yield
+    finally:
+        inside_user_code.reset(token)
+
 
 # Disk work has places of its own, so that it queues neither behind what the application does in the default executor nor
 # behind slow readers (a pipe, a network file).
@@ -77,23 +91,37 @@ class _Threads:
 
 
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Threads] = weakref.WeakKeyDictionary()
+# Held to change the table, or to go through it. The same thread may come twice: a collection may run anything.
+_by_loop_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    """Make the lock anew: another thread of the parent may have held it."""
+    global _by_loop_lock  # noqa: PLW0603  # a process has one
+    _by_loop_lock = threading.RLock()
+
+
+forks.after_fork(_after_fork)
 
 
 def _threads() -> _Threads:
     loop = asyncio.get_running_loop()  # asked for each small file, and much quicker than a RunVar
     found = _by_loop.get(loop)
     if found is None or found.process != os.getpid():  # a fork took none of the threads along
-        for other in list(_by_loop):
-            if other.is_closed():  # without having shut anything down
-                _by_loop.pop(other, None)
-        found = _by_loop[loop] = _Threads()
+        forks.check()
+        found = _Threads()
+        with _by_loop_lock:
+            for other in list(_by_loop):
+                if other.is_closed():  # without having shut anything down
+                    _by_loop.pop(other, None)
+            _by_loop[loop] = found
     return found
 
 
 def submit_disk(function: Callable[[], T], late: Callable[[T], object] | None = None) -> asyncio.Future[T]:
     """Return the future of a short disk operation of our own, run in a worker thread.
 
-    Whoever needs its result no more cancels the future; a result that comes after that is given to `late`, in a thread.
+    To need its result no more, cancel the future; a result that comes after that is given to `late`, in a thread.
     """
     return _threads().disk.submit(function, late)
 
@@ -111,7 +139,7 @@ async def disk_or_late(
     try:
         return await patiently(future)
     except asyncio.CancelledError:
-        if not future.cancelled() and future.exception() is None:
+        if future.done() and not future.cancelled() and future.exception() is None:
             await settled([submit_disk(functools.partial(late, future.result()))], patience=CANCEL_GRACE)
         raise
 
@@ -125,15 +153,24 @@ async def patiently(future: asyncio.Future[T]) -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        if absent() is None:  # one who is absent does not read either
-            await settled([future], patience=CANCEL_GRACE)
-        future.cancel()  # what comes now is late
+        try:
+            if absent() is None:  # one who is absent does not read either
+                await settled([future], patience=CANCEL_GRACE)
+        finally:
+            future.cancel()  # what comes now is late
         raise
 
 
 async def glance(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Like `disk`, for work that takes well below a millisecond, as a rule: several such share their way into a thread."""
     return cast("T", await _threads().hops.look(functools.partial(function, *args, **kwargs)))
+
+
+async def glance_or_late(
+    late: Callable[[T], object], function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Like `glance`, where a result must be taken care of: when the task is cancelled meanwhile, `late` gets it, in a thread."""
+    return cast("T", await _threads().hops.look(functools.partial(function, *args, **kwargs), late=late))
 
 
 async def glance_through(function: Callable[[], T], finish: Callable[[T], U]) -> U:
@@ -169,9 +206,8 @@ async def settled(tasks: Collection[asyncio.Future[Any]], *, patience: float = m
 
     The last cancellation is raised then. What is not over after `patience` seconds is left to itself.
     """
-    now = (
-        asyncio.get_running_loop().time
-    )  # the clock of `asyncio.wait`: another one may stand still, or run ahead
+    # The clock of `asyncio.wait`: another one may stand still, or run ahead.
+    now = asyncio.get_running_loop().time
     left: set[asyncio.Future[Any]] = {task for task in tasks if not task.done()}
     cancelled: asyncio.CancelledError | None = None
     end = now() + patience
@@ -195,12 +231,6 @@ def is_being_cancelled() -> bool:
     """Whether somebody cancels the running task; else a `CancelledError` comes out of what it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def seen(task: asyncio.Future[Any]) -> None:
-    """Take note of what came of a future that nobody else asks: its error is no news to asyncio then."""
-    if not task.cancelled():
-        task.exception()
 
 
 def submit_read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:

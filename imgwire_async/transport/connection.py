@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from imgwire_async import userland
+from imgwire_async import threads
 
 if TYPE_CHECKING:
     import aiohttp
@@ -51,7 +51,7 @@ class Connection:
         # aiohttp's writer may wait here for room; nobody else would look at what becomes of that.
         waiter = getattr(self._protocol, "_drain_waiter", None)
         if waiter is not None:
-            waiter.add_done_callback(userland.seen)
+            waiter.add_done_callback(threads.seen)
         try:
             (self._transport if self._raw is None else self._raw).abort()
         except (AttributeError, RuntimeError):  # closed by somebody else: there is nothing to drop any more

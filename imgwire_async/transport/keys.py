@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable
 
-from imgwire_async import forks, userland
+from imgwire_async import forks, threads, userland
 from imgwire_async.config import KeySource, clean_key
 
 
@@ -60,7 +60,7 @@ class Keys:
 
     def _answered(self, place: object, task: asyncio.Task[str]) -> None:
         self._asking.pop(place, None)
-        userland.seen(task)  # also when the one who had asked is gone
+        threads.seen(task)  # also when the one who had asked is gone
 
     async def _ask(self, answer_to_come: asyncio.Future[str | Awaitable[str]] | None) -> str:
         self.known = key = clean_key(await userland.answer(self._question, answer_to_come))

@@ -227,3 +227,24 @@ def test_a_loop_that_ended_is_not_kept() -> None:
     asyncio.run(look())
     gc.collect()
     assert loops[0]() is None
+
+
+async def test_what_nobody_waits_for_any_more_is_cleaned_up_in_a_thread() -> None:
+    looks, go, cleaned = hops(threads=1), threading.Event(), list[tuple[str, int]]()
+    reached = threading.Event()
+
+    def seen() -> str:
+        go.wait(10)
+        return "seen"
+
+    def late(value: str) -> None:
+        cleaned.append((value, threading.get_ident()))
+        reached.set()
+
+    left = looks.look(seen, late=late)
+    await asyncio.sleep(0.05)  # it is under way
+    left.cancel()
+    go.set()
+    assert await asyncio.to_thread(reached.wait, 10)
+    ((value, thread),) = cleaned
+    assert (value, thread != threading.get_ident()) == ("seen", True)

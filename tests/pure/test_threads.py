@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -182,3 +184,130 @@ def test_a_forked_child_has_threads_of_its_own(tmp_path: Path) -> None:
         ended = asyncio.run(userland.disk(lambda: 7))
         os._exit(ended)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+async def test_a_wait_that_is_cancelled_twice_ends_as_cancelled_and_what_comes_late_is_closed() -> None:
+    made.clear()
+    go = threading.Event()
+    task = asyncio.ensure_future(userland.disk_or_late(Opened.close, Opened, go))
+    for _ in range(2):
+        await asyncio.sleep(0.05)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go.set()
+    async with asyncio.timeout(10):
+        while not made:
+            await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(made[0].closed.wait, 10)
+
+
+async def test_what_waits_gets_its_place_once_a_stuck_one_ends_though_no_more_could_be_stuck() -> None:
+    pool, first, second = ThreadPool(1, stuck_limit=1), threading.Event(), threading.Event()
+    stuck = [pool.submit(lambda: first.wait(60)), pool.submit(lambda: second.wait(60))]
+    behind = pool.submit(int)
+    await asyncio.sleep(2.5 * CANCEL_GRACE)  # the first is stuck, and the second would be, were there room
+    first.set()
+    try:
+        async with asyncio.timeout(10):
+            assert await behind == 0
+    finally:
+        second.set()
+        await asyncio.gather(*stuck)
+
+
+async def test_what_a_late_clean_up_raises_is_no_news_to_asyncio() -> None:
+    told = list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    pool, go, tried = ThreadPool(1), threading.Event(), threading.Event()
+
+    def late(_: object) -> None:
+        tried.set()
+        raise OSError("EIO")
+
+    pool.submit(lambda: go.wait(20), late).cancel()
+    await asyncio.sleep(0.05)
+    future = pool.submit(lambda: go.wait(20), late)
+    go.set()
+    await asyncio.sleep(0)
+    future.cancel()
+    assert await asyncio.to_thread(tried.wait, 10)
+    async with asyncio.timeout(10):
+        while pool._running:
+            await asyncio.sleep(0.01)
+    gc.collect()
+    assert told == []
+
+
+def test_a_clean_up_that_hangs_once_its_loop_has_ended_holds_up_no_other_loop() -> None:
+    go, cleaning, end = threading.Event(), threading.Event(), threading.Event()
+
+    def late(_: object) -> None:
+        cleaning.set()
+        end.wait(60)
+
+    async def leave() -> None:
+        ThreadPool(1).submit(lambda: go.wait(60), late)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(leave())
+    go.set()
+    assert cleaning.wait(10)
+
+    async def others() -> None:
+        async with asyncio.timeout(10):  # more than there are threads that idle
+            await asyncio.gather(*(userland.disk(int) for _ in range(userland.DISK_THREADS)))
+
+    try:
+        asyncio.run(others())
+    finally:
+        end.set()
+
+
+def test_a_clean_up_that_fails_once_its_loop_has_ended_takes_no_thread_along() -> None:
+    go, tried = threading.Event(), threading.Event()
+
+    def late(_: object) -> None:
+        tried.set()
+        raise OSError("EIO")
+
+    async def leave() -> None:
+        ThreadPool(1).submit(lambda: go.wait(60), late)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(leave())
+    go.set()
+    assert tried.wait(10)
+    asyncio.run(asyncio.wait_for(userland.disk(int), 10))
+
+
+def test_loops_of_many_threads_begin_at_the_same_time() -> None:
+    before = sys.getswitchinterval()
+    errors = list[Exception]()
+    kept = [asyncio.new_event_loop() for _ in range(60)]
+
+    async def begin() -> None:
+        userland._threads()
+
+    def run() -> None:
+        try:
+            for _ in range(60):
+                asyncio.run(begin())
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for loop in kept:
+            loop.run_until_complete(begin())
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+        for loop in kept:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+    assert errors == []
