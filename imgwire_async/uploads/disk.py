@@ -12,6 +12,7 @@ import contextlib
 import functools
 import os
 import stat
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, Protocol, TypeVar, cast
@@ -20,7 +21,7 @@ import attrs
 
 from imgwire_async import userland
 from imgwire_async.errors import SourceChangedError
-from imgwire_async.threads import CANCEL_GRACE
+from imgwire_async.threads import CANCEL_GRACE, seen
 
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
 _SMALL = PIECE  # bytes; to open and read such a file again takes one way into a thread
@@ -57,6 +58,17 @@ class Stamp(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino, status.st_ctime_ns)
 
 
+def at_rest(stamp: Stamp, now_ns: int) -> bool:
+    """Whether nobody wrote to a file of this stamp for a while. False where that is doubtful.
+
+    A file server stamps with its own clock, which may be ahead or behind by any time. So only a file system on a block device
+    counts, whose stamps this machine makes: Linux gives all others, NFS and FUSE among them, a device without a major number.
+    """
+    if sys.platform != "linux" or os.major(stamp.device) == 0:
+        return False
+    return max(stamp.mtime_ns, stamp.ctime_ns) < now_ns - _REST
+
+
 def require_stamp(now: Stamp, stamp: Stamp, what: str) -> None:
     """Raise `SourceChangedError` unless the file is still the same."""
     if now != stamp:
@@ -76,7 +88,7 @@ def _changed(now: Stamp, stamp: Stamp, what: str) -> SourceChangedError:
 
 
 class Handle:
-    """A file of ours, open for reading. Closes itself when nobody holds it any more: whoever asked for it may be gone by then.
+    """A file of ours, open for reading. Closes itself when nobody holds it any more: its asker may be gone by then.
 
     `status` is what the system told of it when it was opened. To open a FIFO or a device does not wait for anybody.
     """
@@ -141,6 +153,11 @@ def _close(file: Closing) -> None:
     file.close()
 
 
+def _close_handle(found: object) -> None:
+    if isinstance(found, Handle):
+        found.close()
+
+
 def _look_at(path: str, stage: int) -> tuple[Stamp, bytes, bool] | Handle:
     """The stamp of a file, its first bytes, and whether it was at rest, in a thread. What has no size and is gone once read, open."""
     with contextlib.ExitStack() as stack:
@@ -157,7 +174,7 @@ def _look_at(path: str, stage: int) -> tuple[Stamp, bytes, bool] | Handle:
         stamp = Stamp.of(file.status)
         head = _exactly(file, min(stage, stamp.size), 0)
         require_stamp(file.stamp(), stamp, path)
-        return stamp, head, max(stamp.mtime_ns, stamp.ctime_ns) < time.time_ns() - _REST
+        return stamp, head, at_rest(stamp, time.time_ns())
 
 
 def _exactly(file: Handle, size: int, position: int) -> bytes:
@@ -170,7 +187,7 @@ def _exactly(file: Handle, size: int, position: int) -> bytes:
 
 async def source_at(path: str, name: str | None, stage: int) -> PathSource | Handle:
     """The file at `path` as a source, its first `stage` bytes read; a pipe or device is opened."""
-    found = await userland.glance(_look_at, path, stage)
+    found = await userland.glance_or_late(_close_handle, _look_at, path, stage)
     return found if isinstance(found, Handle) else PathSource(path, name, *found)
 
 
@@ -282,7 +299,7 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> As
                 await userland.settled([reading], patience=CANCEL_GRACE)
         finally:
             if reading is not None and not reading.done():
-                reading.add_done_callback(lambda _: userland.submit_disk(file.close))
+                reading.add_done_callback(lambda _: userland.submit_disk(file.close).add_done_callback(seen))
             elif file.fileno() >= 0:
                 await userland.tidy(file.close)
 

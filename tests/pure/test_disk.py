@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -161,3 +162,27 @@ async def test_a_hundred_files_at_once_come_each_as_itself(tmp_path: Path) -> No
     found = await asyncio.gather(*(read(tmp_path / f"{number}.png", PIECE) for number in range(100)))
     assert found == [bytes([number]) * (1000 + number) for number in range(100)]
     assert threading.active_count() < 50
+
+
+NOW = 1_900_000_000_000_000_000
+BLOCK_DEVICE, NO_DEVICE = 8 << 8, 42  # as Linux numbers them
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a device tells nothing")
+@pytest.mark.parametrize(
+    ("device", "modified", "changed", "rests"),
+    [
+        (BLOCK_DEVICE, 3, 3, True),
+        (BLOCK_DEVICE, 3, 1, False),  # given its old time
+        (BLOCK_DEVICE, 1, 3, False),
+        (BLOCK_DEVICE, 3, -5, False),  # this machine's clock was set back
+        (NO_DEVICE, 3, 3, False),  # a file server's clock may be behind
+        (NO_DEVICE, 10**8, 10**8, False),
+    ],
+)
+def test_a_file_is_at_rest_only_where_this_machine_stamps_it(
+    device: int, modified: int, changed: int, rests: bool
+) -> None:
+    ago = 10**9
+    stamp = disk.Stamp(1, NOW - modified * ago, device, 1, NOW - changed * ago)
+    assert disk.at_rest(stamp, NOW) is rests
