@@ -138,6 +138,7 @@ class Uploading:
                         sha256=given.hash_sha256,
                         on_created=on_created,
                         on_progress=on_progress,
+                        stall=self.carrier.options.timeout.stall,
                         stage=stage,
                     )
                     desk = _Desk(

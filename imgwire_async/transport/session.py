@@ -25,13 +25,14 @@ import imgwire_async
 from imgwire_async import forks, userland
 from imgwire_async.config import Config
 from imgwire_async.errors import CLOSED, ConfigurationError
+from imgwire_async.limits import open_file_limit
 from imgwire_async.transport import disposal
 from imgwire_async.transport.errors import no_hidden_resend
 from imgwire_async.transport.open_calls import IdleCheck, OpenCalls, UntilClosed
 from imgwire_async.transport.proxies import Proxies, ProxyOptions
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.resolver import connector
-from imgwire_async.transport.slots import Slots, fitting, make_slots, open_file_limit, without_slot
+from imgwire_async.transport.slots import Slots, fitting, make_slots, without_slot
 
 
 @attrs.frozen(eq=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import attrs
 
-from imgwire_async import userland
+from imgwire_async.limits import NothingFreeError, acquire
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure
 
@@ -27,7 +27,6 @@ Kind: TypeAlias = Literal["put", "get"]
 
 # Left for the application's own files and sockets, and for this library's journals and listeners.
 _RESERVED = 32
-_NESTED_WAIT = 60.0  # seconds, where no stall clock is set
 
 
 @attrs.frozen
@@ -39,16 +38,6 @@ class Slots:
     gets: asyncio.Semaphore
     call_limit: int
     transfer_limit: int  # of puts, and of gets
-
-
-def open_file_limit() -> int | None:
-    """Return how many files this process may have open, or None where nobody says."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def fitting(max_connections: int, open_files: int | None) -> int:
@@ -111,26 +100,15 @@ class TransferSlot(AbstractAsyncContextManager[None]):
 
     async def acquire(self) -> None:
         """Take a slot, after those who came before."""
-        if self._semaphore.locked() and userland.inside_user_code.get():
-            await self._acquire_nested()
-        else:
-            await self._semaphore.acquire()
-        self.held = True
-
-    async def _acquire_nested(self) -> None:
-        seconds = _NESTED_WAIT if self._stall is None else self._stall
-        clock = asyncio.timeout(seconds)
         try:
-            async with clock:
-                await self._semaphore.acquire()
-        except TimeoutError:
-            if not clock.expired():
-                raise
+            await acquire(self._semaphore, self._stall)
+        except NothingFreeError as error:
             reason = (
-                f"no {self._kind.upper()} slot became free for {seconds:g} s; this call was made inside the source or a "
+                f"no {self._kind.upper()} slot became free for {error.seconds:g} s; this call was made inside the source or a "
                 "callback of another transfer, which holds a slot meanwhile: make it outside, or allow more max_connections"
             )
             raise NoAnswerError(Failure(reason, fate="slot")) from None
+        self.held = True
 
     def release(self) -> None:
         """Give the slot back, if it is held."""

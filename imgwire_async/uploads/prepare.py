@@ -27,17 +27,19 @@ async def planned(
     sha256: str | bool | None,
     on_created: Callable[[Image], object] | None,
     on_progress: Callable[[UploadProgress], object] | None,
+    stall: float | None,
     stage: int = HEAD_BYTES,
 ) -> Plan:
     """The plan for uploading `file`. What was opened for it is closed with `held`.
 
-    A file on disk of at most `stage` bytes is read whole when it is looked at.
+    A file on disk of at most `stage` bytes is read whole when it is looked at. `stall` bounds a wait inside user code.
     """
     source = await _held_source(file, held, stage)
     spool = (source.size is None and content_length is None) or (sha256 is True and not source.replayable)
     if spool:
-        await held.enter_async_context(room())
-    head = await peek(source, HEAD_BYTES)
+        await held.enter_async_context(room(file_name or base_name(source.name or "") or "the upload", stall))
+    with userland.in_user_code() if spool else contextlib.nullcontext():
+        head = await peek(source, HEAD_BYTES)
     sniffed = sniff(head)
     name = file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
     mime = mime_type or _require_picture(sniffed, head, name)

@@ -12,6 +12,8 @@ from typing import IO, NoReturn, cast
 import anyio.lowlevel
 
 from imgwire_async import userland
+from imgwire_async.errors import UploadStalledError
+from imgwire_async.limits import NothingFreeError, acquire, open_file_limit
 from imgwire_async.uploads.disk import opened
 from imgwire_async.uploads.source import FileSource, Source
 
@@ -21,24 +23,41 @@ _MOST = 256
 _room: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwire_async.spools")
 
 
-def room() -> asyncio.Semaphore:
-    """Bounds the spools of a loop; taken before the first byte is read, which waits in memory until there is one."""
+@contextlib.asynccontextmanager
+async def room(name: str, stall: float | None) -> AsyncGenerator[None, None]:
+    """One of the loop's rooms for a spool, taken before the first byte is read.
+
+    Inside the source of another upload, `UploadStalledError` is raised when none becomes free for `stall` seconds.
+    """
+    rooms = _rooms()
+    try:
+        await acquire(rooms, stall)
+    except NothingFreeError as error:
+        raise UploadStalledError(
+            f"{name}: no room for a temporary file became free for {error.seconds:g} s. Such a file is needed where the size is "
+            "unknown, or sha256=True reads what can be read only once; this upload was begun inside the source or a callback of "
+            "another one, which holds its room meanwhile. Make it outside, give content_length= (and the sha256 itself), or "
+            "allow the process more open files (RLIMIT_NOFILE). Nothing was sent.",
+            file_name=name,
+        ) from None
+    try:
+        yield
+    finally:
+        rooms.release()
+
+
+def _rooms() -> asyncio.Semaphore:
     try:
         return _room.get()
     except LookupError:
-        semaphore = asyncio.Semaphore(_at_once())
+        semaphore = asyncio.Semaphore(_at_once(open_file_limit()))
         _room.set(semaphore)
         return semaphore
 
 
-def _at_once() -> int:
-    """How many spools a loop may have open: an eighth of what the process may, sockets and other files take the rest."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return _MOST
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if soft == resource.RLIM_INFINITY else max(1, min(_MOST, soft // 8))
+def _at_once(open_files: int | None) -> int:
+    """Return how many spools a loop may have open: an eighth of what the process may, sockets and other files take the rest."""
+    return _MOST if open_files is None else max(1, min(_MOST, open_files // 8))
 
 
 @contextlib.asynccontextmanager
@@ -49,14 +68,21 @@ async def spooled(source: Source) -> AsyncGenerator[Source, None]:
     """
     file = await opened(_Spool)
     try:
-        size = 0
+        size = await _fill(file, source)
+        yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, where=userland.submit_disk)
+    finally:
+        await userland.tidy(file.close)
+
+
+async def _fill(file: _Spool, source: Source) -> int:
+    """Write all bytes of a source to the file, and return how many they were."""
+    size = 0
+    with userland.in_user_code():
         async with contextlib.aclosing(source.open()) as pieces:
             async for piece in pieces:
                 await userland.disk(file.write, piece)
                 size += len(piece)
-        yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, where=userland.submit_disk)
-    finally:
-        await userland.tidy(file.close)
+    return size
 
 
 class _Spool:

@@ -16,7 +16,19 @@ NAME = "imgwire_async"
 
 LEVELS = [
     {"errors", "exchange", "forks", "values"},
-    {"urls", "hooks", "config", "policies", "logs", "retry", "threads", "hops", "userland", "atomic"},
+    {
+        "urls",
+        "hooks",
+        "config",
+        "policies",
+        "logs",
+        "retry",
+        "threads",
+        "hops",
+        "userland",
+        "limits",
+        "atomic",
+    },
     {"models", "archives"},
     {"protocol"},
     {"uploads", "transport"},
@@ -26,7 +38,7 @@ LEVELS = [
 ]
 APART = {"emulator"}
 # On one level two rooms may touch, one way only: an error carries an Exchange, hooks and policies are settings, a pause is
-# worked out from a RetryPolicy, the disk is reached by hops, which go through threads, what a URL leaves out is logged, the
+# worked out from a RetryPolicy, the disk is reached by hops, which go through threads, a wait asks whether it is inside user code, what a URL leaves out is logged, the
 # blocking client crosses the bridge.
 NEIGHBOURS = {
     ("errors", "exchange"),
@@ -36,6 +48,7 @@ NEIGHBOURS = {
     ("hops", "threads"),
     ("userland", "hops"),
     ("userland", "threads"),
+    ("limits", "userland"),
     ("urls", "logs"),
     ("blocking", "_bridge"),
     ("_bridge", "_loop_thread"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -15,6 +16,7 @@ from imgwire_async import (
     Timeouts,
     UploadItem,
     UploadStalledError,
+    userland,
 )
 from imgwire_async.emulator import Emulator
 
@@ -87,6 +89,76 @@ async def test_an_upload_inside_the_source_of_another_one_says_what_it_waits_for
             await client.images.upload(source(), content_length=len(PICTURE), mime_type="image/png")
             assert inner
             assert await ready(client), "the slot is free again"
+
+
+@contextmanager
+def few_open_files() -> Iterator[None]:
+    """A limit of open files that makes 32 rooms for spools, which a loop counts when it needs the first."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def of_unknown_size() -> AsyncIterator[bytes]:
+    yield PICTURE[:2000]
+
+
+@pytest.mark.parametrize("looked_at", [True, False], ids=["in the first bytes", "later"])
+async def test_uploads_of_unknown_size_inside_the_sources_of_such_say_what_they_wait_for(
+    emulator: Emulator, looked_at: bool
+) -> None:
+    """When all rooms for temporary files are held by uploads that wait for one, nobody would ever give one back."""
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+        with few_open_files():
+            await client.images.upload(of_unknown_size())
+        hasty = client.with_options(timeout=Timeouts(stall=0.5))
+        begun = 0
+        all_begun = asyncio.Event()
+
+        async def source() -> AsyncIterator[bytes]:
+            nonlocal begun
+            yield PICTURE[: 100 if looked_at else 2000]
+            begun += 1
+            if begun == 32:
+                all_begun.set()
+            await all_begun.wait()
+            await hasty.images.upload(of_unknown_size())
+
+        async with asyncio.timeout(30):
+            ends = await asyncio.gather(
+                *(client.images.upload(source()) for _ in range(32)), return_exceptions=True
+            )
+            told = [str(end) for end in ends if isinstance(end, UploadStalledError)]
+            assert told
+            assert all("Make it outside, give content_length=" in each for each in told)
+            # No wait of another task, or of this one later, is taken for one inside a source.
+            assert not userland.inside_user_code.get()
+            await client.images.upload(of_unknown_size())
+
+
+async def test_uploads_of_unknown_size_wait_for_their_rooms_without_a_clock(emulator: Emulator) -> None:
+    async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+        with few_open_files():
+            await client.images.upload(of_unknown_size())
+        hasty = client.with_options(timeout=Timeouts(stall=0.2))
+        go = asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield PICTURE[:2000]
+            await go.wait()
+
+        async with asyncio.timeout(30):
+            holding = [asyncio.ensure_future(client.images.upload(slow())) for _ in range(32)]
+            await asyncio.sleep(0.2)
+            waiting = asyncio.ensure_future(hasty.images.upload(of_unknown_size()))
+            await asyncio.sleep(0.6)
+            assert not waiting.done()
+            go.set()
+            await asyncio.gather(*holding, waiting)
 
 
 async def test_a_rate_limit_of_the_api_holds_no_slot_of_the_storage(emulator: Emulator) -> None:
