@@ -35,7 +35,7 @@ class _Process:
     def reset(self) -> None:
         self.starting = threading.RLock()  # a signal handler may call in the midst of a start
         self.thread: LoopThread | None = None  # set by the loop thread itself, once it takes calls
-        self.coming: LoopThread | None = None  # the one that is being started
+        self.election = threading.Lock()  # held by loop threads only, for no longer than it takes to look
 
 
 class LoopThread:
@@ -43,7 +43,6 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.lost = False  # in a forked child: the thread, and whoever waits for it, stayed with the parent
-        self._begun = False
         self.tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks only weakly
         self._posted: deque[tuple[Context, Callable[..., object], tuple[object, ...]]] = deque()
         self._woken = False  # and has not looked yet
@@ -52,10 +51,14 @@ class LoopThread:
         forks.renew_after_fork(self)
 
     def start(self) -> None:
-        """Start it, unless that was done already."""
-        if not self._begun:
-            self._begun = True
-            self._thread.start()
+        """Start it, and return once its loop runs, or once another one had come first."""
+        self._thread.start()
+        while not self._ready.done():
+            with suppress(TimeoutError):
+                self._ready.result(PULSE)
+            if self.gone and not self._ready.done():
+                raise self.ended()
+        self._ready.result()
 
     def after_fork(self) -> None:
         """In a forked child: it stays as it was, for its loop shares an epoll set with the parent's."""
@@ -78,9 +81,13 @@ class LoopThread:
     async def _live(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
-        process.thread = self
+        with process.election:
+            elected = process.thread is None
+            if elected:
+                process.thread = self
         self._ready.set_result(None)
-        await self._over.wait()
+        if elected:
+            await self._over.wait()
         # What still runs is cancelled now, and async generators, which hold the sessions, are closed.
 
     @property
@@ -93,15 +100,6 @@ class LoopThread:
         """Whether nothing will come from there any more."""
         forks.check()
         return self.lost or not self._thread.is_alive()
-
-    def wait_ready(self) -> None:
-        """Return once the loop runs."""
-        while not self._ready.done():
-            with suppress(TimeoutError):
-                self._ready.result(PULSE)
-            if self.gone and not self._ready.done():
-                raise self.ended()
-        self._ready.result()
 
     def ended(self) -> BaseException:
         """What to raise in a caller for whom nothing will come any more."""
@@ -193,19 +191,12 @@ def _start() -> LoopThread:
     with process.starting:
         if process.exiting:
             raise shut()
-        new = LoopThread()
-        # A signal handler may have started one meanwhile. It comes with calls, and there is none between here and the last line.
         if process.thread is not None:
             return process.thread
-        if process.coming is None:
-            process.coming = new
-        thread = process.coming
-        try:
-            thread.start()
-            thread.wait_ready()
-        finally:
-            process.coming = None
-        return thread
+        # A signal handler that calls in the midst of this starts one of its own. One of the two is elected, the other ends.
+        new = LoopThread()
+        new.start()
+        return process.thread or new
 
 
 def shut() -> BaseException:
