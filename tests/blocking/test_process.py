@@ -23,10 +23,14 @@ ENDLESS = float("inf")
 GET = ("GET", "/api/v1/images/")
 SOON = 10.0  # much more than anything here takes, and far less than what it would take if somebody waited
 
-# Python does not see what a C library does. Like uWSGI, this one keeps the interpreter to itself meanwhile.
+# Python does not see what a C library does. Like uWSGI, this one keeps the interpreter to itself meanwhile. It lets other threads
+# come to rest first: one that asks for the interpreter in the moment of such a fork would stop the child before it runs a line.
 UNSEEN = """
 import ctypes
-os.fork = ctypes.PyDLL(None).fork
+def fork(*, _fork=ctypes.PyDLL(None).fork):
+    time.sleep(0.1)
+    return _fork()
+os.fork = fork
 """
 
 forks = pytest.mark.parametrize(
@@ -366,13 +370,33 @@ FORKED = {
             sys.exit(0)
     """,
     "while a thread is in a call": """
+        from imgwire_async import Hooks, NotFoundError
+        client = ImgwireClient()
+        client.images.list()
+        sent, answers = threading.Event(), []
+        def call():
+            try:
+                client.with_options(hooks=Hooks(on_request=lambda _: sent.set())).custom_domain.retrieve()
+            except NotFoundError as error:
+                answers.append(error)
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
+        sent.wait()
+        pid = os.fork()
+        client.images.list()
+        if pid == 0:
+            sys.exit(0)
+        thread.join()
+        assert len(answers) == 1
+    """,
+    "while threads make calls": """
         client = ImgwireClient()
         client.images.list()
         stop = threading.Event()
         def poll():
             while not stop.is_set():
                 client.images.upload(GIF, file_name="a.gif")
-        thread = threading.Thread(target=poll, daemon=True)
+        thread = threading.Thread(target=poll)
         thread.start()
         pid = os.fork()
         client.images.list()
@@ -471,12 +495,19 @@ def forked_by(how: str, fork: str) -> Any:
     )
 
 
-FORKS = [forked_by(how, fork) for how in FORKED for fork in ("", UNSEEN)]
+# Of those that ask for the interpreter in the moment of the fork, C forks none (see above).
+FORKS = [
+    forked_by(how, fork)
+    for how in FORKED
+    for fork in ("", UNSEEN)
+    if not (fork and how == "while threads make calls")
+]
 
 
 @needs_fork
 @pytest.mark.parametrize(("how", "fork"), FORKS)
-def test_after_a_fork_both_processes_go_on(script: Script, how: str, fork: str) -> None:
+def test_after_a_fork_both_processes_go_on(script: Script, emulator: Emulator, how: str, fork: str) -> None:
+    emulator.faults.add("GET", "/api/v1/custom_domain/", stall=1.0)
     began = time.monotonic()
     code, out, err = script.run(
         fork
@@ -487,8 +518,13 @@ def test_after_a_fork_both_processes_go_on(script: Script, how: str, fork: str) 
         print("child", code)
     """)
     )
-    assert (code, out, err) == (0, "child 0\n", "")
+    assert (code, out, without_noise(err)) == (0, "child 0\n", "")
     assert time.monotonic() - began < 20
+
+
+def without_noise(err: str) -> str:
+    """Drop what Python 3.13 says, now and then, at the end of a child about the parent's threads that it did not see stay behind."""
+    return err.replace("detach_thread: failed detaching thread\n", "")
 
 
 @pytest.mark.slow
@@ -581,7 +617,7 @@ def test_a_fork_inside_a_running_loop_leaves_the_loop_alone(script: Script) -> N
 @needs_fork
 @forks
 def test_a_child_leaves_the_loops_of_its_parent_alone(script: Script, fork: str) -> None:
-    assert script.run(
+    code, out, err = script.run(
         fork
         + textwrap.dedent("""
         import asyncio, gc
@@ -596,11 +632,12 @@ def test_a_child_leaves_the_loops_of_its_parent_alone(script: Script, fork: str)
         running = threading.Event()
         async def elsewhere():
             await client.images.list()
+            over, loop = asyncio.Event(), asyncio.get_running_loop()
+            ends.append(lambda: loop.call_soon_threadsafe(over.set))
             running.set()
-            while not over:
-                await asyncio.sleep(0.01)
-                await client.images.list()
-        over = []
+            await over.wait()
+            await client.images.list()
+        ends = []
         thread = threading.Thread(target=asyncio.run, args=(elsewhere(),), daemon=True)
         thread.start()
         running.wait()
@@ -614,12 +651,13 @@ def test_a_child_leaves_the_loops_of_its_parent_alone(script: Script, fork: str)
         print("child", os.waitpid(pid, 0)[1])
         idle.run_until_complete(client.images.list())
         idle.run_until_complete(dropped.images.list())
-        over.append(True)
+        ends.pop()()
         thread.join()
         idle.run_until_complete(idle.shutdown_asyncgens())
         idle.close()
     """)
-    ) == (0, "0\nchild 0\n", "")
+    )
+    assert (code, out, without_noise(err)) == (0, "0\nchild 0\n", "")
 
 
 @pytest.mark.slow
