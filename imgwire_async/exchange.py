@@ -155,7 +155,7 @@ _TOKEN_FIELD = re.compile(
     r"(\"(?:upload_?)?token\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|\[[^\]]*\]?|\{[^}]*\}?|[^\s\"\[{,}]+)",
     re.IGNORECASE | re.DOTALL,
 )
-_USER_INFO = re.compile(r"(https?://)[^\s/\"'<>]+@", re.IGNORECASE)
+_USER_INFO = re.compile(r"((?:https?|socks[45]?[ah]?)://)[^\s/\"'<>]+@", re.IGNORECASE)
 
 
 def redact(text: str, *secrets: str) -> str:

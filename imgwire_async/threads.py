@@ -41,13 +41,13 @@ class _Job(Generic[T]):
         function: Callable[[], T],
         late: Callable[[T], object] | None,
     ) -> None:
-        self.pool = pool
-        self.loop = loop
+        self.pool: ThreadPool = pool
+        self.loop: asyncio.AbstractEventLoop = loop
         self.function: Callable[[], T] | None = function
-        self.late = late
+        self.late: Callable[[T], object] | None = late
         self.future: asyncio.Future[T] = loop.create_future()
-        self.started_at = 0.0
-        self.stuck = False
+        self.started_at: float = 0.0
+        self.stuck: bool = False
         self.value: T | None = None
         self.error: BaseException | None = None
 

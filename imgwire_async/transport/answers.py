@@ -31,10 +31,18 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, boo
         del response  # it shows its URL, which may hold an upload token
 
 
+async def next_piece(stream: aiohttp.StreamReader) -> bytes:
+    """Return what is there of a body, nothing at its end; waits for more otherwise."""
+    try:
+        return await stream.readany()
+    except RuntimeError as error:  # aiohttp's word for a connection that was closed by a body that is no HTTP
+        raise aiohttp.ClientPayloadError("the connection was closed") from error
+
+
 async def _read(stream: aiohttp.StreamReader, unpack: Unpacker | None, limit: int) -> tuple[bytes, bool]:
     pieces, room = list[bytes](), limit
     packed_room = limit + limit // 100 + _OVERHEAD
-    while not stream.at_eof() and (piece := await stream.readany()):
+    while not stream.at_eof() and (piece := await next_piece(stream)):
         if unpack is not None:
             packed_room -= len(piece)
             piece = unpack.feed(piece, room + 1)
@@ -50,7 +58,8 @@ async def _read(stream: aiohttp.StreamReader, unpack: Unpacker | None, limit: in
 async def read_prefix(stream: aiohttp.StreamReader, limit: int) -> bytes:
     """Return up to `limit` bytes of a body, in however many packets they come: the reason may stand in the last one."""
     pieces: list[bytes] = []
-    while limit > 0 and not stream.at_eof() and (piece := await stream.read(limit)):
+    left = limit
+    while left > 0 and not stream.at_eof() and (piece := await next_piece(stream)):
         pieces.append(piece)
-        limit -= len(piece)
-    return b"".join(pieces)
+        left -= len(piece)
+    return b"".join(pieces)[:limit]

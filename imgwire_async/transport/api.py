@@ -274,7 +274,7 @@ class Api:
         else:
             delay = self._retry_delay(request, failure, course)
         if delay is None:
-            raise self._error(outcome, exchange, failure, course)
+            raise self._error(_without_token(outcome, request), exchange, failure, course)
         return delay
 
     async def _renew_key(self, course: Course) -> bool:
@@ -362,6 +362,17 @@ class Api:
 def _has_secret(request: Request[Any]) -> bool:
     """Return whether the query holds a secret, which tracing of other libraries would store with the URL."""
     return request.params is not None and any("token" in name.lower() for name in request.params)
+
+
+def _without_token(outcome: Answer | Failure, request: Request[Any]) -> Answer | Failure:
+    """Return what came back, without the upload token that the service may echo."""
+    if isinstance(outcome, Failure) or not _has_secret(request):
+        return outcome
+    body = outcome.body
+    for token in (request.params or {}).values():
+        if isinstance(token, str) and len(token) > 4:
+            body = body.replace(token.encode(), b"***")
+    return Answer(outcome.status, outcome.headers, body, outcome.whole)
 
 
 def _unfinished(seen: watch.Watch, course: Course, *, left: bool) -> Exchange:

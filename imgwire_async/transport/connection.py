@@ -57,6 +57,11 @@ class Connection:
         except (AttributeError, RuntimeError):  # closed by somebody else: there is nothing to drop any more
             pass
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing that is written arrives any more. A TLS transport does not know that its TCP transport failed."""
+        return self._transport.is_closing() or (self._raw is not None and self._raw.is_closing())
+
     def buffered(self) -> int:
         """Return the bytes that wait in this process, those of the TLS layer included."""
         return sum(_write_buffer_size(each) for each in (self._transport, self._raw) if each is not None)

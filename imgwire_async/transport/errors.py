@@ -17,6 +17,10 @@ from imgwire_async.transport.proxies import add_credentials
 class DroppedError(aiohttp.ClientError):
     """A connection broke. Wraps the two errors upon which aiohttp would send the request again without telling."""
 
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__()
+        self.sent = sent
+
 
 class CancelledByOthersError(aiohttp.ClientError):
     """Other code cancelled a task of aiohttp, perhaps with all tasks of the loop, and not the call that waited for it."""
@@ -38,15 +42,19 @@ async def no_hidden_resend(
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise DroppedError from error
+        raise DroppedError(sent=_was_sent(request)) from error
     except asyncio.CancelledError as error:
-        sent = getattr(request, "response", request) is not None  # made when the request is sent
+        sent = _was_sent(request)
         if not userland.is_being_cancelled():
             raise CancelledByOthersError(sent=sent) from error
         # The clock of the attempt may be what cancels. Its TimeoutError will come from this, and does not know where it was.
         if not sent:
             setattr(error, _UNSENT, True)
         raise
+
+
+def _was_sent(request: aiohttp.ClientRequest) -> bool:
+    return getattr(request, "response", request) is not None  # made when the request is sent
 
 
 def hush(error: BaseException) -> None:
@@ -76,9 +84,12 @@ FOREIGN = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 def no_answer(error: BaseException, host: str) -> NoAnswerError:
     """What a foreign error means for us. Its text is never passed on whole: it may quote a signed URL."""
+    unsent = False
     if isinstance(error, DroppedError) and error.__cause__ is not None:
-        error = error.__cause__
+        unsent, error = not error.sent, error.__cause__
     fate, reason = _meaning(error, host)
+    if unsent and fate == "lost":  # a proxy broke off before the request could go through it
+        fate = "unsent"
     return NoAnswerError(Failure(reason, fate=fate))
 
 

@@ -17,7 +17,7 @@ from imgwire_async.exchange import Exchange, Headers, Secret
 from imgwire_async.protocol.request import Fetch, NoAnswerError
 from imgwire_async.protocol.safety import require_safe, without_query
 from imgwire_async.retry import Failure
-from imgwire_async.transport import capture, deadline, watch
+from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
@@ -197,7 +197,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         waiting = asyncio.timeout(self._stall)
         try:
             async with waiting:
-                piece = await content.readany()
+                piece = await answers.next_piece(content)
         except FOREIGN as error:
             hush(error)
             raise self._silence(error, stalled=waiting.expired()) from error

@@ -43,7 +43,7 @@ class Proxies:
         return self._found[origin]
 
     def _look_up(self, scheme: str, host: str) -> ProxyOptions:
-        url = self._environment.get(scheme) or self._environment.get("all")
+        url = Secret(self._environment.get(scheme) or self._environment.get("all") or "")
         if not url or bypasses(self._environment.get("no", ""), scheme, host):
             return _DIRECT
         return proxy_options(proxy_url(url, f"the environment's {scheme.upper()}_PROXY or ALL_PROXY"))

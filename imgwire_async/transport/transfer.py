@@ -26,6 +26,7 @@ from imgwire_async.transport.session import LoopSessions
 from imgwire_async.transport.slots import Kind as SlotKind
 from imgwire_async.transport.slots import TransferSlot
 
+_REST_AFTER = 512 * 1024  # bytes
 _ANSWER_LIMIT = 64 * 1024  # the storage answers with a few lines; more is not worth memory
 
 
@@ -86,7 +87,13 @@ class Body(Payload):
 
     async def _write_all(self, writer: AbstractStreamWriter) -> None:
         chunks, sent = self.put.chunks, self.put.sent
+        rested_at = 0
         while True:
+            if self.written - rested_at >= _REST_AFTER:
+                rested_at = self.written
+                await asyncio.sleep(
+                    0
+                )  # neither a quick source nor a quick network may keep the loop for themselves
             self.reading = True
             try:
                 piece = await anext(chunks, None)
@@ -95,6 +102,8 @@ class Body(Payload):
             if piece is None:
                 return
             self.sending = True
+            if self._connection is not None and self._connection.is_closing:
+                raise aiohttp.ClientConnectionResetError("the connection is closed")
             await writer.write(piece)
             self.sending = False
             self.written += len(piece)

@@ -98,6 +98,7 @@ class Feed(Gathering, Generic[FileT]):
             file = await anext(files)
         except StopAsyncIteration:
             self.over = True
+            return None
         except BaseException:
             self.over = True
             raise

@@ -237,9 +237,8 @@ class ForeignSource:
     async def open(self) -> AsyncGenerator[bytes, None]:
         pieces = self.inner.open() if userland.in_caller.get() is None else _stepped(self.inner)
         async with contextlib.aclosing(pieces):
-            async for piece in pieces:
-                for part in slices_of(piece):
-                    yield part
+            async for part in from_async_iterator(pieces):
+                yield part
 
 
 async def _stepped(source: UploadSource) -> AsyncGenerator[bytes, None]:
@@ -289,8 +288,12 @@ async def from_reader(
 
 async def from_async_iterator(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     async for item in items:
+        empty = True
         for piece in slices_of(item):
+            empty = False
             yield piece
+        if empty:
+            await asyncio.sleep(0)  # nothing, for ever and without waiting, would hold the loop
 
 
 async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:

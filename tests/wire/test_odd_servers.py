@@ -6,21 +6,24 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 from samples import data
 
 from imgwire_async import (
     APIConnectionError,
+    APITimeoutError,
     AsyncImgwireClient,
     DownloadError,
     Image,
     ImgwireError,
     RetryPolicy,
     StandardUpload,
+    Timeouts,
     UploadConnectionError,
     UploadUrlExpiredError,
 )
@@ -74,7 +77,7 @@ INTERIM = [
 
 @pytest.mark.parametrize("raw", INTERIM, ids=["101", "000", "099"])
 @pytest.mark.parametrize("operation", ["retrieve", "delete", "upload", "read", "download", "stream"])
-async def test_a_status_below_200_is_never_a_success(raw: bytes, operation: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_a_status_below_200_is_never_a_success(raw: bytes, operation: str, tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"POST"):
@@ -235,3 +238,102 @@ async def test_an_unknown_status_after_a_lost_put_does_not_count_as_stored(
     assert [each.id for each in made] == [image.id]
     stored = emulator.images[image.id].stored
     assert stored is not None, "the bytes were sent once more"
+
+
+# --- bodies that are no HTTP, proxies that break off, tokens that are echoed ----------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nabcdeXX"], ids=["no size", "no end of a piece"])
+@pytest.mark.parametrize("operation", ["read", "download", "retrieve"])
+async def test_chunks_that_are_none_are_an_error_of_ours(body: bytes, operation: str, tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"POST"):
+            upload = data(StandardUpload)
+            upload["image"]["cdn_url"] = f"{origin}/o/e/i"
+            writer.write(http("200 OK", json.dumps(upload).encode(), "Content-Type: application/json"))
+        else:
+            piece = b"%x\r\n%b\r\n" % (len(png()), png())
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + piece + body)
+        await writer.drain()
+
+    clocks = Timeouts(attempt=1, stall=1)
+    async with (
+        speaking(answer) as origin,
+        AsyncImgwireClient("sk_x", base_url=origin, retries=0, timeout=clocks) as client,
+        asyncio.timeout(20),
+    ):
+        image = (await client.images.create(file_name="a.png")).image
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "read": lambda: client.images.read(image),
+            "download": lambda: client.images.download(image, tmp_path / "a.png"),
+            "retrieve": lambda: client.images.retrieve(image.id),
+        }
+        with pytest.raises(ImgwireError):
+            await calls[operation]()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_proxy_that_breaks_off_says_that_nothing_was_sent() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"CONNECT")
+
+    async with (
+        speaking(refuse) as proxy,
+        AsyncImgwireClient("sk_x", base_url="https://api.example", proxy=proxy, retries=0) as client,
+    ):
+        with pytest.raises(APIConnectionError) as caught:
+            await client.images.create_upload_token()
+    assert not caught.value.sent
+    assert "may have carried it out" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 403, 422, 500])
+async def test_an_upload_token_that_the_service_echoes_is_told_to_nobody(
+    status: int, emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    token = "SECRETTOKEN1"
+    emulator.faults.add(
+        "POST", "*", status=status, body={"detail": f"bad token {token}", "error_type": f"x{token}"}
+    )
+    with pytest.raises(ImgwireError) as caught:
+        await client.with_options(retries=0).images.upload(png(), upload_token=token)
+    assert "bad token" in str(caught.value)
+    assert token not in f"{caught.value} {caught.value.__dict__}"
+
+
+# --- sources and connections that never end -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", [b"", png()], ids=["from the start", "after a picture"])
+async def test_a_source_that_gives_nothing_for_ever_ends_by_its_deadline(
+    head: bytes, client: AsyncImgwireClient
+) -> None:
+    async def empty() -> AsyncIterator[bytes]:
+        yield head
+        while True:
+            yield b""
+
+    with pytest.raises(APITimeoutError):
+        await client.with_options(timeout=Timeouts(deadline=0.3)).images.upload(
+            empty(), content_length=10_000, mime_type="image/png"
+        )
+
+
+@pytest.mark.world
+async def test_nothing_more_is_written_once_the_connection_broke(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    """Also from a source that never waits, which gives nobody else a turn."""
+    given = 0
+
+    async def quick() -> AsyncIterator[bytes]:
+        nonlocal given
+        for _ in range(400):
+            given += 1
+            yield bytes(100_000)
+
+    emulator.faults.add("PUT", "/uploads/*", reset=1_000)
+    with pytest.raises(ImgwireError):
+        await client.images.upload(quick(), content_length=40_000_000, mime_type="image/png")
+    assert given < 400
