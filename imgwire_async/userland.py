@@ -173,11 +173,6 @@ async def glance_or_late(
     return cast("T", await _threads().hops.look(functools.partial(function, *args, **kwargs), late=late))
 
 
-async def glance_through(function: Callable[[], T], finish: Callable[[T], U]) -> U:
-    """`glance`, and what `finish` makes of it on the loop, as soon as it is back."""
-    return cast("U", await _threads().hops.look(function, finish))
-
-
 async def tidy(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run disk work that has to be done even though the task is being cancelled, once or again, by asyncio or by a scope.
 

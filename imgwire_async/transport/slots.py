@@ -54,9 +54,8 @@ def fitting(max_connections: int, open_files: int | None) -> int:
 def make_slots(limit: int, *, shared_limit: int) -> Slots:
     """Make the slots of the running loop. `shared_limit` is the size of a connector that all kinds share, 0 when it has none."""
     calls = transfers = limit
-    if (
-        shared_limit and shared_limit < calls + 2 * transfers
-    ):  # waiting happens in our queue, where no clock runs
+    # Waiting happens in our queue, where no clock runs.
+    if shared_limit and shared_limit < calls + 2 * transfers:
         calls = max(1, min(calls, shared_limit // 3))
         transfers = max(1, min(transfers, (shared_limit - calls) // 2))
     return Slots(
