@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import functools
 import gc
-import io
 import itertools
 import json
 import random
@@ -162,9 +161,7 @@ class Steady:
             await asyncio.wait({task}, timeout=ROUND)
             self.rounds.discard(task)  # type: ignore[arg-type]  # a coroutine's
             if not task.done():
-                stack = io.StringIO()
-                task.print_stack(file=stack)  # type: ignore[attr-defined]  # a task's
-                raise AssertionError(f"a round hangs: {stack.getvalue()}")
+                raise AssertionError(f"a round hangs; all tasks, and what each waits for:\n{waits()}")
             self.tally["rounds"] += 1
             if not task.cancelled() and (error := task.exception()) is not None:
                 self._judge(error)
@@ -272,6 +269,29 @@ class Steady:
     async def close(self) -> None:
         await self.client.aclose()
         await asyncio.to_thread(self.twin.close)
+
+
+def waits() -> str:
+    """All tasks of this loop, each with the places at which it waits, the innermost last."""
+    lines: list[str] = []
+    for task in sorted(asyncio.all_tasks(), key=lambda task: task.get_name()):
+        lines.append(f"{task.get_name()} {task._fut_waiter!r}")  # type: ignore[attr-defined]  # C's
+        awaited: Any = task.get_coro()
+        while awaited is not None:
+            frame = next(
+                (f for at in ("cr_frame", "gi_frame", "ag_frame") if (f := getattr(awaited, at, None))), None
+            )
+            where = (
+                f"{frame.f_code.co_qualname} {frame.f_code.co_filename}:{frame.f_lineno}"
+                if frame
+                else repr(awaited)
+            )
+            lines.append(f"    {where}")
+            awaited = next(
+                (a for at in ("cr_await", "gi_yieldfrom", "ag_await") if (a := getattr(awaited, at, None))),
+                None,
+            )
+    return "\n".join(lines)
 
 
 def held() -> tuple[int, int]:
