@@ -181,6 +181,15 @@ class BaseClient:
         state = " closed" if self.closed else ""
         return f"<{type(self).__name__} {self._core.config.base_url} key {masked(self._core.config.api_key)}{state}>"
 
+    def __copy__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be copied: share it. One client serves any number of tasks and threads; "
+            "with_options() gives one with other options over the same connections."
+        )
+
+    def __deepcopy__(self, memo: object, /) -> NoReturn:
+        self.__copy__()
+
     def __reduce_ex__(self, protocol: object, /) -> NoReturn:
         raise TypeError(
             f"{type(self).__name__} cannot be pickled: it holds connections and a key. Give workers the settings, or a key "

@@ -13,7 +13,7 @@ from imgwire_async.errors import ConfigurationError
 from imgwire_async.exchange import Secret
 from imgwire_async.hooks import Hooks, is_coroutine_callable
 from imgwire_async.policies import RetryPolicy, Timeouts, retry_policy, timeouts
-from imgwire_async.values import flag, path_text, plain_text, shown
+from imgwire_async.values import flag, integer, leftover, path_text, plain_text, shown
 
 if TYPE_CHECKING:
     import ssl as _ssl
@@ -120,6 +120,7 @@ def _environment_id(value: object) -> str | None:
     if not isinstance(value, str | uuid.UUID):
         raise TypeError(f"environment_id must be text or uuid.UUID, not {type(value).__name__}")
     text = (plain_text(value) if isinstance(value, str) else str(value)).strip()
+    _refuse_leftover("environment_id (or IMGWIRE_ENVIRONMENT_ID)", text)
     if not text or not printable(text):
         raise ConfigurationError(
             "environment_id must be the environment's UUID, without blanks or control characters"
@@ -176,11 +177,18 @@ def clean_key(value: object) -> str:
         raise ConfigurationError(
             "the API key is empty; set api_key= or the environment variable IMGWIRE_API_KEY"
         )
+    _refuse_leftover("the API key (api_key= or IMGWIRE_API_KEY)", key)
     if key.lower().startswith("bearer "):
         raise ConfigurationError("the API key is given without the word Bearer; the client adds it")
     if not printable(key):
         raise ConfigurationError("the API key holds blanks, control or non-ASCII characters; copy it again")
     return key
+
+
+def _refuse_leftover(name: str, text: str) -> None:
+    """Refuse what a shell or a template left in a setting, without repeating it."""
+    if (found := leftover(text)) is not None:
+        raise ConfigurationError(f"{name} {found}")
 
 
 def _split(url: str) -> SplitResult:
@@ -193,6 +201,7 @@ def _base_url(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"base_url must be text, not {type(value).__name__}")
     url = value.strip()
+    _refuse_leftover("base_url (or IMGWIRE_API_BASE_URL)", url)
     advice = "give an origin such as https://api.imgwire.dev, optionally with a path"
     try:
         parts = _split(url)
@@ -222,11 +231,12 @@ def _base_url(value: object) -> str:
 
 
 def _max_connections(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    count = integer(value)
+    if count is None:
         raise TypeError(f"max_connections must be an int, not {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"max_connections must be 1 or more, not {shown(value)}")
-    return value
+    if count < 1:
+        raise ValueError(f"max_connections must be 1 or more, not {shown(count)}")
+    return count
 
 
 def _user_agent(value: object) -> str | None:
@@ -245,6 +255,12 @@ def proxy_url(value: object, name: str) -> str:
         raise TypeError(f"{name} must be text, not {type(value).__name__}")
     value = url = Secret(value if "://" in value else f"http://{value}")  # it may hold a password
     if not _is_proxy(url):
+        if url.lower().startswith("socks"):
+            raise ConfigurationError(
+                f"{name} names a socks proxy, which is not supported: give an http or https proxy, or connector= with one of "
+                "aiohttp-socks"
+            )
+        _refuse_leftover(name, url.removeprefix("http://"))
         raise ConfigurationError(f"{name} must be the URL of an http or https proxy (socks is not supported)")
     if not _is_user_info(url):
         raise ConfigurationError(

@@ -210,14 +210,16 @@ class Secret(str):
         return repr(redact(text)) if "://" in text else "'***'"
 
 
-_PAGE = ("<!doctype html", "<html")
+# Comments and an XML declaration may stand before it.
+_PAGE = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,200})", re.IGNORECASE)
 _HEAD_OF_PAGE = 20_000  # characters in which its title is looked for
 
 
 def is_page(text: str) -> bool:
     """Whether `text` is an HTML page: a proxy's or a login's, never the service's."""
-    return text[:_HEAD_OF_PAGE].lstrip()[:14].lower().startswith(_PAGE)
+    head = text[:_HEAD_OF_PAGE].lstrip("\ufeff \t\r\n\f")
+    return head.startswith("<") and _PAGE.search(head) is not None
 
 
 def excerpt(text: str, limit: int = 300) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from imgwire_async.exchange import escape_unprintable
@@ -36,4 +38,30 @@ def show_as_told(level: str) -> None:
 
 
 class _EnvironmentHandler(logging.StreamHandler[Any]):
-    """The handler that `IMGWIRE_LOG` asked for."""
+    """The handler that `IMGWIRE_LOG` asked for. It leaves a line to the application's own handler for the console, if there is one.
+
+    That is found out with each line: the application may set its logging up before the first client, or after it.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not any(_prints(handler, record) for handler in _other_handlers(self)):
+            super().emit(record)
+
+
+def _other_handlers(own: logging.Handler) -> Iterator[logging.Handler]:
+    """Yield all other handlers that a line of this package comes to."""
+    place: logging.Logger | None = logger
+    while place is not None:
+        yield from (handler for handler in place.handlers if handler is not own)
+        place = place.parent if place.propagate else None
+
+
+def _prints(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    """Whether `handler` writes `record` to the console. Files and networks are elsewhere, so they are none."""
+    if record.levelno < handler.level or not handler.filter(record):
+        return False
+    if isinstance(handler, logging.StreamHandler):
+        stream: object = getattr(handler, "stream", None)
+        consoles: tuple[object, ...] = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+        return stream is not None and any(stream is console for console in consoles)
+    return hasattr(handler, "console")  # rich's, which holds a console of its own

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import attrs
 
-from imgwire_async.values import shown
+from imgwire_async.values import integer, number, shown
 
 
 def _positive(name: str, value: object, *, zero: bool = False, none: bool = False) -> None:
@@ -37,13 +37,26 @@ def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
     _positive(f"RetryPolicy.{field.name}", value, zero=True)
 
 
+def _plain_number(value: Any) -> Any:
+    """The number that `value` stands for; anything else as it is, for the validator to refuse by its type."""
+    plain = number(value)
+    return value if plain is None else plain
+
+
+def _plain_integer(value: Any) -> Any:
+    plain = integer(value)
+    return value if plain is None else plain
+
+
 def _endless(value: float | None) -> float | None:
     """None for infinity: a clock that never ends is one that is off."""
-    return None if isinstance(value, float) and value == math.inf else value
+    plain: float | None = _plain_number(value)
+    return None if isinstance(plain, float) and plain == math.inf else plain
 
 
 def _endless_bytes(value: int | None) -> int | None:
-    return cast("int | None", _endless(value))  # the validator refuses what is still a float
+    plain: object = _plain_integer(value)
+    return None if plain == math.inf else cast("int | None", plain)
 
 
 @attrs.frozen
@@ -82,11 +95,11 @@ class RetryPolicy:
     not use up a retry but ends after `max_rate_wait` seconds in all.
     """
 
-    max_retries: int = attrs.field(default=3, validator=_count)
-    backoff: float = attrs.field(default=0.25, validator=_figure)
-    max_backoff: float = attrs.field(default=8.0, validator=_figure)
-    max_retry_after: float = attrs.field(default=60.0, validator=_figure)
-    max_rate_wait: float = attrs.field(default=300.0, validator=_figure)
+    max_retries: int = attrs.field(default=3, converter=_plain_integer, validator=_count)
+    backoff: float = attrs.field(default=0.25, converter=_plain_number, validator=_figure)
+    max_backoff: float = attrs.field(default=8.0, converter=_plain_number, validator=_figure)
+    max_retry_after: float = attrs.field(default=60.0, converter=_plain_number, validator=_figure)
+    max_rate_wait: float = attrs.field(default=300.0, converter=_plain_number, validator=_figure)
 
 
 def timeouts(value: object) -> Timeouts:
@@ -95,9 +108,10 @@ def timeouts(value: object) -> Timeouts:
         return Timeouts()
     if isinstance(value, Timeouts):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        _positive("timeout", value)
-        return Timeouts(attempt=float(value))
+    seconds = number(value)
+    if seconds is not None:
+        _positive("timeout", seconds)
+        return Timeouts(attempt=float(seconds))
     raise TypeError(f"timeout must be a number of seconds or Timeouts(...), not {type(value).__name__}")
 
 
@@ -107,6 +121,7 @@ def retry_policy(value: object) -> RetryPolicy:
         return RetryPolicy()
     if isinstance(value, RetryPolicy):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return RetryPolicy(max_retries=value)
+    times = integer(value)
+    if times is not None:
+        return RetryPolicy(max_retries=times)
     raise TypeError(f"retries must be an int or RetryPolicy(...), not {type(value).__name__}")

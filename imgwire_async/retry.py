@@ -23,12 +23,18 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
 @attrs.frozen
 class Failure:
-    """One failed attempt: either `fate` (no answer) or `status` (an answer that may be worth another try)."""
+    """One failed attempt: either `fate` (no answer) or `status` (an answer that may be worth another try).
+
+    `advice` is what to do about it, in sentences, where the reason knows more than the general words. `is_final`: another try
+    would meet the same.
+    """
 
     reason: str
     fate: Fate | None = None
     status: int | None = None
     retry_after: float | None = None
+    advice: str = ""
+    is_final: bool = False
 
     @property
     def unprocessed(self) -> bool:
@@ -53,7 +59,7 @@ def passing(status: int) -> bool:
 
 def may_repeat(method: str, failure: Failure, *, repeatable: bool | None) -> bool:
     """Whether the request may go out again. `repeatable` is the operation's own word (a key, a plain check); None: by method."""
-    if failure.status is not None and not passing(failure.status):
+    if failure.is_final or (failure.status is not None and not passing(failure.status)):
         return False
     if failure.unprocessed:
         return True

@@ -16,6 +16,7 @@ import attrs
 from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange, escape_unprintable, excerpt, redacted_prefix
 from imgwire_async.protocol import parsing
+from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, web_page
 from imgwire_async.protocol.request import Reply
 from imgwire_async.protocol.structure import place, structure
 
@@ -98,7 +99,10 @@ def parse(reply: Reply) -> Any:
     try:
         return loads_answer(reply.body, reply.exchange)
     except ValueError as error:
+        page = web_page(reply.headers, reply.body)
         what = "an empty body" if not reply.body.strip() else f"a body that is no JSON ({_position(error)})"
+    if page is not None:
+        raise _page_error(reply, page)
     raise _decode_error(reply, "$", what)  # here, because the parser's error holds the whole body
 
 
@@ -113,6 +117,8 @@ def decode(reply: Reply, model: type[T]) -> T:
     if not reply.body.strip() and cast("object", model) is dict:
         return cast("T", {})
     data = parse(reply)
+    if data is None and cast("object", model) is dict:  # what a handler without words gives
+        return cast("T", {})
     try:
         return structure(data, model)
     except Exception as error:  # noqa: BLE001  # cattrs raises groups of anything; all of it means "does not fit"
@@ -134,6 +140,22 @@ def carried_out(exchange: Exchange) -> str:
     if exchange.method in {"GET", "HEAD"}:
         return ""
     return " The service carried the call out, only its answer is unreadable: look before you repeat it."
+
+
+def _page_error(reply: Reply, page: str) -> errors.DecodeError:
+    exchange = reply.exchange
+    doubt = (
+        ""
+        if exchange.method in {"GET", "HEAD"}
+        else " Whether the service carried the call out is unknown: list or retrieve what it was about before you repeat it."
+    )
+    error = errors.DecodeError(
+        f"{exchange}: HTTP {reply.status}, but a web page, not the API, answered ({page}).{doubt} {WHO_SENDS_PAGES}",
+        body=kept(reply.body),
+        exchange=exchange,
+    )
+    error.from_api = False
+    return error
 
 
 def _decode_error(reply: Reply, path: str, reason: str) -> errors.DecodeError:

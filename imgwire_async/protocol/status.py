@@ -7,6 +7,7 @@ from typing import cast
 from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange, escape_unprintable, excerpt, redacted_prefix
 from imgwire_async.protocol import codec
+from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, ProxyInUse, is_own_answer, web_page
 from imgwire_async.protocol.structure import structure
 
 # One row per status: the class, and what its reader should do next.
@@ -33,10 +34,19 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
         "Something with this name or idempotency key exists already: look it up, or choose another.",
     ),
     413: (errors.PayloadTooLargeError, "Send less in one request."),
+    414: (errors.APIStatusError, "The address is too long for the server: send fewer or shorter params."),
     422: (errors.UnprocessableEntityError, "The service refuses these values: correct what it names."),
     429: (
         errors.RateLimitError,
         "Wait as long as .retry_after says, lower the concurrency, or allow more waiting in RetryPolicy.",
+    ),
+    431: (
+        errors.APIStatusError,
+        "A header of the request is too long for the server: shorten default_headers, user_agent or the key.",
+    ),
+    511: (
+        errors.ServerError,
+        "The network wants a login first (captive portal): open any web page in a browser and log in.",
     ),
 }
 _REDIRECT = "The API moved within its origin: check base_url (http instead of https, a missing path?)."
@@ -44,21 +54,40 @@ _SERVER = "The service failed; try again later. Give the request id when you ask
 # Of a refusal the reason is wanted, not every value of a body of 1 MiB: redacting takes its time.
 _MOST_ISSUES = 1_000
 _NAMED_ISSUES = 100
+_MAYBE_TOO_LONG = frozenset({400, 413, 431, 494})
+_PAGE_PREFIX = 4_096  # bytes
+# How nginx, Apache and Go tell plain http that TLS is spoken at a port.
+_TLS_WANTED = (b"sent to https port", b"http request to an https server", b"plain http to an ssl-enabled")
+_GATEWAY = "A gateway, proxy or firewall on the way to the service sends such pages when it does not get through; try again later."
 _OTHER = "No request like this is expected to fail so; see .body."
 
 
 def status_error(
-    status: int, exchange: Exchange, body: bytes, *, key: str = "", retry_after: float | None = None
+    status: int,
+    exchange: Exchange,
+    body: bytes,
+    *,
+    key: str = "",
+    retry_after: float | None = None,
+    proxy: ProxyInUse | None = None,
+    long_header: str | None = None,
 ) -> errors.APIStatusError:
-    """The error for an answer that is no success, whatever its body looks like."""
+    """The error for an answer that is no success, whatever its body looks like.
+
+    `proxy` is one that may have answered in place of the API, `long_header` one of the request that may be too long.
+    """
     text = codec.kept(body, key)
-    message, error_type, issues = _detail(body, key, exchange)
+    message, error_type, issues, is_json = _detail(body, key, exchange)
     default = (
         (errors.ServerError, _SERVER)
         if status >= 500
         else (errors.APIStatusError, _REDIRECT if status < 400 else _OTHER)
     )
     cls, advice = _BY_STATUS.get(status, default)
+    if long_header is not None and status in _MAYBE_TOO_LONG:
+        advice = f"The header {long_header} (default_headers) may be too long: many servers take 8,190 bytes."
+    elif not is_json:
+        advice = _not_the_api(status, exchange, body, proxy) or advice
     said = excerpt(message or text) or "no message"
     named = f" ({excerpt(error_type, 80)})" if error_type else ""
     error = cls(
@@ -79,25 +108,44 @@ def status_error(
 
 def _detail(
     body: bytes, key: str, exchange: Exchange
-) -> tuple[str, str | None, tuple[models.ValidationError, ...]]:
-    """The message, the error type and the refused values of an error body, as far as it has them."""
+) -> tuple[str, str | None, tuple[models.ValidationError, ...], bool]:
+    """The message, the error type and the refused values of an error body, as far as it has them; and whether it is an object of JSON."""
     try:
         data: object = codec.loads_answer(body, exchange)
     except ValueError:
-        return "", None, ()
+        return "", None, (), False
     if not isinstance(data, dict):
-        return "", None, ()
+        return "", None, (), False
     fields = cast("dict[str, object]", data)
     detail, named = fields.get("detail"), fields.get("error_type")
     error_type = _shown(named, key) if isinstance(named, str) else None
     if isinstance(detail, str):
-        return _shown(detail, key), error_type, ()
+        return _shown(detail, key), error_type, (), True
     try:
         # They quote what was sent, and stay on the error.
         issues = structure(_without_secrets(detail, key), tuple[models.ValidationError, ...])
     except Exception:  # noqa: BLE001  # any other form of detail is left to the body
-        return "", error_type, ()
-    return "; ".join(map(str, issues[:_NAMED_ISSUES])), error_type, issues
+        return "", error_type, (), True
+    return "; ".join(map(str, issues[:_NAMED_ISSUES])), error_type, issues, True
+
+
+def _not_the_api(status: int, exchange: Exchange, body: bytes, proxy: ProxyInUse | None) -> str | None:
+    """What to do about an answer in which the API's form of error is missing; None if there is no sign of somebody else."""
+    headers = exchange.headers
+    page = web_page(headers, body) is not None
+    if page and status == 400 and any(words in body[:_PAGE_PREFIX].lower() for words in _TLS_WANTED):
+        return "The server speaks https at that port: begin base_url with https://."
+    if not page and proxy is None and not is_own_answer(headers):
+        return None
+    who = "a proxy that no setting here names" if proxy is None else str(proxy)
+    said = "This is a web page, not the API's answer" if page else "These are not the API's words"
+    if is_own_answer(headers):
+        said = f"This is the answer of {who}, not of the API"
+    elif proxy is not None:
+        said += f"; it may be the answer of {who}"
+    if proxy is not None:
+        return f"{said}. {proxy.advice(status)}"
+    return f"{said}. {_GATEWAY if status >= 500 else WHO_SENDS_PAGES}"
 
 
 def _shown(text: str, key: str) -> str:

@@ -41,8 +41,11 @@ async def delete_in_chunks(
                 unknown += chunk
             else:
                 failed += [(each, error) for each in chunk]
-        except DecodeError:  # answered with success, in words that nobody here can read
-            deleted += chunk
+        except DecodeError as error:
+            if error.from_api:  # answered with success, in words that nobody here can read
+                deleted += chunk
+            else:
+                unknown += chunk
         except ImgwireError as error:
             failed += [(each, error) for each in chunk]
         else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
 
+from imgwire_async.exchange import escape_unprintable
 from imgwire_async.models import CorsOrigin, Page
 from imgwire_async.protocol.request import Request, segment
 from imgwire_async.resources.arguments import Id, refuse_payload, text
@@ -40,7 +43,7 @@ class AsyncCorsOrigins(Resource):
     async def create(self, pattern: str) -> CorsOrigin:
         """Allow a pattern and return it: a host, without scheme or path, a port only when it is not the default.
 
-        Not repeated after a lost answer. Raises `UnprocessableEntityError` for what is no pattern. [POST /cors_origins/]
+        Anything else is sent as given, with a `UserWarning` that shows the right form. Not repeated after a lost answer. Raises `UnprocessableEntityError` for what is no pattern. [POST /cors_origins/]
         """
         return await self._ask(
             Request("POST", "/cors_origins/", CorsOrigin, json={"pattern": _pattern(pattern, "create")})
@@ -76,4 +79,33 @@ def _one(method: str, cors_origin_id: Id, model: Any, json: Any = None) -> Reque
 def _pattern(pattern: object, method: str) -> str:
     origin_id = "id, " if method == "update" else ""
     refuse_payload(pattern, f'cors_origins.{method}({origin_id}"app.example.com")')
-    return text("pattern", pattern, longest=None)
+    given = text("pattern", pattern, longest=None)
+    advice = _advice(given)
+    if advice is not None:
+        # The service may know forms that its documentation does not show, so what is odd is sent all the same.
+        shown = given if len(given) <= 80 else f"{given[:79]}…"
+        warnings.warn(escape_unprintable(f"pattern={shown!r} {advice}"), UserWarning, stacklevel=3)
+    return given
+
+
+_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def _advice(pattern: str) -> str | None:
+    """Return what is wrong with a pattern, as a predicate that shows the right form; None for a host, perhaps with a port."""
+    found = _SCHEME.match(pattern)
+    rest = pattern[found.end() :] if found else pattern
+    host = re.split(r"[/?#\\]", rest.strip(), maxsplit=1)[0].rpartition("@")[2]
+    if found:
+        host = host.removesuffix(_DEFAULT_PORTS.get(found[0].strip()[:-3].lower(), " "))
+    if host in {"*", "*.", ""}:
+        return "names no host: write one per pattern, app.example.com or *.example.com. Without any pattern every origin may try"
+    if host == pattern:
+        return (
+            None
+            if not re.search(r"\s", host)
+            else "holds a blank: write one host per pattern, such as app.example.com"
+        )
+    host = re.split(r"[\s,]", host.strip(), maxsplit=1)[0]
+    return f"is not a host alone: write {host!r}, without scheme, path or blanks (a port only when it is not the default)"

@@ -217,8 +217,10 @@ class Getting(AbstractAsyncContextManager["Getting"]):
             if trouble.failure.fate == "stall"
             else "if it goes on, look at network, proxy and firewall."
         )
+        known = trouble.failure.advice
+        next_step = f"{known} Then download it again." if known else f"Download it again; {advice}"
         return DownloadError(
-            f"{name}: {exchange}: {trouble.failure.reason}. Nothing was kept. Download it again; {advice}",
+            f"{name}: {exchange}: {trouble.failure.reason}. Nothing was kept. {next_step}",
             status=None if exchange is None else exchange.status,
             exchange=exchange,
         )

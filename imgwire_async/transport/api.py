@@ -17,14 +17,15 @@ from imgwire_async.config import API_ROOT, Config, Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol import codec
+from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.protocol.request import NoAnswerError, Reply, Request
 from imgwire_async.protocol.safety import without_query
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, is_success, may_repeat, pause, retry_after
 from imgwire_async.transport import answers, capture, deadline, watch
-from imgwire_async.transport.call_errors import Answer, refuse_foreign_redirect, too_large
+from imgwire_async.transport.call_errors import Answer, long_header, refuse_foreign_redirect, too_large
 from imgwire_async.transport.connection import Unread
-from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
+from imgwire_async.transport.errors import FOREIGN, hush, is_answer, no_answer, not_an_answer
 from imgwire_async.transport.gate import Gate, TooLongError
 from imgwire_async.transport.keys import Keys
 from imgwire_async.transport.open_calls import UntilClosed
@@ -39,6 +40,7 @@ _RATE_PAUSE = 0.25
 _LONGEST_PAUSE = 3600.0
 # Bytes of a larger request are handed over in pieces: aiohttp warns of them as one, since they hold up the loop.
 _LARGE_BODY = 2**20
+_LOOK_AROUND = "Check base_url, DNS, proxy and firewall."
 _NO_LIMIT = 2**62  # bytes; a bit below what C can count, so that one more fits, too
 
 
@@ -67,6 +69,7 @@ class Course:
     round: int = 0  # of the gate, in which the last attempt left
     in_doubt: bool = False
     key_renewed: bool = False
+    proxy: ProxyInUse | None = None  # which may have answered itself
 
 
 class Api:
@@ -84,6 +87,7 @@ class Api:
         if options.environment_id is not None:
             headers["X-Environment-Id"] = options.environment_id
         self._headers = SignedHeaders(headers)
+        self._long_header = long_header(options.default_headers)
         clocks = options.timeout
         self._limit = min(clocks.max_answer_bytes or _NO_LIMIT, _NO_LIMIT)
         # No rounding to whole seconds: a clock fires when it says.
@@ -113,6 +117,8 @@ class Api:
             if isinstance(outcome, Answer) and self._gone_already(request, outcome, course):
                 capture.record(self._owner, exchange)
                 return Reply(200, outcome.headers, b"{}", exchange)
+            if not shared.config.secure:  # else nobody on the way can answer in place of the API
+                course.proxy = here.way_to(address).proxy
             try:
                 delay = await self._prepare_next(request, outcome, exchange, course)
             except errors.ImgwireError:
@@ -166,7 +172,7 @@ class Api:
             hush(error)
             if self._shared.sessions.closed:
                 raise RuntimeError(CLOSED) from None
-            failure = self._silence(error)
+            failure = no_answer(error, here.way_to(address)).failure
             if awake:
                 seen.silence(course.attempts, failure.reason, time.monotonic() - began)
             return failure
@@ -202,19 +208,14 @@ class Api:
                         response
                     )  # whoever closes the client must find those who wait
                     unread = Unread(response)
-                require_final(response)
+                if not is_answer(response.status):
+                    raise not_an_answer(response, here.way_to(address))
                 content, whole = await answers.read(response, self._limit)
                 return Answer(response.status, Headers.view(response.headers.items()), content, whole)
         finally:
             response = None  # it shows its URL
             if unread is not None:
                 unread.drop()
-
-    def _silence(self, error: BaseException) -> Failure:
-        """What it means that no answer came, or none that can be read."""
-        if not isinstance(error, NoAnswerError):
-            error = no_answer(error, self._shared.host)
-        return error.failure
 
     async def _pass_gate(self, seen: watch.Watch, course: Course) -> None:
         """Wait for a turn while a 429, of whichever call, keeps this client slow; at most `max_rate_wait` in all."""
@@ -323,7 +324,13 @@ class Api:
         if 300 <= outcome.status < 400:
             refuse_foreign_redirect(outcome, exchange, self._shared.config.base_url)
         return status_error(
-            outcome.status, exchange, outcome.body, key=course.key, retry_after=failure.retry_after
+            outcome.status,
+            exchange,
+            outcome.body,
+            key=course.key,
+            retry_after=failure.retry_after,
+            proxy=course.proxy,
+            long_header=self._long_header,
         )
 
     def _silence_error(self, exchange: Exchange, failure: Failure) -> errors.APIConnectionError:
@@ -343,7 +350,7 @@ class Api:
             )
         else:
             error = errors.APIConnectionError(
-                f"{exchange}: {failure.reason}.{doubt} Check base_url, DNS, proxy and firewall.",
+                f"{exchange}: {failure.reason}.{doubt} {failure.advice or _LOOK_AROUND}",
                 exchange=exchange,
             )
         error.sent = not failure.unprocessed

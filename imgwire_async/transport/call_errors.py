@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 from yarl import URL
 
@@ -21,6 +23,14 @@ class Answer:
     whole: bool = True
 
 
+_LONGEST_HEADER = 8_190  # bytes that most servers take
+
+
+def long_header(headers: Iterable[tuple[str, str]]) -> str | None:
+    """Return the name of a default header that many servers refuse for its length, None if there is none."""
+    return next((name for name, value in headers if len(name) + len(value.encode()) > _LONGEST_HEADER), None)
+
+
 def refuse_foreign_redirect(answer: Answer, exchange: Exchange, base: str) -> None:
     """Raise `UnsafeURLError` for a redirect to another origin than that of `base`."""
     location = Secret(answer.headers.get("Location", ""))
@@ -31,9 +41,15 @@ def refuse_foreign_redirect(answer: Answer, exchange: Exchange, base: str) -> No
     if leads_away:
         raise errors.UnsafeURLError(
             f"{exchange}: HTTP {answer.status} sends the call to another origin "
-            f"({_shown(location)!r}). It was not followed, so the key went nowhere. Check base_url.",
+            f"({_shown(location)!r}). It was not followed, so the key went nowhere. {_redirect_advice(location, base)}",
             exchange=exchange,
         )
+
+
+def _redirect_advice(location: str, base: str) -> str:
+    if base.startswith("http:") and location[:6].lower() == "https:":
+        return "Check base_url: it may have to begin with https://."
+    return "Check base_url, and whether this network wants a login first (captive portal), which sends calls to its page."
 
 
 def _shown(location: str) -> str:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import traceback
+from collections.abc import Mapping
 
 import aiohttp
+import attrs
+from aiohttp.http_exceptions import LineTooLong
+from yarl import URL
 
 from imgwire_async import userland
 from imgwire_async.exchange import excerpt, redact
+from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure, Fate
-from imgwire_async.transport.proxies import add_credentials
+from imgwire_async.transport.proxies import PROXY_AUTHENTICATE, add_credentials
+from imgwire_async.transport.tls_errors import certificate_failure, handshake_failure
 
 
 class DroppedError(aiohttp.ClientError):
@@ -82,43 +90,137 @@ def hush(error: BaseException) -> None:
 FOREIGN = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
-def no_answer(error: BaseException, host: str) -> NoAnswerError:
+@attrs.frozen
+class Way:
+    """The way to a host, as messages name it: made after a failure only."""
+
+    host: str  # with the port, if it has one
+    secure: bool  # https
+    proxy: ProxyInUse | None = None
+    own_trust: bool = False  # `ssl=` was given
+
+    @property
+    def network_advice(self) -> str:
+        """Return what to look at when nobody was reached."""
+        if self.proxy is None:
+            return ""
+        return f"Check that proxy, or {self.proxy.way_out}."
+
+
+def no_answer(error: BaseException, way: Way) -> NoAnswerError:
     """What a foreign error means for us. Its text is never passed on whole: it may quote a signed URL."""
+    if isinstance(error, NoAnswerError):  # told already
+        return error
     unsent = False
     if isinstance(error, DroppedError) and error.__cause__ is not None:
         unsent, error = not error.sent, error.__cause__
-    fate, reason = _meaning(error, host)
-    if unsent and fate == "lost":  # a proxy broke off before the request could go through it
-        fate = "unsent"
-    return NoAnswerError(Failure(reason, fate=fate))
+    failure = _refused_way(error, way) or _meaning(error, way)
+    if unsent and failure.fate == "lost":  # a proxy broke off before the request could go through it
+        failure = attrs.evolve(failure, fate="unsent")
+    return NoAnswerError(failure)
 
 
-def _meaning(error: BaseException, host: str) -> tuple[Fate, str]:
-    if isinstance(error, CancelledByOthersError):
-        return "lost" if error.sent else "unsent", f"other code cancelled the work on the request to {host}"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "connect", f"no connection to {host} in time"
-    if isinstance(error, asyncio.TimeoutError) and getattr(error.__cause__, _UNSENT, False):
-        return "connect", f"no connection to {host} in time"
-    if isinstance(error, asyncio.TimeoutError):
-        return "attempt", f"no answer from {host} in time"
+def _refused_way(error: BaseException, way: Way) -> Failure | None:
+    """Why there is no connection, None for what went wrong on one, or in waiting for it."""
+    host, proxy = way.host, way.proxy
+    at_proxy = proxy is not None and _is_about(error, proxy)
+    place = str(proxy) if at_proxy else host
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return "unsent", f"the proxy to {host} answered HTTP {error.status}"
+        return proxy_refusal(error.status, error.headers or {}, way)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return "unsent", f"the proxy to {host} cannot be reached: {_cause(error.os_error)}"
+        reason = f"{proxy or 'the proxy'} to {host} cannot be reached: {_cause(error.os_error)}"
+        return Failure(reason, fate="unsent", advice=way.network_advice)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "unsent", f"the name {host} cannot be resolved"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return "unsent", f"no trusted TLS connection to {host}: {_cause(error)}"
+        reason = (
+            f"the name of {proxy} cannot be resolved" if at_proxy else f"the name {host} cannot be resolved"
+        )
+        return Failure(reason, fate="unsent", advice=way.network_advice if at_proxy else "")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        refused = error.certificate_error
+        if isinstance(refused, ssl.CertificateError):
+            told = certificate_failure(refused, place, own_trust=way.own_trust, environ=os.environ)
+            return Failure(told[0], fate="unsent", advice=told[1])
+    if isinstance(error, aiohttp.ClientSSLError):
+        broken: object = getattr(error, "os_error", None)
+        if isinstance(broken, ssl.SSLError):
+            told = handshake_failure(broken, place, proxy if at_proxy else None)
+            return Failure(told[0], fate="unsent", advice=told[1])
+        return Failure(f"no TLS connection to {place}", fate="unsent")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return "unsent", f"{host} cannot be reached: {_cause(error.os_error)}"
+        return Failure(
+            f"{host} cannot be reached: {_cause(error.os_error)}", fate="unsent", advice=_hung_up(error, way)
+        )
+    return None
+
+
+def _is_about(error: BaseException, proxy: ProxyInUse) -> bool:
+    """Whether a connector's error speaks of the proxy, and not of the host behind it."""
+    if not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
+        return False
+    try:
+        url = URL(proxy.url)
+        return (error.host, error.port) == (url.host, url.port)
+    except ValueError:
+        return False
+
+
+def _hung_up(error: aiohttp.ClientConnectorError, way: Way) -> str:
+    if way.secure and isinstance(
+        error.os_error, ConnectionResetError | ConnectionAbortedError | ssl.SSLError
+    ):
+        return "It hung up while TLS began: does it speak https at that port? Check base_url, proxy and firewall."
+    return ""
+
+
+def _meaning(error: BaseException, way: Way) -> Failure:
+    host = way.host
+    if isinstance(error, CancelledByOthersError):
+        fate: Fate = "lost" if error.sent else "unsent"
+        return Failure(f"other code cancelled the work on the request to {host}", fate=fate)
+    if isinstance(error, aiohttp.ConnectionTimeoutError) or (
+        isinstance(error, asyncio.TimeoutError) and getattr(error.__cause__, _UNSENT, False)
+    ):
+        through = "" if way.proxy is None else f" through {way.proxy}"
+        return Failure(f"no connection to {host}{through} in time", fate="connect")
+    if isinstance(error, asyncio.TimeoutError):
+        return Failure(f"no answer from {host} in time", fate="attempt")
+    if _is_too_long(error):
+        return Failure(f"header too long: {_LONG.format(host=host)}", fate="lost", advice=_LONG_ADVICE)
     if isinstance(error, aiohttp.ClientPayloadError):
-        return "lost", f"{host} cut its answer short"
+        return Failure(f"{host} cut its answer short", fate="lost")
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "lost", f"{host} closed the connection without an answer"
+        reason = f"{host} closed the connection without an answer"
+        return Failure(reason, fate="lost", advice="" if way.secure else _MAYBE_TLS)
     if isinstance(error, aiohttp.ClientResponseError):
-        return "lost", f"{host} answered something that is no HTTP"
-    return "lost", f"the connection to {host} broke: {_cause(error)}"
+        return _no_http(error, way)
+    return Failure(f"the connection to {host} broke: {_cause(error)}", fate="lost")
+
+
+_LONG = "{host} sent a line of its headers that is longer than 8,190 bytes"
+_LONG_ADVICE = "More is not read. A gateway or proxy may have added it (cookies, security policies): ask whoever runs the host for shorter headers."
+_MAYBE_TLS = "If it speaks https at that port, begin base_url with https://. Otherwise check base_url, proxy and firewall."
+# A TLS record: an alert, or a part of a handshake, as it stands in aiohttp's message.
+_TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")
+
+
+def _is_too_long(error: BaseException) -> bool:
+    """Whether aiohttp refused a line for its length. It has a class for that, which not every version and parser lets through."""
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return isinstance(error.__cause__, LineTooLong)
+    if not isinstance(error, aiohttp.ClientResponseError):
+        return False
+    return isinstance(error.__cause__, LineTooLong) or error.message.startswith("Got more than ")
+
+
+def _no_http(error: aiohttp.ClientResponseError, way: Way) -> Failure:
+    host = way.host
+    if error.message.startswith("Too many headers"):
+        return Failure(f"{host} sent too many headers in its answer", fate="lost", advice=_LONG_ADVICE)
+    if not way.secure and any(record in error.message for record in _TLS_RECORD):
+        # It did not understand a word, so nothing was done.
+        reason = f"{host} answered something that is no HTTP: it speaks TLS (https) at that port"
+        return Failure(reason, fate="unsent", advice="Begin base_url with https://, not http://.")
+    return Failure(f"{host} answered something that is no HTTP", fate="lost")
 
 
 def _cause(error: BaseException) -> str:
@@ -126,8 +228,28 @@ def _cause(error: BaseException) -> str:
     return excerpt(redact(str(text)), 200)
 
 
-def require_final(response: aiohttp.ClientResponse) -> None:
-    """Raise `NoAnswerError` for a status below 200: an interim response ends no request, and proves nothing."""
-    if response.status < 200:
-        reason = f"{response.url.raw_authority} answered HTTP {response.status}, which is no final response"
-        raise NoAnswerError(Failure(reason, fate="lost"))
+def proxy_refusal(status: int, headers: Mapping[str, str], way: Way) -> Failure:
+    """What it means that a proxy will not let a request through: nothing has reached the host."""
+    reason = f"{way.proxy or 'a proxy'} on the way to {way.host} answered HTTP {status}"
+    if way.proxy is None:
+        advice = "A proxy that no setting here names wants credentials: name it with proxy=, user and password included."
+    else:
+        advice = way.proxy.advice(status, headers.get(PROXY_AUTHENTICATE, ""))
+        advice = advice[0].upper() + advice[1:]
+    # The same password once more would be refused once more, and may lock an account.
+    return Failure(
+        reason, fate="unsent", advice=advice, is_final=400 <= status < 500 and status not in {408, 429}
+    )
+
+
+def is_answer(status: int) -> bool:
+    """Whether a status can be the host's answer. Below 200 it ends no request and proves nothing; 407 comes from proxies alone."""
+    return status >= 200 and status != 407
+
+
+def not_an_answer(response: aiohttp.ClientResponse, way: Way) -> NoAnswerError:
+    """The error for a response whose status `is_answer` refuses."""
+    if response.status == 407:
+        return NoAnswerError(proxy_refusal(407, response.headers, way))
+    reason = f"{way.host} answered HTTP {response.status}, which is no final response"
+    return NoAnswerError(Failure(reason, fate="lost"))

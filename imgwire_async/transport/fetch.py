@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+import attrs
 
 from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
@@ -20,7 +21,7 @@ from imgwire_async.retry import Failure
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
 from imgwire_async.transport.connection import Unread
-from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
+from imgwire_async.transport.errors import FOREIGN, Way, hush, is_answer, no_answer, not_an_answer
 from imgwire_async.transport.request_url import Address
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
                 response = await self._get(here, address, waiting)
         except (*FOREIGN, NoAnswerError) as error:
             hush(error)
-            silence = self._silence(error, stalled=waiting.expired())
+            silence = self._silence(error, here.way_to(address), stalled=waiting.expired())
             seen.silence(attempt, silence.failure.reason, time.monotonic() - began)
             raise silence from error
         except BaseException as error:
@@ -174,9 +175,9 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             trace_request_ctx={"sent": lambda: self._wind(waiting)},
             **here.tls,
         )
-        if response.status < 200:
+        if not is_answer(response.status):
             response.close()
-        require_final(response)
+            raise not_an_answer(response, here.way_to(address))
         return response
 
     def _wind(self, waiting: asyncio.Timeout) -> None:
@@ -200,7 +201,8 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
                 piece = await answers.next_piece(content)
         except FOREIGN as error:
             hush(error)
-            raise self._silence(error, stalled=waiting.expired()) from error
+            way = Way(self._host, secure=True)  # however it came here, it came
+            raise self._silence(error, way, stalled=waiting.expired()) from error
         except asyncio.CancelledError:
             deadline.interrupted(self.exchange)
             raise
@@ -225,16 +227,13 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             response.close()
             unread.drop()
 
-    def _silence(self, error: BaseException, *, stalled: bool) -> NoAnswerError:
+    def _silence(self, error: BaseException, way: Way, *, stalled: bool) -> NoAnswerError:
         if self._fetches.shared.sessions.closed:
             raise RuntimeError(CLOSED) from None
         if not stalled:
-            failure = (
-                error.failure if isinstance(error, NoAnswerError) else no_answer(error, self._host).failure
-            )
-            return NoAnswerError(
-                Failure(f"{failure.reason}{self._progress}", fate=failure.fate), self.exchange
-            )
+            failure = no_answer(error, way).failure
+            told = attrs.evolve(failure, reason=f"{failure.reason}{self._progress}")
+            return NoAnswerError(told, self.exchange)
         reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress}"
         return NoAnswerError(Failure(reason, fate="stall"), self.exchange)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
+import os
 import urllib.request
 from base64 import b64encode
 from collections.abc import Mapping, MutableMapping
@@ -11,12 +10,16 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from imgwire_async.config import proxy_url
+from imgwire_async.errors import ConfigurationError
 from imgwire_async.exchange import Secret
+from imgwire_async.protocol.intermediaries import ProxyInUse
+from imgwire_async.transport.no_proxy import bypasses, is_loopback
 
 # The half of getproxies() that reads only the environment.
 _read = urllib.request.getproxies_environment
 
 PROXY_AUTHORIZATION = "Proxy-Authorization"
+PROXY_AUTHENTICATE = "Proxy-Authenticate"
 
 # Keyword arguments of an aiohttp request: `proxy`, and `proxy_headers` with the credentials; empty for the direct way.
 ProxyOptions: TypeAlias = "Mapping[str, Any]"
@@ -42,11 +45,41 @@ class Proxies:
             self._found[origin] = self._look_up(scheme, host)
         return self._found[origin]
 
+    def in_use(self, scheme: str, host: str) -> ProxyInUse | None:
+        """Return the proxy that requests to this scheme and host take, as messages name it; None for the direct way."""
+        options = self.for_origin(scheme, host)
+        if not options:
+            return None
+        setting = "proxy=" if self._fixed is not None else self._variable(scheme)
+        return ProxyInUse(options["proxy"], setting, has_credentials="proxy_headers" in options)
+
     def _look_up(self, scheme: str, host: str) -> ProxyOptions:
         url = Secret(self._environment.get(scheme) or self._environment.get("all") or "")
-        if not url or bypasses(self._environment.get("no", ""), scheme, host):
+        # As in Go and in browsers: what listens on this machine is not for a proxy, which would look on its own.
+        if not url or is_loopback(host) or bypasses(self._environment.get("no", ""), scheme, host):
             return _DIRECT
-        return proxy_options(proxy_url(url, f"the environment's {scheme.upper()}_PROXY or ALL_PROXY"))
+        variable = self._variable(scheme)
+        try:
+            return proxy_options(proxy_url(url, f"the environment variable {variable}"))
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"{error}. No request to {host} was sent. Correct {variable}, list {host.partition(':')[0]} in NO_PROXY, or let the "
+                "client ignore the environment with trust_env=False"
+            ) from None
+
+    def _variable(self, scheme: str) -> str:
+        """Return the name of the variable that tells the proxy of a scheme."""
+        kind = scheme if self._environment.get(scheme) else "all"
+        name, url = f"{kind}_proxy", self._environment.get(kind)
+        # Both spellings count; Python prefers the one in small letters.
+        return next(
+            (
+                each
+                for each in (name, name.upper(), *os.environ)
+                if each.lower() == name and os.environ.get(each) == url
+            ),
+            name.upper(),
+        )
 
 
 def proxy_options(url: str) -> ProxyOptions:
@@ -72,55 +105,3 @@ def add_credentials(headers: MutableMapping[str, str], proxy_headers: Mapping[st
     """Add what a proxy has to know to the headers of a request that it will forward itself."""
     if PROXY_AUTHORIZATION in proxy_headers:
         headers[PROXY_AUTHORIZATION] = proxy_headers[PROXY_AUTHORIZATION]
-
-
-# --- NO_PROXY -----------------------------------------------------------------------------------------------------------
-
-_PORTS = {"http": 80, "https": 443}
-# A name or an IPv4 address, or an IPv6 address in brackets; perhaps a port.
-_HOST_AND_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::([0-9]{1,5}))?")
-
-
-def bypasses(no_proxy: str, scheme: str, host: str) -> bool:
-    """Return whether `NO_PROXY` lists `host` (with port, if it has one), so that no proxy may see the request.
-
-    Entries are divided by commas or blanks: `*`, names (with their subdomains), addresses, networks (`10.0.0.0/8`), each
-    perhaps with a port. IPv6 addresses may stand in brackets. Python's own look-up knows these only with brackets.
-    """
-    name, port = _split(host)
-    port = port or _PORTS.get(scheme)
-    return any(_lists(entry, name, port) for entry in re.split(r"[\s,]+", no_proxy) if entry)
-
-
-def _split(host: str) -> tuple[str, int | None]:
-    found = _HOST_AND_PORT.fullmatch(host.lower())
-    if found is None:  # an IPv6 address out of its brackets
-        return host.lower(), None
-    return (found[1] or found[2] or "").rstrip("."), int(found[3]) if found[3] else None
-
-
-def _lists(entry: str, name: str, port: int | None) -> bool:
-    if entry == "*":
-        return True
-    listed, listed_port = _split(entry)
-    if listed_port not in {None, port}:
-        return False
-    address = _address(name)
-    if address is not None:
-        return _holds(listed, address)
-    domain = listed.removeprefix("*").lstrip(".")
-    return bool(domain) and (name == domain or name.endswith(f".{domain}"))
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-
-
-def _holds(network: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    try:
-        return address in ipaddress.ip_network(network.partition("%")[0], strict=False)
-    except ValueError:
-        return False

@@ -14,13 +14,14 @@ from imgwire_async import userland
 from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, web_page
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply
 from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
 from imgwire_async.transport.connection import Connection, Unread
-from imgwire_async.transport.errors import FOREIGN, hush, no_answer, require_final
+from imgwire_async.transport.errors import FOREIGN, hush, is_answer, no_answer, not_an_answer
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.session import LoopSessions
 from imgwire_async.transport.slots import Kind as SlotKind
@@ -211,7 +212,7 @@ class Transfers:
                 raise self._stalled(body, address.host) from None
             if isinstance(error, NoAnswerError):
                 raise
-            raise no_answer(error, address.host) from error
+            raise no_answer(error, here.way_to(address)) from error
         except BaseException as error:
             hush(error)
             raise
@@ -219,6 +220,8 @@ class Transfers:
             if clock is not None:
                 clock.leave(body)
         self._require_sound(status, body, address.host)
+        if content and is_success(status):
+            _refuse_page(headers, content, address.host)
         return status, headers, content
 
     async def _round_trip(
@@ -241,13 +244,14 @@ class Transfers:
                 allow_redirects=False,
                 **here.tls,
             ) as response:
-                require_final(response)
-                body.answered = True
                 if not response.content.is_eof():
                     here.open_calls.responses.add(
                         response
                     )  # whoever closes the client must find those who wait
                     unread = Unread(response)
+                if not is_answer(response.status):
+                    raise not_an_answer(response, here.way_to(address))
+                body.answered = True
                 status, headers = response.status, Headers.view(response.headers.items())
                 content = await answers.read_prefix(response.content, _ANSWER_LIMIT)
         finally:
@@ -286,6 +290,14 @@ class Transfers:
         seen: watch.Watch, status: int | None, headers: Headers, attempt: int, began: float
     ) -> Exchange:
         return Exchange(seen.kind, seen.method, seen.path, status, headers, attempt, time.monotonic() - began)
+
+
+def _refuse_page(headers: Headers, content: bytes, host: str) -> None:
+    """Raise `NoAnswerError` for a web page in place of the storage's success, which is empty or XML: who sent it has stored nothing."""
+    page = web_page(headers, content)
+    if page is not None:
+        reason = f"a web page came in place of the answer of {host} ({page})"
+        raise NoAnswerError(Failure(reason, fate="lost", advice=WHO_SENDS_PAGES))
 
 
 async def _finish(body: Body) -> None:

@@ -217,6 +217,8 @@ class Flow:
         try:
             reply = await self._carrier.put(put)
         except NoAnswerError as error:
+            if error.failure.is_final:
+                return Event.REJECTED, error
             if error.failure.unprocessed:
                 return Event.UNSENT, error
             return _CLOCKS.get(error.failure.fate, Event.LOST), error
@@ -344,6 +346,8 @@ class Flow:
                 if event is Event.STALLED
                 else "if it goes on, look at network, proxy and firewall."
             )
+            if trouble.failure.advice:
+                advice = f"{trouble.failure.advice} Then upload the file again."
             return kind(
                 f"{name}: {trouble.failure.reason}, {tries}.{kept} {advice}",
                 file_name=name,

@@ -1,0 +1,73 @@
+"""Who answers in place of the API: a proxy in use, or somebody who sends a web page. What that means, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from imgwire_async.exchange import excerpt, is_page, redact
+
+# Of a page its beginning tells that it is one, and its title.
+_PAGE_PREFIX = 64 * 1024
+# What proxies set on answers of their own. `Via` says only that an answer came through one.
+_OWN_ANSWER = ("Proxy-Authenticate", "X-Squid-Error")
+
+WHO_SENDS_PAGES = (
+    "A login page of the network (captive portal), a proxy or firewall, or a server that base_url names by mistake sends such pages: "
+    "open that address in a browser, and check base_url."
+)
+
+
+@attrs.frozen
+class ProxyInUse:
+    """The proxy that a request takes: its URL without user and password, and the setting that named it."""
+
+    url: str
+    setting: str  # "proxy=", or the name of an environment variable
+    has_credentials: bool = False
+
+    def __str__(self) -> str:
+        return f"the proxy {self.url} (from {self.setting})"
+
+    @property
+    def way_out(self) -> str:
+        """Return what leads around the proxy, as the second half of a sentence."""
+        if self.setting == "proxy=":
+            return "leave proxy= away to go without it"
+        return "list the host in NO_PROXY or pass trust_env=False to go without it"
+
+    def advice(self, status: int | None, challenge: str = "") -> str:
+        """Return what to do about an answer of the proxy; `challenge` is its `Proxy-Authenticate`."""
+        if status == 407:
+            return f"{self._credentials(challenge)}, or {self.way_out}."
+        if status is not None and status >= 500:
+            return f"It cannot reach the host, or not now: ask whoever runs it, or {self.way_out}."
+        return f"Its rules may not allow that host, or not without user and password: ask whoever runs it, or {self.way_out}."
+
+    def _credentials(self, challenge: str) -> str:
+        schemes = [
+            word for word in ("Negotiate", "NTLM", "Digest", "Bearer") if word.lower() in challenge.lower()
+        ]
+        if schemes and "basic" not in challenge.lower():
+            return f"It wants {' or '.join(schemes)}, but only user and password (Basic) can be given: ask whoever runs it for another way"
+        if self.has_credentials:
+            return f"It refuses the user and password in {self.setting}: correct them (special characters percent-encoded)"
+        return f"It wants credentials: write them into {self.setting} as http://user:password@host:port"
+
+
+def is_own_answer(headers: Mapping[str, str]) -> bool:
+    """Return whether an answer says of itself that a proxy made it, not the host behind it."""
+    return any(name in headers for name in _OWN_ANSWER) or "error=" in headers.get("Proxy-Status", "")
+
+
+def web_page(headers: Mapping[str, str], body: bytes) -> str | None:
+    """Return what a body that is no JSON says, in a line, if it is a web page; None if it is none."""
+    text = body[:_PAGE_PREFIX].decode("utf-8", "replace")
+    if is_page(text):
+        return excerpt(redact(text))
+    if text.strip() and headers.get("Content-Type", "").strip().lower().startswith(
+        ("text/html", "application/xhtml")
+    ):
+        return f"HTML: {excerpt(redact(text), 120)}"
+    return None
