@@ -60,8 +60,9 @@ def _prints(handler: logging.Handler, record: logging.LogRecord) -> bool:
     """Whether `handler` writes `record` to the console. Files and networks are elsewhere, so they are none."""
     if record.levelno < handler.level or not handler.filter(record):
         return False
+    given: Any = handler
     if isinstance(handler, logging.StreamHandler):
-        stream: object = getattr(handler, "stream", None)
+        stream: object = given.stream
         consoles: tuple[object, ...] = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
         return stream is not None and any(stream is console for console in consoles)
     return hasattr(handler, "console")  # rich's, which holds a console of its own

@@ -66,8 +66,5 @@ def web_page(headers: Mapping[str, str], body: bytes) -> str | None:
     text = body[:_PAGE_PREFIX].decode("utf-8", "replace")
     if is_page(text):
         return excerpt(redact(text))
-    if text.strip() and headers.get("Content-Type", "").strip().lower().startswith(
-        ("text/html", "application/xhtml")
-    ):
-        return f"HTML: {excerpt(redact(text), 120)}"
-    return None
+    kind = headers.get("Content-Type", "").strip().lower()
+    return "HTML" if text.strip() and kind.startswith(("text/html", "application/xhtml")) else None

@@ -46,7 +46,7 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
     ),
     511: (
         errors.ServerError,
-        "The network wants a login first (captive portal): open any web page in a browser and log in.",
+        "The network wants a login first (captive portal): open any page in a browser and log in.",
     ),
 }
 _REDIRECT = "The API moved within its origin: check base_url (http instead of https, a missing path?)."
@@ -55,6 +55,7 @@ _SERVER = "The service failed; try again later. Give the request id when you ask
 _MOST_ISSUES = 1_000
 _NAMED_ISSUES = 100
 _MAYBE_TOO_LONG = frozenset({400, 413, 431, 494})
+_SAYS_ENOUGH = frozenset({414, 431, 511})  # whoever answers so means just that
 _PAGE_PREFIX = 4_096  # bytes
 # How nginx, Apache and Go tell plain http that TLS is spoken at a port.
 _TLS_WANTED = (b"sent to https port", b"http request to an https server", b"plain http to an ssl-enabled")
@@ -86,7 +87,7 @@ def status_error(
     cls, advice = _BY_STATUS.get(status, default)
     if long_header is not None and status in _MAYBE_TOO_LONG:
         advice = f"The header {long_header} (default_headers) may be too long: many servers take 8,190 bytes."
-    elif not is_json:
+    elif not is_json and status not in _SAYS_ENOUGH:
         advice = _not_the_api(status, exchange, body, proxy) or advice
     said = excerpt(message or text) or "no message"
     named = f" ({excerpt(error_type, 80)})" if error_type else ""

@@ -344,7 +344,8 @@ class Api:
             which, seconds = self._shortest(failure.fate)
             clock = "the system's own" if seconds is None else f"Timeouts({which}={seconds:g})"
             error = errors.APITimeoutError(
-                f"{exchange}: {failure.reason}.{doubt} The clock was {clock}: allow more, or look at the network.",
+                f"{exchange}: {failure.reason}.{doubt} The clock was {clock}: allow more, or look at the network. "
+                f"{failure.advice}".rstrip(),
                 which=which,
                 exchange=exchange,
             )

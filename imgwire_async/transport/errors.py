@@ -147,9 +147,7 @@ def _refused_way(error: BaseException, way: Way) -> Failure | None:
             return Failure(told[0], fate="unsent", advice=told[1])
         return Failure(f"no TLS connection to {place}", fate="unsent")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Failure(
-            f"{host} cannot be reached: {_cause(error.os_error)}", fate="unsent", advice=_hung_up(error, way)
-        )
+        return _unreachable(error, way)
     return None
 
 
@@ -164,12 +162,11 @@ def _is_about(error: BaseException, proxy: ProxyInUse) -> bool:
         return False
 
 
-def _hung_up(error: aiohttp.ClientConnectorError, way: Way) -> str:
-    if way.secure and isinstance(
-        error.os_error, ConnectionResetError | ConnectionAbortedError | ssl.SSLError
-    ):
-        return "It hung up while TLS began: does it speak https at that port? Check base_url, proxy and firewall."
-    return ""
+def _unreachable(error: aiohttp.ClientConnectorError, way: Way) -> Failure:
+    advice = ""
+    if way.secure and isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
+        advice = "It hung up while TLS began: does it speak https at that port? Check base_url, proxy and firewall."
+    return Failure(f"{way.host} cannot be reached: {_cause(error.os_error)}", fate="unsent", advice=advice)
 
 
 def _meaning(error: BaseException, way: Way) -> Failure:
@@ -181,7 +178,7 @@ def _meaning(error: BaseException, way: Way) -> Failure:
         isinstance(error, asyncio.TimeoutError) and getattr(error.__cause__, _UNSENT, False)
     ):
         through = "" if way.proxy is None else f" through {way.proxy}"
-        return Failure(f"no connection to {host}{through} in time", fate="connect")
+        return Failure(f"no connection to {host}{through} in time", fate="connect", advice=way.network_advice)
     if isinstance(error, asyncio.TimeoutError):
         return Failure(f"no answer from {host} in time", fate="attempt")
     if _is_too_long(error):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from imgwire_async import AsyncImgwireClient, ConfigurationError, Hooks, RetryPolicy, Timeouts
+from imgwire_async import AsyncImgwireClient, ConfigurationError, Hooks, ImgwireClient, RetryPolicy, Timeouts
 
 KEY = "sk_live_0123456789abcdef"
 
@@ -34,10 +34,18 @@ def test_the_key_stands_nowhere_in_what_a_client_shows() -> None:
     assert KEY not in f"{client!r} {client} {clone!r} {vars(client)} {client.images!r}"
 
 
-@pytest.mark.parametrize("travel", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_a_client_does_not_travel(travel: Any) -> None:
+def test_a_client_does_not_travel() -> None:
     with pytest.raises(TypeError, match="key callable"):
-        travel(AsyncImgwireClient(KEY))
+        pickle.dumps(AsyncImgwireClient(KEY))
+
+
+@pytest.mark.parametrize("kind", [AsyncImgwireClient, ImgwireClient])
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_a_client_is_shared_and_not_copied(kind: Any, duplicate: Any) -> None:
+    client = kind(KEY)
+    for each in (client, client.with_options(retries=0)):
+        with pytest.raises(TypeError, match=f"{kind.__name__} cannot be copied: share it"):
+            duplicate(each)
 
 
 async def test_closing_is_idempotent_and_final() -> None:
@@ -110,6 +118,34 @@ def test_the_log_is_shown_where_the_environment_asks_for_it(level: str, handlers
         [sys.executable, "-c", script], env={"IMGWIRE_LOG": level}, capture_output=True, text=True, check=True
     )
     assert (answer.stdout.strip(), answer.stderr) == (str(handlers), "")
+
+
+def test_the_log_that_the_environment_asks_for_prints_each_line_once() -> None:
+    """Whether the application sets its own logging up before the first client, after it, to a file, or not at all."""
+    script = (
+        "import logging, os, sys, imgwire_async\n"
+        "own = logging.getLogger('imgwire_async')\n"
+        "def client(): imgwire_async.AsyncImgwireClient('sk_x')\n"
+        "def forget():\n"
+        "    for logger in (own, logging.getLogger()):\n"
+        "        for handler in logger.handlers[:]: logger.removeHandler(handler)\n"
+        "client(); own.debug('line: alone')\n"
+        "logging.basicConfig(); own.debug('line: after')\n"
+        "forget(); logging.basicConfig(); client(); own.debug('line: before')\n"
+        "forget(); logging.basicConfig(stream=sys.stdout); client(); own.debug('line: elsewhere')\n"
+        "forget(); logging.basicConfig(filename=os.devnull); client(); own.debug('line: file')\n"
+        "forget(); logging.basicConfig(); logging.root.handlers[0].setLevel('ERROR'); client(); own.debug('line: deaf')\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"IMGWIRE_LOG": "debug"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    ).stdout
+    for name in ("alone", "after", "before", "elsewhere", "file", "deaf"):
+        assert told.count(f"line: {name}") == 1, told
 
 
 def test_nothing_is_printed_where_nobody_asked_for_a_log() -> None:

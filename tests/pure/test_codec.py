@@ -213,7 +213,7 @@ def test_what_json_cannot_say_is_refused_rather_than_changed(data: Any) -> None:
     [
         (b"", "an empty body"),
         (b" \n ", "an empty body"),
-        (f"<html><title>{SECRET}</title></html>".encode(), "no JSON"),
+        (f"<html><body>{SECRET}</body></html>".encode(), "a web page"),
         (f'["{SECRET}"'.encode(), "no JSON"),
         (f'["{SECRET}\\ud800"'.encode(), "no JSON"),
         (f'["{SECRET}", NaN'.encode(), "no JSON"),

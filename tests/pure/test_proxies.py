@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from imgwire_async.transport.proxies import PROXY_AUTHORIZATION, Proxies, bypasses, proxy_options
+from imgwire_async.protocol.intermediaries import ProxyInUse
+from imgwire_async.transport.no_proxy import bypasses, is_loopback
+from imgwire_async.transport.proxies import PROXY_AUTHORIZATION, Proxies, proxy_options
 
 
 def credentials(options: Any) -> bytes:
@@ -81,6 +83,13 @@ def test_the_credentials_of_a_proxy_show_in_no_repr() -> None:
         ("localhost,127.0.0.1", "127.0.0.1:5000"),
         ("10.0.0.0/8", "10.1.2.3"),
         ("127.0.0.1:5000", "127.0.0.1:5000"),
+        ("10.0.0.0/8:8080", "10.1.2.3:8080"),
+        ("[fd00::]/8", "[fd00::5]:80"),
+        ("127.*", "127.0.0.1"),
+        ("192.168.*", "192.168.3.4:8080"),
+        ("192.168.*:8080", "192.168.3.4:8080"),
+        ("10.*.7", "10.1.2.7"),
+        ("api.*.example", "api.eu.example"),
     ],
 )
 def test_what_no_proxy_lists_takes_the_direct_way(no_proxy: str, host: str) -> None:
@@ -102,6 +111,10 @@ def test_what_no_proxy_lists_takes_the_direct_way(no_proxy: str, host: str) -> N
         ("10.0.0.0/8", "11.1.2.3"),
         ("10.0.0.0/8", "ten.example"),
         ("0.0.1", "127.0.0.1"),
+        ("127.*", "128.0.0.1"),
+        ("192.168.*:8080", "192.168.3.4"),
+        ("10.*", "110.1.2.3"),
+        ("api.*.example", "www.eu.example"),
         ("::1/999", "[::1]"),
         ("[::1", "[::1]"),
         ("example.com:99999999", "example.com"),
@@ -109,6 +122,55 @@ def test_what_no_proxy_lists_takes_the_direct_way(no_proxy: str, host: str) -> N
 )
 def test_what_no_proxy_does_not_list_takes_the_proxy(no_proxy: str, host: str) -> None:
     assert not bypasses(no_proxy, "http", host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:80", "localhost.", "app.localhost:3000", "127.0.0.1", "127.9.9.9:5000", "[::1]", "[::1]:80",
+     "[::ffff:127.0.0.1]"],
+)  # fmt: skip
+def test_this_machine_takes_no_proxy_of_the_environment(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_loopback(host)
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example")
+    assert Proxies(None, trust_env=True).for_origin("http", host) == {}
+    assert Proxies("http://proxy.example", trust_env=True).for_origin("http", host)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost.example", "mylocalhost", "128.0.0.1", "[::2]", "127.example", "0.0.0.0", ""]
+)
+def test_what_only_looks_like_this_machine_does(host: str) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "Http_Proxy"])
+def test_a_proxy_is_named_with_the_variable_that_told_it(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://u:pa55@proxy.example:1")
+    proxies = Proxies(None, trust_env=True)
+    used = proxies.in_use("http", "api.example")
+    assert str(used) == f"the proxy http://proxy.example:1 (from {variable})"
+    assert used is not None
+    assert used.has_credentials
+    assert proxies.in_use("http", "localhost") is None
+    given = Proxies("http://proxy.example", trust_env=True).in_use("http", "api.example")
+    assert str(given) == "the proxy http://proxy.example (from proxy=)"
+
+
+@pytest.mark.parametrize(
+    ("challenge", "word"),
+    [
+        ("Basic realm=x", "http://user:password@"),
+        ("", "http://user:password@"),
+        ("NTLM", "NTLM"),
+        ("Negotiate", "Negotiate"),
+    ],
+)
+def test_a_proxy_says_which_credentials_it_takes(challenge: str, word: str) -> None:
+    assert word in ProxyInUse("http://proxy.example", "HTTPS_PROXY").advice(407, challenge)
 
 
 def test_a_proxy_of_the_environment_is_looked_up_for_each_scheme(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,17 @@ def always(raw: bytes) -> Answer:
     return answer
 
 
+def blunt(raw: bytes) -> Answer:
+    """Answers whatever comes first, HTTP or not, then closes."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        writer.write(raw)
+        await writer.drain()
+
+    return answer
+
+
 def http(status: str, body: bytes = b"", *headers: str) -> bytes:
     """The bytes of an HTTP answer."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]

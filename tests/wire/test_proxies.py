@@ -9,6 +9,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import leaks
@@ -16,9 +17,17 @@ import pytest
 from aiohttp import web
 from samples import data
 
-from imgwire_async import APIConnectionError, AsyncImgwireClient, ConfigurationError, StandardUpload
+from imgwire_async import (
+    APIConnectionError,
+    AsyncImgwireClient,
+    ConfigurationError,
+    DownloadError,
+    ImgwireError,
+    StandardUpload,
+    UploadConnectionError,
+)
 
-from .conftest import speaking
+from .conftest import always, blunt, http, speaking
 from .pictures import png
 
 LOOPBACK = Path(__file__).parents[1] / "data" / "loopback.pem"
@@ -28,7 +37,8 @@ LOOPBACK = Path(__file__).parents[1] / "data" / "loopback.pem"
 class Proxy:
     """A proxy that plays the hosts behind it for plain http, and tunnels for https; with what each request said of itself."""
 
-    refusing: bool = False
+    refusal: bytes = b""  # the head, and perhaps the body, of what each request is refused with
+    origin: str = "http://127.0.0.1:9"  # of the hosts that it plays
     connections: int = 0
     heads: list[tuple[str, str | None]] = attrs.field(factory=list)
 
@@ -40,14 +50,14 @@ class Proxy:
             method, target, _ = head[0].split(" ")
             self.heads.append((method, fields.get("proxy-authorization")))
             await reader.readexactly(int(fields.get("content-length", "0")))
-            if self.refusing:
-                writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            if self.refusal:
+                writer.write(self.refusal)
             elif method == "CONNECT":
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
                 await self._tunnel(target, reader, writer)
                 return
             else:
-                body = _answer(method, "http://127.0.0.1:9")
+                body = _answer(method, self.origin)
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             await writer.drain()
 
@@ -59,6 +69,11 @@ class Proxy:
             await asyncio.gather(_pour(reader, outer), _pour(inner, writer))
         finally:
             outer.close()
+
+
+WANTS_PASSWORD = http(
+    "407 Proxy Authentication Required", b"", 'Proxy-Authenticate: Basic realm="x"'
+).replace(b"Connection: close\r\n", b"")
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -149,7 +164,7 @@ async def test_a_tunnel_takes_the_password_and_the_host_behind_it_never_sees_it(
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_password_that_a_proxy_refuses_shows_nowhere(scheme: str) -> None:
     password = "sk_0123456789abcdef0123456789abcdef"
-    async with speaking(Proxy(refusing=True)) as origin:
+    async with speaking(Proxy(WANTS_PASSWORD)) as origin:
         async with AsyncImgwireClient(
             "sk_x", base_url=f"{scheme}://127.0.0.1:9", proxy=with_user(origin, f"user:{password}"), retries=0
         ) as client:
@@ -172,17 +187,204 @@ async def test_a_password_of_the_environment_that_cannot_be_sent_is_told_without
     assert "pa55" not in repr([vars(error) for error in leaks.chain(caught.value)]) + str(caught.value)
 
 
-@pytest.mark.parametrize("no_proxy", ["::1", "[::1]", "a.example, ::1"])
-async def test_an_ipv6_host_that_no_proxy_lists_is_reached_directly(
-    monkeypatch: pytest.MonkeyPatch, no_proxy: str
+# --- proxies of the environment -------------------------------------------------------------------------------------------
+
+VARIABLES = (
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+)
+# The C library refuses a name that begins so without asking a name server, which a runner may not have.
+NOWHERE = "-no-such-host.invalid"
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without a word on proxies."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
+async def test_a_proxy_of_the_environment_leads_to_api_storage_and_cdn_alike(
+    bare: pytest.MonkeyPatch, variable: str
+) -> None:
+    proxy = Proxy(origin="http://storage.example")
+    async with speaking(proxy) as through:
+        bare.setenv(variable, through)
+        async with AsyncImgwireClient("sk_x", base_url="http://api.example", retries=0) as client:
+            image = await client.images.upload(png())
+            await client.images.read(image)
+    assert [method for method, _ in proxy.heads] == ["POST", "PUT", "GET"]
+
+
+@pytest.mark.parametrize("way", ["no_proxy", "untrusted"])
+async def test_what_the_environment_keeps_from_a_proxy_goes_without(
+    bare: pytest.MonkeyPatch, way: str
+) -> None:
+    proxy = Proxy()
+    async with speaking(proxy) as through:
+        bare.setenv("http_proxy", through)
+        bare.setenv("NO_PROXY", f"a.example, {NOWHERE}" if way == "no_proxy" else "")
+        async with AsyncImgwireClient(
+            "sk_x", base_url=f"http://{NOWHERE}", retries=0, trust_env=way == "no_proxy"
+        ) as client:
+            with pytest.raises(APIConnectionError, match="cannot be resolved"):
+                await client.images.list()
+    assert proxy.heads == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"])
+async def test_this_machine_is_reached_without_a_proxy_of_the_environment(
+    bare: pytest.MonkeyPatch, host: str
 ) -> None:
     proxy = Proxy()
     async with speaking(proxy) as through:
         for name in ("http_proxy", "all_proxy"):
-            monkeypatch.setenv(name, through)
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.setenv("no_proxy", no_proxy)
-        async with AsyncImgwireClient("sk_x", base_url="http://[::1]:9", retries=0) as client:
+            bare.setenv(name, through)
+        async with AsyncImgwireClient("sk_x", base_url=f"http://{host}:9", retries=0) as client:
             with pytest.raises(APIConnectionError):  # nobody listens there
                 await client.images.list()
-    assert proxy.heads == []
+            given = AsyncImgwireClient("sk_x", base_url=f"http://{host}:9", retries=0, proxy=through)
+            async with given:
+                await given.images.create(file_name="a.png")
+    assert [method for method, _ in proxy.heads] == ["POST"]
+
+
+# --- what refusals of a proxy say ----------------------------------------------------------------------------------------
+
+PAGE = b"<html><head><title>Blocked by policy</title></head></html>"
+
+
+async def told(base_url: str, **settings: Any) -> ImgwireError:
+    async with AsyncImgwireClient("sk_x", base_url=base_url, retries=0, **settings) as client:
+        with pytest.raises(ImgwireError) as caught:
+            await client.images.list()
+    return caught.value
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("given", [True, False])
+async def test_a_proxy_that_wants_a_password_says_which_and_from_where(
+    bare: pytest.MonkeyPatch, scheme: str, given: bool
+) -> None:
+    proxy = Proxy(WANTS_PASSWORD)
+    async with speaking(proxy) as through:
+        if not given:
+            bare.setenv("ALL_PROXY", through)
+        error = await told(f"{scheme}://api.example", **({"proxy": through} if given else {}))
+    assert isinstance(error, APIConnectionError)
+    assert not error.sent
+    words = ["407", through, "http://user:password@"]
+    words += ["proxy="] if given else ["ALL_PROXY", "NO_PROXY", "trust_env=False"]
+    assert [word for word in words if word not in str(error)] == []
+
+
+async def test_a_password_that_a_proxy_refuses_is_not_tried_again() -> None:
+    """Each try counts, where an account is locked after a few."""
+    proxy = Proxy(WANTS_PASSWORD)
+    async with speaking(proxy) as through:
+        async with AsyncImgwireClient(
+            "sk_x", base_url="http://api.example", proxy=with_user(through, "user:pw")
+        ) as client:
+            with pytest.raises(APIConnectionError, match="refuses the user and password in proxy="):
+                await client.images.list()
+    assert len(proxy.heads) == 1
+
+
+async def test_a_storage_behind_a_proxy_that_wants_a_password_says_so(bare: pytest.MonkeyPatch) -> None:
+    proxy = Proxy(WANTS_PASSWORD)
+    upload = data(StandardUpload, upload_url="http://storage.example/k")
+    upload["image"]["cdn_url"] = "http://cdn.example/o/e/i"
+    async with (
+        speaking(always(http("200 OK", json.dumps(upload).encode()))) as api,
+        speaking(proxy) as through,
+    ):
+        bare.setenv("HTTP_PROXY", through)
+        async with AsyncImgwireClient("sk_x", base_url=api) as client:
+            with pytest.raises(UploadConnectionError, match=r"407.*HTTP_PROXY.*trust_env=False"):
+                await client.images.upload(png())
+            image = (await client.images.create(file_name="a.png")).image
+            with pytest.raises(DownloadError, match=r"407.*HTTP_PROXY.*trust_env=False"):
+                await client.images.read(image)
+    assert [method for method, _ in proxy.heads] == ["PUT", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (http("403 Forbidden", PAGE), "a web page"),
+        (http("403 Forbidden", b"denied"), "may be the answer of the proxy"),
+        (
+            http("403 Forbidden", b"denied", "X-Squid-Error: ERR_ACCESS_DENIED 0"),
+            "is the answer of the proxy",
+        ),
+        (http("502 Bad Gateway", PAGE), "may be the answer of the proxy"),
+        (http("503 Service Unavailable", b""), "may be the answer of the proxy"),
+    ],
+)
+async def test_a_refusal_that_may_be_the_proxys_own_names_it(
+    bare: pytest.MonkeyPatch, answer: bytes, words: str
+) -> None:
+    async with speaking(Proxy(answer)) as through:
+        bare.setenv("http_proxy", with_user(through, "user:pa55"))
+        error = str(await told("http://api.example"))
+    for word in (words, through, "http_proxy", "NO_PROXY", "trust_env=False"):
+        assert word in error
+    assert "This key" not in error
+    assert "pa55" not in error
+
+
+async def test_what_the_api_says_through_a_proxy_stays_the_apis(bare: pytest.MonkeyPatch) -> None:
+    said = b'{"detail": "not yours", "error_type": "OperationNotAllowedError"}'
+    async with speaking(Proxy(http("403 Forbidden", said, "Via: 1.1 squid"))) as through:
+        bare.setenv("http_proxy", through)
+        error = str(await told("http://api.example"))
+    assert "This key may not do that" in error
+    assert "proxy" not in error
+
+
+@pytest.mark.parametrize(("status", "words"), [(403, "rules"), (503, "cannot reach the host")])
+async def test_a_tunnel_that_is_refused_says_by_whom(
+    bare: pytest.MonkeyPatch, status: int, words: str
+) -> None:
+    async with speaking(Proxy(http(f"{status} X", PAGE))) as through:
+        bare.setenv("HTTPS_PROXY", through)
+        error = str(await told("https://api.example"))
+    for word in (words, str(status), through, "HTTPS_PROXY", "NO_PROXY", "trust_env=False"):
+        assert word in error
+
+
+@pytest.mark.parametrize("scheme", ["socks", "socks5", "socks5h", "SOCKS4a"])
+async def test_a_socks_proxy_of_the_environment_is_refused_with_a_way_out(
+    bare: pytest.MonkeyPatch, scheme: str
+) -> None:
+    bare.setenv("ALL_PROXY", f"{scheme}://user:pa55@127.0.0.1:1080")
+    error = str(await told("https://api.example"))
+    for word in ("socks", "ALL_PROXY", "NO_PROXY", "api.example", "trust_env=False", "connector="):
+        assert word in error
+    assert "pa55" not in error
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_cannot_be_reached_is_named_with_its_variable(
+    bare: pytest.MonkeyPatch, scheme: str
+) -> None:
+    for proxy in ("http://127.0.0.1:9", f"http://{NOWHERE}:3128"):
+        bare.setenv("all_proxy", proxy)
+        error = str(await told(f"{scheme}://api.example"))
+        for word in (proxy, "all_proxy", "NO_PROXY", "trust_env=False"):
+            assert word in error
+
+
+async def test_a_plain_proxy_that_is_called_https_says_how_to_write_it(bare: pytest.MonkeyPatch) -> None:
+    async with speaking(blunt(http("400 Bad Request"))) as through:
+        bare.setenv("HTTPS_PROXY", through.replace("http:", "https:"))
+        error = str(await told("https://api.example"))
+    assert f"write {through} into HTTPS_PROXY" in error

@@ -1,0 +1,61 @@
+"""A CORS pattern that names no host alone: sent as given, with a warning that shows the right form."""
+
+from __future__ import annotations
+
+import pytest
+from recording import Api
+from samples import data
+
+from imgwire_async import CorsOrigin
+from imgwire_async.resources.cors_origins import _advice  # pyright: ignore[reportPrivateUsage]  # pure
+
+
+@pytest.mark.parametrize(
+    ("pattern", "right"),
+    [
+        ("https://app.example.com", "'app.example.com'"),
+        ("HTTPS://app.example.com/", "'app.example.com'"),
+        ("https://*.example.com", "'*.example.com'"),
+        ("http://localhost:3000", "'localhost:3000'"),
+        ("https://app.example.com:443", "'app.example.com'"),
+        ("http://app.example.com:443", "'app.example.com:443'"),
+        ("app.example.com/upload", "'app.example.com'"),
+        ("app.example.com?x=1", "'app.example.com'"),
+        (" app.example.com", "'app.example.com'"),
+        ("app.example.com www.example.com", "one host per pattern"),
+        ("https://a.example, https://b.example", "'a.example'"),
+        ("*", "*.example.com"),
+        ("https://*", "*.example.com"),
+        ("/", "*.example.com"),
+    ],
+)
+def test_the_right_form_is_shown(pattern: str, right: str) -> None:
+    advice = _advice(pattern)
+    assert advice is not None
+    assert right in advice
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["app.example.com", "*.example.com", "localhost:3000", "localhost", "[::1]:3000", "App.Example.com"],
+)
+def test_a_host_is_not_warned_about(pattern: str) -> None:
+    assert _advice(pattern) is None
+
+
+async def test_an_odd_pattern_is_sent_as_given_with_a_warning_at_the_callers_line() -> None:
+    api = Api(*[data(CorsOrigin)] * 3)
+    with pytest.warns(UserWarning, match=r"write 'app\.example\.com'") as caught:
+        await api.cors_origins.create("https://app.example.com/")
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"write '\*\.example\.com'"):
+        await api.cors_origins.update("a", "https://*.example.com")
+    await api.cors_origins.create("*.example.com")
+    patterns = [request.json["pattern"] for request in api.sent.requests]
+    assert patterns == ["https://app.example.com/", "https://*.example.com", "*.example.com"]
+
+
+async def test_a_long_pattern_is_not_echoed_whole() -> None:
+    with pytest.warns(UserWarning, match="is not a host alone") as caught:
+        await Api(data(CorsOrigin)).cors_origins.create("https://a.example/" + "x" * 5000)
+    assert len(str(caught[0].message)) < 400
