@@ -215,9 +215,9 @@ class AsyncImgwireClient(BaseClient):
     * `max_connections`: API exchanges at once in one event loop, and as many PUTs and as many GETs of
       bytes beside them.
     * `default_headers`: go to the API only. `user_agent`: is put before our own.
-    * `proxy`: one URL for all hosts; without it `trust_env` reads `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`. `ssl`: an
-      `SSLContext`, or the path of a CA bundle. `connector`: a callable that returns an `aiohttp.BaseConnector`, called once
-      per loop.
+    * `proxy`: one URL for all hosts; without it `trust_env` reads `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, which never
+      concern this machine's own hosts. `ssl`: an `SSLContext`, or the path of a CA bundle. `connector`: a callable that
+      returns an `aiohttp.BaseConnector`, called once per loop.
     * `hooks`: functions that are told what goes over the wire.
 
     Making a client does no I/O and needs no running loop; forgetting to close it leaks nothing. Raises `ConfigurationError`

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import attrs
 
@@ -37,26 +37,26 @@ def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
     _positive(f"RetryPolicy.{field.name}", value, zero=True)
 
 
-def _plain_number(value: Any) -> Any:
+def _plain_number(value: float) -> float:
     """The number that `value` stands for; anything else as it is, for the validator to refuse by its type."""
     plain = number(value)
     return value if plain is None else plain
 
 
-def _plain_integer(value: Any) -> Any:
+def _plain_integer(value: int) -> int:
     plain = integer(value)
     return value if plain is None else plain
 
 
 def _endless(value: float | None) -> float | None:
     """None for infinity: a clock that never ends is one that is off."""
-    plain: float | None = _plain_number(value)
+    plain = None if value is None else _plain_number(value)
     return None if isinstance(plain, float) and plain == math.inf else plain
 
 
 def _endless_bytes(value: int | None) -> int | None:
-    plain: object = _plain_integer(value)
-    return None if plain == math.inf else cast("int | None", plain)
+    plain = None if value is None else _plain_integer(value)
+    return None if plain == math.inf else plain  # what is still a float, the validator refuses
 
 
 @attrs.frozen
