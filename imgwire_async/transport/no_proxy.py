@@ -26,6 +26,12 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+def without_port(host: str) -> str:
+    """Return a host as `NO_PROXY` lists it: without its port, an IPv6 address in brackets."""
+    name, port = _split(host)
+    return f"[{name}]" if ":" in name else name if port else host
+
+
 def bypasses(no_proxy: str, scheme: str, host: str) -> bool:
     """Return whether `NO_PROXY` lists `host` (with port, if it has one), so that no proxy may see the request.
 

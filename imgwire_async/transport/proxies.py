@@ -13,7 +13,7 @@ from imgwire_async.config import proxy_url
 from imgwire_async.errors import ConfigurationError
 from imgwire_async.exchange import Secret
 from imgwire_async.protocol.intermediaries import ProxyInUse
-from imgwire_async.transport.no_proxy import bypasses, is_loopback
+from imgwire_async.transport.no_proxy import bypasses, is_loopback, without_port
 
 # The half of getproxies() that reads only the environment.
 _read = urllib.request.getproxies_environment
@@ -63,7 +63,7 @@ class Proxies:
             return proxy_options(proxy_url(url, f"the environment variable {variable}"))
         except ConfigurationError as error:
             raise ConfigurationError(
-                f"{error}. No request to {host} was sent. Correct {variable}, list {host.partition(':')[0]} in NO_PROXY, or let the "
+                f"{error}. No request to {host} was sent. Correct {variable}, list {without_port(host)} in NO_PROXY, or let the "
                 "client ignore the environment with trust_env=False"
             ) from None
 

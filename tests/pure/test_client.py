@@ -120,6 +120,7 @@ def test_the_log_is_shown_where_the_environment_asks_for_it(level: str, handlers
     assert (answer.stdout.strip(), answer.stderr) == (str(handlers), "")
 
 
+@pytest.mark.slow
 def test_the_log_that_the_environment_asks_for_prints_each_line_once() -> None:
     """Whether the application sets its own logging up before the first client, after it, to a file, or not at all."""
     script = (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imgwire_async.protocol.intermediaries import ProxyInUse
-from imgwire_async.transport.no_proxy import bypasses, is_loopback
+from imgwire_async.transport.no_proxy import bypasses, is_loopback, without_port
 from imgwire_async.transport.proxies import PROXY_AUTHORIZATION, Proxies, proxy_options
 
 
@@ -184,3 +184,17 @@ def test_a_proxy_of_the_environment_is_looked_up_for_each_scheme(monkeypatch: py
     assert proxies.for_origin("http", "api.example") == {"proxy": "http://two.example:2"}
     assert proxies.for_origin("https", "[::1]:8443") == {}
     assert Proxies(None, trust_env=False).for_origin("https", "api.example") == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "listed"),
+    [
+        ("api.example:80", "api.example"),
+        ("api.example", "api.example"),
+        ("[fd00::5]:80", "[fd00::5]"),
+        ("[fd00::5]", "[fd00::5]"),
+    ],
+)
+def test_a_host_is_named_as_no_proxy_lists_it(host: str, listed: str) -> None:
+    assert without_port(host) == listed
+    assert bypasses(without_port(host), "http", host)
