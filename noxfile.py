@@ -88,7 +88,11 @@ def slow(session: nox.Session) -> None:
     """Run what takes long: big bodies, flipped emulator switches, TLS and uvloop, another store, frameworks."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
     # A file at a time: what measures memory, or drives one server, wants its own order.
-    session.run("pytest", "-m", "slow", *PARALLEL[:4], "--dist", "loadfile", *session.posargs)
+    # And all examples of what hypothesis draws, of which the other sessions draw a fifth.
+    env = {"IMGWIRE_TESTS_THOROUGH": "1"}
+    session.run(
+        "pytest", "-m", "slow or hypothesis", *PARALLEL[:4], "--dist", "loadfile", *session.posargs, env=env
+    )
 
 
 @nox.session

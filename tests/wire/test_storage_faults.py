@@ -84,8 +84,19 @@ def require_nothing_short(emulator: Emulator) -> None:
 )
 @pytest.mark.parametrize(
     ("kind", "reused"),
-    [(kind, False) for kind in ("path", "bytes", "file", *ONCE)]
-    + [("path", True), ("async generator", True)],
+    [
+        ("path", False),
+        ("async generator", True),
+        *(
+            pytest.param(kind, reused, marks=pytest.mark.slow)
+            for kind, reused in [
+                ("path", True),
+                ("bytes", False),
+                ("file", False),
+                *((kind, False) for kind in ONCE),
+            ]
+        ),
+    ],
 )
 async def test_whole_or_an_error(
     client: AsyncImgwireClient, emulator: Emulator, given: Any, kind: str, fault: str, reused: bool
@@ -126,7 +137,7 @@ def connections_to(origin: str) -> int:
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("ending", ["cancel", "stall", "deadline"])
+@pytest.mark.parametrize("ending", ["cancel", "stall", pytest.param("deadline", marks=pytest.mark.slow)])
 async def test_a_storage_that_stands_still_keeps_no_connection(
     client: AsyncImgwireClient, emulator: Emulator, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:

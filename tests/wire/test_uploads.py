@@ -86,7 +86,7 @@ async def test_every_real_picture_arrives_as_it_is(client: AsyncImgwireClient, e
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("padding", [0, 524_288 - 400, 1_500_000])
+@pytest.mark.parametrize("padding", [0, pytest.param(524_288 - 400, marks=pytest.mark.slow), 1_500_000])
 @pytest.mark.parametrize(
     "kind", ["path", "str", "bytes", "bytearray", "memoryview", "bytesio", "open file", "at an offset"]
 )
@@ -245,7 +245,10 @@ async def test_a_file_in_text_mode_is_refused(client: AsyncImgwireClient, tmp_pa
         {"reset": 700_000},
     ],
 )
-@pytest.mark.parametrize("kind", ["bytes", "path", "file"])
+@pytest.mark.parametrize(
+    "kind",
+    ["path", pytest.param("bytes", marks=pytest.mark.slow), pytest.param("file", marks=pytest.mark.slow)],
+)
 async def test_a_broken_put_is_repeated_from_the_start(
     quick: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, fault: dict[str, Any]
 ) -> None:
