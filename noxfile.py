@@ -62,9 +62,9 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, *session.posargs)
 
 
-@nox.session
+@nox.session(python="3.13")
 def coverage(session: nox.Session) -> None:
-    """Run the tests and hold the package's branch coverage to its floor; takes twice as long as the tests alone."""
+    """Run the tests and hold the package's branch coverage to its floor."""
     install(session, "tests", "demo", extras="speed,emulator")
     data = Path(session.create_tmp()) / "coverage"  # of this session alone, so that several may run at once
     for old in data.parent.glob("coverage*"):
