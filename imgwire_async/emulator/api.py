@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
-from imgwire_async.emulator.origins_api import allows
-from imgwire_async.emulator.routes import OPERATIONS, PREFIX, Operation, matching, redirected
+from imgwire_async.emulator.cors import CorsRule, rule_for
+from imgwire_async.emulator.routes import OPERATIONS, Operation, matching, redirected
 from imgwire_async.emulator.validation import (
     Field,
     Given,
@@ -24,7 +23,8 @@ from imgwire_async.emulator.world import Call, KeyKind, World, not_allowed
 __all__ = ["Api"]
 
 _LARGEST_BODY = 2**20
-_UPLOAD_PATH = f"{PREFIX}{next(o.path for o in OPERATIONS if o.name == 'images.create')}"
+# Browsers have a client key, so they need no other operations.
+_FOR_BROWSERS = tuple(operation for operation in OPERATIONS if operation.client)
 
 
 class RateLimit:
@@ -56,23 +56,22 @@ class Api:
         self._rate = RateLimit(world.switches.rate_limit)
 
     async def __call__(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
-        cors = _cors(self._world, head)
         try:
-            answer = await self._answer(head, body, go_on)
-        except RefusedError as refused:
-            answer = refused.answer
+            return await self._answer(head, body, go_on)
         except InvalidError as invalid:
-            answer = invalid_answer(invalid)
-        return answer.plus(cors.items())
+            return invalid_answer(invalid)
+
+    def cors_rule(self, head: Head) -> CorsRule | None:
+        """Return what pages of other origins may do here; None where no operation is for browsers."""
+        method = head.value("access-control-request-method") if head.method == "OPTIONS" else head.method
+        for operation in _FOR_BROWSERS:
+            if operation.method == method and operation.params(head.raw_path) is not None:
+                patterns = (origin.pattern for origin in self._world.store.origins.values())
+                return rule_for(head.value("origin"), patterns, (operation.method,))
+        return None
 
     async def _answer(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
         self._rate.admit()
-        if (
-            head.method == "OPTIONS"
-            and head.raw_path == _UPLOAD_PATH
-            and head.value("access-control-request-method")
-        ):
-            return Answer(status=200)
         operation, params = _found(head, self._world.places.api)
         key = _key(self._world, head)
         _check_environment(self._world, head)
@@ -82,7 +81,15 @@ class Api:
         query = check_fields(operation.query, head.query, "query")
         go_on()
         given = await _given(operation, head, body)
-        call = Call(head=head, key=key, now=self._world.clock.now(), path=path, query=query, body=given)
+        call = Call(
+            head=head,
+            places=self._world.places.seen_from(head.value("host")),
+            key=key,
+            now=self._world.clock.now(),
+            path=path,
+            query=query,
+            body=given,
+        )
         return operation.run(self._world, call)
 
 
@@ -132,20 +139,3 @@ async def _given(operation: Operation, head: Head, body: Body) -> Given:
         return Given({})
     return check_fields(operation.body, json_object(data, head.value("content-type")), "body")
 
-
-def _cors(world: World, head: Head) -> dict[str, str]:
-    """The headers that let a browser read the answer; none when no configured pattern fits. [contract 8]"""
-    origin = head.value("origin")
-    if origin is None or head.raw_path != _UPLOAD_PATH:
-        return {}
-    patterns = [origin.pattern for origin in world.store.origins.values()]
-    if patterns and not any(allows(pattern, urlsplit(origin)) for pattern in patterns):
-        return {"Vary": "Origin"}
-    told = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-    if head.method == "OPTIONS":
-        told["Access-Control-Allow-Methods"] = "POST"
-        told["Access-Control-Allow-Headers"] = (
-            head.value("access-control-request-headers") or "authorization, content-type"
-        )
-        told["Access-Control-Max-Age"] = "600"
-    return told

@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
+from imgwire_async.emulator.dates import parse_moment
+from imgwire_async.emulator.switches import NaiveDates
 from imgwire_async.emulator.wire import Answer, json_answer
 
 __all__ = [
-    "Field", "Given", "InvalidError", "Loc", "Parse", "Problem", "check_fields", "date_time", "header_uuid", "http_url",
+    "Field", "Given", "InvalidError", "Loc", "Parse", "Problem", "aware", "check_fields", "date_time", "header_uuid", "http_url",
     "integer", "invalid_answer", "json_object", "metadata", "number_text", "one_of", "text", "timezone", "uuid_list",
     "uuid_text",
 ]  # fmt: skip
@@ -24,9 +26,6 @@ Loc: TypeAlias = tuple[str | int, ...]
 Parse: TypeAlias = Callable[[object, Loc], object]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII
-)
 
 
 @frozen
@@ -254,18 +253,28 @@ def http_url(value: object, loc: Loc) -> str:
 
 
 def date_time(value: object, loc: Loc) -> datetime:
-    """An RFC 3339 moment with its zone. A naive one is refused: nobody can tell which moment is meant."""
-    found = _MOMENT.fullmatch(str(value))
-    if found is None:
-        raise InvalidError(Problem(loc, "Input should be a valid datetime", "datetime_parsing"))
-    if found["zone"] is None:
-        raise InvalidError(Problem(loc, "Input should have timezone info", "timezone_aware"))
+    """A moment in UTC, or a naive one when no zone was named: `aware` decides about those."""
     try:
-        return datetime.fromisoformat(str(value).upper()).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        moment = parse_moment(str(value))
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ArithmeticError, ValueError) as error:  # a number beyond the calendar is an ArithmeticError
         raise InvalidError(
-            Problem(loc, f"Input should be a valid datetime, {error}", "datetime_parsing")
+            Problem(loc, f"Input should be a valid datetime or date, {error}", "datetime_parsing")
         ) from error
+
+
+def aware(moments: Iterable[tuple[datetime | None, Loc]], naive_dates: NaiveDates) -> list[datetime | None]:
+    """Return the moments with naive ones taken as UTC, or raise `InvalidError` for all of those, as the switch says."""
+    given = list(moments)
+    naive = [loc for moment, loc in given if moment is not None and moment.tzinfo is None]
+    if naive and naive_dates == "refused":
+        raise InvalidError(
+            *(Problem(loc, "Input should have timezone info", "timezone_aware") for loc in naive)
+        )
+    return [
+        moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        for moment, _ in given
+    ]
 
 
 def timezone(value: object, loc: Loc) -> str:

@@ -105,7 +105,10 @@ async def test_a_body_has_to_be_json_and_say_so(
         ("/metrics/stats?tz=Mars/Olympus", "tz", "value_error"),
         ("/metrics/stats?tz=../etc", "tz", "value_error"),
         ("/metrics/stats?date_start=yesterday", "date_start", "datetime_parsing"),
-        ("/metrics/stats?date_start=2026-04-01T00:00:00", "date_start", "timezone_aware"),
+        ("/metrics/stats?date_end=2026-04-01T00:00:00.1234567890Z", "date_end", "datetime_parsing"),
+        ("/metrics/stats?date_end=" + "9" * 400, "date_end", "datetime_parsing"),
+        ("/metrics/stats?date_end=0001-01-01", "date_start", "value_error"),
+        ("/metrics/datasets?date_start=9999-12-31T00:00Z&date_end=9999-12-31T23:59Z&interval=MONTHLY", "interval", "value_error"),
         ("/metrics/stats?date_end=2026-13-01T00:00:00Z", "date_end", "datetime_parsing"),
         ("/metrics/stats?date_end=2026-04-01T00:00:00+00:00", "date_end", "datetime_parsing"),  # a bare plus
         (
@@ -214,7 +217,17 @@ async def preflight(ask: Asker, origin: str) -> Any:
         ("*.example.com", "https://.example.com", False),
         ("app.example.com", "https://other.example.com", False),
         ("app.example.com", "http://app.example.com:port", False),
+        ("app.example.com", "http://[x", False),
         ("app.example.com", "null", False),
+        (None, "null", True),
+        ("[::1]:3000", "http://[::1]:3000", True),
+        ("*.example.com:8443", "https://a.example.com:8443", True),
+        ("app.example.com:443", "https://app.example.com", False),
+        ("https://app.example.com", "https://app.example.com", False),
+        ("app.example.com/", "https://app.example.com", False),
+        (" app.example.com", "https://app.example.com", False),
+        ("*", "https://app.example.com", False),
+        ("*.", "https://app.example.com.", False),
     ],
 )
 async def test_browsers_hear_only_what_the_patterns_allow(
@@ -233,7 +246,7 @@ async def test_browsers_hear_only_what_the_patterns_allow(
     assert (refused.headers.get("Access-Control-Allow-Origin") == origin) is fits
 
 
-async def test_only_uploads_are_for_browsers(ask: Asker) -> None:
+async def test_only_what_a_client_key_may_do_is_for_browsers(ask: Asker) -> None:
     assert "Vary" not in (await ask("GET", "/images/", headers={"Origin": "https://a.example"})).headers
     assert (await ask("OPTIONS", "/images/", headers={"Access-Control-Request-Method": "GET"})).status == 405
     assert (await ask("OPTIONS", CREATE, key=None)).status == 405
