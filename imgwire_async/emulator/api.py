@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from imgwire_async.emulator.cors import CorsRule, rule_for
+from imgwire_async.emulator.openapi import DOCUMENT_PATH, document
 from imgwire_async.emulator.routes import OPERATIONS, Operation, matching, redirected
 from imgwire_async.emulator.validation import (
+    UUID_CHECK,
     Field,
     Given,
     InvalidError,
@@ -15,12 +17,13 @@ from imgwire_async.emulator.validation import (
     header_uuid,
     invalid_answer,
     json_object,
-    uuid_text,
 )  # fmt: skip
 from imgwire_async.emulator.wire import Answer, Body, Head, RefusedError, domain_error, json_answer
 from imgwire_async.emulator.world import Call, KeyKind, World, not_allowed
 
-__all__ = ["Api"]
+__all__ = ["HEALTH_PATH", "Api"]
+
+HEALTH_PATH = "/health"
 
 _LARGEST_BODY = 2**20
 # Browsers have a client key, so they need no other operations.
@@ -71,13 +74,18 @@ class Api:
         return None
 
     async def _answer(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
+        if head.raw_path == HEALTH_PATH:
+            return _public(head, {"status": "ok"})
         self._rate.admit()
+        if head.raw_path == DOCUMENT_PATH:
+            origin = self._world.places.seen_from(head.value("host")).api
+            return _public(head, {**document(), "servers": [{"url": origin}]})
         operation, params = _found(head, self._world.places.api)
         key = _key(self._world, head)
         _check_environment(self._world, head)
         if key == "client" and not operation.client:
             raise not_allowed("This operation needs a server key.")
-        path = check_fields([Field(name, uuid_text, required=True) for name in params], params, "path")
+        path = check_fields([Field(name, UUID_CHECK, required=True) for name in params], params, "path")
         query = check_fields(operation.query, head.query, "query")
         go_on()
         given = await _given(operation, head, body)
@@ -91,6 +99,13 @@ class Api:
             body=given,
         )
         return operation.run(self._world, call)
+
+
+def _public(head: Head, value: object) -> Answer:
+    """The answer of a route that needs no key."""
+    if head.method != "GET":
+        raise RefusedError(json_answer({"detail": "Method Not Allowed"}, 405, (("Allow", "GET"),)))
+    return json_answer(value)
 
 
 def _found(head: Head, origin: str) -> tuple[Operation, Mapping[str, str]]:
@@ -138,4 +153,3 @@ async def _given(operation: Operation, head: Head, body: Body) -> Given:
     if operation.body is None:
         return Given({})
     return check_fields(operation.body, json_object(data, head.value("content-type")), "body")
-

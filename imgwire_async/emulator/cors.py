@@ -9,7 +9,15 @@ from attrs import frozen
 
 from imgwire_async.emulator.wire import Answer, Head, Pairs
 
-__all__ = ["ANY_ORIGIN", "CorsRule", "is_preflight", "matches_pattern", "preflight_answer", "rule_for", "with_cors"]
+__all__ = [
+    "ANY_ORIGIN",
+    "CorsRule",
+    "is_preflight",
+    "matches_pattern",
+    "preflight_answer",
+    "rule_for",
+    "with_cors",
+]
 
 ANY_ORIGIN = "*"
 _DEFAULT_PORTS = {"http": 80, "https": 443}

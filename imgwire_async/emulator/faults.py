@@ -157,7 +157,9 @@ def _answer(
 def _check(fault: Fault, times: int | None, after: int) -> None:
     # An argument that belongs to another one comes first: its message names the other one.
     if fault.early and fault.answer is None:
-        raise ValueError("early: only an answer given by status can come before the body is read; give status")
+        raise ValueError(
+            "early: only an answer given by status can come before the body is read; give status"
+        )
     if not fault.close_notify and fault.cut is None:
         raise ValueError("close_notify: only a connection that a cut ends can end without it; give cut")
     if fault.answer is None and fault.reset is fault.stall is fault.slow is fault.cut is None:

@@ -30,7 +30,7 @@ _URL_NAME = 200  # characters of a file name that go into the upload URL: reques
 
 STANDARD_UPLOAD = (
     Field("file_name", text(1), required=True),
-    Field("mime_type", _MIME_TYPE, nullable=True),
+    Field("mime_type", _MIME_TYPE, nullable=True, schema="SupportedMimeType"),
     Field("content_length", integer(0), nullable=True),
     Field("custom_metadata", metadata),
     Field("hash_sha256", _LABEL, nullable=True),
@@ -40,7 +40,7 @@ STANDARD_UPLOAD = (
 UPLOAD_VIA_URL = (
     Field("url", http_url, required=True),
     Field("file_name", text(1), nullable=True),
-    Field("mime_type", _MIME_TYPE, nullable=True),
+    Field("mime_type", _MIME_TYPE, nullable=True, schema="SupportedMimeType"),
     Field("custom_metadata", metadata),
     Field("idempotency_key", _LABEL, nullable=True),
     Field("purpose", _LABEL, nullable=True),

@@ -22,8 +22,8 @@ __all__ = ["RANGE", "get_datasets", "get_stats"]
 _CALENDAR_START = datetime.min.replace(tzinfo=UTC)
 
 RANGE = (
-    Field("interval", one_of(*metrics.INTERVALS)),
-    Field("tz", timezone),
+    Field("interval", one_of(*metrics.INTERVALS), schema="MetricsDatasetInterval", default="HOURLY"),
+    Field("tz", timezone, default="UTC"),
     Field("date_start", date_time),
     Field("date_end", date_time),
 )

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from imgwire_async.emulator.addresses import is_loopback, is_wildcard, resolve_address
-from imgwire_async.emulator.api import Api
+from imgwire_async.emulator.api import HEALTH_PATH, Api
 from imgwire_async.emulator.cdn import Cdn
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.faults import Faults
@@ -121,7 +121,9 @@ class Emulator:
         self.requests: RequestLog = RequestLog()
         self.faults: Faults = Faults(self._narrow)
         if not host or not host.isprintable() or " " in host:
-            raise ValueError(f"host: {host!r} is no host name or IP address; 0.0.0.0 stands for all of this machine")
+            raise ValueError(
+                f"host: {host!r} is no host name or IP address; 0.0.0.0 stands for all of this machine"
+            )
         self._host = host
         self._certificates: Certificates | None = make_certificates(host) if tls else None
         self._ca_file: CaFile | None = None
@@ -318,6 +320,7 @@ class Emulator:
                     clock=self.clock,
                     numbers=self._connections,
                     transports=transports,
+                    unlogged=frozenset({HEALTH_PATH}) if name == "api" else frozenset(),
                 ),
                 port,
                 None if certificates is None else (certificates.server, transports),

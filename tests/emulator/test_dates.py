@@ -43,14 +43,20 @@ async def status_of(ask: Asker, value: str) -> int:
     return (await ask("GET", f"/metrics/stats?date_start={quote(value)}")).status
 
 
-@pytest.mark.parametrize("value", ["2026-11-30T03:54:27.903942634Z", "2026-11-30T03:54:27", "2026-11-30", "1764474867"])
+@pytest.mark.parametrize(
+    "value", ["2026-11-30T03:54:27.903942634Z", "2026-11-30T03:54:27", "2026-11-30", "1764474867"]
+)
 async def test_what_the_vendors_sdks_send_is_taken(ask: Asker, value: str) -> None:
     assert await status_of(ask, value) == 200
 
 
 async def test_a_naive_date_is_utc(ask: Asker) -> None:
     days = [
-        (await ask("GET", f"/metrics/datasets?date_start={start}&date_end=2026-01-03T00:00:00Z&interval=DAILY")).json
+        (
+            await ask(
+                "GET", f"/metrics/datasets?date_start={start}&date_end=2026-01-03T00:00:00Z&interval=DAILY"
+            )
+        ).json
         for start in ("2026-01-01T00:00:00", "2026-01-01T00:00:00Z", "2026-01-01")
     ]
     assert datetime.fromisoformat(days[0]["uploads"][0]["timestamp"]) == datetime(2026, 1, 1, tzinfo=UTC)

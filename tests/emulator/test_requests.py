@@ -108,7 +108,11 @@ async def test_a_body_has_to_be_json_and_say_so(
         ("/metrics/stats?date_end=2026-04-01T00:00:00.1234567890Z", "date_end", "datetime_parsing"),
         ("/metrics/stats?date_end=" + "9" * 400, "date_end", "datetime_parsing"),
         ("/metrics/stats?date_end=0001-01-01", "date_start", "value_error"),
-        ("/metrics/datasets?date_start=9999-12-31T00:00Z&date_end=9999-12-31T23:59Z&interval=MONTHLY", "interval", "value_error"),
+        (
+            "/metrics/datasets?date_start=9999-12-31T00:00Z&date_end=9999-12-31T23:59Z&interval=MONTHLY",
+            "interval",
+            "value_error",
+        ),
         ("/metrics/stats?date_end=2026-13-01T00:00:00Z", "date_end", "datetime_parsing"),
         ("/metrics/stats?date_end=2026-04-01T00:00:00+00:00", "date_end", "datetime_parsing"),  # a bare plus
         (
