@@ -85,7 +85,7 @@ def tests_lowest(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run what takes long: big bodies, flipped emulator switches, TLS and uvloop, another store, frameworks."""
+    """Run what takes long: big bodies, flipped emulator switches, TLS and uvloop, another store, frameworks, a browser."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
     # A file at a time: what measures memory, or drives one server, wants its own order.
     # And all examples of what hypothesis draws, of which the other sessions draw a fifth.
