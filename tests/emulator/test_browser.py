@@ -101,7 +101,9 @@ def test_a_page_uploads_waits_shows_and_reads_what_went_wrong(browser: Any, emul
 
 
 def test_a_page_reads_a_planned_fault(browser: Any, emulator: Emulator) -> None:
-    emulator.faults.add("*", "/api/v1/images/standard_upload", status=503, headers={"Retry-After": "7"}, body="busy")
+    emulator.faults.add(
+        "*", "/api/v1/images/standard_upload", status=503, headers={"Retry-After": "7"}, body="busy"
+    )
     given = {"api": emulator.base_url, "key": "any", "token": "any"}
     with served() as where, opened(browser, where) as page:
         told = page.evaluate("settings => refused(settings)", given)
@@ -114,5 +116,7 @@ def test_a_page_of_an_origin_that_no_pattern_names_reads_nothing(browser: Any, e
     caught = "settings => upload(settings).catch(error => error.name)"
     with served() as where, opened(browser, where) as page:
         assert page.evaluate(caught, settings(emulator)) == "TypeError"
-    assert [record.method for record in emulator.requests][-1] == "OPTIONS"  # what it asked for was never sent
+    assert [record.method for record in emulator.requests][
+        -1
+    ] == "OPTIONS"  # what it asked for was never sent
     assert len(emulator.images) == 0

@@ -165,6 +165,17 @@ async def test_unknown_routes_are_refused_without_a_key(
     assert (reply.status, reply.json) == (status, {"detail": detail})
 
 
+async def test_a_doubled_slash_is_another_path(ask: Asker, emulator: Emulator) -> None:
+    reply = await ask.get(f"{emulator.base_url}//api/v1/images/")
+    assert (reply.status, reply.json) == (404, {"detail": "Not Found"})
+
+
+async def test_nulls_for_what_was_not_given_are_taken(ask: Asker) -> None:
+    names = ("mime_type", "content_length", "hash_sha256", "idempotency_key", "purpose")
+    image = (await ask.create(**dict.fromkeys(names)))["image"]
+    assert (image["width"], image["height"], image["size_bytes"]) == (0, 0, 0)
+
+
 async def test_a_wrong_method_is_told_the_right_ones(ask: Asker) -> None:
     assert (await ask("PUT", f"/images/{SOME_ID}")).headers["Allow"] == "DELETE, GET"
 

@@ -75,6 +75,14 @@ async def test_the_link_to_an_archive_is_https(ask: Asker) -> None:
     assert (await ask.get(job["download_url"])).body.startswith(b"PK")
 
 
+async def test_the_certificate_is_for_the_chosen_host_too() -> None:
+    async with Emulator(tls=True, host="127.0.0.2") as emulator, ClientSession() as session:
+        assert emulator.base_url.startswith("https://127.0.0.2:")
+        assert (
+            await session.get(f"{emulator.base_url}/health", ssl=emulator.ssl_context or True)
+        ).status == 200
+
+
 async def test_nobody_trusts_it_by_accident(emulator: Emulator) -> None:
     async with ClientSession() as session:
         with pytest.raises(ClientConnectorCertificateError):
