@@ -91,6 +91,9 @@ class ImgwireStorage(Storage):
     they are, except that an unknown image is `FileNotFoundError`.
     """
 
+    location: str = ""
+    """What stands before every name: nothing. Packages that clean up ask for it, and put `MEDIA_ROOT` there where it is missing."""
+
     def __init__(
         self,
         *,
