@@ -4,6 +4,8 @@ The originals are at Imgwire; STORAGE says where the package puts what it derive
 Their settings exclude each other, so each runs in a process of its own.
 """
 
+# ruff: noqa: E402  # Django is set up before its models
+
 from __future__ import annotations
 
 import io
@@ -122,7 +124,7 @@ def forget_thumbnails(picture: Picture) -> None:
 def tried(function: Callable[..., object], *args: object) -> object:
     try:
         return function(*args)
-    except Exception as error:  # noqa: BLE001  # what other people's code raises is what is looked for
+    except Exception as error:  # what other people's code raises is what is looked for
         return f"{type(error).__name__}: {error}"
 
 
