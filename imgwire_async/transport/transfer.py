@@ -29,6 +29,12 @@ _REST_AFTER = 512 * 1024  # bytes
 _ANSWER_LIMIT = 64 * 1024  # the storage answers with a few lines; more is not worth memory
 
 
+_PATCHED = (
+    "aiohttp is patched in this process (by aioresponses, vcrpy or another mock), and what answered in its place asked for no byte of "
+    "the file. In tests upload to imgwire_async.emulator.Emulator, without the mock"
+)
+
+
 class Body(Watched):
     """The body of one attempt: sends `put.chunks` once, counts, and keeps the first error of the source.
 
@@ -59,6 +65,10 @@ class Body(Watched):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> NoReturn:
         raise TypeError("a picture is no text")
+
+    def __deepcopy__(self, memo: object) -> bytes:
+        """Return what stands for the body in other people's records: vcrpy and aioresponses copy what a request is given."""
+        return f"<{self._size} bytes of an upload>".encode()
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         await self.write_with_length(writer, None)
@@ -268,6 +278,10 @@ class Transfers:
             raise RuntimeError(CLOSED)
         if body.stalled:  # the clock hung up on an answer without a length: it looks complete and is not
             raise self._stalled(body, host)
+        if (
+            is_success(status) and body.size and not body.consumed
+        ):  # no server answers before the body is begun
+            raise RuntimeError(f"nothing was uploaded to {host}: {_PATCHED}")
         if is_success(status) and body.written != body.size:
             reason = f"{host} said that all is well after {body.written} of {body.size} bytes"
             raise NoAnswerError(Failure(reason, fate="lost"))
