@@ -62,9 +62,9 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, *session.posargs)
 
 
-@nox.session
+@nox.session(python="3.13")
 def coverage(session: nox.Session) -> None:
-    """Run the tests and hold the package's branch coverage to its floor; takes twice as long as the tests alone."""
+    """Run the tests and hold the package's branch coverage to its floor."""
     install(session, "tests", "demo", extras="speed,emulator")
     data = Path(session.create_tmp()) / "coverage"  # of this session alone, so that several may run at once
     for old in data.parent.glob("coverage*"):
@@ -85,10 +85,14 @@ def tests_lowest(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run what takes long: big bodies, flipped emulator switches, TLS and uvloop, another store, frameworks."""
+    """Run what takes long: big bodies, flipped emulator switches, TLS and uvloop, another store, frameworks, a browser."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
     # A file at a time: what measures memory, or drives one server, wants its own order.
-    session.run("pytest", "-m", "slow", *PARALLEL[:4], "--dist", "loadfile", *session.posargs)
+    # And all examples of what hypothesis draws, of which the other sessions draw a fifth.
+    env = {"IMGWIRE_TESTS_THOROUGH": "1"}
+    session.run(
+        "pytest", "-m", "slow or hypothesis", *PARALLEL[:4], "--dist", "loadfile", *session.posargs, env=env
+    )
 
 
 @nox.session

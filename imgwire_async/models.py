@@ -273,10 +273,10 @@ class StorageBytesPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class CacheHitRatioPoint(Record):
-    """One share of the CDN's requests, e.g. `label` "hit" with `value` 92."""
+    """One share of the CDN's requests, e.g. `label` "hit" with `value` 92, or 0.92: any number, as the service sends it."""
 
     label: str
-    value: int
+    value: float
 
 
 @attrs.frozen(kw_only=True)

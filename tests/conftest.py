@@ -9,7 +9,9 @@ import os
 # A runner behind a proxy, or with a key of its own, tests the same; before the package is imported, which reads some of them.
 # Processes that tests start inherit it.
 for _name in list(os.environ):
-    if _name.upper().endswith("_PROXY") or _name.startswith("IMGWIRE_"):
+    if _name.upper().endswith("_PROXY") or (
+        _name.startswith("IMGWIRE_") and _name != "IMGWIRE_TESTS_THOROUGH"
+    ):
         del os.environ[_name]
 
 import contextlib
@@ -17,10 +19,11 @@ from collections.abc import Iterator
 
 import leaks
 import pytest
+from drawing import examples
 from hypothesis import settings
 
 # A busy machine makes single examples slow, not wrong.
-settings.register_profile("calm", deadline=None)
+settings.register_profile("calm", deadline=None, max_examples=examples(100))
 settings.load_profile("calm")
 
 

@@ -14,6 +14,8 @@ from imgwire_async.protocol.request import Reply
 
 OPENAPI: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "openapi.json").read_text("utf-8"))
 SCHEMAS: dict[str, dict[str, Any]] = OPENAPI["components"]["schemas"]
+# The document says integer; the vendor's own examples hold 0.9 and 92.
+SCHEMAS["CacheHitRatioDatasetPointSchema"]["properties"]["value"]["type"] = "number"
 
 REQUEST_ID = "req-7f3a"
 ID = "0b2a6f0e-8f5c-4a52-9a50-3f1a3c0d5e77"

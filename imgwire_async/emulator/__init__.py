@@ -10,7 +10,8 @@ async with Emulator() as emulator:      # in the running loop; plain `with` runs
 
 or `python -m imgwire_async.emulator --port 8080`. With `Emulator(tls=True)` or `--tls` all of it is https: a client with
 `ssl=emulator.ssl_context` trusts it, another program with the file at `emulator.ca_path`. It imports nothing of the client, so neither hides the other's
-mistakes. All three hosts answer through one door (`front.py`), which logs, plays the planned faults and sets `Date`.
+mistakes. All three hosts answer through one door (`front.py`), which logs, plays the planned faults, and sets `Date` and the
+headers that browsers want.
 
 **Switches**: what the contract does not tell, as arguments of `Emulator`.
 
@@ -22,7 +23,8 @@ mistakes. All three hosts answer through one door (`front.py`), which logs, play
 | `url_lifetime` | 900.0 seconds, of upload and archive URLs |
 | `null_sizes_while_pending` | False: width, height and size are 0 until the image is finished; True: null |
 | `expired_status` | 403 or 400, both `AccessDenied`, "Request has expired" |
-| `second_put` | `refused`: 403 `AccessDenied`; `accepted`: 200, the new bytes start a new life |
+| `second_put` | `accepted`: 200 until the URL expires, the new bytes start a new life, as a store of the S3 kind has it; `refused`: 403 `AccessDenied` |
+| `naive_dates` | `utc`: a date without a zone is in UTC; `refused`: 422 |
 | `rate_limit` | None; N: more than N API requests in one second of real time get 429 with `Retry-After: 1` |
 
 **Settings**: attributes to change while it runs; `reset()` brings the first values back.
@@ -41,8 +43,9 @@ mistakes. All three hosts answer through one door (`front.py`), which logs, play
 |---|---|
 | statuses | `InvalidTokenError` 401, `PaymentRequiredError` 402 (pending limit), `OperationNotAllowedError` 403 (server-only operation, client key without upload token, over its size or type), `ResourceNotAuthorizedError` 403 (other environment), `ResourceNotFoundError` 404, `ConflictError` 409 (idempotency, host name), `InvalidUrlError` 422, `RateLimitError` 429 |
 | order of checks | rate, route, key, environment, operation, path, query, body |
-| routes | unknown 404, wrong method 405 with `Allow`, wrong last slash 307, as FastAPI; API bodies over 1 MiB 413 |
-| values | ids are hyphenated UUIDs; JSON numbers are no text; date-times need a zone; unknown fields pass |
+| routes | unknown 404, wrong method 405 with `Allow`, wrong last slash 307, as FastAPI; so `//api/v1/...`, from SDKs that do not cut the last slash of a base URL, is 404; API bodies over 1 MiB 413 |
+| without a key | `GET /health`: `{"status": "ok"}`, outside of log, faults and limits, for scripts that wait; `GET /api/v1/openapi-server.json`: the 20 operations as the emulator checks them, made by it, not the vendor's file |
+| values | ids are hyphenated UUIDs; JSON numbers are no text; unknown fields pass; dates as pydantic takes them: 1 to 9 fraction digits, cut after six, no seconds, no time, seconds or milliseconds since 1970 |
 | upload tokens | 900 s, one use, also when a repeat carries the same idempotency key; a failed create does not use them |
 | client key limits | the declared `content_length` counts; undeclared lengths pass |
 | record before its bytes | `mime_type` declared, else by the name, else `image/jpeg`; `extension` without a dot |
@@ -55,7 +58,10 @@ mistakes. All three hosts answer through one door (`front.py`), which logs, play
 | upload URL | signs method, raw target, `Host`, declared type and length; `Content-Length` always needed (411 without); `Authorization` 400, `Cookie` and `x-amz-*` headers 403; `Expect: 100-continue` is answered after the checks |
 | download jobs | unknown ids 404; FAILED when no image is READY with its bytes; each retrieve of a READY job mints a fresh link; ZIP, stored, `name (2).ext` for doubles |
 | custom domain | at least three labels; one per environment (409) |
-| CORS | only the answers of `standard_upload` and its preflight (200 in any case) carry headers |
+| CORS, who | `standard_upload` and the retrieve of an image obey the patterns (none: any origin); storage and CDN let any origin; other operations none, for browsers have no server key |
+| CORS, patterns | stored as given; a host, `*.` for any subdomain, a port when it is not the default one; with a scheme, a path or a blank, or `*` alone, a pattern matches nothing |
+| CORS, answers | every answer, refusals and faults too (a fault with an `Access-Control-Allow-Origin` of its own keeps that); any request header is allowed, cookies are not; a mismatch takes the headers away, nothing else |
+| preflights | 200, kept for 600 s by browsers; in the log as `OPTIONS`; no rate limit or metrics count them, and of the faults only those for `"OPTIONS"` meet them |
 | CDN | GET and HEAD, original bytes; presets and rules are taken and ignored |
 | metrics | last 24 hours; an upload counts when READY; requests and bytes of the CDN host; `storage_bytes` is the level at the end of the range; at most 10,000 points (422) |
 """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
-from imgwire_async.emulator.origins_api import allows
-from imgwire_async.emulator.routes import OPERATIONS, PREFIX, Operation, matching, redirected
+from imgwire_async.emulator.cors import CorsRule, rule_for
+from imgwire_async.emulator.openapi import DOCUMENT_PATH, document
+from imgwire_async.emulator.routes import OPERATIONS, Operation, matching, redirected
 from imgwire_async.emulator.validation import (
+    UUID_CHECK,
     Field,
     Given,
     InvalidError,
@@ -16,15 +17,17 @@ from imgwire_async.emulator.validation import (
     header_uuid,
     invalid_answer,
     json_object,
-    uuid_text,
 )  # fmt: skip
 from imgwire_async.emulator.wire import Answer, Body, Head, RefusedError, domain_error, json_answer
 from imgwire_async.emulator.world import Call, KeyKind, World, not_allowed
 
-__all__ = ["Api"]
+__all__ = ["HEALTH_PATH", "Api"]
+
+HEALTH_PATH = "/health"
 
 _LARGEST_BODY = 2**20
-_UPLOAD_PATH = f"{PREFIX}{next(o.path for o in OPERATIONS if o.name == 'images.create')}"
+# Browsers have a client key, so they need no other operations.
+_FOR_BROWSERS = tuple(operation for operation in OPERATIONS if operation.client)
 
 
 class RateLimit:
@@ -56,34 +59,53 @@ class Api:
         self._rate = RateLimit(world.switches.rate_limit)
 
     async def __call__(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
-        cors = _cors(self._world, head)
         try:
-            answer = await self._answer(head, body, go_on)
-        except RefusedError as refused:
-            answer = refused.answer
+            return await self._answer(head, body, go_on)
         except InvalidError as invalid:
-            answer = invalid_answer(invalid)
-        return answer.plus(cors.items())
+            return invalid_answer(invalid)
+
+    def cors_rule(self, head: Head) -> CorsRule | None:
+        """Return what pages of other origins may do here; None where no operation is for browsers."""
+        method = head.value("access-control-request-method") if head.method == "OPTIONS" else head.method
+        for operation in _FOR_BROWSERS:
+            if operation.method == method and operation.params(head.raw_path) is not None:
+                patterns = (origin.pattern for origin in self._world.store.origins.values())
+                return rule_for(head.value("origin"), patterns, (operation.method,))
+        return None
 
     async def _answer(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
+        if head.raw_path == HEALTH_PATH:
+            return _public(head, {"status": "ok"})
         self._rate.admit()
-        if (
-            head.method == "OPTIONS"
-            and head.raw_path == _UPLOAD_PATH
-            and head.value("access-control-request-method")
-        ):
-            return Answer(status=200)
+        if head.raw_path == DOCUMENT_PATH:
+            origin = self._world.places.seen_from(head.value("host")).api
+            return _public(head, {**document(), "servers": [{"url": origin}]})
         operation, params = _found(head, self._world.places.api)
         key = _key(self._world, head)
         _check_environment(self._world, head)
         if key == "client" and not operation.client:
             raise not_allowed("This operation needs a server key.")
-        path = check_fields([Field(name, uuid_text, required=True) for name in params], params, "path")
+        path = check_fields([Field(name, UUID_CHECK, required=True) for name in params], params, "path")
         query = check_fields(operation.query, head.query, "query")
         go_on()
         given = await _given(operation, head, body)
-        call = Call(head=head, key=key, now=self._world.clock.now(), path=path, query=query, body=given)
+        call = Call(
+            head=head,
+            places=self._world.places.seen_from(head.value("host")),
+            key=key,
+            now=self._world.clock.now(),
+            path=path,
+            query=query,
+            body=given,
+        )
         return operation.run(self._world, call)
+
+
+def _public(head: Head, value: object) -> Answer:
+    """The answer of a route that needs no key."""
+    if head.method != "GET":
+        raise RefusedError(json_answer({"detail": "Method Not Allowed"}, 405, (("Allow", "GET"),)))
+    return json_answer(value)
 
 
 def _found(head: Head, origin: str) -> tuple[Operation, Mapping[str, str]]:
@@ -131,21 +153,3 @@ async def _given(operation: Operation, head: Head, body: Body) -> Given:
     if operation.body is None:
         return Given({})
     return check_fields(operation.body, json_object(data, head.value("content-type")), "body")
-
-
-def _cors(world: World, head: Head) -> dict[str, str]:
-    """The headers that let a browser read the answer; none when no configured pattern fits. [contract 8]"""
-    origin = head.value("origin")
-    if origin is None or head.raw_path != _UPLOAD_PATH:
-        return {}
-    patterns = [origin.pattern for origin in world.store.origins.values()]
-    if patterns and not any(allows(pattern, urlsplit(origin)) for pattern in patterns):
-        return {"Vary": "Origin"}
-    told = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-    if head.method == "OPTIONS":
-        told["Access-Control-Allow-Methods"] = "POST"
-        told["Access-Control-Allow-Headers"] = (
-            head.value("access-control-request-headers") or "authorization, content-type"
-        )
-        told["Access-Control-Max-Age"] = "600"
-    return told

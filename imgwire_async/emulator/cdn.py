@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from imgwire_async.emulator.cors import ANY_ORIGIN, CorsRule
 from imgwire_async.emulator.wire import Answer, Body, Head, RefusedError, json_answer
 from imgwire_async.emulator.world import World
 
@@ -13,6 +14,7 @@ __all__ = ["Cdn"]
 _PATH = re.compile(
     r"/(?P<organization>[^/@]+)/(?P<environment>[^/@]+)/(?P<image>[^/@]+)(@(?P<preset>[a-z]+))?"
 )
+_ANY_PAGE = CorsRule(("GET", "HEAD"), ANY_ORIGIN)
 _PRESETS = frozenset({None, "thumbnail", "small", "medium", "large"})
 
 
@@ -21,6 +23,10 @@ class Cdn:
 
     def __init__(self, world: World) -> None:
         self._world = world
+
+    def cors_rule(self, head: Head) -> CorsRule:
+        """Return what pages of other origins may do here: pictures are public. [contract 15]"""
+        return _ANY_PAGE
 
     async def __call__(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
         if head.method not in {"GET", "HEAD"}:

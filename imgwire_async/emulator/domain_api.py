@@ -8,7 +8,7 @@ import secrets
 from imgwire_async.emulator.lives import tested
 from imgwire_async.emulator.records import CustomDomain, domain_json
 from imgwire_async.emulator.store import new_id
-from imgwire_async.emulator.validation import Field, InvalidError, Loc, Problem, text
+from imgwire_async.emulator.validation import Field, InvalidError, Loc, Problem, described, text
 from imgwire_async.emulator.wire import Answer, RefusedError, domain_error, json_answer
 from imgwire_async.emulator.world import Call, World, not_found
 
@@ -19,6 +19,7 @@ _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _SUBDOMAIN = re.compile(rf"({_LABEL}\.){{2,}}(?!\d+$){_LABEL}", re.IGNORECASE | re.ASCII)
 
 
+@described(type="string")
 def hostname(value: object, loc: Loc) -> str:
     """A subdomain's host name, in lower case: no scheme, path, query, fragment, blanks or port."""
     name = str(text(1)(value, loc))

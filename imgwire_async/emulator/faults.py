@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from attrs import define, frozen
 
+from imgwire_async.emulator.cors import is_preflight
 from imgwire_async.emulator.wire import Answer, Head, HostName, Pairs
 
 __all__ = ["Fault", "Faults", "PlannedFault", "ResetAt"]
@@ -44,9 +45,11 @@ class PlannedFault:
     fired: int = 0
 
     def matches(self, head: Head) -> bool:
-        """Whether this request is one of those it waits for."""
+        """Whether this request is one of those it waits for. `"*"` is no preflight's method: a browser would tell of CORS,
+        and never send what the fault was meant for.
+        """
         return (
-            self.method in {"*", head.method}
+            (self.method == head.method or (self.method == "*" and not is_preflight(head)))
             and self.host in {None, head.host}
             and self.path.fullmatch(head.raw_path) is not None
         )
@@ -85,7 +88,7 @@ class Faults:
     ) -> PlannedFault:
         """Plan a fault for the next `times` matching requests (None = all) after the first `after` of them.
 
-        `method` is exact or `"*"`. `path` is compared with the path as sent, without the query: exact, a template
+        `method` is exact or `"*"`, which a browser's preflights do not match (they match `"OPTIONS"`). `path` is compared with the path as sent, without the query: exact, a template
         (`/api/v1/images/{image_id}`), or with `*` for any text (`/uploads/*`); `host` narrows it to `"api"`,
         `"storage"` or `"cdn"`. The first fault that is due wins; all that match count the request as seen.
 
@@ -152,12 +155,15 @@ def _answer(
 
 
 def _check(fault: Fault, times: int | None, after: int) -> None:
-    if fault.answer is None and fault.reset is fault.stall is fault.slow is fault.cut is None:
-        raise ValueError("nothing goes wrong: give status, reset, stall, slow or cut")
+    # An argument that belongs to another one comes first: its message names the other one.
     if fault.early and fault.answer is None:
-        raise ValueError("early: only an answer given by status can come before the body is read")
+        raise ValueError(
+            "early: only an answer given by status can come before the body is read; give status"
+        )
     if not fault.close_notify and fault.cut is None:
         raise ValueError("close_notify: only a connection that a cut ends can end without it; give cut")
+    if fault.answer is None and fault.reset is fault.stall is fault.slow is fault.cut is None:
+        raise ValueError("nothing goes wrong: give status, reset, stall, slow or cut")
     if isinstance(fault.reset, str) and fault.reset not in {"before", "after_commit"}:
         raise ValueError(f"reset: {fault.reset!r} is not 'before', 'after_commit' or a number of bytes")
     counts = {"times": times, "after": after, "reset": fault.reset, "stall": fault.stall, "cut": fault.cut}

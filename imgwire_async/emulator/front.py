@@ -9,12 +9,13 @@ import struct
 import traceback
 from collections.abc import Awaitable, Callable
 from email.utils import format_datetime
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
 from imgwire_async.emulator.clock import Clock
+from imgwire_async.emulator.cors import CorsRule, is_preflight, preflight_answer, with_cors
 from imgwire_async.emulator.faults import Fault, Faults
 from imgwire_async.emulator.log import RequestLog, RequestRecord
 from imgwire_async.emulator.tls import TcpTransports
@@ -24,7 +25,18 @@ NARROW = 16 * 1024  # bytes that a slow connection may hold unread
 
 __all__ = ["Connections", "Front", "Handler"]
 
-Handler: TypeAlias = Callable[[Head, Body, Callable[[], None]], Awaitable[Answer]]
+
+class Handler(Protocol):
+    """Answers for one host. What it raises, planned faults and CORS are the door's business."""
+
+    def __call__(self, head: Head, body: Body, go_on: Callable[[], None], /) -> Awaitable[Answer]:
+        """Return the answer, or raise `RefusedError`."""
+        ...
+
+    def cors_rule(self, head: Head, /) -> CorsRule | None:
+        """Return what pages of other origins may do with this resource; None: nothing."""
+        ...
+
 
 _NONE = Fault()
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -58,6 +70,12 @@ class Connections:
             self._numbers[transport] = self._last
         return self._numbers[transport]
 
+    def shrink_buffers(self) -> None:
+        """Let open connections hold little unread, too: a kept one would take megabytes before a slow reader shows."""
+        for transport in list(self._numbers):
+            if not transport.is_closing():
+                _set_socket_option(transport, socket.SO_RCVBUF, NARROW)
+
 
 class Front:
     """Receives the requests of one host for its `handler`. Lives in the emulator's loop; `stop` ends what runs."""
@@ -72,6 +90,7 @@ class Front:
         clock: Clock,
         numbers: Connections,
         transports: TcpTransports,
+        unlogged: frozenset[str] = frozenset(),
     ) -> None:
         self._host: HostName = host
         self._handler = handler
@@ -80,6 +99,7 @@ class Front:
         self._clock = clock
         self._numbers = numbers
         self._transports = transports
+        self._unlogged = unlogged
         self._running: set[asyncio.Task[object]] = set()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -100,6 +120,9 @@ class Front:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         head, body = self._head(request), Body(request.content)
+        # Scripts that wait for the emulator ask every moment: a test's log and faults are for others.
+        if head.raw_path in self._unlogged:
+            return await self._send(request, await self._handled(head, body, lambda: None), _NONE)
         entry = self._log.arrived(
             RequestRecord(
                 host=head.host,
@@ -114,6 +137,7 @@ class Front:
         answer: Answer | None = None
         try:
             answer = await self._answer(request, head, body, fault)
+            answer = with_cors(answer, head, self._handler.cors_rule(head))
         except (_ResetError, LeftError):
             self._reset(request)
         finally:
@@ -159,7 +183,8 @@ class Front:
 
     async def _handled(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
         try:
-            return await self._handler(head, body, go_on)
+            rule = self._handler.cors_rule(head) if is_preflight(head) else None
+            return await self._handler(head, body, go_on) if rule is None else preflight_answer(head, rule)
         except RefusedError as refused:
             return refused.answer
         except LeftError:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from attrs import evolve
+
 from imgwire_async.emulator.internet import fetched
 from imgwire_async.emulator.lives import extension_of, type_by_name
 from imgwire_async.emulator.paging import paged
@@ -28,7 +30,7 @@ _URL_NAME = 200  # characters of a file name that go into the upload URL: reques
 
 STANDARD_UPLOAD = (
     Field("file_name", text(1), required=True),
-    Field("mime_type", _MIME_TYPE, nullable=True),
+    Field("mime_type", _MIME_TYPE, nullable=True, schema="SupportedMimeType"),
     Field("content_length", integer(0), nullable=True),
     Field("custom_metadata", metadata),
     Field("hash_sha256", _LABEL, nullable=True),
@@ -38,7 +40,7 @@ STANDARD_UPLOAD = (
 UPLOAD_VIA_URL = (
     Field("url", http_url, required=True),
     Field("file_name", text(1), nullable=True),
-    Field("mime_type", _MIME_TYPE, nullable=True),
+    Field("mime_type", _MIME_TYPE, nullable=True, schema="SupportedMimeType"),
     Field("custom_metadata", metadata),
     Field("idempotency_key", _LABEL, nullable=True),
     Field("purpose", _LABEL, nullable=True),
@@ -52,7 +54,7 @@ def list_images(world: World, call: Call) -> Answer:
     return paged(
         call,
         len(store.images),
-        lambda page, limit: [_json(world, i) for i in store.page(page, limit, call.now)],
+        lambda page, limit: [_json(world, call, i) for i in store.page(page, limit, call.now)],
     )
 
 
@@ -61,7 +63,7 @@ def retrieve(world: World, call: Call) -> Answer:
     image = world.store.poll_image(call.path.text("image_id"), call.now)
     if image is None:
         raise not_found()
-    return json_answer(_json(world, image))
+    return json_answer(_json(world, call, image))
 
 
 def create(world: World, call: Call) -> Answer:
@@ -82,7 +84,7 @@ def create(world: World, call: Call) -> Answer:
         url = _mint(world, image, call)
     if token is not None:
         world.store.use_token(token, call.now)
-    return json_answer({"image": _json(world, image), "upload_url": url})
+    return json_answer({"image": _json(world, call, image), "upload_url": url})
 
 
 def upload_via_url(world: World, call: Call) -> Answer:
@@ -90,14 +92,14 @@ def upload_via_url(world: World, call: Call) -> Answer:
     image = _repeated(world, call)
     if image is None:
         url = call.body.text("url")
-        stored = fetched(world, url, call.now)
+        stored = fetched(world, call.places, url, call.now)
         name = (
             call.body.maybe_text("file_name") or unquote(PurePosixPath(urlsplit(url).path).name) or "upload"
         )
         image = _new_image(world, call, name, None)
         world.store.add_image(image)
         image = world.store.receive(image, stored, call.now)
-    return json_answer(_json(world, image))
+    return json_answer(_json(world, call, image))
 
 
 def create_upload_token(world: World, call: Call) -> Answer:
@@ -125,7 +127,10 @@ def bulk_delete(world: World, call: Call) -> Answer:
     return json_answer({"detail": f"{len(images)} images deleted."})
 
 
-def _json(world: World, image: Image) -> dict[str, object]:
+def _json(world: World, call: Call, image: Image) -> dict[str, object]:
+    if call.places is not world.places:
+        cdn_url = call.places.cdn + image.cdn_url.removeprefix(world.places.cdn)
+        image = evolve(image, cdn_url=cdn_url)
     return image_json(image, null_sizes=world.switches.null_sizes_while_pending)
 
 
@@ -197,7 +202,7 @@ def _mint(world: World, image: Image, call: Call) -> str:
         headers["content-length"] = str(image.declared_length)
     lifetime = world.switches.url_lifetime
     link = presign(
-        world.places.storage,
+        call.places.storage,
         f"/uploads/{image.id}/{encoded(image.original_filename[:_URL_NAME])}",
         method="PUT",
         secret=world.keys.signing,

@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 
 from imgwire_async.emulator.bodies import Stored, stored_bytes
 from imgwire_async.emulator.wire import RefusedError, domain_error
-from imgwire_async.emulator.world import World
+from imgwire_async.emulator.world import Places, World
 
 __all__ = ["fetched", "is_private"]
 
 _MOST = 100 * 2**20  # [contract 7]
 
 
-def fetched(world: World, url: str, now: datetime) -> Stored:
+def fetched(world: World, places: Places, url: str, now: datetime) -> Stored:
     """The bytes behind a URL: from `emulator.urls`, or a READY picture of the emulator's own CDN."""
-    stored = _own(world, url, now)
+    stored = _own(world, places, url, now)
     if stored is None and url in world.knobs.urls:
         data = world.knobs.urls[url]
         stored = stored_bytes(data, sha256(data).hexdigest())
@@ -38,8 +38,8 @@ def is_private(host: str) -> bool:
         return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
 
 
-def _own(world: World, url: str, now: datetime) -> Stored | None:
-    if not url.startswith(f"{world.places.cdn}/"):
+def _own(world: World, places: Places, url: str, now: datetime) -> Stored | None:
+    if not url.startswith((f"{places.cdn}/", f"{world.places.cdn}/")):
         return None
     image_id = urlsplit(url).path.rpartition("/")[2].partition("@")[0]
     image = world.store.image(image_id, now)

@@ -77,7 +77,7 @@ def _distinct(names: Iterable[str]) -> Iterator[str]:
 def _link(world: World, call: Call, job: DownloadJob) -> str:
     lifetime = world.switches.url_lifetime
     link = presign(
-        world.places.storage,
+        call.places.storage,
         f"/archives/{job.id}.zip",
         method="GET",
         secret=world.keys.signing,

@@ -53,7 +53,7 @@ def events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list[Event]
     found = [
         Event(record.at, requests=1, transfer=record.answer_length if record.status == 200 else 0)
         for record in log
-        if record.host == "cdn"
+        if record.host == "cdn" and record.method != "OPTIONS"
     ]
     for image in images:
         if image.ready_at is not None:

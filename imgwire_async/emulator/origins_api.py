@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult
-
 from attrs import evolve
 
 from imgwire_async.emulator.paging import paged
@@ -13,10 +11,9 @@ from imgwire_async.emulator.validation import Field, text
 from imgwire_async.emulator.wire import Answer, json_answer
 from imgwire_async.emulator.world import Call, World, not_found
 
-__all__ = ["PATTERN", "allows", "create", "delete", "list_origins", "retrieve", "update"]
+__all__ = ["PATTERN", "create", "delete", "list_origins", "retrieve", "update"]
 
 PATTERN = (Field("pattern", text(1), required=True),)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def list_origins(world: World, call: Call) -> Answer:
@@ -56,23 +53,6 @@ def delete(world: World, call: Call) -> Answer:
     origin = _found(world, call)
     del world.store.origins[origin.id]
     return json_answer({"id": origin.id, "detail": "CORS origin deleted."})
-
-
-def allows(pattern: str, origin: SplitResult) -> bool:
-    """Whether a pattern fits an `Origin` header: hosts alone, `*.` for any subdomain, a port when it is not the usual
-    one. [contract 8]
-    """
-    host = origin.hostname or ""
-    try:
-        port = origin.port
-    except ValueError:
-        return False
-    if port is not None and port != _DEFAULT_PORTS.get(origin.scheme):
-        host = f"{host}:{port}"
-    wanted = pattern.lower()
-    return (
-        host.endswith(wanted[1:]) and len(host) >= len(wanted) if wanted.startswith("*.") else host == wanted
-    )
 
 
 def _found(world: World, call: Call) -> CorsOrigin:

@@ -10,7 +10,7 @@ from imgwire_async.emulator.world import Call
 
 __all__ = ["PAGE", "paged"]
 
-PAGE = (Field("page", number_text(1)), Field("limit", number_text(1, 100)))
+PAGE = (Field("page", number_text(1), default=1), Field("limit", number_text(1, 100), default=20))
 
 
 def paged(call: Call, total: int, page_of: Callable[[int, int], Sequence[object]]) -> Answer:

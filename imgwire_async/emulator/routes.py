@@ -45,7 +45,7 @@ class Operation:
         return None if found is None else {name: unquote(value) for name, value in found.groupdict().items()}
 
 
-_TOKEN = (Field("upload_token", text()),)
+_TOKEN = (Field("upload_token", text(), nullable=True),)
 _IMAGE, _JOB, _ORIGIN = (
     "/images/{image_id}",
     "/images/downloads/{image_download_job_id}",

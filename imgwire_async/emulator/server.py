@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Mapping
@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from aiohttp import web
-
-from imgwire_async.emulator.api import Api
+from imgwire_async.emulator.addresses import is_loopback, is_wildcard, resolve_address
+from imgwire_async.emulator.api import HEALTH_PATH, Api
 from imgwire_async.emulator.cdn import Cdn
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.faults import Faults
-from imgwire_async.emulator.front import NARROW, Connections, Front, Handler
+from imgwire_async.emulator.front import Connections, Front, Handler
+from imgwire_async.emulator.listener import Listener
 from imgwire_async.emulator.log import RequestLog
 from imgwire_async.emulator.records import Image
 from imgwire_async.emulator.storage import Storage
@@ -30,10 +30,11 @@ from imgwire_async.emulator.switches import (
     ExpiredStatus,
     Idempotency,
     Knobs,
+    NaiveDates,
     SecondPut,
     Switches,
 )  # fmt: skip
-from imgwire_async.emulator.tls import CaFile, Certificates, TcpTransports, TlsServer, make_certificates
+from imgwire_async.emulator.tls import CaFile, Certificates, TcpTransports, make_certificates
 from imgwire_async.emulator.wire import HostName
 from imgwire_async.emulator.world import Keys, Places, World
 
@@ -41,66 +42,25 @@ __all__ = ["Emulator"]
 
 _Step: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
-_ADDRESS = "127.0.0.1"
-_SILENT = logging.getLogger("imgwire_async.emulator")
-_SILENT.setLevel(logging.CRITICAL + 1)  # aiohttp reports each malformed request, which tests send on purpose
+_KEY = re.compile(r"[!-~]+")
+
+logger: logging.Logger = logging.getLogger("imgwire_async.emulator")
 
 
-class _Host:
-    """One listening socket. Starts and stops in one and the same loop."""
-
-    def __init__(self, front: Front, port: int, tls: tuple[ssl.SSLContext, TcpTransports] | None) -> None:
-        self._front = front
-        self._port = port
-        self._tls = tls
-        self._tls_server: TlsServer | None = None
-        self._server: web.Server | None = None
-        self._listener: asyncio.Server | None = None
-
-    async def start(self) -> str:
-        """Listen; the origin."""
-        self._server = web.Server(
-            self._front,
-            handler_cancellation=True,  # a client that leaves ends its stalled answer
-            auto_decompress=False,  # what arrives is what was sent
-            access_log=None,
-            logger=_SILENT,
-        )
-        loop = asyncio.get_running_loop()
-        factory: Callable[[], asyncio.Protocol] = self._server
-        if self._tls is not None:
-            factory = self._tls_server = TlsServer(self._server, *self._tls)
-        self._listener = await loop.create_server(factory, _ADDRESS, self._port, backlog=1024)
-        port: int = self._listener.sockets[0].getsockname()[1]
-        return f"{'http' if self._tls is None else 'https'}://{_ADDRESS}:{port}"
-
-    def narrow(self) -> None:
-        """Let connections that come from now on hold little unread: a slow reader then shows on the other side at once."""
-        if self._listener is not None:
-            for each in self._listener.sockets:
-                # Of the listening socket: set later, megabytes would be in the kernel already, acknowledged and unread.
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
-
-    async def stop(self) -> None:
-        """Stop listening, end what runs, close every connection."""
-        if self._listener is None or self._server is None:
-            return
-        self._listener.close()
-        self._server.pre_shutdown()
-        await self._front.stop()
-        if self._tls_server is not None:
-            await self._tls_server.stop()
-        await self._server.shutdown(timeout=0.05)
-        await asyncio.sleep(0)  # closed transports let go of their sockets in the next round of the loop
-        self._listener = self._server = self._tls_server = None
-
-
-def _new_world(switches: Switches, clock: Clock, log: RequestLog) -> World:
-    keys = Keys(
-        server=f"sk_{secrets.token_hex(16)}",
-        client=f"ck_{secrets.token_hex(16)}",
+def _chosen_keys(api_key: str | None, client_key: str | None) -> Keys:
+    for name, key in (("api_key", api_key), ("client_key", client_key)):
+        if key is not None and not _KEY.fullmatch(key):
+            raise ValueError(f"{name}: a header carries it, so give printable ASCII without blanks")
+    if api_key is not None and api_key == client_key:
+        raise ValueError("client_key: it is the api_key, too; nobody could tell what the key may do")
+    return Keys(
+        server=api_key or f"sk_{secrets.token_hex(16)}",
+        client=client_key or f"ck_{secrets.token_hex(16)}",
         signing=secrets.token_bytes(32),
     )
+
+
+def _new_world(switches: Switches, keys: Keys, clock: Clock, log: RequestLog) -> World:
     return World(
         switches=switches,
         keys=keys,
@@ -116,9 +76,12 @@ def _new_world(switches: Switches, clock: Clock, log: RequestLog) -> World:
 class Emulator:
     """A strict, stateful Imgwire on this machine. `async with` runs it in the running loop, plain `with` in a thread.
 
-    `port`, `storage_port`: 0 = any free one. `tls`: https on all three, with a certificate of a CA made for this process,
-    which `ssl_context` trusts and `ca_path` holds; it needs trustme, from the extra `emulator`. The other arguments are the contract's open questions, see the package's
-    docstring. Leaving the block ends all of it at once, stalled answers too; it can be entered again, with a new state.
+    `port`, `storage_port`, `cdn_port`: 0 = any free one. `host`: the name or address to listen on; one off loopback lets
+    others in, which a WARNING says, and `"0.0.0.0"` or `"::"` puts the name that a client used into the URLs that the client
+    gets. `api_key`, `client_key`: None = new ones. `tls`: https on all three, with a certificate of a CA made for this process,
+    which `ssl_context` trusts and `ca_path` holds; it needs trustme, from the extra `emulator`. The other arguments are the
+    contract's open questions, see the package's docstring. Leaving the block ends all of it at once, stalled answers too; it
+    can be entered again, with a new state.
     """
 
     def __init__(
@@ -126,7 +89,11 @@ class Emulator:
         *,
         port: int = 0,
         storage_port: int = 0,
+        cdn_port: int = 0,
+        host: str = "127.0.0.1",
         tls: bool = False,
+        api_key: str | None = None,
+        client_key: str | None = None,
         ready_after: float = 0.0,
         ready_polls: int = 1,
         idempotency: Idempotency = "same",
@@ -134,7 +101,8 @@ class Emulator:
         url_lifetime: float = 900.0,
         null_sizes_while_pending: bool = False,
         expired_status: ExpiredStatus = 403,
-        second_put: SecondPut = "refused",
+        second_put: SecondPut = "accepted",
+        naive_dates: NaiveDates = "utc",
         rate_limit: int | None = None,
     ) -> None:
         switches = Switches(
@@ -146,17 +114,26 @@ class Emulator:
             null_sizes_while_pending=null_sizes_while_pending,
             expired_status=expired_status,
             second_put=second_put,
+            naive_dates=naive_dates,
             rate_limit=rate_limit,
         )
         self.clock: Clock = Clock()
         self.requests: RequestLog = RequestLog()
         self.faults: Faults = Faults(self._narrow)
-        self._certificates: Certificates | None = make_certificates() if tls else None
+        if not host or not host.isprintable() or " " in host:
+            raise ValueError(
+                f"host: {host!r} is no host name or IP address; 0.0.0.0 stands for all of this machine"
+            )
+        self._host = host
+        self._certificates: Certificates | None = make_certificates(host) if tls else None
         self._ca_file: CaFile | None = None
-        self._ports = (port, storage_port, 0)
-        self._hosts: tuple[_Host, ...] = ()
+        self._ports = (port, storage_port, cdn_port)
+        self._hosts: tuple[Listener, ...] = ()
+        self._connections: Connections = Connections()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: _Thread | None = None
-        self._world = _new_world(switches, self.clock, self.requests)
+        keys = _chosen_keys(api_key, client_key)
+        self._world = _new_world(switches, keys, self.clock, self.requests)
 
     # where it is and who may come
 
@@ -264,6 +241,16 @@ class Emulator:
     def _narrow(self) -> None:
         for host in self._hosts:
             host.narrow()
+        if self._loop is None:
+            return
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self._connections.shrink_buffers()
+        else:
+            self._loop.call_soon_threadsafe(self._connections.shrink_buffers)
 
     # life
 
@@ -301,38 +288,48 @@ class Emulator:
         if self._hosts:
             raise RuntimeError("this emulator runs already; make a second one")
         self.reset()
-        numbers, transports = Connections(), TcpTransports()
-        certificates = self._certificates
+        self._connections, self._loop = Connections(), asyncio.get_running_loop()
+        self._hosts = self._new_listeners()
+        try:
+            address = await resolve_address(self._host)
+            if self._certificates is not None:
+                self._ca_file = await asyncio.to_thread(self._certificates.write_ca)
+            api, storage, cdn = [await listener.start(address, self._host) for listener in self._hosts]
+        except BaseException:
+            await self._stop()
+            raise
+        self._world.places = Places(api=api, storage=storage, cdn=cdn, any_host=is_wildcard(self._host))
+        if not is_loopback(address):
+            logger.warning(
+                "the emulator listens on %s, so other machines reach it, too; it is for tests, and guards nothing",
+                self._host,
+            )
+
+    def _new_listeners(self) -> tuple[Listener, ...]:
+        transports, certificates = TcpTransports(), self._certificates
         handlers: tuple[tuple[HostName, Handler], ...] = (
             ("api", Api(self._world)), ("storage", Storage(self._world)), ("cdn", Cdn(self._world)),
         )  # fmt: skip
-        self._hosts = tuple(
-            _Host(
+        return tuple(
+            Listener(
                 Front(
                     name,
                     handler,
                     log=self.requests,
                     faults=self.faults,
                     clock=self.clock,
-                    numbers=numbers,
+                    numbers=self._connections,
                     transports=transports,
+                    unlogged=frozenset({HEALTH_PATH}) if name == "api" else frozenset(),
                 ),
                 port,
                 None if certificates is None else (certificates.server, transports),
             )
             for (name, handler), port in zip(handlers, self._ports, strict=True)
         )
-        try:
-            if certificates is not None:
-                self._ca_file = await asyncio.to_thread(certificates.write_ca)
-            api, storage, cdn = [await host.start() for host in self._hosts]
-        except BaseException:
-            await self._stop()
-            raise
-        self._world.places = Places(api=api, storage=storage, cdn=cdn)
 
     async def _stop(self) -> None:
-        hosts, self._hosts = self._hosts, ()
+        hosts, self._hosts, self._loop = self._hosts, (), None
         await asyncio.gather(*(host.stop() for host in hosts))
         file, self._ca_file = self._ca_file, None
         if file is not None:

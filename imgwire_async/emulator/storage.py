@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from imgwire_async.emulator.bodies import KEPT_WHOLE, Keeper
+from imgwire_async.emulator.cors import ANY_ORIGIN, CorsRule
 from imgwire_async.emulator.records import Image, Ticket
 from imgwire_async.emulator.signing import Signed, read_target, signature
 from imgwire_async.emulator.wire import Answer, Body, Head, RefusedError, xml_error
@@ -13,12 +14,18 @@ from imgwire_async.emulator.world import World
 
 __all__ = ["Storage"]
 
+_ANY_PAGE = CorsRule(("GET", "PUT"), ANY_ORIGIN)
+
 
 class Storage:
     """Answers for the storage host; keeps no state of its own."""
 
     def __init__(self, world: World) -> None:
         self._world = world
+
+    def cors_rule(self, head: Head) -> CorsRule:
+        """Return what pages of other origins may do here: the signature decides, not the origin. [contract 15]"""
+        return _ANY_PAGE
 
     async def __call__(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
         if head.raw_path.startswith("/uploads/"):

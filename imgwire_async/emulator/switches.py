@@ -7,10 +7,11 @@ from typing import Literal, TypeAlias
 from attrs import define, field, frozen
 from attrs.validators import and_, ge, in_, instance_of, le, optional
 
-__all__ = ["ClientLimits", "ExpiredStatus", "Idempotency", "Knobs", "SecondPut", "Switches"]
+__all__ = ["ClientLimits", "ExpiredStatus", "Idempotency", "Knobs", "NaiveDates", "SecondPut", "Switches"]
 
 Idempotency: TypeAlias = Literal["same", "conflict", "same_dead_url", "ignored"]
-SecondPut: TypeAlias = Literal["refused", "accepted"]
+NaiveDates: TypeAlias = Literal["utc", "refused"]
+SecondPut: TypeAlias = Literal["accepted", "refused"]
 ExpiredStatus: TypeAlias = Literal[403, 400]
 
 
@@ -27,7 +28,8 @@ class Switches:
     url_lifetime: float = field(default=900.0, validator=ge(0))
     null_sizes_while_pending: bool = field(default=False, validator=instance_of(bool))
     expired_status: ExpiredStatus = field(default=403, validator=in_((403, 400)))
-    second_put: SecondPut = field(default="refused", validator=in_(("refused", "accepted")))
+    second_put: SecondPut = field(default="accepted", validator=in_(("accepted", "refused")))
+    naive_dates: NaiveDates = field(default="utc", validator=in_(("utc", "refused")))
     rate_limit: int | None = field(default=None, validator=optional(and_(instance_of(int), ge(1))))
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
+from imgwire_async.emulator.addresses import is_wildcard
+
 if TYPE_CHECKING:
     import trustme
 
@@ -53,9 +55,10 @@ def _unlink(name: str, owner: int) -> None:
             os.unlink(name)  # noqa: PTH108  at the end of the process, when pathlib may be gone
 
 
-def make_certificates() -> Certificates:
-    """Return new contexts with a certificate for this machine's loopback names, signed by this process's own CA."""
-    authority, identity = _signed()
+def make_certificates(host: str = "127.0.0.1") -> Certificates:
+    """Return new contexts with a certificate for `host` and the loopback names, signed by this process's own CA."""
+    names = _NAMES if host in _NAMES or is_wildcard(host) else (*_NAMES, host)
+    authority, identity = _signed(names)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with identity.private_key_and_cert_chain_pem.tempfile() as path:  # the ssl module reads files alone
         server.load_cert_chain(path)
@@ -66,7 +69,7 @@ def make_certificates() -> Certificates:
 
 
 @functools.cache  # two keys and two signatures, about 10 ms
-def _signed() -> tuple[trustme.CA, trustme.LeafCert]:
+def _signed(names: tuple[str, ...]) -> tuple[trustme.CA, trustme.LeafCert]:
     try:
         import trustme
     except ImportError as error:
@@ -75,7 +78,7 @@ def _signed() -> tuple[trustme.CA, trustme.LeafCert]:
             name="trustme",
         ) from error
     authority = trustme.CA()
-    return authority, authority.issue_cert(*_NAMES)
+    return authority, authority.issue_cert(*names)
 
 
 class TcpTransports:

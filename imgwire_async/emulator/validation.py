@@ -12,21 +12,23 @@ from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
+from imgwire_async.emulator.dates import parse_moment
+from imgwire_async.emulator.switches import NaiveDates
 from imgwire_async.emulator.wire import Answer, json_answer
 
 __all__ = [
-    "Field", "Given", "InvalidError", "Loc", "Parse", "Problem", "check_fields", "date_time", "header_uuid", "http_url",
-    "integer", "invalid_answer", "json_object", "metadata", "number_text", "one_of", "text", "timezone", "uuid_list",
-    "uuid_text",
+    "SCALAR", "UUID_CHECK", "Check", "Field", "Given", "InvalidError", "Loc", "Parse", "Problem", "Schema", "aware", "check_fields",
+    "date_time", "described", "header_uuid", "http_url", "integer", "invalid_answer", "json_object", "metadata",
+    "number_text", "one_of", "text", "timezone", "uuid_list",
 ]  # fmt: skip
 
 Loc: TypeAlias = tuple[str | int, ...]
 Parse: TypeAlias = Callable[[object, Loc], object]
+Schema: TypeAlias = Mapping[str, object]
 
+# What metadata may hold.
+SCALAR: Schema = {"anyOf": [{"type": name} for name in ("string", "integer", "number", "boolean")]}
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII
-)
 
 
 @frozen
@@ -47,13 +49,34 @@ class InvalidError(Exception):
 
 
 @frozen
+class Check:
+    """A `Parse` with the JSON Schema of what it takes, for the OpenAPI document."""
+
+    parse: Parse
+    schema: Schema
+
+    def __call__(self, value: object, loc: Loc) -> object:
+        """Return the value as the handlers want it. Raises `InvalidError`."""
+        return self.parse(value, loc)
+
+
+def described(**schema: object) -> Callable[[Parse], Check]:
+    """A decorator that makes a `Parse` a `Check`."""
+    return lambda parse: Check(parse, schema)
+
+
+@frozen
 class Field:
-    """One name of a body or a query. `nullable`: null counts as not given."""
+    """One name of a body or a query. `nullable`: null counts as not given. `schema`: a name in the OpenAPI document, where
+    it has one. `default`: what stands for a value that was not given, told in that document.
+    """
 
     name: str
-    parse: Parse
+    parse: Check
     required: bool = False
     nullable: bool = False
+    schema: str | None = None
+    default: object = None
 
 
 class Given:
@@ -135,8 +158,9 @@ def json_object(data: bytes, content_type: str | None) -> Mapping[str, object]:
     return value
 
 
-def text(low: int = 0, high: int | None = None) -> Parse:
+def text(low: int = 0, high: int | None = None) -> Check:
     """Text of so many characters."""
+    limits = {name: limit for name, limit in (("minLength", low), ("maxLength", high)) if limit}
 
     def parse(value: object, loc: Loc) -> str:
         if not isinstance(value, str):
@@ -161,10 +185,10 @@ def text(low: int = 0, high: int | None = None) -> Parse:
             )
         return value
 
-    return parse
+    return Check(parse, {"type": "string", **limits})
 
 
-def integer(low: int) -> Parse:
+def integer(low: int) -> Check:
     """A JSON whole number; text and fractions are refused."""
 
     def parse(value: object, loc: Loc) -> int:
@@ -172,11 +196,12 @@ def integer(low: int) -> Parse:
             raise InvalidError(Problem(loc, "Input should be a valid integer", "int_type"))
         return _between(value, loc, low, None)
 
-    return parse
+    return Check(parse, {"type": "integer", "minimum": low})
 
 
-def number_text(low: int, high: int | None = None) -> Parse:
+def number_text(low: int, high: int | None = None) -> Check:
     """A whole number in a query."""
+    limits = {"minimum": low} if high is None else {"minimum": low, "maximum": high}
 
     def parse(value: object, loc: Loc) -> int:
         if not re.fullmatch(r"[+-]?\d{1,18}", str(value), re.ASCII):
@@ -184,10 +209,10 @@ def number_text(low: int, high: int | None = None) -> Parse:
             raise InvalidError(Problem(loc, message, "int_parsing"))
         return _between(int(str(value)), loc, low, high)
 
-    return parse
+    return Check(parse, {"type": "integer", **limits})
 
 
-def one_of(*choices: str) -> Parse:
+def one_of(*choices: str) -> Check:
     """One of the words."""
     quoted = [f"'{choice}'" for choice in choices]
     message = f"Input should be {', '.join(quoted[:-1])} or {quoted[-1]}"
@@ -197,7 +222,7 @@ def one_of(*choices: str) -> Parse:
             raise InvalidError(Problem(loc, message, "enum"))
         return value
 
-    return parse
+    return Check(parse, {"type": "string", "enum": list(choices)})
 
 
 def uuid_text(value: object, loc: Loc) -> str:
@@ -207,6 +232,10 @@ def uuid_text(value: object, loc: Loc) -> str:
     return value.lower()
 
 
+UUID_CHECK = Check(uuid_text, {"type": "string", "format": "uuid"})
+
+
+@described(type="array", items={"type": "string", "format": "uuid"}, minItems=1)
 def uuid_list(value: object, loc: Loc) -> list[str]:
     """At least one UUID."""
     if not isinstance(value, list):
@@ -219,6 +248,7 @@ def uuid_list(value: object, loc: Loc) -> list[str]:
     return [uuid_text(item, (*loc, index)) for index, item in enumerate(items)]
 
 
+@described(type="object", additionalProperties=SCALAR)
 def metadata(value: object, loc: Loc) -> Mapping[str, object]:
     """A flat object of text, numbers and bools; null and nesting are refused. [contract 3]"""
     if not _is_object(value):
@@ -245,6 +275,7 @@ def _splits(url: str) -> bool:
     return True
 
 
+@described(type="string", format="uri", minLength=1)
 def http_url(value: object, loc: Loc) -> str:
     """An absolute http(s) URL."""
     url = text(1)(value, loc)
@@ -253,21 +284,33 @@ def http_url(value: object, loc: Loc) -> str:
     return url
 
 
+@described(anyOf=[{"type": "string", "format": "date-time"}, {"type": "null"}])
 def date_time(value: object, loc: Loc) -> datetime:
-    """An RFC 3339 moment with its zone. A naive one is refused: nobody can tell which moment is meant."""
-    found = _MOMENT.fullmatch(str(value))
-    if found is None:
-        raise InvalidError(Problem(loc, "Input should be a valid datetime", "datetime_parsing"))
-    if found["zone"] is None:
-        raise InvalidError(Problem(loc, "Input should have timezone info", "timezone_aware"))
+    """A moment in UTC, or a naive one when no zone was named: `aware` decides about those."""
     try:
-        return datetime.fromisoformat(str(value).upper()).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        moment = parse_moment(str(value))
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ArithmeticError, ValueError) as error:  # a number beyond the calendar is an ArithmeticError
         raise InvalidError(
-            Problem(loc, f"Input should be a valid datetime, {error}", "datetime_parsing")
+            Problem(loc, f"Input should be a valid datetime or date, {error}", "datetime_parsing")
         ) from error
 
 
+def aware(moments: Iterable[tuple[datetime | None, Loc]], naive_dates: NaiveDates) -> list[datetime | None]:
+    """Return the moments with naive ones taken as UTC, or raise `InvalidError` for all of those, as the switch says."""
+    given = list(moments)
+    naive = [loc for moment, loc in given if moment is not None and moment.tzinfo is None]
+    if naive and naive_dates == "refused":
+        raise InvalidError(
+            *(Problem(loc, "Input should have timezone info", "timezone_aware") for loc in naive)
+        )
+    return [
+        moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        for moment, _ in given
+    ]
+
+
+@described(type="string")
 def timezone(value: object, loc: Loc) -> str:
     """An IANA zone name."""
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.log import RequestLog
@@ -15,6 +16,8 @@ from imgwire_async.emulator.validation import Given
 from imgwire_async.emulator.wire import Head, RefusedError, domain_error
 
 __all__ = ["Call", "KeyKind", "Keys", "Places", "World", "not_allowed", "not_found"]
+
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
 
 KeyKind: TypeAlias = Literal["server", "client"]
 
@@ -30,11 +33,25 @@ class Keys:
 
 @frozen(kw_only=True)
 class Places:
-    """Where the three hosts listen: origins without a path."""
+    """Where the three hosts listen: origins without a path. `any_host`: they listen on every address of this machine."""
 
     api: str
     storage: str
     cdn: str
+    any_host: bool = False
+
+    def seen_from(self, host_header: str | None) -> Places:
+        """Return the origins as a client reaches them. Who listens on every address cannot know its name: it takes the
+        one that the client used.
+        """
+        found = _HOST.fullmatch(host_header or "") if self.any_host else None
+        if found is None:
+            return self
+        api, storage, cdn = (
+            f"{origin.partition('://')[0]}://{found['name']}:{origin.rpartition(':')[2]}"
+            for origin in (self.api, self.storage, self.cdn)
+        )
+        return evolve(self, api=api, storage=storage, cdn=cdn)
 
 
 @define(kw_only=True)
@@ -56,6 +73,7 @@ class Call:
     """One question to the API, after key, path, query and body were checked."""
 
     head: Head
+    places: Places
     key: KeyKind
     now: datetime
     path: Given

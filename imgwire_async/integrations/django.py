@@ -12,7 +12,8 @@ STORAGES = {
 MIDDLEWARE = [..., "imgwire_async.integrations.django.ErrorAnswers"]
 ```
 
-The name of a stored file is `<image id>/<file name>`: the service names images by id, and it chooses the id.
+The name of a stored file is `<image id>/<file name>`: the service names images by id, and it chooses the id. A name counts as
+a whole: one that other code derived from it, or that another storage made, is a missing file.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any, Self, cast
+from urllib.parse import urljoin
 
 try:
     from django.conf import settings
@@ -37,6 +39,7 @@ from django.core.files.storage import Storage
 from django.core.files.utils import validate_file_name
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.encoding import filepath_to_uri
 from django.utils.timezone import make_naive
 
 from imgwire_async import (
@@ -63,7 +66,13 @@ logger: logging.Logger = logging.getLogger("imgwire_async.integrations")
 
 _ID_LENGTH = 36  # of a UUID, as text
 _IN_MEMORY = 2**20
-_is_name = re.compile(r"(?P<id>[A-Za-z0-9][A-Za-z0-9_-]*)/(?P<file>[^/]+)").fullmatch
+_REMEMBERED = 10_000  # names; about 2 MB
+# The service writes UUIDs in lower case, and the storage keeps what the service wrote.
+_is_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+# A picture's extension, or a size as easy-thumbnails writes it, with more behind: "hero.jpg.100x100_q85.jpg".
+_looks_derived = re.compile(
+    r"\.(?:jpe?g|jxl|png|webp|avif|gif|ico|hei[cf]|bmp|tiff?|\d+x\d+_[^.]*)\..", re.IGNORECASE
+).search
 
 
 class ImgwireStorage(Storage):
@@ -81,6 +90,9 @@ class ImgwireStorage(Storage):
     `IMGWIRE_API_KEY`, or from the function that was given as `api_key` if that can be pickled. Errors of the service pass as
     they are, except that an unknown image is `FileNotFoundError`.
     """
+
+    location: str = ""
+    """What stands before every name: nothing. Packages that clean up ask for it, and put `MEDIA_ROOT` there where it is missing."""
 
     def __init__(
         self,
@@ -112,6 +124,8 @@ class ImgwireStorage(Storage):
         self._custom_metadata = None if custom_metadata is None else dict(custom_metadata)
         self._client: ImgwireClient | None = None
         self._learned: str | None = None
+        self._stored: dict[str, str] = {}  # names by image id, as the service tells them
+        self._trusted: dict[str, str] = {}  # names by image id that have an address, and were not looked up
         self._address(self._cdn_base or "https://cdn.invalid/organization/environment", "id", {})
 
     # what Django asks a storage
@@ -135,21 +149,24 @@ class ImgwireStorage(Storage):
             custom_metadata=self._custom_metadata,
         )
         self._learn(image)
-        return f"{image.id}/{file_name}"
+        return self.name_of(image)
 
     def delete(self, name: str) -> None:
-        """Delete the image at the service. One that is gone already is no error, as with Django's own storages."""
+        """Delete the image at the service. A name that is gone already, or was never stored here, is no error and deletes
+        nothing, as with Django's own storages.
+        """
         if not name:
             raise ValueError("The name must be given to delete().")
         try:
-            self.client.images.delete(self._id(name))
-        except NotFoundError:
+            image_id = self._id(name)
+            if image_id not in self._stored:
+                self.image(name)  # the whole name has to fit, not only the id
+            self.client.images.delete(image_id)
+        except (FileNotFoundError, NotFoundError):
             pass
 
     def exists(self, name: str) -> bool:
-        """Whether the service knows the image; False, without a request, for a name that is none of this storage's."""
-        if _is_name(name) is None:
-            return False
+        """Whether the service has an image of exactly this name; False, without a request, for a name of another form."""
         try:
             self.image(name)
         except FileNotFoundError:
@@ -160,11 +177,12 @@ class ImgwireStorage(Storage):
         """Folders and files in `path`. The root has a folder for each image of the environment, called by its id, and each
         of them one file: listing the root asks for every page.
         """
-        folder = path.strip("/")
+        folder = str(path).strip("/")
         if folder in {"", "."}:
             return [image.id for image in self.client.images.list_all()], []
-        name = self._record(folder, path).original_filename.replace("\\", "/").rpartition("/")[2]
-        return [], [name or "file"]
+        if _is_id(folder) is None:
+            raise _never_stored(path)
+        return [], [self.name_of(self._record(folder, path)).partition("/")[2]]
 
     def size(self, name: str) -> int:
         """The bytes of the original. Waits until the service knows them."""
@@ -174,13 +192,19 @@ class ImgwireStorage(Storage):
     def url(self, name: str | None, **rules: object) -> str:
         """The image's address at the CDN, with the storage's `url_rules`; `rules` are added to them or replace them.
 
-        Asks the service for nothing once `cdn_base` is known, and so does not look whether the image is there.
+        Asks the service for nothing once `cdn_base` is known, and so does not look whether the image is there; a name that
+        looks derived from a stored one is looked up once. A name that was never stored here has the address that Django's own
+        storage gives: `MEDIA_URL` and the name.
         """
-        image_id = self._id(name or "")
-        base = self._cdn_base or self._learned
-        if base is None:
-            image = self.image(name or "")
-            base = self._learned or image.cdn_url.removesuffix(f"/{image_id}")
+        try:
+            image_id = self._id(name or "")
+            base = self._cdn_base or self._learned
+            if base is None or self._is_doubtful(image_id, str(name)):
+                image = self.image(str(name))
+                base = base or self._learned or image.cdn_url.removesuffix(f"/{image_id}")
+        except FileNotFoundError:
+            media: str = settings.MEDIA_URL
+            return urljoin(media, filepath_to_uri(str(name or "")).lstrip("/"))
         return self._address(base, image_id, rules)
 
     def get_created_time(self, name: str) -> datetime:
@@ -225,9 +249,17 @@ class ImgwireStorage(Storage):
     def image(self, name: str) -> Image:
         """The record behind a stored name: its size, status, `responsive()`, `srcset()`. One request.
 
-        Raises `FileNotFoundError` when the service does not know it.
+        Raises `FileNotFoundError` when the service does not know it, or under another name.
         """
-        return self._record(self._id(name), name)
+        image = self._record(self._id(name), name)
+        if self.name_of(image) != str(name):
+            raise _never_stored(name)
+        return image
+
+    def name_of(self, image: Image) -> str:
+        """The name by which this storage knows an image, for a field: also of one that a browser or a script uploaded."""
+        file_name = image.original_filename.replace("\\", "/").rpartition("/")[2]
+        return f"{image.id}/{'file' if file_name in {'', '.', '..'} else file_name}"
 
     # how
 
@@ -252,18 +284,31 @@ class ImgwireStorage(Storage):
         return cast("IO[bytes]", fetched)
 
     def _id(self, name: str) -> str:
-        found = _is_name(name)
-        if found is None:
-            raise FileNotFoundError(
-                f"{name!r} was not stored here: names of this storage are '<image id>/<file name>'. Files of another storage "
-                "have to be uploaded once, and the new names saved"
-            )
-        return found["id"]
+        """The id in a name that may be one of this storage's, as far as can be told without a request."""
+        image_id, slash, file_name = str(name).partition("/")
+        if _is_id(image_id) is None or not slash or not file_name or "/" in file_name:
+            raise _never_stored(name)
+        if self._stored.get(image_id, str(name)) != str(name):
+            raise _never_stored(name)
+        return image_id
+
+    def _is_doubtful(self, image_id: str, name: str) -> bool:
+        """Whether a name may have been derived from the stored one of this image, and was not looked up yet."""
+        if image_id in self._stored:
+            return False
+        if _looks_derived(name) is not None:
+            return True
+        if len(self._trusted) >= _REMEMBERED:
+            self._trusted.clear()
+        return self._trusted.setdefault(image_id, name) != name
 
     def _ready(self, image: Image, *, metadata: bool = False) -> Image:
         return self.client.images.wait_until_ready(image, timeout=self._ready_timeout, metadata=metadata)
 
     def _learn(self, image: Image) -> None:
+        if len(self._stored) >= _REMEMBERED:
+            self._stored.clear()
+        self._stored[image.id] = self.name_of(image)
         if image.cdn_url.endswith(f"/{image.id}"):  # all images of an environment have the rest in common
             self._learned = image.cdn_url.removesuffix(f"/{image.id}")
 
@@ -286,11 +331,12 @@ class ImgwireStorage(Storage):
     def __getstate__(self) -> dict[str, object]:
         key = self._settings["api_key"]
         told = {**self._settings, "api_key": None if isinstance(key, str) else key}
-        return {**self.__dict__, "_settings": told, "_client": None}  # connections stay where they are
+        # Connections stay where they are.
+        return {**self.__dict__, "_settings": told, "_client": None, "_stored": {}, "_trusted": {}}
 
     def __copy__(self) -> Self:
         copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__, _client=None)
+        copied.__dict__.update(self.__dict__, _client=None, _stored={}, _trusted={})
         return copied
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
@@ -338,6 +384,15 @@ class ErrorAnswers(MiddlewareMixin):
         if status >= 500:
             logger.warning("%s %r: %s", request.method, request.path, exception, exc_info=exception)
         return HttpResponse(body, status=status, headers=headers)
+
+
+def _never_stored(name: object) -> FileNotFoundError:
+    shown = repr(str(name))
+    return FileNotFoundError(
+        f"{shown if len(shown) <= 200 else shown[:200] + '...'} was not stored here: names of this storage are "
+        "'<image id>/<file name>', to the letter. Files of another storage have to be uploaded once, and the new names saved; "
+        "a package that makes thumbnails needs a storage of its own for them"
+    )
 
 
 def _for_django(time: datetime) -> datetime:

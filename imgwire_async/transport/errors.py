@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import aiohttp
 import attrs
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.payload import Payload
 from yarl import URL
 
 from imgwire_async import userland
@@ -41,18 +42,26 @@ class CancelledByOthersError(aiohttp.ClientError):
 _UNSENT = "imgwire_unsent"
 
 
+class Watched(Payload):
+    """A request's body that wants to know its request, for as long as that is under way."""
+
+    request: aiohttp.ClientRequest | None = None
+
+
 async def no_hidden_resend(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     if request.proxy_headers and not request.is_ssl():
         # aiohttp sends these with CONNECT only. A request that the proxy forwards itself has to carry them, each time.
         add_credentials(request.headers, request.proxy_headers)
+    if isinstance(request.body, Watched):
+        request.body.request = request
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise DroppedError(sent=_was_sent(request)) from error
+        raise DroppedError(sent=was_sent(request)) from error
     except asyncio.CancelledError as error:
-        sent = _was_sent(request)
+        sent = was_sent(request)
         if not userland.is_being_cancelled():
             raise CancelledByOthersError(sent=sent) from error
         # The clock of the attempt may be what cancels. Its TimeoutError will come from this, and does not know where it was.
@@ -61,7 +70,8 @@ async def no_hidden_resend(
         raise
 
 
-def _was_sent(request: aiohttp.ClientRequest) -> bool:
+def was_sent(request: aiohttp.ClientRequest) -> bool:
+    """Return whether the request's head was handed to its connection."""
     return getattr(request, "response", request) is not None  # made when the request is sent
 
 

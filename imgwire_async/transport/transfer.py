@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import Payload
 
 from imgwire_async import userland
 from imgwire_async.config import Options
@@ -21,7 +20,15 @@ from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
 from imgwire_async.transport.connection import Connection, Unread
-from imgwire_async.transport.errors import FOREIGN, hush, is_answer, no_answer, not_an_answer
+from imgwire_async.transport.errors import (
+    FOREIGN,
+    Watched,
+    hush,
+    is_answer,
+    no_answer,
+    not_an_answer,
+    was_sent,
+)
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.session import LoopSessions
 from imgwire_async.transport.slots import Kind as SlotKind
@@ -31,7 +38,13 @@ _REST_AFTER = 512 * 1024  # bytes
 _ANSWER_LIMIT = 64 * 1024  # the storage answers with a few lines; more is not worth memory
 
 
-class Body(Payload):
+_PATCHED = (
+    "aiohttp is patched in this process (by aioresponses, vcrpy or another mock), and what answered in its place asked for no byte of "
+    "the file. In tests upload to imgwire_async.emulator.Emulator, without the mock"
+)
+
+
+class Body(Watched):
     """The body of one attempt: sends `put.chunks` once, counts, and keeps the first error of the source.
 
     aiohttp may neither rewind nor repeat it: what is sent again, and from where, is decided above.
@@ -61,6 +74,10 @@ class Body(Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> NoReturn:
         raise TypeError("a picture is no text")
+
+    def __deepcopy__(self, memo: object) -> bytes:
+        """Return what stands for the body in other people's records: vcrpy and aioresponses copy what a request is given."""
+        return f"<{self._size} bytes of an upload>".encode()
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         await self.write_with_length(writer, None)
@@ -126,6 +143,8 @@ class Body(Payload):
         self.stalled, self.interrupted = True, self.caller_is_absent
         if self._connection is not None:
             self._connection.abort()
+        elif self.request is not None and (response := getattr(self.request, "response", None)) is not None:
+            response.close()  # no writer has come that would know the connection
 
     @property
     def handed_over(self) -> int:
@@ -142,8 +161,11 @@ class Body(Payload):
     def position(self) -> tuple[int, int, int] | None:
         """Where the transfer stands: any change is progress. None before the connection is there."""
         connection = self._connection
-        if self.task is None or (self.put.waits_for_caller and self.caller_is_absent):
+        if self.put.waits_for_caller and self.caller_is_absent:
             return None
+        if self.task is None:
+            # Its writer may never come: before Python 3.12 others may cancel that task before its first step.
+            return None if self.request is None or not was_sent(self.request) else (0, 0, 0)
         if connection is None:
             return self.written, 0, 0
         return self.written, connection.buffered(), connection.unacknowledged()
@@ -255,7 +277,7 @@ class Transfers:
                 status, headers = response.status, Headers.view(response.headers.items())
                 content = await answers.read_prefix(response.content, _ANSWER_LIMIT)
         finally:
-            response = None  # it shows its URL
+            response = body.request = None  # they show its URL
             if unread is not None:
                 unread.drop()
         return status, headers, unpacked_prefix(content, headers.get("Content-Encoding", ""), _ANSWER_LIMIT)
@@ -268,6 +290,10 @@ class Transfers:
             raise RuntimeError(CLOSED)
         if body.stalled:  # the clock hung up on an answer without a length: it looks complete and is not
             raise self._stalled(body, host)
+        if (
+            is_success(status) and body.size and not body.consumed
+        ):  # no server answers before the body is begun
+            raise RuntimeError(f"nothing was uploaded to {host}: {_PATCHED}")
         if is_success(status) and body.written != body.size:
             reason = f"{host} said that all is well after {body.written} of {body.size} bytes"
             raise NoAnswerError(Failure(reason, fate="lost"))

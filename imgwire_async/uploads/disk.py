@@ -15,6 +15,7 @@ import stat
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
+from types import ModuleType
 from typing import NamedTuple, Protocol, TypeVar, cast
 
 import attrs
@@ -93,10 +94,14 @@ class Handle:
     `status` is what the system told of it when it was opened. To open a FIFO or a device does not wait for anybody.
     """
 
-    __slots__ = ("_descriptor", "status")
+    __slots__ = ("_close", "_descriptor", "_fake", "status")
 
     def __init__(self, path: str) -> None:
         self._descriptor = -1
+        # Kept with the descriptor: modules are empty when the interpreter ends, and files are closed all the same.
+        self._close = os.close
+        # pyfakefs puts an object of its own in place of `os`. Its descriptors mean nothing to the system, or another file.
+        self._fake = not isinstance(cast("object", os), ModuleType)
         try:
             self._descriptor = os.open(path, _FLAGS | _NONBLOCK)
         except BlockingIOError:  # somebody holds a lease on this file, so it is no FIFO: wait for its end
@@ -108,7 +113,7 @@ class Handle:
 
     def read_now(self, size: int, position: int) -> bytes:
         """Up to `size` bytes that need no waiting; none where the system would have to ask the disk, or cannot tell."""
-        if _NOWAIT is None:
+        if _NOWAIT is None or self._fake:
             return b""
         buffer = bytearray(size)
         try:
@@ -120,7 +125,7 @@ class Handle:
 
     def read(self, size: int, position: int) -> bytes:
         """Up to `size` bytes, none at the end. For a worker thread: the disk may take its time."""
-        if hasattr(os, "pread"):
+        if hasattr(os, "pread") and not self._fake:
             return os.pread(self._descriptor, size, position)
         os.lseek(self._descriptor, position, os.SEEK_SET)
         return os.read(self._descriptor, size)
@@ -135,11 +140,10 @@ class Handle:
     def stamp(self) -> Stamp:
         return Stamp.of(os.fstat(self._descriptor))
 
-    # Bound here: modules are empty when the interpreter ends, and files are closed all the same.
-    def close(self, _close: Callable[[int], None] = os.close) -> None:
+    def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            _close(descriptor)
+            self._close(descriptor)
 
     __del__ = close
 

@@ -114,11 +114,15 @@ async def _file_source(file: IO[bytes], name: str | None) -> Source:
 
 def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
     """Where a file object stands, how many bytes are left, and its stamp; for one without positions what was read of it."""
-    if isinstance(file.read(0), str):
-        raise TypeError("file is open in text mode; open it with mode 'rb'")
     try:
         if not file.seekable():
             return b""
+    except _NO_POSITION:
+        return b""
+    # Asked of files with positions only: to uWSGI's `wsgi.input`, and what stands before it, 0 means everything.
+    if isinstance(file.read(0), str):
+        raise TypeError("file is open in text mode; open it with mode 'rb'")
+    try:
         start: Any = file.tell()
         if not isinstance(start, int):
             return b""

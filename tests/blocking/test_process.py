@@ -119,10 +119,10 @@ ONCE, TWICE = False, True
     [
         ("with", ONCE),
         ("pages", TWICE),
-        ("upload", ONCE),
-        ("enter", TWICE),
-        ("reader", ONCE),
-        ("stream", TWICE),
+        pytest.param("upload", ONCE, marks=pytest.mark.slow),
+        pytest.param("enter", TWICE, marks=pytest.mark.slow),
+        pytest.param("reader", ONCE, marks=pytest.mark.slow),
+        pytest.param("stream", TWICE, marks=pytest.mark.slow),
     ],
 )
 def test_an_uncaught_ctrl_c_ends_the_process(
@@ -230,7 +230,9 @@ FORGOTTEN = {
 }
 
 
-@pytest.mark.parametrize("how", FORGOTTEN)
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=() if how == "half-way" else pytest.mark.slow) for how in FORGOTTEN]
+)
 def test_a_client_that_was_never_closed_costs_nothing_at_exit(script: Script, how: str) -> None:
     began = time.monotonic()
     assert script.run(FORGOTTEN[how]) == (0, "", "")
@@ -484,12 +486,12 @@ FORKED = {
 }
 
 
-HARDEST, EASIEST = "while another thread holds every lock", "and the child calls nothing"
+HARDEST = "while another thread holds every lock"
 
 
 def forked_by(how: str, fork: str) -> Any:
     """One case: by default Python's own fork where the points differ most, and C's at the hardest one."""
-    usual = how == HARDEST if fork else how not in {HARDEST, EASIEST}
+    usual = how == HARDEST if fork else how in {"while a thread is in a call", "with iterators half-way"}
     return pytest.param(
         how, fork, id=f"{how}-{'C' if fork else 'os.fork'}", marks=() if usual else pytest.mark.slow
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
+import sys
 import time
 from typing import Any, Self
 
@@ -144,6 +146,15 @@ def test_a_fault_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
         Emulator().faults.add("GET", "*", **wrong)
 
 
+@pytest.mark.parametrize(
+    ("lonely", "needed"),
+    [({"close_notify": False}, "cut"), ({"early": True}, "status"), ({"headers": {"A": "b"}}, "status")],
+)
+def test_an_argument_that_needs_another_one_names_it(lonely: dict[str, Any], needed: str) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(lonely))}.*{needed}"):
+        Emulator().faults.add("GET", "*", **lonely)
+
+
 async def test_the_body_of_a_replaced_answer_is_read_first(ask: Asker, emulator: Emulator) -> None:
     made = await ask.create()
     emulator.faults.add("PUT", "/uploads/*", status=503)
@@ -241,6 +252,35 @@ async def test_a_stall_stops_reading(ask: Asker, emulator: Emulator) -> None:
                     peer.writer.write(bytes(2**20))
                     await peer.writer.drain()
         assert emulator.requests[-1].body_length == 0
+        peer.writer.transport.abort()
+
+
+def unsent(peer: Peer) -> int:
+    """The bytes of a connection that the other side's kernel has not taken yet."""
+    import fcntl
+    import termios
+
+    packed = fcntl.ioctl(peer.writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    return peer.writer.transport.get_write_buffer_size() + int.from_bytes(packed, sys.byteorder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel in Linux's way")
+@pytest.mark.parametrize("threaded", [False, True])
+async def test_a_slow_upload_shows_at_once_on_a_kept_connection(
+    ask: Asker, emulator: Emulator, threaded: bool
+) -> None:
+    made = await ask.create()
+    origin, start = put_head(made["upload_url"], length=2**20)
+    start = start.replace(b"Connection: close\r\n", b"")
+    async with Peer(emulator, origin) as peer:
+        emulator.faults.add("PUT", "/uploads/*", status=200, times=1)
+        peer.writer.write(start + bytes(2**20))
+        await peer.reader.readuntil(b"\r\n\r\n")
+        plan = functools.partial(emulator.faults.add, "PUT", "/uploads/*", slow=10_000)
+        await (asyncio.to_thread(plan) if threaded else asyncio.sleep(0, plan()))
+        peer.writer.write(start + bytes(2**20))
+        await asyncio.sleep(0.2)
+        assert unsent(peer) > 2**20 * 2 // 3
         peer.writer.transport.abort()
 
 

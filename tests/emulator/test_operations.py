@@ -154,6 +154,7 @@ async def test_upload_by_url_refuses_what_it_can_not_have(ask: Asker, url: str, 
     assert why in reply.json["detail"]
 
 
+@pytest.mark.parametrize("switches", [{"second_put": "refused"}])
 async def test_upload_by_url_repeats_with_its_idempotency_key(ask: Asker) -> None:
     ask.emulator.urls["https://example.com/"] = PNG
     body = {"url": "https://example.com/", "idempotency_key": "k"}

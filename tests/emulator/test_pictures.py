@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -319,7 +320,7 @@ def test_no_bytes_make_the_readers_fail(junk: bytes, sample: bytes, kept: int) -
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=6),
     st.integers(0, 300),
 )
-@settings(max_examples=400, deadline=None)  # a busy machine is no mistake of the readers
+@settings(max_examples=examples(400), deadline=None)  # a busy machine is no mistake of the readers
 def test_no_change_makes_the_readers_fail(sample: bytes, changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(sample)
     for at, value in changes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import logging
 import signal
 import socket
 import subprocess
@@ -12,14 +13,17 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
+from yarl import URL
 
 from imgwire_async.emulator import Emulator
 from imgwire_async.emulator.__main__ import main
 
-from .asking import Asker
+from .asking import PNG, Asker
 
 
 def ask_plainly(emulator: Emulator, path: str = "/api/v1/images/") -> tuple[int, Any]:
@@ -109,9 +113,84 @@ async def test_a_taken_port_is_told_to_who_asked(emulator: Emulator) -> None:
 
 async def test_ports_may_be_chosen() -> None:
     async with Emulator() as first:
-        ports = [int(url.rpartition(":")[2]) for url in (first.base_url, first.storage_url)]
-    async with Emulator(port=ports[0], storage_port=ports[1]) as second:
-        assert (second.base_url, second.storage_url) == (first.base_url, first.storage_url)
+        urls = (first.base_url, first.storage_url, first.cdn_url)
+    port, storage_port, cdn_port = (int(url.rpartition(":")[2]) for url in urls)
+    async with Emulator(port=port, storage_port=storage_port, cdn_port=cdn_port) as second:
+        assert (second.base_url, second.storage_url, second.cdn_url) == urls
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])
+async def test_the_host_may_be_chosen(host: str, caplog: pytest.LogCaptureFixture) -> None:
+    emulator = Emulator(host=host)
+    try:
+        await emulator.__aenter__()
+    except OSError as error:
+        pytest.skip(f"this machine does not listen on {host}: {error}")
+    try:
+        async with ClientSession() as session:
+            ask = Asker(emulator, session)
+            image = await ask.upload()
+            assert (await ask.get(image["cdn_url"])).body == PNG
+    finally:
+        await emulator.__aexit__(None, None, None)
+    name = f"[{host}]" if ":" in host else host
+    assert all(url.startswith(f"http://{name}:") for url in (emulator.base_url, image["cdn_url"]))
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_on_all_addresses_it_warns_and_takes_the_name_that_a_client_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Emulator(host="0.0.0.0") as emulator, ClientSession() as session:
+        ask = Asker(emulator, session)
+        assert emulator.base_url.startswith("http://127.0.0.1:")
+        named = {"Host": emulator.base_url.replace("http://127.0.0.1", "localhost")}
+        reply = await ask("POST", "/images/standard_upload", headers=named, json={"file_name": "a.png"})
+        assert URL(reply.json["upload_url"]).origin() == URL(emulator.storage_url).with_host("localhost")
+        assert (await ask.put(reply.json["upload_url"], PNG, None)).status == 200
+        path = f"/images/{reply.json['image']['id']}"
+        for _ in range(2):
+            seen = [(await ask("GET", path, headers=more)).json["cdn_url"] for more in (named, {})]
+        assert [str(URL(url).host) for url in seen] == ["localhost", "127.0.0.1"]
+        assert (await ask.get(seen[0])).body == PNG
+        by_url = {"url": seen[0], "file_name": "again.png"}
+        assert (await ask("POST", "/images/upload_via_url", headers=named, json=by_url)).status == 200
+        assert (await ask("GET", "/images/", headers={"Host": "a b"})).status == 200
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [("", "host: ''"), ("a b", "host: 'a b'"), ("nowhere.invalid", "host 'nowhere.invalid'")],
+)
+async def test_a_host_that_is_none_is_named(host: str, message: str) -> None:
+    with pytest.raises((ValueError, OSError), match=message):
+        async with Emulator(host=host):
+            pass
+
+
+async def test_keys_may_be_chosen() -> None:
+    async with Emulator(api_key="sk_local", client_key="ck_local") as emulator, ClientSession() as session:
+        ask = Asker(emulator, session)
+        assert (await ask("GET", "/images/", key="sk_local")).status == 200
+        assert (await ask("GET", "/images/", key="ck_local")).error == (403, "OperationNotAllowedError")
+        emulator.reset()
+        assert (emulator.api_key, emulator.client_key) == ("sk_local", "ck_local")
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ({"api_key": ""}, "api_key"),
+        ({"client_key": "two words"}, "client_key"),
+        ({"api_key": "secret\n"}, "api_key"),
+        ({"api_key": "secret", "client_key": "secret"}, "client_key"),
+    ],
+)
+def test_keys_that_make_no_sense_are_refused_and_not_repeated(keys: dict[str, str], name: str) -> None:
+    with pytest.raises(ValueError, match=name) as caught:
+        Emulator(**keys)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +198,7 @@ async def test_ports_may_be_chosen() -> None:
     [
         {"idempotency": "maybe"},
         {"second_put": "ignored"},
+        {"naive_dates": "local"},
         {"expired_status": 410},
         {"ready_polls": -1},
         {"ready_after": -1},
@@ -182,6 +262,45 @@ def test_wrong_arguments_and_taken_ports_are_told(capsys: pytest.CaptureFixture[
     with Emulator() as emulator:
         assert main(["--port", emulator.base_url.rpartition(":")[2]]) == 1
     assert "imgwire emulator:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong", ["a=b", "ftp://a.example/x=a.png", "https://a.example/x=missing.png", "https://a.example"]
+)
+def test_a_url_without_its_file_is_told(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--url", wrong])
+    assert caught.value.code == 2
+    assert "--url" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_process_takes_host_keys_ports_and_urls(tmp_path: Path) -> None:
+    (tmp_path / "a=b.png").write_bytes(PNG)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        cdn_port = free.getsockname()[1]
+    url = "https://pictures.example/x?size=2"
+    command = [
+        sys.executable, "-X", "dev", "-W", "error", "-m", "imgwire_async.emulator", "--api-key", "sk_local",
+        "--client-key", "ck_local", "--cdn-port", str(cdn_port), "--host", "0.0.0.0", "--url", f"{url}={tmp_path}/a=b.png",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().strip() for _ in range(6)]
+        origin = lines[0].partition("=")[2]
+        connection = http.client.HTTPConnection(origin.removeprefix("http://"), timeout=10)
+        headers = {"Authorization": "Bearer sk_local", "Content-Type": "application/json"}
+        connection.request("POST", "/api/v1/images/upload_via_url", json.dumps({"url": url}), headers)
+        answer = connection.getresponse()
+        image = json.loads(answer.read())
+        connection.close()
+        process.terminate()
+        _, err = process.communicate(timeout=10)
+    assert lines[1:3] == ["export IMGWIRE_API_KEY=sk_local", "client key  ck_local"]
+    assert (answer.status, URL(image["cdn_url"]).port) == (200, cdn_port)
+    assert err.startswith("WARNING: ")
+    assert err.count("\n") == 1
 
 
 def test_a_forgotten_emulator_does_not_hold_the_process() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 import socket
 import ssl
 import subprocess
@@ -71,6 +73,14 @@ async def test_the_link_to_an_archive_is_https(ask: Asker) -> None:
         job = (await ask("GET", f"/images/downloads/{job['id']}")).json
     assert job["download_url"].startswith("https://")
     assert (await ask.get(job["download_url"])).body.startswith(b"PK")
+
+
+async def test_the_certificate_is_for_the_chosen_host_too() -> None:
+    async with Emulator(tls=True, host="127.0.0.2") as emulator, ClientSession() as session:
+        assert emulator.base_url.startswith("https://127.0.0.2:")
+        assert (
+            await session.get(f"{emulator.base_url}/health", ssl=emulator.ssl_context or True)
+        ).status == 200
 
 
 async def test_nobody_trusts_it_by_accident(emulator: Emulator) -> None:
@@ -169,26 +179,40 @@ def test_the_file_of_the_ca_goes_with_its_process_and_not_with_a_child(code: str
     assert rest in ([], ["True"])
 
 
+UPLOAD = """
+import asyncio
+from imgwire_async import AsyncImgwireClient
+
+async def main():
+    async with AsyncImgwireClient() as client:
+        print((await client.images.upload(bytes.fromhex("%s"), wait=True)).status)
+
+asyncio.run(main())
+"""
+
+
 @pytest.mark.slow
-def test_a_process_says_how_to_trust_it() -> None:
+def test_what_a_process_prints_lets_another_shell_in(tmp_path: Path) -> None:
+    folder = tmp_path / "with blanks"
+    folder.mkdir()
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "imgwire_async.emulator", "--tls"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)}
+    ) as process:  # fmt: skip
         assert process.stdout is not None
-        lines = [process.stdout.readline().strip() for _ in range(8)]
-        trust = ssl.create_default_context(cafile=lines[5].split()[1])
-        where = address(lines[0].partition("=")[2])
-        with (
-            socket.create_connection(where, timeout=10) as tcp,
-            trust.wrap_socket(tcp, server_hostname="localhost") as secure,
-        ):
-            secure.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert secure.recv(12) == b"HTTP/1.1 404"
+        lines = [process.stdout.readline() for _ in range(10)]
+        exports = "".join(line for line in lines if line.startswith("export "))
+        shell = f"{exports}exec {shlex.quote(sys.executable)} -c {shlex.quote(UPLOAD % PNG.hex())}"
+        done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=30, check=False)
         process.terminate()
         out, err = process.communicate(timeout=10)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "READY\n", "")
     assert (process.returncode, out, err) == (0, "", "")
-    path = lines[5].removeprefix("CA ").strip()
-    assert f'ssl="{path}"' in lines[6]
+    path = next(line for line in lines if line.startswith("CA ")).removeprefix("CA ").strip()
+    assert Path(path).parent == folder
     assert not Path(path).exists()
+    assert f"ssl={path!r}" in "".join(lines)
+    assert lines[-1] == "Stop with Ctrl-C.\n"
 
 
 @pytest.mark.slow

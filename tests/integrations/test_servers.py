@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import json
 import socket
@@ -20,6 +21,18 @@ MIB = 2**20
 UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "warning"]
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "--log-level", "error"]
 THREADS = ["--worker-class", "gthread", "--threads", "4"]
+# It loads the application, with its client, before it forks, and Python does not see the fork.
+UWSGI = ["-c", "import pyuwsgi; pyuwsgi.run()", "--http-socket", "127.0.0.1:{port}", "--disable-logging"]
+WORKERS = [
+    "--master",
+    "--processes",
+    "2",
+    "--enable-threads",
+    "--threads",
+    "4",
+    "--need-app",
+    "--die-on-term",
+]
 SERVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "fastapi": (("fastapi", "uvicorn", "python_multipart"), [*UVICORN, "fastapi_app:app"]),
     "starlette": (("starlette", "uvicorn", "python_multipart"), [*UVICORN, "starlette_app:app"]),
@@ -29,6 +42,8 @@ SERVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "django-wsgi": (("django", "gunicorn"), [*GUNICORN, *THREADS, "--preload", "django_site.wsgi"]),
     "django-asgi": (("django", "uvicorn"), [*UVICORN, "django_site.asgi:application"]),
     "flask": (("flask", "gunicorn"), [*GUNICORN, *THREADS, "--preload", "flask_app:app"]),
+    "flask-uwsgi": (("flask", "pyuwsgi"), [*UWSGI, *WORKERS, "--module", "flask_app:app"]),
+    "django-uwsgi": (("django", "pyuwsgi"), [*UWSGI, *WORKERS, "--module", "django_site.wsgi"]),
 }
 # These take the whole body before the view begins, into a temporary file: there is no upload yet that could be cut.
 BUFFERING = {"django-asgi"}
@@ -179,3 +194,25 @@ def test_errors_are_answered_with_what_they_mean(site: Site) -> None:
     assert {answer.headers["content-type"] for answer in answers.values()} == {"application/problem+json"}
     assert answers["busy"].headers["retry-after"] == "3600"
     assert "key" not in answers["refused"].text
+
+
+@pytest.mark.parametrize("threads", [["--enable-threads"], []], ids=["threads", "no threads"])
+def test_workers_of_uwsgi_upload_side_by_side_with_a_client_made_before_the_fork(
+    tmp_path: Path, threads: list[str]
+) -> None:
+    needs("flask", "pyuwsgi")
+    workers = ["--master", "--processes", "2", *threads, "--need-app", "--die-on-term"]
+    command = [*UWSGI, *workers, "--module", "flask_app:app"]
+    with (
+        Emulator() as emulator,
+        serving(command, emulator, tmp_path) as site,
+        concurrent.futures.ThreadPoolExecutor(1) as browser,
+    ):
+        for _ in range(3):  # each takes one request at a time, so the second is the other worker's
+            emulator.requests.clear()
+            emulator.faults.add("PUT", "/uploads/*", stall=3)
+            slow = browser.submit(site.upload)
+            until(lambda: puts(site), "the first upload begins")
+            assert site.upload().status == 201
+            assert not slow.done()
+            assert slow.result(30).status == 201

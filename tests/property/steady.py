@@ -26,7 +26,15 @@ from typing import Any
 from wire.hauling import memory
 from wire.pictures import png
 
-from imgwire_async import AsyncImgwireClient, Hooks, ImgwireClient, ImgwireError, RetryPolicy, UploadItem
+from imgwire_async import (
+    AsyncImgwireClient,
+    Hooks,
+    ImgwireClient,
+    ImgwireError,
+    RetryPolicy,
+    Timeouts,
+    UploadItem,
+)
 from imgwire_async.emulator import Emulator
 from property import forks
 
@@ -124,7 +132,10 @@ class Steady:
         self.ours: set[asyncio.Task[Any]] = set()  # that must not be
         self.at_work = asyncio.Event()  # cleared when nobody may begin anything
         self.at_work.set()
-        settings = self.service.settings | {"timeout": 10, "max_connections": CONNECTIONS}
+        settings = self.service.settings | {
+            "timeout": Timeouts(attempt=10, stall=10),
+            "max_connections": CONNECTIONS,
+        }
         self._settings = settings | {"retries": RetryPolicy(backoff=0.02, max_backoff=0.2)}
         hooks = Hooks(on_retry=lambda event: self.tally.update(["retries"]))
         self._make = functools.partial(AsyncImgwireClient, **self._settings, hooks=hooks)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import attrs
+from drawing import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from recording import Answer, Api, in_no_time
@@ -95,7 +96,7 @@ def test_a_word_that_allows_a_repeat_never_forbids_one(
 _IN_DOUBT = {Event.LOST, Event.STALLED, Event.BUSY}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     course=st.lists(
         st.tuples(
@@ -171,7 +172,7 @@ def test_any_page_numbers_are_whole_or_none(headers: dict[str, str]) -> None:
 honest = st.builds(lambda total: {"X-Total-Count": str(total)}, st.integers(0, 40))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     answers=st.lists(st.tuples(st.integers(0, 3), told | honest, st.booleans()), min_size=1, max_size=12),
     prefetch=st.integers(1, 6),

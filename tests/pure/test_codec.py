@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import REQUEST_ID, SECRET, image, reply
@@ -153,7 +154,7 @@ def odd_json() -> st.SearchStrategy[bytes]:
     return whole | broken
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(odd_json())
 def test_any_json_whole_or_broken_reads_the_same_with_and_without_orjson(body: bytes) -> None:
     quickly = codec.json_reader(pytest.importorskip("orjson"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
+from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -520,7 +521,7 @@ def test_other_options_are_a_type_error_that_names_them(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["api_key", "base_url", "proxy", "environment_id", "user_agent"])
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(text=st.text())
 def test_any_text_is_taken_or_refused_as_a_setting(name: str, text: str) -> None:
     try:

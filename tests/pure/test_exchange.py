@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
+from drawing import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from samples import SECRET
@@ -130,7 +131,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(secret=st.text("abcdefghijklmnopqrstuvwxyz0123456789._~+/=%-", min_size=6, max_size=40))
 def test_a_secret_never_survives_in_any_shape(shape: str, secret: str) -> None:
     if "@" in shape:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import EXCHANGE, SECRET, reply
@@ -52,7 +53,11 @@ READERS: dict[str, Callable[[str], object]] = {
 }
 
 
-@pytest.mark.parametrize("fragment", FRAGMENTS)
+@pytest.mark.parametrize(
+    "fragment",
+    # The rest repeats these with another word.
+    [pytest.param(each, marks=pytest.mark.slow if place % 4 else ()) for place, each in enumerate(FRAGMENTS)],
+)
 def test_no_word_that_a_service_repeats_holds_the_loop(fragment: str) -> None:
     text = fragment * (LONG // len(fragment))
     for name, read in READERS.items():
@@ -103,7 +108,7 @@ def test_what_is_too_large_to_repair_is_refused_at_once() -> None:
     assert time.thread_time() - began < 2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), min_size=1, max_size=4).map("".join),
     st.sampled_from(["", "<html>", '{"detail":"', "https://a.example/", "<html><title"]),

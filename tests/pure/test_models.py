@@ -347,6 +347,18 @@ def test_a_number_stays_the_kind_of_number_it_was() -> None:
     assert json.dumps(to_dict(stat)) == '{"value": 3, "prev": 2.5, "pct_change": 20}'
 
 
+@pytest.mark.parametrize("value", [92, 0.92, 0, 92.0])
+def test_a_cache_hit_ratio_is_any_number_and_stays_as_it_came(value: float) -> None:
+    data = {"label": "hit", "value": value}
+    assert json.dumps(to_dict(decode(reply(data), models.CacheHitRatioPoint))) == json.dumps(data)
+
+
+@pytest.mark.parametrize("value", [True, "92", None])
+def test_a_cache_hit_ratio_is_nothing_but_a_number(value: object) -> None:
+    with pytest.raises(DecodeError, match=r"\$\.value.*expected a number"):
+        decode(reply({"label": "hit", "value": value}), models.CacheHitRatioPoint)
+
+
 # --- records as values ------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import image, reply
@@ -173,7 +174,7 @@ def test_what_is_no_json_at_all_is_still_refused(body: bytes) -> None:
         codec.loads_answer(body, reply(b"").exchange)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.recursive(
         st.text() | st.integers(-(2**60), 2**60) | st.booleans() | st.none(),

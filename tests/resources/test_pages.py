@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recording import Answer, Api, numbered, pages
@@ -324,7 +325,7 @@ async def test_a_list_that_grows_while_it_is_read_is_read_to_its_new_end(prefetc
     assert await ids(api.images.list_all(limit=2, prefetch=prefetch)) == list(numbered(1, 20))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 40), st.integers(1, 7), st.integers(1, 10), st.integers(1, 4))
 async def test_any_walk_gives_each_image_from_its_page_on_once(
     count: int, limit: int, prefetch: int, page: int

@@ -222,7 +222,11 @@ async def cancel_everywhere(stage: Stage, name: str, way: Way, fault: Fault) -> 
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("way", QUICK, ids=lambda way: way.__name__)
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=() if way is QUICK[0] else pytest.mark.slow) for way in QUICK],
+    ids=lambda way: way.__name__,
+)
 async def test_cancelled_at_any_point_an_operation_gives_everything_back_and_the_next_call_works(
     stage: Stage, way: Way
 ) -> None:
@@ -368,7 +372,9 @@ ITERATORS: dict[str, Iterate] = {
 
 @pytest.mark.world
 @pytest.mark.parametrize("name", ITERATORS)
-@pytest.mark.parametrize("leaving", ["closed", "dropped", "cancelled between two steps"])
+@pytest.mark.parametrize(
+    "leaving", ["closed", "dropped", pytest.param("cancelled between two steps", marks=pytest.mark.slow)]
+)
 async def test_an_iterator_that_is_left_early_stops_all_its_work(
     stage: Stage, name: str, leaving: str
 ) -> None:

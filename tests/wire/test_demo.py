@@ -48,6 +48,7 @@ def test_its_own_pictures_come_in_five_formats() -> None:
     assert types == {"png", "bmp", "gif", "tiff", "icon"}
 
 
+@pytest.mark.slow
 @with_pictures
 def test_a_folder_of_photos_arrives_whole() -> None:
     answer = demo(PICTURES / "photos")
@@ -55,6 +56,7 @@ def test_a_folder_of_photos_arrives_whole() -> None:
     assert len(rows(answer.stdout)) == 23
 
 
+@pytest.mark.slow
 @with_pictures
 def test_an_odd_folder_names_what_was_refused_and_ends_with_3() -> None:
     answer = demo(PICTURES / "odd")
@@ -71,6 +73,7 @@ def test_an_odd_folder_names_what_was_refused_and_ends_with_3() -> None:
     assert re.search(r"QUARANTINE: .*no end of image", refused[-1])
 
 
+@pytest.mark.slow
 @with_pictures
 def test_names_are_shown_as_the_folder_has_them() -> None:
     output = demo(PICTURES / "odd").stdout
@@ -78,12 +81,14 @@ def test_names_are_shown_as_the_folder_has_them() -> None:
         assert path.relative_to(PICTURES / "odd").as_posix() in output
 
 
+@pytest.mark.slow
 def test_a_folder_without_files_is_told() -> None:
     answer = demo(ROOT / "no such folder")
     assert answer.returncode == 2
     assert "is not a folder" in answer.stderr
 
 
+@pytest.mark.slow
 def test_a_broken_name_is_shown_and_uploaded(tmp_path: Path) -> None:
     picture = bytes.fromhex(
         "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"

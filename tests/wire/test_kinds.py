@@ -244,6 +244,32 @@ async def test_pieces_that_are_no_bytes_are_a_type_error(
     assert len(emulator.requests) == 0
 
 
+@pytest.mark.parametrize("way", ["bare", "limited"])
+async def test_a_reader_to_which_0_means_everything_loses_no_byte(
+    client: AsyncImgwireClient, emulator: Emulator, way: str
+) -> None:
+    data = png(padding=100_000)
+
+    class Input:  # `wsgi.input` of uWSGI
+        def __init__(self) -> None:
+            self.left = io.BytesIO(data)
+
+        def read(self, size: int = 0) -> bytes:
+            return self.left.read(size or -1)
+
+    class Limited(io.RawIOBase):  # `request.stream` of Flask, which stands before it
+        def __init__(self) -> None:
+            self.inner = Input()
+
+        def readinto(self, buffer: Any, /) -> int:
+            piece = self.inner.read(len(buffer))
+            buffer[: len(piece)] = piece
+            return len(piece)
+
+    await client.images.upload(Input() if way == "bare" else Limited(), content_length=len(data))
+    require_whole(emulator, data)
+
+
 async def test_the_callers_generator_is_left_where_reading_ended(client: AsyncImgwireClient) -> None:
     pieces = apieces_of(noise(100_000), 10_000)
     with pytest.raises(UploadSizeError):

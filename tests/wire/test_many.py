@@ -356,14 +356,15 @@ async def test_an_empty_iterable_gives_nothing(client: AsyncImgwireClient, emula
 
 
 @pytest.mark.world
+@pytest.mark.parametrize("count", [20, pytest.param(60, marks=pytest.mark.slow)])
 async def test_faults_here_and_there_lose_nothing(
-    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, count: int
 ) -> None:
     paths = []
-    for number in range(60):
+    for number in range(count):
         paths.append(tmp_path / f"{number}.png")
         paths[-1].write_bytes(png(number + 1, 1, padding=number * 1000))
-    for after in range(0, 60, 7):
+    for after in range(0, count, 7):
         emulator.faults.add("PUT", "/uploads/*", after=after, status=503)
         emulator.faults.add("PUT", "/uploads/*", after=after + 2, reset="before")
         emulator.faults.add("PUT", "/uploads/*", after=after + 4, reset="after_commit")
@@ -372,13 +373,13 @@ async def test_faults_here_and_there_lose_nothing(
         client.with_options(retries=RetryPolicy(max_retries=8, backoff=0.01)), paths, wait=True
     )
     stored = {result.index: result.unwrap() for result in results}
-    assert len(stored) == 60
+    assert len(stored) == count
     for index, path in enumerate(paths):
         assert stored[index].status == ImageStatus.READY
         found = emulator.images[stored[index].id].stored
         assert found is not None
         assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert len(emulator.images) == 60
+    assert len(emulator.images) == count
 
 
 @with_pictures

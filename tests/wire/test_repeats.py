@@ -292,7 +292,7 @@ async def test_create_whose_answer_is_lost_is_asked_for_again_with_its_key(
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
+@pytest.mark.parametrize("switches", [{"idempotency": each, "second_put": "refused"} for each in SWITCHES])
 async def test_a_put_whose_answer_is_lost_ends_in_one_ready_image(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
 ) -> None:

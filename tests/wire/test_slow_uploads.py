@@ -261,8 +261,9 @@ SWITCHES: list[dict[str, Any]] = [
     {"url_lifetime": 1.0},
     {"null_sizes_while_pending": True},
     {"expired_status": 400},
-    {"second_put": "accepted"},
-    {"second_put": "accepted", "idempotency": "ignored"},
+    {"second_put": "refused"},
+    {"second_put": "refused", "idempotency": "same_dead_url"},
+    {"second_put": "refused", "idempotency": "ignored"},
     {"rate_limit": 20},
 ]
 

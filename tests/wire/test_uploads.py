@@ -86,7 +86,7 @@ async def test_every_real_picture_arrives_as_it_is(client: AsyncImgwireClient, e
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("padding", [0, 524_288 - 400, 1_500_000])
+@pytest.mark.parametrize("padding", [0, pytest.param(524_288 - 400, marks=pytest.mark.slow), 1_500_000])
 @pytest.mark.parametrize(
     "kind", ["path", "str", "bytes", "bytearray", "memoryview", "bytesio", "open file", "at an offset"]
 )
@@ -245,7 +245,10 @@ async def test_a_file_in_text_mode_is_refused(client: AsyncImgwireClient, tmp_pa
         {"reset": 700_000},
     ],
 )
-@pytest.mark.parametrize("kind", ["bytes", "path", "file"])
+@pytest.mark.parametrize(
+    "kind",
+    ["path", pytest.param("bytes", marks=pytest.mark.slow), pytest.param("file", marks=pytest.mark.slow)],
+)
 async def test_a_broken_put_is_repeated_from_the_start(
     quick: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, fault: dict[str, Any]
 ) -> None:
@@ -306,6 +309,7 @@ async def pending_again(client: AsyncImgwireClient, emulator: Emulator, *, looks
     return made.image.id
 
 
+@pytest.mark.parametrize("switches", [{"second_put": "refused"}])
 async def test_bytes_that_the_api_hears_of_late_are_not_denied(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
@@ -324,13 +328,17 @@ async def test_a_rejected_replay_is_looked_into(quick: AsyncImgwireClient, emula
     assert (await quick.images.upload(png(), idempotency_key="late")).id == image_id
 
 
+@pytest.mark.parametrize(
+    ("switches", "statuses"),
+    [({"second_put": "accepted"}, [200, 200]), ({"second_put": "refused"}, [200, 403])],
+)
 async def test_a_repeat_of_an_upload_that_arrived_gives_its_record(
-    quick: AsyncImgwireClient, emulator: Emulator
+    quick: AsyncImgwireClient, emulator: Emulator, statuses: list[int]
 ) -> None:
     first = await quick.images.upload(png(), idempotency_key="once", wait=True)
     again = await quick.images.upload(png(), idempotency_key="once", wait=True)
     assert again.id == first.id
-    assert [put.status for put in puts(emulator)] == [200, 403]
+    assert [put.status for put in puts(emulator)] == statuses
 
 
 async def test_a_fresh_key_is_made_once(quick: AsyncImgwireClient, emulator: Emulator) -> None:

@@ -6,6 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
+from drawing import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from url_strategies import VALUES, rule_sets
@@ -39,7 +40,7 @@ names = st.one_of(st.sampled_from(sorted(BY_NAME)), st.text())
 
 @pytest.mark.parametrize("rule", sorted(VALUES))
 @given(data=st.data())
-@settings(calm, max_examples=25)
+@settings(calm, max_examples=examples(25))
 def test_an_accepted_value_parses_back_to_an_equal_rule_set(rule: str, data: st.DataObject) -> None:
     options = {rule: data.draw(VALUES[rule])}
     made = Transformation(options, raw={"watermark": "id"} if rule in DEPENDENTS else None)
@@ -51,7 +52,7 @@ def test_an_accepted_value_parses_back_to_an_equal_rule_set(rule: str, data: st.
 
 
 @given(rules=rule_sets, preset=PRESET)
-@settings(calm, max_examples=100)
+@settings(calm, max_examples=examples(100))
 def test_building_is_idempotent_over_parsing_in_every_mode(rules: dict[str, Any], preset: Any) -> None:
     url = build_url(B, rules, preset=preset)
     assert {
@@ -76,7 +77,7 @@ def test_building_is_idempotent_over_parsing_in_every_mode(rules: dict[str, Any]
 @given(
     rules=st.dictionaries(names, anything, max_size=4), raw=st.dictionaries(st.text(), anything, max_size=2)
 )
-@settings(calm, max_examples=150)
+@settings(calm, max_examples=examples(150))
 def test_in_omit_mode_only_duplicates_and_presets_raise(rules: dict[str, Any], raw: dict[str, Any]) -> None:
     rules.pop("preset", None)
     try:
@@ -92,7 +93,7 @@ def test_in_omit_mode_only_duplicates_and_presets_raise(rules: dict[str, Any], r
 
 
 @given(value=anything)
-@settings(calm, max_examples=30)
+@settings(calm, max_examples=examples(30))
 def test_strict_mode_accepts_exactly_what_omit_mode_writes(value: Any) -> None:
     for name in BY_NAME:
         omitted = build_url(B, {name: value}, on_invalid="omit")

@@ -1,0 +1,71 @@
+"""Moments in a query: what a FastAPI service takes, and what clients of other languages send."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pydantic
+import pytest
+
+from imgwire_async.emulator.dates import parse_moment
+
+from .asking import Asker
+
+SPELLINGS = [
+    "2026-04-01", "2026-04-01T00:00", "2026-04-01T00:00Z", "2026-04-01 00:00", "2026-04-01_00:00:00", "2026-04-01t00:00:00z",
+    "2026-04-01T00:00:00.1Z", "2026-04-01T00:00:00,5Z", "2026-04-01T00:00:00.123456789Z", "2026-04-01T00:00:00.123456789",
+    "2026-04-01T00:00:00.Z", "2026-04-01T00:00:00+02", "2026-04-01T00:00:00+0200", "2026-04-01T00:00:00-02:00",
+    "2026-04-01T00:00:00 00:00", "2026-04-01T24:00:00Z", "2026-04-01T00:00:60Z", "2026-04-01T00:00:00+24:00",
+    "20260401T000000Z", "2026-04", "2026-W01-1", "2026-04-01T00", "2026-04-01Z", "2026-4-1", "2026-02-30", "0000-01-01", "",
+    "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59.999999999Z", "0", "-1", "+1712000000", "1712000000.5", "1712000000.",
+    ".5", "-1.5", "20000000000", "20000000001", "-20000000001", "253402300800", "1e9", " 1712000000", "1_000", "1.5.5",
+    "NaN", "inf", "99999999999999999999", "yesterday",
+]  # fmt: skip
+
+
+def moment_or_none(parse: Any, value: str) -> datetime | None:
+    try:
+        moment: datetime = parse(value)
+    except (ValueError, ArithmeticError):
+        return None
+    return moment
+
+
+@pytest.mark.parametrize("value", SPELLINGS)
+def test_a_moment_is_what_pydantic_makes_of_it(value: str) -> None:
+    theirs = pydantic.TypeAdapter(datetime).validate_python
+    assert moment_or_none(parse_moment, value) == moment_or_none(theirs, value)
+
+
+async def status_of(ask: Asker, value: str) -> int:
+    return (await ask("GET", f"/metrics/stats?date_start={quote(value)}")).status
+
+
+@pytest.mark.parametrize(
+    "value", ["2026-11-30T03:54:27.903942634Z", "2026-11-30T03:54:27", "2026-11-30", "1764474867"]
+)
+async def test_what_the_vendors_sdks_send_is_taken(ask: Asker, value: str) -> None:
+    assert await status_of(ask, value) == 200
+
+
+async def test_a_naive_date_is_utc(ask: Asker) -> None:
+    days = [
+        (
+            await ask(
+                "GET", f"/metrics/datasets?date_start={start}&date_end=2026-01-03T00:00:00Z&interval=DAILY"
+            )
+        ).json
+        for start in ("2026-01-01T00:00:00", "2026-01-01T00:00:00Z", "2026-01-01")
+    ]
+    assert datetime.fromisoformat(days[0]["uploads"][0]["timestamp"]) == datetime(2026, 1, 1, tzinfo=UTC)
+    assert days[0] == days[1] == days[2]
+
+
+@pytest.mark.parametrize("switches", [{"naive_dates": "refused"}])
+async def test_naive_dates_may_be_refused(ask: Asker) -> None:
+    reply = await ask("GET", "/metrics/stats?date_start=2026-01-01&date_end=2026-01-02T00:00")
+    wrong = [(each["loc"][1], each["type"]) for each in reply.json["detail"]]
+    assert (reply.status, wrong) == (422, [("date_start", "timezone_aware"), ("date_end", "timezone_aware")])
+    assert await status_of(ask, "2026-11-30T03:54:27.9Z") == 200

@@ -1,0 +1,272 @@
+"""What counts as a name of the storage backend: only what it stored, to the letter. Others derive names, or bring their own."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import attrs
+import pytest
+
+from imgwire_async.emulator import Emulator
+
+from .with_django import BACKEND, GIF  # isort: skip  # it sets Django up
+
+from django import forms
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.db import models
+from django.db.models.fields.files import FieldFile
+from django.test.utils import override_settings
+
+from imgwire_async.integrations.django import ImgwireStorage
+
+# Derived from a stored name `<id>/hero.gif` by other packages, or by accident.
+DERIVED: dict[str, Callable[[str], str]] = {
+    "easy-thumbnails": lambda name: name + ".100x100_q85.jpg",
+    "easy-thumbnails, cropped": lambda name: name + ".100x100_q85_crop.jpg",
+    "easy-thumbnails, by alias": lambda name: name + ".avatar.jpg",
+    "easy-thumbnails, hashed": lambda name: name.partition("/")[0] + "/AbC123xyz.jpg",
+    "easy-thumbnails, subdir": lambda name: name.replace("/", "/thumbs/"),
+    "sorl": lambda name: "cache/1a/2b/1a2b3c4d.jpg",
+    "versatileimagefield": lambda name: f"__sized__/{name}-thumbnail-100x100-70.jpg",
+    "versatileimagefield, filter": lambda name: name.replace("/", "/__filtered__/"),
+    "imagekit": lambda name: f"CACHE/images/{name}/0a1b2c.jpg",
+    "webp": lambda name: name.removesuffix(".gif") + ".webp",
+    "backup": lambda name: name + ".bak",
+    "random suffix": lambda name: name.replace(".gif", "_x7ay2Kd.gif"),
+    "other file": lambda name: name.replace("hero", "other"),
+    "upper case": str.upper,
+    "upper case id": lambda name: name[:36].upper() + name[36:],
+    "upper case extension": lambda name: name.replace(".gif", ".GIF"),
+    "id alone": lambda name: name[:36],
+    "id and slash": lambda name: name[:37],
+    "id without dashes": lambda name: name.replace("-", ""),
+    "trailing slash": lambda name: name + "/",
+    "trailing newline": lambda name: name + "\n",
+    "trailing blank": lambda name: name + " ",
+    "leading slash": lambda name: "/" + name,
+    "dot": lambda name: "./" + name,
+    "dots": lambda name: name[:36] + "/../" + name,
+    "two slashes": lambda name: name.replace("/", "//"),
+    "backslash": lambda name: name.replace("/", "\\"),
+    "query": lambda name: name + "?width=100",
+    "fragment": lambda name: name + "#top",
+    "quoted": lambda name: name.replace("hero", "h%65ro"),
+    "NUL": lambda name: name + "\0.jpg",
+    "preset": lambda name: name[:36] + "@thumbnail" + name[36:],
+}
+# Not derived: of another storage, or of a field's `default=`.
+FOREIGN = [
+    "avatars/default.png", "default.png", "photos/2026/hero.gif", "../hero.gif", "..", "a/..", "C:/hero.gif",
+    "https://example.com/hero.gif", "img_123/hero.gif", "00000000000000000000000000000007/hero.gif", "0/0",
+    "{00000000-0000-0000-0000-000000000007}/hero.gif", "urn:uuid:00000000-0000-0000-0000-000000000007/x",
+    "٠٠٠٠٠٠٠٠-0000-0000-0000-000000000007/hero.gif", "00000000-0000-0000-0000-000000000007", "x" * 5000,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(running: Emulator) -> Emulator:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def options(emulator: Emulator) -> dict[str, Any]:
+    return {"api_key": emulator.api_key, "base_url": emulator.base_url, "retries": 0}
+
+
+@pytest.fixture
+def storage(options: dict[str, Any]) -> Iterator[ImgwireStorage]:
+    storage = ImgwireStorage(**options)
+    yield storage
+    storage.client.close()
+
+
+@pytest.fixture
+def later(options: dict[str, Any], storage: ImgwireStorage) -> Iterator[ImgwireStorage]:
+    """A storage of another process, which knows the CDN's address and has seen no image."""
+    name = storage.save("first.gif", ContentFile(GIF))
+    later = ImgwireStorage(**options, cdn_base=storage.url(name).rpartition("/")[0])
+    yield later
+    later.client.close()
+
+
+@pytest.fixture(params=["the storage that saved it", "a storage of another process"])
+def either(request: pytest.FixtureRequest, storage: ImgwireStorage, later: ImgwireStorage) -> ImgwireStorage:
+    return storage if "saved" in request.param else later
+
+
+@pytest.fixture
+def unasked() -> ImgwireStorage:
+    return ImgwireStorage(api_key="k", base_url="http://127.0.0.1:9", retries=0)  # where nobody listens
+
+
+def require_never_stored(storage: ImgwireStorage, name: str) -> None:
+    assert not storage.exists(name)
+    for ask in (
+        storage.open, storage.size, storage.image, storage.get_created_time, storage.get_modified_time
+    ):  # fmt: skip
+        with pytest.raises(FileNotFoundError, match="was not stored here"):
+            ask(name)
+    storage.delete(name)
+
+
+def test_a_derived_name_is_a_missing_file_and_its_original_stays(
+    storage: ImgwireStorage, emulator: Emulator
+) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    emulator.requests.clear()
+    for derive in DERIVED.values():
+        require_never_stored(storage, derive(name))
+    assert list(emulator.requests) == []  # who saved it knows its name
+    assert storage.exists(name)
+    assert storage.image(name).id == name[:36]
+
+
+@pytest.mark.parametrize(
+    "how", ["easy-thumbnails", "easy-thumbnails, hashed", "webp", "upper case", "trailing newline", "query"]
+)
+def test_a_derived_name_is_a_missing_file_in_another_process_too(
+    later: ImgwireStorage, storage: ImgwireStorage, emulator: Emulator, how: str
+) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    emulator.requests.clear()
+    later.delete(DERIVED[how](name))
+    require_never_stored(later, DERIVED[how](name))
+    assert storage.exists(name)
+    assert {(each.method, each.status) for each in emulator.requests} == {("GET", 200)}
+
+
+def test_a_derived_name_never_has_the_address_of_its_original(
+    either: ImgwireStorage, storage: ImgwireStorage
+) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    original = either.url(name)
+    assert name[:36] in original
+    assert [
+        how for how, derive in DERIVED.items() if not either.url(derive(name)).startswith("/media/")
+    ] == []
+    assert either.url(name) == original
+
+
+@pytest.mark.parametrize("how", ["easy-thumbnails", "easy-thumbnails, by alias", "easy-thumbnails, subdir"])
+def test_what_looks_derived_is_looked_up_once_where_its_original_was_never_seen(
+    later: ImgwireStorage, storage: ImgwireStorage, emulator: Emulator, how: str
+) -> None:
+    derived = DERIVED[how](storage.save("hero.gif", ContentFile(GIF)))
+    emulator.requests.clear()
+    assert [later.url(derived) for _ in range(3)] == [f"/media/{derived}"] * 3
+    assert len(emulator.requests) == ("subdir" not in how)
+
+
+def test_a_stored_name_that_looks_derived_is_a_stored_name(
+    later: ImgwireStorage, storage: ImgwireStorage
+) -> None:
+    name = storage.save("hero.jpg.100x100_q85.gif", ContentFile(GIF))
+    assert later.url(name).endswith(name[:36])
+    assert later.exists(name)
+
+
+def test_a_name_that_cannot_be_of_this_storage_asks_nobody(unasked: ImgwireStorage) -> None:
+    for name in FOREIGN:
+        require_never_stored(unasked, name)
+        with pytest.raises(FileNotFoundError, match="was not stored here") as caught:
+            unasked.listdir(f"{name}/x")
+        assert len(str(caught.value)) < 600
+        assert unasked.url(name).startswith("/"), name
+        assert not unasked.url(name).startswith("//"), name
+
+
+def test_the_address_of_a_foreign_name_is_the_one_that_djangos_own_storage_gives(
+    unasked: ImgwireStorage,
+) -> None:
+    own = storages.create_storage({"BACKEND": "django.core.files.storage.FileSystemStorage"})
+    for name in ("avatars/default.png", "a b/ü.png", "/x.png", "a?b#c.png"):
+        assert unasked.url(name) == own.url(name)
+    with override_settings(MEDIA_URL="https://old.example.com/media/"):
+        assert (
+            unasked.url("avatars/default.png", width=100)
+            == "https://old.example.com/media/avatars/default.png"
+        )
+
+
+def test_an_image_of_another_environment_or_one_that_is_deleted_is_a_missing_file(
+    storage: ImgwireStorage, emulator: Emulator
+) -> None:
+    name = f"{uuid.UUID(int=7)}/hero.gif"
+    assert not storage.exists(name)
+    storage.delete(name)
+    assert storage.url(name) == f"/media/{name}"  # the CDN's address is not known yet
+    mine = storage.save("hero.gif", ContentFile(GIF))
+    storage.delete(mine)
+    assert not storage.exists(mine)
+    storage.delete(mine)
+
+
+def test_a_path_object_is_a_name(storage: ImgwireStorage) -> None:
+    name = storage.save("hero.gif", ContentFile(GIF))
+    path: Any = PurePosixPath(name)
+    assert storage.exists(path)
+    assert storage.url(path) == storage.url(name)
+    assert storage.listdir(path.parent) == ([], ["hero.gif"])
+    storage.delete(path)
+    assert not storage.exists(name)
+
+
+def test_the_service_has_the_last_word_on_a_files_name(
+    storage: ImgwireStorage, emulator: Emulator, later: ImgwireStorage
+) -> None:
+    uploaded = storage.client.images.upload(io.BytesIO(GIF), file_name="C:\\photos\\hero.gif")
+    name = later.name_of(uploaded)
+    assert name == f"{uploaded.id}/hero.gif"
+    assert later.exists(name)
+    assert later.listdir(uploaded.id) == ([], ["hero.gif"])
+    assert [later.name_of(attrs.evolve(uploaded, original_filename=odd)) for odd in ("", "..", "a/")] == [
+        f"{uploaded.id}/file"
+    ] * 3
+
+
+@pytest.mark.parametrize(
+    "given", ["hero.gif.100x100_q85.jpg", "../../hero.gif", "a/../hero.gif", "/hero.gif"]
+)
+def test_a_free_name_is_a_file_name_alone(unasked: ImgwireStorage, given: str) -> None:
+    stored = f"{uuid.UUID(int=7)}/{given}"
+    assert unasked.get_available_name(stored, max_length=100) == given.rpartition("/")[2]
+
+
+@pytest.mark.slow
+def test_what_is_remembered_of_names_stays_small(later: ImgwireStorage) -> None:
+    for number in range(10_010):
+        later.url(f"{uuid.UUID(int=number)}/hero.gif")
+    assert len(later._trusted) <= 10_000
+
+
+class Member(models.Model):
+    avatar = models.ImageField(default="avatars/default.png")
+
+    class Meta:
+        app_label = "pictures"
+
+
+def test_a_field_with_a_default_is_shown_edited_and_deleted(
+    options: dict[str, Any], emulator: Emulator
+) -> None:
+    with override_settings(STORAGES={"default": {"BACKEND": BACKEND, "OPTIONS": options}}):
+        avatar: FieldFile = Member().avatar
+        assert avatar
+        assert avatar.url == "/media/avatars/default.png"
+        assert 'href="/media/avatars/default.png"' in forms.ClearableFileInput().render("avatar", avatar)
+        with pytest.raises(FileNotFoundError, match="was not stored here"):
+            avatar.open()
+        avatar.delete(save=False)
+    assert list(emulator.requests) == []
