@@ -27,7 +27,8 @@ import attrs
 
 from imgwire_async.atomic import new_file, place_new, taken
 from imgwire_async.errors import ArchiveError
-from imgwire_async.values import flag, path_text, shown
+from imgwire_async.exchange import escape_unprintable
+from imgwire_async.values import flag, integer, path_for_message, path_text, shorten_file_name, shown
 
 _PIECE = 256 * 1024
 _GROWTH = 250  # an archive that grows more than this many times is a bomb; pictures hardly shrink in one
@@ -67,20 +68,39 @@ def extract_archive(
     file that exists already: `FileExistsError`, unless `overwrite`. In a coroutine: `await asyncio.to_thread(extract_archive,
     ...)`.
     """
-    for name, limit in (("max_files", max_files), ("max_bytes", max_bytes)):
-        if isinstance(limit, bool) or not isinstance(limit, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a type checker
-            raise TypeError(f"{name} must be an int, not {type(limit).__name__}")
-        if limit < 0:
-            raise ValueError(f"{name} must be 0 or more, not {shown(limit)}")
-    flag("overwrite", overwrite)
+    max_files, max_bytes = _limit("max_files", max_files), _limit("max_bytes", max_bytes)
+    overwrite = flag("overwrite", overwrite)
     root = Path(path_text("target", target))
-    with Path(path_text("path", path)).open("rb") as file:
+    source = path_text("path", path)
+    with _named(source), Path(source).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         with _opened(file, size, max_files) as archive:
             entries = judged(archive.infolist(), max_files)
             budget = Budget(max_bytes, max(_HARMLESS, size * _GROWTH))
             budget.check(sum(entry.info.file_size for entry in entries))
             return _extract(archive, entries, root, budget, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Let errors about an archive begin with its path."""
+    try:
+        yield
+    except ArchiveError as error:
+        error.args = (f"{escape_unprintable(path_for_message(path))}: {error}",)
+        raise
+    except OSError as error:
+        shorten_file_name(error)
+        raise
+
+
+def _limit(name: str, value: object) -> int:
+    limit = integer(value)
+    if limit is None:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if limit < 0:
+        raise ValueError(f"{name} must be 0 or more, not {shown(limit)}")
+    return limit
 
 
 def _extract(
@@ -297,7 +317,7 @@ def _check_free(root: Path, entry: Entry, *, overwrite: bool) -> None:
     if stat.S_ISDIR(there):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
     if not overwrite or not stat.S_ISREG(there):
-        raise taken(place)
+        raise taken(place, replaceable=stat.S_ISREG(there))
 
 
 def _there(place: Path) -> int | None:
@@ -385,8 +405,8 @@ def _shown(name: str) -> str:
 
 def _refused(info: zipfile.ZipInfo, reason: str) -> ArchiveError:
     return ArchiveError(
-        f"the archive was not extracted: its entry {_shown(info.orig_filename)} {reason}. Nothing was kept. If you know where "
-        "it comes from, look at it with another tool."
+        f"the archive was not extracted: its entry {_shown(info.orig_filename)} {reason}. The target is as it was. If you know "
+        "where it comes from, look at it with another tool."
     )
 
 
@@ -394,5 +414,5 @@ def _broken(error: BaseException, info: zipfile.ZipInfo | None = None) -> Archiv
     where = "" if info is None else f" at {_shown(info.orig_filename)}"
     told = " ".join(ascii(str(error))[1:-1].split())[:200]
     return ArchiveError(
-        f"the archive is broken{where}, or no ZIP at all ({told}). Nothing was kept. Download it again."
+        f"the archive is broken{where}, or no ZIP at all ({told}). The target is as it was. Download it again."
     )

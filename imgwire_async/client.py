@@ -15,7 +15,7 @@ from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
 from imgwire_async.policies import RetryPolicy, Timeouts
 from imgwire_async.transport.capture import Capture
-from imgwire_async.values import flag
+from imgwire_async.values import flag, integer, quoted
 
 if TYPE_CHECKING:
     import ssl as _ssl
@@ -276,7 +276,7 @@ def _method(method: object) -> str:
         raise TypeError(f"method must be text, not {type(method).__name__}")
     name = method.upper()
     if name not in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}:
-        raise ValueError(f"method must be an HTTP method, not {method[:20]!r}")
+        raise ValueError(f"method must be an HTTP method, not {quoted(method)}")
     return name
 
 
@@ -288,7 +288,7 @@ def _path(path: object) -> str:
     if not isinstance(path, str):
         raise TypeError(f"path must be text, not {type(path).__name__}")
     if not path.startswith("/") or path.startswith("//"):
-        raise ValueError(f"path must begin with exactly one '/', like '/images/': {path[:60]!r}")
+        raise ValueError(f"path must begin with exactly one '/', like '/images/': {quoted(path)}")
     if (
         any(c in path for c in "\\?#")
         or not path.isprintable()
@@ -297,10 +297,10 @@ def _path(path: object) -> str:
         or ":" in path
     ):
         raise ValueError(
-            f"path must not hold \\ ? # : blanks, control or non-ASCII characters; give params=: {path[:60]!r}"
+            f"path must not hold \\ ? # : blanks, control or non-ASCII characters; give params=: {quoted(path)}"
         )
     if _DOTS.search(path):
-        raise ValueError(f"path must not hold '.' or '..' as a part: {path[:60]!r}")
+        raise ValueError(f"path must not hold '.' or '..' as a part: {quoted(path)}")
     return path.replace("{", "%7B").replace("}", "%7D")
 
 
@@ -314,13 +314,13 @@ def _params(params: object) -> dict[str, str | int] | None:
     checked: dict[str, str | int] = {}
     given: Mapping[object, object] = params  # pyright: ignore[reportUnknownVariableType]  # checked item by item
     for name, value in given.items():
-        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, str | int):
+        if not isinstance(name, str) or not (isinstance(value, str) or integer(value) is not None):
             raise TypeError(
                 f"params must map text to text or int, not {type(name).__name__} to {type(value).__name__}"
             )
         checked[text("a name in params", name, longest=None)] = (
-            value and text(f"params[{name!r}]", value, longest=None)
+            value and text(f"params[{quoted(name)}]", value, longest=None)
             if isinstance(value, str)
-            else whole(f"params[{name!r}]", value, low=-(2**63))
+            else whole(f"params[{quoted(name)}]", value, low=-(2**63))
         )
     return checked

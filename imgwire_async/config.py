@@ -13,7 +13,7 @@ from imgwire_async.errors import ConfigurationError
 from imgwire_async.exchange import Secret
 from imgwire_async.hooks import Hooks, is_coroutine_callable
 from imgwire_async.policies import RetryPolicy, Timeouts, retry_policy, timeouts
-from imgwire_async.values import flag, path_text, plain_text, shown
+from imgwire_async.values import flag, integer, path_text, plain_text, quoted, shortened, shown
 
 if TYPE_CHECKING:
     import ssl as _ssl
@@ -103,11 +103,13 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
                 f"default_headers must be a mapping of text to text, not {type(name).__name__} to {type(text).__name__}"
             )
         if not _HEADER_NAME.fullmatch(name):
-            raise ConfigurationError(f"default_headers: {name!r} is no header name")
+            raise ConfigurationError(f"default_headers: {quoted(name)} is no header name")
         if name.lower() in _OWN_HEADERS:
             raise ConfigurationError(f"default_headers must not hold {name}: the client sets it itself")
         if not all(c == "\t" or c.isprintable() for c in text):
-            raise ConfigurationError(f"default_headers: the value of {name} holds control characters")
+            raise ConfigurationError(
+                f"default_headers: the value of {shortened(name)} holds control characters"
+            )
         pairs.append((plain_text(name), plain_text(text)))
     return tuple(pairs)
 
@@ -141,7 +143,7 @@ class Options:
         """These options with `changes`; None means the library's default, another name is a `TypeError`."""
         unknown = sorted(set(changes) - set(_READ))
         if unknown:
-            raise TypeError(f"with_options() takes {', '.join(_READ)}; not {', '.join(unknown)}")
+            raise TypeError(f"with_options() takes {', '.join(_READ)}; not {shortened(', '.join(unknown))}")
         return attrs.evolve(self, **{name: _READ[name](value) for name, value in changes.items()})
 
 
@@ -222,11 +224,12 @@ def _base_url(value: object) -> str:
 
 
 def _max_connections(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    count = integer(value)
+    if count is None:
         raise TypeError(f"max_connections must be an int, not {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"max_connections must be 1 or more, not {shown(value)}")
-    return value
+    if count < 1:
+        raise ValueError(f"max_connections must be 1 or more, not {shown(count)}")
+    return count
 
 
 def _user_agent(value: object) -> str | None:

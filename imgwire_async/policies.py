@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from typing import Any, cast
 
 import attrs
 
-from imgwire_async.values import shown
+from imgwire_async.values import integer, number, shown
 
 
 def _positive(name: str, value: object, *, zero: bool = False, none: bool = False) -> None:
@@ -15,7 +16,8 @@ def _positive(name: str, value: object, *, zero: bool = False, none: bool = Fals
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         wanted = "a number of seconds or None" if none else "a number"
-        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
+        hint = "; give its total_seconds()" if isinstance(value, timedelta) else ""
+        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}{hint}")
     if not (value >= 0 if zero else value > 0):  # nor NaN
         raise ValueError(f"{name} must be {'0 or more' if zero else 'more than 0'}, not {shown(value)}")
     if isinstance(value, int) and value.bit_length() > 64:
@@ -37,8 +39,20 @@ def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
     _positive(f"RetryPolicy.{field.name}", value, zero=True)
 
 
+def _plain(value: float) -> float:
+    """The plain number that `value` stands for, as NumPy's do; anything else as it is, for the validator to refuse."""
+    found = number(value)
+    return value if found is None else found
+
+
+def _plain_int(value: int) -> int:
+    found = integer(value)
+    return value if found is None else found
+
+
 def _endless(value: float | None) -> float | None:
     """None for infinity: a clock that never ends is one that is off."""
+    value = None if value is None else _plain(value)
     return None if isinstance(value, float) and value == math.inf else value
 
 
@@ -82,11 +96,11 @@ class RetryPolicy:
     not use up a retry but ends after `max_rate_wait` seconds in all.
     """
 
-    max_retries: int = attrs.field(default=3, validator=_count)
-    backoff: float = attrs.field(default=0.25, validator=_figure)
-    max_backoff: float = attrs.field(default=8.0, validator=_figure)
-    max_retry_after: float = attrs.field(default=60.0, validator=_figure)
-    max_rate_wait: float = attrs.field(default=300.0, validator=_figure)
+    max_retries: int = attrs.field(default=3, converter=_plain_int, validator=_count)
+    backoff: float = attrs.field(default=0.25, converter=_plain, validator=_figure)
+    max_backoff: float = attrs.field(default=8.0, converter=_plain, validator=_figure)
+    max_retry_after: float = attrs.field(default=60.0, converter=_plain, validator=_figure)
+    max_rate_wait: float = attrs.field(default=300.0, converter=_plain, validator=_figure)
 
 
 def timeouts(value: object) -> Timeouts:
@@ -95,10 +109,12 @@ def timeouts(value: object) -> Timeouts:
         return Timeouts()
     if isinstance(value, Timeouts):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        _positive("timeout", value)
-        return Timeouts(attempt=float(value))
-    raise TypeError(f"timeout must be a number of seconds or Timeouts(...), not {type(value).__name__}")
+    seconds = number(value)
+    if seconds is not None:
+        _positive("timeout", seconds)
+        return Timeouts(attempt=float(seconds))
+    hint = "; give its total_seconds()" if isinstance(value, timedelta) else ""
+    raise TypeError(f"timeout must be a number of seconds or Timeouts(...), not {type(value).__name__}{hint}")
 
 
 def retry_policy(value: object) -> RetryPolicy:
@@ -107,6 +123,7 @@ def retry_policy(value: object) -> RetryPolicy:
         return RetryPolicy()
     if isinstance(value, RetryPolicy):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return RetryPolicy(max_retries=value)
+    count = integer(value)
+    if count is not None:
+        return RetryPolicy(max_retries=count)
     raise TypeError(f"retries must be an int or RetryPolicy(...), not {type(value).__name__}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from typing import Any
+
+ECHOED = 80  # characters of what callers hand in, at most, that a message or a line of the log repeats
+_LONGEST_PATH = 255  # characters of a path that are shown, when each of its parts could be a name
 
 
 def plain_text(value: str) -> str:
@@ -18,11 +22,100 @@ def shown(number: float) -> str:
     return str(number)
 
 
+def shortened(text: str, longest: int = ECHOED) -> str:
+    """Return `text`, without its middle where it is longer than `longest` characters."""
+    if len(text) <= longest:
+        return text
+    half = (longest - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
+def quoted(text: str) -> str:
+    """Return the literal of `text` for a message, of at most `ECHOED` characters."""
+    literal = ascii(text if len(text) <= ECHOED - 2 else f"{text[:50]}...{text[-20:]}")
+    return literal if len(literal) <= ECHOED else f"{literal[: ECHOED - 4]}...{literal[0]}"
+
+
+def path_for_message(path: str) -> str:
+    """Return a path as messages show it: whole, unless no directory could hold such a name."""
+    parts = path.replace("\\", "/").split("/")
+    return path if len(path) <= _LONGEST_PATH and max(map(len, parts)) <= ECHOED else shortened(path)
+
+
+class LongText(str):
+    """Text that shows itself shortened where an exception or a container shows its literal; else it is a `str`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return quoted(plain_text(self))
+
+
+def shorten_file_name(error: OSError) -> None:
+    """Let a system's error show no more of its `filename` than messages do; the attribute keeps its text."""
+    name: object = error.filename
+    if isinstance(name, str) and path_for_message(name) != name:
+        error.filename = LongText(name)
+
+
+def short_repr(value: object) -> str:
+    """Return a literal of at most `ECHOED` characters, for the reprs of records that hold what callers handed in."""
+    if isinstance(value, str):
+        return quoted(plain_text(value))
+    if isinstance(value, bytes | bytearray) and len(value) > ECHOED:
+        return f"<{len(value)} bytes>"
+    return shortened(repr(value))
+
+
+def integer(value: object) -> int | None:
+    """Return the plain int that `value` is, or that it stands for as a list's index (NumPy's integers); else None. A bool is none."""
+    if type(value) is int:
+        return value
+    if truth(value) is not None:
+        return None
+    if isinstance(value, int):
+        return int.__index__(value)  # a plain one, whatever class it is a member of
+    if not hasattr(type(value), "__index__"):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # it has the method
+    except TypeError:  # an array of several numbers has it, too
+        return None
+
+
+def number(value: object) -> int | float | None:
+    """Return the plain int or float that `value` is, or that it gives (NumPy's numbers, `Decimal`); else None. A bool is none."""
+    if type(value) is float:
+        return value
+    found = integer(value)
+    if found is not None or truth(value) is not None:
+        return found
+    if isinstance(value, float):
+        return float.__float__(value)
+    if not hasattr(type(value), "__float__"):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]  # it has the method
+    except TypeError:
+        return None
+
+
+def truth(value: object) -> bool | None:
+    """Return the bool that `value` is, NumPy's among them; else None."""
+    if isinstance(value, bool):
+        return value
+    kind = type(value)
+    if kind.__name__ in {"bool", "bool_"} and kind.__module__ == "numpy":
+        return bool(value)
+    return None
+
+
 def flag(name: str, value: object) -> bool:
     """`value`, if it is a bool: a word such as "no" would pass for True."""
-    if not isinstance(value, bool):
+    found = truth(value)
+    if found is None:
         raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
-    return value
+    return found
 
 
 def path_text(name: str, value: object) -> str:

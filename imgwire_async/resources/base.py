@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imgwire_async import userland
-from imgwire_async.errors import PaginationError
+from imgwire_async.errors import PaginationError, name_closed
 from imgwire_async.exchange import Exchange
 from imgwire_async.models import Page, Pagination
 from imgwire_async.protocol import codec
@@ -36,10 +36,17 @@ class Resource:
         return self._reach()
 
     async def _ask(self, request: Request[T]) -> T:
-        return codec.decode(await self._carrier.send(request), request.model)
+        return codec.decode(await self._send(request), request.model)
+
+    async def _send(self, request: Request[Any]) -> Reply:
+        try:
+            return await self._carrier.send(request)
+        except RuntimeError as error:
+            name_closed(error, f"{request.method} {request.path}")
+            raise
 
     async def _page(self, request: Request[Any]) -> Page[Any]:
-        reply = await self._carrier.send(request)
+        reply = await self._send(request)
         return Page(codec.decode(reply, request.model), pagination(reply.headers))
 
     def _walk(

@@ -271,7 +271,7 @@ class AsyncImages(Resource):
         or `WaitTimeoutError` after `timeout` seconds. `on_update` is called with each record seen. [GET /images/{image_id}]
         """
         limit = arguments.seconds("timeout", timeout)
-        flag("metadata", metadata)
+        metadata = flag("metadata", metadata)
         plain_callable("on_update", on_update)
         if not isinstance(image, Image):
             segment("image", image)

@@ -9,7 +9,14 @@ from typing import Any
 
 import attrs
 
-from imgwire_async.errors import APIConnectionError, APIStatusError, DecodeError, ImgwireError
+from imgwire_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    DecodeError,
+    ImgwireError,
+    UploadError,
+    name_closed,
+)
 from imgwire_async.exchange import escape_unprintable
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import Image, StandardUpload, UploadProgress
@@ -23,6 +30,7 @@ from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, require_ma
 from imgwire_async.uploads.prepare import planned
 from imgwire_async.uploads.sniff import HEAD_BYTES
 from imgwire_async.uploads.source import File
+from imgwire_async.values import shortened, truth
 
 # All files that `upload_many` holds in memory together: small ones are read whole when they are looked at.
 _STAGED_BYTES = 64 * 2**20
@@ -49,12 +57,13 @@ class _Given:
 
 def _checked(item: UploadItem) -> _Given:
     length, digest = item.content_length, item.hash_sha256
+    hashed = None if digest is None else truth(digest)
     return _Given(
         file_name=arguments.optional_text("file_name", item.file_name, longest=None),
         mime_type=arguments.token("mime_type", item.mime_type),
         content_length=None if length is None else arguments.whole("content_length", length, low=0),
         custom_metadata=arguments.metadata(item.custom_metadata),
-        hash_sha256=digest if isinstance(digest, bool) else arguments.optional_text("hash_sha256", digest),
+        hash_sha256=arguments.optional_text("hash_sha256", digest) if hashed is None else hashed,
         idempotency_key=arguments.idempotency_key(item.idempotency_key),
         own_key=item.idempotency_key is None,
         purpose=arguments.optional_text("purpose", item.purpose),
@@ -124,10 +133,9 @@ class Uploading:
     ) -> Image:
         """The record of the uploaded file. Errors carry it as soon as there is one; `trace` tells what was done."""
         given = _checked(item)
+        label = shortened(given.file_name or _path_name(item.file) or "a file")
         try:
-            async with self.carrier.operation(
-                "images.upload", f"upload of {given.file_name or _path_name(item.file) or 'a file'}"
-            ):
+            async with self.carrier.operation("images.upload", f"upload of {label}"):
                 async with contextlib.AsyncExitStack() as held:
                     plan = await planned(
                         item.file,
@@ -151,6 +159,11 @@ class Uploading:
             flow = trace.flow
             if flow is not None and error.image is None and error is not flow.foreign_error:
                 error.image = flow.image
+            if isinstance(error, UploadError) and error.file_name is None:
+                error.file_name = trace.file_name or given.file_name or _path_name(item.file)
+            raise
+        except RuntimeError as error:
+            name_closed(error, f"upload of {label}")
             raise
 
     async def _ready(self, image: Image, wait: float) -> Image:
@@ -158,7 +171,7 @@ class Uploading:
             return await self.wait_until_ready(image, wait)
         except (APIConnectionError, APIStatusError, DecodeError) as error:
             # Who reads only that a GET failed would upload the file once more.
-            told = f"image {image.id} ({image.original_filename}): the upload itself succeeded, but asking whether it is ready"
+            told = f"image {image.id} ({shortened(image.original_filename)}): the upload itself succeeded, but asking whether it is ready"
             error.args = (escape_unprintable(f"{told} failed; wait for it with its id. {error}"),)
             raise
 

@@ -39,6 +39,7 @@ from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.expiry import expired
 from imgwire_async.uploads.source import BytesSource, Source, read_by_user
 from imgwire_async.uploads.states import ARRIVED, MAX_MINTS, Event, Step, Tally, after, after_look
+from imgwire_async.values import shortened
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
 
@@ -50,6 +51,7 @@ class Plan:
     source: Source
     size: int
     file_name: str
+    label: str  # what messages begin with: the path as given, else the name
     mime_type: str | None
     sha256: str | None  # what the bytes must hash to while they are sent, when asked for
     on_created: Callable[[Image], object] | None = None
@@ -124,6 +126,11 @@ class Flow:
         assert self.image is not None
         return self.image
 
+    @property
+    def file_name(self) -> str:
+        """What the service is told that the file is called."""
+        return self._plan.file_name
+
     # --- acting -------------------------------------------------------------------------------------------------------
 
     async def _mint_and_put(self) -> tuple[Event, Trouble | None]:
@@ -154,7 +161,7 @@ class Flow:
             upload = await self._ask_for_url()
         if upload.upload_url in self._dead:
             raise UploadUrlExpiredError(
-                f"{self._plan.file_name}: the service gave the same upload URL again after the storage had refused it. "
+                f"{self._plan.label}: the service gave the same upload URL again after the storage had refused it. "
                 "Upload the file again with another idempotency_key.",
                 file_name=self._plan.file_name,
                 image=self.image,
@@ -195,7 +202,7 @@ class Flow:
             self.abandoned.append(before.id)
             logger.warning(
                 "%s: image %s never got its bytes; %s takes its place",
-                self._plan.file_name,
+                shortened(self._plan.label),
                 before.id,
                 image.id,
             )
@@ -254,7 +261,7 @@ class Flow:
             raise _wrong_size(plan, f"only {seen}")
         if digest is not None and digest.hexdigest() != plan.sha256:
             raise SourceChangedError(
-                f"{plan.file_name}: the bytes changed between hashing and sending; upload the file again once nothing "
+                f"{plan.label}: the bytes changed between hashing and sending; upload the file again once nothing "
                 "writes to it",
                 file_name=plan.file_name,
             )
@@ -332,20 +339,20 @@ class Flow:
     # --- telling ------------------------------------------------------------------------------------------------------
 
     def _error(self, event: Event, trouble: Trouble) -> UploadError:
-        name, image = self._plan.file_name, self.image
+        label, name, image = self._plan.label, self._plan.file_name, self.image
         tries = f"after {self.puts} PUT{'' if self.puts == 1 else 's'}"
         kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
         if isinstance(trouble, NoAnswerError):
             kind = UploadStalledError if event is Event.STALLED else UploadConnectionError
             if trouble.failure.fate == "slot":  # its reason says what to do
-                return kind(f"{name}: {trouble.failure.reason}.{kept}", file_name=name, image=image)
+                return kind(f"{label}: {trouble.failure.reason}.{kept}", file_name=name, image=image)
             advice = "Upload the file again; " + (
                 "a slow network or source may need a larger Timeouts(stall=...)."
                 if event is Event.STALLED
                 else "if it goes on, look at network, proxy and firewall."
             )
             return kind(
-                f"{name}: {trouble.failure.reason}, {tries}.{kept} {advice}",
+                f"{label}: {trouble.failure.reason}, {tries}.{kept} {advice}",
                 file_name=name,
                 exchange=trouble.exchange,
                 image=image,
@@ -354,7 +361,7 @@ class Flow:
         what = f"the storage answered HTTP {trouble.status} {tries}: {said}."
         if event is Event.EXPIRED:
             return UploadUrlExpiredError(
-                f"{name}: every upload URL had expired ({self._tally.mints} made): {what}{kept} "
+                f"{label}: every upload URL had expired ({self._tally.mints} made): {what}{kept} "
                 "Check this machine's clock, or lower the concurrency so that bytes follow their URL sooner.",
                 file_name=name,
                 exchange=trouble.exchange,
@@ -366,7 +373,7 @@ class Flow:
             else "The storage will not take these bytes as declared: check mime_type and size."
         )
         return UploadRejectedError(
-            f"{name}: {what}{kept} {advice}",
+            f"{label}: {what}{kept} {advice}",
             status=trouble.status,
             file_name=name,
             exchange=trouble.exchange,
@@ -376,7 +383,7 @@ class Flow:
     def _not_replayable(self, event: Event, trouble: Trouble) -> UploadNotReplayableError:
         first = self._error(event, trouble)
         error = UploadNotReplayableError(
-            f"{self._plan.file_name}: the upload broke off and its source can be read only once, so it was not repeated. "
+            f"{self._plan.label}: the upload broke off and its source can be read only once, so it was not repeated. "
             f"Give a path, bytes or a seekable file. What broke it: {first}",
             file_name=self._plan.file_name,
             exchange=first.exchange,
@@ -388,7 +395,7 @@ class Flow:
 
 def _wrong_size(plan: Plan, found: str) -> UploadSizeError:
     return UploadSizeError(
-        f"{plan.file_name}: {plan.size} bytes were declared, the source gave {found}; the upload was broken off. "
+        f"{plan.label}: {plan.size} bytes were declared, the source gave {found}; the upload was broken off. "
         "Give the right content_length, or none.",
         file_name=plan.file_name,
     )

@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -31,6 +31,7 @@ from imgwire_async.uploads.feed import Feed
 from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.kinds import is_numbers
 from imgwire_async.uploads.source import File
+from imgwire_async.values import short_repr
 
 if TYPE_CHECKING:
     from typing import Self
@@ -53,12 +54,12 @@ _CANCELLED = "other code cancelled the upload, so the file may be stored or not;
 class UploadItem:
     """One file of `upload_many` with arguments of its own; what is None here comes from the call."""
 
-    file: File
-    file_name: str | None = attrs.field(default=None, kw_only=True)
+    file: File = attrs.field(repr=short_repr)
+    file_name: str | None = attrs.field(default=None, kw_only=True, repr=short_repr)
     mime_type: SupportedMimeType | str | None = attrs.field(default=None, kw_only=True)
     content_length: int | None = attrs.field(default=None, kw_only=True)
     custom_metadata: Mapping[str, str | int | float | bool] | None = attrs.field(
-        default=None, kw_only=True, hash=False
+        default=None, kw_only=True, hash=False, repr=short_repr
     )
     hash_sha256: str | bool | None = attrs.field(default=None, kw_only=True)
     idempotency_key: str | Literal[False] | None = attrs.field(default=None, kw_only=True)
@@ -76,7 +77,7 @@ class UploadResult:
     """
 
     index: int
-    file: object
+    file: object = attrs.field(repr=short_repr)
     image: Image | None = None
     error: Exception | None = None
     attempts: int = 0
@@ -98,6 +99,11 @@ class Trace:
 
     flow: Flow | None = None
 
+    @property
+    def file_name(self) -> str | None:
+        """What the upload calls the file, None while that is not known."""
+        return None if self.flow is None else self.flow.file_name
+
 
 _ONE_FILE: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
 
@@ -111,9 +117,22 @@ def require_many(files: object) -> None:
         or hasattr(files, "read_chunk")
         or is_numbers(files)
     )
-    if single or not (hasattr(files, "__iter__") or hasattr(files, "__aiter__")):
+    if isinstance(files, Coroutine):
+        files.close()  # or Python warns, too, that nobody awaited it
+    if (
+        single
+        or hasattr(kind, "__await__")
+        or not (hasattr(files, "__iter__") or hasattr(files, "__aiter__"))
+    ):
+        advice = "use upload()"
+        if issubclass(kind, (str, os.PathLike)):
+            advice += ", or for the files of a folder Path(folder).iterdir()"
+        elif hasattr(kind, "__await__"):
+            advice = "await it first"
+        elif files is None or callable(files):
+            advice = "call it first" if callable(files) else "give a list, a generator ..."
         raise TypeError(
-            f"files must be an iterable or async iterable of files, not one {kind.__name__}; use upload()"
+            f"files must be an iterable or async iterable of files, not one {kind.__name__}; {advice}"
         )
     if hasattr(files, "__aiter__") and userland.in_caller.get() is not None:
         raise TypeError(
@@ -257,7 +276,8 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
             error = UploadError(
                 _CANCELLED
                 if ours
-                else "the file's own source was cancelled while it was read; upload it again"
+                else "the file's own source was cancelled while it was read; upload it again",
+                file_name=trace.file_name,
             )
             error.__cause__ = cancelled
         except Exception as raised:  # noqa: BLE001  # one bad file never ends the others

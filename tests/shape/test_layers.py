@@ -37,11 +37,13 @@ LEVELS = [
     {"blocking", "_bridge", "_loop_thread", "batch", "cli", "testing", "otel", "integrations"},
 ]
 APART = {"emulator"}
-# On one level two rooms may touch, one way only: an error carries an Exchange, hooks and policies are settings, a pause is
+# On one level two rooms may touch, one way only: an error carries an Exchange and shortens what it quotes, hooks and policies are settings, a pause is
 # worked out from a RetryPolicy, the disk is reached by hops, which go through threads, a wait asks whether it is inside user code, what a URL leaves out is logged, the
 # blocking client crosses the bridge.
 NEIGHBOURS = {
     ("errors", "exchange"),
+    ("errors", "values"),
+    ("exchange", "values"),
     ("config", "hooks"),
     ("config", "policies"),
     ("retry", "policies"),
