@@ -26,9 +26,8 @@ from typing import IO, BinaryIO, cast
 import attrs
 
 from imgwire_async.atomic import new_file, place_new, taken
-from imgwire_async.errors import ArchiveError
-from imgwire_async.exchange import escape_unprintable
-from imgwire_async.values import flag, integer, path_for_message, path_text, shorten_file_name, shown
+from imgwire_async.errors import ArchiveError, naming_archive
+from imgwire_async.values import at_least_0, flag, path_text
 
 _PIECE = 256 * 1024
 _GROWTH = 250  # an archive that grows more than this many times is a bomb; pictures hardly shrink in one
@@ -68,39 +67,17 @@ def extract_archive(
     file that exists already: `FileExistsError`, unless `overwrite`. In a coroutine: `await asyncio.to_thread(extract_archive,
     ...)`.
     """
-    max_files, max_bytes = _limit("max_files", max_files), _limit("max_bytes", max_bytes)
+    max_files, max_bytes = at_least_0("max_files", max_files), at_least_0("max_bytes", max_bytes)
     overwrite = flag("overwrite", overwrite)
     root = Path(path_text("target", target))
     source = path_text("path", path)
-    with _named(source), Path(source).open("rb") as file:
+    with naming_archive(source), Path(source).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         with _opened(file, size, max_files) as archive:
             entries = judged(archive.infolist(), max_files)
             budget = Budget(max_bytes, max(_HARMLESS, size * _GROWTH))
             budget.check(sum(entry.info.file_size for entry in entries))
             return _extract(archive, entries, root, budget, overwrite=overwrite)
-
-
-@contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Let errors about an archive begin with its path."""
-    try:
-        yield
-    except ArchiveError as error:
-        error.args = (f"{escape_unprintable(path_for_message(path))}: {error}",)
-        raise
-    except OSError as error:
-        shorten_file_name(error)
-        raise
-
-
-def _limit(name: str, value: object) -> int:
-    limit = integer(value)
-    if limit is None:
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if limit < 0:
-        raise ValueError(f"{name} must be 0 or more, not {shown(limit)}")
-    return limit
 
 
 def _extract(

@@ -38,13 +38,14 @@ Wrong arguments are plain `TypeError` and `ValueError`, raised before any reques
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
 from imgwire_async.exchange import Exchange, Headers, escape_unprintable, excerpt, is_page
-from imgwire_async.values import quoted, shortened
+from imgwire_async.values import path_for_message, quoted, shorten_file_name, shortened
 
 if TYPE_CHECKING:
     from imgwire_async.models import BulkDeleteResult, CustomDomain, Image, ImageDownloadJob, ValidationError
@@ -350,6 +351,19 @@ class DownloadError(ImgwireError):
 
 class ArchiveError(DownloadError):
     """An archive is broken or would write outside its target; nothing was left half extracted."""
+
+
+@contextlib.contextmanager
+def naming_archive(path: str) -> Generator[None, None, None]:
+    """Let the errors about an archive begin with its path."""
+    try:
+        yield
+    except ArchiveError as error:
+        error.args = (escape_unprintable(f"{path_for_message(path)}: {error}"),)
+        raise
+    except OSError as error:
+        shorten_file_name(error)
+        raise
 
 
 class BulkDeleteError(ImgwireError):

@@ -118,6 +118,16 @@ def flag(name: str, value: object) -> bool:
     return found
 
 
+def at_least_0(name: str, value: object) -> int:
+    """Return the int that `value` stands for, which must not be negative."""
+    found = integer(value)
+    if found is None:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if found < 0:
+        raise ValueError(f"{name} must be 0 or more, not {shown(found)}")
+    return found
+
+
 def path_text(name: str, value: object) -> str:
     """The path that a `str` or an `os.PathLike` holds. What no file can be called is refused before the disk is asked."""
     path = _held(value)

@@ -35,6 +35,17 @@ class Resource:
     def _carrier(self) -> Carrier:
         return self._reach()
 
+    def _carrier_for(self, what: str) -> Carrier:
+        """The carrier for an operation, which an error of a closed client then names."""
+        try:
+            return self._carrier
+        except RuntimeError as error:
+            name_closed(error, what)
+            raise
+
+    def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[None]:
+        return self._carrier_for(text or name).operation(name, text)
+
     async def _ask(self, request: Request[T]) -> T:
         return codec.decode(await self._send(request), request.model)
 
@@ -57,7 +68,7 @@ class Resource:
         def request(number: int) -> Request[Any]:
             return listing({"page": number, "limit": limit})
 
-        return Walk(self._carrier, request, page, limit, prefetch)
+        return Walk(self._carrier_for(f"GET {request(page).path}"), request, page, limit, prefetch)
 
 
 class Walk(AbstractAsyncContextManager["Walk"]):
@@ -111,8 +122,12 @@ class Walk(AbstractAsyncContextManager["Walk"]):
             return await self._load(self._number)
 
     async def _load(self, number: int) -> Reply:
+        request = self._request(number)
         try:
-            return await self._carrier.send(self._request(number))
+            return await self._carrier.send(request)
+        except RuntimeError as error:
+            name_closed(error, f"{request.method} {request.path}")
+            raise
         except (
             StopAsyncIteration
         ) as error:  # raised by the caller's own code, a key's perhaps: would look like an end

@@ -206,12 +206,11 @@ class Downloading:
 
     async def save(self, wanted: Wanted, landing: Landing) -> Path:
         """The path, once the picture is there."""
-        what = f"{wanted} to {landing}"
-        async with self._operation("images.download", f"download of {what}"):
+        async with self._operation("images.download", f"download of {wanted} to {landing}"):
             await userland.disk(landing.check)
             image = await self._known(wanted)
             with _about(image):
-                source = Source(wanted.url(image), Content.PICTURE, what, landing.outcome)
+                source = Source(wanted.url(image), Content.PICTURE, str(wanted), landing.outcome)
                 return await landing.receive(Getting(self.carrier, source))
 
     async def read(self, wanted: Wanted, max_bytes: int) -> bytes:
@@ -321,7 +320,7 @@ def _archive(job: ImageDownloadJob, landing: Landing) -> Source:
             f"bulk download job {job.id} is READY but has no download_url. Retrieve it again; if it stays so, report this "
             "to the service."
         )
-    name = f"archive of bulk download job {job.id} to {landing}"
+    name = f"archive of bulk download job {job.id}"
     return Source(job.download_url, Content.ARCHIVE, name, landing.outcome)
 
 

@@ -214,7 +214,9 @@ class Getting(AbstractAsyncContextManager["Getting"]):
             text = f"{name}: {exchange}: {trouble.reason}{f': {said}' if said else ''}. {outcome}{advice}"
             return DownloadError(text, status=trouble.status, exchange=exchange)
         if trouble.failure.fate == "slot":  # its reason says what to do
-            return DownloadError(f"{name}: {trouble.failure.reason}. Nothing was sent.")
+            return DownloadError(
+                f"{name}: {trouble.failure.reason}. Nothing was sent. {self._source.outcome}".rstrip()
+            )
         advice = (
             "a slow network may need a larger Timeouts(stall=...)."
             if trouble.failure.fate == "stall"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from imgwire_async.config import hidden
-from imgwire_async.errors import APITimeoutError
+from imgwire_async.errors import APITimeoutError, name_closed
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import (
     BulkDeleteResult,
@@ -35,10 +35,10 @@ from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
 from imgwire_async.resources.base import Resource, page_params
 from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wanted
-from imgwire_async.resources.uploading import Uploading
+from imgwire_async.resources.uploading import Uploading, label_of
 from imgwire_async.uploads.many import Trace, UploadItem, UploadResult
 from imgwire_async.uploads.source import File
-from imgwire_async.values import flag
+from imgwire_async.values import flag, shortened
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -177,7 +177,7 @@ class AsyncImages(Resource):
         )
         del upload_token  # an error report may list the variables of this frame
         patience = arguments.waiting(wait)
-        return await self._uploading.one(
+        return await self._uploading(item).one(
             item, wait=patience, on_created=on_created, on_progress=on_progress, trace=Trace()
         )
 
@@ -200,7 +200,7 @@ class AsyncImages(Resource):
         402 or 403 of the API, a bad setting), an error of a callback, and what `files` itself raises end the run.
         Leaving the loop early stops the work. [POST /images/standard_upload, PUT upload_url]
         """
-        run = self._uploading.many(
+        run = self._uploading(None).many(
             files,
             concurrency=concurrency,
             wait=wait,
@@ -213,10 +213,14 @@ class AsyncImages(Resource):
             async for result in results:
                 yield result
 
-    @property
-    def _uploading(self) -> Uploading:
+    def _uploading(self, item: UploadItem | None) -> Uploading:
+        try:
+            carrier = self._carrier
+        except RuntimeError as error:
+            name_closed(error, "upload_many" if item is None else f"upload of {label_of(item)}")
+            raise
         return Uploading(
-            carrier=self._carrier,
+            carrier=carrier,
             create=self._create,
             retrieve=self.retrieve,
             wait_until_ready=self._wait_for_stored,
@@ -253,7 +257,7 @@ class AsyncImages(Resource):
         request = Request(
             "POST", "/images/upload_via_url", Image, json=body, repeatable="idempotency_key" in body
         )
-        async with self._carrier.operation("images.upload_via_url"):
+        async with self._operation("images.upload_via_url"):
             image = await self._ask(request)
             return image if patience is None else await self._wait(image, patience)
 
@@ -294,10 +298,12 @@ class AsyncImages(Resource):
             known=known,
             seconds=limit,
             pauses=waiting.rising(0.1, 5.0),
-            sleep=self._carrier.sleep,
+            sleep=self._carrier_for("wait_until_ready").sleep,
             on_update=on_update,
-            what=what.format(image_id),
-            operation=self._carrier.operation("images.wait_until_ready", f"wait for image {image_id}"),
+            what=what.format(shortened(str(image_id))),
+            operation=self._operation(
+                "images.wait_until_ready", f"wait for image {shortened(str(image_id))}"
+            ),
         )
 
     async def _wait_for_stored(self, image: Image, limit: float) -> Image:
@@ -332,7 +338,7 @@ class AsyncImages(Resource):
         ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
         deleted: Any = []
         try:
-            async with self._carrier.operation("images.bulk_delete"):
+            async with self._operation("images.bulk_delete"):
                 return await bulk.delete_in_chunks(ids, size, delete, deleted)
         except APITimeoutError as error:
             error.add_note(f"{len(deleted)} of {len(ids)} images are deleted for sure: the first ones")
@@ -377,18 +383,17 @@ class AsyncImages(Resource):
         known = job if isinstance(job, ImageDownloadJob) else None
         job_id = job.id if isinstance(job, ImageDownloadJob) else job
         segment("job", job_id)
+        what = f"bulk download job {shortened(str(job_id))}"
         return await waiting.until(
             waiting.packed,
             lambda: self.retrieve_bulk_download_job(job_id),
             known=known,
             seconds=limit,
             pauses=waiting.rising(0.25, 10.0),
-            sleep=self._carrier.sleep,
+            sleep=self._carrier_for("wait_for_bulk_download").sleep,
             on_update=on_update,
-            what=f"bulk download job {job_id}",
-            operation=self._carrier.operation(
-                "images.wait_for_bulk_download", f"wait for bulk download job {job_id}"
-            ),
+            what=what,
+            operation=self._operation("images.wait_for_bulk_download", f"wait for {what}"),
         )
 
     async def download_archive(
@@ -458,7 +463,9 @@ class AsyncImages(Resource):
     @property
     def _downloading(self) -> Downloading:
         return Downloading(
-            carrier=self._carrier, retrieve=self.retrieve, retrieve_job=self.retrieve_bulk_download_job
+            carrier=self._carrier_for("download"),
+            retrieve=self.retrieve,
+            retrieve_job=self.retrieve_bulk_download_job,
         )
 
 

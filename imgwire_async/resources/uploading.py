@@ -30,7 +30,7 @@ from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, require_ma
 from imgwire_async.uploads.prepare import planned
 from imgwire_async.uploads.sniff import HEAD_BYTES
 from imgwire_async.uploads.source import File
-from imgwire_async.values import shortened, truth
+from imgwire_async.values import plain_text, shortened, truth
 
 # All files that `upload_many` holds in memory together: small ones are read whole when they are looked at.
 _STAGED_BYTES = 64 * 2**20
@@ -100,6 +100,12 @@ def _path_name(file: object) -> str | None:
     )
 
 
+def label_of(item: UploadItem) -> str:
+    """Return what messages call a file before it is looked at."""
+    name: object = item.file_name or _path_name(item.file)
+    return shortened(plain_text(name)) if isinstance(name, str) else "a file"
+
+
 def _body(plan: Plan, given: _Given) -> dict[str, object]:
     return compact(
         file_name=plan.file_name,
@@ -133,7 +139,7 @@ class Uploading:
     ) -> Image:
         """The record of the uploaded file. Errors carry it as soon as there is one; `trace` tells what was done."""
         given = _checked(item)
-        label = shortened(given.file_name or _path_name(item.file) or "a file")
+        label = label_of(item)
         try:
             async with self.carrier.operation("images.upload", f"upload of {label}"):
                 async with contextlib.AsyncExitStack() as held:

@@ -87,6 +87,7 @@ class Flow:
 
     def __init__(self, plan: Plan, desk: Desk, carrier: Carrier) -> None:
         self._plan = plan
+        self.file_name: str = plan.file_name
         self._desk = desk
         self._carrier = carrier
         self._policy = carrier.options.retries
@@ -125,11 +126,6 @@ class Flow:
         await self._report(self._plan.size, stored=True)
         assert self.image is not None
         return self.image
-
-    @property
-    def file_name(self) -> str:
-        """What the service is told that the file is called."""
-        return self._plan.file_name
 
     # --- acting -------------------------------------------------------------------------------------------------------
 

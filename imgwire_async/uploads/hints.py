@@ -10,7 +10,7 @@ import binascii
 import inspect
 import os
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
@@ -59,13 +59,13 @@ def for_path(text: str) -> str | None:
         word = scheme[1].lower()
         if word == "file":
             return "file is a file: URL, not a path: give the path in it (urllib.request.url2pathname of the URL's path)"
-        return f"file is a {word} URL, not a path: open it with the library for it, and give the binary file or the bytes"
+        return f"file is a URL ({word}), not a path: open it with the library for it, and give the binary file or the bytes"
     if base64_picture(text):
         return f"file is a text and no path, {_DECODE}"
     if _MARKUP.match(text):
-        return f"file is {describe(text[:HEAD_BYTES].encode('utf-8', 'replace'))} as text, not a path; {remedy_for_text(text)}"
-    with_head = text[:16].encode("latin-1", "ignore")
-    if sniff(with_head) is not None and not text.isprintable():
+        found = describe(text[:HEAD_BYTES].encode("utf-8", "replace"))
+        return f"file is {found} as text, not a path. {_by_kind(found)}"
+    if not text.isprintable() and sniff(text[:16].encode("latin-1", "ignore")) is not None:
         return "file is a picture's content decoded to text, not a path: give the bytes as they were read"
     if len(text) > _LONGEST_NAME and _is_too_long(text):
         return "file is a text too long for a path; a picture's content must be given as bytes"
@@ -135,79 +135,58 @@ def remedy(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
         hint = remedy_for_text(head.decode("utf-8", "replace"))
         if hint:
             return hint
-    told = next(
-        (advice for kind, advice in _REMEDIES if found.startswith(kind)), "Convert it to one of them first."
-    )
+    told = _by_kind(found)
     return f"If these are pixels: {encode}. {told}" if unknown and in_memory else told
+
+
+def _by_kind(found: str) -> str:
+    return next((advice for kind, advice in _REMEDIES if found.startswith(kind)), "Convert it first.")
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------
 
 # By package and class, also for subclasses.
-_BY_TYPE: dict[tuple[str, str], str] = {
-    ("httpx", "Response"): "give its bytes, response.content, or what it streams, response.aiter_bytes()",
-    ("aiohttp", "ClientResponse"): "give its bytes, await response.read(), or its stream, response.content",
-    (
-        "discord",
-        "Attachment",
-    ): "give its bytes: upload(await attachment.read(), file_name=attachment.filename)",
-    (
-        "PIL",
-        "Image",
-    ): 'save it first: buffer = io.BytesIO(); image.save(buffer, "PNG"); upload(buffer.getvalue())',
-    (
-        "zipfile",
-        "ZipFile",
-    ): "give one of its files: with archive.open(name) as file; or all of them to upload_many",
-    ("tarfile", "TarFile"): "give one of its files: archive.extractfile(member)",
-    (
-        "imgwire_async",
-        "Image",
-    ): "it is the record of a picture that is uploaded already; images.upload_via_url(image.cdn_url) "
-    "uploads it once more",
-    (
-        "imgwire_async",
-        "StandardUpload",
-    ): "give the file itself: upload(file) makes the record and sends the bytes",
-    (
-        "imgwire_async",
-        "UploadItem",
-    ): "upload() takes its file and arguments one by one; upload_many([item]) takes items",
-    ("imgwire_async", "UploadResult"): "it was uploaded already: .unwrap() is its image",
-    (
-        "imgwire_async",
-        "ImageDownloadJob",
-    ): "download_archive(job, path) fetches it, extract_archive unpacks it",
+_BY_TYPE: dict[str, str] = {
+    "httpx.Response": "give its bytes, response.content, or what it streams, response.aiter_bytes()",
+    "aiohttp.ClientResponse": "give its bytes, await response.read(), or its stream, response.content",
+    "discord.Attachment": "give its bytes: upload(await attachment.read(), file_name=attachment.filename)",
+    "PIL.Image": 'save it first: buffer = io.BytesIO(); image.save(buffer, "PNG"); upload(buffer.getvalue())',
+    "zipfile.ZipFile": "give one of its files, archive.open(name), or all of them to upload_many",
+    "tarfile.TarFile": "give one of its files, archive.extractfile(member)",
+    "imgwire_async.Image": "this picture is uploaded already; images.upload_via_url(image.cdn_url) uploads it once more",
+    "imgwire_async.StandardUpload": "give the file itself: upload(file) makes the record and sends the bytes",
+    "imgwire_async.UploadItem": "upload takes its file and arguments one by one; upload_many([item]) takes items",
+    "imgwire_async.UploadResult": "this file is uploaded already: result.unwrap() is its image",
+    "imgwire_async.ImageDownloadJob": "images.download_archive(job, path) fetches it, extract_archive unpacks it",
 }
 
 
 def for_object(file: object) -> str | None:
     """Return what to pass instead of `file`, which is no path, buffer, or file of the standard library; None where it may do."""
-    kind = type(file)
+    kind: type = type(file)
     hint = _for_kind(file, kind)
     if hint is None:
         return None
-    name = f"the class {cast('type', file).__name__}" if issubclass(kind, type) else kind.__name__
+    name = f"the class {file.__name__}" if isinstance(file, type) else kind.__name__
     return f"file must be a path, bytes, a binary file or something that gives bytes, not {shortened(name)}: {hint}"
 
 
 def _for_kind(file: object, kind: type) -> str | None:
     if file is None:
         return "nothing was given. Does a form or a function return None where no file was sent?"
-    if issubclass(kind, type):
+    if isinstance(file, type):
         return "give an object of it, not the class"
-    if hasattr(kind, "__await__") or issubclass(kind, Coroutine):
+    if hasattr(kind, "__await__"):
         return "await it, and give what it returns"
     for each in kind.__mro__:
-        hint = _BY_TYPE.get((each.__module__.partition(".")[0], each.__name__))
+        hint = _BY_TYPE.get(f"{str(each.__module__).partition('.')[0]}.{each.__name__}")
         if hint is not None:
             return hint
-    if issubclass(kind, Mapping):
-        return "give one of its values, the file itself"
-    if issubclass(kind, tuple | list):
-        return _for_list(cast("list[object]", file))
-    if issubclass(kind, AbstractSet):
-        return "upload_many takes many files"
+    if kind.__name__ == "FieldFile" and not file:  # Django's
+        return "this field has no file; ask `if field:` before"
+    for base, known in _CONTAINERS:
+        if issubclass(kind, base):
+            return known(cast("Any", file))
     return _for_shape(file, kind)
 
 
@@ -221,7 +200,7 @@ def _for_list(files: list[object] | tuple[object, ...]) -> str | None:
                 "a name and a content are given as upload(content, file_name=name), in upload_many as "
                 "UploadItem(content, file_name=name)"
             )
-    is_piece = isinstance(first, int) or _is_buffer(first)
+    is_piece = isinstance(first, int | float) or _is_buffer(first)
     pictures = len(files) > 1 and all(
         isinstance(each, bytes | bytearray) and sniff(bytes(each[:HEAD_BYTES])) is not None for each in files
     )
@@ -236,6 +215,14 @@ def _is_buffer(value: object) -> bool:
     except TypeError:
         return False
     return True
+
+
+_CONTAINERS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
+    (Mapping, lambda _: "give one of its values, the file itself"),
+    (tuple, _for_list),
+    (list, _for_list),
+    (AbstractSet, lambda _: "upload_many takes many files"),
+)
 
 
 def _for_shape(file: object, kind: type) -> str | None:

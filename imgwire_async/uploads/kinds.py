@@ -30,7 +30,7 @@ from imgwire_async.uploads.source import (
     from_reader,
     slices_of,
 )
-from imgwire_async.values import path_text, quoted, shorten_file_name
+from imgwire_async.values import path_text, plain_text, quoted, shorten_file_name
 
 ACCEPTED = (
     "a path, bytes or a buffer of them, a binary file object, an async file, an object with an async read(n) or read_chunk(n), "
@@ -100,7 +100,12 @@ def has_buffer(file: object) -> bool:
 
 
 async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
-    where = path_text("file", path)
+    try:
+        where = path_text("file", path)
+    except ValueError:
+        if isinstance(path, str) and (hint := hints.for_path(plain_text(path))) is not None:
+            raise ValueError(hint) from None
+        raise
     if not where:
         raise ValueError("file must not be an empty path")
     name = base_name(os.path.basename(where))  # noqa: PTH119  # the text as given, also for foreign PathLikes
@@ -153,13 +158,6 @@ def _require_open(file: object) -> None:
         )
 
 
-def _require_readable(file: IO[bytes]) -> None:
-    _require_open(file)
-    readable = getattr(file, "readable", None)
-    if callable(readable) and readable() is False:
-        raise ValueError(f"{_called(file)} is open for writing only; open it with mode 'rb'")
-
-
 def _called(file: object) -> str:
     name = name_of(file)
     return f"the file {quoted(name)}" if name else "the file"
@@ -167,14 +165,18 @@ def _called(file: object) -> str:
 
 def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
     """Where a file object stands, how many bytes are left, and its stamp; for one without positions what was read of it."""
-    _require_readable(file)
+    _require_open(file)
     try:
         if not file.seekable():
             return b""
     except _NO_POSITION:
         return b""
     # Asked of files with positions only: to uWSGI's `wsgi.input`, and what stands before it, 0 means everything.
-    if isinstance(file.read(0), str):
+    try:
+        nothing: object = file.read(0)
+    except io.UnsupportedOperation as error:
+        raise ValueError(f"{_called(file)} is open for writing only; open it with mode 'rb'") from error
+    if isinstance(nothing, str):
         raise TypeError("file is open in text mode; open it with mode 'rb'")
     try:
         start: Any = file.tell()

@@ -7,10 +7,11 @@ before the workers pause.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -108,31 +109,35 @@ class Trace:
 _ONE_FILE: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
 
 
+def _instead(files: object) -> str:
+    """What to do about one thing where many files are due."""
+    if inspect.iscoroutine(files):
+        files.close()  # or Python warns, too, that nobody awaited it
+    if isinstance(files, Awaitable):
+        return "await it first"
+    if isinstance(files, str | os.PathLike):
+        return "use upload(), or for the files of a folder Path(folder).iterdir()"
+    if files is None:
+        return "give a list or a generator"
+    return "call it first" if callable(files) else "use upload()"
+
+
 def require_many(files: object) -> None:
     """Raise `TypeError` for one file where many are due."""
-    kind = type(files)
+    kind: type = type(files)
     single = (
         issubclass(kind, _ONE_FILE)
         or hasattr(files, "read")
         or hasattr(files, "read_chunk")
         or is_numbers(files)
     )
-    if isinstance(files, Coroutine):
-        files.close()  # or Python warns, too, that nobody awaited it
     if (
         single
         or hasattr(kind, "__await__")
         or not (hasattr(files, "__iter__") or hasattr(files, "__aiter__"))
     ):
-        advice = "use upload()"
-        if issubclass(kind, (str, os.PathLike)):
-            advice += ", or for the files of a folder Path(folder).iterdir()"
-        elif hasattr(kind, "__await__"):
-            advice = "await it first"
-        elif files is None or callable(files):
-            advice = "call it first" if callable(files) else "give a list, a generator ..."
         raise TypeError(
-            f"files must be an iterable or async iterable of files, not one {kind.__name__}; {advice}"
+            f"files must be an iterable or async iterable of files, not one {kind.__name__}; {_instead(files)}"
         )
     if hasattr(files, "__aiter__") and userland.in_caller.get() is not None:
         raise TypeError(

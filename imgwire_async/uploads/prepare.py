@@ -50,7 +50,7 @@ async def planned(
     sniffed = sniff(head)
     name = file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
     label = begin.label(name)
-    if mime_type is None or (not head and begin.position):
+    if mime_type is None:
         _require_picture(sniffed, head, begin, name)
     mime = mime_type or (None if sniffed is None else sniffed.value)
     _require_length(source, content_length, begin, name)

@@ -161,7 +161,10 @@ class FileSource:
 
         def read_at(count: int, position: int) -> bytes:
             self.file.seek(self.start + position)
-            return b"".join(slices_of(self.file.read(min(count, max(0, self.size - position)))))
+            data, size = b"", min(count, self.size - position)
+            while len(data) < size and (more := b"".join(slices_of(self.file.read(size - len(data))))):
+                data += more
+            return data
 
         def answer() -> T:
             try:
@@ -369,12 +372,12 @@ def read_by_user(source: Source) -> bool:
 
 async def peek(source: Source, size: int) -> bytes:
     """The first `size` bytes of a source, without using them up; of a file on disk no more than were read when it was looked at."""
-    if isinstance(source, PathSource):
-        return bytes(source.head[:size])
-    if isinstance(source, BytesSource):
-        return bytes(source.data[:size])
+    if isinstance(source, PathSource | BytesSource):
+        return bytes((source.head if isinstance(source, PathSource) else source.data)[:size])
     if isinstance(source, StreamSource):
         return await source.peek(size)
+    if isinstance(source, FileSource):  # a file that is refused stands where it stood
+        return await source.examine(lambda read_at: read_at(size, 0))
     head = b""
     async with contextlib.aclosing(source.open()) as pieces:
         async for piece in pieces:

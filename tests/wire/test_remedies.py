@@ -1,0 +1,242 @@
+"""A newcomer's mistakes with files, once each over real sockets: the message alone says the way out, and nothing is sent."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from imgwire_async import (
+    AsyncImgwireClient,
+    DownloadError,
+    ImgwireClient,
+    SourceChangedError,
+    UnsupportedImageError,
+    UploadError,
+    UploadItem,
+    UploadRejectedError,
+    UploadSizeError,
+)
+from imgwire_async.emulator import Emulator
+
+from .pictures import png
+
+
+async def refused(client: AsyncImgwireClient, file: Any, **arguments: Any) -> Exception:
+    with pytest.raises((UploadError, TypeError, ValueError, OSError)) as caught:
+        await client.images.upload(file, **arguments)
+    return caught.value
+
+
+# --- handles ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_handle_at_its_end_says_position_and_seek(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    file = io.BytesIO()
+    file.write(png())
+    error = await refused(client, file)
+    assert f"position {len(png())}" in str(error)
+    assert "seek(0)" in str(error)
+    assert not list(emulator.requests)
+    file.seek(0)
+    await client.images.upload(file)
+
+
+@pytest.mark.parametrize("mode", ["plain", "async"])
+async def test_a_handle_in_the_midst_says_position_and_seek(
+    client: AsyncImgwireClient, tmp_path: Path, mode: str
+) -> None:
+    path = tmp_path / "hero.png"
+    path.write_bytes(png())
+    if mode == "plain":
+        with path.open("rb") as file:
+            file.read(5)
+            error = await refused(client, file)
+            told = await refused(client, file, mime_type="image/png", content_length=len(png()))
+    else:
+        async with await anyio.open_file(path, "rb") as file:
+            await file.read(5)
+            error = await refused(client, file)
+        told = error
+    assert isinstance(error, UnsupportedImageError)
+    assert isinstance(told, UploadSizeError | UnsupportedImageError)
+    for each in (error, told):
+        assert "position 5" in str(each)
+        assert "seek(0)" in str(each)
+
+
+async def test_a_picture_from_a_position_on_is_uploaded(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    file = io.BytesIO(b"head" + png())
+    file.seek(4)
+    await client.images.upload(file)
+    assert emulator.requests[-1].body_length == len(png())
+
+
+async def test_a_closed_file_and_one_for_writing_say_how_to_open_it(
+    client: AsyncImgwireClient, tmp_path: Path
+) -> None:
+    with (tmp_path / "out.png").open("wb") as file:
+        writing = await refused(client, file)
+    closed = await refused(client, file)
+    assert "mode 'rb'" in str(writing)
+    assert "closed" in str(closed)
+    assert all("out.png" in str(error) for error in (writing, closed))
+
+
+async def test_a_stream_that_was_read_before_is_not_called_unknown(client: AsyncImgwireClient) -> None:
+    image = await client.images.upload(png(padding=300_000), wait=True)
+    async with client.images.stream(image) as chunks:
+        await anext(chunks)
+        error = await refused(client, chunks)
+    assert "before" in str(error)
+    assert "mime_type" not in str(error)
+
+
+# --- texts, and things of other kinds ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", ["str", "data URI", "bytes"])
+async def test_base64_is_to_be_decoded_and_is_not_repeated(
+    client: AsyncImgwireClient, emulator: Emulator, caplog: pytest.LogCaptureFixture, shape: str
+) -> None:
+    text = base64.b64encode(png(padding=110_000)).decode()
+    file = {"str": text, "data URI": f"data:image/png;base64,{text}", "bytes": text.encode()}[shape]
+    with caplog.at_level(logging.DEBUG):
+        error = await refused(client, file)
+    assert "this is base64: decode it" in str(error)
+    assert text[:90] not in str(error) + caplog.text + str(getattr(error, "file_name", ""))
+    assert not list(emulator.requests)
+
+
+async def test_a_url_as_file_names_upload_via_url(client: AsyncImgwireClient) -> None:
+    for url in ("https://example.com/a.png", Path("https://example.com/a.png")):
+        assert "upload_via_url" in str(await refused(client, url))
+
+
+async def test_a_name_that_no_disk_holds_is_not_repeated(client: AsyncImgwireClient) -> None:
+    for path in ("x" * 50_000 + ".png", "x/" * 50_000, "x" * 200):
+        error = await refused(client, path)
+        assert "x" * 90 not in str(error)
+        assert "x/" * 45 not in str(error)
+
+
+async def test_a_coroutine_is_closed_and_one_message_says_it(client: AsyncImgwireClient) -> None:
+    async def fetch() -> bytes:
+        return png()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "await it" in str(await refused(client, fetch()))
+        with pytest.raises(TypeError, match="await it"):
+            async for _ in client.images.upload_many(fetch()):  # type: ignore[arg-type]  # the mistake
+                pass
+
+
+async def test_many_files_tell_of_each_mistake_apart(client: AsyncImgwireClient) -> None:
+    files: list[Any] = [("a.png", png()), None, UploadItem(png(), file_name="b.png")]
+    results = {result.index: result async for result in client.images.upload_many(files)}
+    assert "UploadItem" in str(results[0].error)
+    assert "NoneType" in str(results[1].error)
+    assert results[2].error is None
+
+
+async def test_one_path_instead_of_many_says_how_a_folder_is_given(client: AsyncImgwireClient) -> None:
+    with pytest.raises(TypeError, match="iterdir"):
+        async for _ in client.images.upload_many("folder"):  # type: ignore[arg-type]  # the mistake
+            pass
+
+
+# --- names of files in errors -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [None, "other.png"])
+@pytest.mark.parametrize("failure", ["kind", "size", "changed", "rejected"])
+async def test_every_upload_error_has_the_name_and_begins_with_the_path(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, given: str | None, failure: str
+) -> None:
+    path = tmp_path / "hero.png"
+    path.write_bytes(b"no picture" if failure == "kind" else png())
+    emulator.faults.add("PUT", "/uploads/*", status=400)
+    error = await refused(
+        client,
+        path,
+        file_name=given,
+        content_length=5 if failure == "size" else None,
+        on_created=lambda _: os.utime(path, (1, 1)) if failure == "changed" else None,
+    )
+    assert isinstance(error, UploadError)
+    assert isinstance(error, SourceChangedError) is (failure == "changed")
+    assert ("its time changed" in str(error)) is (failure == "changed")
+    assert isinstance(error, UploadRejectedError) is (failure == "rejected")
+    assert error.file_name == (given or "hero.png")
+    assert str(error).startswith(f"{path}: ")
+
+
+async def test_an_odd_path_is_escaped(client: AsyncImgwireClient, tmp_path: Path) -> None:
+    path = tmp_path / "he\x1b[2Jro.png"
+    path.write_bytes(b"no picture")
+    error = await refused(client, path)
+    assert str(error).startswith(str(path).replace("\x1b", "\\u001b"))
+
+
+# --- downloads, and clients that are closed ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_a_download_that_fails_names_its_target(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, overwrite: bool
+) -> None:
+    image = await client.images.upload(png(), wait=True)
+    target = tmp_path / "hero.png"
+    if overwrite:
+        target.write_bytes(b"before")
+    emulator.faults.add("GET", "/*", status=404)
+    with pytest.raises(DownloadError) as caught:
+        await client.images.download(image, target, overwrite=overwrite)
+    assert str(target) in str(caught.value)
+    assert "kept" not in str(caught.value)
+    assert ("before is untouched" in str(caught.value)) is overwrite
+
+
+async def test_a_target_that_is_taken_names_overwrite(client: AsyncImgwireClient, tmp_path: Path) -> None:
+    image = await client.images.upload(png(), wait=True)
+    target = tmp_path / "hero.png"
+    target.write_bytes(b"before")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        await client.images.download(image, target)
+    with pytest.raises(IsADirectoryError, match="a file in it"):
+        await client.images.download(image, tmp_path)
+    with pytest.raises(FileNotFoundError, match="make this directory first"):
+        await client.images.download(image, tmp_path / "none" / "hero.png")
+
+
+async def test_a_closed_client_names_what_it_could_not_do(emulator: Emulator, tmp_path: Path) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    image = await client.images.upload(png(), wait=True)
+    await client.aclose()
+    for call, word in (
+        (client.images.upload(tmp_path / "hero.png"), "hero.png"),
+        (client.images.download(image, tmp_path / "new.png"), "download"),
+        (client.images.retrieve(image.id), "GET /images/"),
+        (client.images.list(), "GET /images/"),
+        (client.images.wait_until_ready(image.id), "wait_until_ready"),
+    ):
+        with pytest.raises(RuntimeError, match="the client is closed") as caught:
+            await call
+        assert word in str(caught.value)
+
+
+def test_the_blocking_client_says_the_same() -> None:
+    with ImgwireClient("sk_test_key") as client, pytest.raises(ValueError, match="upload_via_url"):
+        client.images.upload("https://example.com/a.png")
