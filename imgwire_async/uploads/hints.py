@@ -182,8 +182,6 @@ def _for_kind(file: object, kind: type) -> str | None:
         hint = _BY_TYPE.get(f"{str(each.__module__).partition('.')[0]}.{each.__name__}")
         if hint is not None:
             return hint
-    if kind.__name__ == "FieldFile" and not file:  # Django's
-        return "this field has no file; ask `if field:` before"
     for base, known in _CONTAINERS:
         if issubclass(kind, base):
             return known(cast("Any", file))

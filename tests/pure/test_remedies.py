@@ -172,7 +172,6 @@ OBJECTS: list[tuple[str, Any, list[str]]] = [
     ("tensor", named("torch", "Tensor", __array__=keyless), ["pixels", "encoded"]),
     ("UPath", named("upath", "MemoryPath", read_bytes=keyless, open=keyless), ["read_bytes()", "open('rb')"]),
     ("form field", named("aiohttp.web_request", "FileField", file=io.BytesIO(), filename="a"), [".file", "file_name="]),
-    ("FieldFile", named("django.db.models.fields.files", "FieldFile", __bool__=lambda _: False), ["no file"]),
     ("name and bytes", ("a.png", PNG), ["file_name=", "UploadItem"]),
     ("name, bytes and type", ("a.png", io.BytesIO(PNG), "image/png"), ["file_name="]),
     ("list of paths", ["a.png", "b.png"], ["upload_many"]),
