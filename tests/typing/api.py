@@ -122,6 +122,7 @@ from imgwire_async import (
     build_url,
     extract_archive,
     parse_url,
+    from_dict,
     to_dict,
 )
 
@@ -188,6 +189,8 @@ async def images(client: AsyncImgwireClient) -> None:
     assert_type(image.extra, dict[str, Any])
     assert_type(image.url(preset="thumbnail"), str)
     assert_type(to_dict(image), dict[str, Any])
+    assert_type(from_dict(Image, to_dict(image)), Image)
+    assert_type(from_dict(UploadToken, {}), UploadToken)
     made = await client.images.create(file_name="a.jpg", custom_metadata={"a": 1}, idempotency_key=False)
     assert_type(made, StandardUpload)
     assert_type((made.image, made.upload_url), tuple[Image, str])
@@ -458,5 +461,7 @@ async def is_refused(client: AsyncImgwireClient, image: Image, page: Page[Image]
     await client.metrics.get_stats(date_start="2026-04-01")  # type: ignore[arg-type]
     await client.metrics.get_stats({"interval": "DAILY"})  # type: ignore[call-arg, arg-type]
     to_dict(page)  # type: ignore[arg-type]
+    from_dict(Page, {})  # type: ignore[type-var]
+    from_dict(Image, "{}")  # type: ignore[arg-type]
     ImgwireError("x").status  # type: ignore[attr-defined]  # noqa: B018
     APITimeoutError("x", which="total")  # type: ignore[arg-type]
