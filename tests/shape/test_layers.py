@@ -28,6 +28,7 @@ LEVELS = [
         "userland",
         "limits",
         "atomic",
+        "archive_names",
     },
     {"models", "archives"},
     {"protocol"},

@@ -121,8 +121,8 @@ from imgwire_async import (
     Zoom,
     build_url,
     extract_archive,
-    parse_url,
     from_dict,
+    parse_url,
     to_dict,
 )
 
