@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
 
 from imgwire_async import _bridge
-from imgwire_async.client import AsyncImgwireClient, BaseClient
+from imgwire_async.client import AsyncImgwireClient, BaseClient, ResourceClass
 from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.models import Page
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
@@ -171,6 +171,16 @@ class ImgwireClient(BaseClient, Twin):
     close it leaks nothing.
     """
 
+    if TYPE_CHECKING:
+        images: Images
+        cors_origins: CorsOrigins
+        custom_domain: CustomDomain
+        metrics: Metrics
+    else:
+        images, cors_origins, custom_domain, metrics = (
+            ResourceClass(__name__, kind.__name__) for kind in (Images, CorsOrigins, CustomDomain, Metrics)
+        )
+
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
         super()._take(core, options, owner=owner)
         if is_coroutine_callable(core.config.api_key):
@@ -179,10 +189,10 @@ class ImgwireClient(BaseClient, Twin):
             )
         self._original = original = object.__new__(AsyncImgwireClient)
         original._take(core, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # this client's other form
-        self.images: Images = Images(original.images)
-        self.cors_origins: CorsOrigins = CorsOrigins(original.cors_origins)
-        self.custom_domain: CustomDomain = CustomDomain(original.custom_domain)
-        self.metrics: Metrics = Metrics(original.metrics)
+        self.images = Images(original.images)
+        self.cors_origins = CorsOrigins(original.cors_origins)
+        self.custom_domain = CustomDomain(original.custom_domain)
+        self.metrics = Metrics(original.metrics)
 
     request: Final = blocking(AsyncImgwireClient.request)
 

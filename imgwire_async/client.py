@@ -188,6 +188,22 @@ class BaseClient:
         )
 
 
+class ResourceClass:
+    """Stands in a client's class for one of its resources, and gives the class of that; each client has a resource of its own.
+
+    So mocks that are made from the class know the resource's methods, and `help()` shows them. Loaded when asked for.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self._name = name
+
+    def __get__(self, client: object, owner: type[Any] | None = None) -> Any:
+        from importlib import import_module
+
+        return getattr(import_module(self._module), self._name)
+
+
 class AsyncImgwireClient(BaseClient):
     """A client for asyncio. One object serves the whole application: any number of tasks, one loop or several.
 
@@ -215,6 +231,17 @@ class AsyncImgwireClient(BaseClient):
     for a missing key or a setting that cannot be used. Calls after closing raise `RuntimeError`.
     """
 
+    if TYPE_CHECKING:
+        images: AsyncImages
+        cors_origins: AsyncCorsOrigins
+        custom_domain: AsyncCustomDomain
+        metrics: AsyncMetrics
+    else:
+        images = ResourceClass("imgwire_async.resources.images", "AsyncImages")
+        cors_origins = ResourceClass("imgwire_async.resources.cors_origins", "AsyncCorsOrigins")
+        custom_domain = ResourceClass("imgwire_async.resources.custom_domain", "AsyncCustomDomain")
+        metrics = ResourceClass("imgwire_async.resources.metrics", "AsyncMetrics")
+
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
         super()._take(core, options, owner=owner)
         # With the first client, not with the class: whoever only names the class does not pay for them.
@@ -223,10 +250,10 @@ class AsyncImgwireClient(BaseClient):
         from imgwire_async.resources.images import AsyncImages
         from imgwire_async.resources.metrics import AsyncMetrics
 
-        self.images: AsyncImages = AsyncImages(self._reach_here)
-        self.cors_origins: AsyncCorsOrigins = AsyncCorsOrigins(self._reach_here)
-        self.custom_domain: AsyncCustomDomain = AsyncCustomDomain(self._reach_here)
-        self.metrics: AsyncMetrics = AsyncMetrics(self._reach_here)
+        self.images = AsyncImages(self._reach_here)
+        self.cors_origins = AsyncCorsOrigins(self._reach_here)
+        self.custom_domain = AsyncCustomDomain(self._reach_here)
+        self.metrics = AsyncMetrics(self._reach_here)
 
     def _reach_here(self) -> Carrier:
         """The carrier, asked for on a running loop: whatever a call does first, under trio it says what to do instead."""

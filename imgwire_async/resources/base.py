@@ -28,17 +28,14 @@ class Resource:
     """A group of operations. Holds no state of its own, only the way to its client's carrier."""
 
     def __init__(self, carrier: Callable[[], Carrier]) -> None:
-        # Asked on each call: the transport, and aiohttp with it, is loaded on the first one.
-        self._reach = carrier
-
-    @property
-    def _carrier(self) -> Carrier:
-        return self._reach()
+        # Asked on each call: the transport, and aiohttp with it, is loaded on the first one. No property: `inspect` and mocks
+        # would get it, too, where no loop runs.
+        self._carrier = carrier
 
     def _carrier_for(self, what: str) -> Carrier:
         """The carrier for an operation, which an error of a closed client then names."""
         try:
-            return self._carrier
+            return self._carrier()
         except RuntimeError as error:
             name_closed(error, what)
             raise
@@ -51,7 +48,7 @@ class Resource:
 
     async def _send(self, request: Request[Any]) -> Reply:
         try:
-            return await self._carrier.send(request)
+            return await self._carrier().send(request)
         except RuntimeError as error:
             name_closed(error, f"{request.method} {request.path}")
             raise
@@ -124,7 +121,7 @@ class Walk(AbstractAsyncContextManager["Walk"]):
     async def _load(self, number: int) -> Reply:
         request = self._request(number)
         try:
-            return await self._carrier.send(request)
+            return await self._carrier().send(request)
         except RuntimeError as error:
             name_closed(error, f"{request.method} {request.path}")
             raise

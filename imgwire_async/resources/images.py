@@ -215,7 +215,7 @@ class AsyncImages(Resource):
 
     def _uploading(self, item: UploadItem | None) -> Uploading:
         try:
-            carrier = self._carrier
+            carrier = self._carrier()
         except RuntimeError as error:
             name_closed(error, "upload_many" if item is None else f"upload of {label_of(item)}")
             raise
@@ -412,7 +412,7 @@ class AsyncImages(Resource):
         landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
         if not isinstance(job, ImageDownloadJob):
             segment("job", job)
-        return await self._downloading.archive(job, landing)
+        return await self._downloading().archive(job, landing)
 
     async def download(
         self,
@@ -430,7 +430,7 @@ class AsyncImages(Resource):
         text in place of a picture, or `TransformationError` before any request; `FileExistsError`, unless `overwrite`. [GET cdn_url]
         """
         landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
-        return await self._downloading.save(Wanted(image, preset, rules), landing)
+        return await self._downloading().save(Wanted(image, preset, rules), landing)
 
     async def read(
         self,
@@ -446,7 +446,7 @@ class AsyncImages(Resource):
         [GET cdn_url]
         """
         most = arguments.whole("max_bytes", max_bytes, low=0)
-        return await self._downloading.read(Wanted(image, preset, rules), most)
+        return await self._downloading().read(Wanted(image, preset, rules), most)
 
     def stream(
         self, image: Image | Id, *, preset: Preset | None = None, **rules: Unpack[Rules]
@@ -458,9 +458,8 @@ class AsyncImages(Resource):
         `preset` and `rules` as in `image.url`; `TransformationError` before any request. [GET cdn_url]
         """
         wanted = Wanted(image, preset, rules)
-        return Stream(lambda: self._downloading.opened(wanted))
+        return Stream(lambda: self._downloading().opened(wanted))
 
-    @property
     def _downloading(self) -> Downloading:
         return Downloading(
             carrier=self._carrier_for("download"),
