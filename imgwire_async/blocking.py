@@ -166,7 +166,7 @@ class ImgwireClient(BaseClient, Twin):
     Its operations stand under `images`, `cors_origins`, `custom_domain` and `metrics`.
 
     The same arguments, names and answers as `AsyncImgwireClient`, which does the work, on one background thread for all
-    clients of the process. Iterators, file objects, callbacks, hooks and a key callable run in the thread that waits for the
+    clients of the process. Iterators, file objects, callbacks, hooks, and what is called for a key or a token run in the thread that waits for the
     call; a coroutine function among them is a `TypeError`. Making a client does no I/O and starts no thread; forgetting to
     close it leaks nothing.
     """
@@ -183,10 +183,11 @@ class ImgwireClient(BaseClient, Twin):
 
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
         super()._take(core, options, owner=owner)
-        if is_coroutine_callable(core.config.api_key):
-            raise TypeError(
-                "api_key must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
-            )
+        for name in ("api_key", "upload_token"):
+            if is_coroutine_callable(getattr(core.config, name)):
+                raise TypeError(
+                    f"{name} must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
+                )
         self._original = original = object.__new__(AsyncImgwireClient)
         original._take(core, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # this client's other form
         self.images = Images(original.images)

@@ -108,12 +108,13 @@ class BaseClient:
         trust_env: bool = True,
         connector: Callable[[], aiohttp.BaseConnector] | None = None,
         hooks: Hooks | None = None,
+        upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> None:
         # The class is named more often than a client is made, and more cheaply so.
         from imgwire_async.config import VARIABLES, configure, hidden
         from imgwire_async.logs import logger, show_as_told
 
-        api_key, proxy = hidden(api_key), hidden(proxy)
+        api_key, proxy, upload_token = hidden(api_key), hidden(proxy), hidden(upload_token)
         config = configure(
             api_key,
             environment_id=environment_id,
@@ -128,6 +129,7 @@ class BaseClient:
             trust_env=trust_env,
             connector=connector,
             hooks=hooks,
+            upload_token=upload_token,
             environ={name: hidden(os.environ[name]) for name in VARIABLES if name in os.environ},
         )
         show_as_told(os.environ.get("IMGWIRE_LOG", ""))
@@ -226,6 +228,8 @@ class AsyncImgwireClient(BaseClient):
       `SSLContext`, or the path of a CA bundle. `connector`: a callable that returns an `aiohttp.BaseConnector`, called once
       per loop.
     * `hooks`: functions that are told what goes over the wire.
+    * `upload_token`: for a client key, the token of uploads that bring none of their own: text, or a plain or async callable,
+      asked for each file right before its record is made.
 
     Making a client does no I/O and needs no running loop; forgetting to close it leaks nothing. Raises `ConfigurationError`
     for a missing key or a setting that cannot be used. Calls after closing raise `RuntimeError`.

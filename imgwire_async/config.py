@@ -185,6 +185,19 @@ def clean_key(value: object) -> str:
     return key
 
 
+def _upload_token(value: Any) -> KeySource | None:
+    if value is None or callable(value):
+        return cast("KeySource | None", value)  # what it returns is checked each time
+    if not isinstance(value, str):
+        raise TypeError(
+            f"upload_token must be text or a callable that returns it, not {type(value).__name__}"
+        )
+    value = token = Secret(value.strip())
+    if not token or not printable(token):
+        raise ConfigurationError("upload_token must be printable ASCII text without blanks")
+    return token
+
+
 def _split(url: str) -> SplitResult:
     from urllib.parse import urlsplit  # with the first client, not with its class
 
@@ -316,6 +329,7 @@ class Config:
     ssl: _ssl.SSLContext | str | None = None
     trust_env: bool = True
     connector: Callable[[], aiohttp.BaseConnector] | None = None
+    upload_token: KeySource | None = attrs.field(default=None, repr=False)
 
     @property
     def secure(self) -> bool:
@@ -344,9 +358,10 @@ def configure(
     connector: object,
     hooks: object,
     environ: Mapping[str, str],
+    upload_token: object = None,
 ) -> Config:
     """The settings as one frozen value. What is given beats the environment, the environment beats the default."""
-    api_key, proxy = hidden(api_key), hidden(proxy)
+    api_key, proxy, upload_token = hidden(api_key), hidden(proxy), hidden(upload_token)
     if api_key is None:
         api_key = hidden(environ.get("IMGWIRE_API_KEY") or None)
         if api_key is None:
@@ -376,6 +391,7 @@ def configure(
         ssl=_ssl_setting(ssl),
         trust_env=flag("trust_env", trust_env),
         connector=_connector(connector),
+        upload_token=_upload_token(upload_token),
     )
 
 

@@ -204,7 +204,7 @@ def from_dict(model: type[RecordT], data: Mapping[str, Any]) -> RecordT:
     )
 
 
-def _require_model(model: object) -> None:
+def _require_model(model: Any) -> None:
     known = [
         kind
         for kind in vars(models).values()
@@ -218,11 +218,11 @@ def _require_model(model: object) -> None:
 
 
 def _what_instead(model: type[models.Record], data: object) -> str:
-    name = model.__name__
+    name, kind = model.__name__, type(data).__name__
     if isinstance(data, str | bytes | bytearray | memoryview):
-        return f"not {type(data).__name__}: from_dict({name}, json.loads(data))"
+        return f"not {kind}: from_dict({name}, json.loads(data))"
     if isinstance(data, models.Record):
-        return f"and this is a record ({type(data).__name__}) already: use it as it is"
+        return f"and this is a record ({kind}) already: use it as it is"
     if isinstance(data, list | tuple):
-        return f"not a {type(data).__name__}: [from_dict({name}, each) for each in data]"
-    return f"not {type(data).__name__}"
+        return f"not a {kind}: [from_dict({name}, each) for each in data]"
+    return f"not {kind}"

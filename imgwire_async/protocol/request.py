@@ -147,7 +147,16 @@ class Carrier(Protocol):
     @property
     def closed(self) -> bool: ...
 
+    @property
+    def upload_token(self) -> str | Callable[[], str | Awaitable[str]] | None:
+        """What the client was given for uploads that bring no token of their own."""
+        ...
+
     def send(self, request: Request[Any], /) -> Awaitable[Reply]: ...
+
+    def ask(
+        self, name: str, question: Callable[[], T | Awaitable[T]], method: str, path: str, /
+    ) -> Awaitable[T]: ...
 
     def put_slot(self) -> AbstractAsyncContextManager[None]: ...
 

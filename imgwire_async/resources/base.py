@@ -121,7 +121,7 @@ class Walk(AbstractAsyncContextManager["Walk"]):
     async def _load(self, number: int) -> Reply:
         request = self._request(number)
         try:
-            return await self._carrier().send(request)
+            return await self._carrier.send(request)
         except RuntimeError as error:
             name_closed(error, f"{request.method} {request.path}")
             raise

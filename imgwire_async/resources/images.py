@@ -7,6 +7,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Coroutine,
     Iterable,
@@ -35,6 +36,7 @@ from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
 from imgwire_async.resources.base import Resource, page_params
 from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wanted
+from imgwire_async.resources.upload_tokens import TokenProvider, require_source
 from imgwire_async.resources.uploading import Uploading, label_of
 from imgwire_async.uploads.many import Trace, UploadItem, UploadResult
 from imgwire_async.uploads.source import File
@@ -97,13 +99,14 @@ class AsyncImages(Resource):
         hash_sha256: str | None = None,
         idempotency_key: str | Literal[False] | None = None,
         purpose: str | None = None,
-        upload_token: str | None = None,
+        upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> StandardUpload:
         """Make a record and a signed URL for its bytes, for whoever sends them; `upload` does both.
 
         `mime_type` not given: from the name's extension, else not declared. The PUT to `.upload_url` must carry exactly the
         declared `Content-Type` and the `Content-Length`. `content_length` is in bytes. A `ConflictError` (409) is not tried
-        again. [POST /images/standard_upload]
+        again. `upload_token`: text, or a plain or async callable that is asked for it; None takes the client's.
+        [POST /images/standard_upload]
         """
         name = arguments.text("file_name", file_name, longest=None)
         length = None if content_length is None else arguments.whole("content_length", content_length, low=0)
@@ -116,7 +119,12 @@ class AsyncImages(Resource):
             idempotency_key=arguments.idempotency_key(idempotency_key),
             purpose=arguments.optional_text("purpose", purpose),
         )
-        return await self._create(body, arguments.token("upload_token", upload_token))
+        tokens = TokenProvider(self._carrier(), require_source(upload_token))
+        if not callable(tokens.source):
+            return await self._create(body, tokens.token())
+        async with self._carrier().operation("images.create"):  # its deadline counts for the answer, too
+            await tokens.ask()
+            return await self._create(body, tokens.token())
 
     def _create(
         self, body: Mapping[str, object], upload_token: str | None
@@ -146,7 +154,7 @@ class AsyncImages(Resource):
         hash_sha256: str | bool | None = None,
         idempotency_key: str | Literal[False] | None = None,
         purpose: str | None = None,
-        upload_token: str | None = None,
+        upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
         wait: bool | float = False,
         on_created: Callable[[Image], object] | None = None,
         on_progress: Callable[[UploadProgress], object] | None = None,
@@ -158,7 +166,8 @@ class AsyncImages(Resource):
         given. `wait=True` (120 s, or a number of seconds) returns once the image is READY, or raises `ImageQuarantinedError`
         or `WaitTimeoutError`; without it the record may still say PENDING. `hash_sha256=True` hashes the bytes before and
         while they are sent. `idempotency_key` None: a fresh one per call, the same on every attempt; False: none.
-        `on_created` is told the record before the bytes go, `on_progress` each step in bytes.
+        `on_created` is told the record before the bytes go, `on_progress` each step in bytes. `upload_token`, for a client key: text,
+        or a plain or async callable, asked right before the record is made; None takes the client's.
         Raises `UploadError` kinds for the file and the storage, `APIStatusError` kinds for the API, each with `.image` once
         a record exists. [POST /images/standard_upload, PUT upload_url]
         """

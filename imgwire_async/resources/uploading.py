@@ -23,6 +23,7 @@ from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, compact
 from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
+from imgwire_async.resources.upload_tokens import TokenProvider, TokenSource, require_source
 from imgwire_async.uploads.disk import PIECE
 from imgwire_async.uploads.flow import Flow, Plan
 from imgwire_async.uploads.kinds import base_name
@@ -52,7 +53,7 @@ class _Given:
     idempotency_key: str | None
     own_key: bool
     purpose: str | None
-    upload_token: str | None = attrs.field(repr=False)
+    upload_token: TokenSource | None = attrs.field(repr=False)
 
 
 def _checked(item: UploadItem) -> _Given:
@@ -67,7 +68,7 @@ def _checked(item: UploadItem) -> _Given:
         idempotency_key=arguments.idempotency_key(item.idempotency_key),
         own_key=item.idempotency_key is None,
         purpose=arguments.optional_text("purpose", item.purpose),
-        upload_token=arguments.token("upload_token", item.upload_token),
+        upload_token=require_source(item.upload_token),
     )
 
 
@@ -76,17 +77,20 @@ class _Desk:
     """Mints URLs for one upload, always with the same body: the same key on every attempt."""
 
     body: dict[str, object]
-    upload_token: str | None = attrs.field(repr=False)
+    tokens: TokenProvider
     own_key: bool
     create: Create
     look: Callable[[str], Awaitable[Image]]
     renewed: bool = False
 
+    def ask(self) -> Awaitable[None]:
+        return self.tokens.ask()
+
     def mint(self, *, fresh_key: bool) -> Awaitable[StandardUpload]:
         if fresh_key and not self.renewed:  # one fresh key, the same from then on
             self.renewed = True
             self.body = {**self.body, "idempotency_key": arguments.fresh_key()}
-        return self.create(self.body, self.upload_token)
+        return self.create(self.body, self.tokens.token())
 
 
 def _path_name(file: object) -> str | None:
@@ -156,7 +160,11 @@ class Uploading:
                         stage=stage,
                     )
                     desk = _Desk(
-                        _body(plan, given), given.upload_token, given.own_key, self.create, self.retrieve
+                        _body(plan, given),
+                        TokenProvider(self.carrier, given.upload_token),
+                        given.own_key,
+                        self.create,
+                        self.retrieve,
                     )
                     trace.flow = Flow(plan, desk, self.carrier)
                     image = await trace.flow.run()

@@ -59,7 +59,10 @@ class Plan:
 
 
 class Desk(Protocol):
-    """The two API calls that an upload needs."""
+    """The two API calls that an upload needs, and what the first one needs of the caller."""
+
+    # Gets it for the next `mint`. What the caller's own code raises passes unchanged.
+    def ask(self) -> Awaitable[None]: ...
 
     def mint(self, *, fresh_key: bool) -> Awaitable[StandardUpload]:
         """A record and a URL for this upload; with `fresh_key` under a new idempotency key of our own making."""
@@ -70,9 +73,7 @@ class Desk(Protocol):
         ...
 
     @property
-    def own_key(self) -> bool:
-        """Whether the idempotency key is ours to replace."""
-        ...
+    def own_key(self) -> bool: ...  # whether the idempotency key is ours to replace
 
 
 Trouble: TypeAlias = "Reply | NoAnswerError"
@@ -101,7 +102,7 @@ class Flow:
         self._read_by_caller: bool = userland.in_caller.get() is not None and read_by_user(plan.source)
         self._may_interrupt = self._read_by_caller and plan.source.replayable and self._policy.max_retries > 0
         self.image: Image | None = None
-        # Of our classes, but raised by the caller's own source.
+        # Of our classes, but raised by the caller's own source or token callable.
         self.foreign_error: ImgwireError | None = None
         self.abandoned: list[str] = []  # ids of records that were made and then replaced
         self.puts: int = 0
@@ -168,6 +169,11 @@ class Flow:
 
     async def _ask_for_url(self) -> StandardUpload:
         self._tally.mints += 1
+        try:
+            await self._desk.ask()
+        except ImgwireError as error:
+            self.foreign_error = error
+            raise
         try:
             upload = await self._desk.mint(fresh_key=self._fresh_key)
         except ConflictError:

@@ -65,7 +65,9 @@ class UploadItem:
     hash_sha256: str | bool | None = attrs.field(default=None, kw_only=True)
     idempotency_key: str | Literal[False] | None = attrs.field(default=None, kw_only=True)
     purpose: str | None = attrs.field(default=None, kw_only=True)
-    upload_token: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    upload_token: str | Callable[[], str | Awaitable[str]] | None = attrs.field(
+        default=None, kw_only=True, repr=False
+    )
 
 
 @attrs.frozen(kw_only=True, eq=False)
