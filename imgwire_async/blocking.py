@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
 
 from imgwire_async import _bridge
 from imgwire_async.client import AsyncImgwireClient, BaseClient, ResourceClass
@@ -23,8 +23,6 @@ from imgwire_async.resources.images import AsyncImages
 from imgwire_async.resources.metrics import AsyncMetrics
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from imgwire_async.client import _Core  # pyright: ignore[reportPrivateUsage]  # the two clients share it
     from imgwire_async.config import Options
 
@@ -99,6 +97,8 @@ def _like(method: Callable[..., Any], twin: Callable[..., Any]) -> Callable[...,
     )
     answer = re.sub(r"Async(?=[A-Z])", "", answer)
     twin.__signature__ = signature.replace(return_annotation=answer)  # type: ignore[attr-defined]  # read by inspect
+    # As text, too: `typing.get_type_hints` reads it where the method was written.
+    twin.__annotations__ = {**method.__annotations__, "return": answer}
     return twin
 
 

@@ -8,29 +8,32 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack
 
 from imgwire_async import forks
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
+from imgwire_async.hooks import Hooks
+from imgwire_async.lazy import LazyModule
 from imgwire_async.policies import RetryPolicy, Timeouts
 from imgwire_async.transport.capture import Capture
 from imgwire_async.values import flag, integer, quoted
 
 if TYPE_CHECKING:
     import ssl as _ssl
-    from typing import Self, Unpack
 
     import aiohttp
 
     from imgwire_async.config import Config, Options
-    from imgwire_async.hooks import Hooks
-    from imgwire_async.protocol.request import Carrier, Reply
+    from imgwire_async.protocol import request as messages
+    from imgwire_async.protocol.request import Carrier
     from imgwire_async.resources.cors_origins import AsyncCorsOrigins
     from imgwire_async.resources.custom_domain import AsyncCustomDomain
     from imgwire_async.resources.images import AsyncImages
     from imgwire_async.resources.metrics import AsyncMetrics
     from imgwire_async.transport.api import Shared
+else:
+    _ssl, aiohttp, messages = map(LazyModule, ("ssl", "aiohttp", "imgwire_async.protocol.request"))
 
 
 class ChangedOptions(TypedDict, total=False):
@@ -272,7 +275,7 @@ class AsyncImgwireClient(BaseClient):
         params: Mapping[str, str | int] | None = None,
         json: Any = None,
         idempotent: bool = False,
-    ) -> Reply:
+    ) -> messages.Reply:
         """Send any request below `/api/v1` and return the answer, with the same retries, errors and checks.
 
         For operations that this version does not know. `path` begins with `/`; `params` become the query, `json` the body.

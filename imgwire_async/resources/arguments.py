@@ -18,8 +18,8 @@ from imgwire_async.protocol.request import segment
 from imgwire_async.uploads.sniff import type_by_name
 from imgwire_async.values import plain_text, shown
 
-Id: TypeAlias = "str | uuid.UUID"
-Metadata: TypeAlias = "Mapping[str, str | int | float | bool]"
+Id: TypeAlias = str | uuid.UUID
+Metadata: TypeAlias = Mapping[str, str | int | float | bool]
 
 
 _MOST = 2**63 - 1  # of a count or a length; beyond that no service counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping  # noqa: F401  # the twin's annotations are read here
 from typing import Any, cast
 
 from imgwire_async.models import CorsOrigin, Page

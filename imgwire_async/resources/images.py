@@ -10,16 +10,19 @@ from collections.abc import (
     Awaitable,
     Callable,
     Coroutine,
+    Generator,  # noqa: F401  # the twin's annotations are read here
     Iterable,
+    Iterator,  # noqa: F401  # as above
     Mapping,
 )
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager  # noqa: F401  # as above
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from imgwire_async.config import hidden
 from imgwire_async.errors import APITimeoutError, name_closed
 from imgwire_async.hooks import plain_callable
+from imgwire_async.lazy import LazyModule
 from imgwire_async.models import (
     BulkDeleteResult,
     DownloadProgress,
@@ -43,9 +46,9 @@ from imgwire_async.uploads.source import File
 from imgwire_async.values import flag, shortened
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
-    from imgwire_async.urls.typed import Preset, Rules
+    from imgwire_async.urls import typed
+else:
+    typed = LazyModule("imgwire_async.urls.typed")
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
 
@@ -430,8 +433,8 @@ class AsyncImages(Resource):
         *,
         overwrite: bool = False,
         on_progress: Callable[[DownloadProgress], object] | None = None,
-        preset: Preset | None = None,
-        **rules: Unpack[Rules],
+        preset: typed.Preset | None = None,
+        **rules: Unpack[typed.Rules],
     ) -> Path:
         """Save a picture, transformed if asked for, as the file `path`, and return that path.
 
@@ -446,8 +449,8 @@ class AsyncImages(Resource):
         image: Image | Id,
         *,
         max_bytes: int = 104_857_600,
-        preset: Preset | None = None,
-        **rules: Unpack[Rules],
+        preset: typed.Preset | None = None,
+        **rules: Unpack[typed.Rules],
     ) -> bytes:
         """Return the bytes of a picture, transformed if asked for. `preset` and `rules` as in `image.url`.
 
@@ -458,7 +461,7 @@ class AsyncImages(Resource):
         return await self._downloading().read(Wanted(image, preset, rules), most)
 
     def stream(
-        self, image: Image | Id, *, preset: Preset | None = None, **rules: Unpack[Rules]
+        self, image: Image | Id, *, preset: typed.Preset | None = None, **rules: Unpack[typed.Rules]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The bytes of a picture as they come: `async with images.stream(image) as chunks: async for chunk in chunks: ...`
 

@@ -15,7 +15,7 @@ PACKAGE = Path(imgwire_async.__file__).parent
 NAME = "imgwire_async"
 
 LEVELS = [
-    {"errors", "exchange", "forks", "values"},
+    {"errors", "exchange", "forks", "lazy", "values"},
     {
         "urls",
         "hooks",

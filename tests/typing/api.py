@@ -146,6 +146,7 @@ async def clients(context: ssl.SSLContext) -> None:
     AsyncImgwireClient("sk_...", environment_id="x", base_url="https://x", timeout=5, retries=0)
     AsyncImgwireClient(api_key=key, timeout=None, retries=None, hooks=None, default_headers=None)
     AsyncImgwireClient(lambda: "sk_...", proxy="http://x", ssl=context, trust_env=False, user_agent="x")
+    AsyncImgwireClient("ck_...", upload_token=key)
     AsyncImgwireClient(
         timeout=Timeouts(connect=1, attempt=None, deadline=2.5, stall=None),
         retries=RetryPolicy(
@@ -282,6 +283,9 @@ async def uploads(
             on_created=created,
             on_progress=progress,
         )
+    await client.images.upload("a.jpg", upload_token=key)
+    await client.images.create(file_name="a.jpg", upload_token=lambda: "t")
+    UploadItem("a.jpg", upload_token=key)
     async for result in client.images.upload_many(
         ["a.jpg", UploadItem(b"", file_name="b.jpg")], concurrency=5
     ):
@@ -428,6 +432,7 @@ def in_threads() -> None:
 
 async def is_refused(client: AsyncImgwireClient, image: Image, page: Page[Image]) -> None:
     AsyncImgwireClient(5)  # type: ignore[arg-type]
+    AsyncImgwireClient(upload_token=lambda: 5)  # type: ignore[arg-type, return-value]
     AsyncImgwireClient("sk_...", "env")  # type: ignore[call-arg]
     AsyncImgwireClient(retries=1.5)  # type: ignore[arg-type]
     AsyncImgwireClient(timeouts=5)  # type: ignore[call-arg]
