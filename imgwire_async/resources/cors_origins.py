@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping  # noqa: F401  # the twin's annotations are read here
+from collections.abc import (
+    AsyncGenerator,
+    Generator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the twin's annotations are read here
+    Mapping,
+)
 from typing import Any, cast
 
 from imgwire_async.models import CorsOrigin, Page

@@ -10,12 +10,15 @@ from collections.abc import (
     Awaitable,
     Callable,
     Coroutine,
-    Generator,  # noqa: F401  # the twin's annotations are read here
+    Generator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the twin's annotations are read here
     Iterable,
-    Iterator,  # noqa: F401  # as above
+    Iterator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as above
     Mapping,
 )
-from contextlib import AbstractAsyncContextManager, AbstractContextManager  # noqa: F401  # as above
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as above
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
