@@ -92,7 +92,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from imgwire_async.policies import RetryPolicy, Timeouts
-    from imgwire_async.protocol.codec import to_dict
+    from imgwire_async.protocol.codec import from_dict, to_dict
     from imgwire_async.protocol.request import Reply
     from imgwire_async.uploads.many import UploadItem, UploadResult
     from imgwire_async.uploads.source import File, UploadSource
@@ -198,7 +198,7 @@ _HOME = {
         "UploadToken",
         "ValidationError",
     ),
-    "protocol.codec": ("to_dict",),
+    "protocol.codec": ("from_dict", "to_dict"),
     "protocol.request": ("Reply",),
     "uploads.many": (
         "UploadItem",
@@ -341,6 +341,7 @@ __all__ = [
     "__version__",
     "build_url",
     "extract_archive",
+    "from_dict",
     "parse_url",
     "to_dict",
 ]

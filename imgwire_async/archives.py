@@ -21,18 +21,27 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, Literal, cast
 
 import attrs
 
+from imgwire_async.archive_names import (
+    LONGEST_PART,
+    Entry,
+    Parts,
+    for_message,
+    refused,
+    require_distinct,
+    with_distinct_names,
+)
 from imgwire_async.atomic import new_file, place_new, taken
-from imgwire_async.errors import ArchiveError
-from imgwire_async.values import flag, path_text, shown
+from imgwire_async.errors import ArchiveError, naming_archive
+from imgwire_async.values import at_least_0, flag, path_text
 
 _PIECE = 256 * 1024
 _GROWTH = 250  # an archive that grows more than this many times is a bomb; pictures hardly shrink in one
 _HARMLESS = 2**20  # bytes that may come out of any archive, however small it is
-_LONGEST_NAME, _LONGEST_PART, _DEEPEST = 1024, 255, 32  # bytes, bytes, directories
+_LONGEST_NAME, _DEEPEST = 1024, 32  # bytes, directories
 _TABLE, _TABLE_PER_ENTRY = 4 * 2**20, 1024  # bytes of an archive's table of contents, which is held in memory
 
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # these two unpack in bounded memory
@@ -58,6 +67,7 @@ def extract_archive(
     max_files: int = 10_000,
     max_bytes: int = 10 * 2**30,
     overwrite: bool = False,
+    on_clash: Literal["refuse", "rename"] = "refuse",
 ) -> list[Path]:
     """Unpack a ZIP archive into the directory `target`, made if it is missing; return the paths of its files, in order.
 
@@ -66,21 +76,35 @@ def extract_archive(
     a device, or clash by case or Unicode form on some systems; links; encryption; contents that grow beyond measure. For a
     file that exists already: `FileExistsError`, unless `overwrite`. In a coroutine: `await asyncio.to_thread(extract_archive,
     ...)`.
+
+    With `on_clash="rename"` names that clash are no error: the first one stays, the next ones become `photo (2).jpg`, `photo
+    (3).jpg`, also where the very same name is there twice. Of a number nothing else in the archive has the name, and, unless
+    `overwrite`, nothing in the target. The paths returned are the real ones.
     """
-    for name, limit in (("max_files", max_files), ("max_bytes", max_bytes)):
-        if isinstance(limit, bool) or not isinstance(limit, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a type checker
-            raise TypeError(f"{name} must be an int, not {type(limit).__name__}")
-        if limit < 0:
-            raise ValueError(f"{name} must be 0 or more, not {shown(limit)}")
-    flag("overwrite", overwrite)
+    max_files, max_bytes = at_least_0("max_files", max_files), at_least_0("max_bytes", max_bytes)
+    overwrite = flag("overwrite", overwrite)
+    rename = _renames(on_clash)
     root = Path(path_text("target", target))
-    with Path(path_text("path", path)).open("rb") as file:
+    source = path_text("path", path)
+    with naming_archive(source), Path(source).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         with _opened(file, size, max_files) as archive:
-            entries = judged(archive.infolist(), max_files)
+
+            def exists(parts: Parts) -> bool:
+                return not overwrite and os.path.lexists(root.joinpath(*parts))
+
+            entries = judged(archive.infolist(), max_files, exists if rename else None)
             budget = Budget(max_bytes, max(_HARMLESS, size * _GROWTH))
             budget.check(sum(entry.info.file_size for entry in entries))
             return _extract(archive, entries, root, budget, overwrite=overwrite)
+
+
+def _renames(on_clash: object) -> bool:
+    if not isinstance(on_clash, str):
+        raise TypeError(f'on_clash must be "refuse" or "rename", not {type(on_clash).__name__}')
+    if on_clash not in {"refuse", "rename"}:
+        raise ValueError(f'on_clash must be "refuse" or "rename", not {for_message(on_clash)}')
+    return on_clash == "rename"
 
 
 def _extract(
@@ -107,24 +131,6 @@ def _extract(
 
 
 # --- judging: nothing is written -----------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Entry:
-    """One entry of an archive, judged harmless."""
-
-    info: zipfile.ZipInfo
-    parts: tuple[str, ...]
-    is_directory: bool
-
-    def under(self, root: Path) -> Path:
-        """Its path in the target."""
-        return root.joinpath(*self.parts)
-
-    @property
-    def directories(self) -> tuple[str, ...]:
-        """The directories that it needs, from the outermost on."""
-        return self.parts if self.is_directory else self.parts[:-1]
 
 
 class _Careful:
@@ -158,16 +164,24 @@ def _opened(file: BinaryIO, size: int, max_files: int) -> zipfile.ZipFile:
         raise _broken(error) from error
 
 
-def judged(infos: Sequence[zipfile.ZipInfo], max_files: int) -> list[Entry]:
-    """The entries of an archive. Raises `ArchiveError` for any that could do harm, alone or together."""
+def judged(
+    infos: Sequence[zipfile.ZipInfo], max_files: int, exists: Callable[[Parts], bool] | None = None
+) -> list[Entry]:
+    """The entries of an archive. Raises `ArchiveError` for any that could do harm, alone or together.
+
+    With `exists`, which tells what is in the target already, entries whose names clash get other names instead.
+    """
     if len(infos) > max_files:
         raise ArchiveError(f"the archive has {len(infos)} entries, more than max_files={max_files}")
     entries = [_judge(info) for info in infos]
-    _check_clashes(entries, max_files)
+    if exists is None:
+        require_distinct(entries, max_files)
+    else:
+        entries = with_distinct_names(entries, max_files, exists)
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
-            raise _refused(info, "shares its bytes with another entry")
+            raise refused(info, "shares its bytes with another entry")
         end = info.header_offset + 30 + info.compress_size  # the shortest head, and the content
     return entries
 
@@ -182,7 +196,7 @@ def _judge(info: zipfile.ZipInfo) -> Entry:
     for part in parts:
         reason = reason or _fault_of_part(part)
     if reason is not None:
-        raise _refused(info, reason)
+        raise refused(info, reason)
     return Entry(info, parts, is_directory)
 
 
@@ -224,36 +238,7 @@ def _fault_of_part(part: str) -> str | None:
         return "has a name of blanks and dots"
     if os.name == "nt" and ":" in part:
         return "has a colon in its name"
-    return "has too long a name" if len(part.encode()) > _LONGEST_PART else None
-
-
-def folded(part: str) -> str:
-    """What some file system takes for the same name: other case, other Unicode form, blanks and dots at the end."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", part).casefold()).rstrip(" .")
-
-
-def _check_clashes(entries: Sequence[Entry], max_files: int) -> None:
-    """No file twice, no file where a directory is, and everything spelt in one way only."""
-    spellings: dict[tuple[str, ...], tuple[str, ...]] = {}
-    files: set[tuple[str, ...]] = set()
-    directories: set[tuple[str, ...]] = set()
-    for entry in entries:
-        keys = [tuple(map(folded, entry.parts[:depth])) for depth in range(1, len(entry.parts) + 1)]
-        for depth, key in enumerate(keys, 1):
-            if spellings.setdefault(key, entry.parts[:depth]) != entry.parts[:depth]:
-                raise _refused(entry.info, "has, on some systems, the name of another entry")
-        directories.update(keys if entry.is_directory else keys[:-1])
-        if not entry.is_directory:
-            if keys[-1] in files:
-                raise _refused(entry.info, "is there twice")
-            files.add(keys[-1])
-    if len(directories) > max_files:
-        raise ArchiveError(f"the archive has {len(directories)} directories, more than max_files={max_files}")
-    both = files & directories
-    if both:
-        raise ArchiveError(
-            f"the archive has {_shown('/'.join(spellings[both.pop()]))} as a file and as a directory"
-        )
+    return "has too long a name" if len(part.encode()) > LONGEST_PART else None
 
 
 @attrs.define
@@ -297,7 +282,7 @@ def _check_free(root: Path, entry: Entry, *, overwrite: bool) -> None:
     if stat.S_ISDIR(there):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
     if not overwrite or not stat.S_ISREG(there):
-        raise taken(place)
+        raise taken(place, replaceable=stat.S_ISREG(there))
 
 
 def _there(place: Path) -> int | None:
@@ -307,7 +292,9 @@ def _there(place: Path) -> int | None:
     except FileNotFoundError:
         return None
     if stat.S_ISLNK(mode):
-        raise ArchiveError(f"{_shown(str(place))} in the target is a link; nothing is written through links")
+        raise ArchiveError(
+            f"{for_message(str(place))} in the target is a link; nothing is written through links"
+        )
     return mode
 
 
@@ -343,7 +330,7 @@ def _unpack(archive: zipfile.ZipFile, entry: Entry, place: Path, budget: Budget)
             budget.spend(len(piece))
             written += file.write(piece)
     if written != entry.info.file_size:
-        raise _refused(entry.info, f"has {written} bytes instead of the {entry.info.file_size} it declares")
+        raise refused(entry.info, f"has {written} bytes instead of the {entry.info.file_size} it declares")
 
 
 def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -379,20 +366,9 @@ def _quietly(step: Callable[[], object]) -> None:
 # --- telling -------------------------------------------------------------------------------------------------------------
 
 
-def _shown(name: str) -> str:
-    return ascii(name if len(name) <= 80 else f"{name[:79]}…")
-
-
-def _refused(info: zipfile.ZipInfo, reason: str) -> ArchiveError:
-    return ArchiveError(
-        f"the archive was not extracted: its entry {_shown(info.orig_filename)} {reason}. Nothing was kept. If you know where "
-        "it comes from, look at it with another tool."
-    )
-
-
 def _broken(error: BaseException, info: zipfile.ZipInfo | None = None) -> ArchiveError:
-    where = "" if info is None else f" at {_shown(info.orig_filename)}"
+    where = "" if info is None else f" at {for_message(info.orig_filename)}"
     told = " ".join(ascii(str(error))[1:-1].split())[:200]
     return ArchiveError(
-        f"the archive is broken{where}, or no ZIP at all ({told}). Nothing was kept. Download it again."
+        f"the archive is broken{where}, or no ZIP at all ({told}). The target is as it was. Download it again."
     )

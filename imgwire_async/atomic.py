@@ -44,9 +44,10 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def taken(path: Path) -> FileExistsError:
-    """The error of a name that something else has already."""
-    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+def taken(path: Path, *, replaceable: bool = True) -> FileExistsError:
+    """The error of a name that something else has already; `replaceable`: a file, which may be replaced."""
+    hint = " (overwrite=True replaces it)" if replaceable else " (no file, so it is not replaced)"
+    return FileExistsError(errno.EEXIST, f"{os.strerror(errno.EEXIST)}{hint}", str(path))
 
 
 def check_place(target: Path, *, overwrite: bool) -> None:
@@ -55,14 +56,29 @@ def check_place(target: Path, *, overwrite: bool) -> None:
         there = target.lstat()
     except FileNotFoundError:
         if not target.parent.is_dir():
-            target.parent.stat()  # says that it is missing ...
+            _require_there(target.parent)
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target.parent)) from None
         return
     if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        raise is_directory(target)
     # Only files are replaced: a device or a pipe would be lost.
-    if not overwrite or not (stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode)):
-        raise taken(target)
+    replaceable = stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode)
+    if not overwrite or not replaceable:
+        raise taken(target, replaceable=replaceable)
+
+
+def is_directory(path: Path) -> IsADirectoryError:
+    """The error of a directory where a file's path is due."""
+    hint = "give the path of a file in it"
+    return IsADirectoryError(errno.EISDIR, f"{os.strerror(errno.EISDIR)} ({hint})", str(path))
+
+
+def _require_there(directory: Path) -> None:
+    try:
+        directory.stat()
+    except FileNotFoundError as error:
+        error.strerror = f"{error.strerror} (make this directory first)"
+        raise
 
 
 class PartFile:
@@ -129,6 +145,12 @@ class PartFile:
         try:
             with self._lock:
                 yield
+        except (
+            OSError
+        ) as error:  # a full disk names no file, and this file's own name says nothing to anybody
+            if error.filename in {None, str(self._path)} and error.errno is not None:
+                error.filename = str(self._target)
+            raise
         finally:
             # Only now: who abandons it from here on finds the lock free, who did so before is seen here.
             if self._abandoned:

@@ -11,10 +11,10 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
 
 from imgwire_async import _bridge
-from imgwire_async.client import AsyncImgwireClient, BaseClient
+from imgwire_async.client import AsyncImgwireClient, BaseClient, ResourceClass
 from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.models import Page
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
@@ -23,8 +23,6 @@ from imgwire_async.resources.images import AsyncImages
 from imgwire_async.resources.metrics import AsyncMetrics
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from imgwire_async.client import _Core  # pyright: ignore[reportPrivateUsage]  # the two clients share it
     from imgwire_async.config import Options
 
@@ -99,6 +97,8 @@ def _like(method: Callable[..., Any], twin: Callable[..., Any]) -> Callable[...,
     )
     answer = re.sub(r"Async(?=[A-Z])", "", answer)
     twin.__signature__ = signature.replace(return_annotation=answer)  # type: ignore[attr-defined]  # read by inspect
+    # As text, too: `typing.get_type_hints` reads it where the method was written.
+    twin.__annotations__ = {**method.__annotations__, "return": answer}
     return twin
 
 
@@ -166,23 +166,34 @@ class ImgwireClient(BaseClient, Twin):
     Its operations stand under `images`, `cors_origins`, `custom_domain` and `metrics`.
 
     The same arguments, names and answers as `AsyncImgwireClient`, which does the work, on one background thread for all
-    clients of the process. Iterators, file objects, callbacks, hooks and a key callable run in the thread that waits for the
+    clients of the process. Iterators, file objects, callbacks, hooks, and what is called for a key or a token run in the thread that waits for the
     call; a coroutine function among them is a `TypeError`. Making a client does no I/O and starts no thread; forgetting to
     close it leaks nothing.
     """
 
+    if TYPE_CHECKING:
+        images: Images
+        cors_origins: CorsOrigins
+        custom_domain: CustomDomain
+        metrics: Metrics
+    else:
+        images, cors_origins, custom_domain, metrics = (
+            ResourceClass(__name__, kind.__name__) for kind in (Images, CorsOrigins, CustomDomain, Metrics)
+        )
+
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
         super()._take(core, options, owner=owner)
-        if is_coroutine_callable(core.config.api_key):
-            raise TypeError(
-                "api_key must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
-            )
+        for name in ("api_key", "upload_token"):
+            if is_coroutine_callable(getattr(core.config, name)):
+                raise TypeError(
+                    f"{name} must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
+                )
         self._original = original = object.__new__(AsyncImgwireClient)
         original._take(core, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # this client's other form
-        self.images: Images = Images(original.images)
-        self.cors_origins: CorsOrigins = CorsOrigins(original.cors_origins)
-        self.custom_domain: CustomDomain = CustomDomain(original.custom_domain)
-        self.metrics: Metrics = Metrics(original.metrics)
+        self.images = Images(original.images)
+        self.cors_origins = CorsOrigins(original.cors_origins)
+        self.custom_domain = CustomDomain(original.custom_domain)
+        self.metrics = Metrics(original.metrics)
 
     request: Final = blocking(AsyncImgwireClient.request)
 

@@ -8,29 +8,32 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack
 
 from imgwire_async import forks
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
+from imgwire_async.hooks import Hooks
+from imgwire_async.lazy import LazyModule
 from imgwire_async.policies import RetryPolicy, Timeouts
 from imgwire_async.transport.capture import Capture
-from imgwire_async.values import flag
+from imgwire_async.values import flag, integer, quoted
 
 if TYPE_CHECKING:
     import ssl as _ssl
-    from typing import Self, Unpack
 
     import aiohttp
 
     from imgwire_async.config import Config, Options
-    from imgwire_async.hooks import Hooks
-    from imgwire_async.protocol.request import Carrier, Reply
+    from imgwire_async.protocol import request as messages
+    from imgwire_async.protocol.request import Carrier
     from imgwire_async.resources.cors_origins import AsyncCorsOrigins
     from imgwire_async.resources.custom_domain import AsyncCustomDomain
     from imgwire_async.resources.images import AsyncImages
     from imgwire_async.resources.metrics import AsyncMetrics
     from imgwire_async.transport.api import Shared
+else:
+    _ssl, aiohttp, messages = map(LazyModule, ("ssl", "aiohttp", "imgwire_async.protocol.request"))
 
 
 class ChangedOptions(TypedDict, total=False):
@@ -108,12 +111,13 @@ class BaseClient:
         trust_env: bool = True,
         connector: Callable[[], aiohttp.BaseConnector] | None = None,
         hooks: Hooks | None = None,
+        upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> None:
         # The class is named more often than a client is made, and more cheaply so.
         from imgwire_async.config import VARIABLES, configure, hidden
         from imgwire_async.logs import logger, show_as_told
 
-        api_key, proxy = hidden(api_key), hidden(proxy)
+        api_key, proxy, upload_token = hidden(api_key), hidden(proxy), hidden(upload_token)
         config = configure(
             api_key,
             environment_id=environment_id,
@@ -128,6 +132,7 @@ class BaseClient:
             trust_env=trust_env,
             connector=connector,
             hooks=hooks,
+            upload_token=upload_token,
             environ={name: hidden(os.environ[name]) for name in VARIABLES if name in os.environ},
         )
         show_as_told(os.environ.get("IMGWIRE_LOG", ""))
@@ -197,6 +202,22 @@ class BaseClient:
         )
 
 
+class ResourceClass:
+    """Stands in a client's class for one of its resources, and gives the class of that; each client has a resource of its own.
+
+    So mocks that are made from the class know the resource's methods, and `help()` shows them. Loaded when asked for.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self._name = name
+
+    def __get__(self, client: object, owner: type[Any] | None = None) -> Any:
+        from importlib import import_module
+
+        return getattr(import_module(self._module), self._name)
+
+
 class AsyncImgwireClient(BaseClient):
     """A client for asyncio. One object serves the whole application: any number of tasks, one loop or several.
 
@@ -219,10 +240,23 @@ class AsyncImgwireClient(BaseClient):
       concern this machine's own hosts. `ssl`: an `SSLContext`, or the path of a CA bundle. `connector`: a callable that
       returns an `aiohttp.BaseConnector`, called once per loop.
     * `hooks`: functions that are told what goes over the wire.
+    * `upload_token`: for a client key, the token of uploads that bring none of their own: text, or a plain or async callable,
+      asked for each file right before its record is made.
 
     Making a client does no I/O and needs no running loop; forgetting to close it leaks nothing. Raises `ConfigurationError`
     for a missing key or a setting that cannot be used. Calls after closing raise `RuntimeError`.
     """
+
+    if TYPE_CHECKING:
+        images: AsyncImages
+        cors_origins: AsyncCorsOrigins
+        custom_domain: AsyncCustomDomain
+        metrics: AsyncMetrics
+    else:
+        images = ResourceClass("imgwire_async.resources.images", "AsyncImages")
+        cors_origins = ResourceClass("imgwire_async.resources.cors_origins", "AsyncCorsOrigins")
+        custom_domain = ResourceClass("imgwire_async.resources.custom_domain", "AsyncCustomDomain")
+        metrics = ResourceClass("imgwire_async.resources.metrics", "AsyncMetrics")
 
     def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
         super()._take(core, options, owner=owner)
@@ -232,10 +266,10 @@ class AsyncImgwireClient(BaseClient):
         from imgwire_async.resources.images import AsyncImages
         from imgwire_async.resources.metrics import AsyncMetrics
 
-        self.images: AsyncImages = AsyncImages(self._reach_here)
-        self.cors_origins: AsyncCorsOrigins = AsyncCorsOrigins(self._reach_here)
-        self.custom_domain: AsyncCustomDomain = AsyncCustomDomain(self._reach_here)
-        self.metrics: AsyncMetrics = AsyncMetrics(self._reach_here)
+        self.images = AsyncImages(self._reach_here)
+        self.cors_origins = AsyncCorsOrigins(self._reach_here)
+        self.custom_domain = AsyncCustomDomain(self._reach_here)
+        self.metrics = AsyncMetrics(self._reach_here)
 
     def _reach_here(self) -> Carrier:
         """The carrier, asked for on a running loop: whatever a call does first, under trio it says what to do instead."""
@@ -250,7 +284,7 @@ class AsyncImgwireClient(BaseClient):
         params: Mapping[str, str | int] | None = None,
         json: Any = None,
         idempotent: bool = False,
-    ) -> Reply:
+    ) -> messages.Reply:
         """Send any request below `/api/v1` and return the answer, with the same retries, errors and checks.
 
         For operations that this version does not know. `path` begins with `/`; `params` become the query, `json` the body.
@@ -285,7 +319,7 @@ def _method(method: object) -> str:
         raise TypeError(f"method must be text, not {type(method).__name__}")
     name = method.upper()
     if name not in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}:
-        raise ValueError(f"method must be an HTTP method, not {method[:20]!r}")
+        raise ValueError(f"method must be an HTTP method, not {quoted(method)}")
     return name
 
 
@@ -297,7 +331,7 @@ def _path(path: object) -> str:
     if not isinstance(path, str):
         raise TypeError(f"path must be text, not {type(path).__name__}")
     if not path.startswith("/") or path.startswith("//"):
-        raise ValueError(f"path must begin with exactly one '/', like '/images/': {path[:60]!r}")
+        raise ValueError(f"path must begin with exactly one '/', like '/images/': {quoted(path)}")
     if (
         any(c in path for c in "\\?#")
         or not path.isprintable()
@@ -306,10 +340,10 @@ def _path(path: object) -> str:
         or ":" in path
     ):
         raise ValueError(
-            f"path must not hold \\ ? # : blanks, control or non-ASCII characters; give params=: {path[:60]!r}"
+            f"path must not hold \\ ? # : blanks, control or non-ASCII characters; give params=: {quoted(path)}"
         )
     if _DOTS.search(path):
-        raise ValueError(f"path must not hold '.' or '..' as a part: {path[:60]!r}")
+        raise ValueError(f"path must not hold '.' or '..' as a part: {quoted(path)}")
     return path.replace("{", "%7B").replace("}", "%7D")
 
 
@@ -323,13 +357,13 @@ def _params(params: object) -> dict[str, str | int] | None:
     checked: dict[str, str | int] = {}
     given: Mapping[object, object] = params  # pyright: ignore[reportUnknownVariableType]  # checked item by item
     for name, value in given.items():
-        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, str | int):
+        if not isinstance(name, str) or not (isinstance(value, str) or integer(value) is not None):
             raise TypeError(
                 f"params must map text to text or int, not {type(name).__name__} to {type(value).__name__}"
             )
         checked[text("a name in params", name, longest=None)] = (
-            value and text(f"params[{name!r}]", value, longest=None)
+            value and text(f"params[{quoted(name)}]", value, longest=None)
             if isinstance(value, str)
-            else whole(f"params[{name!r}]", value, low=-(2**63))
+            else whole(f"params[{quoted(name)}]", value, low=-(2**63))
         )
     return checked

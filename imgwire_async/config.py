@@ -13,7 +13,19 @@ from imgwire_async.errors import ConfigurationError
 from imgwire_async.exchange import Secret
 from imgwire_async.hooks import Hooks, is_coroutine_callable
 from imgwire_async.policies import RetryPolicy, Timeouts, retry_policy, timeouts
-from imgwire_async.values import flag, integer, leftover, path_text, plain_text, shown
+from imgwire_async.values import (
+    flag,
+    integer,
+    is_authority,
+    is_host,
+    leftover,
+    path_text,
+    plain_text,
+    printable,
+    quoted,
+    shortened,
+    shown,
+)
 
 if TYPE_CHECKING:
     import ssl as _ssl
@@ -28,48 +40,6 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 VARIABLES = ("IMGWIRE_API_KEY", "IMGWIRE_ENVIRONMENT_ID", "IMGWIRE_API_BASE_URL")
 
 KeySource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
-
-
-def printable(text: str) -> bool:
-    """Whether `text` may stand in a header or a URL: no control characters, no blanks, ASCII only."""
-    return text.isascii() and text.isprintable() and " " not in text
-
-
-# A name, or an IPv6 address out of its brackets.
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%[a-z0-9._~-]+)?", re.IGNORECASE | re.ASCII)
-
-
-# Brackets stand around an IPv6 address, and only there. Older versions of Python read `evil[::1]` as the host `::1`.
-_AUTHORITY = re.compile(r"(?:\[[^\[\]]*:[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?")
-
-
-def is_authority(authority: str) -> bool:
-    """Whether this part of a URL names one host and perhaps a port, after whatever user info, so that all parsers read the same host."""
-    return _AUTHORITY.fullmatch(authority.rpartition("@")[2]) is not None
-
-
-def is_host(name: str | None) -> bool:
-    """Whether this can be asked for at all: no empty or overlong part, nothing that a resolver or the HTTP library would choke on."""
-    if name is None or len(name) > 253 or not _HOST.fullmatch(name):
-        return False
-    if ":" in name:
-        return _is_ipv6(name)
-    if "xn--" in name.lower():
-        try:
-            name.encode("ascii").decode("idna")
-        except UnicodeError:
-            return False
-    return all(0 < len(label) <= 63 for label in name.removesuffix(".").split("."))
-
-
-def _is_ipv6(name: str) -> bool:
-    from ipaddress import IPv6Address  # such hosts are rare, and naming the client class shall stay cheap
-
-    try:
-        IPv6Address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _hooks(value: object) -> Hooks:
@@ -103,11 +73,13 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
                 f"default_headers must be a mapping of text to text, not {type(name).__name__} to {type(text).__name__}"
             )
         if not _HEADER_NAME.fullmatch(name):
-            raise ConfigurationError(f"default_headers: {name!r} is no header name")
+            raise ConfigurationError(f"default_headers: {quoted(name)} is no header name")
         if name.lower() in _OWN_HEADERS:
             raise ConfigurationError(f"default_headers must not hold {name}: the client sets it itself")
         if not all(c == "\t" or c.isprintable() for c in text):
-            raise ConfigurationError(f"default_headers: the value of {name} holds control characters")
+            raise ConfigurationError(
+                f"default_headers: the value of {shortened(name)} holds control characters"
+            )
         pairs.append((plain_text(name), plain_text(text)))
     return tuple(pairs)
 
@@ -142,7 +114,7 @@ class Options:
         """These options with `changes`; None means the library's default, another name is a `TypeError`."""
         unknown = sorted(set(changes) - set(_READ))
         if unknown:
-            raise TypeError(f"with_options() takes {', '.join(_READ)}; not {', '.join(unknown)}")
+            raise TypeError(f"with_options() takes {', '.join(_READ)}; not {shortened(', '.join(unknown))}")
         return attrs.evolve(self, **{name: _READ[name](value) for name, value in changes.items()})
 
 
@@ -189,6 +161,19 @@ def _refuse_leftover(name: str, text: str) -> None:
     """Refuse what a shell or a template left in a setting, without repeating it."""
     if (found := leftover(text)) is not None:
         raise ConfigurationError(f"{name} {found}")
+
+
+def _upload_token(value: Any) -> KeySource | None:
+    if value is None or callable(value):
+        return cast("KeySource | None", value)  # what it returns is checked each time
+    if not isinstance(value, str):
+        raise TypeError(
+            f"upload_token must be text or a callable that returns it, not {type(value).__name__}"
+        )
+    value = token = Secret(value.strip())
+    if not token or not printable(token):
+        raise ConfigurationError("upload_token must be printable ASCII text without blanks")
+    return token
 
 
 def _split(url: str) -> SplitResult:
@@ -329,6 +314,7 @@ class Config:
     ssl: _ssl.SSLContext | str | None = None
     trust_env: bool = True
     connector: Callable[[], aiohttp.BaseConnector] | None = None
+    upload_token: KeySource | None = attrs.field(default=None, repr=False)
 
     @property
     def secure(self) -> bool:
@@ -357,9 +343,10 @@ def configure(
     connector: object,
     hooks: object,
     environ: Mapping[str, str],
+    upload_token: object = None,
 ) -> Config:
     """The settings as one frozen value. What is given beats the environment, the environment beats the default."""
-    api_key, proxy = hidden(api_key), hidden(proxy)
+    api_key, proxy, upload_token = hidden(api_key), hidden(proxy), hidden(upload_token)
     if api_key is None:
         api_key = hidden(environ.get("IMGWIRE_API_KEY") or None)
         if api_key is None:
@@ -389,6 +376,7 @@ def configure(
         ssl=_ssl_setting(ssl),
         trust_env=flag("trust_env", trust_env),
         connector=_connector(connector),
+        upload_token=_upload_token(upload_token),
     )
 
 

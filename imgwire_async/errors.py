@@ -38,12 +38,14 @@ Wrong arguments are plain `TypeError` and `ValueError`, raised before any reques
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
 from imgwire_async.exchange import Exchange, Headers, escape_unprintable, excerpt, is_page
+from imgwire_async.values import path_for_message, quoted, shorten_file_name, shortened
 
 if TYPE_CHECKING:
     from imgwire_async.models import BulkDeleteResult, CustomDomain, Image, ImageDownloadJob, ValidationError
@@ -52,6 +54,12 @@ Which: TypeAlias = Literal["connect", "attempt", "deadline"]
 
 # What a call on a closed client is told, wherever it is found out.
 CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
+
+
+def name_closed(error: RuntimeError, what: str) -> None:
+    """Let an error of a closed client begin with what it ended: an operation, a file."""
+    if error.args and str(error.args[0]).endswith(CLOSED):
+        error.args = (escape_unprintable(f"{what}: {error.args[0]}"),)
 
 
 def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str, Any]) -> ImgwireError:
@@ -216,7 +224,10 @@ class UploadError(ImgwireError):
         image: Image | None = None,
     ) -> None:
         super().__init__(message, exchange=exchange, image=image)
-        self.file_name: str | None = file_name
+        # No file system has longer names: a longer one is no name, and has no place in logs.
+        self.file_name: str | None = (
+            file_name if file_name is None or len(file_name) <= 255 else shortened(file_name)
+        )
 
 
 class UnsupportedImageError(UploadError, ValueError):
@@ -307,7 +318,7 @@ class Fault:
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
         # An unknown name is anybody's text: no line breaks and no novels in messages and logs.
         plain = len(self.rule) <= 60 and self.rule.isascii() and self.rule.isprintable()
-        return escape_unprintable(f"{self.rule if plain else ascii(self.rule[:60])}: {self.reason}{hint}")
+        return escape_unprintable(f"{self.rule if plain else quoted(self.rule)}: {self.reason}{hint}")
 
 
 class TransformationError(ImgwireError, ValueError):
@@ -343,6 +354,19 @@ class DownloadError(ImgwireError):
 
 class ArchiveError(DownloadError):
     """An archive is broken or would write outside its target; nothing was left half extracted."""
+
+
+@contextlib.contextmanager
+def naming_archive(path: str) -> Generator[None, None, None]:
+    """Let the errors about an archive begin with its path."""
+    try:
+        yield
+    except ArchiveError as error:
+        error.args = (escape_unprintable(f"{path_for_message(path)}: {error}"),)
+        raise
+    except OSError as error:
+        shorten_file_name(error)
+        raise
 
 
 class BulkDeleteError(ImgwireError):

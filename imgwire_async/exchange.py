@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from imgwire_async.values import ECHOED, shortened
+
 Kind: TypeAlias = Literal["api", "storage", "cdn"]
 
 # The service's own request-id header is unknown [contract 5], so the usual ones are tried in this order.
@@ -110,7 +112,14 @@ class Exchange:
     def __str__(self) -> str:
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
         told = f", request id {excerpt(self.request_id, 120)}" if self.request_id else ""
-        return escape_unprintable(f"{self.method} {self.path} ({tries}, {self.elapsed:.2f} s{told})")
+        return escape_unprintable(
+            f"{self.method} {short_path(self.path)} ({tries}, {self.elapsed:.2f} s{told})"
+        )
+
+
+def short_path(path: str) -> str:
+    """Return the path of a request for messages and logs: a file's name in it may be as long as its giver liked."""
+    return path if len(path) <= ECHOED else "/".join(map(shortened, path.split("/")))
 
 
 # Control characters and escape sequences, marks that turn the direction of writing or hide text, halves of surrogate pairs.

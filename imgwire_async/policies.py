@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from datetime import timedelta
+from typing import Any, cast
 
 import attrs
 
@@ -15,7 +16,8 @@ def _positive(name: str, value: object, *, zero: bool = False, none: bool = Fals
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         wanted = "a number of seconds or None" if none else "a number"
-        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
+        hint = "; give its total_seconds()" if isinstance(value, timedelta) else ""
+        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}{hint}")
     if not (value >= 0 if zero else value > 0):  # nor NaN
         raise ValueError(f"{name} must be {'0 or more' if zero else 'more than 0'}, not {shown(value)}")
     if isinstance(value, int) and value.bit_length() > 64:
@@ -37,26 +39,25 @@ def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
     _positive(f"RetryPolicy.{field.name}", value, zero=True)
 
 
-def _plain_number(value: float) -> float:
-    """The number that `value` stands for; anything else as it is, for the validator to refuse by its type."""
-    plain = number(value)
-    return value if plain is None else plain
+def _plain(value: float) -> float:
+    """The plain number that `value` stands for, as NumPy's do; anything else as it is, for the validator to refuse."""
+    found = number(value)
+    return value if found is None else found
 
 
-def _plain_integer(value: int) -> int:
-    plain = integer(value)
-    return value if plain is None else plain
+def _plain_int(value: int) -> int:
+    found = integer(value)
+    return value if found is None else found
 
 
 def _endless(value: float | None) -> float | None:
     """None for infinity: a clock that never ends is one that is off."""
-    plain = None if value is None else _plain_number(value)
-    return None if isinstance(plain, float) and plain == math.inf else plain
+    value = None if value is None else _plain(value)
+    return None if isinstance(value, float) and value == math.inf else value
 
 
 def _endless_bytes(value: int | None) -> int | None:
-    plain = None if value is None else _plain_integer(value)
-    return None if plain == math.inf else plain  # what is still a float, the validator refuses
+    return cast("int | None", _endless(value))  # the validator refuses what is still a float
 
 
 @attrs.frozen
@@ -95,11 +96,11 @@ class RetryPolicy:
     not use up a retry but ends after `max_rate_wait` seconds in all.
     """
 
-    max_retries: int = attrs.field(default=3, converter=_plain_integer, validator=_count)
-    backoff: float = attrs.field(default=0.25, converter=_plain_number, validator=_figure)
-    max_backoff: float = attrs.field(default=8.0, converter=_plain_number, validator=_figure)
-    max_retry_after: float = attrs.field(default=60.0, converter=_plain_number, validator=_figure)
-    max_rate_wait: float = attrs.field(default=300.0, converter=_plain_number, validator=_figure)
+    max_retries: int = attrs.field(default=3, converter=_plain_int, validator=_count)
+    backoff: float = attrs.field(default=0.25, converter=_plain, validator=_figure)
+    max_backoff: float = attrs.field(default=8.0, converter=_plain, validator=_figure)
+    max_retry_after: float = attrs.field(default=60.0, converter=_plain, validator=_figure)
+    max_rate_wait: float = attrs.field(default=300.0, converter=_plain, validator=_figure)
 
 
 def timeouts(value: object) -> Timeouts:
@@ -112,7 +113,8 @@ def timeouts(value: object) -> Timeouts:
     if seconds is not None:
         _positive("timeout", seconds)
         return Timeouts(attempt=float(seconds))
-    raise TypeError(f"timeout must be a number of seconds or Timeouts(...), not {type(value).__name__}")
+    hint = "; give its total_seconds()" if isinstance(value, timedelta) else ""
+    raise TypeError(f"timeout must be a number of seconds or Timeouts(...), not {type(value).__name__}{hint}")
 
 
 def retry_policy(value: object) -> RetryPolicy:
@@ -121,7 +123,7 @@ def retry_policy(value: object) -> RetryPolicy:
         return RetryPolicy()
     if isinstance(value, RetryPolicy):
         return value
-    times = integer(value)
-    if times is not None:
-        return RetryPolicy(max_retries=times)
+    count = integer(value)
+    if count is not None:
+        return RetryPolicy(max_retries=count)
     raise TypeError(f"retries must be an int or RetryPolicy(...), not {type(value).__name__}")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import attrs
 from samples import REQUEST_ID
 
+from imgwire_async import userland
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import Put, Reply, Request
@@ -41,6 +42,7 @@ class Recorder:
         self.answers = list(answers)
         self.options = options or Options()
         self.secure = True
+        self.upload_token: Any = None
         self.closed = False
         self.requests: list[Request[Any]] = []
         self.operations: list[str] = []
@@ -59,6 +61,9 @@ class Recorder:
         if not isinstance(answer, Answer):
             answer = Answer(answer)
         return _reply("api", request.method, request.path, json.dumps(answer.data).encode(), answer.headers)
+
+    async def ask(self, name: str, question: Callable[[], Any], method: str, path: str, /) -> Any:
+        return await userland.answer(question)
 
     async def put(self, put: Put, /) -> Reply:
         self.puts.append(put)

@@ -5,9 +5,10 @@ Nothing is converted silently: null is never the text "None", 1 is never True. H
 
 from __future__ import annotations
 
+import copy
 import json as _json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -21,6 +22,7 @@ from imgwire_async.protocol.request import Reply
 from imgwire_async.protocol.structure import place, structure
 
 T = TypeVar("T")
+RecordT = TypeVar("RecordT", bound=models.Record)
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
 
@@ -198,3 +200,51 @@ def _plain(value: object) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in cast("dict[str, object]", value).items()}
     return value
+
+
+# --- stored JSON -> models --------------------------------------------------------------------------------------------
+
+
+def from_dict(model: type[RecordT], data: Mapping[str, Any]) -> RecordT:
+    """Return the record of class `model` that `data` holds: the way back from `to_dict`, as strict as an answer's decoding.
+
+    `from_dict(Image, json.loads(text))`; unknown fields go to `.extra`. The record shares nothing with `data`. Raises
+    `DecodeError` with the place (`$.created_at`) when `data` does not fit, `TypeError` for another class or for what is no
+    mapping.
+    """
+    _require_model(model)
+    if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody checks types
+        raise TypeError(f"from_dict takes one record's data as a mapping, {_what_instead(model, data)}")
+    try:
+        return structure(copy.deepcopy(dict(data)), model)
+    except Exception as error:  # noqa: BLE001  # as in `decode`
+        path, reason = place(error)
+    raise errors.DecodeError(
+        f"from_dict({model.__name__}, ...): the data does not fit: {path}: {reason}. "
+        f"Give what to_dict made of one {model.__name__}, whole and unchanged.",
+        path=path,
+    )
+
+
+def _require_model(model: Any) -> None:
+    known = [
+        kind
+        for kind in vars(models).values()
+        if isinstance(kind, type) and issubclass(kind, models.Record) and kind is not models.Record
+    ]
+    if model in known:
+        return
+    given = model.__name__ if isinstance(model, type) else f"an object of class {type(model).__name__}"
+    names = ", ".join(kind.__name__ for kind in known)
+    raise TypeError(f"from_dict takes the class of a record first, not {given}; the classes are {names}")
+
+
+def _what_instead(model: type[models.Record], data: object) -> str:
+    name, kind = model.__name__, type(data).__name__
+    if isinstance(data, str | bytes | bytearray | memoryview):
+        return f"not {kind}: from_dict({name}, json.loads(data))"
+    if isinstance(data, models.Record):
+        return f"and this is a record ({kind}) already: use it as it is"
+    if isinstance(data, list | tuple):
+        return f"not a {kind}: [from_dict({name}, each) for each in data]"
+    return f"not {kind}"

@@ -13,7 +13,7 @@ import attrs
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.retry import Failure
-from imgwire_async.values import plain_text
+from imgwire_async.values import plain_text, quoted
 
 T = TypeVar("T")
 
@@ -147,7 +147,16 @@ class Carrier(Protocol):
     @property
     def closed(self) -> bool: ...
 
+    @property
+    def upload_token(self) -> str | Callable[[], str | Awaitable[str]] | None:
+        """What the client was given for uploads that bring no token of their own."""
+        ...
+
     def send(self, request: Request[Any], /) -> Awaitable[Reply]: ...
+
+    def ask(
+        self, name: str, question: Callable[[], T | Awaitable[T]], method: str, path: str, /
+    ) -> Awaitable[T]: ...
 
     def put_slot(self) -> AbstractAsyncContextManager[None]: ...
 
@@ -191,7 +200,7 @@ def segment(name: str, value: object) -> str:
     if not value or value in {".", ".."}:
         raise ValueError(f"{name} must be an id, not {value!r}")
     if not value.isprintable() or not _FORBIDDEN.isdisjoint(value) or any(map(str.isspace, value)):
-        raise ValueError(f"{name} must not hold / \\ ? # %, blanks or control characters: {value[:60]!r}")
+        raise ValueError(f"{name} must not hold / \\ ? # %, blanks or control characters: {quoted(value)}")
     return quote(value, safe="")
 
 

@@ -6,9 +6,9 @@ import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from imgwire_async.config import is_authority, is_host, printable
 from imgwire_async.errors import UnsafeURLError
 from imgwire_async.exchange import Secret, redact
+from imgwire_async.values import is_authority, is_host, printable
 
 _NO_URL = "it is no http(s) URL"
 _ORIGIN = re.compile("[^/?#]*//[^/?#]*")  # scheme, user info, host and port

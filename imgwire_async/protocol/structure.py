@@ -234,7 +234,7 @@ def _tell_odd(record: str, name: str, reason: str) -> None:
         return
     _told_odd.add((record, name))
     logger.warning(
-        "%s.%s of the service does not fit: %s. It stands in .extra as it came. This is told once.",
+        "%s.%s does not fit the contract: %s. It stands in .extra as it came. This is told once.",
         record,
         name,
         reason,

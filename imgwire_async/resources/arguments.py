@@ -7,18 +7,19 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
-from imgwire_async.config import hidden, printable
+from imgwire_async import values
+from imgwire_async.config import hidden
 from imgwire_async.models import MetricsDatasetInterval
 from imgwire_async.protocol.request import segment
 from imgwire_async.uploads.sniff import type_by_name
-from imgwire_async.values import plain_text, shown
+from imgwire_async.values import plain_text, printable, shown
 
-Id: TypeAlias = "str | uuid.UUID"
-Metadata: TypeAlias = "Mapping[str, str | int | float | bool]"
+Id: TypeAlias = str | uuid.UUID
+Metadata: TypeAlias = Mapping[str, str | int | float | bool]
 
 
 _MOST = 2**63 - 1  # of a count or a length; beyond that no service counts
@@ -83,9 +84,9 @@ def token(name: str, value: object) -> str | None:
 
 def whole(name: str, value: object, *, low: int, high: int | None = None) -> int:
     """`value` as an integer in the range."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    number = values.integer(value)
+    if number is None:
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    number = int.__index__(value)  # a plain one, whatever class it is a member of
     most = _MOST if high is None else high
     if not low <= number <= most:
         wanted = f"{low} or more" if high is None and number < low else f"{low} to {most}"
@@ -95,25 +96,35 @@ def whole(name: str, value: object, *, low: int, high: int | None = None) -> int
 
 def seconds(name: str, value: object) -> float:
     """`value` as a positive number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not value > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {shown(value)}")
+    number = values.number(value)
+    if number is None:
+        raise TypeError(
+            f"{name} must be a number of seconds, not {type(value).__name__}{_seconds_hint(value)}"
+        )
+    if not number > 0:
+        raise ValueError(f"{name} must be more than 0 seconds, not {shown(number)}")
     try:
-        return float(value)
+        return float(number)
     except OverflowError:
         raise ValueError(
-            f"{name} must be a number that a float can hold, not {shown(value)}; math.inf is without end"
+            f"{name} must be a number that a float can hold, not {shown(number)}; math.inf is without end"
         ) from None
+
+
+def _seconds_hint(value: object) -> str:
+    return "; give its total_seconds()" if isinstance(value, timedelta) else ""
 
 
 def waiting(value: object) -> float | None:
     """Seconds from a `wait` argument: True is 120, False none."""
-    if isinstance(value, bool):
-        return 120.0 if value else None
-    if not isinstance(value, int | float):
-        raise TypeError(f"wait must be a bool or a number of seconds, not {type(value).__name__}")
-    return seconds("wait", value)
+    truth = values.truth(value)
+    if truth is not None:
+        return 120.0 if truth else None
+    number = values.number(value)
+    if number is None:
+        kind = type(value).__name__
+        raise TypeError(f"wait must be a bool or a number of seconds, not {kind}{_seconds_hint(value)}")
+    return seconds("wait", number)
 
 
 def metadata(value: object) -> dict[str, str | int | float | bool] | None:
@@ -126,20 +137,36 @@ def metadata(value: object) -> dict[str, str | int | float | bool] | None:
     for key, item in cast("Mapping[object, object]", value).items():
         if not isinstance(key, str):
             raise TypeError(f"custom_metadata must have text keys, not {type(key).__name__}")
-        if isinstance(item, float) and not math.isfinite(item):
-            raise ValueError(f"custom_metadata[{key!r}] must be a finite number, not {item}")
-        if isinstance(item, int) and not isinstance(item, bool) and not -(2**63) <= item < 2**64:
-            raise ValueError(f"custom_metadata[{key!r}] must be an integer of at most 64 bits")
-        if not isinstance(item, str | int | float):
-            raise TypeError(
-                f"custom_metadata[{key!r}] must be text, a number or a bool, not {type(item).__name__}; it is flat: "
-                "leave out what is unset, and write nested things as text"
-            )
         name = text("a key of custom_metadata", key, longest=None)
-        checked[name] = (
-            text(f"custom_metadata[{key!r}]", item, longest=None) if isinstance(item, str) and item else item
-        )
+        checked[name] = _metadata_value(name, item)
     return checked
+
+
+# A float holds another number than most of these, which nobody would see.
+_EXACT = frozenset({"Decimal", "Fraction"})
+
+
+def _metadata_value(key: str, item: object) -> str | int | float | bool:
+    """`item` as plain text, int, float or bool."""
+    name = f"custom_metadata[{values.quoted(key)}]"
+    if isinstance(item, str):
+        return text(name, item, longest=None) if item else ""
+    truth = values.truth(item)
+    if truth is not None:
+        return truth
+    is_exact = type(item).__name__ in _EXACT
+    number = None if is_exact else values.number(item)
+    if number is None:
+        exact = "give float(...) or its text" if is_exact else "leave out what is unset"
+        raise TypeError(
+            f"{name} must be text, a number or a bool, not {type(item).__name__}; it is flat: {exact}, and write nested "
+            "things as text"
+        )
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, not {number}")
+    if isinstance(number, int) and not -(2**63) <= number < 2**64:
+        raise ValueError(f"{name} must be an integer of at most 64 bits")
+    return number
 
 
 def fresh_key() -> str:
@@ -151,7 +178,7 @@ def idempotency_key(value: object) -> str | None:
     """The key to send: the caller's own, a fresh one for None, none for False."""
     if value is None:
         return fresh_key()
-    if value is False:
+    if values.truth(value) is False:
         return None
     if not isinstance(value, str):
         raise TypeError(
@@ -204,7 +231,9 @@ def interval(value: object) -> str | None:
     word = plain_text(value).upper()
     known = [member.value for member in MetricsDatasetInterval]
     if word not in known:
-        raise ValueError(f"interval must be one of {', '.join(known)}, not {value[:40]!r}")
+        raise ValueError(
+            f"interval must be one of {', '.join(known)}, not {values.quoted(plain_text(value))}"
+        )
     return word
 
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imgwire_async import userland
-from imgwire_async.errors import PaginationError
+from imgwire_async.errors import PaginationError, name_closed
 from imgwire_async.exchange import Exchange
 from imgwire_async.models import Page, Pagination
 from imgwire_async.protocol import codec
@@ -28,18 +28,33 @@ class Resource:
     """A group of operations. Holds no state of its own, only the way to its client's carrier."""
 
     def __init__(self, carrier: Callable[[], Carrier]) -> None:
-        # Asked on each call: the transport, and aiohttp with it, is loaded on the first one.
-        self._reach = carrier
+        # Asked on each call: the transport, and aiohttp with it, is loaded on the first one. No property: `inspect` and mocks
+        # would get it, too, where no loop runs.
+        self._carrier = carrier
 
-    @property
-    def _carrier(self) -> Carrier:
-        return self._reach()
+    def _carrier_for(self, what: str) -> Carrier:
+        """The carrier for an operation, which an error of a closed client then names."""
+        try:
+            return self._carrier()
+        except RuntimeError as error:
+            name_closed(error, what)
+            raise
+
+    def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[None]:
+        return self._carrier_for(text or name).operation(name, text)
 
     async def _ask(self, request: Request[T]) -> T:
-        return codec.decode(await self._carrier.send(request), request.model)
+        return codec.decode(await self._send(request), request.model)
+
+    async def _send(self, request: Request[Any]) -> Reply:
+        try:
+            return await self._carrier().send(request)
+        except RuntimeError as error:
+            name_closed(error, f"{request.method} {request.path}")
+            raise
 
     async def _page(self, request: Request[Any]) -> Page[Any]:
-        reply = await self._carrier.send(request)
+        reply = await self._send(request)
         return Page(codec.decode(reply, request.model), pagination(reply.headers))
 
     def _walk(
@@ -50,7 +65,7 @@ class Resource:
         def request(number: int) -> Request[Any]:
             return listing({"page": number, "limit": limit})
 
-        return Walk(self._carrier, request, page, limit, prefetch)
+        return Walk(self._carrier_for(f"GET {request(page).path}"), request, page, limit, prefetch)
 
 
 class Walk(AbstractAsyncContextManager["Walk"]):
@@ -104,8 +119,12 @@ class Walk(AbstractAsyncContextManager["Walk"]):
             return await self._load(self._number)
 
     async def _load(self, number: int) -> Reply:
+        request = self._request(number)
         try:
-            return await self._carrier.send(self._request(number))
+            return await self._carrier.send(request)
+        except RuntimeError as error:
+            name_closed(error, f"{request.method} {request.path}")
+            raise
         except (
             StopAsyncIteration
         ) as error:  # raised by the caller's own code, a key's perhaps: would look like an end

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Generator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the twin's annotations are read here
+    Mapping,
+)
 from typing import Any, cast
 
 from imgwire_async.exchange import escape_unprintable

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from imgwire_async import userland
-from imgwire_async.atomic import PartFile, check_place
-from imgwire_async.errors import DownloadError, ImgwireError
+from imgwire_async.atomic import PartFile, check_place, is_directory
+from imgwire_async.errors import DownloadError, ImgwireError, name_closed
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import DownloadProgress, Image, ImageDownloadJob
 from imgwire_async.protocol.request import Carrier, Fetched, NoAnswerError, segment
@@ -25,7 +24,7 @@ from imgwire_async.resources.content import Content
 from imgwire_async.resources.getting import Getting, Refusal, Source
 from imgwire_async.resources.waiting import packed
 from imgwire_async.uploads.expiry import expired
-from imgwire_async.values import flag, path_text
+from imgwire_async.values import flag, path_for_message, path_text, shorten_file_name, shortened
 
 if TYPE_CHECKING:
     from imgwire_async.urls.typed import Preset, Rules
@@ -60,7 +59,7 @@ class Wanted:
         return image.url(preset=self.preset, **self.rules)
 
     def __str__(self) -> str:
-        return f"image {self.image.id if isinstance(self.image, Image) else self.image}"
+        return f"image {shortened(str(self.image.id if isinstance(self.image, Image) else self.image))}"
 
 
 class Landing:
@@ -78,10 +77,23 @@ class Landing:
     def check(self) -> None:
         """Raise what stands against it on the disk: a directory, an existing file, a missing parent. Blocks."""
         if self._names_directory:
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._path))
+            raise is_directory(self._path)
         # The working directory may change. Links and ".." stay: behind a link the text alone would lead elsewhere.
         self._place = self._path.absolute()
-        check_place(self._place, overwrite=self._overwrite)
+        try:
+            check_place(self._place, overwrite=self._overwrite)
+        except OSError as error:
+            shorten_file_name(error)
+            raise
+
+    def __str__(self) -> str:
+        return path_for_message(str(self._path))
+
+    @property
+    def outcome(self) -> str:
+        """What a failure leaves, as a sentence and a blank."""
+        kept = "; the file that was there before is untouched" if self._overwrite else ""
+        return f"Nothing was written to {self}{kept}. "
 
     async def receive(self, getting: Getting) -> Path:
         """The path, once the file is there, whole. A failure leaves nothing.
@@ -128,6 +140,11 @@ class Chunks(AsyncIterator[bytes]):
         self._answer = answer
         self._first: bytes | None = first
         self._ended = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether some of them were given out already."""
+        return self._first is None
 
     async def __anext__(self) -> bytes:
         if self._ended:
@@ -189,11 +206,12 @@ class Downloading:
 
     async def save(self, wanted: Wanted, landing: Landing) -> Path:
         """The path, once the picture is there."""
-        async with self.carrier.operation("images.download", f"download of {wanted}"):
+        async with self._operation("images.download", f"download of {wanted} to {landing}"):
             await userland.disk(landing.check)
             image = await self._known(wanted)
             with _about(image):
-                return await landing.receive(self._getting(wanted, image))
+                source = Source(wanted.url(image), Content.PICTURE, str(wanted), landing.outcome)
+                return await landing.receive(Getting(self.carrier, source))
 
     async def read(self, wanted: Wanted, max_bytes: int) -> bytes:
         """The picture's bytes, at most so many."""
@@ -206,7 +224,7 @@ class Downloading:
                 pieces.append(piece)
             return b"".join(pieces)
 
-        async with self.carrier.operation("images.read", f"read of {wanted}"):
+        async with self._operation("images.read", f"read of {wanted}"):
             image = await self._known(wanted)
             with _about(image):
                 async with self._getting(wanted, image) as getting:
@@ -214,7 +232,7 @@ class Downloading:
 
     async def opened(self, wanted: Wanted) -> Chunks:
         """The picture's bytes as they come; the first of them are there."""
-        async with self.carrier.operation("images.stream", f"stream of {wanted}"):
+        async with self._operation("images.stream", f"stream of {wanted}"):
             image = await self._known(wanted)
             getting = self._getting(wanted, image)
             with _about(image):
@@ -228,14 +246,13 @@ class Downloading:
 
     async def archive(self, job: ImageDownloadJob | Id, landing: Landing) -> Path:
         """The path, once the job's archive is there. An expired link is replaced once."""
-        job_id = job.id if isinstance(job, ImageDownloadJob) else job
-        async with self.carrier.operation(
-            "images.download_archive", f"download of bulk download job {job_id}"
-        ):
+        job_id = shortened(str(job.id if isinstance(job, ImageDownloadJob) else job))
+        what = f"download of bulk download job {job_id} to {landing}"
+        async with self._operation("images.download_archive", what):
             await userland.disk(landing.check)
             if not isinstance(job, ImageDownloadJob):
                 job = await self.retrieve_job(job)
-            source = _archive(job)
+            source = _archive(job, landing)
             getting = Getting(self.carrier, source)
             try:
                 return await landing.receive(getting)
@@ -243,10 +260,20 @@ class Downloading:
                 may_ask = self.carrier.options.retries.max_retries > 0
                 if not may_ask or not _is_over(source.url, getting.refusal):
                     raise
-                fresh = _archive(await self.retrieve_job(job.id))
+                fresh = _archive(await self.retrieve_job(job.id), landing)
                 if fresh.url == source.url:  # a dead link is never used twice
                     raise
             return await landing.receive(Getting(self.carrier, fresh))
+
+    @asynccontextmanager
+    async def _operation(self, name: str, what: str) -> AsyncGenerator[None, None]:
+        """One operation, whose name an error of a closed client tells."""
+        try:
+            async with self.carrier.operation(name, what):
+                yield
+        except RuntimeError as error:
+            name_closed(error, what)
+            raise
 
     async def _known(self, wanted: Wanted) -> Image:
         return wanted.image if isinstance(wanted.image, Image) else await self.retrieve(wanted.image)
@@ -281,8 +308,8 @@ def _require_fit(size: int, max_bytes: int, answer: Fetched, wanted: Wanted) -> 
         )
 
 
-def _archive(job: ImageDownloadJob) -> Source:
-    """Where the archive of a finished job is. Raises unless it is finished."""
+def _archive(job: ImageDownloadJob, landing: Landing) -> Source:
+    """Where the archive of a finished job is, and where it goes. Raises unless the job is finished."""
     if not packed(job):
         raise DownloadError(
             f"bulk download job {job.id} is {job.status.value}, so there is no archive yet: "
@@ -293,7 +320,8 @@ def _archive(job: ImageDownloadJob) -> Source:
             f"bulk download job {job.id} is READY but has no download_url. Retrieve it again; if it stays so, report this "
             "to the service."
         )
-    return Source(job.download_url, Content.ARCHIVE, f"archive of bulk download job {job.id}")
+    name = f"archive of bulk download job {job.id}"
+    return Source(job.download_url, Content.ARCHIVE, name, landing.outcome)
 
 
 def _is_over(url: str, refusal: Refusal | None) -> bool:

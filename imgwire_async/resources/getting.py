@@ -29,19 +29,23 @@ _ANSWER_LIMIT = 64 * 1024  # of an answer that is not what was asked for, no mor
 _NOT_WHOLE = frozenset({204, 205, 206})  # successes that do not hold the thing itself
 
 _SOMEBODY_ELSE = (
-    "Nothing was kept. A login page of a network, or an error page of a proxy or the CDN may have answered: look at network and "
+    "A login page of a network, or an error page of a proxy or the CDN may have answered: look at network and "
     "proxy, or open the address in a browser."
 )
-_AN_OLD_PROXY = "Nothing was kept. A proxy that speaks HTTP/1.0 may have dropped the length: go around it."
+_AN_OLD_PROXY = "A proxy that speaks HTTP/1.0 may have dropped the length: go around it."
 
 
 @attrs.frozen
 class Source:
-    """Where bytes are: a signed or public address, what they must be, and the thing's name for messages."""
+    """Where bytes are: a signed or public address, what they must be, and the thing's name for messages.
+
+    `outcome` is what a failure leaves: a sentence about the file that they were meant for, if there is one.
+    """
 
     url: str = attrs.field(repr=False)
     content: Content
     name: str
+    outcome: str = ""
 
     @property
     def what(self) -> str:
@@ -206,12 +210,13 @@ class Getting(AbstractAsyncContextManager["Getting"]):
         exchange, name = trouble.exchange, self._source.name
         if isinstance(trouble, Refusal):
             said = excerpt(redact(trouble.text))
-            text = (
-                f"{name}: {exchange}: {trouble.reason}{f': {said}' if said else ''}. {self._advice(trouble)}"
-            )
+            outcome, advice = self._source.outcome, self._advice(trouble)
+            text = f"{name}: {exchange}: {trouble.reason}{f': {said}' if said else ''}. {outcome}{advice}"
             return DownloadError(text, status=trouble.status, exchange=exchange)
         if trouble.failure.fate == "slot":  # its reason says what to do
-            return DownloadError(f"{name}: {trouble.failure.reason}. Nothing was sent.")
+            return DownloadError(
+                f"{name}: {trouble.failure.reason}. Nothing was sent. {self._source.outcome}".rstrip()
+            )
         advice = (
             "a slow network may need a larger Timeouts(stall=...)."
             if trouble.failure.fate == "stall"
@@ -220,7 +225,7 @@ class Getting(AbstractAsyncContextManager["Getting"]):
         known = trouble.failure.advice
         next_step = f"{known} Then download it again." if known else f"Download it again; {advice}"
         return DownloadError(
-            f"{name}: {exchange}: {trouble.failure.reason}. Nothing was kept. {next_step}",
+            f"{name}: {exchange}: {trouble.failure.reason}. {self._source.outcome}{next_step}",
             status=None if exchange is None else exchange.status,
             exchange=exchange,
         )

@@ -7,18 +7,25 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Coroutine,
+    Generator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the twin's annotations are read here
     Iterable,
+    Iterator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as above
     Mapping,
 )
-from contextlib import AbstractAsyncContextManager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as above
+)
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from imgwire_async.config import hidden
-from imgwire_async.errors import APITimeoutError
+from imgwire_async.errors import APITimeoutError, name_closed
 from imgwire_async.hooks import plain_callable
+from imgwire_async.lazy import LazyModule
 from imgwire_async.models import (
     BulkDeleteResult,
     DownloadProgress,
@@ -35,15 +42,16 @@ from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
 from imgwire_async.resources.base import Resource, page_params
 from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wanted
-from imgwire_async.resources.uploading import Uploading
+from imgwire_async.resources.upload_tokens import TokenProvider, require_source
+from imgwire_async.resources.uploading import Uploading, label_of
 from imgwire_async.uploads.many import Trace, UploadItem, UploadResult
 from imgwire_async.uploads.source import File
-from imgwire_async.values import flag
+from imgwire_async.values import flag, shortened
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
-    from imgwire_async.urls.typed import Preset, Rules
+    from imgwire_async.urls import typed
+else:
+    typed = LazyModule("imgwire_async.urls.typed")
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
 
@@ -97,13 +105,14 @@ class AsyncImages(Resource):
         hash_sha256: str | None = None,
         idempotency_key: str | Literal[False] | None = None,
         purpose: str | None = None,
-        upload_token: str | None = None,
+        upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> StandardUpload:
         """Make a record and a signed URL for its bytes, for whoever sends them; `upload` does both.
 
         `mime_type` not given: from the name's extension, else not declared. The PUT to `.upload_url` must carry exactly the
         declared `Content-Type` and the `Content-Length`. `content_length` is in bytes. A `ConflictError` (409) is not tried
-        again. [POST /images/standard_upload]
+        again. `upload_token`: text, or a plain or async callable that is asked for it; None takes the client's.
+        [POST /images/standard_upload]
         """
         name = arguments.text("file_name", file_name, longest=None)
         length = None if content_length is None else arguments.whole("content_length", content_length, low=0)
@@ -116,7 +125,12 @@ class AsyncImages(Resource):
             idempotency_key=arguments.idempotency_key(idempotency_key),
             purpose=arguments.optional_text("purpose", purpose),
         )
-        return await self._create(body, arguments.token("upload_token", upload_token))
+        tokens = TokenProvider(self._carrier(), require_source(upload_token))
+        if not callable(tokens.source):
+            return await self._create(body, tokens.token())
+        async with self._carrier().operation("images.create"):  # its deadline counts for the answer, too
+            await tokens.ask()
+            return await self._create(body, tokens.token())
 
     def _create(
         self, body: Mapping[str, object], upload_token: str | None
@@ -146,7 +160,7 @@ class AsyncImages(Resource):
         hash_sha256: str | bool | None = None,
         idempotency_key: str | Literal[False] | None = None,
         purpose: str | None = None,
-        upload_token: str | None = None,
+        upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
         wait: bool | float = False,
         on_created: Callable[[Image], object] | None = None,
         on_progress: Callable[[UploadProgress], object] | None = None,
@@ -158,7 +172,8 @@ class AsyncImages(Resource):
         given. `wait=True` (120 s, or a number of seconds) returns once the image is READY, or raises `ImageQuarantinedError`
         or `WaitTimeoutError`; without it the record may still say PENDING. `hash_sha256=True` hashes the bytes before and
         while they are sent. `idempotency_key` None: a fresh one per call, the same on every attempt; False: none.
-        `on_created` is told the record before the bytes go, `on_progress` each step in bytes.
+        `on_created` is told the record before the bytes go, `on_progress` each step in bytes. `upload_token`, for a client key: text,
+        or a plain or async callable, asked right before the record is made; None takes the client's.
         Raises `UploadError` kinds for the file and the storage, `APIStatusError` kinds for the API, each with `.image` once
         a record exists. [POST /images/standard_upload, PUT upload_url]
         """
@@ -177,7 +192,7 @@ class AsyncImages(Resource):
         )
         del upload_token  # an error report may list the variables of this frame
         patience = arguments.waiting(wait)
-        return await self._uploading.one(
+        return await self._uploading(item).one(
             item, wait=patience, on_created=on_created, on_progress=on_progress, trace=Trace()
         )
 
@@ -200,7 +215,7 @@ class AsyncImages(Resource):
         402 or 403 of the API, a bad setting), an error of a callback, and what `files` itself raises end the run.
         Leaving the loop early stops the work. [POST /images/standard_upload, PUT upload_url]
         """
-        run = self._uploading.many(
+        run = self._uploading(None).many(
             files,
             concurrency=concurrency,
             wait=wait,
@@ -213,10 +228,14 @@ class AsyncImages(Resource):
             async for result in results:
                 yield result
 
-    @property
-    def _uploading(self) -> Uploading:
+    def _uploading(self, item: UploadItem | None) -> Uploading:
+        try:
+            carrier = self._carrier()
+        except RuntimeError as error:
+            name_closed(error, "upload_many" if item is None else f"upload of {label_of(item)}")
+            raise
         return Uploading(
-            carrier=self._carrier,
+            carrier=carrier,
             create=self._create,
             retrieve=self.retrieve,
             wait_until_ready=self._wait_for_stored,
@@ -253,7 +272,7 @@ class AsyncImages(Resource):
         request = Request(
             "POST", "/images/upload_via_url", Image, json=body, repeatable="idempotency_key" in body
         )
-        async with self._carrier.operation("images.upload_via_url"):
+        async with self._operation("images.upload_via_url"):
             image = await self._ask(request)
             return image if patience is None else await self._wait(image, patience)
 
@@ -271,7 +290,7 @@ class AsyncImages(Resource):
         or `WaitTimeoutError` after `timeout` seconds. `on_update` is called with each record seen. [GET /images/{image_id}]
         """
         limit = arguments.seconds("timeout", timeout)
-        flag("metadata", metadata)
+        metadata = flag("metadata", metadata)
         plain_callable("on_update", on_update)
         if not isinstance(image, Image):
             segment("image", image)
@@ -294,10 +313,12 @@ class AsyncImages(Resource):
             known=known,
             seconds=limit,
             pauses=waiting.rising(0.1, 5.0),
-            sleep=self._carrier.sleep,
+            sleep=self._carrier_for("wait_until_ready").sleep,
             on_update=on_update,
-            what=what.format(image_id),
-            operation=self._carrier.operation("images.wait_until_ready", f"wait for image {image_id}"),
+            what=what.format(shortened(str(image_id))),
+            operation=self._operation(
+                "images.wait_until_ready", f"wait for image {shortened(str(image_id))}"
+            ),
         )
 
     async def _wait_for_stored(self, image: Image, limit: float) -> Image:
@@ -332,7 +353,7 @@ class AsyncImages(Resource):
         ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
         deleted: Any = []
         try:
-            async with self._carrier.operation("images.bulk_delete"):
+            async with self._operation("images.bulk_delete"):
                 return await bulk.delete_in_chunks(ids, size, delete, deleted)
         except APITimeoutError as error:
             error.add_note(f"{len(deleted)} of {len(ids)} images are deleted for sure: the first ones")
@@ -377,18 +398,17 @@ class AsyncImages(Resource):
         known = job if isinstance(job, ImageDownloadJob) else None
         job_id = job.id if isinstance(job, ImageDownloadJob) else job
         segment("job", job_id)
+        what = f"bulk download job {shortened(str(job_id))}"
         return await waiting.until(
             waiting.packed,
             lambda: self.retrieve_bulk_download_job(job_id),
             known=known,
             seconds=limit,
             pauses=waiting.rising(0.25, 10.0),
-            sleep=self._carrier.sleep,
+            sleep=self._carrier_for("wait_for_bulk_download").sleep,
             on_update=on_update,
-            what=f"bulk download job {job_id}",
-            operation=self._carrier.operation(
-                "images.wait_for_bulk_download", f"wait for bulk download job {job_id}"
-            ),
+            what=what,
+            operation=self._operation("images.wait_for_bulk_download", f"wait for {what}"),
         )
 
     async def download_archive(
@@ -407,7 +427,7 @@ class AsyncImages(Resource):
         landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
         if not isinstance(job, ImageDownloadJob):
             segment("job", job)
-        return await self._downloading.archive(job, landing)
+        return await self._downloading().archive(job, landing)
 
     async def download(
         self,
@@ -416,8 +436,8 @@ class AsyncImages(Resource):
         *,
         overwrite: bool = False,
         on_progress: Callable[[DownloadProgress], object] | None = None,
-        preset: Preset | None = None,
-        **rules: Unpack[Rules],
+        preset: typed.Preset | None = None,
+        **rules: Unpack[typed.Rules],
     ) -> Path:
         """Save a picture, transformed if asked for, as the file `path`, and return that path.
 
@@ -425,15 +445,15 @@ class AsyncImages(Resource):
         text in place of a picture, or `TransformationError` before any request; `FileExistsError`, unless `overwrite`. [GET cdn_url]
         """
         landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
-        return await self._downloading.save(Wanted(image, preset, rules), landing)
+        return await self._downloading().save(Wanted(image, preset, rules), landing)
 
     async def read(
         self,
         image: Image | Id,
         *,
         max_bytes: int = 104_857_600,
-        preset: Preset | None = None,
-        **rules: Unpack[Rules],
+        preset: typed.Preset | None = None,
+        **rules: Unpack[typed.Rules],
     ) -> bytes:
         """Return the bytes of a picture, transformed if asked for. `preset` and `rules` as in `image.url`.
 
@@ -441,10 +461,10 @@ class AsyncImages(Resource):
         [GET cdn_url]
         """
         most = arguments.whole("max_bytes", max_bytes, low=0)
-        return await self._downloading.read(Wanted(image, preset, rules), most)
+        return await self._downloading().read(Wanted(image, preset, rules), most)
 
     def stream(
-        self, image: Image | Id, *, preset: Preset | None = None, **rules: Unpack[Rules]
+        self, image: Image | Id, *, preset: typed.Preset | None = None, **rules: Unpack[typed.Rules]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The bytes of a picture as they come: `async with images.stream(image) as chunks: async for chunk in chunks: ...`
 
@@ -453,12 +473,13 @@ class AsyncImages(Resource):
         `preset` and `rules` as in `image.url`; `TransformationError` before any request. [GET cdn_url]
         """
         wanted = Wanted(image, preset, rules)
-        return Stream(lambda: self._downloading.opened(wanted))
+        return Stream(lambda: self._downloading().opened(wanted))
 
-    @property
     def _downloading(self) -> Downloading:
         return Downloading(
-            carrier=self._carrier, retrieve=self.retrieve, retrieve_job=self.retrieve_bulk_download_job
+            carrier=self._carrier_for("download"),
+            retrieve=self.retrieve,
+            retrieve_job=self.retrieve_bulk_download_job,
         )
 
 

@@ -9,13 +9,21 @@ from typing import Any
 
 import attrs
 
-from imgwire_async.errors import APIConnectionError, APIStatusError, DecodeError, ImgwireError
+from imgwire_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    DecodeError,
+    ImgwireError,
+    UploadError,
+    name_closed,
+)
 from imgwire_async.exchange import escape_unprintable
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, compact
 from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
+from imgwire_async.resources.upload_tokens import TokenProvider, TokenSource, require_source
 from imgwire_async.uploads.disk import PIECE
 from imgwire_async.uploads.flow import Flow, Plan
 from imgwire_async.uploads.kinds import base_name
@@ -23,6 +31,7 @@ from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, require_ma
 from imgwire_async.uploads.prepare import planned
 from imgwire_async.uploads.sniff import HEAD_BYTES
 from imgwire_async.uploads.source import File
+from imgwire_async.values import plain_text, shortened, truth
 
 # All files that `upload_many` holds in memory together: small ones are read whole when they are looked at.
 _STAGED_BYTES = 64 * 2**20
@@ -44,21 +53,22 @@ class _Given:
     idempotency_key: str | None
     own_key: bool
     purpose: str | None
-    upload_token: str | None = attrs.field(repr=False)
+    upload_token: TokenSource | None = attrs.field(repr=False)
 
 
 def _checked(item: UploadItem) -> _Given:
     length, digest = item.content_length, item.hash_sha256
+    hashed = None if digest is None else truth(digest)
     return _Given(
         file_name=arguments.optional_text("file_name", item.file_name, longest=None),
         mime_type=arguments.token("mime_type", item.mime_type),
         content_length=None if length is None else arguments.whole("content_length", length, low=0),
         custom_metadata=arguments.metadata(item.custom_metadata),
-        hash_sha256=digest if isinstance(digest, bool) else arguments.optional_text("hash_sha256", digest),
+        hash_sha256=arguments.optional_text("hash_sha256", digest) if hashed is None else hashed,
         idempotency_key=arguments.idempotency_key(item.idempotency_key),
         own_key=item.idempotency_key is None,
         purpose=arguments.optional_text("purpose", item.purpose),
-        upload_token=arguments.token("upload_token", item.upload_token),
+        upload_token=require_source(item.upload_token),
     )
 
 
@@ -67,17 +77,20 @@ class _Desk:
     """Mints URLs for one upload, always with the same body: the same key on every attempt."""
 
     body: dict[str, object]
-    upload_token: str | None = attrs.field(repr=False)
+    tokens: TokenProvider
     own_key: bool
     create: Create
     look: Callable[[str], Awaitable[Image]]
     renewed: bool = False
 
+    def ask(self) -> Awaitable[None]:
+        return self.tokens.ask()
+
     def mint(self, *, fresh_key: bool) -> Awaitable[StandardUpload]:
         if fresh_key and not self.renewed:  # one fresh key, the same from then on
             self.renewed = True
             self.body = {**self.body, "idempotency_key": arguments.fresh_key()}
-        return self.create(self.body, self.upload_token)
+        return self.create(self.body, self.tokens.token())
 
 
 def _path_name(file: object) -> str | None:
@@ -89,6 +102,12 @@ def _path_name(file: object) -> str | None:
         if isinstance(file, PurePath)
         else None
     )
+
+
+def label_of(item: UploadItem) -> str:
+    """Return what messages call a file before it is looked at."""
+    name: object = item.file_name or _path_name(item.file)
+    return shortened(plain_text(name)) if isinstance(name, str) else "a file"
 
 
 def _body(plan: Plan, given: _Given) -> dict[str, object]:
@@ -124,10 +143,9 @@ class Uploading:
     ) -> Image:
         """The record of the uploaded file. Errors carry it as soon as there is one; `trace` tells what was done."""
         given = _checked(item)
+        label = label_of(item)
         try:
-            async with self.carrier.operation(
-                "images.upload", f"upload of {given.file_name or _path_name(item.file) or 'a file'}"
-            ):
+            async with self.carrier.operation("images.upload", f"upload of {label}"):
                 async with contextlib.AsyncExitStack() as held:
                     plan = await planned(
                         item.file,
@@ -142,7 +160,11 @@ class Uploading:
                         stage=stage,
                     )
                     desk = _Desk(
-                        _body(plan, given), given.upload_token, given.own_key, self.create, self.retrieve
+                        _body(plan, given),
+                        TokenProvider(self.carrier, given.upload_token),
+                        given.own_key,
+                        self.create,
+                        self.retrieve,
                     )
                     trace.flow = Flow(plan, desk, self.carrier)
                     image = await trace.flow.run()
@@ -151,6 +173,11 @@ class Uploading:
             flow = trace.flow
             if flow is not None and error.image is None and error is not flow.foreign_error:
                 error.image = flow.image
+            if isinstance(error, UploadError) and error.file_name is None:
+                error.file_name = trace.file_name or given.file_name or _path_name(item.file)
+            raise
+        except RuntimeError as error:
+            name_closed(error, f"upload of {label}")
             raise
 
     async def _ready(self, image: Image, wait: float) -> Image:
@@ -158,7 +185,7 @@ class Uploading:
             return await self.wait_until_ready(image, wait)
         except (APIConnectionError, APIStatusError, DecodeError) as error:
             # Who reads only that a GET failed would upload the file once more.
-            told = f"image {image.id} ({image.original_filename}): the upload itself succeeded, but asking whether it is ready"
+            told = f"image {image.id} ({shortened(image.original_filename)}): the upload itself succeeded, but asking whether it is ready"
             error.args = (escape_unprintable(f"{told} failed; wait for it with its id. {error}"),)
             raise
 

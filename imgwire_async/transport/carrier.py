@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, TypeVar
 
+from imgwire_async import userland
 from imgwire_async.config import API_ROOT, Options
 from imgwire_async.exchange import Exchange
 from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply, Request
@@ -13,8 +16,11 @@ from imgwire_async.transport import deadline
 from imgwire_async.transport.api import Api, Shared
 from imgwire_async.transport.fetch import Fetches
 from imgwire_async.transport.open_calls import UntilClosed
+from imgwire_async.transport.slots import without_slot
 from imgwire_async.transport.tracing import Traced, TracedFetch, Tracer, put_traced, tracer_of
 from imgwire_async.transport.transfer import Transfers
+
+T = TypeVar("T")
 
 
 class AiohttpCarrier:
@@ -23,6 +29,7 @@ class AiohttpCarrier:
     def __init__(self, shared: Shared, options: Options, owner: object) -> None:
         self.options = options
         self.secure: bool = shared.config.secure
+        self.upload_token: str | Callable[[], str | Awaitable[str]] | None = shared.config.upload_token
         self._tracer = tracer_of(options.hooks)
         self._root = f"{shared.config.base_url}{API_ROOT}"
         self._sessions = shared.sessions
@@ -53,6 +60,23 @@ class AiohttpCarrier:
         template = None if request.model is object else request.path
         with tracer.call(request.method, template, url):
             return await self._send(request)
+
+    async def ask(self, name: str, question: Callable[[], T | Awaitable[T]], method: str, path: str, /) -> T:
+        """What a callable of the user's answers, which the call of `method` and `path` needs first.
+
+        A put slot is held meanwhile, so that no more answers are asked for than can be used at once. Only a caller in another
+        thread, who may be busy elsewhere, gives it to others until the answer is there.
+        """
+        began = time.monotonic()
+        try:
+            if userland.in_caller.get() is not None:
+                return await without_slot(lambda: userland.answer(question))
+            with userland.in_user_code():
+                return await userland.answer(question)
+        except asyncio.CancelledError:
+            unsent = Exchange("api", method, path, attempts=0, elapsed=time.monotonic() - began)
+            deadline.interrupted(unsent, f"waiting for the answer of {name}, for")
+            raise
 
     def put_slot(self) -> AbstractAsyncContextManager[None]:
         """Return one of the slots for a PUT of bytes, held for the length of the `async with`."""

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from imgwire_async import userland
-from imgwire_async.exchange import Headers, Kind
+from imgwire_async.exchange import Headers, Kind, short_path
 from imgwire_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
 from imgwire_async.transport.slots import without_slot
 from imgwire_async.transport.tracing import tracer_of
@@ -58,7 +58,9 @@ class Watch:
 
     def gated(self, seconds: float) -> None:
         """Note that the service's rate limit holds this call back."""
-        logger.debug("%s %s: held back for %.2f s by the rate limit", self.method, self.path, seconds)
+        logger.debug(
+            "%s %s: held back for %.2f s by the rate limit", self.method, short_path(self.path), seconds
+        )
         if (tracer := tracer_of(self.hooks)) is not None:
             tracer.gated(seconds)
 
@@ -77,7 +79,7 @@ class Watch:
         logger.debug(
             "%s %s -> %d in %.0f ms (attempt %d, request id %s)",
             self.method,
-            self.path,
+            short_path(self.path),
             status,
             elapsed * 1000,
             attempt,
@@ -92,7 +94,12 @@ class Watch:
     def silence(self, attempt: int, reason: str, elapsed: float) -> None:
         """Note that no answer came."""
         logger.debug(
-            "%s %s -> %s after %.0f ms (attempt %d)", self.method, self.path, reason, elapsed * 1000, attempt
+            "%s %s -> %s after %.0f ms (attempt %d)",
+            self.method,
+            short_path(self.path),
+            reason,
+            elapsed * 1000,
+            attempt,
         )
 
     async def retry(self, attempt: int, reason: str, delay: float) -> None:
@@ -100,7 +107,7 @@ class Watch:
         logger.debug(
             "%s %s: again in %.2f s because of %s (attempt %d)",
             self.method,
-            self.path,
+            short_path(self.path),
             delay,
             reason,
             attempt,

@@ -23,6 +23,7 @@ import attrs
 from imgwire_async import userland
 from imgwire_async.errors import SourceChangedError
 from imgwire_async.threads import CANCEL_GRACE, seen
+from imgwire_async.values import path_for_message, quoted
 
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
 _SMALL = PIECE  # bytes; to open and read such a file again takes one way into a thread
@@ -77,15 +78,23 @@ def require_stamp(now: Stamp, stamp: Stamp, what: str) -> None:
 
 
 def _changed(now: Stamp, stamp: Stamp, what: str) -> SourceChangedError:
-    sizes = f"{stamp.size} bytes before, {now.size} after"
-    if now[:4] == stamp[:4]:
-        sizes = "its content, permissions or links"
-    elif now.size == stamp.size:
-        sizes = "another file of the same size" if now.inode != stamp.inode else "its time of change"
+    # Whoever knows what the upload calls the file adds its name.
     return SourceChangedError(
-        f"{what}: the file changed while it was read ({sizes}); upload it again once nothing writes to it",
-        file_name=what,
+        f"{path_for_message(what)}: the file changed while it was read: {change_of(now, stamp)}. Upload it again once nothing "
+        "writes to it."
     )
+
+
+def change_of(now: Stamp, stamp: Stamp) -> str:
+    """Return what differs between two stamps of a file, in words."""
+    sizes = f"{stamp.size} bytes before, {now.size} after" if now.size != stamp.size else "of the same size"
+    if (now.device, now.inode) != (stamp.device, stamp.inode):
+        return f"it was replaced by another file ({sizes})"
+    if now.size != stamp.size:
+        return f"its size changed ({sizes})"
+    if now.mtime_ns != stamp.mtime_ns:
+        return "its time changed (it was written to or touched, the size is the same)"
+    return "its content, permissions or links changed (the time of that did)"
 
 
 class Handle:
@@ -169,7 +178,7 @@ def _look_at(path: str, stage: int) -> tuple[Stamp, bytes, bool] | Handle:
         stack.callback(file.close)
         if stat.S_ISDIR(file.status.st_mode):
             raise IsADirectoryError(
-                f"file is a folder, not a picture: {path!r}; give the files in it to upload_many"
+                f"file is a folder, not a picture: {quoted(path)}; give the files in it to upload_many: Path(folder).iterdir()"
             )
         # The system makes up some files as one reads them, and tells of them that they are empty.
         if not stat.S_ISREG(file.status.st_mode) or (file.status.st_size == 0 and file.read(1, 0)):

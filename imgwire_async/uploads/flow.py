@@ -39,6 +39,7 @@ from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.expiry import expired
 from imgwire_async.uploads.source import BytesSource, Source, read_by_user
 from imgwire_async.uploads.states import ARRIVED, MAX_MINTS, Event, Step, Tally, after, after_look
+from imgwire_async.values import shortened
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
 
@@ -50,6 +51,7 @@ class Plan:
     source: Source
     size: int
     file_name: str
+    label: str  # what messages begin with: the path as given, else the name
     mime_type: str | None
     sha256: str | None  # what the bytes must hash to while they are sent, when asked for
     on_created: Callable[[Image], object] | None = None
@@ -57,7 +59,10 @@ class Plan:
 
 
 class Desk(Protocol):
-    """The two API calls that an upload needs."""
+    """The two API calls that an upload needs, and what the first one needs of the caller."""
+
+    # Gets it for the next `mint`. What the caller's own code raises passes unchanged.
+    def ask(self) -> Awaitable[None]: ...
 
     def mint(self, *, fresh_key: bool) -> Awaitable[StandardUpload]:
         """A record and a URL for this upload; with `fresh_key` under a new idempotency key of our own making."""
@@ -68,9 +73,7 @@ class Desk(Protocol):
         ...
 
     @property
-    def own_key(self) -> bool:
-        """Whether the idempotency key is ours to replace."""
-        ...
+    def own_key(self) -> bool: ...  # whether the idempotency key is ours to replace
 
 
 Trouble: TypeAlias = "Reply | NoAnswerError"
@@ -85,6 +88,7 @@ class Flow:
 
     def __init__(self, plan: Plan, desk: Desk, carrier: Carrier) -> None:
         self._plan = plan
+        self.file_name: str = plan.file_name
         self._desk = desk
         self._carrier = carrier
         self._policy = carrier.options.retries
@@ -98,7 +102,7 @@ class Flow:
         self._read_by_caller: bool = userland.in_caller.get() is not None and read_by_user(plan.source)
         self._may_interrupt = self._read_by_caller and plan.source.replayable and self._policy.max_retries > 0
         self.image: Image | None = None
-        # Of our classes, but raised by the caller's own source.
+        # Of our classes, but raised by the caller's own source or token callable.
         self.foreign_error: ImgwireError | None = None
         self.abandoned: list[str] = []  # ids of records that were made and then replaced
         self.puts: int = 0
@@ -154,7 +158,7 @@ class Flow:
             upload = await self._ask_for_url()
         if upload.upload_url in self._dead:
             raise UploadUrlExpiredError(
-                f"{self._plan.file_name}: the service gave the same upload URL again after the storage had refused it. "
+                f"{self._plan.label}: the service gave the same upload URL again after the storage had refused it. "
                 "Upload the file again with another idempotency_key.",
                 file_name=self._plan.file_name,
                 image=self.image,
@@ -165,6 +169,11 @@ class Flow:
 
     async def _ask_for_url(self) -> StandardUpload:
         self._tally.mints += 1
+        try:
+            await self._desk.ask()
+        except ImgwireError as error:
+            self.foreign_error = error
+            raise
         try:
             upload = await self._desk.mint(fresh_key=self._fresh_key)
         except ConflictError:
@@ -195,7 +204,7 @@ class Flow:
             self.abandoned.append(before.id)
             logger.warning(
                 "%s: image %s never got its bytes; %s takes its place",
-                self._plan.file_name,
+                shortened(self._plan.label),
                 before.id,
                 image.id,
             )
@@ -256,7 +265,7 @@ class Flow:
             raise _wrong_size(plan, f"only {seen}")
         if digest is not None and digest.hexdigest() != plan.sha256:
             raise SourceChangedError(
-                f"{plan.file_name}: the bytes changed between hashing and sending; upload the file again once nothing "
+                f"{plan.label}: the bytes changed between hashing and sending; upload the file again once nothing "
                 "writes to it",
                 file_name=plan.file_name,
             )
@@ -334,22 +343,17 @@ class Flow:
     # --- telling ------------------------------------------------------------------------------------------------------
 
     def _error(self, event: Event, trouble: Trouble) -> UploadError:
-        name, image = self._plan.file_name, self.image
+        label, name, image = self._plan.label, self._plan.file_name, self.image
         tries = f"after {self.puts} PUT{'' if self.puts == 1 else 's'}"
         kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
         if isinstance(trouble, NoAnswerError):
             kind = UploadStalledError if event is Event.STALLED else UploadConnectionError
             if trouble.failure.fate == "slot":  # its reason says what to do
-                return kind(f"{name}: {trouble.failure.reason}.{kept}", file_name=name, image=image)
-            advice = "Upload the file again; " + (
-                "a slow network or source may need a larger Timeouts(stall=...)."
-                if event is Event.STALLED
-                else "if it goes on, look at network, proxy and firewall."
-            )
-            if trouble.failure.advice:
-                advice = f"{trouble.failure.advice} Then upload the file again."
+                return kind(f"{label}: {trouble.failure.reason}.{kept}", file_name=name, image=image)
+            known = trouble.failure.advice
+            advice = f"{known} Then upload the file again." if known else _ADVICE[event is Event.STALLED]
             return kind(
-                f"{name}: {trouble.failure.reason}, {tries}.{kept} {advice}",
+                f"{label}: {trouble.failure.reason}, {tries}.{kept} {advice}",
                 file_name=name,
                 exchange=trouble.exchange,
                 image=image,
@@ -358,7 +362,7 @@ class Flow:
         what = f"the storage answered HTTP {trouble.status} {tries}: {said}."
         if event is Event.EXPIRED:
             return UploadUrlExpiredError(
-                f"{name}: every upload URL had expired ({self._tally.mints} made): {what}{kept} "
+                f"{label}: every upload URL had expired ({self._tally.mints} made): {what}{kept} "
                 "Check this machine's clock, or lower the concurrency so that bytes follow their URL sooner.",
                 file_name=name,
                 exchange=trouble.exchange,
@@ -370,7 +374,7 @@ class Flow:
             else "The storage will not take these bytes as declared: check mime_type and size."
         )
         return UploadRejectedError(
-            f"{name}: {what}{kept} {advice}",
+            f"{label}: {what}{kept} {advice}",
             status=trouble.status,
             file_name=name,
             exchange=trouble.exchange,
@@ -380,7 +384,7 @@ class Flow:
     def _not_replayable(self, event: Event, trouble: Trouble) -> UploadNotReplayableError:
         first = self._error(event, trouble)
         error = UploadNotReplayableError(
-            f"{self._plan.file_name}: the upload broke off and its source can be read only once, so it was not repeated. "
+            f"{self._plan.label}: the upload broke off and its source can be read only once, so it was not repeated. "
             f"Give a path, bytes or a seekable file. What broke it: {first}",
             file_name=self._plan.file_name,
             exchange=first.exchange,
@@ -390,9 +394,16 @@ class Flow:
         return error
 
 
+# By whether it stalled.
+_ADVICE = {
+    True: "Upload the file again; a slow network or source may need a larger Timeouts(stall=...).",
+    False: "Upload the file again; if it goes on, look at network, proxy and firewall.",
+}
+
+
 def _wrong_size(plan: Plan, found: str) -> UploadSizeError:
     return UploadSizeError(
-        f"{plan.file_name}: {plan.size} bytes were declared, the source gave {found}; the upload was broken off. "
+        f"{plan.label}: {plan.size} bytes were declared, the source gave {found}; the upload was broken off. "
         "Give the right content_length, or none.",
         file_name=plan.file_name,
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import io
 import os
 import re
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import IO, Any, cast
 
 from imgwire_async import userland
+from imgwire_async.uploads import hints
 from imgwire_async.uploads.disk import PIECE, Handle, Stamp, source_at
 from imgwire_async.uploads.pipes import from_special_file, from_unseekable
 from imgwire_async.uploads.source import (
@@ -29,7 +30,7 @@ from imgwire_async.uploads.source import (
     from_reader,
     slices_of,
 )
-from imgwire_async.values import path_text
+from imgwire_async.values import path_text, plain_text, quoted, shorten_file_name
 
 ACCEPTED = (
     "a path, bytes or a buffer of them, a binary file object, an async file, an object with an async read(n) or read_chunk(n), "
@@ -44,14 +45,19 @@ async def source_of(file: object, stage: int) -> Source:
     if isinstance(file, str | os.PathLike):
         return await _path_source(cast("str | os.PathLike[str]", file), stage)
     if has_buffer(file):
-        return BytesSource(flat(file, f"file must be {ACCEPTED}"))
+        dimensions = 1 if isinstance(file, bytes | bytearray) else len(getattr(file, "shape", (0,)))
+        return BytesSource(flat(file, f"file must be {ACCEPTED}"), dimensions=dimensions)
+    if not isinstance(file, io.IOBase) and (hint := hints.for_object(file)) is not None:
+        if isinstance(file, Coroutine):
+            file.close()  # or Python warns, too, that nobody awaited it
+        raise TypeError(hint)
     if isinstance(file, UploadSource):
         source = ForeignSource(file)
         # One that may be opened once is opened once: what looks at its type keeps what it read.
         return source if source.replayable else StreamSource(source.open(), source.name, source.size)
     name = name_of(file)
     if isinstance(file, io.TextIOBase):
-        raise TypeError("file is open in text mode; open it with mode 'rb'")
+        raise TypeError(_text_file(file))
     for method in ("read_chunk", "read"):
         reader: Any = getattr(file, method, None)
         if reader is not None and inspect.iscoroutinefunction(reader):
@@ -61,9 +67,11 @@ async def source_of(file: object, stage: int) -> Source:
     either = hasattr(file, "__iter__") and userland.in_caller.get() is not None  # then the plain way will do
     if hasattr(file, "__aiter__") and not either:
         _require_loop(file)
-        return StreamSource(from_async_iterator(cast("AsyncIterator[bytes]", file)), name)
-    if hasattr(file, "__iter__") and not issubclass(type(file), Mapping | AbstractSet):
-        return StreamSource(from_iterator(iter(cast("Iterable[bytes]", file))), name)
+        pieces = from_async_iterator(cast("AsyncIterator[bytes]", file))
+        return StreamSource(pieces, name, begun=hints.was_begun(file))
+    if hasattr(file, "__iter__"):
+        pieces = from_iterator(iter(cast("Iterable[bytes]", file)))
+        return StreamSource(pieces, name, begun=hints.was_begun(file))
     raise TypeError(f"file must be {ACCEPTED}, not {type(file).__name__}")
 
 
@@ -92,12 +100,43 @@ def has_buffer(file: object) -> bool:
 
 
 async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
-    where = path_text("file", path)
+    try:
+        where = path_text("file", path)
+    except ValueError:
+        if isinstance(path, str) and (hint := hints.for_path(plain_text(path))) is not None:
+            raise ValueError(hint) from None
+        raise
     if not where:
         raise ValueError("file must not be an empty path")
     name = base_name(os.path.basename(where))  # noqa: PTH119  # the text as given, also for foreign PathLikes
-    source = await source_at(where, name, stage)
-    return StreamSource(from_special_file(source), name) if isinstance(source, Handle) else source
+    try:
+        source = await source_at(where, name, stage)
+    except OSError as error:
+        _explain(error, where)
+        raise
+    if isinstance(source, Handle):
+        return StreamSource(from_special_file(source), name, path=where)
+    return source
+
+
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
+
+
+def _explain(error: OSError, path: str) -> None:
+    """Say what to do about a path that the system does not know, or raise `ValueError` for what is no path at all."""
+    if error.errno not in _NOT_THERE:
+        return shorten_file_name(error)
+    if (hint := hints.for_path(path)) is not None:
+        raise ValueError(hint) from None  # the system's error repeats all of it
+    if hint := hints.for_missing_path(path):
+        error.strerror = f"{error.strerror} ({hint})"
+    return shorten_file_name(error)
+
+
+def _text_file(file: io.TextIOBase) -> str:
+    if isinstance(file, io.StringIO):
+        return "file is an io.StringIO, which holds text: a picture's bytes belong into an io.BytesIO"
+    return "file is open in text mode; open it with mode 'rb'"
 
 
 # What `seekable`, `seek` and `tell` raise where there are no positions, whatever `seekable` says.
@@ -112,15 +151,32 @@ async def _file_source(file: IO[bytes], name: str | None) -> Source:
     return FileSource(file, name, start, size, stamp)
 
 
+def _require_open(file: object) -> None:
+    if True in (getattr(each, "closed", None) for each in (file, getattr(file, "file", None))):
+        raise ValueError(
+            f"{_called(file)} is closed: open it again, and upload it before its `with` block or its request ends"
+        )
+
+
+def _called(file: object) -> str:
+    name = name_of(file)
+    return f"the file {quoted(name)}" if name else "the file"
+
+
 def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
     """Where a file object stands, how many bytes are left, and its stamp; for one without positions what was read of it."""
+    _require_open(file)
     try:
         if not file.seekable():
             return b""
     except _NO_POSITION:
         return b""
     # Asked of files with positions only: to uWSGI's `wsgi.input`, and what stands before it, 0 means everything.
-    if isinstance(file.read(0), str):
+    try:
+        nothing: object = file.read(0)
+    except io.UnsupportedOperation as error:
+        raise ValueError(f"{_called(file)} is open for writing only; open it with mode 'rb'") from error
+    if isinstance(nothing, str):
         raise TypeError("file is open in text mode; open it with mode 'rb'")
     try:
         start: Any = file.tell()
@@ -167,10 +223,12 @@ def _real_file(file: object) -> io.FileIO | None:
 
 async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]], name: str | None) -> Source:
     _require_loop(file)
+    _require_open(file)
     at_eof = getattr(file, "at_eof", None)
     if not callable(at_eof) or inspect.iscoroutinefunction(at_eof):
         at_eof = None
-    return StreamSource(from_reader(reader, at_eof), name, await _async_size(file))
+    start, size = await _async_size(file)
+    return StreamSource(from_reader(reader, at_eof), name, size, start=start)
 
 
 def _require_loop(file: object) -> None:
@@ -180,8 +238,8 @@ def _require_loop(file: object) -> None:
         )
 
 
-async def _async_size(file: Any) -> int | None:
-    """The bytes that are left in an async file, where it can tell; else None."""
+async def _async_size(file: Any) -> tuple[int, int | None]:
+    """Where an async file stands, and how many bytes are left in it; 0 and None where it cannot tell."""
     seek, tell = getattr(file, "seek", None), getattr(file, "tell", None)
     if inspect.iscoroutinefunction(seek) and inspect.iscoroutinefunction(tell):
         try:
@@ -190,14 +248,15 @@ async def _async_size(file: Any) -> int | None:
             end = await tell()
             await seek(start)
         except _NO_POSITION:
-            return None
-        return end - start if isinstance(start, int) and isinstance(end, int) else None
+            return 0, None
+        return (start, end - start) if isinstance(start, int) and isinstance(end, int) else (0, None)
     inner, total = getattr(file, "file", None), getattr(file, "size", None)
     if isinstance(total, int) and callable(
         getattr(inner, "tell", None)
     ):  # Starlette's UploadFile counts from 0
-        return max(0, total - cast("IO[bytes]", inner).tell())
-    return None
+        start = cast("IO[bytes]", inner).tell()
+        return start, max(0, total - start)
+    return 0, None
 
 
 def name_of(file: object) -> str | None:

@@ -7,6 +7,7 @@ before the workers pause.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import time
 from collections import deque
@@ -31,6 +32,7 @@ from imgwire_async.uploads.feed import Feed
 from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.kinds import is_numbers
 from imgwire_async.uploads.source import File
+from imgwire_async.values import short_repr
 
 if TYPE_CHECKING:
     from typing import Self
@@ -53,17 +55,19 @@ _CANCELLED = "other code cancelled the upload, so the file may be stored or not;
 class UploadItem:
     """One file of `upload_many` with arguments of its own; what is None here comes from the call."""
 
-    file: File
-    file_name: str | None = attrs.field(default=None, kw_only=True)
+    file: File = attrs.field(repr=short_repr)
+    file_name: str | None = attrs.field(default=None, kw_only=True, repr=short_repr)
     mime_type: SupportedMimeType | str | None = attrs.field(default=None, kw_only=True)
     content_length: int | None = attrs.field(default=None, kw_only=True)
     custom_metadata: Mapping[str, str | int | float | bool] | None = attrs.field(
-        default=None, kw_only=True, hash=False
+        default=None, kw_only=True, hash=False, repr=short_repr
     )
     hash_sha256: str | bool | None = attrs.field(default=None, kw_only=True)
     idempotency_key: str | Literal[False] | None = attrs.field(default=None, kw_only=True)
     purpose: str | None = attrs.field(default=None, kw_only=True)
-    upload_token: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    upload_token: str | Callable[[], str | Awaitable[str]] | None = attrs.field(
+        default=None, kw_only=True, repr=False
+    )
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -76,7 +80,7 @@ class UploadResult:
     """
 
     index: int
-    file: object
+    file: object = attrs.field(repr=short_repr)
     image: Image | None = None
     error: Exception | None = None
     attempts: int = 0
@@ -98,22 +102,44 @@ class Trace:
 
     flow: Flow | None = None
 
+    @property
+    def file_name(self) -> str | None:
+        """What the upload calls the file, None while that is not known."""
+        return None if self.flow is None else self.flow.file_name
+
 
 _ONE_FILE: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
 
 
+def _instead(files: object) -> str:
+    """What to do about one thing where many files are due."""
+    if inspect.iscoroutine(files):
+        files.close()  # or Python warns, too, that nobody awaited it
+    if isinstance(files, Awaitable):
+        return "await it first"
+    if isinstance(files, str | os.PathLike):
+        return "use upload(), or for the files of a folder Path(folder).iterdir()"
+    if files is None:
+        return "give a list or a generator"
+    return "call it first" if callable(files) else "use upload()"
+
+
 def require_many(files: object) -> None:
     """Raise `TypeError` for one file where many are due."""
-    kind = type(files)
+    kind: type = type(files)
     single = (
         issubclass(kind, _ONE_FILE)
         or hasattr(files, "read")
         or hasattr(files, "read_chunk")
         or is_numbers(files)
     )
-    if single or not (hasattr(files, "__iter__") or hasattr(files, "__aiter__")):
+    if (
+        single
+        or hasattr(kind, "__await__")
+        or not (hasattr(files, "__iter__") or hasattr(files, "__aiter__"))
+    ):
         raise TypeError(
-            f"files must be an iterable or async iterable of files, not one {kind.__name__}; use upload()"
+            f"files must be an iterable or async iterable of files, not one {kind.__name__}; {_instead(files)}"
         )
     if hasattr(files, "__aiter__") and userland.in_caller.get() is not None:
         raise TypeError(
@@ -257,7 +283,8 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
             error = UploadError(
                 _CANCELLED
                 if ours
-                else "the file's own source was cancelled while it was read; upload it again"
+                else "the file's own source was cancelled while it was read; upload it again",
+                file_name=trace.file_name,
             )
             error.__cause__ = cancelled
         except Exception as raised:  # noqa: BLE001  # one bad file never ends the others

@@ -6,15 +6,20 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Generator
 
+import attrs
+
 from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.models import Image, SupportedMimeType, UploadProgress
+from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.flow import Plan
+from imgwire_async.uploads.hints import remedy
 from imgwire_async.uploads.kinds import base_name, source_of
 from imgwire_async.uploads.sniff import HEAD_BYTES, RAW, describe, extension_of, sniff
-from imgwire_async.uploads.source import BytesSource, Source, StreamSource, examine, peek
+from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource, examine, peek
 from imgwire_async.uploads.spool import room, spooled
 from imgwire_async.uploads.tiff import LOOK_BYTES, is_raw
+from imgwire_async.values import path_for_message, shortened
 
 
 async def planned(
@@ -35,20 +40,25 @@ async def planned(
     A file on disk of at most `stage` bytes is read whole when it is looked at. `stall` bounds a wait inside user code.
     """
     source = await _held_source(file, held, stage)
+    begin = _Beginning.of(source)
     spool = (source.size is None and content_length is None) or (sha256 is True and not source.replayable)
     if spool:
-        await held.enter_async_context(room(file_name or base_name(source.name or "") or "the upload", stall))
+        name = file_name or base_name(source.name or "")
+        await held.enter_async_context(room(name, begin.label(name or "the upload"), stall))
     with userland.in_user_code() if spool else contextlib.nullcontext():
         head = await peek(source, HEAD_BYTES)
     sniffed = sniff(head)
     name = file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
-    mime = mime_type or _require_picture(sniffed, head, name)
-    _require_length(source, content_length, name)
+    label = begin.label(name)
+    if mime_type is None:
+        _require_picture(sniffed, head, begin, name)
+    mime = mime_type or (None if sniffed is None else sniffed.value)
+    _require_length(source, content_length, begin, name)
     if spool:
         source = await held.enter_async_context(spooled(source))
-        _require_length(source, content_length, name)
-    if mime_type is None and sniffed is SupportedMimeType.TIFF:
-        await _require_no_raw(source, name)
+        _require_length(source, content_length, begin, name)
+    if mime_type is None and sniffed is SupportedMimeType.TIFF and await examine(source, is_raw, LOOK_BYTES):
+        raise _no_picture(RAW, head, begin, name)
     size = source.size if source.size is not None else content_length
     assert size is not None  # told, given, or just measured
     digest = await _sha256(source) if sha256 is True else None
@@ -56,6 +66,7 @@ async def planned(
         source=source,
         size=size,
         file_name=name,
+        label=label,
         mime_type=mime,
         sha256=digest,
         on_created=on_created,
@@ -92,32 +103,83 @@ def _alone(file: object) -> Generator[None, None, None]:
         _being_read.discard(id(file))
 
 
-def _require_picture(sniffed: SupportedMimeType | None, head: bytes, name: str) -> str:
-    if sniffed is not None:
-        return sniffed.value
-    if not head:
-        raise UnsupportedImageError(f"{name}: this is an empty file. Nothing was sent.", file_name=name)
-    raise _no_picture(describe(head), name)
+@attrs.frozen
+class _Beginning:
+    """Where a source came from and where reading it began, for messages."""
+
+    path: str | None
+    position: int  # of a handle, when it was given
+    begun: bool  # whether a stream is known to have been read before
+    in_memory: bool
+    pixels: bool  # whether it is an array of several dimensions
+    is_stream: bool
+
+    @classmethod
+    def of(cls, source: Source) -> _Beginning:
+        data = source if isinstance(source, BytesSource) else None
+        stream = source if isinstance(source, StreamSource) else None
+        return cls(
+            path=source.path if isinstance(source, PathSource | StreamSource) else None,
+            position=source.start if isinstance(source, FileSource | StreamSource) else 0,
+            begun=stream is not None and stream.begun,
+            in_memory=data is not None,
+            pixels=data is not None and data.dimensions > 1,
+            is_stream=stream is not None and stream.size is None,
+        )
+
+    def label(self, name: str) -> str:
+        """What messages about an upload begin with: the path as it was given, else the name."""
+        return shortened(name) if self.path is None else path_for_message(self.path)
+
+    @property
+    def hint(self) -> str:
+        """Why the rest of what was read before is no picture, and what to do; empty where it was not read before."""
+        if self.position:
+            return (
+                f" The file stands at position {self.position}, and what comes before that is not uploaded: "
+                "file.seek(0) goes back to its start."
+            )
+        if self.begun:
+            return " It was read in part before, and only the rest would be uploaded: begin it anew."
+        return ""
 
 
-async def _require_no_raw(source: Source, name: str) -> None:
-    if await examine(source, is_raw, LOOK_BYTES):
-        raise _no_picture(RAW, name)
+def _require_picture(sniffed: SupportedMimeType | None, head: bytes, begin: _Beginning, name: str) -> None:
+    if head:
+        if sniffed is None:
+            raise _no_picture(describe(head), head, begin, name)
+        return
+    if begin.position:
+        found = f"nothing is left of this file, which stands at its end (position {begin.position})"
+        advice = " file.seek(0) goes back to its start."
+    elif begin.begun or begin.is_stream:
+        found = "no bytes came: it was read to its end before"
+        found += "" if begin.begun else ", or is empty"
+        advice = " Begin it anew, or give the bytes."
+    else:
+        found, advice = "this is an empty file", ""
+    raise UnsupportedImageError(f"{begin.label(name)}: {found}. Nothing was sent.{advice}", file_name=name)
 
 
-def _no_picture(found: str, name: str) -> UnsupportedImageError:
+def _no_picture(found: str, head: bytes, begin: _Beginning, name: str) -> UnsupportedImageError:
+    advice = begin.hint or f" {remedy(found, head, pixels=begin.pixels, in_memory=begin.in_memory)}"
     return UnsupportedImageError(
-        f"{name}: this is {found}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, ICO, "
-        "HEIC, BMP, TIFF). Nothing was sent. If you know better, give mime_type=.",
+        f"{begin.label(name)}: this is {found}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, "
+        f"ICO, HEIC, BMP, TIFF). Nothing was sent.{advice}",
         file_name=name,
     )
 
 
-def _require_length(source: Source, content_length: int | None, name: str) -> None:
+def _require_length(source: Source, content_length: int | None, begin: _Beginning, name: str) -> None:
     if content_length is not None and source.size is not None and source.size != content_length:
+        told = (
+            f" from position {begin.position} on (file.seek(0) goes back to its start)"
+            if begin.position
+            else ""
+        )
         raise UploadSizeError(
-            f"{name}: content_length={content_length} was given, but it has {source.size} bytes. Nothing was sent. "
-            "Leave content_length out where the size is known.",
+            f"{begin.label(name)}: content_length={content_length} was given, but it has {source.size} bytes{told}. Nothing was "
+            "sent. Leave content_length out where the size is known.",
             file_name=name,
         )
 

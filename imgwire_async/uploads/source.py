@@ -25,6 +25,7 @@ import attrs
 
 from imgwire_async import userland
 from imgwire_async.uploads.disk import PIECE, PathSource, Stamp, examine_path, require_stamp
+from imgwire_async.values import integer, shortened
 
 T = TypeVar("T")
 
@@ -104,6 +105,7 @@ class BytesSource:
     data: memoryview
     name: str | None = None
     replayable: bool = True
+    dimensions: int = 1  # of the array that it was
 
     @property
     def size(self) -> int:
@@ -159,7 +161,10 @@ class FileSource:
 
         def read_at(count: int, position: int) -> bytes:
             self.file.seek(self.start + position)
-            return b"".join(slices_of(self.file.read(min(count, max(0, self.size - position)))))
+            data, size = b"", min(count, self.size - position)
+            while len(data) < size and (more := b"".join(slices_of(self.file.read(size - len(data))))):
+                data += more
+            return data
 
         def answer() -> T:
             try:
@@ -174,7 +179,7 @@ class FileSource:
 
     async def _require_unchanged(self, stamp: Stamp) -> None:
         now = await self._run(lambda: Stamp.of(os.fstat(self.file.fileno())))
-        require_stamp(now, stamp, self.name or "the file")
+        require_stamp(now, stamp, shortened(self.name or "the file"))
 
 
 @attrs.define
@@ -185,6 +190,9 @@ class StreamSource:
     name: str | None
     size: int | None = None
     replayable: bool = False
+    path: str | None = None  # of a FIFO or device
+    start: int = 0  # the position from which on it is read, where it has one
+    begun: bool = False  # whether others are known to have read from it before
     _head: list[bytes] = attrs.field(factory=list[bytes])
 
     async def peek(self, size: int) -> bytes:
@@ -221,11 +229,12 @@ class ForeignSource:
 
     @property
     def size(self) -> int | None:
-        size: Any = self.inner.size
-        if size is None:
+        given: Any = self.inner.size
+        if given is None:
             return None
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"the size of an UploadSource must be an int or None, not {type(size).__name__}")
+        size = integer(given)
+        if size is None:
+            raise TypeError(f"the size of an UploadSource must be an int or None, not {type(given).__name__}")
         if size < 0:
             raise ValueError(f"the size of an UploadSource must be 0 or more, not {size}")
         return size
@@ -325,7 +334,7 @@ def slices_of(given: object) -> Iterator[bytes]:
 
 
 _INSTEAD: tuple[tuple[type, str], ...] = (
-    (str, ": encode it, or open the file with mode 'rb'"),
+    (str, ": encode it, or open the file with mode 'rb'; paths of many files go to upload_many"),
     (int, ": give bytes(...) of the numbers, or the array that holds them"),
     (type(None), ": a file that never waits has to be set to wait (os.set_blocking)"),
 )
@@ -363,12 +372,12 @@ def read_by_user(source: Source) -> bool:
 
 async def peek(source: Source, size: int) -> bytes:
     """The first `size` bytes of a source, without using them up; of a file on disk no more than were read when it was looked at."""
-    if isinstance(source, PathSource):
-        return bytes(source.head[:size])
-    if isinstance(source, BytesSource):
-        return bytes(source.data[:size])
+    if isinstance(source, PathSource | BytesSource):
+        return bytes((source.head if isinstance(source, PathSource) else source.data)[:size])
     if isinstance(source, StreamSource):
         return await source.peek(size)
+    if isinstance(source, FileSource):  # a file that is refused stands where it stood
+        return await source.examine(lambda read_at: read_at(size, 0))
     head = b""
     async with contextlib.aclosing(source.open()) as pieces:
         async for piece in pieces:

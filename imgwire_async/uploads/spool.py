@@ -24,7 +24,7 @@ _room: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwire
 
 
 @contextlib.asynccontextmanager
-async def room(name: str, stall: float | None) -> AsyncGenerator[None, None]:
+async def room(name: str, label: str, stall: float | None) -> AsyncGenerator[None, None]:
     """One of the loop's rooms for a spool, taken before the first byte is read.
 
     Inside the source of another upload, `UploadStalledError` is raised when none becomes free for `stall` seconds.
@@ -34,11 +34,11 @@ async def room(name: str, stall: float | None) -> AsyncGenerator[None, None]:
         await acquire(rooms, stall)
     except NothingFreeError as error:
         raise UploadStalledError(
-            f"{name}: no room for a temporary file became free for {error.seconds:g} s. Such a file is needed where the size is "
+            f"{label}: no room for a temporary file became free for {error.seconds:g} s. Such a file is needed where the size is "
             "unknown, or sha256=True reads what can be read only once; this upload was begun inside the source or a callback of "
             "another one, which holds its room meanwhile. Make it outside, give content_length= (and the sha256 itself), or "
             "allow the process more open files (RLIMIT_NOFILE). Nothing was sent.",
-            file_name=name,
+            file_name=name or None,
         ) from None
     try:
         yield

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from imgwire_async.urls.build import build_url
     from imgwire_async.urls.parse import ParsedUrl, parse_url
     from imgwire_async.urls.responsive import Breakpoint, ResponsiveImage, responsive_image, srcset
+    from imgwire_async.urls.rules import RULES
     from imgwire_async.urls.transformation import Transformation
     from imgwire_async.urls.typed import OnInvalid, Options, Preset, Rules
     from imgwire_async.urls.values import (
@@ -33,11 +34,23 @@ if TYPE_CHECKING:
         WatermarkText,
         Zoom,
     )
+    from imgwire_async.urls.words import (
+        CHROMA_SUBSAMPLINGS,
+        COLOR_PROFILES,
+        CROP_MODES,
+        FLIPS,
+        GRAVITIES,
+        OUTPUT_FORMATS,
+        PRESETS,
+        RESIZING_ALGORITHMS,
+        RESIZING_TYPES,
+    )
 
 _HOME = {
     "build": ("build_url",),
     "parse": ("ParsedUrl", "parse_url"),
     "responsive": ("Breakpoint", "ResponsiveImage", "responsive_image", "srcset"),
+    "rules": ("RULES",),
     "transformation": ("Transformation",),
     "typed": ("OnInvalid", "Options", "Preset", "Rules"),
     "values": (
@@ -59,9 +72,30 @@ _HOME = {
         "WatermarkText",
         "Zoom",
     ),
+    "words": (
+        "CHROMA_SUBSAMPLINGS",
+        "COLOR_PROFILES",
+        "CROP_MODES",
+        "FLIPS",
+        "GRAVITIES",
+        "OUTPUT_FORMATS",
+        "PRESETS",
+        "RESIZING_ALGORITHMS",
+        "RESIZING_TYPES",
+    ),
 }
 
 __all__ = [
+    "CHROMA_SUBSAMPLINGS",
+    "COLOR_PROFILES",
+    "CROP_MODES",
+    "FLIPS",
+    "GRAVITIES",
+    "OUTPUT_FORMATS",
+    "PRESETS",
+    "RESIZING_ALGORITHMS",
+    "RESIZING_TYPES",
+    "RULES",
     "Adjust",
     "Breakpoint",
     "Color",
@@ -104,3 +138,7 @@ def __getattr__(name: str) -> object:
             globals()[name] = found
             return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

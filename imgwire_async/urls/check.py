@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import attrs
 
 from imgwire_async.errors import Fault, TransformationError
+from imgwire_async.urls.colors import numbers_as_text
 from imgwire_async.urls.encoding import encode
 from imgwire_async.urls.rules import BY_NAME, DEPENDENTS, HINTS, SOURCES, Rule
-from imgwire_async.urls.scalars import Refused, as_text, is_list, is_mapping, nearest, plain, shown
+from imgwire_async.urls.scalars import Kind, Refused, as_text, is_list, is_mapping, nearest, plain, shown
 from imgwire_async.urls.words import MODES, PRESETS
 
 
@@ -128,7 +130,7 @@ class _Call:
                     encode(name)
                     self.pairs[name] = encode(_raw_text(value))
                     continue
-                text = rule.kind.check(value)
+                text = rule.kind.check(value) if self.explain else _as_builders_check(rule.kind, value)
                 if text is not None:
                     self.pairs[canonical] = encode(text)
             except Refused as verdict:
@@ -146,6 +148,16 @@ class _Call:
             text = self.pairs.pop(name)
             written, value, _ = self.chosen.get(name, (name, text, None))
             self.faults.append(Fault(written, value, f"only one watermark source is used, here {sources[0]}"))
+
+
+def _as_builders_check(kind: Kind, value: object) -> str | None:
+    """The text of a value as the official builders take it: digits of a colour may be a number, too."""
+    try:
+        return kind.check(value)
+    except Refused:
+        with suppress(Refused):
+            return kind.check(numbers_as_text(value))
+        raise
 
 
 def _plain_or_none(value: object) -> object:

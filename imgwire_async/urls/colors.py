@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from imgwire_async.urls.forms import Field, fields, fragments, json_object, mapping_of
-from imgwire_async.urls.scalars import Kind, integer, is_tuple, number, plain, refuse
+from imgwire_async.urls.scalars import Kind, Refused, integer, is_list, is_tuple, number, plain, refuse, shown
 
 _is_hex = re.compile(r"#?([0-9A-Fa-f]{8}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{3})").fullmatch
 _CHANNEL = integer(0, 255)
@@ -25,6 +25,38 @@ def _hex_digits(value: object) -> str | None:
     return match[1].lower() if match else None
 
 
+def _number_as_text(value: object) -> str | None:
+    """The digits of a whole number that would be a hex colour as text (`112233`); None for anything else."""
+    number = plain(value)
+    text = str(number) if type(number) is int and 0 < number < 10**8 else ""
+    return text if _is_hex(text) else None
+
+
+def _refuse_color(value: object, says: str) -> Refused:
+    text = _number_as_text(value)
+    if text is None:
+        return refuse(value, says)
+    # What a number means is anybody's guess: decimal digits that were to be hex ones, or a 0x... without its zeros.
+    return Refused(f"{shown(value)} is a number, not {says}: write it as text", word=text, known=(text,))
+
+
+def numbers_as_text(value: object) -> object:
+    """`value` with every whole number that could be a hex colour as text, also inside objects and lists.
+
+    That is how the official builders read colours. Elsewhere digits mean what the number means.
+    """
+    text = _number_as_text(value)
+    if text is not None:
+        return text
+    given = mapping_of(value)
+    if given is not None:
+        return {name: numbers_as_text(item) for name, item in given.items()}
+    if not is_list(value):
+        return value
+    items = [numbers_as_text(item) for item in value]
+    return tuple(items) if is_tuple(value) else items
+
+
 def _channels(value: object, says: str) -> Mapping[str, str]:
     """The channels by name, as text, of a colour that is not hex."""
     given = mapping_of(value)
@@ -32,7 +64,7 @@ def _channels(value: object, says: str) -> Mapping[str, str]:
         text = plain(value)
         parts = tuple(text.split(":", 4)) if type(text) is str else text
         if not is_tuple(parts) or not 3 <= len(parts) <= 4:
-            raise refuse(value, says)
+            raise _refuse_color(value, says)
         given = dict(zip(_PARTS, parts, strict=False))
     return fragments(given, _RGB)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import TypeAlias
 
+from imgwire_async.values import quoted
+
 Attribute: TypeAlias = "str | int | float | bool | None"
 
 _is_name = re.compile(r"[a-z][a-z0-9:.-]*").fullmatch
@@ -26,7 +28,7 @@ def attribute_name(keyword: str) -> str:
     """`class_` -> `class`, `data_id` -> `data-id`; `ValueError` for what is no attribute name."""
     name = keyword.rstrip("_").replace("_", "-").lower()
     if not _is_name(name):
-        raise ValueError(f"{keyword[:60]!a} is no attribute name")
+        raise ValueError(f"{quoted(keyword)} is no attribute name")
     return name
 
 

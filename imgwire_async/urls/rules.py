@@ -20,12 +20,12 @@ from imgwire_async.urls.scalars import (
     words,
 )
 from imgwire_async.urls.words import (
-    ALGORITHMS,
-    FORMATS,
-    PROFILES,
+    CHROMA_SUBSAMPLINGS,
+    COLOR_PROFILES,
+    OUTPUT_FORMATS,
+    RESIZING_ALGORITHMS,
     RESIZING_ALIASES,
-    RESIZINGS,
-    SUBSAMPLINGS,
+    RESIZING_TYPES,
 )
 
 
@@ -42,7 +42,7 @@ class Rule:
 _FACTOR = number(0.01, 10)
 _AUTO = words(["auto"])
 
-RULES = (
+ROWS = (
     Rule("width", of.SIZE, ("w",)),
     Rule("height", of.SIZE, ("h",)),
     Rule("min-width", of.SIZE, ("mw", "min_width")),
@@ -52,16 +52,16 @@ RULES = (
     Rule("pixelate", integer(2, 256), ("pix",)),
     Rule("quality", either(integer(1, 100), _AUTO), ("q",)),
     Rule("progressive", either(BOOLEAN, _AUTO)),
-    Rule("chroma_subsampling", words(SUBSAMPLINGS)),
+    Rule("chroma_subsampling", words(CHROMA_SUBSAMPLINGS)),
     # The CDN maps jpg back to jpeg, and every official builder writes jpg. [rules 8.1]
     Rule(
         "format",
-        words([word for word in FORMATS if word != "jpeg"], {"jpeg": "jpg"}),
+        words([word for word in OUTPUT_FORMATS if word != "jpeg"], {"jpeg": "jpg"}),
         ("f", "ext", "extension"),
     ),
-    Rule("color_profile", words(PROFILES), ("cp", "icc")),
-    Rule("resizing_algorithm", words(ALGORITHMS), ("ra",)),
-    Rule("resizing_type", words(RESIZINGS, RESIZING_ALIASES)),
+    Rule("color_profile", words(COLOR_PROFILES), ("cp", "icc")),
+    Rule("resizing_algorithm", words(RESIZING_ALGORITHMS), ("ra",)),
+    Rule("resizing_type", words(RESIZING_TYPES, RESIZING_ALIASES)),
     Rule("gravity", GRAVITY_OR_SMART, ("g",)),
     Rule("enlarge", BOOLEAN, ("el",)),
     Rule("keep_copyright", BOOLEAN, ("kcr",)),
@@ -99,8 +99,11 @@ RULES = (
     Rule("watermark_url", of.WATERMARK_URL, ("wmu",)),
 )
 
+# The canonical names, which stand in URLs and are keys of an options mapping.
+RULES: tuple[str, ...] = tuple(rule.name for rule in ROWS)
+
 # Every name by which a rule may be given.
-BY_NAME = {name: rule for rule in RULES for name in (rule.name, *rule.aliases)}
+BY_NAME = {name: rule for rule in ROWS for name in (rule.name, *rule.aliases)}
 
 # Only the first valid one counts; the second row does nothing without one of the first. [rules 9 C1, C2]
 SOURCES = ("watermark", "watermark_text", "watermark_url")

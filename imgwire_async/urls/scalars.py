@@ -16,6 +16,9 @@ from typing import TypeAlias, TypeGuard
 import attrs
 
 from imgwire_async.urls.words import GRAVITIES, GRAVITY_ALIASES
+from imgwire_async.values import number as number_of
+from imgwire_async.values import quoted
+from imgwire_async.values import truth as truth_of
 
 # No server reads a request line of that length; the limit keeps every answer quick, whatever the text.
 MAX_TEXT = 65_536
@@ -90,7 +93,7 @@ def shown(value: object) -> str:
     kind = type(value)
     if kind is str:
         assert isinstance(value, str)
-        return ascii(value if len(value) <= 60 else f"{value[:57]}...")
+        return quoted(value)
     if kind is int:
         assert isinstance(value, int)
         return str(value) if value.bit_length() < 200 else f"an integer of {value.bit_length()} bits"
@@ -139,7 +142,11 @@ def _foreign(value: object) -> object:
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, Real):
         return float(value)
-    return str(value) if type(value) is UUID else value
+    if type(value) is UUID:
+        return str(value)
+    truth = truth_of(value)
+    found = number_of(value) if truth is None else truth
+    return value if found is None else found
 
 
 def whole(value: object) -> int | None:

@@ -33,16 +33,17 @@ GravityAlias: TypeAlias = Literal[
     "n", "no", "s", "so", "e", "ea", "w", "we", "ne", "noea", "nw", "nowe", "se", "soea", "sw", "sowe"
 ]
 
-PRESETS: tuple[str, ...] = get_args(Preset)
-MODES: tuple[str, ...] = get_args(OnInvalid)
-FORMATS: tuple[str, ...] = get_args(FormatWord)
-SUBSAMPLINGS: tuple[str, ...] = get_args(SubsamplingWord)
-PROFILES: tuple[str, ...] = get_args(ProfileWord)
-ALGORITHMS: tuple[str, ...] = get_args(AlgorithmWord)
-RESIZINGS: tuple[str, ...] = get_args(ResizingWord)
-FLIPS: tuple[str, ...] = get_args(FlipWord)
-CROP_MODES: tuple[str, ...] = get_args(CropMode)
-GRAVITIES: tuple[str, ...] = get_args(GravityWord)
+# The same lists as tuples, for the forms, checks and loops of users: the words that a rule takes, without their short forms.
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+MODES: tuple[OnInvalid, ...] = get_args(OnInvalid)
+OUTPUT_FORMATS: tuple[FormatWord, ...] = get_args(FormatWord)
+CHROMA_SUBSAMPLINGS: tuple[SubsamplingWord, ...] = get_args(SubsamplingWord)
+COLOR_PROFILES: tuple[ProfileWord, ...] = get_args(ProfileWord)
+RESIZING_ALGORITHMS: tuple[AlgorithmWord, ...] = get_args(AlgorithmWord)
+RESIZING_TYPES: tuple[ResizingWord, ...] = get_args(ResizingWord)
+FLIPS: tuple[FlipWord, ...] = get_args(FlipWord)
+CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
+GRAVITIES: tuple[GravityWord, ...] = get_args(GravityWord)
 
 # Short forms are expanded; `ce` and `center` are both final and stay apart. [rules 5]
 GRAVITY_ALIASES = {

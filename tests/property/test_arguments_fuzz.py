@@ -35,7 +35,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 from imgwire_async.resources.base import Resource
-from imgwire_async.urls.rules import RULES
+from imgwire_async.urls.rules import ROWS
 
 from .nasty import ODD, anything, made, texts
 from .on_purpose import fitting
@@ -163,7 +163,7 @@ every_method = pytest.mark.parametrize(
     ("resource", "name"), METHODS, ids=[".".join(each) for each in METHODS]
 )
 
-_rule_names = st.sampled_from([rule.name for rule in RULES]) | texts.filter(lambda name: name != "self")
+_rule_names = st.sampled_from([rule.name for rule in ROWS]) | texts.filter(lambda name: name != "self")
 _kind_of_rules = st.dictionaries(_rule_names, anything, min_size=1, max_size=3)
 CONTENT = {"file", "files"}  # what they hold may turn out wrong when it is read, after the first request
 

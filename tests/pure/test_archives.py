@@ -19,6 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imgwire_async import ArchiveError, archives, extract_archive
+from imgwire_async.archive_names import Entry
 
 Content = str | zipfile.ZipInfo
 
@@ -364,7 +365,7 @@ def test_a_damaged_archive_is_refused_or_extracted_inside(
     assert sorted(each.name for each in sandbox.iterdir()) == ["it.zip", "target"]
 
 
-def require_inside(entries: Iterable[archives.Entry], root: Path) -> None:
+def require_inside(entries: Iterable[Entry], root: Path) -> None:
     seen: set[str] = set()
     for entry in entries:
         path = entry.under(root)

@@ -108,10 +108,14 @@ def test_what_follows_when_the_bytes_have_not_arrived(event: Event, tally: Tally
     assert after_look(event, ImageStatus.PENDING, tally) is step
 
 
+# An attempt that waited for its caller costs no retry (see above): the caller's patience bounds those.
+COUNTED = sorted(set(Event) - {Event.INTERRUPTED}, key=str)
+
+
 @given(
     st.integers(0, 6),
     st.lists(
-        st.tuples(st.sampled_from(Event), st.sampled_from(["PENDING", "READY"])), min_size=40, max_size=40
+        st.tuples(st.sampled_from(COUNTED), st.sampled_from(["PENDING", "READY"])), min_size=40, max_size=40
     ),
 )
 def test_every_walk_ends_within_the_mints_and_retries_allowed(

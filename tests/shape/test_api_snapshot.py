@@ -22,7 +22,7 @@ from imgwire_async.transport.tracing import Tracer
 SNAPSHOT = Path(__file__).parents[1] / "data" / "public_api.txt"
 NAME = "imgwire_async"
 # Every module that users import by name. Those for one framework are left out: they look as that framework's version does.
-MODULES = [NAME, f"{NAME}.emulator", f"{NAME}.integrations.http", f"{NAME}.otel"]
+MODULES = [NAME, f"{NAME}.urls", f"{NAME}.emulator", f"{NAME}.integrations.http", f"{NAME}.otel"]
 
 
 def described() -> str:
@@ -30,7 +30,8 @@ def described() -> str:
     lines: list[str] = []
     for name in MODULES:
         module = importlib.import_module(name)
-        for public in sorted(module.__all__):
+        twice = set() if name == NAME else set(importlib.import_module(NAME).__all__)
+        for public in sorted(set(module.__all__) - twice):
             lines += about(f"{name}.{public}", getattr(module, public))
     for name, resource in sorted(resources().items()):
         lines += about(f"client.{name}", resource)

@@ -15,7 +15,7 @@ PACKAGE = Path(imgwire_async.__file__).parent
 NAME = "imgwire_async"
 
 LEVELS = [
-    {"errors", "exchange", "forks", "values"},
+    {"errors", "exchange", "forks", "lazy", "values"},
     {
         "urls",
         "hooks",
@@ -28,6 +28,7 @@ LEVELS = [
         "userland",
         "limits",
         "atomic",
+        "archive_names",
     },
     {"models", "archives"},
     {"protocol"},
@@ -37,11 +38,13 @@ LEVELS = [
     {"blocking", "_bridge", "_loop_thread", "batch", "cli", "testing", "otel", "integrations"},
 ]
 APART = {"emulator"}
-# On one level two rooms may touch, one way only: an error carries an Exchange, hooks and policies are settings, a pause is
+# On one level two rooms may touch, one way only: an error carries an Exchange and shortens what it quotes, hooks and policies are settings, a pause is
 # worked out from a RetryPolicy, the disk is reached by hops, which go through threads, a wait asks whether it is inside user code, what a URL leaves out is logged, the
 # blocking client crosses the bridge.
 NEIGHBOURS = {
     ("errors", "exchange"),
+    ("errors", "values"),
+    ("exchange", "values"),
     ("config", "hooks"),
     ("config", "policies"),
     ("retry", "policies"),

@@ -39,7 +39,7 @@ def methods() -> list[Any]:
         pytest.param(getattr(original, name), getattr(twin, name, None), id=f"{twin.__name__}.{name}")
         for original, twin in PAIRS
         for name in sorted(public(original) - ONLY_ASYNC)
-        if callable(getattr(original, name))
+        if inspect.isroutine(getattr(original, name))
     ]
 
 

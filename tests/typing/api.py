@@ -121,6 +121,7 @@ from imgwire_async import (
     Zoom,
     build_url,
     extract_archive,
+    from_dict,
     parse_url,
     to_dict,
 )
@@ -145,6 +146,7 @@ async def clients(context: ssl.SSLContext) -> None:
     AsyncImgwireClient("sk_...", environment_id="x", base_url="https://x", timeout=5, retries=0)
     AsyncImgwireClient(api_key=key, timeout=None, retries=None, hooks=None, default_headers=None)
     AsyncImgwireClient(lambda: "sk_...", proxy="http://x", ssl=context, trust_env=False, user_agent="x")
+    AsyncImgwireClient("ck_...", upload_token=key)
     AsyncImgwireClient(
         timeout=Timeouts(connect=1, attempt=None, deadline=2.5, stall=None),
         retries=RetryPolicy(
@@ -188,6 +190,8 @@ async def images(client: AsyncImgwireClient) -> None:
     assert_type(image.extra, dict[str, Any])
     assert_type(image.url(preset="thumbnail"), str)
     assert_type(to_dict(image), dict[str, Any])
+    assert_type(from_dict(Image, to_dict(image)), Image)
+    assert_type(from_dict(UploadToken, {}), UploadToken)
     made = await client.images.create(file_name="a.jpg", custom_metadata={"a": 1}, idempotency_key=False)
     assert_type(made, StandardUpload)
     assert_type((made.image, made.upload_url), tuple[Image, str])
@@ -279,6 +283,9 @@ async def uploads(
             on_created=created,
             on_progress=progress,
         )
+    await client.images.upload("a.jpg", upload_token=key)
+    await client.images.create(file_name="a.jpg", upload_token=lambda: "t")
+    UploadItem("a.jpg", upload_token=key)
     async for result in client.images.upload_many(
         ["a.jpg", UploadItem(b"", file_name="b.jpg")], concurrency=5
     ):
@@ -425,6 +432,7 @@ def in_threads() -> None:
 
 async def is_refused(client: AsyncImgwireClient, image: Image, page: Page[Image]) -> None:
     AsyncImgwireClient(5)  # type: ignore[arg-type]
+    AsyncImgwireClient(upload_token=lambda: 5)  # type: ignore[arg-type, return-value]
     AsyncImgwireClient("sk_...", "env")  # type: ignore[call-arg]
     AsyncImgwireClient(retries=1.5)  # type: ignore[arg-type]
     AsyncImgwireClient(timeouts=5)  # type: ignore[call-arg]
@@ -458,5 +466,7 @@ async def is_refused(client: AsyncImgwireClient, image: Image, page: Page[Image]
     await client.metrics.get_stats(date_start="2026-04-01")  # type: ignore[arg-type]
     await client.metrics.get_stats({"interval": "DAILY"})  # type: ignore[call-arg, arg-type]
     to_dict(page)  # type: ignore[arg-type]
+    from_dict(Page, {})  # type: ignore[type-var]
+    from_dict(Image, "{}")  # type: ignore[arg-type]
     ImgwireError("x").status  # type: ignore[attr-defined]  # noqa: B018
     APITimeoutError("x", which="total")  # type: ignore[arg-type]

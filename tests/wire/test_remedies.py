@@ -1,338 +1,242 @@
-"""What stands in place of the API, or between: web pages, certificates, the wrong scheme, headers too long. Each says what to do."""
+"""A newcomer's mistakes with files, once each over real sockets: the message alone says the way out, and nothing is sent."""
 
 from __future__ import annotations
 
-import asyncio
-import datetime as dt
-import json
-import ssl
-import sys
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import base64
+import io
+import logging
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from samples import data
-from worlds import World
 
 from imgwire_async import (
-    APIConnectionError,
     AsyncImgwireClient,
-    DecodeError,
     DownloadError,
-    ImgwireError,
-    StandardUpload,
-    UploadConnectionError,
+    ImgwireClient,
+    SourceChangedError,
+    UnsupportedImageError,
+    UploadError,
+    UploadItem,
+    UploadRejectedError,
+    UploadSizeError,
 )
 from imgwire_async.emulator import Emulator
 
-from .conftest import always, blunt, http, speaking
 from .pictures import png
 
-PAGE = b"<!-- portal -->\n<!DOCTYPE html><html><head><title>Log in to Wi-Fi</title></head></html>"
-ODD_PAGE = b"Please log in"
 
-trustme = pytest.importorskip("trustme")
-
-
-async def told(base_url: str, **settings: Any) -> ImgwireError:
-    async with AsyncImgwireClient("sk_x", base_url=base_url, retries=0, **settings) as client:
-        with pytest.raises(ImgwireError) as caught:
-            await client.images.list()
+async def refused(client: AsyncImgwireClient, file: Any, **arguments: Any) -> Exception:
+    with pytest.raises((UploadError, TypeError, ValueError, OSError)) as caught:
+        await client.images.upload(file, **arguments)
     return caught.value
 
 
-def missing(error: BaseException, *words: str) -> list[str]:
-    return [word for word in words if word not in str(error)]
+# --- handles ----------------------------------------------------------------------------------------------------------
 
 
-# --- web pages ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.world
-@pytest.mark.parametrize("page", [PAGE, ODD_PAGE, b"\xef\xbb\xbf" + PAGE])
-async def test_a_web_page_is_never_taken_for_the_services_word(page: bytes, world: World) -> None:
-    answer = always(http("200 OK", page, "Content-Type: text/html; charset=utf-8"))
-    async with speaking(answer) as origin, world.client("sk_x", origin, retries=0) as client:
-        calls = {
-            "GET": client.images.list(),
-            "POST": client.cors_origins.create("app.example.com"),
-            "DELETE": client.images.delete("a"),
-            "PATCH": client.cors_origins.update("a", "app.example.com"),
-        }
-        for method, call in calls.items():
-            with pytest.raises(DecodeError) as caught:
-                await call
-            error = caught.value
-            assert not error.from_api
-            assert missing(error, "a web page, not the API", "base_url", "captive portal") == []
-            assert "carried the call out, only" not in str(error)
-            assert ("is unknown" in str(error)) == (method != "GET")
-
-
-async def test_ids_whose_deletion_a_web_page_answered_are_unknown() -> None:
-    async with speaking(always(http("200 OK", PAGE))) as origin:
-        async with AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client:
-            result = await client.images.bulk_delete(["a", "b"])
-    assert (result.deleted, result.unknown) == ((), ("a", "b"))
-
-
-@pytest.mark.parametrize("status", ["401 U", "403 F", "404 N", "418 T", "500 S", "502 B"])
-async def test_a_web_page_with_an_error_status_blames_neither_key_nor_id(status: str) -> None:
-    async with speaking(always(http(status, PAGE))) as origin:
-        error = await told(origin)
-    assert missing(error, "web page", "Log in to Wi-Fi", "proxy") == []
-    assert not [word for word in ("This key", "Check the key", "Check the id") if word in str(error)]
-
-
-async def test_a_login_that_the_network_wants_is_said() -> None:
-    async with speaking(always(http("511 Network Authentication Required", PAGE))) as origin:
-        assert missing(await told(origin), "HTML page", "captive portal") == []
-    async with speaking(always(http("302 Found", b"", "Location: http://login.example/"))) as origin:
-        assert missing(await told(origin), "another origin", "captive portal") == []
-
-
-async def test_a_web_page_in_place_of_the_storages_answer_stores_nothing(
-    emulator: Emulator, client: AsyncImgwireClient
+async def test_a_handle_at_its_end_says_position_and_seek(
+    client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    emulator.faults.add("PUT", "/uploads/*", times=None, status=200, body=PAGE)
-    with pytest.raises(UploadConnectionError, match="a web page came in place of the answer"):
-        await client.with_options(retries=0).images.upload(png())
+    file = io.BytesIO()
+    file.write(png())
+    error = await refused(client, file)
+    assert f"position {len(png())}" in str(error)
+    assert "seek(0)" in str(error)
+    assert not list(emulator.requests)
+    file.seek(0)
+    await client.images.upload(file)
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b" \n"])
-@pytest.mark.parametrize("status", ["200 OK", "204 No Content"])
-async def test_a_deletion_without_words_is_one(status: str, body: bytes) -> None:
-    """Some frameworks call an empty body HTML."""
-    if status.startswith("204"):
-        body = b""
-    async with speaking(always(http(status, body, "Content-Type: text/html"))) as origin:
-        async with AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client:
-            assert await client.images.delete("a") == {}
-            assert await client.cors_origins.delete("a") == {}
-            assert await client.custom_domain.delete() == {}
-            result = await client.images.bulk_delete(["a"])
-    assert (result.deleted, result.replies) == (("a",), ({},))
+@pytest.mark.parametrize("mode", ["plain", "async"])
+async def test_a_handle_in_the_midst_says_position_and_seek(
+    client: AsyncImgwireClient, tmp_path: Path, mode: str
+) -> None:
+    path = tmp_path / "hero.png"
+    path.write_bytes(png())
+    if mode == "plain":
+        with path.open("rb") as file:
+            file.read(5)
+            error = await refused(client, file)
+            told = await refused(client, file, mime_type="image/png", content_length=len(png()))
+    else:
+        async with await anyio.open_file(path, "rb") as file:
+            await file.read(5)
+            error = await refused(client, file)
+        told = error
+    assert isinstance(error, UnsupportedImageError)
+    assert isinstance(told, UploadSizeError | UnsupportedImageError)
+    for each in (error, told):
+        assert "position 5" in str(each)
+        assert "seek(0)" in str(each)
 
 
-# --- certificates ---------------------------------------------------------------------------------------------------------
+async def test_a_picture_from_a_position_on_is_uploaded(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    file = io.BytesIO(b"head" + png())
+    file.seek(4)
+    await client.images.upload(file)
+    assert emulator.requests[-1].body_length == len(png())
 
 
-@asynccontextmanager
-async def showing(certificate: Any) -> AsyncIterator[str]:
-    """A server with this certificate (of trustme), and its origin."""
-    identity = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(identity)
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(65536)
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=identity)
-    try:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
+async def test_a_closed_file_and_one_for_writing_say_how_to_open_it(
+    client: AsyncImgwireClient, tmp_path: Path
+) -> None:
+    with (tmp_path / "out.png").open("wb") as file:
+        writing = await refused(client, file)
+    closed = await refused(client, file)
+    assert "mode 'rb'" in str(writing)
+    assert "closed" in str(closed)
+    assert all("out.png" in str(error) for error in (writing, closed))
 
 
-def trusting(authority: Any) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+async def test_a_stream_that_was_read_before_is_not_called_unknown(client: AsyncImgwireClient) -> None:
+    image = await client.images.upload(png(padding=300_000), wait=True)
+    async with client.images.stream(image) as chunks:
+        await anext(chunks)
+        error = await refused(client, chunks)
+    assert "before" in str(error)
+    assert "mime_type" not in str(error)
 
 
-AUTHORITY = trustme.CA()
-GENERAL = ("Check base_url, DNS",)
+# --- texts, and things of other kinds ---------------------------------------------------------------------------------
 
 
-async def test_an_unknown_ca_names_ssl_and_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
-        monkeypatch.delenv(name, raising=False)
-    async with showing(AUTHORITY.issue_cert("127.0.0.1")) as origin:
-        error = await told(origin)
-        assert missing(error, "no trusted TLS connection", "ssl=", "SSL_CERT_FILE", "CA bundle") == []
-        assert missing(error, *GENERAL) == list(GENERAL)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/x")
-        assert missing(await told(origin), "REQUESTS_CA_BUNDLE is set, but not read here") == []
-        monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/bundle.pem")
-        assert missing(await told(origin), "names a file that is not there") == []
-        other = trusting(trustme.CA())
-        assert missing(await told(origin, ssl=other), "given as ssl= does not hold the CA") == []
+@pytest.mark.parametrize("shape", ["str", "data URI", "bytes"])
+async def test_base64_is_to_be_decoded_and_is_not_repeated(
+    client: AsyncImgwireClient, emulator: Emulator, caplog: pytest.LogCaptureFixture, shape: str
+) -> None:
+    text = base64.b64encode(png(padding=110_000)).decode()
+    file = {"str": text, "data URI": f"data:image/png;base64,{text}", "bytes": text.encode()}[shape]
+    with caplog.at_level(logging.DEBUG):
+        error = await refused(client, file)
+    assert "this is base64: decode it" in str(error)
+    assert text[:90] not in str(error) + caplog.text + str(getattr(error, "file_name", ""))
+    assert not list(emulator.requests)
 
 
-async def test_a_self_signed_certificate_names_ssl() -> None:
-    lone = Path(__file__).parents[1] / "data" / "loopback.pem"
-
-    class SelfSigned:
-        @staticmethod
-        def configure_cert(context: ssl.SSLContext) -> None:
-            context.load_cert_chain(lone)
-
-    async with showing(SelfSigned) as origin:
-        assert missing(await told(origin), "self-signed", "ssl=", "SSL_CERT_FILE") == []
+async def test_a_url_as_file_names_upload_via_url(client: AsyncImgwireClient) -> None:
+    for url in ("https://example.com/a.png", Path("https://example.com/a.png")):
+        assert "upload_via_url" in str(await refused(client, url))
 
 
-async def test_a_certificate_for_another_name_says_so() -> None:
-    async with showing(AUTHORITY.issue_cert("other.example")) as origin:
-        error = await told(origin, ssl=trusting(AUTHORITY))
-    assert missing(error, "another name", "base_url") == []
+async def test_a_name_that_no_disk_holds_is_not_repeated(client: AsyncImgwireClient) -> None:
+    for path in ("x" * 50_000 + ".png", "x/" * 50_000, "x" * 200):
+        error = await refused(client, path)
+        assert "x" * 90 not in str(error)
+        assert "x/" * 45 not in str(error)
 
 
-async def test_an_expired_certificate_says_so() -> None:
-    expired = AUTHORITY.issue_cert("127.0.0.1", not_after=dt.datetime(2020, 1, 1))  # noqa: DTZ001  # as trustme wants it
-    async with showing(expired) as origin:
-        error = await told(origin, ssl=trusting(AUTHORITY))
-    assert missing(error, "expired", "clock", "renewed") == []
+async def test_a_coroutine_is_closed_and_one_message_says_it(client: AsyncImgwireClient) -> None:
+    async def fetch() -> bytes:
+        return png()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "await it" in str(await refused(client, fetch()))
+        with pytest.raises(TypeError, match="await it"):
+            async for _ in client.images.upload_many(fetch()):  # type: ignore[arg-type]  # the mistake
+                pass
 
 
-async def test_the_stricter_checks_of_newer_pythons_name_their_flag() -> None:
-    """A company's CA of old, whose certificates lack an extension: fine for Python 3.12, not for 3.13."""
-    certificate, authority = old_fashioned()
-    trust = ssl.create_default_context(cadata=authority)
-    assert bool(trust.verify_flags & ssl.VERIFY_X509_STRICT) == (sys.version_info >= (3, 13))
-    trust.verify_flags |= ssl.VERIFY_X509_STRICT
-    async with showing(certificate) as origin:
-        error = await told(origin, ssl=trust)
-        assert missing(error, "VERIFY_X509_STRICT", "ssl=", "Python 3.13") == []
-        trust.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        assert "TLS" not in str(await told(origin, ssl=trust))
+async def test_many_files_tell_of_each_mistake_apart(client: AsyncImgwireClient) -> None:
+    files: list[Any] = [("a.png", png()), None, UploadItem(png(), file_name="b.png")]
+    results = {result.index: result async for result in client.images.upload_many(files)}
+    assert "UploadItem" in str(results[0].error)
+    assert "NoneType" in str(results[1].error)
+    assert results[2].error is None
 
 
-class OldFashioned:
-    def __init__(self, pem: bytes) -> None:
-        self._pem = pem
-
-    def configure_cert(self, context: ssl.SSLContext) -> None:
-        with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-            file.write(self._pem)
-            file.flush()
-            context.load_cert_chain(file.name)
+async def test_one_path_instead_of_many_says_how_a_folder_is_given(client: AsyncImgwireClient) -> None:
+    with pytest.raises(TypeError, match="iterdir"):
+        async for _ in client.images.upload_many("folder"):  # type: ignore[arg-type]  # the mistake
+            pass
 
 
-def old_fashioned() -> tuple[OldFashioned, str]:
-    """A certificate without an Authority Key Identifier, and the CA that signed it."""
-    import ipaddress
+# --- names of files in errors -----------------------------------------------------------------------------------------
 
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
 
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("Old CA", "host")]
-    now = dt.datetime.now(dt.UTC)
-
-    def builder(place: int) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(names[place])
-            .issuer_name(names[0])
-            .public_key(keys[place].public_key())
-            .serial_number(place + 1)
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=place == 0, path_length=None), critical=True)
-        )
-
-    authority = builder(0).sign(keys[0], hashes.SHA256())
-    host = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    leaf = builder(1).add_extension(host, critical=False).sign(keys[0], hashes.SHA256())
-    key = keys[1].private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+@pytest.mark.parametrize("given", [None, "other.png"])
+@pytest.mark.parametrize("failure", ["kind", "size", "changed", "rejected"])
+async def test_every_upload_error_has_the_name_and_begins_with_the_path(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, given: str | None, failure: str
+) -> None:
+    path = tmp_path / "hero.png"
+    path.write_bytes(b"no picture" if failure == "kind" else png())
+    emulator.faults.add("PUT", "/uploads/*", status=400)
+    error = await refused(
+        client,
+        path,
+        file_name=given,
+        content_length=5 if failure == "size" else None,
+        on_created=lambda _: os.utime(path, (1, 1)) if failure == "changed" else None,
     )
-    pem = [each.public_bytes(serialization.Encoding.PEM) for each in (leaf, authority)]
-    return OldFashioned(key + pem[0]), pem[1].decode()
+    assert isinstance(error, UploadError)
+    assert isinstance(error, SourceChangedError) is (failure == "changed")
+    assert ("its time changed" in str(error)) is (failure == "changed")
+    assert isinstance(error, UploadRejectedError) is (failure == "rejected")
+    assert error.file_name == (given or "hero.png")
+    assert str(error).startswith(f"{path}: ")
 
 
-async def test_a_storage_and_a_cdn_that_nobody_trusts_name_ssl() -> None:
-    async with showing(AUTHORITY.issue_cert("127.0.0.1")) as elsewhere:
-        upload = data(StandardUpload, upload_url=f"{elsewhere}/k")
-        upload["image"]["cdn_url"] = f"{elsewhere}/o/e/i"
-        async with (
-            speaking(always(http("200 OK", json.dumps(upload).encode()))) as origin,
-            AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
-        ):
-            with pytest.raises(UploadConnectionError, match=r"ssl=.*SSL_CERT_FILE"):
-                await client.images.upload(png())
-            image = (await client.images.create(file_name="a.png")).image
-            with pytest.raises(DownloadError, match=r"ssl=.*SSL_CERT_FILE"):
-                await client.images.read(image)
+async def test_an_odd_path_is_escaped(client: AsyncImgwireClient, tmp_path: Path) -> None:
+    path = tmp_path / "he\x1b[2Jro.png"
+    path.write_bytes(b"no picture")
+    error = await refused(client, path)
+    assert str(error).startswith(str(path).replace("\x1b", "\\u001b"))
 
 
-# --- the wrong scheme -----------------------------------------------------------------------------------------------------
+# --- downloads, and clients that are closed ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("raw", [http("400 Bad Request"), http("200 OK", b"[]"), b"SSH-2.0-x\r\n"])
-async def test_https_spoken_to_a_plain_port_says_so(raw: bytes) -> None:
-    async with speaking(blunt(raw)) as origin:
-        error = await told(origin.replace("http:", "https:"))
-    assert missing(error, "does not speak TLS at that port", "http://") == []
-    assert missing(error, *GENERAL) == list(GENERAL)
-
-
-async def test_a_port_that_hangs_up_while_tls_begins_says_so() -> None:
-    async with speaking(lambda reader, writer: reader.read(1)) as origin:
-        error = await told(origin.replace("http:", "https:"))
-    assert missing(error, "https at that port") == []
-
-
-REFUSES_HTTP = b"<html><body>400 The plain HTTP request was sent to HTTPS port</body></html>"
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n",  # an alert of TLS, as some servers answer
-        http("400 Bad Request", REFUSES_HTTP),  # nginx
-        b"",
-    ],
-    ids=["alert", "page", "silence"],
-)
-async def test_http_spoken_to_a_tls_port_says_so(raw: bytes) -> None:
-    async with speaking(always(raw)) as origin:
-        assert (
-            missing(await told(origin), "https at that port" if raw[:1] != b"\x15" else "TLS", "https://")
-            == []
-        )
-
-
-async def test_http_spoken_to_a_real_tls_port_says_so() -> None:
-    async with showing(AUTHORITY.issue_cert("127.0.0.1")) as origin:
-        assert missing(await told(origin.replace("https:", "http:")), "https://") == []
-
-
-# --- headers that are too long --------------------------------------------------------------------------------------------
-
-LONG = "x" * 9000
-
-
-@pytest.mark.world
-@pytest.mark.parametrize("header", [f"X-Policy: {LONG}", f"{LONG}: x"])
-async def test_an_answer_whose_header_is_too_long_says_so(header: str, world: World) -> None:
-    sent = always(http("200 OK", b"[]", header))
-    async with speaking(sent) as elsewhere:
-        upload = data(StandardUpload, upload_url=f"{elsewhere}/k")
-        upload["image"]["cdn_url"] = f"{elsewhere}/o/e/i"
-        async with (
-            speaking(always(http("200 OK", json.dumps(upload).encode()))) as origin,
-            world.client("sk_x", origin, retries=0) as client,
-            world.client("sk_x", elsewhere, retries=0) as other,
-        ):
-            image = (await client.images.create(file_name="a.png")).image
-            for call, kind in (
-                (other.images.list(), APIConnectionError),
-                (client.images.upload(png()), UploadConnectionError),
-                (client.images.read(image), DownloadError),
-            ):
-                with pytest.raises(kind, match=r"header too long.*8,190 bytes"):
-                    await call
-
-
-async def test_a_header_of_ours_that_is_too_long_is_named(
-    emulator: Emulator, client: AsyncImgwireClient
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_a_download_that_fails_names_its_target(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, overwrite: bool
 ) -> None:
-    long = client.with_options(default_headers={"X-Baggage": LONG}, retries=0)
-    with pytest.raises(ImgwireError, match=r"X-Baggage.*too long"):
-        await long.images.list()
-    async with speaking(always(http("431 Request Header Fields Too Large"))) as origin:
-        assert missing(await told(origin), "header", "default_headers") == []
+    image = await client.images.upload(png(), wait=True)
+    target = tmp_path / "hero.png"
+    if overwrite:
+        target.write_bytes(b"before")
+    emulator.faults.add("GET", "/*", status=404)
+    with pytest.raises(DownloadError) as caught:
+        await client.images.download(image, target, overwrite=overwrite)
+    assert str(target) in str(caught.value)
+    assert "kept" not in str(caught.value)
+    assert ("before is untouched" in str(caught.value)) is overwrite
+
+
+async def test_a_target_that_is_taken_names_overwrite(client: AsyncImgwireClient, tmp_path: Path) -> None:
+    image = await client.images.upload(png(), wait=True)
+    target = tmp_path / "hero.png"
+    target.write_bytes(b"before")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        await client.images.download(image, target)
+    with pytest.raises(IsADirectoryError, match="a file in it"):
+        await client.images.download(image, tmp_path)
+    with pytest.raises(FileNotFoundError, match="make this directory first"):
+        await client.images.download(image, tmp_path / "none" / "hero.png")
+
+
+async def test_a_closed_client_names_what_it_could_not_do(emulator: Emulator, tmp_path: Path) -> None:
+    client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
+    image = await client.images.upload(png(), wait=True)
+    await client.aclose()
+    for call, word in (
+        (client.images.upload(tmp_path / "hero.png"), "hero.png"),
+        (client.images.download(image, tmp_path / "new.png"), "download"),
+        (client.images.retrieve(image.id), "GET /images/"),
+        (client.images.list(), "GET /images/"),
+        (client.images.wait_until_ready(image.id), "wait_until_ready"),
+    ):
+        with pytest.raises(RuntimeError, match="the client is closed") as caught:
+            await call
+        assert word in str(caught.value)
+
+
+def test_the_blocking_client_says_the_same() -> None:
+    with ImgwireClient("sk_test_key") as client, pytest.raises(ValueError, match="upload_via_url"):
+        client.images.upload("https://example.com/a.png")

@@ -16,6 +16,7 @@ import tempfile
 import textwrap
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -260,7 +261,7 @@ async def test_whatever_has_the_buffer_protocol_is_bytes(
         file.close()  # nothing of ours holds it any more
 
 
-@pytest.mark.parametrize("file", [[1, 2, 3], range(5), ["a", "b"], [1.5]], ids=repr)
+@pytest.mark.parametrize("file", [[1, 2, 3], range(5), deque(["a", "b"]), [1.5]], ids=repr)
 async def test_an_iterable_of_anything_else_is_refused_at_its_first_item(
     client: AsyncImgwireClient, emulator: Emulator, file: Any
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imgwire_async.urls.rules import RULES
+from imgwire_async.urls.rules import ROWS
 
 PAGE = Path(__file__).parents[3] / "docs" / "urls.md"
 BEGIN, END = "<!-- rules: made by tests/pure/urls/rules_table.py -->", "<!-- /rules -->"
@@ -13,7 +13,7 @@ BEGIN, END = "<!-- rules: made by tests/pure/urls/rules_table.py -->", "<!-- /ru
 def table() -> str:
     """One line per rule, in the order of the rows."""
     lines = ["| rule | other names | value |", "| --- | --- | --- |"]
-    for rule in RULES:
+    for rule in ROWS:
         others = ", ".join(f"`{name}`" for name in rule.aliases)
         lines.append(f"| `{rule.name}` | {others} | {rule.kind.says} |")
     return "\n".join(lines)

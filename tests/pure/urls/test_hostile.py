@@ -13,11 +13,11 @@ import pytest
 
 from imgwire_async.errors import TransformationError
 from imgwire_async.urls import Transformation, build_url
-from imgwire_async.urls.rules import RULES
+from imgwire_async.urls.rules import ROWS
 from imgwire_async.urls.structured import WATERMARK_URL
 
 B = "https://cdn.imgwire.dev/example"
-NAMES = [rule.name for rule in RULES]
+NAMES = [rule.name for rule in ROWS]
 MB = 1_000_000
 
 

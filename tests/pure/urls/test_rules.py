@@ -15,7 +15,7 @@ import pytest
 
 from imgwire_async.errors import TransformationError
 from imgwire_async.urls import Rules, build_url
-from imgwire_async.urls.rules import BY_NAME, RULES
+from imgwire_async.urls.rules import BY_NAME, ROWS
 
 B = "https://cdn.imgwire.dev/example"
 # The dependent watermark rules need a source beside them. [rules 9 C1]
@@ -47,12 +47,12 @@ NAMES = {
 
 
 def test_the_rows_are_the_49_rules_of_the_contract_with_all_their_names() -> None:
-    assert {rule.name: set(rule.aliases) for rule in RULES} == {n: set(a.split()) for n, a in NAMES.items()}
-    assert len(RULES) == 49
+    assert {rule.name: set(rule.aliases) for rule in ROWS} == {n: set(a.split()) for n, a in NAMES.items()}
+    assert len(ROWS) == 49
 
 
 def test_no_name_belongs_to_two_rules() -> None:
-    names = [name for rule in RULES for name in (rule.name, *rule.aliases)]
+    names = [name for rule in ROWS for name in (rule.name, *rule.aliases)]
     assert len(names) == len(set(names)) == len(BY_NAME)
 
 
@@ -215,7 +215,7 @@ COLOR_NO = [
     "1:2:3:2",
     "1:2:3:4:5",
     "1:2:3:",
-    123456,
+    12345,
 ]
 COLOR_NO += [{"r": 1, "g": 2}, {"r": 1, "g": 2, "b": 300}, (1, 2), [1, 2, 3], None, True, "", "１２３"]
 GRAVITY_OK = list(
@@ -376,7 +376,7 @@ def test_a_value_is_refused_and_left_out_in_omit_mode(rule: str, value: object) 
 
 
 def test_every_rule_is_in_both_tables() -> None:
-    assert {row[0] for row in TAKEN} == {row[0] for row in REFUSED} == {rule.name for rule in RULES}
+    assert {row[0] for row in TAKEN} == {row[0] for row in REFUSED} == {rule.name for rule in ROWS}
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from imgwire_async.urls import words
-from imgwire_async.urls.rules import DEPENDENTS, RULES, SOURCES
+from imgwire_async.urls.rules import DEPENDENTS, ROWS, SOURCES
 
 Strategy = st.SearchStrategy[Any]
 
@@ -95,11 +95,11 @@ VALUES: dict[str, Strategy] = {
     "pixelate": integers(2, 256),
     "quality": st.one_of(integers(1, 100), any_case(["auto"])),
     "progressive": st.one_of(flags, any_case(["auto"])),
-    "chroma_subsampling": any_case(words.SUBSAMPLINGS),
-    "format": any_case(words.FORMATS),
-    "color_profile": any_case(words.PROFILES),
-    "resizing_algorithm": any_case(words.ALGORITHMS),
-    "resizing_type": any_case([*words.RESIZINGS, *words.RESIZING_ALIASES]),
+    "chroma_subsampling": any_case(words.CHROMA_SUBSAMPLINGS),
+    "format": any_case(words.OUTPUT_FORMATS),
+    "color_profile": any_case(words.COLOR_PROFILES),
+    "resizing_algorithm": any_case(words.RESIZING_ALGORITHMS),
+    "resizing_type": any_case([*words.RESIZING_TYPES, *words.RESIZING_ALIASES]),
     "gravity": st.one_of(gravities, colonless.map(lambda t: f"{t}:sm")),
     "background_alpha": opacity,
     "hue": st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), numbers(-720, 720)),
@@ -135,7 +135,7 @@ VALUES: dict[str, Strategy] = {
     "watermark_url": st.tuples(hosts, text).map(lambda two: f"https://{two[0]}/{two[1]}"),
 }  # fmt: skip
 
-assert VALUES.keys() == {rule.name for rule in RULES}
+assert VALUES.keys() == {rule.name for rule in ROWS}
 
 
 def _settled(found: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""Upload tokens: a text, or a callable of the caller's that is asked for one right before it is needed. [contract 6]"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, cast
+
+import attrs
+
+from imgwire_async import userland
+from imgwire_async.config import hidden
+from imgwire_async.errors import ConfigurationError
+from imgwire_async.hooks import is_coroutine_callable
+from imgwire_async.protocol.request import Carrier
+from imgwire_async.resources import arguments
+from imgwire_async.values import printable
+
+TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
+
+
+def require_source(value: object) -> TokenSource | None:
+    """Return `upload_token` as a call was given it. Raises for what is no token, and for what only the other client could await."""
+    if not callable(value):
+        return cast("str | None", hidden(arguments.token("upload_token", value)))
+    if is_coroutine_callable(value) and userland.in_caller.get() is not None:
+        raise TypeError(
+            "upload_token must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
+        )
+    return cast("TokenSource", value)
+
+
+@attrs.define
+class TokenProvider:
+    """The upload token of one file: from the file's own `source`, else from the client's.
+
+    A token is good for one use, so a callable is asked for each URL that is made: once per file, and again only when a URL has
+    to be made anew. The attempts of one request carry the same token.
+    """
+
+    carrier: Carrier
+    own: TokenSource | None = attrs.field(repr=False)
+    _answer: object = attrs.field(init=False, default=None, repr=False)
+
+    @property
+    def source(self) -> TokenSource | None:
+        """What counts: the file's own token or callable, else the client's."""
+        return self.carrier.upload_token if self.own is None else self.own
+
+    async def ask(self) -> None:
+        """Ask the callable, if there is one. What it raises passes unchanged."""
+        source = self.source
+        if callable(source):
+            answer = await self.carrier.ask("upload_token", source, "POST", "/images/standard_upload")
+            self._answer = hidden(answer)
+
+    def token(self) -> str | None:
+        """Return the token that was given, or answered last. Raises for an answer that is none, without repeating it."""
+        source = self.source
+        if not callable(source):
+            return source
+        answer = self._answer
+        if isinstance(answer, str) and answer and printable(answer):
+            return answer
+        kind = type(answer).__name__
+        if inspect.iscoroutine(answer):
+            answer.close()  # nobody will await it
+        wrong = (
+            f"not {kind}"
+            if not isinstance(answer, str)
+            else "without blanks and control characters, not empty"
+        )
+        said = f"the upload_token callable must return the token as ASCII text, {wrong}; nothing was sent"
+        if self.own is None:  # the client's own meets every file
+            raise ConfigurationError(said)
+        raise ValueError(said) if isinstance(answer, str) else TypeError(said)

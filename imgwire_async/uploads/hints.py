@@ -1,0 +1,280 @@
+"""What to pass instead of things that cannot be uploaded: decided by their text, their first bytes, or their type. Pure.
+
+The libraries that such things come from are never imported: types are known by their names and by what they can do.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, cast
+
+from imgwire_async.uploads.sniff import EXTENSIONS, HEAD_BYTES, RAW, describe, sniff
+from imgwire_async.values import shortened
+
+_DECODE = "this is base64: decode it, and give the bytes: base64.b64decode(...)"
+_DATA = "a data URI. Take what follows its comma; with ;base64 before it "
+_LONGEST_NAME = 255  # characters; no file system has longer names
+_ENOUGH = 128  # characters of base64 in a row from which on a text is taken for it, whatever it holds
+
+_URL = re.compile(r"https?:/+[^/]", re.IGNORECASE)  # pathlib makes one slash of two
+_OTHER_URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,3}[^/\\]", re.IGNORECASE)
+_DATA_URI = re.compile(r"data:[^,\s]{0,200}[,;]", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]+\Z")
+_MARKUP = re.compile(r"\s{0,200}<(?:\?xml|svg|!doctype|html)", re.IGNORECASE)
+
+
+def base64_picture(text: str) -> bool:
+    """Return whether `text` is base64: of a picture, however short, or so long that it is nothing else."""
+    head = "".join(text[: 2 * HEAD_BYTES].split()).replace("-", "+").replace("_", "/")[:HEAD_BYTES]
+    if not _BASE64.match(head):
+        return False
+    head = head.partition("=")[0]
+    try:
+        data = base64.b64decode(head[: len(head) // 4 * 4])
+    except (binascii.Error, ValueError):
+        return False
+    if sniff(data) is not None:
+        return True
+    # Hex digits and long names of one case are no base64.
+    varied = any(map(str.islower, head)) and any(map(str.isupper, head)) and any(map(str.isdigit, head))
+    return varied and len(text) > _ENOUGH and not text.startswith("/")
+
+
+def for_path(text: str) -> str | None:
+    """Return what a text is that is no path, and what to do with it; None where it may be the path of a missing file."""
+    if _DATA_URI.match(text):
+        return f"file is {_DATA}{_DECODE}"
+    if _URL.match(text):
+        return (
+            "file is a URL, not a path: images.upload_via_url(url) lets the service fetch it; or fetch it yourself and give "
+            "the bytes"
+        )
+    if scheme := _OTHER_URL.match(text):
+        word = scheme[1].lower()
+        if word == "file":
+            return "file is a file: URL, not a path: give the path in it (urllib.request.url2pathname of the URL's path)"
+        return f"file is a URL ({word}), not a path: open it with the library for it, and give the binary file or the bytes"
+    if base64_picture(text):
+        return f"file is a text and no path, {_DECODE}"
+    if _MARKUP.match(text):
+        found = describe(text[:HEAD_BYTES].encode("utf-8", "replace"))
+        return f"file is {found} as text, not a path. {_by_kind(found)}"
+    if not text.isprintable() and sniff(text[:16].encode("latin-1", "ignore")) is not None:
+        return "file is a picture's content decoded to text, not a path: give the bytes as they were read"
+    if len(text) > _LONGEST_NAME and _is_too_long(text):
+        return "file is a text too long for a path; a picture's content must be given as bytes"
+    return None
+
+
+def _is_too_long(text: str) -> bool:
+    return max(map(len, re.split(r"[/\\]", text))) > _LONGEST_NAME
+
+
+def for_missing_path(text: str) -> str:
+    """Return why a path that names nothing may do so, to be added to the system's words; empty where nothing is odd."""
+    if text.startswith("~"):
+        return "~ is not expanded: give os.path.expanduser(path)"
+    if text != text.strip():
+        return "the path begins or ends with a blank or a line break: strip() it"
+    if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'":
+        return "the path stands in quotes: give it without them"
+    if any(c in text for c in "*?"):
+        return "patterns are not expanded: give the files to upload_many, as Path(folder).glob(pattern) finds them"
+    return ""
+
+
+def remedy_for_text(text: str) -> str:
+    """Return what to do about bytes that are this text."""
+    stripped = text.strip()
+    if _DATA_URI.match(stripped):
+        return f"It is {_DATA}{_DECODE}."
+    if base64_picture(stripped):
+        return f"By its looks {_DECODE}."
+    if _URL.match(stripped) and len(stripped.split()) == 1:
+        return "It is a URL: images.upload_via_url(url) lets the service fetch it."
+    if os.path.splitext(stripped)[1].lower() in EXTENSIONS and "\n" not in stripped:  # noqa: PTH122  # any text
+        return "If it is a path, give it as a str: os.fsdecode(path)."
+    return ""
+
+
+_REMEDIES: tuple[tuple[str, str], ...] = (
+    (RAW, "Develop it to a JPEG or TIFF first, with the camera's software or rawpy."),
+    ("a PDF", "Render its pages as pictures first."),
+    ("an SVG", "Render it as a PNG first."),
+    (
+        "an HTML page",
+        "Perhaps a server answered with a page instead of the picture: look where the bytes come from.",
+    ),
+    ("a ZIP", "Unpack it, and give the pictures in it to upload_many."),
+    ("a gzip", "Unpack it first: gzip.decompress(...)."),
+    ("a video", "Take a picture out of it first."),
+    ("a program", "Is this the right file?"),
+    ("a folder's", "Leave it out."),
+    ("an XML", "Is this the right file?"),
+    ("plain text", "Is this the right file?"),
+    ("no picture", "If it is one of these all the same, give mime_type=."),
+)
+
+
+def remedy(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
+    """Return what to do about bytes that were refused as `found`: pixels of an array, other bytes in memory, or of a file."""
+    encode = (
+        'encode them as a picture first, as Pillow does (Image.fromarray(array).save(buffer, "PNG")) or OpenCV '
+        '(cv2.imencode(".png", array)[1])'
+    )
+    unknown = found.startswith("no picture")
+    if pixels and unknown:
+        return f"An array must hold the bytes of a picture file. If these are pixels: {encode}."
+    if found == "plain text":
+        hint = remedy_for_text(head.decode("utf-8", "replace"))
+        if hint:
+            return hint
+    told = _by_kind(found)
+    return f"If these are pixels: {encode}. {told}" if unknown and in_memory else told
+
+
+def _by_kind(found: str) -> str:
+    return next((advice for kind, advice in _REMEDIES if found.startswith(kind)), "Convert it first.")
+
+
+# --- objects ----------------------------------------------------------------------------------------------------------
+
+# By package and class, also for subclasses.
+_BY_TYPE: dict[str, str] = {
+    "httpx.Response": "give its bytes, response.content, or what it streams, response.aiter_bytes()",
+    "aiohttp.ClientResponse": "give its bytes, await response.read(), or its stream, response.content",
+    "discord.Attachment": "give its bytes: upload(await attachment.read(), file_name=attachment.filename)",
+    "PIL.Image": 'save it first: buffer = io.BytesIO(); image.save(buffer, "PNG"); upload(buffer.getvalue())',
+    "zipfile.ZipFile": "give one of its files, archive.open(name), or all of them to upload_many",
+    "tarfile.TarFile": "give one of its files, archive.extractfile(member)",
+    "imgwire_async.Image": "this picture is uploaded already; images.upload_via_url(image.cdn_url) uploads it once more",
+    "imgwire_async.StandardUpload": "give the file itself: upload(file) makes the record and sends the bytes",
+    "imgwire_async.UploadItem": "upload takes its file and arguments one by one; upload_many([item]) takes items",
+    "imgwire_async.UploadResult": "this file is uploaded already: result.unwrap() is its image",
+    "imgwire_async.ImageDownloadJob": "images.download_archive(job, path) fetches it, extract_archive unpacks it",
+}
+
+
+def for_object(file: object) -> str | None:
+    """Return what to pass instead of `file`, which is no path, buffer, or file of the standard library; None where it may do."""
+    kind: type = type(file)
+    hint = _for_kind(file, kind)
+    if hint is None:
+        return None
+    name = f"the class {file.__name__}" if isinstance(file, type) else kind.__name__
+    return f"file must be a path, bytes, a binary file or something that gives bytes, not {shortened(name)}: {hint}"
+
+
+def _for_kind(file: object, kind: type) -> str | None:
+    if file is None:
+        return "nothing was given. Does a form or a function return None where no file was sent?"
+    if isinstance(file, type):
+        return "give an object of it, not the class"
+    if hasattr(kind, "__await__"):
+        return "await it, and give what it returns"
+    for each in kind.__mro__:
+        hint = _BY_TYPE.get(f"{str(each.__module__).partition('.')[0]}.{each.__name__}")
+        if hint is not None:
+            return hint
+    for base, known in _CONTAINERS:
+        if issubclass(kind, base):
+            return known(cast("Any", file))
+    return _for_shape(file, kind)
+
+
+def _for_list(files: list[object] | tuple[object, ...]) -> str | None:
+    """A list may hold the pieces of one file; anything else means files."""
+    first = files[0] if files else None
+    if len(files) in {2, 3} and isinstance(files, tuple) and isinstance(first, str | None):
+        content = files[1]
+        if not isinstance(content, str | os.PathLike):
+            return (
+                "a name and a content are given as upload(content, file_name=name), in upload_many as "
+                "UploadItem(content, file_name=name)"
+            )
+    is_piece = isinstance(first, int | float) or _is_buffer(first)
+    pictures = len(files) > 1 and all(
+        isinstance(each, bytes | bytearray) and sniff(bytes(each[:HEAD_BYTES])) is not None for each in files
+    )
+    if files and (pictures or not is_piece):
+        return "upload_many takes many files, upload one"
+    return None
+
+
+def _is_buffer(value: object) -> bool:
+    try:
+        memoryview(cast("bytes", value)).release()
+    except TypeError:
+        return False
+    return True
+
+
+_CONTAINERS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
+    (Mapping, lambda _: "give one of its values, the file itself"),
+    (tuple, _for_list),
+    (list, _for_list),
+    (AbstractSet, lambda _: "upload_many takes many files"),
+)
+
+
+def _for_shape(file: object, kind: type) -> str | None:
+    """By what the object can do."""
+    if hasattr(kind, "read") or hasattr(kind, "read_chunk"):
+        return _for_reader(file, kind)
+    if _has(file, "read") or hasattr(kind, "__aiter__"):
+        return None
+    if hasattr(kind, "read_bytes") and hasattr(kind, "open"):
+        return "a path of another file system: give its bytes, path.read_bytes(), or the file: with path.open('rb') as file"
+    if hasattr(kind, "aiter_bytes") or hasattr(kind, "iter_bytes"):
+        return "give its bytes, as its read() or content has them"
+    if hasattr(kind, "savefig") or (hasattr(kind, "save") and not hasattr(kind, "__iter__")):
+        save = "savefig" if hasattr(kind, "savefig") else "save"
+        return (
+            f"save it first: buffer = io.BytesIO(); {save} it to the buffer as PNG; upload(buffer.getvalue())"
+        )
+    if hasattr(kind, "__array__"):
+        return 'pixels must be encoded first: Image.fromarray(array).save(buffer, "PNG"), then upload(buffer.getvalue())'
+    if _has(file, "file") and _has(file, "filename"):
+        return "give the file in it: upload(field.file, file_name=field.filename)"
+    if callable(file) and not hasattr(kind, "__iter__"):
+        return "call it, and give what it returns"
+    return None
+
+
+def _for_reader(file: object, kind: type) -> str | None:
+    reader: Any = getattr(kind, "read_chunk", None) or getattr(kind, "read", None)
+    if isinstance(reader, property) or _takes_size(reader):
+        return None
+    wait = "await " if inspect.iscoroutinefunction(reader) else ""
+    name = ", file_name=" if _has(file, "filename") else ""
+    return f"its read() takes no size; give what it returns: upload({wait}file.read(){name and f'{name}file.filename'})"
+
+
+def _takes_size(reader: Callable[..., object]) -> bool:
+    """Return whether a method can be called with a number of bytes. True where nobody knows."""
+    code = getattr(reader, "__code__", None)
+    if code is None or code.co_flags & inspect.CO_VARARGS:
+        return True
+    return int(code.co_argcount) > 1
+
+
+def was_begun(stream: object) -> bool:
+    """Return whether somebody read from an iterator before, where it can tell: a generator, or a download of ours."""
+    begun: object = getattr(stream, "begun", None)
+    if isinstance(begun, bool):
+        return begun
+    frames = ("gi_frame", "gi_suspended") if inspect.isgenerator(stream) else ("ag_frame", "ag_suspended")
+    if not (inspect.isgenerator(stream) or inspect.isasyncgen(stream)):
+        return False
+    # An async generator tells since Python 3.12.
+    return getattr(stream, frames[0]) is None or getattr(stream, frames[1], False)
+
+
+def _has(file: object, name: str) -> bool:
+    return hasattr(type(file), name) or name in cast("Iterable[str]", getattr(file, "__dict__", ()))

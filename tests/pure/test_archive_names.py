@@ -1,0 +1,175 @@
+"""`extract_archive(on_clash="rename")`: names that clash somewhere each get their own, the same ones every time."""
+
+from __future__ import annotations
+
+import unicodedata
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgwire_async import ArchiveError, extract_archive
+from imgwire_async.archive_names import LONGEST_PART, Entry, folded, require_distinct, with_distinct_names
+
+from .test_archives import info, packed, tree, written
+
+NFC, NFD = unicodedata.normalize("NFC", "zoë.png"), unicodedata.normalize("NFD", "zoë.png")
+
+
+def entries(*names: str) -> list[Entry]:
+    return [
+        Entry(zipfile.ZipInfo(name), tuple(name.strip("/").split("/")), name.endswith("/")) for name in names
+    ]
+
+
+def renamed(*names: str, there: tuple[str, ...] = ()) -> list[str]:
+    found = with_distinct_names(entries(*names), 1000, lambda parts: "/".join(parts) in there)
+    return ["/".join(entry.parts) + "/" * entry.is_directory for entry in found]
+
+
+CLASHES: list[tuple[list[str], list[str]]] = [
+    (["a.png", "A.PNG", "a.Png"], ["a.png", "A (2).PNG", "a (3).Png"]),
+    (["a.png", "a.png", "a.png"], ["a.png", "a (2).png", "a (3).png"]),
+    ([NFC, NFD], [NFC, NFD.removesuffix(".png") + " (2).png"]),
+    (["straße", "STRASSE"], ["straße", "STRASSE (2)"]),
+    (["a.png", "a.png.", "a.png "], ["a.png", "a (2).png", "a (3).png"]),
+    # A name that another entry has, before or after, is not given again.
+    (["a.png", "A.png", "a (2).png"], ["a.png", "A (3).png", "a (2).png"]),
+    (["a (2).png", "a.png", "A.png"], ["a (2).png", "a.png", "A (3).png"]),
+    (["a.png", "A.png", "A (2).PNG", "a (2).png"], ["a.png", "A (3).png", "A (2).PNG", "a (2) (2).png"]),
+    # Everything in a directory follows it, and names count within one directory.
+    (["a/x", "A/x", "a/y", "A/z"], ["a/x", "A (2)/x", "a/y", "A (2)/z"]),
+    (["v1.2/", "V1.2/", "V1.2/x"], ["v1.2/", "V1.2 (2)/", "V1.2 (2)/x"]),
+    (["x/a/1", "X/A/1", "x/A/1"], ["x/a/1", "X (2)/A/1", "x/A (2)/1"]),
+    (["a/x", "b/X"], ["a/x", "b/X"]),
+    (["a", "a/b"], ["a", "a (2)/b"]),
+    (["a/b", "a"], ["a/b", "a (2)"]),
+    (["a/b/", "a/b"], ["a/b/", "a/b (2)"]),
+    (["a/", "a/x", "a/"], ["a/", "a/x", "a/"]),
+    # Where the number stands.
+    (["a.tar.gz", "A.tar.gz"], ["a.tar.gz", "A.tar (2).gz"]),
+    ([".hidden", ".HIDDEN"], [".hidden", ".HIDDEN (2)"]),
+    (["no ending", "No Ending"], ["no ending", "No Ending (2)"]),
+    (["Mr. Smith", "MR. SMITH"], ["Mr. Smith", "MR. SMITH (2)"]),
+    ([], []),
+]
+
+
+@pytest.mark.parametrize(("names", "expected"), CLASHES, ids=ascii)
+def test_the_first_keeps_its_name_and_the_next_ones_get_a_number(
+    names: list[str], expected: list[str]
+) -> None:
+    assert renamed(*names) == expected
+    require_distinct(entries(*expected), 1000)
+
+
+def test_a_number_that_is_there_already_is_skipped() -> None:
+    assert renamed("a.png", "A.png", there=("A (2).png", "a.png")) == ["a.png", "A (3).png"]
+    assert renamed("a/x", "A/x", there=("A (2)",)) == ["a/x", "A (3)/x"]
+
+
+def test_a_name_that_becomes_too_long_is_cut_between_its_characters() -> None:
+    for name in ("x" * 255, "é" * 125 + ".jpeg", "💥" * 63, "x" * 251 + ".png"):
+        first, second = renamed(name, name)
+        assert first == name
+        assert len(second.encode()) <= LONGEST_PART
+        assert second.removesuffix(f" (2){Path(name).suffix}")[:3] == name[:3]
+        assert folded(second) != folded(first)
+
+
+def test_many_equal_names_take_no_long_time() -> None:
+    assert renamed(*["a.png"] * 3000)[-1] == "a (3000).png"
+
+
+def test_directories_count_as_before() -> None:
+    with pytest.raises(ArchiveError, match="3 directories"):
+        with_distinct_names(entries("a/x", "A/x", "b/"), 2, lambda _: False)
+
+
+NAMES = st.lists(
+    st.sampled_from(["a", "A", "ä", "a\u0308", "a (2)", "A (2)", "a.b", "a.B.", "ß", "ss", "a (2) (2)"]),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(NAMES, st.booleans()), max_size=12))
+def test_whatever_the_names_no_two_clash_and_each_entry_stays_in_its_place(
+    names: list[tuple[list[str], bool]],
+) -> None:
+    before = [Entry(zipfile.ZipInfo("x"), tuple(parts), is_directory) for parts, is_directory in names]
+    after = with_distinct_names(before, 1000, lambda _: False)
+    require_distinct(after, 1000)
+    assert after == with_distinct_names(before, 1000, lambda _: False)
+    assert [(len(e.parts), e.is_directory) for e in after] == [(len(e.parts), e.is_directory) for e in before]
+    again = {entry.parts: made.parts for entry, made in zip(before, after, strict=True) if entry.is_directory}
+    for entry, made in zip(before, after, strict=True):  # what was in one directory is in one directory
+        if entry.parts[:-1] in again:
+            assert made.parts[:-1] == again[entry.parts[:-1]]
+
+
+# --- on the disk ------------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_extracted_and_the_real_paths_are_returned(tmp_path: Path) -> None:
+    contents = [("p.jpg", b"1"), ("P.JPG", b"2"), ("p.jpg", b"3"), ("q/x", b"4"), ("Q/x", b"5"), ("q", b"6")]
+    archive = written(tmp_path / "it.zip", packed(*contents))
+    target = tmp_path / "target"
+    names = ["p.jpg", "P (2).JPG", "p (3).jpg", "q/x", "Q (2)/x", "q (3)"]
+    for overwrite in (False, True):  # once more gives the same names
+        paths = extract_archive(archive, target, on_clash="rename", overwrite=overwrite)
+        assert paths == [target / name for name in names]
+        assert [path.read_bytes() for path in paths] == [data for _, data in contents]
+    assert len([path for path in target.rglob("*") if path.is_file()]) == 6
+
+
+def test_files_in_the_target_are_not_touched(tmp_path: Path) -> None:
+    archive = written(tmp_path / "it.zip", packed(("a.png", b"1"), ("A.png", b"2")))
+    (tmp_path / "target").mkdir()
+    written(tmp_path / "target" / "A (2).png", b"mine")
+    paths = extract_archive(archive, tmp_path / "target", on_clash="rename")
+    assert [path.name for path in paths] == ["a.png", "A (3).png"]
+    assert (tmp_path / "target" / "A (2).png").read_bytes() == b"mine"
+    before = tree(tmp_path)
+    with pytest.raises(FileExistsError):  # it is about the archive's own names
+        extract_archive(archive, tmp_path / "target", on_clash="rename")
+    assert tree(tmp_path) == before
+
+
+def test_a_link_in_the_target_is_no_place_for_a_number(tmp_path: Path) -> None:
+    archive = written(tmp_path / "it.zip", packed(("a", b"1"), ("A", b"2")))
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "A (2)").symlink_to(tmp_path / "outside")
+    extract_archive(archive, tmp_path / "target", on_clash="rename")
+    assert not (tmp_path / "outside").exists()
+    with pytest.raises(ArchiveError, match="link"):
+        extract_archive(archive, tmp_path / "target", on_clash="rename", overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["../a", "CON", "c:x", "a\\b"])
+def test_what_could_do_harm_is_refused_all_the_same(tmp_path: Path, name: str) -> None:
+    archive = written(tmp_path / "it.zip", packed((name, b"1"), ("b", b"2"), ("B", b"3")))
+    with pytest.raises(ArchiveError):
+        extract_archive(archive, tmp_path / "target", on_clash="rename")
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("names", [("a", "A"), ("a", "a"), ("a", "a/b")])
+def test_a_refusal_tells_the_way_out(tmp_path: Path, names: tuple[str, ...]) -> None:
+    archive = written(tmp_path / "it.zip", packed(*[(info(name), b"1") for name in names]))
+    for options in ({}, {"on_clash": "refuse"}):
+        given: Any = options
+        with pytest.raises(ArchiveError, match='on_clash="rename"'):
+            extract_archive(archive, tmp_path / "target", **given)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [("replace", ValueError), ("", ValueError), (None, TypeError), (True, TypeError)]
+)
+def test_another_word_is_refused(tmp_path: Path, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match='"refuse" or "rename"'):
+        extract_archive(tmp_path / "it.zip", tmp_path, on_clash=value)

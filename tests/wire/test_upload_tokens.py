@@ -1,0 +1,380 @@
+"""`upload_token`: a text, or a callable that is asked once per file, right before the record is made."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import functools
+import logging
+import pickle
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from worlds import World
+
+from imgwire_async import (
+    APITimeoutError,
+    AsyncImgwireClient,
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    Image,
+    PermissionDeniedError,
+    StandardUpload,
+    Timeouts,
+    UploadItem,
+)
+from imgwire_async.emulator import Emulator
+
+from .pictures import png
+
+SECRET = "ut_s3cr3t-d0-n0t-sh0w"
+
+
+class Backend:
+    """Makes upload tokens with a server key, as a page's backend does, and remembers them."""
+
+    def __init__(self, client: AsyncImgwireClient) -> None:
+        self.client = client
+        self.tokens: list[str] = []
+
+    async def __call__(self) -> str:
+        token = (await self.client.images.create_upload_token()).token
+        self.tokens.append(token)
+        return token
+
+
+@pytest.fixture
+def backend(client: AsyncImgwireClient) -> Backend:
+    return Backend(client)
+
+
+Browser = Callable[..., AsyncImgwireClient]
+
+
+@pytest.fixture
+async def browser(emulator: Emulator, world: World) -> AsyncIterator[Browser]:
+    """Makes clients with a client key."""
+    async with contextlib.AsyncExitStack() as stack:
+        made: list[AsyncImgwireClient] = []
+
+        def make(**settings: Any) -> AsyncImgwireClient:
+            made.append(world.client(emulator.client_key, emulator.base_url, **settings))
+            stack.push_async_callback(made[-1].aclose)
+            return made[-1]
+
+        yield make
+
+
+def tokens_sent(emulator: Emulator) -> list[str]:
+    return [
+        r.target.rpartition("upload_token=")[2] for r in emulator.requests if "standard_upload" in r.target
+    ]
+
+
+def create(client: AsyncImgwireClient, **options: Any) -> Awaitable[Image | StandardUpload]:
+    return client.images.create(file_name="a.png", **options)
+
+
+def upload(client: AsyncImgwireClient, **options: Any) -> Awaitable[Image | StandardUpload]:
+    return client.images.upload(png(), **options)
+
+
+async def upload_item(client: AsyncImgwireClient, **options: Any) -> Image:
+    (result,) = [each async for each in client.images.upload_many([UploadItem(png(), **options)])]
+    return result.unwrap()
+
+
+CALLS: list[Any] = [create, upload, upload_item]
+calls = pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
+
+
+@calls
+@pytest.mark.world
+async def test_a_callable_is_asked_once_for_a_file(
+    emulator: Emulator, browser: Browser, backend: Backend, call: Any
+) -> None:
+    await call(browser(), upload_token=backend)
+    await call(browser(upload_token=backend))
+    assert len(backend.tokens) == 2
+    assert tokens_sent(emulator) == backend.tokens
+    with pytest.raises(PermissionDeniedError):
+        await call(browser())
+
+
+@calls
+async def test_any_callable_may_answer_with_text_or_something_to_await(
+    browser: Browser, client: AsyncImgwireClient, call: Any
+) -> None:
+    class Sub(str):
+        __slots__ = ()
+
+    async def asked(prefix: str) -> str:
+        return prefix + (await client.images.create_upload_token()).token
+
+    token = (await client.images.create_upload_token()).token
+    await call(browser(), upload_token=lambda: Sub(token))
+    await call(browser(), upload_token=functools.partial(asked, ""))
+    await call(browser(), upload_token=lambda: asked(""))
+    await call(browser(), upload_token=lambda: asyncio.ensure_future(asked("")))
+
+
+@calls
+async def test_what_the_call_brings_beats_what_the_client_has(
+    emulator: Emulator, browser: Browser, backend: Backend, call: Any
+) -> None:
+    other = Backend(backend.client)
+    client = browser(upload_token=backend)
+    await call(client, upload_token=other)
+    await call(client, upload_token=await other())
+    assert backend.tokens == []
+    assert tokens_sent(emulator) == other.tokens
+
+
+async def test_a_clients_own_text_goes_with_each_upload_and_clones_have_it_too(
+    emulator: Emulator, browser: Browser, backend: Backend
+) -> None:
+    client = browser(upload_token=f" {await backend()}\n")
+    await client.with_options(timeout=20).images.create(file_name="a.png")
+    assert tokens_sent(emulator) == backend.tokens
+    await browser(upload_token=backend).with_options(retries=1).images.upload(png())
+    assert tokens_sent(emulator) == backend.tokens
+
+
+async def test_other_operations_carry_no_token_and_ask_for_none(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
+    asked: list[int] = []
+    async with AsyncImgwireClient(
+        emulator.api_key, base_url=emulator.base_url, upload_token=lambda: asked.append(1) or SECRET
+    ) as other:
+        await other.images.list()
+        with contextlib.suppress(Exception):
+            await other.images.upload_via_url("https://example.com/a.png")
+    assert asked == []
+    assert not [record for record in emulator.requests if SECRET in record.target]
+
+
+async def test_each_of_many_files_gets_a_token_of_its_own(
+    emulator: Emulator, browser: Browser, backend: Backend
+) -> None:
+    client = browser(upload_token=backend, max_connections=4)
+    files = [png(padding=n) for n in range(20)]
+    images = [result.unwrap() async for result in client.images.upload_many(files)]
+    assert len({image.upload_token_id for image in images}) == len(set(backend.tokens)) == 20
+
+
+async def test_no_more_tokens_are_asked_for_than_can_be_used_at_once(
+    browser: Browser, backend: Backend
+) -> None:
+    under_way, most = 0, 0
+
+    async def ask() -> str:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await backend()
+        finally:
+            under_way -= 1
+
+    client = browser(upload_token=ask, max_connections=2)
+    files = [png(padding=n) for n in range(12)]
+    assert [result.unwrap() async for result in client.images.upload_many(files, concurrency=12)]
+    assert most <= 2
+
+
+# --- again, or not ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_mint_that_is_tried_again_carries_the_same_token(
+    emulator: Emulator, browser: Browser, backend: Backend
+) -> None:
+    emulator.faults.add("POST", "*/standard_upload*", status=503, headers={"Retry-After": "0"}, times=2)
+    await browser(upload_token=backend).images.upload(png())
+    assert len(backend.tokens) == 1
+    assert tokens_sent(emulator) == backend.tokens * 3
+
+
+async def test_a_url_that_is_made_anew_wants_a_token_of_its_own(
+    emulator: Emulator, browser: Browser, backend: Backend
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
+    image = await browser(upload_token=backend).images.upload(png(), wait=True)
+    assert list(emulator.images) == [image.id]
+    assert tokens_sent(emulator) == backend.tokens
+    assert len(set(backend.tokens)) == 2
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "conflict"}])
+async def test_so_does_a_second_record_in_place_of_the_first(
+    emulator: Emulator, browser: Browser, backend: Backend
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
+    await browser(upload_token=backend).images.upload(png(), wait=True)
+    assert len(emulator.images) == 2
+    assert tokens_sent(emulator) == backend.tokens
+    assert len(set(backend.tokens)) == 3  # the same key once more was a conflict
+
+
+# --- what can go wrong --------------------------------------------------------------------------------------------------
+
+
+@calls
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("no vault"), ConflictError("theirs", status=409), AuthenticationError("theirs", status=401)],
+    ids=repr,
+)
+async def test_what_the_callable_raises_passes_unchanged(
+    emulator: Emulator, browser: Browser, call: Any, error: Exception
+) -> None:
+    asked: list[int] = []
+
+    async def ask() -> str:
+        asked.append(1)
+        raise error
+
+    for client, options in ((browser(), {"upload_token": ask}), (browser(upload_token=ask), {})):
+        asked.clear()
+        with pytest.raises(type(error)) as caught:
+            await call(client, **options)
+        assert caught.value is error
+        assert (error.__cause__, error.__context__, len(asked)) == (None, None, 1)
+    assert len(emulator.requests) == 0
+
+
+async def test_an_error_of_one_files_callable_ends_no_other_upload(
+    browser: Browser, backend: Backend
+) -> None:
+    async def broken() -> str:
+        raise AuthenticationError("theirs", status=401)
+
+    items = [UploadItem(png(), upload_token=ask) for ask in (broken, backend, lambda: None, backend)]
+    results = {r.index: r async for r in browser().images.upload_many(items, concurrency=1)}
+    kinds = [None if (error := results[n].error) is None else type(error) for n in range(4)]
+    assert kinds == [AuthenticationError, None, TypeError, None]
+
+
+WRONG: list[Any] = [None, "", f"{SECRET}\n", f" {SECRET}", "ü", 5, SECRET.encode(), [SECRET]]
+
+
+@calls
+@pytest.mark.parametrize("answer", WRONG, ids=ascii)
+async def test_an_answer_that_is_no_token_is_told_without_it(
+    emulator: Emulator, browser: Browser, call: Any, answer: Any
+) -> None:
+    async def ask() -> Any:
+        return answer
+
+    with pytest.raises((TypeError, ValueError), match="upload_token callable must return") as caught:
+        await call(browser(), upload_token=ask)
+    assert SECRET not in f"{caught.value!r} {caught.value}"
+    with pytest.raises(ConfigurationError, match="upload_token callable must return"):
+        await call(browser(upload_token=lambda: answer))
+    assert len(emulator.requests) == 0
+
+
+async def test_an_answer_that_would_have_to_be_awaited_twice_is_told(browser: Browser) -> None:
+    async def ask() -> str:
+        return SECRET
+
+    async def twice() -> Any:
+        return ask()
+
+    with pytest.raises(TypeError, match="not coroutine"):
+        await browser().images.upload(png(), upload_token=twice)
+
+
+@pytest.mark.parametrize(
+    "value", [5, b"x", [SECRET], "", " ", f"{SECRET} x", f"{SECRET}\x00", "ü"], ids=ascii
+)
+def test_a_setting_that_is_no_token_is_refused_at_construction(value: Any) -> None:
+    with pytest.raises((TypeError, ConfigurationError), match="upload_token must be") as caught:
+        AsyncImgwireClient("ck_x", upload_token=value)
+    assert SECRET not in str(caught.value)
+
+
+@calls
+async def test_the_deadline_counts_for_the_answer_too(browser: Browser, call: Any) -> None:
+    async def never() -> str:
+        await asyncio.sleep(3600)
+        return SECRET
+
+    with pytest.raises(APITimeoutError, match="waiting for the answer of upload_token") as caught:
+        await call(browser(timeout=Timeouts(deadline=0.1)), upload_token=never)
+    assert caught.value.which == "deadline"
+
+
+async def test_an_upload_that_is_cancelled_in_the_midst_of_the_question_gives_its_slot_back(
+    browser: Browser, backend: Backend
+) -> None:
+    asked = asyncio.Event()
+
+    async def never() -> str:
+        asked.set()
+        await asyncio.sleep(3600)
+        return SECRET
+
+    client = browser(max_connections=1)
+    uploading = asyncio.ensure_future(client.images.upload(png(), upload_token=never))
+    await asked.wait()
+    uploading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await uploading
+    await asyncio.wait_for(client.images.upload(png(), upload_token=backend), 10)
+
+
+async def test_closing_the_client_ends_the_question(browser: Browser) -> None:
+    asked = asyncio.Event()
+
+    async def never() -> str:
+        asked.set()
+        await asyncio.sleep(3600)
+        return SECRET
+
+    client = browser(upload_token=never)
+    for call in CALLS[:2]:
+        client = browser(upload_token=never)
+        asked.clear()
+        uploading = asyncio.ensure_future(call(client))
+        await asked.wait()
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await uploading
+
+
+async def test_a_callable_that_uploads_by_the_same_client_does_not_wait_for_itself_for_ever(
+    browser: Browser, backend: Backend
+) -> None:
+    client = browser(max_connections=1, timeout=Timeouts(stall=0.2))
+
+    async def silly() -> str:
+        await client.images.upload(png(), upload_token=backend)
+        return await backend()
+
+    with pytest.raises(Exception, match="no PUT slot became free"):
+        await asyncio.wait_for(client.images.upload(png(), upload_token=silly), 10)
+
+
+async def test_a_token_shows_nowhere(
+    emulator: Emulator, browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "imgwire_async")
+
+    async def ask() -> str:
+        return SECRET
+
+    client = browser(upload_token=SECRET)
+    item = UploadItem(png(), upload_token=SECRET)
+    shown = [repr(client), repr(item), repr(copy.copy(item)), repr(client._core.config)]
+    with client.capture() as exchanges:
+        for options in ({}, {"upload_token": ask}):
+            with pytest.raises(AuthenticationError) as caught:
+                await client.images.upload(png(), **options)
+            shown += [repr(caught.value), str(caught.value), str(pickle.dumps(caught.value))]
+    assert exchanges
+    assert SECRET not in " ".join([*shown, *map(repr, exchanges), caplog.text])
+    assert SECRET in emulator.requests[-1].target
