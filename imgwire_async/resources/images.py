@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from imgwire_async.config import hidden
-from imgwire_async.errors import APITimeoutError, name_closed
+from imgwire_async.errors import APITimeoutError, AuthenticationError, name_closed
 from imgwire_async.hooks import plain_callable
 from imgwire_async.lazy import LazyModule
 from imgwire_async.models import (
@@ -129,6 +129,12 @@ class AsyncImages(Resource):
         if not callable(tokens.source):
             return await self._create(body, tokens.token())
         async with self._carrier().operation("images.create"):  # its deadline counts for the answer, too
+            await tokens.ask()
+            try:
+                return await self._create(body, tokens.token())
+            except AuthenticationError as error:
+                if not tokens.is_used_up(error):
+                    raise
             await tokens.ask()
             return await self._create(body, tokens.token())
 

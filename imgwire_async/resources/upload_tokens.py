@@ -10,7 +10,7 @@ import attrs
 
 from imgwire_async import userland
 from imgwire_async.config import hidden
-from imgwire_async.errors import ConfigurationError
+from imgwire_async.errors import AuthenticationError, ConfigurationError
 from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.protocol.request import Carrier
 from imgwire_async.resources import arguments
@@ -35,7 +35,8 @@ class TokenProvider:
     """The upload token of one file: from the file's own `source`, else from the client's.
 
     A token is good for one use, so a callable is asked for each URL that is made: once per file, and again only when a URL has
-    to be made anew. The attempts of one request carry the same token.
+    to be made anew, or when an attempt whose answer was lost may have used the token. The attempts of one request carry the same
+    token.
     """
 
     carrier: Carrier
@@ -46,6 +47,15 @@ class TokenProvider:
     def source(self) -> TokenSource | None:
         """What counts: the file's own token or callable, else the client's."""
         return self.carrier.upload_token if self.own is None else self.own
+
+    @property
+    def per_file(self) -> bool:
+        """Whether the token is this file's affair alone, so that a refusal of it says nothing about other files."""
+        return self.own is not None
+
+    def is_used_up(self, error: AuthenticationError) -> bool:
+        """Return whether an earlier attempt, whose answer was lost, may have used the token, and there is a callable for another."""
+        return callable(self.source) and error.exchange is not None and error.exchange.attempts > 1
 
     async def ask(self) -> None:
         """Ask the callable, if there is one. What it raises passes unchanged."""

@@ -12,6 +12,7 @@ import attrs
 from imgwire_async.errors import (
     APIConnectionError,
     APIStatusError,
+    AuthenticationError,
     DecodeError,
     ImgwireError,
     UploadError,
@@ -85,6 +86,13 @@ class _Desk:
 
     def ask(self) -> Awaitable[None]:
         return self.tokens.ask()
+
+    def token_is_used_up(self, error: AuthenticationError) -> bool:
+        return self.tokens.is_used_up(error)
+
+    @property
+    def own_token(self) -> bool:
+        return self.tokens.per_file
 
     def mint(self, *, fresh_key: bool) -> Awaitable[StandardUpload]:
         if fresh_key and not self.renewed:  # one fresh key, the same from then on
@@ -230,11 +238,14 @@ class Uploading:
     def _is_fatal(self, error: Exception, trace: Trace) -> bool:
         """Return whether every file would meet this error: a key, a plan, a setting, or a client that was closed.
 
-        What a file's own source raises meets that file alone, also when it comes from another client of ours.
+        What a file's own source raises meets that file alone, also when it comes from another client of ours. So does the
+        refusal of an upload token of its own.
         """
         if self.carrier.closed:
             return True
         flow = trace.flow  # none: no request was made
+        if isinstance(error, AuthenticationError) and flow is not None and flow.own_token:
+            return False
         return isinstance(error, FATAL) and flow is not None and error is not flow.foreign_error
 
 

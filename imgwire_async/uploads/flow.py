@@ -72,8 +72,15 @@ class Desk(Protocol):
         """The record as the service has it now."""
         ...
 
+    def token_is_used_up(
+        self, error: AuthenticationError, /
+    ) -> bool: ...  # by a request whose answer was lost
+
     @property
     def own_key(self) -> bool: ...  # whether the idempotency key is ours to replace
+
+    @property
+    def own_token(self) -> bool: ...  # whether the upload token is this file's alone
 
 
 Trouble: TypeAlias = "Reply | NoAnswerError"
@@ -90,6 +97,7 @@ class Flow:
         self._plan = plan
         self.file_name: str = plan.file_name
         self._desk = desk
+        self.own_token: bool = desk.own_token
         self._carrier = carrier
         self._policy = carrier.options.retries
         self._tally = Tally(max_retries=self._policy.max_retries)
@@ -178,6 +186,10 @@ class Flow:
             upload = await self._desk.mint(fresh_key=self._fresh_key)
         except ConflictError:
             if not self._may_take_fresh_key():
+                raise
+            return await self._ask_for_url()
+        except AuthenticationError as error:
+            if not self._desk.token_is_used_up(error) or self._tally.mints >= MAX_MINTS:
                 raise
             return await self._ask_for_url()
         self._take_record(upload.image)

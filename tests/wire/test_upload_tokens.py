@@ -186,7 +186,27 @@ async def test_no_more_tokens_are_asked_for_than_can_be_used_at_once(
     assert most <= 2
 
 
+async def test_a_token_that_is_refused_is_the_affair_of_its_file(browser: Browser, backend: Backend) -> None:
+    used = await backend()
+    client = browser()
+    await client.images.upload(png(), upload_token=used)
+    items = [UploadItem(png(padding=n), upload_token=used if n == 1 else backend) for n in range(3)]
+    results = [result async for result in client.images.upload_many(items, concurrency=1)]
+    assert [type(result.error) for result in results] == [type(None), AuthenticationError, type(None)]
+
+
 # --- again, or not ------------------------------------------------------------------------------------------------------
+
+
+@calls
+@pytest.mark.world
+async def test_a_token_that_a_lost_answer_used_up_is_replaced(
+    emulator: Emulator, browser: Browser, backend: Backend, call: Any
+) -> None:
+    emulator.faults.add("POST", "*/standard_upload*", reset="after_commit")
+    await call(browser(upload_token=backend))
+    assert tokens_sent(emulator) == [backend.tokens[0]] * 2 + [backend.tokens[1]]
+    assert len(emulator.images) == 1, "the key is the same"
 
 
 async def test_a_mint_that_is_tried_again_carries_the_same_token(
