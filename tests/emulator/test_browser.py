@@ -19,7 +19,7 @@ from imgwire_async.emulator import Emulator
 
 pytestmark = pytest.mark.slow
 
-SITE = Path(__file__).parent / "site"
+PAGES = Path(__file__).parent / "pages"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # As root, and on machines whose network is closed: without these, it looks up its maker's hosts at every start.
 FLAGS = [
@@ -29,7 +29,7 @@ FLAGS = [
 
 
 class Pages(http.server.SimpleHTTPRequestHandler):
-    """Serves the folder `site`, silently."""
+    """Serves the folder `pages`, silently."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -38,7 +38,7 @@ class Pages(http.server.SimpleHTTPRequestHandler):
 @contextmanager
 def served() -> Iterator[str]:
     """The host and port of a server of the pages."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, directory=str(SITE)))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, directory=str(PAGES)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -30,8 +30,8 @@ def raised_by_us(error: BaseException) -> bool:
 
 
 def fitting(error: BaseException) -> bool:
-    """Whether a caller may meet this: our errors, ours of argument, the disk's, and the caller's own."""
-    if isinstance(error, CallerError | OSError):
+    """Whether a caller may meet this: our errors, ours of argument, our warnings, the disk's, and the caller's own."""
+    if isinstance(error, CallerError | OSError | UserWarning):  # a warning is an error in tests
         return True
     if isinstance(error, UnicodeError):
         return False

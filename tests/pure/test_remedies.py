@@ -213,6 +213,7 @@ def test_a_coroutine_is_to_be_awaited() -> None:
     [
         [PNG[:9], PNG[9:]], (PNG,), iter([PNG]), pieces(), named("x", "File", read=lambda self, size=-1: b""),
         named("x", "File", read=lambda self, *_: b""), named("requests.models", "Response", __iter__=keyless), [],
+        named("quart.wrappers.request", "Body", __await__=keyless, __aiter__=keyless),
     ],
 )  # fmt: skip
 def test_what_gives_bytes_is_taken(file: Any) -> None:

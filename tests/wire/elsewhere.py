@@ -1,6 +1,6 @@
 """An emulator in a process of its own, which keeps no bodies: for tests that measure this process, or send gigabytes.
 
-`python -m tests.wire.elsewhere SWITCHES` prints where it listens; each line that it reads is answered with what arrived
+`python -m wire.elsewhere SWITCHES` in `tests` prints where it listens; each line that it reads is answered with what arrived
 since the last one.
 """
 
@@ -52,8 +52,9 @@ class Elsewhere:
 @contextmanager
 def elsewhere(**switches: Any) -> Iterator[Elsewhere]:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.wire.elsewhere", json.dumps(switches)],
-        cwd=ROOT,
+        # Not as `tests.wire...`: installed packages of others have a folder `tests`, too.
+        [sys.executable, "-m", "wire.elsewhere", json.dumps(switches)],
+        cwd=ROOT / "tests",
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

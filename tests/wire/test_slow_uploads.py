@@ -39,8 +39,8 @@ def haul(storage: Elsewhere, what: str, **given: Any) -> dict[str, Any]:
     """What the uploads took, from a process of their own."""
     settings = {"base_url": storage.base_url, "api_key": storage.api_key, **given}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.wire.hauling", what, json.dumps(settings)],
-        cwd=ROOT,
+        [sys.executable, "-m", "wire.hauling", what, json.dumps(settings)],
+        cwd=ROOT / "tests",
         text=True,
         capture_output=True,
         check=False,
