@@ -26,10 +26,10 @@ from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
 from imgwire_async.resources.upload_tokens import TokenProvider, TokenSource, require_source
 from imgwire_async.uploads.disk import PIECE
-from imgwire_async.uploads.flow import Flow, Plan
+from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.kinds import base_name
 from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, require_many
-from imgwire_async.uploads.prepare import planned
+from imgwire_async.uploads.prepare import Plan, planned
 from imgwire_async.uploads.sniff import HEAD_BYTES
 from imgwire_async.uploads.source import File
 from imgwire_async.values import plain_text, shortened, truth

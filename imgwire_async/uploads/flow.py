@@ -10,10 +10,8 @@ import contextlib
 import hashlib
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Protocol, TypeAlias
-
-import attrs
+from collections.abc import AsyncGenerator, Awaitable
+from typing import Protocol
 
 from imgwire_async import userland
 from imgwire_async.errors import (
@@ -22,68 +20,59 @@ from imgwire_async.errors import (
     ImgwireError,
     PaymentRequiredError,
     SourceChangedError,
-    UploadConnectionError,
     UploadError,
-    UploadNotReplayableError,
-    UploadRejectedError,
-    UploadSizeError,
-    UploadStalledError,
-    UploadUrlExpiredError,
 )
-from imgwire_async.exchange import excerpt, redact
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Carrier, NoAnswerError, Put, Reply
 from imgwire_async.protocol.safety import require_safe
 from imgwire_async.retry import is_success, passing, pause, retry_after
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.expiry import expired
-from imgwire_async.uploads.source import BytesSource, Source, read_by_user
+from imgwire_async.uploads.prepare import Plan
+from imgwire_async.uploads.put_errors import (
+    Trouble,
+    changed_since_hashing,
+    failed_put,
+    not_replayable,
+    same_url,
+    wrong_size,
+)
+from imgwire_async.uploads.source import BytesSource, read_by_user
 from imgwire_async.uploads.states import ARRIVED, MAX_MINTS, Event, Step, Tally, after, after_look
 from imgwire_async.values import shortened
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
 
 
-@attrs.frozen(kw_only=True)
-class Plan:
-    """Everything about an upload that is settled before its first request."""
-
-    source: Source
-    size: int
-    file_name: str
-    label: str  # what messages begin with: the path as given, else the name
-    mime_type: str | None
-    sha256: str | None  # what the bytes must hash to while they are sent, when asked for
-    on_created: Callable[[Image], object] | None = None
-    on_progress: Callable[[UploadProgress], object] | None = None
-
-
 class Desk(Protocol):
     """The two API calls that an upload needs, and what the first one needs of the caller."""
 
-    # Gets it for the next `mint`. What the caller's own code raises passes unchanged.
-    def ask(self) -> Awaitable[None]: ...
+    @property
+    def own_key(self) -> bool:
+        """Whether the idempotency key is ours to replace."""
+        ...
+
+    @property
+    def own_token(self) -> bool:
+        """Whether the upload token is this file's alone."""
+        ...
+
+    def ask(self) -> Awaitable[None]:
+        """Ask the caller's code for what the next `mint` needs. What that code raises passes unchanged."""
+        ...
 
     def mint(self, *, fresh_key: bool) -> Awaitable[StandardUpload]:
-        """A record and a URL for this upload; with `fresh_key` under a new idempotency key of our own making."""
+        """Return a record and a URL for this upload; with `fresh_key` under a new idempotency key of our own making."""
         ...
 
     def look(self, image_id: str, /) -> Awaitable[Image]:
-        """The record as the service has it now."""
+        """Return the record as the service has it now."""
         ...
 
-    def token_is_used_up(
-        self, error: AuthenticationError, /
-    ) -> bool: ...  # by a request whose answer was lost
+    def token_is_used_up(self, error: AuthenticationError, /) -> bool:
+        """Return whether `mint` may be refused because a request whose answer was lost used the token."""
+        ...
 
-    @property
-    def own_key(self) -> bool: ...  # whether the idempotency key is ours to replace
-
-    @property
-    def own_token(self) -> bool: ...  # whether the upload token is this file's alone
-
-
-Trouble: TypeAlias = "Reply | NoAnswerError"
 
 _CLOCKS: dict[str | None, Event] = {"stall": Event.STALLED, "absent": Event.INTERRUPTED}
 # After these the bytes may be there all the same.
@@ -165,12 +154,7 @@ class Flow:
             # The service hands out the refused URL again: only a new record helps.
             upload = await self._ask_for_url()
         if upload.upload_url in self._dead:
-            raise UploadUrlExpiredError(
-                f"{self._plan.label}: the service gave the same upload URL again after the storage had refused it. "
-                "Upload the file again with another idempotency_key.",
-                file_name=self._plan.file_name,
-                image=self.image,
-            )
+            raise same_url(self._plan, self.image)
         require_safe(upload.upload_url, "upload_url", secure=self._carrier.secure)
         self._url = upload.upload_url
         return False
@@ -267,20 +251,16 @@ class Flow:
                 self.bytes_sent += len(piece)
                 seen += len(piece)
                 if seen > plan.size:
-                    raise _wrong_size(plan, f"at least {seen}")
+                    raise wrong_size(plan, f"at least {seen}")
                 if held is not None:
                     yield held
                 held = piece
                 if digest is not None:
                     digest.update(piece)
         if seen < plan.size:
-            raise _wrong_size(plan, f"only {seen}")
+            raise wrong_size(plan, f"only {seen}")
         if digest is not None and digest.hexdigest() != plan.sha256:
-            raise SourceChangedError(
-                f"{plan.label}: the bytes changed between hashing and sending; upload the file again once nothing "
-                "writes to it",
-                file_name=plan.file_name,
-            )
+            raise changed_since_hashing(plan)
         if held is not None:
             yield held
 
@@ -331,7 +311,7 @@ class Flow:
     async def _prepare_again(self, step: Step, event: Event, trouble: Trouble) -> None:
         """Make ready for the next PUT: the source must be readable again, the URL fresh, and a pause over."""
         if self._opened and not self._plan.source.replayable:
-            raise self._not_replayable(event, trouble)
+            raise not_replayable(self._plan, self._error(event, trouble))
         if event is Event.INTERRUPTED:
             return
         assert self._url is not None
@@ -352,70 +332,7 @@ class Flow:
         assert exchange is not None  # every attempt leaves a record
         await self._carrier.pause(exchange, reason, seconds)
 
-    # --- telling ------------------------------------------------------------------------------------------------------
-
     def _error(self, event: Event, trouble: Trouble) -> UploadError:
-        label, name, image = self._plan.label, self._plan.file_name, self.image
-        tries = f"after {self.puts} PUT{'' if self.puts == 1 else 's'}"
-        kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
-        if isinstance(trouble, NoAnswerError):
-            kind = UploadStalledError if event is Event.STALLED else UploadConnectionError
-            if trouble.failure.fate == "slot":  # its reason says what to do
-                return kind(f"{label}: {trouble.failure.reason}.{kept}", file_name=name, image=image)
-            known = trouble.failure.advice
-            advice = f"{known} Then upload the file again." if known else _ADVICE[event is Event.STALLED]
-            return kind(
-                f"{label}: {trouble.failure.reason}, {tries}.{kept} {advice}",
-                file_name=name,
-                exchange=trouble.exchange,
-                image=image,
-            )
-        said = excerpt(redact(trouble.text)) or "no message"
-        what = f"the storage answered HTTP {trouble.status} {tries}: {said}."
-        if event is Event.EXPIRED:
-            return UploadUrlExpiredError(
-                f"{label}: every upload URL had expired ({self._tally.mints} made): {what}{kept} "
-                "Check this machine's clock, or lower the concurrency so that bytes follow their URL sooner.",
-                file_name=name,
-                exchange=trouble.exchange,
-                image=image,
-            )
-        advice = (
-            "Upload the file again later."
-            if event is Event.BUSY
-            else "The storage will not take these bytes as declared: check mime_type and size."
+        return failed_put(
+            self._plan, event, trouble, image=self.image, puts=self.puts, mints=self._tally.mints
         )
-        return UploadRejectedError(
-            f"{label}: {what}{kept} {advice}",
-            status=trouble.status,
-            file_name=name,
-            exchange=trouble.exchange,
-            image=image,
-        )
-
-    def _not_replayable(self, event: Event, trouble: Trouble) -> UploadNotReplayableError:
-        first = self._error(event, trouble)
-        error = UploadNotReplayableError(
-            f"{self._plan.label}: the upload broke off and its source can be read only once, so it was not repeated. "
-            f"Give a path, bytes or a seekable file. What broke it: {first}",
-            file_name=self._plan.file_name,
-            exchange=first.exchange,
-            image=self.image,
-        )
-        error.__cause__ = first
-        return error
-
-
-# By whether it stalled.
-_ADVICE = {
-    True: "Upload the file again; a slow network or source may need a larger Timeouts(stall=...).",
-    False: "Upload the file again; if it goes on, look at network, proxy and firewall.",
-}
-
-
-def _wrong_size(plan: Plan, found: str) -> UploadSizeError:
-    return UploadSizeError(
-        f"{plan.label}: {plan.size} bytes were declared, the source gave {found}; the upload was broken off. "
-        "Give the right content_length, or none.",
-        file_name=plan.file_name,
-    )

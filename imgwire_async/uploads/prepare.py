@@ -12,7 +12,6 @@ from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.models import Image, SupportedMimeType, UploadProgress
 from imgwire_async.uploads.disk import PathSource
-from imgwire_async.uploads.flow import Plan
 from imgwire_async.uploads.hints import remedy
 from imgwire_async.uploads.kinds import base_name, source_of
 from imgwire_async.uploads.sniff import HEAD_BYTES, RAW, describe, extension_of, sniff
@@ -20,6 +19,20 @@ from imgwire_async.uploads.source import BytesSource, FileSource, Source, Stream
 from imgwire_async.uploads.spool import room, spooled
 from imgwire_async.uploads.tiff import LOOK_BYTES, is_raw
 from imgwire_async.values import path_for_message, shortened
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """Everything about an upload that is settled before its first request."""
+
+    source: Source
+    size: int
+    file_name: str
+    label: str  # what messages begin with: the path as given, else the name
+    mime_type: str | None
+    sha256: str | None  # what the bytes must hash to while they are sent, when asked for
+    on_created: Callable[[Image], object] | None = None
+    on_progress: Callable[[UploadProgress], object] | None = None
 
 
 async def planned(
@@ -40,25 +53,25 @@ async def planned(
     A file on disk of at most `stage` bytes is read whole when it is looked at. `stall` bounds a wait inside user code.
     """
     source = await _held_source(file, held, stage)
-    begin = _Beginning.of(source)
+    info = _SourceInfo.of(source)
     spool = (source.size is None and content_length is None) or (sha256 is True and not source.replayable)
     if spool:
         name = file_name or base_name(source.name or "")
-        await held.enter_async_context(room(name, begin.label(name or "the upload"), stall))
+        await held.enter_async_context(room(name, info.label(name or "the upload"), stall))
     with userland.in_user_code() if spool else contextlib.nullcontext():
         head = await peek(source, HEAD_BYTES)
     sniffed = sniff(head)
     name = file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
-    label = begin.label(name)
+    label = info.label(name)
     if mime_type is None:
-        _require_picture(sniffed, head, begin, name)
+        _require_picture(sniffed, head, info, name)
     mime = mime_type or (None if sniffed is None else sniffed.value)
-    _require_length(source, content_length, begin, name)
+    _require_length(source, content_length, info, name)
     if spool:
         source = await held.enter_async_context(spooled(source))
-        _require_length(source, content_length, begin, name)
+        _require_length(source, content_length, info, name)
     if mime_type is None and sniffed is SupportedMimeType.TIFF and await examine(source, is_raw, LOOK_BYTES):
-        raise _no_picture(RAW, head, begin, name)
+        raise _no_picture(RAW, head, info, name)
     size = source.size if source.size is not None else content_length
     assert size is not None  # told, given, or just measured
     digest = await _sha256(source) if sha256 is True else None
@@ -104,8 +117,8 @@ def _alone(file: object) -> Generator[None, None, None]:
 
 
 @attrs.frozen
-class _Beginning:
-    """Where a source came from and where reading it began, for messages."""
+class _SourceInfo:
+    """The origin of a source and the place where reading it began, for messages."""
 
     path: str | None
     position: int  # of a handle, when it was given
@@ -115,7 +128,7 @@ class _Beginning:
     is_stream: bool
 
     @classmethod
-    def of(cls, source: Source) -> _Beginning:
+    def of(cls, source: Source) -> _SourceInfo:
         data = source if isinstance(source, BytesSource) else None
         stream = source if isinstance(source, StreamSource) else None
         return cls(
@@ -128,12 +141,12 @@ class _Beginning:
         )
 
     def label(self, name: str) -> str:
-        """What messages about an upload begin with: the path as it was given, else the name."""
+        """Return what messages about an upload begin with: the path as it was given, else the name."""
         return shortened(name) if self.path is None else path_for_message(self.path)
 
     @property
     def hint(self) -> str:
-        """Why the rest of what was read before is no picture, and what to do; empty where it was not read before."""
+        """The reason why the rest of what was read before is no picture, and what to do; empty where it was not read before."""
         if self.position:
             return (
                 f" The file stands at position {self.position}, and what comes before that is not uploaded: "
@@ -144,41 +157,41 @@ class _Beginning:
         return ""
 
 
-def _require_picture(sniffed: SupportedMimeType | None, head: bytes, begin: _Beginning, name: str) -> None:
+def _require_picture(sniffed: SupportedMimeType | None, head: bytes, info: _SourceInfo, name: str) -> None:
     if head:
         if sniffed is None:
-            raise _no_picture(describe(head), head, begin, name)
+            raise _no_picture(describe(head), head, info, name)
         return
-    if begin.position:
-        found = f"nothing is left of this file, which stands at its end (position {begin.position})"
+    if info.position:
+        found = f"nothing is left of this file, which stands at its end (position {info.position})"
         advice = " file.seek(0) goes back to its start."
-    elif begin.begun or begin.is_stream:
+    elif info.begun or info.is_stream:
         found = "no bytes came: it was read to its end before"
-        found += "" if begin.begun else ", or is empty"
+        found += "" if info.begun else ", or is empty"
         advice = " Begin it anew, or give the bytes."
     else:
         found, advice = "this is an empty file", ""
-    raise UnsupportedImageError(f"{begin.label(name)}: {found}. Nothing was sent.{advice}", file_name=name)
+    raise UnsupportedImageError(f"{info.label(name)}: {found}. Nothing was sent.{advice}", file_name=name)
 
 
-def _no_picture(found: str, head: bytes, begin: _Beginning, name: str) -> UnsupportedImageError:
-    advice = begin.hint or f" {remedy(found, head, pixels=begin.pixels, in_memory=begin.in_memory)}"
+def _no_picture(found: str, head: bytes, info: _SourceInfo, name: str) -> UnsupportedImageError:
+    advice = info.hint or f" {remedy(found, head, pixels=info.pixels, in_memory=info.in_memory)}"
     return UnsupportedImageError(
-        f"{begin.label(name)}: this is {found}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, "
+        f"{info.label(name)}: this is {found}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, "
         f"ICO, HEIC, BMP, TIFF). Nothing was sent.{advice}",
         file_name=name,
     )
 
 
-def _require_length(source: Source, content_length: int | None, begin: _Beginning, name: str) -> None:
+def _require_length(source: Source, content_length: int | None, info: _SourceInfo, name: str) -> None:
     if content_length is not None and source.size is not None and source.size != content_length:
         told = (
-            f" from position {begin.position} on (file.seek(0) goes back to its start)"
-            if begin.position
+            f" from position {info.position} on (file.seek(0) goes back to its start)"
+            if info.position
             else ""
         )
         raise UploadSizeError(
-            f"{begin.label(name)}: content_length={content_length} was given, but it has {source.size} bytes{told}. Nothing was "
+            f"{info.label(name)}: content_length={content_length} was given, but it has {source.size} bytes{told}. Nothing was "
             "sent. Leave content_length out where the size is known.",
             file_name=name,
         )
