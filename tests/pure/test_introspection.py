@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import pydoc
 import sys
@@ -92,6 +93,7 @@ def test_the_types_are_the_clients_own() -> None:
     assert "SSLContext" in str(hints["ssl"])
 
 
+@functools.cache  # to make one looks at every method
 def mocks(kind: Client) -> list[Any]:
     of_a_class: Any = create_autospec(kind)
     return [
