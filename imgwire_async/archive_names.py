@@ -16,6 +16,7 @@ from typing import TypeAlias
 import attrs
 
 from imgwire_async.errors import ArchiveError
+from imgwire_async.values import quoted
 
 Parts: TypeAlias = "tuple[str, ...]"
 
@@ -65,7 +66,7 @@ def require_distinct(entries: Iterable[Entry], max_files: int) -> None:
     _require_few(len(directories), max_files)
     both = files & directories
     if both:
-        name = for_message("/".join(spellings[both.pop()]))
+        name = quoted("/".join(spellings[both.pop()]))
         raise ArchiveError(f"the archive has {name} as a file and as a directory; {_WAY_OUT}")
 
 
@@ -142,14 +143,9 @@ def _require_few(directories: int, max_files: int) -> None:
         raise ArchiveError(f"the archive has {directories} directories, more than max_files={max_files}")
 
 
-def for_message(name: str) -> str:
-    """Return a name as ASCII text of bounded length."""
-    return ascii(name if len(name) <= 80 else f"{name[:79]}…")
-
-
 def refused(info: zipfile.ZipInfo, reason: str, advice: str = "") -> ArchiveError:
     """Return the error for an entry that keeps the whole archive from being extracted."""
     advice = advice or "if you know where it comes from, look at it with another tool"
     return ArchiveError(
-        f"the archive was not extracted: its entry {for_message(info.orig_filename)} {reason}. The target is as it was; {advice}."
+        f"the archive was not extracted: its entry {quoted(info.orig_filename)} {reason}. The target is as it was; {advice}."
     )

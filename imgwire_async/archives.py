@@ -18,8 +18,8 @@ import tempfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, Literal, cast
 
@@ -29,14 +29,14 @@ from imgwire_async.archive_names import (
     LONGEST_PART,
     Entry,
     Parts,
-    for_message,
     refused,
     require_distinct,
     with_distinct_names,
 )
 from imgwire_async.atomic import new_file, place_new, taken
-from imgwire_async.errors import ArchiveError, naming_archive
-from imgwire_async.values import at_least_0, flag, path_text
+from imgwire_async.errors import ArchiveError
+from imgwire_async.exchange import escape_unprintable
+from imgwire_async.values import at_least_0, flag, path_for_message, path_text, quoted, shorten_file_name
 
 _PIECE = 256 * 1024
 _GROWTH = 250  # an archive that grows more than this many times is a bomb; pictures hardly shrink in one
@@ -86,7 +86,7 @@ def extract_archive(
     rename = _renames(on_clash)
     root = Path(path_text("target", target))
     source = path_text("path", path)
-    with naming_archive(source), Path(source).open("rb") as file:
+    with _naming(source), Path(source).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         with _opened(file, size, max_files) as archive:
 
@@ -103,7 +103,7 @@ def _renames(on_clash: object) -> bool:
     if not isinstance(on_clash, str):
         raise TypeError(f'on_clash must be "refuse" or "rename", not {type(on_clash).__name__}')
     if on_clash not in {"refuse", "rename"}:
-        raise ValueError(f'on_clash must be "refuse" or "rename", not {for_message(on_clash)}')
+        raise ValueError(f'on_clash must be "refuse" or "rename", not {quoted(on_clash)}')
     return on_clash == "rename"
 
 
@@ -292,9 +292,7 @@ def _there(place: Path) -> int | None:
     except FileNotFoundError:
         return None
     if stat.S_ISLNK(mode):
-        raise ArchiveError(
-            f"{for_message(str(place))} in the target is a link; nothing is written through links"
-        )
+        raise ArchiveError(f"{quoted(str(place))} in the target is a link; nothing is written through links")
     return mode
 
 
@@ -366,8 +364,21 @@ def _quietly(step: Callable[[], object]) -> None:
 # --- telling -------------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _naming(path: str) -> Generator[None, None, None]:
+    """Let the errors about an archive begin with its path."""
+    try:
+        yield
+    except ArchiveError as error:
+        error.args = (escape_unprintable(f"{path_for_message(path)}: {error}"),)
+        raise
+    except OSError as error:
+        shorten_file_name(error)
+        raise
+
+
 def _broken(error: BaseException, info: zipfile.ZipInfo | None = None) -> ArchiveError:
-    where = "" if info is None else f" at {for_message(info.orig_filename)}"
+    where = "" if info is None else f" at {quoted(info.orig_filename)}"
     told = " ".join(ascii(str(error))[1:-1].split())[:200]
     return ArchiveError(
         f"the archive is broken{where}, or no ZIP at all ({told}). The target is as it was. Download it again."

@@ -38,14 +38,13 @@ Wrong arguments are plain `TypeError` and `ValueError`, raised before any reques
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
 from imgwire_async.exchange import Exchange, Headers, escape_unprintable, excerpt, is_page
-from imgwire_async.values import path_for_message, quoted, shorten_file_name, shortened
+from imgwire_async.values import quoted, shortened
 
 if TYPE_CHECKING:
     from imgwire_async.models import BulkDeleteResult, CustomDomain, Image, ImageDownloadJob, ValidationError
@@ -321,11 +320,17 @@ class Fault:
         return escape_unprintable(f"{self.rule if plain else quoted(self.rule)}: {self.reason}{hint}")
 
 
+_NAMED_FAULTS = 50  # a list of thousands of wrong widths would make a message of megabytes
+
+
 class TransformationError(ImgwireError, ValueError):
     """Image URL rules that the CDN would refuse or ignore; `faults` lists all of them."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(map(str, faults)))
+        named = [*map(str, faults[:_NAMED_FAULTS])]
+        if len(faults) > _NAMED_FAULTS:
+            named.append(f"and {len(faults) - _NAMED_FAULTS} more")
+        super().__init__("; ".join(named))
         self.faults: tuple[Fault, ...] = tuple(faults)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -354,19 +359,6 @@ class DownloadError(ImgwireError):
 
 class ArchiveError(DownloadError):
     """An archive is broken or would write outside its target; nothing was left half extracted."""
-
-
-@contextlib.contextmanager
-def naming_archive(path: str) -> Generator[None, None, None]:
-    """Let the errors about an archive begin with its path."""
-    try:
-        yield
-    except ArchiveError as error:
-        error.args = (escape_unprintable(f"{path_for_message(path)}: {error}"),)
-        raise
-    except OSError as error:
-        shorten_file_name(error)
-        raise
 
 
 class BulkDeleteError(ImgwireError):

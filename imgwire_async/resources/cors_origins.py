@@ -16,6 +16,7 @@ from imgwire_async.models import CorsOrigin, Page
 from imgwire_async.protocol.request import Request, segment
 from imgwire_async.resources.arguments import Id, refuse_payload, text
 from imgwire_async.resources.base import Resource, page_params
+from imgwire_async.values import ECHOED, shortened
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
 
@@ -47,7 +48,8 @@ class AsyncCorsOrigins(Resource):
     async def create(self, pattern: str) -> CorsOrigin:
         """Allow a pattern and return it: a host, without scheme or path, a port only when it is not the default.
 
-        Anything else is sent as given, with a `UserWarning` that shows the right form. Not repeated after a lost answer. Raises `UnprocessableEntityError` for what is no pattern. [POST /cors_origins/]
+        Anything else is sent as given, with a `UserWarning` that shows the right form. Not repeated after a lost answer.
+        Raises `UnprocessableEntityError` for what is no pattern. [POST /cors_origins/]
         """
         return await self._ask(
             Request("POST", "/cors_origins/", CorsOrigin, json={"pattern": _pattern(pattern, "create")})
@@ -87,8 +89,7 @@ def _pattern(pattern: object, method: str) -> str:
     advice = _advice(given)
     if advice is not None:
         # The service may know forms that its documentation does not show, so what is odd is sent all the same.
-        shown = given if len(given) <= 80 else f"{given[:79]}…"
-        warnings.warn(escape_unprintable(f"pattern={shown!r} {advice}"), UserWarning, stacklevel=3)
+        warnings.warn(escape_unprintable(f"pattern={_literal(given)} {advice}"), UserWarning, stacklevel=3)
     return given
 
 
@@ -112,4 +113,9 @@ def _advice(pattern: str) -> str | None:
             else "holds a blank: write one host per pattern, such as app.example.com"
         )
     host = re.split(r"[\s,]", host.strip(), maxsplit=1)[0]
-    return f"is not a host alone: write {host!r}, without scheme, path or blanks (a port only when it is not the default)"
+    return f"is not a host alone: write {_literal(host)}, without scheme, path or blanks (a port only when it is not the default)"
+
+
+def _literal(text: str) -> str:
+    """Return `text` in quotes, at most a line of it; a name of another alphabet stays readable."""
+    return repr(shortened(text, ECHOED - 2))

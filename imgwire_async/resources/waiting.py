@@ -24,6 +24,7 @@ from imgwire_async.models import (
     ImageDownloadStatus,
     ImageStatus,
 )
+from imgwire_async.values import shortened
 
 T = TypeVar("T", Image, ImageDownloadJob, CustomDomain)
 
@@ -90,7 +91,7 @@ def ready(image: Image, *, metadata: bool) -> bool:
     """Whether an image is READY (and its metadata final, when asked for). QUARANTINE raises; unknown states are unfinished."""
     if image.status == ImageStatus.QUARANTINE:
         raise ImageQuarantinedError(
-            f"image {image.id} ({image.original_filename}): the upload itself succeeded, but the service put the picture into "
+            f"image {image.id} ({shortened(image.original_filename)}): the upload itself succeeded, but the service put the picture into "
             "QUARANTINE, so it will not be delivered. Look at the file: is it whole, and of the declared type?",
             image=image,
         )

@@ -182,6 +182,9 @@ def _sizes(steps: Sequence[Breakpoint]) -> str:
 
 def _valid(rule: str, given: Iterable[object], on_invalid: str) -> tuple[list[str], list[Fault]]:
     """The texts of the values that a rule takes, and the faults of the others."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody checks types
+        name = "widths" if rule == "width" else "densities"
+        raise TypeError(f"{name} must be several numbers, as in {name}=(1, 2), not {type(given).__name__}")
     texts: list[str] = []
     faults: list[Fault] = []
     for value in given:

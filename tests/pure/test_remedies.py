@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import logging
 import math
 import tarfile
 import warnings
@@ -19,24 +18,20 @@ import pytest
 
 from imgwire_async import (
     ArchiveError,
-    Hooks,
     RetryPolicy,
     Timeouts,
-    UploadError,
     UploadItem,
     UploadResult,
     extract_archive,
 )
 from imgwire_async.errors import CLOSED, name_closed
-from imgwire_async.exchange import Exchange
 from imgwire_async.policies import retry_policy, timeouts
 from imgwire_async.resources import arguments
-from imgwire_async.transport.watch import Lookout
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.disk import Stamp, change_of
 from imgwire_async.uploads.sniff import RAW
 from imgwire_async.urls.scalars import integer, number
-from imgwire_async.values import ECHOED, flag, path_for_message, quoted, short_repr
+from imgwire_async.values import flag
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")
 TEXT = base64.b64encode(PNG * 40).decode()
@@ -306,63 +301,6 @@ def test_a_time_span_says_how_it_is_given() -> None:
 def test_an_exact_number_is_not_rounded_for_metadata(value: Any) -> None:
     with pytest.raises(TypeError, match=r"float\(\.\.\.\) or its text"):
         arguments.metadata({"price": value})
-
-
-# --- nothing is repeated at length ------------------------------------------------------------------------------------
-
-LONG = "k\n€" * 50_000
-
-
-def test_texts_are_quoted_in_at_most_a_line() -> None:
-    for text in (LONG, "a" * 79, "€" * 30, "'\"" * 40, "short"):
-        assert len(quoted(text)) <= ECHOED
-        assert len(short_repr(text)) <= ECHOED
-        assert len(short_repr(text.encode())) <= ECHOED
-    assert quoted("short") == "'short'"
-    assert len(short_repr([LONG])) <= ECHOED
-
-
-def test_a_path_is_shown_whole_unless_it_is_none() -> None:
-    path = "/".join(["/srv", *(["pictures of a long day"] * 8), "hero.png"])
-    assert path_for_message(path) == path
-    assert len(path_for_message("/" + "x" * 300)) <= ECHOED
-    assert len(path_for_message("a/" * 300)) <= ECHOED
-
-
-def test_records_of_uploads_do_not_show_whole_files() -> None:
-    item = UploadItem(PNG * 1000, file_name=LONG, custom_metadata={"a": LONG})
-    assert len(repr(item)) < 500
-    assert len(repr(UploadResult(index=0, file=PNG * 1000))) < 300
-    assert len(str(UploadError("a.png: no", file_name=LONG).file_name)) <= ECHOED
-    assert UploadError("a.png: no", file_name="a" * 200 + ".png").file_name == "a" * 200 + ".png"
-
-
-@pytest.mark.parametrize(
-    "refused",
-    [
-        lambda: arguments.interval(LONG),
-        lambda: arguments.metadata({LONG: object()}),
-        lambda: arguments.metadata({LONG: math.nan}),
-        lambda: arguments.metadata({LONG: "\ud800"}),
-        lambda: arguments.ids("image_ids", [LONG], spelling="bulk_delete([id])"),
-        lambda: arguments.http_url("url", LONG),
-        lambda: arguments.text("purpose", LONG),
-        lambda: arguments.token("tz", LONG),
-        lambda: integer(1, 9).text(LONG),
-    ],
-)
-def test_no_refusal_repeats_more_than_a_line_of_an_argument(refused: Any) -> None:
-    with pytest.raises(Exception) as caught:  # of several kinds; how long they are is the question
-        refused()
-    assert len(str(caught.value)) < 400
-
-
-def test_neither_log_nor_errors_repeat_a_long_name_in_a_path(caplog: pytest.LogCaptureFixture) -> None:
-    path = f"storage.example/uploads/{'x' * 5_000}"
-    assert len(str(Exchange("storage", "PUT", path))) < 250
-    with caplog.at_level(logging.DEBUG, "imgwire_async"):
-        Lookout(Hooks()).over("storage", "PUT", path).silence(1, "no answer", 0.1)
-    assert len(caplog.text) < 400
 
 
 # --- files that change, archives, closed clients ----------------------------------------------------------------------

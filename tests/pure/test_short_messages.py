@@ -1,0 +1,106 @@
+"""No message, repr or log line repeats more than a line of what was passed."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import pytest
+from samples import image
+
+from imgwire_async import (
+    Hooks,
+    Image,
+    ImageQuarantinedError,
+    TransformationError,
+    UploadError,
+    UploadItem,
+    UploadResult,
+    from_dict,
+)
+from imgwire_async.exchange import Exchange
+from imgwire_async.resources import arguments
+from imgwire_async.resources.waiting import ready
+from imgwire_async.transport.watch import Lookout
+from imgwire_async.urls import srcset
+from imgwire_async.urls.scalars import integer
+from imgwire_async.values import ECHOED, path_for_message, quoted, short_repr
+
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")
+LONG = "k\n€" * 50_000
+CDN = "https://cdn.example/o/e/i"
+
+
+def test_texts_are_quoted_in_at_most_a_line() -> None:
+    for text in (LONG, "a" * 79, "€" * 30, "'\"" * 40, "short"):
+        assert len(quoted(text)) <= ECHOED
+        assert len(short_repr(text)) <= ECHOED
+        assert len(short_repr(text.encode())) <= ECHOED
+    assert quoted("short") == "'short'"
+    assert len(short_repr([LONG])) <= ECHOED
+
+
+def test_a_path_is_shown_whole_unless_it_is_none() -> None:
+    path = "/".join(["/srv", *(["pictures of a long day"] * 8), "hero.png"])
+    assert path_for_message(path) == path
+    assert len(path_for_message("/" + "x" * 300)) <= ECHOED
+    assert len(path_for_message("a/" * 300)) <= ECHOED
+
+
+def test_records_of_uploads_do_not_show_whole_files() -> None:
+    item = UploadItem(PNG * 1000, file_name=LONG, custom_metadata={"a": LONG})
+    assert len(repr(item)) < 500
+    assert len(repr(UploadResult(index=0, file=PNG * 1000))) < 300
+    assert len(str(UploadError("a.png: no", file_name=LONG).file_name)) <= ECHOED
+    assert UploadError("a.png: no", file_name="a" * 200 + ".png").file_name == "a" * 200 + ".png"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda: arguments.interval(LONG),
+        lambda: arguments.metadata({LONG: object()}),
+        lambda: arguments.metadata({LONG: math.nan}),
+        lambda: arguments.metadata({LONG: "\ud800"}),
+        lambda: arguments.ids("image_ids", [LONG], spelling="bulk_delete([id])"),
+        lambda: arguments.http_url("url", LONG),
+        lambda: arguments.text("purpose", LONG),
+        lambda: arguments.token("tz", LONG),
+        lambda: integer(1, 9).text(LONG),
+    ],
+)
+def test_no_refusal_repeats_more_than_a_line_of_an_argument(refused: Any) -> None:
+    with pytest.raises(Exception) as caught:  # of several kinds; how long they are is the question
+        refused()
+    assert len(str(caught.value)) < 400
+
+
+def test_neither_log_nor_errors_repeat_a_long_name_in_a_path(caplog: pytest.LogCaptureFixture) -> None:
+    path = f"storage.example/uploads/{'x' * 5_000}"
+    assert len(str(Exchange("storage", "PUT", path))) < 250
+    with caplog.at_level(logging.DEBUG, "imgwire_async"):
+        Lookout(Hooks()).over("storage", "PUT", path).silence(1, "no answer", 0.1)
+    assert len(caplog.text) < 400
+
+
+def test_many_wrong_values_do_not_make_a_message_of_megabytes() -> None:
+    with pytest.raises(TransformationError) as caught:
+        srcset(CDN, 0, 0, widths=["x"] * 10_000)  # type: ignore[list-item]  # the mistake
+    assert len(caught.value.faults) == 10_000
+    assert "and 9950 more" in str(caught.value)
+    assert len(str(caught.value)) < 10_000
+
+
+@pytest.mark.parametrize("given", ["320,640", b"320", 320])
+def test_one_text_or_number_is_no_list_of_widths(given: Any) -> None:
+    for name in ("widths", "densities"):
+        with pytest.raises(TypeError, match=f"{name} must be several numbers"):
+            srcset(CDN, 0, 0, **{name: given})
+
+
+def test_a_picture_in_quarantine_is_not_told_with_a_long_name() -> None:
+    made = from_dict(Image, image(status="QUARANTINE", original_filename="x" * 5_000))
+    with pytest.raises(ImageQuarantinedError) as caught:
+        ready(made, metadata=False)
+    assert "x" * 81 not in str(caught.value)
