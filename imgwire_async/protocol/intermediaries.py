@@ -31,7 +31,7 @@ class ProxyInUse:
         return f"the proxy {self.url} (from {self.setting})"
 
     @property
-    def way_out(self) -> str:
+    def bypass_advice(self) -> str:
         """Return what leads around the proxy, as the second half of a sentence."""
         if self.setting == "proxy=":
             return "leave proxy= away to go without it"
@@ -40,10 +40,10 @@ class ProxyInUse:
     def advice(self, status: int | None, challenge: str = "") -> str:
         """Return what to do about an answer of the proxy; `challenge` is its `Proxy-Authenticate`."""
         if status == 407:
-            return f"{self._credentials(challenge)}, or {self.way_out}."
+            return f"{self._credentials(challenge)}, or {self.bypass_advice}."
         if status is not None and status >= 500:
-            return f"It cannot reach the host, or not now: ask whoever runs it, or {self.way_out}."
-        return f"Its rules may not allow that host, or not without user and password: ask whoever runs it, or {self.way_out}."
+            return f"It cannot reach the host, or not now: ask whoever runs it, or {self.bypass_advice}."
+        return f"Its rules may not allow that host, or not without user and password: ask whoever runs it, or {self.bypass_advice}."
 
     def _credentials(self, challenge: str) -> str:
         schemes = [

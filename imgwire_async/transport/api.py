@@ -118,7 +118,7 @@ class Api:
                 capture.record(self._owner, exchange)
                 return Reply(200, outcome.headers, b"{}", exchange)
             if not shared.config.secure:  # else nobody on the way can answer in place of the API
-                course.proxy = here.way_to(address).proxy
+                course.proxy = here.route_to(address).proxy
             try:
                 delay = await self._prepare_next(request, outcome, exchange, course)
             except errors.ImgwireError:
@@ -172,7 +172,7 @@ class Api:
             hush(error)
             if self._shared.sessions.closed:
                 raise RuntimeError(CLOSED) from None
-            failure = no_answer(error, here.way_to(address)).failure
+            failure = no_answer(error, here.route_to(address)).failure
             if awake:
                 seen.silence(course.attempts, failure.reason, time.monotonic() - began)
             return failure
@@ -209,7 +209,7 @@ class Api:
                     )  # whoever closes the client must find those who wait
                     unread = Unread(response)
                 if not is_answer(response.status):
-                    raise not_an_answer(response, here.way_to(address))
+                    raise not_an_answer(response, here.route_to(address))
                 content, whole = await answers.read(response, self._limit)
                 return Answer(response.status, Headers.view(response.headers.items()), content, whole)
         finally:

@@ -42,8 +42,8 @@ class CancelledByOthersError(aiohttp.ClientError):
 _UNSENT = "imgwire_unsent"
 
 
-class Watched(Payload):
-    """A request's body that wants to know its request, for as long as that is under way."""
+class RequestBody(Payload):
+    """The body of a request; `request` is that one, for as long as it is under way."""
 
     request: aiohttp.ClientRequest | None = None
 
@@ -54,7 +54,7 @@ async def no_hidden_resend(
     if request.proxy_headers and not request.is_ssl():
         # aiohttp sends these with CONNECT only. A request that the proxy forwards itself has to carry them, each time.
         add_credentials(request.headers, request.proxy_headers)
-    if isinstance(request.body, Watched):
+    if isinstance(request.body, RequestBody):
         request.body.request = request
     try:
         return await handler(request)
@@ -101,8 +101,8 @@ FOREIGN = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 @attrs.frozen
-class Way:
-    """The way to a host, as messages name it: made after a failure only."""
+class Route:
+    """The route to a host, as messages name it: made after a failure only."""
 
     host: str  # with the port, if it has one
     secure: bool  # https
@@ -114,41 +114,41 @@ class Way:
         """Return what to look at when nobody was reached."""
         if self.proxy is None:
             return ""
-        return f"Check that proxy, or {self.proxy.way_out}."
+        return f"Check that proxy, or {self.proxy.bypass_advice}."
 
 
-def no_answer(error: BaseException, way: Way) -> NoAnswerError:
+def no_answer(error: BaseException, route: Route) -> NoAnswerError:
     """What a foreign error means for us. Its text is never passed on whole: it may quote a signed URL."""
     if isinstance(error, NoAnswerError):  # told already
         return error
     unsent = False
     if isinstance(error, DroppedError) and error.__cause__ is not None:
         unsent, error = not error.sent, error.__cause__
-    failure = _refused_way(error, way) or _meaning(error, way)
+    failure = _no_connection(error, route) or _meaning(error, route)
     if unsent and failure.fate == "lost":  # a proxy broke off before the request could go through it
         failure = attrs.evolve(failure, fate="unsent")
     return NoAnswerError(failure)
 
 
-def _refused_way(error: BaseException, way: Way) -> Failure | None:
-    """Why there is no connection, None for what went wrong on one, or in waiting for it."""
-    host, proxy = way.host, way.proxy
+def _no_connection(error: BaseException, route: Route) -> Failure | None:
+    """Return why there is no connection, None for what went wrong on one, or in waiting for it."""
+    host, proxy = route.host, route.proxy
     at_proxy = proxy is not None and _is_about(error, proxy)
     place = str(proxy) if at_proxy else host
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return proxy_refusal(error.status, error.headers or {}, way)
+        return proxy_refusal(error.status, error.headers or {}, route)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         reason = f"{proxy or 'the proxy'} to {host} cannot be reached: {_cause(error.os_error)}"
-        return Failure(reason, fate="unsent", advice=way.network_advice)
+        return Failure(reason, fate="unsent", advice=route.network_advice)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         reason = (
             f"the name of {proxy} cannot be resolved" if at_proxy else f"the name {host} cannot be resolved"
         )
-        return Failure(reason, fate="unsent", advice=way.network_advice if at_proxy else "")
+        return Failure(reason, fate="unsent", advice=route.network_advice if at_proxy else "")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         refused = error.certificate_error
         if isinstance(refused, ssl.CertificateError):
-            told = certificate_failure(refused, place, own_trust=way.own_trust, environ=os.environ)
+            told = certificate_failure(refused, place, own_trust=route.own_trust, environ=os.environ)
             return Failure(told[0], fate="unsent", advice=told[1])
     if isinstance(error, aiohttp.ClientSSLError):
         broken: object = getattr(error, "os_error", None)
@@ -157,7 +157,7 @@ def _refused_way(error: BaseException, way: Way) -> Failure | None:
             return Failure(told[0], fate="unsent", advice=told[1])
         return Failure(f"no TLS connection to {place}", fate="unsent")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return _unreachable(error, way)
+        return _unreachable(error, route)
     return None
 
 
@@ -172,23 +172,25 @@ def _is_about(error: BaseException, proxy: ProxyInUse) -> bool:
         return False
 
 
-def _unreachable(error: aiohttp.ClientConnectorError, way: Way) -> Failure:
+def _unreachable(error: aiohttp.ClientConnectorError, route: Route) -> Failure:
     advice = ""
-    if way.secure and isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
+    if route.secure and isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
         advice = "It hung up while TLS began: does it speak https at that port? Check base_url, proxy and firewall."
-    return Failure(f"{way.host} cannot be reached: {_cause(error.os_error)}", fate="unsent", advice=advice)
+    return Failure(f"{route.host} cannot be reached: {_cause(error.os_error)}", fate="unsent", advice=advice)
 
 
-def _meaning(error: BaseException, way: Way) -> Failure:
-    host = way.host
+def _meaning(error: BaseException, route: Route) -> Failure:
+    host = route.host
     if isinstance(error, CancelledByOthersError):
         fate: Fate = "lost" if error.sent else "unsent"
         return Failure(f"other code cancelled the work on the request to {host}", fate=fate)
     if isinstance(error, aiohttp.ConnectionTimeoutError) or (
         isinstance(error, asyncio.TimeoutError) and getattr(error.__cause__, _UNSENT, False)
     ):
-        through = "" if way.proxy is None else f" through {way.proxy}"
-        return Failure(f"no connection to {host}{through} in time", fate="connect", advice=way.network_advice)
+        through = "" if route.proxy is None else f" through {route.proxy}"
+        return Failure(
+            f"no connection to {host}{through} in time", fate="connect", advice=route.network_advice
+        )
     if isinstance(error, asyncio.TimeoutError):
         return Failure(f"no answer from {host} in time", fate="attempt")
     if _is_too_long(error):
@@ -197,9 +199,9 @@ def _meaning(error: BaseException, way: Way) -> Failure:
         return Failure(f"{host} cut its answer short", fate="lost")
     if isinstance(error, aiohttp.ServerDisconnectedError):
         reason = f"{host} closed the connection without an answer"
-        return Failure(reason, fate="lost", advice="" if way.secure else _MAYBE_TLS)
+        return Failure(reason, fate="lost", advice="" if route.secure else _MAYBE_TLS)
     if isinstance(error, aiohttp.ClientResponseError):
-        return _no_http(error, way)
+        return _no_http(error, route)
     return Failure(f"the connection to {host} broke: {_cause(error)}", fate="lost")
 
 
@@ -219,11 +221,11 @@ def _is_too_long(error: BaseException) -> bool:
     return isinstance(error.__cause__, LineTooLong) or error.message.startswith("Got more than ")
 
 
-def _no_http(error: aiohttp.ClientResponseError, way: Way) -> Failure:
-    host = way.host
+def _no_http(error: aiohttp.ClientResponseError, route: Route) -> Failure:
+    host = route.host
     if error.message.startswith("Too many headers"):
         return Failure(f"{host} sent too many headers in its answer", fate="lost", advice=_LONG_ADVICE)
-    if not way.secure and any(record in error.message for record in _TLS_RECORD):
+    if not route.secure and any(record in error.message for record in _TLS_RECORD):
         # It did not understand a word, so nothing was done.
         reason = f"{host} answered something that is no HTTP: it speaks TLS (https) at that port"
         return Failure(reason, fate="unsent", advice="Begin base_url with https://, not http://.")
@@ -235,13 +237,13 @@ def _cause(error: BaseException) -> str:
     return excerpt(redact(str(text)), 200)
 
 
-def proxy_refusal(status: int, headers: Mapping[str, str], way: Way) -> Failure:
+def proxy_refusal(status: int, headers: Mapping[str, str], route: Route) -> Failure:
     """What it means that a proxy will not let a request through: nothing has reached the host."""
-    reason = f"{way.proxy or 'a proxy'} on the way to {way.host} answered HTTP {status}"
-    if way.proxy is None:
+    reason = f"{route.proxy or 'a proxy'} on the way to {route.host} answered HTTP {status}"
+    if route.proxy is None:
         advice = "A proxy that no setting here names wants credentials: name it with proxy=, user and password included."
     else:
-        advice = way.proxy.advice(status, headers.get(PROXY_AUTHENTICATE, ""))
+        advice = route.proxy.advice(status, headers.get(PROXY_AUTHENTICATE, ""))
         advice = advice[0].upper() + advice[1:]
     # The same password once more would be refused once more, and may lock an account.
     return Failure(
@@ -254,9 +256,9 @@ def is_answer(status: int) -> bool:
     return status >= 200 and status != 407
 
 
-def not_an_answer(response: aiohttp.ClientResponse, way: Way) -> NoAnswerError:
+def not_an_answer(response: aiohttp.ClientResponse, route: Route) -> NoAnswerError:
     """The error for a response whose status `is_answer` refuses."""
     if response.status == 407:
-        return NoAnswerError(proxy_refusal(407, response.headers, way))
-    reason = f"{way.host} answered HTTP {response.status}, which is no final response"
+        return NoAnswerError(proxy_refusal(407, response.headers, route))
+    reason = f"{route.host} answered HTTP {response.status}, which is no final response"
     return NoAnswerError(Failure(reason, fate="lost"))

@@ -21,7 +21,7 @@ from imgwire_async.retry import Failure
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared
 from imgwire_async.transport.connection import Unread
-from imgwire_async.transport.errors import FOREIGN, Way, hush, is_answer, no_answer, not_an_answer
+from imgwire_async.transport.errors import FOREIGN, Route, hush, is_answer, no_answer, not_an_answer
 from imgwire_async.transport.request_url import Address
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
                 response = await self._get(here, address, waiting)
         except (*FOREIGN, NoAnswerError) as error:
             hush(error)
-            silence = self._silence(error, here.way_to(address), stalled=waiting.expired())
+            silence = self._silence(error, here.route_to(address), stalled=waiting.expired())
             seen.silence(attempt, silence.failure.reason, time.monotonic() - began)
             raise silence from error
         except BaseException as error:
@@ -177,7 +177,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         )
         if not is_answer(response.status):
             response.close()
-            raise not_an_answer(response, here.way_to(address))
+            raise not_an_answer(response, here.route_to(address))
         return response
 
     def _wind(self, waiting: asyncio.Timeout) -> None:
@@ -201,8 +201,8 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
                 piece = await answers.next_piece(content)
         except FOREIGN as error:
             hush(error)
-            way = Way(self._host, secure=True)  # however it came here, it came
-            raise self._silence(error, way, stalled=waiting.expired()) from error
+            route = Route(self._host, secure=True)  # however it came here, it came
+            raise self._silence(error, route, stalled=waiting.expired()) from error
         except asyncio.CancelledError:
             deadline.interrupted(self.exchange)
             raise
@@ -227,11 +227,11 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             response.close()
             unread.drop()
 
-    def _silence(self, error: BaseException, way: Way, *, stalled: bool) -> NoAnswerError:
+    def _silence(self, error: BaseException, route: Route, *, stalled: bool) -> NoAnswerError:
         if self._fetches.shared.sessions.closed:
             raise RuntimeError(CLOSED) from None
         if not stalled:
-            failure = no_answer(error, way).failure
+            failure = no_answer(error, route).failure
             told = attrs.evolve(failure, reason=f"{failure.reason}{self._progress}")
             return NoAnswerError(told, self.exchange)
         reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress}"

@@ -27,7 +27,7 @@ from imgwire_async.config import Config
 from imgwire_async.errors import CLOSED, ConfigurationError
 from imgwire_async.limits import open_file_limit
 from imgwire_async.transport import disposal
-from imgwire_async.transport.errors import Way, no_hidden_resend
+from imgwire_async.transport.errors import Route, no_hidden_resend
 from imgwire_async.transport.open_calls import IdleCheck, OpenCalls, UntilClosed
 from imgwire_async.transport.proxies import Proxies, ProxyOptions
 from imgwire_async.transport.request_url import Address
@@ -57,10 +57,10 @@ class LoopSessions:
         """Return the keyword arguments by which a request takes the proxy that leads there, if one does."""
         return self.proxies.for_origin(address.url.scheme, address.host)
 
-    def way_to(self, address: Address) -> Way:
+    def route_to(self, address: Address) -> Route:
         """Return how requests get there, for messages about one that failed."""
         scheme = address.url.scheme
-        return Way(
+        return Route(
             address.host,
             scheme == "https",
             self.proxies.in_use(scheme, address.host),

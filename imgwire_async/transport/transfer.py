@@ -22,7 +22,7 @@ from imgwire_async.transport.api import Shared
 from imgwire_async.transport.connection import Connection, Unread
 from imgwire_async.transport.errors import (
     FOREIGN,
-    Watched,
+    RequestBody,
     hush,
     is_answer,
     no_answer,
@@ -44,7 +44,7 @@ _PATCHED = (
 )
 
 
-class Body(Watched):
+class Body(RequestBody):
     """The body of one attempt: sends `put.chunks` once, counts, and keeps the first error of the source.
 
     aiohttp may neither rewind nor repeat it: what is sent again, and from where, is decided above.
@@ -234,7 +234,7 @@ class Transfers:
                 raise self._stalled(body, address.host) from None
             if isinstance(error, NoAnswerError):
                 raise
-            raise no_answer(error, here.way_to(address)) from error
+            raise no_answer(error, here.route_to(address)) from error
         except BaseException as error:
             hush(error)
             raise
@@ -272,7 +272,7 @@ class Transfers:
                     )  # whoever closes the client must find those who wait
                     unread = Unread(response)
                 if not is_answer(response.status):
-                    raise not_an_answer(response, here.way_to(address))
+                    raise not_an_answer(response, here.route_to(address))
                 body.answered = True
                 status, headers = response.status, Headers.view(response.headers.items())
                 content = await answers.read_prefix(response.content, _ANSWER_LIMIT)
