@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 
 from imgwire_async.errors import (
     APIConnectionError,
+    APITimeoutError,
     AuthenticationError,
     DecodeError,
     ImgwireError,
@@ -16,6 +18,17 @@ from imgwire_async.models import BulkDeleteResult
 
 # These would meet every chunk alike, so the first one says it for all.
 _HOPELESS = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
+
+
+@contextmanager
+def noting_progress(total: int) -> Generator[list[str], None, None]:
+    """Give the list of the ids that are deleted, whose length a passed deadline then tells in a note."""
+    deleted: list[str] = []
+    try:
+        yield deleted
+    except APITimeoutError as error:
+        error.add_note(f"{len(deleted)} of {total} images are deleted for sure: the first ones")
+        raise
 
 
 async def delete_in_chunks(

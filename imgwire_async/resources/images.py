@@ -14,6 +14,7 @@ from collections.abc import (
     Iterable,
     Iterator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as above
     Mapping,
+    Sequence,
 )
 from contextlib import (
     AbstractAsyncContextManager,
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from imgwire_async.config import hidden
-from imgwire_async.errors import APITimeoutError, AuthenticationError, name_closed
+from imgwire_async.errors import name_closed
 from imgwire_async.hooks import plain_callable
 from imgwire_async.lazy import LazyModule
 from imgwire_async.models import (
@@ -129,14 +130,7 @@ class AsyncImages(Resource):
         if not callable(tokens.source):
             return await self._create(body, tokens.token())
         async with self._carrier().operation("images.create"):  # its deadline counts for the answer, too
-            await tokens.ask()
-            try:
-                return await self._create(body, tokens.token())
-            except AuthenticationError as error:
-                if not tokens.is_used_up(error):
-                    raise
-            await tokens.ask()
-            return await self._create(body, tokens.token())
+            return await tokens.use(lambda token: self._create(body, token))
 
     def _create(
         self, body: Mapping[str, object], upload_token: str | None
@@ -352,18 +346,13 @@ class AsyncImages(Resource):
         Raises itself only when the very first chunk meets 401, 402 or 403, or when the deadline passes. [POST /images/bulk_delete]
         """
         size = arguments.whole("chunk_size", chunk_size, low=1)
-
-        async def delete(ids: Any) -> Mapping[str, object]:
-            return await self._ask(Request("POST", "/images/bulk_delete", _OPAQUE, json={"image_ids": ids}))
-
         ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
-        deleted: Any = []
-        try:
+        with bulk.noting_progress(len(ids)) as deleted:
             async with self._operation("images.bulk_delete"):
-                return await bulk.delete_in_chunks(ids, size, delete, deleted)
-        except APITimeoutError as error:
-            error.add_note(f"{len(deleted)} of {len(ids)} images are deleted for sure: the first ones")
-            raise
+                return await bulk.delete_in_chunks(ids, size, self._delete_chunk, deleted)
+
+    def _delete_chunk(self, ids: Sequence[str]) -> Coroutine[Any, Any, Mapping[str, object]]:
+        return self._ask(Request("POST", "/images/bulk_delete", _OPAQUE, json={"image_ids": ids}))
 
     async def create_bulk_download_job(self, image_ids: Iterable[Id]) -> ImageDownloadJob:
         """Start packing images, at least one, into one archive and return the job; `wait_for_bulk_download` comes next.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -15,6 +15,8 @@ from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.protocol.request import Carrier
 from imgwire_async.resources import arguments
 from imgwire_async.values import printable
+
+T = TypeVar("T")
 
 TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
@@ -63,6 +65,17 @@ class TokenProvider:
         if callable(source):
             answer = await self.carrier.ask("upload_token", source, "POST", "/images/standard_upload")
             self._answer = hidden(answer)
+
+    async def use(self, create: Callable[[str | None], Awaitable[T]]) -> T:
+        """Return what `create` makes with a token of the callable, asked once more when the first one is used up."""
+        await self.ask()
+        try:
+            return await create(self.token())
+        except AuthenticationError as error:
+            if not self.is_used_up(error):
+                raise
+        await self.ask()
+        return await create(self.token())
 
     def token(self) -> str | None:
         """Return the token that was given, or answered last. Raises for an answer that is none, without repeating it."""
