@@ -1,37 +1,26 @@
-"""Images: upload, list, retrieve, delete, and bulk work on them. [contract 2, 6, 11]"""
+"""Images: upload, list, retrieve, wait for, delete. What fetches them stands in `image_downloads`. [contract 2, 6]"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
     Generator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the twin's annotations are read here
     Iterable,
-    Iterator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as above
     Mapping,
     Sequence,
 )
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as above
-)
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
+from typing import Any, Literal, cast
 
 from imgwire_async.config import hidden
 from imgwire_async.errors import name_closed
 from imgwire_async.hooks import plain_callable
-from imgwire_async.lazy import LazyModule
 from imgwire_async.models import (
     BulkDeleteResult,
-    DownloadProgress,
     Image,
-    ImageDownloadJob,
     Page,
     StandardUpload,
     SupportedMimeType,
@@ -41,23 +30,18 @@ from imgwire_async.models import (
 from imgwire_async.protocol.request import Request, compact, segment
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
-from imgwire_async.resources.base import Resource, page_params
-from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wanted
+from imgwire_async.resources.base import page_params
+from imgwire_async.resources.image_downloads import ImageDownloads
 from imgwire_async.resources.upload_tokens import TokenProvider, require_source
 from imgwire_async.resources.uploading import Uploading, label_of
 from imgwire_async.uploads.many import Trace, UploadItem, UploadResult
 from imgwire_async.uploads.source import File
 from imgwire_async.values import flag, shortened
 
-if TYPE_CHECKING:
-    from imgwire_async.urls import typed
-else:
-    typed = LazyModule("imgwire_async.urls.typed")
-
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
 
 
-class AsyncImages(Resource):
+class AsyncImages(ImageDownloads):
     """`client.images`: upload, find, wait for, fetch and delete images."""
 
     async def list(self, *, page: int = 1, limit: int | None = None) -> Page[Image]:
@@ -353,129 +337,6 @@ class AsyncImages(Resource):
 
     def _delete_chunk(self, ids: Sequence[str]) -> Coroutine[Any, Any, Mapping[str, object]]:
         return self._ask(Request("POST", "/images/bulk_delete", _OPAQUE, json={"image_ids": ids}))
-
-    async def create_bulk_download_job(self, image_ids: Iterable[Id]) -> ImageDownloadJob:
-        """Start packing images, at least one, into one archive and return the job; `wait_for_bulk_download` comes next.
-
-        Not repeated after a lost answer. [POST /images/downloads]
-        """
-        ids = arguments.ids("image_ids", image_ids, spelling="images.create_bulk_download_job([id, ...])")
-        if not ids:
-            raise ValueError("image_ids must hold at least one id")
-        return await self._ask(
-            Request("POST", "/images/downloads", ImageDownloadJob, json={"image_ids": ids})
-        )
-
-    async def retrieve_bulk_download_job(self, job_id: Id) -> ImageDownloadJob:
-        """Return a download job as it is now, its `download_url` set once it is READY.
-
-        Raises `NotFoundError` when there is no such job. [GET /images/downloads/{image_download_job_id}]
-        """
-        ids = {"image_download_job_id": segment("job_id", job_id)}
-        return await self._ask(
-            Request("GET", "/images/downloads/{image_download_job_id}", ImageDownloadJob, ids)
-        )
-
-    async def wait_for_bulk_download(
-        self,
-        job: ImageDownloadJob | Id,
-        *,
-        timeout: float = 600.0,
-        on_update: Callable[[ImageDownloadJob], object] | None = None,
-    ) -> ImageDownloadJob:
-        """Return the job once it is READY, with its `download_url`.
-
-        Raises `DownloadJobFailedError`, or `WaitTimeoutError` after `timeout` seconds.
-        [GET /images/downloads/{image_download_job_id}]
-        """
-        limit = arguments.seconds("timeout", timeout)
-        plain_callable("on_update", on_update)
-        known = job if isinstance(job, ImageDownloadJob) else None
-        job_id = job.id if isinstance(job, ImageDownloadJob) else job
-        segment("job", job_id)
-        what = f"bulk download job {shortened(str(job_id))}"
-        return await waiting.until(
-            waiting.packed,
-            lambda: self.retrieve_bulk_download_job(job_id),
-            known=known,
-            seconds=limit,
-            pauses=waiting.rising(0.25, 10.0),
-            sleep=self._carrier_for("wait_for_bulk_download").sleep,
-            on_update=on_update,
-            what=what,
-            operation=self._operation("images.wait_for_bulk_download", f"wait for {what}"),
-        )
-
-    async def download_archive(
-        self,
-        job: ImageDownloadJob | Id,
-        path: str | os.PathLike[str],
-        *,
-        overwrite: bool = False,
-        on_progress: Callable[[DownloadProgress], object] | None = None,
-    ) -> Path:
-        """Save the archive of a finished bulk download job as the file `path`, and return that path.
-
-        The file appears whole or not at all. An expired link is replaced once by asking for the job again.
-        `extract_archive` unpacks it. Raises `DownloadError`; `FileExistsError`, unless `overwrite`. [GET download_url]
-        """
-        landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
-        if not isinstance(job, ImageDownloadJob):
-            segment("job", job)
-        return await self._downloading().archive(job, landing)
-
-    async def download(
-        self,
-        image: Image | Id,
-        path: str | os.PathLike[str],
-        *,
-        overwrite: bool = False,
-        on_progress: Callable[[DownloadProgress], object] | None = None,
-        preset: typed.Preset | None = None,
-        **rules: Unpack[typed.Rules],
-    ) -> Path:
-        """Save a picture, transformed if asked for, as the file `path`, and return that path.
-
-        The file appears whole or not at all. `preset` and `rules` as in `image.url`. Raises `DownloadError`, also for a page or
-        text in place of a picture, or `TransformationError` before any request; `FileExistsError`, unless `overwrite`. [GET cdn_url]
-        """
-        landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
-        return await self._downloading().save(Wanted(image, preset, rules), landing)
-
-    async def read(
-        self,
-        image: Image | Id,
-        *,
-        max_bytes: int = 104_857_600,
-        preset: typed.Preset | None = None,
-        **rules: Unpack[typed.Rules],
-    ) -> bytes:
-        """Return the bytes of a picture, transformed if asked for. `preset` and `rules` as in `image.url`.
-
-        Raises `DownloadError`, also when there are more than `max_bytes`, or `TransformationError` before any request.
-        [GET cdn_url]
-        """
-        most = arguments.whole("max_bytes", max_bytes, low=0)
-        return await self._downloading().read(Wanted(image, preset, rules), most)
-
-    def stream(
-        self, image: Image | Id, *, preset: typed.Preset | None = None, **rules: Unpack[typed.Rules]
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The bytes of a picture as they come: `async with images.stream(image) as chunks: async for chunk in chunks: ...`
-
-        Leaving the `async with` early ends the download; until then it holds a connection, beside those that
-        `max_connections` bounds. Once the first bytes are there nothing is tried again: `DownloadError` when they end early.
-        `preset` and `rules` as in `image.url`; `TransformationError` before any request. [GET cdn_url]
-        """
-        wanted = Wanted(image, preset, rules)
-        return Stream(lambda: self._downloading().opened(wanted))
-
-    def _downloading(self) -> Downloading:
-        return Downloading(
-            carrier=self._carrier_for("download"),
-            retrieve=self.retrieve,
-            retrieve_job=self.retrieve_bulk_download_job,
-        )
 
 
 def _list(params: Mapping[str, Any]) -> Request[Any]:
