@@ -45,7 +45,7 @@ def remove(path: Path) -> None:
 
 
 def taken(path: Path, *, replaceable: bool = True) -> FileExistsError:
-    """The error of a name that something else has already; `replaceable`: a file, which may be replaced."""
+    """Return the error of a name that something else has already; `replaceable`: a file, which may be replaced."""
     hint = " (overwrite=True replaces it)" if replaceable else " (no file, so it is not replaced)"
     return FileExistsError(errno.EEXIST, f"{os.strerror(errno.EEXIST)}{hint}", str(path))
 
@@ -68,7 +68,7 @@ def check_place(target: Path, *, overwrite: bool) -> None:
 
 
 def is_directory(path: Path) -> IsADirectoryError:
-    """The error of a directory where a file's path is due."""
+    """Return the error of a directory where a file's path is due."""
     hint = "give the path of a file in it"
     return IsADirectoryError(errno.EISDIR, f"{os.strerror(errno.EISDIR)} ({hint})", str(path))
 

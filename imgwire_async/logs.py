@@ -57,7 +57,7 @@ def _other_handlers(own: logging.Handler) -> Iterator[logging.Handler]:
 
 
 def _prints(handler: logging.Handler, record: logging.LogRecord) -> bool:
-    """Whether `handler` writes `record` to the console. Files and networks are elsewhere, so they are none."""
+    """Return whether `handler` writes `record` to the console. Files and networks are elsewhere, so they are none."""
     if record.levelno < handler.level or not handler.filter(record):
         return False
     given: Any = handler

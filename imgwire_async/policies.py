@@ -40,7 +40,7 @@ def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 
 def _plain(value: float) -> float:
-    """The plain number that `value` stands for, as NumPy's do; anything else as it is, for the validator to refuse."""
+    """Return the plain number that `value` stands for, as NumPy's do; anything else as it is, for the validator to refuse."""
     found = number(value)
     return value if found is None else found
 

@@ -153,7 +153,7 @@ def _held(value: object) -> str | None:
 
 
 def printable(text: str) -> bool:
-    """Whether `text` may stand in a header or a URL: no control characters, no blanks, ASCII only."""
+    """Return whether `text` may stand in a header or a URL: no control characters, no blanks, ASCII only."""
     return text.isascii() and text.isprintable() and " " not in text
 
 
@@ -166,12 +166,12 @@ _AUTHORITY = re.compile(r"(?:\[[^\[\]]*:[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?")
 
 
 def is_authority(authority: str) -> bool:
-    """Whether this part of a URL names one host and perhaps a port, after whatever user info, so that all parsers read the same host."""
+    """Return whether this part of a URL names one host and perhaps a port, after whatever user info, so that all parsers read the same host."""
     return _AUTHORITY.fullmatch(authority.rpartition("@")[2]) is not None
 
 
 def is_host(name: str | None) -> bool:
-    """Whether this can be asked for at all: no empty or overlong part, nothing that a resolver or the HTTP library would choke on."""
+    """Return whether this can be asked for at all: no empty or overlong part, nothing that a resolver or the HTTP library would choke on."""
     if name is None or len(name) > 253 or not _HOST.fullmatch(name):
         return False
     if ":" in name:

@@ -143,7 +143,7 @@ def _greeting(emulator: Emulator) -> str:
 
 
 def _exports(emulator: Emulator) -> str:
-    """What another shell needs, and nothing more, for clients to find, enter and trust this emulator."""
+    """Return what another shell needs, and nothing more, for clients to find, enter and trust this emulator."""
     variables = {"IMGWIRE_API_BASE_URL": emulator.base_url, "IMGWIRE_API_KEY": emulator.api_key}
     if emulator.ca_path is not None:
         variables["SSL_CERT_FILE"] = str(emulator.ca_path)
@@ -151,7 +151,7 @@ def _exports(emulator: Emulator) -> str:
 
 
 def _trust(emulator: Emulator) -> str:
-    """How to trust the CA of this run in other ways; nothing without TLS."""
+    """Return other ways to trust the CA of this run; nothing without TLS."""
     if emulator.ca_path is None:
         return ""
     path = shlex.quote(str(emulator.ca_path))

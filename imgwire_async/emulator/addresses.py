@@ -24,7 +24,7 @@ async def resolve_address(host: str) -> str:
 
 
 def is_wildcard(host: str) -> bool:
-    """Whether a host stands for every address of this machine."""
+    """Return whether a host stands for every address of this machine."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -32,7 +32,7 @@ def is_wildcard(host: str) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches an IP address."""
+    """Return whether only this machine reaches an IP address."""
     return ipaddress.ip_address(address).is_loopback
 
 

@@ -37,7 +37,7 @@ class CorsRule:
 
 
 def rule_for(origin: str | None, patterns: Iterable[str], methods: tuple[str, ...]) -> CorsRule:
-    """The rule of a resource that obeys the configured patterns; without patterns every origin is allowed. [contract 8]"""
+    """Return the rule of a resource that obeys the configured patterns; without patterns every origin is allowed. [contract 8]"""
     configured = tuple(patterns)
     if origin is not None and configured and not any(matches_pattern(each, origin) for each in configured):
         return CorsRule(methods, None)
@@ -45,7 +45,7 @@ def rule_for(origin: str | None, patterns: Iterable[str], methods: tuple[str, ..
 
 
 def matches_pattern(pattern: str, origin: str) -> bool:
-    """Whether a pattern matches an `Origin` header: a host, or `*.` for any subdomain, with a port when it is not the
+    """Return whether a pattern matches an `Origin` header: a host, or `*.` for any subdomain, with a port when it is not the
     default one. A pattern of any other form matches nothing. [contract 8]
     """
     try:
@@ -64,7 +64,7 @@ def matches_pattern(pattern: str, origin: str) -> bool:
 
 
 def is_preflight(request: Head) -> bool:
-    """Whether a browser asks for permission before the request itself."""
+    """Return whether a browser asks for permission before the request itself."""
     return (
         request.method == "OPTIONS"
         and request.value("origin") is not None
@@ -73,7 +73,7 @@ def is_preflight(request: Head) -> bool:
 
 
 def preflight_answer(request: Head, rule: CorsRule) -> Answer:
-    """The answer to a preflight: 200 in any case, without permission when the origin may not. [contract 8]
+    """Return the answer to a preflight: 200 in any case, without permission when the origin may not. [contract 8]
 
     Any header may come with the request: which ones the service takes is unknown.
     """
@@ -90,7 +90,7 @@ def preflight_answer(request: Head, rule: CorsRule) -> Answer:
 
 
 def with_cors(answer: Answer, request: Head, rule: CorsRule | None) -> Answer:
-    """The answer with the headers that let a page read it, errors too. An answer that brings its own CORS headers, as one
+    """Return the answer with the headers that let a page read it, errors too. An answer that brings its own CORS headers, as one
     of a fault may, keeps those alone.
     """
     own = any(name.lower() == "access-control-allow-origin" for name, _ in answer.headers)

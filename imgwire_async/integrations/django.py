@@ -166,7 +166,7 @@ class ImgwireStorage(Storage):
             pass
 
     def exists(self, name: str) -> bool:
-        """Whether the service has an image of exactly this name; False, without a request, for a name of another form."""
+        """Return whether the service has an image of exactly this name; False, without a request, for a name of another form."""
         try:
             self.image(name)
         except FileNotFoundError:
@@ -284,7 +284,7 @@ class ImgwireStorage(Storage):
         return cast("IO[bytes]", fetched)
 
     def _id(self, name: str) -> str:
-        """The id in a name that may be one of this storage's, as far as can be told without a request."""
+        """Return the id in a name that may be one of this storage's, as far as can be told without a request."""
         image_id, slash, file_name = str(name).partition("/")
         if _is_id(image_id) is None or not slash or not file_name or "/" in file_name:
             raise _never_stored(name)
@@ -293,7 +293,7 @@ class ImgwireStorage(Storage):
         return image_id
 
     def _is_doubtful(self, image_id: str, name: str) -> bool:
-        """Whether a name may have been derived from the stored one of this image, and was not looked up yet."""
+        """Return whether a name may have been derived from the stored one of this image, and was not looked up yet."""
         if image_id in self._stored:
             return False
         if _looks_derived(name) is not None:

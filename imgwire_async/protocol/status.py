@@ -131,7 +131,7 @@ def _detail(
 
 
 def _not_the_api(status: int, exchange: Exchange, body: bytes, proxy: ProxyInUse | None) -> str | None:
-    """What to do about an answer in which the API's form of error is missing; None if there is no sign of somebody else."""
+    """Return what to do about an answer in which the API's form of error is missing; None if there is no sign of somebody else."""
     headers = exchange.headers
     page = web_page(headers, body) is not None
     if page and status == 400 and any(words in body[:_PAGE_PREFIX].lower() for words in _TLS_WANTED):

@@ -309,7 +309,7 @@ def _require_fit(size: int, max_bytes: int, answer: Fetched, wanted: Wanted) -> 
 
 
 def _archive(job: ImageDownloadJob, landing: Landing) -> Source:
-    """Where the archive of a finished job is, and where it goes. Raises unless the job is finished."""
+    """Return the address of a finished job's archive, and where it goes. Raises unless the job is finished."""
     if not packed(job):
         raise DownloadError(
             f"bulk download job {job.id} is {job.status.value}, so there is no archive yet: "

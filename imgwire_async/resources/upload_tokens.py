@@ -47,7 +47,7 @@ class TokenProvider:
 
     @property
     def source(self) -> TokenSource | None:
-        """What counts: the file's own token or callable, else the client's."""
+        """The token or callable that counts: the file's own, else the client's."""
         return self.carrier.upload_token if self.own is None else self.own
 
     @property

@@ -62,7 +62,7 @@ class AiohttpCarrier:
             return await self._send(request)
 
     async def ask(self, name: str, question: Callable[[], T | Awaitable[T]], method: str, path: str, /) -> T:
-        """What a callable of the user's answers, which the call of `method` and `path` needs first.
+        """Return the answer of a callable of the user's, which the call of `method` and `path` needs first.
 
         A put slot is held meanwhile, so that no more answers are asked for than can be used at once. Only a caller in another
         thread, who may be busy elsewhere, gives it to others until the answer is there.

@@ -162,7 +162,7 @@ def _no_connection(error: BaseException, route: Route) -> Failure | None:
 
 
 def _is_about(error: BaseException, proxy: ProxyInUse) -> bool:
-    """Whether a connector's error speaks of the proxy, and not of the host behind it."""
+    """Return whether a connector's error speaks of the proxy, and not of the host behind it."""
     if not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
         return False
     try:
@@ -213,7 +213,7 @@ _TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")
 
 
 def _is_too_long(error: BaseException) -> bool:
-    """Whether aiohttp refused a line for its length. It has a class for that, which not every version and parser lets through."""
+    """Return whether aiohttp refused a line for its length. It has a class for that, which not every version and parser lets through."""
     if isinstance(error, aiohttp.ClientPayloadError):
         return isinstance(error.__cause__, LineTooLong)
     if not isinstance(error, aiohttp.ClientResponseError):
@@ -238,7 +238,7 @@ def _cause(error: BaseException) -> str:
 
 
 def proxy_refusal(status: int, headers: Mapping[str, str], route: Route) -> Failure:
-    """What it means that a proxy will not let a request through: nothing has reached the host."""
+    """Return the failure of a request that a proxy will not let through: nothing has reached the host."""
     reason = f"{route.proxy or 'a proxy'} on the way to {route.host} answered HTTP {status}"
     if route.proxy is None:
         advice = "A proxy that no setting here names wants credentials: name it with proxy=, user and password included."
@@ -252,12 +252,12 @@ def proxy_refusal(status: int, headers: Mapping[str, str], route: Route) -> Fail
 
 
 def is_answer(status: int) -> bool:
-    """Whether a status can be the host's answer. Below 200 it ends no request and proves nothing; 407 comes from proxies alone."""
+    """Return whether a status can be the host's answer. Below 200 it ends no request and proves nothing; 407 comes from proxies alone."""
     return status >= 200 and status != 407
 
 
 def not_an_answer(response: aiohttp.ClientResponse, route: Route) -> NoAnswerError:
-    """The error for a response whose status `is_answer` refuses."""
+    """Return the error for a response whose status `is_answer` refuses."""
     if response.status == 407:
         return NoAnswerError(proxy_refusal(407, response.headers, route))
     reason = f"{route.host} answered HTTP {response.status}, which is no final response"

@@ -191,7 +191,7 @@ def _for_kind(file: object, kind: type) -> str | None:
 
 
 def _for_list(files: list[object] | tuple[object, ...]) -> str | None:
-    """A list may hold the pieces of one file; anything else means files."""
+    """Return what to do about a list or tuple; None for the pieces of one file."""
     first = files[0] if files else None
     if len(files) in {2, 3} and isinstance(files, tuple) and isinstance(first, str | None):
         content = files[1]
@@ -226,7 +226,7 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
 
 
 def _for_shape(file: object, kind: type) -> str | None:
-    """By what the object can do."""
+    """Return what to pass instead of an object, by what it can do; None where it may do."""
     if hasattr(kind, "read") or hasattr(kind, "read_chunk"):
         return _for_reader(file, kind)
     if _has(file, "read") or hasattr(kind, "__aiter__"):

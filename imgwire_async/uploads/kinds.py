@@ -239,7 +239,7 @@ def _require_loop(file: object) -> None:
 
 
 async def _async_size(file: Any) -> tuple[int, int | None]:
-    """Where an async file stands, and how many bytes are left in it; 0 and None where it cannot tell."""
+    """Return the position of an async file, and how many bytes are left in it; 0 and None where it cannot tell."""
     seek, tell = getattr(file, "seek", None), getattr(file, "tell", None)
     if inspect.iscoroutinefunction(seek) and inspect.iscoroutinefunction(tell):
         try:

@@ -112,7 +112,7 @@ _ONE_FILE: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
 
 
 def _instead(files: object) -> str:
-    """What to do about one thing where many files are due."""
+    """Return what to do about one thing where many files are due."""
     if inspect.iscoroutine(files):
         files.close()  # or Python warns, too, that nobody awaited it
     if isinstance(files, Awaitable):

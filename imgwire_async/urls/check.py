@@ -151,7 +151,7 @@ class _Call:
 
 
 def _as_builders_check(kind: Kind, value: object) -> str | None:
-    """The text of a value as the official builders take it: digits of a colour may be a number, too."""
+    """Return the text of a value as the official builders take it: digits of a colour may be a number, too."""
     try:
         return kind.check(value)
     except Refused:

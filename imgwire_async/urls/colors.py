@@ -26,7 +26,7 @@ def _hex_digits(value: object) -> str | None:
 
 
 def _number_as_text(value: object) -> str | None:
-    """The digits of a whole number that would be a hex colour as text (`112233`); None for anything else."""
+    """Return the digits of a whole number that would be a hex colour as text (`112233`); None for anything else."""
     number = plain(value)
     text = str(number) if type(number) is int and 0 < number < 10**8 else ""
     return text if _is_hex(text) else None
