@@ -21,6 +21,7 @@ from imgwire_async.values import quoted
 Parts: TypeAlias = "tuple[str, ...]"
 
 LONGEST_PART = 255  # bytes that file systems take for one name
+_LONGEST_NUMBER = len(" (9999999999)")  # no archive has more entries
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,10}")
 _WAY_OUT = 'on_clash="rename" gives each a name of its own'
 
@@ -115,27 +116,32 @@ def _distinct(names: Iterable[_Child], place: Parts, exists: Callable[[Parts], b
     """Return the names that the children of the directory `place` get."""
     wanted = {folded(name) for name, _ in names}
     used: set[str] = set()
-    last: dict[str, int] = {}  # number given, by the folded name
+    last: dict[str, int] = {}  # number given, by what stands around it: names that are cut may share that
     given: list[str] = []
     for name, number in names:
-        own, key = name, folded(name)
-        while folded(own) in used or (own is not name and (folded(own) in wanted or exists((*place, own)))):
-            last[key] = last.get(key, 1) + 1
-            own = _numbered(name, last[key], is_directory=number is None)
+        own = name
+        if folded(own) in used:
+            stem, ending = _around_number(name, is_directory=number is None)
+            key = folded(f"{stem} (){ending}")
+            while own is name or folded(own) in used or folded(own) in wanted or exists((*place, own)):
+                last[key] = last.get(key, 1) + 1
+                own = f"{stem} ({last[key]}){ending}"
         used.add(folded(own))
         given.append(own)
     return given
 
 
-def _numbered(name: str, number: int, *, is_directory: bool) -> str:
-    """Return `name (2).jpg` for `name.jpg` and 2, `name (2)` for a directory; the stem is cut where the whole would be too long."""
+def _around_number(name: str, *, is_directory: bool) -> tuple[str, str]:
+    """Return what stands before and after the number in a new name: `photo` and `.jpg` of `photo.jpg`, all and nothing of a directory's.
+
+    The stem is cut where the whole would be too long with any number, so that it is the same for all of them.
+    """
     stem, ending = name.rstrip(" ."), ""
     dot = stem.rfind(".")
     if not is_directory and _ENDING.fullmatch(stem[dot:]) and stem[:dot].strip(" ."):
         stem, ending = stem[:dot], stem[dot:]
-    tail = f" ({number}){ending}"
-    room = LONGEST_PART - len(tail)  # which is ASCII
-    return stem.encode()[:room].decode(errors="ignore") + tail
+    room = LONGEST_PART - _LONGEST_NUMBER - len(ending)  # which is ASCII
+    return stem.encode()[:room].decode(errors="ignore"), ending
 
 
 def _require_few(directories: int, max_files: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -82,6 +83,14 @@ def test_a_name_that_becomes_too_long_is_cut_between_its_characters() -> None:
 
 def test_many_equal_names_take_no_long_time() -> None:
     assert renamed(*["a.png"] * 3000)[-1] == "a (3000).png"
+
+
+def test_many_names_that_become_equal_when_they_are_cut_take_no_long_time() -> None:
+    names = [f"{'x' * 247}{number:04}.png" for number in range(1000)]
+    began = time.process_time()
+    found = with_distinct_names(entries(*names, *names), 0, lambda _: False)
+    assert time.process_time() - began < 2
+    assert len({entry.parts for entry in found}) == 2000
 
 
 def test_directories_count_as_before() -> None:
