@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import re
@@ -85,7 +86,10 @@ def integer(value: object) -> int | None:
 
 
 def number(value: object) -> int | float | None:
-    """Return the plain int or float that `value` is, or that it gives (NumPy's numbers, `Decimal`); else None. A bool is none."""
+    """Return the plain int or float that `value` is, or that it gives (NumPy's numbers, `Decimal`); else None. A bool is none.
+
+    Of a number that no float holds (a signaling `Decimal`, a `Fraction` too large) that is NaN, which no caller takes.
+    """
     if type(value) is float:
         return value
     found = integer(value)
@@ -99,6 +103,8 @@ def number(value: object) -> int | float | None:
         return float(value)  # type: ignore[arg-type]  # it has the method
     except TypeError:
         return None
+    except (OverflowError, ValueError):
+        return math.nan
 
 
 def truth(value: object) -> bool | None:

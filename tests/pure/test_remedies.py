@@ -8,7 +8,7 @@ import math
 import tarfile
 import warnings
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -266,6 +266,24 @@ def test_numbers_of_other_libraries_are_taken_as_what_they_stand_for() -> None:
     assert arguments.metadata({"a": LikeInt(), "b": LikeFloat(), "c": YES}) == {"a": 3, "b": 2.5, "c": True}
     assert (integer(1, 9).text(LikeInt()), number(1, 9).text(LikeFloat())) == ("3", "2.5")
     assert arguments.idempotency_key(NO) is None
+
+
+@pytest.mark.parametrize(
+    "value", [Fraction(10**400), Fraction(-(10**400)), Decimal("sNaN"), Decimal("NaN")], ids=str
+)
+def test_a_number_that_no_float_holds_is_refused_as_a_value(value: Any) -> None:
+    checks: list[Callable[[], object]] = [
+        lambda: arguments.seconds("timeout", value),
+        lambda: arguments.waiting(value),
+        lambda: timeouts(value),
+        lambda: Timeouts(stall=value),
+        lambda: RetryPolicy(backoff=value),
+    ]
+    for check in checks:
+        with pytest.raises(ValueError, match=r"must be (0 or )?more"):
+            check()
+    with pytest.raises(TypeError, match="give float"):
+        arguments.metadata({"a": value})
 
 
 def test_settings_take_numbers_of_other_libraries() -> None:
