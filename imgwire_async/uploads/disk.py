@@ -23,7 +23,7 @@ import attrs
 from imgwire_async import userland
 from imgwire_async.errors import SourceChangedError
 from imgwire_async.threads import CANCEL_GRACE, seen
-from imgwire_async.values import path_for_message, quoted
+from imgwire_async.values import path_for_message, quoted, shorten_file_name
 
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
 _SMALL = PIECE  # bytes; to open and read such a file again takes one way into a thread
@@ -103,10 +103,11 @@ class Handle:
     `status` is what the system told of it when it was opened. To open a FIFO or a device does not wait for anybody.
     """
 
-    __slots__ = ("_close", "_descriptor", "_fake", "status")
+    __slots__ = ("_close", "_descriptor", "_fake", "_path", "status")
 
     def __init__(self, path: str) -> None:
         self._descriptor = -1
+        self._path = path
         # Kept with the descriptor: modules are empty when the interpreter ends, and files are closed all the same.
         self._close = os.close
         # pyfakefs puts an object of its own in place of `os`. Its descriptors mean nothing to the system, or another file.
@@ -134,10 +135,14 @@ class Handle:
 
     def read(self, size: int, position: int) -> bytes:
         """Up to `size` bytes, none at the end. For a worker thread: the disk may take its time."""
-        if hasattr(os, "pread") and not self._fake:
-            return os.pread(self._descriptor, size, position)
-        os.lseek(self._descriptor, position, os.SEEK_SET)
-        return os.read(self._descriptor, size)
+        try:
+            if hasattr(os, "pread") and not self._fake:
+                return os.pread(self._descriptor, size, position)
+            os.lseek(self._descriptor, position, os.SEEK_SET)
+            return os.read(self._descriptor, size)
+        except OSError as error:
+            self._add_name(error)
+            raise
 
     def read_some(self, size: int) -> bytes | None:
         """Up to `size` bytes from where reading stands, none at the end; None when there is nothing just now."""
@@ -145,6 +150,15 @@ class Handle:
             return os.read(self._descriptor, size)
         except BlockingIOError:
             return None
+        except OSError as error:
+            self._add_name(error)
+            raise
+
+    def _add_name(self, error: OSError) -> None:
+        """Tell whose error it is: what the system says about a descriptor holds no name."""
+        if error.filename is None:
+            error.filename = self._path
+            shorten_file_name(error)
 
     def stamp(self) -> Stamp:
         return Stamp.of(os.fstat(self._descriptor))

@@ -186,3 +186,15 @@ def test_a_file_is_at_rest_only_where_this_machine_stamps_it(
     ago = 10**9
     stamp = disk.Stamp(1, NOW - modified * ago, device, 1, NOW - changed * ago)
     assert disk.at_rest(stamp, NOW) is rests
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its first page can never be read")
+def test_a_disk_that_fails_in_the_midst_names_the_file() -> None:
+    file = Handle("/proc/self/mem")
+    try:
+        with pytest.raises(OSError, match="/proc/self/mem"):
+            file.read(100, 0)
+        with pytest.raises(OSError, match="/proc/self/mem"):
+            file.read_some(100)
+    finally:
+        file.close()
