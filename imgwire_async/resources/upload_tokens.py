@@ -88,12 +88,10 @@ class TokenProvider:
         kind = type(answer).__name__
         if inspect.iscoroutine(answer):
             answer.close()  # nobody will await it
-        wrong = (
-            f"not {kind}"
-            if not isinstance(answer, str)
-            else "without blanks and control characters, not empty"
-        )
+        is_text = isinstance(answer, str)
+        self._answer = answer = None  # an object or bytes may hold the token, and would stand in this frame
+        wrong = "without blanks and control characters, not empty" if is_text else f"not {kind}"
         said = f"the upload_token callable must return the token as ASCII text, {wrong}; nothing was sent"
         if self.own is None:  # the client's own meets every file
             raise ConfigurationError(said)
-        raise ValueError(said) if isinstance(answer, str) else TypeError(said)
+        raise ValueError(said) if is_text else TypeError(said)

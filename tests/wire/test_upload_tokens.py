@@ -8,6 +8,7 @@ import copy
 import functools
 import logging
 import pickle
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -278,7 +279,23 @@ async def test_an_error_of_one_files_callable_ends_no_other_upload(
     assert kinds == [AuthenticationError, None, TypeError, None]
 
 
-WRONG: list[Any] = [None, "", f"{SECRET}\n", f" {SECRET}", "ü", 5, SECRET.encode(), [SECRET]]
+WRONG: list[Any] = [
+    None,
+    "",
+    f"{SECRET}\n",
+    f" {SECRET}",
+    "ü",
+    5,
+    SECRET.encode(),
+    [SECRET],
+    {"token": SECRET},
+]
+
+
+def ours(error: BaseException) -> str:
+    """The variables of the package's frames in a traceback, as error trackers store them."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return "".join(repr(f.f_locals) for f in frames if f.f_globals["__name__"].startswith("imgwire_async."))
 
 
 @calls
@@ -291,9 +308,10 @@ async def test_an_answer_that_is_no_token_is_told_without_it(
 
     with pytest.raises((TypeError, ValueError), match="upload_token callable must return") as caught:
         await call(browser(), upload_token=ask)
-    assert SECRET not in f"{caught.value!r} {caught.value}"
-    with pytest.raises(ConfigurationError, match="upload_token callable must return"):
+    assert SECRET not in f"{caught.value!r} {caught.value}{ours(caught.value)}"
+    with pytest.raises(ConfigurationError, match="upload_token callable must return") as caught:
         await call(browser(upload_token=lambda: answer))
+    assert SECRET not in ours(caught.value)
     assert len(emulator.requests) == 0
 
 
