@@ -193,7 +193,7 @@ def _for_kind(file: object, kind: type) -> str | None:
 def _for_list(files: list[object] | tuple[object, ...]) -> str | None:
     """Return what to do about a list or tuple; None for the pieces of one file."""
     first = files[0] if files else None
-    if len(files) in {2, 3} and isinstance(files, tuple) and isinstance(first, str | None):
+    if len(files) in {2, 3, 4} and isinstance(files, tuple) and isinstance(first, str | None):
         content = files[1]
         if not isinstance(content, str | os.PathLike):
             return (
