@@ -24,7 +24,9 @@ from imgwire_async.transport.tls_errors import certificate_failure, handshake_fa
 
 
 class DroppedError(aiohttp.ClientError):
-    """A connection broke. Wraps the two errors upon which aiohttp would send the request again without telling."""
+    """A connection broke. Wraps the two errors upon which aiohttp would send the request again without telling, and those of a
+    connection that never came so far.
+    """
 
     def __init__(self, *, sent: bool) -> None:
         super().__init__()
@@ -43,7 +45,7 @@ _UNSENT = "imgwire_unsent"
 
 
 class RequestBody(Payload):
-    """The body of a request; `request` is that one, for as long as it is under way."""
+    """The body of a request; `request` is that one, for as long as it is under route."""
 
     request: aiohttp.ClientRequest | None = None
 
@@ -60,6 +62,10 @@ async def no_hidden_resend(
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise DroppedError(sent=was_sent(request)) from error
+    except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
+        if was_sent(request):
+            raise
+        raise DroppedError(sent=False) from error  # a proxy answered CONNECT with something else
     except asyncio.CancelledError as error:
         sent = was_sent(request)
         if not userland.is_being_cancelled():
@@ -116,6 +122,12 @@ class Route:
             return ""
         return f"Check that proxy, or {self.proxy.bypass_advice}."
 
+    def place(self, *, unsent: bool) -> str:
+        """Return who was spoken to when something went wrong: where a proxy is in use, perhaps only that."""
+        if self.proxy is None:
+            return self.host
+        return f"{self.proxy} on the way to {self.host}" if unsent else f"{self.host} or {self.proxy}"
+
 
 def no_answer(error: BaseException, route: Route) -> NoAnswerError:
     """What a foreign error means for us. Its text is never passed on whole: it may quote a signed URL."""
@@ -124,7 +136,7 @@ def no_answer(error: BaseException, route: Route) -> NoAnswerError:
     unsent = False
     if isinstance(error, DroppedError) and error.__cause__ is not None:
         unsent, error = not error.sent, error.__cause__
-    failure = _no_connection(error, route) or _meaning(error, route)
+    failure = _no_connection(error, route) or _meaning(error, route, unsent=unsent)
     if unsent and failure.fate == "lost":  # a proxy broke off before the request could go through it
         failure = attrs.evolve(failure, fate="unsent")
     return NoAnswerError(failure)
@@ -175,34 +187,37 @@ def _is_about(error: BaseException, proxy: ProxyInUse) -> bool:
 def _unreachable(error: aiohttp.ClientConnectorError, route: Route) -> Failure:
     advice = ""
     if route.secure and isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
-        advice = "It hung up while TLS began: does it speak https at that port? Check base_url, proxy and firewall."
-    return Failure(f"{route.host} cannot be reached: {_cause(error.os_error)}", fate="unsent", advice=advice)
+        advice = "It hung up while TLS began: does it speak https at that port? "
+        advice += route.network_advice or "Check base_url, proxy and firewall."
+    through = "" if route.proxy is None else f" through {route.proxy}"
+    return Failure(
+        f"{route.host} cannot be reached{through}: {_cause(error.os_error)}", fate="unsent", advice=advice
+    )
 
 
-def _meaning(error: BaseException, route: Route) -> Failure:
-    host = route.host
+def _meaning(error: BaseException, route: Route, *, unsent: bool) -> Failure:
     if isinstance(error, CancelledByOthersError):
         fate: Fate = "lost" if error.sent else "unsent"
-        return Failure(f"other code cancelled the work on the request to {host}", fate=fate)
+        return Failure(f"other code cancelled the work on the request to {route.host}", fate=fate)
+    advice = route.network_advice
     if isinstance(error, aiohttp.ConnectionTimeoutError) or (
         isinstance(error, asyncio.TimeoutError) and getattr(error.__cause__, _UNSENT, False)
     ):
         through = "" if route.proxy is None else f" through {route.proxy}"
-        return Failure(
-            f"no connection to {host}{through} in time", fate="connect", advice=route.network_advice
-        )
+        return Failure(f"no connection to {route.host}{through} in time", fate="connect", advice=advice)
+    place = route.place(unsent=unsent)
     if isinstance(error, asyncio.TimeoutError):
-        return Failure(f"no answer from {host} in time", fate="attempt")
+        return Failure(f"no answer from {place} in time", fate="attempt", advice=advice)
     if _is_too_long(error):
-        return Failure(f"header too long: {_LONG.format(host=host)}", fate="lost", advice=_LONG_ADVICE)
+        return Failure(f"header too long: {_LONG.format(host=place)}", fate="lost", advice=_LONG_ADVICE)
     if isinstance(error, aiohttp.ClientPayloadError):
-        return Failure(f"{host} cut its answer short", fate="lost")
+        return Failure(f"{place} cut its answer short", fate="lost", advice=advice)
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        reason = f"{host} closed the connection without an answer"
-        return Failure(reason, fate="lost", advice="" if route.secure else _MAYBE_TLS)
+        reason = f"{place} closed the connection without an answer"
+        return Failure(reason, fate="lost", advice=advice or ("" if route.secure else _MAYBE_TLS))
     if isinstance(error, aiohttp.ClientResponseError):
-        return _no_http(error, route)
-    return Failure(f"the connection to {host} broke: {_cause(error)}", fate="lost")
+        return _no_http(error, route, place)
+    return Failure(f"the connection to {place} broke: {_cause(error)}", fate="lost", advice=advice)
 
 
 _LONG = "{host} sent a line of its headers that is longer than 8,190 bytes"
@@ -221,15 +236,18 @@ def _is_too_long(error: BaseException) -> bool:
     return isinstance(error.__cause__, LineTooLong) or error.message.startswith("Got more than ")
 
 
-def _no_http(error: aiohttp.ClientResponseError, route: Route) -> Failure:
-    host = route.host
+def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Failure:
     if error.message.startswith("Too many headers"):
-        return Failure(f"{host} sent too many headers in its answer", fate="lost", advice=_LONG_ADVICE)
+        return Failure(f"{place} sent too many headers in its answer", fate="lost", advice=_LONG_ADVICE)
     if not route.secure and any(record in error.message for record in _TLS_RECORD):
         # It did not understand a word, so nothing was done.
-        reason = f"{host} answered something that is no HTTP: it speaks TLS (https) at that port"
+        if route.proxy is not None:
+            reason = f"{route.proxy} answered something that is no HTTP: it speaks TLS at that port"
+            advice = f"Begin its address in {route.proxy.setting} with https://, or {route.proxy.bypass_advice}."
+            return Failure(reason, fate="unsent", advice=advice)
+        reason = f"{route.host} answered something that is no HTTP: it speaks TLS (https) at that port"
         return Failure(reason, fate="unsent", advice="Begin base_url with https://, not http://.")
-    return Failure(f"{host} answered something that is no HTTP", fate="lost")
+    return Failure(f"{place} answered something that is no HTTP", fate="lost", advice=route.network_advice)
 
 
 def _cause(error: BaseException) -> str:
@@ -260,5 +278,5 @@ def not_an_answer(response: aiohttp.ClientResponse, route: Route) -> NoAnswerErr
     """Return the error for a response whose status `is_answer` refuses."""
     if response.status == 407:
         return NoAnswerError(proxy_refusal(407, response.headers, route))
-    reason = f"{route.host} answered HTTP {response.status}, which is no final response"
-    return NoAnswerError(Failure(reason, fate="lost"))
+    reason = f"{route.place(unsent=False)} answered HTTP {response.status}, which is no final response"
+    return NoAnswerError(Failure(reason, fate="lost", advice=route.network_advice))

@@ -388,3 +388,43 @@ async def test_a_plain_proxy_that_is_called_https_says_how_to_write_it(bare: pyt
         bare.setenv("HTTPS_PROXY", through.replace("http:", "https:"))
         error = str(await told("https://api.example"))
     assert f"write {through} into HTTPS_PROXY" in error
+
+
+NO_ANSWERS = [b"", b"what?\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"a" * 9000 + b"\r\n\r\n"]
+NO_ANSWER_IDS = ["hangs up", "speaks no HTTP", "sends a long line"]
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS, ids=NO_ANSWER_IDS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_gives_no_answer_is_named_with_its_variable(
+    bare: pytest.MonkeyPatch, scheme: str, answer: bytes
+) -> None:
+    async with speaking(blunt(answer)) as through:
+        bare.setenv("all_proxy", through)
+        error = str(await told(f"{scheme}://api.example"))
+    words = (
+        (through, "all_proxy") if b"200" in answer else (through, "all_proxy", "NO_PROXY", "trust_env=False")
+    )
+    assert [word for word in words if word not in error] == []
+    assert "base_url" not in error
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS, ids=NO_ANSWER_IDS)
+async def test_what_never_went_through_a_tunnel_was_not_carried_out(
+    bare: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    async with speaking(blunt(answer)) as through:
+        bare.setenv("https_proxy", through)
+        async with AsyncImgwireClient("sk_x", base_url="https://api.example", retries=0) as client:
+            with pytest.raises(APIConnectionError) as caught:
+                await client.images.create_upload_token()
+    assert not caught.value.sent
+    assert "may have carried it out" not in str(caught.value)
+
+
+async def test_a_proxy_that_speaks_tls_says_how_to_write_it(bare: pytest.MonkeyPatch) -> None:
+    async with speaking(blunt(b"\x15\x03\x01\x00\x02\x02\x46")) as through:
+        bare.setenv("http_proxy", through)
+        error = str(await told("http://api.example"))
+    assert "in http_proxy with https://" in error
+    assert "base_url" not in error
