@@ -13,7 +13,7 @@ _MOMENT = re.compile(
     r"([Tt _](?P<time>\d\d:\d\d)(:(?P<seconds>\d\d)([.,](?P<fraction>\d{1,9}))?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?)?",
     re.ASCII,
 )
-_UNIX = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
+_UNIX = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_SECONDS = 20_000_000_000  # numbers beyond are milliseconds, as in pydantic
 

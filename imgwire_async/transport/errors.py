@@ -20,7 +20,7 @@ from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure, Fate
 from imgwire_async.transport.proxies import PROXY_AUTHENTICATE, add_credentials
-from imgwire_async.transport.tls_errors import certificate_failure, handshake_failure
+from imgwire_async.transport.tls_errors import certificate_failure, handshake_failure, refuses_own_certificate
 
 
 class DroppedError(aiohttp.ClientError):
@@ -170,6 +170,11 @@ def _no_connection(error: BaseException, route: Route) -> Failure | None:
         return Failure(f"no TLS connection to {place}", fate="unsent")
     if isinstance(error, aiohttp.ClientConnectorError):
         return _unreachable(error, route)
+    broken = error.__cause__
+    if isinstance(broken, ssl.SSLError) and refuses_own_certificate(broken):
+        # It looked at nothing that was sent.
+        told = handshake_failure(broken, host, None)
+        return Failure(told[0], fate="unsent", advice=told[1])
     return None
 
 

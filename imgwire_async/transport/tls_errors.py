@@ -70,6 +70,14 @@ def _about_the_environment(environ: Mapping[str, str]) -> str:
     return f' {other} is set, but not read here: ssl=os.environ["{other}"] does it.' if other else ""
 
 
+def refuses_own_certificate(error: ssl.SSLError) -> bool:
+    """Return whether the other side wants a certificate of the client, or refuses the one it got: from TLS 1.3 on it says so after
+    the handshake.
+    """
+    name = error.reason or ""
+    return "ALERT" in name and ("CERTIFICATE" in name or "UNKNOWN_CA" in name)
+
+
 def handshake_failure(error: ssl.SSLError, host: str, proxy: ProxyInUse | None) -> tuple[str, str]:
     """Return why no TLS came about although no certificate was refused, and what to do. `proxy`: it is what was spoken to."""
     name = error.reason or ""
@@ -78,7 +86,7 @@ def handshake_failure(error: ssl.SSLError, host: str, proxy: ProxyInUse | None) 
             proxy
         )
     said = excerpt(redact(name.replace("_", " ").lower() or str(error)), 200)
-    if "CERTIFICATE" in name and "ALERT" in name:
+    if refuses_own_certificate(error):
         advice = "The server wants a certificate of the client, or refuses it: pass ssl= an ssl.SSLContext with load_cert_chain(...)."
         return f"no TLS connection to {host}: {said}", advice
     return f"no TLS connection to {host}: {said}", f"Does it speak https at that port? {_CONTEXT}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +38,12 @@ def moment_or_none(parse: Any, value: str) -> datetime | None:
 def test_a_moment_is_what_pydantic_makes_of_it(value: str) -> None:
     theirs = pydantic.TypeAdapter(datetime).validate_python
     assert moment_or_none(parse_moment, value) == moment_or_none(theirs, value)
+
+
+def test_a_long_line_of_digits_is_refused_at_once() -> None:
+    began = time.process_time()
+    assert moment_or_none(parse_moment, "1" * 100_000 + "x") is None
+    assert time.process_time() - began < 2
 
 
 async def status_of(ask: Asker, value: str) -> int:

@@ -198,6 +198,41 @@ async def test_the_stricter_checks_of_newer_pythons_name_their_flag() -> None:
         assert "TLS" not in str(await told(origin, ssl=trust))
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+async def test_a_server_that_wants_a_certificate_of_the_client_says_so(version: ssl.TLSVersion) -> None:
+    """From TLS 1.3 on it says so after the handshake, when the request is on its way."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    AUTHORITY.configure_trust(context)
+    context.minimum_version = context.maximum_version = version
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio's own servers close without the alert.
+        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        handshake = context.wrap_bio(received, sent, server_side=True)
+        while True:
+            try:
+                handshake.do_handshake()
+            except ssl.SSLWantReadError:
+                writer.write(sent.read())
+                received.write(await reader.read(65536))
+            except ssl.SSLError:
+                writer.write(sent.read())
+                await reader.read()
+                return
+
+    async with speaking(refuse) as origin:
+        origin = origin.replace("http:", "https:")
+        async with AsyncImgwireClient("sk_x", base_url=origin, retries=0, ssl=trusting(AUTHORITY)) as client:
+            with pytest.raises(APIConnectionError) as caught:
+                await client.images.create_upload_token()
+    if version is ssl.TLSVersion.TLSv1_3:
+        assert missing(caught.value, "certificate", "load_cert_chain") == []
+    assert not caught.value.sent
+    assert "may have carried it out" not in str(caught.value)
+
+
 class OldFashioned:
     def __init__(self, pem: bytes) -> None:
         self._pem = pem
