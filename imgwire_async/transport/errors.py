@@ -248,7 +248,9 @@ def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Fa
         # It did not understand a word, so nothing was done.
         if route.proxy is not None:
             reason = f"{route.proxy} answered something that is no HTTP: it speaks TLS at that port"
-            advice = f"Begin its address in {route.proxy.setting} with https://, or {route.proxy.bypass_advice}."
+            advice = (
+                f"Begin its address in {route.proxy.setting} with https://, or {route.proxy.bypass_advice}."
+            )
             return Failure(reason, fate="unsent", advice=advice)
         reason = f"{route.host} answered something that is no HTTP: it speaks TLS (https) at that port"
         return Failure(reason, fate="unsent", advice="Begin base_url with https://, not http://.")
