@@ -242,11 +242,14 @@ def proxy_url(value: object, name: str) -> str:
     if not _is_proxy(url):
         if url.lower().startswith("socks"):
             raise ConfigurationError(
-                f"{name} names a socks proxy, which is not supported: give an http or https proxy, or connector= with one of "
-                "aiohttp-socks"
+                f"{name} names a socks proxy, which is not supported: give an http or https proxy, or trust_env=False together "
+                "with a connector= of aiohttp-socks"
             )
         _refuse_leftover(name, url.removeprefix("http://"))
-        raise ConfigurationError(f"{name} must be the URL of an http or https proxy (socks is not supported)")
+        encode = "; in user and password write / as %2F, # as %23, ? as %3F, @ as %40" if "@" in url else ""
+        raise ConfigurationError(
+            f"{name} must be the URL of an http or https proxy (socks is not supported){encode}"
+        )
     if not _is_user_info(url):
         raise ConfigurationError(
             f"{name}: its user may hold no colon, user and password no control characters; write other special "

@@ -415,6 +415,13 @@ def test_a_refused_proxy_does_not_show_its_password(url: str) -> None:
     assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("sign", "/#?")
+def test_a_proxys_password_that_ends_its_url_too_early_says_how_to_write_it(sign: str) -> None:
+    with pytest.raises(ConfigurationError, match="%23") as caught:
+        proxy_url(f"http://user:pa55{sign}x@proxy.example:8080", "proxy")
+    assert "pa55" not in str(caught.value)
+
+
 @pytest.mark.parametrize("cls", [Timeouts, RetryPolicy])
 @pytest.mark.parametrize("value", [-1, math.nan, "1", True, [1]])
 def test_every_figure_of_a_policy_is_checked_by_name(cls: type[Any], value: Any) -> None:
