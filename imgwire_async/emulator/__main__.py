@@ -43,9 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         description="A strict, stateful local Imgwire. Ports of 0 are any free ones.",
     )
     add = parser.add_argument
-    add("--port", type=int, default=0, help="of the API")
-    add("--storage-port", type=int, default=0, help="of the storage host")
-    add("--cdn-port", type=int, default=0, help="of the CDN host")
+    add("--port", type=_port, default=0, help="of the API")
+    add("--storage-port", type=_port, default=0, help="of the storage host")
+    add("--cdn-port", type=_port, default=0, help="of the CDN host")
     add(
         "--host", default="127.0.0.1", help="name or address to listen on; off loopback, others reach it, too"
     )
@@ -77,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate-limit", type=int, metavar="N", help="API requests per second before a 429")
     add("--no-bodies", action="store_true", help="keep hash, length and both ends of uploads only")
     return parser
+
+
+def _port(text: str) -> int:
+    """The number of a port. An `ArgumentTypeError` for what is none, where asyncio would raise `OverflowError`."""
+    port = int(text) if text.isdecimal() else -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"give a number from 0 (any free port) to 65535, not {text!r}")
+    return port
 
 
 def _emulator(given: argparse.Namespace) -> Emulator:

@@ -258,6 +258,9 @@ def test_as_a_process_it_says_where_it_is_and_ends_cleanly(number: signal.Signal
 def test_wrong_arguments_and_taken_ports_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as wrong:
         main(["--rate-limit", "0"])
+    with pytest.raises(SystemExit):
+        main(["--port", "65536"])
+    assert "from 0 (any free port) to 65535" in capsys.readouterr().err
     assert wrong.value.code == 2
     with Emulator() as emulator:
         assert main(["--port", emulator.base_url.rpartition(":")[2]]) == 1
