@@ -12,6 +12,7 @@ from imgwire_async import userland
 from imgwire_async.config import hidden
 from imgwire_async.errors import AuthenticationError, ConfigurationError
 from imgwire_async.hooks import is_coroutine_callable
+from imgwire_async.models import UploadToken
 from imgwire_async.protocol.request import Carrier
 from imgwire_async.resources import arguments
 from imgwire_async.values import printable
@@ -20,9 +21,15 @@ T = TypeVar("T")
 
 TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
+_ITS_TEXT = " (its text is in .token)"
+
 
 def require_source(value: object) -> TokenSource | None:
     """Return `upload_token` as a call was given it. Raises for what is no token, and for what only the other client could await."""
+    if isinstance(value, UploadToken):
+        raise TypeError(
+            f"upload_token must be text or a callable that returns it, not UploadToken{_ITS_TEXT}"
+        )
     if not callable(value):
         return cast("str | None", hidden(arguments.token("upload_token", value)))
     if is_coroutine_callable(value) and userland.in_caller.get() is not None:
@@ -88,9 +95,13 @@ class TokenProvider:
         kind = type(answer).__name__
         if inspect.iscoroutine(answer):
             answer.close()  # nobody will await it
-        is_text = isinstance(answer, str)
+        is_text, is_record = isinstance(answer, str), isinstance(answer, UploadToken)
         self._answer = answer = None  # an object or bytes may hold the token, and would stand in this frame
-        wrong = "without blanks and control characters, not empty" if is_text else f"not {kind}"
+        wrong = (
+            "without blanks and control characters, not empty"
+            if is_text
+            else f"not {kind}{_ITS_TEXT if is_record else ''}"
+        )
         said = f"the upload_token callable must return the token as ASCII text, {wrong}; nothing was sent"
         if self.own is None:  # the client's own meets every file
             raise ConfigurationError(said)
