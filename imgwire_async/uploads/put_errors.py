@@ -14,7 +14,7 @@ from imgwire_async.errors import (
     UploadStalledError,
     UploadUrlExpiredError,
 )
-from imgwire_async.exchange import excerpt, redact
+from imgwire_async.exchange import excerpt, is_page, redact
 from imgwire_async.models import Image
 from imgwire_async.protocol.request import NoAnswerError, Reply
 from imgwire_async.uploads.prepare import Plan
@@ -26,6 +26,13 @@ _STALLED = "Upload the file again; a slow network or source may need a larger Ti
 _NOT_REACHED = "Upload the file again; if it goes on, look at network, proxy and firewall."
 _LATER = "Upload the file again later."
 _NOT_AS_DECLARED = "The storage will not take these bytes as declared: check mime_type and size."
+_CHANGED = (
+    "What arrived is not what the URL was signed for: check mime_type, and whether a proxy on the way changes URLs or headers."
+)
+_NOT_THE_STORAGE = (
+    "Not the storage but somebody on the way to it answers so: a proxy, a firewall, or a login page of the network (captive "
+    "portal). Let them allow that host, then upload the file again."
+)
 _TOO_LATE = "Check this machine's clock, or lower the concurrency so that bytes follow their URL sooner."
 
 
@@ -47,7 +54,7 @@ def failed_put(
             exchange=exchange,
             image=image,
         )
-    advice = _LATER if event is Event.BUSY else _NOT_AS_DECLARED
+    advice = _LATER if event is Event.BUSY else _advice(trouble.status, trouble.text)
     return UploadRejectedError(
         f"{plan.label}: {what} {advice}",
         status=trouble.status,
@@ -55,6 +62,13 @@ def failed_put(
         exchange=exchange,
         image=image,
     )
+
+
+def _advice(status: int, said: str) -> str:
+    """Return what to do after a refusal that will not change."""
+    if 300 <= status < 400 or is_page(said):  # the storage answers in XML, and sends nobody elsewhere
+        return _NOT_THE_STORAGE
+    return _CHANGED if "SignatureDoesNotMatch" in said else _NOT_AS_DECLARED
 
 
 def _no_answer(
