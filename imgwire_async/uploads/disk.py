@@ -94,7 +94,7 @@ def change_of(now: Stamp, stamp: Stamp) -> str:
         return f"its size changed ({sizes})"
     if now.mtime_ns != stamp.mtime_ns:
         return "its time changed (it was written to or touched, the size is the same)"
-    return "its content, permissions or links changed (the time of that did)"
+    return "its content, permissions or links changed (it has another ctime)"
 
 
 class Handle:

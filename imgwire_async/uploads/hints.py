@@ -18,7 +18,6 @@ from imgwire_async.uploads.sniff import EXTENSIONS, HEAD_BYTES, RAW, describe, s
 from imgwire_async.values import shortened
 
 _DECODE = "this is base64: decode it, and give the bytes: base64.b64decode(...)"
-_DATA = "a data URI. Take what follows its comma; with ;base64 before it "
 _LONGEST_NAME = 255  # characters; no file system has longer names
 _ENOUGH = 128  # characters of base64 in a row from which on a text is taken for it, whatever it holds
 
@@ -26,6 +25,7 @@ _URL = re.compile(r"https?:/+[^/]", re.IGNORECASE)  # pathlib makes one slash of
 _OTHER_URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,3}[^/\\]", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:[^,\s]{0,200}[,;]", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]+\Z")
+_BYTES_REPR = re.compile(r"b(['\"]).*\\x[0-9a-f]{2}.*\1\Z", re.DOTALL)
 _MARKUP = re.compile(r"\s{0,200}<(?:\?xml|svg|!doctype|html)", re.IGNORECASE)
 
 
@@ -49,7 +49,7 @@ def base64_picture(text: str) -> bool:
 def for_path(text: str) -> str | None:
     """Return what a text is that is no path, and what to do with it; None where it may be the path of a missing file."""
     if _DATA_URI.match(text):
-        return f"file is {_DATA}{_DECODE}"
+        return f"file is {_data_uri(text)}"
     if _URL.match(text):
         return (
             "file is a URL, not a path: images.upload_via_url(url) lets the service fetch it; or fetch it yourself and give "
@@ -61,15 +61,24 @@ def for_path(text: str) -> str | None:
             return "file is a file: URL, not a path: give the path in it (urllib.request.url2pathname of the URL's path)"
         return f"file is a URL ({word}), not a path: open it with the library for it, and give the binary file or the bytes"
     if base64_picture(text):
-        return f"file is a text and no path, {_DECODE}"
+        return f"file is text, not a path: {_DECODE}"
     if _MARKUP.match(text):
         found = describe(text[:HEAD_BYTES].encode("utf-8", "replace"))
         return f"file is {found} as text, not a path. {_by_kind(found)}"
+    if _BYTES_REPR.match(text):
+        return "file is what str() made of bytes, not a path: give the bytes themselves"
     if not text.isprintable() and sniff(text[:16].encode("latin-1", "ignore")) is not None:
         return "file is a picture's content decoded to text, not a path: give the bytes as they were read"
     if len(text) > _LONGEST_NAME and _is_too_long(text):
-        return "file is a text too long for a path; a picture's content must be given as bytes"
+        return "file is text that is too long for a path; a picture's content must be given as bytes"
     return None
+
+
+def _data_uri(text: str) -> str:
+    """Return what to do with a data URI: its content is base64, or percent-encoded."""
+    if ";base64" in text[:250].partition(",")[0].lower():
+        return f'a data URI, and {_DECODE[:-5]}(text.partition(",")[2])'
+    return 'a data URI: give the bytes: urllib.parse.unquote_to_bytes(text.partition(",")[2])'
 
 
 def _is_too_long(text: str) -> bool:
@@ -93,7 +102,7 @@ def remedy_for_text(text: str) -> str:
     """Return what to do about bytes that are this text."""
     stripped = text.strip()
     if _DATA_URI.match(stripped):
-        return f"It is {_DATA}{_DECODE}."
+        return f"It is {_data_uri(stripped)}."
     if base64_picture(stripped):
         return f"By its looks {_DECODE}."
     if _URL.match(stripped) and len(stripped.split()) == 1:

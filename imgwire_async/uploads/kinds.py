@@ -135,8 +135,12 @@ def _explain(error: OSError, path: str) -> None:
 
 def _text_file(file: io.TextIOBase) -> str:
     if isinstance(file, io.StringIO):
-        return "file is an io.StringIO, which holds text: a picture's bytes belong into an io.BytesIO"
-    return "file is open in text mode; open it with mode 'rb'"
+        return "file is an io.StringIO, which holds text: a picture's bytes belong in an io.BytesIO"
+    return _text_mode(file)
+
+
+def _text_mode(file: object) -> str:
+    return f"{_called(file)} is open in text mode; open it with mode 'rb'"
 
 
 # What `seekable`, `seek` and `tell` raise where there are no positions, whatever `seekable` says.
@@ -177,7 +181,7 @@ def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
     except io.UnsupportedOperation as error:
         raise ValueError(f"{_called(file)} is open for writing only; open it with mode 'rb'") from error
     if isinstance(nothing, str):
-        raise TypeError("file is open in text mode; open it with mode 'rb'")
+        raise TypeError(_text_mode(file))
     try:
         start: Any = file.tell()
         if not isinstance(start, int):
@@ -224,6 +228,9 @@ def _real_file(file: object) -> io.FileIO | None:
 async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]], name: str | None) -> Source:
     _require_loop(file)
     _require_open(file)
+    # Asked of the file behind it, as anyio and aiofiles have it: a read would fail in words of the encoding.
+    if any(isinstance(getattr(file, each, None), io.TextIOBase) for each in ("wrapped", "_file")):
+        raise TypeError(_text_mode(file))
     at_eof = getattr(file, "at_eof", None)
     if not callable(at_eof) or inspect.iscoroutinefunction(at_eof):
         at_eof = None

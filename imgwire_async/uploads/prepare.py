@@ -63,7 +63,8 @@ async def planned(
     sniffed = sniff(head)
     name = file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
     label = info.label(name)
-    if mime_type is None:
+    # A handle at its end is a mistake, whatever its type is said to be.
+    if mime_type is None or (not head and info.position):
         _require_picture(sniffed, head, info, name)
     mime = mime_type or (None if sniffed is None else sniffed.value)
     _require_length(source, content_length, info, name)
@@ -170,7 +171,9 @@ def _require_picture(sniffed: SupportedMimeType | None, head: bytes, info: _Sour
         found += "" if info.begun else ", or is empty"
         advice = " Begin it anew, or give the bytes."
     else:
-        found, advice = "this is an empty file", ""
+        found, advice = "this is an empty file", " Was it written, and closed after that?"
+        if info.in_memory:
+            found, advice = "these are no bytes at all", " Look where they come from."
     raise UnsupportedImageError(f"{info.label(name)}: {found}. Nothing was sent.{advice}", file_name=name)
 
 

@@ -26,9 +26,7 @@ _STALLED = "Upload the file again; a slow network or source may need a larger Ti
 _NOT_REACHED = "Upload the file again; if it goes on, look at network, proxy and firewall."
 _LATER = "Upload the file again later."
 _NOT_AS_DECLARED = "The storage will not take these bytes as declared: check mime_type and size."
-_CHANGED = (
-    "What arrived is not what the URL was signed for: check mime_type, and whether a proxy on the way changes URLs or headers."
-)
+_CHANGED = "What arrived is not what the URL was signed for: check mime_type, and whether a proxy on the way changes URLs or headers."
 _NOT_THE_STORAGE = (
     "Not the storage but somebody on the way to it answers so: a proxy, a firewall, or a login page of the network (captive "
     "portal). Let them allow that host, then upload the file again."

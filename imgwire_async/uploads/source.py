@@ -315,10 +315,7 @@ async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 def slices_of(given: object) -> Iterator[bytes]:
-    """What a source gave, cut into pieces that hold the loop only briefly; a `TypeError` unless that is bytes.
-
-    None would mean a non-blocking source, text an undecided encoding, and a number one byte per step.
-    """
+    """What a source gave, cut into pieces that hold the loop only briefly; a `TypeError` unless that is bytes."""
     if isinstance(given, bytes):
         if len(given) <= PIECE:
             if given:
@@ -333,8 +330,10 @@ def slices_of(given: object) -> Iterator[bytes]:
         yield piece.tobytes() if copied else cast("bytes", piece)
 
 
+# None would mean a non-blocking source, text an undecided encoding, and a number one byte per step.
 _INSTEAD: tuple[tuple[type, str], ...] = (
     (str, ": encode it, or open the file with mode 'rb'; paths of many files go to upload_many"),
+    (os.PathLike, ": paths of many files go to upload_many"),
     (int, ": give bytes(...) of the numbers, or the array that holds them"),
     (type(None), ": a file that never waits has to be set to wait (os.set_blocking)"),
 )

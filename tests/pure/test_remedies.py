@@ -48,7 +48,9 @@ def named(module: str, name: str, **members: Any) -> Any:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("data:image/png;base64," + TEXT, ["data URI", "this is base64: decode it"]),
+        ("data:image/png;base64," + TEXT, ["data URI", "this is base64: decode it", "partition"]),
+        ("data:image/svg+xml,%3Csvg%3E", ["data URI", "unquote_to_bytes"]),
+        (str(PNG), ["str() made of bytes"]),
         (TEXT, ["this is base64: decode it", "b64decode"]),
         (TEXT[:40], ["this is base64: decode it"]),
         (base64.urlsafe_b64encode(b"\xff\xd8\xff\xe0" + b"\xfb\xff" * 90).decode(), ["this is base64"]),
@@ -79,6 +81,7 @@ def test_a_text_that_is_no_path_says_what_it_is(text: str, words: list[str]) -> 
         "a" * 200,
         "0a1b2c3d" * 8 + ".png",
         "/Users/Ann1/" + "Ab1" * 60,
+        "b'log'",
     ],
 )
 def test_what_may_be_a_missing_file_is_left_to_the_system(path: str) -> None:

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import aiofiles
 import anyio
 import pytest
 
@@ -43,9 +44,10 @@ async def test_a_handle_at_its_end_says_position_and_seek(
 ) -> None:
     file = io.BytesIO()
     file.write(png())
-    error = await refused(client, file)
-    assert f"position {len(png())}" in str(error)
-    assert "seek(0)" in str(error)
+    for arguments in ({}, {"mime_type": "image/png"}):
+        error = await refused(client, file, **arguments)
+        assert f"position {len(png())}" in str(error)
+        assert "seek(0)" in str(error)
     assert not list(emulator.requests)
     file.seek(0)
     await client.images.upload(file)
@@ -92,6 +94,55 @@ async def test_a_closed_file_and_one_for_writing_say_how_to_open_it(
     assert "mode 'rb'" in str(writing)
     assert "closed" in str(closed)
     assert all("out.png" in str(error) for error in (writing, closed))
+
+
+async def test_an_async_file_in_text_mode_says_so_and_is_not_repeated(
+    client: AsyncImgwireClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "hero.png"
+    path.write_bytes(png())
+    async with await anyio.open_file(path) as file:
+        first = await refused(client, file)
+    async with aiofiles.open(path) as other:
+        second = await refused(client, other)
+    for error in (first, second):
+        assert "'hero.png' is open in text mode" in str(error)
+        assert "'rb'" in str(error)
+        assert len(repr(error)) < 200
+
+
+async def test_an_empty_file_and_no_bytes_say_where_to_look(
+    client: AsyncImgwireClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "hero.png"
+    path.touch()
+    assert "closed after that" in str(await refused(client, path))
+    assert "no bytes at all" in str(await refused(client, b""))
+
+
+async def test_paths_where_bytes_are_due_name_upload_many(client: AsyncImgwireClient, tmp_path: Path) -> None:
+    (tmp_path / "hero.png").touch()
+    assert "upload_many" in str(await refused(client, tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize("answer", [{"status": 403, "body": b"<html>no</html>"}, {"status": 302}])
+async def test_somebody_else_in_place_of_the_storage_is_not_taken_for_it(
+    client: AsyncImgwireClient, emulator: Emulator, answer: dict[str, Any]
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", times=None, **answer)
+    error = await refused(client, png())
+    assert isinstance(error, UploadRejectedError)
+    assert "on the way" in str(error)
+    assert "mime_type" not in str(error)
+
+
+async def test_a_token_record_says_where_its_text_is(client: AsyncImgwireClient) -> None:
+    token = await client.images.create_upload_token()
+    given: Any = token
+    for each in (given, lambda: given):
+        error = await refused(client, png(), upload_token=each)
+        assert ".token" in str(error)
+        assert token.token not in str(error)
 
 
 async def test_a_stream_that_was_read_before_is_not_called_unknown(client: AsyncImgwireClient) -> None:
