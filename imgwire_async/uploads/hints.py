@@ -244,6 +244,8 @@ def _for_shape(file: object, kind: type) -> str | None:
         return "a path of another file system: give its bytes, path.read_bytes(), or the file: with path.open('rb') as file"
     if hasattr(kind, "aiter_bytes") or hasattr(kind, "iter_bytes"):
         return "give its bytes, as its read() or content has them"
+    if hasattr(kind, "_meta") and hasattr(kind, "full_clean"):
+        return "a Django model: give its file field"
     if hasattr(kind, "savefig") or (hasattr(kind, "save") and not hasattr(kind, "__iter__")):
         save = "savefig" if hasattr(kind, "savefig") else "save"
         return (

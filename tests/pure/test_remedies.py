@@ -167,6 +167,7 @@ OBJECTS: list[tuple[str, Any, list[str]]] = [
     ("Pillow", named("PIL.Image", "Image", save=keyless), ["BytesIO", "getvalue()"]),
     ("Pillow's subclass", type("PngImageFile", (type(named("PIL.Image", "Image")),), {})(), ["getvalue()"]),
     ("matplotlib", named("matplotlib.figure", "Figure", savefig=keyless), ["savefig", "getvalue()"]),
+    ("Django model", named("app.models", "User", save=keyless, full_clean=keyless, _meta=None), ["file field"]),
     ("tensor", named("torch", "Tensor", __array__=keyless), ["pixels", "encoded"]),
     ("UPath", named("upath", "MemoryPath", read_bytes=keyless, open=keyless), ["read_bytes()", "open('rb')"]),
     ("form field", named("aiohttp.web_request", "FileField", file=io.BytesIO(), filename="a"), [".file", "file_name="]),
