@@ -190,7 +190,7 @@ class DecodeError(ImgwireError):
     """An answer does not fit the model.
 
     `path` is the place in the body (`$[3].id`), `body` the answer as text (signed queries and keys removed). `from_api` is False
-    for a web page, which the API never sends: whether the service has carried out the call is then unknown.
+    for a web page or other text that is no JSON, which the API never sends: whether the service has carried out the call is then unknown.
     """
 
     from_api: bool = True

@@ -102,9 +102,13 @@ def parse(reply: Reply) -> Any:
         return loads_answer(reply.body, reply.exchange)
     except ValueError as error:
         page = web_page(reply.headers, reply.body)
-        what = "an empty body" if not reply.body.strip() else f"a body that is no JSON ({_position(error)})"
+        position = _position(error)
+        what = "an empty body" if not reply.body.strip() else f"a body that is no JSON ({position})"
     if page is not None:
-        raise _page_error(reply, page)
+        raise _foreign_answer(reply, f"a web page, not the API, answered ({page})")
+    if reply.body.strip() and not reply.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b'"')):
+        # Broken JSON is the service's; words in its place are somebody else's.
+        raise _foreign_answer(reply, f"text that is no JSON, so not the API's, came ({position})")
     raise _decode_error(reply, "$", what)  # here, because the parser's error holds the whole body
 
 
@@ -144,7 +148,8 @@ def carried_out(exchange: Exchange) -> str:
     return " The service carried the call out, only its answer is unreadable: look before you repeat it."
 
 
-def _page_error(reply: Reply, page: str) -> errors.DecodeError:
+def _foreign_answer(reply: Reply, what: str) -> errors.DecodeError:
+    """The error for a success that the API never sends, so that nobody knows whether the service did anything."""
     exchange = reply.exchange
     doubt = (
         ""
@@ -152,7 +157,7 @@ def _page_error(reply: Reply, page: str) -> errors.DecodeError:
         else " Whether the service carried the call out is unknown: list or retrieve what it was about before you repeat it."
     )
     error = errors.DecodeError(
-        f"{exchange}: HTTP {reply.status}, but a web page, not the API, answered ({page}).{doubt} {WHO_SENDS_PAGES}",
+        f"{exchange}: HTTP {reply.status}, but {what}.{doubt} {WHO_SENDS_PAGES}",
         body=kept(reply.body),
         exchange=exchange,
     )

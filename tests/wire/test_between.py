@@ -72,6 +72,18 @@ async def test_a_web_page_is_never_taken_for_the_services_word(page: bytes, worl
             assert ("is unknown" in str(error)) == (method != "GET")
 
 
+@pytest.mark.parametrize("words", [b"Access denied by policy", b"OK", b"<Error/>"])
+async def test_text_in_place_of_json_is_not_the_services_word_either(words: bytes) -> None:
+    async with speaking(always(http("200 OK", words, "Content-Type: text/plain"))) as origin:
+        async with AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client:
+            with pytest.raises(DecodeError) as caught:
+                await client.images.create_upload_token()
+            result = await client.images.bulk_delete(["a"])
+    assert not caught.value.from_api
+    assert missing(caught.value, "no JSON", "is unknown", "base_url", "proxy") == []
+    assert (result.deleted, result.unknown) == ((), ("a",))
+
+
 async def test_ids_whose_deletion_a_web_page_answered_are_unknown() -> None:
     async with speaking(always(http("200 OK", PAGE))) as origin:
         async with AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client:
