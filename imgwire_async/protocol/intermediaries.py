@@ -19,6 +19,10 @@ WHO_SENDS_PAGES = (
 )
 
 
+# The same of a host that base_url does not name.
+WHO_SENDS_PAGES_FOR_FILES = "A login page of the network (captive portal), a proxy or a firewall sends such pages: let them allow that host."
+
+
 @attrs.frozen
 class ProxyInUse:
     """The proxy that a request takes: its URL without user and password, and the setting that named it."""

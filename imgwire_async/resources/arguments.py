@@ -247,6 +247,11 @@ def http_url(name: str, value: object) -> str:
         urlsplit(url)
     except ValueError:  # brackets, or signs that stand for a slash
         raise ValueError(f"{name} is no URL") from None
+    if "://" not in url:
+        raise ValueError(
+            f"{name} must be an http(s) URL that the service can fetch, such as https://example.com/a.jpg; a file of this machine "
+            "goes with images.upload(path)"
+        )
     if not _HTTP_URL.match(url) or any(c.isspace() or not c.isprintable() for c in url):
         raise ValueError(f"{name} must be an http(s) URL without blanks or control characters")
     return url

@@ -13,7 +13,7 @@ from imgwire_async import userland
 from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
-from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, web_page
+from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES_FOR_FILES, web_page
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply
 from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.retry import Failure, is_success
@@ -323,7 +323,7 @@ def _refuse_page(headers: Headers, content: bytes, host: str) -> None:
     page = web_page(headers, content)
     if page is not None:
         reason = f"a web page came in place of the answer of {host} ({page})"
-        raise NoAnswerError(Failure(reason, fate="lost", advice=WHO_SENDS_PAGES))
+        raise NoAnswerError(Failure(reason, fate="lost", advice=WHO_SENDS_PAGES_FOR_FILES))
 
 
 async def _finish(body: Body) -> None:

@@ -51,7 +51,8 @@ async def source_of(file: object, stage: int) -> Source:
         if isinstance(file, Coroutine):
             file.close()  # or Python warns, too, that nobody awaited it
         raise TypeError(hint)
-    if isinstance(file, UploadSource):
+    # Python 3.11 asks for all of the protocol's names, and for some of a closed file's it would be opened.
+    if hasattr(file, "replayable") and isinstance(file, UploadSource):
         source = ForeignSource(file)
         # One that may be opened once is opened once: what looks at its type keeps what it read.
         return source if source.replayable else StreamSource(source.open(), source.name, source.size)

@@ -129,6 +129,7 @@ def require_many(files: object) -> None:
     kind: type = type(files)
     single = (
         issubclass(kind, _ONE_FILE)
+        or hasattr(kind, "read")  # first: a file that opens itself when it is asked stays closed
         or hasattr(files, "read")
         or hasattr(files, "read_chunk")
         or is_numbers(files)

@@ -89,6 +89,9 @@ async def planned(
 
 
 async def _held_source(file: object, held: contextlib.AsyncExitStack, stage: int) -> Source:
+    if isinstance(getattr(type(file), "read", None), property):
+        # Asking for it opens the file, as with Django's fields, perhaps by calls over the network: not on the loop.
+        await userland.read(getattr, file, "read")
     if hasattr(file, "read"):
         held.enter_context(_alone(file))
     source = await source_of(file, stage)

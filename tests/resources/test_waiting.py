@@ -101,7 +101,7 @@ def test_pauses_rise_to_five_seconds_with_a_little_jitter() -> None:
     for wanted, paused in zip(
         (min(5.0, 0.1 * 1.5**n) for n in itertools.count()), clock.pauses, strict=False
     ):
-        assert 0.74 * wanted < paused < 1.26 * wanted
+        assert 0.74 * wanted < paused < 1.27 * wanted  # a clock may tell a little more than was slept
     assert 20 < len(clock.at) < 60
 
 
