@@ -136,7 +136,9 @@ def no_answer(error: BaseException, route: Route) -> NoAnswerError:
     unsent = False
     if isinstance(error, DroppedError) and error.__cause__ is not None:
         unsent, error = not error.sent, error.__cause__
-    failure = _no_connection(error, route) or _meaning(error, route, unsent=unsent)
+    failure = (
+        _no_connection(error, route) or _refused_certificate(error, route) or _meaning(error, route, unsent=unsent)
+    )
     if unsent and failure.fate == "lost":  # a proxy broke off before the request could go through it
         failure = attrs.evolve(failure, fate="unsent")
     return NoAnswerError(failure)
@@ -170,12 +172,16 @@ def _no_connection(error: BaseException, route: Route) -> Failure | None:
         return Failure(f"no TLS connection to {place}", fate="unsent")
     if isinstance(error, aiohttp.ClientConnectorError):
         return _unreachable(error, route)
-    broken = error.__cause__
-    if isinstance(broken, ssl.SSLError) and refuses_own_certificate(broken):
-        # It looked at nothing that was sent.
-        told = handshake_failure(broken, host, None)
-        return Failure(told[0], fate="unsent", advice=told[1])
     return None
+
+
+def _refused_certificate(error: BaseException, route: Route) -> Failure | None:
+    """The other side's word, on a connection, that the client's certificate is missing or refused: it looked at nothing that was sent."""
+    alert = error.__cause__
+    if not isinstance(alert, ssl.SSLError) or not refuses_own_certificate(alert):
+        return None
+    told = handshake_failure(alert, route.host, None)
+    return Failure(told[0], fate="unsent", advice=told[1])
 
 
 def _is_about(error: BaseException, proxy: ProxyInUse) -> bool:
