@@ -72,3 +72,13 @@ def web_page(headers: Mapping[str, str], body: bytes) -> str | None:
         return excerpt(redact(text))
     kind = headers.get("Content-Type", "").strip().lower()
     return "HTML" if text.strip() and kind.startswith(("text/html", "application/xhtml")) else None
+
+
+def doubt_about(host: str, headers: Mapping[str, str], body: bytes) -> str:
+    """Return a sentence, with a blank after it, when a refusal looks as if somebody else than `host` had answered; else nothing."""
+    if web_page(headers, body) is None and not is_own_answer(headers):
+        return ""
+    return (
+        f"By its looks a proxy, a firewall or a login page of the network (captive portal) may have answered in place of {host}: "
+        "look at network and proxy. "
+    )

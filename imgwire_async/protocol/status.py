@@ -26,8 +26,10 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
     ),
     403: (
         errors.PermissionDeniedError,
-        "This key may not do that: most operations need a server key (an upload with a client key needs upload_token=), and the "
-        "resource must be of the key's environment.",
+        (
+            "This key may not do that: most operations need a server key (an upload with a client key needs upload_token=), and "
+            "the resource must be of the key's environment."
+        ),
     ),
     404: (errors.NotFoundError, "Check the id, and that the key belongs to the environment that holds it."),
     409: (

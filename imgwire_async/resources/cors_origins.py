@@ -105,13 +105,11 @@ def _advice(pattern: str) -> str | None:
     if found:
         host = host.removesuffix(_DEFAULT_PORTS.get(found[0].strip()[:-3].lower(), " "))
     if host in {"*", "*.", ""}:
-        return "names no host: write one per pattern, app.example.com or *.example.com. Without any pattern every origin may try"
+        return "names no host: write one per pattern, app.example.com or *.example.com. To allow every origin, have no pattern"
+    if host == pattern and not re.search(r"[\s,]", host):
+        return _odd_host(host)
     if host == pattern:
-        return (
-            None
-            if not re.search(r"\s", host)
-            else "holds a blank: write one host per pattern, such as app.example.com"
-        )
+        return "holds more than one host: write one host per pattern, such as app.example.com"
     host = re.split(r"[\s,]", host.strip(), maxsplit=1)[0]
     return f"is not a host alone: write {_literal(host)}, without scheme, path or blanks (a port only when it is not the default)"
 
@@ -119,3 +117,13 @@ def _advice(pattern: str) -> str | None:
 def _literal(text: str) -> str:
     """Return `text` in quotes, at most a line of it; a name of another alphabet stays readable."""
     return repr(shortened(text, ECHOED - 2))
+
+
+def _odd_host(host: str) -> str | None:
+    """Return what keeps a host without scheme and path from matching anything; None where it may match."""
+    name = host.removeprefix("*.")
+    if "*" in name:
+        return "has its * in a place that means nothing: *.example.com stands for every subdomain, and no other form is known"
+    if name.startswith("."):
+        return f"begins with a dot: write {_literal(f'*{name}')} for every subdomain, {_literal(name[1:])} for the host itself"
+    return None

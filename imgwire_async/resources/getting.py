@@ -14,6 +14,7 @@ import attrs
 
 from imgwire_async.errors import DownloadError
 from imgwire_async.exchange import Exchange, Headers, excerpt, redact
+from imgwire_async.protocol.intermediaries import doubt_about
 from imgwire_async.protocol.request import Carrier, Fetch, Fetched, NoAnswerError
 from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.resources.content import Content, mismatch
@@ -211,6 +212,8 @@ class Getting(AbstractAsyncContextManager["Getting"]):
         if isinstance(trouble, Refusal):
             said = excerpt(redact(trouble.text))
             outcome, advice = self._source.outcome, self._advice(trouble)
+            if not trouble.advice:  # else it knows who answered
+                advice = doubt_about("the CDN", trouble.headers, trouble.text.encode()) + advice
             text = f"{name}: {exchange}: {trouble.reason}{f': {said}' if said else ''}. {outcome}{advice}"
             return DownloadError(text, status=trouble.status, exchange=exchange)
         if trouble.failure.fate == "slot":  # its reason says what to do

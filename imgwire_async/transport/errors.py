@@ -137,7 +137,9 @@ def no_answer(error: BaseException, route: Route) -> NoAnswerError:
     if isinstance(error, DroppedError) and error.__cause__ is not None:
         unsent, error = not error.sent, error.__cause__
     failure = (
-        _no_connection(error, route) or _refused_certificate(error, route) or _meaning(error, route, unsent=unsent)
+        _no_connection(error, route)
+        or _refused_certificate(error, route)
+        or _meaning(error, route, unsent=unsent)
     )
     if unsent and failure.fate == "lost":  # a proxy broke off before the request could go through it
         failure = attrs.evolve(failure, fate="unsent")

@@ -14,8 +14,9 @@ from imgwire_async.errors import (
     UploadStalledError,
     UploadUrlExpiredError,
 )
-from imgwire_async.exchange import excerpt, is_page, redact
+from imgwire_async.exchange import excerpt, redact
 from imgwire_async.models import Image
+from imgwire_async.protocol.intermediaries import doubt_about
 from imgwire_async.protocol.request import NoAnswerError, Reply
 from imgwire_async.uploads.prepare import Plan
 from imgwire_async.uploads.states import Event
@@ -52,7 +53,8 @@ def failed_put(
             exchange=exchange,
             image=image,
         )
-    advice = _LATER if event is Event.BUSY else _advice(trouble.status, trouble.text)
+    doubt = doubt_about("the storage", trouble.headers, trouble.body)
+    advice = doubt + (_LATER if event is Event.BUSY or doubt else _advice(trouble.status, trouble.text))
     return UploadRejectedError(
         f"{plan.label}: {what} {advice}",
         status=trouble.status,
@@ -64,7 +66,7 @@ def failed_put(
 
 def _advice(status: int, said: str) -> str:
     """Return what to do after a refusal that will not change."""
-    if 300 <= status < 400 or is_page(said):  # the storage answers in XML, and sends nobody elsewhere
+    if 300 <= status < 400:  # the storage sends nobody elsewhere
         return _NOT_THE_STORAGE
     return _CHANGED if "SignatureDoesNotMatch" in said else _NOT_AS_DECLARED
 

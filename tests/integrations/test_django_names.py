@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 
+from imgwire_async import AsyncImgwireClient, Image, ImgwireClient
 from imgwire_async.emulator import Emulator
 
 from .with_django import BACKEND, GIF  # isort: skip  # it sets Django up
@@ -270,3 +272,29 @@ def test_a_field_with_a_default_is_shown_edited_and_deleted(
             avatar.open()
         avatar.delete(save=False)
     assert list(emulator.requests) == []
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_stored_field_is_uploaded_again_by_either_client(
+    options: dict[str, Any], emulator: Emulator, blocking: bool
+) -> None:
+    """A field opens its file when it is asked for `read`: by calls of the storage's client, which may not run on a loop."""
+    settings = {name: options[name] for name in ("api_key", "base_url")}
+    with override_settings(STORAGES={"default": {"BACKEND": BACKEND, "OPTIONS": options}}):
+        member = Member()
+        member.avatar.save("hero.gif", ContentFile(GIF), save=False)
+        again: FieldFile = Member(avatar=member.avatar.name).avatar
+        if blocking:
+            with ImgwireClient(**settings) as client:
+                image = client.images.upload(cast("Any", again))
+        else:
+
+            async def upload() -> Image:
+                async with AsyncImgwireClient(**settings) as client:
+                    return await client.images.upload(cast("Any", again))
+
+            image = asyncio.run(upload())
+    stored = emulator.images[image.id].stored
+    assert stored is not None
+    assert stored.data == GIF
+    assert image.original_filename == "hero.gif"

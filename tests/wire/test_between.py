@@ -348,6 +348,23 @@ async def test_http_spoken_to_a_real_tls_port_says_so() -> None:
         assert missing(await told(origin.replace("https:", "http:")), "https://") == []
 
 
+@pytest.mark.parametrize("status", ["403 Forbidden", "413 Too Large", "503 Service Unavailable"])
+async def test_a_page_that_refuses_a_transfer_may_be_somebody_elses(status: str) -> None:
+    for body, count in ((PAGE, 0), (b"<Error><Code>AccessDenied</Code></Error>", 3)):
+        async with speaking(always(http(status, body))) as elsewhere:
+            upload = data(StandardUpload, upload_url=f"{elsewhere}/k")
+            upload["image"]["cdn_url"] = f"{elsewhere}/o/e/i"
+            async with (
+                speaking(always(http("200 OK", json.dumps(upload).encode()))) as origin,
+                AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
+            ):
+                image = (await client.images.create(file_name="a.png")).image
+                for call in (client.images.upload(png()), client.images.read(image)):
+                    with pytest.raises(ImgwireError) as caught:
+                        await call
+                    assert len(missing(caught.value, "proxy", "captive portal", "in place of")) == count
+
+
 # --- headers that are too long --------------------------------------------------------------------------------------------
 
 LONG = "x" * 9000
