@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from os import PathLike
 from pathlib import PurePath
 from typing import Any
 
@@ -118,6 +119,12 @@ def label_of(item: UploadItem) -> str:
     return shortened(plain_text(name)) if isinstance(name, str) else "a file"
 
 
+def _begin_with(path: str, error: ImgwireError) -> None:
+    """Let an error of the API begin with the path of the file that was being uploaded."""
+    if error.args and not str(error.args[0]).startswith(path):
+        error.args = (escape_unprintable(f"{path}: {error.args[0]}"), *error.args[1:])
+
+
 def _body(plan: Plan, given: _Given) -> dict[str, object]:
     return compact(
         file_name=plan.file_name,
@@ -179,8 +186,10 @@ class Uploading:
                 return image if wait is None else await self._ready(image, wait)
         except ImgwireError as error:
             flow = trace.flow
-            if flow is not None and error.image is None and error is not flow.foreign_error:
-                error.image = flow.image
+            if flow is not None and error is not flow.foreign_error:
+                error.image = error.image or flow.image
+                if isinstance(item.file, str | PathLike) and not isinstance(error, UploadError):
+                    _begin_with(flow.label, error)
             if isinstance(error, UploadError) and error.file_name is None:
                 error.file_name = trace.file_name or given.file_name or _path_name(item.file)
             raise

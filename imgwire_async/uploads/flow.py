@@ -85,6 +85,7 @@ class Flow:
     def __init__(self, plan: Plan, desk: Desk, carrier: Carrier) -> None:
         self._plan = plan
         self.file_name: str = plan.file_name
+        self.label: str = plan.label
         self._desk = desk
         self.own_token: bool = desk.own_token
         self._carrier = carrier

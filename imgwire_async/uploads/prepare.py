@@ -90,8 +90,7 @@ async def planned(
 
 async def _held_source(file: object, held: contextlib.AsyncExitStack, stage: int) -> Source:
     if isinstance(getattr(type(file), "read", None), property):
-        # Asking for it opens the file, as with Django's fields, perhaps by calls over the network: not on the loop.
-        await userland.read(getattr, file, "read")
+        await _open_lazy(file, held)
     if hasattr(file, "read"):
         held.enter_context(_alone(file))
     source = await source_of(file, stage)
@@ -100,6 +99,15 @@ async def _held_source(file: object, held: contextlib.AsyncExitStack, stage: int
     if isinstance(source, StreamSource):
         held.push_async_callback(source.aclose)
     return source
+
+
+async def _open_lazy(file: object, held: contextlib.AsyncExitStack) -> None:
+    """Open a file that opens itself when it is asked for `read`, as Django's fields do: perhaps by calls over the network."""
+    was_closed = getattr(file, "closed", None) is True
+    await userland.read(getattr, file, "read")
+    close = getattr(file, "close", None)
+    if was_closed and callable(close):
+        held.push_async_callback(userland.read, close)
 
 
 _being_read: set[int] = set()  # ids of the file objects that uploads of this process read right now

@@ -101,7 +101,10 @@ def shown(value: object) -> str:
         return str(value)
     if issubclass(kind, Enum):
         return f"a member of {type.__repr__(kind)}"
-    number = plain(value)  # NumPy's, a Fraction
+    try:
+        number = plain(value)  # NumPy's, a Fraction
+    except Exception:  # noqa: BLE001  # code of a type that nobody knows, which is only shown here
+        number = None
     if type(number) in {int, float}:
         return f"{shown(number)} ({type.__repr__(kind)[8:-2]})"
     return f"a value of {type.__repr__(kind)}"

@@ -70,6 +70,8 @@ async def test_it_arrives_whole(
 ) -> None:
     before = open_below(tmp_path)
     for size in SIZES:
+        if kind == "file at an offset" and size == 0:
+            continue  # it stands at its end, which is refused
         data = noise(size)
         options: dict[str, Any] = {"content_length": size} if declared else {}
         async with {**KNOWN, **UNKNOWN}[kind](data, tmp_path) as file:

@@ -18,6 +18,7 @@ from imgwire_async import (
     AsyncImgwireClient,
     DownloadError,
     ImgwireClient,
+    ImgwireError,
     SourceChangedError,
     UnsupportedImageError,
     UploadError,
@@ -31,7 +32,7 @@ from .pictures import png
 
 
 async def refused(client: AsyncImgwireClient, file: Any, **arguments: Any) -> Exception:
-    with pytest.raises((UploadError, TypeError, ValueError, OSError)) as caught:
+    with pytest.raises((ImgwireError, TypeError, ValueError, OSError)) as caught:
         await client.images.upload(file, **arguments)
     return caught.value
 
@@ -132,7 +133,7 @@ async def test_somebody_else_in_place_of_the_storage_is_not_taken_for_it(
     emulator.faults.add("PUT", "/uploads/*", times=None, **answer)
     error = await refused(client, png())
     assert isinstance(error, UploadRejectedError)
-    assert "on the way" in str(error)
+    assert "captive portal" in str(error)
     assert "mime_type" not in str(error)
 
 
@@ -232,6 +233,25 @@ async def test_every_upload_error_has_the_name_and_begins_with_the_path(
     assert isinstance(error, UploadRejectedError) is (failure == "rejected")
     assert error.file_name == (given or "hero.png")
     assert str(error).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"status": 422}, {"status": 401}, {"status": 200, "body": b"<html>login</html>"}, {"reset": "before"}],
+)
+async def test_an_error_of_the_api_in_an_upload_begins_with_the_path(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, fault: dict[str, Any]
+) -> None:
+    path = tmp_path / "hero.png"
+    path.write_bytes(png())
+    emulator.faults.add("POST", "*/standard_upload", times=None, **fault)
+    assert str(await refused(client.with_options(retries=0), path)).startswith(f"{path}: ")
+    emulator.faults.clear()
+    emulator.faults.add("GET", "/api/v1/images/*", times=None, status=500)
+    with pytest.raises(ImgwireError) as caught:
+        await client.with_options(retries=0).images.upload(path, wait=True)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "upload itself succeeded" in str(caught.value)
 
 
 async def test_an_odd_path_is_escaped(client: AsyncImgwireClient, tmp_path: Path) -> None:

@@ -182,7 +182,6 @@ async def test_when_only_the_wait_fails_the_error_says_that_the_upload_succeeded
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        (b"", "an empty file"),
         (b"<svg xmlns='x'/>", "an SVG drawing"),
         (b"%PDF-1.7", "a PDF"),
         (b"hello", "plain text"),
