@@ -57,8 +57,9 @@ def _other_handlers(own: logging.Handler) -> Iterator[logging.Handler]:
 
 
 def _prints(handler: logging.Handler, record: logging.LogRecord) -> bool:
-    """Return whether `handler` writes `record` to the console. Files and networks are elsewhere, so they are none."""
-    if record.levelno < handler.level or not handler.filter(record):
+    """Return whether `handler` surely writes `record` to the console. Files and networks are elsewhere, so they are none."""
+    # A filter may drop the line, and must not be asked twice: one that drops repeated lines would. Better twice than never.
+    if record.levelno < handler.level or handler.filters:
         return False
     given: Any = handler
     if isinstance(handler, logging.StreamHandler):

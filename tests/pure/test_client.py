@@ -136,6 +136,10 @@ def test_the_log_that_the_environment_asks_for_prints_each_line_once() -> None:
         "forget(); logging.basicConfig(stream=sys.stdout); client(); own.debug('line: elsewhere')\n"
         "forget(); logging.basicConfig(filename=os.devnull); client(); own.debug('line: file')\n"
         "forget(); logging.basicConfig(); logging.root.handlers[0].setLevel('ERROR'); client(); own.debug('line: deaf')\n"
+        "seen = set()\n"
+        "def once(record): return not (record.msg in seen or seen.add(record.msg))\n"
+        "forget(); logging.basicConfig(stream=sys.stdout)\n"
+        "logging.root.handlers[0].addFilter(once); client(); own.debug('line: filtered')\n"
     )
     told = subprocess.run(
         [sys.executable, "-c", script],
@@ -147,6 +151,9 @@ def test_the_log_that_the_environment_asks_for_prints_each_line_once() -> None:
     ).stdout
     for name in ("alone", "after", "before", "elsewhere", "file", "deaf"):
         assert told.count(f"line: {name}") == 1, told
+    assert told.count("line: filtered") == 2, (
+        "twice rather than never: a filter that drops repeated lines may not be asked"
+    )
 
 
 def test_nothing_is_printed_where_nobody_asked_for_a_log() -> None:
