@@ -78,6 +78,7 @@ def test_the_loops_of_asgiref_are_loops_like_any_other(script: Script) -> None:
     ) == (0, "[0, 0, 0]\n", "")
 
 
+@pytest.mark.slow
 def test_a_client_that_is_dropped_or_forgotten_costs_nothing(script: Script) -> None:
     assert script.run("""
         import asyncio

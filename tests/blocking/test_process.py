@@ -300,6 +300,7 @@ def test_the_first_call_may_come_in_an_exit_handler_where_threads_may_still_be_s
     assert out == "[]\n" or "new thread at interpreter shutdown" in out
 
 
+@pytest.mark.slow
 def test_a_loop_that_is_stuck_does_not_hold_up_the_exit_for_long(script: Script) -> None:
     began = time.monotonic()
     code, out, _ = script.run("""
@@ -321,6 +322,7 @@ def test_a_loop_that_is_stuck_does_not_hold_up_the_exit_for_long(script: Script)
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "jump", [pytest.param(0, id="frozen", marks=pytest.mark.slow), pytest.param(1e9, id="forwards and back")]
 )

@@ -222,7 +222,7 @@ async def test_malformed_requests_make_no_noise(
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_as_a_process_it_says_where_it_is_and_ends_cleanly(number: signal.Signals) -> None:
     command = [
         sys.executable,

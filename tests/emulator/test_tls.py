@@ -160,6 +160,7 @@ def test_without_tls_there_is_nothing_to_trust() -> None:
         assert emulator.base_url.startswith("http://")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

@@ -744,8 +744,8 @@ class BrokenTracers(trace.NoOpTracerProvider):
 @pytest.mark.parametrize(
     "hooks",
     [
-        OpenTelemetryHooks(meter_provider=BrokenMeters()),
-        OpenTelemetryHooks(tracer_provider=BrokenTracers()),
+        pytest.param(OpenTelemetryHooks(meter_provider=BrokenMeters()), marks=pytest.mark.slow),
+        pytest.param(OpenTelemetryHooks(tracer_provider=BrokenTracers()), marks=pytest.mark.slow),
         OpenTelemetryHooks(meter_provider=BrokenMeters(), tracer_provider=BrokenTracers()),
     ],
     ids=["metrics", "spans", "both"],

@@ -320,7 +320,15 @@ def _hanging_pieces(go: threading.Event) -> Iterator[bytes]:
     yield PICTURE
 
 
-@pytest.mark.parametrize("hangs", ["iterator", "read", "measure", "seekable"])
+@pytest.mark.parametrize(
+    "hangs",
+    [
+        "iterator",
+        "measure",
+        pytest.param("read", marks=pytest.mark.slow),
+        pytest.param("seekable", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_source_that_blocks_holds_no_scope_up(stage: Stage, hangs: str) -> None:
     before = Holdings.of(stage.client)
     go = threading.Event()
@@ -373,7 +381,12 @@ ITERATORS: dict[str, Iterate] = {
 @pytest.mark.world
 @pytest.mark.parametrize("name", ITERATORS)
 @pytest.mark.parametrize(
-    "leaving", ["closed", "dropped", pytest.param("cancelled between two steps", marks=pytest.mark.slow)]
+    "leaving",
+    [
+        "closed",
+        pytest.param("dropped", marks=pytest.mark.slow),
+        pytest.param("cancelled between two steps", marks=pytest.mark.slow),
+    ],
 )
 async def test_an_iterator_that_is_left_early_stops_all_its_work(
     stage: Stage, name: str, leaving: str

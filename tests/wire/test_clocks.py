@@ -198,6 +198,7 @@ async def test_a_key_that_does_not_come_ends_with_the_deadline(emulator: Emulato
     assert "waiting for the answer of api_key, for GET /images/" in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.world
 @pytest.mark.parametrize("fault", [{"stall": NEVER}, {"cut": 10, "stall": NEVER}], ids=["head", "body"])
 async def test_a_deadline_in_a_download_tells_how_far_it_was(
@@ -341,6 +342,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_a_name_server_that_never_answers_holds_nobody_up_not_even_the_end() -> None:
     ended = subprocess.run(
         [sys.executable, "-X", "dev", "-c", HUNG], capture_output=True, text=True, timeout=30, check=False

@@ -36,6 +36,7 @@ def rows(output: str) -> list[str]:
     return [line for line in output.splitlines() if "http://127.0.0.1:" in line and " × " in line]
 
 
+@pytest.mark.slow
 def test_without_a_folder_its_own_pictures_arrive() -> None:
     answer = demo()
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -43,6 +44,7 @@ def test_without_a_folder_its_own_pictures_arrive() -> None:
     assert re.search(r"^10 of 10 files arrived, .* files per second$", answer.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_its_own_pictures_come_in_five_formats() -> None:
     types = {re.split(r"  +", row)[1] for row in rows(demo().stdout)}
     assert types == {"png", "bmp", "gif", "tiff", "icon"}

@@ -463,6 +463,7 @@ async def test_a_standing_answer_is_an_error_after_the_stall_clock(
     assert len(emulator.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.world
 async def test_a_slow_answer_that_moves_is_fine(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, get: Get

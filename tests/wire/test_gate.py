@@ -86,6 +86,7 @@ async def test_a_straggler_of_an_older_round_teaches_nothing() -> None:
     assert gate.pace.round == passed.round + 1, "the word of the straggler counts all the same"
 
 
+@pytest.mark.slow
 def test_many_threads_close_and_read_one_gate() -> None:
     gate = Gate()
     gate.close(1, 0)

@@ -63,7 +63,9 @@ def require_whole(emulator: Emulator, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "declared"), [(kind, False) for kind in [*KNOWN, *UNKNOWN]] + [(kind, True) for kind in UNKNOWN]
+    ("kind", "declared"),
+    [(kind, False) for kind in [*KNOWN, *UNKNOWN]]
+    + [pytest.param(kind, True, marks=pytest.mark.slow) for kind in UNKNOWN],
 )
 async def test_it_arrives_whole(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, declared: bool
@@ -400,6 +402,7 @@ async def test_a_cancelled_pipe_that_nobody_writes_to_is_let_go(
         assert file.read(10) == bytes(10), "left where reading ended"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["FIFO", "pipe"])
 async def test_a_pipe_that_trickles_does_not_stall(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str

@@ -44,6 +44,7 @@ async def work(client: AsyncImgwireClient, calls: int, workers: int) -> None:
             group.create_task(worker())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switches", [{"rate_limit": 20}])
 async def test_a_limited_service_serves_many_workers_with_few_requests_wasted(
     emulator: Emulator, client: AsyncImgwireClient
@@ -98,6 +99,7 @@ async def test_an_impatient_call_opens_the_gate_for_nobody(
     assert times(emulator)[1] >= 1.0
 
 
+@pytest.mark.slow
 async def test_a_date_is_waited_for_like_seconds(emulator: Emulator, client: AsyncImgwireClient) -> None:
     then = (datetime.now(UTC) + timedelta(seconds=1.2)).replace(microsecond=0)
     emulator.faults.add("GET", "*", status=429, headers={"Retry-After": format_datetime(then, usegmt=True)})

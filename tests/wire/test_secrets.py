@@ -307,7 +307,7 @@ FAILING: dict[str, tuple[Failing, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=pytest.mark.slow if place % 2 else ()) for place, case in enumerate(FAILING)],
+    [pytest.param(case, marks=pytest.mark.slow if place % 4 else ()) for place, case in enumerate(FAILING)],
 )
 async def test_an_error_shows_no_secret_even_to_those_who_list_local_variables(
     emulator: Emulator, image: Image, job: ImageDownloadJob, tmp_path: Path, case: str

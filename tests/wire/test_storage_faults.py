@@ -137,7 +137,14 @@ def connections_to(origin: str) -> int:
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("ending", ["cancel", "stall", pytest.param("deadline", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "cancel",
+        pytest.param("stall", marks=pytest.mark.slow),
+        pytest.param("deadline", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_storage_that_stands_still_keeps_no_connection(
     client: AsyncImgwireClient, emulator: Emulator, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -64,6 +64,7 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
 # --- what arrives ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @with_pictures
 @pytest.mark.parametrize("switches", [{"ready_polls": 0}])
 async def test_every_real_picture_arrives_as_it_is(client: AsyncImgwireClient, emulator: Emulator) -> None:
@@ -86,7 +87,10 @@ async def test_every_real_picture_arrives_as_it_is(client: AsyncImgwireClient, e
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("padding", [0, pytest.param(524_288 - 400, marks=pytest.mark.slow), 1_500_000])
+@pytest.mark.parametrize(
+    "padding",
+    [pytest.param(0, marks=pytest.mark.slow), pytest.param(524_288 - 400, marks=pytest.mark.slow), 1_500_000],
+)
 @pytest.mark.parametrize(
     "kind", ["path", "str", "bytes", "bytearray", "memoryview", "bytesio", "open file", "at an offset"]
 )
@@ -348,6 +352,7 @@ async def test_a_fresh_key_is_made_once(quick: AsyncImgwireClient, emulator: Emu
     assert (len(created), len(mints(emulator)), len(emulator.images)) == (1, 3, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.world
 async def test_a_refusal_in_two_packets_is_read_whole(client: AsyncImgwireClient, emulator: Emulator) -> None:
     emulator.faults.add(
@@ -608,6 +613,7 @@ async def test_errors_of_the_api_carry_no_record_when_none_was_made(
 # --- clocks, progress, callbacks -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.world
 async def test_a_slow_transfer_that_moves_never_dies(client: AsyncImgwireClient, emulator: Emulator) -> None:
     emulator.faults.add("PUT", "/uploads/*", slow=400_000)
