@@ -116,6 +116,7 @@ def test_a_client_that_is_dropped_or_forgotten_costs_nothing(script: Script) -> 
     """) == (3, "", "")
 
 
+@pytest.mark.slow
 def test_loops_that_were_closed_by_hand_are_forgotten_quietly(script: Script) -> None:
     # Without -X dev: there asyncio itself reports what such a loop leaves behind.
     assert script.run("""
@@ -132,6 +133,7 @@ def test_loops_that_were_closed_by_hand_are_forgotten_quietly(script: Script) ->
     """) == (0, "1\n", "")
 
 
+@pytest.mark.slow
 def test_a_client_of_a_stopped_loop_may_be_dropped_inside_another_one(script: Script) -> None:
     assert script.run("""
         import asyncio, gc

@@ -230,6 +230,7 @@ FORGOTTEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [pytest.param(how, marks=() if how == "half-way" else pytest.mark.slow) for how in FORGOTTEN]
 )

@@ -306,6 +306,7 @@ def test_a_process_takes_host_keys_ports_and_urls(tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_forgotten_emulator_does_not_hold_the_process() -> None:
     code = "from imgwire_async.emulator import Emulator\nemulator = Emulator()\nemulator.__enter__()\n"
     done = subprocess.run(

@@ -202,6 +202,7 @@ async def test_a_wait_that_is_cancelled_twice_ends_as_cancelled_and_what_comes_l
     assert await asyncio.to_thread(made[0].closed.wait, 10)
 
 
+@pytest.mark.slow
 async def test_what_waits_gets_its_place_once_a_stuck_one_ends_though_no_more_could_be_stuck() -> None:
     pool, first, second = ThreadPool(1, stuck_limit=1), threading.Event(), threading.Event()
     stuck = [pool.submit(lambda: first.wait(60)), pool.submit(lambda: second.wait(60))]

@@ -165,6 +165,7 @@ async def test_a_deadline_in_a_later_attempt_tells_of_both(
     assert "HTTP 503" in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.world
 async def test_queueing_counts_for_the_deadline_alone(emulator: Emulator, lone: AsyncImgwireClient) -> None:
     emulator.faults.add("GET", "*", stall=1.5)

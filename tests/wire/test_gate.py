@@ -41,6 +41,7 @@ async def test_whoever_has_not_the_patience_is_told_how_long_it_would_take() -> 
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.slow
 async def test_those_who_wait_wait_on_when_the_gate_closes_again() -> None:
     closed_again = asyncio.Event()
 

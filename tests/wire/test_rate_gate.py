@@ -80,6 +80,7 @@ async def test_nobody_comes_back_early_nor_all_together(
     assert max(again) - min(again) > 0.2
 
 
+@pytest.mark.slow
 async def test_who_queues_for_a_connection_is_held_back_too(emulator: Emulator) -> None:
     emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "1"})
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=2) as client:

@@ -107,6 +107,7 @@ async def of_unknown_size() -> AsyncIterator[bytes]:
     yield PICTURE[:2000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looked_at", [True, False], ids=["in the first bytes", "later"])
 async def test_uploads_of_unknown_size_inside_the_sources_of_such_say_what_they_wait_for(
     emulator: Emulator, looked_at: bool
@@ -140,6 +141,7 @@ async def test_uploads_of_unknown_size_inside_the_sources_of_such_say_what_they_
             await client.images.upload(of_unknown_size())
 
 
+@pytest.mark.slow
 async def test_uploads_of_unknown_size_wait_for_their_rooms_without_a_clock(emulator: Emulator) -> None:
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         with few_open_files():

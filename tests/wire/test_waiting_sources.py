@@ -399,6 +399,7 @@ async def test_an_open_that_hangs_holds_up_neither_a_deadline_nor_a_cancellation
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 async def test_open_files_that_hang_leave_healthy_disks_alone(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
