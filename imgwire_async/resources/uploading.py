@@ -15,8 +15,10 @@ from imgwire_async.errors import (
     APIStatusError,
     AuthenticationError,
     DecodeError,
+    ImageQuarantinedError,
     ImgwireError,
     UploadError,
+    WaitTimeoutError,
     name_closed,
 )
 from imgwire_async.exchange import escape_unprintable
@@ -119,6 +121,18 @@ def label_of(item: UploadItem) -> str:
     return shortened(plain_text(name)) if isinstance(name, str) else "a file"
 
 
+# The calls that an upload makes, and what ends its wait.
+_CALLS = frozenset({"/images/standard_upload", "/images/{image_id}"})
+_ENDS_OF_WAITS = (ImageQuarantinedError, WaitTimeoutError)
+
+
+def _is_of_a_file(error: ImgwireError) -> bool:
+    """Return whether a call of one upload failed. An error of the caller's key is shared by all uploads that wait for it."""
+    if isinstance(error, UploadError):  # begins with the path already
+        return False
+    return isinstance(error, _ENDS_OF_WAITS) or (error.exchange is not None and error.exchange.path in _CALLS)
+
+
 def _begin_with(path: str, error: ImgwireError) -> None:
     """Let an error of the API begin with the path of the file that was being uploaded."""
     if error.args and not str(error.args[0]).startswith(path):
@@ -188,7 +202,7 @@ class Uploading:
             flow = trace.flow
             if flow is not None and error is not flow.foreign_error:
                 error.image = error.image or flow.image
-                if isinstance(item.file, str | PathLike) and not isinstance(error, UploadError):
+                if isinstance(item.file, str | PathLike) and _is_of_a_file(error):
                     _begin_with(flow.label, error)
             if isinstance(error, UploadError) and error.file_name is None:
                 error.file_name = trace.file_name or given.file_name or _path_name(item.file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import logging
@@ -19,6 +20,7 @@ from imgwire_async import (
     DownloadError,
     ImgwireClient,
     ImgwireError,
+    NotFoundError,
     SourceChangedError,
     UnsupportedImageError,
     UploadError,
@@ -252,6 +254,29 @@ async def test_an_error_of_the_api_in_an_upload_begins_with_the_path(
         await client.with_options(retries=0).images.upload(path, wait=True)
     assert str(caught.value).startswith(f"{path}: ")
     assert "upload itself succeeded" in str(caught.value)
+
+
+async def test_an_error_of_the_callers_key_is_nobody_elses_and_stays_as_it_is(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """Uploads that wait for one key get one error, which is no file's."""
+    paths = [tmp_path / f"{number}.png" for number in range(8)]
+    for path in paths:
+        path.write_bytes(png())
+    failure = NotFoundError("of the caller's own client", status=404)
+
+    async def key() -> str:
+        await asyncio.sleep(0.01)
+        raise failure
+
+    async with AsyncImgwireClient(key, base_url=emulator.base_url) as client:
+        uploads = [client.images.upload(path) for path in paths]
+        assert await asyncio.gather(*uploads, return_exceptions=True) == [failure] * 8
+    assert str(tmp_path) not in str(failure)
+    async with AsyncImgwireClient(lambda: "sk x", base_url=emulator.base_url) as client:
+        uploads = [client.images.upload(path) for path in paths]
+        for error in await asyncio.gather(*uploads, return_exceptions=True):
+            assert str(tmp_path) not in str(error)
 
 
 async def test_an_odd_path_is_escaped(client: AsyncImgwireClient, tmp_path: Path) -> None:
