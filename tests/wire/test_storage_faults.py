@@ -169,6 +169,7 @@ async def test_a_storage_that_stands_still_keeps_no_connection(
     assert caplog.text == "", "asyncio has nothing to complain of"
 
 
+@pytest.mark.world
 @pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="from 3.12 on aiohttp's writer takes its first step at once"
 )
