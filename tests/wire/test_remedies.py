@@ -128,6 +128,7 @@ async def test_paths_where_bytes_are_due_name_upload_many(client: AsyncImgwireCl
     assert "upload_many" in str(await refused(client, tmp_path.iterdir()))
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("answer", [{"status": 403, "body": b"<html>no</html>"}, {"status": 302}])
 async def test_somebody_else_in_place_of_the_storage_is_not_taken_for_it(
     client: AsyncImgwireClient, emulator: Emulator, answer: dict[str, Any]
@@ -214,6 +215,7 @@ async def test_one_path_instead_of_many_says_how_a_folder_is_given(client: Async
 # --- names of files in errors -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("given", [None, "other.png"])
 @pytest.mark.parametrize("failure", ["kind", "size", "changed", "rejected"])
 async def test_every_upload_error_has_the_name_and_begins_with_the_path(
@@ -237,6 +239,7 @@ async def test_every_upload_error_has_the_name_and_begins_with_the_path(
     assert str(error).startswith(f"{path}: ")
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "fault",
     [{"status": 422}, {"status": 401}, {"status": 200, "body": b"<html>login</html>"}, {"reset": "before"}],
@@ -289,6 +292,7 @@ async def test_an_odd_path_is_escaped(client: AsyncImgwireClient, tmp_path: Path
 # --- downloads, and clients that are closed ---------------------------------------------------------------------------
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("overwrite", [False, True])
 async def test_a_download_that_fails_names_its_target(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, overwrite: bool

@@ -158,6 +158,7 @@ async def test_other_operations_carry_no_token_and_ask_for_none(
     assert not [record for record in emulator.requests if SECRET in record.target]
 
 
+@pytest.mark.world
 async def test_each_of_many_files_gets_a_token_of_its_own(
     emulator: Emulator, browser: Browser, backend: Backend
 ) -> None:
@@ -187,6 +188,7 @@ async def test_no_more_tokens_are_asked_for_than_can_be_used_at_once(
     assert most <= 2
 
 
+@pytest.mark.world
 async def test_a_token_that_is_refused_is_the_affair_of_its_file(browser: Browser, backend: Backend) -> None:
     used = await backend()
     client = browser()
