@@ -56,9 +56,13 @@ CLOSED = "the client is closed; make a new one, or keep this one open for the li
 
 
 def name_closed(error: RuntimeError, what: str) -> None:
-    """Let an error of a closed client begin with what it ended: an operation, a file."""
-    if error.args and str(error.args[0]).endswith(CLOSED):
-        error.args = (escape_unprintable(f"{what}: {error.args[0]}"),)
+    """Let an error of a closed client begin with what it ended: a call, and the upload or operation around it.
+
+    Not with more: calls that wait for one key share its error.
+    """
+    said = str(error.args[0]) if error.args else ""
+    if said.endswith(CLOSED) and said.removesuffix(CLOSED).count(": ") < 2:
+        error.args = (escape_unprintable(f"{what}: {said}"),)
 
 
 def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str, Any]) -> ImgwireError:
