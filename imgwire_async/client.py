@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from imgwire_async.config import Config, Options
     from imgwire_async.protocol import request as messages
-    from imgwire_async.protocol.request import Carrier
+    from imgwire_async.protocol.request import Transport
     from imgwire_async.resources.cors_origins import AsyncCorsOrigins
     from imgwire_async.resources.custom_domain import AsyncCustomDomain
     from imgwire_async.resources.images import AsyncImages
@@ -146,17 +146,17 @@ class BaseClient:
         self._core = core
         self._options = options
         self._owner = owner
-        self._carrier: Carrier | None = None
+        self._transport: Transport | None = None
 
-    def _reach(self) -> Carrier:
-        """The carrier for this client's options, made on first use."""
+    def _reach(self) -> Transport:
+        """The transport for this client's options, made on first use."""
         forks.check()  # before a call touches anything that another process may hold
-        if self._carrier is None or self._core.closed:
+        if self._transport is None or self._core.closed:
             shared = self._core.shared  # raises when closed
-            from imgwire_async.transport.carrier import AiohttpCarrier
+            from imgwire_async.transport.transport import AiohttpTransport
 
-            self._carrier = AiohttpCarrier(shared, self._options, self._core)
-        return self._carrier
+            self._transport = AiohttpTransport(shared, self._options, self._core)
+        return self._transport
 
     @property
     def closed(self) -> bool:
@@ -271,8 +271,8 @@ class AsyncImgwireClient(BaseClient):
         self.custom_domain = AsyncCustomDomain(self._reach_here)
         self.metrics = AsyncMetrics(self._reach_here)
 
-    def _reach_here(self) -> Carrier:
-        """The carrier, asked for on a running loop: whatever a call does first, under trio it says what to do instead."""
+    def _reach_here(self) -> Transport:
+        """The transport, asked for on a running loop: whatever a call does first, under trio it says what to do instead."""
         require_loop()
         return self._reach()
 

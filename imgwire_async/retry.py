@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
@@ -9,7 +10,7 @@ import attrs
 from imgwire_async.policies import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
 # Why an attempt brought no usable answer. "unsent": the request never left (refused, DNS, TLS). "lost": it left, its answer
@@ -35,6 +36,11 @@ class Failure:
     retry_after: float | None = None
     advice: str = ""
     is_final: bool = False
+
+    @classmethod
+    def of(cls, status: int, headers: Mapping[str, str]) -> Failure:
+        """Return the failure that a response with this status is, with the seconds that its `Retry-After` asks for."""
+        return cls(f"HTTP {status}", status=status, retry_after=retry_after(headers))
 
     @property
     def unprocessed(self) -> bool:
@@ -77,6 +83,30 @@ def pause(retry: int, told: float | None, *, policy: RetryPolicy, dice: float) -
     if told > policy.max_retry_after:
         return None
     return told + spread(told, dice)
+
+
+@attrs.define
+class RetryBudget:
+    """Counts the retries of one operation. Used by one task.
+
+    `jitter` returns a random number in [0, 1).
+    """
+
+    policy: RetryPolicy
+    used: int = 0
+    jitter: Callable[[], float] = random.random
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no retry is left."""
+        return self.used >= self.policy.max_retries
+
+    def next_delay(self, failure: Failure) -> float | None:
+        """Return the seconds before the next attempt, and count it. None when no retry is left, or the server asks for too long."""
+        if self.is_spent:
+            return None
+        self.used += 1
+        return pause(self.used, failure.retry_after, policy=self.policy, dice=self.jitter())
 
 
 def spread(seconds: float, dice: float) -> float:

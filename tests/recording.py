@@ -36,7 +36,7 @@ class Answer:
 
 
 class Recorder:
-    """Implements `protocol.request.Carrier`. An answer is JSON-ready data, an `Answer`, an error to raise, or a function of the request."""
+    """Implements `protocol.request.Transport`. An answer is JSON-ready data, an `Answer`, an error to raise, or a function of the request."""
 
     def __init__(self, *answers: Any, options: Options | None = None) -> None:
         self.answers = list(answers)

@@ -75,7 +75,7 @@ class OpenTelemetryHooks(Tracer):
 
     def turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
         call = current()
-        assert isinstance(call, Call)  # the carrier entered it, in this very task
+        assert isinstance(call, Call)  # the transport entered it, in this very task
         return Turn(Queued(self._instruments, "call", slot), call)
 
     def answered(self, status: int, headers: Headers, size: int | None) -> None:

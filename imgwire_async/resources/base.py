@@ -15,7 +15,7 @@ from imgwire_async.exchange import Exchange
 from imgwire_async.models import Page, Pagination
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.paging import last_page, pagination
-from imgwire_async.protocol.request import Carrier, Reply, Request, compact
+from imgwire_async.protocol.request import Reply, Request, Transport, compact
 from imgwire_async.resources.arguments import whole
 
 if TYPE_CHECKING:
@@ -25,30 +25,30 @@ T = TypeVar("T")
 
 
 class Resource:
-    """A group of operations. Holds no state of its own, only the way to its client's carrier."""
+    """A group of operations. Holds no state of its own, only the way to its client's transport."""
 
-    def __init__(self, carrier: Callable[[], Carrier]) -> None:
+    def __init__(self, transport: Callable[[], Transport]) -> None:
         # Asked on each call: the transport, and aiohttp with it, is loaded on the first one. No property: `inspect` and mocks
         # would get it, too, where no loop runs.
-        self._carrier = carrier
+        self._transport = transport
 
-    def _carrier_for(self, what: str) -> Carrier:
-        """The carrier for an operation, which an error of a closed client then names."""
+    def _transport_for(self, what: str) -> Transport:
+        """The transport for an operation, which an error of a closed client then names."""
         try:
-            return self._carrier()
+            return self._transport()
         except RuntimeError as error:
             name_closed(error, what)
             raise
 
     def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[None]:
-        return self._carrier_for(text or name).operation(name, text)
+        return self._transport_for(text or name).operation(name, text)
 
     async def _ask(self, request: Request[T]) -> T:
         return codec.decode(await self._send(request), request.model)
 
     async def _send(self, request: Request[Any]) -> Reply:
         try:
-            return await self._carrier().send(request)
+            return await self._transport().send(request)
         except RuntimeError as error:
             name_closed(error, f"{request.method} {request.path}")
             raise
@@ -65,7 +65,7 @@ class Resource:
         def request(number: int) -> Request[Any]:
             return listing({"page": number, "limit": limit})
 
-        return Walk(self._carrier_for(f"GET {request(page).path}"), request, page, limit, prefetch)
+        return Walk(self._transport_for(f"GET {request(page).path}"), request, page, limit, prefetch)
 
 
 class Walk(AbstractAsyncContextManager["Walk"]):
@@ -77,9 +77,14 @@ class Walk(AbstractAsyncContextManager["Walk"]):
     """
 
     def __init__(
-        self, carrier: Carrier, request: Callable[[int], Request[Any]], page: int, limit: int, prefetch: int
+        self,
+        transport: Transport,
+        request: Callable[[int], Request[Any]],
+        page: int,
+        limit: int,
+        prefetch: int,
     ) -> None:
-        self._carrier = carrier
+        self._transport = transport
         self._request = request
         self._model = request(page).model
         self._number = page
@@ -121,7 +126,7 @@ class Walk(AbstractAsyncContextManager["Walk"]):
     async def _load(self, number: int) -> Reply:
         request = self._request(number)
         try:
-            return await self._carrier.send(request)
+            return await self._transport.send(request)
         except RuntimeError as error:
             name_closed(error, f"{request.method} {request.path}")
             raise

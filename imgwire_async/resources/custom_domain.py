@@ -62,7 +62,7 @@ class AsyncCustomDomain(Resource):
             known=None,
             seconds=limit,
             pauses=waiting.rising(5.0, 60.0),
-            sleep=self._carrier_for("wait_until_connected").sleep,
+            sleep=self._transport_for("wait_until_connected").sleep,
             on_update=on_update,
             what="the custom domain",
             operation=self._operation("custom_domain.wait_until_connected", "wait for the custom domain"),

@@ -18,7 +18,7 @@ from imgwire_async.atomic import PartFile, check_place, is_directory
 from imgwire_async.errors import DownloadError, ImgwireError, name_closed
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import DownloadProgress, Image, ImageDownloadJob
-from imgwire_async.protocol.request import Carrier, Fetched, NoAnswerError, segment
+from imgwire_async.protocol.request import Fetched, NoAnswerError, Transport, segment
 from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.content import Content
 from imgwire_async.resources.getting import Getting, Refusal, Source
@@ -200,7 +200,7 @@ class Stream(AbstractAsyncContextManager[AsyncIterator[bytes]]):
 class Downloading:
     """What downloads need of the client."""
 
-    carrier: Carrier
+    transport: Transport
     retrieve: Callable[[Id], Awaitable[Image]]
     retrieve_job: Callable[[Id], Awaitable[ImageDownloadJob]]
 
@@ -211,7 +211,7 @@ class Downloading:
             image = await self._known(wanted)
             with _about(image):
                 source = Source(wanted.url(image), Content.PICTURE, str(wanted), landing.outcome)
-                return await landing.receive(Getting(self.carrier, source))
+                return await landing.receive(Getting(self.transport, source))
 
     async def read(self, wanted: Wanted, max_bytes: int) -> bytes:
         """The picture's bytes, at most so many."""
@@ -253,23 +253,23 @@ class Downloading:
             if not isinstance(job, ImageDownloadJob):
                 job = await self.retrieve_job(job)
             source = _archive(job, landing)
-            getting = Getting(self.carrier, source)
+            getting = Getting(self.transport, source)
             try:
                 return await landing.receive(getting)
             except DownloadError:
-                may_ask = self.carrier.options.retries.max_retries > 0
+                may_ask = self.transport.options.retries.max_retries > 0
                 if not may_ask or not _is_over(source.url, getting.refusal):
                     raise
                 fresh = _archive(await self.retrieve_job(job.id), landing)
                 if fresh.url == source.url:  # a dead link is never used twice
                     raise
-            return await landing.receive(Getting(self.carrier, fresh))
+            return await landing.receive(Getting(self.transport, fresh))
 
     @asynccontextmanager
     async def _operation(self, name: str, what: str) -> AsyncGenerator[None, None]:
         """One operation, whose name an error of a closed client tells."""
         try:
-            async with self.carrier.operation(name, what):
+            async with self.transport.operation(name, what):
                 yield
         except RuntimeError as error:
             name_closed(error, what)
@@ -279,7 +279,7 @@ class Downloading:
         return wanted.image if isinstance(wanted.image, Image) else await self.retrieve(wanted.image)
 
     def _getting(self, wanted: Wanted, image: Image) -> Getting:
-        return Getting(self.carrier, Source(wanted.url(image), Content.PICTURE, str(wanted)))
+        return Getting(self.transport, Source(wanted.url(image), Content.PICTURE, str(wanted)))
 
 
 async def _begun(answer: Fetched) -> tuple[Fetched, bytes]:

@@ -15,7 +15,7 @@ import attrs
 from imgwire_async.errors import DownloadError
 from imgwire_async.exchange import Exchange, Headers, excerpt, redact
 from imgwire_async.protocol.intermediaries import doubt_about
-from imgwire_async.protocol.request import Carrier, Fetch, Fetched, NoAnswerError
+from imgwire_async.protocol.request import Fetch, Fetched, NoAnswerError, Transport
 from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.resources.content import Content, mismatch
 from imgwire_async.retry import Failure, is_success, may_repeat, passing, pause, retry_after
@@ -125,8 +125,8 @@ class Getting(AbstractAsyncContextManager["Getting"]):
     A slot is given back earlier by `free_slot`.
     """
 
-    def __init__(self, carrier: Carrier, source: Source) -> None:
-        self._carrier = carrier
+    def __init__(self, transport: Transport, source: Source) -> None:
+        self._transport = transport
         self._source = source
         self._attempts = 0
         self._began = time.monotonic()
@@ -163,12 +163,12 @@ class Getting(AbstractAsyncContextManager["Getting"]):
         await self._let_go(self._exchange)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            self._carrier.record(exchange)
+            self._transport.record_exchange(exchange)
 
     @property
     def deadline_passed(self) -> bool:
         """Whether the deadline cancels this, and nobody else does: what succeeded all the same may be returned."""
-        return self._carrier.deadline_passed()
+        return self._transport.deadline_passed()
 
     async def free_slot(self) -> None:
         """Give back the slot and keep the connection: whoever reads on may take any time."""
@@ -176,9 +176,9 @@ class Getting(AbstractAsyncContextManager["Getting"]):
 
     async def _ask(self) -> Fetched:
         self._attempts += 1
-        await self._slot.enter_async_context(self._carrier.get_slot())
+        await self._slot.enter_async_context(self._transport.get_slot())
         fetch = Fetch(self._source.url, self._source.what, self._attempts, self._began)
-        self._answer = await self._connection.enter_async_context(self._carrier.fetch(fetch))
+        self._answer = await self._connection.enter_async_context(self._transport.fetch(fetch))
         return self._answer
 
     async def _let_go(self, exchange: Exchange | None) -> None:
@@ -192,7 +192,7 @@ class Getting(AbstractAsyncContextManager["Getting"]):
     async def _prepare_again(self, trouble: Refusal | NoAnswerError) -> None:
         """Let a pause pass before the next attempt, or raise the error that ends the download."""
         failure = trouble.failure
-        policy = self._carrier.options.retries
+        policy = self._transport.options.retries
         seconds = None
         # What stands still has had its time already.
         may = failure.fate not in {"stall", "slot"} and may_repeat("GET", failure, repeatable=None)
@@ -202,7 +202,7 @@ class Getting(AbstractAsyncContextManager["Getting"]):
             raise self.error(trouble)
         assert self._exchange is not None
         exchange, self._exchange = self._exchange, None
-        await self._carrier.pause(exchange, failure.reason, seconds)
+        await self._transport.sleep_before_retry(exchange, failure.reason, seconds)
 
     # --- telling ------------------------------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ class ImageDownloads(Resource):
             known=known,
             seconds=limit,
             pauses=waiting.rising(0.25, 10.0),
-            sleep=self._carrier_for("wait_for_bulk_download").sleep,
+            sleep=self._transport_for("wait_for_bulk_download").sleep,
             on_update=on_update,
             what=what,
             operation=self._operation("images.wait_for_bulk_download", f"wait for {what}"),
@@ -157,7 +157,7 @@ class ImageDownloads(Resource):
 
     def _downloading(self) -> Downloading:
         return Downloading(
-            carrier=self._carrier_for("download"),
+            transport=self._transport_for("download"),
             retrieve=self.retrieve,
             retrieve_job=self.retrieve_bulk_download_job,
         )

@@ -110,10 +110,10 @@ class AsyncImages(ImageDownloads):
             idempotency_key=arguments.idempotency_key(idempotency_key),
             purpose=arguments.optional_text("purpose", purpose),
         )
-        tokens = TokenProvider(self._carrier(), require_source(upload_token))
+        tokens = TokenProvider(self._transport(), require_source(upload_token))
         if not callable(tokens.source):
             return await self._create(body, tokens.token())
-        async with self._carrier().operation("images.create"):  # its deadline counts for the answer, too
+        async with self._transport().operation("images.create"):  # its deadline counts for the answer, too
             return await tokens.use(lambda token: self._create(body, token))
 
     def _create(
@@ -214,12 +214,12 @@ class AsyncImages(ImageDownloads):
 
     def _uploading(self, item: UploadItem | None) -> Uploading:
         try:
-            carrier = self._carrier()
+            transport = self._transport()
         except RuntimeError as error:
             name_closed(error, "upload_many" if item is None else f"upload of {label_of(item)}")
             raise
         return Uploading(
-            carrier=carrier,
+            transport=transport,
             create=self._create,
             retrieve=self.retrieve,
             wait_until_ready=self._wait_for_stored,
@@ -297,7 +297,7 @@ class AsyncImages(ImageDownloads):
             known=known,
             seconds=limit,
             pauses=waiting.rising(0.1, 5.0),
-            sleep=self._carrier_for("wait_until_ready").sleep,
+            sleep=self._transport_for("wait_until_ready").sleep,
             on_update=on_update,
             what=what.format(shortened(str(image_id))),
             operation=self._operation(

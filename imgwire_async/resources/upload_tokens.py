@@ -13,7 +13,7 @@ from imgwire_async.config import hidden
 from imgwire_async.errors import AuthenticationError, ConfigurationError
 from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.models import UploadToken
-from imgwire_async.protocol.request import Carrier
+from imgwire_async.protocol.request import Transport
 from imgwire_async.resources import arguments
 from imgwire_async.values import printable
 
@@ -48,14 +48,14 @@ class TokenProvider:
     token.
     """
 
-    carrier: Carrier
+    transport: Transport
     own: TokenSource | None = attrs.field(repr=False)
     _answer: object = attrs.field(init=False, default=None, repr=False)
 
     @property
     def source(self) -> TokenSource | None:
         """The token or callable that counts: the file's own, else the client's."""
-        return self.carrier.upload_token if self.own is None else self.own
+        return self.transport.upload_token if self.own is None else self.own
 
     @property
     def per_file(self) -> bool:
@@ -70,7 +70,7 @@ class TokenProvider:
         """Ask the callable, if there is one. What it raises passes unchanged."""
         source = self.source
         if callable(source):
-            answer = await self.carrier.ask("upload_token", source, "POST", "/images/standard_upload")
+            answer = await self.transport.ask("upload_token", source, "POST", "/images/standard_upload")
             self._answer = hidden(answer)
 
     async def use(self, create: Callable[[str | None], Awaitable[T]]) -> T:

@@ -24,7 +24,7 @@ from imgwire_async.errors import (
 from imgwire_async.exchange import escape_unprintable
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import Image, StandardUpload, UploadProgress
-from imgwire_async.protocol.request import Carrier, compact
+from imgwire_async.protocol.request import Transport, compact
 from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
 from imgwire_async.resources.upload_tokens import TokenProvider, TokenSource, require_source
@@ -155,7 +155,7 @@ def _body(plan: Plan, given: _Given) -> dict[str, object]:
 class Uploading:
     """What uploads need of their resource."""
 
-    carrier: Carrier
+    transport: Transport
     create: Create
     retrieve: Callable[[str], Awaitable[Image]]
     wait_until_ready: Callable[[Image, float], Awaitable[Image]]
@@ -174,7 +174,7 @@ class Uploading:
         given = _checked(item)
         label = label_of(item)
         try:
-            async with self.carrier.operation("images.upload", f"upload of {label}"):
+            async with self.transport.operation("images.upload", f"upload of {label}"):
                 async with contextlib.AsyncExitStack() as held:
                     plan = await planned(
                         item.file,
@@ -185,17 +185,17 @@ class Uploading:
                         sha256=given.hash_sha256,
                         on_created=on_created,
                         on_progress=on_progress,
-                        stall=self.carrier.options.timeout.stall,
+                        stall=self.transport.options.timeout.stall,
                         stage=stage,
                     )
                     desk = _Desk(
                         _body(plan, given),
-                        TokenProvider(self.carrier, given.upload_token),
+                        TokenProvider(self.transport, given.upload_token),
                         given.own_key,
                         self.create,
                         self.retrieve,
                     )
-                    trace.flow = Flow(plan, desk, self.carrier)
+                    trace.flow = Flow(plan, desk, self.transport)
                     image = await trace.flow.run()
                 return image if wait is None else await self._ready(image, wait)
         except ImgwireError as error:
@@ -264,7 +264,7 @@ class Uploading:
         What a file's own source raises meets that file alone, also when it comes from another client of ours. So does the
         refusal of an upload token of its own.
         """
-        if self.carrier.closed:
+        if self.transport.closed:
             return True
         flow = trace.flow  # none: no request was made
         if isinstance(error, AuthenticationError) and flow is not None and flow.own_token:

@@ -1,6 +1,6 @@
 """The seam for tracers: hooks that are also told where things begin and end. `imgwire_async.otel` has the one for OpenTelemetry.
 
-A client without a tracer passes by none of the wrappers here: the carrier asks once, when it is made, and what is told along
+A client without a tracer passes by none of the wrappers here: the transport asks once, when it is made, and what is told along
 the way asks whether anybody listens.
 """
 

@@ -73,7 +73,7 @@ class Watch:
         self, attempt: int, status: int, headers: Headers, elapsed: float, size: int | None = None
     ) -> None:
         """Tell that an answer came, of so many bytes."""
-        # Transfers end when their bytes do, so the carrier tells of them.
+        # Transfers end when their bytes do, so the transport tells of them.
         if self.kind == "api" and (tracer := tracer_of(self.hooks)) is not None:
             tracer.answered(status, headers, size)
         logger.debug(

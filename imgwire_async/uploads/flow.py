@@ -23,7 +23,7 @@ from imgwire_async.errors import (
     UploadError,
 )
 from imgwire_async.models import Image, StandardUpload, UploadProgress
-from imgwire_async.protocol.request import Carrier, NoAnswerError, Put, Reply
+from imgwire_async.protocol.request import NoAnswerError, Put, Reply, Transport
 from imgwire_async.protocol.safety import require_safe
 from imgwire_async.retry import is_success, passing, pause, retry_after
 from imgwire_async.uploads.disk import PathSource
@@ -82,14 +82,14 @@ _DOUBTFUL = frozenset({Event.LOST, Event.STALLED, Event.BUSY})
 class Flow:
     """One upload under way. Lives for one `upload()`, and is used by one task."""
 
-    def __init__(self, plan: Plan, desk: Desk, carrier: Carrier) -> None:
+    def __init__(self, plan: Plan, desk: Desk, transport: Transport) -> None:
         self._plan = plan
         self.file_name: str = plan.file_name
         self.label: str = plan.label
         self._desk = desk
         self.own_token: bool = desk.own_token
-        self._carrier = carrier
-        self._policy = carrier.options.retries
+        self._transport = transport
+        self._policy = transport.options.retries
         self._tally = Tally(max_retries=self._policy.max_retries)
         self._url: str | None = None
         self._dead: set[str] = set()
@@ -132,7 +132,7 @@ class Flow:
         if self._read_by_caller:
             await userland.back()
         try:
-            async with self._carrier.put_slot():
+            async with self._transport.put_slot():
                 if self._url is None and await self._mint():
                     return Event.STORED, None
                 if self._untold is None or userland.in_caller.get() is None:
@@ -140,7 +140,7 @@ class Flow:
                     return await self._put()
             # Another thread is told: it may take its time and may upload from there, so no slot is held meanwhile.
             await self._tell_created()
-            async with self._carrier.put_slot():
+            async with self._transport.put_slot():
                 return await self._put()
         except NoAnswerError as error:  # no slot became free
             raise self._error(Event.STALLED, error) from None
@@ -156,7 +156,7 @@ class Flow:
             upload = await self._ask_for_url()
         if upload.upload_url in self._dead:
             raise same_url(self._plan, self.image)
-        require_safe(upload.upload_url, "upload_url", secure=self._carrier.secure)
+        require_safe(upload.upload_url, "upload_url", secure=self._transport.secure)
         self._url = upload.upload_url
         return False
 
@@ -221,7 +221,7 @@ class Flow:
             self._url, plan.size, self._chunks(), plan.mime_type, sent, self.puts, not self._may_interrupt
         )
         try:
-            reply = await self._carrier.put(put)
+            reply = await self._transport.put(put)
         except NoAnswerError as error:
             if error.failure.is_final:
                 return Event.REJECTED, error
@@ -331,7 +331,7 @@ class Flow:
         exchange = trouble.exchange
         reason = f"HTTP {trouble.status}" if isinstance(trouble, Reply) else trouble.failure.reason
         assert exchange is not None  # every attempt leaves a record
-        await self._carrier.pause(exchange, reason, seconds)
+        await self._transport.sleep_before_retry(exchange, reason, seconds)
 
     def _error(self, event: Event, trouble: Trouble) -> UploadError:
         return failed_put(

@@ -174,7 +174,7 @@ def test_a_signal_handler_may_call_whatever_it_comes_into(script: Script) -> Non
 def test_a_loop_that_cannot_be_started_is_the_callers_error_and_may_be_tried_again(script: Script) -> None:
     assert script.run("""
         import resource
-        import imgwire_async.transport.carrier  # it is read from files
+        import imgwire_async.transport.transport  # it is read from files
         client = ImgwireClient()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))

@@ -77,7 +77,7 @@ def test_the_types_of_every_public_method_can_be_resolved(kind: Client) -> None:
                 assert hints.keys() >= set(inspect.signature(value).parameters) - {
                     "self",
                     "original",
-                    "carrier",
+                    "transport",
                 }
                 assert "return" in hints
 

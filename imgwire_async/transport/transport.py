@@ -23,8 +23,8 @@ from imgwire_async.transport.transfer import Transfers
 T = TypeVar("T")
 
 
-class AiohttpCarrier:
-    """Carries requests and bytes. Implements `protocol.request.Carrier`."""
+class AiohttpTransport:
+    """Carries requests and bytes. Implements `protocol.request.Transport`."""
 
     def __init__(self, shared: Shared, options: Options, owner: object) -> None:
         self.options = options
@@ -100,7 +100,7 @@ class AiohttpCarrier:
         arrival = self._fetches.open(fetch)
         return arrival if self._tracer is None else TracedFetch(self._tracer, fetch, arrival)
 
-    async def pause(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
+    async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
         """Tell hooks and log that another attempt to get bytes follows, and let the time pass."""
         await self._fetches.pause(exchange, reason, seconds)
 
@@ -108,7 +108,7 @@ class AiohttpCarrier:
         """Let the time pass. Raises `RuntimeError` as soon as the client is closed."""
         await self._sessions.pause(seconds)
 
-    def record(self, exchange: Exchange, /) -> None:
+    def record_exchange(self, exchange: Exchange, /) -> None:
         """Give the record of a fetch to whoever captures: one for all its attempts."""
         self._fetches.record(exchange)
 
