@@ -19,11 +19,11 @@ from imgwire_async.errors import DownloadError, ImgwireError, name_closed
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import DownloadProgress, Image, ImageDownloadJob
 from imgwire_async.protocol.request import Fetched, NoAnswerError, Transport, segment
+from imgwire_async.protocol.signed_urls import is_expired
 from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.content import Content
 from imgwire_async.resources.getting import Getting, Refusal, Source
 from imgwire_async.resources.waiting import packed
-from imgwire_async.uploads.expiry import expired
 from imgwire_async.values import flag, path_for_message, path_text, shorten_file_name, shortened
 
 if TYPE_CHECKING:
@@ -328,4 +328,4 @@ def _is_over(url: str, refusal: Refusal | None) -> bool:
     """Whether the answer means that this link had its time, so that a fresh one may do."""
     if refusal is None:
         return False
-    return refusal.status in {404, 410} or expired(url, refusal.status, refusal.text, refusal.headers)
+    return refusal.status in {404, 410} or is_expired(url, refusal.status, refusal.text, refusal.headers)

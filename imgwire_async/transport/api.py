@@ -19,7 +19,7 @@ from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.protocol.request import NoAnswerError, Reply, Request
-from imgwire_async.protocol.safety import without_query
+from imgwire_async.protocol.signed_urls import without_query
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, is_success, may_repeat, pause, retry_after
 from imgwire_async.transport import answers, capture, deadline, watch

@@ -24,10 +24,9 @@ from imgwire_async.errors import (
 )
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply, Transport
-from imgwire_async.protocol.safety import require_safe
+from imgwire_async.protocol.signed_urls import is_expired, require_safe
 from imgwire_async.retry import is_success, passing, pause, retry_after
 from imgwire_async.uploads.disk import PathSource
-from imgwire_async.uploads.expiry import expired
 from imgwire_async.uploads.prepare import Plan
 from imgwire_async.uploads.put_errors import (
     Trouble,
@@ -283,7 +282,7 @@ class Flow:
         if passing(reply.status):
             return Event.BUSY
         assert self._url is not None
-        if expired(self._url, reply.status, reply.text, reply.headers):
+        if is_expired(self._url, reply.status, reply.text, reply.headers):
             return Event.EXPIRED
         return Event.REFUSED if reply.status == 403 else Event.REJECTED
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgwire_async.uploads.expiry import end_of, expired
+from imgwire_async.protocol.signed_urls import expires_at, is_expired
 
 NOON = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
 AMZ = "https://s3.example/k?X-Amz-Date=20260401T114500Z&X-Amz-Expires=900&X-Amz-Signature=x"  # until noon
@@ -44,7 +44,7 @@ def gmt(hour: int, minute: int, second: int = 0) -> str:
     ],
 )
 def test_the_end_of_a_url_is_read_from_its_own_query(url: str, end: datetime | None) -> None:
-    assert end_of(url) == end
+    assert expires_at(url) == end
 
 
 # Evidence: URL, status, what the storage says, its Date, our own clock -> too old?
@@ -80,13 +80,13 @@ EVIDENCE = [
 def test_evidence_decides_whether_a_url_was_too_old(
     url: str, status: int, body: str, date: str | None, too_old: bool
 ) -> None:
-    assert expired(url, status, body, {} if date is None else {"Date": date}) is too_old
+    assert is_expired(url, status, body, {} if date is None else {"Date": date}) is too_old
 
 
 @given(st.text(), st.text(), st.text())
 def test_no_answer_breaks_the_decision(query: str, body: str, date: str) -> None:
     for name in ("X-Amz-Date=20260401T114500Z&X-Amz-Expires", "Expires", "se"):
-        expired(f"https://s/k?{name}={query}", 403, body, {"Date": date})
+        is_expired(f"https://s/k?{name}={query}", 403, body, {"Date": date})
 
 
 def test_what_a_store_echoes_of_the_request_is_no_evidence() -> None:
@@ -94,10 +94,10 @@ def test_what_a_store_echoes_of_the_request_is_no_evidence() -> None:
         "<Error><Code>SignatureDoesNotMatch</Code><Message>The signature does not match.</Message><CanonicalRequest>PUT"
         " X-Amz-Expires=900 expired</CanonicalRequest></Error>"
     )
-    assert not expired("https://s/u", 403, body, {})
+    assert not is_expired("https://s/u", 403, body, {})
 
 
 def test_a_date_beyond_all_calendars_is_none() -> None:
     url = "https://s/u?X-Amz-Date=20200101T000000Z&X-Amz-Expires=1"
     odd = "1 Jan 2024 00:00:00 +99999999999999999999"
-    assert expired(url, 403, "", {"Date": odd})
+    assert is_expired(url, 403, "", {"Date": odd})

@@ -26,8 +26,8 @@ from imgwire_async.exchange import (
 )
 from imgwire_async.logs import logger
 from imgwire_async.protocol import codec, parsing
+from imgwire_async.protocol.signed_urls import is_expired
 from imgwire_async.protocol.status import status_error
-from imgwire_async.uploads.expiry import expired
 
 # --- in no time -------------------------------------------------------------------------------------------------------
 
@@ -48,7 +48,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "redact": lambda text: redact(text[: 64 * 1024], SECRET),
     "refusal": lambda text: status_error(500, EXCHANGE, text.encode("utf-8", "replace"), key=SECRET),
     "refusal in JSON": lambda text: status_error(422, EXCHANGE, json.dumps({"detail": text}).encode()[:LONG]),
-    "storage": lambda text: expired("https://s/k", 403, text[: 64 * 1024], {}),
+    "storage": lambda text: is_expired("https://s/k", 403, text[: 64 * 1024], {}),
     "error": lambda text: str(ImgwireError(text[: 64 * 1024])),
 }
 

@@ -14,7 +14,7 @@ from imgwire_async.exchange import Headers
 from imgwire_async.models import Image, Pagination
 from imgwire_async.protocol.paging import last_page, pagination
 from imgwire_async.protocol.request import NoAnswerError, Request, compact, segment
-from imgwire_async.protocol.safety import origin, require_safe, without_query
+from imgwire_async.protocol.signed_urls import origin, require_safe, without_query
 from imgwire_async.retry import Failure
 
 # --- ids --------------------------------------------------------------------------------------------------------------

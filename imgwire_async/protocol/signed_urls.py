@@ -1,0 +1,108 @@
+"""Whether a URL that the service gave may be used, and whether a refused one was too old. Checked at use, never at decoding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from urllib.parse import parse_qs, urlsplit
+
+from imgwire_async.errors import UnsafeURLError
+from imgwire_async.exchange import Secret, redact
+from imgwire_async.retry import response_time
+from imgwire_async.values import is_authority, is_host, printable
+
+_NO_URL = "it is no http(s) URL"
+_ORIGIN = re.compile("[^/?#]*//[^/?#]*")  # scheme, user info, host and port
+
+# Stores of the S3, GCS and Azure kinds name it differently, so several words count. [measured on two stores]
+_EXPIRED = re.compile(
+    r"expired|RequestTimeTooSkewed|ExpiredToken|not valid (?:yet|anymore)|Signature not valid in the specified time",
+    re.IGNORECASE,
+)
+
+# Where XML answers speak; elsewhere in them stands what was asked, the names of its parameters included.
+_SAID = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of a URL, the port filled in."""
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        (parts.hostname or "").lower(),
+        parts.port or {"http": 80, "https": 443}.get(parts.scheme),
+    )
+
+
+def without_query(url: str) -> str:
+    """Return host and path of a URL, as messages and records may show them."""
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def require_safe(
+    url: str, what: str, *, secure: bool, because: str = "the API is reached over https"
+) -> None:
+    """Raise `UnsafeURLError` unless `url` is http(s), without user info, and https when it must be (`because` says why)."""
+    reason = _unsafe(url, secure=secure, because=because)
+    if reason is None:
+        return
+    url = Secret(url)
+    raise UnsafeURLError(
+        f"the {what} that the service gave is not safe to use: {reason} ({redact(url)[:120]!r}). Nothing was sent there. "
+        "Check base_url; if it is right, report this to the service."
+    )
+
+
+def _unsafe(url: str, *, secure: bool, because: str) -> str | None:
+    found = _ORIGIN.match(url) if printable(url) and "\\" not in url else None
+    if found is None:
+        return _NO_URL
+    fault = _fault(found[0])
+    if fault is None and secure and not found[0].lower().startswith("https:"):
+        return f"it is http although {because}"
+    return fault
+
+
+@lru_cache(maxsize=64)  # the service names few hosts
+def _fault(origin: str) -> str | None:
+    try:
+        parts = urlsplit(origin)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return _NO_URL
+    if not is_host(host) or not is_authority(parts.netloc) or parts.scheme not in {"http", "https"}:
+        return _NO_URL
+    if parts.username is not None or parts.password is not None:
+        return "it holds user info"
+    return None
+
+
+def is_expired(url: str, status: int, body: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a 403 or 400 to `url` means that its time was over."""
+    if status not in {400, 403}:
+        return False
+    if _EXPIRED.search(" ".join(_SAID.findall(body)) or body):
+        return True
+    end = expires_at(url)
+    return end is not None and end < response_time(headers)
+
+
+def expires_at(url: str) -> datetime | None:
+    """Return the time at which a signed URL ends by its own query, or None when the query does not tell it."""
+    query = {name.lower(): values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    try:
+        for vendor in ("amz", "goog"):
+            if f"x-{vendor}-date" in query and f"x-{vendor}-expires" in query:
+                begin = datetime.strptime(query[f"x-{vendor}-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+                return begin + timedelta(seconds=int(query[f"x-{vendor}-expires"]))
+        if "expires" in query:
+            return datetime.fromtimestamp(int(query["expires"]), UTC)
+        if "se" in query:
+            end = datetime.fromisoformat(query["se"])
+            return end if end.tzinfo else end.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
