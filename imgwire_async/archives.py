@@ -35,7 +35,7 @@ from imgwire_async.archive_names import (
 )
 from imgwire_async.atomic import new_file, place_new, taken
 from imgwire_async.errors import ArchiveError
-from imgwire_async.exchange import escape_unprintable
+from imgwire_async.redaction import escape_unprintable
 from imgwire_async.values import at_least_0, flag, path_for_message, path_text, quoted, shorten_file_name
 
 _PIECE = 256 * 1024

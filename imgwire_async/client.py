@@ -16,6 +16,7 @@ from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
 from imgwire_async.lazy import LazyModule
 from imgwire_async.policies import RetryPolicy, Timeouts
+from imgwire_async.redaction import as_secret
 from imgwire_async.transport.capture import Capture
 from imgwire_async.values import flag, integer, quoted
 
@@ -114,10 +115,10 @@ class BaseClient:
         upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> None:
         # The class is named more often than a client is made, and more cheaply so.
-        from imgwire_async.config import VARIABLES, configure, hidden
+        from imgwire_async.config import VARIABLES, configure
         from imgwire_async.logs import logger, show_as_told
 
-        api_key, proxy, upload_token = hidden(api_key), hidden(proxy), hidden(upload_token)
+        api_key, proxy, upload_token = as_secret(api_key), as_secret(proxy), as_secret(upload_token)
         config = configure(
             api_key,
             environment_id=environment_id,
@@ -133,7 +134,7 @@ class BaseClient:
             connector=connector,
             hooks=hooks,
             upload_token=upload_token,
-            environ={name: hidden(os.environ[name]) for name in VARIABLES if name in os.environ},
+            environ={name: as_secret(os.environ[name]) for name in VARIABLES if name in os.environ},
         )
         show_as_told(os.environ.get("IMGWIRE_LOG", ""))
         if config.exposed:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import attrs
 
 from imgwire_async.errors import ConfigurationError
-from imgwire_async.exchange import Secret
 from imgwire_async.hooks import Hooks, is_coroutine_callable
 from imgwire_async.policies import RetryPolicy, Timeouts, retry_policy, timeouts
+from imgwire_async.redaction import Secret, as_secret
 from imgwire_async.values import (
     flag,
     integer,
@@ -125,11 +125,6 @@ _READ: dict[str, Callable[[object], Any]] = {
     "environment_id": _environment_id,
     "hooks": _hooks,
 }
-
-
-def hidden(value: Any) -> Any:
-    """A text that shows nothing of itself, should something fail where a variable holds it; anything else as it is."""
-    return Secret(str.__str__(value)) if isinstance(value, str) else value
 
 
 def _key(value: Any) -> KeySource:
@@ -349,9 +344,9 @@ def configure(
     upload_token: object = None,
 ) -> Config:
     """The settings as one frozen value. What is given beats the environment, the environment beats the default."""
-    api_key, proxy, upload_token = hidden(api_key), hidden(proxy), hidden(upload_token)
+    api_key, proxy, upload_token = as_secret(api_key), as_secret(proxy), as_secret(upload_token)
     if api_key is None:
-        api_key = hidden(environ.get("IMGWIRE_API_KEY") or None)
+        api_key = as_secret(environ.get("IMGWIRE_API_KEY") or None)
         if api_key is None:
             raise ConfigurationError(
                 "no API key: pass api_key=, or set the environment variable IMGWIRE_API_KEY. "

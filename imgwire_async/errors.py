@@ -43,7 +43,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
-from imgwire_async.exchange import Exchange, Headers, escape_unprintable, excerpt, is_page
+from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.redaction import escape_unprintable, excerpt, is_html
 from imgwire_async.values import quoted, shortened
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class ImgwireError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Not through __init__: subclasses take keywords, and the notes people added travel too.
         state = dict(self.__dict__)
-        if is_page(str(state.get("body", ""))):  # a whole page has no place in a queue or a log
+        if is_html(str(state.get("body", ""))):  # a whole page has no place in a queue or a log
             state["body"] = excerpt(state["body"])
         if getattr(state.get("record"), "download_url", None) is not None:  # a job's is a secret
             state["record"] = attrs.evolve(state["record"], download_url=None)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from imgwire_async.exchange import escape_unprintable
+from imgwire_async.redaction import escape_unprintable
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
 logger.addHandler(logging.NullHandler())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from imgwire_async.errors import BulkDeleteError, ImgwireError
-from imgwire_async.exchange import escape_unprintable
+from imgwire_async.redaction import escape_unprintable
 from imgwire_async.urls.image import ImageUrls
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ except ImportError as _missing:
     ) from _missing
 
 from imgwire_async import __version__
-from imgwire_async.exchange import Headers, Kind, redact
+from imgwire_async.exchange import Headers, Kind
 from imgwire_async.otel.recording import (
     Attempt,
     Attributes,
@@ -33,6 +33,7 @@ from imgwire_async.otel.recording import (
     measured,
     place,
 )
+from imgwire_async.redaction import redact
 from imgwire_async.transport.tracing import Tracer
 
 __all__ = ["OpenTelemetryHooks"]

@@ -16,8 +16,9 @@ from opentelemetry import context, metrics, trace
 
 from imgwire_async import __version__
 from imgwire_async.errors import APIStatusError, ImgwireError
-from imgwire_async.exchange import Headers, redact
+from imgwire_async.exchange import Headers
 from imgwire_async.protocol.request import NoAnswerError
+from imgwire_async.redaction import redact
 
 Attributes: TypeAlias = "dict[str, str | int | float]"
 P = ParamSpec("P")

@@ -15,11 +15,12 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from imgwire_async import errors, models
-from imgwire_async.exchange import Exchange, escape_unprintable, excerpt, redacted_prefix
+from imgwire_async.exchange import Exchange
 from imgwire_async.protocol import parsing
 from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, web_page
 from imgwire_async.protocol.request import Reply
 from imgwire_async.protocol.structure import place, structure
+from imgwire_async.redaction import escape_unprintable, excerpt, redacted_prefix
 
 T = TypeVar("T")
 RecordT = TypeVar("RecordT", bound=models.Record)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from imgwire_async.exchange import excerpt, is_page, redact
+from imgwire_async.redaction import excerpt, is_html, redact
 
 # Of a page its beginning tells that it is one, and its title.
 _PAGE_PREFIX = 64 * 1024
@@ -68,7 +68,7 @@ def is_own_answer(headers: Mapping[str, str]) -> bool:
 def web_page(headers: Mapping[str, str], body: bytes) -> str | None:
     """Return what a body that is no JSON says, in a line, if it is a web page; None if it is none."""
     text = body[:_PAGE_PREFIX].decode("utf-8", "replace")
-    if is_page(text):
+    if is_html(text):
         return excerpt(redact(text))
     kind = headers.get("Content-Type", "").strip().lower()
     return "HTML" if text.strip() and kind.startswith(("text/html", "application/xhtml")) else None

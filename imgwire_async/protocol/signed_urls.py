@@ -9,7 +9,7 @@ from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
 from imgwire_async.errors import UnsafeURLError
-from imgwire_async.exchange import Secret, redact
+from imgwire_async.redaction import Secret, redact
 from imgwire_async.retry import response_time
 from imgwire_async.values import is_authority, is_host, printable
 

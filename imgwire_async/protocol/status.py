@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import cast
 
 from imgwire_async import errors, models
-from imgwire_async.exchange import Exchange, escape_unprintable, excerpt, redacted_prefix
+from imgwire_async.exchange import Exchange
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, ProxyInUse, is_own_answer, web_page
 from imgwire_async.protocol.structure import structure
+from imgwire_async.redaction import escape_unprintable, excerpt, redacted_prefix
 
 # One row per status: the class, and what its reader should do next.
 _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {

@@ -12,9 +12,9 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from imgwire_async import values
-from imgwire_async.config import hidden
 from imgwire_async.models import MetricsDatasetInterval
 from imgwire_async.protocol.request import segment
+from imgwire_async.redaction import as_secret
 from imgwire_async.uploads.sniff import type_by_name
 from imgwire_async.values import plain_text, printable, shown
 
@@ -40,7 +40,7 @@ def by_name(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
                     f"arguments are given by name here, not as a mapping or by position: {spelling}"
                 )
             if "upload_token" in kwargs:
-                kwargs["upload_token"] = hidden(kwargs["upload_token"])
+                kwargs["upload_token"] = as_secret(kwargs["upload_token"])
             return await method(*args, **kwargs)
 
         return checked

@@ -15,7 +15,6 @@ from collections.abc import (
 )
 from typing import Any, Literal, cast
 
-from imgwire_async.config import hidden
 from imgwire_async.errors import name_closed
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import (
@@ -28,6 +27,7 @@ from imgwire_async.models import (
     UploadToken,
 )
 from imgwire_async.protocol.request import Request, compact, segment
+from imgwire_async.redaction import as_secret
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
 from imgwire_async.resources.base import page_params
@@ -119,7 +119,7 @@ class AsyncImages(ImageDownloads):
     def _create(
         self, body: Mapping[str, object], upload_token: str | None
     ) -> Coroutine[Any, Any, StandardUpload]:
-        upload_token = hidden(upload_token)
+        upload_token = as_secret(upload_token)
         params = None if upload_token is None else {"upload_token": upload_token}
         may_repeat = "idempotency_key" in body
         return self._ask(

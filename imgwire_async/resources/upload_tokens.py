@@ -9,11 +9,11 @@ from typing import TypeAlias, TypeVar, cast
 import attrs
 
 from imgwire_async import userland
-from imgwire_async.config import hidden
 from imgwire_async.errors import AuthenticationError, ConfigurationError
 from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.models import UploadToken
 from imgwire_async.protocol.request import Transport
+from imgwire_async.redaction import as_secret
 from imgwire_async.resources import arguments
 from imgwire_async.values import printable
 
@@ -31,7 +31,7 @@ def require_source(value: object) -> TokenSource | None:
             f"upload_token must be text or a callable that returns it, not UploadToken{_ITS_TEXT}"
         )
     if not callable(value):
-        return cast("str | None", hidden(arguments.token("upload_token", value)))
+        return cast("str | None", as_secret(arguments.token("upload_token", value)))
     if is_coroutine_callable(value) and userland.in_caller.get() is not None:
         raise TypeError(
             "upload_token must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
@@ -71,7 +71,7 @@ class TokenProvider:
         source = self.source
         if callable(source):
             answer = await self.transport.ask("upload_token", source, "POST", "/images/standard_upload")
-            self._answer = hidden(answer)
+            self._answer = as_secret(answer)
 
     async def use(self, create: Callable[[str | None], Awaitable[T]]) -> T:
         """Return what `create` makes with a token of the callable, asked once more when the first one is used up."""

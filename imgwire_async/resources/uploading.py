@@ -21,10 +21,10 @@ from imgwire_async.errors import (
     WaitTimeoutError,
     name_closed,
 )
-from imgwire_async.exchange import escape_unprintable
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Transport, compact
+from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
 from imgwire_async.resources.upload_tokens import TokenProvider, TokenSource, require_source

@@ -8,9 +8,10 @@ import attrs
 from yarl import URL
 
 from imgwire_async import errors
-from imgwire_async.exchange import Exchange, Headers, Secret, redact
+from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.signed_urls import origin, without_query
+from imgwire_async.redaction import Secret, redact
 
 
 @attrs.frozen(slots=False)  # made for each call, and twice as fast without slots

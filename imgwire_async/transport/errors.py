@@ -15,9 +15,9 @@ from aiohttp.payload import Payload
 from yarl import URL
 
 from imgwire_async import userland
-from imgwire_async.exchange import excerpt, redact
 from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.protocol.request import NoAnswerError
+from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import Failure, Fate
 from imgwire_async.transport.proxies import PROXY_AUTHENTICATE, add_credentials
 from imgwire_async.transport.tls_errors import certificate_failure, handshake_failure, refuses_own_certificate

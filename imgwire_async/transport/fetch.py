@@ -14,9 +14,10 @@ import attrs
 
 from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
-from imgwire_async.exchange import Exchange, Headers, Secret
+from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import Fetch, NoAnswerError
 from imgwire_async.protocol.signed_urls import require_safe, without_query
+from imgwire_async.redaction import Secret
 from imgwire_async.retry import Failure
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.api import Shared

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 from multidict import CIMultiDict
 
-from imgwire_async.exchange import Secret
+from imgwire_async.redaction import Secret
 
 
 @attrs.frozen

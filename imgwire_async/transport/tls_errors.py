@@ -6,8 +6,8 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from imgwire_async.exchange import excerpt, redact
 from imgwire_async.protocol.intermediaries import ProxyInUse
+from imgwire_async.redaction import excerpt, redact
 
 # OpenSSL's verification codes (x509_vfy.h).
 _DATES = frozenset({9, 10})

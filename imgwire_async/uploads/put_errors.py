@@ -14,10 +14,10 @@ from imgwire_async.errors import (
     UploadStalledError,
     UploadUrlExpiredError,
 )
-from imgwire_async.exchange import excerpt, redact
 from imgwire_async.models import Image
 from imgwire_async.protocol.intermediaries import doubt_about
 from imgwire_async.protocol.request import NoAnswerError, Reply
+from imgwire_async.redaction import excerpt, redact
 from imgwire_async.uploads.prepare import Plan
 from imgwire_async.uploads.states import Event
 

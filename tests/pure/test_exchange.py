@@ -12,7 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from samples import SECRET
 
-from imgwire_async.exchange import Exchange, Headers, excerpt, redact
+from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.redaction import excerpt, redact
 
 HEADERS = Headers([("Content-Type", "text/html"), ("X-Next-Page", "2"), ("Via", "a"), ("VIA", "b")])
 

@@ -15,19 +15,12 @@ from hypothesis import strategies as st
 from samples import EXCHANGE, SECRET, reply
 
 from imgwire_async import DecodeError, ImgwireError, models
-from imgwire_async.exchange import (
-    Exchange,
-    Headers,
-    escape_unprintable,
-    excerpt,
-    is_page,
-    redact,
-    redacted_prefix,
-)
+from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.logs import logger
 from imgwire_async.protocol import codec, parsing
 from imgwire_async.protocol.signed_urls import is_expired
 from imgwire_async.protocol.status import status_error
+from imgwire_async.redaction import escape_unprintable, excerpt, is_html, redact, redacted_prefix
 
 # --- in no time -------------------------------------------------------------------------------------------------------
 
@@ -43,7 +36,7 @@ FRAGMENTS = [
 READERS: dict[str, Callable[[str], object]] = {
     "excerpt": excerpt,
     "excerpt of a page": lambda text: excerpt(f"<html>{text}"),
-    "is_page": is_page,
+    "is_html": is_html,
     "redacted_prefix": lambda text: redacted_prefix(text, 10_000, SECRET),
     "redact": lambda text: redact(text[: 64 * 1024], SECRET),
     "refusal": lambda text: status_error(500, EXCHANGE, text.encode("utf-8", "replace"), key=SECRET),

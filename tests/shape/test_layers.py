@@ -15,7 +15,7 @@ PACKAGE = Path(imgwire_async.__file__).parent
 NAME = "imgwire_async"
 
 LEVELS = [
-    {"errors", "exchange", "forks", "lazy", "values"},
+    {"errors", "exchange", "redaction", "forks", "lazy", "values"},
     {
         "urls",
         "hooks",
@@ -43,6 +43,8 @@ APART = {"emulator"}
 # blocking client crosses the bridge.
 NEIGHBOURS = {
     ("errors", "exchange"),
+    ("errors", "redaction"),
+    ("exchange", "redaction"),
     ("errors", "values"),
     ("exchange", "values"),
     ("config", "hooks"),
