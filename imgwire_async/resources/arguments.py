@@ -12,10 +12,10 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from imgwire_async import values
+from imgwire_async.mime import type_by_name
 from imgwire_async.models import MetricsDatasetInterval
 from imgwire_async.protocol.request import segment
 from imgwire_async.redaction import as_secret
-from imgwire_async.uploads.sniff import type_by_name
 from imgwire_async.values import plain_text, printable, shown
 
 Id: TypeAlias = str | uuid.UUID

@@ -8,7 +8,7 @@ from enum import Enum
 
 import attrs
 
-from imgwire_async.uploads.sniff import describe, sniff
+from imgwire_async.mime import describe, sniff
 
 
 class Content(Enum):

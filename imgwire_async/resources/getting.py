@@ -14,13 +14,13 @@ import attrs
 
 from imgwire_async.errors import DownloadError
 from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.mime import HEAD_BYTES
 from imgwire_async.protocol.intermediaries import doubt_about
 from imgwire_async.protocol.request import Fetch, Fetched, NoAnswerError, Transport
 from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.resources.content import Content, mismatch
 from imgwire_async.retry import Failure, is_success, may_repeat, passing, pause, retry_after
-from imgwire_async.uploads.sniff import HEAD_BYTES
 
 if TYPE_CHECKING:
     from typing import Self

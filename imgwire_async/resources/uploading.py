@@ -22,6 +22,7 @@ from imgwire_async.errors import (
     name_closed,
 )
 from imgwire_async.hooks import plain_callable
+from imgwire_async.mime import HEAD_BYTES
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import Transport, compact
 from imgwire_async.redaction import escape_unprintable
@@ -33,7 +34,6 @@ from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.kinds import base_name
 from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, require_many
 from imgwire_async.uploads.prepare import Plan, planned
-from imgwire_async.uploads.sniff import HEAD_BYTES
 from imgwire_async.uploads.source import File
 from imgwire_async.values import plain_text, shortened, truth
 

@@ -10,11 +10,11 @@ import attrs
 
 from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
+from imgwire_async.mime import HEAD_BYTES, RAW, describe, extension_of, sniff
 from imgwire_async.models import Image, SupportedMimeType, UploadProgress
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.hints import remedy
 from imgwire_async.uploads.kinds import base_name, source_of
-from imgwire_async.uploads.sniff import HEAD_BYTES, RAW, describe, extension_of, sniff
 from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource, examine, peek
 from imgwire_async.uploads.spool import room, spooled
 from imgwire_async.uploads.tiff import LOOK_BYTES, is_raw

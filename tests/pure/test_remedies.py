@@ -25,11 +25,11 @@ from imgwire_async import (
     extract_archive,
 )
 from imgwire_async.errors import CLOSED, name_closed
+from imgwire_async.mime import RAW
 from imgwire_async.policies import retry_policy, timeouts
 from imgwire_async.resources import arguments
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.disk import Stamp, change_of
-from imgwire_async.uploads.sniff import RAW
 from imgwire_async.urls.scalars import integer, number
 from imgwire_async.values import flag
 

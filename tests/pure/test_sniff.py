@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgwire_async.mime import EXTENSIONS, HEAD_BYTES, describe, extension_of, sniff, type_by_name
 from imgwire_async.models import SupportedMimeType as Mime
-from imgwire_async.uploads.sniff import EXTENSIONS, HEAD_BYTES, describe, extension_of, sniff, type_by_name
 
 PICTURES = Path(__file__).parents[2].parent / "shared" / "pictures"
 MANIFEST: list[dict[str, Any]] = (

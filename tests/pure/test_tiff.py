@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgwire_async.uploads.sniff import describe, sniff
+from imgwire_async.mime import describe, sniff
 from imgwire_async.uploads.tiff import is_raw
 
 PICTURES = Path(__file__).parents[2].parent / "shared" / "pictures"

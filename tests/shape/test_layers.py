@@ -31,7 +31,7 @@ LEVELS = [
         "archive_names",
     },
     {"models", "archives"},
-    {"protocol"},
+    {"protocol", "mime"},
     {"uploads", "transport"},
     {"resources"},
     {"client"},

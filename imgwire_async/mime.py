@@ -1,4 +1,4 @@
-"""The type of a picture from its first bytes alone; a name is never believed against the content."""
+"""The type of a picture: from its first bytes, or, where no bytes are seen, from a name's extension."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _describe_text(head: bytes) -> str:
 
 
 def type_by_name(name: str) -> Mime | None:
-    """The type that a file name's extension stands for, or None. Only for calls that see no bytes."""
+    """Return the type that a file name's extension stands for, or None. Only for calls that see no bytes."""
     dot = name.rfind(".")
     return EXTENSIONS.get(name[dot:].lower()) if dot >= 0 else None
 
