@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from imgwire_async.errors import Fault, TransformationError
-from imgwire_async.urls.check import check_mode, orphans, query_of, report
+from imgwire_async.urls.check import check_mode, query_of, report
 from imgwire_async.urls.encoding import cut, has_path, place
-from imgwire_async.urls.transformation import Transformation, check_call
+from imgwire_async.urls.transformation import Transformation, check_complete
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -38,10 +38,7 @@ def build_url(
         if options.orphans:
             report(list(options.orphans), on_invalid)
         return placed(cdn_url, options.preset, options.query)
-    checked = check_call(options, preset, raw, rules, on_invalid)
-    faults = [*checked.faults, *orphans(checked)]
-    if faults:
-        report(faults, on_invalid)
+    checked = check_complete(options, preset, raw, rules, on_invalid)
     return placed(cdn_url, checked.preset, query_of(checked.pairs))
 
 

@@ -185,13 +185,18 @@ def _raw_text(value: object) -> str:
     return as_text(value)
 
 
-def orphans(checked: Checked) -> list[Fault]:
-    """Faults of the rules that do nothing without a watermark source. [rules 9 C1]
+def lacks_source(pairs: Mapping[str, str]) -> bool:
+    """Return whether there are rules that do nothing without a watermark source, and no source. [rules 9 C1]"""
+    return not DEPENDENTS.isdisjoint(pairs) and not any(name in pairs for name in SOURCES)
 
-    Nobody is told so when a source was given and refused: that fault says enough.
+
+def missing_source_faults(checked: Checked) -> list[Fault]:
+    """Return the faults of the rules that do nothing without a watermark source. [rules 9 C1]
+
+    There is none when a source was given and refused: that fault says enough.
     """
     pairs = checked.pairs
-    if DEPENDENTS.isdisjoint(pairs) or any(name in pairs or name in checked.given for name in SOURCES):
+    if not lacks_source(pairs) or any(name in checked.given for name in SOURCES):
         return []
     written = [
         checked.given.get(name, (name, pairs[name], None)) for name in sorted(DEPENDENTS & pairs.keys())
@@ -213,12 +218,12 @@ def report(faults: list[Fault], on_invalid: str) -> None:
 
 
 def query_of(pairs: Mapping[str, str]) -> str:
-    """The query: sorted by name [rules 3], without rules that lack their source."""
-    sourced = DEPENDENTS.isdisjoint(pairs) or any(name in pairs for name in SOURCES)
+    """Return the query: sorted by name [rules 3], without rules that lack their source."""
+    left_out = DEPENDENTS if lacks_source(pairs) else ()
     return "&".join(
         [
             f"{name if name in BY_NAME else encode(name)}={text}"
             for name, text in sorted(pairs.items())
-            if sourced or name not in DEPENDENTS
+            if name not in left_out
         ]
     )

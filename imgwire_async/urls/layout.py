@@ -11,7 +11,7 @@ from imgwire_async.errors import Fault
 from imgwire_async.urls.check import check
 from imgwire_async.urls.geometry import Size, fitted, pixels, source_size
 from imgwire_async.urls.scalars import is_mapping, is_tuple, number_text
-from imgwire_async.urls.transformation import Transformation, made_of, revive
+from imgwire_async.urls.transformation import Transformation, from_checked, from_pairs
 
 if TYPE_CHECKING:
     from imgwire_async.urls import shapes as of
@@ -91,7 +91,7 @@ class Picture:
 
 def _with(rules: Transformation, changes: Mapping[str, str | None]) -> Transformation:
     pairs = dict(rules.pairs) | {name: text for name, text in changes.items() if text}
-    return revive(rules.preset, tuple(pairs.items()))
+    return from_pairs(rules.preset, tuple(pairs.items()))
 
 
 def tiny(picture: Picture, rules: Transformation) -> Transformation:
@@ -102,7 +102,7 @@ def tiny(picture: Picture, rules: Transformation) -> Transformation:
     changes = {"width": str(small), "blur": "2", "quality": "40"}
     if width and height:
         changes["height"] = str(max(round(height * small / width), 1))
-    return revive(rules.preset, tuple((kept | changes).items()))
+    return from_pairs(rules.preset, tuple((kept | changes).items()))
 
 
 def _unique(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -136,7 +136,7 @@ def by_breakpoints(
     for step in steps:
         checked = check(step.overrides().items(), on_invalid=on_invalid)
         faults += checked.faults
-        rules = picture.base | made_of(checked)
+        rules = picture.base | from_checked(checked)
         if step.width is not None and "width" not in checked.pairs:
             continue  # refused, and reported above
         own, more = (known, []) if step.densities is None else _valid("dpr", step.densities, on_invalid)

@@ -9,7 +9,7 @@ import attrs
 
 from imgwire_async.errors import Fault, TransformationError
 from imgwire_async.urls.build import placed
-from imgwire_async.urls.check import check, orphans, report
+from imgwire_async.urls.check import check, missing_source_faults, report
 from imgwire_async.urls.geometry import pixels
 from imgwire_async.urls.layout import (
     BREAKPOINTS,
@@ -23,7 +23,7 @@ from imgwire_async.urls.layout import (
     tiny,
 )
 from imgwire_async.urls.markup import Attribute, Html, attribute_name, tag
-from imgwire_async.urls.transformation import Transformation, check_call, made_of
+from imgwire_async.urls.transformation import Transformation, check_call, from_checked
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -91,7 +91,7 @@ class ResponsiveImage:
         word = checked.pairs["format"]
         if word == "auto":
             raise ValueError("a <source> has one format, not auto")
-        form = made_of(checked)
+        form = from_checked(checked)
         candidates = [Candidate(each.transformation | form, each.descriptor) for each in self.candidates]
         mime = f"image/{_MIME_OF.get(word, word)}"
         return tag("source", {"type": mime, "srcset": _srcset(self.cdn_url, candidates), "sizes": sizes})
@@ -126,7 +126,7 @@ def responsive_image(
     if widths is not None and breakpoints is not None:
         raise ValueError("give widths or breakpoints, not both")
     checked = check_call(options, preset, raw, rules, on_invalid)
-    base = made_of(checked)
+    base = from_checked(checked)
     _refuse_twice(
         base, {"dpr": "densities", "width": "widths"} if widths is not None else {"dpr": "densities"}
     )
@@ -138,7 +138,7 @@ def responsive_image(
         layout = by_breakpoints(
             picture, default if breakpoints is None else breakpoints, densities, on_invalid
         )
-    report([*checked.faults, *orphans(checked), *layout.faults], on_invalid)
+    report([*checked.faults, *missing_source_faults(checked), *layout.faults], on_invalid)
     return _made(cdn_url, picture, layout)
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from imgwire_async.errors import Fault
-from imgwire_async.urls.check import Checked, check, orphans, query_of, report
+from imgwire_async.urls.check import Checked, check, lacks_source, missing_source_faults, query_of, report
+from imgwire_async.urls.read import read_pairs
+from imgwire_async.urls.rules import DEPENDENTS
 from imgwire_async.urls.scalars import is_mapping, shown
 
 if TYPE_CHECKING:
@@ -40,6 +42,21 @@ def check_call(
         given = chain(options.items(), rules.items())
         return check(given, presets=(preset,), raw=raw, on_invalid=on_invalid)
     raise TypeError(f"options are a mapping or a Transformation, not {shown(options)}")
+
+
+def check_complete(
+    options: object,
+    preset: object,
+    raw: Mapping[str, object] | None,
+    rules: Mapping[str, object],
+    on_invalid: str,
+) -> Checked:
+    """Check what one call was given and report all faults of it, also those of rules that miss their watermark source."""
+    checked = check_call(options, preset, raw, rules, on_invalid)
+    faults = [*checked.faults, *missing_source_faults(checked)]
+    if faults:
+        report(faults, on_invalid)
+    return checked
 
 
 @attrs.frozen(init=False, repr=False)
@@ -84,8 +101,6 @@ class Transformation:
     def _read(self) -> tuple[dict[str, object], dict[str, object]]:
         from urllib.parse import unquote_plus
 
-        from imgwire_async.urls.parse import read_pairs
-
         return read_pairs([(name, unquote_plus(text)) for name, text in self.pairs])
 
     def __or__(self, other: Transformation | Mapping[str, object]) -> Transformation:
@@ -93,7 +108,7 @@ class Transformation:
         right = _transformation(other)
         if right is None:
             return NotImplemented
-        return revive(right.preset or self.preset, (*self.pairs, *right.pairs))
+        return from_pairs(right.preset or self.preset, (*self.pairs, *right.pairs))
 
     def __repr__(self) -> str:
         rules, raw = self._read()
@@ -103,7 +118,7 @@ class Transformation:
         return f"Transformation({', '.join(parts)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return revive, (self.preset, self.pairs)
+        return from_pairs, (self.preset, self.pairs)
 
 
 def _transformation(other: object) -> Transformation | None:
@@ -119,21 +134,42 @@ def _fill(made: Transformation, checked: Checked) -> None:
         "pairs": tuple(sorted(pairs.items())),
         "faults": tuple(checked.faults),
         "query": query_of(pairs),
-        "orphans": tuple(orphans(checked)),
+        "orphans": tuple(missing_source_faults(checked)),
     }
     for name, value in fields.items():
         object.__setattr__(made, name, value)  # frozen for everybody else
 
 
-def made_of(checked: Checked) -> Transformation:
-    """A transformation of what was checked already."""
+def from_checked(checked: Checked) -> Transformation:
+    """Return a transformation of what was checked already."""
     made = Transformation.__new__(Transformation)
     _fill(made, checked)
     return made
 
 
-def revive(preset: str | None, pairs: tuple[tuple[str, str], ...]) -> Transformation:
-    """A transformation of pairs that were checked before; of equal names the last counts. Two watermark sources are a fault."""
+def complete_transformation(
+    *,
+    preset: Preset | None = None,
+    on_invalid: OnInvalid = "raise",
+    raw: Mapping[str, object] | None = None,
+    **rules: Unpack[Rules],
+) -> Transformation:
+    """Return a transformation from which every URL can be built; report all faults now that `build_url` would report.
+
+    A plain `Transformation` may lack its watermark source, which may be added later. Here that is a fault, and the rules
+    without their source are left out.
+    """
+    checked = check_complete(None, preset, raw, rules, on_invalid)
+    if lacks_source(checked.pairs):
+        checked.pairs = {name: text for name, text in checked.pairs.items() if name not in DEPENDENTS}
+    return from_checked(checked)
+
+
+def from_pairs(preset: str | None, pairs: tuple[tuple[str, str], ...]) -> Transformation:
+    """Return a transformation of pairs that were checked before; of equal names the last counts.
+
+    Two watermark sources are a fault.
+    """
     checked = check((), presets=(preset,), taken=dict(pairs))
     report(checked.faults, "raise")
-    return made_of(checked)
+    return from_checked(checked)

@@ -11,9 +11,11 @@ import pytest
 
 from imgwire_async.errors import TransformationError
 from imgwire_async.urls import Color, Crop, Transformation, build_url, parse_url
+from imgwire_async.urls.transformation import complete_transformation
 
 B = "https://cdn.imgwire.dev/example"
 make: Any = Transformation  # wrong names and values are what is tested here
+complete: Any = complete_transformation
 
 
 def test_it_gives_the_url_of_its_rules_on_every_image() -> None:
@@ -98,6 +100,29 @@ def test_a_watermark_may_be_prepared_without_its_source() -> None:
     for rules in ({}, {"height": 5}):
         with pytest.raises(TransformationError, match="watermark_position: it needs a source"):
             build_url(B, corner, **rules)  # type: ignore[arg-type]
+
+
+def test_a_complete_one_reports_a_missing_source_when_it_is_made() -> None:
+    with pytest.raises(TransformationError) as made:
+        complete(watermark_position="se", width=0)
+    with pytest.raises(TransformationError) as built:
+        build_url(B, watermark_position="se", width=0)
+    assert made.value.faults == built.value.faults
+    assert [fault.rule for fault in made.value.faults] == ["width", "watermark_position"]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {"preset": "small", "w": 5, "raw": {"new": "a b"}},
+        {"watermark": "id", "watermark_position": "se"},
+        {"watermark_position": "se", "width": 5, "on_invalid": "omit"},
+        {"watermark": "", "watermark_position": "se", "width": 5, "on_invalid": "omit"},
+    ],
+)
+def test_a_complete_one_builds_what_its_rules_build(rules: dict[str, Any]) -> None:
+    assert build_url(B, complete(**rules)) == build_url(B, **rules)
 
 
 def test_the_repr_makes_it_again() -> None:
