@@ -2,65 +2,36 @@
 
 from __future__ import annotations
 
-import ast
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from module_imports import NAME, PACKAGE, imported, modules
 
 import imgwire_async
 
-PACKAGE = Path(imgwire_async.__file__).parent
-NAME = "imgwire_async"
-
 LEVELS = [
-    {"errors", "exchange", "redaction", "forks", "lazy", "values"},
-    {
-        "urls",
-        "hooks",
-        "config",
-        "policies",
-        "logs",
-        "retry",
-        "threads",
-        "hops",
-        "userland",
-        "limits",
-        "atomic",
-        "archive_names",
-    },
+    {"values", "redaction", "forks", "lazy", "threads", "atomic"},
+    {"exchange", "policies", "logs", "hops"},
+    {"errors", "hooks", "retry", "userland"},
+    {"config", "limits", "urls", "archive_names"},
     {"models", "archives"},
     {"protocol", "mime"},
     {"uploads", "transport"},
     {"resources"},
     {"client"},
-    {"blocking", "_bridge", "_loop_thread", "batch", "cli", "testing", "otel", "integrations"},
 ]
+OUTER = {"blocking", "_bridge", "_loop_thread", "otel", "integrations"}
 APART = {"emulator"}
-# On one level two rooms may touch, one way only: an error carries an Exchange and shortens what it quotes, hooks and policies are settings, a pause is
-# worked out from a RetryPolicy, the disk is reached by hops, which go through threads, a wait asks whether it is inside user code, what a URL leaves out is logged, the
-# blocking client crosses the bridge.
-NEIGHBOURS = {
-    ("errors", "exchange"),
-    ("errors", "redaction"),
-    ("exchange", "redaction"),
-    ("errors", "values"),
-    ("exchange", "values"),
-    ("config", "hooks"),
-    ("config", "policies"),
-    ("retry", "policies"),
-    ("hops", "threads"),
-    ("userland", "hops"),
-    ("userland", "threads"),
-    ("limits", "userland"),
-    ("urls", "logs"),
-    ("blocking", "_bridge"),
-    ("_bridge", "_loop_thread"),
-}
+# The blocking client is one room in three files; of two rooms on one level none else may touch.
+NEIGHBOURS = {("blocking", "_bridge"), ("_bridge", "_loop_thread")}
 # They come in by the front door: of the package they know the public names, and nobody knows them.
 GUESTS = {"integrations"}
-LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+LEVEL = {room: level for level, rooms in enumerate([*LEVELS, OUTER]) for room in rooms}
+
+DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
 
 # What a room may import from outside; the standard library is free. Optional ones are imported where they are used.
 CORE = {"attrs", "attr"}
@@ -76,47 +47,16 @@ FOREIGN = {
 }
 
 
-def imports(tree: ast.Module, package: str) -> Iterator[str]:
-    """Every module that runs when this one does, those imported inside functions too; not what only type checkers see."""
-    hidden = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
-    for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")
-            base = parents[: len(parents) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            # `from package import name` may name a module or a thing in it: the longer path says more, and harms nothing.
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
-
-
 def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> set[str]:
-    package = ".".join([NAME, *path.relative_to(PACKAGE).parent.parts])
-    return set(imports(ast.parse(path.read_text("utf-8")), package))
-
-
-def own(names: set[str]) -> set[str]:
+def own(names: Iterable[str]) -> set[str]:
     """The rooms of the package among imported names."""
     return {name.split(".")[1] for name in names if name.startswith(f"{NAME}.")}
 
 
-def foreign(names: set[str]) -> set[str]:
+def foreign(names: Iterable[str]) -> set[str]:
     return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {NAME, "__future__"}
 
 
@@ -127,9 +67,16 @@ def path_id(path: Path) -> str:
 rooms = pytest.mark.parametrize("path", [p for p in modules() if room(p) != "__init__"], ids=path_id)
 
 
-@rooms
-def test_a_module_stands_on_a_level_or_apart(path: Path) -> None:
-    assert room(path) in LEVEL.keys() | APART, f"{path_id(path)} has no place in the level table"
+def test_the_table_of_rooms_says_the_same() -> None:
+    table = DESIGN.read_text("utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\w+) \|([^|]+)\|", table, re.MULTILINE)
+    on_page = {room: level for level, names in rows for room in re.findall(r"`(\w+)`", names)}
+    levels = {room: str(level) for level, rooms in enumerate(LEVELS) for room in rooms}
+    assert on_page == levels | dict.fromkeys(OUTER, "outer") | dict.fromkeys(APART, "apart")
+
+
+def test_every_module_stands_on_a_level_or_apart_and_nothing_else_does() -> None:
+    assert {room(path) for path in modules()} - {"__init__"} == LEVEL.keys() | APART
 
 
 @rooms
@@ -159,28 +106,3 @@ def test_who_asks_has_never_heard_of_who_carries(path: Path) -> None:
 def test_a_module_imports_only_the_libraries_of_its_room(path: Path) -> None:
     here = room(path)
     assert foreign(imported(path)) <= FOREIGN.get(here, CORE)
-
-
-def test_the_reader_of_imports_sees_all_that_runs_and_nothing_else() -> None:
-    source = """
-import os.path
-from imgwire_async import errors
-from . import sibling
-from .. import transport
-from ..protocol.codec import decode
-if TYPE_CHECKING:
-    import aiohttp
-else:
-    import anyio
-def late():
-    from imgwire_async.transport import api
-"""
-    assert set(imports(ast.parse(source), "imgwire_async.uploads")) == {
-        "os.path",
-        "imgwire_async.errors",
-        "imgwire_async.uploads.sibling",
-        "imgwire_async.transport",
-        "imgwire_async.protocol.codec.decode",
-        "imgwire_async.transport.api",
-        "anyio",
-    }
