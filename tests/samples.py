@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from imgwire_async import models
+from imgwire_async import RetryPolicy, models
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import Reply
+from imgwire_async.retry import RetryBudget
+from imgwire_async.uploads.states import UploadState
 
 OPENAPI: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "openapi.json").read_text("utf-8"))
 SCHEMAS: dict[str, dict[str, Any]] = OPENAPI["components"]["schemas"]
@@ -116,3 +118,11 @@ def reply(
     exchange = Exchange("api", method, "/images/{image_id}", status, told, 1, 0.25)
     packed = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Reply(status, told, packed, exchange)
+
+
+def upload_state(
+    mints: int = 0, in_doubt: bool = False, refusals: int = 0, retries: int = 0, max_retries: int = 3
+) -> UploadState:
+    """What limits an upload after so many URLs, refusals and retries."""
+    budget = RetryBudget(RetryPolicy(max_retries=max_retries), used=retries)
+    return UploadState(budget, mints=mints, in_doubt=in_doubt, refusals=refusals)

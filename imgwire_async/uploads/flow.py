@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import random
 from collections.abc import AsyncGenerator, Awaitable
 from typing import Protocol
 
@@ -25,7 +24,7 @@ from imgwire_async.errors import (
 from imgwire_async.models import Image, StandardUpload, UploadProgress
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply, Transport
 from imgwire_async.protocol.signed_urls import is_expired, require_safe
-from imgwire_async.retry import is_success, passing, pause, retry_after
+from imgwire_async.retry import Failure, RetryBudget, is_success, passing
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.prepare import Plan
 from imgwire_async.uploads.put_errors import (
@@ -37,7 +36,15 @@ from imgwire_async.uploads.put_errors import (
     wrong_size,
 )
 from imgwire_async.uploads.source import BytesSource, read_by_user
-from imgwire_async.uploads.states import ARRIVED, MAX_MINTS, Event, Step, Tally, after, after_look
+from imgwire_async.uploads.states import (
+    ARRIVED,
+    MAX_MINTS,
+    Action,
+    PutOutcome,
+    UploadState,
+    action_after_check,
+    next_action,
+)
 from imgwire_async.values import shortened
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
@@ -73,9 +80,7 @@ class Desk(Protocol):
         ...
 
 
-_CLOCKS: dict[str | None, Event] = {"stall": Event.STALLED, "absent": Event.INTERRUPTED}
-# After these the bytes may be there all the same.
-_DOUBTFUL = frozenset({Event.LOST, Event.STALLED, Event.BUSY})
+_CLOCKS: dict[str | None, PutOutcome] = {"stall": PutOutcome.STALLED, "absent": PutOutcome.INTERRUPTED}
 
 
 class Flow:
@@ -89,7 +94,7 @@ class Flow:
         self.own_token: bool = desk.own_token
         self._transport = transport
         self._policy = transport.options.retries
-        self._tally = Tally(max_retries=self._policy.max_retries)
+        self._tally = UploadState(RetryBudget(self._policy))
         self._url: str | None = None
         self._dead: set[str] = set()
         self._untold: Image | None = None
@@ -109,16 +114,15 @@ class Flow:
         """The record, once the storage accepted the bytes. Its state may be older than that."""
         while True:
             event, trouble = await self._mint_and_put()
-            if event in _DOUBTFUL:
-                self._tally.in_doubt = True
-            step = after(event, self._tally)
-            if step is Step.DONE or trouble is None:
+            self._tally.note(event)
+            step = next_action(event, self._tally)
+            if step is Action.DONE or trouble is None:
                 break
-            if step is Step.LOOK:
+            if step is Action.CHECK_RECORD:
                 step = await self._look(event, trouble)
-            if step is Step.DONE:
+            if step is Action.DONE:
                 break
-            if step is Step.FAIL:
+            if step is Action.FAIL:
                 raise self._error(event, trouble)
             await self._prepare_again(step, event, trouble)
         await self._report(self._plan.size, stored=True)
@@ -127,13 +131,13 @@ class Flow:
 
     # --- acting -------------------------------------------------------------------------------------------------------
 
-    async def _mint_and_put(self) -> tuple[Event, Trouble | None]:
+    async def _mint_and_put(self) -> tuple[PutOutcome, Trouble | None]:
         if self._read_by_caller:
             await userland.back()
         try:
             async with self._transport.put_slot():
                 if self._url is None and await self._mint():
-                    return Event.STORED, None
+                    return PutOutcome.STORED, None
                 if self._untold is None or userland.in_caller.get() is None:
                     await self._tell_created()
                     return await self._put()
@@ -142,7 +146,7 @@ class Flow:
             async with self._transport.put_slot():
                 return await self._put()
         except NoAnswerError as error:  # no slot became free
-            raise self._error(Event.STALLED, error) from None
+            raise self._error(PutOutcome.STALLED, error) from None
 
     async def _mint(self) -> bool:
         """Get a URL; True when the service has meanwhile got this record's bytes after all, so that none is needed."""
@@ -184,7 +188,7 @@ class Flow:
         if (
             self._fresh_key
             or not self._desk.own_key
-            or self._tally.max_retries == 0
+            or self._policy.max_retries == 0
             or self._tally.mints >= MAX_MINTS
         ):
             return False
@@ -211,7 +215,7 @@ class Flow:
         if image is not None and self._plan.on_created is not None:
             await userland.call(self._plan.on_created, image)
 
-    async def _put(self) -> tuple[Event, Trouble]:
+    async def _put(self) -> tuple[PutOutcome, Trouble]:
         assert self._url is not None
         self.puts += 1
         plan = self._plan
@@ -223,10 +227,10 @@ class Flow:
             reply = await self._transport.put(put)
         except NoAnswerError as error:
             if error.failure.is_final:
-                return Event.REJECTED, error
+                return PutOutcome.REJECTED, error
             if error.failure.unprocessed:
-                return Event.UNSENT, error
-            return _CLOCKS.get(error.failure.fate, Event.LOST), error
+                return PutOutcome.NOT_SENT, error
+            return _CLOCKS.get(error.failure.fate, PutOutcome.CONNECTION_LOST), error
         return self._event_of(reply), reply
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
@@ -276,15 +280,15 @@ class Flow:
             self.foreign_error = error
             raise
 
-    def _event_of(self, reply: Reply) -> Event:
+    def _event_of(self, reply: Reply) -> PutOutcome:
         if is_success(reply.status):
-            return Event.STORED
+            return PutOutcome.STORED
         if passing(reply.status):
-            return Event.BUSY
+            return PutOutcome.BUSY
         assert self._url is not None
         if is_expired(self._url, reply.status, reply.text, reply.headers):
-            return Event.EXPIRED
-        return Event.REFUSED if reply.status == 403 else Event.REJECTED
+            return PutOutcome.EXPIRED
+        return PutOutcome.FORBIDDEN if reply.status == 403 else PutOutcome.REJECTED
 
     async def _report(self, sent: int, *, stored: bool = False) -> None:
         plan = self._plan
@@ -297,7 +301,7 @@ class Flow:
 
     # --- deciding -----------------------------------------------------------------------------------------------------
 
-    async def _look(self, event: Event, trouble: Trouble) -> Step:
+    async def _look(self, event: PutOutcome, trouble: Trouble) -> Action:
         """Ask the API whether the bytes arrived. If it cannot tell, the PUT's failure is the one to raise."""
         assert self.image is not None
         try:
@@ -306,33 +310,31 @@ class Flow:
             raise
         except ImgwireError as silence:
             raise self._error(event, trouble) from silence
-        return after_look(event, self.image.status, self._tally)
+        return action_after_check(event, self.image.status, self._tally)
 
-    async def _prepare_again(self, step: Step, event: Event, trouble: Trouble) -> None:
+    async def _prepare_again(self, step: Action, event: PutOutcome, trouble: Trouble) -> None:
         """Make ready for the next PUT: the source must be readable again, the URL fresh, and a pause over."""
         if self._opened and not self._plan.source.replayable:
             raise not_replayable(self._plan, self._error(event, trouble))
-        if event is Event.INTERRUPTED:
+        if event is PutOutcome.INTERRUPTED:
             return
         assert self._url is not None
-        if step is Step.MINT:
+        if step is Action.NEW_URL:
             self._dead.add(self._url)
             self._url = None
-            self._tally.refusals += event is Event.REFUSED
+            self._tally.refusals += event is PutOutcome.FORBIDDEN
             return
-        self._tally.retries += 1
-        told = None
-        if isinstance(trouble, Reply):
-            told = retry_after(trouble.headers)
-        seconds = pause(self._tally.retries, told, policy=self._policy, dice=random.random())
+        failure = (
+            Failure.of(trouble.status, trouble.headers) if isinstance(trouble, Reply) else trouble.failure
+        )
+        seconds = self._tally.budget.next_delay(failure)
         if seconds is None:  # it asks for more patience than the policy has
             raise self._error(event, trouble)
         exchange = trouble.exchange
-        reason = f"HTTP {trouble.status}" if isinstance(trouble, Reply) else trouble.failure.reason
         assert exchange is not None  # every attempt leaves a record
-        await self._transport.sleep_before_retry(exchange, reason, seconds)
+        await self._transport.sleep_before_retry(exchange, failure.reason, seconds)
 
-    def _error(self, event: Event, trouble: Trouble) -> UploadError:
+    def _error(self, event: PutOutcome, trouble: Trouble) -> UploadError:
         return failed_put(
             self._plan, event, trouble, image=self.image, puts=self.puts, mints=self._tally.mints
         )

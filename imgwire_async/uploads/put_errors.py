@@ -19,7 +19,7 @@ from imgwire_async.protocol.intermediaries import doubt_about
 from imgwire_async.protocol.request import NoAnswerError, Reply
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.uploads.prepare import Plan
-from imgwire_async.uploads.states import Event
+from imgwire_async.uploads.states import PutOutcome
 
 Trouble: TypeAlias = Reply | NoAnswerError
 
@@ -36,7 +36,7 @@ _TOO_LATE = "Check this machine's clock, or lower the concurrency so that bytes 
 
 
 def failed_put(
-    plan: Plan, event: Event, trouble: Trouble, *, image: Image | None, puts: int, mints: int
+    plan: Plan, event: PutOutcome, trouble: Trouble, *, image: Image | None, puts: int, mints: int
 ) -> UploadError:
     """Return the error for the last of `puts` PUTs, after `mints` URLs; `image` is the record that stays."""
     tries = f"after {puts} PUT{'' if puts == 1 else 's'}"
@@ -46,7 +46,7 @@ def failed_put(
     name, exchange = plan.file_name, trouble.exchange
     said = excerpt(redact(trouble.text)) or "no message"
     what = f"the storage answered HTTP {trouble.status} {tries}: {said}.{kept}"
-    if event is Event.EXPIRED:
+    if event is PutOutcome.EXPIRED:
         return UploadUrlExpiredError(
             f"{plan.label}: every upload URL had expired ({mints} made): {what} {_TOO_LATE}",
             file_name=name,
@@ -54,7 +54,7 @@ def failed_put(
             image=image,
         )
     doubt = doubt_about("the storage", trouble.headers, trouble.body)
-    advice = doubt + (_LATER if event is Event.BUSY or doubt else _advice(trouble.status, trouble.text))
+    advice = doubt + (_LATER if event is PutOutcome.BUSY or doubt else _advice(trouble.status, trouble.text))
     return UploadRejectedError(
         f"{plan.label}: {what} {advice}",
         status=trouble.status,
@@ -72,13 +72,13 @@ def _advice(status: int, said: str) -> str:
 
 
 def _no_answer(
-    plan: Plan, event: Event, trouble: NoAnswerError, *, image: Image | None, tries: str, kept: str
+    plan: Plan, event: PutOutcome, trouble: NoAnswerError, *, image: Image | None, tries: str, kept: str
 ) -> UploadError:
     failure = trouble.failure
-    kind = UploadStalledError if event is Event.STALLED else UploadConnectionError
+    kind = UploadStalledError if event is PutOutcome.STALLED else UploadConnectionError
     if failure.fate == "slot":  # its reason says what to do
         return kind(f"{plan.label}: {failure.reason}.{kept}", file_name=plan.file_name, image=image)
-    general = _STALLED if event is Event.STALLED else _NOT_REACHED
+    general = _STALLED if event is PutOutcome.STALLED else _NOT_REACHED
     advice = f"{failure.advice} Then upload the file again." if failure.advice else general
     return kind(
         f"{plan.label}: {failure.reason}, {tries}.{kept} {advice}",

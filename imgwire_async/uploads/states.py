@@ -1,4 +1,4 @@
-"""The life of an upload as a table: what a PUT came to, and what may follow. Pure; `flow` acts upon it."""
+"""What may follow what in the life of an upload: two tables, and the limits on them. Pure; `upload` acts upon it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import enum
 import attrs
 
 from imgwire_async.models import ImageStatus
+from imgwire_async.retry import RetryBudget
 
+# URLs that are made for one upload, at most.
 MAX_MINTS = 3
 
 # A record in one of these states has its bytes. An unknown state proves nothing, so it counts as PENDING: to send the bytes once
@@ -15,70 +17,100 @@ MAX_MINTS = 3
 ARRIVED = frozenset({ImageStatus.PROCESSING, ImageStatus.READY, ImageStatus.QUARANTINE})
 
 
-class Event(enum.Enum):
-    """What one PUT came to."""
+class PutOutcome(enum.Enum):
+    """The outcome of one PUT."""
 
     STORED = enum.auto()  # 2xx
     EXPIRED = enum.auto()  # refused, and the evidence says that the URL was too old
-    REFUSED = enum.auto()  # 403 without such evidence
-    REJECTED = enum.auto()  # another answer that will not change
+    FORBIDDEN = enum.auto()  # 403 without such evidence
+    REJECTED = enum.auto()  # another response that will not change
     BUSY = enum.auto()  # 408, 429, 5xx: may be different in a moment
-    UNSENT = enum.auto()  # no connection
-    LOST = enum.auto()  # the connection broke; the bytes may have arrived
-    STALLED = enum.auto()  # nothing moved, or no answer came, for too long
+    NOT_SENT = enum.auto()  # no connection
+    CONNECTION_LOST = enum.auto()  # the connection broke; the bytes may have arrived
+    STALLED = enum.auto()  # nothing moved, or no response came, for too long
     # The caller in another thread, who reads the source, was busy elsewhere for too long.
     INTERRUPTED = enum.auto()
 
 
-class Step(enum.Enum):
-    """What follows."""
+class Action(enum.Enum):
+    """The next step of an upload."""
 
     DONE = enum.auto()
-    MINT = enum.auto()  # a new URL, then the bytes again
-    REPLAY = enum.auto()  # the same URL, after a pause
-    LOOK = enum.auto()  # ask the API whether the bytes arrived
+    NEW_URL = enum.auto()  # a new URL, then the bytes again
+    RETRY = enum.auto()  # the same URL, after a pause
+    CHECK_RECORD = enum.auto()  # ask the API whether the bytes arrived
     FAIL = enum.auto()
 
 
+# What follows a PUT, while the limits allow it.
+NEXT = {
+    PutOutcome.STORED: Action.DONE,
+    PutOutcome.EXPIRED: Action.NEW_URL,
+    PutOutcome.FORBIDDEN: Action.NEW_URL,
+    PutOutcome.REJECTED: Action.FAIL,
+    PutOutcome.BUSY: Action.RETRY,
+    PutOutcome.NOT_SENT: Action.RETRY,
+    PutOutcome.CONNECTION_LOST: Action.CHECK_RECORD,
+    PutOutcome.STALLED: Action.CHECK_RECORD,
+    PutOutcome.INTERRUPTED: Action.RETRY,
+}
+
+# What follows CHECK_RECORD when the record has no bytes, while the limits allow it.
+IF_STILL_PENDING = {
+    **NEXT,
+    PutOutcome.STORED: Action.FAIL,
+    PutOutcome.CONNECTION_LOST: Action.RETRY,
+    PutOutcome.STALLED: Action.FAIL,
+}
+
+_REFUSALS = frozenset({PutOutcome.EXPIRED, PutOutcome.FORBIDDEN, PutOutcome.REJECTED})
+# After these the bytes may be there all the same.
+_DOUBTFUL = frozenset({PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY})
+
+
 @attrs.define
-class Tally:
-    """What counts for the decision: URLs made, refusals without a reason, retries used."""
+class UploadState:
+    """What limits an upload: URLs made, refusals without a reason, retries left."""
 
+    budget: RetryBudget
     mints: int = 0
-    in_doubt: bool = False  # a PUT for this record may have arrived although no success was told
+    in_doubt: bool = False  # a PUT for this record may have arrived although no success was reported
     refusals: int = 0
-    retries: int = 0
-    max_retries: int = 3
+
+    def note(self, outcome: PutOutcome) -> None:
+        """Remember that the bytes may have arrived, when they may have."""
+        if outcome in _DOUBTFUL:
+            self.in_doubt = True
 
 
-def after(event: Event, tally: Tally) -> Step:
-    """What follows a PUT. `max_retries=0` means one mint and one PUT, whatever happens."""
-    if event is Event.STORED:
-        return Step.DONE
-    if tally.max_retries == 0:
-        return Step.FAIL
-    if event is Event.INTERRUPTED:
-        return Step.REPLAY  # nothing failed
-    if tally.in_doubt and event in {Event.EXPIRED, Event.REFUSED, Event.REJECTED}:
-        return Step.LOOK  # refused perhaps because an earlier try had arrived
-    if event is Event.REJECTED:
-        return Step.FAIL
-    if event in {Event.EXPIRED, Event.REFUSED}:
-        may_mint = tally.mints < MAX_MINTS and (event is Event.EXPIRED or tally.refusals == 0)
-        return Step.MINT if may_mint else Step.FAIL
-    if event in {Event.LOST, Event.STALLED}:
-        return Step.LOOK
-    return Step.REPLAY if tally.retries < tally.max_retries else Step.FAIL
+def next_action(outcome: PutOutcome, state: UploadState) -> Action:
+    """Return what follows a PUT."""
+    action = NEXT[outcome]
+    if state.in_doubt and outcome in _REFUSALS:
+        # Refused perhaps because an earlier try had arrived.
+        action = Action.CHECK_RECORD
+    return action if _allowed(action, outcome, state) else Action.FAIL
 
 
-def after_look(event: Event, status: ImageStatus, tally: Tally) -> Step:
-    """What follows the API's word on an upload whose PUT is in doubt."""
+def action_after_check(outcome: PutOutcome, status: ImageStatus, state: UploadState) -> Action:
+    """Return what follows a PUT whose outcome was in doubt, now that the API told the record's status."""
     if status in ARRIVED:
-        return Step.DONE
-    if event is Event.REJECTED:
-        return Step.FAIL
-    if event in {Event.EXPIRED, Event.REFUSED}:
-        return Step.MINT if tally.mints < MAX_MINTS else Step.FAIL
-    if event is Event.STALLED or tally.retries >= tally.max_retries:
-        return Step.FAIL
-    return Step.REPLAY
+        return Action.DONE
+    action = IF_STILL_PENDING[outcome]
+    return action if _allowed(action, outcome, state) else Action.FAIL
+
+
+def _allowed(action: Action, outcome: PutOutcome, state: UploadState) -> bool:
+    """Return whether the limits of an upload allow an action. `max_retries=0` means one URL and one PUT, whatever happens."""
+    if action is Action.DONE or action is Action.FAIL:
+        return True
+    if state.budget.policy.max_retries == 0:
+        return False
+    if action is Action.NEW_URL:
+        # A URL that is forbidden for no reason is replaced once, or when the record was checked.
+        is_known = outcome is PutOutcome.EXPIRED or state.in_doubt or state.refusals == 0
+        return is_known and state.mints < MAX_MINTS
+    if action is Action.RETRY:
+        # An interrupted PUT did not fail.
+        return outcome is PutOutcome.INTERRUPTED or not state.budget.is_spent
+    return True

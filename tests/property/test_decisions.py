@@ -11,14 +11,21 @@ from drawing import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from recording import Answer, Api, in_no_time
-from samples import image
+from samples import image, upload_state
 
 from imgwire_async import PaginationError, RetryPolicy
 from imgwire_async.models import ImageStatus
 from imgwire_async.protocol.paging import last_page, pagination
 from imgwire_async.retry import Failure, may_repeat, pause, retry_after, spread
 from imgwire_async.transport.slots import fitting
-from imgwire_async.uploads.states import MAX_MINTS, Event, Step, Tally, after, after_look
+from imgwire_async.uploads.states import (
+    MAX_MINTS,
+    Action,
+    PutOutcome,
+    UploadState,
+    action_after_check,
+    next_action,
+)
 
 NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
 figures = st.floats(0, math.inf) | st.integers(0, 2**64 - 1) | st.sampled_from([0, 0.25, 8.0, math.inf])
@@ -93,7 +100,7 @@ def test_a_word_that_allows_a_repeat_never_forbids_one(
 
 # --- the life of an upload --------------------------------------------------------------------------------------------
 
-_IN_DOUBT = {Event.LOST, Event.STALLED, Event.BUSY}
+_IN_DOUBT = {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY}
 
 
 @settings(max_examples=examples(50))
@@ -101,7 +108,7 @@ _IN_DOUBT = {Event.LOST, Event.STALLED, Event.BUSY}
     course=st.lists(
         st.tuples(
             # INTERRUPTED is no answer: it is the caller who was away, as often as it likes.
-            st.sampled_from(sorted(set(Event) - {Event.STORED, Event.INTERRUPTED}, key=str)),
+            st.sampled_from(sorted(set(PutOutcome) - {PutOutcome.STORED, PutOutcome.INTERRUPTED}, key=str)),
             st.sampled_from(list(ImageStatus)),
         ),
         min_size=10,
@@ -110,22 +117,22 @@ _IN_DOUBT = {Event.LOST, Event.STALLED, Event.BUSY}
     max_retries=st.integers(0, 5),
 )
 def test_whatever_a_storage_answers_an_upload_ends_after_a_bounded_number_of_tries(
-    course: list[tuple[Event, ImageStatus]], max_retries: int
+    course: list[tuple[PutOutcome, ImageStatus]], max_retries: int
 ) -> None:
-    tally = Tally(mints=1, max_retries=max_retries)
+    tally = upload_state(mints=1, max_retries=max_retries)
     puts = 0
     for event, status in course:
         puts += 1
         tally = attrs.evolve(tally, in_doubt=tally.in_doubt or event in _IN_DOUBT)
-        step = after(event, tally)
-        if step is Step.LOOK:
-            step = after_look(event, status, tally)
-        if step is Step.MINT:
+        step = next_action(event, tally)
+        if step is Action.CHECK_RECORD:
+            step = action_after_check(event, status, tally)
+        if step is Action.NEW_URL:
             tally = attrs.evolve(
-                tally, mints=tally.mints + 1, refusals=tally.refusals + (event is Event.REFUSED)
+                tally, mints=tally.mints + 1, refusals=tally.refusals + (event is PutOutcome.FORBIDDEN)
             )
-        elif step is Step.REPLAY:
-            tally = attrs.evolve(tally, retries=tally.retries + 1)
+        elif step is Action.RETRY:
+            assert tally.budget.next_delay(Failure("x")) is not None
         else:
             break
     else:
@@ -137,16 +144,21 @@ def test_whatever_a_storage_answers_an_upload_ends_after_a_bounded_number_of_tri
 
 
 @given(
-    event=st.sampled_from(list(Event)),
+    event=st.sampled_from(list(PutOutcome)),
     tally=st.builds(
-        Tally, st.integers(0, 4), st.booleans(), st.integers(0, 3), st.integers(0, 5), st.integers(1, 5)
+        upload_state,
+        st.integers(0, 4),
+        st.booleans(),
+        st.integers(0, 3),
+        st.integers(0, 5),
+        st.integers(1, 5),
     ),
 )
 def test_bytes_that_may_have_arrived_are_never_sent_anew_or_given_up_without_a_look(
-    event: Event, tally: Tally
+    event: PutOutcome, tally: UploadState
 ) -> None:
-    if event in {Event.LOST, Event.STALLED}:
-        assert after(event, tally) is Step.LOOK
+    if event in {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED}:
+        assert next_action(event, tally) is Action.CHECK_RECORD
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

@@ -8,108 +8,129 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import upload_state
 
 from imgwire_async.models import ImageStatus
-from imgwire_async.uploads.states import MAX_MINTS, Event, Step, Tally, after, after_look
+from imgwire_async.retry import Failure
+from imgwire_async.uploads.states import (
+    MAX_MINTS,
+    Action,
+    PutOutcome,
+    UploadState,
+    action_after_check,
+    next_action,
+)
 
 ALL_TALLIES = [
-    Tally(mints=mints, in_doubt=doubt, refusals=refusals, retries=retries, max_retries=max_retries)
+    upload_state(mints=mints, in_doubt=doubt, refusals=refusals, retries=retries, max_retries=max_retries)
     for mints, doubt, refusals, retries, max_retries in itertools.product(
         (1, 2, 3), (False, True), (0, 1, 2), (0, 1, 3), (0, 1, 3)
     )
     if retries <= max_retries
 ]
-FRESH = Tally(mints=1)
-ENOUGH_RETRIES = Tally(mints=1, retries=3)
+FRESH = upload_state(mints=1)
+ENOUGH_RETRIES = upload_state(mints=1, retries=3)
 
 
 def test_what_is_stored_is_done_in_every_state() -> None:
-    assert {after(Event.STORED, tally) for tally in ALL_TALLIES} == {Step.DONE}
+    assert {next_action(PutOutcome.STORED, tally) for tally in ALL_TALLIES} == {Action.DONE}
 
 
 def test_what_is_rejected_fails_unless_an_earlier_try_may_have_arrived() -> None:
-    repeatable = [tally for tally in ALL_TALLIES if tally.max_retries]
-    assert {after(Event.REJECTED, tally) for tally in repeatable if not tally.in_doubt} == {Step.FAIL}
-    assert {after(Event.REJECTED, tally) for tally in repeatable if tally.in_doubt} == {Step.LOOK}
-    assert {after_look(Event.REJECTED, ImageStatus.PENDING, tally) for tally in ALL_TALLIES} == {Step.FAIL}
+    repeatable = [tally for tally in ALL_TALLIES if tally.budget.policy.max_retries]
+    assert {next_action(PutOutcome.REJECTED, tally) for tally in repeatable if not tally.in_doubt} == {
+        Action.FAIL
+    }
+    assert {next_action(PutOutcome.REJECTED, tally) for tally in repeatable if tally.in_doubt} == {
+        Action.CHECK_RECORD
+    }
+    assert {action_after_check(PutOutcome.REJECTED, ImageStatus.PENDING, tally) for tally in ALL_TALLIES} == {
+        Action.FAIL
+    }
 
 
-@pytest.mark.parametrize("event", [event for event in Event if event is not Event.STORED])
-def test_without_retries_nothing_is_repeated(event: Event) -> None:
+@pytest.mark.parametrize("event", [event for event in PutOutcome if event is not PutOutcome.STORED])
+def test_without_retries_nothing_is_repeated(event: PutOutcome) -> None:
     for tally in ALL_TALLIES:
-        if tally.max_retries == 0:
-            assert after(event, tally) is Step.FAIL
+        if tally.budget.policy.max_retries == 0:
+            assert next_action(event, tally) is Action.FAIL
 
 
-@pytest.mark.parametrize("event", Event)
-def test_never_a_fourth_mint(event: Event) -> None:
+@pytest.mark.parametrize("event", PutOutcome)
+def test_never_a_fourth_mint(event: PutOutcome) -> None:
     last = [tally for tally in ALL_TALLIES if tally.mints >= MAX_MINTS]
-    assert Step.MINT not in {after(event, tally) for tally in last}
-    assert Step.MINT not in {after_look(event, status, tally) for tally in last for status in ImageStatus}
+    assert Action.NEW_URL not in {next_action(event, tally) for tally in last}
+    assert Action.NEW_URL not in {
+        action_after_check(event, status, tally) for tally in last for status in ImageStatus
+    }
 
 
 @pytest.mark.parametrize(
     ("event", "tally", "step"),
     [
-        (Event.EXPIRED, FRESH, Step.MINT),
-        (Event.EXPIRED, attrs.evolve(FRESH, mints=2, refusals=1), Step.MINT),
-        (Event.EXPIRED, attrs.evolve(FRESH, mints=3), Step.FAIL),
-        (Event.EXPIRED, attrs.evolve(FRESH, in_doubt=True), Step.LOOK),
-        (Event.REFUSED, FRESH, Step.MINT),
-        (Event.REFUSED, attrs.evolve(FRESH, mints=2, refusals=2), Step.FAIL),
-        (Event.REFUSED, attrs.evolve(FRESH, mints=3), Step.FAIL),
-        (Event.REFUSED, attrs.evolve(FRESH, in_doubt=True), Step.LOOK),
-        (Event.BUSY, FRESH, Step.REPLAY),
-        (Event.BUSY, ENOUGH_RETRIES, Step.FAIL),
-        (Event.UNSENT, FRESH, Step.REPLAY),
-        (Event.UNSENT, ENOUGH_RETRIES, Step.FAIL),
-        (Event.LOST, FRESH, Step.LOOK),
-        (Event.LOST, ENOUGH_RETRIES, Step.LOOK),
-        (Event.STALLED, FRESH, Step.LOOK),
+        (PutOutcome.EXPIRED, FRESH, Action.NEW_URL),
+        (PutOutcome.EXPIRED, attrs.evolve(FRESH, mints=2, refusals=1), Action.NEW_URL),
+        (PutOutcome.EXPIRED, attrs.evolve(FRESH, mints=3), Action.FAIL),
+        (PutOutcome.EXPIRED, attrs.evolve(FRESH, in_doubt=True), Action.CHECK_RECORD),
+        (PutOutcome.FORBIDDEN, FRESH, Action.NEW_URL),
+        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, mints=2, refusals=2), Action.FAIL),
+        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, mints=3), Action.FAIL),
+        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, in_doubt=True), Action.CHECK_RECORD),
+        (PutOutcome.BUSY, FRESH, Action.RETRY),
+        (PutOutcome.BUSY, ENOUGH_RETRIES, Action.FAIL),
+        (PutOutcome.NOT_SENT, FRESH, Action.RETRY),
+        (PutOutcome.NOT_SENT, ENOUGH_RETRIES, Action.FAIL),
+        (PutOutcome.CONNECTION_LOST, FRESH, Action.CHECK_RECORD),
+        (PutOutcome.CONNECTION_LOST, ENOUGH_RETRIES, Action.CHECK_RECORD),
+        (PutOutcome.STALLED, FRESH, Action.CHECK_RECORD),
     ],
 )
-def test_what_follows_a_put(event: Event, tally: Tally, step: Step) -> None:
-    assert after(event, tally) is step
+def test_what_follows_a_put(event: PutOutcome, tally: UploadState, step: Action) -> None:
+    assert next_action(event, tally) is step
 
 
-@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("event", PutOutcome)
 @pytest.mark.parametrize("status", ["UPLOAD_FAILED", "AWAITING_BYTES", "EXPIRED", "BRAND_NEW"])
-def test_an_unknown_status_proves_nothing_and_counts_as_pending(event: Event, status: str) -> None:
+def test_an_unknown_status_proves_nothing_and_counts_as_pending(event: PutOutcome, status: str) -> None:
     for tally in ALL_TALLIES:
-        pending = after_look(event, ImageStatus.PENDING, tally)
-        assert after_look(event, ImageStatus(status), tally) is pending is not Step.DONE
+        pending = action_after_check(event, ImageStatus.PENDING, tally)
+        assert action_after_check(event, ImageStatus(status), tally) is pending is not Action.DONE
 
 
 def test_an_attempt_that_waited_for_its_caller_is_made_again_however_often() -> None:
     for tally in ALL_TALLIES:
-        expected = Step.FAIL if tally.max_retries == 0 else Step.REPLAY
-        assert after(Event.INTERRUPTED, tally) is expected
+        expected = Action.FAIL if tally.budget.policy.max_retries == 0 else Action.RETRY
+        assert next_action(PutOutcome.INTERRUPTED, tally) is expected
 
 
-@pytest.mark.parametrize("event", [Event.LOST, Event.STALLED, Event.EXPIRED, Event.REFUSED])
+@pytest.mark.parametrize(
+    "event", [PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.EXPIRED, PutOutcome.FORBIDDEN]
+)
 @pytest.mark.parametrize("status", ["PROCESSING", "READY", "QUARANTINE"])
-def test_bytes_that_arrived_are_not_sent_again(event: Event, status: str) -> None:
-    assert all(after_look(event, ImageStatus(status), tally) is Step.DONE for tally in ALL_TALLIES)
+def test_bytes_that_arrived_are_not_sent_again(event: PutOutcome, status: str) -> None:
+    assert all(action_after_check(event, ImageStatus(status), tally) is Action.DONE for tally in ALL_TALLIES)
 
 
 @pytest.mark.parametrize(
     ("event", "tally", "step"),
     [
-        (Event.LOST, FRESH, Step.REPLAY),
-        (Event.LOST, ENOUGH_RETRIES, Step.FAIL),
-        (Event.STALLED, FRESH, Step.FAIL),
-        (Event.EXPIRED, FRESH, Step.MINT),
-        (Event.REFUSED, FRESH, Step.MINT),
-        (Event.EXPIRED, attrs.evolve(FRESH, mints=3), Step.FAIL),
-        (Event.REFUSED, attrs.evolve(FRESH, mints=3), Step.FAIL),
+        (PutOutcome.CONNECTION_LOST, FRESH, Action.RETRY),
+        (PutOutcome.CONNECTION_LOST, ENOUGH_RETRIES, Action.FAIL),
+        (PutOutcome.STALLED, FRESH, Action.FAIL),
+        (PutOutcome.EXPIRED, FRESH, Action.NEW_URL),
+        (PutOutcome.FORBIDDEN, FRESH, Action.NEW_URL),
+        (PutOutcome.EXPIRED, attrs.evolve(FRESH, mints=3), Action.FAIL),
+        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, mints=3), Action.FAIL),
     ],
 )
-def test_what_follows_when_the_bytes_have_not_arrived(event: Event, tally: Tally, step: Step) -> None:
-    assert after_look(event, ImageStatus.PENDING, tally) is step
+def test_what_follows_when_the_bytes_have_not_arrived(
+    event: PutOutcome, tally: UploadState, step: Action
+) -> None:
+    assert action_after_check(event, ImageStatus.PENDING, tally) is step
 
 
 # An attempt that waited for its caller costs no retry (see above): the caller's patience bounds those.
-COUNTED = sorted(set(Event) - {Event.INTERRUPTED}, key=str)
+COUNTED = sorted(set(PutOutcome) - {PutOutcome.INTERRUPTED}, key=str)
 
 
 @given(
@@ -119,28 +140,30 @@ COUNTED = sorted(set(Event) - {Event.INTERRUPTED}, key=str)
     ),
 )
 def test_every_walk_ends_within_the_mints_and_retries_allowed(
-    max_retries: int, weather: list[tuple[Event, str]]
+    max_retries: int, weather: list[tuple[PutOutcome, str]]
 ) -> None:
-    tally = Tally(mints=1, max_retries=max_retries)
+    tally = upload_state(mints=1, max_retries=max_retries)
     puts = 1
     for event, status in weather:
         tally = attrs.evolve(
-            tally, in_doubt=tally.in_doubt or event in {Event.LOST, Event.STALLED, Event.BUSY}
+            tally,
+            in_doubt=tally.in_doubt
+            or event in {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY},
         )
-        step = after(event, tally)
-        if step is Step.LOOK:
-            step = after_look(event, ImageStatus(status), tally)
-        if step in {Step.DONE, Step.FAIL}:
+        step = next_action(event, tally)
+        if step is Action.CHECK_RECORD:
+            step = action_after_check(event, ImageStatus(status), tally)
+        if step in {Action.DONE, Action.FAIL}:
             break
         puts += 1
-        if step is Step.MINT:
-            refused = event is Event.REFUSED
+        if step is Action.NEW_URL:
+            refused = event is PutOutcome.FORBIDDEN
             tally = attrs.evolve(tally, mints=tally.mints + 1, refusals=tally.refusals + refused)
         else:
-            tally = attrs.evolve(tally, retries=tally.retries + 1)
+            assert tally.budget.next_delay(Failure("x")) is not None
     else:
         raise AssertionError("the walk never ends")
     assert tally.mints <= MAX_MINTS
-    assert tally.retries <= max_retries
+    assert tally.budget.used <= max_retries
     assert puts <= MAX_MINTS + max_retries
     assert max_retries or puts == 1
