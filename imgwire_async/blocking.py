@@ -23,8 +23,8 @@ from imgwire_async.resources.images import AsyncImages
 from imgwire_async.resources.metrics import AsyncMetrics
 
 if TYPE_CHECKING:
-    from imgwire_async.client import _Core  # pyright: ignore[reportPrivateUsage]  # the two clients share it
     from imgwire_async.config import Options
+    from imgwire_async.transport.shared_state import SharedState
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -181,15 +181,16 @@ class ImgwireClient(BaseClient, Twin):
             ResourceClass(__name__, kind.__name__) for kind in (Images, CorsOrigins, CustomDomain, Metrics)
         )
 
-    def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
-        super()._take(core, options, owner=owner)
+    def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
+        super()._setup(shared, options, owner=owner)
         for name in ("api_key", "upload_token"):
-            if is_coroutine_callable(getattr(core.config, name)):
+            if is_coroutine_callable(getattr(shared.config, name)):
                 raise TypeError(
                     f"{name} must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
                 )
         self._original = original = object.__new__(AsyncImgwireClient)
-        original._take(core, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # this client's other form
+        original._setup(shared, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # this client's other form
+        self._transport = original._transport  # pyright: ignore[reportPrivateUsage]
         self.images = Images(original.images)
         self.cors_origins = CorsOrigins(original.cors_origins)
         self.custom_domain = CustomDomain(original.custom_domain)
@@ -202,7 +203,7 @@ class ImgwireClient(BaseClient, Twin):
         _bridge.finish(self._original.aclose)
 
     def __enter__(self) -> Self:
-        self._core.shared  # noqa: B018  # raises when the client was closed before
+        self._enter()
         return self
 
     def __exit__(

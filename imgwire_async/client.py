@@ -1,16 +1,15 @@
-"""The asynchronous client: introduces those who ask to those who carry, opens and closes."""
+"""The asynchronous client: gives the resources their transport, opens and closes."""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack
 
-from imgwire_async import forks
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from imgwire_async.config import Config, Options
+    from imgwire_async.config import Options
     from imgwire_async.protocol import request as messages
     from imgwire_async.protocol.request import Transport
     from imgwire_async.resources.cors_origins import AsyncCorsOrigins
     from imgwire_async.resources.custom_domain import AsyncCustomDomain
     from imgwire_async.resources.images import AsyncImages
     from imgwire_async.resources.metrics import AsyncMetrics
-    from imgwire_async.transport.api import Shared
+    from imgwire_async.transport.shared_state import SharedState
 else:
     _ssl, aiohttp, messages = map(LazyModule, ("ssl", "aiohttp", "imgwire_async.protocol.request"))
 
@@ -47,50 +46,16 @@ class ChangedOptions(TypedDict, total=False):
     hooks: Hooks | None
 
 
-def require_loop() -> None:
-    """Raise a `RuntimeError` that tells the way out where no asyncio loop is running."""
-    import asyncio  # it is a third of what naming the client class would cost
+def lazy_transport(shared: SharedState, options: Options) -> Callable[[], Transport]:
+    """Return a function that returns the transport for a client's options: made, and aiohttp loaded, when it is first called."""
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise RuntimeError(
-            "AsyncImgwireClient needs a running asyncio loop: aiohttp does not run on trio. Under trio call the blocking "
-            "ImgwireClient in a worker thread (anyio.to_thread.run_sync)."
-        ) from None
+    @functools.cache  # no method of the client: that would tie it into a reference cycle, and cost more on each call
+    def transport() -> Transport:
+        from imgwire_async.transport.transport import AiohttpTransport
 
+        return AiohttpTransport(shared, options)
 
-class _Core:
-    """What a client and all its `with_options` clones share. Loads the transport, and aiohttp with it, on first use."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.closed = False
-        self._shared: Shared | None = None
-        self._lock = threading.Lock()
-        forks.renew_after_fork(self)
-
-    @property
-    def shared(self) -> Shared:
-        forks.check()
-        if self.closed:
-            raise RuntimeError(CLOSED)
-        if self._shared is None:
-            from imgwire_async.transport.api import Shared
-
-            with self._lock:  # two loops in two threads may come first together
-                if self._shared is None:
-                    self._shared = Shared(self.config)
-        return self._shared
-
-    def after_fork(self) -> None:
-        """In a forked child: another thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
-
-    async def aclose(self) -> None:
-        self.closed = True
-        if self._shared is not None:
-            await self._shared.sessions.aclose()
+    return transport
 
 
 class BaseClient:
@@ -117,6 +82,7 @@ class BaseClient:
         # The class is named more often than a client is made, and more cheaply so.
         from imgwire_async.config import VARIABLES, configure
         from imgwire_async.logs import logger, show_as_told
+        from imgwire_async.transport.shared_state import SharedState
 
         api_key, proxy, upload_token = as_secret(api_key), as_secret(proxy), as_secret(upload_token)
         config = configure(
@@ -141,35 +107,31 @@ class BaseClient:
             logger.warning(
                 "base_url %s is plain http: the API key crosses the network in clear text", config.base_url
             )
-        self._take(_Core(config), config.options, owner=True)
+        self._setup(SharedState(config), config.options, owner=True)
 
-    def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
-        self._core = core
+    def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
+        self._shared = shared
         self._options = options
         self._owner = owner
-        self._transport: Transport | None = None
-
-    def _reach(self) -> Transport:
-        """The transport for this client's options, made on first use."""
-        forks.check()  # before a call touches anything that another process may hold
-        if self._transport is None or self._core.closed:
-            shared = self._core.shared  # raises when closed
-            from imgwire_async.transport.transport import AiohttpTransport
-
-            self._transport = AiohttpTransport(shared, self._options, self._core)
-        return self._transport
+        self._transport = lazy_transport(shared, options)
 
     @property
     def closed(self) -> bool:
         """Whether the client was closed; calls then raise `RuntimeError`."""
-        return self._core.closed
+        return self._shared.closed
+
+    def _enter(self) -> None:
+        """Load the transport now, and not in the midst of the first call. Raises `RuntimeError` when the client was closed."""
+        if self.closed:
+            raise RuntimeError(CLOSED)
+        self._transport()
 
     def capture(self) -> AbstractContextManager[list[Exchange]]:
         """`with client.capture() as exchanges:` collects what this client sends in this context, also in tasks it starts.
 
         The list holds an `Exchange` for each call, in the order in which they ended; a plain `with` in both clients.
         """
-        return Capture(self._core)
+        return Capture(self._shared)
 
     def with_options(self, **changes: Unpack[ChangedOptions]) -> Self:
         """A light client with other options that shares connections, slots, rate gate and key with this one.
@@ -178,14 +140,14 @@ class BaseClient:
         `TypeError`. Absent options are inherited; None means the library's default. Closing it does nothing.
         """
         clone = object.__new__(type(self))
-        clone._take(self._core, self._options.changed(changes), owner=False)
+        clone._setup(self._shared, self._options.changed(changes), owner=False)
         return clone
 
     def __repr__(self) -> str:
         from imgwire_async.config import masked
 
         state = " closed" if self.closed else ""
-        return f"<{type(self).__name__} {self._core.config.base_url} key {masked(self._core.config.api_key)}{state}>"
+        return f"<{type(self).__name__} {self._shared.config.base_url} key {masked(self._shared.config.api_key)}{state}>"
 
     def __copy__(self) -> NoReturn:
         raise TypeError(
@@ -259,23 +221,18 @@ class AsyncImgwireClient(BaseClient):
         custom_domain = ResourceClass("imgwire_async.resources.custom_domain", "AsyncCustomDomain")
         metrics = ResourceClass("imgwire_async.resources.metrics", "AsyncMetrics")
 
-    def _take(self, core: _Core, options: Options, *, owner: bool) -> None:
-        super()._take(core, options, owner=owner)
+    def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
+        super()._setup(shared, options, owner=owner)
         # With the first client, not with the class: whoever only names the class does not pay for them.
         from imgwire_async.resources.cors_origins import AsyncCorsOrigins
         from imgwire_async.resources.custom_domain import AsyncCustomDomain
         from imgwire_async.resources.images import AsyncImages
         from imgwire_async.resources.metrics import AsyncMetrics
 
-        self.images = AsyncImages(self._reach_here)
-        self.cors_origins = AsyncCorsOrigins(self._reach_here)
-        self.custom_domain = AsyncCustomDomain(self._reach_here)
-        self.metrics = AsyncMetrics(self._reach_here)
-
-    def _reach_here(self) -> Transport:
-        """The transport, asked for on a running loop: whatever a call does first, under trio it says what to do instead."""
-        require_loop()
-        return self._reach()
+        self.images = AsyncImages(self._transport)
+        self.cors_origins = AsyncCorsOrigins(self._transport)
+        self.custom_domain = AsyncCustomDomain(self._transport)
+        self.metrics = AsyncMetrics(self._transport)
 
     async def request(
         self,
@@ -298,15 +255,15 @@ class AsyncImgwireClient(BaseClient):
         request = Request(
             _method(method), _path(path), object, params=_params(params), json=json, repeatable=repeatable
         )
-        return await self._reach_here().send(request)
+        return await self._transport().send(request)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, and let other loops close theirs. Idempotent; later calls raise."""
         if self._owner:
-            await self._core.aclose()
+            await self._shared.sessions.aclose()
 
     async def __aenter__(self) -> Self:
-        self._core.shared  # noqa: B018  # raises when the client was closed before
+        self._enter()
         return self
 
     async def __aexit__(

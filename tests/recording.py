@@ -49,6 +49,9 @@ class Recorder:
         self.bodies: list[bytes] = []
         self.puts: list[Put] = []
 
+    def require_usable(self) -> None:
+        assert not self.closed
+
     async def send(self, request: Request[Any], /) -> Reply:
         self.requests.append(request)
         answer = self.answers[0] if callable(self.answers[0]) else self.answers.pop(0)

@@ -147,6 +147,10 @@ class Transport(Protocol):
     @property
     def closed(self) -> bool: ...
 
+    def require_usable(self) -> None:
+        """Raise `RuntimeError` where no call can be made: without a running asyncio loop, and when the client was closed."""
+        ...
+
     @property
     def upload_token(self) -> str | Callable[[], str | Awaitable[str]] | None:
         """What the client was given for uploads that bring no token of their own."""

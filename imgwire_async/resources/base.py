@@ -34,11 +34,13 @@ class Resource:
 
     def _transport_for(self, what: str) -> Transport:
         """The transport for an operation, which an error of a closed client then names."""
+        transport = self._transport()
         try:
-            return self._transport()
+            transport.require_usable()
         except RuntimeError as error:
             name_closed(error, what)
             raise
+        return transport
 
     def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[None]:
         return self._transport_for(text or name).operation(name, text)

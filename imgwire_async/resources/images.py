@@ -15,7 +15,6 @@ from collections.abc import (
 )
 from typing import Any, Literal, cast
 
-from imgwire_async.errors import name_closed
 from imgwire_async.hooks import plain_callable
 from imgwire_async.models import (
     BulkDeleteResult,
@@ -213,13 +212,8 @@ class AsyncImages(ImageDownloads):
                 yield result
 
     def _uploading(self, item: UploadItem | None) -> Uploading:
-        try:
-            transport = self._transport()
-        except RuntimeError as error:
-            name_closed(error, "upload_many" if item is None else f"upload of {label_of(item)}")
-            raise
         return Uploading(
-            transport=transport,
+            transport=self._transport_for("upload_many" if item is None else f"upload of {label_of(item)}"),
             create=self._create,
             retrieve=self.retrieve,
             wait_until_ready=self._wait_for_stored,

@@ -13,24 +13,23 @@ import attrs
 from multidict import CIMultiDict
 
 from imgwire_async import errors
-from imgwire_async.config import API_ROOT, Config, Options
+from imgwire_async.config import API_ROOT, Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.protocol.request import NoAnswerError, Reply, Request
-from imgwire_async.protocol.signed_urls import without_query
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, is_success, may_repeat, pause, retry_after
 from imgwire_async.transport import answers, capture, deadline, watch
 from imgwire_async.transport.call_errors import Answer, long_header, refuse_foreign_redirect, too_large
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.errors import FOREIGN, hush, is_answer, no_answer, not_an_answer
-from imgwire_async.transport.gate import Gate, TooLongError
-from imgwire_async.transport.keys import Keys
+from imgwire_async.transport.gate import TooLongError
+from imgwire_async.transport.loop_sessions import LoopSessions
 from imgwire_async.transport.open_calls import UntilClosed
 from imgwire_async.transport.request_url import Address
-from imgwire_async.transport.session import LoopSessions, Sessions
+from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.signing import SignedHeaders
 from imgwire_async.transport.slots import without_slot
 
@@ -42,17 +41,6 @@ _LONGEST_PAUSE = 3600.0
 _LARGE_BODY = 2**20
 _LOOK_AROUND = "Check base_url, DNS, proxy and firewall."
 _NO_LIMIT = 2**62  # bytes; a bit below what C can count, so that one more fits, too
-
-
-class Shared:
-    """What a client and its `with_options` clones have in common."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.sessions: Sessions = Sessions(config)
-        self.keys: Keys = Keys(config.api_key)
-        self.gate: Gate = Gate()
-        self.host: str = without_query(config.base_url).partition("/")[0]
 
 
 @attrs.define
@@ -75,11 +63,10 @@ class Course:
 class Api:
     """Sends requests to the API with one set of options."""
 
-    def __init__(self, shared: Shared, options: Options, owner: object) -> None:
+    def __init__(self, shared: SharedState, options: Options) -> None:
         self._shared = shared
         self._options = options
         self._lookout = watch.Lookout(options.hooks)
-        self._owner = owner
         self._root = f"{shared.config.base_url}{API_ROOT}"
         # Whatever its case, a header is sent once, and what the contract needs wins.
         headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": answers.ACCEPTED})
@@ -110,25 +97,25 @@ class Api:
                 continue
             exchange = self._exchange(request, outcome, course)
             if isinstance(outcome, Answer) and is_success(outcome.status):
-                capture.record(self._owner, exchange)
+                capture.record(self._shared, exchange)
                 if not outcome.whole:
                     raise too_large(outcome, exchange, self._limit)
                 return Reply(outcome.status, outcome.headers, outcome.body, exchange)
             if isinstance(outcome, Answer) and self._gone_already(request, outcome, course):
-                capture.record(self._owner, exchange)
+                capture.record(self._shared, exchange)
                 return Reply(200, outcome.headers, b"{}", exchange)
             if not shared.config.secure:  # else nobody on the way can answer in place of the API
                 course.proxy = here.route_to(address).proxy
             try:
                 delay = await self._prepare_next(request, outcome, exchange, course)
             except errors.ImgwireError:
-                capture.record(self._owner, exchange)
+                capture.record(self._shared, exchange)
                 raise
             failure = _failure(outcome)
             if seen.awake:
                 await seen.retry(course.attempts, failure.reason, max(delay, self._shared.gate.remaining()))
             if delay:
-                await shared.sessions.pause(delay)
+                await shared.sessions.sleep(delay)
             course.attempts += 1
 
     async def _key(self, seen: watch.Watch) -> str:
@@ -223,7 +210,7 @@ class Api:
         try:
             # The slot is lent around all of it: to queue for it again is no wait for the rate limit.
             passed = await without_slot(
-                lambda: self._shared.gate.turn(limit - course.rate_waited, self._shared.sessions.pause)
+                lambda: self._shared.gate.turn(limit - course.rate_waited, self._shared.sessions.sleep)
             )
         except TooLongError as wait:
             exchange = _unfinished(seen, course, left=False)

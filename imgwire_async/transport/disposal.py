@@ -1,6 +1,6 @@
 """Closes the sessions of clients that were dropped, on loops that may be anybody's, in whatever thread the collector runs.
 
-A client is part of a reference cycle, so any thread may collect it, in the midst of anything. A loop that another thread owns is
+A client may be part of a reference cycle, so any thread may collect it, in the midst of anything. A loop that another thread owns is
 never run here, not even while it is idle: that thread may be about to run it.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from imgwire_async import forks
 
 if TYPE_CHECKING:
-    from imgwire_async.transport.session import LoopSessions
+    from imgwire_async.transport.loop_sessions import LoopSessions
 
 ByLoop = dict[asyncio.AbstractEventLoop, "LoopSessions"]
 

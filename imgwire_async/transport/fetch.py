@@ -20,15 +20,15 @@ from imgwire_async.protocol.signed_urls import require_safe, without_query
 from imgwire_async.redaction import Secret
 from imgwire_async.retry import Failure
 from imgwire_async.transport import answers, capture, deadline, watch
-from imgwire_async.transport.api import Shared
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.errors import FOREIGN, Route, hush, is_answer, no_answer, not_an_answer
 from imgwire_async.transport.request_url import Address
+from imgwire_async.transport.shared_state import SharedState
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from imgwire_async.transport.session import LoopSessions
+    from imgwire_async.transport.loop_sessions import LoopSessions
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -39,11 +39,10 @@ _HEADERS = {"Accept-Encoding": "identity"}
 class Fetches:
     """Gets bytes with one set of options."""
 
-    def __init__(self, shared: Shared, options: Options, owner: object) -> None:
+    def __init__(self, shared: SharedState, options: Options) -> None:
         self.shared = shared
         self.options = options
         self.lookout: watch.Lookout = watch.Lookout(options.hooks)
-        self._owner = owner
         # No total: a slow transfer that moves may take as long as it needs.
         self.clock: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
             total=None, connect=options.timeout.connect, ceil_threshold=1e9
@@ -61,11 +60,11 @@ class Fetches:
         seen = self.lookout.over(exchange.kind, exchange.method, exchange.path)
         if seen.awake:
             await seen.retry(exchange.attempts, reason, seconds)
-        await self.shared.sessions.pause(seconds)
+        await self.shared.sessions.sleep(seconds)
 
     def record(self, exchange: Exchange) -> None:
         """Give a finished exchange to whoever captures."""
-        capture.record(self._owner, exchange)
+        capture.record(self.shared, exchange)
 
 
 class Arrival(AbstractAsyncContextManager["Arrival"]):
@@ -129,7 +128,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
     async def _ask(self, url: Secret) -> aiohttp.ClientResponse:
         """The answer to one request on the wire, its body unread."""
         fetches, attempt = self._fetches, self._fetch.attempt
-        here = fetches.shared.sessions.at_hand() or await fetches.shared.sessions.here()
+        here = await fetches.shared.sessions.get()
         address = Address.of(url)
         self._host = address.host
         seen = fetches.lookout.over("cdn", "GET", address.shown)

@@ -15,7 +15,8 @@ from imgwire_async.transport.stall import StallClock
 if TYPE_CHECKING:
     import aiohttp
 
-    from imgwire_async.transport.session import LoopSessions, Sessions
+    from imgwire_async.transport.loop_sessions import LoopSessions
+    from imgwire_async.transport.sessions import Sessions
 
 
 class OpenCalls:
@@ -71,7 +72,7 @@ class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
         self._ended = False
 
     async def __aenter__(self) -> LoopSessions:
-        here = self._sessions.at_hand() or await self._sessions.here()
+        here = await self._sessions.get()
         self._calls = here.open_calls
         task = asyncio.current_task()
         assert task is not None

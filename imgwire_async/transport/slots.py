@@ -20,7 +20,7 @@ from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure
 
 if TYPE_CHECKING:
-    from imgwire_async.transport.session import Sessions
+    from imgwire_async.transport.sessions import Sessions
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["put", "get"]
@@ -85,7 +85,7 @@ class TransferSlot(AbstractAsyncContextManager[None]):
         self.held: bool = False
 
     async def __aenter__(self) -> None:
-        here = self._sessions.at_hand() or await self._sessions.here()
+        here = await self._sessions.get()
         self._semaphore = here.slots.puts if self._kind == "put" else here.slots.gets
         await self.acquire()
         if self._kind == "put":

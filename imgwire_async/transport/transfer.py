@@ -18,7 +18,6 @@ from imgwire_async.protocol.request import NoAnswerError, Put, Reply
 from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, capture, deadline, watch
-from imgwire_async.transport.api import Shared
 from imgwire_async.transport.connection import Connection, Unread
 from imgwire_async.transport.errors import (
     FOREIGN,
@@ -29,8 +28,9 @@ from imgwire_async.transport.errors import (
     not_an_answer,
     was_sent,
 )
+from imgwire_async.transport.loop_sessions import LoopSessions
 from imgwire_async.transport.request_url import Address
-from imgwire_async.transport.session import LoopSessions
+from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.slots import Kind as SlotKind
 from imgwire_async.transport.slots import TransferSlot
 
@@ -174,11 +174,10 @@ class Body(RequestBody):
 class Transfers:
     """Sends bytes to storage with one set of options."""
 
-    def __init__(self, shared: Shared, options: Options, owner: object) -> None:
+    def __init__(self, shared: SharedState, options: Options) -> None:
         self._shared = shared
         self._options = options
         self._lookout = watch.Lookout(options.hooks)
-        self._owner = owner
         # No total: a slow transfer that moves may take as long as it needs.
         self._clock = aiohttp.ClientTimeout(total=None, connect=options.timeout.connect, ceil_threshold=1e9)
 
@@ -193,14 +192,14 @@ class Transfers:
         address = Address.of(put.url)
         seen = self._lookout.over("storage", "PUT", address.shown)
         try:
-            here = self._shared.sessions.at_hand() or await self._shared.sessions.here()
+            here = await self._shared.sessions.get()
             if seen.awake:
                 await seen.request(put.attempt)
             reply = await self._send(here, put, address, body)
         except NoAnswerError as error:
             error.exchange = self._exchange(seen, None, Headers(), put.attempt, began)
             seen.silence(put.attempt, error.failure.reason, time.monotonic() - began)
-            capture.record(self._owner, error.exchange)
+            capture.record(self._shared, error.exchange)
             raise
         except asyncio.CancelledError:
             deadline.interrupted(self._exchange(seen, None, Headers(), put.attempt, began))
@@ -210,7 +209,7 @@ class Transfers:
         exchange = self._exchange(seen, reply[0], reply[1], put.attempt, began)
         if seen.awake:
             await seen.response(put.attempt, reply[0], reply[1], exchange.elapsed)
-        capture.record(self._owner, exchange)
+        capture.record(self._shared, exchange)
         return Reply(*reply, exchange)
 
     async def _send(

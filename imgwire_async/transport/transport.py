@@ -13,9 +13,10 @@ from imgwire_async.config import API_ROOT, Options
 from imgwire_async.exchange import Exchange
 from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply, Request
 from imgwire_async.transport import deadline
-from imgwire_async.transport.api import Api, Shared
+from imgwire_async.transport.api import Api
 from imgwire_async.transport.fetch import Fetches
 from imgwire_async.transport.open_calls import UntilClosed
+from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.slots import without_slot
 from imgwire_async.transport.tracing import Traced, TracedFetch, Tracer, put_traced, tracer_of
 from imgwire_async.transport.transfer import Transfers
@@ -26,21 +27,25 @@ T = TypeVar("T")
 class AiohttpTransport:
     """Carries requests and bytes. Implements `protocol.request.Transport`."""
 
-    def __init__(self, shared: Shared, options: Options, owner: object) -> None:
+    def __init__(self, shared: SharedState, options: Options) -> None:
         self.options = options
         self.secure: bool = shared.config.secure
         self.upload_token: str | Callable[[], str | Awaitable[str]] | None = shared.config.upload_token
         self._tracer = tracer_of(options.hooks)
         self._root = f"{shared.config.base_url}{API_ROOT}"
         self._sessions = shared.sessions
-        self._api = Api(shared, options, owner)
-        self._transfers = Transfers(shared, options, owner)
-        self._fetches = Fetches(shared, options, owner)
+        self._api = Api(shared, options)
+        self._transfers = Transfers(shared, options)
+        self._fetches = Fetches(shared, options)
 
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
         return self._sessions.closed
+
+    def require_usable(self) -> None:
+        """Raise `RuntimeError` where no call can be made: without a running asyncio loop, and when the client was closed."""
+        self._sessions.require_usable()
 
     def send(self, request: Request[Any], /) -> Awaitable[Reply]:
         """The answer to one API call. Raises the error that fits when it is no success."""
@@ -106,7 +111,7 @@ class AiohttpTransport:
 
     async def sleep(self, seconds: float, /) -> None:
         """Let the time pass. Raises `RuntimeError` as soon as the client is closed."""
-        await self._sessions.pause(seconds)
+        await self._sessions.sleep(seconds)
 
     def record_exchange(self, exchange: Exchange, /) -> None:
         """Give the record of a fetch to whoever captures: one for all its attempts."""

@@ -470,7 +470,7 @@ def test_a_call_in_the_loop_body_never_waits_for_a_key_that_the_iterator_asked_f
         next(pages)
         next(pages)
         until(lambda: any(request.status == 401 for request in emulator.requests))
-        until(lambda: not client._core._shared.keys.known)  # type: ignore[union-attr]
+        until(lambda: not client._shared.keys.known)
         emulator.faults.clear()
         assert client.images.list().data
         pages.close()

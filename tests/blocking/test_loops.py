@@ -30,9 +30,7 @@ async def client(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
 
 
 def sessions(client: AsyncImgwireClient) -> dict[Any, Any]:
-    shared = client._core._shared
-    assert shared is not None
-    return shared.sessions._by_loop
+    return client._shared.sessions._by_loop
 
 
 async def soon(condition: Any, seconds: float = 10.0) -> None:
@@ -59,7 +57,7 @@ def test_one_client_serves_loops_one_after_the_other_and_leaves_nothing(script: 
             print(asyncio.run(main()), end=" ")
         for _ in range(2):
             print(anyio.run(main), end=" ")
-        print(len(client._core._shared.sessions._by_loop))
+        print(len(client._shared.sessions._by_loop))
     """) == (0, "0 0 0 0 0 1\n", "")
 
 
@@ -129,7 +127,7 @@ def test_loops_that_were_closed_by_hand_are_forgotten_quietly(script: Script) ->
             loop.close()
         left_open = asyncio.new_event_loop()
         left_open.run_until_complete(client.images.list())
-        print(len(client._core._shared.sessions._by_loop))
+        print(len(client._shared.sessions._by_loop))
     """) == (0, "1\n", "")
 
 
@@ -140,7 +138,7 @@ def test_a_client_of_a_stopped_loop_may_be_dropped_inside_another_one(script: Sc
         client = AsyncImgwireClient()
         stopped = asyncio.new_event_loop()
         stopped.run_until_complete(client.images.list())
-        (here,) = client._core._shared.sessions._by_loop.values()
+        (here,) = client._shared.sessions._by_loop.values()
         api = here.api
         del here
 
@@ -164,7 +162,7 @@ DROPPED = """
     def used(loop):
         client = AsyncImgwireClient()
         loop.run_until_complete(client.images.list())
-        (here,) = client._core._shared.sessions._by_loop.values()
+        (here,) = client._shared.sessions._by_loop.values()
         return [client], here.api
 
     def drop(box):
@@ -223,7 +221,7 @@ def test_a_dropped_client_is_closed_by_its_own_loop_and_by_no_other_thread(scrip
     async def while_it_runs(how):
         client = AsyncImgwireClient()
         await client.images.list()
-        (here,) = client._core._shared.sessions._by_loop.values()
+        (here,) = client._shared.sessions._by_loop.values()
         box, api = [client], here.api
         del client, here
         if how is None:

@@ -470,10 +470,10 @@ FORKED = {
     "while another thread holds every lock": """
         from imgwire_async import _bridge
         client = ImgwireClient()
-        shared = client._core.shared
+        shared = client._shared
         held, done = threading.Event(), threading.Event()
         def hold():
-            with _bridge.process.starting, client._core._lock, shared.sessions._lock, shared.gate._lock:
+            with _bridge.process.starting, shared.sessions._lock, shared.gate._lock:
                 held.set()
                 done.wait()
         threading.Thread(target=hold, daemon=True).start()

@@ -35,7 +35,7 @@ def test_many_threads_share_one_client_one_loop_thread_and_one_session(
 
     assert set().union(*threads.map(work, range(32))) == {image.id}
     assert loop_threads() == 1
-    assert len(client._core._shared.sessions._by_loop) == 1  # type: ignore[union-attr]
+    assert len(client._shared.sessions._by_loop) == 1
 
 
 def test_first_calls_that_come_together_start_one_loop_thread(script: Any) -> None:
@@ -52,7 +52,7 @@ def test_first_calls_that_come_together_start_one_loop_thread(script: Any) -> No
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         names = [thread.name for thread in threading.enumerate()]
-        print(len(answers), names.count("imgwire-async"), len(client._core._shared.sessions._by_loop))
+        print(len(answers), names.count("imgwire-async"), len(client._shared.sessions._by_loop))
     """) == (0, "32 1 1\n", "")
 
 
@@ -164,7 +164,7 @@ def test_closing_on_the_loop_thread_itself_does_not_wait(emulator: Emulator) -> 
     client.images.list()
     _bridge.loop_thread().post(client.close)
     until(lambda: client.closed)
-    until(lambda: not client._core._shared.sessions._by_loop)  # type: ignore[union-attr]
+    until(lambda: not client._shared.sessions._by_loop)
 
 
 def test_closing_while_others_call_ends_their_calls_with_a_clear_error(

@@ -336,9 +336,7 @@ async def test_a_cancelled_call_ends_its_spans_and_says_so(
 
 
 def _on_the_wire(client: AsyncImgwireClient) -> bool:
-    shared = client._core._shared
-    assert shared is not None
-    return any(here.api.connector._acquired for here in shared.sessions._by_loop.values())
+    return any(here.api.connector._acquired for here in client._shared.sessions._by_loop.values())
 
 
 async def test_a_cancelled_upload_ends_its_spans(

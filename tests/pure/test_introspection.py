@@ -39,7 +39,7 @@ def test_all_members_can_be_listed_and_nothing_is_opened_for_it(kind: Client) ->
     client = kind("sk_test")
     inspect.getmembers(client)
     inspect.getmembers(client.images)
-    assert client._core._shared is None
+    assert not client._shared.sessions._by_loop
 
 
 @clients

@@ -181,8 +181,7 @@ class Holdings:
     @classmethod
     def of(cls, client: AsyncImgwireClient, *folders: Path) -> Holdings:
         """What is held now; `folders` are those in which files may be left."""
-        shared = client._core._shared
-        here = None if shared is None else shared.sessions._by_loop.get(asyncio.get_running_loop())
+        here = client._shared.sessions._by_loop.get(asyncio.get_running_loop())
         slots = [] if here is None else [here.slots.calls, here.slots.puts, here.slots.gets]
         connectors = [] if here is None else [here.api.connector, here.files.connector]
         in_use = [slot._value for slot in slots] or [0, 0, 0]
@@ -191,7 +190,7 @@ class Holdings:
             transfers=0 if here is None else 2 * here.slots.transfer_limit - in_use[1] - in_use[2],
             waiting=sum(len(slot._waiters or ()) for slot in slots),
             connections=sum(len(connector._acquired) for connector in connectors if connector is not None),
-            questions=0 if shared is None else len(shared.keys._asking),
+            questions=len(client._shared.keys._asking),
             reading=frozenset(prepare._being_read),
             files=open_files(),
             folders=frozenset(str(path) for folder in folders for path in folder.rglob("*")),

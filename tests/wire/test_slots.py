@@ -170,14 +170,13 @@ async def test_a_rate_limit_of_the_api_holds_no_slot_of_the_storage(emulator: Em
         emulator.faults.add("POST", "*", status=429, headers={"Retry-After": "1"})
         waiting = asyncio.ensure_future(client.images.upload(PICTURE))
         async with asyncio.timeout(10):
-            while client._core.shared.gate.pace is None:
+            while client._shared.gate.pace is None:
                 await asyncio.sleep(0.01)
         began = time.monotonic()
         assert await client.images.read(image) == PICTURE
         assert time.monotonic() - began < 2
-        slots = client._core.shared.sessions.at_hand()
-        assert slots is not None
-        assert not slots.slots.puts.locked()
+        sessions = await client._shared.sessions.get()
+        assert not sessions.slots.puts.locked()
         async with asyncio.timeout(20):
             await waiting
 

@@ -409,7 +409,7 @@ async def test_a_token_shows_nowhere(
 
     client = browser(upload_token=SECRET)
     item = UploadItem(png(), upload_token=SECRET)
-    shown = [repr(client), repr(item), repr(copy.copy(item)), repr(client._core.config)]
+    shown = [repr(client), repr(item), repr(copy.copy(item)), repr(client._shared.config)]
     with client.capture() as exchanges:
         for options in ({}, {"upload_token": ask}):
             with pytest.raises(AuthenticationError) as caught:

@@ -1,0 +1,25 @@
+"""What a client and all its `with_options` clones have in common. Loads no HTTP library."""
+
+from __future__ import annotations
+
+from imgwire_async.config import Config
+from imgwire_async.protocol.signed_urls import without_query
+from imgwire_async.transport.gate import Gate
+from imgwire_async.transport.keys import Keys
+from imgwire_async.transport.sessions import Sessions
+
+
+class SharedState:
+    """Connections, slots, rate gate and key of a client. Who captures names the client by it."""
+
+    def __init__(self, config: Config) -> None:
+        self.config: Config = config
+        self.sessions: Sessions = Sessions(config)
+        self.keys: Keys = Keys(config.api_key)
+        self.gate: Gate = Gate()
+        self.host: str = without_query(config.base_url).partition("/")[0]
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed: no call begins any more."""
+        return self.sessions.closed
