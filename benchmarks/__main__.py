@@ -1,9 +1,10 @@
-"""Measure the package: `python -m benchmarks [upload|big|decode|list|get|blocking|url|import|growth|all ...] [--quick]`."""
+"""Measure the package: `python -m benchmarks [upload|big|decode|list|get|blocking|url|import|growth|calls|all ...] [--quick]`."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,13 +13,16 @@ from pathlib import Path
 from benchmarks import report, results, rounds, server
 from benchmarks.cases import CASES, GROWTH, MILLION, NEEDS_NGINX, PARTS, Case
 
+CALLS = "calls"  # counted in no rounds, and held to no floor
+NAMES = (*PARTS, CALLS)
+
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks",
         description="Speed as a ratio to raw libraries doing the same work in the same run.",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without one")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(NAMES)}; all without one")
     parser.add_argument(
         "--quick", action="store_true", help="one small round, to see that all of it runs: no limits"
     )
@@ -37,14 +41,17 @@ def _arguments() -> argparse.Namespace:
     )
     given = parser.parse_args()
     for name in given.parts:
-        if name not in {*PARTS, "all"}:
-            parser.error(f"no part is called {name}; there are {', '.join(PARTS)} and all")
+        if name not in {*NAMES, "all"}:
+            parser.error(f"no part is called {name}; there are {', '.join(NAMES)} and all")
     return given
 
 
+def _names(given: argparse.Namespace) -> Sequence[str]:
+    return NAMES if not given.parts or "all" in given.parts else given.parts
+
+
 def _chosen(given: argparse.Namespace) -> list[Case]:
-    names: Sequence[str] = list(PARTS) if not given.parts or "all" in given.parts else given.parts
-    parts = {PARTS[name] for name in names}
+    parts = {PARTS[name] for name in _names(given) if name != CALLS}
     cases = (*CASES, *GROWTH, *((MILLION,) if given.million else ()))
     if given.no_peers:
         cases = tuple(replace(case, peers=()) for case in cases)
@@ -71,6 +78,10 @@ def main() -> int:
             samples = rounds.run(case, 1 if given.quick else given.rounds, hall)
             found.append(results.Result.of(case, samples))
             print("\n".join(report.lines(found[-1])), flush=True)
+    if CALLS in _names(given) and not given.case:
+        subprocess.run([sys.executable, "-m", "benchmarks.calls"], cwd=Path(__file__).parents[1], check=True)
+    if not found:
+        return 0
     rows = report.judged(found)
     if given.quick:
         return 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
+import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +18,11 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # they are run from the tree, and never installed
 
 if TYPE_CHECKING:
-    from benchmarks import cases, job, page, results, targets
+    from benchmarks import calls, cases, job, page, results, targets
 else:
-    cases, job, page, results, targets = (
+    calls, cases, job, page, results, targets = (
         importlib.import_module(f"benchmarks.{name}")
-        for name in ("cases", "job", "page", "results", "targets")
+        for name in ("calls", "cases", "job", "page", "results", "targets")
     )
 
 ALL = (*cases.CASES, *cases.GROWTH, cases.MILLION)
@@ -138,3 +141,42 @@ def test_a_figure_on_the_page_rests_on_five_rounds() -> None:
     for target in targets.TARGETS:
         if target.case in found:
             assert len(found[target.case].samples[target.kind]) >= 5
+
+
+def test_the_page_shows_the_calls_that_were_counted() -> None:
+    text = calls.PAGE.read_text("utf-8")
+    assert calls.filled(text, json.loads(calls.KEPT.read_text("utf-8"))) == text
+
+
+def test_a_coroutine_that_waits_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_is_ours", lambda file: file == __file__)
+
+    async def inner() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def both() -> Iterator[int]:
+        yield from (1, 2)
+
+    async def outer() -> None:
+        await inner()
+        list(both())
+        await inner()
+
+    entered: list[Any] = []
+    with calls.recording(entered):
+        asyncio.run(outer())
+    assert [code.co_name for code in entered] == ["outer", "inner", "both", "inner"]
+    assert calls.Counted.of(entered) == calls.Counted(calls=4, functions=3, files=1, changes=0)
+
+
+@pytest.mark.slow
+def test_calls_are_counted_the_same_twice() -> None:
+    first, second = asyncio.run(calls.count()), asyncio.run(calls.count())
+    many = (
+        first.pop("upload_many"),
+        second.pop("upload_many"),
+    )  # a busy machine looks at more files in threads
+    assert many[0].calls == pytest.approx(many[1].calls, rel=0.1)
+    assert first == second
+    assert {*first, "upload_many"} == set(json.loads(calls.KEPT.read_text("utf-8"))["now"])
