@@ -27,7 +27,7 @@ from imgwire_async.resources.waiting import packed
 from imgwire_async.values import flag, path_for_message, path_text, shorten_file_name, shortened
 
 if TYPE_CHECKING:
-    from imgwire_async.urls.typed import Preset, Rules
+    from imgwire_async.urls.types import Preset, Rules
 
 OnProgress: TypeAlias = "Callable[[DownloadProgress], object]"
 

@@ -27,9 +27,9 @@ from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wa
 from imgwire_async.values import shortened
 
 if TYPE_CHECKING:
-    from imgwire_async.urls import typed
+    from imgwire_async.urls import types as typed
 else:
-    typed = LazyModule("imgwire_async.urls.typed")
+    typed = LazyModule("imgwire_async.urls.types")
 
 
 class ImageDownloads(Resource):

@@ -10,11 +10,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from imgwire_async.urls.build import build_url
+    from imgwire_async.urls.literals import (
+        CHROMA_SUBSAMPLINGS,
+        COLOR_PROFILES,
+        CROP_MODES,
+        FLIPS,
+        GRAVITIES,
+        OUTPUT_FORMATS,
+        PRESETS,
+        RESIZING_ALGORITHMS,
+        RESIZING_TYPES,
+        OnInvalid,
+        Preset,
+    )
     from imgwire_async.urls.parse import ParsedUrl, parse_url
     from imgwire_async.urls.responsive import Breakpoint, ResponsiveImage, responsive_image, srcset
     from imgwire_async.urls.rules import RULES
     from imgwire_async.urls.transformation import Transformation
-    from imgwire_async.urls.typed import OnInvalid, Options, Preset, Rules
+    from imgwire_async.urls.types import Options, Rules
     from imgwire_async.urls.values import (
         Adjust,
         Color,
@@ -34,17 +47,6 @@ if TYPE_CHECKING:
         WatermarkText,
         Zoom,
     )
-    from imgwire_async.urls.words import (
-        CHROMA_SUBSAMPLINGS,
-        COLOR_PROFILES,
-        CROP_MODES,
-        FLIPS,
-        GRAVITIES,
-        OUTPUT_FORMATS,
-        PRESETS,
-        RESIZING_ALGORITHMS,
-        RESIZING_TYPES,
-    )
 
 _HOME = {
     "build": ("build_url",),
@@ -52,7 +54,7 @@ _HOME = {
     "responsive": ("Breakpoint", "ResponsiveImage", "responsive_image", "srcset"),
     "rules": ("RULES",),
     "transformation": ("Transformation",),
-    "typed": ("OnInvalid", "Options", "Preset", "Rules"),
+    "types": ("Options", "Rules"),
     "values": (
         "Adjust",
         "Color",
@@ -72,7 +74,7 @@ _HOME = {
         "WatermarkText",
         "Zoom",
     ),
-    "words": (
+    "literals": (
         "CHROMA_SUBSAMPLINGS",
         "COLOR_PROFILES",
         "CROP_MODES",
@@ -82,6 +84,8 @@ _HOME = {
         "PRESETS",
         "RESIZING_ALGORITHMS",
         "RESIZING_TYPES",
+        "OnInvalid",
+        "Preset",
     ),
 }
 

@@ -13,7 +13,7 @@ from imgwire_async.urls.transformation import Transformation, check_complete
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from imgwire_async.urls.typed import OnInvalid, Options, Preset, Rules
+    from imgwire_async.urls.types import OnInvalid, Options, Preset, Rules
 
 
 def build_url(

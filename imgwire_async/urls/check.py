@@ -10,9 +10,9 @@ import attrs
 from imgwire_async.errors import Fault, TransformationError
 from imgwire_async.urls.colors import numbers_as_text
 from imgwire_async.urls.encoding import encode
+from imgwire_async.urls.literals import MODES, PRESETS
 from imgwire_async.urls.rules import BY_NAME, DEPENDENTS, HINTS, SOURCES, Rule
 from imgwire_async.urls.scalars import Kind, Refused, as_text, is_list, is_mapping, nearest, plain, shown
-from imgwire_async.urls.words import MODES, PRESETS
 
 
 @attrs.define

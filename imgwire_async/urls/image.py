@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from imgwire_async.urls.responsive import Breakpoints, ResponsiveImage
-    from imgwire_async.urls.typed import OnInvalid, Options, Preset, Rules
+    from imgwire_async.urls.types import OnInvalid, Options, Preset, Rules
 
 
 class ImageUrls:

@@ -14,7 +14,8 @@ from imgwire_async.urls.scalars import is_mapping, is_tuple, number_text
 from imgwire_async.urls.transformation import Transformation, from_checked, from_pairs
 
 if TYPE_CHECKING:
-    from imgwire_async.urls import shapes as of
+    from imgwire_async.urls.scalar_types import Format, GravityRule, Integer, Quality
+    from imgwire_async.urls.types import Crop
 
 WIDEST = 8192  # of the CDN [contract 12]
 _TINY_WIDTH = 32
@@ -27,11 +28,11 @@ class Breakpoint:
 
     min_width: int
     width: int | None = None
-    height: of.Integer | None = attrs.field(default=None, kw_only=True)
-    crop: of.Crop | None = attrs.field(default=None, kw_only=True)
-    gravity: of.GravityRule | None = attrs.field(default=None, kw_only=True)
-    quality: of.Quality | None = attrs.field(default=None, kw_only=True)
-    format: of.Format | None = attrs.field(default=None, kw_only=True)
+    height: Integer | None = attrs.field(default=None, kw_only=True)
+    crop: Crop | None = attrs.field(default=None, kw_only=True)
+    gravity: GravityRule | None = attrs.field(default=None, kw_only=True)
+    quality: Quality | None = attrs.field(default=None, kw_only=True)
+    format: Format | None = attrs.field(default=None, kw_only=True)
     densities: Sequence[float] | None = attrs.field(default=None, kw_only=True)
 
     def overrides(self) -> dict[str, object]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 
 from imgwire_async.urls.encoding import cut, has_path
+from imgwire_async.urls.literals import PRESETS
 from imgwire_async.urls.read import read_pairs
 from imgwire_async.urls.transformation import Transformation
-from imgwire_async.urls.words import PRESETS
 
 
 @attrs.frozen

@@ -28,7 +28,7 @@ from imgwire_async.urls.transformation import Transformation, check_call, from_c
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from imgwire_async.urls.typed import OnInvalid, Options, Preset, Rules
+    from imgwire_async.urls.types import OnInvalid, Options, Preset, Rules
 
 __all__ = ["Breakpoint", "Breakpoints", "ResponsiveImage", "responsive_image", "srcset"]
 

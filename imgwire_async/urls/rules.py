@@ -1,6 +1,6 @@
 """The 49 rules of the URL language, one row each: canonical name, what it takes, other names. [rules 8]
 
-To add a rule, add a row (and its value type in `typed.py`); the docs table, the checks and the tests read these rows.
+To add a rule, add a row (and its value type in `types.py`); the docs table, the checks and the tests read these rows.
 """
 
 from __future__ import annotations
@@ -9,6 +9,14 @@ import attrs
 
 from imgwire_async.urls import structured as of
 from imgwire_async.urls.colors import COLOR
+from imgwire_async.urls.literals import (
+    CHROMA_SUBSAMPLINGS,
+    COLOR_PROFILES,
+    OUTPUT_FORMATS,
+    RESIZING_ALGORITHMS,
+    RESIZING_ALIASES,
+    RESIZING_TYPES,
+)
 from imgwire_async.urls.scalars import (
     BOOLEAN,
     GRAVITY_OR_SMART,
@@ -18,14 +26,6 @@ from imgwire_async.urls.scalars import (
     integer,
     number,
     words,
-)
-from imgwire_async.urls.words import (
-    CHROMA_SUBSAMPLINGS,
-    COLOR_PROFILES,
-    OUTPUT_FORMATS,
-    RESIZING_ALGORITHMS,
-    RESIZING_ALIASES,
-    RESIZING_TYPES,
 )
 
 

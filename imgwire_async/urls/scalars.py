@@ -15,7 +15,7 @@ from typing import TypeAlias, TypeGuard
 
 import attrs
 
-from imgwire_async.urls.words import GRAVITIES, GRAVITY_ALIASES
+from imgwire_async.urls.literals import GRAVITIES, GRAVITY_ALIASES
 from imgwire_async.values import number as number_of
 from imgwire_async.values import quoted
 from imgwire_async.values import truth as truth_of

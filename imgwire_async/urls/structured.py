@@ -25,6 +25,7 @@ from imgwire_async.urls.forms import (
     quoted,
     structured,
 )
+from imgwire_async.urls.literals import CROP_MODES, FLIPS
 from imgwire_async.urls.scalars import (
     BOOLEAN,
     GRAVITY,
@@ -42,7 +43,6 @@ from imgwire_async.urls.scalars import (
     truth,
     words,
 )
-from imgwire_async.urls.words import CROP_MODES, FLIPS
 
 SIZE = integer(1, 8192)
 _EDGE = integer(0, 8192)

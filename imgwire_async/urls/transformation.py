@@ -17,7 +17,7 @@ from imgwire_async.urls.scalars import is_mapping, shown
 if TYPE_CHECKING:
     from typing import Any, Unpack
 
-    from imgwire_async.urls.typed import OnInvalid, Options, Preset, Rules
+    from imgwire_async.urls.types import OnInvalid, Options, Preset, Rules
 
 
 def check_call(

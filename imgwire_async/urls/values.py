@@ -7,7 +7,7 @@ come together. A field that is None is not set.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypeAlias, TypedDict
 
 import attrs
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from typing import Self
     from uuid import UUID
 
-    from imgwire_async.urls import shapes
-    from imgwire_async.urls.shapes import Gravity, Integer, Number
-    from imgwire_async.urls.words import CropMode
+    from imgwire_async.urls.literals import CropMode
+    from imgwire_async.urls.scalar_types import Gravity, Integer, Number
 
 
 @attrs.frozen
@@ -52,6 +51,18 @@ class Color(_Fields):
             raise ValueError(f"a colour has 3, 6 or 8 hex digits, not {digits[:20]!r}")
         r, g, b, *alpha = bytes.fromhex(text)
         return cls(r, g, b, alpha[0] / 255 if alpha else None)
+
+
+class ColorFields(TypedDict):
+    """A colour by its channels, 0..255; `alpha` 0..1."""
+
+    r: int
+    g: int
+    b: int
+    alpha: NotRequired[float | None]
+
+
+AnyColor: TypeAlias = str | tuple[int, int, int] | tuple[int, int, int, float] | ColorFields | Color
 
 
 @attrs.frozen
@@ -87,8 +98,8 @@ class Crop(_Fields):
 class Duotone(_Fields):
     """The colour of the shadows and the colour of the lights."""
 
-    shadow_color: shapes.Color
-    highlight_color: shapes.Color
+    shadow_color: AnyColor
+    highlight_color: AnyColor
 
 
 @attrs.frozen(kw_only=True)
@@ -99,10 +110,10 @@ class Extend(_Fields):
     right: Integer | None = None
     bottom: Integer | None = None
     left: Integer | None = None
-    background: shapes.Color | None = None
+    background: AnyColor | None = None
 
 
-def _as_tuple(colors: Sequence[shapes.Color]) -> Sequence[shapes.Color]:
+def _as_tuple(colors: Sequence[AnyColor]) -> Sequence[AnyColor]:
     return tuple(colors)
 
 
@@ -110,7 +121,7 @@ def _as_tuple(colors: Sequence[shapes.Color]) -> Sequence[shapes.Color]:
 class Gradient(_Fields):
     """Colours, `angle` -360..360 degrees, `opacity` 0..1, a blend mode."""
 
-    colors: Sequence[shapes.Color] = attrs.field(converter=_as_tuple)
+    colors: Sequence[AnyColor] = attrs.field(converter=_as_tuple)
     angle: Number | None = None
     opacity: Number | None = None
     blend: str | None = None
@@ -142,7 +153,7 @@ class Rotate(_Fields):
     """Whole degrees clockwise, and the colour of the corners. For `rotate` and `watermark_rotate`."""
 
     angle: Integer
-    background: shapes.Color | None = None
+    background: AnyColor | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -196,7 +207,7 @@ class WatermarkPosition(_Fields):
 class WatermarkShadow(_Fields):
     """A watermark's shadow: `blur` 0.3..100, offsets in pixels; at least one."""
 
-    color: shapes.Color | None = None
+    color: AnyColor | None = None
     blur: Number | None = None
     x: Integer | None = None
     y: Integer | None = None
@@ -218,7 +229,7 @@ class WatermarkText(_Fields):
     text: str
     font: str | None = attrs.field(default=None, kw_only=True)
     size: Integer | None = attrs.field(default=None, kw_only=True)
-    color: shapes.Color | None = attrs.field(default=None, kw_only=True)
+    color: AnyColor | None = attrs.field(default=None, kw_only=True)
     width: Integer | None = attrs.field(default=None, kw_only=True)
     height: Integer | None = attrs.field(default=None, kw_only=True)
     gravity: Gravity | None = attrs.field(default=None, kw_only=True)

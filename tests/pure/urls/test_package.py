@@ -29,7 +29,7 @@ def test_building_a_url_loads_nothing_heavy() -> None:
     script = (
         "import sys; bare = set(sys.modules); from imgwire_async.urls import build_url; build_url('https://h/a', width=5, crop='1:2', on_invalid='omit');"
         "print(*sorted({'aiohttp', 'anyio', 'asyncio', 'cattrs', 'yarl', 'difflib', 'decimal', 'uuid', 'html', 'logging',"
-        "'imgwire_async.urls.values', 'imgwire_async.urls.typed', 'imgwire_async.urls.responsive'} & (set(sys.modules) - bare)))"
+        "'imgwire_async.urls.values', 'imgwire_async.urls.types', 'imgwire_async.urls.responsive'} & (set(sys.modules) - bare)))"
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from imgwire_async.urls import words
+from imgwire_async.urls import literals
 from imgwire_async.urls.rules import DEPENDENTS, ROWS, SOURCES
 
 Strategy = st.SearchStrategy[Any]
@@ -65,7 +65,7 @@ colors = st.one_of(
     channels.map(lambda them: dict(zip("rgb", them, strict=True))),
     st.tuples(channels, numbers(0, 1)).map(lambda them: (*them[0], them[1])),
 )
-gravities = any_case([*words.GRAVITIES, *words.GRAVITY_ALIASES])
+gravities = any_case([*literals.GRAVITIES, *literals.GRAVITY_ALIASES])
 size, edge, signed, factor, opacity = (
     integers(1, 8192), integers(0, 8192), integers(-9999, 9999), numbers(0.01, 10), numbers(0, 1)
 )  # fmt: skip
@@ -95,11 +95,11 @@ VALUES: dict[str, Strategy] = {
     "pixelate": integers(2, 256),
     "quality": st.one_of(integers(1, 100), any_case(["auto"])),
     "progressive": st.one_of(flags, any_case(["auto"])),
-    "chroma_subsampling": any_case(words.CHROMA_SUBSAMPLINGS),
-    "format": any_case(words.OUTPUT_FORMATS),
-    "color_profile": any_case(words.COLOR_PROFILES),
-    "resizing_algorithm": any_case(words.RESIZING_ALGORITHMS),
-    "resizing_type": any_case([*words.RESIZING_TYPES, *words.RESIZING_ALIASES]),
+    "chroma_subsampling": any_case(literals.CHROMA_SUBSAMPLINGS),
+    "format": any_case(literals.OUTPUT_FORMATS),
+    "color_profile": any_case(literals.COLOR_PROFILES),
+    "resizing_algorithm": any_case(literals.RESIZING_ALGORITHMS),
+    "resizing_type": any_case([*literals.RESIZING_TYPES, *literals.RESIZING_ALIASES]),
     "gravity": st.one_of(gravities, colonless.map(lambda t: f"{t}:sm")),
     "background_alpha": opacity,
     "hue": st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), numbers(-720, 720)),
@@ -116,7 +116,7 @@ VALUES: dict[str, Strategy] = {
     "duotone": st.one_of(joined(hexes, hexes, least=2), objects({}, {"shadowColor": colors, "highlightColor": colors}), st.tuples(colors.filter(lambda c: not isinstance(c, str)), hexes)),
     "extend": st.one_of(joined(edge, edge, edge, edge, hexes), objects({"top": edge, "left": edge, "background": colors})),
     "extend_aspect_ratio": st.one_of(ratio, objects({}, {"width": numbers(1, 8192), "height": numbers(1, 8192)}), objects({}, {"ratio": ratio})),
-    "flip": st.one_of(any_case(words.FLIPS), st.tuples(flags, flags), objects({"horizontal": flags, "vertical": flags})),
+    "flip": st.one_of(any_case(literals.FLIPS), st.tuples(flags, flags), objects({"horizontal": flags, "vertical": flags})),
     "gradient": st.one_of(
         joined(st.lists(hexes, min_size=1).map(",".join), numbers(-360, 360), opacity, colonless.map(str.strip)),
         objects({"angle": numbers(-360, 360), "opacity": opacity, "blend": text}, {"colors": st.lists(colors, min_size=1)}),
