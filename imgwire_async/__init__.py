@@ -62,13 +62,11 @@ if TYPE_CHECKING:
     from imgwire_async.exchange import Exchange
     from imgwire_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
     from imgwire_async.models import (
-        BulkDeleteResult,
         CacheHitRatioPoint,
         CorsOrigin,
         CustomDomain,
         CustomDomainCertificateStatus,
         CustomDomainStatus,
-        DownloadProgress,
         HTTPValidationError,
         Image,
         ImageDownloadJob,
@@ -78,15 +76,12 @@ if TYPE_CHECKING:
         MetricsDatasets,
         MetricsStats,
         MetricsStatValue,
-        Page,
-        Pagination,
         RequestsPoint,
         StandardUpload,
         StorageBytesPoint,
         SupportedMimeType,
         TransferBytesPoint,
         TransformationsPoint,
-        UploadProgress,
         UploadsPoint,
         UploadToken,
         ValidationError,
@@ -94,7 +89,15 @@ if TYPE_CHECKING:
     from imgwire_async.policies import RetryPolicy, Timeouts
     from imgwire_async.protocol.codec import from_dict, to_dict
     from imgwire_async.protocol.request import Reply
-    from imgwire_async.uploads.many import UploadItem, UploadResult
+    from imgwire_async.results import (
+        BulkDeleteResult,
+        DownloadProgress,
+        Page,
+        Pagination,
+        UploadProgress,
+        UploadResult,
+    )
+    from imgwire_async.uploads.many import UploadItem
     from imgwire_async.uploads.source import File, UploadSource
     from imgwire_async.urls import (
         Adjust,
@@ -169,13 +172,11 @@ _HOME = {
     "exchange": ("Exchange",),
     "hooks": ("Hooks", "RequestEvent", "ResponseEvent", "RetryEvent"),
     "models": (
-        "BulkDeleteResult",
         "CacheHitRatioPoint",
         "CorsOrigin",
         "CustomDomain",
         "CustomDomainCertificateStatus",
         "CustomDomainStatus",
-        "DownloadProgress",
         "HTTPValidationError",
         "Image",
         "ImageDownloadJob",
@@ -185,25 +186,27 @@ _HOME = {
         "MetricsDatasets",
         "MetricsStats",
         "MetricsStatValue",
-        "Page",
-        "Pagination",
         "RequestsPoint",
         "StandardUpload",
         "StorageBytesPoint",
         "SupportedMimeType",
         "TransferBytesPoint",
         "TransformationsPoint",
-        "UploadProgress",
         "UploadsPoint",
         "UploadToken",
         "ValidationError",
     ),
     "protocol.codec": ("from_dict", "to_dict"),
     "protocol.request": ("Reply",),
-    "uploads.many": (
-        "UploadItem",
+    "results": (
+        "BulkDeleteResult",
+        "DownloadProgress",
+        "Page",
+        "Pagination",
+        "UploadProgress",
         "UploadResult",
     ),
+    "uploads.many": ("UploadItem",),
     "uploads.source": (
         "File",
         "UploadSource",

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, Type
 from imgwire_async import _bridge
 from imgwire_async.client import AsyncImgwireClient, BaseClient, ResourceClass
 from imgwire_async.hooks import is_coroutine_callable
-from imgwire_async.models import Page
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
 from imgwire_async.resources.custom_domain import AsyncCustomDomain
 from imgwire_async.resources.images import AsyncImages
 from imgwire_async.resources.metrics import AsyncMetrics
+from imgwire_async.results import Page
 
 if TYPE_CHECKING:
     from imgwire_async.config import Options

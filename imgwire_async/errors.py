@@ -48,7 +48,8 @@ from imgwire_async.redaction import escape_unprintable, excerpt, is_html
 from imgwire_async.values import quoted, shortened
 
 if TYPE_CHECKING:
-    from imgwire_async.models import BulkDeleteResult, CustomDomain, Image, ImageDownloadJob, ValidationError
+    from imgwire_async.models import CustomDomain, Image, ImageDownloadJob, ValidationError
+    from imgwire_async.results import BulkDeleteResult
 
 Which: TypeAlias = Literal["connect", "attempt", "deadline"]
 

@@ -5,22 +5,17 @@ Records do no I/O. Fields that the service adds tomorrow stay in `extra`; new en
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from imgwire_async.errors import BulkDeleteError, ImgwireError
 from imgwire_async.redaction import escape_unprintable
 from imgwire_async.urls.image import ImageUrls
 
 if TYPE_CHECKING:
     from typing import Self
-
-T = TypeVar("T")
 
 
 class OpenEnum(StrEnum):
@@ -329,72 +324,3 @@ class HTTPValidationError(Record):
     """The body of a 422 answer from validation; `UnprocessableEntityError.errors` has what it lists."""
 
     detail: tuple[ValidationError, ...] = ()
-
-
-# --- what the SDK itself hands out ------------------------------------------------------------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class Pagination:
-    """The numbers of a page, from the answer's headers; None where the service gave none. [contract 4]"""
-
-    total_count: int | None = None
-    page: int | None = None
-    limit: int | None = None
-    prev_page: int | None = None
-    next_page: int | None = None
-
-
-@attrs.frozen
-class Page(Generic[T]):
-    """One page of a list: the records in `data`, the numbers in `pagination`.
-
-    Not iterable on purpose: a loop over one page looks like a loop over everything. Loop over `page.data`, or use
-    `list_all()`.
-    """
-
-    data: Sequence[T]
-    pagination: Pagination
-
-
-@attrs.frozen(kw_only=True)
-class BulkDeleteResult:
-    """What became of the ids given to `bulk_delete`.
-
-    `deleted` were in chunks that the service answered with success; `failed` pairs each id of a refused chunk with the
-    error; `unknown` are the ids of chunks whose answer was lost (they may be gone); `replies` are the answers as they came.
-    """
-
-    deleted: tuple[str, ...] = ()
-    failed: tuple[tuple[str, ImgwireError], ...] = ()
-    unknown: tuple[str, ...] = ()
-    replies: tuple[Mapping[str, object], ...] = attrs.field(default=(), hash=False)
-
-    def raise_if_failed(self) -> None:
-        """Raise `BulkDeleteError` unless every id is known to be deleted."""
-        if not self.failed and not self.unknown:
-            return
-        first = next((str(error) for _, error in self.failed), "the answer was lost")
-        msg = (
-            f"{len(self.failed)} image(s) were not deleted and {len(self.unknown)} are in doubt, {len(self.deleted)} are "
-            f"deleted; the first reason: {first}. Look at .result and give those ids to bulk_delete again."
-        )
-        raise BulkDeleteError(msg, result=self)
-
-
-@attrs.frozen(kw_only=True)
-class UploadProgress:
-    """How far one upload is: `sent` of `total` bytes. They are equal only after the storage accepted the file."""
-
-    sent: int
-    total: int
-    file_name: str
-
-
-@attrs.frozen(kw_only=True)
-class DownloadProgress:
-    """How far one download is: `received` of `total` bytes (None when the server did not say)."""
-
-    received: int
-    total: int | None
-    path: Path

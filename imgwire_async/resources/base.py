@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from imgwire_async import userland
 from imgwire_async.errors import PaginationError, name_closed
 from imgwire_async.exchange import Exchange
-from imgwire_async.models import Page, Pagination
 from imgwire_async.protocol import codec
-from imgwire_async.protocol.paging import last_page, pagination
 from imgwire_async.protocol.request import Reply, Request, Transport, compact
 from imgwire_async.resources.arguments import whole
+from imgwire_async.resources.pages import last_page, pagination
+from imgwire_async.results import Page, Pagination
 
 if TYPE_CHECKING:
     from typing import Self

@@ -14,7 +14,7 @@ from imgwire_async.errors import (
     PaymentRequiredError,
     PermissionDeniedError,
 )
-from imgwire_async.models import BulkDeleteResult
+from imgwire_async.results import BulkDeleteResult
 
 # These would meet every chunk alike, so the first one says it for all.
 _HOPELESS = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)

@@ -17,13 +17,14 @@ from imgwire_async import userland
 from imgwire_async.atomic import PartFile, check_place, is_directory
 from imgwire_async.errors import DownloadError, ImgwireError, name_closed
 from imgwire_async.hooks import plain_callable
-from imgwire_async.models import DownloadProgress, Image, ImageDownloadJob
+from imgwire_async.models import Image, ImageDownloadJob
 from imgwire_async.protocol.request import Fetched, NoAnswerError, Transport, segment
 from imgwire_async.protocol.signed_urls import is_expired
 from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.content import Content
 from imgwire_async.resources.getting import Getting, Refusal, Source
 from imgwire_async.resources.waiting import packed
+from imgwire_async.results import DownloadProgress
 from imgwire_async.values import flag, path_for_message, path_text, shorten_file_name, shortened
 
 if TYPE_CHECKING:

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Unpack
 
 from imgwire_async.hooks import plain_callable
 from imgwire_async.lazy import LazyModule
-from imgwire_async.models import DownloadProgress, Image, ImageDownloadJob
+from imgwire_async.models import Image, ImageDownloadJob
 from imgwire_async.protocol.request import Request, segment
 from imgwire_async.resources import arguments, waiting
 from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.base import Resource
 from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wanted
+from imgwire_async.results import DownloadProgress
 from imgwire_async.values import shortened
 
 if TYPE_CHECKING:

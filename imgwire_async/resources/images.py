@@ -16,15 +16,7 @@ from collections.abc import (
 from typing import Any, Literal, cast
 
 from imgwire_async.hooks import plain_callable
-from imgwire_async.models import (
-    BulkDeleteResult,
-    Image,
-    Page,
-    StandardUpload,
-    SupportedMimeType,
-    UploadProgress,
-    UploadToken,
-)
+from imgwire_async.models import Image, StandardUpload, SupportedMimeType, UploadToken
 from imgwire_async.protocol.request import Request, compact, segment
 from imgwire_async.redaction import as_secret
 from imgwire_async.resources import arguments, bulk, waiting
@@ -33,7 +25,8 @@ from imgwire_async.resources.base import page_params
 from imgwire_async.resources.image_downloads import ImageDownloads
 from imgwire_async.resources.upload_tokens import TokenProvider, require_source
 from imgwire_async.resources.uploading import Uploading, label_of
-from imgwire_async.uploads.many import Trace, UploadItem, UploadResult
+from imgwire_async.results import BulkDeleteResult, Page, UploadProgress, UploadResult
+from imgwire_async.uploads.many import Trace, UploadItem
 from imgwire_async.uploads.source import File
 from imgwire_async.values import flag, shortened
 

@@ -23,12 +23,13 @@ from imgwire_async.errors import (
 )
 from imgwire_async.hooks import plain_callable
 from imgwire_async.mime import HEAD_BYTES
-from imgwire_async.models import Image, StandardUpload, UploadProgress
+from imgwire_async.models import Image, StandardUpload
 from imgwire_async.protocol.request import Transport, compact
 from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
 from imgwire_async.resources.upload_tokens import TokenProvider, TokenSource, require_source
+from imgwire_async.results import UploadProgress
 from imgwire_async.uploads.disk import PIECE
 from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.kinds import base_name

@@ -21,9 +21,10 @@ from imgwire_async.errors import (
     SourceChangedError,
     UploadError,
 )
-from imgwire_async.models import Image, StandardUpload, UploadProgress
+from imgwire_async.models import Image, StandardUpload
 from imgwire_async.protocol.request import NoAnswerError, Put, Reply, Transport
 from imgwire_async.protocol.signed_urls import is_expired, require_safe
+from imgwire_async.results import UploadProgress
 from imgwire_async.retry import Failure, RetryBudget, is_success, passing
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.prepare import Plan

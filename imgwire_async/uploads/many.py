@@ -28,6 +28,7 @@ from imgwire_async.errors import (
     UploadError,
 )
 from imgwire_async.models import Image, SupportedMimeType
+from imgwire_async.results import UploadResult
 from imgwire_async.uploads.feed import Feed
 from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.kinds import is_numbers
@@ -68,32 +69,6 @@ class UploadItem:
     upload_token: str | Callable[[], str | Awaitable[str]] | None = attrs.field(
         default=None, kw_only=True, repr=False
     )
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class UploadResult:
-    """What became of one file of `upload_many`.
-
-    `index` is its position in `files`, `file` the thing as given. `image` is set on success, and beside `error` when a
-    record exists. `attempts` counts PUTs, `bytes_sent` the bytes of all of them, `elapsed` is in seconds. `abandoned` are
-    ids of records that were made for this file and then replaced.
-    """
-
-    index: int
-    file: object = attrs.field(repr=short_repr)
-    image: Image | None = None
-    error: Exception | None = None
-    attempts: int = 0
-    bytes_sent: int = 0
-    elapsed: float = 0.0
-    abandoned: tuple[str, ...] = ()
-
-    def unwrap(self) -> Image:
-        """Return the image, or raise what went wrong."""
-        if self.error is not None:
-            raise self.error
-        assert self.image is not None
-        return self.image
 
 
 @attrs.define

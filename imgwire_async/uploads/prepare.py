@@ -11,7 +11,8 @@ import attrs
 from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.mime import HEAD_BYTES, RAW, describe, extension_of, sniff
-from imgwire_async.models import Image, SupportedMimeType, UploadProgress
+from imgwire_async.models import Image, SupportedMimeType
+from imgwire_async.results import UploadProgress
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.hints import remedy
 from imgwire_async.uploads.kinds import base_name, source_of

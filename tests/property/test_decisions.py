@@ -15,7 +15,7 @@ from samples import image, upload_state
 
 from imgwire_async import PaginationError, RetryPolicy
 from imgwire_async.models import ImageStatus
-from imgwire_async.protocol.paging import last_page, pagination
+from imgwire_async.resources.pages import last_page, pagination
 from imgwire_async.retry import Failure, may_repeat, pause, retry_after, spread
 from imgwire_async.transport.slots import fitting
 from imgwire_async.uploads.states import (

@@ -12,7 +12,7 @@ import pytest
 from samples import EXCHANGE, SECRET, data, image, reply
 
 import imgwire_async
-from imgwire_async import errors, models
+from imgwire_async import errors, models, results
 from imgwire_async.errors import Fault, ImgwireError
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.codec import decode
@@ -27,7 +27,7 @@ KEYWORDS: dict[type[ImgwireError], dict[str, Any]] = {
     errors.DecodeError: {"path": "$[3].id", "body": "{}"},
     errors.DownloadError: {"status": 404},
     errors.ArchiveError: {"status": None},
-    errors.BulkDeleteError: {"result": models.BulkDeleteResult(unknown=("a",))},
+    errors.BulkDeleteError: {"result": results.BulkDeleteResult(unknown=("a",))},
     errors.UploadRejectedError: {"status": 403, "file_name": "a.jpg"},
     errors.DownloadJobFailedError: {"record": JOB},
 }
@@ -111,7 +111,7 @@ def test_every_error_has_an_exchange_and_an_image_even_when_it_has_none(cls: typ
 
 def test_the_results_of_a_failed_bulk_deletion_travel_with_their_errors() -> None:
     inner = errors.NotFoundError("gone", status=404)
-    result = models.BulkDeleteResult(deleted=("a",), failed=(("b", inner),), unknown=("c",))
+    result = results.BulkDeleteResult(deleted=("a",), failed=(("b", inner),), unknown=("c",))
     with pytest.raises(errors.BulkDeleteError, match="gone") as caught:
         result.raise_if_failed()
     back = pickle.loads(pickle.dumps(caught.value))

@@ -13,7 +13,7 @@ import pytest
 from samples import RECORDS, SECRET, data, image, reply
 
 import imgwire_async
-from imgwire_async import DecodeError, Image, UploadToken, from_dict, models, to_dict
+from imgwire_async import DecodeError, Image, UploadToken, from_dict, models, results, to_dict
 from imgwire_async.protocol.codec import decode
 
 records = pytest.mark.parametrize("record", RECORDS.values(), ids=lambda record: record.__name__)
@@ -150,7 +150,7 @@ def test_a_record_where_data_is_due_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("model", "given"),
-    [(dict, "dict"), (models.Record, "Record"), (models.Page, "Page"), (models.ImageStatus, "ImageStatus"), ("Image", "an object of class str"),
+    [(dict, "dict"), (models.Record, "Record"), (results.Page, "Page"), (models.ImageStatus, "ImageStatus"), ("Image", "an object of class str"),
      (None, "an object of class NoneType"), ({}, "an object of class dict"), (list[Image], "GenericAlias")],
 )  # fmt: skip
 def test_another_class_is_a_type_error_that_names_the_models(model: Any, given: str) -> None:

@@ -26,7 +26,7 @@ from samples import (
     reply,
 )
 
-from imgwire_async import models, to_dict
+from imgwire_async import models, results, to_dict
 from imgwire_async.errors import DecodeError
 from imgwire_async.protocol.codec import decode
 
@@ -392,11 +392,11 @@ def test_records_survive_pickle_copy_and_deepcopy(record: type[models.Record]) -
 
 
 OWN_VALUES = [
-    models.Pagination(total_count=1, page=1, limit=20),
-    models.Page([1, 2], models.Pagination()),
-    models.BulkDeleteResult(deleted=("a",), unknown=("b",), replies=({"a": "ok"},)),
-    models.UploadProgress(sent=1, total=2, file_name="a.jpg"),
-    models.DownloadProgress(received=1, total=None, path=Path("a.zip")),
+    results.Pagination(total_count=1, page=1, limit=20),
+    results.Page([1, 2], results.Pagination()),
+    results.BulkDeleteResult(deleted=("a",), unknown=("b",), replies=({"a": "ok"},)),
+    results.UploadProgress(sent=1, total=2, file_name="a.jpg"),
+    results.DownloadProgress(received=1, total=None, path=Path("a.zip")),
 ]
 
 
@@ -432,14 +432,16 @@ def test_a_repr_does_not_spread_what_may_be_huge_or_unknown() -> None:
     assert SECRET not in shown
 
 
-@pytest.mark.parametrize("value", [models.Pagination(), models.Page([], models.Pagination()), {"a": 1}, None])
+@pytest.mark.parametrize(
+    "value", [results.Pagination(), results.Page([], results.Pagination()), {"a": 1}, None]
+)
 def test_only_records_become_data(value: Any) -> None:
     with pytest.raises(TypeError, match=type(value).__name__):
         to_dict(value)
 
 
 def test_a_page_cannot_be_mistaken_for_everything() -> None:
-    page: Any = models.Page([1], models.Pagination())
+    page: Any = results.Page([1], results.Pagination())
     with pytest.raises(TypeError):
         iter(page)
     with pytest.raises(TypeError):
@@ -447,7 +449,7 @@ def test_a_page_cannot_be_mistaken_for_everything() -> None:
 
 
 def test_bulk_deletion_that_went_well_raises_nothing() -> None:
-    models.BulkDeleteResult(deleted=("a",)).raise_if_failed()
+    results.BulkDeleteResult(deleted=("a",)).raise_if_failed()
 
 
 # --- open enums -------------------------------------------------------------------------------------------------------

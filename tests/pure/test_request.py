@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from imgwire_async.errors import UnsafeURLError
 from imgwire_async.exchange import Headers
-from imgwire_async.models import Image, Pagination
-from imgwire_async.protocol.paging import last_page, pagination
+from imgwire_async.models import Image
 from imgwire_async.protocol.request import NoAnswerError, Request, compact, segment
 from imgwire_async.protocol.signed_urls import origin, require_safe, without_query
+from imgwire_async.resources.pages import last_page, pagination
+from imgwire_async.results import Pagination
 from imgwire_async.retry import Failure
 
 # --- ids --------------------------------------------------------------------------------------------------------------

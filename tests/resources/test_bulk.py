@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recording import Api, numbered
 
 from imgwire_async import errors
-from imgwire_async.models import BulkDeleteResult
+from imgwire_async.results import BulkDeleteResult
 
 IDS = list(numbered(1, 6))
 OK = {"message": "deleted"}

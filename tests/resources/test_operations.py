@@ -11,7 +11,7 @@ import pytest
 from recording import Answer, Api
 from samples import ID, data, image
 
-from imgwire_async import models
+from imgwire_async import models, results
 
 DOMAIN, ORIGIN, JOB = models.CustomDomain, models.CorsOrigin, models.ImageDownloadJob
 UPLOAD, TOKEN = models.StandardUpload, models.UploadToken
@@ -252,7 +252,7 @@ async def test_an_operation_asks_its_question_once(
     assert api.sent.lines == [line]
     assert api.sent.only.json == body
     assert api.sent.only.repeatable is repeatable
-    if model is None and not isinstance(result, models.BulkDeleteResult):
+    if model is None and not isinstance(result, results.BulkDeleteResult):
         assert result == {"message": "done"}
     elif hasattr(model, "__args__"):
         assert [type(each) for each in result.data] == [model.__args__[0]] * 2
@@ -270,7 +270,9 @@ async def test_a_list_carries_its_numbers() -> None:
     told = {"X-Total-Count": "41", "x-page": "1", "X-LIMIT": "20", "X-Prev-Page": "null", "X-Next-Page": "2"}
     api = Api(Answer([image()], told))
     page = await api.images.list()
-    assert page.pagination == models.Pagination(total_count=41, page=1, limit=20, prev_page=None, next_page=2)
+    assert page.pagination == results.Pagination(
+        total_count=41, page=1, limit=20, prev_page=None, next_page=2
+    )
     assert isinstance(page.data, list)
 
 

@@ -18,7 +18,7 @@ LEVELS = [
     {"errors", "hooks", "retry", "userland"},
     {"config", "limits", "urls", "archive_names"},
     {"models", "archives"},
-    {"protocol", "mime"},
+    {"protocol", "results", "mime"},
     {"uploads", "transport"},
     {"resources"},
     {"client"},
@@ -38,6 +38,7 @@ CORE = {"attrs", "attr"}
 FOREIGN = {
     "userland": CORE | {"anyio", "sniffio"},
     "models": CORE,
+    "results": CORE,
     "protocol": CORE | {"cattrs", "orjson"},
     "uploads": CORE | {"anyio"},
     "transport": CORE | {"aiohttp", "anyio", "multidict", "yarl"},

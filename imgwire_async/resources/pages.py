@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imgwire_async.models import Pagination
+from imgwire_async.results import Pagination
 
 
 def _number(text: str | None) -> int | None:
