@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imgwire_async import AsyncImgwireClient, Exchange, Image, UploadItem
 from imgwire_async.protocol import codec
-from imgwire_async.protocol.request import Reply
+from imgwire_async.protocol.request import APIResponse
 
 _EXCHANGE = Exchange(kind="api", method="GET", path="/images/", status=200)
 
@@ -57,4 +57,4 @@ async def list_all(client: AsyncImgwireClient) -> int:
 
 def decode_page(body: bytes) -> list[Image]:
     """A page of images from its JSON, with all checks."""
-    return codec.decode(Reply(200, _EXCHANGE.headers, body, _EXCHANGE), list[Image])
+    return codec.decode(APIResponse(200, _EXCHANGE.headers, body, _EXCHANGE), list[Image])

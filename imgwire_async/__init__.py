@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     )
     from imgwire_async.policies import RetryPolicy, Timeouts
     from imgwire_async.protocol.codec import from_dict, to_dict
-    from imgwire_async.protocol.request import Reply
+    from imgwire_async.protocol.request import APIResponse
     from imgwire_async.results import (
         BulkDeleteResult,
         DownloadProgress,
@@ -197,7 +197,7 @@ _HOME = {
         "ValidationError",
     ),
     "protocol.codec": ("from_dict", "to_dict"),
-    "protocol.request": ("Reply",),
+    "protocol.request": ("APIResponse",),
     "results": (
         "BulkDeleteResult",
         "DownloadProgress",
@@ -242,6 +242,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "APIConnectionError",
+    "APIResponse",
     "APIStatusError",
     "APITimeoutError",
     "Adjust",
@@ -297,7 +298,6 @@ __all__ = [
     "PaymentRequiredError",
     "PermissionDeniedError",
     "RateLimitError",
-    "Reply",
     "RequestEvent",
     "RequestsPoint",
     "ResponseEvent",

@@ -242,7 +242,7 @@ class AsyncImgwireClient(BaseClient):
         params: Mapping[str, str | int] | None = None,
         json: Any = None,
         idempotent: bool = False,
-    ) -> messages.Reply:
+    ) -> messages.APIResponse:
         """Send any request below `/api/v1` and return the answer, with the same retries, errors and checks.
 
         For operations that this version does not know. `path` begins with `/`; `params` become the query, `json` the body.

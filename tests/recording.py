@@ -18,7 +18,7 @@ from samples import REQUEST_ID
 from imgwire_async import userland
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
-from imgwire_async.protocol.request import Put, Reply, Request
+from imgwire_async.protocol.request import APIResponse, Put, Request
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
 from imgwire_async.resources.custom_domain import AsyncCustomDomain
 from imgwire_async.resources.images import AsyncImages
@@ -52,7 +52,7 @@ class Recorder:
     def require_usable(self) -> None:
         assert not self.closed
 
-    async def send(self, request: Request[Any], /) -> Reply:
+    async def send(self, request: Request[Any], /) -> APIResponse:
         self.requests.append(request)
         answer = self.answers[0] if callable(self.answers[0]) else self.answers.pop(0)
         if callable(answer):
@@ -68,7 +68,7 @@ class Recorder:
     async def ask(self, name: str, question: Callable[[], Any], method: str, path: str, /) -> Any:
         return await userland.answer(question)
 
-    async def put(self, put: Put, /) -> Reply:
+    async def put(self, put: Put, /) -> APIResponse:
         self.puts.append(put)
         self.bodies.append(b"".join([bytes(piece) async for piece in put.chunks]))
         return _reply("storage", "PUT", "storage.example/k", b"", {})
@@ -105,9 +105,9 @@ class Recorder:
         return request
 
 
-def _reply(kind: Any, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
+def _reply(kind: Any, method: str, path: str, body: bytes, headers: dict[str, str]) -> APIResponse:
     told = Headers([("X-Request-Id", REQUEST_ID), *headers.items()])
-    return Reply(200, told, body, Exchange(kind, method, path, 200, told))
+    return APIResponse(200, told, body, Exchange(kind, method, path, 200, told))
 
 
 class Api:

@@ -10,7 +10,7 @@ from typing import Any
 
 from imgwire_async import RetryPolicy, models
 from imgwire_async.exchange import Exchange, Headers
-from imgwire_async.protocol.request import Reply
+from imgwire_async.protocol.request import APIResponse
 from imgwire_async.retry import RetryBudget
 from imgwire_async.uploads.states import UploadState
 
@@ -112,12 +112,12 @@ EXCHANGE = Exchange("api", "GET", "/images/{image_id}", 200, Headers([("X-Reques
 
 def reply(
     body: Any, *, method: str = "GET", headers: dict[str, str] | None = None, status: int = 200
-) -> Reply:
+) -> APIResponse:
     """An answer with `body` (JSON-ready data, or bytes as they are)."""
     told = Headers([("X-Request-Id", REQUEST_ID), *(headers or {}).items()])
     exchange = Exchange("api", method, "/images/{image_id}", status, told, 1, 0.25)
     packed = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Reply(status, told, packed, exchange)
+    return APIResponse(status, told, packed, exchange)
 
 
 def upload_state(

@@ -18,7 +18,7 @@ from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange
 from imgwire_async.protocol import parsing
 from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, web_page
-from imgwire_async.protocol.request import Reply
+from imgwire_async.protocol.request import APIResponse
 from imgwire_async.protocol.structure import place, structure
 from imgwire_async.redaction import escape_unprintable, excerpt, redacted_prefix
 
@@ -97,7 +97,7 @@ def loads_answer(body: bytes, exchange: Exchange) -> Any:
         return data
 
 
-def parse(reply: Reply) -> Any:
+def parse(reply: APIResponse) -> Any:
     """The body of a successful answer as parsed JSON, or a `DecodeError`."""
     try:
         return loads_answer(reply.body, reply.exchange)
@@ -118,7 +118,7 @@ def _position(error: ValueError) -> str:
     return excerpt(text, 120)
 
 
-def decode(reply: Reply, model: type[T]) -> T:
+def decode(reply: APIResponse, model: type[T]) -> T:
     """The body of a successful answer as a `model`, or a `DecodeError` that names the place."""
     # Of an opaque answer nothing is expected but that it is a success.
     if not reply.body.strip() and cast("object", model) is dict:
@@ -149,7 +149,7 @@ def carried_out(exchange: Exchange) -> str:
     return " The service carried the call out, only its answer is unreadable: look before you repeat it."
 
 
-def _foreign_answer(reply: Reply, what: str) -> errors.DecodeError:
+def _foreign_answer(reply: APIResponse, what: str) -> errors.DecodeError:
     """The error for a success that the API never sends, so that nobody knows whether the service did anything."""
     exchange = reply.exchange
     doubt = (
@@ -166,7 +166,7 @@ def _foreign_answer(reply: Reply, what: str) -> errors.DecodeError:
     return error
 
 
-def _decode_error(reply: Reply, path: str, reason: str) -> errors.DecodeError:
+def _decode_error(reply: APIResponse, path: str, reason: str) -> errors.DecodeError:
     exchange = reply.exchange
     return errors.DecodeError(
         f"{exchange}: HTTP {reply.status}, but the answer does not fit: {path}: {reason}.{carried_out(exchange)} "

@@ -44,7 +44,7 @@ class Request(Generic[T]):
 
 
 @attrs.frozen(slots=False)
-class Reply:
+class APIResponse:
     """A successful answer of the API (2xx), or the storage's with any status; whole and undecoded."""
 
     status: int
@@ -156,7 +156,7 @@ class Transport(Protocol):
         """What the client was given for uploads that bring no token of their own."""
         ...
 
-    def send(self, request: Request[Any], /) -> Awaitable[Reply]: ...
+    def send(self, request: Request[Any], /) -> Awaitable[APIResponse]: ...
 
     def ask(
         self, name: str, question: Callable[[], T | Awaitable[T]], method: str, path: str, /
@@ -166,7 +166,7 @@ class Transport(Protocol):
 
     def get_slot(self) -> AbstractAsyncContextManager[None]: ...
 
-    def put(self, put: Put, /) -> Awaitable[Reply]: ...
+    def put(self, put: Put, /) -> Awaitable[APIResponse]: ...
 
     def fetch(self, fetch: Fetch, /) -> AbstractAsyncContextManager[Fetched]: ...
 

@@ -13,7 +13,7 @@ from imgwire_async import userland
 from imgwire_async.errors import PaginationError, name_closed
 from imgwire_async.exchange import Exchange
 from imgwire_async.protocol import codec
-from imgwire_async.protocol.request import Reply, Request, Transport, compact
+from imgwire_async.protocol.request import APIResponse, Request, Transport, compact
 from imgwire_async.resources.arguments import whole
 from imgwire_async.resources.pages import last_page, pagination
 from imgwire_async.results import Page, Pagination
@@ -48,7 +48,7 @@ class Resource:
     async def _ask(self, request: Request[T]) -> T:
         return codec.decode(await self._send(request), request.model)
 
-    async def _send(self, request: Request[Any]) -> Reply:
+    async def _send(self, request: Request[Any]) -> APIResponse:
         try:
             return await self._transport().send(request)
         except RuntimeError as error:
@@ -94,7 +94,7 @@ class Walk(AbstractAsyncContextManager["Walk"]):
         self._prefetch = prefetch
         self._told: tuple[Pagination, Exchange] | None = None  # by the page that was given last
         self._empty = False
-        self._ahead: deque[tuple[int, asyncio.Task[Reply]]] = deque()
+        self._ahead: deque[tuple[int, asyncio.Task[APIResponse]]] = deque()
 
     def __aiter__(self) -> Self:
         return self
@@ -116,7 +116,7 @@ class Walk(AbstractAsyncContextManager["Walk"]):
         self._told, self._empty = (told, reply.exchange), not page.data
         return page
 
-    async def _arrived(self, task: asyncio.Task[Reply]) -> Reply:
+    async def _arrived(self, task: asyncio.Task[APIResponse]) -> APIResponse:
         """The answer that is on its way; asked for once more when other code, a shutdown perhaps, cancelled its task."""
         try:
             return await task
@@ -125,7 +125,7 @@ class Walk(AbstractAsyncContextManager["Walk"]):
                 raise
             return await self._load(self._number)
 
-    async def _load(self, number: int) -> Reply:
+    async def _load(self, number: int) -> APIResponse:
         request = self._request(number)
         try:
             return await self._transport.send(request)

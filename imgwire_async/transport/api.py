@@ -18,7 +18,7 @@ from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.intermediaries import ProxyInUse
-from imgwire_async.protocol.request import NoAnswerError, Reply, Request
+from imgwire_async.protocol.request import APIResponse, NoAnswerError, Request
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, is_success, may_repeat, pause, retry_after
 from imgwire_async.transport import answers, capture, deadline, watch
@@ -80,12 +80,12 @@ class Api:
         # No rounding to whole seconds: a clock fires when it says.
         self._clock = aiohttp.ClientTimeout(total=clocks.attempt, connect=clocks.connect, ceil_threshold=1e9)
 
-    async def send(self, request: Request[Any]) -> Reply:
+    async def send(self, request: Request[Any]) -> APIResponse:
         """The answer to `request`, if it is a success; else the error that says why not."""
         async with UntilClosed(self._shared.sessions) as here:
             return await self._send(here, request)
 
-    async def _send(self, here: LoopSessions, request: Request[Any]) -> Reply:
+    async def _send(self, here: LoopSessions, request: Request[Any]) -> APIResponse:
         shared = self._shared
         seen = self._lookout.over("api", request.method, request.path)
         course = Course(shared.keys.known or await self._key(seen), time.monotonic())
@@ -100,10 +100,10 @@ class Api:
                 capture.record(self._shared, exchange)
                 if not outcome.whole:
                     raise too_large(outcome, exchange, self._limit)
-                return Reply(outcome.status, outcome.headers, outcome.body, exchange)
+                return APIResponse(outcome.status, outcome.headers, outcome.body, exchange)
             if isinstance(outcome, Answer) and self._gone_already(request, outcome, course):
                 capture.record(self._shared, exchange)
-                return Reply(200, outcome.headers, b"{}", exchange)
+                return APIResponse(200, outcome.headers, b"{}", exchange)
             if not shared.config.secure:  # else nobody on the way can answer in place of the API
                 course.proxy = here.route_to(address).proxy
             try:

@@ -15,7 +15,7 @@ import attrs
 
 from imgwire_async.exchange import Exchange, Headers, Kind
 from imgwire_async.hooks import Hooks
-from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply
+from imgwire_async.protocol.request import APIResponse, Fetch, Fetched, Put
 from imgwire_async.retry import is_success
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Traced(AbstractAsyncContextManager[None]):
         self.span.__exit__(kind, error, traceback)
 
 
-async def put_traced(tracer: Tracer, put: Put, send: Callable[[Put], Awaitable[Reply]]) -> Reply:
+async def put_traced(tracer: Tracer, put: Put, send: Callable[[Put], Awaitable[APIResponse]]) -> APIResponse:
     """The storage's answer; the tracer sees the attempt and how far it got."""
     attempt = tracer.attempt("storage", "PUT", put.url, put.attempt, put.size)
     sent = put.sent

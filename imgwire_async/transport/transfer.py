@@ -14,7 +14,7 @@ from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES_FOR_FILES, web_page
-from imgwire_async.protocol.request import NoAnswerError, Put, Reply
+from imgwire_async.protocol.request import APIResponse, NoAnswerError, Put
 from imgwire_async.protocol.unpacking import unpacked_prefix
 from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, capture, deadline, watch
@@ -185,7 +185,7 @@ class Transfers:
         """Return one of the loop's put or get slots, for an `async with`."""
         return TransferSlot(self._shared.sessions, kind, self._options.timeout.stall)
 
-    async def put(self, put: Put) -> Reply:
+    async def put(self, put: Put) -> APIResponse:
         """The storage's answer, whatever its status. `NoAnswerError` when there was none; what the source raised as it is."""
         body = Body(put)
         began = time.monotonic()
@@ -210,7 +210,7 @@ class Transfers:
         if seen.awake:
             await seen.response(put.attempt, reply[0], reply[1], exchange.elapsed)
         capture.record(self._shared, exchange)
-        return Reply(*reply, exchange)
+        return APIResponse(*reply, exchange)
 
     async def _send(
         self, here: LoopSessions, put: Put, address: Address, body: Body

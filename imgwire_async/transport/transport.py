@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from imgwire_async import userland
 from imgwire_async.config import API_ROOT, Options
 from imgwire_async.exchange import Exchange
-from imgwire_async.protocol.request import Fetch, Fetched, Put, Reply, Request
+from imgwire_async.protocol.request import APIResponse, Fetch, Fetched, Put, Request
 from imgwire_async.transport import deadline
 from imgwire_async.transport.api import Api
 from imgwire_async.transport.fetch import Fetches
@@ -47,19 +47,19 @@ class AiohttpTransport:
         """Raise `RuntimeError` where no call can be made: without a running asyncio loop, and when the client was closed."""
         self._sessions.require_usable()
 
-    def send(self, request: Request[Any], /) -> Awaitable[Reply]:
+    def send(self, request: Request[Any], /) -> Awaitable[APIResponse]:
         """The answer to one API call. Raises the error that fits when it is no success."""
         return self._send(request) if self._tracer is None else self._traced(self._tracer, request)
 
-    def _send(self, request: Request[Any]) -> Awaitable[Reply]:
+    def _send(self, request: Request[Any]) -> Awaitable[APIResponse]:
         seconds = self.options.timeout.deadline
         return self._api.send(request) if seconds is None else self._send_in_time(request, seconds)
 
-    async def _send_in_time(self, request: Request[Any], seconds: float) -> Reply:
+    async def _send_in_time(self, request: Request[Any], seconds: float) -> APIResponse:
         async with deadline.Operation(f"{request.method} {request.path}", seconds):
             return await self._api.send(request)
 
-    async def _traced(self, tracer: Tracer, request: Request[Any]) -> Reply:
+    async def _traced(self, tracer: Tracer, request: Request[Any]) -> APIResponse:
         url = self._root + request.target.partition("?")[0]  # a query may hold an upload token
         # A path that a user wrote may hold ids: as a name it would be one of endlessly many.
         template = None if request.model is object else request.path
@@ -94,7 +94,7 @@ class AiohttpTransport:
     def _traced_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
         return slot if self._tracer is None else self._tracer.transfer_turn(slot)
 
-    def put(self, put: Put, /) -> Awaitable[Reply]:
+    def put(self, put: Put, /) -> Awaitable[APIResponse]:
         """The storage's answer to one attempt, whatever its status."""
         if self._tracer is None:
             return self._transfers.put(put)

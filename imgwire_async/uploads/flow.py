@@ -22,7 +22,7 @@ from imgwire_async.errors import (
     UploadError,
 )
 from imgwire_async.models import Image, StandardUpload
-from imgwire_async.protocol.request import NoAnswerError, Put, Reply, Transport
+from imgwire_async.protocol.request import APIResponse, NoAnswerError, Put, Transport
 from imgwire_async.protocol.signed_urls import is_expired, require_safe
 from imgwire_async.results import UploadProgress
 from imgwire_async.retry import Failure, RetryBudget, is_success, passing
@@ -281,7 +281,7 @@ class Flow:
             self.foreign_error = error
             raise
 
-    def _event_of(self, reply: Reply) -> PutOutcome:
+    def _event_of(self, reply: APIResponse) -> PutOutcome:
         if is_success(reply.status):
             return PutOutcome.STORED
         if passing(reply.status):
@@ -326,7 +326,9 @@ class Flow:
             self._tally.refusals += event is PutOutcome.FORBIDDEN
             return
         failure = (
-            Failure.of(trouble.status, trouble.headers) if isinstance(trouble, Reply) else trouble.failure
+            Failure.of(trouble.status, trouble.headers)
+            if isinstance(trouble, APIResponse)
+            else trouble.failure
         )
         seconds = self._tally.budget.next_delay(failure)
         if seconds is None:  # it asks for more patience than the policy has

@@ -16,12 +16,12 @@ from imgwire_async.errors import (
 )
 from imgwire_async.models import Image
 from imgwire_async.protocol.intermediaries import doubt_about
-from imgwire_async.protocol.request import NoAnswerError, Reply
+from imgwire_async.protocol.request import APIResponse, NoAnswerError
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.uploads.prepare import Plan
 from imgwire_async.uploads.states import PutOutcome
 
-Trouble: TypeAlias = Reply | NoAnswerError
+Trouble: TypeAlias = APIResponse | NoAnswerError
 
 _STALLED = "Upload the file again; a slow network or source may need a larger Timeouts(stall=...)."
 _NOT_REACHED = "Upload the file again; if it goes on, look at network, proxy and firewall."

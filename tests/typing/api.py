@@ -21,6 +21,7 @@ import imgwire_async
 from imgwire_async import (
     Adjust,
     APIConnectionError,
+    APIResponse,
     APIStatusError,
     APITimeoutError,
     ArchiveError,
@@ -75,7 +76,6 @@ from imgwire_async import (
     PaymentRequiredError,
     PermissionDeniedError,
     RateLimitError,
-    Reply,
     RequestEvent,
     RequestsPoint,
     ResponseEvent,
@@ -163,7 +163,7 @@ async def clients(context: ssl.SSLContext) -> None:
         assert_type(client.closed, bool)
         assert_type(client.with_options(timeout=5, retries=0, environment_id=None), AsyncImgwireClient)
         reply = await client.request("GET", "/images/", params={"page": 1}, idempotent=True)
-        assert_type(reply, Reply)
+        assert_type(reply, APIResponse)
         assert_type((reply.status, reply.text, reply.body), tuple[int, str, bytes])
         assert_type(reply.headers.get("X-Page"), str | None)
         with client.capture() as exchanges:
