@@ -16,7 +16,7 @@ from typing import TypeAlias
 import attrs
 
 from imgwire_async.errors import ArchiveError
-from imgwire_async.values import quoted
+from imgwire_async.formatting import quoted
 
 Parts: TypeAlias = "tuple[str, ...]"
 

@@ -25,6 +25,7 @@ from typing import IO, BinaryIO, Literal, cast
 
 import attrs
 
+from imgwire_async import checks
 from imgwire_async.archive_names import (
     LONGEST_PART,
     Entry,
@@ -35,8 +36,8 @@ from imgwire_async.archive_names import (
 )
 from imgwire_async.atomic import new_file, place_new, taken
 from imgwire_async.errors import ArchiveError
+from imgwire_async.formatting import path_for_message, quoted, shorten_file_name
 from imgwire_async.redaction import escape_unprintable
-from imgwire_async.values import at_least_0, flag, path_for_message, path_text, quoted, shorten_file_name
 
 _PIECE = 256 * 1024
 _GROWTH = 250  # an archive that grows more than this many times is a bomb; pictures hardly shrink in one
@@ -81,11 +82,14 @@ def extract_archive(
     (3).jpg`, also where the very same name is there twice. Of a number nothing else in the archive has the name, and, unless
     `overwrite`, nothing in the target. The paths returned are the real ones.
     """
-    max_files, max_bytes = at_least_0("max_files", max_files), at_least_0("max_bytes", max_bytes)
-    overwrite = flag("overwrite", overwrite)
+    max_files, max_bytes = (
+        checks.at_least_0("max_files", max_files),
+        checks.at_least_0("max_bytes", max_bytes),
+    )
+    overwrite = checks.flag("overwrite", overwrite)
     rename = _renames(on_clash)
-    root = Path(path_text("target", target))
-    source = path_text("path", path)
+    root = Path(checks.path("target", target))
+    source = checks.path("path", path)
     with _naming(source), Path(source).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         with _opened(file, size, max_files) as archive:

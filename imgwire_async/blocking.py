@@ -13,9 +13,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, clos
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
 
-from imgwire_async import _bridge
+from imgwire_async import _bridge, checks
 from imgwire_async.client import AsyncImgwireClient, BaseClient, ResourceClass
-from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
 from imgwire_async.resources.custom_domain import AsyncCustomDomain
 from imgwire_async.resources.images import AsyncImages
@@ -184,7 +183,7 @@ class ImgwireClient(BaseClient, Twin):
     def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
         super()._setup(shared, options, owner=owner)
         for name in ("api_key", "upload_token"):
-            if is_coroutine_callable(getattr(shared.config, name)):
+            if checks.is_coroutine_callable(getattr(shared.config, name)):
                 raise TypeError(
                     f"{name} must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
                 )

@@ -10,14 +10,16 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack
 
+from imgwire_async import checks
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
+from imgwire_async.formatting import quoted
 from imgwire_async.hooks import Hooks
 from imgwire_async.lazy import LazyModule
+from imgwire_async.plain import plain_int
 from imgwire_async.policies import RetryPolicy, Timeouts
 from imgwire_async.redaction import as_secret
 from imgwire_async.transport.capture import Capture
-from imgwire_async.values import flag, integer, quoted
 
 if TYPE_CHECKING:
     import ssl as _ssl
@@ -251,7 +253,7 @@ class AsyncImgwireClient(BaseClient):
         """
         from imgwire_async.protocol.request import Request
 
-        repeatable = True if flag("idempotent", idempotent) else None
+        repeatable = True if checks.flag("idempotent", idempotent) else None
         request = Request(
             _method(method), _path(path), object, params=_params(params), json=json, repeatable=repeatable
         )
@@ -315,7 +317,7 @@ def _params(params: object) -> dict[str, str | int] | None:
     checked: dict[str, str | int] = {}
     given: Mapping[object, object] = params  # pyright: ignore[reportUnknownVariableType]  # checked item by item
     for name, value in given.items():
-        if not isinstance(name, str) or not (isinstance(value, str) or integer(value) is not None):
+        if not isinstance(name, str) or not (isinstance(value, str) or plain_int(value) is not None):
             raise TypeError(
                 f"params must map text to text or int, not {type(name).__name__} to {type(value).__name__}"
             )

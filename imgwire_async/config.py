@@ -9,23 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import attrs
 
+from imgwire_async import checks
 from imgwire_async.errors import ConfigurationError
-from imgwire_async.hooks import Hooks, is_coroutine_callable
+from imgwire_async.formatting import number_for_message, quoted, shortened
+from imgwire_async.hooks import Hooks
+from imgwire_async.hosts import is_authority, is_host
+from imgwire_async.leftovers import leftover
+from imgwire_async.plain import plain_int, plain_text
 from imgwire_async.policies import RetryPolicy, Timeouts, retry_policy, timeouts
 from imgwire_async.redaction import Secret, as_secret
-from imgwire_async.values import (
-    flag,
-    integer,
-    is_authority,
-    is_host,
-    leftover,
-    path_text,
-    plain_text,
-    printable,
-    quoted,
-    shortened,
-    shown,
-)
 
 if TYPE_CHECKING:
     import ssl as _ssl
@@ -93,7 +85,7 @@ def _environment_id(value: object) -> str | None:
         raise TypeError(f"environment_id must be text or uuid.UUID, not {type(value).__name__}")
     text = (plain_text(value) if isinstance(value, str) else str(value)).strip()
     _refuse_leftover("environment_id (or IMGWIRE_ENVIRONMENT_ID)", text)
-    if not text or not printable(text):
+    if not text or not checks.is_printable_ascii(text):
         raise ConfigurationError(
             "environment_id must be the environment's UUID, without blanks or control characters"
         )
@@ -147,7 +139,7 @@ def clean_key(value: object) -> str:
     _refuse_leftover("the API key (api_key= or IMGWIRE_API_KEY)", key)
     if key.lower().startswith("bearer "):
         raise ConfigurationError("the API key is given without the word Bearer; the client adds it")
-    if not printable(key):
+    if not checks.is_printable_ascii(key):
         raise ConfigurationError("the API key holds blanks, control or non-ASCII characters; copy it again")
     return key
 
@@ -166,7 +158,7 @@ def _upload_token(value: Any) -> KeySource | None:
             f"upload_token must be text or a callable that returns it, not {type(value).__name__}"
         )
     value = token = Secret(value.strip())
-    if not token or not printable(token):
+    if not token or not checks.is_printable_ascii(token):
         raise ConfigurationError("upload_token must be printable ASCII text without blanks")
     return token
 
@@ -193,7 +185,7 @@ def _base_url(value: object) -> str:
         lack = "has no scheme: begin it with https:// (or http://, on this machine)" if url else "is empty"
         raise ConfigurationError(f"base_url {lack}; {advice}")
     if (
-        not printable(url)
+        not checks.is_printable_ascii(url)
         or parts.scheme not in {"http", "https"}
         or not is_host(parts.hostname)
         or not is_authority(parts.netloc)
@@ -211,11 +203,11 @@ def _base_url(value: object) -> str:
 
 
 def _max_connections(value: object) -> int:
-    count = integer(value)
+    count = plain_int(value)
     if count is None:
         raise TypeError(f"max_connections must be an int, not {type(value).__name__}")
     if count < 1:
-        raise ValueError(f"max_connections must be 1 or more, not {shown(count)}")
+        raise ValueError(f"max_connections must be 1 or more, not {number_for_message(count)}")
     return count
 
 
@@ -266,7 +258,7 @@ def _is_proxy(url: str) -> bool:
         and parts.scheme in {"http", "https"}
         and is_host(parts.hostname)
         and is_authority(parts.netloc)
-        and printable(rest)
+        and checks.is_printable_ascii(rest)
     )
 
 
@@ -275,14 +267,18 @@ def _is_user_info(url: str) -> bool:
 
     parts = _split(url)
     user, password = unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or "")
-    return printable(url) and b":" not in user and not any(c < 32 or c == 127 for c in user + password)
+    return (
+        checks.is_printable_ascii(url)
+        and b":" not in user
+        and not any(c < 32 or c == 127 for c in user + password)
+    )
 
 
 def _ssl_setting(value: object) -> _ssl.SSLContext | str | None:
     if value is None:
         return None
     if isinstance(value, str | os.PathLike):
-        return path_text("ssl", cast("object", value))
+        return checks.path("ssl", cast("object", value))
     import ssl as _ssl  # here and not above: naming the client class shall stay cheap
 
     if isinstance(value, _ssl.SSLContext):
@@ -291,7 +287,7 @@ def _ssl_setting(value: object) -> _ssl.SSLContext | str | None:
 
 
 def _connector(value: Any) -> Callable[[], aiohttp.BaseConnector] | None:
-    if value is not None and (not callable(value) or is_coroutine_callable(value)):
+    if value is not None and (not callable(value) or checks.is_coroutine_callable(value)):
         raise TypeError(
             "connector must be a plain callable that returns a new aiohttp.BaseConnector for each loop, not "
             f"{'a coroutine function' if callable(value) else type(value).__name__}"
@@ -372,7 +368,7 @@ def configure(
         user_agent=_user_agent(user_agent),
         proxy=None if proxy is None else proxy_url(proxy, "proxy"),
         ssl=_ssl_setting(ssl),
-        trust_env=flag("trust_env", trust_env),
+        trust_env=checks.flag("trust_env", trust_env),
         connector=_connector(connector),
         upload_token=_upload_token(upload_token),
     )

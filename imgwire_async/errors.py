@@ -44,8 +44,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 
 from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.formatting import quoted, shortened
 from imgwire_async.redaction import escape_unprintable, excerpt, is_html
-from imgwire_async.values import quoted, shortened
 
 if TYPE_CHECKING:
     from imgwire_async.models import CustomDomain, Image, ImageDownloadJob, ValidationError

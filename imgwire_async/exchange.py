@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from imgwire_async.formatting import ECHOED, shortened
 from imgwire_async.redaction import escape_unprintable, excerpt, redact
-from imgwire_async.values import ECHOED, shortened
 
 Kind: TypeAlias = Literal["api", "storage", "cdn"]
 

@@ -1,14 +1,13 @@
-"""What users may hang in to see the traffic: the functions, and the events that they are told. And what makes a callable plain."""
+"""What users may hang in to see the traffic: the functions, and the events that they are told."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 
+from imgwire_async import checks
 from imgwire_async.exchange import Kind
 
 
@@ -47,27 +46,8 @@ class RetryEvent:
     delay: float
 
 
-def plain_callable(name: str, value: object) -> None:
-    """Raise `TypeError` unless `value` is None or a plain (not a coroutine) callable."""
-    if value is None:
-        return
-    if not callable(value):
-        raise TypeError(f"{name} must be a callable or None, not {type(value).__name__}")
-    if is_coroutine_callable(value):
-        raise TypeError(f"{name} must be a plain function that returns quickly, not a coroutine function")
-
-
-def is_coroutine_callable(value: object) -> bool:
-    """Whether calling `value` gives a coroutine: a coroutine function, a partial of one, or an object with async `__call__`."""
-    function: Any = value
-    while isinstance(function, functools.partial):
-        function = function.func  # pyright: ignore[reportUnknownMemberType]  # of whatever was wrapped
-    call: Any = getattr(type(function), "__call__", None)  # noqa: B004  # pyright: ignore[reportUnknownArgumentType]  # the method is asked
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
 def _hook(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    plain_callable(f"Hooks.{field.name}", value)
+    checks.callable_(f"Hooks.{field.name}", value)
 
 
 @attrs.frozen

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import attrs
 
-from imgwire_async.values import integer, number, shown
+from imgwire_async.formatting import number_for_message
+from imgwire_async.plain import plain_int, plain_number
 
 
 def _positive(name: str, value: object, *, zero: bool = False, none: bool = False) -> None:
@@ -19,9 +20,11 @@ def _positive(name: str, value: object, *, zero: bool = False, none: bool = Fals
         hint = "; give its total_seconds()" if isinstance(value, timedelta) else ""
         raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}{hint}")
     if not (value >= 0 if zero else value > 0):  # nor NaN
-        raise ValueError(f"{name} must be {'0 or more' if zero else 'more than 0'}, not {shown(value)}")
+        raise ValueError(
+            f"{name} must be {'0 or more' if zero else 'more than 0'}, not {number_for_message(value)}"
+        )
     if isinstance(value, int) and value.bit_length() > 64:
-        raise ValueError(f"{name} must be a number that a float can hold, not {shown(value)}")
+        raise ValueError(f"{name} must be a number that a float can hold, not {number_for_message(value)}")
 
 
 def _clock(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -41,12 +44,12 @@ def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 def _plain(value: float) -> float:
     """Return the plain number that `value` stands for, as NumPy's do; anything else as it is, for the validator to refuse."""
-    found = number(value)
+    found = plain_number(value)
     return value if found is None else found
 
 
 def _plain_int(value: int) -> int:
-    found = integer(value)
+    found = plain_int(value)
     return value if found is None else found
 
 
@@ -109,7 +112,7 @@ def timeouts(value: object) -> Timeouts:
         return Timeouts()
     if isinstance(value, Timeouts):
         return value
-    seconds = number(value)
+    seconds = plain_number(value)
     if seconds is not None:
         _positive("timeout", seconds)
         return Timeouts(attempt=float(seconds))
@@ -123,7 +126,7 @@ def retry_policy(value: object) -> RetryPolicy:
         return RetryPolicy()
     if isinstance(value, RetryPolicy):
         return value
-    count = integer(value)
+    count = plain_int(value)
     if count is not None:
         return RetryPolicy(max_retries=count)
     raise TypeError(f"retries must be an int or RetryPolicy(...), not {type(value).__name__}")

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 import attrs
 
 from imgwire_async.errors import BulkDeleteError, ImgwireError
+from imgwire_async.formatting import short_repr
 from imgwire_async.models import Image
-from imgwire_async.values import short_repr
 
 T = TypeVar("T")
 

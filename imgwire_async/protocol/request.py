@@ -12,8 +12,9 @@ import attrs
 
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.formatting import quoted
+from imgwire_async.plain import plain_text
 from imgwire_async.retry import Failure
-from imgwire_async.values import plain_text, quoted
 
 T = TypeVar("T")
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
+from imgwire_async import checks
 from imgwire_async.errors import UnsafeURLError
+from imgwire_async.hosts import is_authority, is_host
 from imgwire_async.redaction import Secret, redact
 from imgwire_async.retry import response_time
-from imgwire_async.values import is_authority, is_host, printable
 
 _NO_URL = "it is no http(s) URL"
 _ORIGIN = re.compile("[^/?#]*//[^/?#]*")  # scheme, user info, host and port
@@ -57,7 +58,7 @@ def require_safe(
 
 
 def _unsafe(url: str, *, secure: bool, because: str) -> str | None:
-    found = _ORIGIN.match(url) if printable(url) and "\\" not in url else None
+    found = _ORIGIN.match(url) if checks.is_printable_ascii(url) and "\\" not in url else None
     if found is None:
         return _NO_URL
     fault = _fault(found[0])

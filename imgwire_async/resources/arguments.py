@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
-from imgwire_async import values
+from imgwire_async import checks
+from imgwire_async.formatting import number_for_message, quoted
 from imgwire_async.mime import type_by_name
 from imgwire_async.models import MetricsDatasetInterval
+from imgwire_async.plain import plain_bool, plain_int, plain_number, plain_text
 from imgwire_async.protocol.request import segment
 from imgwire_async.redaction import as_secret
-from imgwire_async.values import plain_text, printable, shown
 
 Id: TypeAlias = str | uuid.UUID
 Metadata: TypeAlias = Mapping[str, str | int | float | bool]
@@ -77,37 +78,37 @@ def token(name: str, value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {type(value).__name__}")
-    if not value or not printable(value):
+    if not value or not checks.is_printable_ascii(value):
         raise ValueError(f"{name} must be printable ASCII text without blanks")
     return plain_text(value)
 
 
 def whole(name: str, value: object, *, low: int, high: int | None = None) -> int:
     """`value` as an integer in the range."""
-    number = values.integer(value)
+    number = plain_int(value)
     if number is None:
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
     most = _MOST if high is None else high
     if not low <= number <= most:
         wanted = f"{low} or more" if high is None and number < low else f"{low} to {most}"
-        raise ValueError(f"{name} must be {wanted}, not {shown(number)}")
+        raise ValueError(f"{name} must be {wanted}, not {number_for_message(number)}")
     return number
 
 
 def seconds(name: str, value: object) -> float:
     """`value` as a positive number of seconds."""
-    number = values.number(value)
+    number = plain_number(value)
     if number is None:
         raise TypeError(
             f"{name} must be a number of seconds, not {type(value).__name__}{_seconds_hint(value)}"
         )
     if not number > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {shown(number)}")
+        raise ValueError(f"{name} must be more than 0 seconds, not {number_for_message(number)}")
     try:
         return float(number)
     except OverflowError:
         raise ValueError(
-            f"{name} must be a number that a float can hold, not {shown(number)}; math.inf is without end"
+            f"{name} must be a number that a float can hold, not {number_for_message(number)}; math.inf is without end"
         ) from None
 
 
@@ -117,10 +118,10 @@ def _seconds_hint(value: object) -> str:
 
 def waiting(value: object) -> float | None:
     """Seconds from a `wait` argument: True is 120, False none."""
-    truth = values.truth(value)
+    truth = plain_bool(value)
     if truth is not None:
         return 120.0 if truth else None
-    number = values.number(value)
+    number = plain_number(value)
     if number is None:
         kind = type(value).__name__
         raise TypeError(f"wait must be a bool or a number of seconds, not {kind}{_seconds_hint(value)}")
@@ -148,14 +149,14 @@ _EXACT = frozenset({"Decimal", "Fraction"})
 
 def _metadata_value(key: str, item: object) -> str | int | float | bool:
     """`item` as plain text, int, float or bool."""
-    name = f"custom_metadata[{values.quoted(key)}]"
+    name = f"custom_metadata[{quoted(key)}]"
     if isinstance(item, str):
         return text(name, item, longest=None) if item else ""
-    truth = values.truth(item)
+    truth = plain_bool(item)
     if truth is not None:
         return truth
     is_exact = type(item).__name__ in _EXACT
-    number = None if is_exact else values.number(item)
+    number = None if is_exact else plain_number(item)
     if number is None:
         exact = "give float(...) or its text" if is_exact else "leave out what is unset"
         raise TypeError(
@@ -178,7 +179,7 @@ def idempotency_key(value: object) -> str | None:
     """The key to send: the caller's own, a fresh one for None, none for False."""
     if value is None:
         return fresh_key()
-    if values.truth(value) is False:
+    if plain_bool(value) is False:
         return None
     if not isinstance(value, str):
         raise TypeError(
@@ -231,9 +232,7 @@ def interval(value: object) -> str | None:
     word = plain_text(value).upper()
     known = [member.value for member in MetricsDatasetInterval]
     if word not in known:
-        raise ValueError(
-            f"interval must be one of {', '.join(known)}, not {values.quoted(plain_text(value))}"
-        )
+        raise ValueError(f"interval must be one of {', '.join(known)}, not {quoted(plain_text(value))}")
     return word
 
 

@@ -11,13 +11,13 @@ from collections.abc import (
 )
 from typing import Any, cast
 
+from imgwire_async.formatting import ECHOED, shortened
 from imgwire_async.models import CorsOrigin
 from imgwire_async.protocol.request import Request, segment
 from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources.arguments import Id, refuse_payload, text
 from imgwire_async.resources.base import Resource, page_params
 from imgwire_async.results import Page
-from imgwire_async.values import ECHOED, shortened
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
 

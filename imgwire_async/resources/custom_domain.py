@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from imgwire_async.hooks import plain_callable
+from imgwire_async import checks
 from imgwire_async.models import CustomDomain
 from imgwire_async.protocol.request import Request
 from imgwire_async.resources import waiting
@@ -55,7 +55,7 @@ class AsyncCustomDomain(Resource):
         FAILED raises `CustomDomainFailedError`. [POST /custom_domain/test_connection]
         """
         limit = seconds("timeout", timeout)
-        plain_callable("on_update", on_update)
+        checks.callable_("on_update", on_update)
         return await waiting.until(
             waiting.connected,
             self.test_connection,

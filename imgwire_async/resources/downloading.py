@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from imgwire_async import userland
+from imgwire_async import checks, userland
 from imgwire_async.atomic import PartFile, check_place, is_directory
 from imgwire_async.errors import DownloadError, ImgwireError, name_closed
-from imgwire_async.hooks import plain_callable
+from imgwire_async.formatting import path_for_message, shorten_file_name, shortened
 from imgwire_async.models import Image, ImageDownloadJob
 from imgwire_async.protocol.request import Fetched, NoAnswerError, Transport, segment
 from imgwire_async.protocol.signed_urls import is_expired
@@ -25,7 +25,6 @@ from imgwire_async.resources.content import Content
 from imgwire_async.resources.getting import Getting, Refusal, Source
 from imgwire_async.resources.waiting import packed
 from imgwire_async.results import DownloadProgress
-from imgwire_async.values import flag, path_for_message, path_text, shorten_file_name, shortened
 
 if TYPE_CHECKING:
     from imgwire_async.urls.types import Preset, Rules
@@ -67,12 +66,12 @@ class Landing:
     """The file that a download becomes. Arguments are checked when it is made, the disk by `check`, which comes first."""
 
     def __init__(self, path: object, *, overwrite: object, on_progress: OnProgress | None) -> None:
-        text = path_text("path", path)
-        plain_callable("on_progress", on_progress)
+        text = checks.path("path", path)
+        checks.callable_("on_progress", on_progress)
         self._names_directory = os.path.basename(text) in {"", "."}  # noqa: PTH119  # a Path has forgotten how it was written
         self._path = Path(text)
         self._place = self._path
-        self._overwrite = flag("overwrite", overwrite)
+        self._overwrite = checks.flag("overwrite", overwrite)
         self._on_progress = on_progress
 
     def check(self) -> None:

@@ -16,7 +16,8 @@ from contextlib import (
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from imgwire_async.hooks import plain_callable
+from imgwire_async import checks
+from imgwire_async.formatting import shortened
 from imgwire_async.lazy import LazyModule
 from imgwire_async.models import Image, ImageDownloadJob
 from imgwire_async.protocol.request import Request, segment
@@ -25,7 +26,6 @@ from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.base import Resource
 from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wanted
 from imgwire_async.results import DownloadProgress
-from imgwire_async.values import shortened
 
 if TYPE_CHECKING:
     from imgwire_async.urls import types as typed
@@ -75,7 +75,7 @@ class ImageDownloads(Resource):
         [GET /images/downloads/{image_download_job_id}]
         """
         limit = arguments.seconds("timeout", timeout)
-        plain_callable("on_update", on_update)
+        checks.callable_("on_update", on_update)
         known = job if isinstance(job, ImageDownloadJob) else None
         job_id = job.id if isinstance(job, ImageDownloadJob) else job
         segment("job", job_id)

@@ -15,7 +15,8 @@ from collections.abc import (
 )
 from typing import Any, Literal, cast
 
-from imgwire_async.hooks import plain_callable
+from imgwire_async import checks
+from imgwire_async.formatting import shortened
 from imgwire_async.models import Image, StandardUpload, SupportedMimeType, UploadToken
 from imgwire_async.protocol.request import Request, compact, segment
 from imgwire_async.redaction import as_secret
@@ -28,7 +29,6 @@ from imgwire_async.resources.uploading import Uploading, label_of
 from imgwire_async.results import BulkDeleteResult, Page, UploadProgress, UploadResult
 from imgwire_async.uploads.many import Trace, UploadItem
 from imgwire_async.uploads.source import File
-from imgwire_async.values import flag, shortened
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
 
@@ -153,8 +153,8 @@ class AsyncImages(ImageDownloads):
         Raises `UploadError` kinds for the file and the storage, `APIStatusError` kinds for the API, each with `.image` once
         a record exists. [POST /images/standard_upload, PUT upload_url]
         """
-        plain_callable("on_created", on_created)
-        plain_callable("on_progress", on_progress)
+        checks.callable_("on_created", on_created)
+        checks.callable_("on_progress", on_progress)
         item = UploadItem(
             file,
             file_name=file_name,
@@ -261,8 +261,8 @@ class AsyncImages(ImageDownloads):
         or `WaitTimeoutError` after `timeout` seconds. `on_update` is called with each record seen. [GET /images/{image_id}]
         """
         limit = arguments.seconds("timeout", timeout)
-        metadata = flag("metadata", metadata)
-        plain_callable("on_update", on_update)
+        metadata = checks.flag("metadata", metadata)
+        checks.callable_("on_update", on_update)
         if not isinstance(image, Image):
             segment("image", image)
         return await self._wait(image, limit, metadata=metadata, on_update=on_update)

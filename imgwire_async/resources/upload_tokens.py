@@ -8,14 +8,12 @@ from typing import TypeAlias, TypeVar, cast
 
 import attrs
 
-from imgwire_async import userland
+from imgwire_async import checks, userland
 from imgwire_async.errors import AuthenticationError, ConfigurationError
-from imgwire_async.hooks import is_coroutine_callable
 from imgwire_async.models import UploadToken
 from imgwire_async.protocol.request import Transport
 from imgwire_async.redaction import as_secret
 from imgwire_async.resources import arguments
-from imgwire_async.values import printable
 
 T = TypeVar("T")
 
@@ -32,7 +30,7 @@ def require_source(value: object) -> TokenSource | None:
         )
     if not callable(value):
         return cast("str | None", as_secret(arguments.token("upload_token", value)))
-    if is_coroutine_callable(value) and userland.in_caller.get() is not None:
+    if checks.is_coroutine_callable(value) and userland.in_caller.get() is not None:
         raise TypeError(
             "upload_token must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
         )
@@ -90,7 +88,7 @@ class TokenProvider:
         if not callable(source):
             return source
         answer = self._answer
-        if isinstance(answer, str) and answer and printable(answer):
+        if isinstance(answer, str) and answer and checks.is_printable_ascii(answer):
             return answer
         kind = type(answer).__name__
         if inspect.iscoroutine(answer):

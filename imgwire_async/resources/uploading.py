@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from imgwire_async import checks
 from imgwire_async.errors import (
     APIConnectionError,
     APIStatusError,
@@ -21,9 +22,10 @@ from imgwire_async.errors import (
     WaitTimeoutError,
     name_closed,
 )
-from imgwire_async.hooks import plain_callable
+from imgwire_async.formatting import shortened
 from imgwire_async.mime import HEAD_BYTES
 from imgwire_async.models import Image, StandardUpload
+from imgwire_async.plain import plain_bool, plain_text
 from imgwire_async.protocol.request import Transport, compact
 from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources import arguments
@@ -36,7 +38,6 @@ from imgwire_async.uploads.kinds import base_name
 from imgwire_async.uploads.many import FATAL, Run, Trace, UploadItem, require_many
 from imgwire_async.uploads.prepare import Plan, planned
 from imgwire_async.uploads.source import File
-from imgwire_async.values import plain_text, shortened, truth
 
 # All files that `upload_many` holds in memory together: small ones are read whole when they are looked at.
 _STAGED_BYTES = 64 * 2**20
@@ -63,7 +64,7 @@ class _Given:
 
 def _checked(item: UploadItem) -> _Given:
     length, digest = item.content_length, item.hash_sha256
-    hashed = None if digest is None else truth(digest)
+    hashed = None if digest is None else plain_bool(digest)
     return _Given(
         file_name=arguments.optional_text("file_name", item.file_name, longest=None),
         mime_type=arguments.token("mime_type", item.mime_type),
@@ -241,8 +242,8 @@ class Uploading:
             purpose=arguments.optional_text("purpose", purpose),
             custom_metadata=arguments.metadata(custom_metadata),
         )
-        plain_callable("on_created", on_created)
-        plain_callable("on_progress", on_progress)
+        checks.callable_("on_created", on_created)
+        checks.callable_("on_progress", on_progress)
         stage = min(PIECE, _STAGED_BYTES // workers)
 
         def upload(file: File | UploadItem, trace: Trace) -> Awaitable[Image]:

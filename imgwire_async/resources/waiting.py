@@ -15,6 +15,7 @@ from imgwire_async.errors import (
     ImageQuarantinedError,
     WaitTimeoutError,
 )
+from imgwire_async.formatting import shortened
 from imgwire_async.models import (
     CustomDomain,
     CustomDomainCertificateStatus,
@@ -24,7 +25,6 @@ from imgwire_async.models import (
     ImageDownloadStatus,
     ImageStatus,
 )
-from imgwire_async.values import shortened
 
 T = TypeVar("T", Image, ImageDownloadJob, CustomDomain)
 

@@ -22,8 +22,8 @@ import attrs
 
 from imgwire_async import userland
 from imgwire_async.errors import SourceChangedError
+from imgwire_async.formatting import path_for_message, quoted, shorten_file_name
 from imgwire_async.threads import CANCEL_GRACE, seen
-from imgwire_async.values import path_for_message, quoted, shorten_file_name
 
 PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
 _SMALL = PIECE  # bytes; to open and read such a file again takes one way into a thread

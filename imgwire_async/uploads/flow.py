@@ -21,6 +21,7 @@ from imgwire_async.errors import (
     SourceChangedError,
     UploadError,
 )
+from imgwire_async.formatting import shortened
 from imgwire_async.models import Image, StandardUpload
 from imgwire_async.protocol.request import APIResponse, NoAnswerError, Put, Transport
 from imgwire_async.protocol.signed_urls import is_expired, require_safe
@@ -46,7 +47,6 @@ from imgwire_async.uploads.states import (
     action_after_check,
     next_action,
 )
-from imgwire_async.values import shortened
 
 logger: logging.Logger = logging.getLogger("imgwire_async")
 

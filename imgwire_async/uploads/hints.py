@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
+from imgwire_async.formatting import shortened
 from imgwire_async.mime import EXTENSIONS, HEAD_BYTES, RAW, describe, sniff
-from imgwire_async.values import shortened
 
 _DECODE = "this is base64: decode it, and give the bytes: base64.b64decode(...)"
 _LONGEST_NAME = 255  # characters; no file system has longer names

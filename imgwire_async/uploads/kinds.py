@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import IO, Any, cast
 
-from imgwire_async import userland
+from imgwire_async import checks, userland
+from imgwire_async.formatting import quoted, shorten_file_name
+from imgwire_async.plain import plain_text
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.disk import PIECE, Handle, Stamp, source_at
 from imgwire_async.uploads.pipes import from_special_file, from_unseekable
@@ -30,7 +32,6 @@ from imgwire_async.uploads.source import (
     from_reader,
     slices_of,
 )
-from imgwire_async.values import path_text, plain_text, quoted, shorten_file_name
 
 ACCEPTED = (
     "a path, bytes or a buffer of them, a binary file object, an async file, an object with an async read(n) or read_chunk(n), "
@@ -102,7 +103,7 @@ def has_buffer(file: object) -> bool:
 
 async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
     try:
-        where = path_text("file", path)
+        where = checks.path("file", path)
     except ValueError:
         if isinstance(path, str) and (hint := hints.for_path(plain_text(path))) is not None:
             raise ValueError(hint) from None

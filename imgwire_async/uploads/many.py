@@ -27,13 +27,13 @@ from imgwire_async.errors import (
     PermissionDeniedError,
     UploadError,
 )
+from imgwire_async.formatting import short_repr
 from imgwire_async.models import Image, SupportedMimeType
 from imgwire_async.results import UploadResult
 from imgwire_async.uploads.feed import Feed
 from imgwire_async.uploads.flow import Flow
 from imgwire_async.uploads.kinds import is_numbers
 from imgwire_async.uploads.source import File
-from imgwire_async.values import short_repr
 
 if TYPE_CHECKING:
     from typing import Self

@@ -10,6 +10,7 @@ import attrs
 
 from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
+from imgwire_async.formatting import path_for_message, shortened
 from imgwire_async.mime import HEAD_BYTES, RAW, describe, extension_of, sniff
 from imgwire_async.models import Image, SupportedMimeType
 from imgwire_async.results import UploadProgress
@@ -19,7 +20,6 @@ from imgwire_async.uploads.kinds import base_name, source_of
 from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource, examine, peek
 from imgwire_async.uploads.spool import room, spooled
 from imgwire_async.uploads.tiff import LOOK_BYTES, is_raw
-from imgwire_async.values import path_for_message, shortened
 
 
 @attrs.frozen(kw_only=True)

@@ -24,8 +24,9 @@ from typing import IO, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkabl
 import attrs
 
 from imgwire_async import userland
+from imgwire_async.formatting import shortened
+from imgwire_async.plain import plain_int
 from imgwire_async.uploads.disk import PIECE, PathSource, Stamp, examine_path, require_stamp
-from imgwire_async.values import integer, shortened
 
 T = TypeVar("T")
 
@@ -232,7 +233,7 @@ class ForeignSource:
         given: Any = self.inner.size
         if given is None:
             return None
-        size = integer(given)
+        size = plain_int(given)
         if size is None:
             raise TypeError(f"the size of an UploadSource must be an int or None, not {type(given).__name__}")
         if size < 0:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TypeAlias
 
-from imgwire_async.values import quoted
+from imgwire_async.formatting import quoted
 
 Attribute: TypeAlias = "str | int | float | bool | None"
 

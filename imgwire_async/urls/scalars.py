@@ -15,10 +15,9 @@ from typing import TypeAlias, TypeGuard
 
 import attrs
 
+from imgwire_async.formatting import quoted
+from imgwire_async.plain import plain_bool, plain_number
 from imgwire_async.urls.literals import GRAVITIES, GRAVITY_ALIASES
-from imgwire_async.values import number as number_of
-from imgwire_async.values import quoted
-from imgwire_async.values import truth as truth_of
 
 # No server reads a request line of that length; the limit keeps every answer quick, whatever the text.
 MAX_TEXT = 65_536
@@ -150,8 +149,8 @@ def _foreign(value: object) -> object:
         return float(value)
     if type(value) is UUID:
         return str(value)
-    truth = truth_of(value)
-    found = number_of(value) if truth is None else truth
+    truth = plain_bool(value)
+    found = plain_number(value) if truth is None else truth
     return value if found is None else found
 
 

@@ -16,7 +16,7 @@ from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgwire_async import AsyncImgwireClient, ConfigurationError, Hooks, RetryPolicy, Timeouts
+from imgwire_async import AsyncImgwireClient, ConfigurationError, Hooks, RetryPolicy, Timeouts, checks
 from imgwire_async.config import (
     DEFAULT_BASE_URL,
     Config,
@@ -26,7 +26,6 @@ from imgwire_async.config import (
     masked,
     proxy_url,
 )
-from imgwire_async.hooks import is_coroutine_callable, plain_callable
 
 KEY = "sk_live_0123456789abcdef"
 GIVEN: dict[str, Any] = {
@@ -486,12 +485,12 @@ def test_settings_are_frozen(value: Any) -> None:
     ],
 )
 def test_coroutine_functions_are_seen_in_any_wrapping(value: Any, is_one: bool) -> None:
-    assert is_coroutine_callable(value) is is_one
+    assert checks.is_coroutine_callable(value) is is_one
 
 
 def test_no_callable_is_a_fine_callable() -> None:
-    plain_callable("on_update", None)
-    plain_callable("on_update", print)
+    checks.callable_("on_update", None)
+    checks.callable_("on_update", print)
 
 
 # --- options for a call -----------------------------------------------------------------------------------------------

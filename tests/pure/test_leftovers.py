@@ -9,7 +9,8 @@ import pytest
 
 from imgwire_async import AsyncImgwireClient, ConfigurationError, ImgwireClient, RetryPolicy, Timeouts
 from imgwire_async.config import clean_key
-from imgwire_async.values import integer, leftover, number
+from imgwire_async.leftovers import leftover
+from imgwire_async.plain import plain_int, plain_number
 
 SECRET = "sk_0123456789abcdef"
 
@@ -124,8 +125,8 @@ def test_numbers_of_other_libraries_are_settings() -> None:
 
 @pytest.mark.parametrize("value", [Several(), "5", True, [5], 1j])
 def test_what_is_no_number_is_refused_by_the_name_of_its_type(value: Any) -> None:
-    assert integer(value) is None
-    assert number(value) is None
+    assert plain_int(value) is None
+    assert plain_number(value) is None
     for make in (
         lambda: Timeouts(attempt=value),
         lambda: RetryPolicy(max_retries=value),

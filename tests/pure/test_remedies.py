@@ -22,6 +22,7 @@ from imgwire_async import (
     Timeouts,
     UploadItem,
     UploadResult,
+    checks,
     extract_archive,
 )
 from imgwire_async.errors import CLOSED, name_closed
@@ -31,7 +32,6 @@ from imgwire_async.resources import arguments
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.disk import Stamp, change_of
 from imgwire_async.urls.scalars import integer, number
-from imgwire_async.values import flag
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")
 TEXT = base64.b64encode(PNG * 40).decode()
@@ -264,7 +264,7 @@ def test_numbers_of_other_libraries_are_taken_as_what_they_stand_for() -> None:
         0.5,
     ]
     assert [arguments.waiting(each) for each in (LikeFloat(), YES, NO)] == [2.5, 120.0, None]
-    assert (flag("overwrite", YES), flag("overwrite", NO)) == (True, False)
+    assert (checks.flag("overwrite", YES), checks.flag("overwrite", NO)) == (True, False)
     assert timeouts(LikeFloat()).attempt == 2.5
     assert retry_policy(LikeInt()).max_retries == 3
     assert arguments.metadata({"a": LikeInt(), "b": LikeFloat(), "c": YES}) == {"a": 3, "b": 2.5, "c": True}

@@ -20,12 +20,12 @@ from imgwire_async import (
     from_dict,
 )
 from imgwire_async.exchange import Exchange
+from imgwire_async.formatting import ECHOED, path_for_message, quoted, short_repr
 from imgwire_async.resources import arguments
 from imgwire_async.resources.waiting import ready
 from imgwire_async.transport.watch import Lookout
 from imgwire_async.urls import srcset
 from imgwire_async.urls.scalars import integer
-from imgwire_async.values import ECHOED, path_for_message, quoted, short_repr
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")
 LONG = "k\n€" * 50_000

@@ -13,8 +13,8 @@ from module_imports import NAME, PACKAGE, imported, modules
 import imgwire_async
 
 LEVELS = [
-    {"values", "redaction", "forks", "lazy", "threads", "atomic"},
-    {"exchange", "policies", "logs", "hops"},
+    {"plain", "formatting", "hosts", "leftovers", "redaction", "forks", "lazy", "threads", "atomic"},
+    {"checks", "exchange", "policies", "logs", "hops"},
     {"errors", "hooks", "retry", "userland"},
     {"config", "limits", "urls", "archive_names"},
     {"models", "archives"},
