@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
 import secrets
 import ssl
-import threading
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self
 
-from imgwire_async.emulator.addresses import is_loopback, is_wildcard, resolve_address
-from imgwire_async.emulator.api import HEALTH_PATH, Api
-from imgwire_async.emulator.cdn import Cdn
+from imgwire_async.emulator.background import BackgroundLoop
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.faults import Faults
-from imgwire_async.emulator.front import Connections, Front, Handler
-from imgwire_async.emulator.listener import Listener
+from imgwire_async.emulator.hosts import Hosts
 from imgwire_async.emulator.log import RequestLog
 from imgwire_async.emulator.records import Image
-from imgwire_async.emulator.storage import Storage
 from imgwire_async.emulator.store import ImageShelf, Store, new_id
 from imgwire_async.emulator.switches import (
     ClientLimits,
@@ -34,17 +26,11 @@ from imgwire_async.emulator.switches import (
     SecondPut,
     Switches,
 )  # fmt: skip
-from imgwire_async.emulator.tls import CaFile, Certificates, TcpTransports, make_certificates
-from imgwire_async.emulator.wire import HostName
 from imgwire_async.emulator.world import Keys, Places, World
 
 __all__ = ["Emulator"]
 
-_Step: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-
 _KEY = re.compile(r"[!-~]+")
-
-logger: logging.Logger = logging.getLogger("imgwire_async.emulator")
 
 
 def _chosen_keys(api_key: str | None, client_key: str | None) -> Keys:
@@ -119,21 +105,10 @@ class Emulator:
         )
         self.clock: Clock = Clock()
         self.requests: RequestLog = RequestLog()
-        self.faults: Faults = Faults(self._narrow)
-        if not host or not host.isprintable() or " " in host:
-            raise ValueError(
-                f"host: {host!r} is no host name or IP address; 0.0.0.0 stands for all of this machine"
-            )
-        self._host = host
-        self._certificates: Certificates | None = make_certificates(host) if tls else None
-        self._ca_file: CaFile | None = None
-        self._ports = (port, storage_port, cdn_port)
-        self._hosts: tuple[Listener, ...] = ()
-        self._connections: Connections = Connections()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: _Thread | None = None
-        keys = _chosen_keys(api_key, client_key)
-        self._world = _new_world(switches, keys, self.clock, self.requests)
+        self.faults: Faults = Faults(self._shrink_buffers)
+        self._hosts: Hosts = Hosts(host, (port, storage_port, cdn_port), tls=tls)
+        self._thread: BackgroundLoop | None = None
+        self._world = _new_world(switches, _chosen_keys(api_key, client_key), self.clock, self.requests)
 
     # where it is and who may come
 
@@ -155,12 +130,12 @@ class Emulator:
     @property
     def ssl_context(self) -> ssl.SSLContext | None:
         """A context for clients that trusts this emulator and nobody else; None without `tls`."""
-        return None if self._certificates is None else self._certificates.client
+        return self._hosts.client_context
 
     @property
     def ca_path(self) -> Path | None:
         """The PEM file of the CA to trust, for other programs: there while the emulator runs. None without `tls`."""
-        return None if self._ca_file is None else self._ca_file.path
+        return self._hosts.ca_path
 
     @property
     def api_key(self) -> str:
@@ -238,19 +213,8 @@ class Emulator:
         self._world.store = Store(self._world.switches, self._world.store.environment_id)
         self.requests.clear()
 
-    def _narrow(self) -> None:
-        for host in self._hosts:
-            host.narrow()
-        if self._loop is None:
-            return
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
-            self._connections.shrink_buffers()
-        else:
-            self._loop.call_soon_threadsafe(self._connections.shrink_buffers)
+    def _shrink_buffers(self) -> None:
+        self._hosts.shrink_buffers()
 
     # life
 
@@ -261,11 +225,11 @@ class Emulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stop()
+        await self._hosts.stop()
 
     def __enter__(self) -> Self:
         self._check_idle()
-        self._thread = _Thread(self._start, self._stop)
+        self._thread = BackgroundLoop(self._start, self._hosts.stop)
         try:
             self._thread.start()
         except BaseException:
@@ -281,95 +245,11 @@ class Emulator:
             thread.stop()
 
     def _check_idle(self) -> None:
-        if self._hosts or self._thread is not None:
+        if self._hosts.listeners or self._thread is not None:
             raise RuntimeError("this emulator runs already; make a second one")
 
     async def _start(self) -> None:
-        if self._hosts:
+        if self._hosts.listeners:
             raise RuntimeError("this emulator runs already; make a second one")
         self.reset()
-        self._connections, self._loop = Connections(), asyncio.get_running_loop()
-        self._hosts = self._new_listeners()
-        try:
-            address = await resolve_address(self._host)
-            if self._certificates is not None:
-                self._ca_file = await asyncio.to_thread(self._certificates.write_ca)
-            api, storage, cdn = [await listener.start(address, self._host) for listener in self._hosts]
-        except BaseException:
-            await self._stop()
-            raise
-        self._world.places = Places(api=api, storage=storage, cdn=cdn, any_host=is_wildcard(self._host))
-        if not is_loopback(address):
-            logger.warning(
-                "the emulator listens on %s, so other machines reach it, too; it is for tests, and guards nothing",
-                self._host,
-            )
-
-    def _new_listeners(self) -> tuple[Listener, ...]:
-        transports, certificates = TcpTransports(), self._certificates
-        handlers: tuple[tuple[HostName, Handler], ...] = (
-            ("api", Api(self._world)), ("storage", Storage(self._world)), ("cdn", Cdn(self._world)),
-        )  # fmt: skip
-        return tuple(
-            Listener(
-                Front(
-                    name,
-                    handler,
-                    log=self.requests,
-                    faults=self.faults,
-                    clock=self.clock,
-                    numbers=self._connections,
-                    transports=transports,
-                    unlogged=frozenset({HEALTH_PATH}) if name == "api" else frozenset(),
-                ),
-                port,
-                None if certificates is None else (certificates.server, transports),
-            )
-            for (name, handler), port in zip(handlers, self._ports, strict=True)
-        )
-
-    async def _stop(self) -> None:
-        hosts, self._hosts, self._loop = self._hosts, (), None
-        await asyncio.gather(*(host.stop() for host in hosts))
-        file, self._ca_file = self._ca_file, None
-        if file is not None:
-            await asyncio.to_thread(file.remove)
-
-
-class _Thread:
-    """A daemon thread with its own loop. `start` and `stop` are called by the thread that uses the emulator."""
-
-    def __init__(self, begin: _Step, end: _Step) -> None:
-        self._begin = begin
-        self._end = end
-        self._started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        self._thread = threading.Thread(target=self._run, name="imgwire-emulator", daemon=True)
-
-    def start(self) -> None:
-        """Return when the hosts listen; raises what kept them from it."""
-        self._thread.start()
-        try:
-            self._started.result()
-        except BaseException:
-            self._thread.join()
-            raise
-
-    def stop(self) -> None:
-        """Return when everything has ended."""
-        loop, over = self._started.result()
-        loop.call_soon_threadsafe(over.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.run(self._live())
-
-    async def _live(self) -> None:
-        over = asyncio.Event()
-        try:
-            await self._begin()
-        except BaseException as error:  # noqa: BLE001  it belongs to the thread that waits in `start`
-            self._started.set_exception(error)
-            return
-        self._started.set_result((asyncio.get_running_loop(), over))
-        await over.wait()
-        await self._end()
+        await self._hosts.start(self._world, self.faults)

@@ -289,7 +289,7 @@ async def test_a_client_that_leaves_ends_its_stall(emulator: Emulator) -> None:
     async with Peer(emulator, emulator.base_url) as peer:
         peer.writer.write(head(emulator))
         await recorded(emulator, "GET")
-        front = emulator._hosts[0]._front  # pyright: ignore[reportPrivateUsage]
+        front = emulator._hosts.listeners[0]._front  # pyright: ignore[reportPrivateUsage]
         assert front._running
         peer.writer.close()
         async with asyncio.timeout(2):
