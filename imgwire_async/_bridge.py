@@ -291,9 +291,8 @@ def hold(manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> Generator[It
     except Exception as error:
         if not line.run(_called(manager.__aexit__, type(error), error, error.__traceback__)):
             raise
-    except (
-        BaseException
-    ):  # Ctrl-C and its like would end the loop itself; to what runs there they are a cancellation
+    except BaseException:
+        # Ctrl-C and its like would end the loop itself; to what runs there they are a cancellation.
         cancelled = asyncio.CancelledError()
         line.run(_called(manager.__aexit__, type(cancelled), cancelled, None))
         raise

@@ -12,9 +12,8 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith(
-            "__"
-        ):  # asked for by whoever looks through a namespace, not for a name in the module
+        # Asked for by whoever looks through a namespace, not for a name in the module.
+        if name.startswith("__"):
             raise AttributeError(name)
         from importlib import import_module
 

@@ -19,7 +19,6 @@ a whole: one that other code derived from it, or that another storage made, is a
 from __future__ import annotations
 
 import logging
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -53,6 +52,7 @@ from imgwire_async import (
     TransformationError,
     build_url,
 )
+from imgwire_async.integrations._django_names import ID_LENGTH, StoredNames, is_id, name_of, never_stored
 from imgwire_async.integrations.http import answer_for
 
 if TYPE_CHECKING:
@@ -64,15 +64,7 @@ __all__ = ["ErrorAnswers", "ImgwireFile", "ImgwireStorage"]
 
 logger: logging.Logger = logging.getLogger("imgwire_async.integrations")
 
-_ID_LENGTH = 36  # of a UUID, as text
-_IN_MEMORY = 2**20
-_REMEMBERED = 10_000  # names; about 2 MB
-# The service writes UUIDs in lower case, and the storage keeps what the service wrote.
-_is_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
-# A picture's extension, or a size as easy-thumbnails writes it, with more behind: "hero.jpg.100x100_q85.jpg".
-_looks_derived = re.compile(
-    r"\.(?:jpe?g|jxl|png|webp|avif|gif|ico|hei[cf]|bmp|tiff?|\d+x\d+_[^.]*)\..", re.IGNORECASE
-).search
+_IN_MEMORY = 2**20  # bytes of a file that is read
 
 
 class ImgwireStorage(Storage):
@@ -124,8 +116,7 @@ class ImgwireStorage(Storage):
         self._custom_metadata = None if custom_metadata is None else dict(custom_metadata)
         self._client: ImgwireClient | None = None
         self._learned: str | None = None
-        self._stored: dict[str, str] = {}  # names by image id, as the service tells them
-        self._trusted: dict[str, str] = {}  # names by image id that have an address, and were not looked up
+        self._names = StoredNames()
         self._address(self._cdn_base or "https://cdn.invalid/organization/environment", "id", {})
 
     # what Django asks a storage
@@ -158,8 +149,8 @@ class ImgwireStorage(Storage):
         if not name:
             raise ValueError("The name must be given to delete().")
         try:
-            image_id = self._id(name)
-            if image_id not in self._stored:
+            image_id = self._names.image_id(name)
+            if image_id not in self._names:
                 self.image(name)  # the whole name has to fit, not only the id
             self.client.images.delete(image_id)
         except (FileNotFoundError, NotFoundError):
@@ -180,8 +171,8 @@ class ImgwireStorage(Storage):
         folder = str(path).strip("/")
         if folder in {"", "."}:
             return [image.id for image in self.client.images.list_all()], []
-        if _is_id(folder) is None:
-            raise _never_stored(path)
+        if is_id(folder) is None:
+            raise never_stored(path)
         return [], [self.name_of(self._record(folder, path)).partition("/")[2]]
 
     def size(self, name: str) -> int:
@@ -197,9 +188,9 @@ class ImgwireStorage(Storage):
         storage gives: `MEDIA_URL` and the name.
         """
         try:
-            image_id = self._id(name or "")
+            image_id = self._names.image_id(name or "")
             base = self._cdn_base or self._learned
-            if base is None or self._is_doubtful(image_id, str(name)):
+            if base is None or self._names.is_doubtful(image_id, str(name)):
                 image = self.image(str(name))
                 base = base or self._learned or image.cdn_url.removesuffix(f"/{image_id}")
         except FileNotFoundError:
@@ -224,12 +215,12 @@ class ImgwireStorage(Storage):
         validate_file_name(file_name)
         if max_length is None:
             return file_name
-        room = max_length - _ID_LENGTH - 1
+        room = max_length - ID_LENGTH - 1
         extension = PurePath(file_name).suffix
         kept = file_name.removesuffix(extension)[: max(0, room - len(extension))]
         if not kept:
             raise SuspiciousFileOperation(
-                f"{file_name!r} does not fit: give the field a max_length of {_ID_LENGTH + 1} (the image's id and a slash) "
+                f"{file_name!r} does not fit: give the field a max_length of {ID_LENGTH + 1} (the image's id and a slash) "
                 "and as many characters as file names may have"
             )
         return kept + extension
@@ -251,15 +242,14 @@ class ImgwireStorage(Storage):
 
         Raises `FileNotFoundError` when the service does not know it, or under another name.
         """
-        image = self._record(self._id(name), name)
+        image = self._record(self._names.image_id(name), name)
         if self.name_of(image) != str(name):
-            raise _never_stored(name)
+            raise never_stored(name)
         return image
 
     def name_of(self, image: Image) -> str:
         """The name by which this storage knows an image, for a field: also of one that a browser or a script uploaded."""
-        file_name = image.original_filename.replace("\\", "/").rpartition("/")[2]
-        return f"{image.id}/{'file' if file_name in {'', '.', '..'} else file_name}"
+        return name_of(image)
 
     # how
 
@@ -283,32 +273,11 @@ class ImgwireStorage(Storage):
             raise
         return cast("IO[bytes]", fetched)
 
-    def _id(self, name: str) -> str:
-        """Return the id in a name that may be one of this storage's, as far as can be told without a request."""
-        image_id, slash, file_name = str(name).partition("/")
-        if _is_id(image_id) is None or not slash or not file_name or "/" in file_name:
-            raise _never_stored(name)
-        if self._stored.get(image_id, str(name)) != str(name):
-            raise _never_stored(name)
-        return image_id
-
-    def _is_doubtful(self, image_id: str, name: str) -> bool:
-        """Return whether a name may have been derived from the stored one of this image, and was not looked up yet."""
-        if image_id in self._stored:
-            return False
-        if _looks_derived(name) is not None:
-            return True
-        if len(self._trusted) >= _REMEMBERED:
-            self._trusted.clear()
-        return self._trusted.setdefault(image_id, name) != name
-
     def _ready(self, image: Image, *, metadata: bool = False) -> Image:
         return self.client.images.wait_until_ready(image, timeout=self._ready_timeout, metadata=metadata)
 
     def _learn(self, image: Image) -> None:
-        if len(self._stored) >= _REMEMBERED:
-            self._stored.clear()
-        self._stored[image.id] = self.name_of(image)
+        self._names.add(image)
         if image.cdn_url.endswith(f"/{image.id}"):  # all images of an environment have the rest in common
             self._learned = image.cdn_url.removesuffix(f"/{image.id}")
 
@@ -332,17 +301,16 @@ class ImgwireStorage(Storage):
         key = self._settings["api_key"]
         told = {**self._settings, "api_key": None if isinstance(key, str) else key}
         # Connections stay where they are.
-        return {**self.__dict__, "_settings": told, "_client": None, "_stored": {}, "_trusted": {}}
+        return {**self.__dict__, "_settings": told, "_client": None, "_names": StoredNames()}
 
     def __copy__(self) -> Self:
         copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__, _client=None, _stored={}, _trusted={})
+        copied.__dict__.update(self.__dict__, _client=None, _names=StoredNames())
         return copied
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        return (
-            self.__copy__()
-        )  # what it holds is never changed; through a pickle's state the key would be lost
+        # What it holds is never changed; through a pickle's state the key would be lost.
+        return self.__copy__()
 
 
 class ImgwireFile(BytesFile):
@@ -384,15 +352,6 @@ class ErrorAnswers(MiddlewareMixin):
         if status >= 500:
             logger.warning("%s %r: %s", request.method, request.path, exception, exc_info=exception)
         return HttpResponse(body, status=status, headers=headers)
-
-
-def _never_stored(name: object) -> FileNotFoundError:
-    shown = repr(str(name))
-    return FileNotFoundError(
-        f"{shown if len(shown) <= 200 else shown[:200] + '...'} was not stored here: names of this storage are "
-        "'<image id>/<file name>', to the letter. Files of another storage have to be uploaded once, and the new names saved; "
-        "a package that makes thumbnails needs a storage of its own for them"
-    )
 
 
 def _for_django(time: datetime) -> datetime:

@@ -80,9 +80,8 @@ _ROWS = (
         "wrong_length",
         "The body is shorter or longer than was declared.",
     ),
-    _Row(
-        (TransformationError,), HTTPStatus.BAD_REQUEST, "bad_transformation", ""
-    ),  # its own text is the answer
+    # The error's own text is the answer.
+    _Row((TransformationError,), HTTPStatus.BAD_REQUEST, "bad_transformation", ""),
     _Row(
         (ImageQuarantinedError,),
         HTTPStatus.UNPROCESSABLE_ENTITY,

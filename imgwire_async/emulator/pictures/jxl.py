@@ -9,16 +9,8 @@ __all__ = ["jxl_size", "jxl_starts", "jxl_whole"]
 
 _CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _CODESTREAM = b"\xff\x0a"
-_RATIOS = (
-    (1, 1),
-    (1, 1),
-    (12, 10),
-    (4, 3),
-    (3, 2),
-    (16, 9),
-    (5, 4),
-    (2, 1),
-)  # width : height; 0 = told apart
+# Width : height by the code in the header; with code 0 the width stands apart.
+_RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _WIDTHS = (9, 13, 18, 30)
 _NEEDED = 12  # bytes that hold the longest size header
 

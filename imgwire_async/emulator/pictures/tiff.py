@@ -23,21 +23,8 @@ __all__ = [
 
 Order: TypeAlias = Literal["big", "little"]
 
-_WIDTHS = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-}  # bytes per value by type
+# Bytes per value by type.
+_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _WHOLE_NUMBERS = frozenset({1, 3, 4, 13})
 _MOST_ENTRIES, _MOST_VALUES, _MOST_DIRECTORIES = 4_096, 65_536, 1_024
 _BIG = (b"II+\0", b"MM\0+")

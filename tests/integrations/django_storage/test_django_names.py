@@ -70,30 +70,6 @@ FOREIGN = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def emulator(running: Emulator) -> Emulator:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def options(emulator: Emulator) -> dict[str, Any]:
-    return {"api_key": emulator.api_key, "base_url": emulator.base_url, "retries": 0}
-
-
-@pytest.fixture
-def storage(options: dict[str, Any]) -> Iterator[ImgwireStorage]:
-    storage = ImgwireStorage(**options)
-    yield storage
-    storage.client.close()
-
-
 @pytest.fixture
 def later(options: dict[str, Any], storage: ImgwireStorage) -> Iterator[ImgwireStorage]:
     """A storage of another process, which knows the CDN's address and has seen no image."""
@@ -250,7 +226,7 @@ def test_a_free_name_is_a_file_name_alone(unasked: ImgwireStorage, given: str) -
 def test_what_is_remembered_of_names_stays_small(later: ImgwireStorage) -> None:
     for number in range(10_010):
         later.url(f"{uuid.UUID(int=number)}/hero.gif")
-    assert len(later._trusted) <= 10_000
+    assert len(later._names.trusted) <= 10_000
 
 
 class Member(models.Model):

@@ -53,30 +53,6 @@ class Picture(models.Model):
         app_label = "pictures"
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def emulator(running: Emulator) -> Emulator:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def options(emulator: Emulator) -> dict[str, Any]:
-    return {"api_key": emulator.api_key, "base_url": emulator.base_url, "retries": 0}
-
-
-@pytest.fixture
-def storage(options: dict[str, Any]) -> Iterator[ImgwireStorage]:
-    storage = ImgwireStorage(**options)
-    yield storage
-    storage.client.close()
-
-
 @pytest.fixture
 def table(options: dict[str, Any]) -> Iterator[None]:
     """The model's table, and the storage as the project's default one."""
