@@ -97,7 +97,7 @@ if TYPE_CHECKING:
         UploadProgress,
         UploadResult,
     )
-    from imgwire_async.uploads.many import UploadItem
+    from imgwire_async.uploads.item import UploadItem
     from imgwire_async.uploads.source import File, UploadSource
     from imgwire_async.urls import (
         Adjust,
@@ -206,7 +206,7 @@ _HOME = {
         "UploadProgress",
         "UploadResult",
     ),
-    "uploads.many": ("UploadItem",),
+    "uploads.item": ("UploadItem",),
     "uploads.source": (
         "File",
         "UploadSource",

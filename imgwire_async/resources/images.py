@@ -16,19 +16,22 @@ from collections.abc import (
 from typing import Any, Literal, cast
 
 from imgwire_async import checks
+from imgwire_async.errors import APIConnectionError, APIStatusError, DecodeError, name_closed
 from imgwire_async.formatting import shortened
 from imgwire_async.models import Image, StandardUpload, SupportedMimeType, UploadToken
-from imgwire_async.protocol.request import Request, compact, segment
-from imgwire_async.redaction import as_secret
+from imgwire_async.protocol.request import Request, Transport, compact, segment
+from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
 from imgwire_async.resources.base import page_params
 from imgwire_async.resources.image_downloads import ImageDownloads
-from imgwire_async.resources.upload_tokens import TokenProvider, require_source
-from imgwire_async.resources.uploading import Uploading, label_of
+from imgwire_async.resources.uploading import checked, token_source, upload_run, waiter
 from imgwire_async.results import BulkDeleteResult, Page, UploadProgress, UploadResult
-from imgwire_async.uploads.many import Trace, UploadItem
+from imgwire_async.uploads.item import UploadItem, name_for_messages
+from imgwire_async.uploads.requests import create_request, retrieve_request
 from imgwire_async.uploads.source import File
+from imgwire_async.uploads.tokens import TokenProvider
+from imgwire_async.uploads.upload import Upload
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
 
@@ -69,7 +72,7 @@ class AsyncImages(ImageDownloads):
 
         Raises `NotFoundError` when this environment has no such id, or it was deleted. [GET /images/{image_id}]
         """
-        return await self._ask(Request("GET", "/images/{image_id}", Image, _image_id(image_id)))
+        return await self._ask(retrieve_request(image_id))
 
     @by_name('images.create(file_name="hero.jpg", ...)')
     async def create(
@@ -102,28 +105,16 @@ class AsyncImages(ImageDownloads):
             idempotency_key=arguments.idempotency_key(idempotency_key),
             purpose=arguments.optional_text("purpose", purpose),
         )
-        tokens = TokenProvider(self._transport(), require_source(upload_token))
-        if not callable(tokens.source):
-            return await self._create(body, tokens.token())
-        async with self._transport().operation("images.create"):  # its deadline counts for the answer, too
-            return await tokens.use(lambda token: self._create(body, token))
+        transport = self._transport()
+        tokens = TokenProvider(transport, token_source(upload_token))
 
-    def _create(
-        self, body: Mapping[str, object], upload_token: str | None
-    ) -> Coroutine[Any, Any, StandardUpload]:
-        upload_token = as_secret(upload_token)
-        params = None if upload_token is None else {"upload_token": upload_token}
-        may_repeat = "idempotency_key" in body
-        return self._ask(
-            Request(
-                "POST",
-                "/images/standard_upload",
-                StandardUpload,
-                params=params,
-                json=body,
-                repeatable=may_repeat,
-            )
-        )
+        def create(token: str | None) -> Awaitable[StandardUpload]:
+            return self._ask(create_request(body, token))
+
+        if not callable(tokens.source):
+            return await tokens.use(create, 1)
+        async with transport.operation("images.create"):  # its deadline counts for the answer, too
+            return await tokens.use(create, 2)
 
     async def upload(
         self,
@@ -167,10 +158,15 @@ class AsyncImages(ImageDownloads):
             upload_token=upload_token,
         )
         del upload_token  # an error report may list the variables of this frame
-        patience = arguments.waiting(wait)
-        return await self._uploading(item).one(
-            item, wait=patience, on_created=on_created, on_progress=on_progress, trace=Trace()
+        until_ready = waiter(self._wait_for_stored, wait)
+        upload = Upload(
+            self._transport_for_upload(item),
+            checked(item),
+            on_created=on_created,
+            on_progress=on_progress,
+            until_ready=until_ready,
         )
+        return await upload.run()
 
     async def upload_many(
         self,
@@ -191,8 +187,10 @@ class AsyncImages(ImageDownloads):
         402 or 403 of the API, a bad setting), an error of a callback, and what `files` itself raises end the run.
         Leaving the loop early stops the work. [POST /images/standard_upload, PUT upload_url]
         """
-        run = self._uploading(None).many(
+        run = upload_run(
+            self._transport_for("upload_many"),
             files,
+            self._wait_for_stored,
             concurrency=concurrency,
             wait=wait,
             purpose=purpose,
@@ -204,13 +202,14 @@ class AsyncImages(ImageDownloads):
             async for result in results:
                 yield result
 
-    def _uploading(self, item: UploadItem | None) -> Uploading:
-        return Uploading(
-            transport=self._transport_for("upload_many" if item is None else f"upload of {label_of(item)}"),
-            create=self._create,
-            retrieve=self.retrieve,
-            wait_until_ready=self._wait_for_stored,
-        )
+    def _transport_for_upload(self, item: UploadItem) -> Transport:
+        transport = self._transport()
+        try:
+            transport.require_usable()
+        except RuntimeError as error:
+            name_closed(error, f"upload of {name_for_messages(item)}")
+            raise
+        return transport
 
     async def upload_via_url(
         self,
@@ -293,7 +292,14 @@ class AsyncImages(ImageDownloads):
         )
 
     async def _wait_for_stored(self, image: Image, limit: float) -> Image:
-        return await self._wait(image, limit, what="the upload itself succeeded, but image {}")
+        try:
+            return await self._wait(image, limit, what="the upload itself succeeded, but image {}")
+        except (APIConnectionError, APIStatusError, DecodeError) as error:
+            # Who reads only that a GET failed would upload the file once more.
+            name = f"image {image.id} ({shortened(image.original_filename)})"
+            said = f"{name}: the upload itself succeeded, but asking whether it is ready failed; wait for it with its id. {error}"
+            error.args = (escape_unprintable(said),)
+            raise
 
     async def create_upload_token(self) -> UploadToken:
         """Make a token that lets a client key upload once before `.expires_at`; hand `.token` to the browser or app.
@@ -308,7 +314,9 @@ class AsyncImages(ImageDownloads):
         Raises `NotFoundError` when there is none; only a repeat after a lost answer takes 404 for success, and returns an
         empty mapping. [DELETE /images/{image_id}]
         """
-        return await self._ask(Request("DELETE", "/images/{image_id}", _OPAQUE, _image_id(image_id)))
+        return await self._ask(
+            Request("DELETE", "/images/{image_id}", _OPAQUE, {"image_id": segment("image_id", image_id)})
+        )
 
     async def bulk_delete(self, image_ids: Iterable[Id], *, chunk_size: int = 100) -> BulkDeleteResult:
         """Delete many images, `chunk_size` per request; a chunk that fails does not stop the others.
@@ -328,7 +336,3 @@ class AsyncImages(ImageDownloads):
 
 def _list(params: Mapping[str, Any]) -> Request[Any]:
     return Request("GET", "/images/", list[Image], params=params)
-
-
-def _image_id(image_id: object) -> Mapping[str, str]:
-    return {"image_id": segment("image_id", image_id)}

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from types import ModuleType
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -38,6 +38,8 @@ class Closing(Protocol):
 
 
 T = TypeVar("T")
+# Given a function that reads so many bytes at a position.
+Question: TypeAlias = Callable[[Callable[[int, int], bytes]], T]
 ClosingT = TypeVar("ClosingT", bound=Closing)
 
 
@@ -259,13 +261,22 @@ class PathSource:
     head: bytes = attrs.field(repr=False)
     at_rest: bool = False
     replayable: bool = True
+    read_by_user: ClassVar[bool] = False
 
     @property
     def size(self) -> int:
         return self.stamp.size
 
-    async def in_hand(self) -> bytes | None:
-        """The whole file, if it is small and still what was looked at; else None."""
+    async def peek(self, size: int) -> bytes:
+        """Return the first `size` bytes, as far as they were read when the file was opened first."""
+        return self.head[:size]
+
+    async def examine(self, question: Question[T], size: int) -> T:
+        """Return what `question` answers about the file, all of which it may read."""
+        return await userland.disk(_examine, self, question)
+
+    async def whole(self) -> bytes | None:
+        """Return all bytes of a small file that is still what was opened first; None for a larger one."""
         if len(self.head) == self.size:
             if not self.at_rest:
                 await userland.glance(_require_unchanged, self.path, self.stamp)
@@ -275,7 +286,7 @@ class PathSource:
         return None
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        if (whole := await self.in_hand()) is not None:
+        if (whole := await self.whole()) is not None:
             if whole:
                 yield whole
             return
@@ -288,8 +299,8 @@ class PathSource:
                 yield piece
 
 
-def examine_path(source: PathSource, question: Callable[[Callable[[int, int], bytes]], T]) -> T:
-    """What `question` answers about a file that was looked at, given a function that reads so many bytes at a position. In a thread."""
+def _examine(source: PathSource, question: Question[T]) -> T:
+    """Return what `question` answers about a file that was opened before. In a thread."""
     with contextlib.closing(_reopened(source.path, source.stamp, source.head)) as file:
         return question(lambda count, position: _exactly(file, count, position))
 

@@ -18,6 +18,7 @@ from imgwire_async.formatting import quoted, shorten_file_name
 from imgwire_async.plain import plain_text
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.disk import PIECE, Handle, Stamp, source_at
+from imgwire_async.uploads.pieces import flat, from_async_iterator, from_iterator, from_reader, slices_of
 from imgwire_async.uploads.pipes import from_special_file, from_unseekable
 from imgwire_async.uploads.source import (
     BytesSource,
@@ -26,11 +27,6 @@ from imgwire_async.uploads.source import (
     Source,
     StreamSource,
     UploadSource,
-    flat,
-    from_async_iterator,
-    from_iterator,
-    from_reader,
-    slices_of,
 )
 
 ACCEPTED = (

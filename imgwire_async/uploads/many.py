@@ -7,6 +7,7 @@ before the workers pause.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import os
 import time
@@ -14,73 +15,32 @@ from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
-
-import attrs
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from imgwire_async import userland
-from imgwire_async.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ImgwireError,
-    PaymentRequiredError,
-    PermissionDeniedError,
-    UploadError,
-)
-from imgwire_async.formatting import short_repr
-from imgwire_async.models import Image, SupportedMimeType
-from imgwire_async.results import UploadResult
+from imgwire_async.errors import ImgwireError, UploadError
+from imgwire_async.models import Image
+from imgwire_async.protocol.request import Transport
+from imgwire_async.results import UploadProgress, UploadResult
 from imgwire_async.uploads.feed import Feed
-from imgwire_async.uploads.flow import Flow
+from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.kinds import is_numbers
 from imgwire_async.uploads.source import File
+from imgwire_async.uploads.upload import Upload
 
 if TYPE_CHECKING:
     from typing import Self
 
 T = TypeVar("T")
-FileT = TypeVar("FileT")
-
-# These would meet every file alike, so they end the run instead of being told a million times.
-FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError, ConfigurationError)
-
+OnCreated: TypeAlias = "Callable[[Image], object] | None"
+OnProgress: TypeAlias = "Callable[[UploadProgress], object] | None"
 
 _STOPPED = (
     "upload_many ended early: other code cancelled its tasks, as a shutdown does that cancels asyncio.all_tasks(). "
     "The results up to here are complete; upload the other files again"
 )
 _CANCELLED = "other code cancelled the upload, so the file may be stored or not; upload it again"
-
-
-@attrs.frozen
-class UploadItem:
-    """One file of `upload_many` with arguments of its own; what is None here comes from the call."""
-
-    file: File = attrs.field(repr=short_repr)
-    file_name: str | None = attrs.field(default=None, kw_only=True, repr=short_repr)
-    mime_type: SupportedMimeType | str | None = attrs.field(default=None, kw_only=True)
-    content_length: int | None = attrs.field(default=None, kw_only=True)
-    custom_metadata: Mapping[str, str | int | float | bool] | None = attrs.field(
-        default=None, kw_only=True, hash=False, repr=short_repr
-    )
-    hash_sha256: str | bool | None = attrs.field(default=None, kw_only=True)
-    idempotency_key: str | Literal[False] | None = attrs.field(default=None, kw_only=True)
-    purpose: str | None = attrs.field(default=None, kw_only=True)
-    upload_token: str | Callable[[], str | Awaitable[str]] | None = attrs.field(
-        default=None, kw_only=True, repr=False
-    )
-
-
-@attrs.define
-class Trace:
-    """The flow of one upload, for whoever has to tell of it after it failed."""
-
-    flow: Flow | None = None
-
-    @property
-    def file_name(self) -> str | None:
-        """What the upload calls the file, None while that is not known."""
-        return None if self.flow is None else self.flow.file_name
+_SOURCE_CANCELLED = "the file's own source was cancelled while it was read; upload it again"
 
 
 _ONE_FILE: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
@@ -123,65 +83,91 @@ def require_many(files: object) -> None:
         )
 
 
-class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
+class UploadRun(AbstractAsyncContextManager["UploadRun"]):
     """One `upload_many` under way: `async with` gives each result as its file ends, to one consumer, and ends the workers.
 
     At last, what ended the run early is raised. No generator: one within another would be closed by two at once when the loop
-    ends.
+    ends. All of it belongs to one loop.
+
+    `start` makes the upload of one file, with the callbacks that it is given; `transport` is the one that they use.
     """
 
     def __init__(
         self,
-        files: Iterable[FileT] | AsyncIterable[FileT],
-        upload: Callable[[FileT, Trace], Awaitable[Image]],
+        transport: Transport,
+        files: Iterable[File | UploadItem] | AsyncIterable[File | UploadItem],
+        start: Callable[[File | UploadItem, OnCreated, OnProgress], Upload],
         *,
-        concurrency: int,
-        fatal: Callable[[Exception, Trace], bool],
+        limit: int,
+        on_created: OnCreated = None,
+        on_progress: OnProgress = None,
     ) -> None:
+        self._transport = transport
         self._feed = Feed(files)
-        self._upload = upload
-        self._fatal = fatal
-        self._concurrency = concurrency
+        self._start = start
+        self._limit = limit
+        self._on_created = self._abort_on_error(on_created)
+        self._on_progress = self._abort_on_error(on_progress)
         self._unread: deque[UploadResult] = deque()
-        self._told = asyncio.Event()  # something to read, or the end
-        self._read = asyncio.Event()  # room for a result, or the end
-        self._working = 0
-        self._workers: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()  # something to read, or the end
+        self._drained = asyncio.Event()  # room for a result, or the end
+        self._freed = asyncio.Event()  # one upload less than the limit, or the end
+        self._uploading = 0
+        self._wanted_workers = 0  # those that were started, but for those that the limit ended
+        self._workers: set[asyncio.Task[None]] = set()
+        self._context: contextvars.Context | None = None
         self._failure: BaseException | None = None  # what ends the run
         self._aborted = False
         self._leaving = False
         self._callback_error: Exception | None = None
 
-    def guarded(self, callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
-        """`callback`, whose error ends the run as it is. It may be called in another thread."""
+    @property
+    def limit(self) -> int:
+        """How many files are uploaded at once, and how many results may wait unread before the workers pause.
+
+        It may be changed while the run goes on: more begin at once, and of too many each ends after its file.
+        """
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        if limit < 1:
+            raise ValueError(f"limit must be 1 or more, not {limit}: without workers a run is over")
+        self._limit = limit
+        self._drained.set()
+        self._freed.set()
+        if self._context is not None and not self._leaving:
+            # Of the context in which the run began: what changes the limit may run in another one.
+            self._context.copy().run(self._start_workers)
+
+    def _abort_on_error(self, callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
+        """Wrap `callback` so that an exception in it aborts the run and is raised unchanged. It may be called in another thread."""
         if callback is None:
             return None
 
-        def told(value: T) -> None:
+        def call(value: T) -> None:
             try:
                 callback(value)
             except Exception as error:
                 self._callback_error = error
                 raise
 
-        return told
+        return call
 
     async def __aenter__(self) -> Self:
-        self._working = self._concurrency
-        self._workers = [asyncio.ensure_future(self._work()) for _ in range(self._concurrency)]
-        for worker in self._workers:
-            worker.add_done_callback(self._ended)
+        self._context = contextvars.copy_context()
+        self._start_workers()
         return self
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> UploadResult:
-        while not self._unread and self._working and not self._aborted:
-            self._told.clear()
-            await self._told.wait()
+        while not self._unread and self._workers and not self._aborted:
+            self._changed.clear()
+            await self._changed.wait()
         if self._unread and not self._aborted:
-            self._read.set()
+            self._drained.set()
             return self._unread.popleft()
         if self._failure is not None:
             raise self._failure
@@ -192,10 +178,11 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
     ) -> None:
         """Stop every upload and wait until it has given back what it held."""
         self._leaving = True
-        for worker in self._workers:
+        workers = list(self._workers)
+        for worker in workers:
             worker.cancel()
         try:
-            await userland.settled(self._workers)
+            await userland.settled(workers)
         finally:
             await self._feed.aclose()
 
@@ -207,12 +194,26 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
             said.__cause__, error = error, said
         if self._failure is None:
             self._failure = error
-        self._read.set()
+        self._drained.set()
+        self._freed.set()
+
+    # --- workers ------------------------------------------------------------------------------------------------------
+
+    def _start_workers(self) -> None:
+        """Start as many workers as the limit has room for."""
+        while self._wanted_workers < self._limit and not self._feed.over:
+            self._wanted_workers += 1
+            worker = asyncio.ensure_future(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._ended)
 
     async def _work(self) -> None:
         while not self._feed.over:
-            if len(self._unread) >= self._concurrency:
-                await self._room()
+            if self._wanted_workers > self._limit:
+                self._wanted_workers -= 1
+                return
+            if len(self._unread) >= self._limit:
+                await self._wait_for_room()
                 continue
             try:
                 found = await self._feed.next()
@@ -224,62 +225,75 @@ class Run(AbstractAsyncContextManager["Run[Any]"], Generic[FileT]):
             except Exception as error:  # noqa: BLE001  # the caller's own, raised to the caller
                 self._stop(error)
                 return
-            if found is None:
+            if found is None or (self._uploading >= self._limit and not await self._may_begin()):
                 return
-            self._unread.append(await self._one(*found))
-            self._told.set()
+            self._uploading += 1
+            try:
+                result = await self._one(*found)
+            finally:
+                self._uploading -= 1
+                self._freed.set()
+            self._unread.append(result)
+            self._changed.set()
             if userland.is_being_cancelled():
                 raise asyncio.CancelledError
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
         """A worker is over: at the end of the files, or before it, which ends the run with an error."""
-        self._working -= 1
+        self._workers.discard(worker)
         if worker.cancelled():
             if not self._leaving:
                 self._stop(RuntimeError(_STOPPED))
         elif (error := worker.exception()) is not None:
             self._stop(error)
-        self._told.set()
+        self._changed.set()
 
-    async def _room(self) -> None:
-        """Wait until fewer than `concurrency` results are unread, or the run is over."""
-        while len(self._unread) >= self._concurrency and not self._feed.over:
-            self._read.clear()
-            await self._read.wait()
+    async def _wait_for_room(self) -> None:
+        """Wait until fewer than `limit` results are unread, or the run is over."""
+        while len(self._unread) >= self._limit and not self._feed.over:
+            self._drained.clear()
+            await self._drained.wait()
 
-    async def _one(self, index: int, file: FileT) -> UploadResult:
-        began = time.monotonic()
-        trace = Trace()
+    async def _may_begin(self) -> bool:
+        """Wait until fewer than `limit` files are uploaded: it was lowered meanwhile. False when an error has ended the run."""
+        while self._uploading >= self._limit and self._failure is None:
+            self._freed.clear()
+            await self._freed.wait()
+        return self._failure is None
+
+    async def _one(self, index: int, file: File | UploadItem) -> UploadResult:
+        started_at = time.monotonic()
+        upload: Upload | None = None
         image: Image | None = None
         error: Exception | None = None
         try:
-            image = await self._upload(file, trace)
+            upload = self._start(file, self._on_created, self._on_progress)
+            image = await upload.run()
         except asyncio.CancelledError as cancelled:
-            ours = userland.is_being_cancelled()
-            error = UploadError(
-                _CANCELLED
-                if ours
-                else "the file's own source was cancelled while it was read; upload it again",
-                file_name=trace.file_name,
-            )
+            reason = _CANCELLED if userland.is_being_cancelled() else _SOURCE_CANCELLED
+            error = UploadError(reason, file_name=None if upload is None else upload.file_name)
             error.__cause__ = cancelled
         except Exception as raised:  # noqa: BLE001  # one bad file never ends the others
             error = raised
             if raised is self._callback_error:
                 self._aborted = True
-            if self._aborted or self._fatal(raised, trace):
+            if self._aborted or self._is_fatal(raised, upload):
                 self._stop(raised)
-        flow = trace.flow
-        if error is not None:
-            known = error.image if isinstance(error, ImgwireError) else None
-            image = known if known is not None else (flow.image if flow is not None else None)
+        if isinstance(error, ImgwireError):
+            image = error.image
+        if error is not None and image is None and upload is not None:
+            image = upload.image
         return UploadResult(
             index=index,
             file=file.file if isinstance(file, UploadItem) else file,
             image=image,
             error=error,
-            attempts=flow.puts if flow is not None else 0,
-            bytes_sent=flow.bytes_sent if flow is not None else 0,
-            elapsed=time.monotonic() - began,
-            abandoned=tuple(flow.abandoned) if flow is not None else (),
+            attempts=0 if upload is None else upload.puts,
+            bytes_sent=0 if upload is None else upload.bytes_sent,
+            elapsed=time.monotonic() - started_at,
+            abandoned=() if upload is None else tuple(upload.abandoned),
         )
+
+    def _is_fatal(self, error: Exception, upload: Upload | None) -> bool:
+        """Return whether every file would meet this error: one that is fatal for its upload, or that of a closed client."""
+        return self._transport.closed or (upload is not None and upload.is_fatal(error))

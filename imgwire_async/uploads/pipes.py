@@ -14,7 +14,7 @@ from typing import IO, cast
 
 from imgwire_async import userland
 from imgwire_async.uploads.disk import PIECE, Handle
-from imgwire_async.uploads.source import slices_of
+from imgwire_async.uploads.pieces import slices_of
 
 
 async def from_special_file(file: Handle) -> AsyncGenerator[bytes, None]:

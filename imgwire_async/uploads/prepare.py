@@ -1,105 +1,91 @@
-"""From what the caller gave to a plan: everything that can be known, or be wrong, before the first request."""
+"""Opens what is uploaded, and settles everything that can be known, or be wrong, before the first request."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Generator
-
-import attrs
+from collections.abc import Generator
 
 from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.formatting import path_for_message, shortened
 from imgwire_async.mime import HEAD_BYTES, RAW, describe, extension_of, sniff
-from imgwire_async.models import Image, SupportedMimeType
-from imgwire_async.results import UploadProgress
+from imgwire_async.models import SupportedMimeType
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.hints import remedy
+from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.kinds import base_name, source_of
-from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource, examine, peek
+from imgwire_async.uploads.prepared import PreparedUpload
+from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource
 from imgwire_async.uploads.spool import room, spooled
 from imgwire_async.uploads.tiff import LOOK_BYTES, is_raw
 
 
-@attrs.frozen(kw_only=True)
-class Plan:
-    """Everything about an upload that is settled before its first request."""
+async def prepare(
+    item: UploadItem, held: contextlib.AsyncExitStack, *, stall: float | None, head_bytes: int
+) -> PreparedUpload:
+    """Return the upload of a checked item, ready to be sent. What is opened for it is closed with `held`.
 
-    source: Source
-    size: int
-    file_name: str
-    label: str  # what messages begin with: the path as given, else the name
-    mime_type: str | None
-    sha256: str | None  # what the bytes must hash to while they are sent, when asked for
-    on_created: Callable[[Image], object] | None = None
-    on_progress: Callable[[UploadProgress], object] | None = None
-
-
-async def planned(
-    file: object,
-    *,
-    held: contextlib.AsyncExitStack,
-    file_name: str | None,
-    mime_type: str | None,
-    content_length: int | None,
-    sha256: str | bool | None,
-    on_created: Callable[[Image], object] | None,
-    on_progress: Callable[[UploadProgress], object] | None,
-    stall: float | None,
-    stage: int = HEAD_BYTES,
-) -> Plan:
-    """The plan for uploading `file`. What was opened for it is closed with `held`.
-
-    A file on disk of at most `stage` bytes is read whole when it is looked at. `stall` bounds a wait inside user code.
+    A file on disk of at most `head_bytes` is read whole when it is opened first. `stall` bounds a wait inside user code.
     """
-    source = await _held_source(file, held, stage)
-    info = _SourceInfo.of(source)
-    spool = (source.size is None and content_length is None) or (sha256 is True and not source.replayable)
-    if spool:
-        name = file_name or base_name(source.name or "")
-        await held.enter_async_context(room(name, info.label(name or "the upload"), stall))
-    with userland.in_user_code() if spool else contextlib.nullcontext():
-        head = await peek(source, HEAD_BYTES)
+    given = source = await _open(item.file, held, head_bytes)
+    size = source.size
+    spools = (size is None and item.content_length is None) or (
+        item.hash_sha256 is True and not source.replayable
+    )
+    if spools:
+        head = await _head_for_spool(source, item, held, stall)
+    else:
+        head = await source.peek(HEAD_BYTES)
+    mime_type = item.mime_type
     sniffed = sniff(head)
-    name = file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
-    label = info.label(name)
+    name = (
+        item.file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
+    )
     # A handle at its end is a mistake, whatever its type is said to be.
-    if mime_type is None or (not head and info.position):
-        _require_picture(sniffed, head, info, name)
-    mime = mime_type or (None if sniffed is None else sniffed.value)
-    _require_length(source, content_length, info, name)
-    if spool:
+    if mime_type is None or (not head and _position(given)):
+        _require_picture(sniffed, head, given, name)
+    _require_length(size, item.content_length, given, name)
+    if spools:
         source = await held.enter_async_context(spooled(source))
-        _require_length(source, content_length, info, name)
-    if mime_type is None and sniffed is SupportedMimeType.TIFF and await examine(source, is_raw, LOOK_BYTES):
-        raise _no_picture(RAW, head, info, name)
-    size = source.size if source.size is not None else content_length
+        size = source.size
+        _require_length(size, item.content_length, given, name)
+    if mime_type is None and sniffed is SupportedMimeType.TIFF and await source.examine(is_raw, LOOK_BYTES):
+        raise _no_picture(RAW, head, given, name)
+    if size is None:
+        size = item.content_length
     assert size is not None  # told, given, or just measured
-    digest = await _sha256(source) if sha256 is True else None
-    return Plan(
-        source=source,
-        size=size,
-        file_name=name,
-        label=label,
-        mime_type=mime,
-        sha256=digest,
-        on_created=on_created,
-        on_progress=on_progress,
+    return PreparedUpload(
+        source,
+        size,
+        name,
+        _label(given, name),
+        mime_type or (None if sniffed is None else sniffed.value),
+        await _sha256(source) if item.hash_sha256 is True else None,
     )
 
 
-async def _held_source(file: object, held: contextlib.AsyncExitStack, stage: int) -> Source:
+async def _open(file: object, held: contextlib.AsyncExitStack, head_bytes: int) -> Source:
     if isinstance(getattr(type(file), "read", None), property):
         await _open_lazy(file, held)
     if hasattr(file, "read"):
         held.enter_context(_alone(file))
-    source = await source_of(file, stage)
+    source = await source_of(file, head_bytes)
     if isinstance(source, BytesSource):
         held.callback(source.release)
     if isinstance(source, StreamSource):
         held.push_async_callback(source.aclose)
     return source
+
+
+async def _head_for_spool(
+    source: Source, item: UploadItem, held: contextlib.AsyncExitStack, stall: float | None
+) -> bytes:
+    """Take one of the rooms for spools, and return the first bytes of a source that will be spooled."""
+    name = item.file_name or base_name(source.name or "")
+    await held.enter_async_context(room(name, _label(source, name or "the upload"), stall))
+    with userland.in_user_code():
+        return await source.peek(HEAD_BYTES)
 
 
 async def _open_lazy(file: object, held: contextlib.AsyncExitStack) -> None:
@@ -129,84 +115,71 @@ def _alone(file: object) -> Generator[None, None, None]:
         _being_read.discard(id(file))
 
 
-@attrs.frozen
-class _SourceInfo:
-    """The origin of a source and the place where reading it began, for messages."""
+def _position(source: Source) -> int:
+    """Return the position of a file object when it was given; 0 for anything else."""
+    return source.start if isinstance(source, FileSource | StreamSource) else 0
 
-    path: str | None
-    position: int  # of a handle, when it was given
-    begun: bool  # whether a stream is known to have been read before
-    in_memory: bool
-    pixels: bool  # whether it is an array of several dimensions
-    is_stream: bool
 
-    @classmethod
-    def of(cls, source: Source) -> _SourceInfo:
-        data = source if isinstance(source, BytesSource) else None
-        stream = source if isinstance(source, StreamSource) else None
-        return cls(
-            path=source.path if isinstance(source, PathSource | StreamSource) else None,
-            position=source.start if isinstance(source, FileSource | StreamSource) else 0,
-            begun=stream is not None and stream.begun,
-            in_memory=data is not None,
-            pixels=data is not None and data.dimensions > 1,
-            is_stream=stream is not None and stream.size is None,
+def _was_begun(source: Source) -> bool:
+    """Return whether a stream is known to have been read before."""
+    return isinstance(source, StreamSource) and source.begun
+
+
+def _label(source: Source, name: str) -> str:
+    """Return what messages about an upload begin with: the path as it was given, else the name."""
+    path = source.path if isinstance(source, PathSource | StreamSource) else None
+    return shortened(name) if path is None else path_for_message(path)
+
+
+def _hint(source: Source) -> str:
+    """Return why the rest of what was read before is no picture, and what to do; empty where it was not read before."""
+    if position := _position(source):
+        return (
+            f" The file stands at position {position}, and what comes before that is not uploaded: "
+            "file.seek(0) goes back to its start."
         )
-
-    def label(self, name: str) -> str:
-        """Return what messages about an upload begin with: the path as it was given, else the name."""
-        return shortened(name) if self.path is None else path_for_message(self.path)
-
-    @property
-    def hint(self) -> str:
-        """The reason why the rest of what was read before is no picture, and what to do; empty where it was not read before."""
-        if self.position:
-            return (
-                f" The file stands at position {self.position}, and what comes before that is not uploaded: "
-                "file.seek(0) goes back to its start."
-            )
-        if self.begun:
-            return " It was read in part before, and only the rest would be uploaded: begin it anew."
-        return ""
+    if _was_begun(source):
+        return " It was read in part before, and only the rest would be uploaded: begin it anew."
+    return ""
 
 
-def _require_picture(sniffed: SupportedMimeType | None, head: bytes, info: _SourceInfo, name: str) -> None:
+def _require_picture(sniffed: SupportedMimeType | None, head: bytes, source: Source, name: str) -> None:
     if head:
         if sniffed is None:
-            raise _no_picture(describe(head), head, info, name)
+            raise _no_picture(describe(head), head, source, name)
         return
-    if info.position:
-        found = f"nothing is left of this file, which stands at its end (position {info.position})"
+    begun = _was_begun(source)
+    if position := _position(source):
+        found = f"nothing is left of this file, which stands at its end (position {position})"
         advice = " file.seek(0) goes back to its start."
-    elif info.begun or info.is_stream:
+    elif begun or (isinstance(source, StreamSource) and source.size is None):
         found = "no bytes came: it was read to its end before"
-        found += "" if info.begun else ", or is empty"
+        found += "" if begun else ", or is empty"
         advice = " Begin it anew, or give the bytes."
+    elif isinstance(source, BytesSource):
+        found, advice = "these are no bytes at all", " Look where they come from."
     else:
         found, advice = "this is an empty file", " Was it written, and closed after that?"
-        if info.in_memory:
-            found, advice = "these are no bytes at all", " Look where they come from."
-    raise UnsupportedImageError(f"{info.label(name)}: {found}. Nothing was sent.{advice}", file_name=name)
+    raise UnsupportedImageError(f"{_label(source, name)}: {found}. Nothing was sent.{advice}", file_name=name)
 
 
-def _no_picture(found: str, head: bytes, info: _SourceInfo, name: str) -> UnsupportedImageError:
-    advice = info.hint or f" {remedy(found, head, pixels=info.pixels, in_memory=info.in_memory)}"
+def _no_picture(found: str, head: bytes, source: Source, name: str) -> UnsupportedImageError:
+    data = source if isinstance(source, BytesSource) else None
+    pixels = data is not None and data.dimensions > 1
+    advice = _hint(source) or f" {remedy(found, head, pixels=pixels, in_memory=data is not None)}"
     return UnsupportedImageError(
-        f"{info.label(name)}: this is {found}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, "
+        f"{_label(source, name)}: this is {found}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, "
         f"ICO, HEIC, BMP, TIFF). Nothing was sent.{advice}",
         file_name=name,
     )
 
 
-def _require_length(source: Source, content_length: int | None, info: _SourceInfo, name: str) -> None:
-    if content_length is not None and source.size is not None and source.size != content_length:
-        told = (
-            f" from position {info.position} on (file.seek(0) goes back to its start)"
-            if info.position
-            else ""
-        )
+def _require_length(size: int | None, content_length: int | None, source: Source, name: str) -> None:
+    if content_length is not None and size is not None and size != content_length:
+        position = _position(source)
+        told = f" from position {position} on (file.seek(0) goes back to its start)" if position else ""
         raise UploadSizeError(
-            f"{info.label(name)}: content_length={content_length} was given, but it has {source.size} bytes{told}. Nothing was "
+            f"{_label(source, name)}: content_length={content_length} was given, but it has {size} bytes{told}. Nothing was "
             "sent. Leave content_length out where the size is known.",
             file_name=name,
         )

@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from imgwire_async.errors import (
-    SourceChangedError,
+    ImageQuarantinedError,
+    ImgwireError,
     UploadConnectionError,
     UploadError,
     UploadNotReplayableError,
     UploadRejectedError,
-    UploadSizeError,
     UploadStalledError,
     UploadUrlExpiredError,
+    WaitTimeoutError,
 )
 from imgwire_async.models import Image
 from imgwire_async.protocol.intermediaries import doubt_about
 from imgwire_async.protocol.request import APIResponse, NoAnswerError
-from imgwire_async.redaction import excerpt, redact
-from imgwire_async.uploads.prepare import Plan
+from imgwire_async.redaction import escape_unprintable, excerpt, redact
+from imgwire_async.uploads.prepared import PreparedUpload
 from imgwire_async.uploads.states import PutOutcome
 
-Trouble: TypeAlias = APIResponse | NoAnswerError
+PutFailure: TypeAlias = APIResponse | NoAnswerError
 
 _STALLED = "Upload the file again; a slow network or source may need a larger Timeouts(stall=...)."
 _NOT_REACHED = "Upload the file again; if it goes on, look at network, proxy and firewall."
@@ -36,28 +37,36 @@ _TOO_LATE = "Check this machine's clock, or lower the concurrency so that bytes 
 
 
 def failed_put(
-    plan: Plan, event: PutOutcome, trouble: Trouble, *, image: Image | None, puts: int, mints: int
+    file: PreparedUpload,
+    outcome: PutOutcome,
+    failure: PutFailure,
+    *,
+    image: Image | None,
+    puts: int,
+    mints: int,
 ) -> UploadError:
     """Return the error for the last of `puts` PUTs, after `mints` URLs; `image` is the record that stays."""
     tries = f"after {puts} PUT{'' if puts == 1 else 's'}"
     kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
-    if isinstance(trouble, NoAnswerError):
-        return _no_answer(plan, event, trouble, image=image, tries=tries, kept=kept)
-    name, exchange = plan.file_name, trouble.exchange
-    said = excerpt(redact(trouble.text)) or "no message"
-    what = f"the storage answered HTTP {trouble.status} {tries}: {said}.{kept}"
-    if event is PutOutcome.EXPIRED:
+    if isinstance(failure, NoAnswerError):
+        return _no_answer(file, outcome, failure, image=image, tries=tries, kept=kept)
+    name, exchange = file.file_name, failure.exchange
+    said = excerpt(redact(failure.text)) or "no message"
+    what = f"the storage answered HTTP {failure.status} {tries}: {said}.{kept}"
+    if outcome is PutOutcome.EXPIRED:
         return UploadUrlExpiredError(
-            f"{plan.label}: every upload URL had expired ({mints} made): {what} {_TOO_LATE}",
+            f"{file.label}: every upload URL had expired ({mints} made): {what} {_TOO_LATE}",
             file_name=name,
             exchange=exchange,
             image=image,
         )
-    doubt = doubt_about("the storage", trouble.headers, trouble.body)
-    advice = doubt + (_LATER if event is PutOutcome.BUSY or doubt else _advice(trouble.status, trouble.text))
+    doubt = doubt_about("the storage", failure.headers, failure.body)
+    advice = doubt + (
+        _LATER if outcome is PutOutcome.BUSY or doubt else _advice(failure.status, failure.text)
+    )
     return UploadRejectedError(
-        f"{plan.label}: {what} {advice}",
-        status=trouble.status,
+        f"{file.label}: {what} {advice}",
+        status=failure.status,
         file_name=name,
         exchange=exchange,
         image=image,
@@ -72,28 +81,34 @@ def _advice(status: int, said: str) -> str:
 
 
 def _no_answer(
-    plan: Plan, event: PutOutcome, trouble: NoAnswerError, *, image: Image | None, tries: str, kept: str
+    file: PreparedUpload,
+    outcome: PutOutcome,
+    error: NoAnswerError,
+    *,
+    image: Image | None,
+    tries: str,
+    kept: str,
 ) -> UploadError:
-    failure = trouble.failure
-    kind = UploadStalledError if event is PutOutcome.STALLED else UploadConnectionError
+    failure = error.failure
+    kind = UploadStalledError if outcome is PutOutcome.STALLED else UploadConnectionError
     if failure.fate == "slot":  # its reason says what to do
-        return kind(f"{plan.label}: {failure.reason}.{kept}", file_name=plan.file_name, image=image)
-    general = _STALLED if event is PutOutcome.STALLED else _NOT_REACHED
+        return kind(f"{file.label}: {failure.reason}.{kept}", file_name=file.file_name, image=image)
+    general = _STALLED if outcome is PutOutcome.STALLED else _NOT_REACHED
     advice = f"{failure.advice} Then upload the file again." if failure.advice else general
     return kind(
-        f"{plan.label}: {failure.reason}, {tries}.{kept} {advice}",
-        file_name=plan.file_name,
-        exchange=trouble.exchange,
+        f"{file.label}: {failure.reason}, {tries}.{kept} {advice}",
+        file_name=file.file_name,
+        exchange=error.exchange,
         image=image,
     )
 
 
-def not_replayable(plan: Plan, first: UploadError) -> UploadNotReplayableError:
+def not_replayable(file: PreparedUpload, first: UploadError) -> UploadNotReplayableError:
     """Return the error for a source that can be read only once, after `first` broke the upload off."""
     error = UploadNotReplayableError(
-        f"{plan.label}: the upload broke off and its source can be read only once, so it was not repeated. "
+        f"{file.label}: the upload broke off and its source can be read only once, so it was not repeated. "
         f"Give a path, bytes or a seekable file. What broke it: {first}",
-        file_name=plan.file_name,
+        file_name=file.file_name,
         exchange=first.exchange,
         image=first.image,
     )
@@ -101,28 +116,29 @@ def not_replayable(plan: Plan, first: UploadError) -> UploadNotReplayableError:
     return error
 
 
-def same_url(plan: Plan, image: Image | None) -> UploadUrlExpiredError:
+def same_url(file: PreparedUpload, image: Image | None) -> UploadUrlExpiredError:
     """Return the error for a URL that the service gave again after the storage had refused it."""
     return UploadUrlExpiredError(
-        f"{plan.label}: the service gave the same upload URL again after the storage had refused it. "
+        f"{file.label}: the service gave the same upload URL again after the storage had refused it. "
         "Upload the file again with another idempotency_key.",
-        file_name=plan.file_name,
+        file_name=file.file_name,
         image=image,
     )
 
 
-def wrong_size(plan: Plan, found: str) -> UploadSizeError:
-    """Return the error for a source that gave more or fewer bytes than declared."""
-    return UploadSizeError(
-        f"{plan.label}: {plan.size} bytes were declared, the source gave {found}; the upload was broken off. "
-        "Give the right content_length, or none.",
-        file_name=plan.file_name,
-    )
+# The calls that an upload makes, and what ends its wait.
+_CALLS = frozenset({"/images/standard_upload", "/images/{image_id}"})
+_ENDS_OF_WAITS = (ImageQuarantinedError, WaitTimeoutError)
 
 
-def changed_since_hashing(plan: Plan) -> SourceChangedError:
-    """Return the error for bytes that do not hash to what was declared."""
-    return SourceChangedError(
-        f"{plan.label}: the bytes changed between hashing and sending; upload the file again once nothing writes to it",
-        file_name=plan.file_name,
-    )
+def is_of_one_file(error: ImgwireError) -> bool:
+    """Return whether a call of one upload failed. An error of the caller's key is shared by all uploads that wait for it."""
+    if isinstance(error, UploadError):  # begins with the path already
+        return False
+    return isinstance(error, _ENDS_OF_WAITS) or (error.exchange is not None and error.exchange.path in _CALLS)
+
+
+def begin_with(path: str, error: ImgwireError) -> None:
+    """Let an error of the API begin with the path of the file that was being uploaded."""
+    if error.args and not str(error.args[0]).startswith(path):
+        error.args = (escape_unprintable(f"{path}: {error.args[0]}"), *error.args[1:])

@@ -19,19 +19,17 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from typing import IO, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import IO, Any, ClassVar, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import attrs
 
 from imgwire_async import userland
 from imgwire_async.formatting import shortened
 from imgwire_async.plain import plain_int
-from imgwire_async.uploads.disk import PIECE, PathSource, Stamp, examine_path, require_stamp
+from imgwire_async.uploads.disk import PIECE, PathSource, Question, Stamp, require_stamp
+from imgwire_async.uploads.pieces import from_async_iterator, slices_of
 
 T = TypeVar("T")
-
-_END = object()
-_TRIES = 100  # reads that may give nothing, one after the other, before the end
 
 
 @runtime_checkable
@@ -99,6 +97,11 @@ File: TypeAlias = (
 your own."""
 
 
+def examine_head(question: Question[T], head: bytes) -> T:
+    """Return what `question` answers about the first bytes of what has no positions."""
+    return question(lambda count, position: head[position : position + count])
+
+
 @attrs.frozen
 class BytesSource:
     """Bytes in memory."""
@@ -112,9 +115,19 @@ class BytesSource:
     def size(self) -> int:
         return self.data.nbytes
 
-    async def in_hand(self) -> bytes | None:
-        """All of it, if that is one piece; else None."""
-        # Sent as it lies, without a copy.
+    read_by_user: ClassVar[bool] = False
+
+    async def peek(self, size: int) -> bytes:
+        """Return the first `size` bytes."""
+        return bytes(self.data[:size])
+
+    async def examine(self, question: Question[T], size: int) -> T:
+        """Return what `question` answers about the bytes."""
+        return question(lambda count, position: bytes(self.data[position : position + count]))
+
+    async def whole(self) -> bytes | None:
+        """Return all bytes when they are one chunk; else None."""
+        # Sent as they lie, without a copy.
         return cast("bytes", self.data) if self.data.nbytes <= PIECE else None
 
     def release(self) -> None:
@@ -157,8 +170,21 @@ class FileSource:
                     await self._require_unchanged(self.stamp)
                 return
 
-    async def examine(self, question: Callable[[Callable[[int, int], bytes]], T]) -> T:
-        """What `question` answers, given a function that reads so many bytes at a position from where the file stood."""
+    @property
+    def read_by_user(self) -> bool:
+        """Whether code of the caller's is run to read the file: not for one of our own."""
+        return self.where is userland.submit_read
+
+    async def peek(self, size: int) -> bytes:
+        """Return the first `size` bytes. The file stands where it stood, also when it is refused."""
+        return await self.examine(lambda read_at: read_at(size, 0), size)
+
+    async def whole(self) -> bytes | None:
+        """Return None: a file object is read as it is sent."""
+        return None
+
+    async def examine(self, question: Question[T], size: int) -> T:
+        """Return what `question` answers about the bytes from where the file stood, all of which it may read."""
 
         def read_at(count: int, position: int) -> bytes:
             self.file.seek(self.start + position)
@@ -195,9 +221,18 @@ class StreamSource:
     start: int = 0  # the position from which on it is read, where it has one
     begun: bool = False  # whether others are known to have read from it before
     _head: list[bytes] = attrs.field(factory=list[bytes])
+    read_by_user: ClassVar[bool] = True
+
+    async def whole(self) -> bytes | None:
+        """Return None: a stream is read as it is sent."""
+        return None
+
+    async def examine(self, question: Question[T], size: int) -> T:
+        """Return what `question` answers about the first `size` bytes."""
+        return examine_head(question, await self.peek(size))
 
     async def peek(self, size: int) -> bytes:
-        """The first bytes, at least `size` of them if there are as many."""
+        """Return the first `size` bytes, without using them up."""
         while sum(map(len, self._head)) < size:
             try:
                 self._head.append(await anext(self.pieces))
@@ -220,6 +255,25 @@ class ForeignSource:
     """A source of the caller's own making."""
 
     inner: UploadSource
+    read_by_user: ClassVar[bool] = True
+
+    async def peek(self, size: int) -> bytes:
+        """Return the first `size` bytes; the source is opened for them."""
+        head = b""
+        async with contextlib.aclosing(self.open()) as pieces:
+            async for piece in pieces:
+                head += bytes(piece[: size - len(head)])
+                if len(head) >= size:
+                    break
+        return head
+
+    async def examine(self, question: Question[T], size: int) -> T:
+        """Return what `question` answers about the first `size` bytes."""
+        return examine_head(question, await self.peek(size))
+
+    async def whole(self) -> bytes | None:
+        """Return None: such a source is read as it is sent."""
+        return None
 
     @property
     def name(self) -> str | None:
@@ -278,123 +332,4 @@ def _by_hand(step: Awaitable[T]) -> T:
     raise refused
 
 
-async def from_reader(
-    read: Callable[[int], Awaitable[bytes]], at_eof: Callable[[], object] | None = None
-) -> AsyncGenerator[bytes, None]:
-    """What an async `read` gives. Nothing is the end, unless `at_eof` says otherwise."""
-    in_vain = 0
-    while in_vain < _TRIES:
-        size = 0
-        for piece in slices_of(await read(PIECE)):
-            size += len(piece)
-            yield piece
-        if not size and (at_eof is None or at_eof()):
-            return
-        in_vain = 0 if size else in_vain + 1
-        if in_vain:
-            await asyncio.sleep(0)  # such a reader may not wait by itself
-    raise OSError(f"the file gave nothing {_TRIES} times, and is not at its end either, as its at_eof() says")
-
-
-async def from_async_iterator(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    async for item in items:
-        empty = True
-        for piece in slices_of(item):
-            empty = False
-            yield piece
-        if empty:
-            await asyncio.sleep(0)  # nothing, for ever and without waiting, would hold the loop
-
-
-async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    def step() -> object:
-        return next((item for item in items if type(item) is not bytes or item), _END)
-
-    while (item := await userland.read(step)) is not _END:
-        for piece in slices_of(item):
-            yield piece
-
-
-def slices_of(given: object) -> Iterator[bytes]:
-    """What a source gave, cut into pieces that hold the loop only briefly; a `TypeError` unless that is bytes."""
-    if isinstance(given, bytes):
-        if len(given) <= PIECE:
-            if given:
-                yield given
-            return
-        view, copied = memoryview(given), False
-    else:
-        view, copied = flat(given, "a source must give bytes"), True
-    for start in range(0, view.nbytes, PIECE):
-        piece = view[start : start + PIECE]
-        # A copy where the source may use its buffer again while this piece waits.
-        yield piece.tobytes() if copied else cast("bytes", piece)
-
-
-# None would mean a non-blocking source, text an undecided encoding, and a number one byte per step.
-_INSTEAD: tuple[tuple[type, str], ...] = (
-    (str, ": encode it, or open the file with mode 'rb'; paths of many files go to upload_many"),
-    (os.PathLike, ": paths of many files go to upload_many"),
-    (int, ": give bytes(...) of the numbers, or the array that holds them"),
-    (type(None), ": a file that never waits has to be set to wait (os.set_blocking)"),
-)
-
-
-def flat(given: object, expected: str) -> memoryview:
-    """A view of whatever a library calls its bytes, as bytes in a row, without a copy where they lie so."""
-    instead = next((advice for kind, advice in _INSTEAD if isinstance(given, kind)), "")
-    refused = f"{expected}, not {type(given).__name__}{instead}"
-    try:
-        view = memoryview(cast("bytes", given))
-    except TypeError:
-        raise TypeError(refused) from None
-    if (
-        view.ndim == 0 or "O" in view.format
-    ):  # a single number, of which there would be many; or places in memory
-        raise TypeError(refused)
-    if not view.nbytes:
-        return memoryview(b"")
-    try:
-        return view.cast("B")
-    except (TypeError, ValueError):  # not in a row, or of a kind with fields
-        return memoryview(view.tobytes())
-
-
 Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | ForeignSource
-
-
-def read_by_user(source: Source) -> bool:
-    """Return whether code of the caller's is run to read the source."""
-    if isinstance(source, FileSource):
-        return source.where is userland.submit_read
-    return isinstance(source, StreamSource | ForeignSource)
-
-
-async def peek(source: Source, size: int) -> bytes:
-    """The first `size` bytes of a source, without using them up; of a file on disk no more than were read when it was looked at."""
-    if isinstance(source, PathSource | BytesSource):
-        return bytes((source.head if isinstance(source, PathSource) else source.data)[:size])
-    if isinstance(source, StreamSource):
-        return await source.peek(size)
-    if isinstance(source, FileSource):  # a file that is refused stands where it stood
-        return await source.examine(lambda read_at: read_at(size, 0))
-    head = b""
-    async with contextlib.aclosing(source.open()) as pieces:
-        async for piece in pieces:
-            head += bytes(piece[: size - len(head)])
-            if len(head) >= size:
-                break
-    return head
-
-
-async def examine(source: Source, question: Callable[[Callable[[int, int], bytes]], T], size: int) -> T:
-    """What `question` answers, given a function that reads so many bytes at a position.
-
-    It may read all of a file or of bytes; of what has no positions only the first `size` bytes.
-    """
-    if isinstance(source, PathSource):
-        return await userland.disk(examine_path, source, question)
-    if isinstance(source, FileSource):
-        return await source.examine(question)
-    data = source.data if isinstance(source, BytesSource) else memoryview(await peek(source, size))
-    return question(lambda count, position: bytes(data[position : position + count]))

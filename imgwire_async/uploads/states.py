@@ -7,7 +7,9 @@ import enum
 import attrs
 
 from imgwire_async.models import ImageStatus
-from imgwire_async.retry import RetryBudget
+from imgwire_async.protocol.request import APIResponse
+from imgwire_async.protocol.signed_urls import is_expired
+from imgwire_async.retry import Failure, RetryBudget, is_success, passing
 
 # URLs that are made for one upload, at most.
 MAX_MINTS = 3
@@ -68,6 +70,29 @@ _REFUSALS = frozenset({PutOutcome.EXPIRED, PutOutcome.FORBIDDEN, PutOutcome.REJE
 _DOUBTFUL = frozenset({PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY})
 
 
+_CLOCKS: dict[str | None, PutOutcome] = {"stall": PutOutcome.STALLED, "absent": PutOutcome.INTERRUPTED}
+
+
+def outcome_without_response(failure: Failure) -> PutOutcome:
+    """Return the outcome of a PUT that got no response."""
+    if failure.is_final:
+        return PutOutcome.REJECTED
+    if failure.unprocessed:
+        return PutOutcome.NOT_SENT
+    return _CLOCKS.get(failure.fate, PutOutcome.CONNECTION_LOST)
+
+
+def outcome_of(reply: APIResponse, url: str) -> PutOutcome:
+    """Return the outcome of a PUT to `url`, by the response of the storage."""
+    if is_success(reply.status):
+        return PutOutcome.STORED
+    if passing(reply.status):
+        return PutOutcome.BUSY
+    if is_expired(url, reply.status, reply.text, reply.headers):
+        return PutOutcome.EXPIRED
+    return PutOutcome.FORBIDDEN if reply.status == 403 else PutOutcome.REJECTED
+
+
 @attrs.define
 class UploadState:
     """What limits an upload: URLs made, refusals without a reason, retries left."""
@@ -76,6 +101,12 @@ class UploadState:
     mints: int = 0
     in_doubt: bool = False  # a PUT for this record may have arrived although no success was reported
     refusals: int = 0
+    derived_key: bool = False  # an earlier run may have created this record and sent its bytes
+
+    @property
+    def may_have_bytes(self) -> bool:
+        """Whether the record may have its bytes although no success was reported."""
+        return self.in_doubt or self.derived_key
 
     def note(self, outcome: PutOutcome) -> None:
         """Remember that the bytes may have arrived, when they may have."""
@@ -86,7 +117,7 @@ class UploadState:
 def next_action(outcome: PutOutcome, state: UploadState) -> Action:
     """Return what follows a PUT."""
     action = NEXT[outcome]
-    if state.in_doubt and outcome in _REFUSALS:
+    if outcome in _REFUSALS and state.may_have_bytes:
         # Refused perhaps because an earlier try had arrived.
         action = Action.CHECK_RECORD
     return action if _allowed(action, outcome, state) else Action.FAIL
@@ -105,10 +136,10 @@ def _allowed(action: Action, outcome: PutOutcome, state: UploadState) -> bool:
     if action is Action.DONE or action is Action.FAIL:
         return True
     if state.budget.policy.max_retries == 0:
-        return False
+        return action is Action.CHECK_RECORD and state.derived_key
     if action is Action.NEW_URL:
         # A URL that is forbidden for no reason is replaced once, or when the record was checked.
-        is_known = outcome is PutOutcome.EXPIRED or state.in_doubt or state.refusals == 0
+        is_known = outcome is PutOutcome.EXPIRED or state.may_have_bytes or state.refusals == 0
         return is_known and state.mints < MAX_MINTS
     if action is Action.RETRY:
         # An interrupted PUT did not fail.

@@ -1,0 +1,48 @@
+"""One file of an upload with its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import PurePath
+from typing import Literal
+
+import attrs
+
+from imgwire_async.formatting import short_repr, shortened
+from imgwire_async.models import SupportedMimeType
+from imgwire_async.plain import plain_text
+from imgwire_async.uploads.kinds import base_name
+from imgwire_async.uploads.source import File
+
+
+@attrs.frozen
+class UploadItem:
+    """One file of `upload_many` with arguments of its own; what is None here comes from the call."""
+
+    file: File = attrs.field(repr=short_repr)
+    file_name: str | None = attrs.field(default=None, kw_only=True, repr=short_repr)
+    mime_type: SupportedMimeType | str | None = attrs.field(default=None, kw_only=True)
+    content_length: int | None = attrs.field(default=None, kw_only=True)
+    custom_metadata: Mapping[str, str | int | float | bool] | None = attrs.field(
+        default=None, kw_only=True, hash=False, repr=short_repr
+    )
+    hash_sha256: str | bool | None = attrs.field(default=None, kw_only=True)
+    idempotency_key: str | Literal[False] | None = attrs.field(default=None, kw_only=True)
+    purpose: str | None = attrs.field(default=None, kw_only=True)
+    upload_token: str | Callable[[], str | Awaitable[str]] | None = attrs.field(
+        default=None, kw_only=True, repr=False
+    )
+
+
+def path_name(file: object) -> str | None:
+    """Return the base name of a path, None for anything else."""
+    if isinstance(file, str):
+        return base_name(file)
+    return getattr(file, "name", None) if isinstance(file, PurePath) else None
+
+
+def name_for_messages(item: UploadItem) -> str:
+    """Return what messages call a file before it is opened."""
+    given = item.file_name if isinstance(item.file_name, str) else ""
+    name = given or path_name(item.file)
+    return "a file" if name is None else shortened(plain_text(name))

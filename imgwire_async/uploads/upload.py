@@ -1,0 +1,380 @@
+"""One upload: opens the file, creates the record, sends the bytes, and does what the tables in `states` say about the outcome.
+
+A URL is made inside the put slot and used at once, a refused one is never used again, and bytes go out a second time only
+from a known start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+
+from imgwire_async import userland
+from imgwire_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    ImgwireError,
+    NotFoundError,
+    PaymentRequiredError,
+    PermissionDeniedError,
+    UploadError,
+    name_closed,
+)
+from imgwire_async.formatting import shortened
+from imgwire_async.logs import logger
+from imgwire_async.mime import HEAD_BYTES
+from imgwire_async.models import Image, StandardUpload
+from imgwire_async.protocol import codec
+from imgwire_async.protocol.request import APIResponse, NoAnswerError, Put, Request, Transport, compact
+from imgwire_async.protocol.signed_urls import require_safe
+from imgwire_async.results import UploadProgress
+from imgwire_async.retry import Failure, RetryBudget
+from imgwire_async.uploads import put_errors
+from imgwire_async.uploads.item import UploadItem, name_for_messages, path_name
+from imgwire_async.uploads.prepare import prepare
+from imgwire_async.uploads.prepared import PreparedUpload
+from imgwire_async.uploads.put_errors import PutFailure
+from imgwire_async.uploads.requests import create_request, retrieve_request
+from imgwire_async.uploads.states import (
+    ARRIVED,
+    MAX_MINTS,
+    Action,
+    PutOutcome,
+    UploadState,
+    action_after_check,
+    next_action,
+    outcome_of,
+    outcome_without_response,
+)
+from imgwire_async.uploads.tokens import TokenProvider
+
+T = TypeVar("T")
+
+# These would meet every file alike, so they end a run instead of being told a million times.
+_FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError, ConfigurationError)
+
+
+@attrs.frozen
+class UploadHooks:
+    """How a batch run takes part in an upload: it makes the idempotency keys, and keeps a journal of the record.
+
+    `next_key` is awaited before each create that needs a new key, with the generation of the key, from 0. `created` is awaited
+    with the record of each create, `stored` once it has its bytes. Such a key may have been used by an earlier run, so a record
+    that has its bytes is adopted: nothing is sent.
+    """
+
+    next_key: Callable[[int], Awaitable[str]]
+    created: Callable[[Image], Awaitable[None]]
+    stored: Callable[[Image], Awaitable[None]]
+
+
+class Upload:
+    """One file on its way: opens the file, creates the record, sends the bytes. Used by one task, once.
+
+    `item` is checked. `until_ready` is awaited with the stored record under the same deadline, and its answer returned.
+    `image`, `puts` (attempts to send the bytes), `bytes_sent` (of all of them) and `abandoned` (ids of records that were
+    created and then replaced) can be read after a failure, too.
+    """
+
+    # Set by `run`, once the file is open.
+    _file: PreparedUpload
+
+    def __init__(
+        self,
+        transport: Transport,
+        item: UploadItem,
+        *,
+        on_created: Callable[[Image], object] | None = None,
+        on_progress: Callable[[UploadProgress], object] | None = None,
+        until_ready: Callable[[Image], Awaitable[Image]] | None = None,
+        head_bytes: int = HEAD_BYTES,
+        hooks: UploadHooks | None = None,
+    ) -> None:
+        self.image: Image | None = None
+        self.puts: int = 0
+        self.abandoned: list[str] = []
+        self._transport = transport
+        self._item = item
+        self._on_created = on_created
+        self._on_progress = on_progress
+        self._until_ready = until_ready
+        self._head_bytes = head_bytes
+        self._hooks = hooks
+        self._tokens = TokenProvider(transport, item.upload_token)
+        has_derived_key = hooks is not None and item.idempotency_key is None
+        self._state = UploadState(RetryBudget(transport.options.retries), derived_key=has_derived_key)
+        self._key: str | None = item.idempotency_key or None
+        self._generation = 0
+        self._is_open = False
+        self._url: str | None = None
+        self._rejected_urls: set[str] = set()
+        self._unreported: Image | None = None
+
+    @property
+    def bytes_sent(self) -> int:
+        """How many bytes were read to be sent, in all attempts."""
+        return self._file.bytes_read if self._is_open else 0
+
+    @property
+    def file_name(self) -> str | None:
+        """What the upload calls the file, None while that is not known."""
+        return self._file.file_name if self._is_open else None
+
+    async def run(self) -> Image:
+        """Return the record of the uploaded file. Errors carry it as soon as there is one."""
+        name = name_for_messages(self._item)
+        try:
+            async with self._transport.operation("images.upload", f"upload of {name}"):
+                async with contextlib.AsyncExitStack() as held:
+                    stall = self._transport.options.timeout.stall
+                    self._file = await prepare(self._item, held, stall=stall, head_bytes=self._head_bytes)
+                    self._is_open = True
+                    image = await self._send()
+                return image if self._until_ready is None else await self._until_ready(image)
+        except ImgwireError as error:
+            self._complete(error)
+            raise
+        except RuntimeError as error:
+            name_closed(error, f"upload of {name}")
+            raise
+
+    def is_fatal(self, error: Exception) -> bool:
+        """Return whether every file of a run would meet this error of an upload: a key, a plan, a setting.
+
+        What a file's own source raises meets that file alone, also when it comes from another client of ours. So does the
+        refusal of an upload token of its own.
+        """
+        if not self._is_open or self._is_of_user_code(error):  # not open: no request was made
+            return False
+        if isinstance(error, AuthenticationError) and self._item.upload_token is not None:
+            return False
+        return isinstance(error, _FATAL)
+
+    def _is_of_user_code(self, error: Exception) -> bool:
+        """Return whether an error is of our classes, but raised by the caller's own source or token callable."""
+        return error is self._tokens.error or (self._is_open and error is self._file.source_error)
+
+    def _complete(self, error: ImgwireError) -> None:
+        """Add to an error what is known of the file and its record."""
+        item = self._item
+        if self._is_open and not self._is_of_user_code(error):
+            error.image = error.image or self.image
+            if isinstance(item.file, str | os.PathLike) and put_errors.is_of_one_file(error):
+                put_errors.begin_with(self._file.label, error)
+        if isinstance(error, UploadError) and error.file_name is None:
+            error.file_name = self.file_name or item.file_name or path_name(item.file)
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    async def _send(self) -> Image:
+        """Return the record once the storage has the bytes. Its status may be older than that."""
+        if self._item.idempotency_key is None:
+            self._key = await self._new_key()
+        # Nothing is sent while a caller in another thread, who reads the source, is busy elsewhere: it would hold a slot.
+        is_read_by_caller = self._file.source.read_by_user and userland.in_caller.get() is not None
+        while True:
+            if is_read_by_caller:
+                await userland.back()
+            outcome, failure = await self._create_and_put(is_read_by_caller)
+            if failure is None:
+                break
+            self._state.note(outcome)
+            action = next_action(outcome, self._state)
+            if action is Action.CHECK_RECORD:
+                action = await self._check_record(outcome, failure)
+            if action is Action.DONE:
+                break
+            if action is Action.FAIL:
+                raise self._error(outcome, failure)
+            await self._prepare_next_put(action, outcome, failure)
+        assert self.image is not None
+        if self._hooks is not None:
+            await self._hooks.stored(self.image)
+        await self._report(self._file.size, stored=True)
+        return self.image
+
+    async def _create_and_put(self, is_read_by_caller: bool) -> tuple[PutOutcome, PutFailure | None]:
+        try:
+            async with self._transport.put_slot():
+                if self._url is None and await self._get_url():
+                    return PutOutcome.STORED, None
+                if self._unreported is None or userland.in_caller.get() is None:
+                    await self._report_created()
+                    return await self._put(is_read_by_caller)
+            # Another thread is told: it may take its time and may upload from there, so no slot is held meanwhile.
+            await self._report_created()
+            async with self._transport.put_slot():
+                return await self._put(is_read_by_caller)
+        except NoAnswerError as error:  # no slot became free
+            raise self._error(PutOutcome.STALLED, error) from None
+
+    async def _check_record(self, outcome: PutOutcome, failure: PutFailure) -> Action:
+        """Ask the API whether the bytes arrived. If it cannot tell, the PUT's failure is the one to raise."""
+        assert self.image is not None
+        try:
+            self.image = await self._ask(retrieve_request(self.image.id))
+        except (AuthenticationError, PaymentRequiredError):
+            raise
+        except ImgwireError as error:
+            is_gone = isinstance(error, NotFoundError) and self._state.derived_key
+            if is_gone and await self._renew_key():
+                return Action.NEW_URL
+            raise self._error(outcome, failure) from error
+        return action_after_check(outcome, self.image.status, self._state)
+
+    async def _prepare_next_put(self, action: Action, outcome: PutOutcome, failure: PutFailure) -> None:
+        """Get ready for the next PUT: the source must be readable again, the URL new, or a pause over."""
+        if self._file.is_read and not self._file.source.replayable:
+            raise put_errors.not_replayable(self._file, self._error(outcome, failure))
+        if outcome is PutOutcome.INTERRUPTED:
+            return
+        if action is Action.NEW_URL:
+            assert self._url is not None
+            self._rejected_urls.add(self._url)
+            self._url = None
+            self._state.refusals += outcome is PutOutcome.FORBIDDEN
+            return
+        reason = (
+            Failure.of(failure.status, failure.headers)
+            if isinstance(failure, APIResponse)
+            else failure.failure
+        )
+        seconds = self._state.budget.next_delay(reason)
+        if seconds is None:  # it asks for more patience than the policy has
+            raise self._error(outcome, failure)
+        assert failure.exchange is not None  # every attempt leaves a record
+        await self._transport.sleep_before_retry(failure.exchange, reason.reason, seconds)
+
+    def _error(self, outcome: PutOutcome, failure: PutFailure) -> UploadError:
+        mints = self._state.mints
+        return put_errors.failed_put(
+            self._file, outcome, failure, image=self.image, puts=self.puts, mints=mints
+        )
+
+    # --- the record ---------------------------------------------------------------------------------------------------
+
+    async def _get_url(self) -> bool:
+        """Create the record, or ask for it again, for a URL. True when it has its bytes already, so that none is needed."""
+        before = self.image
+        while True:
+            upload = await self._create_record()
+            image = upload.image
+            is_ours = self._state.derived_key or (before is not None and before.id == image.id)
+            if is_ours and image.status in ARRIVED:
+                return True
+            if upload.upload_url not in self._rejected_urls:
+                break
+            # The service hands out the refused URL again: only a new record helps.
+            if not await self._renew_key():
+                raise put_errors.same_url(self._file, self.image)
+        require_safe(upload.upload_url, "upload_url", secure=self._transport.secure)
+        self._url = upload.upload_url
+        return False
+
+    async def _create_record(self) -> StandardUpload:
+        while True:
+            try:
+                upload = await self._tokens.use(self._create, MAX_MINTS - self._state.mints)
+                break
+            except ConflictError as error:
+                if error is self._tokens.error or not await self._renew_key():
+                    raise
+        self._take_record(upload.image)
+        if self._hooks is not None:
+            await self._hooks.created(upload.image)
+        return upload
+
+    async def _create(self, upload_token: str | None) -> StandardUpload:
+        self._state.mints += 1
+        file, item = self._file, self._item
+        body = compact(
+            file_name=file.file_name,
+            mime_type=file.mime_type,
+            content_length=file.size,
+            custom_metadata=item.custom_metadata,
+            hash_sha256=file.sha256 or item.hash_sha256 or None,
+            idempotency_key=self._key,
+            purpose=item.purpose,
+        )
+        return await self._ask(create_request(body, upload_token))
+
+    async def _ask(self, request: Request[T]) -> T:
+        try:
+            reply = await self._transport.send(request)
+        except RuntimeError as error:
+            name_closed(error, f"{request.method} {request.path}")
+            raise
+        return codec.decode(reply, request.model)
+
+    async def _renew_key(self) -> bool:
+        """Take a new idempotency key for the next create: once per upload, and only in place of one of our own."""
+        state = self._state
+        may_renew = state.derived_key or state.budget.policy.max_retries > 0
+        if (
+            self._generation
+            or self._item.idempotency_key is not None
+            or not may_renew
+            or state.mints >= MAX_MINTS
+        ):
+            return False
+        self._generation = 1
+        self._key = await self._new_key()
+        return True
+
+    async def _new_key(self) -> str:
+        return str(uuid.uuid4()) if self._hooks is None else await self._hooks.next_key(self._generation)
+
+    def _take_record(self, image: Image) -> None:
+        before, self.image = self.image, image
+        if before is not None and before.id == image.id:
+            return
+        self._state.in_doubt = False
+        if before is not None:
+            self.abandoned.append(before.id)
+            logger.warning(
+                "%s: image %s never got its bytes; %s takes its place",
+                shortened(self._file.label),
+                before.id,
+                image.id,
+            )
+        self._unreported = image
+
+    async def _report_created(self) -> None:
+        image, self._unreported = self._unreported, None
+        if image is not None and self._on_created is not None:
+            await userland.call(self._on_created, image)
+
+    # --- the bytes ----------------------------------------------------------------------------------------------------
+
+    async def _put(self, is_read_by_caller: bool) -> tuple[PutOutcome, PutFailure | None]:
+        assert self._url is not None
+        self.puts += 1
+        file = self._file
+        may_interrupt = (
+            is_read_by_caller and file.source.replayable and self._state.budget.policy.max_retries > 0
+        )
+        sent = None if self._on_progress is None else self._report
+        put = Put(self._url, file.size, file.chunks(), file.mime_type, sent, self.puts, not may_interrupt)
+        try:
+            reply = await self._transport.put(put)
+        except NoAnswerError as error:
+            return outcome_without_response(error.failure), error
+        outcome = outcome_of(reply, self._url)
+        return outcome, None if outcome is PutOutcome.STORED else reply
+
+    async def _report(self, sent: int, *, stored: bool = False) -> None:
+        """Tell how many bytes have left.
+
+        The total is told once, when the storage has accepted the file; what comes before, to a caller who listens: the bytes
+        don't wait for one who is busy elsewhere.
+        """
+        file = self._file
+        if self._on_progress is not None and (stored or (sent < file.size and userland.absent() is None)):
+            progress = UploadProgress(sent=sent, total=file.size, file_name=file.file_name)
+            await userland.call(self._on_progress, progress)
