@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from imgwire_async import checks
+from imgwire_async.downloads import archive, pictures
+from imgwire_async.downloads.stream import Stream
+from imgwire_async.downloads.target import DownloadTarget
 from imgwire_async.formatting import shortened
 from imgwire_async.lazy import LazyModule
 from imgwire_async.models import Image, ImageDownloadJob
@@ -24,7 +27,6 @@ from imgwire_async.protocol.request import Request, segment
 from imgwire_async.resources import arguments, waiting
 from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.base import Resource
-from imgwire_async.resources.downloading import Downloading, Landing, Stream, Wanted
 from imgwire_async.results import DownloadProgress
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class ImageDownloads(Resource):
         segment("job", job_id)
         what = f"bulk download job {shortened(str(job_id))}"
         return await waiting.until(
-            waiting.packed,
+            archive.is_packed,
             lambda: self.retrieve_bulk_download_job(job_id),
             known=known,
             seconds=limit,
@@ -105,10 +107,10 @@ class ImageDownloads(Resource):
         The file appears whole or not at all. An expired link is replaced once by asking for the job again.
         `extract_archive` unpacks it. Raises `DownloadError`; `FileExistsError`, unless `overwrite`. [GET download_url]
         """
-        landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
+        target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
         if not isinstance(job, ImageDownloadJob):
             segment("job", job)
-        return await self._downloading().archive(job, landing)
+        return await archive.save_archive(self, self._transport_for("download"), job, target)
 
     async def download(
         self,
@@ -125,8 +127,10 @@ class ImageDownloads(Resource):
         The file appears whole or not at all. `preset` and `rules` as in `image.url`. Raises `DownloadError`, also for a page or
         text in place of a picture, or `TransformationError` before any request; `FileExistsError`, unless `overwrite`. [GET cdn_url]
         """
-        landing = Landing(path, overwrite=overwrite, on_progress=on_progress)
-        return await self._downloading().save(Wanted(image, preset, rules), landing)
+        target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
+        transport = self._transport_for("download")
+        checked = pictures.checked_rules(image, preset, rules)
+        return await pictures.save(self, transport, image, checked, target)
 
     async def read(
         self,
@@ -142,7 +146,9 @@ class ImageDownloads(Resource):
         [GET cdn_url]
         """
         most = arguments.whole("max_bytes", max_bytes, low=0)
-        return await self._downloading().read(Wanted(image, preset, rules), most)
+        transport = self._transport_for("download")
+        checked = pictures.checked_rules(image, preset, rules)
+        return await pictures.read(self, transport, image, checked, most)
 
     def stream(
         self, image: Image | Id, *, preset: typed.Preset | None = None, **rules: Unpack[typed.Rules]
@@ -153,12 +159,5 @@ class ImageDownloads(Resource):
         `max_connections` bounds. Once the first bytes are there nothing is tried again: `DownloadError` when they end early.
         `preset` and `rules` as in `image.url`; `TransformationError` before any request. [GET cdn_url]
         """
-        wanted = Wanted(image, preset, rules)
-        return Stream(lambda: self._downloading().opened(wanted))
-
-    def _downloading(self) -> Downloading:
-        return Downloading(
-            transport=self._transport_for("download"),
-            retrieve=self.retrieve,
-            retrieve_job=self.retrieve_bulk_download_job,
-        )
+        checked = pictures.checked_rules(image, preset, rules)
+        return Stream(lambda: pictures.open_chunks(self, self._transport_for("download"), image, checked))

@@ -11,7 +11,6 @@ from typing import TypeVar
 from imgwire_async import userland
 from imgwire_async.errors import (
     CustomDomainFailedError,
-    DownloadJobFailedError,
     ImageQuarantinedError,
     WaitTimeoutError,
 )
@@ -22,7 +21,6 @@ from imgwire_async.models import (
     CustomDomainStatus,
     Image,
     ImageDownloadJob,
-    ImageDownloadStatus,
     ImageStatus,
 )
 
@@ -96,16 +94,6 @@ def ready(image: Image, *, metadata: bool) -> bool:
             image=image,
         )
     return image.status == ImageStatus.READY and (not metadata or image.processed_metadata_at is not None)
-
-
-def packed(job: ImageDownloadJob) -> bool:
-    """Whether a download job is READY. FAILED raises."""
-    if job.status == ImageDownloadStatus.FAILED:
-        raise DownloadJobFailedError(
-            f"bulk download job {job.id} FAILED. Check that its images exist and are READY, then create a new job.",
-            record=job,
-        )
-    return job.status == ImageDownloadStatus.READY
 
 
 def connected(domain: CustomDomain) -> bool:

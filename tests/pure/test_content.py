@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgwire_async.downloads.content import Content, as_text, mismatch
 from imgwire_async.mime import HEAD_BYTES
-from imgwire_async.resources.content import Content, as_text, mismatch
 
 PICTURE, ARCHIVE = Content.PICTURE, Content.ARCHIVE
 PICTURES = Path(__file__).parents[2].parent / "shared" / "pictures"

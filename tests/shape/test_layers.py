@@ -19,7 +19,7 @@ LEVELS = [
     {"config", "limits", "urls", "archive_names"},
     {"models", "archives"},
     {"protocol", "results", "mime"},
-    {"uploads", "transport"},
+    {"uploads", "downloads", "transport"},
     {"resources"},
     {"client"},
 ]
@@ -98,7 +98,9 @@ def test_a_module_imports_only_from_lower_levels(path: Path) -> None:
     assert not upward, f"{path_id(path)} (level {LEVEL[here]}) imports {sorted(upward)}"
 
 
-@pytest.mark.parametrize("path", [p for p in modules() if room(p) in {"resources", "uploads"}], ids=path_id)
+@pytest.mark.parametrize(
+    "path", [p for p in modules() if room(p) in {"resources", "uploads", "downloads"}], ids=path_id
+)
 def test_who_asks_has_never_heard_of_who_carries(path: Path) -> None:
     assert "transport" not in own(imported(path))
 

@@ -40,6 +40,7 @@ from imgwire_async import (
     Timeouts,
     TransformationError,
     UnsafeURLError,
+    UploadError,
     extract_archive,
 )
 from imgwire_async.emulator import Emulator, RequestRecord
@@ -882,6 +883,13 @@ async def test_a_stream_that_was_left_gives_no_more(client: AsyncImgwireClient, 
     with pytest.raises(RuntimeError, match="entered once"):
         async with stream:
             pass
+
+
+async def test_an_upload_knows_a_stream_that_was_begun(client: AsyncImgwireClient, image: Image) -> None:
+    async with client.images.stream(image) as chunks:
+        await anext(chunks)
+        with pytest.raises(UploadError, match="read in part before"):
+            await client.images.upload(chunks, file_name="rest.png")
 
 
 async def test_the_steps_of_a_stream_may_run_in_different_tasks(

@@ -1,0 +1,144 @@
+"""A picture from the CDN: into a file, into memory, or as a stream."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from imgwire_async import userland
+from imgwire_async.downloads.content import Content
+from imgwire_async.downloads.download import Download, DownloadUrl, operation
+from imgwire_async.downloads.response import ResponseBody
+from imgwire_async.downloads.stream import Chunks
+from imgwire_async.downloads.target import DownloadTarget
+from imgwire_async.errors import DownloadError, ImgwireError
+from imgwire_async.formatting import shortened
+from imgwire_async.models import Image
+from imgwire_async.protocol.request import Transport, segment
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from imgwire_async.urls import Transformation
+    from imgwire_async.urls.types import Preset, Rules
+
+ImageOrId: TypeAlias = "Image | str | UUID"
+
+
+class ImagesApi(Protocol):
+    """What the download of a picture asks the API. `client.images` is one."""
+
+    def retrieve(self, image_id: str | UUID, /) -> Awaitable[Image]: ...
+
+
+def checked_rules(image: ImageOrId, preset: Preset | None, rules: Rules) -> Transformation:
+    """Return preset and rules, checked for this image. Raises all their faults, before any request."""
+    if not isinstance(image, Image):
+        segment("image", image)
+    if preset is None and not rules:
+        return _no_rules()
+    from imgwire_async.urls.transformation import complete_transformation
+
+    transformation = complete_transformation(preset=preset, **rules)
+    if isinstance(image, Image):
+        image.url(transformation)  # its own URL may have no path that a preset could follow
+    return transformation
+
+
+@functools.cache
+def _no_rules() -> Transformation:
+    from imgwire_async.urls.transformation import Transformation
+
+    return Transformation()
+
+
+async def save(
+    images: ImagesApi, transport: Transport, image: ImageOrId, rules: Transformation, target: DownloadTarget
+) -> Path:
+    """Save a picture as the file `target`, and return its path."""
+    name = _name(image)
+    async with operation(transport, "images.download", f"download of {name} to {target.name}"):
+        await userland.disk(target.check)
+        image = await _record(images, image)
+        with _about(image):
+            url = DownloadUrl(image.url(rules), Content.PICTURE, name, target.outcome)
+            return await target.receive(Download(transport, url))
+
+
+async def read(
+    images: ImagesApi, transport: Transport, image: ImageOrId, rules: Transformation, max_bytes: int
+) -> bytes:
+    """Return the bytes of a picture, at most `max_bytes`."""
+    name = _name(image)
+
+    async def collect(body: ResponseBody) -> bytes:
+        _require_fit(name, body, body.response.total or 0, max_bytes)
+        chunks: list[bytes] = []
+        async for chunk in body:
+            _require_fit(name, body, body.received, max_bytes)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async with operation(transport, "images.read", f"read of {name}"):
+        image = await _record(images, image)
+        with _about(image):
+            url = DownloadUrl(image.url(rules), Content.PICTURE, name)
+            async with Download(transport, url) as download:
+                return await download.run(collect)
+
+
+async def open_chunks(
+    images: ImagesApi, transport: Transport, image: ImageOrId, rules: Transformation
+) -> Chunks:
+    """Return the bytes of a picture as they come; the first of them are there."""
+    name = _name(image)
+    async with operation(transport, "images.stream", f"stream of {name}"):
+        image = await _record(images, image)
+        with _about(image):
+            download = Download(transport, DownloadUrl(image.url(rules), Content.PICTURE, name))
+            try:
+                body, first = await download.run(_first_chunk)
+                await download.free_slot()  # or streams that are held would keep all else from beginning
+                return Chunks(image, download, body, first)
+            except BaseException:
+                await download.leave()
+                raise
+
+
+async def _first_chunk(body: ResponseBody) -> tuple[ResponseBody, bytes]:
+    # Until the first bytes are there, another attempt harms nobody.
+    return body, await anext(body)
+
+
+def _name(image: ImageOrId) -> str:
+    """Return the name of an image, for messages."""
+    return f"image {shortened(str(image.id if isinstance(image, Image) else image))}"
+
+
+async def _record(images: ImagesApi, image: ImageOrId) -> Image:
+    return image if isinstance(image, Image) else await images.retrieve(image)
+
+
+@contextmanager
+def _about(image: Image) -> Generator[None, None, None]:
+    """Let errors carry the image that they are about."""
+    try:
+        yield
+    except ImgwireError as error:
+        if error.image is None:
+            error.image = image
+        raise
+
+
+def _require_fit(name: str, body: ResponseBody, size: int, max_bytes: int) -> None:
+    response = body.response
+    if size > max_bytes:
+        raise DownloadError(
+            f"{name}: {response.exchange}: it has {size if size == response.total else f'at least {size}'} bytes, more than "
+            f"max_bytes={max_bytes}. Allow more, or use download() or stream(), which hold little of it in memory.",
+            status=response.status,
+            exchange=response.exchange,
+        )
