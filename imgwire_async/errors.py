@@ -74,6 +74,12 @@ def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str,
     return error
 
 
+def _without_page(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an error with a `body`; of a whole web page, which has no place in a queue or a log, the title."""
+    body = state.get("body")
+    return state | {"body": excerpt(body)} if isinstance(body, str) and is_html(body) else state
+
+
 class ImgwireError(Exception):
     """The root of the tree. `exchange` is the call that failed, `image` the last known record, each None when there is none."""
 
@@ -85,12 +91,11 @@ class ImgwireError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not through __init__: subclasses take keywords, and the notes people added travel too.
-        state = dict(self.__dict__)
-        if is_html(str(state.get("body", ""))):  # a whole page has no place in a queue or a log
-            state["body"] = excerpt(state["body"])
-        if getattr(state.get("record"), "download_url", None) is not None:  # a job's is a secret
-            state["record"] = attrs.evolve(state["record"], download_url=None)
-        return _rebuild, (type(self), self.args, state)
+        return _rebuild, (type(self), self.args, self._pickled())
+
+    def _pickled(self) -> dict[str, Any]:
+        """Return the attributes that go into a pickle."""
+        return dict(self.__dict__)
 
 
 class ConfigurationError(ImgwireError, ValueError):
@@ -141,6 +146,9 @@ class APIStatusError(ImgwireError):
         self.error_type: str | None = error_type
         self.headers: Mapping[str, str] = Headers() if headers is None else headers
         self.body: str = body
+
+    def _pickled(self) -> dict[str, Any]:
+        return _without_page(super()._pickled())
 
     @property
     def request_id(self) -> str | None:
@@ -207,6 +215,9 @@ class DecodeError(ImgwireError):
         super().__init__(message, exchange=exchange)
         self.path: str = path
         self.body: str = body
+
+    def _pickled(self) -> dict[str, Any]:
+        return _without_page(super()._pickled())
 
 
 class UnsafeURLError(ImgwireError):
@@ -293,6 +304,12 @@ class _RecordError(ImgwireError):
         super().__init__(message, exchange=exchange, image=image)
         self.record: Image | ImageDownloadJob | CustomDomain | None = record if image is None else image
 
+    def _pickled(self) -> dict[str, Any]:
+        state = super()._pickled()
+        if getattr(state.get("record"), "download_url", None) is not None:  # a job's is a secret
+            state["record"] = attrs.evolve(state["record"], download_url=None)
+        return state
+
 
 class WaitTimeoutError(_RecordError, TimeoutError):
     """Waiting took longer than allowed; `record` (and `image`, for an image) is the last known state."""
@@ -339,10 +356,9 @@ class TransformationError(ImgwireError, ValueError):
         super().__init__("; ".join(named))
         self.faults: tuple[Fault, ...] = tuple(faults)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def _pickled(self) -> dict[str, Any]:
         # A faulty value may be anything, also what cannot travel: then its text goes instead, so that the error arrives.
-        rebuild, (cls, args, state) = super().__reduce__()
-        return rebuild, (cls, args, {**state, "faults": tuple(map(_travelling, self.faults))})
+        return super()._pickled() | {"faults": tuple(map(_travelling, self.faults))}
 
 
 def _travelling(fault: Fault) -> Fault:
