@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -17,13 +16,12 @@ from opentelemetry import context, metrics, trace
 from imgwire_async import __version__
 from imgwire_async.errors import APIStatusError, ImgwireError
 from imgwire_async.exchange import Headers
+from imgwire_async.logs import logger
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.redaction import redact
 
 Attributes: TypeAlias = "dict[str, str | int | float]"
 P = ParamSpec("P")
-
-logger: logging.Logger = logging.getLogger("imgwire_async")
 
 _SCOPE = context.create_key("imgwire_async.scope")
 # What the instrumentations of HTTP libraries ask before they make spans of their own, the later ones and the earlier. Ours

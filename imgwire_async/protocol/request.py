@@ -14,6 +14,7 @@ from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.formatting import quoted
 from imgwire_async.plain import plain_text
+from imgwire_async.protocol.json import parse
 from imgwire_async.retry import Failure
 
 T = TypeVar("T")
@@ -60,9 +61,7 @@ class APIResponse:
 
     def json(self) -> Any:
         """The body as parsed JSON. Raises `DecodeError` when it is none."""
-        from imgwire_async.protocol.codec import parse  # the codec knows replies, not the other way round
-
-        return parse(self)
+        return parse(self.body, self.exchange)
 
 
 @attrs.frozen(slots=False)

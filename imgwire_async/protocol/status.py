@@ -6,10 +6,10 @@ from typing import cast
 
 from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange
-from imgwire_async.protocol import codec
 from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, ProxyInUse, is_own_answer, web_page
+from imgwire_async.protocol.json import loads_response
 from imgwire_async.protocol.structure import structure
-from imgwire_async.redaction import escape_unprintable, excerpt, redacted_prefix
+from imgwire_async.redaction import KEPT_BODY, escape_unprintable, excerpt, redacted_body, redacted_prefix
 
 # One row per status: the class, and what its reader should do next.
 _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
@@ -81,7 +81,7 @@ def status_error(
 
     `proxy` is one that may have answered in place of the API, `long_header` one of the request that may be too long.
     """
-    text = codec.kept(body, key)
+    text = redacted_body(body, key)
     message, error_type, issues, is_json = _detail(body, key, exchange)
     default = (
         (errors.ServerError, _SERVER)
@@ -116,7 +116,7 @@ def _detail(
 ) -> tuple[str, str | None, tuple[models.ValidationError, ...], bool]:
     """The message, the error type and the refused values of an error body, as far as it has them; and whether it is an object of JSON."""
     try:
-        data: object = codec.loads_answer(body, exchange)
+        data: object = loads_response(body, exchange)
     except ValueError:
         return "", None, (), False
     if not isinstance(data, dict):
@@ -154,12 +154,12 @@ def _not_the_api(status: int, exchange: Exchange, body: bytes, proxy: ProxyInUse
 
 
 def _shown(text: str, key: str) -> str:
-    return escape_unprintable(redacted_prefix(text, codec.KEPT_BODY, key))
+    return escape_unprintable(redacted_prefix(text, KEPT_BODY, key))
 
 
 def _without_secrets(value: object, key: str) -> object:
     if isinstance(value, str):
-        return redacted_prefix(value, codec.KEPT_BODY, key)
+        return redacted_prefix(value, KEPT_BODY, key)
     if isinstance(value, list):
         return [_without_secrets(item, key) for item in cast("list[object]", value)[:_MOST_ISSUES]]
     if isinstance(value, dict):

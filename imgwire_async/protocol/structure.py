@@ -7,7 +7,6 @@ same data, to find the place. cattrs is loaded with the first answer, not with t
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import attrs
 
 from imgwire_async import models
+from imgwire_async.logs import logger
 from imgwire_async.protocol import leaves
 from imgwire_async.protocol.leaves import MisfitError, misfit
 from imgwire_async.protocol.records import Hook, builder
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 T = TypeVar("T")
-
-logger: logging.Logger = logging.getLogger("imgwire_async")
 
 _SIZES = ("width", "height", "size_bytes")
 # Fields of an image that its types alone do not tell enough about.

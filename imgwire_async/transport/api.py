@@ -16,8 +16,8 @@ from imgwire_async import errors
 from imgwire_async.config import API_ROOT, Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
-from imgwire_async.protocol import codec
 from imgwire_async.protocol.intermediaries import ProxyInUse
+from imgwire_async.protocol.json import dumps
 from imgwire_async.protocol.request import APIResponse, NoAnswerError, Request
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, is_success, may_repeat, pause, retry_after
@@ -90,7 +90,7 @@ class Api:
         seen = self._lookout.over("api", request.method, request.path)
         course = Course(shared.keys.known or await self._key(seen), time.monotonic())
         address = Address.of(f"{self._root}{request.target}", shared.host)
-        body = None if request.json is None else codec.dumps(request.json)
+        body = None if request.json is None else dumps(request.json)
         while True:
             outcome = await self._attempt(here, request, address, body, seen, course)
             if outcome is None:

@@ -9,9 +9,9 @@ from yarl import URL
 
 from imgwire_async import errors
 from imgwire_async.exchange import Exchange, Headers
-from imgwire_async.protocol import codec
+from imgwire_async.protocol.json import side_effect_warning
 from imgwire_async.protocol.signed_urls import origin, without_query
-from imgwire_async.redaction import Secret, redact
+from imgwire_async.redaction import Secret, redact, redacted_body
 
 
 @attrs.frozen(slots=False)  # made for each call, and twice as fast without slots
@@ -63,8 +63,8 @@ def _shown(location: str) -> str:
 def too_large(answer: Answer, exchange: Exchange, limit: int) -> errors.DecodeError:
     return errors.DecodeError(
         f"{exchange}: HTTP {answer.status}, but the answer is larger than {limit} bytes (Timeouts.max_answer_bytes); the rest was "
-        f"not read.{codec.carried_out(exchange)} Ask for less in one call, or allow more with Timeouts(max_answer_bytes=...).",
+        f"not read.{side_effect_warning(exchange)} Ask for less in one call, or allow more with Timeouts(max_answer_bytes=...).",
         path="$",
-        body=codec.kept(answer.body),
+        body=redacted_body(answer.body),
         exchange=exchange,
     )

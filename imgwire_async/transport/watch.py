@@ -12,10 +12,9 @@ import attrs
 from imgwire_async import userland
 from imgwire_async.exchange import Headers, Kind, short_path
 from imgwire_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
+from imgwire_async.logs import logger
 from imgwire_async.transport.slots import without_slot
 from imgwire_async.transport.tracing import tracer_of
-
-logger: logging.Logger = logging.getLogger("imgwire_async")
 
 
 async def _tell(hook: Callable[[Any], object], event: object) -> None:

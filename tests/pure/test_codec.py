@@ -17,8 +17,10 @@ from samples import REQUEST_ID, SECRET, image, reply
 from imgwire_async import models
 from imgwire_async.errors import DecodeError
 from imgwire_async.protocol import codec
+from imgwire_async.protocol.json import dumps, json_reader
+from imgwire_async.redaction import KEPT_BODY, redacted_body
 
-plainly = codec.json_reader(None)
+plainly = json_reader(None)
 
 GOOD: list[tuple[bytes, Any]] = [
     (b"{}", {}),
@@ -120,7 +122,7 @@ def test_the_standard_library_refuses_what_is_no_json(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [*(body for body, _ in GOOD), *BAD], ids=lambda each: repr(each)[:30])
 def test_with_and_without_orjson_the_outcome_is_the_same(body: bytes) -> None:
-    quickly = codec.json_reader(pytest.importorskip("orjson"))
+    quickly = json_reader(pytest.importorskip("orjson"))
     assert outcome(quickly, body) == outcome(plainly, body)
 
 
@@ -157,7 +159,7 @@ def odd_json() -> st.SearchStrategy[bytes]:
 @settings(max_examples=examples(60))
 @given(odd_json())
 def test_any_json_whole_or_broken_reads_the_same_with_and_without_orjson(body: bytes) -> None:
-    quickly = codec.json_reader(pytest.importorskip("orjson"))
+    quickly = json_reader(pytest.importorskip("orjson"))
     assert outcome(quickly, body) == outcome(plainly, body)
 
 
@@ -169,10 +171,10 @@ class Blocked:
         if name == "orjson":
             raise ImportError(name)
 sys.meta_path.insert(0, Blocked())
-from imgwire_async.protocol import codec
-print("orjson" in sys.modules, codec.loads(b'[1e2, "a"]'))
+from imgwire_async.protocol.json import loads
+print("orjson" in sys.modules, loads(b'[1e2, "a"]'))
 try:
-    codec.loads(b"[NaN]")
+    loads(b"[NaN]")
 except ValueError:
     print("refused")
 """
@@ -197,13 +199,13 @@ except ValueError:
     ],
 )
 def test_data_goes_out_compact_in_utf8(data: Any, packed: bytes) -> None:
-    assert codec.dumps(data) == packed
+    assert dumps(data) == packed
 
 
 @pytest.mark.parametrize("data", [math.nan, {"a": math.inf}, "\ud800", {1, 2}, b"bytes", object()])
 def test_what_json_cannot_say_is_refused_rather_than_changed(data: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
-        codec.dumps(data)
+        dumps(data)
 
 
 # --- bodies of answers ------------------------------------------------------------------------------------------------
@@ -264,11 +266,11 @@ def test_a_token_of_a_wrong_type_is_a_secret_all_the_same(value: Any) -> None:
     assert "5550123" not in caught.value.body
 
 
-@given(st.integers(codec.KEPT_BODY - 200, codec.KEPT_BODY + 20))
+@given(st.integers(KEPT_BODY - 200, KEPT_BODY + 20))
 def test_a_secret_is_not_halved_where_the_body_is_cut(length: int) -> None:
     key = "sk_live_0123456789abcdef"
-    kept = codec.kept(b"x" * length + b" https://user:pass@host/ " + key.encode(), key)
-    assert len(kept) <= codec.KEPT_BODY
+    kept = redacted_body(b"x" * length + b" https://user:pass@host/ " + key.encode(), key)
+    assert len(kept) <= KEPT_BODY
     assert "sk_" not in kept
     assert "pass" not in kept
 
@@ -279,6 +281,6 @@ def test_the_quick_way_out_says_what_the_plain_one_says(data: dict[str, str | in
         plain = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeError:
         with pytest.raises(ValueError, match="half a surrogate pair"):
-            codec.dumps(data)
+            dumps(data)
     else:
-        assert json.loads(codec.dumps(data)) == json.loads(plain) == data
+        assert json.loads(dumps(data)) == json.loads(plain) == data

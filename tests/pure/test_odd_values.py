@@ -15,6 +15,7 @@ from samples import image, reply
 
 from imgwire_async import DecodeError, models, to_dict
 from imgwire_async.protocol import codec, parsing
+from imgwire_async.protocol.json import loads_response
 from imgwire_async.protocol.status import status_error
 
 PLACE = "here-it-stands"
@@ -171,7 +172,7 @@ def test_a_byte_order_mark_is_skipped(body: bytes) -> None:
 )
 def test_what_is_no_json_at_all_is_still_refused(body: bytes) -> None:
     with pytest.raises(ValueError):
-        codec.loads_answer(body, reply(b"").exchange)
+        loads_response(body, reply(b"").exchange)
 
 
 @settings(max_examples=examples(60))

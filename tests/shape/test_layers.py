@@ -109,3 +109,8 @@ def test_who_asks_has_never_heard_of_who_carries(path: Path) -> None:
 def test_a_module_imports_only_the_libraries_of_its_room(path: Path) -> None:
     here = room(path)
     assert foreign(imported(path)) <= FOREIGN.get(here, CORE)
+
+
+def test_the_logger_is_made_in_one_module() -> None:
+    asking = {path_id(path) for path in modules() if f'getLogger("{NAME}")' in path.read_text("utf-8")}
+    assert asking == {"logs.py"}, "import it from there: it escapes what a line quotes"
