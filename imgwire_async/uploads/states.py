@@ -103,11 +103,6 @@ class UploadState:
     refusals: int = 0
     derived_key: bool = False  # an earlier run may have created this record and sent its bytes
 
-    @property
-    def may_have_bytes(self) -> bool:
-        """Whether the record may have its bytes although no success was reported."""
-        return self.in_doubt or self.derived_key
-
     def note(self, outcome: PutOutcome) -> None:
         """Remember that the bytes may have arrived, when they may have."""
         if outcome in _DOUBTFUL:
@@ -117,7 +112,7 @@ class UploadState:
 def next_action(outcome: PutOutcome, state: UploadState) -> Action:
     """Return what follows a PUT."""
     action = NEXT[outcome]
-    if outcome in _REFUSALS and state.may_have_bytes:
+    if outcome in _REFUSALS and (state.in_doubt or state.derived_key):
         # Refused perhaps because an earlier try had arrived.
         action = Action.CHECK_RECORD
     return action if _allowed(action, outcome, state) else Action.FAIL
@@ -139,7 +134,7 @@ def _allowed(action: Action, outcome: PutOutcome, state: UploadState) -> bool:
         return action is Action.CHECK_RECORD and state.derived_key
     if action is Action.NEW_URL:
         # A URL that is forbidden for no reason is replaced once, or when the record was checked.
-        is_known = outcome is PutOutcome.EXPIRED or state.may_have_bytes or state.refusals == 0
+        is_known = outcome is PutOutcome.EXPIRED or state.in_doubt or state.refusals == 0
         return is_known and state.mints < MAX_MINTS
     if action is Action.RETRY:
         # An interrupted PUT did not fail.

@@ -167,3 +167,16 @@ def test_every_walk_ends_within_the_mints_and_retries_allowed(
     assert tally.budget.used <= max_retries
     assert puts <= MAX_MINTS + max_retries
     assert max_retries or puts == 1
+
+
+@pytest.mark.parametrize("event", [PutOutcome.EXPIRED, PutOutcome.FORBIDDEN, PutOutcome.REJECTED])
+def test_a_refusal_under_a_derived_key_asks_the_record_first_also_without_retries(event: PutOutcome) -> None:
+    for tally in ALL_TALLIES:
+        assert next_action(event, attrs.evolve(tally, derived_key=True)) is Action.CHECK_RECORD
+
+
+def test_a_derived_key_allows_no_second_put_without_retries() -> None:
+    tally = attrs.evolve(upload_state(mints=1, max_retries=0), derived_key=True)
+    for event in PutOutcome:
+        assert action_after_check(event, ImageStatus.PENDING, tally) is Action.FAIL
+        assert next_action(event, tally) in {Action.DONE, Action.CHECK_RECORD, Action.FAIL}

@@ -1,0 +1,243 @@
+"""A batch run's part in an upload: it names the idempotency keys, and what an earlier run has stored is not sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from imgwire_async import (
+    AsyncImgwireClient,
+    ConflictError,
+    Image,
+    ImageStatus,
+    RetryPolicy,
+    UploadItem,
+    UploadRejectedError,
+    UploadUrlExpiredError,
+)
+from imgwire_async.emulator import Emulator
+from imgwire_async.resources.uploading import checked
+from imgwire_async.uploads.upload import Upload, UploadHooks
+
+from .pictures import png
+
+FAST = RetryPolicy(backoff=0.01)
+LIFETIME = 60.0
+
+
+@attrs.define
+class Journal:
+    """The hooks of a batch run. Notes what it is told; `then` runs once, when the first record is there."""
+
+    prefix: str = "key"
+    then: Callable[[Image], Awaitable[object]] | None = None
+    told: list[tuple[str, str, ImageStatus | None]] = attrs.field(factory=list)
+
+    async def next_key(self, generation: int) -> str:
+        self.told.append(("next_key", f"{self.prefix}-{generation}", None))
+        return f"{self.prefix}-{generation}"
+
+    async def created(self, image: Image) -> None:
+        self.told.append(("created", image.id, image.status))
+        then, self.then = self.then, None
+        if then is not None:
+            await then(image)
+
+    async def stored(self, image: Image) -> None:
+        self.told.append(("stored", image.id, image.status))
+
+    @property
+    def keys(self) -> list[str]:
+        return [value for kind, value, _ in self.told if kind == "next_key"]
+
+    @property
+    def stored_ids(self) -> list[str]:
+        return [value for kind, value, _ in self.told if kind == "stored"]
+
+
+def upload_of(client: AsyncImgwireClient, journal: Journal, file: Any = None, **arguments: Any) -> Upload:
+    item = checked(UploadItem(png() if file is None else file, **arguments))
+    hooks = UploadHooks(journal.next_key, journal.created, journal.stored)
+    return Upload(client.images._transport(), item, hooks=hooks)
+
+
+def puts(emulator: Emulator) -> int:
+    return sum(request.method == "PUT" for request in emulator.requests)
+
+
+@pytest.fixture
+async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
+    return client.with_options(retries=FAST)
+
+
+async def test_the_key_is_asked_for_first_then_the_record_and_the_storing_are_told(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    journal = Journal()
+    image = await upload_of(client, journal).run()
+    assert journal.told == [
+        ("next_key", "key-0", None),
+        ("created", image.id, ImageStatus.PENDING),
+        ("stored", image.id, ImageStatus.PENDING),
+    ]
+    assert [made.idempotency_key for made in emulator.images.values()] == ["key-0"]
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("switches", [{"second_put": "refused"}, {"second_put": "accepted"}], ids=str)
+async def test_what_an_earlier_run_has_stored_is_adopted_without_a_put(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    first = await upload_of(client, Journal()).run()
+    journal = Journal()
+    again = upload_of(client, journal)
+    image = await again.run()
+    assert image.id == first.id
+    assert image.status in {ImageStatus.PROCESSING, ImageStatus.READY}
+    assert (again.puts, again.bytes_sent, again.abandoned) == (0, 0, [])
+    assert (puts(emulator), len(emulator.images)) == (1, 1)
+    assert journal.stored_ids == [first.id]
+
+
+async def test_a_record_whose_bytes_never_came_gets_them(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    made = await client.images.create(file_name="upload.png", idempotency_key="key-0")
+    journal = Journal()
+    assert (await upload_of(client, journal).run()).id == made.image.id
+    assert (puts(emulator), len(emulator.images)) == (1, 1)
+    assert journal.stored_ids == [made.image.id]
+
+
+@pytest.mark.parametrize("switches", [{"second_put": "refused"}])
+@pytest.mark.parametrize("retries", [0, 3])
+async def test_a_refusal_asks_the_record_first_and_one_with_bytes_is_stored(
+    client: AsyncImgwireClient, emulator: Emulator, retries: int
+) -> None:
+    some = client.with_options(retries=RetryPolicy(max_retries=retries, backoff=0.01))
+
+    async def another_run_is_quicker(_: Image) -> None:
+        await upload_of(client, Journal()).run()
+
+    journal = Journal(then=another_run_is_quicker)
+    upload = upload_of(some, journal)
+    image = await upload.run()
+    assert image.status != ImageStatus.PENDING
+    assert (upload.puts, len(emulator.images), journal.keys) == (1, 1, ["key-0"])
+    assert journal.stored_ids == [image.id]
+
+
+@pytest.mark.parametrize("status", [403, 409, 412])
+async def test_a_refusal_of_a_record_without_bytes_is_told_as_ever(
+    quick: AsyncImgwireClient, emulator: Emulator, status: int
+) -> None:
+    emulator.faults.add("PUT", "/uploads/*", times=None, status=status)
+    journal = Journal()
+    upload = upload_of(quick, journal)
+    with pytest.raises(UploadRejectedError) as caught:
+        await upload.run()
+    assert caught.value.image is upload.image is not None
+    assert journal.stored_ids == []
+    assert upload.puts == (2 if status == 403 else 1)
+    assert sum(request.method == "GET" for request in emulator.requests) == upload.puts
+
+
+async def test_a_record_that_was_deleted_meanwhile_gets_a_key_of_the_next_generation(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    journal = Journal(then=lambda image: quick.images.delete(image.id))
+    upload = upload_of(quick, journal)
+    image = await upload.run()
+    gone = journal.told[1][1]
+    assert journal.keys == ["key-0", "key-1"]
+    assert (upload.abandoned, journal.stored_ids) == ([gone], [image.id])
+    assert list(emulator.images) == [image.id]
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "conflict"}])
+async def test_a_used_key_is_followed_by_the_next_generation_once(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    for retries in (0, 3):
+        emulator.reset()
+        some = client.with_options(retries=RetryPolicy(max_retries=retries, backoff=0.01))
+        await client.images.create(file_name="a.png", idempotency_key="key-0")
+        journal = Journal()
+        image = await upload_of(some, journal).run()
+        assert (journal.keys, journal.stored_ids) == (["key-0", "key-1"], [image.id])
+        journal = Journal()
+        with pytest.raises(ConflictError):
+            await upload_of(some, journal).run()
+        assert journal.keys == ["key-0", "key-1"]
+        assert journal.stored_ids == []
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "same_dead_url", "url_lifetime": LIFETIME}])
+async def test_the_same_dead_url_again_is_followed_by_the_next_generation_once(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    await quick.images.create(file_name="upload.png", idempotency_key="key-0")
+    await quick.images.create(file_name="upload.png", idempotency_key="key-1")
+    emulator.clock.advance(LIFETIME + 1)
+    journal = Journal()
+    with pytest.raises(UploadUrlExpiredError):
+        await upload_of(quick, journal).run()
+    assert journal.keys == ["key-0", "key-1"]
+    journal = Journal("other")
+    await quick.images.create(file_name="upload.png", idempotency_key="other-0")
+    emulator.clock.advance(LIFETIME + 1)
+    image = await upload_of(quick, journal).run()
+    assert (journal.keys, journal.stored_ids) == (["other-0", "other-1"], [image.id])
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "conflict"}])
+async def test_the_callers_own_key_is_kept(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+    journal = Journal()
+    image = await upload_of(quick, journal, idempotency_key="mine").run()
+    assert (journal.keys, journal.stored_ids) == ([], [image.id])
+    with pytest.raises(ConflictError):
+        await upload_of(quick, journal, idempotency_key="mine").run()
+    assert journal.keys == []
+
+
+async def test_every_file_of_a_run_is_there_once_when_it_is_run_again(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    files = [png(width, 1) for width in range(1, 9)]
+    # As if the first run was killed after half of its PUTs.
+    emulator.faults.add("PUT", "/uploads/*", times=4, after=4, reset="before")
+    once = client.with_options(retries=0)
+    for some in (once, client):
+        for number, file in enumerate(files):
+            upload = upload_of(some, Journal(f"file-{number}"), file)
+            try:
+                await upload.run()
+            except Exception:
+                assert some is once
+    assert len(emulator.images) == 8
+    assert puts(emulator) == 8 + 4
+    assert {image.status for image in emulator.images.values()} <= {"PROCESSING", "READY"}
+
+
+async def test_a_hook_that_fails_ends_the_upload_with_its_own_error(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    class DiskFullError(Exception):
+        pass
+
+    for hook in ("next_key", "created", "stored"):
+        emulator.reset()
+
+        async def fail(_: object) -> Any:
+            raise DiskFullError
+
+        journal = Journal()
+        hooks = attrs.evolve(UploadHooks(journal.next_key, journal.created, journal.stored), **{hook: fail})
+        upload = Upload(client.images._transport(), checked(UploadItem(png())), hooks=hooks)
+        with pytest.raises(DiskFullError):
+            await upload.run()
+        assert len(emulator.images) == (hook != "next_key")
+        assert puts(emulator) == (hook == "stored")
