@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class JobsApi(Protocol):
-    """What the download of an archive asks the API. `client.images` is one."""
+    """What gives the record of a bulk download job: `client.images`."""
 
     def retrieve_bulk_download_job(self, job_id: str | UUID, /) -> Awaitable[ImageDownloadJob]: ...
 

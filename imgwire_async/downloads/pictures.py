@@ -29,7 +29,7 @@ ImageOrId: TypeAlias = "Image | str | UUID"
 
 
 class ImagesApi(Protocol):
-    """What the download of a picture asks the API. `client.images` is one."""
+    """What gives the record of an image: `client.images`."""
 
     def retrieve(self, image_id: str | UUID, /) -> Awaitable[Image]: ...
 

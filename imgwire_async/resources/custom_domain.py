@@ -56,14 +56,14 @@ class AsyncCustomDomain(Resource):
         """
         limit = seconds("timeout", timeout)
         checks.callable_("on_update", on_update)
-        return await waiting.until(
-            waiting.connected,
+        return await waiting.poll_until(
+            self._transport_for("wait_until_connected"),
+            waiting.is_connected,
             self.test_connection,
-            known=None,
-            seconds=limit,
-            pauses=waiting.rising(5.0, 60.0),
-            sleep=self._transport_for("wait_until_connected").sleep,
-            on_update=on_update,
+            operation="custom_domain.wait_until_connected",
             what="the custom domain",
-            operation=self._operation("custom_domain.wait_until_connected", "wait for the custom domain"),
+            known=None,
+            timeout=limit,
+            intervals=waiting.backoff_intervals(5.0, 60.0),
+            on_update=on_update,
         )

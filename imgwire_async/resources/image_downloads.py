@@ -81,17 +81,16 @@ class ImageDownloads(Resource):
         known = job if isinstance(job, ImageDownloadJob) else None
         job_id = job.id if isinstance(job, ImageDownloadJob) else job
         segment("job", job_id)
-        what = f"bulk download job {shortened(str(job_id))}"
-        return await waiting.until(
+        return await waiting.poll_until(
+            self._transport_for("wait_for_bulk_download"),
             archive.is_packed,
             lambda: self.retrieve_bulk_download_job(job_id),
+            operation="images.wait_for_bulk_download",
+            what=f"bulk download job {shortened(str(job_id))}",
             known=known,
-            seconds=limit,
-            pauses=waiting.rising(0.25, 10.0),
-            sleep=self._transport_for("wait_for_bulk_download").sleep,
+            timeout=limit,
+            intervals=waiting.backoff_intervals(0.25, 10.0),
             on_update=on_update,
-            what=what,
-            operation=self._operation("images.wait_for_bulk_download", f"wait for {what}"),
         )
 
     async def download_archive(

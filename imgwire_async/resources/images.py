@@ -16,11 +16,9 @@ from collections.abc import (
 from typing import Any, Literal, cast
 
 from imgwire_async import checks
-from imgwire_async.errors import APIConnectionError, APIStatusError, DecodeError, name_closed
-from imgwire_async.formatting import shortened
+from imgwire_async.errors import name_closed
 from imgwire_async.models import Image, StandardUpload, SupportedMimeType, UploadToken
 from imgwire_async.protocol.request import Request, Transport, compact, segment
-from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
 from imgwire_async.resources.base import page_params
@@ -244,7 +242,10 @@ class AsyncImages(ImageDownloads):
         )
         async with self._operation("images.upload_via_url"):
             image = await self._ask(request)
-            return image if patience is None else await self._wait(image, patience)
+            if patience is None:
+                return image
+            transport = self._transport_for("wait_until_ready")
+            return await waiting.wait_for_image(self, transport, image, patience)
 
     async def wait_until_ready(
         self,
@@ -264,42 +265,13 @@ class AsyncImages(ImageDownloads):
         checks.callable_("on_update", on_update)
         if not isinstance(image, Image):
             segment("image", image)
-        return await self._wait(image, limit, metadata=metadata, on_update=on_update)
-
-    async def _wait(
-        self,
-        image: Image | Id,
-        limit: float,
-        *,
-        metadata: bool = False,
-        on_update: Callable[[Image], object] | None = None,
-        what: str = "image {}",
-    ) -> Image:
-        known = image if isinstance(image, Image) else None
-        image_id = image.id if isinstance(image, Image) else image
-        return await waiting.until(
-            lambda record: waiting.ready(record, metadata=metadata),
-            lambda: self.retrieve(image_id),
-            known=known,
-            seconds=limit,
-            pauses=waiting.rising(0.1, 5.0),
-            sleep=self._transport_for("wait_until_ready").sleep,
-            on_update=on_update,
-            what=what.format(shortened(str(image_id))),
-            operation=self._operation(
-                "images.wait_until_ready", f"wait for image {shortened(str(image_id))}"
-            ),
+        transport = self._transport_for("wait_until_ready")
+        return await waiting.wait_for_image(
+            self, transport, image, limit, metadata=metadata, on_update=on_update
         )
 
-    async def _wait_for_stored(self, image: Image, limit: float) -> Image:
-        try:
-            return await self._wait(image, limit, what="the upload itself succeeded, but image {}")
-        except (APIConnectionError, APIStatusError, DecodeError) as error:
-            # Who reads only that a GET failed would upload the file once more.
-            name = f"image {image.id} ({shortened(image.original_filename)})"
-            said = f"{name}: the upload itself succeeded, but asking whether it is ready failed; wait for it with its id. {error}"
-            error.args = (escape_unprintable(said),)
-            raise
+    async def _wait_for_stored(self, image: Image, timeout: float) -> Image:
+        return await waiting.wait_for_stored(self, self._transport_for("wait_until_ready"), image, timeout)
 
     async def create_upload_token(self) -> UploadToken:
         """Make a token that lets a client key upload once before `.expires_at`; hand `.token` to the browser or app.

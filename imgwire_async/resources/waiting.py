@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from imgwire_async import userland
+from imgwire_async.downloads.pictures import ImagesApi
 from imgwire_async.errors import (
+    APIConnectionError,
+    APIStatusError,
     CustomDomainFailedError,
+    DecodeError,
     ImageQuarantinedError,
     WaitTimeoutError,
 )
@@ -23,55 +26,99 @@ from imgwire_async.models import (
     ImageDownloadJob,
     ImageStatus,
 )
+from imgwire_async.protocol.request import Transport
+from imgwire_async.redaction import escape_unprintable
+from imgwire_async.resources.arguments import Id
 
 T = TypeVar("T", Image, ImageDownloadJob, CustomDomain)
 
 
-def rising(first: float, most: float, *, factor: float = 1.5) -> Iterator[float]:
-    """Pauses in seconds, rising from `first` to `most`, with up to a quarter of jitter either way between the two."""
+def backoff_intervals(first: float, maximum: float, *, factor: float = 1.5) -> Iterator[float]:
+    """Yield pauses in seconds, rising from `first` to `maximum`, with up to a quarter of jitter either way between the two."""
     pause = first
     while True:
-        yield random.uniform(max(first, pause * 0.75), min(most, pause * 1.25))
-        pause = min(most, pause * factor)
+        yield random.uniform(max(first, pause * 0.75), min(maximum, pause * 1.25))
+        pause = min(maximum, pause * factor)
 
 
-async def until(
-    finished: Callable[[T], bool],
+async def poll_until(
+    transport: Transport,
+    is_done: Callable[[T], bool],
     ask: Callable[[], Awaitable[T]],
     *,
-    known: T | None,
-    seconds: float,
-    pauses: Iterator[float],
-    sleep: Callable[[float], Awaitable[None]],
-    on_update: Callable[[T], object] | None,
+    operation: str,
     what: str,
-    operation: AbstractAsyncContextManager[None],
+    before: str = "",
+    known: T | None,
+    timeout: float,
+    intervals: Iterator[float],
+    on_update: Callable[[T], object] | None,
 ) -> T:
-    """The record once `finished` says so; `finished` may raise. Asks at once unless `known` is given.
+    """Return the record once `is_done` says so; `is_done` may raise. Asks at once unless `known` is given.
 
-    `sleep` lets time pass, and raises when nothing could follow. `operation` is the client's deadline around all of it; the
-    earlier of the two clocks wins.
+    `operation` is the name of the method that waits for `what`; the client's deadline runs around all of it, and the earlier of
+    the two clocks wins. `before` is what an error of the time-out says first.
     """
     record, asked = known, 0
-    clock = asyncio.timeout(seconds)
+    clock = asyncio.timeout(timeout)
     try:
-        async with operation, clock:
+        async with transport.operation(operation, f"wait for {what}"), clock:
             if record is not None:
-                if finished(record):
+                if is_done(record):
                     return record
-                await sleep(next(pauses))
+                await transport.sleep(next(intervals))
             while True:
                 asked += 1
                 record = await ask()
                 if on_update is not None:
                     await userland.call(on_update, record)
-                if finished(record):
+                if is_done(record):
                     return record
-                await sleep(next(pauses))
+                await transport.sleep(next(intervals))
     except TimeoutError:
         if not clock.expired():
             raise
-        raise _too_long(record, seconds, what, asked) from None
+        raise _too_long(record, timeout, f"{before}{what}", asked) from None
+
+
+async def wait_for_image(
+    images: ImagesApi,
+    transport: Transport,
+    image: Image | Id,
+    timeout: float,
+    *,
+    metadata: bool = False,
+    on_update: Callable[[Image], object] | None = None,
+    before: str = "",
+) -> Image:
+    """Return the image once it is READY, with `metadata` once its metadata is final, too."""
+    image_id = image.id if isinstance(image, Image) else image
+    return await poll_until(
+        transport,
+        lambda record: is_ready(record, metadata=metadata),
+        lambda: images.retrieve(image_id),
+        operation="images.wait_until_ready",
+        what=f"image {shortened(str(image_id))}",
+        before=before,
+        known=image if isinstance(image, Image) else None,
+        timeout=timeout,
+        intervals=backoff_intervals(0.1, 5.0),
+        on_update=on_update,
+    )
+
+
+async def wait_for_stored(images: ImagesApi, transport: Transport, image: Image, timeout: float) -> Image:
+    """Return an image that was just uploaded, once it is READY. All errors say that the upload itself succeeded."""
+    try:
+        return await wait_for_image(
+            images, transport, image, timeout, before="the upload itself succeeded, but "
+        )
+    except (APIConnectionError, APIStatusError, DecodeError) as error:
+        # Who reads only that a GET failed would upload the file once more.
+        name = f"image {image.id} ({shortened(image.original_filename)})"
+        text = f"{name}: the upload itself succeeded, but asking whether it is ready failed; wait for it with its id. {error}"
+        error.args = (escape_unprintable(text),)
+        raise
 
 
 def _too_long(
@@ -85,8 +132,8 @@ def _too_long(
     )
 
 
-def ready(image: Image, *, metadata: bool) -> bool:
-    """Whether an image is READY (and its metadata final, when asked for). QUARANTINE raises; unknown states are unfinished."""
+def is_ready(image: Image, *, metadata: bool) -> bool:
+    """Return whether an image is READY (and its metadata final, when asked for). QUARANTINE raises; unknown states are unfinished."""
     if image.status == ImageStatus.QUARANTINE:
         raise ImageQuarantinedError(
             f"image {image.id} ({shortened(image.original_filename)}): the upload itself succeeded, but the service put the picture into "
@@ -96,8 +143,8 @@ def ready(image: Image, *, metadata: bool) -> bool:
     return image.status == ImageStatus.READY and (not metadata or image.processed_metadata_at is not None)
 
 
-def connected(domain: CustomDomain) -> bool:
-    """Whether a custom domain is CONNECTED and its certificate ACTIVE. FAILED raises; a FAILING certificate is waited out."""
+def is_connected(domain: CustomDomain) -> bool:
+    """Return whether a custom domain is CONNECTED and its certificate ACTIVE. FAILED raises; a FAILING certificate is waited out."""
     if domain.status == CustomDomainStatus.FAILED:
         raise CustomDomainFailedError(
             f"custom domain {domain.hostname} FAILED. Check its DNS records: {domain.cname_record} -> {domain.cname_value}, "

@@ -22,7 +22,7 @@ from imgwire_async import (
 from imgwire_async.exchange import Exchange
 from imgwire_async.formatting import ECHOED, path_for_message, quoted, short_repr
 from imgwire_async.resources import arguments
-from imgwire_async.resources.waiting import ready
+from imgwire_async.resources.waiting import is_ready
 from imgwire_async.transport.watch import Lookout
 from imgwire_async.urls import srcset
 from imgwire_async.urls.scalars import integer
@@ -102,5 +102,5 @@ def test_one_text_or_number_is_no_list_of_widths(given: Any) -> None:
 def test_a_picture_in_quarantine_is_not_told_with_a_long_name() -> None:
     made = from_dict(Image, image(status="QUARANTINE", original_filename="x" * 5_000))
     with pytest.raises(ImageQuarantinedError) as caught:
-        ready(made, metadata=False)
+        is_ready(made, metadata=False)
     assert "x" * 81 not in str(caught.value)
