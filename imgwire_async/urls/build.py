@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from imgwire_async.errors import Fault, TransformationError
 from imgwire_async.urls.check import check_mode, query_of, report
-from imgwire_async.urls.encoding import cut, has_path, place
+from imgwire_async.urls.encoding import with_query
 from imgwire_async.urls.transformation import Transformation, check_complete
 
 if TYPE_CHECKING:
@@ -37,13 +36,6 @@ def build_url(
         check_mode(on_invalid)
         if options.orphans:
             report(list(options.orphans), on_invalid)
-        return placed(cdn_url, options.preset, options.query)
+        return with_query(cdn_url, options.preset, options.query)
     checked = check_complete(options, preset, raw, rules, on_invalid)
-    return placed(cdn_url, checked.preset, query_of(checked.pairs))
-
-
-def placed(cdn_url: str, preset: str | None, query: str) -> str:
-    """`cdn_url` with a checked preset and query."""
-    if preset and not has_path(cut(cdn_url)[0]):  # [rules 9 C3]
-        raise TransformationError([Fault("preset", preset, "the URL has no path that a preset could follow")])
-    return place(cdn_url, preset, query)
+    return with_query(cdn_url, checked.preset, query_of(checked.pairs))

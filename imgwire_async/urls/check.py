@@ -1,4 +1,4 @@
-"""From options to checked pairs: names, presets and duplicates first, then values, then what rules mean to each other."""
+"""Check the options of a call: names, presets and duplicates first, then values, then what rules mean to each other."""
 
 from __future__ import annotations
 
@@ -12,14 +12,23 @@ from imgwire_async.urls.colors import numbers_as_text
 from imgwire_async.urls.encoding import encode
 from imgwire_async.urls.literals import MODES, PRESETS
 from imgwire_async.urls.rules import BY_NAME, DEPENDENTS, HINTS, SOURCES, Rule
-from imgwire_async.urls.scalars import Kind, Refused, as_text, is_list, is_mapping, nearest, plain, shown
+from imgwire_async.urls.scalars import (
+    InvalidValue,
+    ValueType,
+    as_text,
+    for_message,
+    is_list,
+    is_mapping,
+    nearest,
+    plain,
+)
 
 
 @attrs.define
 class Checked:
-    """The outcome: a preset, pairs of name and encoded text, and the faults of what had to be left out.
+    """Result of a check: the preset, pairs of name and encoded text, and the faults of what had to be left out.
 
-    `given` are the names and values as they were written, by the canonical name.
+    `given` holds the names and values as they were written, by the canonical name.
     """
 
     preset: str | None
@@ -36,7 +45,7 @@ def check(
     taken: Mapping[str, str] | None = None,
     on_invalid: str = "raise",
 ) -> Checked:
-    """Check (name, value) pairs and `raw` ones on top of pairs that were `taken` over checked.
+    """Check (name, value) pairs and `raw` ones, in addition to `taken`, pairs that were checked before.
 
     Duplicates and unknown presets raise in every mode, before any value is looked at. [rules 2] When `on_invalid` is
     "raise" all other faults are raised with them; else they are only listed.
@@ -59,14 +68,14 @@ def check(
 def check_mode(on_invalid: str) -> None:
     """Raise `ValueError` unless `on_invalid` is "raise", "warn" or "omit"."""
     if on_invalid not in MODES:
-        raise ValueError(f"on_invalid is one of {', '.join(MODES)}, not {shown(on_invalid)}")
+        raise ValueError(f"on_invalid is one of {', '.join(MODES)}, not {for_message(on_invalid)}")
 
 
 @attrs.define
 class _Call:
-    """The options of one call while they are read."""
+    """State of one check: the options read so far, and their faults."""
 
-    explain: bool  # whether anybody will read suggestions: looking for them is slow
+    explain: bool  # whether to look for suggestions, which is slow
     pairs: dict[str, str]
     presets: list[object]
     chosen: dict[str, tuple[str, object, Rule | None]] = attrs.field(factory=dict)
@@ -87,7 +96,7 @@ class _Call:
                 self.faults.append(Fault(name, value, "there is no such rule", hint))
 
     def take_raw(self, raw: Mapping[str, object]) -> None:
-        """Raw pairs stand under their own name; a known name counts as its rule for duplicates only."""
+        """Take raw pairs under their own names; a known name counts as its rule for duplicates only."""
         for name, value in raw.items():
             if type(name) is not str or not name:
                 self.faults.append(Fault(_name_text(name), value, "the name of a raw rule is text"))
@@ -113,7 +122,7 @@ class _Call:
                 continue
             if type(preset) is not str or preset not in PRESETS:
                 hint = nearest(preset, PRESETS) if type(preset) is str else None
-                reason = f"{shown(given)} is not one of {', '.join(PRESETS)}"
+                reason = f"{for_message(given)} is not one of {', '.join(PRESETS)}"
                 self.fatal["preset"] = Fault("preset", given, reason, hint)
             elif found is not None and found != preset:
                 self.fatal["preset"] = Fault("preset", given, f"given twice: {found} and {preset}")
@@ -130,19 +139,23 @@ class _Call:
                     encode(name)
                     self.pairs[name] = encode(_raw_text(value))
                     continue
-                text = rule.kind.check(value) if self.explain else _as_builders_check(rule.kind, value)
+                text = (
+                    rule.value_type.check(value)
+                    if self.explain
+                    else _as_builders_check(rule.value_type, value)
+                )
                 if text is not None:
                     self.pairs[canonical] = encode(text)
-            except Refused as verdict:
-                hint = verdict.suggestion if self.explain else None
-                self.faults.append(Fault(name, value, str(verdict), hint))
+            except InvalidValue as error:
+                hint = error.suggestion if self.explain else None
+                self.faults.append(Fault(name, value, str(error), hint))
             except UnicodeEncodeError:
                 self.faults.append(Fault(name, value, "it holds a lone surrogate, which no URL can"))
             except Exception as error:  # noqa: BLE001 - odd objects raise what they like, e.g. in __str__ or __index__
                 self.faults.append(Fault(name, value, f"it cannot be read: {type(error).__name__}"))
 
     def choose_source(self) -> None:
-        """Of several watermark sources only the first counts. [rules 9 C2]"""
+        """Leave only the first of several watermark sources. [rules 9 C2]"""
         sources = [name for name in SOURCES if name in self.pairs]
         for name in sources[1:]:
             text = self.pairs.pop(name)
@@ -150,13 +163,13 @@ class _Call:
             self.faults.append(Fault(written, value, f"only one watermark source is used, here {sources[0]}"))
 
 
-def _as_builders_check(kind: Kind, value: object) -> str | None:
+def _as_builders_check(value_type: ValueType, value: object) -> str | None:
     """Return the text of a value as the official builders take it: digits of a colour may be a number, too."""
     try:
-        return kind.check(value)
-    except Refused:
-        with suppress(Refused):
-            return kind.check(numbers_as_text(value))
+        return value_type.check(value)
+    except InvalidValue:
+        with suppress(InvalidValue):
+            return value_type.check(numbers_as_text(value))
         raise
 
 
@@ -169,11 +182,11 @@ def _plain_or_none(value: object) -> object:
 
 def _name_text(name: object) -> str:
     text = _plain_or_none(name)
-    return text if type(text) is str else shown(name)
+    return text if type(text) is str else for_message(name)
 
 
 def _raw_text(value: object) -> str:
-    """The text of a raw value: text as it is, numbers and booleans as everywhere, mappings and lists as JSON."""
+    """Return the text of a raw value: text unchanged, numbers and booleans as elsewhere, the rest as JSON."""
     value = plain(value)
     if type(value) is str:
         return value
@@ -205,7 +218,7 @@ def missing_source_faults(checked: Checked) -> list[Fault]:
 
 
 def report(faults: list[Fault], on_invalid: str) -> None:
-    """Raise the faults, log them, or do nothing."""
+    """Raise the faults, log them, or do nothing, as `on_invalid` says."""
     if not faults or on_invalid == "omit":
         return
     if on_invalid == "raise":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Unpack
 
-    from imgwire_async.urls.responsive import Breakpoints, ResponsiveImage
-    from imgwire_async.urls.types import OnInvalid, Options, Preset, Rules
+    from imgwire_async.urls.responsive import ResponsiveImage
+    from imgwire_async.urls.types import OnInvalid, Options, Preset, ResponsiveOptions, Rules
 
 
 class ImageUrls:
@@ -41,67 +41,30 @@ class ImageUrls:
         self,
         options: Options = None,
         /,
-        *,
-        widths: Iterable[int] | None = None,
-        breakpoints: Breakpoints | None = None,
-        densities: Iterable[float] = (1, 2),
-        upscale: bool = False,
-        preset: Preset | None = None,
-        on_invalid: OnInvalid = "raise",
-        raw: Mapping[str, object] | None = None,
-        **rules: Unpack[Rules],
+        **keywords: Unpack[ResponsiveOptions],
     ) -> str:
-        """Return the text of an `<img srcset>`; parameters as in `responsive`."""
+        """Return the text of an `<img srcset>`.
+
+        Keywords as in `responsive`: `widths`, `breakpoints`, `densities`, `upscale`, `preset`, `on_invalid`, `raw` and
+        the rules.
+        """
         from imgwire_async.urls.responsive import srcset
 
-        return srcset(
-            self.cdn_url,
-            self.width,
-            self.height,
-            options,
-            widths=widths,
-            breakpoints=breakpoints,
-            densities=densities,
-            upscale=upscale,
-            preset=preset,
-            on_invalid=on_invalid,
-            raw=raw,
-            **rules,
-        )
+        return srcset(self.cdn_url, self.width, self.height, options, **keywords)
 
     def responsive(
         self,
         options: Options = None,
         /,
-        *,
-        widths: Iterable[int] | None = None,
-        breakpoints: Breakpoints | None = None,
-        densities: Iterable[float] = (1, 2),
-        upscale: bool = False,
-        preset: Preset | None = None,
-        on_invalid: OnInvalid = "raise",
-        raw: Mapping[str, object] | None = None,
-        **rules: Unpack[Rules],
+        **keywords: Unpack[ResponsiveOptions],
     ) -> ResponsiveImage:
-        """Return the image in several sizes, with `.src`, `.srcset`, `.sizes`, `.html(alt=...)` and `.picture(alt=...)`.
+        """Return the image in several sizes, with `.src`, `.srcset`, `.sizes`, `.html(alt=...)`, `.picture(alt=...)`.
 
-        `widths`: one candidate per width. `breakpoints`: one per breakpoint and density. With neither, a `width` among the
-        rules is a fixed width in several densities, else breakpoints at 320, 640, 1024 and 1440 pixels count. Nothing is
-        wider than the original unless `upscale`.
+        `widths`: one candidate per width. `breakpoints`: one per breakpoint and density, `densities=(1, 2)`. With neither,
+        a `width` among the rules is a fixed width in several densities, else breakpoints at 320, 640, 1024 and 1440 pixels
+        count. Nothing is wider than the original unless `upscale=True`. Besides: `preset`, `on_invalid`, `raw` and the
+        rules, as in `build_url`.
         """
         from imgwire_async.urls.responsive import responsive_image
 
-        return responsive_image(
-            self.cdn_url,
-            self.width,
-            self.height,
-            options,
-            widths=widths,
-            breakpoints=breakpoints,
-            densities=densities,
-            upscale=upscale,
-            preset=preset,
-            on_invalid=on_invalid,
-            raw=raw,
-            **rules,
-        )
+        return responsive_image(self.cdn_url, self.width, self.height, options, **keywords)

@@ -1,4 +1,4 @@
-"""Which sizes of a picture a page may ask for: breakpoints, widths and densities turned into candidates. [contract 12]"""
+"""Turn breakpoints, widths and densities into the candidates that a page may choose from. [contract 12]"""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _SIZING = frozenset({"width", "height", "min-width", "min-height", "dpr"})
 
 @attrs.frozen
 class Breakpoint:
-    """From `min_width` CSS pixels of the window on, the picture is `width` CSS pixels wide; the other fields override rules."""
+    """From `min_width` CSS pixels of the window on, the picture is `width` CSS pixels wide.
+
+    The other fields override rules.
+    """
 
     min_width: int
     width: int | None = None

@@ -1,4 +1,4 @@
-"""The closed word lists of the URL language, once: type checkers read the `Literal`s, the rows of `rules.py` their words."""
+"""The closed word lists of the URL language: `Literal`s for type checkers, and their words for the rows of `rules.py`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GravityAlias: TypeAlias = Literal[
     "n", "no", "s", "so", "e", "ea", "w", "we", "ne", "noea", "nw", "nowe", "se", "soea", "sw", "sowe"
 ]
 
-# The same lists as tuples, for the forms, checks and loops of users: the words that a rule takes, without their short forms.
+# The same lists as tuples, for the rows of `rules.py` and for users: the words that a rule takes, without short forms.
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 MODES: tuple[OnInvalid, ...] = get_args(OnInvalid)
 OUTPUT_FORMATS: tuple[FormatWord, ...] = get_args(FormatWord)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from imgwire_async.urls.encoding import cut, has_path
+from imgwire_async.urls.encoding import has_path, split_url
 from imgwire_async.urls.literals import PRESETS
 from imgwire_async.urls.read import read_pairs
 from imgwire_async.urls.transformation import Transformation
@@ -36,7 +36,7 @@ def parse_url(url: str) -> ParsedUrl:
     """
     from urllib.parse import parse_qsl
 
-    base, query, fragment = cut(url)
+    base, query, fragment = split_url(url)
     path, _, name = base.rpartition("@")
     preset = name if name in PRESETS and has_path(path) else None
     rules, raw = read_pairs(parse_qsl(query, keep_blank_values=True))

@@ -7,13 +7,13 @@ from json import JSONDecodeError, JSONDecoder
 
 from imgwire_async.errors import Fault, TransformationError
 from imgwire_async.urls.rules import BY_NAME, Rule
-from imgwire_async.urls.scalars import Refused, real
+from imgwire_async.urls.scalars import InvalidValue, real
 
 _decode = JSONDecoder().decode
 
 
 def read_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], dict[str, object]]:
-    """The rules that are known and valid, as Python values, and the rest as text."""
+    """Return the rules that are known and valid, as Python values, and the rest as text."""
     rules: dict[str, object] = {}
     raw: dict[str, object] = {}
     seen: set[str] = set()
@@ -25,32 +25,32 @@ def read_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], dic
         seen.add(canonical)
         try:
             rules[canonical] = _value(rule, text)
-        except (Refused, UnicodeEncodeError):
+        except (InvalidValue, UnicodeEncodeError):
             raw[name] = text
     return rules, raw
 
 
 def _value(rule: Rule | None, text: str) -> object:
-    """The plainest Python value that gives this text again; the text itself where none does."""
+    """Return the plainest Python value that is written as this text; the text itself where none is."""
     if rule is None:
-        raise Refused("there is no such rule")
-    typed = _typed(text, literal=rule.literal)
+        raise InvalidValue("there is no such rule")
+    typed = _typed(text, always_text=rule.always_text)
     try:
-        if rule.kind.check(typed) in {text, None}:
+        if rule.value_type.check(typed) in {text, None}:
             return typed
-    except Refused:
+    except InvalidValue:
         pass
-    rule.kind.check(text)
+    rule.value_type.check(text)
     return text
 
 
-def _typed(text: str, *, literal: bool) -> object:
+def _typed(text: str, *, always_text: bool) -> object:
     if text.startswith("{"):
         try:
             return _decode(text)
         except (JSONDecodeError, RecursionError, ValueError):
             return text
-    if literal:
+    if always_text:
         return text
     if text in {"true", "false"}:
         return text == "true"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from imgwire_async.errors import Fault, TransformationError
-from imgwire_async.urls.build import placed
 from imgwire_async.urls.check import check, missing_source_faults, report
+from imgwire_async.urls.encoding import with_query
 from imgwire_async.urls.geometry import pixels
 from imgwire_async.urls.layout import (
     BREAKPOINTS,
@@ -28,7 +28,7 @@ from imgwire_async.urls.transformation import Transformation, check_call, from_c
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from imgwire_async.urls.types import OnInvalid, Options, Preset, Rules
+    from imgwire_async.urls.types import OnInvalid, Options, Preset, ResponsiveOptions, Rules
 
 __all__ = ["Breakpoint", "Breakpoints", "ResponsiveImage", "responsive_image", "srcset"]
 
@@ -92,7 +92,9 @@ class ResponsiveImage:
         if word == "auto":
             raise ValueError("a <source> has one format, not auto")
         form = from_checked(checked)
-        candidates = [Candidate(each.transformation | form, each.descriptor) for each in self.candidates]
+        candidates = [
+            Candidate(candidate.transformation | form, candidate.descriptor) for candidate in self.candidates
+        ]
         mime = f"image/{_MIME_OF.get(word, word)}"
         return tag("source", {"type": mime, "srcset": _srcset(self.cdn_url, candidates), "sizes": sizes})
 
@@ -139,7 +141,7 @@ def responsive_image(
             picture, default if breakpoints is None else breakpoints, densities, on_invalid
         )
     report([*checked.faults, *missing_source_faults(checked), *layout.faults], on_invalid)
-    return _made(cdn_url, picture, layout)
+    return _build(cdn_url, picture, layout)
 
 
 def srcset(
@@ -148,35 +150,18 @@ def srcset(
     original_height: int,
     options: Options = None,
     /,
-    *,
-    widths: Iterable[int] | None = None,
-    breakpoints: Breakpoints | None = None,
-    densities: Iterable[float] = (1, 2),
-    upscale: bool = False,
-    preset: Preset | None = None,
-    on_invalid: OnInvalid = "raise",
-    raw: Mapping[str, object] | None = None,
-    **rules: Unpack[Rules],
+    **keywords: Unpack[ResponsiveOptions],
 ) -> str:
-    """Return the `srcset` text alone; see `responsive_image`."""
-    return responsive_image(
-        cdn_url,
-        original_width,
-        original_height,
-        options,
-        widths=widths,
-        breakpoints=breakpoints,
-        densities=densities,
-        upscale=upscale,
-        preset=preset,
-        on_invalid=on_invalid,
-        raw=raw,
-        **rules,
-    ).srcset
+    """Return the `srcset` text alone.
+
+    Keywords as in `responsive_image`: `widths`, `breakpoints`, `densities`, `upscale`, `preset`, `on_invalid`, `raw` and
+    the rules.
+    """
+    return responsive_image(cdn_url, original_width, original_height, options, **keywords).srcset
 
 
 def _refuse_twice(base: Transformation, set_by: Mapping[str, str]) -> None:
-    """A rule that the layout sets itself is a duplicate, an error in every mode."""
+    """Raise when a rule is given that the layout sets itself: a duplicate, an error in every mode."""
     given = {name for name, _ in base.pairs}
     faults = [
         Fault(name, dict(base.pairs)[name], f"Duplicate transformation rule: {name} (the {by} set it)")
@@ -187,7 +172,7 @@ def _refuse_twice(base: Transformation, set_by: Mapping[str, str]) -> None:
         raise TransformationError(faults)
 
 
-def _made(cdn_url: str, picture: Picture, layout: Layout) -> ResponsiveImage:
+def _build(cdn_url: str, picture: Picture, layout: Layout) -> ResponsiveImage:
     width, height = layout.box or (None, None)
     return ResponsiveImage(
         src=_address(cdn_url, layout.fallback),
@@ -202,11 +187,13 @@ def _made(cdn_url: str, picture: Picture, layout: Layout) -> ResponsiveImage:
 
 
 def _address(cdn_url: str, rules: Transformation) -> str:
-    return placed(cdn_url, rules.preset, rules.query)
+    return with_query(cdn_url, rules.preset, rules.query)
 
 
 def _srcset(cdn_url: str, candidates: Iterable[Candidate]) -> str:
-    addresses = [(_address(cdn_url, each.transformation), each.descriptor) for each in candidates]
+    addresses = [
+        (_address(cdn_url, candidate.transformation), candidate.descriptor) for candidate in candidates
+    ]
     # A blank would end the address, a comma may; in a query they are encoded anyway.
     return ", ".join(
         [f"{url.replace(' ', '%20').replace(',', '%2C')} {descriptor}" for url, descriptor in addresses]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import attrs
 
-from imgwire_async.urls import structured as of
+from imgwire_async.urls import structured
 from imgwire_async.urls.colors import COLOR
 from imgwire_async.urls.literals import (
     CHROMA_SUBSAMPLINGS,
@@ -20,12 +20,12 @@ from imgwire_async.urls.literals import (
 from imgwire_async.urls.scalars import (
     BOOLEAN,
     GRAVITY_OR_SMART,
-    Kind,
-    either,
-    flag_or,
+    ValueType,
+    enum,
     integer,
     number,
-    words,
+    one_of,
+    switch_or,
 )
 
 
@@ -34,34 +34,34 @@ class Rule:
     """One rule: `name` stands in the URL, `aliases` are accepted as option names and never written."""
 
     name: str
-    kind: Kind
+    value_type: ValueType
     aliases: tuple[str, ...] = ()
-    literal: bool = False  # its text is text, also where it looks like a number
+    always_text: bool = False  # its text is text, also where it looks like a number
 
 
 _FACTOR = number(0.01, 10)
-_AUTO = words(["auto"])
+_AUTO = enum(["auto"])
 
 ROWS = (
-    Rule("width", of.SIZE, ("w",)),
-    Rule("height", of.SIZE, ("h",)),
-    Rule("min-width", of.SIZE, ("mw", "min_width")),
-    Rule("min-height", of.SIZE, ("mh", "min_height")),
+    Rule("width", structured.SIZE, ("w",)),
+    Rule("height", structured.SIZE, ("h",)),
+    Rule("min-width", structured.SIZE, ("mw", "min_width")),
+    Rule("min-height", structured.SIZE, ("mh", "min_height")),
     Rule("dpi", integer(1, 600)),
     Rule("dpr", number(0.01, 8)),
     Rule("pixelate", integer(2, 256), ("pix",)),
-    Rule("quality", either(integer(1, 100), _AUTO), ("q",)),
-    Rule("progressive", either(BOOLEAN, _AUTO)),
-    Rule("chroma_subsampling", words(CHROMA_SUBSAMPLINGS)),
+    Rule("quality", one_of(integer(1, 100), _AUTO), ("q",)),
+    Rule("progressive", one_of(BOOLEAN, _AUTO)),
+    Rule("chroma_subsampling", enum(CHROMA_SUBSAMPLINGS)),
     # The CDN maps jpg back to jpeg, and every official builder writes jpg. [rules 8.1]
     Rule(
         "format",
-        words([word for word in OUTPUT_FORMATS if word != "jpeg"], {"jpeg": "jpg"}),
+        enum([word for word in OUTPUT_FORMATS if word != "jpeg"], {"jpeg": "jpg"}),
         ("f", "ext", "extension"),
     ),
-    Rule("color_profile", words(COLOR_PROFILES), ("cp", "icc")),
-    Rule("resizing_algorithm", words(RESIZING_ALGORITHMS), ("ra",)),
-    Rule("resizing_type", words(RESIZING_TYPES, RESIZING_ALIASES)),
+    Rule("color_profile", enum(COLOR_PROFILES), ("cp", "icc")),
+    Rule("resizing_algorithm", enum(RESIZING_ALGORITHMS), ("ra",)),
+    Rule("resizing_type", enum(RESIZING_TYPES, RESIZING_ALIASES)),
     Rule("gravity", GRAVITY_OR_SMART, ("g",)),
     Rule("enlarge", BOOLEAN, ("el",)),
     Rule("keep_copyright", BOOLEAN, ("kcr",)),
@@ -74,29 +74,29 @@ ROWS = (
     Rule("hue", number(), ("hu",)),
     Rule("background", COLOR, ("bg",)),
     Rule("colorize", COLOR, ("col",)),
-    Rule("blur", flag_or(number(0.3, 100)), ("bl",)),
-    Rule("adjust", of.ADJUST, ("a",)),
-    Rule("contrast", of.CONTRAST, ("co",)),
-    Rule("crop", of.CROP, ("c",)),
-    Rule("duotone", of.DUOTONE, ("dt",)),
-    Rule("extend", of.EXTEND, ("ex",)),
-    Rule("extend_aspect_ratio", of.EXTEND_ASPECT_RATIO, ("exar", "extend_ar")),
-    Rule("flip", of.FLIP, ("fl",)),
-    Rule("gradient", of.GRADIENT, ("gr",)),
-    Rule("monochrome", of.MONOCHROME, ("mc",)),
-    Rule("negate", of.NEGATE, ("neg",)),
-    Rule("normalize", of.NORMALIZE, ("norm", "normalise")),
-    Rule("padding", of.PADDING, ("pd",)),
-    Rule("rotate", of.ROTATE, ("rot",)),
-    Rule("sharpen", of.SHARPEN, ("sh",)),
-    Rule("zoom", of.ZOOM, ("z",)),
-    Rule("watermark", of.WATERMARK, ("wm",), literal=True),
-    Rule("watermark_position", of.WATERMARK_POSITION, ("wmp", "watermark_offset")),
-    Rule("watermark_rotate", of.ROTATE, ("wmr", "wm_rot")),
-    Rule("watermark_shadow", of.WATERMARK_SHADOW, ("wmsh",)),
-    Rule("watermark_size", of.WATERMARK_SIZE, ("wms",)),
-    Rule("watermark_text", of.WATERMARK_TEXT, ("wmt",), literal=True),
-    Rule("watermark_url", of.WATERMARK_URL, ("wmu",)),
+    Rule("blur", switch_or(number(0.3, 100)), ("bl",)),
+    Rule("adjust", structured.ADJUST, ("a",)),
+    Rule("contrast", structured.CONTRAST, ("co",)),
+    Rule("crop", structured.CROP, ("c",)),
+    Rule("duotone", structured.DUOTONE, ("dt",)),
+    Rule("extend", structured.EXTEND, ("ex",)),
+    Rule("extend_aspect_ratio", structured.EXTEND_ASPECT_RATIO, ("exar", "extend_ar")),
+    Rule("flip", structured.FLIP, ("fl",)),
+    Rule("gradient", structured.GRADIENT, ("gr",)),
+    Rule("monochrome", structured.MONOCHROME, ("mc",)),
+    Rule("negate", structured.NEGATE, ("neg",)),
+    Rule("normalize", structured.NORMALIZE, ("norm", "normalise")),
+    Rule("padding", structured.PADDING, ("pd",)),
+    Rule("rotate", structured.ROTATE, ("rot",)),
+    Rule("sharpen", structured.SHARPEN, ("sh",)),
+    Rule("zoom", structured.ZOOM, ("z",)),
+    Rule("watermark", structured.WATERMARK, ("wm",), always_text=True),
+    Rule("watermark_position", structured.WATERMARK_POSITION, ("wmp", "watermark_offset")),
+    Rule("watermark_rotate", structured.ROTATE, ("wmr", "wm_rot")),
+    Rule("watermark_shadow", structured.WATERMARK_SHADOW, ("wmsh",)),
+    Rule("watermark_size", structured.WATERMARK_SIZE, ("wms",)),
+    Rule("watermark_text", structured.WATERMARK_TEXT, ("wmt",), always_text=True),
+    Rule("watermark_url", structured.WATERMARK_URL, ("wmu",)),
 )
 
 # The canonical names, which stand in URLs and are keys of an options mapping.

@@ -1,4 +1,4 @@
-"""Single values: any Python value in, the text for the URL out, or `Refused`.
+"""Single values: any Python value in, the text for the URL out, or `InvalidValue`.
 
 A check never trusts a value further than its exact type: subclasses, enum members, `Decimal`s and the like are first
 turned into plain `str`, `int` or `float` by `plain`. Every regular expression here is linear in the length of its text.
@@ -30,8 +30,8 @@ _LONGEST_NUMBER = 400  # no finite float has more digits
 _BEYOND_FLOATS = 10**308
 
 
-class Refused(Exception):  # noqa: N818 - a verdict that never leaves this package
-    """The CDN would not take this value; the text says why. `word` and `known`: a word that is not in its list."""
+class InvalidValue(Exception):  # noqa: N818 - it never leaves this package
+    """The CDN would not take this value; the message says why. `word` and `known`: a word that is not in its list."""
 
     def __init__(self, reason: str, *, word: str = "", known: Iterable[str] = ()) -> None:
         super().__init__(reason)
@@ -40,7 +40,7 @@ class Refused(Exception):  # noqa: N818 - a verdict that never leaves this packa
 
     @property
     def suggestion(self) -> str | None:
-        """The known word that looks most like the refused one, or None; looked for only when somebody asks."""
+        """Return the known word that is most like the refused one, or None. Found on demand, as the search is slow."""
         return nearest(self.word, self.known)
 
 
@@ -49,21 +49,21 @@ Check: TypeAlias = Callable[[object], "str | None"]
 
 
 @attrs.frozen
-class Kind:
-    """What a rule, a part or a field takes: in words (for messages and the docs page), and as a check."""
+class ValueType:
+    """What a rule, a part or a field takes: a description for messages and the docs page, and a check."""
 
-    says: str
+    description: str
     check: Check
 
     def text(self, value: object) -> str:
-        """The text of a value of a kind that always has one."""
+        """Return the text of a value, for types whose check never returns None."""
         found = self.check(value)
-        assert found is not None, self.says
+        assert found is not None, self.description
         return found
 
 
 class Value:
-    """The root of the value classes (`Color`, `Crop`, ...): `fields()` gives what a mapping would hold."""
+    """Root of the value classes (`Color`, `Crop`, ...): `fields()` returns what a mapping would hold."""
 
     __slots__ = ()
 
@@ -73,22 +73,22 @@ class Value:
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[str, object]]:
-    """Whether this is a mapping; what its keys are shows when they are looked up."""
+    """Return whether this is a mapping. Its keys are not looked at."""
     return isinstance(value, Mapping)
 
 
 def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
-    """Whether this is a tuple, which may stand for a colon string. Lists may not. [rules 4]"""
+    """Return whether this is a tuple, which may stand for a colon string. Lists may not. [rules 4]"""
     return isinstance(value, tuple)
 
 
 def is_list(value: object) -> TypeGuard[Sequence[object]]:
-    """Whether this is a list or tuple."""
+    """Return whether this is a list or tuple."""
     return isinstance(value, list | tuple)
 
 
-def shown(value: object) -> str:
-    """A short, printable text for `value` in messages, whatever it is."""
+def for_message(value: object) -> str:
+    """Return a short, printable text for any value, for messages."""
     kind = type(value)
     if kind is str:
         assert isinstance(value, str)
@@ -105,17 +105,20 @@ def shown(value: object) -> str:
     except Exception:  # noqa: BLE001  # code of a type that nobody knows, which is only shown here
         number = None
     if type(number) in {int, float}:
-        return f"{shown(number)} ({type.__repr__(kind)[8:-2]})"
+        return f"{for_message(number)} ({type.__repr__(kind)[8:-2]})"
     return f"a value of {type.__repr__(kind)}"
 
 
-def refuse(value: object, says: str) -> Refused:
-    """The usual verdict."""
-    return Refused(f"{shown(value)} is not {says}")
+def mismatch(value: object, description: str) -> InvalidValue:
+    """Return the usual `InvalidValue`: this value is not what the description says."""
+    return InvalidValue(f"{for_message(value)} is not {description}")
 
 
 def plain(value: object) -> object:
-    """`value` as a plain `str`, `int` or `float` where it is one at heart (enum members, subclasses, `Decimal`), else as it is."""
+    """Return `value` as a plain `str`, `int` or `float` where it stands for one, else unchanged.
+
+    Enum members, subclasses and `Decimal`s stand for one.
+    """
     kind = type(value)
     if kind in _AS_THEY_ARE:
         return value
@@ -143,7 +146,7 @@ def _foreign(value: object) -> object:
 
     if isinstance(value, Decimal):
         if not value.is_finite() or value.adjusted() >= 308:
-            raise refuse(float(value), "a number that a float can hold")
+            raise mismatch(float(value), "a number that a float can hold")
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, Real):
         return float(value)
@@ -155,11 +158,12 @@ def _foreign(value: object) -> object:
 
 
 def whole(value: object) -> int | None:
-    """The whole number that `value` is: an int, digits, or a float without a fraction [rules 9 V3]; else None."""
+    """Return the whole number that `value` is: an int, digits, a float without a fraction [rules 9 V3]; else None."""
     value = plain(value)
     if type(value) is str:
         value = value.strip() if len(value) <= MAX_TEXT else ""
-        if _is_digits(value) and len(value.lstrip("-0")) <= 308:  # int() is slow on long texts, and limited
+        # int() is slow on long texts, and limited.
+        if _is_digits(value) and len(value.lstrip("-0")) <= 308:
             return int("-" * value.startswith("-") + (value.lstrip("-0") or "0"))
         return None
     if type(value) is float:
@@ -168,7 +172,7 @@ def whole(value: object) -> int | None:
 
 
 def real(value: object) -> int | float | None:
-    """The finite number that `value` is, or None; whole numbers come back as ints."""
+    """Return the finite number that `value` is, or None; whole numbers as ints."""
     found = whole(value)
     if found is not None:
         return found
@@ -184,7 +188,7 @@ def real(value: object) -> int | float | None:
 
 
 def truth(value: object) -> bool | None:
-    """True or False for a boolean, one of the six flag texts in any case, or the numbers 1 and 0; else None."""
+    """Return True or False for a boolean, one of the six flag texts in any case, or the numbers 1 and 0; else None."""
     value = plain(value)
     if type(value) is str:
         return _FLAGS.get(value.strip().lower())
@@ -194,7 +198,7 @@ def truth(value: object) -> bool | None:
 
 
 def number_text(value: float) -> str:
-    """A finite number as the URL has it: no fraction when whole, else the shortest decimal, never an exponent. [rules 4, 9 E5]"""
+    """Write a number for a URL: without fraction when whole, else the shortest decimal, no exponent. [rules 4, 9 E5]"""
     text = str(int(value)) if type(value) is int or value.is_integer() else repr(value)
     if "e" in text:
         from decimal import Decimal
@@ -204,37 +208,37 @@ def number_text(value: float) -> str:
 
 
 def as_text(value: object) -> str:
-    """Trimmed text of a text, number or boolean. [rules 4]"""
+    """Return the trimmed text of a text, number or boolean. [rules 4]"""
     value = plain(value)
     if type(value) is str:
         if len(value) > MAX_TEXT:
-            raise Refused(f"a text of {len(value)} characters is too long for a URL")
+            raise InvalidValue(f"a text of {len(value)} characters is too long for a URL")
         return value.strip()
     if type(value) is bool:
         return "true" if value else "false"
     number = real(value)
     if number is None:
-        raise refuse(value, "text")
+        raise mismatch(value, "text")
     return number_text(number)
 
 
-def integer(low: int | None = None, high: int | None = None) -> Kind:
-    """Whole numbers, both ends included; without ends any."""
-    says = f"a whole number{_span(low, high)}"
-    least, most = -_BEYOND_FLOATS if low is None else low, _BEYOND_FLOATS if high is None else high
+def integer(low: int | None = None, high: int | None = None) -> ValueType:
+    """Return the type of whole numbers from `low` to `high`; without ends any."""
+    description = f"a whole number{_span(low, high)}"
+    minimum, maximum = -_BEYOND_FLOATS if low is None else low, _BEYOND_FLOATS if high is None else high
 
     def check(value: object) -> str:
         number = value if type(value) is int else whole(value)
-        if number is None or not least <= number <= most:
-            raise refuse(value, says)
+        if number is None or not minimum <= number <= maximum:
+            raise mismatch(value, description)
         return str(number)
 
-    return Kind(says, check)
+    return ValueType(description, check)
 
 
-def number(low: float | None = None, high: float | None = None, *, above: float | None = None) -> Kind:
-    """Numbers, both ends included; `above` is an end that is not."""
-    says = f"a number{_span(low, high) if above is None else f' above {above}'}"
+def number(low: float | None = None, high: float | None = None, *, above: float | None = None) -> ValueType:
+    """Return the type of numbers from `low` to `high`, both included; `above` is an end that is not."""
+    description = f"a number{_span(low, high) if above is None else f' above {above}'}"
 
     def check(value: object) -> str:
         found = real(value)
@@ -244,10 +248,10 @@ def number(low: float | None = None, high: float | None = None, *, above: float 
             or (high is not None and found > high)
             or (above is not None and found <= above)
         ):
-            raise refuse(value, says)
+            raise mismatch(value, description)
         return number_text(found)
 
-    return Kind(says, check)
+    return ValueType(description, check)
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -259,20 +263,21 @@ def _span(low: float | None, high: float | None) -> str:
 def _boolean(value: object) -> str:
     found = truth(value)
     if found is None:
-        raise refuse(value, BOOLEAN.says)
+        raise mismatch(value, BOOLEAN.description)
     return "true" if found else "false"
 
 
-BOOLEAN = Kind("true or false", _boolean)
+BOOLEAN = ValueType("true or false", _boolean)
 
 
-def words(known: Sequence[str], aliases: Mapping[str, str] | None = None) -> Kind:
-    """One of a closed list, in any case; `aliases` are taken too and written as what they stand for."""
+def enum(known: Sequence[str], aliases: Mapping[str, str] | None = None) -> ValueType:
+    """Return the type of words of a closed list, in any case; `aliases` are written as the word that they stand for."""
     also = dict(aliases or {})
     table = dict(zip(known, known, strict=True)) | also
-    says = known[0] if len(known) == 1 else f"one of {', '.join(known)}"
-    if 0 < len(also) <= 4:  # the gravity's short forms would hide the words
-        says += f" (also {', '.join(also)})"
+    description = known[0] if len(known) == 1 else f"one of {', '.join(known)}"
+    # More of them, as the short forms of gravity, would hide the words.
+    if 0 < len(also) <= 4:
+        description += f" (also {', '.join(also)})"
 
     def check(value: object) -> str:
         text = plain(value)
@@ -280,22 +285,23 @@ def words(known: Sequence[str], aliases: Mapping[str, str] | None = None) -> Kin
             found = table.get(text) or table.get(text.strip().lower())
             if found is not None:
                 return found
-            raise Refused(f"{shown(text)} is not {says}", word=text, known=table)
-        raise refuse(value, says)
+            raise InvalidValue(f"{for_message(text)} is not {description}", word=text, known=table)
+        raise mismatch(value, description)
 
-    return Kind(says, check)
+    return ValueType(description, check)
 
 
 def nearest(text: str, known: Iterable[str]) -> str | None:
-    """The known word that looks most like `text`, or None."""
-    if not 2 <= len(text) <= 40:  # the comparison is quadratic
+    """Return the known word that is most like `text`, or None."""
+    # The comparison is quadratic.
+    if not 2 <= len(text) <= 40:
         return None
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(text.lower(), list(known), n=1)), None)
 
 
-GRAVITY = words(GRAVITIES, GRAVITY_ALIASES)
+GRAVITY = enum(GRAVITIES, GRAVITY_ALIASES)
 
 
 def _gravity_or_smart(value: object) -> str:
@@ -307,46 +313,48 @@ def _gravity_or_smart(value: object) -> str:
     return GRAVITY.text(value)
 
 
-GRAVITY_OR_SMART = Kind(f"{GRAVITY.says}, or x:sm for attention", _gravity_or_smart)
+GRAVITY_OR_SMART = ValueType(f"{GRAVITY.description}, or x:sm for attention", _gravity_or_smart)
 
 
 def _some_text(value: object) -> str:
     text = as_text(value)
     if not text:
-        raise refuse(value, TEXT.says)
+        raise mismatch(value, TEXT.description)
     return text
 
 
 def _part_text(value: object) -> str:
     text = _some_text(value)
     if ":" in text:
-        raise refuse(value, PART_TEXT.says)
+        raise mismatch(value, PART_TEXT.description)
     return text
 
 
-TEXT = Kind("text that is not blank", _some_text)
-PART_TEXT = Kind("text that is not blank and holds no colon", _part_text)
+TEXT = ValueType("text that is not blank", _some_text)
+PART_TEXT = ValueType("text that is not blank and holds no colon", _part_text)
 
 
-def either(first: Kind, second: Kind) -> Kind:
-    """What one of two kinds takes."""
-    says = f"{first.says}, or {second.says}"
+def one_of(first: ValueType, second: ValueType) -> ValueType:
+    """Return the type of what one of two types takes."""
+    description = f"{first.description}, or {second.description}"
 
     def check(value: object) -> str | None:
         try:
             return first.check(value)
-        except Refused:
+        except InvalidValue:
             pass
         try:
             return second.check(value)
-        except Refused as verdict:
-            raise Refused(f"{shown(value)} is not {says}", word=verdict.word, known=verdict.known) from None
+        except InvalidValue as error:
+            raise InvalidValue(
+                f"{for_message(value)} is not {description}", word=error.word, known=error.known
+            ) from None
 
-    return Kind(says, check)
+    return ValueType(description, check)
 
 
-def flag_or(kind: Kind, *, off: str | None = None) -> Kind:
-    """True, or a value. False is valid and leaves the rule out, unless `off` says how it is written.
+def switch_or(value_type: ValueType, *, off: str | None = None) -> ValueType:
+    """Return the type of True, or a value. False is valid and leaves the rule out, unless `off` says how it is written.
 
     Only booleans and flag texts switch; the number 1 is a value here (a blur of sigma 1). [rules 9 V4]
     """
@@ -355,7 +363,7 @@ def flag_or(kind: Kind, *, off: str | None = None) -> Kind:
         switch = plain(value)
         found = truth(switch) if type(switch) is bool or type(switch) is str else None
         if found is None:
-            return kind.check(value)
+            return value_type.check(value)
         return "true" if found else off
 
-    return Kind(f"true, false, or {kind.says}", check)
+    return ValueType(f"true, false, or {value_type.description}", check)

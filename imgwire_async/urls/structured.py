@@ -10,20 +10,20 @@ from collections.abc import Mapping
 import attrs
 
 from imgwire_async.urls.colors import COLOR, HEX, JSON_COLOR
-from imgwire_async.urls.forms import (
-    Empty,
+from imgwire_async.urls.combinators import (
+    EmptyParts,
     Field,
-    colon,
-    fields,
-    forms,
-    join,
+    colon_string,
+    encode_part,
+    join_parts,
     json_object,
+    json_string_of,
     mapping_of,
-    part,
     pattern,
-    pieces,
-    quoted,
+    sorted_fields,
+    split_parts,
     structured,
+    text_or_object,
 )
 from imgwire_async.urls.literals import CROP_MODES, FLIPS
 from imgwire_async.urls.scalars import (
@@ -31,104 +31,107 @@ from imgwire_async.urls.scalars import (
     GRAVITY,
     PART_TEXT,
     TEXT,
-    Kind,
-    Refused,
+    InvalidValue,
+    ValueType,
     as_text,
-    flag_or,
+    enum,
     integer,
     is_list,
+    mismatch,
     number,
     real,
-    refuse,
+    switch_or,
     truth,
-    words,
 )
 
 SIZE = integer(1, 8192)
 _EDGE = integer(0, 8192)
 _ANY_INTEGER = integer()
 _FACTOR = number(0.01, 10)
-_GRAVITY = attrs.evolve(GRAVITY, says="a gravity word")
+_GRAVITY = attrs.evolve(GRAVITY, description="a gravity word")
 _NO_LESS_THAN_0 = number(0)
 
 # --- fields that several rules share ----------------------------------------------------------------------------------
 
-GRAVITY_FIELD = Field("gravity", _GRAVITY, quoted(_GRAVITY))
-BACKGROUND = Field("background", HEX, JSON_COLOR, others=("bg",))
+GRAVITY_FIELD = Field("gravity", _GRAVITY, json_string_of(_GRAVITY))
+BACKGROUND = Field("background", HEX, JSON_COLOR, aliases=("bg",))
 BLUR = Field("blur", number(0.3, 100))
 WIDTH, HEIGHT = Field("width", SIZE), Field("height", SIZE)
 X, Y, LEFT, TOP = (Field(name, _ANY_INTEGER) for name in ("x", "y", "left", "top"))
 OPACITY = Field("opacity", number(0, 1))
-BLEND = Field("blend", PART_TEXT, quoted(TEXT))
+BLEND = Field("blend", PART_TEXT, json_string_of(TEXT))
 
 
 def _text(name: str) -> Field:
-    return Field(name, TEXT, quoted(TEXT))
+    return Field(name, TEXT, json_string_of(TEXT))
 
 
 # --- the picture itself -----------------------------------------------------------------------------------------------
 
 ADJUST = structured(
-    Field("brightness", _FACTOR), Field("saturation", _FACTOR), Field("color", _FACTOR), empty=Empty.STAY
+    Field("brightness", _FACTOR),
+    Field("saturation", _FACTOR),
+    Field("color", _FACTOR),
+    empty=EmptyParts.KEEP_TRAILING,
 )
-CONTRAST = structured(Field("multiplier", _FACTOR, needed=True), Field("pivot", number(0, 255)))
+CONTRAST = structured(Field("multiplier", _FACTOR, required=True), Field("pivot", number(0, 255)))
 DUOTONE = structured(
-    Field("shadowColor", HEX, JSON_COLOR, others=("shadow_color",), needed=True),
-    Field("highlightColor", HEX, JSON_COLOR, others=("highlight_color",), needed=True),
-    least=2,
+    Field("shadowColor", HEX, JSON_COLOR, aliases=("shadow_color",), required=True),
+    Field("highlightColor", HEX, JSON_COLOR, aliases=("highlight_color",), required=True),
+    minimum=2,
 )
 EXTEND = structured(*(Field(edge, _EDGE) for edge in ("top", "right", "bottom", "left")), BACKGROUND)
-ROTATE = structured(Field("angle", _ANY_INTEGER, needed=True), BACKGROUND)
-ZOOM = forms(
-    colon(Field("factor", number(1, 10)), Field("gravity", _GRAVITY)),
-    fields(Field("factor", number(1, 10), needed=True), Field("gravity", _GRAVITY)),
+ROTATE = structured(Field("angle", _ANY_INTEGER, required=True), BACKGROUND)
+ZOOM = text_or_object(
+    colon_string(Field("factor", number(1, 10)), Field("gravity", _GRAVITY)),
+    sorted_fields(Field("factor", number(1, 10), required=True), Field("gravity", _GRAVITY)),
     lambda found: ":".join(found.values()),
 )
 
 # The numbers are the sharpening filter's own: none makes sense below 0. [rules 9 O14]
-SHARPEN = flag_or(
-    forms(
+SHARPEN = switch_or(
+    text_or_object(
         number(above=0),
-        fields(*(Field(name, _NO_LESS_THAN_0) for name in ("sigma", "m1", "m2", "x1", "y2", "y3"))),
+        sorted_fields(*(Field(name, _NO_LESS_THAN_0) for name in ("sigma", "m1", "m2", "x1", "y2", "y3"))),
     )
 )
 
 _CROP = (WIDTH, HEIGHT, GRAVITY_FIELD)
 _CROP_AT = (Field("x", integer(0)), Field("y", integer(0)), *_CROP)
-_CROP_MODE = words(CROP_MODES)
-_CROP_FIELDS = fields(
-    attrs.evolve(WIDTH, needed=True),
-    attrs.evolve(HEIGHT, needed=True),
+_CROP_MODE = enum(CROP_MODES)
+_CROP_FIELDS = sorted_fields(
+    attrs.evolve(WIDTH, required=True),
+    attrs.evolve(HEIGHT, required=True),
     GRAVITY_FIELD,
     *_CROP_AT[:2],
-    Field("mode", _CROP_MODE, quoted(_CROP_MODE)),
+    Field("mode", _CROP_MODE, json_string_of(_CROP_MODE)),
 )
 
 
 def _crop_text(value: object) -> str:
-    given = pieces(value)
+    given = split_parts(value)
     if not 2 <= len(given) <= 5:
-        raise refuse(value, _CROP_TEXT.says)
+        raise mismatch(value, _CROP_TEXT.description)
     if len(given) == 2:
-        return f"{join(given, _CROP)}:ce"  # as the official Python writes it [rules 9 S3]
-    return join(given, _CROP if len(given) == 3 else _CROP_AT)
+        return f"{join_parts(given, _CROP)}:ce"  # as the official Python writes it [rules 9 S3]
+    return join_parts(given, _CROP if len(given) == 3 else _CROP_AT)
 
 
 def _crop_object(found: Mapping[str, str]) -> str:
     placed = [name for name in ("x", "y") if name in found]
     if len(placed) == 1 or (not placed and found.get("mode") == '"extract"'):
-        raise Refused("x and y are needed together, and by the mode extract")
+        raise InvalidValue("x and y are needed together, and by the mode extract")
     if placed and "mode" not in found:
         found = dict(sorted([*found.items(), ("mode", '"extract"')]))  # [rules 9 O10]
     return json_object(found)
 
 
-_CROP_TEXT = Kind(f"{pattern(_CROP, 2)} or {pattern(_CROP_AT, 4)}", _crop_text)
-CROP = forms(_CROP_TEXT, _CROP_FIELDS, _crop_object)
+_CROP_TEXT = ValueType(f"{pattern(_CROP, 2)} or {pattern(_CROP_AT, 4)}", _crop_text)
+CROP = text_or_object(_CROP_TEXT, _CROP_FIELDS, _crop_object)
 
 
 _SIDE = number(1, 8192)
-_SIDES = colon(Field("w", _SIDE), Field("h", _SIDE), least=2)
+_SIDES = colon_string(Field("w", _SIDE), Field("h", _SIDE), minimum=2)
 _RATIO_NUMBER = number(0.01, 8192)
 
 
@@ -140,16 +143,18 @@ def _ratio_object(found: Mapping[str, str]) -> str:
     if "width" not in found and "height" not in found:
         return found["ratio"]
     if len(found.keys() & {"width", "height"}) == 1:
-        raise Refused("width and height are needed together")
+        raise InvalidValue("width and height are needed together")
     return json_object({"height": found["height"], "width": found["width"]})  # [rules 9 O3]
 
 
-_RATIO = Kind(f"{_RATIO_NUMBER.says}, w:h (each {_SIDE.says})", _ratio)
-EXTEND_ASPECT_RATIO = forms(
+_RATIO = ValueType(f"{_RATIO_NUMBER.description}, w:h (each {_SIDE.description})", _ratio)
+EXTEND_ASPECT_RATIO = text_or_object(
     _RATIO,
-    fields(
+    sorted_fields(
         Field(
-            "ratio", attrs.evolve(_RATIO, says="what the text holds"), others=("aspectRatio", "aspect_ratio")
+            "ratio",
+            attrs.evolve(_RATIO, description="what the text holds"),
+            aliases=("aspectRatio", "aspect_ratio"),
         ),
         Field("width", _SIDE),
         Field("height", _SIDE),
@@ -158,8 +163,8 @@ EXTEND_ASPECT_RATIO = forms(
 )
 
 
-_FLIP_WORD = words(FLIPS)
-_FLIP_FIELDS = fields(Field("horizontal", BOOLEAN), Field("vertical", BOOLEAN))
+_FLIP_WORD = enum(FLIPS)
+_FLIP_FIELDS = sorted_fields(Field("horizontal", BOOLEAN), Field("vertical", BOOLEAN))
 _FLIP_OF = {
     ("true", "true"): "both",
     ("true", "false"): "horizontal",
@@ -169,17 +174,17 @@ _FLIP_OF = {
 
 
 def _flip(value: object) -> str | None:
-    given = pieces(value)
+    given = split_parts(value)
     if len(given) != 2:
         return _FLIP_WORD.check(value)
     horizontal, vertical = (
-        part(field.name, BOOLEAN, piece) for field, piece in zip(_FLIP_FIELDS, given, strict=True)
+        encode_part(field.name, BOOLEAN, piece) for field, piece in zip(_FLIP_FIELDS, given, strict=True)
     )
     return _FLIP_OF[horizontal, vertical]
 
 
-FLIP = forms(
-    Kind(f"{_FLIP_WORD.says}, or horizontal:vertical as booleans", _flip),
+FLIP = text_or_object(
+    ValueType(f"{_FLIP_WORD.description}, or horizontal:vertical as booleans", _flip),
     _FLIP_FIELDS,
     lambda found: _FLIP_OF[found.get("horizontal", "false"), found.get("vertical", "false")],
 )
@@ -188,27 +193,27 @@ FLIP = forms(
 def _comma_colors(value: object) -> str:
     colors = [color for color in as_text(value).split(",") if color.strip()]
     if not colors:
-        raise refuse(value, "a list of colours")
+        raise mismatch(value, "a list of colours")
     return ",".join([HEX.text(color) for color in colors])
 
 
 def _color_list(value: object) -> str:
     if not is_list(value) or not value:
-        raise refuse(value, "a list of colours")
+        raise mismatch(value, "a list of colours")
     return f"[{','.join([JSON_COLOR.text(color) for color in value])}]"
 
 
 GRADIENT = structured(
     Field(
         "colors",
-        Kind("hex colours joined by commas", _comma_colors),
-        Kind("a list", _color_list),
-        needed=True,
+        ValueType("hex colours joined by commas", _comma_colors),
+        ValueType("a list", _color_list),
+        required=True,
     ),
     Field("angle", number(-360, 360)),
     OPACITY,
     BLEND,
-    empty=Empty.INSIDE,
+    empty=EmptyParts.INSIDE,
 )
 
 
@@ -218,22 +223,22 @@ def _monochrome(value: object) -> str:
     return COLOR.text(value if tint is None else tint)
 
 
-MONOCHROME = flag_or(Kind(f"{COLOR.says}, or {{tint}} with a colour", _monochrome))
+MONOCHROME = switch_or(ValueType(f"{COLOR.description}, or {{tint}} with a colour", _monochrome))
 
 
 def _alpha_flag(value: object) -> str:
-    given = pieces(value)
+    given = split_parts(value)
     flag = truth(given[1]) if len(given) == 2 and given[0] == "alpha" else None
     if flag is None:
-        raise refuse(value, "alpha:true or alpha:false")
+        raise mismatch(value, "alpha:true or alpha:false")
     return f"alpha:{'true' if flag else 'false'}"
 
 
 # Never JSON: the CDN reads text here, and in `normalize` below. [rules 8.2, 9 O1]
-NEGATE = flag_or(
-    forms(
-        Kind("alpha:true or alpha:false", _alpha_flag),
-        fields(Field("alpha", BOOLEAN)),
+NEGATE = switch_or(
+    text_or_object(
+        ValueType("alpha:true or alpha:false", _alpha_flag),
+        sorted_fields(Field("alpha", BOOLEAN)),
         lambda found: f"alpha:{found['alpha']}",
     )
 )
@@ -242,15 +247,17 @@ NEGATE = flag_or(
 def _rising(text: str) -> str:
     lower, upper = text.split(":")
     if float(lower) >= float(upper):
-        raise Refused(f"lower ({lower}) is not below upper ({upper})")
+        raise InvalidValue(f"lower ({lower}) is not below upper ({upper})")
     return text
 
 
-_BOUNDS = colon(Field("lower", number(0, 100)), Field("upper", number(0, 100)), least=2)
-NORMALIZE = flag_or(
-    forms(
-        Kind(_BOUNDS.says, lambda value: _rising(_BOUNDS.text(value))),
-        fields(Field("lower", number(0, 100), needed=True), Field("upper", number(0, 100), needed=True)),
+_BOUNDS = colon_string(Field("lower", number(0, 100)), Field("upper", number(0, 100)), minimum=2)
+NORMALIZE = switch_or(
+    text_or_object(
+        ValueType(_BOUNDS.description, lambda value: _rising(_BOUNDS.text(value))),
+        sorted_fields(
+            Field("lower", number(0, 100), required=True), Field("upper", number(0, 100), required=True)
+        ),
         lambda found: _rising(f"{found['lower']}:{found['upper']}"),
     ),
     off="false",
@@ -258,21 +265,23 @@ NORMALIZE = flag_or(
 
 
 _PADDING = tuple(Field(edge, _EDGE) for edge in ("all", "x", "y", "top", "right", "bottom", "left"))
-_PADDING_TEXT = Kind(
+_PADDING_TEXT = ValueType(
     "all, x:y, top:x:bottom or top:right:bottom:left",
-    colon(*(Field(f"part {position}", _EDGE) for position in (1, 2, 3, 4))).check,
+    colon_string(*(Field(f"part {position}", _EDGE) for position in (1, 2, 3, 4))).check,
 )
-_PADDING_FORMS = forms(_PADDING_TEXT, fields(*_PADDING))
+_PADDING_FORMS = text_or_object(_PADDING_TEXT, sorted_fields(*_PADDING))
 
 
 def _padding(value: object) -> str | None:
     given = mapping_of(value)
     if given is not None and (given.get("background") is not None or given.get("bg") is not None):
-        raise Refused("padding has no colour of its own, the rule `background` gives it")  # [rules 9 O11]
+        raise InvalidValue(
+            "padding has no colour of its own, the rule `background` gives it"
+        )  # [rules 9 O11]
     return _PADDING_FORMS.check(value if given is None else given)
 
 
-PADDING = Kind(_PADDING_FORMS.says, _padding)
+PADDING = ValueType(_PADDING_FORMS.description, _padding)
 
 # --- watermarks -------------------------------------------------------------------------------------------------------
 
@@ -280,38 +289,41 @@ PADDING = Kind(_PADDING_FORMS.says, _padding)
 def _image_id(value: object) -> str:
     text = PART_TEXT.text(value)
     if "/" in text:
-        raise refuse(value, "an image id")
+        raise mismatch(value, "an image id")
     return text
 
 
-_ID = Kind("an image id", _image_id)
+_ID = ValueType("an image id", _image_id)
 WATERMARK = structured(
-    Field("imageId", _ID, quoted(_ID), others=("image_id",), needed=True),
+    Field("imageId", _ID, json_string_of(_ID), aliases=("image_id",), required=True),
     GRAVITY_FIELD,
     X,
     Y,
     more=(OPACITY, BLEND, LEFT, TOP),
-    empty=Empty.CUT,
+    empty=EmptyParts.DROP_TRAILING,
 )
-WATERMARK_POSITION = structured(GRAVITY_FIELD, X, Y, OPACITY, BLEND, more=(LEFT, TOP), empty=Empty.CUT)
-WATERMARK_SHADOW = flag_or(structured(Field("color", HEX, JSON_COLOR), BLUR, X, Y, empty=Empty.CUT))
-WATERMARK_SIZE = structured(WIDTH, HEIGHT, Field("scale", _FACTOR), empty=Empty.ANY)
+WATERMARK_POSITION = structured(
+    GRAVITY_FIELD, X, Y, OPACITY, BLEND, more=(LEFT, TOP), empty=EmptyParts.DROP_TRAILING
+)
+WATERMARK_SHADOW = switch_or(
+    structured(Field("color", HEX, JSON_COLOR), BLUR, X, Y, empty=EmptyParts.DROP_TRAILING)
+)
+WATERMARK_SIZE = structured(WIDTH, HEIGHT, Field("scale", _FACTOR), empty=EmptyParts.ANY)
 
 
 def _mark(value: object) -> str:
     text = TEXT.text(value)
-    if (
-        len(text.encode("utf-16-le")) > 2 * 2048
-    ):  # in units, the smaller of the two ways to count [rules 9 V11]
-        raise Refused("a text of more than 2048 UTF-16 units is too long")
+    # Counted in UTF-16 units, which is the stricter of the two ways. [rules 9 V11]
+    if len(text.encode("utf-16-le")) > 2 * 2048:
+        raise InvalidValue("a text of more than 2048 UTF-16 units is too long")
     return text
 
 
-_MARK = Kind("text of up to 2048 characters", _mark)
-WATERMARK_TEXT = forms(
+_MARK = ValueType("text of up to 2048 characters", _mark)
+WATERMARK_TEXT = text_or_object(
     _MARK,
-    fields(
-        Field("text", _MARK, quoted(_MARK), needed=True),
+    sorted_fields(
+        Field("text", _MARK, json_string_of(_MARK), required=True),
         _text("font"),
         Field("size", integer(1, 512)),
         Field("color", JSON_COLOR),
@@ -352,8 +364,8 @@ def _watermark_url(value: object) -> str:
     except (NotBase64, ValueError):
         inner = ""
     if not _https(inner):
-        raise refuse(value, WATERMARK_URL.says)
+        raise mismatch(value, WATERMARK_URL.description)
     return text
 
 
-WATERMARK_URL = Kind("an https:// URL, or one in standard, padded base64", _watermark_url)
+WATERMARK_URL = ValueType("an https:// URL, or one in standard, padded base64", _watermark_url)

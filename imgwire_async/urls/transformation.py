@@ -12,7 +12,7 @@ from imgwire_async.errors import Fault
 from imgwire_async.urls.check import Checked, check, lacks_source, missing_source_faults, query_of, report
 from imgwire_async.urls.read import read_pairs
 from imgwire_async.urls.rules import DEPENDENTS
-from imgwire_async.urls.scalars import is_mapping, shown
+from imgwire_async.urls.scalars import for_message, is_mapping
 
 if TYPE_CHECKING:
     from typing import Any, Unpack
@@ -27,7 +27,7 @@ def check_call(
     rules: Mapping[str, object],
     on_invalid: str,
 ) -> Checked:
-    """Check what one call was given: options (a mapping or a `Transformation`), a preset, raw pairs and keywords."""
+    """Check the arguments of one call: options (a mapping or a `Transformation`), a preset, raw pairs and keywords."""
     if options is None:
         return check(rules.items(), presets=(preset,), raw=raw, on_invalid=on_invalid)
     if isinstance(options, Transformation):
@@ -41,7 +41,7 @@ def check_call(
     if is_mapping(options):
         given = chain(options.items(), rules.items())
         return check(given, presets=(preset,), raw=raw, on_invalid=on_invalid)
-    raise TypeError(f"options are a mapping or a Transformation, not {shown(options)}")
+    raise TypeError(f"options are a mapping or a Transformation, not {for_message(options)}")
 
 
 def check_complete(
@@ -51,7 +51,7 @@ def check_complete(
     rules: Mapping[str, object],
     on_invalid: str,
 ) -> Checked:
-    """Check what one call was given and report all faults of it, also those of rules that miss their watermark source."""
+    """Check the arguments of one call and report all faults, also those of rules without their watermark source."""
     checked = check_call(options, preset, raw, rules, on_invalid)
     faults = [*checked.faults, *missing_source_faults(checked)]
     if faults:
@@ -137,7 +137,7 @@ def _fill(made: Transformation, checked: Checked) -> None:
         "orphans": tuple(missing_source_faults(checked)),
     }
     for name, value in fields.items():
-        object.__setattr__(made, name, value)  # frozen for everybody else
+        object.__setattr__(made, name, value)  # the class is frozen
 
 
 def from_checked(checked: Checked) -> Transformation:
@@ -156,8 +156,8 @@ def complete_transformation(
 ) -> Transformation:
     """Return a transformation from which every URL can be built; report all faults now that `build_url` would report.
 
-    A plain `Transformation` may lack its watermark source, which may be added later. Here that is a fault, and the rules
-    without their source are left out.
+    A plain `Transformation` may lack its watermark source, which may be added later. Here that is a fault, and the
+    rules without their source are left out.
     """
     checked = check_complete(None, preset, raw, rules, on_invalid)
     if lacks_source(checked.pairs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, NotRequired, TypeAlias, TypedDict
 from uuid import UUID
@@ -25,9 +25,10 @@ from imgwire_async.urls.scalar_types import (
 from imgwire_async.urls.values import AnyColor
 
 if TYPE_CHECKING:
+    from imgwire_async.urls.layout import Breakpoints
     from imgwire_async.urls.transformation import Transformation
 
-__all__ = ["OnInvalid", "Options", "Preset", "Rules"]
+__all__ = ["OnInvalid", "Options", "Preset", "ResponsiveOptions", "Rules"]
 
 Options: TypeAlias = "Mapping[str, object] | Transformation | None"
 
@@ -336,3 +337,15 @@ class Rules(TypedDict, total=False):
     wmt: WatermarkText
     watermark_url: str
     wmu: str
+
+
+class ResponsiveOptions(Rules, total=False):
+    """The keywords of `responsive_image`, for functions that hand them on: the rules, and what else it takes."""
+
+    widths: Iterable[int] | None
+    breakpoints: Breakpoints | None
+    densities: Iterable[float]
+    upscale: bool
+    preset: Preset | None
+    on_invalid: OnInvalid
+    raw: Mapping[str, object] | None

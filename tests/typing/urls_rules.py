@@ -90,6 +90,10 @@ def is_refused(image: Image, url: str) -> None:
     Transformation(width=300).preset = None  # type: ignore[misc]
     Transformation(width=300) | 80  # type: ignore[operator]
     image.srcset(breakpoint=[])  # type: ignore[call-arg]
+    image.srcset(widths="640")  # type: ignore[arg-type]
+    image.srcset(densities=2)  # type: ignore[arg-type]
+    image.responsive(upscale="yes")  # type: ignore[arg-type]
+    image.responsive(widht=300)  # type: ignore[call-arg]
     image.responsive().html()  # type: ignore[call-arg]
     rules: Rules = {"widht": 300}  # type: ignore[typeddict-unknown-key]
     image.url(**rules)

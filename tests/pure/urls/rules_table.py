@@ -15,7 +15,7 @@ def table() -> str:
     lines = ["| rule | other names | value |", "| --- | --- | --- |"]
     for rule in ROWS:
         others = ", ".join(f"`{name}`" for name in rule.aliases)
-        lines.append(f"| `{rule.name}` | {others} | {rule.kind.says} |")
+        lines.append(f"| `{rule.name}` | {others} | {rule.value_type.description} |")
     return "\n".join(lines)
 
 

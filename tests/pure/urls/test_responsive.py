@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from datetime import UTC, datetime
 from html import escape
@@ -17,11 +18,13 @@ from imgwire_async.models import Image, ImageStatus, SupportedMimeType
 from imgwire_async.urls import (
     Breakpoint,
     ResponsiveImage,
+    Rules,
     Transformation,
     build_url,
     responsive_image,
     srcset,
 )
+from imgwire_async.urls.types import ResponsiveOptions
 
 B = "https://cdn.imgwire.dev/o/e/i"
 DEFAULT_SIZES = "(min-width: 1440px) 1440px, (min-width: 1024px) 1024px, (min-width: 640px) 640px, 320px"
@@ -71,6 +74,27 @@ def img_of(html: str) -> dict[str, str | None]:
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------
+
+
+def test_the_options_that_are_handed_on_are_the_keywords_of_responsive_image() -> None:
+    own = set(ResponsiveOptions.__annotations__) - set(Rules.__annotations__)
+    keywords = {
+        name: parameter
+        for name, parameter in inspect.signature(responsive_image).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    assert own == set(keywords)
+    for name, parameter in keywords.items():
+        assert ResponsiveOptions.__annotations__[name].__forward_arg__ == parameter.annotation, name
+        for method in (srcset, Image.srcset, Image.responsive):
+            assert f"`{name}" in str(method.__doc__)
+
+
+@pytest.mark.parametrize("method", [responsive_image, srcset])
+def test_a_keyword_that_is_no_rule_is_told_by_name(method: Any) -> None:
+    for call in (lambda: method(B, 0, 0, widhts=[5]), lambda: image().responsive(widhts=[5])):
+        with pytest.raises(TransformationError, match="widhts: there is no such rule"):
+            call()
 
 
 def test_the_default_breakpoints_and_densities() -> None:
