@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from datetime import timedelta
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -12,12 +10,12 @@ from attrs import evolve
 from imgwire_async.emulator.internet import fetched
 from imgwire_async.emulator.lives import extension_of, type_by_name
 from imgwire_async.emulator.paging import paged
-from imgwire_async.emulator.records import EXTENSIONS, Image, Ticket, UploadToken, image_json, token_json
-from imgwire_async.emulator.signing import encoded, presign
+from imgwire_async.emulator.records import EXTENSIONS, Image, UploadToken, image_json, token_json
+from imgwire_async.emulator.signing import encoded
 from imgwire_async.emulator.store import new_id
 from imgwire_async.emulator.validation import Field, http_url, integer, metadata, one_of, text, uuid_list
 from imgwire_async.emulator.wire import Answer, RefusedError, domain_error, json_answer
-from imgwire_async.emulator.world import Call, World, not_allowed, not_found
+from imgwire_async.emulator.world import Call, World, new_ticket, not_allowed, not_found
 
 __all__ = [
     "IMAGE_IDS", "STANDARD_UPLOAD", "UPLOAD_VIA_URL", "bulk_delete", "create", "create_upload_token", "delete",
@@ -200,20 +198,10 @@ def _mint(world: World, image: Image, call: Call) -> str:
         headers["content-type"] = image.declared_type or ""  # none declared: none may come
     if image.declared_length is not None:
         headers["content-length"] = str(image.declared_length)
-    lifetime = world.switches.url_lifetime
-    link = presign(
-        call.places.storage,
-        f"/uploads/{image.id}/{encoded(image.original_filename[:_URL_NAME])}",
-        method="PUT",
-        secret=world.keys.signing,
-        headers=headers,
-        now=call.now,
-        lifetime=lifetime,
-        nonce=secrets.token_hex(8),
-    )
-    ticket = Ticket(target_id=image.id, url=link.url, expires_at=call.now + timedelta(seconds=lifetime))
-    world.store.add_ticket(link.signature, ticket)
-    return link.url
+    path = f"/uploads/{image.id}/{encoded(image.original_filename[:_URL_NAME])}"
+    signature, ticket = new_ticket(world, call, image.id, "PUT", path, headers)
+    world.store.add_ticket(signature, ticket)
+    return ticket.url
 
 
 def _last_url(world: World, image: Image, call: Call) -> str:

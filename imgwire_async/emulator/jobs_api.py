@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import io
-import secrets
 import zipfile
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 from pathlib import PurePosixPath
 
-from imgwire_async.emulator.records import DownloadJob, Image, Ticket, job_json
-from imgwire_async.emulator.signing import presign
+from imgwire_async.emulator.records import DownloadJob, Image, job_json
 from imgwire_async.emulator.store import new_id
 from imgwire_async.emulator.wire import Answer, json_answer
-from imgwire_async.emulator.world import Call, World, not_found
+from imgwire_async.emulator.world import Call, World, new_ticket, not_found
 
 __all__ = ["archive", "create", "retrieve"]
 
@@ -75,17 +72,6 @@ def _distinct(names: Iterable[str]) -> Iterator[str]:
 
 
 def _link(world: World, call: Call, job: DownloadJob) -> str:
-    lifetime = world.switches.url_lifetime
-    link = presign(
-        call.places.storage,
-        f"/archives/{job.id}.zip",
-        method="GET",
-        secret=world.keys.signing,
-        headers={},
-        now=call.now,
-        lifetime=lifetime,
-        nonce=secrets.token_hex(8),
-    )
-    expires_at = call.now + timedelta(seconds=lifetime)
-    world.store.links[link.signature] = Ticket(target_id=job.id, url=link.url, expires_at=expires_at)
-    return link.url
+    signature, ticket = new_ticket(world, call, job.id, "GET", f"/archives/{job.id}.zip", {})
+    world.store.links[signature] = ticket
+    return ticket.url

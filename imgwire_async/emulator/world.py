@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+import secrets
+from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from attrs import define, evolve, field, frozen
 
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.log import RequestLog
+from imgwire_async.emulator.records import Ticket
+from imgwire_async.emulator.signing import presign
 from imgwire_async.emulator.store import Store
 from imgwire_async.emulator.switches import Knobs, Switches
 from imgwire_async.emulator.validation import Given
 from imgwire_async.emulator.wire import Head, RefusedError, domain_error
 
-__all__ = ["Call", "KeyKind", "Keys", "Places", "World", "not_allowed", "not_found"]
+__all__ = ["Call", "KeyKind", "Keys", "Places", "World", "new_ticket", "not_allowed", "not_found"]
 
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
 
@@ -79,6 +82,25 @@ class Call:
     path: Given
     query: Given
     body: Given
+
+
+def new_ticket(
+    world: World, call: Call, target_id: str, method: str, path: str, headers: dict[str, str]
+) -> tuple[str, Ticket]:
+    """Return the signature and the ticket of a new presigned URL at the storage host; `headers` are signed, too."""
+    lifetime = world.switches.url_lifetime
+    link = presign(
+        call.places.storage,
+        path,
+        method=method,
+        secret=world.keys.signing,
+        headers=headers,
+        now=call.now,
+        lifetime=lifetime,
+        nonce=secrets.token_hex(8),
+    )
+    expires_at = call.now + timedelta(seconds=lifetime)
+    return link.signature, Ticket(target_id=target_id, url=link.url, expires_at=expires_at)
 
 
 def not_found() -> RefusedError:

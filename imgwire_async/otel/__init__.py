@@ -20,11 +20,11 @@ except ImportError as _missing:
 
 from imgwire_async import __version__
 from imgwire_async.exchange import Headers, Kind
+from imgwire_async.otel.instruments import Instruments
 from imgwire_async.otel.recording import (
     Attempt,
     Attributes,
     Call,
-    Instruments,
     Queued,
     Scope,
     Turn,

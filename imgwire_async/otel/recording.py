@@ -11,12 +11,12 @@ from typing import ParamSpec, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
-from opentelemetry import context, metrics, trace
+from opentelemetry import context, trace
 
-from imgwire_async import __version__
 from imgwire_async.errors import APIStatusError, ImgwireError
 from imgwire_async.exchange import Headers
 from imgwire_async.logs import logger
+from imgwire_async.otel.instruments import Instruments
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.redaction import redact
 
@@ -30,49 +30,6 @@ _SUPPRESS: tuple[str, ...] = (
     getattr(context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", "suppress_http_instrumentation"),
     "suppress_instrumentation",
 )
-# The boundaries that OpenTelemetry recommends for the duration of requests; its default ones are meant for milliseconds.
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-_MINUTES = (*_SECONDS, 30, 60, 120, 300, 600)
-
-
-class Instruments:
-    """What is counted and measured; one set for each `OpenTelemetryHooks`."""
-
-    def __init__(self, provider: metrics.MeterProvider | None) -> None:
-        meter = metrics.get_meter("imgwire_async", __version__, provider)
-        self.operations: metrics.Histogram = meter.create_histogram(
-            "imgwire.client.operation.duration",
-            "s",
-            "Operations and API calls, pauses and queueing included",
-            explicit_bucket_boundaries_advisory=_MINUTES,
-        )
-        self.requests: metrics.Histogram = meter.create_histogram(
-            "http.client.request.duration",
-            "s",
-            "Requests on the wire, one for each attempt",
-            explicit_bucket_boundaries_advisory=_SECONDS,
-        )
-        self.retries: metrics.Counter = meter.create_counter(
-            "imgwire.client.retries", "{retry}", "Attempts after the first"
-        )
-        self.bytes: metrics.Counter = meter.create_counter(
-            "imgwire.client.io", "By", "Bytes of files sent, and of answers received"
-        )
-        self.waits: metrics.Histogram = meter.create_histogram(
-            "imgwire.client.wait.duration",
-            "s",
-            "Pauses before an attempt, because of the rate limit or a failure",
-            explicit_bucket_boundaries_advisory=_MINUTES,
-        )
-        self.queue: metrics.Histogram = meter.create_histogram(
-            "imgwire.client.queue.duration",
-            "s",
-            "Waits for a slot among max_connections",
-            explicit_bucket_boundaries_advisory=_SECONDS,
-        )
-        self.queue_length: metrics.UpDownCounter = meter.create_up_down_counter(
-            "imgwire.client.queue.length", "{request}", "Who waits for a slot now"
-        )
 
 
 class Scope(AbstractContextManager[None]):
