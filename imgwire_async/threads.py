@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
+
+from imgwire_async import forks
 
 T = TypeVar("T")
 
@@ -83,14 +84,12 @@ class _Workers:
     """The threads of this process, each with an inbox. Used by all loops."""
 
     def __init__(self) -> None:
-        self._process = os.getpid()
         # Both ends of a list are atomic, so loops and threads may use it without a lock.
         self._idle: list[SimpleQueue[_Job[Any]]] = []
 
     def start(self, job: _Job[Any]) -> None:
         """Run a job in a thread. Raises `RuntimeError` when no thread can be had."""
-        if self._process != os.getpid():  # a fork, which took none of the threads along
-            self._process, self._idle = os.getpid(), []
+        forks.check()
         inbox: SimpleQueue[_Job[Any]]
         try:
             inbox = self._idle.pop()
@@ -101,6 +100,10 @@ class _Workers:
                 target=self._serve, args=(inbox, self._idle), name="imgwire_async worker", daemon=True
             ).start()
         inbox.put(job)
+
+    def after_fork(self) -> None:
+        """Forget the idle threads: a fork takes none along."""
+        self._idle = []
 
     @staticmethod
     def _serve(inbox: SimpleQueue[_Job[Any]], idle: list[SimpleQueue[_Job[Any]]]) -> None:
@@ -123,6 +126,7 @@ class _Workers:
 
 
 _workers = _Workers()
+forks.after_fork(_workers.after_fork)
 
 
 class ThreadPool:

@@ -11,7 +11,6 @@ import contextlib
 import contextvars
 import functools
 import math
-import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Generator
@@ -66,10 +65,9 @@ _READER_THREADS = 40
 class _Threads:
     """The ways into threads of one loop. `_keeper` clears them when the loop ends, for what waits there would keep it."""
 
-    __slots__ = ("_keeper", "disk", "hops", "process", "readers")
+    __slots__ = ("_keeper", "disk", "hops", "readers")
 
     def __init__(self) -> None:
-        self.process = os.getpid()
         self.disk = ThreadPool(DISK_THREADS)
         self.readers = ThreadPool(_READER_THREADS)
         self.hops = Hops(self.disk)
@@ -96,8 +94,11 @@ _by_loop_lock = threading.RLock()
 
 
 def _after_fork() -> None:
-    """Make the lock anew: another thread of the parent may have held it."""
-    global _by_loop_lock  # noqa: PLW0603  # a process has one
+    """Begin anew: a fork takes no thread along, and another thread of the parent may have held the lock."""
+    global _by_loop, _by_loop_lock  # noqa: PLW0603  # a process has one
+    for threads in list(_by_loop.values()):
+        forks.keep_for_good(threads)  # to end it would wake the parent's loop
+    _by_loop = weakref.WeakKeyDictionary()
     _by_loop_lock = threading.RLock()
 
 
@@ -105,10 +106,10 @@ forks.after_fork(_after_fork)
 
 
 def _threads() -> _Threads:
+    forks.check()
     loop = asyncio.get_running_loop()  # asked for each small file, and much quicker than a RunVar
     found = _by_loop.get(loop)
-    if found is None or found.process != os.getpid():  # a fork took none of the threads along
-        forks.check()
+    if found is None:
         found = _Threads()
         with _by_loop_lock:
             for other in list(_by_loop):
@@ -226,6 +227,16 @@ def is_being_cancelled() -> bool:
     """Whether somebody cancels the running task; else a `CancelledError` comes out of what it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def is_own_cancellation(error: BaseException) -> bool:
+    """Return whether an error that the running task got means that somebody cancels that task."""
+    return isinstance(error, asyncio.CancelledError) and is_being_cancelled()
+
+
+def was_cancelled_elsewhere(task: asyncio.Future[Any]) -> bool:
+    """Return whether other code cancelled what the running task waited for, while nobody cancels the running task."""
+    return task.cancelled() and not is_being_cancelled()
 
 
 def submit_read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:

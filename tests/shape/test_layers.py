@@ -13,11 +13,11 @@ from module_imports import NAME, PACKAGE, imported, modules
 import imgwire_async
 
 LEVELS = [
-    {"plain", "formatting", "hosts", "leftovers", "redaction", "forks", "lazy", "threads", "atomic"},
-    {"checks", "exchange", "policies", "logs", "hops"},
-    {"errors", "hooks", "retry", "userland"},
-    {"config", "limits", "urls", "archive_names"},
-    {"models", "archives"},
+    {"plain", "formatting", "hosts", "leftovers", "redaction", "forks", "lazy", "atomic"},
+    {"checks", "exchange", "policies", "logs", "threads"},
+    {"errors", "hooks", "retry", "hops"},
+    {"config", "userland", "urls", "archive_names"},
+    {"models", "archives", "limits"},
     {"protocol", "results", "mime"},
     {"uploads", "downloads", "transport"},
     {"resources"},
