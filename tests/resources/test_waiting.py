@@ -12,6 +12,7 @@ from recording import Api, in_no_time, now
 from samples import ID, data, image
 
 from imgwire_async import errors, models
+from imgwire_async.downloads import archive
 from imgwire_async.protocol.codec import structure
 from imgwire_async.resources import waiting
 
@@ -352,18 +353,18 @@ def test_a_domain_is_tested_after_pauses_from_5_to_60_seconds_and_never_past_the
 
 @pytest.mark.parametrize(("first", "most"), [(0.1, 5.0), (5.0, 60.0), (0.25, 10.0)])
 def test_a_pause_never_leaves_its_bounds(first: float, most: float) -> None:
-    pauses = list(itertools.islice(waiting.rising(first, most), 200))
+    pauses = list(itertools.islice(waiting.backoff_intervals(first, most), 200))
     assert min(pauses) >= first
     assert max(pauses) <= most
     assert len(set(pauses)) > 100
 
 
 FINISHED: list[tuple[Callable[[Any], bool], Any, bool]] = [
-    (lambda r: waiting.ready(r, metadata=False), record(status="READY", processed_metadata_at=None), True),
-    (lambda r: waiting.ready(r, metadata=True), record(status="READY", processed_metadata_at=None), False),
-    (lambda r: waiting.ready(r, metadata=True), record(status="PROCESSING"), False),
-    (waiting.packed, structure(data(JOB, status="NEW"), JOB), False),
-    (waiting.connected, structure(domain("CONNECTED", "FAILING"), DOMAIN), False),
+    (lambda r: waiting.is_ready(r, metadata=False), record(status="READY", processed_metadata_at=None), True),
+    (lambda r: waiting.is_ready(r, metadata=True), record(status="READY", processed_metadata_at=None), False),
+    (lambda r: waiting.is_ready(r, metadata=True), record(status="PROCESSING"), False),
+    (archive.is_packed, structure(data(JOB, status="NEW"), JOB), False),
+    (waiting.is_connected, structure(domain("CONNECTED", "FAILING"), DOMAIN), False),
 ]
 
 
