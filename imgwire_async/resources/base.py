@@ -42,7 +42,7 @@ class Resource:
             raise
         return transport
 
-    def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[None]:
+    def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[object]:
         return self._transport_for(text or name).operation(name, text)
 
     async def _ask(self, request: Request[T]) -> T:

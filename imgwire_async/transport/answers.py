@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from imgwire_async.protocol.unpacking import Unpacker, unpacker
+from imgwire_async.protocol.unpacking import unpacker
 
 ACCEPTED = "gzip, deflate"  # what is unpacked here; anything else was not asked for
 # Of a refusal the message is wanted; what is longer is a page.
@@ -17,18 +17,28 @@ _OVERHEAD = 256 * 1024
 
 
 async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
-    """The body of `response` up to `limit` unpacked bytes, and whether that is all of it. The rest is not read, but hung up on."""
+    """Return the body of `response` up to `limit` unpacked bytes, and whether that is all of it. The rest is hung up on, unread."""
     if response.status >= 300:
         limit = min(limit, _REFUSAL_LIMIT)
-    coding = response.headers.get("Content-Encoding")
+    coding, stream = response.headers.get("Content-Encoding"), response.content
     try:
         unpack = None if coding is None else unpacker(coding, response.url.raw_authority)
-        body, whole = await _read(response.content, unpack, limit)
-        if not whole:
-            response.close()
-        return body, whole
+        pieces, room = list[bytes](), limit
+        packed_room = limit + limit // 100 + _OVERHEAD
+        while not stream.at_eof() and (piece := await next_piece(stream)):
+            if unpack is not None:
+                packed_room -= len(piece)
+                piece = unpack.feed(piece, room + 1)
+            pieces.append(piece)
+            room -= len(piece)
+            if room < 0 or packed_room < 0:
+                response.close()
+                return b"".join(pieces)[:limit], False
     finally:
-        del response  # it shows its URL, which may hold an upload token
+        del response  # its repr shows its URL, which may hold an upload token
+    if unpack is not None:
+        unpack.end()
+    return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), True
 
 
 async def next_piece(stream: aiohttp.StreamReader) -> bytes:
@@ -37,22 +47,6 @@ async def next_piece(stream: aiohttp.StreamReader) -> bytes:
         return await stream.readany()
     except RuntimeError as error:  # aiohttp's word for a connection that was closed by a body that is no HTTP
         raise aiohttp.ClientPayloadError("the connection was closed") from error
-
-
-async def _read(stream: aiohttp.StreamReader, unpack: Unpacker | None, limit: int) -> tuple[bytes, bool]:
-    pieces, room = list[bytes](), limit
-    packed_room = limit + limit // 100 + _OVERHEAD
-    while not stream.at_eof() and (piece := await next_piece(stream)):
-        if unpack is not None:
-            packed_room -= len(piece)
-            piece = unpack.feed(piece, room + 1)
-        pieces.append(piece)
-        room -= len(piece)
-        if room < 0 or packed_room < 0:
-            return b"".join(pieces)[:limit], False
-    if unpack is not None:
-        unpack.end()
-    return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), True
 
 
 async def read_prefix(stream: aiohttp.StreamReader, limit: int) -> bytes:

@@ -1,30 +1,23 @@
-"""What an attempt of an API call brought back, and the errors of two answers that are none: a redirect away, and too many bytes."""
+"""The errors of API calls: made of what the last attempt brought back. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
-import attrs
 from yarl import URL
 
 from imgwire_async import errors
-from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.exchange import Exchange
+from imgwire_async.policies import Timeouts
 from imgwire_async.protocol.json import side_effect_warning
 from imgwire_async.protocol.signed_urls import origin, without_query
 from imgwire_async.redaction import Secret, redact, redacted_body
-
-
-@attrs.frozen(slots=False)  # made for each call, and twice as fast without slots
-class Answer:
-    """What came back on one attempt, whatever its status."""
-
-    status: int
-    headers: Headers
-    body: bytes = attrs.field(repr=False)  # may quote a key, or hold a signed URL
-    whole: bool = True
-
+from imgwire_async.retry import Failure
+from imgwire_async.transport.call_state import RawResponse
 
 _LONGEST_HEADER = 8_190  # bytes that most servers take
+_LOOK_AROUND = "Check base_url, DNS, proxy and firewall."
 
 
 def long_header(headers: Iterable[tuple[str, str]]) -> str | None:
@@ -32,16 +25,68 @@ def long_header(headers: Iterable[tuple[str, str]]) -> str | None:
     return next((name for name, value in headers if len(name) + len(value.encode()) > _LONGEST_HEADER), None)
 
 
-def refuse_foreign_redirect(answer: Answer, exchange: Exchange, base: str) -> None:
+def connection_error(
+    exchange: Exchange, failure: Failure, timeouts: Timeouts
+) -> errors.APIConnectionError | errors.APITimeoutError:
+    """Return the error for a call whose last attempt brought no response."""
+    doubt = (
+        " The service may have carried it out: look before you repeat it."
+        if failure.in_doubt and exchange.method not in {"GET", "HEAD"}
+        else ""
+    )
+    error: errors.APIConnectionError
+    if failure.fate == "connect" or failure.fate == "attempt":
+        which, seconds = _shortest(failure.fate, timeouts)
+        clock = "the system's own" if seconds is None else f"Timeouts({which}={seconds:g})"
+        error = errors.APITimeoutError(
+            f"{exchange}: {failure.reason}.{doubt} The clock was {clock}: allow more, or look at the network. "
+            f"{failure.advice}".rstrip(),
+            which=which,
+            exchange=exchange,
+        )
+    else:
+        error = errors.APIConnectionError(
+            f"{exchange}: {failure.reason}.{doubt} {failure.advice or _LOOK_AROUND}", exchange=exchange
+        )
+    error.sent = not failure.unprocessed
+    return error
+
+
+def _shortest(
+    fate: Literal["connect", "attempt"], timeouts: Timeouts
+) -> tuple[Literal["connect", "attempt"], float | None]:
+    """Return which of the user's clocks ran out, and its seconds: a connection that takes too long may meet either."""
+    connect, attempt = timeouts.connect, timeouts.attempt
+    if fate == "connect" and connect is not None and (attempt is None or connect < attempt):
+        return "connect", connect
+    return "attempt", attempt
+
+
+def rate_limit_error(
+    exchange: Exchange, *, waited: float, more: float, limit: float, retry_after: float
+) -> errors.RateLimitError:
+    """Return the error for a call that was not sent, because the rate limit would keep it waiting for too long."""
+    error = errors.RateLimitError(
+        f"{exchange}: not sent, because the service's rate limit has kept this call waiting for "
+        f"{waited:.0f} s and would for {more:.0f} s more (max_rate_wait is {limit:g} s). "
+        "Lower the concurrency, or allow more waiting in RetryPolicy.",
+        status=429,
+        exchange=exchange,
+    )
+    error.retry_after = retry_after
+    return error
+
+
+def refuse_foreign_redirect(response: RawResponse, exchange: Exchange, base: str) -> None:
     """Raise `UnsafeURLError` for a redirect to another origin than that of `base`."""
-    location = Secret(answer.headers.get("Location", ""))
+    location = Secret(response.headers.get("Location", ""))
     try:
         leads_away = origin(str(URL(base).join(URL(location)))) != origin(base)
     except ValueError:
         leads_away = True
     if leads_away:
         raise errors.UnsafeURLError(
-            f"{exchange}: HTTP {answer.status} sends the call to another origin "
+            f"{exchange}: HTTP {response.status} sends the call to another origin "
             f"({_shown(location)!r}). It was not followed, so the key went nowhere. {_redirect_advice(location, base)}",
             exchange=exchange,
         )
@@ -60,11 +105,12 @@ def _shown(location: str) -> str:
         return redact(location)[:100]
 
 
-def too_large(answer: Answer, exchange: Exchange, limit: int) -> errors.DecodeError:
+def too_large(response: RawResponse, exchange: Exchange, limit: int) -> errors.DecodeError:
+    """Return the error for a success whose body is longer than `limit` bytes."""
     return errors.DecodeError(
-        f"{exchange}: HTTP {answer.status}, but the answer is larger than {limit} bytes (Timeouts.max_answer_bytes); the rest was "
+        f"{exchange}: HTTP {response.status}, but the answer is larger than {limit} bytes (Timeouts.max_answer_bytes); the rest was "
         f"not read.{side_effect_warning(exchange)} Ask for less in one call, or allow more with Timeouts(max_answer_bytes=...).",
         path="$",
-        body=redacted_body(answer.body),
+        body=redacted_body(response.body),
         exchange=exchange,
     )

@@ -6,44 +6,45 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
+from typing import Any, TypeVar
 
 from imgwire_async.errors import APITimeoutError
 from imgwire_async.exchange import Exchange
 
-_running: ContextVar[Operation | None] = ContextVar("imgwire_async.operation", default=None)
+T = TypeVar("T")
+
+_running: ContextVar[Operation[Any] | None] = ContextVar("imgwire_async.operation", default=None)
 
 
-class Operation:
-    """`async with Operation("POST /images/...", seconds):` raises `APITimeoutError(which="deadline")` when time is up.
+class Operation(AbstractAsyncContextManager[T]):
+    """`async with Operation("POST /images/...", seconds, scope):` raises `APITimeoutError(which="deadline")` when time is up.
 
-    Inside another operation of the same task it does nothing: the outer clock counts. `scope`, if given, is entered first and
-    left last.
+    Inside another operation of the same task it does nothing: the outer clock counts. `scope` is entered first and left last,
+    and gives what it gives.
     """
 
-    def __init__(
-        self, name: str, seconds: float | None, scope: AbstractAsyncContextManager[object] | None = None
-    ) -> None:
+    def __init__(self, name: str, seconds: float, scope: AbstractAsyncContextManager[T]) -> None:
         self._name = name
         self._scope = scope
         self._seconds = seconds
         self._task: asyncio.Task[object] | None = None
-        self._token: Token[Operation | None] | None = None
+        self._token: Token[Operation[Any] | None] | None = None
         self.exchange: Exchange | None = None
         self.trouble: str = ""
         self.under_way: Exchange | None = None
         self.doing: str = ""
 
-    async def __aenter__(self) -> None:
-        if self._scope is not None:
-            await self._scope.__aenter__()
-        if self._seconds is None or current() is not None:
-            return
+    async def __aenter__(self) -> T:
+        entered = await self._scope.__aenter__()
+        if current() is not None:
+            return entered
         self._task = task = asyncio.current_task()
         self._cancelling = 0 if task is None else task.cancelling()
         self._began = asyncio.get_running_loop().time()  # by which its clock counts, too
         self._clock = asyncio.timeout(self._seconds)
         await self._clock.__aenter__()
         self._token = _running.set(self)
+        return entered
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -51,11 +52,9 @@ class Operation:
         try:
             await self._stop_clock(kind, error, traceback)
         except BaseException as other:
-            if self._scope is not None:
-                await self._scope.__aexit__(type(other), other, other.__traceback__)
+            await self._scope.__aexit__(type(other), other, other.__traceback__)
             raise
-        if self._scope is not None:
-            await self._scope.__aexit__(kind, error, traceback)
+        await self._scope.__aexit__(kind, error, traceback)
 
     async def _stop_clock(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -96,6 +95,13 @@ class Operation:
         )
 
 
+def note_failure(exchange: Exchange, reason: str) -> None:
+    """Remember the last failed attempt of the running operation, for the message when its time is up."""
+    operation = current()
+    if operation is not None:
+        operation.note(exchange, reason)
+
+
 def interrupted(exchange: Exchange, doing: str = "busy with") -> None:
     """Note the exchange that was under way, or in the queue, when the running operation was cancelled; its clock may have done it."""
     operation = current()
@@ -109,7 +115,7 @@ def ran_out() -> bool:
     return operation is not None and operation.ran_out
 
 
-def current() -> Operation | None:
+def current() -> Operation[Any] | None:
     """The operation whose clock counts for the running task, or None."""
     operation = _running.get()
     # A task that user code started in the midst of an operation is its own master.

@@ -12,18 +12,17 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import attrs
 
-from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import Fetch, NoAnswerError
 from imgwire_async.protocol.signed_urls import require_safe, without_query
 from imgwire_async.redaction import Secret
 from imgwire_async.retry import Failure
-from imgwire_async.transport import answers, capture, deadline, watch
+from imgwire_async.transport import answers, deadline
 from imgwire_async.transport.connection import Unread
+from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import FOREIGN, Route, hush, is_answer, no_answer, not_an_answer
 from imgwire_async.transport.request_url import Address
-from imgwire_async.transport.shared_state import SharedState
 
 if TYPE_CHECKING:
     from typing import Self
@@ -36,47 +35,16 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = {"Accept-Encoding": "identity"}
 
 
-class Fetches:
-    """Gets bytes with one set of options."""
-
-    def __init__(self, shared: SharedState, options: Options) -> None:
-        self.shared = shared
-        self.options = options
-        self.lookout: watch.Lookout = watch.Lookout(options.hooks)
-        # No total: a slow transfer that moves may take as long as it needs.
-        self.clock: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
-            total=None, connect=options.timeout.connect, ceil_threshold=1e9
-        )
-
-    def open(self, fetch: Fetch) -> Arrival:
-        """The answer, whatever its status, for an `async with`. `NoAnswerError` when there is none."""
-        return Arrival(self, fetch)
-
-    async def pause(self, exchange: Exchange, reason: str, seconds: float) -> None:
-        """Tell whoever looks that another attempt follows, and let the time pass."""
-        operation = deadline.current()
-        if operation is not None:
-            operation.note(exchange, reason)
-        seen = self.lookout.over(exchange.kind, exchange.method, exchange.path)
-        if seen.awake:
-            await seen.retry(exchange.attempts, reason, seconds)
-        await self.shared.sessions.sleep(seconds)
-
-    def record(self, exchange: Exchange) -> None:
-        """Give a finished exchange to whoever captures."""
-        capture.record(self.shared, exchange)
-
-
 class Arrival(AbstractAsyncContextManager["Arrival"]):
     """The answer to one `Fetch`, and its bytes as they come. Implements `protocol.request.Fetched`.
 
     No clock and no task outlives a step, so that the steps may run in different tasks, and it may be left at any point.
     """
 
-    def __init__(self, fetches: Fetches, fetch: Fetch) -> None:
-        self._fetches = fetches
+    def __init__(self, context: Context, fetch: Fetch) -> None:
+        self._context = context
         self._fetch = fetch
-        self._stall = fetches.options.timeout.stall
+        self._stall = context.options.timeout.stall
         self._host = ""
         self._response: aiohttp.ClientResponse | None = None
         self._unread: Unread | None = None
@@ -106,7 +74,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
 
     async def __aenter__(self) -> Self:
         fetch = self._fetch
-        secure = self._fetches.shared.config.secure
+        secure = self._context.shared.config.secure
         require_safe(fetch.url, fetch.what, secure=secure)
         try:
             url = Secret(fetch.url)
@@ -127,13 +95,13 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
 
     async def _ask(self, url: Secret) -> aiohttp.ClientResponse:
         """The answer to one request on the wire, its body unread."""
-        fetches, attempt = self._fetches, self._fetch.attempt
-        here = await fetches.shared.sessions.get()
+        context, attempt = self._context, self._fetch.attempt
+        here = await context.shared.sessions.get()
         address = Address.of(url)
         self._host = address.host
-        seen = fetches.lookout.over("cdn", "GET", address.shown)
-        if seen.awake:
-            await seen.request(attempt)
+        events = context.instrumentation.for_call("cdn", "GET", address.shown)
+        if events is not None:
+            await events.request(attempt)
         if here.idle_check.is_due():
             await here.idle_check.run()
         began = time.monotonic()
@@ -144,7 +112,8 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         except (*FOREIGN, NoAnswerError) as error:
             hush(error)
             silence = self._silence(error, here.route_to(address), stalled=waiting.expired())
-            seen.silence(attempt, silence.failure.reason, time.monotonic() - began)
+            if events is not None:
+                events.no_response(attempt, silence.failure.reason, time.monotonic() - began)
             raise silence from error
         except BaseException as error:
             hush(error)
@@ -154,9 +123,9 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         self._unread = Unread(response)
         self._response = response
         try:
-            if seen.awake:
+            if events is not None:
                 headers = Headers.view(response.headers.items())
-                await seen.response(attempt, response.status, headers, time.monotonic() - began)
+                await events.response(attempt, response.status, headers, time.monotonic() - began)
         except BaseException:
             del response  # it shows its URL
             self._leave()
@@ -169,11 +138,10 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         response = await here.fetches.get(
             address.url,
             headers=_HEADERS,
-            **here.proxy_for(address),
-            timeout=self._fetches.clock,
+            timeout=self._context.transfer_timeout,
             allow_redirects=False,
             trace_request_ctx={"sent": lambda: self._wind(waiting)},
-            **here.tls,
+            **here.options_for(address),
         )
         if not is_answer(response.status):
             response.close()
@@ -228,7 +196,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             unread.drop()
 
     def _silence(self, error: BaseException, route: Route, *, stalled: bool) -> NoAnswerError:
-        if self._fetches.shared.sessions.closed:
+        if self._context.shared.closed:
             raise RuntimeError(CLOSED) from None
         if not stalled:
             failure = no_answer(error, route).failure

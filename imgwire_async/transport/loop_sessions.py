@@ -12,7 +12,7 @@ import os
 import ssl
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
@@ -25,7 +25,7 @@ from imgwire_async.errors import ConfigurationError
 from imgwire_async.limits import open_file_limit
 from imgwire_async.transport.errors import Route, no_hidden_resend
 from imgwire_async.transport.open_calls import IdleCheck, OpenCalls
-from imgwire_async.transport.proxies import Proxies, ProxyOptions
+from imgwire_async.transport.proxies import Proxies
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.resolver import connector
 from imgwire_async.transport.slots import Slots, fitting, make_slots
@@ -49,9 +49,11 @@ class LoopSessions:
     made_in: threading.Thread = attrs.field(factory=threading.current_thread)  # which runs the loop
     pid: int = attrs.field(factory=os.getpid)
 
-    def proxy_for(self, address: Address) -> ProxyOptions:
-        """Return the keyword arguments by which a request takes the proxy that leads there, if one does."""
-        return self.proxies.for_origin(address.url.scheme, address.host)
+    def options_for(self, address: Address) -> Mapping[str, Any]:
+        """Return the keyword arguments of a request that tell its proxy, if one leads there, and its TLS settings."""
+        if self.proxies.are_off:
+            return self.tls
+        return {**self.proxies.for_origin(address.url.scheme, address.host), **self.tls}
 
     def route_to(self, address: Address) -> Route:
         """Return how requests get there, for messages about one that failed."""

@@ -23,18 +23,10 @@ class OpenCalls:
     """What is under way on one loop: `end` ends all of it, wherever it waits."""
 
     def __init__(self) -> None:
-        self._scopes: set[UntilClosed] = set()
+        self.scopes: set[UntilClosed] = set()
         self._stall_clocks: dict[float, StallClock] = {}  # by their seconds
         # Responses whose bytes are being read: closing a session alone would leave their readers waiting.
         self.responses: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
-
-    def add(self, scope: UntilClosed) -> None:
-        """End what runs in this scope, too, until `discard`."""
-        self._scopes.add(scope)
-
-    def discard(self, scope: UntilClosed) -> None:
-        """Forget a scope that was left."""
-        self._scopes.discard(scope)
 
     def stall_clock(self, seconds: float | None) -> StallClock | None:
         """The clock for transfers that may stand still for so long; None for those that may for ever."""
@@ -50,9 +42,9 @@ class OpenCalls:
 
     def end(self) -> None:
         """End every call and transfer. Called on the loop that they run on."""
-        for scope in self._scopes:
+        for scope in self.scopes:
             scope.end()
-        self._scopes.clear()
+        self.scopes.clear()
         for response in list(self.responses):
             response.close()
         for clock in self._stall_clocks.values():
@@ -77,13 +69,13 @@ class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
-        self._calls.add(self)
+        self._calls.scopes.add(self)
         return here
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._calls.discard(self)
+        self._calls.scopes.discard(self)
         # Another cancellation, of somebody else, goes on.
         if self._ended and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise RuntimeError(CLOSED) from None

@@ -32,13 +32,14 @@ class Proxies:
     def __init__(self, fixed: str | None, *, trust_env: bool) -> None:
         self._fixed = None if fixed is None else proxy_options(fixed)
         self._environment = _read() if trust_env and fixed is None else {}
+        self.are_off: bool = self._fixed is None and not self._environment
         self._found: dict[tuple[str, str], ProxyOptions] = {}
 
     def for_origin(self, scheme: str, host: str) -> ProxyOptions:
         """Return what a request to this scheme and host (with port, if it has one) says of its proxy."""
         if self._fixed is not None:
             return self._fixed
-        if not self._environment:
+        if self.are_off:
             return _DIRECT
         origin = (scheme, host)
         if origin not in self._found:

@@ -53,11 +53,16 @@ class Sessions:
 
     async def get(self) -> LoopSessions:
         """Return what the running loop owns, made on first use. Does not suspend when it is made already."""
-        loop = self.require_usable()
-        found = self._by_loop.get(loop)
-        return await self._open(loop) if found is None else found
+        forks.check()
+        try:
+            found = self._by_loop.get(asyncio.get_running_loop())
+        except RuntimeError:  # no loop of asyncio's
+            found = None
+        return await self._open() if found is None or self.closed else found
 
-    async def _open(self, loop: asyncio.AbstractEventLoop) -> LoopSessions:
+    async def _open(self) -> LoopSessions:
+        """Make what the running loop owns."""
+        loop = self.require_usable()
         from imgwire_async.transport.loop_sessions import open_sessions, read_ca_bundle
 
         bundle = self._config.ssl

@@ -5,7 +5,18 @@ from __future__ import annotations
 import attrs
 from multidict import CIMultiDict
 
+from imgwire_async.config import Options
 from imgwire_async.redaction import Secret
+from imgwire_async.transport.answers import ACCEPTED
+
+
+def api_headers(options: Options) -> CIMultiDict[str]:
+    """Return the headers of every API call but the key. Whatever its case, one is sent once, and what the contract needs wins."""
+    headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": ACCEPTED})
+    headers.update(options.default_headers)
+    if options.environment_id is not None:
+        headers["X-Environment-Id"] = options.environment_id
+    return headers
 
 
 @attrs.frozen

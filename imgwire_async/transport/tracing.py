@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
 
@@ -20,6 +20,9 @@ from imgwire_async.retry import is_success
 
 if TYPE_CHECKING:
     from typing import Self
+
+
+T = TypeVar("T")
 
 
 class Attempt(Protocol):
@@ -90,16 +93,16 @@ def tracer_of(hooks: Hooks) -> Tracer | None:
 
 
 @attrs.frozen
-class Traced(AbstractAsyncContextManager[None]):
+class Traced(AbstractAsyncContextManager[T]):
     """What happens inside `inner` is one operation for the tracer, its clock's verdict included."""
 
     span: AbstractContextManager[object]
-    inner: AbstractAsyncContextManager[None]
+    inner: AbstractAsyncContextManager[T]
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> T:
         self.span.__enter__()
         try:
-            await self.inner.__aenter__()
+            return await self.inner.__aenter__()
         except BaseException as error:
             self.span.__exit__(type(error), error, error.__traceback__)
             raise

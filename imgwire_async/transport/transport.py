@@ -1,70 +1,290 @@
-"""The transport as those who ask see it: one object per set of options, sharing connections, slots, gate and key."""
+"""The transport: API calls with their retries, and single attempts to send or get bytes. One for each set of options."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, TypeVar
 
-from imgwire_async import userland
+import aiohttp
+
+from imgwire_async import errors, userland
 from imgwire_async.config import API_ROOT, Options
-from imgwire_async.exchange import Exchange
-from imgwire_async.protocol.request import APIResponse, Fetch, Fetched, Put, Request
-from imgwire_async.transport import deadline
-from imgwire_async.transport.api import Api
-from imgwire_async.transport.fetch import Fetches
+from imgwire_async.errors import CLOSED
+from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.protocol.json import dumps
+from imgwire_async.protocol.request import APIResponse, Fetch, Fetched, NoAnswerError, Put, Request
+from imgwire_async.protocol.status import status_error
+from imgwire_async.retry import Failure, may_repeat
+from imgwire_async.transport import answers, deadline
+from imgwire_async.transport.call_errors import (
+    connection_error,
+    long_header,
+    refuse_foreign_redirect,
+    too_large,
+)
+from imgwire_async.transport.call_state import CallState, RawResponse, has_secret, without_token
+from imgwire_async.transport.connection import Unread
+from imgwire_async.transport.context import Context
+from imgwire_async.transport.errors import FOREIGN, hush, is_answer, no_answer, not_an_answer
+from imgwire_async.transport.fetch import Arrival
+from imgwire_async.transport.loop_sessions import LoopSessions
 from imgwire_async.transport.open_calls import UntilClosed
+from imgwire_async.transport.put import send_put
+from imgwire_async.transport.rate_limit import close_gate, pass_gate
+from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.shared_state import SharedState
-from imgwire_async.transport.slots import without_slot
-from imgwire_async.transport.tracing import Traced, TracedFetch, Tracer, put_traced, tracer_of
-from imgwire_async.transport.transfer import Transfers
+from imgwire_async.transport.signing import SignedHeaders, api_headers
+from imgwire_async.transport.slots import Kind as SlotKind
+from imgwire_async.transport.slots import TransferSlot, without_slot
+from imgwire_async.transport.tracing import Traced, TracedFetch, Tracer, put_traced
 
 T = TypeVar("T")
 
+# Bytes of a larger request are handed over in pieces: aiohttp warns of them as one, since they hold up the loop.
+_LARGE_BODY = 2**20
+_NO_LIMIT = 2**62  # bytes; a bit below what C can count, so that one more fits, too
+
 
 class AiohttpTransport:
-    """Carries requests and bytes. Implements `protocol.request.Transport`."""
+    """Implements `protocol.request.Transport`."""
 
     def __init__(self, shared: SharedState, options: Options) -> None:
         self.options = options
         self.secure: bool = shared.config.secure
         self.upload_token: str | Callable[[], str | Awaitable[str]] | None = shared.config.upload_token
-        self._tracer = tracer_of(options.hooks)
+        self._shared = shared
+        self._context = Context.of(shared, options)
+        self._tracer = self._context.instrumentation.tracer
         self._root = f"{shared.config.base_url}{API_ROOT}"
-        self._sessions = shared.sessions
-        self._api = Api(shared, options)
-        self._transfers = Transfers(shared, options)
-        self._fetches = Fetches(shared, options)
+        self._headers = SignedHeaders(api_headers(options))
+        timeouts = options.timeout
+        self._body_limit = min(timeouts.max_answer_bytes or _NO_LIMIT, _NO_LIMIT)
+        # No rounding to whole seconds: a clock fires when it says.
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeouts.attempt, connect=timeouts.connect, ceil_threshold=1e9
+        )
 
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
-        return self._sessions.closed
+        return self._shared.closed
 
     def require_usable(self) -> None:
         """Raise `RuntimeError` where no call can be made: without a running asyncio loop, and when the client was closed."""
-        self._sessions.require_usable()
+        self._shared.sessions.require_usable()
 
-    def send(self, request: Request[Any], /) -> Awaitable[APIResponse]:
-        """The answer to one API call. Raises the error that fits when it is no success."""
-        return self._send(request) if self._tracer is None else self._traced(self._tracer, request)
+    # --- API calls ----------------------------------------------------------------------------------------------------
 
-    def _send(self, request: Request[Any]) -> Awaitable[APIResponse]:
+    async def send(self, request: Request[Any], /) -> APIResponse:
+        """Return the API's response to `request` if it is a success. Raises the error that says why not."""
+        name = f"{request.method} {request.path}"
+        async with self._scope(name, lambda tracer: self._span(tracer, request)) as sessions:
+            call = await self._begin(request, sessions)
+            while True:
+                result = await self._attempt(call)
+                exchange = call.exchange(result)
+                if isinstance(result, RawResponse) and call.is_done(result):
+                    self._context.record_exchange(exchange)
+                    return self._reply(result, exchange)
+                failure = result if isinstance(result, Failure) else Failure.of(result.status, result.headers)
+                try:
+                    delay = await self._retry_delay(call, failure, exchange)
+                    if delay is None:
+                        raise self._error(call, result, failure, exchange)
+                except errors.ImgwireError:
+                    self._context.record_exchange(exchange)
+                    raise
+                if call.events is not None:
+                    wait = max(delay, self._shared.gate.remaining())
+                    await call.events.retry(call.attempts, failure.reason, wait)
+                if delay:
+                    await self._shared.sessions.sleep(delay)
+                call.attempts += 1
+
+    def _scope(
+        self, name: str, span: Callable[[Tracer], AbstractContextManager[object]]
+    ) -> AbstractAsyncContextManager[LoopSessions]:
+        """Return what surrounds a call or an operation: closing the client ends it, and so does its deadline, which tells `name`."""
         seconds = self.options.timeout.deadline
-        return self._api.send(request) if seconds is None else self._send_in_time(request, seconds)
+        scope: AbstractAsyncContextManager[LoopSessions] = UntilClosed(self._shared.sessions)
+        if seconds is not None:
+            scope = deadline.Operation(name, seconds, scope)
+        return scope if self._tracer is None else Traced(span(self._tracer), scope)
 
-    async def _send_in_time(self, request: Request[Any], seconds: float) -> APIResponse:
-        async with deadline.Operation(f"{request.method} {request.path}", seconds):
-            return await self._api.send(request)
-
-    async def _traced(self, tracer: Tracer, request: Request[Any]) -> APIResponse:
+    def _span(self, tracer: Tracer, request: Request[Any]) -> AbstractContextManager[object]:
         url = self._root + request.target.partition("?")[0]  # a query may hold an upload token
         # A path that a user wrote may hold ids: as a name it would be one of endlessly many.
         template = None if request.model is object else request.path
-        with tracer.call(request.method, template, url):
-            return await self._send(request)
+        return tracer.call(request.method, template, url)
+
+    async def _begin(self, request: Request[Any], sessions: LoopSessions) -> CallState:
+        key = self._shared.keys.known or await self._key(request)
+        return CallState(
+            request,
+            Address.of(f"{self._root}{request.target}", self._shared.host),
+            None if request.json is None else dumps(request.json),
+            key,
+            self.options.retries,
+            sessions,
+            self._context.instrumentation.for_call("api", request.method, request.path),
+        )
+
+    async def _key(self, request: Request[Any]) -> str:
+        started_at = time.monotonic()
+        try:
+            return await without_slot(self._shared.keys.get)
+        except asyncio.CancelledError:
+            elapsed = time.monotonic() - started_at
+            unsent = Exchange("api", request.method, request.path, attempts=0, elapsed=elapsed)
+            deadline.interrupted(unsent, "waiting for the answer of api_key, for")
+            raise
+
+    async def _attempt(self, call: CallState) -> RawResponse | Failure:
+        """Send the request once, as soon as rate limit and slots allow it, and return what came back."""
+        gate, sessions, events = self._shared.gate, call.sessions, call.events
+        slots = sessions.slots.calls
+        call.sent_at = 0.0
+        is_reported = False
+        while True:
+            if gate.pace is not None:
+                await pass_gate(self._shared, call)
+            if sessions.idle_check.is_due():
+                await sessions.idle_check.run()
+            if events is not None and not is_reported:
+                is_reported = True
+                await events.request(call.attempts)
+            try:
+                async with slots if events is None else events.wrap_slot(slots):
+                    if self._shared.sessions.closed:  # while we stood in the queue
+                        raise RuntimeError(CLOSED)  # noqa: TRY301  # what hushes it below does it no harm
+                    if gate.pace is not None and gate.closed_since(call.gate_generation):
+                        continue
+                    call.sent_at = time.monotonic()
+                    response = await self._round_trip(call)
+                    break
+            except (*FOREIGN, NoAnswerError) as error:
+                return self._no_response(call, error)
+            except BaseException as error:
+                hush(error)
+                deadline.interrupted(call.unfinished())
+                raise
+        if events is not None:
+            elapsed = time.monotonic() - call.sent_at
+            await events.response(
+                call.attempts, response.status, response.headers, elapsed, len(response.body)
+            )
+        return response
+
+    def _no_response(self, call: CallState, error: BaseException) -> Failure:
+        hush(error)
+        if self._shared.closed:
+            raise RuntimeError(CLOSED) from None
+        failure = no_answer(error, call.sessions.route_to(call.address)).failure
+        if call.events is not None:
+            call.events.no_response(call.attempts, failure.reason, time.monotonic() - call.sent_at)
+        return failure
+
+    async def _round_trip(self, call: CallState) -> RawResponse:
+        """Return what comes back on one request on the wire, read to its end or to the limit."""
+        request, sessions, body = call.request, call.sessions, call.body
+        is_plain = request.params is None or not has_secret(request)
+        session = sessions.api if is_plain else sessions.untraced_api
+        unread: Unread | None = None
+        response: aiohttp.ClientResponse | None = None
+        try:
+            async with session.request(
+                request.method,
+                call.address.url,
+                data=body if body is None or len(body) <= _LARGE_BODY else io.BytesIO(body),
+                headers=self._headers.with_key(call.key, json=body is not None),
+                timeout=self._timeout,
+                allow_redirects=False,
+                **sessions.options_for(call.address),
+            ) as response:
+                if not response.content.is_eof():
+                    # Whoever closes the client must find those who wait.
+                    sessions.open_calls.responses.add(response)
+                    unread = Unread(response)
+                if not is_answer(response.status):
+                    raise not_an_answer(response, sessions.route_to(call.address))
+                content, whole = await answers.read(response, self._body_limit)
+                return RawResponse(response.status, Headers.view(response.headers.items()), content, whole)
+        finally:
+            response = None  # its repr holds the URL: keep it out of tracebacks
+            if unread is not None:
+                unread.drop()
+
+    def _reply(self, response: RawResponse, exchange: Exchange) -> APIResponse:
+        """Return the reply of a call that was carried out, also when what it was to delete is gone already."""
+        if response.status == 404:
+            return APIResponse(200, response.headers, b"{}", exchange)
+        if not response.whole:
+            raise too_large(response, exchange, self._body_limit)
+        return APIResponse(response.status, response.headers, response.body, exchange)
+
+    # --- what follows a failed attempt --------------------------------------------------------------------------------
+
+    async def _retry_delay(self, call: CallState, failure: Failure, exchange: Exchange) -> float | None:
+        """Return the seconds before the next attempt, None when there is to be none."""
+        call.may_have_succeeded = call.may_have_succeeded or failure.in_doubt
+        deadline.note_failure(exchange, failure.reason)
+        if failure.status == 401 and await self._renew_key(call):
+            return 0.0
+        if failure.status == 429:
+            return close_gate(self._shared.gate, call, failure)
+        if not may_repeat(call.request.method, failure, repeatable=call.request.repeatable):
+            return None
+        return call.budget.next_delay(failure)
+
+    async def _renew_key(self, call: CallState) -> bool:
+        """Whether there is another key to try; asked at most once per call. A 401 was not processed, so even a POST may go again."""
+        keys = self._shared.keys
+        if not keys.renewable or call.key_renewed:
+            return False
+        call.key_renewed = True
+        keys.forget(call.key)
+        if self.options.retries.max_retries == 0:
+            return False
+        key = await without_slot(keys.get)
+        changed, call.key = key != call.key, key
+        return changed
+
+    def _error(
+        self, call: CallState, result: RawResponse | Failure, failure: Failure, exchange: Exchange
+    ) -> errors.ImgwireError:
+        """Return the error that ends a call, or raise it."""
+        if isinstance(result, Failure):
+            return connection_error(exchange, failure, self.options.timeout)
+        config = self._shared.config
+        if 300 <= result.status < 400:
+            refuse_foreign_redirect(result, exchange, config.base_url)
+        return status_error(
+            result.status,
+            exchange,
+            without_token(result.body, call.request),
+            key=call.key,
+            retry_after=failure.retry_after,
+            # Over https nobody on the way can answer in place of the API.
+            proxy=None if config.secure else call.sessions.route_to(call.address).proxy,
+            long_header=long_header(self.options.default_headers),
+        )
+
+    # --- what operations need besides ---------------------------------------------------------------------------------
+
+    def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]:
+        """Return what surrounds everything that one awaited operation does: `name` is its method, `text` stands in messages.
+
+        It ends when the client is closed, or its deadline passes, wherever it waits.
+        """
+        return self._scope(text or name, lambda tracer: tracer.operation(name))
+
+    def deadline_passed(self) -> bool:
+        """Return whether the deadline cancels the running operation, and nobody else does."""
+        return deadline.ran_out()
 
     async def ask(self, name: str, question: Callable[[], T | Awaitable[T]], method: str, path: str, /) -> T:
         """Return the answer of a callable of the user's, which the call of `method` and `path` needs first.
@@ -72,59 +292,50 @@ class AiohttpTransport:
         A put slot is held meanwhile, so that no more answers are asked for than can be used at once. Only a caller in another
         thread, who may be busy elsewhere, gives it to others until the answer is there.
         """
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
             if userland.in_caller.get() is not None:
                 return await without_slot(lambda: userland.answer(question))
             with userland.in_user_code():
                 return await userland.answer(question)
         except asyncio.CancelledError:
-            unsent = Exchange("api", method, path, attempts=0, elapsed=time.monotonic() - began)
+            unsent = Exchange("api", method, path, attempts=0, elapsed=time.monotonic() - started_at)
             deadline.interrupted(unsent, f"waiting for the answer of {name}, for")
             raise
 
+    async def sleep(self, seconds: float, /) -> None:
+        """Let the time pass. Raises `RuntimeError` as soon as the client is closed."""
+        await self._shared.sessions.sleep(seconds)
+
+    async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
+        """Report that another attempt to send or get bytes follows, and let the time pass."""
+        await self._context.sleep_before_retry(exchange, reason, seconds)
+
+    def record_exchange(self, exchange: Exchange, /) -> None:
+        """Give the record of a download to whoever captures: one for all its attempts."""
+        self._context.record_exchange(exchange)
+
+    # --- bytes --------------------------------------------------------------------------------------------------------
+
     def put_slot(self) -> AbstractAsyncContextManager[None]:
         """Return one of the slots for a PUT of bytes, held for the length of the `async with`."""
-        return self._traced_slot(self._transfers.slot("put"))
+        return self._slot("put")
 
     def get_slot(self) -> AbstractAsyncContextManager[None]:
         """Return one of the slots for a GET of bytes, held for the length of the `async with`."""
-        return self._traced_slot(self._transfers.slot("get"))
+        return self._slot("get")
 
-    def _traced_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
+    def _slot(self, kind: SlotKind) -> AbstractAsyncContextManager[None]:
+        slot = TransferSlot(self._shared.sessions, kind, self.options.timeout.stall)
         return slot if self._tracer is None else self._tracer.transfer_turn(slot)
 
     def put(self, put: Put, /) -> Awaitable[APIResponse]:
-        """The storage's answer to one attempt, whatever its status."""
+        """Return the storage's response to one attempt, whatever its status."""
         if self._tracer is None:
-            return self._transfers.put(put)
-        return put_traced(self._tracer, put, self._transfers.put)
+            return send_put(self._context, put)
+        return put_traced(self._tracer, put, lambda put: send_put(self._context, put))
 
     def fetch(self, fetch: Fetch, /) -> AbstractAsyncContextManager[Fetched]:
-        """The answer to one attempt to get bytes, whatever its status; held open for the `async with`."""
-        arrival = self._fetches.open(fetch)
+        """Return the response to one attempt to get bytes, whatever its status; held open for the `async with`."""
+        arrival = Arrival(self._context, fetch)
         return arrival if self._tracer is None else TracedFetch(self._tracer, fetch, arrival)
-
-    async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
-        """Tell hooks and log that another attempt to get bytes follows, and let the time pass."""
-        await self._fetches.pause(exchange, reason, seconds)
-
-    async def sleep(self, seconds: float, /) -> None:
-        """Let the time pass. Raises `RuntimeError` as soon as the client is closed."""
-        await self._sessions.sleep(seconds)
-
-    def record_exchange(self, exchange: Exchange, /) -> None:
-        """Give the record of a fetch to whoever captures: one for all its attempts."""
-        self._fetches.record(exchange)
-
-    def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[None]:
-        """The deadline around everything that one awaited operation does: `name` is its method, `text` stands in messages.
-
-        Closing the client ends it, too, wherever it waits.
-        """
-        clock = deadline.Operation(text or name, self.options.timeout.deadline, UntilClosed(self._sessions))
-        return clock if self._tracer is None else Traced(self._tracer.operation(name), clock)
-
-    def deadline_passed(self) -> bool:
-        """Return whether the deadline cancels the running operation, and nobody else does."""
-        return deadline.ran_out()

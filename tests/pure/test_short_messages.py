@@ -23,7 +23,7 @@ from imgwire_async.exchange import Exchange
 from imgwire_async.formatting import ECHOED, path_for_message, quoted, short_repr
 from imgwire_async.resources import arguments
 from imgwire_async.resources.waiting import is_ready
-from imgwire_async.transport.watch import Lookout
+from imgwire_async.transport.instrumentation import Instrumentation
 from imgwire_async.urls import srcset
 from imgwire_async.urls.scalars import integer
 
@@ -80,7 +80,9 @@ def test_neither_log_nor_errors_repeat_a_long_name_in_a_path(caplog: pytest.LogC
     path = f"storage.example/uploads/{'x' * 5_000}"
     assert len(str(Exchange("storage", "PUT", path))) < 250
     with caplog.at_level(logging.DEBUG, "imgwire_async"):
-        Lookout(Hooks()).over("storage", "PUT", path).silence(1, "no answer", 0.1)
+        events = Instrumentation(Hooks()).for_call("storage", "PUT", path)
+        assert events is not None
+        events.no_response(1, "no answer", 0.1)
     assert len(caplog.text) < 400
 
 
