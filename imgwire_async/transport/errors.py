@@ -6,82 +6,27 @@ import asyncio
 import os
 import ssl
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import aiohttp
 import attrs
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.payload import Payload
 from yarl import URL
 
-from imgwire_async import userland
 from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import Failure, Fate
-from imgwire_async.transport.proxies import PROXY_AUTHENTICATE, add_credentials
+from imgwire_async.transport.middleware import UNSENT, CancelledByOthersError, DroppedError
+from imgwire_async.transport.proxies import PROXY_AUTHENTICATE
 from imgwire_async.transport.tls_errors import certificate_failure, handshake_failure, refuses_own_certificate
 
-
-class DroppedError(aiohttp.ClientError):
-    """A connection broke. Wraps the two errors upon which aiohttp would send the request again without telling, and those of a
-    connection that never came so far.
-    """
-
-    def __init__(self, *, sent: bool) -> None:
-        super().__init__()
-        self.sent = sent
+# What a request can raise. ValueError and TypeError are not among them: those would be bugs of ours and shall be seen.
+AIOHTTP_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
-class CancelledByOthersError(aiohttp.ClientError):
-    """Other code cancelled a task of aiohttp, perhaps with all tasks of the loop, and not the call that waited for it."""
-
-    def __init__(self, *, sent: bool) -> None:
-        super().__init__()
-        self.sent = sent
-
-
-_UNSENT = "imgwire_unsent"
-
-
-class RequestBody(Payload):
-    """The body of a request; `request` is that one, for as long as it is under route."""
-
-    request: aiohttp.ClientRequest | None = None
-
-
-async def no_hidden_resend(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    if request.proxy_headers and not request.is_ssl():
-        # aiohttp sends these with CONNECT only. A request that the proxy forwards itself has to carry them, each time.
-        add_credentials(request.headers, request.proxy_headers)
-    if isinstance(request.body, RequestBody):
-        request.body.request = request
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise DroppedError(sent=was_sent(request)) from error
-    except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
-        if was_sent(request):
-            raise
-        raise DroppedError(sent=False) from error  # a proxy answered CONNECT with something else
-    except asyncio.CancelledError as error:
-        sent = was_sent(request)
-        if not userland.is_being_cancelled():
-            raise CancelledByOthersError(sent=sent) from error
-        # The clock of the attempt may be what cancels. Its TimeoutError will come from this, and does not know where it was.
-        if not sent:
-            setattr(error, _UNSENT, True)
-        raise
-
-
-def was_sent(request: aiohttp.ClientRequest) -> bool:
-    """Return whether the request's head was handed to its connection."""
-    return getattr(request, "response", request) is not None  # made when the request is sent
-
-
-def hush(error: BaseException) -> None:
+def scrub_traceback(error: BaseException) -> None:
     """Let the frames of aiohttp in a traceback forget their variables: signed URLs and requests stand in them.
 
     Error trackers store what they find in frames. Those of the caller, and lines and names of all, stay.
@@ -98,12 +43,8 @@ def hush(error: BaseException) -> None:
             if frame.f_globals.get("__name__", "").startswith("aiohttp."):
                 try:
                     frame.clear()
-                except RuntimeError:  # it runs, or waits for something, so it is no one's past
+                except RuntimeError:  # it still runs, or waits for something
                     pass
-
-
-# What a request can raise. ValueError and TypeError are not among them: those would be bugs of ours and shall be seen.
-FOREIGN = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 @attrs.frozen
@@ -122,6 +63,11 @@ class Route:
             return ""
         return f"Check that proxy, or {self.proxy.bypass_advice}."
 
+    @property
+    def through(self) -> str:
+        """Return the proxy on the way, for the end of a sentence; nothing where there is none."""
+        return "" if self.proxy is None else f" through {self.proxy}"
+
     def place(self, *, unsent: bool) -> str:
         """Return who was spoken to when something went wrong: where a proxy is in use, perhaps only that."""
         if self.proxy is None:
@@ -129,127 +75,138 @@ class Route:
         return f"{self.proxy} on the way to {self.host}" if unsent else f"{self.host} or {self.proxy}"
 
 
-def no_answer(error: BaseException, route: Route) -> NoAnswerError:
-    """What a foreign error means for us. Its text is never passed on whole: it may quote a signed URL."""
-    if isinstance(error, NoAnswerError):  # told already
+def translate(error: BaseException, route: Route) -> NoAnswerError:
+    """Return what an error of aiohttp means for us. Its text is never passed on whole: it may quote a signed URL."""
+    if isinstance(error, NoAnswerError):  # translated already
         return error
     unsent = False
     if isinstance(error, DroppedError) and error.__cause__ is not None:
         unsent, error = not error.sent, error.__cause__
-    failure = (
-        _no_connection(error, route)
-        or _refused_certificate(error, route)
-        or _meaning(error, route, unsent=unsent)
-    )
+    place = route.place(unsent=unsent)
+    for kind, meaning in _MEANINGS:
+        failure = meaning(error, route, place) if isinstance(error, kind) else None
+        if failure is not None:
+            break
+    else:
+        failure = _BROKEN(error, route, place)
     if unsent and failure.fate == "lost":  # a proxy broke off before the request could go through it
         failure = attrs.evolve(failure, fate="unsent")
     return NoAnswerError(failure)
 
 
-def _no_connection(error: BaseException, route: Route) -> Failure | None:
-    """Return why there is no connection, None for what went wrong on one, or in waiting for it."""
-    host, proxy = route.host, route.proxy
-    at_proxy = proxy is not None and _is_about(error, proxy)
-    place = str(proxy) if at_proxy else host
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return proxy_refusal(error.status, error.headers or {}, route)
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
-        reason = f"{proxy or 'the proxy'} to {host} cannot be reached: {_cause(error.os_error)}"
-        return Failure(reason, fate="unsent", advice=route.network_advice)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        reason = (
-            f"the name of {proxy} cannot be resolved" if at_proxy else f"the name {host} cannot be resolved"
-        )
-        return Failure(reason, fate="unsent", advice=route.network_advice if at_proxy else "")
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        refused = error.certificate_error
-        if isinstance(refused, ssl.CertificateError):
-            told = certificate_failure(refused, place, own_trust=route.own_trust, environ=os.environ)
-            return Failure(told[0], fate="unsent", advice=told[1])
-    if isinstance(error, aiohttp.ClientSSLError):
-        broken: object = getattr(error, "os_error", None)
-        if isinstance(broken, ssl.SSLError):
-            told = handshake_failure(broken, place, proxy if at_proxy else None)
-            return Failure(told[0], fate="unsent", advice=told[1])
-        return Failure(f"no TLS connection to {place}", fate="unsent")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return _unreachable(error, route)
-    return None
+# The last argument is who was spoken to. None: the error is of another kind, and a later row knows it.
+Meaning: TypeAlias = Callable[[Any, Route, str], Failure | None]
 
 
-def _refused_certificate(error: BaseException, route: Route) -> Failure | None:
-    """The other side's word, on a connection, that the client's certificate is missing or refused: it looked at nothing that was sent."""
-    alert = error.__cause__
-    if not isinstance(alert, ssl.SSLError) or not refuses_own_certificate(alert):
+def _text(fate: Fate, text: str) -> Callable[[BaseException, Route, str], Failure]:
+    """Return a meaning that is the same for all errors of a class. In `text` {place} is who was spoken to, {cause} the system's word."""
+
+    def meaning(error: BaseException, route: Route, place: str) -> Failure:
+        reason = text.format(host=route.host, through=route.through, place=place, cause=_cause(error))
+        return Failure(reason, fate=fate, advice=route.network_advice)
+
+    return meaning
+
+
+def _cancelled(error: CancelledByOthersError, route: Route, _: str) -> Failure:
+    fate: Fate = "lost" if error.sent else "unsent"
+    return Failure(f"other code cancelled the work on the request to {route.host}", fate=fate)
+
+
+def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, route: Route, _: str) -> Failure:
+    return proxy_refusal(error.status, error.headers or {}, route)
+
+
+def _no_proxy(error: aiohttp.ClientProxyConnectionError, route: Route, _: str) -> Failure:
+    reason = f"{route.proxy or 'the proxy'} to {route.host} cannot be reached: {_cause(error)}"
+    return Failure(reason, fate="unsent", advice=route.network_advice)
+
+
+def _unknown_name(error: aiohttp.ClientConnectorDNSError, route: Route, _: str) -> Failure:
+    proxy = _proxy_spoken_to(error, route)
+    if proxy is None:
+        return Failure(f"the name {route.host} cannot be resolved", fate="unsent")
+    return Failure(f"the name of {proxy} cannot be resolved", fate="unsent", advice=route.network_advice)
+
+
+def _bad_certificate(error: aiohttp.ClientConnectorCertificateError, route: Route, _: str) -> Failure | None:
+    refused = error.certificate_error
+    if not isinstance(refused, ssl.CertificateError):
         return None
-    told = handshake_failure(alert, route.host, None)
-    return Failure(told[0], fate="unsent", advice=told[1])
+    shown_by = str(_proxy_spoken_to(error, route) or route.host)
+    reason, advice = certificate_failure(refused, shown_by, own_trust=route.own_trust, environ=os.environ)
+    return Failure(reason, fate="unsent", advice=advice)
 
 
-def _is_about(error: BaseException, proxy: ProxyInUse) -> bool:
-    """Return whether a connector's error speaks of the proxy, and not of the host behind it."""
-    if not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
-        return False
+def _no_tls(error: aiohttp.ClientSSLError, route: Route, _: str) -> Failure:
+    proxy = _proxy_spoken_to(error, route)
+    place = str(proxy or route.host)
+    broken: object = getattr(error, "os_error", None)
+    if not isinstance(broken, ssl.SSLError):
+        return Failure(f"no TLS connection to {place}", fate="unsent")
+    reason, advice = handshake_failure(broken, place, proxy)
+    return Failure(reason, fate="unsent", advice=advice)
+
+
+def _proxy_spoken_to(error: BaseException, route: Route) -> ProxyInUse | None:
+    """Return the proxy of which a connector's error speaks, None when it speaks of the host behind it."""
+    if route.proxy is None or not isinstance(
+        error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError
+    ):
+        return None
     try:
-        url = URL(proxy.url)
-        return (error.host, error.port) == (url.host, url.port)
+        url = URL(route.proxy.url)
+        return route.proxy if (error.host, error.port) == (url.host, url.port) else None
     except ValueError:
-        return False
+        return None
 
 
-def _unreachable(error: aiohttp.ClientConnectorError, route: Route) -> Failure:
+def _unreachable(error: aiohttp.ClientConnectorError, route: Route, _: str) -> Failure:
     advice = ""
     if route.secure and isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
         advice = "It hung up while TLS began: does it speak https at that port? "
         advice += route.network_advice or "Check base_url, proxy and firewall."
-    through = "" if route.proxy is None else f" through {route.proxy}"
-    return Failure(
-        f"{route.host} cannot be reached{through}: {_cause(error.os_error)}", fate="unsent", advice=advice
+    reason = f"{route.host} cannot be reached{route.through}: {_cause(error)}"
+    return Failure(reason, fate="unsent", advice=advice)
+
+
+def _refused_own_certificate(error: BaseException, route: Route, _: str) -> Failure | None:
+    """The other side's word, on a connection, that the client's certificate is missing or refused: it looked at nothing that was sent."""
+    alert = error.__cause__
+    if not isinstance(alert, ssl.SSLError) or not refuses_own_certificate(alert):
+        return None
+    reason, advice = handshake_failure(alert, route.host, None)
+    return Failure(reason, fate="unsent", advice=advice)
+
+
+def _timeout(error: BaseException, route: Route, place: str) -> Failure:  # as above
+    was_unsent = getattr(error.__cause__, UNSENT, False)
+    return (_NO_CONNECTION if was_unsent else _NO_ANSWER)(error, route, place)
+
+
+def _too_long(error: BaseException, route: Route, place: str) -> Failure | None:  # as above
+    """A line that aiohttp refused for its length. It has a class for that, which not every version and parser lets through."""
+    is_so = isinstance(error.__cause__, LineTooLong) or (
+        isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than ")
     )
+    if not is_so:
+        return None
+    reason = f"header too long: {place} sent a line of its headers that is longer than 8,190 bytes"
+    return Failure(reason, fate="lost", advice=_LONG_ADVICE)
 
 
-def _meaning(error: BaseException, route: Route, *, unsent: bool) -> Failure:
-    if isinstance(error, CancelledByOthersError):
-        fate: Fate = "lost" if error.sent else "unsent"
-        return Failure(f"other code cancelled the work on the request to {route.host}", fate=fate)
-    advice = route.network_advice
-    if isinstance(error, aiohttp.ConnectionTimeoutError) or (
-        isinstance(error, asyncio.TimeoutError) and getattr(error.__cause__, _UNSENT, False)
-    ):
-        through = "" if route.proxy is None else f" through {route.proxy}"
-        return Failure(f"no connection to {route.host}{through} in time", fate="connect", advice=advice)
-    place = route.place(unsent=unsent)
-    if isinstance(error, asyncio.TimeoutError):
-        return Failure(f"no answer from {place} in time", fate="attempt", advice=advice)
-    if _is_too_long(error):
-        return Failure(f"header too long: {_LONG.format(host=place)}", fate="lost", advice=_LONG_ADVICE)
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return Failure(f"{place} cut its answer short", fate="lost", advice=advice)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        reason = f"{place} closed the connection without an answer"
-        return Failure(reason, fate="lost", advice=advice or ("" if route.secure else _MAYBE_TLS))
-    if isinstance(error, aiohttp.ClientResponseError):
-        return _no_http(error, route, place)
-    return Failure(f"the connection to {place} broke: {_cause(error)}", fate="lost", advice=advice)
+def _disconnected(error: BaseException, route: Route, place: str) -> Failure:  # as above
+    failure = _HUNG_UP(error, route, place)
+    return failure if failure.advice or route.secure else attrs.evolve(failure, advice=_MAYBE_TLS)
 
 
-_LONG = "{host} sent a line of its headers that is longer than 8,190 bytes"
 _LONG_ADVICE = "More is not read. A gateway or proxy may have added it (cookies, security policies): ask whoever runs the host for shorter headers."
 _MAYBE_TLS = "If it speaks https at that port, begin base_url with https://. Otherwise check base_url, proxy and firewall."
 # A TLS record: an alert, or a part of a handshake, as it stands in aiohttp's message.
 _TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")
 
 
-def _is_too_long(error: BaseException) -> bool:
-    """Return whether aiohttp refused a line for its length. It has a class for that, which not every version and parser lets through."""
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return isinstance(error.__cause__, LineTooLong)
-    if not isinstance(error, aiohttp.ClientResponseError):
-        return False
-    return isinstance(error.__cause__, LineTooLong) or error.message.startswith("Got more than ")
-
-
-def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Failure:
+def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Failure:  # as above
     if error.message.startswith("Too many headers"):
         return Failure(f"{place} sent too many headers in its answer", fate="lost", advice=_LONG_ADVICE)
     if not route.secure and any(record in error.message for record in _TLS_RECORD):
@@ -265,8 +222,36 @@ def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Fa
     return Failure(f"{place} answered something that is no HTTP", fate="lost", advice=route.network_advice)
 
 
+_NO_CONNECTION = _text("connect", "no connection to {host}{through} in time")
+_NO_ANSWER = _text("attempt", "no answer from {place} in time")
+_HUNG_UP = _text("lost", "{place} closed the connection without an answer")
+_BROKEN = _text("lost", "the connection to {place} broke: {cause}")
+
+# What errors mean: the first row counts that has an error's class and knows it, so a class stands before its bases.
+_MEANINGS: tuple[tuple[type[BaseException], Meaning], ...] = (
+    # It was not sent.
+    (CancelledByOthersError, _cancelled),
+    (aiohttp.ClientHttpProxyError, _refused_by_proxy),
+    (aiohttp.ClientProxyConnectionError, _no_proxy),
+    (aiohttp.ClientConnectorDNSError, _unknown_name),
+    (aiohttp.ClientConnectorCertificateError, _bad_certificate),
+    (aiohttp.ClientSSLError, _no_tls),
+    (aiohttp.ClientConnectorError, _unreachable),
+    (aiohttp.ConnectionTimeoutError, _NO_CONNECTION),
+    # It may have been sent.
+    (BaseException, _refused_own_certificate),
+    (asyncio.TimeoutError, _timeout),
+    (aiohttp.ClientPayloadError, _too_long),
+    (aiohttp.ClientPayloadError, _text("lost", "{place} cut its answer short")),
+    (aiohttp.ServerDisconnectedError, _disconnected),
+    (aiohttp.ClientResponseError, _too_long),
+    (aiohttp.ClientResponseError, _no_http),
+)
+
+
 def _cause(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    cause: BaseException = getattr(error, "os_error", error)
+    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return excerpt(redact(str(text)), 200)
 
 

@@ -21,7 +21,14 @@ from imgwire_async.retry import Failure
 from imgwire_async.transport import answers, deadline
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
-from imgwire_async.transport.errors import FOREIGN, Route, hush, is_answer, no_answer, not_an_answer
+from imgwire_async.transport.errors import (
+    AIOHTTP_ERRORS,
+    Route,
+    is_answer,
+    not_an_answer,
+    scrub_traceback,
+    translate,
+)
 from imgwire_async.transport.request_url import Address
 
 if TYPE_CHECKING:
@@ -109,14 +116,14 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         try:
             async with waiting:
                 response = await self._get(here, address, waiting)
-        except (*FOREIGN, NoAnswerError) as error:
-            hush(error)
+        except (*AIOHTTP_ERRORS, NoAnswerError) as error:
+            scrub_traceback(error)
             silence = self._silence(error, here.route_to(address), stalled=waiting.expired())
             if events is not None:
                 events.no_response(attempt, silence.failure.reason, time.monotonic() - began)
             raise silence from error
         except BaseException as error:
-            hush(error)
+            scrub_traceback(error)
             deadline.interrupted(self.exchange)
             raise
         here.open_calls.responses.add(response)
@@ -167,8 +174,8 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         try:
             async with waiting:
                 piece = await answers.next_piece(content)
-        except FOREIGN as error:
-            hush(error)
+        except AIOHTTP_ERRORS as error:
+            scrub_traceback(error)
             route = Route(self._host, secure=True)  # however it came here, it came
             raise self._silence(error, route, stalled=waiting.expired()) from error
         except asyncio.CancelledError:
@@ -199,7 +206,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         if self._context.shared.closed:
             raise RuntimeError(CLOSED) from None
         if not stalled:
-            failure = no_answer(error, route).failure
+            failure = translate(error, route).failure
             told = attrs.evolve(failure, reason=f"{failure.reason}{self._progress}")
             return NoAnswerError(told, self.exchange)
         reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress}"

@@ -23,7 +23,8 @@ from imgwire_async import userland
 from imgwire_async.config import Config
 from imgwire_async.errors import ConfigurationError
 from imgwire_async.limits import open_file_limit
-from imgwire_async.transport.errors import Route, no_hidden_resend
+from imgwire_async.transport.errors import Route
+from imgwire_async.transport.middleware import no_hidden_resend
 from imgwire_async.transport.open_calls import IdleCheck, OpenCalls
 from imgwire_async.transport.proxies import Proxies
 from imgwire_async.transport.request_url import Address

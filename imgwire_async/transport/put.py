@@ -17,7 +17,13 @@ from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, deadline
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
-from imgwire_async.transport.errors import FOREIGN, hush, is_answer, no_answer, not_an_answer
+from imgwire_async.transport.errors import (
+    AIOHTTP_ERRORS,
+    is_answer,
+    not_an_answer,
+    scrub_traceback,
+    translate,
+)
 from imgwire_async.transport.loop_sessions import LoopSessions
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.upload_body import UploadBody
@@ -74,10 +80,10 @@ async def _send(
         if clock is not None:
             clock.watch(body)
         status, headers, content = await _round_trip(context, sessions, address, body)
-    except (*FOREIGN, NoAnswerError) as error:
-        hush(error)
+    except (*AIOHTTP_ERRORS, NoAnswerError) as error:
+        scrub_traceback(error)
         if body.failure is not None:
-            hush(body.failure)
+            scrub_traceback(body.failure)
             raise body.failure from None
         if context.shared.closed:
             raise RuntimeError(CLOSED) from None
@@ -85,9 +91,9 @@ async def _send(
             raise _stalled(context, body, address.host) from None
         if isinstance(error, NoAnswerError):
             raise
-        raise no_answer(error, sessions.route_to(address)) from error
+        raise translate(error, sessions.route_to(address)) from error
     except BaseException as error:
-        hush(error)
+        scrub_traceback(error)
         raise
     finally:
         if clock is not None:

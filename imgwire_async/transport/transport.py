@@ -29,7 +29,13 @@ from imgwire_async.transport.call_errors import (
 from imgwire_async.transport.call_state import CallState, RawResponse, has_secret, without_token
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
-from imgwire_async.transport.errors import FOREIGN, hush, is_answer, no_answer, not_an_answer
+from imgwire_async.transport.errors import (
+    AIOHTTP_ERRORS,
+    is_answer,
+    not_an_answer,
+    scrub_traceback,
+    translate,
+)
 from imgwire_async.transport.fetch import Arrival
 from imgwire_async.transport.loop_sessions import LoopSessions
 from imgwire_async.transport.open_calls import UntilClosed
@@ -160,16 +166,16 @@ class AiohttpTransport:
             try:
                 async with slots if events is None else events.wrap_slot(slots):
                     if self._shared.sessions.closed:  # while we stood in the queue
-                        raise RuntimeError(CLOSED)  # noqa: TRY301  # what hushes it below does it no harm
+                        raise RuntimeError(CLOSED)  # noqa: TRY301  # what scrubs it below does it no harm
                     if gate.pace is not None and gate.closed_since(call.gate_generation):
                         continue
                     call.sent_at = time.monotonic()
                     response = await self._round_trip(call)
                     break
-            except (*FOREIGN, NoAnswerError) as error:
+            except (*AIOHTTP_ERRORS, NoAnswerError) as error:
                 return self._no_response(call, error)
             except BaseException as error:
-                hush(error)
+                scrub_traceback(error)
                 deadline.interrupted(call.unfinished())
                 raise
         if events is not None:
@@ -180,10 +186,10 @@ class AiohttpTransport:
         return response
 
     def _no_response(self, call: CallState, error: BaseException) -> Failure:
-        hush(error)
+        scrub_traceback(error)
         if self._shared.closed:
             raise RuntimeError(CLOSED) from None
-        failure = no_answer(error, call.sessions.route_to(call.address)).failure
+        failure = translate(error, call.sessions.route_to(call.address)).failure
         if call.events is not None:
             call.events.no_response(call.attempts, failure.reason, time.monotonic() - call.sent_at)
         return failure

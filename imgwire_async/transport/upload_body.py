@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractStreamWriter
 from imgwire_async import userland
 from imgwire_async.protocol.request import Put
 from imgwire_async.transport.connection import Connection
-from imgwire_async.transport.errors import RequestBody, was_sent
+from imgwire_async.transport.middleware import RequestBody, was_sent
 
 _REST_AFTER = 512 * 1024  # bytes
 
