@@ -10,15 +10,13 @@ from imgwire_async.downloads.content import Content, mismatch
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.mime import HEAD_BYTES
 from imgwire_async.protocol.request import Fetched, NoAnswerError
-from imgwire_async.protocol.unpacking import unpacked_prefix
+from imgwire_async.protocol.unpacking import ERROR_BODY_LIMIT, unpacked_prefix
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import Failure, is_success
 
 if TYPE_CHECKING:
     from typing import Self
 
-# Of a body that is not what was asked for, no more is read.
-_ERROR_BODY_LIMIT = 64 * 1024
 # Successes that do not hold the thing itself.
 _INCOMPLETE = frozenset({204, 205, 206})
 
@@ -110,11 +108,11 @@ async def _error_text(response: Fetched, encoding: str) -> str:
     try:
         async for chunk in response:
             body += chunk
-            if len(body) >= _ERROR_BODY_LIMIT:
+            if len(body) >= ERROR_BODY_LIMIT:
                 break
     except NoAnswerError:
         pass  # its status says enough
-    return unpacked_prefix(body, encoding, _ERROR_BODY_LIMIT).decode("utf-8", "replace")
+    return unpacked_prefix(body, encoding, ERROR_BODY_LIMIT).decode("utf-8", "replace")
 
 
 async def _check_body(body: ResponseBody, content: Content) -> UnexpectedResponse | None:

@@ -8,9 +8,8 @@ from typing import Any
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.retry import Failure
 
-ERROR_BODY_LIMIT = (
-    64 * 1024
-)  # bytes that are read of a response that is only read for what it says went wrong
+# Bytes that are read of a response that says what went wrong.
+ERROR_BODY_LIMIT = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
