@@ -82,10 +82,8 @@ def extract_archive(
     (3).jpg`, also where the very same name is there twice. Of a number nothing else in the archive has the name, and, unless
     `overwrite`, nothing in the target. The paths returned are the real ones.
     """
-    max_files, max_bytes = (
-        checks.at_least_0("max_files", max_files),
-        checks.at_least_0("max_bytes", max_bytes),
-    )
+    max_files = checks.integer("max_files", max_files, minimum=0, maximum=None)
+    max_bytes = checks.integer("max_bytes", max_bytes, minimum=0, maximum=None)
     overwrite = checks.flag("overwrite", overwrite)
     rename = _renames(on_clash)
     root = Path(checks.path("target", target))
@@ -104,11 +102,11 @@ def extract_archive(
 
 
 def _renames(on_clash: object) -> bool:
-    if not isinstance(on_clash, str):
-        raise TypeError(f'on_clash must be "refuse" or "rename", not {type(on_clash).__name__}')
-    if on_clash not in {"refuse", "rename"}:
-        raise ValueError(f'on_clash must be "refuse" or "rename", not {quoted(on_clash)}')
-    return on_clash == "rename"
+    wanted = '"refuse" or "rename"'
+    word = checks.text("on_clash", on_clash, wanted=wanted)
+    if word not in {"refuse", "rename"}:
+        raise checks.wrong_text("on_clash", wanted, word)
+    return word == "rename"
 
 
 def _extract(

@@ -183,10 +183,7 @@ class ImgwireClient(BaseClient, Twin):
     def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
         super()._setup(shared, options, owner=owner)
         for name in ("api_key", "upload_token"):
-            if checks.is_coroutine_callable(getattr(shared.config, name)):
-                raise TypeError(
-                    f"{name} must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
-                )
+            checks.no_coroutine_function(name, getattr(shared.config, name))
         self._original = original = object.__new__(AsyncImgwireClient)
         original._setup(shared, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # this client's other form
         self._transport = original._transport  # pyright: ignore[reportPrivateUsage]

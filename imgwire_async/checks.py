@@ -8,35 +8,81 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from typing import Any
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, cast
 
-from imgwire_async.formatting import number_for_message
-from imgwire_async.plain import plain_bool, plain_int, plain_text
+from imgwire_async.formatting import number_for_message, quoted
+from imgwire_async.plain import plain_bool, plain_int, plain_number, plain_text
 
+MAX_INT64 = 2**63 - 1  # the largest count or length that a service can take
 
-def flag(name: str, value: object) -> bool:
-    """Return `value` as a bool. Words are refused: "no" would pass for True."""
-    found = plain_bool(value)
-    if found is None:
-        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
-    return found
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def at_least_0(name: str, value: object) -> int:
-    """Return the int that `value` stands for, which must not be negative."""
-    found = plain_int(value)
-    if found is None:
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if found < 0:
-        raise ValueError(f"{name} must be 0 or more, not {number_for_message(found)}")
-    return found
+def wrong_type(name: str, wanted: str, value: object, advice: str = "") -> TypeError:
+    """Return the error for an argument of a type that is not taken."""
+    return TypeError(f"{name} must be {wanted}, not {type(value).__name__}{advice}")
+
+
+def wrong_text(name: str, wanted: str, value: str) -> ValueError:
+    """Return the error for a text that is none of those allowed. It repeats the text: no check for secrets."""
+    return ValueError(f"{name} must be {wanted}, not {quoted(value)}")
+
+
+def seconds_advice(value: object) -> str:
+    """Return what to do with a `timedelta` where a number of seconds is wanted; nothing for other values."""
+    return "; give its total_seconds()" if isinstance(value, timedelta) else ""
+
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+
+def text(name: str, value: object, *, wanted: str = "text") -> str:
+    """Return `value` as text, whatever it holds."""
+    if not isinstance(value, str):
+        raise wrong_type(name, wanted, value)
+    return plain_text(value)
+
+
+def nonempty_text(name: str, value: object, *, longest: int | None = 255) -> str:
+    """Return `value` as text of 1 to `longest` characters that can be encoded."""
+    if not isinstance(value, str):
+        raise wrong_type(name, "text", value)
+    if not value or (longest is not None and len(value) > longest):
+        limit = "at least 1 character" if longest is None else f"1 to {longest} characters"
+        raise ValueError(f"{name} must have {limit}, not {len(value)}")
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError(f"{name} holds half a surrogate pair, which is no text")
+    return plain_text(value)
+
+
+def optional_text(name: str, value: object, *, longest: int | None = 255) -> str | None:
+    """Return what `nonempty_text` returns, or None for None."""
+    return None if value is None else nonempty_text(name, value, longest=longest)
+
+
+def printable_ascii(name: str, value: object) -> str | None:
+    """Return `value` as text without blanks and control characters (a MIME type, a token), or None. Errors never repeat it."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise wrong_type(name, "text", value)
+    if not value or not is_printable_ascii(value):
+        raise ValueError(f"{name} must be printable ASCII text without blanks")
+    return plain_text(value)
+
+
+def is_printable_ascii(text: str) -> bool:
+    """Return whether `text` may stand in a header or a URL: no control characters, no blanks, ASCII only."""
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def path(name: str, value: object) -> str:
     """Return the path that a `str` or an `os.PathLike` holds. What no file can be called is refused before the disk is asked."""
-    held = _held(value)
+    held = _path_of(value)
     if held is None:
-        raise TypeError(f"{name} must be a str or os.PathLike, not {type(value).__name__}")
+        raise wrong_type(name, "a str or os.PathLike", value)
     try:
         os.fsencode(held)
     except UnicodeError:
@@ -46,7 +92,7 @@ def path(name: str, value: object) -> str:
     return held
 
 
-def _held(value: object) -> str | None:
+def _path_of(value: object) -> str | None:
     # Not os.fspath(): what it says about an object that gives something else would not name the argument.
     kind: Any = type(value)
     held: object = kind.__fspath__(value) if isinstance(value, os.PathLike) else value
@@ -55,9 +101,71 @@ def _held(value: object) -> str | None:
     return plain_text(held) if isinstance(held, str) else None
 
 
-def is_printable_ascii(text: str) -> bool:
-    """Return whether `text` may stand in a header or a URL: no control characters, no blanks, ASCII only."""
-    return text.isascii() and text.isprintable() and " " not in text
+# --- numbers and flags ------------------------------------------------------------------------------------------------
+
+
+def flag(name: str, value: object) -> bool:
+    """Return `value` as a bool. Words are refused: "no" would pass for True."""
+    found = plain_bool(value)
+    if found is None:
+        raise wrong_type(name, "a bool", value)
+    return found
+
+
+def integer(
+    name: str, value: object, *, minimum: int, maximum: int | None = MAX_INT64, wanted: str = "an int"
+) -> int:
+    """Return `value` as an int from `minimum` to `maximum`; None is no upper limit."""
+    found = plain_int(value)
+    if found is None:
+        raise wrong_type(name, wanted, value)
+    if found < minimum or (maximum is not None and found > maximum):
+        # A limit that only the service's arithmetic sets is no news for those who are below the range.
+        is_open = maximum is None or (maximum == MAX_INT64 and found < minimum)
+        limits = f"{minimum} or more" if is_open else f"{minimum} to {maximum}"
+        raise ValueError(f"{name} must be {limits}, not {number_for_message(found)}")
+    return found
+
+
+def optional_integer(
+    name: str, value: object, *, minimum: int, maximum: int | None = MAX_INT64
+) -> int | None:
+    """Return what `integer` returns, or None for None."""
+    return None if value is None else integer(name, value, minimum=minimum, maximum=maximum)
+
+
+def number(
+    name: str, value: object, *, zero: bool = False, wanted: str = "a number", unit: str = ""
+) -> int | float:
+    """Return `value` as an int or float above 0, or of at least 0 with `zero`. NaN is refused."""
+    found = plain_number(value)
+    if found is None:
+        raise wrong_type(name, wanted, value, seconds_advice(value))
+    if not (found >= 0 if zero else found > 0):
+        limit = "0 or more" if zero else "more than 0"
+        raise ValueError(f"{name} must be {limit}{unit}, not {number_for_message(found)}")
+    return found
+
+
+def positive_seconds(name: str, value: object, *, wanted: str = "a number of seconds") -> float:
+    """Return `value` as seconds above 0; infinity is one."""
+    found = number(name, value, wanted=wanted, unit=" seconds")
+    try:
+        return float(found)
+    except OverflowError:
+        raise ValueError(
+            f"{name} must be a number that a float can hold, not {number_for_message(found)}; math.inf is without end"
+        ) from None
+
+
+# --- mappings and callables -------------------------------------------------------------------------------------------
+
+
+def mapping(name: str, value: object, *, wanted: str = "a mapping") -> Mapping[object, object]:
+    """Return `value`, if it is a mapping; what it holds is for the caller to check."""
+    if not isinstance(value, Mapping):
+        raise wrong_type(name, wanted, value)
+    return cast("Mapping[object, object]", value)
 
 
 def callable_(name: str, value: object) -> None:
@@ -65,9 +173,17 @@ def callable_(name: str, value: object) -> None:
     if value is None:
         return
     if not callable(value):
-        raise TypeError(f"{name} must be a callable or None, not {type(value).__name__}")
+        raise wrong_type(name, "a callable or None", value)
     if is_coroutine_callable(value):
         raise TypeError(f"{name} must be a plain function that returns quickly, not a coroutine function")
+
+
+def no_coroutine_function(name: str, value: object) -> None:
+    """Raise `TypeError` for a coroutine function that should give the blocking client a text: nobody would await it."""
+    if is_coroutine_callable(value):
+        raise TypeError(
+            f"{name} must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
+        )
 
 
 def is_coroutine_callable(value: object) -> bool:

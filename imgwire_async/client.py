@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -13,10 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack
 from imgwire_async import checks
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange
-from imgwire_async.formatting import quoted
 from imgwire_async.hooks import Hooks
 from imgwire_async.lazy import LazyModule
-from imgwire_async.plain import plain_int
 from imgwire_async.policies import RetryPolicy, Timeouts
 from imgwire_async.redaction import as_secret
 from imgwire_async.transport.capture import Capture
@@ -46,6 +43,22 @@ class ChangedOptions(TypedDict, total=False):
     default_headers: Mapping[str, str] | None
     environment_id: str | None
     hooks: Hooks | None
+
+
+def new_shared_state(given: Mapping[str, object]) -> SharedState:
+    """Return the state of a new client from its arguments and the environment. Warn where the key would cross a network in clear text."""
+    # The class is named more often than a client is made, and more cheaply so.
+    from imgwire_async.config import configure, from_environment
+    from imgwire_async.logs import logger, show_as_told
+    from imgwire_async.transport.shared_state import SharedState
+
+    config = configure(given, from_environment(os.environ))
+    show_as_told(os.environ.get("IMGWIRE_LOG", ""))
+    if config.exposed:
+        logger.warning(
+            "base_url %s is plain http: the API key crosses the network in clear text", config.base_url
+        )
+    return SharedState(config)
 
 
 def lazy_transport(shared: SharedState, options: Options) -> Callable[[], Transport]:
@@ -81,35 +94,26 @@ class BaseClient:
         hooks: Hooks | None = None,
         upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> None:
-        # The class is named more often than a client is made, and more cheaply so.
-        from imgwire_async.config import VARIABLES, configure
-        from imgwire_async.logs import logger, show_as_told
-        from imgwire_async.transport.shared_state import SharedState
-
+        # Hidden before anything can fail: the frame of an error shows its variables.
         api_key, proxy, upload_token = as_secret(api_key), as_secret(proxy), as_secret(upload_token)
-        config = configure(
-            api_key,
-            environment_id=environment_id,
-            base_url=base_url,
-            timeout=timeout,
-            retries=retries,
-            max_connections=max_connections,
-            default_headers=default_headers,
-            user_agent=user_agent,
-            proxy=proxy,
-            ssl=ssl,
-            trust_env=trust_env,
-            connector=connector,
-            hooks=hooks,
-            upload_token=upload_token,
-            environ={name: as_secret(os.environ[name]) for name in VARIABLES if name in os.environ},
-        )
-        show_as_told(os.environ.get("IMGWIRE_LOG", ""))
-        if config.exposed:
-            logger.warning(
-                "base_url %s is plain http: the API key crosses the network in clear text", config.base_url
-            )
-        self._setup(SharedState(config), config.options, owner=True)
+        given = {
+            "api_key": api_key,
+            "environment_id": environment_id,
+            "base_url": base_url,
+            "timeout": timeout,
+            "retries": retries,
+            "max_connections": max_connections,
+            "default_headers": default_headers,
+            "user_agent": user_agent,
+            "proxy": proxy,
+            "ssl": ssl,
+            "trust_env": trust_env,
+            "connector": connector,
+            "hooks": hooks,
+            "upload_token": upload_token,
+        }
+        shared = new_shared_state(given)
+        self._setup(shared, shared.config.options, owner=True)
 
     def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
         self._shared = shared
@@ -252,10 +256,16 @@ class AsyncImgwireClient(BaseClient):
         before any request. [any operation below /api/v1]
         """
         from imgwire_async.protocol.request import Request
+        from imgwire_async.resources import arguments
 
         repeatable = True if checks.flag("idempotent", idempotent) else None
         request = Request(
-            _method(method), _path(path), object, params=_params(params), json=json, repeatable=repeatable
+            arguments.http_method(method),
+            arguments.api_path(path),
+            object,
+            params=arguments.query(params),
+            json=json,
+            repeatable=repeatable,
         )
         return await self._transport().send(request)
 
@@ -272,58 +282,3 @@ class AsyncImgwireClient(BaseClient):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _method(method: object) -> str:
-    if not isinstance(method, str):
-        raise TypeError(f"method must be text, not {type(method).__name__}")
-    name = method.upper()
-    if name not in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}:
-        raise ValueError(f"method must be an HTTP method, not {quoted(method)}")
-    return name
-
-
-_DOTS = re.compile(r"(?:^|/)(?:\.|%2e)(?:\.|%2e)?(?:/|$)", re.IGNORECASE)
-
-
-def _path(path: object) -> str:
-    """A path below `/api/v1` that cannot lead anywhere else."""
-    if not isinstance(path, str):
-        raise TypeError(f"path must be text, not {type(path).__name__}")
-    if not path.startswith("/") or path.startswith("//"):
-        raise ValueError(f"path must begin with exactly one '/', like '/images/': {quoted(path)}")
-    if (
-        any(c in path for c in "\\?#")
-        or not path.isprintable()
-        or not path.isascii()
-        or " " in path
-        or ":" in path
-    ):
-        raise ValueError(
-            f"path must not hold \\ ? # : blanks, control or non-ASCII characters; give params=: {quoted(path)}"
-        )
-    if _DOTS.search(path):
-        raise ValueError(f"path must not hold '.' or '..' as a part: {quoted(path)}")
-    return path.replace("{", "%7B").replace("}", "%7D")
-
-
-def _params(params: object) -> dict[str, str | int] | None:
-    if params is None:
-        return None
-    from imgwire_async.resources.arguments import text, whole  # only calls need them, as they do models
-
-    if not isinstance(params, Mapping):
-        raise TypeError(f"params must be a mapping, not {type(params).__name__}")
-    checked: dict[str, str | int] = {}
-    given: Mapping[object, object] = params  # pyright: ignore[reportUnknownVariableType]  # checked item by item
-    for name, value in given.items():
-        if not isinstance(name, str) or not (isinstance(value, str) or plain_int(value) is not None):
-            raise TypeError(
-                f"params must map text to text or int, not {type(name).__name__} to {type(value).__name__}"
-            )
-        checked[text("a name in params", name, longest=None)] = (
-            value and text(f"params[{quoted(name)}]", value, longest=None)
-            if isinstance(value, str)
-            else whole(f"params[{quoted(name)}]", value, low=-(2**63))
-        )
-    return checked

@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 from typing import Any, cast
 
 import attrs
 
+from imgwire_async import checks
 from imgwire_async.formatting import number_for_message
 from imgwire_async.plain import plain_int, plain_number
 
 
-def _positive(name: str, value: object, *, zero: bool = False, none: bool = False) -> None:
-    if value is None and none:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        wanted = "a number of seconds or None" if none else "a number"
-        hint = "; give its total_seconds()" if isinstance(value, timedelta) else ""
-        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}{hint}")
-    if not (value >= 0 if zero else value > 0):  # nor NaN
-        raise ValueError(
-            f"{name} must be {'0 or more' if zero else 'more than 0'}, not {number_for_message(value)}"
-        )
-    if isinstance(value, int) and value.bit_length() > 64:
-        raise ValueError(f"{name} must be a number that a float can hold, not {number_for_message(value)}")
+def _number(name: str, value: object, *, zero: bool = False, wanted: str = "a number") -> float:
+    found = checks.number(name, value, zero=zero, wanted=wanted)
+    if isinstance(found, int) and found.bit_length() > 64:
+        raise ValueError(f"{name} must be a number that a float can hold, not {number_for_message(found)}")
+    return found
+
+
+def _integer(name: str, value: object, *, zero: bool = False, wanted: str = "an int") -> None:
+    if plain_int(value) is None:
+        raise checks.wrong_type(name, wanted, value)
+    _number(name, value, zero=zero)
 
 
 def _clock(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    _positive(f"Timeouts.{field.name}", value, none=True)
+    if value is not None:
+        _number(f"Timeouts.{field.name}", value, wanted="a number of seconds or None")
 
 
 def _bytes(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    name = f"Timeouts.{field.name}"
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise TypeError(f"{name} must be a number of bytes or None, not {type(value).__name__}")
-    _positive(name, value, none=True)
+    if value is not None:
+        _integer(f"Timeouts.{field.name}", value, wanted="a number of bytes or None")
 
 
 def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    _positive(f"RetryPolicy.{field.name}", value, zero=True)
+    _number(f"RetryPolicy.{field.name}", value, zero=True)
+
+
+def _count(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    _integer(f"RetryPolicy.{field.name}", value, zero=True)
 
 
 def _plain(value: float) -> float:
@@ -84,12 +85,6 @@ class Timeouts:
     )
 
 
-def _count(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"RetryPolicy.{field.name} must be an int, not {type(value).__name__}")
-    _positive(f"RetryPolicy.{field.name}", value, zero=True)
-
-
 @attrs.frozen
 class RetryPolicy:
     """What is tried again, and how patiently; every pause is in seconds.
@@ -107,26 +102,21 @@ class RetryPolicy:
 
 
 def timeouts(value: object) -> Timeouts:
-    """`Timeouts` from what a user gives: one, a number (the attempt clock), or None (the defaults)."""
+    """Return `Timeouts` from what a user gives: one, a number (the attempt clock), or None (the defaults)."""
     if value is None:
         return Timeouts()
     if isinstance(value, Timeouts):
         return value
-    seconds = plain_number(value)
-    if seconds is not None:
-        _positive("timeout", seconds)
-        return Timeouts(attempt=float(seconds))
-    hint = "; give its total_seconds()" if isinstance(value, timedelta) else ""
-    raise TypeError(f"timeout must be a number of seconds or Timeouts(...), not {type(value).__name__}{hint}")
+    return Timeouts(attempt=float(_number("timeout", value, wanted="a number of seconds or Timeouts(...)")))
 
 
 def retry_policy(value: object) -> RetryPolicy:
-    """`RetryPolicy` from what a user gives: one, an int (the number of retries), or None (the defaults)."""
+    """Return a `RetryPolicy` from what a user gives: one, an int (the number of retries), or None (the defaults)."""
     if value is None:
         return RetryPolicy()
     if isinstance(value, RetryPolicy):
         return value
     count = plain_int(value)
-    if count is not None:
-        return RetryPolicy(max_retries=count)
-    raise TypeError(f"retries must be an int or RetryPolicy(...), not {type(value).__name__}")
+    if count is None:
+        raise checks.wrong_type("retries", "an int or RetryPolicy(...)", value)
+    return RetryPolicy(max_retries=count)

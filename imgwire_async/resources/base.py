@@ -9,12 +9,11 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imgwire_async import userland
+from imgwire_async import checks, userland
 from imgwire_async.errors import PaginationError, name_closed
 from imgwire_async.exchange import Exchange
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import APIResponse, Request, Transport, compact
-from imgwire_async.resources.arguments import whole
 from imgwire_async.resources.pages import last_page, pagination
 from imgwire_async.results import Page, Pagination
 
@@ -184,15 +183,15 @@ class Walk(AbstractAsyncContextManager["Walk"]):
 def page_params(page: object, limit: object) -> dict[str, Any]:
     """The query of a list call, checked."""
     return compact(
-        page=whole("page", page, low=1),
-        limit=None if limit is None else whole("limit", limit, low=1, high=100),
+        page=checks.integer("page", page, minimum=1),
+        limit=checks.optional_integer("limit", limit, minimum=1, maximum=100),
     )
 
 
 def check_walk(page: object, limit: object, prefetch: object) -> tuple[int, int, int]:
     """The arguments of a walk through pages, checked."""
     return (
-        whole("page", page, low=1),
-        whole("limit", limit, low=1, high=100),
-        whole("prefetch", prefetch, low=1, high=1000),
+        checks.integer("page", page, minimum=1),
+        checks.integer("limit", limit, minimum=1, maximum=100),
+        checks.integer("prefetch", prefetch, minimum=1, maximum=1000),
     )

@@ -11,11 +11,12 @@ from collections.abc import (
 )
 from typing import Any, cast
 
+from imgwire_async import checks
 from imgwire_async.formatting import ECHOED, shortened
 from imgwire_async.models import CorsOrigin
 from imgwire_async.protocol.request import Request, segment
 from imgwire_async.redaction import escape_unprintable
-from imgwire_async.resources.arguments import Id, refuse_payload, text
+from imgwire_async.resources.arguments import Id, reject_mapping
 from imgwire_async.resources.base import Resource, page_params
 from imgwire_async.results import Page
 
@@ -85,8 +86,8 @@ def _one(method: str, cors_origin_id: Id, model: Any, json: Any = None) -> Reque
 
 def _pattern(pattern: object, method: str) -> str:
     origin_id = "id, " if method == "update" else ""
-    refuse_payload(pattern, f'cors_origins.{method}({origin_id}"app.example.com")')
-    given = text("pattern", pattern, longest=None)
+    reject_mapping(pattern, f'cors_origins.{method}({origin_id}"app.example.com")')
+    given = checks.nonempty_text("pattern", pattern, longest=None)
     advice = _advice(given)
     if advice is not None:
         # The service may know forms that its documentation does not show, so what is odd is sent all the same.

@@ -9,7 +9,7 @@ from imgwire_async import checks
 from imgwire_async.models import CustomDomain
 from imgwire_async.protocol.request import Request
 from imgwire_async.resources import waiting
-from imgwire_async.resources.arguments import refuse_payload, seconds, text
+from imgwire_async.resources.arguments import reject_mapping
 from imgwire_async.resources.base import Resource
 
 _OPAQUE = cast("type[Mapping[str, object]]", dict)
@@ -28,8 +28,8 @@ class AsyncCustomDomain(Resource):
         Raises `ConflictError` when the name is claimed or there is a domain already, `PaymentRequiredError` when the plan has
         none. [POST /custom_domain/]
         """
-        refuse_payload(hostname, 'custom_domain.create("img.example.com")')
-        body = {"hostname": text("hostname", hostname, longest=None)}
+        reject_mapping(hostname, 'custom_domain.create("img.example.com")')
+        body = {"hostname": checks.nonempty_text("hostname", hostname, longest=None)}
         return await self._ask(Request("POST", "/custom_domain/", CustomDomain, json=body))
 
     async def delete(self) -> Mapping[str, object]:
@@ -54,7 +54,7 @@ class AsyncCustomDomain(Resource):
         Checks at once, then after pauses rising from 5 to 60 seconds, for at most `timeout` seconds (`WaitTimeoutError`).
         FAILED raises `CustomDomainFailedError`. [POST /custom_domain/test_connection]
         """
-        limit = seconds("timeout", timeout)
+        limit = checks.positive_seconds("timeout", timeout)
         checks.callable_("on_update", on_update)
         return await waiting.poll_until(
             self._transport_for("wait_until_connected"),

@@ -76,7 +76,7 @@ class ImageDownloads(Resource):
         Raises `DownloadJobFailedError`, or `WaitTimeoutError` after `timeout` seconds.
         [GET /images/downloads/{image_download_job_id}]
         """
-        limit = arguments.seconds("timeout", timeout)
+        limit = checks.positive_seconds("timeout", timeout)
         checks.callable_("on_update", on_update)
         known = job if isinstance(job, ImageDownloadJob) else None
         job_id = job.id if isinstance(job, ImageDownloadJob) else job
@@ -144,7 +144,7 @@ class ImageDownloads(Resource):
         Raises `DownloadError`, also when there are more than `max_bytes`, or `TransformationError` before any request.
         [GET cdn_url]
         """
-        most = arguments.whole("max_bytes", max_bytes, low=0)
+        most = checks.integer("max_bytes", max_bytes, minimum=0)
         transport = self._transport_for("download")
         checked = pictures.checked_rules(image, preset, rules)
         return await pictures.read(self, transport, image, checked, most)

@@ -20,7 +20,7 @@ from imgwire_async.errors import name_closed
 from imgwire_async.models import Image, StandardUpload, SupportedMimeType, UploadToken
 from imgwire_async.protocol.request import Request, Transport, compact, segment
 from imgwire_async.resources import arguments, bulk, waiting
-from imgwire_async.resources.arguments import Id, Metadata, by_name, refuse_payload
+from imgwire_async.resources.arguments import Id, Metadata, keyword_only, reject_mapping
 from imgwire_async.resources.base import page_params
 from imgwire_async.resources.image_downloads import ImageDownloads
 from imgwire_async.resources.uploading import checked, token_source, upload_run, waiter
@@ -72,7 +72,7 @@ class AsyncImages(ImageDownloads):
         """
         return await self._ask(retrieve_request(image_id))
 
-    @by_name('images.create(file_name="hero.jpg", ...)')
+    @keyword_only('images.create(file_name="hero.jpg", ...)')
     async def create(
         self,
         *,
@@ -92,16 +92,16 @@ class AsyncImages(ImageDownloads):
         again. `upload_token`: text, or a plain or async callable that is asked for it; None takes the client's.
         [POST /images/standard_upload]
         """
-        name = arguments.text("file_name", file_name, longest=None)
-        length = None if content_length is None else arguments.whole("content_length", content_length, low=0)
+        name = checks.nonempty_text("file_name", file_name, longest=None)
+        length = checks.optional_integer("content_length", content_length, minimum=0)
         body = compact(
             file_name=name,
             mime_type=arguments.mime_type(mime_type, name),
             content_length=length,
             custom_metadata=arguments.metadata(custom_metadata),
-            hash_sha256=arguments.optional_text("hash_sha256", hash_sha256),
+            hash_sha256=checks.optional_text("hash_sha256", hash_sha256),
             idempotency_key=arguments.idempotency_key(idempotency_key),
-            purpose=arguments.optional_text("purpose", purpose),
+            purpose=checks.optional_text("purpose", purpose),
         )
         transport = self._transport()
         tokens = TokenProvider(transport, token_source(upload_token))
@@ -226,16 +226,16 @@ class AsyncImages(ImageDownloads):
         `WaitTimeoutError`, both with `.image`. `url` is http or https; what the service cannot fetch is an
         `APIStatusError`. [POST /images/upload_via_url]
         """
-        refuse_payload(url, 'images.upload_via_url("https://...", file_name=...)')
-        name = arguments.optional_text("file_name", file_name, longest=None)
-        patience = arguments.waiting(wait)
+        reject_mapping(url, 'images.upload_via_url("https://...", file_name=...)')
+        name = checks.optional_text("file_name", file_name, longest=None)
+        patience = arguments.wait_timeout(wait)
         body = compact(
             url=arguments.http_url("url", url),
             file_name=name,
             mime_type=arguments.mime_type(mime_type, name),
             custom_metadata=arguments.metadata(custom_metadata),
             idempotency_key=arguments.idempotency_key(idempotency_key),
-            purpose=arguments.optional_text("purpose", purpose),
+            purpose=checks.optional_text("purpose", purpose),
         )
         request = Request(
             "POST", "/images/upload_via_url", Image, json=body, repeatable="idempotency_key" in body
@@ -260,7 +260,7 @@ class AsyncImages(ImageDownloads):
         An `Image` that is READY already is returned without a request; an id always asks. Raises `ImageQuarantinedError`,
         or `WaitTimeoutError` after `timeout` seconds. `on_update` is called with each record seen. [GET /images/{image_id}]
         """
-        limit = arguments.seconds("timeout", timeout)
+        limit = checks.positive_seconds("timeout", timeout)
         metadata = checks.flag("metadata", metadata)
         checks.callable_("on_update", on_update)
         if not isinstance(image, Image):
@@ -296,7 +296,7 @@ class AsyncImages(ImageDownloads):
         The result tells which are `deleted`, which `failed` and why, and which are `unknown` because an answer was lost.
         Raises itself only when the very first chunk meets 401, 402 or 403, or when the deadline passes. [POST /images/bulk_delete]
         """
-        size = arguments.whole("chunk_size", chunk_size, low=1)
+        size = checks.integer("chunk_size", chunk_size, minimum=1)
         ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
         with bulk.noting_progress(len(ids)) as deleted:
             async with self._operation("images.bulk_delete"):

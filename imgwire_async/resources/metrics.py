@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from imgwire_async import checks
 from imgwire_async.models import MetricsDatasetInterval, MetricsDatasets, MetricsStats
 from imgwire_async.protocol.request import Request, compact
 from imgwire_async.resources import arguments
@@ -14,7 +15,7 @@ from imgwire_async.resources.base import Resource
 class AsyncMetrics(Resource):
     """`client.metrics`. Dates must carry a timezone; `tz` is the IANA name by whose days and hours points are cut."""
 
-    @arguments.by_name('metrics.get_datasets(interval="DAILY", ...)')
+    @arguments.keyword_only('metrics.get_datasets(interval="DAILY", ...)')
     async def get_datasets(
         self,
         *,
@@ -30,7 +31,7 @@ class AsyncMetrics(Resource):
         params = _params(interval, tz, date_start, date_end)
         return await self._ask(Request("GET", "/metrics/datasets", MetricsDatasets, params=params))
 
-    @arguments.by_name('metrics.get_stats(interval="DAILY", ...)')
+    @arguments.keyword_only('metrics.get_stats(interval="DAILY", ...)')
     async def get_stats(
         self,
         *,
@@ -50,8 +51,8 @@ class AsyncMetrics(Resource):
 def _params(interval: object, tz: object, date_start: object, date_end: object) -> Mapping[str, str] | None:
     params = compact(
         interval=arguments.interval(interval),
-        tz=arguments.token("tz", tz),
-        date_start=arguments.moment("date_start", date_start),
-        date_end=arguments.moment("date_end", date_end),
+        tz=checks.printable_ascii("tz", tz),
+        date_start=arguments.rfc3339("date_start", date_start),
+        date_end=arguments.rfc3339("date_end", date_end),
     )
     return {name: str(value) for name, value in params.items()} or None

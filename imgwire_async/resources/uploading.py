@@ -31,13 +31,13 @@ def checked(item: UploadItem) -> UploadItem:
     hashed = None if digest is None else plain_bool(digest)
     return UploadItem(
         item.file,
-        file_name=arguments.optional_text("file_name", item.file_name, longest=None),
-        mime_type=arguments.token("mime_type", item.mime_type),
-        content_length=None if length is None else arguments.whole("content_length", length, low=0),
+        file_name=checks.optional_text("file_name", item.file_name, longest=None),
+        mime_type=checks.printable_ascii("mime_type", item.mime_type),
+        content_length=checks.optional_integer("content_length", length, minimum=0),
         custom_metadata=arguments.metadata(item.custom_metadata),
-        hash_sha256=arguments.optional_text("hash_sha256", digest) if hashed is None else hashed,
+        hash_sha256=checks.optional_text("hash_sha256", digest) if hashed is None else hashed,
         idempotency_key=None if key is None else arguments.idempotency_key(key) or False,
-        purpose=arguments.optional_text("purpose", item.purpose),
+        purpose=checks.optional_text("purpose", item.purpose),
         upload_token=token_source(item.upload_token),
     )
 
@@ -45,15 +45,11 @@ def checked(item: UploadItem) -> UploadItem:
 def token_source(value: object) -> TokenSource | None:
     """Return `upload_token` as a call was given it. Raises for what is no token, and for what only the other client could await."""
     if isinstance(value, UploadToken):
-        raise TypeError(
-            f"upload_token must be text or a callable that returns it, not UploadToken{TEXT_OF_A_RECORD}"
-        )
+        raise checks.wrong_type("upload_token", "text or a callable that returns it", value, TEXT_OF_A_RECORD)
     if not callable(value):
-        return cast("str | None", as_secret(arguments.token("upload_token", value)))
-    if checks.is_coroutine_callable(value) and userland.in_caller.get() is not None:
-        raise TypeError(
-            "upload_token must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
-        )
+        return cast("str | None", as_secret(checks.printable_ascii("upload_token", value)))
+    if userland.in_caller.get() is not None:  # the blocking client called
+        checks.no_coroutine_function("upload_token", value)
     return cast("TokenSource", value)
 
 
@@ -61,7 +57,7 @@ def waiter(
     wait_for: Callable[[Image, float], Awaitable[Image]], wait: object
 ) -> Callable[[Image], Awaitable[Image]] | None:
     """Return the function that an upload awaits with its stored record, as its argument `wait` says; None for no wait."""
-    seconds = arguments.waiting(wait)
+    seconds = arguments.wait_timeout(wait)
     return None if seconds is None else lambda image: wait_for(image, seconds)
 
 
@@ -79,11 +75,11 @@ def upload_run(
 ) -> UploadRun:
     """Return the run that uploads all files, with the arguments of `upload_many`, checked."""
     require_many(files)
-    limit = arguments.whole("concurrency", concurrency, low=1, high=10_000)
+    limit = checks.integer("concurrency", concurrency, minimum=1, maximum=10_000)
     until_ready = waiter(wait_for, wait)
     common = UploadItem(
         b"",
-        purpose=arguments.optional_text("purpose", purpose),
+        purpose=checks.optional_text("purpose", purpose),
         custom_metadata=arguments.metadata(custom_metadata),
     )
     checks.callable_("on_created", on_created)

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Awaitable
 
 from imgwire_async import forks, threads, userland
-from imgwire_async.config import KeySource, clean_key
+from imgwire_async.settings import KeySource, clean_key
 
 
 class Keys:

@@ -9,10 +9,10 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from imgwire_async.config import proxy_url
 from imgwire_async.errors import ConfigurationError
 from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.redaction import Secret
+from imgwire_async.settings import proxy_url
 from imgwire_async.transport.no_proxy import bypasses, is_loopback, without_port
 
 # The half of getproxies() that reads only the environment.

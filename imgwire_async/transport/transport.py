@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import aiohttp
 
 from imgwire_async import errors, userland
-from imgwire_async.config import API_ROOT, Options
+from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.json import dumps
 from imgwire_async.protocol.request import APIResponse, Fetch, Fetched, NoAnswerError, Put, Request
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, may_repeat
+from imgwire_async.settings import API_ROOT
 from imgwire_async.transport import answers, deadline
 from imgwire_async.transport.call_errors import (
     connection_error,

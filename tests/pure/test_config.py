@@ -21,11 +21,11 @@ from imgwire_async.config import (
     DEFAULT_BASE_URL,
     Config,
     Options,
-    clean_key,
     configure,
+    from_environment,
     masked,
-    proxy_url,
 )
+from imgwire_async.settings import clean_key, proxy_url
 
 KEY = "sk_live_0123456789abcdef"
 GIVEN: dict[str, Any] = {
@@ -45,7 +45,7 @@ GIVEN: dict[str, Any] = {
 
 
 def configured(api_key: Any = KEY, *, environ: dict[str, str] | None = None, **changes: Any) -> Config:
-    return configure(api_key, environ=environ or {}, **GIVEN | changes)
+    return configure({"api_key": api_key, **GIVEN, **changes}, from_environment(environ or {}))
 
 
 async def coroutine_function(*_: object) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from imgwire_async import AsyncImgwireClient, ConfigurationError, ImgwireClient, RetryPolicy, Timeouts
-from imgwire_async.config import clean_key
 from imgwire_async.leftovers import leftover
 from imgwire_async.plain import plain_int, plain_number
+from imgwire_async.settings import clean_key
 
 SECRET = "sk_0123456789abcdef"
 

@@ -257,13 +257,15 @@ NO = named("numpy", "bool", __bool__=lambda _: False)
 
 
 def test_numbers_of_other_libraries_are_taken_as_what_they_stand_for() -> None:
-    assert arguments.whole("limit", LikeInt(), low=1) == 3
-    assert [arguments.seconds("timeout", each) for each in (LikeInt(), LikeFloat(), Decimal("0.5"))] == [
+    assert checks.integer("limit", LikeInt(), minimum=1) == 3
+    assert [
+        checks.positive_seconds("timeout", each) for each in (LikeInt(), LikeFloat(), Decimal("0.5"))
+    ] == [
         3,
         2.5,
         0.5,
     ]
-    assert [arguments.waiting(each) for each in (LikeFloat(), YES, NO)] == [2.5, 120.0, None]
+    assert [arguments.wait_timeout(each) for each in (LikeFloat(), YES, NO)] == [2.5, 120.0, None]
     assert (checks.flag("overwrite", YES), checks.flag("overwrite", NO)) == (True, False)
     assert timeouts(LikeFloat()).attempt == 2.5
     assert retry_policy(LikeInt()).max_retries == 3
@@ -276,14 +278,14 @@ def test_numbers_of_other_libraries_are_taken_as_what_they_stand_for() -> None:
     "value", [Fraction(10**400), Fraction(-(10**400)), Decimal("sNaN"), Decimal("NaN")], ids=str
 )
 def test_a_number_that_no_float_holds_is_refused_as_a_value(value: Any) -> None:
-    checks: list[Callable[[], object]] = [
-        lambda: arguments.seconds("timeout", value),
-        lambda: arguments.waiting(value),
+    calls: list[Callable[[], object]] = [
+        lambda: checks.positive_seconds("timeout", value),
+        lambda: arguments.wait_timeout(value),
         lambda: timeouts(value),
         lambda: Timeouts(stall=value),
         lambda: RetryPolicy(backoff=value),
     ]
-    for check in checks:
+    for check in calls:
         with pytest.raises(ValueError, match=r"must be (0 or )?more"):
             check()
     with pytest.raises(TypeError, match="give float"):
@@ -301,12 +303,12 @@ def test_settings_take_numbers_of_other_libraries() -> None:
 @pytest.mark.parametrize("value", [SeveralNumbers(), "5", b"5", YES, True, LikeFloat()])
 def test_a_count_that_is_no_whole_number_is_refused_by_its_real_type(value: Any) -> None:
     with pytest.raises(TypeError, match=f"limit must be an int, not {type(value).__name__}"):
-        arguments.whole("limit", value, low=1)
+        checks.integer("limit", value, minimum=1)
 
 
 @pytest.mark.parametrize("value", [SeveralNumbers(), "5", b"5", None])
 def test_a_time_that_is_no_number_is_refused_by_its_real_type(value: Any) -> None:
-    for check in (lambda: arguments.waiting(value), lambda: arguments.seconds("timeout", value)):
+    for check in (lambda: arguments.wait_timeout(value), lambda: checks.positive_seconds("timeout", value)):
         with pytest.raises(TypeError, match=f"not {type(value).__name__}"):
             check()
 
@@ -314,7 +316,7 @@ def test_a_time_that_is_no_number_is_refused_by_its_real_type(value: Any) -> Non
 def test_a_time_span_says_how_it_is_given() -> None:
     from datetime import timedelta
 
-    for check in (arguments.waiting, timeouts, lambda value: arguments.seconds("timeout", value)):
+    for check in (arguments.wait_timeout, timeouts, lambda value: checks.positive_seconds("timeout", value)):
         with pytest.raises(TypeError, match="total_seconds"):
             check(timedelta(seconds=5))
 

@@ -17,6 +17,7 @@ from imgwire_async import (
     UploadError,
     UploadItem,
     UploadResult,
+    checks,
     from_dict,
 )
 from imgwire_async.exchange import Exchange
@@ -65,8 +66,8 @@ def test_records_of_uploads_do_not_show_whole_files() -> None:
         lambda: arguments.metadata({LONG: "\ud800"}),
         lambda: arguments.ids("image_ids", [LONG], spelling="bulk_delete([id])"),
         lambda: arguments.http_url("url", LONG),
-        lambda: arguments.text("purpose", LONG),
-        lambda: arguments.token("tz", LONG),
+        lambda: checks.nonempty_text("purpose", LONG),
+        lambda: checks.printable_ascii("tz", LONG),
         lambda: integer(1, 9).text(LONG),
     ],
 )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from recording import Answer, Api
 from samples import ID, SECRET, data, image
 
+from imgwire_async import checks
 from imgwire_async.models import StandardUpload
 from imgwire_async.resources import arguments
 
@@ -385,7 +386,7 @@ async def test_a_url_to_fetch_is_not_repeated_when_it_is_refused() -> None:
     ("value", "seconds"), [(True, 120.0), (False, None), (5, 5.0), (0.5, 0.5), (math.inf, math.inf)]
 )
 def test_wait_is_a_bool_or_seconds(value: Any, seconds: float | None) -> None:
-    assert arguments.waiting(value) == seconds
+    assert arguments.wait_timeout(value) == seconds
 
 
 @pytest.mark.parametrize("value", ["hourly", "Hourly", "HOURLY"])
@@ -394,8 +395,8 @@ def test_an_interval_is_taken_in_any_case(value: str) -> None:
 
 
 def test_the_longest_texts_are_taken() -> None:
-    assert arguments.text("purpose", "x" * 255) == "x" * 255
-    assert arguments.text("file_name", "x" * 10_000, longest=None)
+    assert checks.nonempty_text("purpose", "x" * 255) == "x" * 255
+    assert checks.nonempty_text("file_name", "x" * 10_000, longest=None)
 
 
 def test_metadata_is_copied() -> None:
@@ -408,7 +409,7 @@ def test_metadata_is_copied() -> None:
 @given(st.datetimes(timezones=st.timezones() | st.just(timezone(timedelta(hours=-23, minutes=-59)))))
 def test_any_aware_moment_goes_out_in_utc_or_is_refused(value: datetime) -> None:
     try:
-        text = arguments.moment("date_start", value)
+        text = arguments.rfc3339("date_start", value)
     except ValueError:
         assert not 2 < value.year < 9998
         return

@@ -14,10 +14,10 @@ import imgwire_async
 
 LEVELS = [
     {"plain", "formatting", "hosts", "leftovers", "redaction", "forks", "lazy", "atomic"},
-    {"checks", "exchange", "policies", "logs", "threads"},
-    {"errors", "hooks", "retry", "hops"},
-    {"config", "userland", "urls", "archive_names"},
-    {"models", "archives", "limits"},
+    {"checks", "exchange", "logs", "threads"},
+    {"errors", "hooks", "policies", "hops"},
+    {"settings", "retry", "userland", "urls", "archive_names"},
+    {"config", "models", "archives", "limits"},
     {"protocol", "results", "mime"},
     {"uploads", "downloads", "transport"},
     {"resources"},
