@@ -1,7 +1,7 @@
 """Image URLs: transformation rules, typed and checked, and responsive images. Pure text, no network.
 
-`rules.py` has one row per rule; `check.py` turns options into pairs of name and text, `build.py` pairs into URLs and
-`parse.py` URLs into options; `responsive.py` makes `srcset`s and HTML.
+`rules.py` has one row per rule, `types.py` the same for type checkers. `check.py` turns options into pairs of name and
+text, `build.py` pairs into URLs; `read.py` and `parse.py` go the other way. `responsive.py` makes `srcset`s and HTML.
 """
 
 from __future__ import annotations

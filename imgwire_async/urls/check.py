@@ -209,7 +209,7 @@ def missing_source_faults(checked: Checked) -> list[Fault]:
     There is none when a source was given and refused: that fault says enough.
     """
     pairs = checked.pairs
-    if not lacks_source(pairs) or any(name in checked.given for name in SOURCES):
+    if DEPENDENTS.isdisjoint(pairs) or any(name in pairs or name in checked.given for name in SOURCES):
         return []
     written = [
         checked.given.get(name, (name, pairs[name], None)) for name in sorted(DEPENDENTS & pairs.keys())
