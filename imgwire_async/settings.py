@@ -192,9 +192,7 @@ def default_headers(value: object) -> tuple[tuple[str, str], ...]:
         "default_headers", {} if value is None else value, wanted=wanted
     ).items():
         if not isinstance(name, str) or not isinstance(text, str):
-            raise TypeError(
-                f"default_headers must be {wanted}, not {type(name).__name__} to {type(text).__name__}"
-            )
+            raise checks.wrong_type("default_headers", wanted, name, f" to {type(text).__name__}")
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(f"default_headers: {quoted(name)} is no header name")
         if name.lower() in _OWN_HEADERS:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
+from imgwire_async import checks
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.formatting import quoted
@@ -198,8 +199,8 @@ def segment(name: str, value: object) -> str:
 
         if isinstance(value, uuid.UUID):
             return str(value)
-        hint = ": pass its .id" if hasattr(value, "id") else ""
-        raise TypeError(f"{name} must be text or uuid.UUID, not {type(value).__name__}{hint}")
+        advice = ": pass its .id" if hasattr(value, "id") else ""
+        raise checks.wrong_type(name, "text or uuid.UUID", value, advice)
     value = plain_text(value)
     if not value or value in {".", ".."}:
         raise ValueError(f"{name} must be an id, not {value!r}")

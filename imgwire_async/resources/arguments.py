@@ -219,8 +219,7 @@ def query(params: object) -> dict[str, str | int] | None:
         return None
     checked: dict[str, str | int] = {}
     for name, value in checks.mapping("params", params).items():
-        number = plain_int(value)
-        if not isinstance(name, str) or not (isinstance(value, str) or number is not None):
+        if not isinstance(name, str) or not (isinstance(value, str) or plain_int(value) is not None):
             raise TypeError(
                 f"params must map text to text or int, not {type(name).__name__} to {type(value).__name__}"
             )
@@ -228,5 +227,5 @@ def query(params: object) -> dict[str, str | int] | None:
         if isinstance(value, str):
             checked[key] = checks.nonempty_text(label, value, longest=None) if value else ""
         else:
-            checked[key] = checks.integer(label, number, minimum=-(2**63))
+            checked[key] = checks.integer(label, value, minimum=-(2**63))
     return checked

@@ -70,7 +70,7 @@ async def source_of(file: object, stage: int) -> Source:
     if hasattr(file, "__iter__"):
         pieces = from_iterator(iter(cast("Iterable[bytes]", file)))
         return StreamSource(pieces, name, begun=hints.was_begun(file))
-    raise TypeError(f"file must be {ACCEPTED}, not {type(file).__name__}")
+    raise checks.wrong_type("file", ACCEPTED, file)
 
 
 _NUMBERS = frozenset("cbB?hHiIlLqQnNefd")  # formats of the buffer protocol

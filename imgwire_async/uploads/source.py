@@ -23,9 +23,8 @@ from typing import IO, Any, ClassVar, Protocol, TypeAlias, TypeVar, cast, runtim
 
 import attrs
 
-from imgwire_async import userland
+from imgwire_async import checks, userland
 from imgwire_async.formatting import shortened
-from imgwire_async.plain import plain_int
 from imgwire_async.uploads.disk import PIECE, PathSource, Question, Stamp, require_stamp
 from imgwire_async.uploads.pieces import from_async_iterator, slices_of
 
@@ -277,22 +276,18 @@ class ForeignSource:
 
     @property
     def name(self) -> str | None:
-        name: Any = self.inner.name
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"the name of an UploadSource must be text or None, not {type(name).__name__}")
-        return name
+        name: object = self.inner.name
+        return (
+            None if name is None else checks.text("the name of an UploadSource", name, wanted="text or None")
+        )
 
     @property
     def size(self) -> int | None:
-        given: Any = self.inner.size
-        if given is None:
-            return None
-        size = plain_int(given)
+        size: object = self.inner.size
         if size is None:
-            raise TypeError(f"the size of an UploadSource must be an int or None, not {type(given).__name__}")
-        if size < 0:
-            raise ValueError(f"the size of an UploadSource must be 0 or more, not {size}")
-        return size
+            return None
+        name, wanted = "the size of an UploadSource", "an int or None"
+        return checks.integer(name, size, minimum=0, maximum=None, wanted=wanted)
 
     @property
     def replayable(self) -> bool:
