@@ -41,7 +41,6 @@ class Recorder:
     def __init__(self, *answers: Any, options: Options | None = None) -> None:
         self.answers = list(answers)
         self.options = options or Options()
-        self.secure = True
         self.upload_token: Any = None
         self.closed = False
         self.requests: list[Request[Any]] = []

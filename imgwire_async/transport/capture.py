@@ -7,8 +7,8 @@ from types import TracebackType
 
 from imgwire_async.exchange import Exchange
 
-# Who is capturing in this context: pairs of the client (by its shared core) and the list that grows.
-_capturing: ContextVar[tuple[tuple[object, list[Exchange]], ...]] = ContextVar(
+# Who is capturing in this context: pairs of the client (by its shared state) and the list that grows.
+capturing: ContextVar[tuple[tuple[object, list[Exchange]], ...]] = ContextVar(
     "imgwire_async.capturing", default=()
 )
 
@@ -21,17 +21,10 @@ class Capture:
 
     def __enter__(self) -> list[Exchange]:
         exchanges: list[Exchange] = []
-        self._token = _capturing.set((*_capturing.get(), (self._owner, exchanges)))
+        self._token = capturing.set((*capturing.get(), (self._owner, exchanges)))
         return exchanges
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _capturing.reset(self._token)
-
-
-def record(owner: object, exchange: Exchange) -> None:
-    """Give a finished exchange to whoever captures."""
-    for captured_owner, exchanges in _capturing.get():
-        if captured_owner is owner:
-            exchanges.append(exchange)
+        capturing.reset(self._token)

@@ -7,7 +7,8 @@ import attrs
 
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange
-from imgwire_async.transport import capture, deadline
+from imgwire_async.transport import deadline
+from imgwire_async.transport.capture import capturing
 from imgwire_async.transport.instrumentation import Instrumentation
 from imgwire_async.transport.shared_state import SharedState
 
@@ -38,4 +39,6 @@ class Context:
 
     def record_exchange(self, exchange: Exchange) -> None:
         """Give a finished exchange to whoever captures."""
-        capture.record(self.shared, exchange)
+        for owner, exchanges in capturing.get():
+            if owner is self.shared:
+                exchanges.append(exchange)

@@ -18,7 +18,12 @@ from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.protocol.request import NoAnswerError
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import Failure, Fate
-from imgwire_async.transport.middleware import UNSENT, CancelledByOthersError, DroppedError
+from imgwire_async.transport.middleware import (
+    UNSENT,
+    CancelledByOthersError,
+    DroppedError,
+    NoFinalResponseError,
+)
 from imgwire_async.transport.proxies import PROXY_AUTHENTICATE
 from imgwire_async.transport.tls_errors import certificate_failure, handshake_failure, refuses_own_certificate
 
@@ -111,6 +116,13 @@ def _text(fate: Fate, text: str) -> Callable[[BaseException, Route, str], Failur
 def _cancelled(error: CancelledByOthersError, route: Route, _: str) -> Failure:
     fate: Fate = "lost" if error.sent else "unsent"
     return Failure(f"other code cancelled the work on the request to {route.host}", fate=fate)
+
+
+def _no_final_response(error: NoFinalResponseError, route: Route, place: str) -> Failure:
+    if error.status == 407:
+        return proxy_refusal(407, error.headers, route)
+    reason = f"{place} answered HTTP {error.status}, which is no final response"
+    return Failure(reason, fate="lost", advice=route.network_advice)
 
 
 def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, route: Route, _: str) -> Failure:
@@ -239,6 +251,7 @@ _MEANINGS: tuple[tuple[type[BaseException], Meaning], ...] = (
     (aiohttp.ClientConnectorError, _unreachable),
     (aiohttp.ConnectionTimeoutError, _NO_CONNECTION),
     # It may have been sent.
+    (NoFinalResponseError, _no_final_response),
     (BaseException, _refused_own_certificate),
     (asyncio.TimeoutError, _timeout),
     (aiohttp.ClientPayloadError, _too_long),
@@ -267,16 +280,3 @@ def proxy_refusal(status: int, headers: Mapping[str, str], route: Route) -> Fail
     return Failure(
         reason, fate="unsent", advice=advice, is_final=400 <= status < 500 and status not in {408, 429}
     )
-
-
-def is_answer(status: int) -> bool:
-    """Return whether a status can be the host's answer. Below 200 it ends no request and proves nothing; 407 comes from proxies alone."""
-    return status >= 200 and status != 407
-
-
-def not_an_answer(response: aiohttp.ClientResponse, route: Route) -> NoAnswerError:
-    """Return the error for a response whose status `is_answer` refuses."""
-    if response.status == 407:
-        return NoAnswerError(proxy_refusal(407, response.headers, route))
-    reason = f"{route.place(unsent=False)} answered HTTP {response.status}, which is no final response"
-    return NoAnswerError(Failure(reason, fate="lost", advice=route.network_advice))

@@ -24,8 +24,6 @@ from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import (
     AIOHTTP_ERRORS,
     Route,
-    is_answer,
-    not_an_answer,
     scrub_traceback,
     translate,
 )
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from imgwire_async.transport.loop_sessions import LoopSessions
+
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -142,7 +141,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
     async def _get(
         self, here: LoopSessions, address: Address, waiting: asyncio.Timeout
     ) -> aiohttp.ClientResponse:
-        response = await here.fetches.get(
+        return await here.fetches.get(
             address.url,
             headers=_HEADERS,
             timeout=self._context.transfer_timeout,
@@ -150,10 +149,6 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             trace_request_ctx={"sent": lambda: self._wind(waiting)},
             **here.options_for(address),
         )
-        if not is_answer(response.status):
-            response.close()
-            raise not_an_answer(response, here.route_to(address))
-        return response
 
     def _wind(self, waiting: asyncio.Timeout) -> None:
         """The request has left: from now on the server's silence counts. Until then it was the connect clock's time."""

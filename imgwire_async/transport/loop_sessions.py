@@ -24,7 +24,7 @@ from imgwire_async.config import Config
 from imgwire_async.errors import ConfigurationError
 from imgwire_async.limits import open_file_limit
 from imgwire_async.transport.errors import Route
-from imgwire_async.transport.middleware import no_hidden_resend
+from imgwire_async.transport.middleware import send_once
 from imgwire_async.transport.open_calls import IdleCheck, OpenCalls
 from imgwire_async.transport.proxies import Proxies
 from imgwire_async.transport.request_url import Address
@@ -107,7 +107,7 @@ def _aiohttp_sessions(
         "cookie_jar": aiohttp.DummyCookieJar(),
         "trust_env": False,  # would read .netrc in an executor before each request, and send what it finds
         "requote_redirect_url": False,
-        "middlewares": (no_hidden_resend,),
+        "middlewares": (send_once,),
         "headers": {"User-Agent": _user_agent(config.user_agent), "Accept": "*/*"},
     }
     api = aiohttp.ClientSession(

@@ -1,13 +1,15 @@
-"""What surrounds each request inside aiohttp: nothing is sent again behind our back, and whether it was sent is not forgotten."""
+"""What surrounds each request inside aiohttp: it is sent once, and how far it got is known."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import aiohttp
 from aiohttp.payload import Payload
 
 from imgwire_async import userland
+from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.proxies import add_credentials
 
 
@@ -29,6 +31,15 @@ class CancelledByOthersError(aiohttp.ClientError):
         self.sent = sent
 
 
+class NoFinalResponseError(aiohttp.ClientError):
+    """What came is not the host's response. Below 200 it ends no request and proves nothing; 407 comes from proxies alone."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__()
+        self.status = status
+        self.headers = headers
+
+
 UNSENT = "imgwire_unsent"  # an attribute of a cancellation that came before the request was sent
 
 
@@ -38,17 +49,20 @@ class RequestBody(Payload):
     request: aiohttp.ClientRequest | None = None
 
 
-async def no_hidden_resend(
+async def send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send a request once. Errors upon which aiohttp would send it again, or which do not tell how far it got, become others."""
+    """Send a request once, and return a response that its host gave.
+
+    Errors upon which aiohttp would send it again, or which do not tell how far it got, become others.
+    """
     if request.proxy_headers and not request.is_ssl():
         # aiohttp sends these with CONNECT only. A request that the proxy forwards itself has to carry them, each time.
         add_credentials(request.headers, request.proxy_headers)
     if isinstance(request.body, RequestBody):
         request.body.request = request
     try:
-        return await handler(request)
+        response = await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise DroppedError(sent=was_sent(request)) from error
     except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
@@ -63,6 +77,14 @@ async def no_hidden_resend(
         if not sent:
             setattr(error, UNSENT, True)
         raise
+    if response.status >= 200 and response.status != 407:
+        return response
+    refused = NoFinalResponseError(response.status, response.headers)
+    unread = Unread(response)
+    response.close()
+    del response  # its repr holds the URL: keep it out of tracebacks
+    unread.drop()
+    raise refused
 
 
 def was_sent(request: aiohttp.ClientRequest) -> bool:

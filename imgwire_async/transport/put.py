@@ -19,8 +19,6 @@ from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import (
     AIOHTTP_ERRORS,
-    is_answer,
-    not_an_answer,
     scrub_traceback,
     translate,
 )
@@ -127,8 +125,6 @@ async def _round_trip(
                 # Whoever closes the client must find those who wait.
                 sessions.open_calls.responses.add(response)
                 unread = Unread(response)
-            if not is_answer(response.status):
-                raise not_an_answer(response, sessions.route_to(address))
             body.answered = True
             status, headers = response.status, Headers.view(response.headers.items())
             content = await answers.read_prefix(response.content, ERROR_BODY_LIMIT)

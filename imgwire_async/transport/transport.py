@@ -17,6 +17,7 @@ from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.json import dumps
 from imgwire_async.protocol.request import APIResponse, Fetch, Fetched, NoAnswerError, Put, Request
+from imgwire_async.protocol.signed_urls import require_safe
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, may_repeat
 from imgwire_async.settings import API_ROOT
@@ -32,8 +33,6 @@ from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import (
     AIOHTTP_ERRORS,
-    is_answer,
-    not_an_answer,
     scrub_traceback,
     translate,
 )
@@ -61,7 +60,6 @@ class AiohttpTransport:
 
     def __init__(self, shared: SharedState, options: Options) -> None:
         self.options = options
-        self.secure: bool = shared.config.secure
         self.upload_token: str | Callable[[], str | Awaitable[str]] | None = shared.config.upload_token
         self._shared = shared
         self._context = Context.of(shared, options)
@@ -216,8 +214,6 @@ class AiohttpTransport:
                     # Whoever closes the client must find those who wait.
                     sessions.open_calls.responses.add(response)
                     unread = Unread(response)
-                if not is_answer(response.status):
-                    raise not_an_answer(response, sessions.route_to(call.address))
                 content, whole = await answers.read(response, self._body_limit)
                 return RawResponse(response.status, Headers.view(response.headers.items()), content, whole)
         finally:
@@ -337,7 +333,8 @@ class AiohttpTransport:
         return slot if self._tracer is None else self._tracer.transfer_turn(slot)
 
     def put(self, put: Put, /) -> Awaitable[APIResponse]:
-        """Return the storage's response to one attempt, whatever its status."""
+        """Return the storage's response to one attempt, whatever its status. Raises `UnsafeURLError` at once for a URL that is not used."""
+        require_safe(put.url, "upload_url", secure=self._shared.config.secure)
         if self._tracer is None:
             return send_put(self._context, put)
         return put_traced(self._tracer, put, lambda put: send_put(self._context, put))

@@ -32,7 +32,6 @@ from imgwire_async.mime import HEAD_BYTES
 from imgwire_async.models import Image, StandardUpload
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import APIResponse, NoAnswerError, Put, Request, Transport, compact
-from imgwire_async.protocol.signed_urls import require_safe
 from imgwire_async.results import UploadProgress
 from imgwire_async.retry import Failure, RetryBudget
 from imgwire_async.uploads import put_errors
@@ -273,7 +272,6 @@ class Upload:
             # The service hands out the refused URL again: only a new record helps.
             if not await self._renew_key():
                 raise put_errors.same_url(self._file, self.image)
-        require_safe(upload.upload_url, "upload_url", secure=self._transport.secure)
         self._url = upload.upload_url
         return False
 
@@ -354,15 +352,17 @@ class Upload:
 
     async def _put(self, is_read_by_caller: bool) -> tuple[PutOutcome, PutFailure | None]:
         assert self._url is not None
-        self.puts += 1
         file = self._file
         may_interrupt = (
             is_read_by_caller and file.source.replayable and self._state.budget.policy.max_retries > 0
         )
         sent = None if self._on_progress is None else self._report
-        put = Put(self._url, file.size, file.chunks(), file.mime_type, sent, self.puts, not may_interrupt)
+        attempt = self.puts + 1
+        put = Put(self._url, file.size, file.chunks(), file.mime_type, sent, attempt, not may_interrupt)
+        sending = self._transport.put(put)  # raises at once where nothing is to be sent
+        self.puts = attempt
         try:
-            reply = await self._transport.put(put)
+            reply = await sending
         except NoAnswerError as error:
             return outcome_without_response(error.failure), error
         outcome = outcome_of(reply, self._url)

@@ -38,6 +38,7 @@ from imgwire_async import (
     UploadStalledError,
     UploadUrlExpiredError,
     WaitTimeoutError,
+    to_dict,
 )
 from imgwire_async.emulator import Emulator, RequestRecord
 
@@ -599,6 +600,19 @@ async def test_an_unsafe_upload_url_is_not_used(
         await client.images.upload(png())
     assert "pw" not in str(caught.value)
     assert caught.value.image is not None
+
+
+async def test_a_record_with_an_unsafe_upload_url_is_reported_and_no_put_is_counted(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    made = await client.images.create(file_name="a.png")
+    body = to_dict(made) | {"upload_url": "ftp://x/"}
+    emulator.faults.add("POST", "*/standard_upload", status=200, body=body)
+    created: list[Image] = []
+    results = [each async for each in client.images.upload_many([png()], on_created=created.append)]
+    assert type(results[0].error) is UnsafeURLError
+    assert (results[0].attempts, results[0].bytes_sent) == (0, 0)
+    assert [image.id for image in created] == [made.image.id]
 
 
 async def test_errors_of_the_api_carry_no_record_when_none_was_made(
