@@ -9,7 +9,7 @@ from collections.abc import (
     Generator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the twin's annotations are read here
     Mapping,
 )
-from typing import Any, cast
+from typing import TypeVar
 
 from imgwire_async import checks
 from imgwire_async.formatting import ECHOED, shortened
@@ -17,10 +17,11 @@ from imgwire_async.models import CorsOrigin
 from imgwire_async.protocol.request import Request, segment
 from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources.arguments import Id, reject_mapping
-from imgwire_async.resources.base import Resource, page_params
+from imgwire_async.resources.base import OPAQUE, Resource
+from imgwire_async.resources.pages import page_params
 from imgwire_async.results import Page
 
-_OPAQUE = cast("type[Mapping[str, object]]", dict)
+T = TypeVar("T")
 
 
 class AsyncCorsOrigins(Resource):
@@ -34,7 +35,7 @@ class AsyncCorsOrigins(Resource):
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[Page[CorsOrigin], None]:
         """Every page from `page` on, in order; up to `prefetch` of them in flight. [GET /cors_origins/]"""
-        async with self._walk(_list, page, limit, prefetch) as pages:
+        async with self._pages(_list, page, limit, prefetch) as pages:
             async for each in pages:
                 yield each
 
@@ -42,7 +43,7 @@ class AsyncCorsOrigins(Resource):
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[CorsOrigin, None]:
         """Every pattern, in order, fetched page by page of `limit`. [GET /cors_origins/]"""
-        async with self._walk(_list, page, limit, prefetch) as pages:
+        async with self._pages(_list, page, limit, prefetch) as pages:
             async for each in pages:
                 for origin in each.data:
                     yield origin
@@ -72,14 +73,16 @@ class AsyncCorsOrigins(Resource):
 
         [DELETE /cors_origins/{cors_origin_id}]
         """
-        return await self._ask(_one("DELETE", cors_origin_id, _OPAQUE))
+        return await self._ask(_one("DELETE", cors_origin_id, OPAQUE))
 
 
-def _list(params: Mapping[str, Any]) -> Request[list[CorsOrigin]]:
+def _list(params: Mapping[str, int]) -> Request[list[CorsOrigin]]:
     return Request("GET", "/cors_origins/", list[CorsOrigin], params=params)
 
 
-def _one(method: str, cors_origin_id: Id, model: Any, json: Any = None) -> Request[Any]:
+def _one(
+    method: str, cors_origin_id: Id, model: type[T], json: Mapping[str, str] | None = None
+) -> Request[T]:
     ids = {"cors_origin_id": segment("cors_origin_id", cors_origin_id)}
     return Request(method, "/cors_origins/{cors_origin_id}", model, ids, json=json)
 

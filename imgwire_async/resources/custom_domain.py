@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
 
 from imgwire_async import checks
 from imgwire_async.models import CustomDomain
 from imgwire_async.protocol.request import Request
 from imgwire_async.resources import waiting
 from imgwire_async.resources.arguments import reject_mapping
-from imgwire_async.resources.base import Resource
-
-_OPAQUE = cast("type[Mapping[str, object]]", dict)
+from imgwire_async.resources.base import OPAQUE, Resource
 
 
 class AsyncCustomDomain(Resource):
@@ -34,7 +31,7 @@ class AsyncCustomDomain(Resource):
 
     async def delete(self) -> Mapping[str, object]:
         """Give the custom domain up and return the service's words. Raises `NotFoundError` when there is none. [DELETE /custom_domain/]"""
-        return await self._ask(Request("DELETE", "/custom_domain/", _OPAQUE))
+        return await self._ask(Request("DELETE", "/custom_domain/", OPAQUE))
 
     async def test_connection(self) -> CustomDomain:
         """Let the service check the DNS records now, and return the domain. Raises `NotFoundError` when there is none.

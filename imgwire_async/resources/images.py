@@ -7,13 +7,12 @@ from collections.abc import (
     AsyncIterable,
     Awaitable,
     Callable,
-    Coroutine,
     Generator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the twin's annotations are read here
     Iterable,
     Mapping,
     Sequence,
 )
-from typing import Any, Literal, cast
+from typing import Literal
 
 from imgwire_async import checks
 from imgwire_async.errors import name_closed
@@ -21,8 +20,9 @@ from imgwire_async.models import Image, StandardUpload, SupportedMimeType, Uploa
 from imgwire_async.protocol.request import Request, Transport, compact, segment
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, keyword_only, reject_mapping
-from imgwire_async.resources.base import page_params
+from imgwire_async.resources.base import OPAQUE
 from imgwire_async.resources.image_downloads import ImageDownloads
+from imgwire_async.resources.pages import page_params
 from imgwire_async.resources.uploading import checked, token_source, upload_run, waiter
 from imgwire_async.results import BulkDeleteResult, Page, UploadProgress, UploadResult
 from imgwire_async.uploads.item import UploadItem, name_for_messages
@@ -30,8 +30,6 @@ from imgwire_async.uploads.requests import create_request, retrieve_request
 from imgwire_async.uploads.source import File
 from imgwire_async.uploads.tokens import TokenProvider
 from imgwire_async.uploads.upload import Upload
-
-_OPAQUE = cast("type[Mapping[str, object]]", dict)
 
 
 class AsyncImages(ImageDownloads):
@@ -48,7 +46,7 @@ class AsyncImages(ImageDownloads):
 
         Pages are numbered, so deleting or adding meanwhile skips or repeats images: collect the ids first. [GET /images/]
         """
-        async with self._walk(_list, page, limit, prefetch) as pages:
+        async with self._pages(_list, page, limit, prefetch) as pages:
             async for each in pages:
                 yield each
 
@@ -60,7 +58,7 @@ class AsyncImages(ImageDownloads):
         Pages are numbered, so deleting or adding meanwhile skips or repeats images: collect the ids first, then
         `bulk_delete`. [GET /images/]
         """
-        async with self._walk(_list, page, limit, prefetch) as pages:
+        async with self._pages(_list, page, limit, prefetch) as pages:
             async for each in pages:
                 for image in each.data:
                     yield image
@@ -287,7 +285,7 @@ class AsyncImages(ImageDownloads):
         empty mapping. [DELETE /images/{image_id}]
         """
         return await self._ask(
-            Request("DELETE", "/images/{image_id}", _OPAQUE, {"image_id": segment("image_id", image_id)})
+            Request("DELETE", "/images/{image_id}", OPAQUE, {"image_id": segment("image_id", image_id)})
         )
 
     async def bulk_delete(self, image_ids: Iterable[Id], *, chunk_size: int = 100) -> BulkDeleteResult:
@@ -302,9 +300,9 @@ class AsyncImages(ImageDownloads):
             async with self._operation("images.bulk_delete"):
                 return await bulk.delete_in_chunks(ids, size, self._delete_chunk, deleted)
 
-    def _delete_chunk(self, ids: Sequence[str]) -> Coroutine[Any, Any, Mapping[str, object]]:
-        return self._ask(Request("POST", "/images/bulk_delete", _OPAQUE, json={"image_ids": ids}))
+    async def _delete_chunk(self, ids: Sequence[str]) -> Mapping[str, object]:
+        return await self._ask(Request("POST", "/images/bulk_delete", OPAQUE, json={"image_ids": ids}))
 
 
-def _list(params: Mapping[str, Any]) -> Request[Any]:
+def _list(params: Mapping[str, int]) -> Request[list[Image]]:
     return Request("GET", "/images/", list[Image], params=params)
