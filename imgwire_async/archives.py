@@ -357,9 +357,8 @@ def _put_in_place(source: Path, place: Path, undo: ExitStack, *, overwrite: bool
 
 
 def _quietly(step: Callable[[], object]) -> None:
-    with contextlib.suppress(
-        OSError
-    ):  # somebody else took it, or put something there: no reason to stop tidying up
+    # Somebody else took it, or put something there: no reason to stop tidying up.
+    with contextlib.suppress(OSError):
         step()
 
 

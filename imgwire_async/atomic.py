@@ -145,9 +145,8 @@ class PartFile:
         try:
             with self._lock:
                 yield
-        except (
-            OSError
-        ) as error:  # a full disk names no file, and this file's own name says nothing to anybody
+        except OSError as error:
+            # A full disk names no file, and this file's own name says nothing to anybody.
             if error.filename in {None, str(self._path)} and error.errno is not None:
                 error.filename = str(self._target)
             raise

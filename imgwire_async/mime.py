@@ -65,9 +65,8 @@ def sniff(head: bytes) -> Mime | None:
     """The type of the picture that begins with `head` (`HEAD_BYTES` of it, or all there is), or None."""
     for signature, mime in _SIGNATURES:
         if head.startswith(signature):
-            return (
-                None if mime is Mime.TIFF and head[8:10] == b"CR" else mime
-            )  # a camera's raw file in TIFF's clothes
+            # A camera's raw file looks like TIFF.
+            return None if mime is Mime.TIFF and head[8:10] == b"CR" else mime
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return Mime.WEBP
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:

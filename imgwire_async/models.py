@@ -33,9 +33,8 @@ class OpenEnum(StrEnum):
     # Equal things must hash alike: a member equals its text, so a dict keyed by text finds it.
     __hash__ = str.__hash__
 
-    def __reduce_ex__(
-        self, proto: Any
-    ) -> tuple[Any, ...]:  # by value: an unlisted member has no name to be found by
+    # By value: an unlisted member has no name to be found by.
+    def __reduce_ex__(self, proto: Any) -> tuple[Any, ...]:
         return type(self), (self.value,)
 
     def __deepcopy__(self, memo: Any) -> Self:

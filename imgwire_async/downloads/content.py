@@ -41,9 +41,8 @@ _UTF_16 = (
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
-_CONTROLS = bytes(
-    set(range(32)) - set(b"\t\n\f\r\x1b")
-)  # bytes that no text holds; terminals know escape sequences
+# Bytes that no text holds; terminals know escape sequences.
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))
 _MARKUP = re.compile(rb"\s{0,200}<[a-zA-Z!?]")
 _PAGE = re.compile(r"<!doctype html|<html[\s>]", re.IGNORECASE)
 _JSON = re.compile(r"\s{0,200}(?:\{\s{0,200}[\"}]|\[\s{0,200}[\[\]{\"\dtfn-])")

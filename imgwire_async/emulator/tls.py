@@ -88,9 +88,8 @@ class TcpTransports:
     """
 
     def __init__(self) -> None:
-        self._below: dict[
-            asyncio.BaseTransport, asyncio.Transport
-        ] = {}  # weak keys are none: uvloop's TLS transports
+        # Not by weak keys: uvloop's TLS transports cannot be.
+        self._below: dict[asyncio.BaseTransport, asyncio.Transport] = {}
 
     def add(self, upper: asyncio.Transport, tcp: asyncio.Transport) -> None:
         """Remember the TCP transport of a TLS transport, until `discard`."""

@@ -75,9 +75,8 @@ def _converter(*, detailed: bool) -> Converter:
     for leaf, hook in plain:
         conv.register_structure_hook(leaf, hook)
     conv.register_structure_hook_func(lambda t: t == str | int, leaves.text_or_int)
-    for (
-        enum
-    ) in models.OpenEnum.__subclasses__():  # one by one: they are text, too, and would be taken for that
+    # One by one: they are text, too, and would be taken for that.
+    for enum in models.OpenEnum.__subclasses__():
         conv.register_structure_hook(enum, cast("Any", leaves.enumerated))
     conv.register_structure_hook_factory(_is_list, _list_hooks(conv))
     conv.register_structure_hook_func(_is_mapping, leaves.mapping)

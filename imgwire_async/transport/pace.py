@@ -98,9 +98,8 @@ class Pace:
         self._free.clear()
 
     def _learned(self, now: float) -> float | None:
-        if (
-            self._left <= 1
-        ):  # nothing went well: the gate had opened too early, which says little about the pace
+        if self._left <= 1:
+            # Nothing went well: the gate had opened too early, which says little about the pace.
             return None if self.accepted is None else max(_LEAST, self.accepted / 2)
         # Where nobody had to wait, less was asked for than the pace allowed.
         refused = min(pace(max(0.0, now - self.opens), self.accepted), self._recently(now))

@@ -185,9 +185,8 @@ def _for_kind(file: object, kind: type) -> str | None:
         return "nothing was given. Does a form or a function return None where no file was sent?"
     if isinstance(file, type):
         return "give an object of it, not the class"
-    if hasattr(kind, "__await__") and not hasattr(
-        kind, "__aiter__"
-    ):  # the body of a request in Quart has both
+    # The body of a request in Quart has both.
+    if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__"):
         return "await it, and give what it returns"
     for each in kind.__mro__:
         hint = _BY_TYPE.get(f"{str(each.__module__).partition('.')[0]}.{each.__name__}")

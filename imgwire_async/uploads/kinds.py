@@ -256,9 +256,8 @@ async def _async_size(file: Any) -> tuple[int, int | None]:
             return 0, None
         return (start, end - start) if isinstance(start, int) and isinstance(end, int) else (0, None)
     inner, total = getattr(file, "file", None), getattr(file, "size", None)
-    if isinstance(total, int) and callable(
-        getattr(inner, "tell", None)
-    ):  # Starlette's UploadFile counts from 0
+    # Starlette's UploadFile counts from 0.
+    if isinstance(total, int) and callable(getattr(inner, "tell", None)):
         start = cast("IO[bytes]", inner).tell()
         return start, max(0, total - start)
     return 0, None
@@ -270,9 +269,8 @@ def name_of(file: object) -> str | None:
     standard = isinstance(file, io.IOBase)
     for attribute in ("name", "filename") if standard else ("filename", "name"):
         name = getattr(file, attribute, None)
-        if (
-            isinstance(name, str) and name[:1] == "<"
-        ):  # Python's own word for what has no name: "<stdin>", "<fdopen>"
+        # Python's own word for what has no name: "<stdin>", "<fdopen>".
+        if isinstance(name, str) and name[:1] == "<":
             return None
         if isinstance(name, str) and ((base := base_name(name)) or standard):
             return base or None

@@ -84,9 +84,8 @@ def flat(given: object, expected: str) -> memoryview:
         view = memoryview(cast("bytes", given))
     except TypeError:
         raise TypeError(refused) from None
-    if (
-        view.ndim == 0 or "O" in view.format
-    ):  # a single number, of which there would be many; or places in memory
+    # A single number, of which there would be many; or places in memory.
+    if view.ndim == 0 or "O" in view.format:
         raise TypeError(refused)
     if not view.nbytes:
         return memoryview(b"")

@@ -275,9 +275,8 @@ _PADDING_FORMS = text_or_object(_PADDING_TEXT, sorted_fields(*_PADDING))
 def _padding(value: object) -> str | None:
     given = mapping_of(value)
     if given is not None and (given.get("background") is not None or given.get("bg") is not None):
-        raise InvalidValue(
-            "padding has no colour of its own, the rule `background` gives it"
-        )  # [rules 9 O11]
+        # [rules 9 O11]
+        raise InvalidValue("padding has no colour of its own, the rule `background` gives it")
     return _PADDING_FORMS.check(value if given is None else given)
 
 
