@@ -47,7 +47,7 @@ class Keys:
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
-                if not task.cancelled() or userland.is_being_cancelled():
+                if not userland.was_cancelled_elsewhere(task):
                     raise
                 # The one who had asked left, and took the question along: ask again.
         return self.known

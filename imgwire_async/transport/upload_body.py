@@ -65,9 +65,7 @@ class UploadBody(RequestBody):
         except BaseException as error:
             # The source or a callback failed: its own error is the one to tell. A cancellation counts as theirs only when
             # nobody cancelled this task.
-            if not self.sending and not (
-                isinstance(error, asyncio.CancelledError) and userland.is_being_cancelled()
-            ):
+            if not self.sending and not userland.is_own_cancellation(error):
                 self.failure = error
                 if isinstance(error, asyncio.CancelledError):  # aiohttp would take it for one of its own
                     raise RuntimeError("the source was cancelled") from error

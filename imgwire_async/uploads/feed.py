@@ -113,7 +113,7 @@ class Feed(Gathering, Generic[FileT]):
                 await self._fetch_some()
         except BaseException as error:
             # Somebody else's cancellation is no end: those who still wait get another fetch.
-            if isinstance(error, asyncio.CancelledError) and userland.is_being_cancelled():
+            if userland.is_own_cancellation(error):
                 raise
             self.over = True
             self._tell(error)

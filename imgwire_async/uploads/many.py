@@ -217,12 +217,10 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
                 continue
             try:
                 found = await self._feed.next()
-            except asyncio.CancelledError as error:
-                if userland.is_being_cancelled():
+            # The caller's own, raised to the caller; also when the caller's iterator waited for something that was cancelled.
+            except (Exception, asyncio.CancelledError) as error:
+                if userland.is_own_cancellation(error):
                     raise
-                self._stop(error)  # not ours: the caller's iterator waited for something that was cancelled
-                return
-            except Exception as error:  # noqa: BLE001  # the caller's own, raised to the caller
                 self._stop(error)
                 return
             if found is None or (self._uploading >= self._limit and not await self._may_begin()):
