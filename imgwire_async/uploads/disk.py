@@ -277,11 +277,11 @@ class PathSource:
 
     async def whole(self) -> bytes | None:
         """Return all bytes of a small file that is still what was opened first; None for a larger one."""
-        if len(self.head) == self.size:
+        if len(self.head) == self.stamp.size:
             if not self.at_rest:
                 await userland.glance(_require_unchanged, self.path, self.stamp)
             return self.head
-        if self.size <= _SMALL:
+        if self.stamp.size <= _SMALL:
             return await userland.glance(_whole, self.path, self.stamp, self.head)
         return None
 

@@ -8,14 +8,13 @@ from collections.abc import Generator
 
 from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
-from imgwire_async.formatting import path_for_message, shortened
 from imgwire_async.mime import HEAD_BYTES, RAW, describe, extension_of, sniff
 from imgwire_async.models import SupportedMimeType
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.hints import remedy
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.kinds import base_name, source_of
-from imgwire_async.uploads.prepared import PreparedUpload
+from imgwire_async.uploads.prepared import PreparedUpload, label
 from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource
 from imgwire_async.uploads.spool import room, spooled
 from imgwire_async.uploads.tiff import LOOK_BYTES, is_raw
@@ -43,13 +42,15 @@ async def prepare(
         item.file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
     )
     # A handle at its end is a mistake, whatever its type is said to be.
-    if mime_type is None or (not head and _position(given)):
-        _require_picture(sniffed, head, given, name)
-    _require_length(size, item.content_length, given, name)
+    if sniffed is None and (mime_type is None or (not head and _position(given))):
+        raise _no_picture(describe(head), head, given, name) if head else _no_bytes(given, name)
+    if item.content_length is not None:
+        _require_length(size, item.content_length, given, name)
     if spools:
         source = await held.enter_async_context(spooled(source))
         size = source.size
-        _require_length(size, item.content_length, given, name)
+        if item.content_length is not None:
+            _require_length(size, item.content_length, given, name)
     if mime_type is None and sniffed is SupportedMimeType.TIFF and await source.examine(is_raw, LOOK_BYTES):
         raise _no_picture(RAW, head, given, name)
     if size is None:
@@ -59,7 +60,7 @@ async def prepare(
         source,
         size,
         name,
-        _label(given, name),
+        _path(given),
         mime_type or (None if sniffed is None else sniffed.value),
         await _sha256(source) if item.hash_sha256 is True else None,
     )
@@ -125,10 +126,13 @@ def _was_begun(source: Source) -> bool:
     return isinstance(source, StreamSource) and source.begun
 
 
+def _path(source: Source) -> str | None:
+    """Return the path of a source as it was given; None for one without."""
+    return source.path if isinstance(source, PathSource | StreamSource) else None
+
+
 def _label(source: Source, name: str) -> str:
-    """Return what messages about an upload begin with: the path as it was given, else the name."""
-    path = source.path if isinstance(source, PathSource | StreamSource) else None
-    return shortened(name) if path is None else path_for_message(path)
+    return label(_path(source), name)
 
 
 def _hint(source: Source) -> str:
@@ -143,11 +147,8 @@ def _hint(source: Source) -> str:
     return ""
 
 
-def _require_picture(sniffed: SupportedMimeType | None, head: bytes, source: Source, name: str) -> None:
-    if head:
-        if sniffed is None:
-            raise _no_picture(describe(head), head, source, name)
-        return
+def _no_bytes(source: Source, name: str) -> UnsupportedImageError:
+    """Return the error for a source that gives nothing."""
     begun = _was_begun(source)
     if position := _position(source):
         found = f"nothing is left of this file, which stands at its end (position {position})"
@@ -160,7 +161,9 @@ def _require_picture(sniffed: SupportedMimeType | None, head: bytes, source: Sou
         found, advice = "these are no bytes at all", " Look where they come from."
     else:
         found, advice = "this is an empty file", " Was it written, and closed after that?"
-    raise UnsupportedImageError(f"{_label(source, name)}: {found}. Nothing was sent.{advice}", file_name=name)
+    return UnsupportedImageError(
+        f"{_label(source, name)}: {found}. Nothing was sent.{advice}", file_name=name
+    )
 
 
 def _no_picture(found: str, head: bytes, source: Source, name: str) -> UnsupportedImageError:
@@ -174,8 +177,8 @@ def _no_picture(found: str, head: bytes, source: Source, name: str) -> Unsupport
     )
 
 
-def _require_length(size: int | None, content_length: int | None, source: Source, name: str) -> None:
-    if content_length is not None and size is not None and size != content_length:
+def _require_length(size: int | None, content_length: int, source: Source, name: str) -> None:
+    if size is not None and size != content_length:
         position = _position(source)
         told = f" from position {position} on (file.seek(0) goes back to its start)" if position else ""
         raise UploadSizeError(

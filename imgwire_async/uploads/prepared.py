@@ -9,7 +9,13 @@ from collections.abc import AsyncGenerator
 import attrs
 
 from imgwire_async.errors import ImgwireError, SourceChangedError, UploadSizeError
+from imgwire_async.formatting import path_for_message, shortened
 from imgwire_async.uploads.source import Source
+
+
+def label(path: str | None, file_name: str) -> str:
+    """Return what messages about an upload begin with: the path as it was given, else the name."""
+    return shortened(file_name) if path is None else path_for_message(path)
 
 
 @attrs.define(slots=False, eq=False)  # made for each file, and faster without slots
@@ -19,13 +25,18 @@ class PreparedUpload:
     source: Source
     size: int
     file_name: str
-    label: str  # what messages begin with: the path as given, else the name
+    path: str | None  # as it was given
     mime_type: str | None
     sha256: str | None  # what the bytes must hash to while they are sent, when asked for
     is_read: bool = attrs.field(init=False, default=False)  # whether its bytes were asked for
     bytes_read: int = attrs.field(init=False, default=0)  # of all attempts
     # What the caller's source raised, when that is of our classes.
     source_error: ImgwireError | None = attrs.field(init=False, default=None)
+
+    @property
+    def label(self) -> str:
+        """What messages begin with: the path as given, else the name."""
+        return label(self.path, self.file_name)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file's bytes for one attempt.

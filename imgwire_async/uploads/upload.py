@@ -195,7 +195,8 @@ class Upload:
         assert self.image is not None
         if self._hooks is not None:
             await self._hooks.stored(self.image)
-        await self._report(self._file.size, stored=True)
+        if self._on_progress is not None:
+            await self._report(self._file.size, stored=True)
         return self.image
 
     async def _create_and_put(self, is_read_by_caller: bool) -> tuple[PutOutcome, PutFailure | None]:
@@ -203,7 +204,9 @@ class Upload:
             async with self._transport.put_slot():
                 if self._url is None and await self._get_url():
                     return PutOutcome.STORED, None
-                if self._unreported is None or userland.in_caller.get() is None:
+                if self._unreported is None:
+                    return await self._put(is_read_by_caller)
+                if userland.in_caller.get() is None:
                     await self._report_created()
                     return await self._put(is_read_by_caller)
             # Another thread is told: it may take its time and may upload from there, so no slot is held meanwhile.
@@ -283,7 +286,9 @@ class Upload:
             except ConflictError as error:
                 if error is self._tokens.error or not await self._renew_key():
                     raise
-        self._take_record(upload.image)
+        if self.image is None or self.image.id != upload.image.id:
+            self._take_record(upload.image)
+        self.image = upload.image
         if self._hooks is not None:
             await self._hooks.created(upload.image)
         return upload
@@ -329,19 +334,18 @@ class Upload:
         return str(uuid.uuid4()) if self._hooks is None else await self._hooks.next_key(self._generation)
 
     def _take_record(self, image: Image) -> None:
-        before, self.image = self.image, image
-        if before is not None and before.id == image.id:
-            return
+        """Go on with a new record, in place of one whose bytes never arrived, if there was one."""
         self._state.in_doubt = False
-        if before is not None:
-            self.abandoned.append(before.id)
+        if self._on_created is not None:
+            self._unreported = image
+        if self.image is not None:
+            self.abandoned.append(self.image.id)
             logger.warning(
                 "%s: image %s never got its bytes; %s takes its place",
                 shortened(self._file.label),
-                before.id,
+                self.image.id,
                 image.id,
             )
-        self._unreported = image
 
     async def _report_created(self) -> None:
         image, self._unreported = self._unreported, None
