@@ -38,9 +38,9 @@ class DownloadUrl:
 
 
 class Download(AbstractAsyncContextManager["Download"]):
-    """One GET with its retries. Holds a get slot and a connection from `run` on, until it is left; never during a pause.
+    """One GET with its retries.
 
-    The slot is given back earlier by `free_slot`. Used by one task at a time.
+    Holds a get slot and a connection from `run` on, until it is left; never during a pause. The slot is given back earlier by `free_slot`. Used by one task at a time.
     """
 
     def __init__(self, transport: Transport, source: DownloadUrl) -> None:
@@ -55,7 +55,10 @@ class Download(AbstractAsyncContextManager["Download"]):
         self.unexpected: UnexpectedResponse | None = None
 
     async def run(self, use: Callable[[ResponseBody], Awaitable[T]]) -> T:
-        """Return what `use` makes of the body. When the body breaks off, `use` is called again with another one, if retries are left."""
+        """Return what `use` makes of the body.
+
+        When the body breaks off, `use` is called again with another one, if retries are left.
+        """
         while True:
             try:
                 body = ResponseBody(await self._open())

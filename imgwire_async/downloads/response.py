@@ -31,8 +31,8 @@ _AN_OLD_PROXY = "A proxy that speaks HTTP/1.0 may have dropped the length: go ar
 class UnexpectedResponse:
     """A response that is not what was asked for.
 
-    `failure` is for the retry policy; `text` is what an error's body says; `advice` is what to do, where the reason knows more
-    than the status.
+    `failure` is for the retry policy; `text` is what an error's body says; `advice` is what to do, where the reason knows
+    more than the status.
     """
 
     status: int
@@ -55,7 +55,7 @@ class ResponseBody:
         self._head = b""
 
     async def head(self) -> bytes:
-        """Return the first `HEAD_BYTES`, or all there are, however small the chunks are that they come in. Called first."""
+        """Return the first `HEAD_BYTES`, or all there are, however small the chunks are. Called before iterating."""
         chunks: list[bytes] = []
         size = 0
         while size < HEAD_BYTES and (chunk := await anext(self.response, None)) is not None:

@@ -24,7 +24,10 @@ class Chunks(AsyncIterator[bytes]):
 
     @property
     def begun(self) -> bool:
-        """Whether some of them were given out already: an upload asks for this by name, to say that it would get the rest only."""
+        """Whether some of them were given out already.
+
+        An upload asks for this by name, to say that it would get the rest only.
+        """
         return self._first is None
 
     async def __anext__(self) -> bytes:

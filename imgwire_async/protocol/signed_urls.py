@@ -1,4 +1,4 @@
-"""Whether a URL that the service gave may be used, and whether a refused one was too old. Checked at use, never at decoding."""
+"""Checks URLs that the service gave: whether one may be used, and whether a refused one had expired."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for the service: ask, pause a little longer each time, and stop at a deadline that also bounds a hanging request."""
+"""Polls the service with growing pauses, up to a deadline that also bounds a hanging request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T", Image, ImageDownloadJob, CustomDomain)
 
 
 def backoff_intervals(first: float, maximum: float, *, factor: float = 1.5) -> Iterator[float]:
-    """Yield pauses in seconds, rising from `first` to `maximum`, with up to a quarter of jitter either way between the two."""
+    """Yield pauses in seconds, rising from `first` to `maximum`, with up to a quarter of jitter either way."""
     pause = first
     while True:
         yield random.uniform(max(first, pause * 0.75), min(maximum, pause * 1.25))
@@ -56,8 +56,8 @@ async def poll_until(
 ) -> T:
     """Return the record once `is_done` says so; `is_done` may raise. Asks at once unless `known` is given.
 
-    `operation` is the name of the method that waits for `what`; the client's deadline runs around all of it, and the earlier of
-    the two clocks wins. `before` is what an error of the time-out says first.
+    `operation` is the name of the method that waits for `what`; the client's deadline runs around all of it, and the
+    earlier of the two clocks wins. `before` is what an error of the time-out says first.
     """
     record, asked = known, 0
     clock = asyncio.timeout(timeout)
