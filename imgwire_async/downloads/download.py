@@ -40,7 +40,8 @@ class DownloadUrl:
 class Download(AbstractAsyncContextManager["Download"]):
     """One GET with its retries.
 
-    Holds a get slot and a connection from `run` on, until it is left; never during a pause. The slot is given back earlier by `free_slot`. Used by one task at a time.
+    Holds a get slot and a connection from `run` on, until it is left; never during a pause. The slot is
+    given back earlier by `free_slot`. Used by one task at a time.
     """
 
     def __init__(self, transport: Transport, source: DownloadUrl) -> None:

@@ -1,4 +1,7 @@
-"""Checks URLs that the service gave: whether one may be used, and whether a refused one had expired."""
+"""Checks URLs that the service gave: whether one may be used, and whether a refused one had expired.
+
+They are checked when they are used, never when they are decoded.
+"""
 
 from __future__ import annotations
 
