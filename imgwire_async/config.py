@@ -107,7 +107,7 @@ def configure(given: Mapping[str, object], environment: Mapping[str, str]) -> Co
 
 
 def masked(key: KeySource) -> str:
-    """A key as it may be shown: the first and last characters of a long one, nothing of a short one."""
+    """Return a key as it may be shown: the first and last characters of a long one, nothing of a short one."""
     if not isinstance(key, str):
         return "<callable>"
     return f"{key[:6]}...{key[-4:]}" if len(key) > 16 else "********"

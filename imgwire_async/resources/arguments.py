@@ -1,4 +1,4 @@
-"""Checks of what callers pass. All fail before any request, name the argument and the type given, never a secret."""
+"""Check the arguments that only this API has: ids, metadata, keys, intervals, the parts of any request. All before any request."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def wait_timeout(value: object) -> float | None:
 
 
 def metadata(value: object) -> dict[str, str | int | float | bool] | None:
-    """Flat metadata: text, int, number or bool under text; no null, no nesting. [contract 6]"""
+    """Return flat metadata, or None: text, int, number or bool under text; no null, no nesting. [contract 6]"""
     if value is None:
         return None
     checked: dict[str, str | int | float | bool] = {}
@@ -81,7 +81,7 @@ _EXACT = frozenset({"Decimal", "Fraction"})
 
 
 def _metadata_value(key: str, item: object) -> str | int | float | bool:
-    """`item` as plain text, int, float or bool."""
+    """Return `item` as plain text, int, float or bool."""
     name = f"custom_metadata[{quoted(key)}]"
     if isinstance(item, str):
         return checks.nonempty_text(name, item, longest=None) if item else ""
@@ -102,12 +102,12 @@ def _metadata_value(key: str, item: object) -> str | int | float | bool:
 
 
 def fresh_key() -> str:
-    """A key that nobody has used before."""
+    """Return a key that nobody has used before."""
     return str(uuid.uuid4())
 
 
 def idempotency_key(value: object) -> str | None:
-    """The key to send: the caller's own, a fresh one for None, none for False."""
+    """Return the key to send: the caller's own, a fresh one for None, none for False."""
     if value is None:
         return fresh_key()
     if plain_bool(value) is False:
@@ -118,7 +118,7 @@ def idempotency_key(value: object) -> str | None:
 
 
 def mime_type(value: object, file_name: str | None) -> str | None:
-    """The type to declare where no bytes are seen: the given one, else by the name's extension, else none."""
+    """Return the type to declare where no bytes are seen: the given one, else by the name's extension, else none."""
     given = checks.printable_ascii("mime_type", value)
     if given is not None or file_name is None:
         return given
@@ -127,7 +127,7 @@ def mime_type(value: object, file_name: str | None) -> str | None:
 
 
 def ids(name: str, values: object, *, spelling: str) -> list[str]:
-    """Ids as texts, each checked like a single one; `spelling` shows how the call is written."""
+    """Return ids as texts, each checked like a single one; `spelling` shows how the call is written."""
     reject_mapping(values, spelling)
     if isinstance(values, str | bytes | uuid.UUID) or not isinstance(values, Iterable):
         raise checks.wrong_type(name, "a list of ids", values)
