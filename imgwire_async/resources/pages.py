@@ -91,7 +91,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         try:
             return await task
         except asyncio.CancelledError:
-            if userland.is_being_cancelled() or not task.cancelled():
+            if not userland.was_cancelled_elsewhere(task):
                 raise
             return await self._load(number)
 
