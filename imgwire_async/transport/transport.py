@@ -56,7 +56,7 @@ _NO_LIMIT = 2**62  # bytes; a bit below what C can count, so that one more fits,
 
 
 class AiohttpTransport:
-    """Implements `protocol.request.Transport`."""
+    """Calls the API, sends bytes to the storage, and gets them from the CDN. Implements `protocol.request.Transport`."""
 
     def __init__(self, shared: SharedState, options: Options) -> None:
         self.options = options

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import logging
 import pickle
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -46,6 +48,20 @@ def test_a_client_is_shared_and_not_copied(kind: Any, duplicate: Any) -> None:
     for each in (client, client.with_options(retries=0)):
         with pytest.raises(TypeError, match=f"{kind.__name__} cannot be copied: share it"):
             duplicate(each)
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")
+@pytest.mark.parametrize("kind", [AsyncImgwireClient, ImgwireClient])
+def test_a_dropped_client_waits_for_no_collector(kind: Any) -> None:
+    client = kind(KEY)
+    client._enter()
+    kept = [weakref.ref(thing) for thing in (client, client.images, client._shared, client._shared.sessions)]
+    gc.disable()
+    try:
+        del client
+        assert [ref() for ref in kept] == [None] * len(kept)
+    finally:
+        gc.enable()
 
 
 async def test_closing_is_idempotent_and_final() -> None:
