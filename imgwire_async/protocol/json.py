@@ -28,9 +28,11 @@ def json_reader(orjson: Any) -> Callable[[bytes], Any]:
     return parsing.loads_plainly if orjson is None else orjson.loads
 
 
+# Returns parsed JSON, or raises `ValueError` for what is no JSON.
+loads: Callable[[bytes], Any] = json_reader(_installed_orjson())
+
 # Requests refuse the same things with and without orjson: it writes NaN as null, so it gets those without numbers of that kind.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_loads = json_reader(_installed_orjson())
 _quick_dumps: Callable[[object], bytes] | None = getattr(_installed_orjson(), "dumps", None)
 _PLAIN_TYPES = frozenset({str, int, bool})
 
@@ -40,11 +42,6 @@ def _is_plain(data: object) -> bool:
     return isinstance(data, dict) and _PLAIN_TYPES.issuperset(
         map(type, cast("dict[str, object]", data).values())
     )
-
-
-def loads(body: bytes) -> Any:
-    """Return parsed JSON. Raises `ValueError` for what is no JSON."""
-    return _loads(body)
 
 
 def dumps(data: object) -> bytes:
