@@ -29,9 +29,24 @@ nox.options.sessions = ["lint", "typing", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 COVERAGE_FLOOR = 95
 PYTHONS = ["3.11", "3.12", "3.13"]
-# Half of the suite's time is waiting. More processes than four would only fight over the timing tests' clocks; a debugger
-# wants `-n 0`.
+# More processes than four would only fight over the timing tests' clocks; a debugger wants `-n 0`.
 PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
+# Slow tests wait more than they compute: four processes on any machine. A file at a time: what measures memory, or drives one
+# server, wants its own order. tests/conftest.py sees to it that no long file is begun last.
+PARALLEL_SLOW = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+# All examples of what hypothesis draws, of which the other sessions draw a fifth.
+THOROUGH = {"IMGWIRE_TESTS_THOROUGH": "1"}
+
+
+def compiled(session: nox.Session) -> dict[str, str]:
+    """Environment in which modules are compiled once and not in each of a session's many processes.
+
+    Not every installer compiles, and where Python may write nothing beside the sources, each process would do it anew.
+    """
+    return {
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(Path(session.cache_dir, "compiled").resolve()),
+    }
 
 
 def install(session: nox.Session, *groups: str, extras: str = "", constraints: str | None = None) -> None:
@@ -59,19 +74,19 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, with the extras installed; arguments go to pytest."""
     install(session, "tests", "demo", extras="speed,emulator")
-    session.run("pytest", *PARALLEL, *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs, env=compiled(session))
 
 
 @nox.session(python="3.13")
 def coverage(session: nox.Session) -> None:
-    """Run the tests and hold the package's branch coverage to its floor."""
-    install(session, "tests", "demo", extras="speed,emulator")
+    """Run all tests, the slow ones with them, and hold the package's branch coverage to its floor."""
+    install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
     data = Path(session.create_tmp()) / "coverage"  # of this session alone, so that several may run at once
     for old in data.parent.glob("coverage*"):
         old.unlink()
-    env = {"COVERAGE_FILE": str(data)}
+    env = {**compiled(session), **THOROUGH, "COVERAGE_FILE": str(data)}
     # Coverage starts first: a pytest plugin of the package is loaded before pytest-cov would begin to look.
-    session.run("coverage", "run", "-m", "pytest", *PARALLEL, env=env)
+    session.run("coverage", "run", "-m", "pytest", "-m", "", *PARALLEL_SLOW, *session.posargs, env=env)
     session.run("coverage", "combine", "--quiet", env=env)
     session.run("coverage", "report", f"--fail-under={COVERAGE_FLOOR}", env=env)
 
@@ -80,26 +95,22 @@ def coverage(session: nox.Session) -> None:
 def tests_lowest(session: nox.Session) -> None:
     """Run the tests on the lowest dependencies that pyproject.toml allows, without extras."""
     install(session, "tests", constraints="tests/lowest.txt")
-    session.run("pytest", *PARALLEL, *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs, env=compiled(session))
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """Run what takes long: big bodies, flipped emulator switches, TLS and uvloop, another store, frameworks, a browser."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
-    # A file at a time: what measures memory, or drives one server, wants its own order.
-    # And all examples of what hypothesis draws, of which the other sessions draw a fifth.
-    env = {"IMGWIRE_TESTS_THOROUGH": "1"}
-    session.run(
-        "pytest", "-m", "slow or hypothesis", *PARALLEL[:4], "--dist", "loadfile", *session.posargs, env=env
-    )
+    env = {**compiled(session), **THOROUGH}
+    session.run("pytest", "-m", "slow or hypothesis", *PARALLEL_SLOW, *session.posargs, env=env)
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
     """Live through a steady state and random nights: `nox -s soak -- [MINUTES] [--tls]`, two by default; a seed is printed."""
     install(session, "tests", extras="speed,emulator")
-    session.run("python", "-W", "error", "-m", "tests.property.soak", *session.posargs)
+    session.run("python", "-W", "error", "-m", "tests.property.soak", *session.posargs, env=compiled(session))
 
 
 @nox.session
@@ -108,7 +119,7 @@ def prerelease(session: nox.Session) -> None:
     install(session, "tests", "demo", extras="speed,emulator")
     session.install("--upgrade", "--pre", "aiohttp")
     session.run("python", "-c", "import aiohttp; print('aiohttp', aiohttp.__version__)")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *session.posargs, env=compiled(session))
 
 
 @nox.session

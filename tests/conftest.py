@@ -15,7 +15,9 @@ for _name in list(os.environ):
         del os.environ[_name]
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import leaks
 import pytest
@@ -25,6 +27,25 @@ from hypothesis import settings
 # A busy machine makes single examples slow, not wrong.
 settings.register_profile("calm", deadline=None, max_examples=examples(100))
 settings.load_profile("calm")
+
+
+# --- what takes long begins first ---------------------------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where processes take a file at a time, brings forward those whose tests may take longest, then those with most tests.
+
+    Else one process would be left with a long file when all others are done.
+    """
+    if config.getoption("dist", "no") != "loadfile":
+        return
+    counts = Counter(item.path for item in items)
+    most: dict[Path, float] = {}
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        if mark is not None and mark.args:
+            most[item.path] = max(most.get(item.path, 0.0), float(mark.args[0]))
+    items.sort(key=lambda item: (-most.get(item.path, 0.0), -counts[item.path]))
 
 
 # --- no secret is told, whatever a test is about --------------------------------------------------------------------------

