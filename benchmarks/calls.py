@@ -92,14 +92,14 @@ def _is_ours(file: str) -> bool:
     return path.is_relative_to(PACKAGE) and not path.is_relative_to(PACKAGE / "emulator")
 
 
-async def count() -> dict[str, Counted]:
+async def count(files: int = FILES) -> dict[str, Counted]:
     """The figures of each operation, against an emulator in a thread of its own, with a client that has done it before."""
     found: dict[str, Counted] = {}
     with TemporaryDirectory(prefix="imgwire-bench-") as folder, Emulator(ready_polls=0) as emulator:
         async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
-            for name, operation in (await _operations(client, Path(folder))).items():
+            for name, operation in (await _operations(client, Path(folder), files)).items():
                 await operation()
-                found[name] = await _settled(operation, FILES if name == "upload_many" else 1)
+                found[name] = await _settled(operation, files if name == "upload_many" else 1)
     return found
 
 
@@ -127,14 +127,14 @@ async def _counted(operation: Operation, times: int) -> Counted:
     return Counted.of(entered, times)
 
 
-async def _operations(client: AsyncImgwireClient, folder: Path) -> dict[str, Operation]:
+async def _operations(client: AsyncImgwireClient, folder: Path, files: int) -> dict[str, Operation]:
     source, target = folder / "one.png", folder / "target.png"
     source.write_bytes(PNG)
     sent = [await client.images.upload(source) for _ in range(RECORDS)]
     image = await client.images.retrieve(sent[0].id)
 
     async def upload_many() -> None:
-        async for result in client.images.upload_many([source] * FILES, concurrency=1):
+        async for result in client.images.upload_many([source] * files, concurrency=1):
             result.unwrap()
 
     async def download() -> None:

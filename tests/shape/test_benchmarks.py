@@ -172,7 +172,7 @@ def test_a_coroutine_that_waits_is_counted_once(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_calls_are_counted_the_same_twice() -> None:
-    first, second = asyncio.run(calls.count()), asyncio.run(calls.count())
+    first, second = asyncio.run(calls.count(10)), asyncio.run(calls.count(10))
     assert set(first) == set(second) == set(json.loads(calls.KEPT.read_text("utf-8"))["now"])
     for name in ("retrieve", "list", "image.url"):
         assert first[name] == second[name]
