@@ -82,15 +82,20 @@ def parse(body: bytes, exchange: Exchange) -> Any:
     try:
         return loads_response(body, exchange)
     except ValueError as error:
-        page = web_page(exchange.headers, body)
-        position = _position(error)
-        what = "an empty body" if not body.strip() else f"a body that is no JSON ({position})"
+        failure = _unreadable(body, exchange, _position(error))
+    del body  # it may hold a signed URL, and an error report may list the variables of this frame
+    raise failure  # here, because the parser's error holds the whole body
+
+
+def _unreadable(body: bytes, exchange: Exchange, position: str) -> DecodeError:
+    page = web_page(exchange.headers, body)
     if page is not None:
-        raise _not_from_api(body, exchange, f"a web page, not the API, answered ({page})")
+        return _not_from_api(body, exchange, f"a web page, not the API, answered ({page})")
     if body.strip() and not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b'"')):
         # Broken JSON is the service's; words in its place are somebody else's.
-        raise _not_from_api(body, exchange, f"text that is no JSON, so not the API's, came ({position})")
-    raise decode_error(body, exchange, "$", what)  # here, because the parser's error holds the whole body
+        return _not_from_api(body, exchange, f"text that is no JSON, so not the API's, came ({position})")
+    what = f"a body that is no JSON ({position})" if body.strip() else "an empty body"
+    return decode_error(body, exchange, "$", what)
 
 
 def _position(error: ValueError) -> str:
