@@ -285,8 +285,10 @@ def _type_of(error: BaseException) -> str:
         if error.__cause__ is None:
             break
         error = error.__cause__  # what it was before the transport translated it
-    if isinstance(error, NoAnswerError):
-        return error.failure.fate or "lost"
+    # Not by class: the one for a response of somebody on the way stands beside aiohttp, which a tracer does not load.
+    fate = error.failure.fate or "lost" if isinstance(error, NoAnswerError) else getattr(error, "fate", None)
+    if isinstance(fate, str):
+        return fate
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 

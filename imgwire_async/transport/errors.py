@@ -122,7 +122,7 @@ def _no_final_response(error: NoFinalResponseError, route: Route, place: str) ->
     if error.status == 407:
         return proxy_refusal(407, error.headers, route)
     reason = f"{place} answered HTTP {error.status}, which is no final response"
-    return Failure(reason, fate="lost", advice=route.network_advice)
+    return Failure(reason, fate=error.fate, advice=route.network_advice)
 
 
 def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, route: Route, _: str) -> Failure:
@@ -191,12 +191,12 @@ def _refused_own_certificate(error: BaseException, route: Route, _: str) -> Fail
     return Failure(reason, fate="unsent", advice=advice)
 
 
-def _timeout(error: BaseException, route: Route, place: str) -> Failure:  # as above
+def _timeout(error: BaseException, route: Route, place: str) -> Failure:
     was_unsent = getattr(error.__cause__, UNSENT, False)
     return (_NO_CONNECTION if was_unsent else _NO_ANSWER)(error, route, place)
 
 
-def _too_long(error: BaseException, route: Route, place: str) -> Failure | None:  # as above
+def _too_long(error: BaseException, route: Route, place: str) -> Failure | None:
     """A line that aiohttp refused for its length. It has a class for that, which not every version and parser lets through."""
     is_so = isinstance(error.__cause__, LineTooLong) or (
         isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than ")
@@ -207,7 +207,7 @@ def _too_long(error: BaseException, route: Route, place: str) -> Failure | None:
     return Failure(reason, fate="lost", advice=_LONG_ADVICE)
 
 
-def _disconnected(error: BaseException, route: Route, place: str) -> Failure:  # as above
+def _disconnected(error: BaseException, route: Route, place: str) -> Failure:
     failure = _HUNG_UP(error, route, place)
     return failure if failure.advice or route.secure else attrs.evolve(failure, advice=_MAYBE_TLS)
 
@@ -218,7 +218,7 @@ _MAYBE_TLS = "If it speaks https at that port, begin base_url with https://. Oth
 _TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")
 
 
-def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Failure:  # as above
+def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Failure:
     if error.message.startswith("Too many headers"):
         return Failure(f"{place} sent too many headers in its answer", fate="lost", advice=_LONG_ADVICE)
     if not route.secure and any(record in error.message for record in _TLS_RECORD):

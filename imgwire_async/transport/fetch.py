@@ -21,19 +21,13 @@ from imgwire_async.retry import Failure
 from imgwire_async.transport import answers, deadline
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
-from imgwire_async.transport.errors import (
-    AIOHTTP_ERRORS,
-    Route,
-    scrub_traceback,
-    translate,
-)
+from imgwire_async.transport.errors import AIOHTTP_ERRORS, Route, scrub_traceback, translate
 from imgwire_async.transport.request_url import Address
 
 if TYPE_CHECKING:
     from typing import Self
 
     from imgwire_async.transport.loop_sessions import LoopSessions
-
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

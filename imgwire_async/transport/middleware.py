@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp.payload import Payload
 
 from imgwire_async import userland
+from imgwire_async.retry import Fate
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.proxies import add_credentials
 
@@ -38,6 +39,11 @@ class NoFinalResponseError(aiohttp.ClientError):
         super().__init__()
         self.status = status
         self.headers = headers
+
+    @property
+    def fate(self) -> Fate:
+        """Return whether the request may have reached its host; a tracer asks for this by name."""
+        return "unsent" if self.status == 407 else "lost"
 
 
 UNSENT = "imgwire_unsent"  # an attribute of a cancellation that came before the request was sent

@@ -17,11 +17,7 @@ from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, deadline
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
-from imgwire_async.transport.errors import (
-    AIOHTTP_ERRORS,
-    scrub_traceback,
-    translate,
-)
+from imgwire_async.transport.errors import AIOHTTP_ERRORS, scrub_traceback, translate
 from imgwire_async.transport.loop_sessions import LoopSessions
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.upload_body import UploadBody

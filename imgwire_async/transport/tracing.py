@@ -21,7 +21,6 @@ from imgwire_async.retry import is_success
 if TYPE_CHECKING:
     from typing import Self
 
-
 T = TypeVar("T")
 
 

@@ -31,11 +31,7 @@ from imgwire_async.transport.call_errors import (
 from imgwire_async.transport.call_state import CallState, RawResponse, has_secret, without_token
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
-from imgwire_async.transport.errors import (
-    AIOHTTP_ERRORS,
-    scrub_traceback,
-    translate,
-)
+from imgwire_async.transport.errors import AIOHTTP_ERRORS, scrub_traceback, translate
 from imgwire_async.transport.fetch import Arrival
 from imgwire_async.transport.loop_sessions import LoopSessions
 from imgwire_async.transport.open_calls import UntilClosed
@@ -118,7 +114,10 @@ class AiohttpTransport:
         scope: AbstractAsyncContextManager[LoopSessions] = UntilClosed(self._shared.sessions)
         if seconds is not None:
             scope = deadline.Operation(name, seconds, scope)
-        return scope if self._tracer is None else Traced(span(self._tracer), scope)
+        if self._tracer is None:
+            return scope
+        self.require_usable()  # what never begins is not traced
+        return Traced(span(self._tracer), scope)
 
     def _span(self, tracer: Tracer, request: Request[Any]) -> AbstractContextManager[object]:
         url = self._root + request.target.partition("?")[0]  # a query may hold an upload token

@@ -17,6 +17,7 @@ from imgwire_async import (
     AsyncImgwireClient,
     Hooks,
     ImgwireClient,
+    ImgwireError,
     NotFoundError,
     RateLimitError,
     RetryPolicy,
@@ -190,6 +191,35 @@ async def test_every_attempt_has_a_span_and_the_call_one_for_all(
     assert call.status.status_code is StatusCode.UNSET
     assert events(call, "imgwire.retry")[0]["imgwire.retry.reason"] == "HTTP 503"
     assert sum(point.value for point in witness.points("imgwire.client.retries")) == 2
+
+
+@pytest.mark.parametrize(("status", "error_type"), [(407, "unsent"), (101, "lost")])
+async def test_an_answer_of_somebody_on_the_way_is_told_by_what_it_proves(
+    client: AsyncImgwireClient, witness: Witness, emulator: Emulator, status: int, error_type: str
+) -> None:
+    image = await client.images.upload(GIF, wait=True)
+    for method, host in (("GET", "api"), ("PUT", "storage"), ("GET", "cdn")):
+        emulator.faults.add(method, "*", host=host, status=status, times=None)
+    for call in (client.images.list(), client.images.upload(GIF), client.images.read(image)):
+        with pytest.raises(ImgwireError):
+            await call
+    spans = [about(span) for span in witness.spans if "http.request.method" in about(span)]
+    failed = {(each["imgwire.kind"], each["error.type"]) for each in spans if "error.type" in each}
+    assert failed == {("api", error_type), ("storage", error_type), ("cdn", error_type)}
+
+
+async def test_what_a_closed_client_is_asked_for_makes_no_span(
+    client: AsyncImgwireClient, witness: Witness
+) -> None:
+    await client.aclose()
+    for call in (
+        client.images.list(),
+        client.request("GET", "/images/"),
+        client.images.create(file_name="a.gif", upload_token=lambda: "token"),
+    ):
+        with pytest.raises(RuntimeError, match="closed"):
+            await call
+    assert witness.names == []
 
 
 async def test_what_the_rate_limit_costs_is_told(
