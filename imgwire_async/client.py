@@ -213,7 +213,8 @@ class AsyncImgwireClient(BaseClient):
       asked for each file right before its record is made.
 
     Making a client does no I/O and needs no running loop; forgetting to close it leaks nothing. Raises `ConfigurationError`
-    for a missing key or a setting that cannot be used. Calls after closing raise `RuntimeError`.
+    for a missing key or a text that cannot be used, `TypeError` or `ValueError` for other arguments. Calls after closing
+    raise `RuntimeError`.
     """
 
     if TYPE_CHECKING:

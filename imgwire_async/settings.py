@@ -1,6 +1,6 @@
 """Check the settings of a client, one function for each: it returns the setting as `Config` holds it, or raises.
 
-A wrong type is a `TypeError`, all else a `ConfigurationError`. No error and no frame shows a key, a token or a password.
+A wrong type is a `TypeError`, a number out of range a `ValueError`, all else a `ConfigurationError`. No error and no frame shows a key, a token or a password.
 """
 
 from __future__ import annotations

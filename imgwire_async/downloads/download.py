@@ -149,7 +149,7 @@ def _advice(status: int, *, is_picture: bool) -> str:
     if passing(status):
         return "Download it again later."
     if is_picture and status in {404, 410}:
-        return "The CDN delivers READY images only: call wait_until_ready first, or it was deleted."
+        return "The CDN delivers READY images only: call wait_until_ready first. Or this one was deleted."
     if is_picture:
         return "The CDN will not deliver this: check preset and rules."
     return (

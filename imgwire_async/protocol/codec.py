@@ -1,6 +1,6 @@
 """Models <-> JSON: answers become records, records become JSON-ready data, and the way back.
 
-Nothing is converted silently: null is never the text "None", 1 is never True. How records are made is told in `structure`.
+Nothing is converted silently: null is never the text "None", 1 is never True. How records are made is told in `structure` and `records`.
 """
 
 from __future__ import annotations

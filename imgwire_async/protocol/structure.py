@@ -97,7 +97,7 @@ def _is_record(kind: Any) -> bool:
 
 
 def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]]:
-    """A list hook: a bare text or object where a list is due must not be walked through."""
+    """Return what makes list hooks: a bare text or object where a list is due must not be walked through."""
     from cattrs.errors import IterableValidationNote
 
     def factory(cls: Any) -> Callable[[object, Any], Any]:
@@ -128,7 +128,7 @@ def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]
 
 
 def _record_hook(conv: Converter, cls: type[models.Record]) -> Hook:
-    """Decode one record: its known fields strictly, the unknown ones into `extra`."""
+    """Return what decodes one record: its known fields strictly, the unknown ones into `extra`."""
     if conv.detailed_validation:
         hook = _detailed_hook(conv, cls)
     elif cls is models.Image:

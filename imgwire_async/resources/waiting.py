@@ -126,7 +126,7 @@ def _too_long(
 ) -> WaitTimeoutError:
     state = f"it is still {record.status.value}" if record is not None else "its state was never told"
     return WaitTimeoutError(
-        f"{what} was not finished after {seconds:g} s (asked {asked} times): {state}. It may still finish: wait again, longer, with the id.",
+        f"{what} was not finished after {seconds:g} s (asked {asked} times): {state}. It may still finish: wait again, and longer.",
         record=record,
         image=record if isinstance(record, Image) else None,
     )

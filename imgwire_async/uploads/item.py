@@ -17,7 +17,7 @@ from imgwire_async.uploads.source import File
 
 @attrs.frozen
 class UploadItem:
-    """One file of `upload_many` with arguments of its own; what is None here comes from the call."""
+    """One file with its arguments. In `upload_many`, `purpose` and `custom_metadata` that are None come from the call."""
 
     file: File = attrs.field(repr=short_repr)
     file_name: str | None = attrs.field(default=None, kw_only=True, repr=short_repr)

@@ -35,8 +35,8 @@ async def room(name: str, label: str, stall: float | None) -> AsyncGenerator[Non
     except NothingFreeError as error:
         raise UploadStalledError(
             f"{label}: no room for a temporary file became free for {error.seconds:g} s. Such a file is needed where the size is "
-            "unknown, or sha256=True reads what can be read only once; this upload was begun inside the source or a callback of "
-            "another one, which holds its room meanwhile. Make it outside, give content_length= (and the sha256 itself), or "
+            "unknown, or hash_sha256=True reads what can be read only once; this upload was begun inside the source or a callback of "
+            "another one, which holds its room meanwhile. Make it outside, give content_length= (and hash_sha256= as text), or "
             "allow the process more open files (RLIMIT_NOFILE). Nothing was sent.",
             file_name=name or None,
         ) from None

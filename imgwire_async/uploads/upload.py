@@ -63,6 +63,8 @@ _FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError, Conf
 class UploadHooks:
     """How a batch run takes part in an upload: it makes the idempotency keys, and keeps a journal of the record.
 
+    Internal: batch runs, which come next, are built on it; `upload` and `upload_many` pass none.
+
     `next_key` is awaited before each create that needs a new key, with the generation of the key, from 0. `created` is awaited
     with the record of each create, `stored` once it has its bytes. Such a key may have been used by an earlier run, so a record
     that has its bytes is adopted: nothing is sent.
