@@ -32,12 +32,13 @@ settings.load_profile("calm")
 # --- what takes long begins first ---------------------------------------------------------------------------------------
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where processes take a file at a time, brings forward those whose tests may take longest, then those with most tests.
+@pytest.hookimpl(trylast=True)  # what is not asked for has gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Among slow tests, brings the files forward whose tests may take longest, then those with most tests.
 
-    Else one process would be left with a long file when all others are done.
+    The slow sessions hand out a file at a time: one process would be left with a long one when all others are done.
     """
-    if config.getoption("dist", "no") != "loadfile":
+    if not any(item.get_closest_marker("slow") for item in items):
         return
     counts = Counter(item.path for item in items)
     most: dict[Path, float] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,11 @@ PNG = base64.b64decode(
 )  # 3 x 2
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")  # 1 x 1
 SOME_ID = "00000000-0000-4000-8000-000000000000"
+
+
+def complaints(printed: str) -> str:
+    """What a process printed to its stderr, without asyncio's word in its debug mode that a busy machine made a step slow."""
+    return re.sub(r"^WARNING: Executing .* took [\d.]+ seconds\n", "", printed, flags=re.MULTILINE)
 
 
 @frozen
