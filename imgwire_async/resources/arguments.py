@@ -101,15 +101,10 @@ def _metadata_value(key: str, item: object) -> str | int | float | bool:
     return number
 
 
-def fresh_key() -> str:
-    """Return a key that nobody has used before."""
-    return str(uuid.uuid4())
-
-
 def idempotency_key(value: object) -> str | None:
     """Return the key to send: the caller's own, a fresh one for None, none for False."""
     if value is None:
-        return fresh_key()
+        return str(uuid.uuid4())
     if plain_bool(value) is False:
         return None
     if not isinstance(value, str):

@@ -101,15 +101,15 @@ class AsyncImages(ImageDownloads):
             idempotency_key=arguments.idempotency_key(idempotency_key),
             purpose=checks.optional_text("purpose", purpose),
         )
-        transport = self._transport()
-        tokens = TokenProvider(transport, token_source(upload_token))
+        tokens = TokenProvider(self._transport(), token_source(upload_token))
 
         def create(token: str | None) -> Awaitable[StandardUpload]:
             return self._ask(create_request(body, token))
 
         if not callable(tokens.source):
             return await tokens.use(create, 1)
-        async with transport.operation("images.create"):  # its deadline counts for the answer, too
+        # The deadline counts for the callable, too. A token that a lost answer may have used up is asked for once more.
+        async with self._operation("images.create"):
             return await tokens.use(create, 2)
 
     async def upload(

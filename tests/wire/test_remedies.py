@@ -330,6 +330,8 @@ async def test_a_closed_client_names_what_it_could_not_do(emulator: Emulator, tm
         (client.images.download(image, tmp_path / "new.png"), "download"),
         (client.images.retrieve(image.id), "GET /images/"),
         (client.images.list(), "GET /images/"),
+        (client.images.create(file_name="hero.png"), "POST /images/standard_upload"),
+        (client.images.create(file_name="hero.png", upload_token=lambda: "token"), "images.create"),
         (client.images.wait_until_ready(image.id), "wait_until_ready"),
     ):
         with pytest.raises(RuntimeError, match="the client is closed") as caught:
