@@ -19,8 +19,8 @@ _running: ContextVar[Operation[Any] | None] = ContextVar("imgwire_async.operatio
 class Operation(AbstractAsyncContextManager[T]):
     """`async with Operation("POST /images/...", seconds, scope):` raises `APITimeoutError(which="deadline")` when time is up.
 
-    Inside another operation of the same task it does nothing: the outer clock counts. `scope` is entered first and left last,
-    and gives what it gives.
+    Inside another operation of the same task it does nothing: the outer clock counts. `scope` is entered after the clock was
+    started, is left after it was stopped, and gives what it gives.
     """
 
     def __init__(self, name: str, seconds: float, scope: AbstractAsyncContextManager[T]) -> None:
@@ -35,16 +35,13 @@ class Operation(AbstractAsyncContextManager[T]):
         self.doing: str = ""
 
     async def __aenter__(self) -> T:
-        entered = await self._scope.__aenter__()
-        if current() is not None:
-            return entered
-        self._task = task = asyncio.current_task()
-        self._cancelling = 0 if task is None else task.cancelling()
-        self._began = asyncio.get_running_loop().time()  # by which its clock counts, too
-        self._clock = asyncio.timeout(self._seconds)
-        await self._clock.__aenter__()
-        self._token = _running.set(self)
-        return entered
+        if current() is None:
+            await self._start_clock()
+        try:
+            return await self._scope.__aenter__()  # may take long: the first call reads the file of ssl=
+        except BaseException as error:
+            await self._stop_clock(type(error), error, error.__traceback__)
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -55,6 +52,14 @@ class Operation(AbstractAsyncContextManager[T]):
             await self._scope.__aexit__(type(other), other, other.__traceback__)
             raise
         await self._scope.__aexit__(kind, error, traceback)
+
+    async def _start_clock(self) -> None:
+        self._task = task = asyncio.current_task()
+        self._cancelling = 0 if task is None else task.cancelling()
+        self._began = asyncio.get_running_loop().time()  # by which its clock counts, too
+        self._clock = asyncio.timeout(self._seconds)
+        await self._clock.__aenter__()
+        self._token = _running.set(self)
 
     async def _stop_clock(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -112,12 +112,12 @@ class AiohttpTransport:
         """Return what surrounds a call or an operation: closing the client ends it, and so does its deadline, which tells `name`."""
         seconds = self.options.timeout.deadline
         scope: AbstractAsyncContextManager[LoopSessions] = UntilClosed(self._shared.sessions)
+        if seconds is None and self._tracer is None:
+            return scope
+        self.require_usable()  # what never begins has no clock, and is not traced
         if seconds is not None:
             scope = deadline.Operation(name, seconds, scope)
-        if self._tracer is None:
-            return scope
-        self.require_usable()  # what never begins is not traced
-        return Traced(span(self._tracer), scope)
+        return scope if self._tracer is None else Traced(span(self._tracer), scope)
 
     def _span(self, tracer: Tracer, request: Request[Any]) -> AbstractContextManager[object]:
         url = self._root + request.target.partition("?")[0]  # a query may hold an upload token

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from imgwire_async import AsyncImgwireClient, ImgwireClient
+from imgwire_async import AsyncImgwireClient, ImgwireClient, Timeouts
 from imgwire_async.emulator import Emulator
 
 from .conftest import Script, held, open_handlers, until
@@ -384,6 +384,8 @@ def test_under_trio_the_advice_works(emulator: Emulator) -> None:
     async def main() -> int:
         with pytest.raises(RuntimeError, match="does not run on trio"):
             await other.images.list()
+        with pytest.raises(RuntimeError, match="does not run on trio"):
+            await other.with_options(timeout=Timeouts(deadline=5)).images.list()
         with ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
             return len((await trio.to_thread.run_sync(client.images.list)).data)
 

@@ -377,3 +377,18 @@ async def test_a_deadline_names_the_file_whose_source_gives_nothing(
     os.mkfifo(path)
     with pytest.raises(APITimeoutError, match=r"upload of silent\.jpg: the deadline"):
         await client.with_options(timeout=Timeouts(deadline=0.2)).images.upload(path)
+
+
+async def test_a_deadline_counts_while_the_file_of_ssl_is_read(tmp_path: Path) -> None:
+    bundle = tmp_path / "silent.pem"
+    os.mkfifo(bundle)
+    async with AsyncImgwireClient(
+        "sk_x", base_url="https://127.0.0.1:9", ssl=bundle, timeout=Timeouts(deadline=0.05)
+    ) as client:
+        images = client.images
+        calls = asyncio.gather(images.list(), images.read("x"), images.upload(png()), return_exceptions=True)
+        try:
+            errors = await asyncio.wait_for(calls, 10)
+        finally:
+            os.close(os.open(bundle, os.O_RDWR))  # lets go of the threads that wait for a writer
+    assert [type(error) for error in errors] == [APITimeoutError] * 3
