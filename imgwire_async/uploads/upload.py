@@ -67,7 +67,8 @@ class UploadHooks:
 
     `next_key` is awaited before each create that needs a new key, with the generation of the key, from 0. `created` is awaited
     with the record of each create, `stored` once it has its bytes. Such a key may have been used by an earlier run, so a record
-    that has its bytes is adopted: nothing is sent.
+    that has its bytes is adopted: nothing is sent. So a key must come from the content. `created`, and a key in place of another, are
+    awaited while a put slot is held.
     """
 
     next_key: Callable[[int], Awaitable[str]]
@@ -292,7 +293,8 @@ class Upload:
             self._take_record(upload.image)
         self.image = upload.image
         if self._hooks is not None:
-            await self._hooks.created(upload.image)
+            with userland.in_user_code():  # a put slot is held
+                await self._hooks.created(upload.image)
         return upload
 
     async def _create(self, upload_token: str | None) -> StandardUpload:
@@ -333,7 +335,10 @@ class Upload:
         return True
 
     async def _new_key(self) -> str:
-        return str(uuid.uuid4()) if self._hooks is None else await self._hooks.next_key(self._generation)
+        if self._hooks is None:
+            return str(uuid.uuid4())
+        with userland.in_user_code():  # a put slot may be held
+            return await self._hooks.next_key(self._generation)
 
     def _take_record(self, image: Image) -> None:
         """Go on with a new record, in place of one whose bytes never arrived, if there was one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from imgwire_async import (
     Image,
     ImageStatus,
     RetryPolicy,
+    Timeouts,
+    UploadError,
     UploadItem,
     UploadRejectedError,
     UploadUrlExpiredError,
@@ -241,3 +244,17 @@ async def test_a_hook_that_fails_ends_the_upload_with_its_own_error(
             await upload.run()
         assert len(emulator.images) == (hook != "next_key")
         assert puts(emulator) == (hook == "stored")
+
+
+async def test_a_hook_that_uploads_itself_ends_where_it_holds_the_only_slot(emulator: Emulator) -> None:
+    async with AsyncImgwireClient(
+        emulator.api_key,
+        base_url=emulator.base_url,
+        max_connections=1,
+        timeout=Timeouts(stall=0.2),
+        retries=0,
+    ) as client:
+        journal = Journal(then=lambda _: client.images.upload(png()))
+        async with asyncio.timeout(10):
+            with pytest.raises(UploadError, match="max_connections"):
+                await upload_of(client, journal).run()
