@@ -18,7 +18,7 @@ import attrs
 import pytest
 from aiohttp import TCPConnector
 from aiohttp.abc import AbstractResolver
-from drawing import THOROUGH, examples
+from drawing import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wire.pictures import png
@@ -41,7 +41,7 @@ from .nasty import ODD, anything, made, texts
 from .on_purpose import fitting
 
 LONG = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", examples(50) if not THOROUGH else 150)),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", examples(50))),
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )

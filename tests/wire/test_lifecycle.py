@@ -34,8 +34,8 @@ FOREVER = float("inf")
     ("kind", "count"),
     [
         (AsyncImgwireClient, 1_500),
-        pytest.param(AsyncImgwireClient, 10_000, marks=pytest.mark.slow),
-        pytest.param(ImgwireClient, 10_000, marks=pytest.mark.slow),
+        pytest.param(AsyncImgwireClient, 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(180)]),
+        pytest.param(ImgwireClient, 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(180)]),
     ],
 )
 def test_thousands_of_clients_that_nobody_used_leave_nothing(kind: type[Any], count: int) -> None:
@@ -52,7 +52,7 @@ def test_thousands_of_clients_that_nobody_used_leave_nothing(kind: type[Any], co
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.slow)])
 async def test_clients_that_were_used_and_forgotten_leave_nothing(
     emulator: Emulator, count: int, world: World
 ) -> None:
