@@ -128,8 +128,8 @@ def submit_disk(function: Callable[[], T], late: Callable[[T], object] | None = 
 
 
 async def disk(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a short disk operation of our own in a worker thread and return its result; see `patiently` for cancellation."""
-    return await patiently(submit_disk(functools.partial(function, *args, **kwargs)))
+    """Run a short disk operation of our own in a worker thread and return its result; see `finish_on_cancel` for cancellation."""
+    return await finish_on_cancel(submit_disk(functools.partial(function, *args, **kwargs)))
 
 
 async def disk_or_late(
@@ -138,14 +138,14 @@ async def disk_or_late(
     """Like `disk`, where a result must be taken care of: when the task is cancelled meanwhile, `late` gets it, in a thread."""
     future = submit_disk(functools.partial(function, *args, **kwargs), late)
     try:
-        return await patiently(future)
+        return await finish_on_cancel(future)
     except asyncio.CancelledError:
         if future.done() and not future.cancelled() and future.exception() is None:
             await settled([submit_disk(functools.partial(late, future.result()))], patience=CANCEL_GRACE)
         raise
 
 
-async def patiently(future: asyncio.Future[T]) -> T:
+async def finish_on_cancel(future: asyncio.Future[T]) -> T:
     """Return what a future of `submit_disk` or `submit_read` gives; once the task is cancelled, end soon.
 
     That is with the thread, as who cancels is likely to close the file next, but after a moment at the latest: a disk or a
@@ -249,8 +249,8 @@ def submit_read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 
 
 async def read(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a user's reader and return what it gives; see `submit_read` for where, `patiently` for cancellation."""
-    return await patiently(submit_read(function, *args, **kwargs))
+    """Run a user's reader and return what it gives; see `submit_read` for where, `finish_on_cancel` for cancellation."""
+    return await finish_on_cancel(submit_read(function, *args, **kwargs))
 
 
 async def call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

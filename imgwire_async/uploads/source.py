@@ -201,7 +201,7 @@ class FileSource:
         return await self._run(answer)
 
     async def _run(self, function: Callable[..., T], *args: object) -> T:
-        return cast("T", await userland.patiently(self.where(functools.partial(function, *args))))
+        return cast("T", await userland.finish_on_cancel(self.where(functools.partial(function, *args))))
 
     async def _require_unchanged(self, stamp: Stamp) -> None:
         now = await self._run(lambda: Stamp.of(os.fstat(self.file.fileno())))
