@@ -18,7 +18,7 @@ from samples import REQUEST_ID
 from imgwire_async import userland
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
-from imgwire_async.protocol.request import APIResponse, Put, Request
+from imgwire_async.protocol.request import APIResponse, PutRequest, Request
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
 from imgwire_async.resources.custom_domain import AsyncCustomDomain
 from imgwire_async.resources.images import AsyncImages
@@ -46,7 +46,7 @@ class Recorder:
         self.requests: list[Request[Any]] = []
         self.operations: list[str] = []
         self.bodies: list[bytes] = []
-        self.puts: list[Put] = []
+        self.puts: list[PutRequest] = []
 
     def require_usable(self) -> None:
         assert not self.closed
@@ -64,12 +64,12 @@ class Recorder:
             answer = Answer(answer)
         return _reply("api", request.method, request.path, json.dumps(answer.data).encode(), answer.headers)
 
-    async def ask(self, name: str, question: Callable[[], Any], method: str, path: str, /) -> Any:
-        return await userland.answer(question)
+    async def call_user_code(self, name: str, function: Callable[[], Any], method: str, path: str, /) -> Any:
+        return await userland.answer(function)
 
-    async def put(self, put: Put, /) -> APIResponse:
-        self.puts.append(put)
-        self.bodies.append(b"".join([bytes(piece) async for piece in put.chunks]))
+    async def put(self, request: PutRequest, /) -> APIResponse:
+        self.puts.append(request)
+        self.bodies.append(b"".join([bytes(piece) async for piece in request.chunks]))
         return _reply("storage", "PUT", "storage.example/k", b"", {})
 
     async def sleep(self, seconds: float, /) -> None:

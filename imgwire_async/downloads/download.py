@@ -15,13 +15,13 @@ from imgwire_async.downloads.response import ResponseBody, UnexpectedResponse, c
 from imgwire_async.errors import DownloadError, name_closed
 from imgwire_async.exchange import Exchange
 from imgwire_async.protocol.intermediaries import doubt_about
-from imgwire_async.protocol.request import Fetch, Fetched, NoAnswerError, Transport
+from imgwire_async.protocol.request import GetRequest, NoResponseError, StreamedResponse, Transport
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import RetryBudget, may_repeat, passing
 
 T = TypeVar("T")
 
-Problem: TypeAlias = "NoAnswerError | UnexpectedResponse"
+Problem: TypeAlias = "NoResponseError | UnexpectedResponse"
 
 
 @attrs.frozen
@@ -51,7 +51,7 @@ class Download(AbstractAsyncContextManager["Download"]):
         self._started_at = time.monotonic()
         self._slot = AsyncExitStack()
         self._connection = AsyncExitStack()
-        self._response: Fetched | None = None
+        self._response: StreamedResponse | None = None
         self._exchange: Exchange | None = None
         self.unexpected: UnexpectedResponse | None = None
 
@@ -67,7 +67,7 @@ class Download(AbstractAsyncContextManager["Download"]):
                 if self.unexpected is None:
                     return await use(body)
                 problem: Problem = self.unexpected
-            except NoAnswerError as error:
+            except NoResponseError as error:
                 problem = error
             await self._release(problem.exchange)
             await self._pause_before_retry(problem)
@@ -93,11 +93,11 @@ class Download(AbstractAsyncContextManager["Download"]):
         """Give back the slot and keep the connection: whoever reads on may take any time."""
         await self._slot.aclose()
 
-    async def _open(self) -> Fetched:
+    async def _open(self) -> StreamedResponse:
         """Return the response to the next attempt, its body unread."""
         await self._slot.enter_async_context(self._transport.get_slot())
         field = "cdn_url" if self._source.content is Content.PICTURE else "download_url"
-        fetch = Fetch(self._source.url, field, self._retries.used + 1, self._started_at)
+        fetch = GetRequest(self._source.url, field, self._retries.used + 1, self._started_at)
         self._response = await self._connection.enter_async_context(self._transport.fetch(fetch))
         return self._response
 
@@ -157,7 +157,7 @@ def _advice(status: int, *, is_picture: bool) -> str:
     )
 
 
-def _connection_error(source: DownloadUrl, error: NoAnswerError) -> DownloadError:
+def _connection_error(source: DownloadUrl, error: NoResponseError) -> DownloadError:
     failure, exchange = error.failure, error.exchange
     if failure.fate == "slot":  # its reason says what to do
         return DownloadError(f"{source.name}: {failure.reason}. Nothing was sent. {source.outcome}".rstrip())

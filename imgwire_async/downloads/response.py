@@ -9,7 +9,7 @@ import attrs
 from imgwire_async.downloads.content import Content, mismatch
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.mime import HEAD_BYTES
-from imgwire_async.protocol.request import Fetched, NoAnswerError
+from imgwire_async.protocol.request import NoResponseError, StreamedResponse
 from imgwire_async.protocol.unpacking import ERROR_BODY_LIMIT, unpacked_prefix
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import Failure, is_success
@@ -49,7 +49,7 @@ class ResponseBody:
     `received` counts the bytes that were given out, not those that were looked at.
     """
 
-    def __init__(self, response: Fetched) -> None:
+    def __init__(self, response: StreamedResponse) -> None:
         self.response = response
         self.received: int = 0
         self._head = b""
@@ -77,7 +77,7 @@ class ResponseBody:
 async def check_response(body: ResponseBody, content: Content) -> UnexpectedResponse | None:
     """Return what is wrong with a response, None when its body begins as `content` does and says where it ends.
 
-    Raises `NoAnswerError` when the connection breaks, or when a success comes without any bytes.
+    Raises `NoResponseError` when the connection breaks, or when a success comes without any bytes.
     """
     response = body.response
     status, headers = response.status or 0, response.headers
@@ -96,13 +96,13 @@ async def check_response(body: ResponseBody, content: Content) -> UnexpectedResp
     return await _check_body(body, content)
 
 
-def _unexpected(response: Fetched, reason: str, advice: str = "") -> UnexpectedResponse:
+def _unexpected(response: StreamedResponse, reason: str, advice: str = "") -> UnexpectedResponse:
     status = response.status or 0
     failure = Failure(reason, status=status)
     return UnexpectedResponse(status, response.headers, failure, response.exchange, advice=advice)
 
 
-async def _error_text(response: Fetched, encoding: str) -> str:
+async def _error_text(response: StreamedResponse, encoding: str) -> str:
     """Return the beginning of an error's body as text."""
     body = b""
     try:
@@ -110,7 +110,7 @@ async def _error_text(response: Fetched, encoding: str) -> str:
             body += chunk
             if len(body) >= ERROR_BODY_LIMIT:
                 break
-    except NoAnswerError:
+    except NoResponseError:
         pass  # its status says enough
     return unpacked_prefix(body, encoding, ERROR_BODY_LIMIT).decode("utf-8", "replace")
 
@@ -121,7 +121,7 @@ async def _check_body(body: ResponseBody, content: Content) -> UnexpectedRespons
     head = await body.head()
     if not head:  # an accident of one server, which another try may not meet
         failure = Failure(f"HTTP {response.status} without any bytes", fate="lost")
-        raise NoAnswerError(failure, response.exchange)
+        raise NoResponseError(failure, response.exchange)
     found = mismatch(content, response.headers.get("Content-Type", ""), head)
     if found is not None:
         text = excerpt(redact(found.text))

@@ -9,7 +9,7 @@ from types import TracebackType
 from imgwire_async.downloads.download import Download
 from imgwire_async.downloads.response import ResponseBody
 from imgwire_async.models import Image
-from imgwire_async.protocol.request import NoAnswerError
+from imgwire_async.protocol.request import NoResponseError
 
 
 class Chunks(AsyncIterator[bytes]):
@@ -38,7 +38,7 @@ class Chunks(AsyncIterator[bytes]):
             return first
         try:
             chunk = await anext(self._body, None)
-        except NoAnswerError as no_answer:
+        except NoResponseError as no_answer:
             error = self._download.error(no_answer)
         else:
             if chunk is not None:

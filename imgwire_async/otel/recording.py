@@ -17,7 +17,7 @@ from imgwire_async.errors import APIStatusError, ImgwireError
 from imgwire_async.exchange import Headers
 from imgwire_async.logs import logger
 from imgwire_async.otel.instruments import Instruments
-from imgwire_async.protocol.request import NoAnswerError
+from imgwire_async.protocol.request import NoResponseError
 from imgwire_async.redaction import redact
 
 Attributes: TypeAlias = "dict[str, str | int | float]"
@@ -286,7 +286,9 @@ def _type_of(error: BaseException) -> str:
             break
         error = error.__cause__  # what it was before the transport translated it
     # Not by class: the one for a response of somebody on the way stands beside aiohttp, which a tracer does not load.
-    fate = error.failure.fate or "lost" if isinstance(error, NoAnswerError) else getattr(error, "fate", None)
+    fate = (
+        error.failure.fate or "lost" if isinstance(error, NoResponseError) else getattr(error, "fate", None)
+    )
     if isinstance(fate, str):
         return fate
     kind = type(error)

@@ -66,40 +66,42 @@ class APIResponse:
 
 
 @attrs.frozen(slots=False)
-class Put:
-    """One attempt to send the bytes of a file to a signed URL. `sent` is told how many bytes have left so far.
+class PutRequest:
+    """One attempt to send the bytes of a file to a presigned URL.
 
-    `waits_for_caller`: the stall clock stands while the caller in another thread, who reads the source, is busy elsewhere. Else
-    the attempt ends then, with the fate "absent", and others get its connection.
+    `on_progress` is called with the number of bytes sent so far. `waits_for_caller` matters when the blocking client reads the
+    source in the caller's thread. True stops the stall timer while that thread runs other code. False ends the attempt after the
+    stall timeout instead, with the failure kind "absent", so that other transfers get the connection.
     """
 
     url: str = attrs.field(repr=False)  # signed
     size: int
     chunks: AsyncGenerator[bytes, None]
     mime_type: str | None
-    sent: Callable[[int], Awaitable[None]] | None = None
+    on_progress: Callable[[int], Awaitable[None]] | None = None
     attempt: int = 1
     waits_for_caller: bool = True
 
 
 @attrs.frozen
-class Fetch:
-    """One attempt to get bytes from an address that takes no key: the CDN's, or an archive's.
+class GetRequest:
+    """One attempt to fetch bytes from a URL that takes no API key: at the CDN, or of an archive.
 
-    `what` is the field that holds the address, for messages; `attempt` counts from 1 and `began` is the monotonic time of
-    the first one.
+    `url_name` is the field that held the URL, for messages. `attempt` counts from 1, and `started_at` is the monotonic time of
+    the first attempt.
     """
 
     url: str = attrs.field(repr=False)  # may be signed
-    what: str
+    url_name: str
     attempt: int
-    began: float
+    started_at: float
 
 
-class Fetched(Protocol):
-    """The answer to a `Fetch`: its head, and its bytes as they come.
+class StreamedResponse(Protocol):
+    """The response to a `GetRequest`, whose body is read in chunks.
 
-    Iterating raises `NoAnswerError` when they stop, or end before `total`, which is None when the answer names no length.
+    Iteration yields the chunks. It raises `NoResponseError` when the connection breaks or stalls, or when the body is shorter
+    than `total`. `total` is None when the response declares no length.
     """
 
     @property
@@ -113,7 +115,7 @@ class Fetched(Protocol):
 
     @property
     def delimited(self) -> bool:
-        """Whether the answer says where it ends. Else a broken connection looks like its end."""
+        """Whether the response declares its end. If not, a broken connection looks like a complete body."""
         ...
 
     @property
@@ -127,8 +129,11 @@ class Fetched(Protocol):
     async def __anext__(self) -> bytes: ...
 
 
-class NoAnswerError(Exception):
-    """An attempt brought no answer. Never leaves the package: the API side and the uploads each make their own error of it."""
+class NoResponseError(Exception):
+    """An attempt got no usable response.
+
+    Internal to the package: the code for API calls, uploads and downloads each raise a public error in its place.
+    """
 
     def __init__(self, failure: Failure, exchange: Exchange | None = None) -> None:
         super().__init__(failure.reason)
@@ -156,19 +161,19 @@ class Transport(Protocol):
 
     def send(self, request: Request[Any], /) -> Awaitable[APIResponse]: ...
 
-    def ask(
-        self, name: str, question: Callable[[], T | Awaitable[T]], method: str, path: str, /
+    def call_user_code(
+        self, name: str, function: Callable[[], T | Awaitable[T]], method: str, path: str, /
     ) -> Awaitable[T]: ...
 
     def put_slot(self) -> AbstractAsyncContextManager[None]: ...
 
     def get_slot(self) -> AbstractAsyncContextManager[None]: ...
 
-    def put(self, put: Put, /) -> Awaitable[APIResponse]:
+    def put(self, request: PutRequest, /) -> Awaitable[APIResponse]:
         """Return the storage's response to one attempt. Raises `UnsafeURLError` at once for a URL that must not be used."""
         ...
 
-    def fetch(self, fetch: Fetch, /) -> AbstractAsyncContextManager[Fetched]: ...
+    def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]: ...
 
     async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None: ...
 

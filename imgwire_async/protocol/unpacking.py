@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from imgwire_async.protocol.request import NoAnswerError
+from imgwire_async.protocol.request import NoResponseError
 from imgwire_async.retry import Failure
 
 # Bytes that are read of a response that says what went wrong.
@@ -18,7 +18,7 @@ def unpacked_prefix(body: bytes, coding: str, limit: int) -> bytes:
     try:
         unpack = unpacker(coding, "")
         return body[:limit] if unpack is None else unpack.feed(body, limit)
-    except NoAnswerError:
+    except NoResponseError:
         return b""
 
 
@@ -73,5 +73,5 @@ class Unpacker:
             raise _broken("ends in the middle of what it packs", self._host)
 
 
-def _broken(what: str, host: str) -> NoAnswerError:
-    return NoAnswerError(Failure(f"the answer of {host} {what}", fate="lost"))
+def _broken(what: str, host: str) -> NoResponseError:
+    return NoResponseError(Failure(f"the answer of {host} {what}", fate="lost"))

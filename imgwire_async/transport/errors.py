@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from imgwire_async.protocol.intermediaries import ProxyInUse
-from imgwire_async.protocol.request import NoAnswerError
+from imgwire_async.protocol.request import NoResponseError
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import Failure, Fate
 from imgwire_async.transport.middleware import (
@@ -80,9 +80,9 @@ class Route:
         return f"{self.proxy} on the way to {self.host}" if unsent else f"{self.host} or {self.proxy}"
 
 
-def translate(error: BaseException, route: Route) -> NoAnswerError:
+def translate(error: BaseException, route: Route) -> NoResponseError:
     """Return what an error of aiohttp means for us. Its text is never passed on whole: it may quote a signed URL."""
-    if isinstance(error, NoAnswerError):  # translated already
+    if isinstance(error, NoResponseError):  # translated already
         return error
     unsent = False
     if isinstance(error, DroppedError) and error.__cause__ is not None:
@@ -96,7 +96,7 @@ def translate(error: BaseException, route: Route) -> NoAnswerError:
         failure = _BROKEN(error, route, place)
     if unsent and failure.fate == "lost":  # a proxy broke off before the request could go through it
         failure = attrs.evolve(failure, fate="unsent")
-    return NoAnswerError(failure)
+    return NoResponseError(failure)
 
 
 # The last argument is who was spoken to. None: the error is of another kind, and a later row knows it.

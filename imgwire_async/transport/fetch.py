@@ -14,7 +14,7 @@ import attrs
 
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
-from imgwire_async.protocol.request import Fetch, NoAnswerError
+from imgwire_async.protocol.request import GetRequest, NoResponseError
 from imgwire_async.protocol.signed_urls import require_safe, without_query
 from imgwire_async.redaction import Secret
 from imgwire_async.retry import Failure
@@ -35,13 +35,13 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = {"Accept-Encoding": "identity"}
 
 
-class Arrival(AbstractAsyncContextManager["Arrival"]):
-    """The answer to one `Fetch`, and its bytes as they come. Implements `protocol.request.Fetched`.
+class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedResponse"]):
+    """The answer to one `GetRequest`, and its bytes as they come. Implements `protocol.request.StreamedResponse`.
 
     No clock and no task outlives a step, so that the steps may run in different tasks, and it may be left at any point.
     """
 
-    def __init__(self, context: Context, fetch: Fetch) -> None:
+    def __init__(self, context: Context, fetch: GetRequest) -> None:
         self._context = context
         self._fetch = fetch
         self._stall = context.options.timeout.stall
@@ -57,7 +57,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
     def exchange(self) -> Exchange:
         """How the attempt has gone so far."""
         fetch = self._fetch
-        elapsed = time.monotonic() - fetch.began
+        elapsed = time.monotonic() - fetch.started_at
         return Exchange(
             "cdn", "GET", without_query(fetch.url), self.status, self.headers, fetch.attempt, elapsed
         )
@@ -75,7 +75,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
     async def __aenter__(self) -> Self:
         fetch = self._fetch
         secure = self._context.shared.config.secure
-        require_safe(fetch.url, fetch.what, secure=secure)
+        require_safe(fetch.url, fetch.url_name, secure=secure)
         try:
             url = Secret(fetch.url)
             self._response = await self._ask(url)
@@ -85,7 +85,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
                 self._leave()
                 url = _next(url, location, secure=secure)
                 self._response = await self._ask(url)
-        except NoAnswerError as error:
+        except NoResponseError as error:
             error.exchange = self.exchange
             raise
         self.status = self._response.status
@@ -109,7 +109,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
         try:
             async with waiting:
                 response = await self._get(here, address, waiting)
-        except (*AIOHTTP_ERRORS, NoAnswerError) as error:
+        except (*AIOHTTP_ERRORS, NoResponseError) as error:
             scrub_traceback(error)
             silence = self._silence(error, here.route_to(address), stalled=waiting.expired())
             if events is not None:
@@ -175,7 +175,7 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             return piece
         if self.total is not None and self.received != self.total:
             reason = f"{self._host} ended its answer{self._progress}"
-            raise NoAnswerError(Failure(reason, fate="lost"), self.exchange)
+            raise NoResponseError(Failure(reason, fate="lost"), self.exchange)
         raise StopAsyncIteration
 
     async def __aexit__(
@@ -191,15 +191,15 @@ class Arrival(AbstractAsyncContextManager["Arrival"]):
             response.close()
             unread.drop()
 
-    def _silence(self, error: BaseException, route: Route, *, stalled: bool) -> NoAnswerError:
+    def _silence(self, error: BaseException, route: Route, *, stalled: bool) -> NoResponseError:
         if self._context.shared.closed:
             raise RuntimeError(CLOSED) from None
         if not stalled:
             failure = translate(error, route).failure
             told = attrs.evolve(failure, reason=f"{failure.reason}{self._progress}")
-            return NoAnswerError(told, self.exchange)
+            return NoResponseError(told, self.exchange)
         reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress}"
-        return NoAnswerError(Failure(reason, fate="stall"), self.exchange)
+        return NoResponseError(Failure(reason, fate="stall"), self.exchange)
 
     @property
     def _progress(self) -> str:

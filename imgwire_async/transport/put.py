@@ -11,7 +11,7 @@ from imgwire_async import userland
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES_FOR_FILES, web_page
-from imgwire_async.protocol.request import APIResponse, NoAnswerError, Put
+from imgwire_async.protocol.request import APIResponse, NoResponseError, PutRequest
 from imgwire_async.protocol.unpacking import ERROR_BODY_LIMIT, unpacked_prefix
 from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, deadline
@@ -28,8 +28,8 @@ _PATCHED = (
 )
 
 
-async def send_put(context: Context, put: Put) -> APIResponse:
-    """Return the storage's response, whatever its status. `NoAnswerError` when there was none; what the source raised as it is."""
+async def send_put(context: Context, put: PutRequest) -> APIResponse:
+    """Return the storage's response, whatever its status. `NoResponseError` when there was none; what the source raised as it is."""
     body = UploadBody(put)
     started_at = time.monotonic()
     address = Address.of(put.url)
@@ -45,7 +45,7 @@ async def send_put(context: Context, put: Put) -> APIResponse:
         if events is not None:
             await events.request(put.attempt)
         status, headers, content = await _send(context, sessions, address, body)
-    except NoAnswerError as error:
+    except NoResponseError as error:
         error.exchange = exchange(None, Headers())
         if events is not None:
             events.no_response(put.attempt, error.failure.reason, error.exchange.elapsed)
@@ -74,7 +74,7 @@ async def _send(
         if clock is not None:
             clock.watch(body)
         status, headers, content = await _round_trip(context, sessions, address, body)
-    except (*AIOHTTP_ERRORS, NoAnswerError) as error:
+    except (*AIOHTTP_ERRORS, NoResponseError) as error:
         scrub_traceback(error)
         if body.failure is not None:
             scrub_traceback(body.failure)
@@ -83,7 +83,7 @@ async def _send(
             raise RuntimeError(CLOSED) from None
         if body.stalled:
             raise _stalled(context, body, address.host) from None
-        if isinstance(error, NoAnswerError):
+        if isinstance(error, NoResponseError):
             raise
         raise translate(error, sessions.route_to(address)) from error
     except BaseException as error:
@@ -145,31 +145,31 @@ def _check_complete(context: Context, status: int, body: UploadBody, host: str) 
         raise RuntimeError(f"nothing was uploaded to {host}: {_PATCHED}")
     if body.written != body.put.size:
         reason = f"{host} said that all is well after {body.written} of {body.put.size} bytes"
-        raise NoAnswerError(Failure(reason, fate="lost"))
+        raise NoResponseError(Failure(reason, fate="lost"))
 
 
-def _stalled(context: Context, body: UploadBody, host: str) -> NoAnswerError:
+def _stalled(context: Context, body: UploadBody, host: str) -> NoResponseError:
     limit = f"{context.options.timeout.stall:g} s"
     if body.interrupted:
         reason = (
             f"the caller did not read on for {limit} (after {body.written}), so others got the connection"
         )
-        return NoAnswerError(Failure(reason, fate="absent"))
+        return NoResponseError(Failure(reason, fate="absent"))
     if body.reading:
         reason = f"the source gave no byte for {limit} (after {body.written})"
     elif body.written < body.put.size:
         reason = f"{host} took no byte for {limit} (after {body.bytes_flushed} of {body.put.size})"
     else:
         reason = f"{host} gave no answer for {limit} after the last byte"
-    return NoAnswerError(Failure(reason, fate="stall"))
+    return NoResponseError(Failure(reason, fate="stall"))
 
 
 def _refuse_page(headers: Headers, content: bytes, host: str) -> None:
-    """Raise `NoAnswerError` for a web page in place of the storage's success, which is empty or XML: who sent it has stored nothing."""
+    """Raise `NoResponseError` for a web page in place of the storage's success, which is empty or XML: who sent it has stored nothing."""
     page = web_page(headers, content)
     if page is not None:
         reason = f"a web page came in place of the answer of {host} ({page})"
-        raise NoAnswerError(Failure(reason, fate="lost", advice=WHO_SENDS_PAGES_FOR_FILES))
+        raise NoResponseError(Failure(reason, fate="lost", advice=WHO_SENDS_PAGES_FOR_FILES))
 
 
 async def _finish(body: UploadBody) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 import attrs
 
 from imgwire_async.limits import NothingFreeError, acquire
-from imgwire_async.protocol.request import NoAnswerError
+from imgwire_async.protocol.request import NoResponseError
 from imgwire_async.retry import Failure
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def make_slots(limit: int, *, shared_limit: int) -> Slots:
 
 
 class TransferSlot(AbstractAsyncContextManager[None]):
-    """One put or get slot, held inside `async with`. Raises `NoAnswerError` instead of waiting for ever for itself.
+    """One put or get slot, held inside `async with`. Raises `NoResponseError` instead of waiting for ever for itself.
 
     A transfer that is begun inside the source or a callback of another one waits for a slot while the other holds one. When
     all are held in that way nobody would ever give one back, so such a wait ends after `stall` seconds.
@@ -106,7 +106,7 @@ class TransferSlot(AbstractAsyncContextManager[None]):
                 f"no {self._kind.upper()} slot became free for {error.seconds:g} s; this call was made inside the source or a "
                 "callback of another transfer, which holds a slot meanwhile: make it outside, or allow more max_connections"
             )
-            raise NoAnswerError(Failure(reason, fate="slot")) from None
+            raise NoResponseError(Failure(reason, fate="slot")) from None
         self.held = True
 
     def release(self) -> None:

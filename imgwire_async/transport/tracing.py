@@ -15,7 +15,7 @@ import attrs
 
 from imgwire_async.exchange import Exchange, Headers, Kind
 from imgwire_async.hooks import Hooks
-from imgwire_async.protocol.request import APIResponse, Fetch, Fetched, Put
+from imgwire_async.protocol.request import APIResponse, GetRequest, PutRequest, StreamedResponse
 from imgwire_async.retry import is_success
 
 if TYPE_CHECKING:
@@ -117,18 +117,20 @@ class Traced(AbstractAsyncContextManager[T]):
         self.span.__exit__(kind, error, traceback)
 
 
-async def put_traced(tracer: Tracer, put: Put, send: Callable[[Put], Awaitable[APIResponse]]) -> APIResponse:
+async def put_traced(
+    tracer: Tracer, put: PutRequest, send: Callable[[PutRequest], Awaitable[APIResponse]]
+) -> APIResponse:
     """The storage's answer; the tracer sees the attempt and how far it got."""
     attempt = tracer.attempt("storage", "PUT", put.url, put.attempt, put.size)
-    sent = put.sent
+    on_progress = put.on_progress
 
     async def report(so_far: int) -> None:
         attempt.progressed(so_far)
-        if sent is not None:
-            await sent(so_far)
+        if on_progress is not None:
+            await on_progress(so_far)
 
     try:
-        reply = await send(attrs.evolve(put, sent=report))
+        reply = await send(attrs.evolve(put, on_progress=report))
         if is_success(reply.status):
             attempt.progressed(put.size)
         attempt.answered(reply.status, reply.headers)
@@ -141,9 +143,11 @@ async def put_traced(tracer: Tracer, put: Put, send: Callable[[Put], Awaitable[A
 
 
 class TracedFetch(AbstractAsyncContextManager["TracedFetch"]):
-    """A `Fetched` whose attempt the tracer sees, from the question to the last byte. May be left in another task."""
+    """A `StreamedResponse` whose attempt the tracer sees, from the question to the last byte. May be left in another task."""
 
-    def __init__(self, tracer: Tracer, fetch: Fetch, arrival: AbstractAsyncContextManager[Fetched]) -> None:
+    def __init__(
+        self, tracer: Tracer, fetch: GetRequest, arrival: AbstractAsyncContextManager[StreamedResponse]
+    ) -> None:
         self._tracer = tracer
         self._fetch = fetch
         self._arrival = arrival

@@ -16,7 +16,14 @@ from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.json import dumps
-from imgwire_async.protocol.request import APIResponse, Fetch, Fetched, NoAnswerError, Put, Request
+from imgwire_async.protocol.request import (
+    APIResponse,
+    GetRequest,
+    NoResponseError,
+    PutRequest,
+    Request,
+    StreamedResponse,
+)
 from imgwire_async.protocol.signed_urls import require_safe
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, may_repeat
@@ -32,7 +39,7 @@ from imgwire_async.transport.call_state import CallState, RawResponse, has_secre
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import AIOHTTP_ERRORS, scrub_traceback, translate
-from imgwire_async.transport.fetch import Arrival
+from imgwire_async.transport.fetch import AiohttpStreamedResponse
 from imgwire_async.transport.loop_sessions import LoopSessions
 from imgwire_async.transport.open_calls import UntilClosed
 from imgwire_async.transport.put import send_put
@@ -170,7 +177,7 @@ class AiohttpTransport:
                     call.sent_at = time.monotonic()
                     response = await self._round_trip(call)
                     break
-            except (*AIOHTTP_ERRORS, NoAnswerError) as error:
+            except (*AIOHTTP_ERRORS, NoResponseError) as error:
                 return self._no_response(call, error)
             except BaseException as error:
                 scrub_traceback(error)
@@ -288,7 +295,9 @@ class AiohttpTransport:
         """Return whether the deadline cancels the running operation, and nobody else does."""
         return deadline.ran_out()
 
-    async def ask(self, name: str, question: Callable[[], T | Awaitable[T]], method: str, path: str, /) -> T:
+    async def call_user_code(
+        self, name: str, function: Callable[[], T | Awaitable[T]], method: str, path: str, /
+    ) -> T:
         """Return the answer of a callable of the user's, which the call of `method` and `path` needs first.
 
         A put slot is held meanwhile, so that no more answers are asked for than can be used at once. Only a caller in another
@@ -297,9 +306,9 @@ class AiohttpTransport:
         started_at = time.monotonic()
         try:
             if userland.in_caller.get() is not None:
-                return await without_slot(lambda: userland.answer(question))
+                return await without_slot(lambda: userland.answer(function))
             with userland.in_user_code():
-                return await userland.answer(question)
+                return await userland.answer(function)
         except asyncio.CancelledError:
             unsent = Exchange("api", method, path, attempts=0, elapsed=time.monotonic() - started_at)
             deadline.interrupted(unsent, f"waiting for the answer of {name}, for")
@@ -331,14 +340,14 @@ class AiohttpTransport:
         slot = TransferSlot(self._shared.sessions, kind, self.options.timeout.stall)
         return slot if self._tracer is None else self._tracer.transfer_turn(slot)
 
-    def put(self, put: Put, /) -> Awaitable[APIResponse]:
+    def put(self, put: PutRequest, /) -> Awaitable[APIResponse]:
         """Return the storage's response to one attempt, whatever its status. Raises `UnsafeURLError` at once for a URL that is not used."""
         require_safe(put.url, "upload_url", secure=self._shared.config.secure)
         if self._tracer is None:
             return send_put(self._context, put)
         return put_traced(self._tracer, put, lambda put: send_put(self._context, put))
 
-    def fetch(self, fetch: Fetch, /) -> AbstractAsyncContextManager[Fetched]:
+    def fetch(self, fetch: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
         """Return the response to one attempt to get bytes, whatever its status; held open for the `async with`."""
-        arrival = Arrival(self._context, fetch)
+        arrival = AiohttpStreamedResponse(self._context, fetch)
         return arrival if self._tracer is None else TracedFetch(self._tracer, fetch, arrival)

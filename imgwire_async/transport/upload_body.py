@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from imgwire_async import userland
-from imgwire_async.protocol.request import Put
+from imgwire_async.protocol.request import PutRequest
 from imgwire_async.transport.connection import Connection
 from imgwire_async.transport.middleware import RequestBody, was_sent
 
@@ -24,7 +24,7 @@ class UploadBody(RequestBody):
 
     _autoclose = True
 
-    def __init__(self, put: Put) -> None:
+    def __init__(self, put: PutRequest) -> None:
         super().__init__(None, content_type="application/octet-stream")
         self._size = put.size
         self.put = put
@@ -74,7 +74,7 @@ class UploadBody(RequestBody):
             await self.put.chunks.aclose()
 
     async def _write_all(self, writer: AbstractStreamWriter) -> None:
-        chunks, sent = self.put.chunks, self.put.sent
+        chunks, on_progress = self.put.chunks, self.put.on_progress
         rested_at = 0
         while True:
             if self.written - rested_at >= _REST_AFTER:
@@ -94,9 +94,9 @@ class UploadBody(RequestBody):
             await writer.write(piece)
             self.sending = False
             self.written += len(piece)
-            if sent is not None:
+            if on_progress is not None:
                 self.reporting = True
-                await sent(self.bytes_flushed)
+                await on_progress(self.bytes_flushed)
                 self.reporting = False
 
     def abort_connection(self) -> None:

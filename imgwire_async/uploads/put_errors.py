@@ -17,12 +17,12 @@ from imgwire_async.errors import (
 )
 from imgwire_async.models import Image
 from imgwire_async.protocol.intermediaries import doubt_about
-from imgwire_async.protocol.request import APIResponse, NoAnswerError
+from imgwire_async.protocol.request import APIResponse, NoResponseError
 from imgwire_async.redaction import escape_unprintable, excerpt, redact
 from imgwire_async.uploads.prepared import PreparedUpload
 from imgwire_async.uploads.states import PutOutcome
 
-PutFailure: TypeAlias = APIResponse | NoAnswerError
+PutFailure: TypeAlias = APIResponse | NoResponseError
 
 _STALLED = "Upload the file again; a slow network or source may need a larger Timeouts(stall=...)."
 _NOT_REACHED = "Upload the file again; if it goes on, look at network, proxy and firewall."
@@ -48,7 +48,7 @@ def failed_put(
     """Return the error for the last of `puts` PUTs, after `mints` URLs; `image` is the record that stays."""
     tries = f"after {puts} PUT{'' if puts == 1 else 's'}"
     kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
-    if isinstance(failure, NoAnswerError):
+    if isinstance(failure, NoResponseError):
         return _no_answer(file, outcome, failure, image=image, tries=tries, kept=kept)
     name, exchange = file.file_name, failure.exchange
     said = excerpt(redact(failure.text)) or "no message"
@@ -83,7 +83,7 @@ def _advice(status: int, said: str) -> str:
 def _no_answer(
     file: PreparedUpload,
     outcome: PutOutcome,
-    error: NoAnswerError,
+    error: NoResponseError,
     *,
     image: Image | None,
     tries: str,

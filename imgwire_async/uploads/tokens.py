@@ -61,7 +61,9 @@ class TokenProvider:
 
     async def _ask(self, source: Callable[[], str | Awaitable[str]]) -> None:
         try:
-            answer = await self.transport.ask("upload_token", source, "POST", "/images/standard_upload")
+            answer = await self.transport.call_user_code(
+                "upload_token", source, "POST", "/images/standard_upload"
+            )
         except ImgwireError as error:
             self.error = error
             raise

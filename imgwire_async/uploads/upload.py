@@ -31,7 +31,14 @@ from imgwire_async.logs import logger
 from imgwire_async.mime import HEAD_BYTES
 from imgwire_async.models import Image, StandardUpload
 from imgwire_async.protocol import codec
-from imgwire_async.protocol.request import APIResponse, NoAnswerError, Put, Request, Transport, compact
+from imgwire_async.protocol.request import (
+    APIResponse,
+    NoResponseError,
+    PutRequest,
+    Request,
+    Transport,
+    compact,
+)
 from imgwire_async.results import UploadProgress
 from imgwire_async.retry import Failure, RetryBudget
 from imgwire_async.uploads import put_errors
@@ -216,7 +223,7 @@ class Upload:
             await self._report_created()
             async with self._transport.put_slot():
                 return await self._put(is_read_by_caller)
-        except NoAnswerError as error:  # no slot became free
+        except NoResponseError as error:  # no slot became free
             raise self._error(PutOutcome.STALLED, error) from None
 
     async def _check_record(self, outcome: PutOutcome, failure: PutFailure) -> Action:
@@ -369,12 +376,14 @@ class Upload:
         )
         sent = None if self._on_progress is None else self._report
         attempt = self.puts + 1
-        put = Put(self._url, file.size, file.chunks(), file.mime_type, sent, attempt, not may_interrupt)
+        put = PutRequest(
+            self._url, file.size, file.chunks(), file.mime_type, sent, attempt, not may_interrupt
+        )
         sending = self._transport.put(put)  # raises at once where nothing is to be sent
         self.puts = attempt
         try:
             reply = await sending
-        except NoAnswerError as error:
+        except NoResponseError as error:
             return outcome_without_response(error.failure), error
         outcome = outcome_of(reply, self._url)
         return outcome, None if outcome is PutOutcome.STORED else reply

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imgwire_async.errors import UnsafeURLError
 from imgwire_async.exchange import Headers
 from imgwire_async.models import Image
-from imgwire_async.protocol.request import NoAnswerError, Request, compact, segment
+from imgwire_async.protocol.request import NoResponseError, Request, compact, segment
 from imgwire_async.protocol.signed_urls import origin, require_safe, without_query
 from imgwire_async.resources.pages import last_page, pagination
 from imgwire_async.results import Pagination
@@ -132,7 +132,7 @@ def test_none_means_not_sent_and_zero_and_false_stay() -> None:
 
 def test_an_attempt_without_answer_says_why() -> None:
     failure = Failure("connection refused", fate="unsent")
-    error = NoAnswerError(failure)
+    error = NoResponseError(failure)
     assert (str(error), error.failure, error.exchange) == ("connection refused", failure, None)
 
 
