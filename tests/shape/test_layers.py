@@ -1,4 +1,4 @@
-"""The house holds: a module imports only from lower levels (docs/design.md draws them)."""
+"""The house holds: a module imports only from lower levels (docs/architecture.md draws them)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEIGHBOURS = {("blocking", "_bridge"), ("_bridge", "_loop_thread")}
 GUESTS = {"integrations"}
 LEVEL = {room: level for level, rooms in enumerate([*LEVELS, OUTER]) for room in rooms}
 
-DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
+DESIGN = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 # What a room may import from outside; the standard library is free. Optional ones are imported where they are used.
 CORE = {"attrs", "attr"}
@@ -69,7 +69,7 @@ rooms = pytest.mark.parametrize("path", [p for p in modules() if room(p) != "__i
 
 
 def test_the_table_of_rooms_says_the_same() -> None:
-    table = DESIGN.read_text("utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    table = DESIGN.read_text("utf-8").partition("## Layers")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\w+) \|([^|]+)\|", table, re.MULTILINE)
     on_page = {room: level for level, names in rows for room in re.findall(r"`(\w+)`", names)}
     levels = {room: str(level) for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -164,14 +164,15 @@ def test_every_error_has_a_row_at_its_place_in_the_table_of_errors() -> None:
 
 
 def test_every_room_of_the_house_is_on_its_drawing() -> None:
-    table = (DOCS / "design.md").read_text("utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    table = (DOCS / "architecture.md").read_text("utf-8").partition("## Layers")[2].partition("\n## ")[0]
     rooms = [
         name
         for row in re.findall(r"^\|[^|]+\|([^|]+)\|", table, re.MULTILINE)
         for name in re.findall(r"`(\w+)`", row)
     ]
     drawn = re.findall(
-        r"\w+", " ".join(re.findall(r"<text[^>]*>([^<]*)", (DOCS / "assets/house.svg").read_text("utf-8")))
+        r"\w+",
+        " ".join(re.findall(r"<text[^>]*>([^<]*)", (DOCS / "assets/architecture.svg").read_text("utf-8"))),
     )
     assert set(rooms) <= set(drawn)
     assert len(rooms) > 15
