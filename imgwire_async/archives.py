@@ -34,7 +34,7 @@ from imgwire_async.archive_names import (
     require_distinct,
     with_distinct_names,
 )
-from imgwire_async.atomic import new_file, place_new, taken
+from imgwire_async.atomic import file_exists_error, new_file, rename_no_replace
 from imgwire_async.errors import ArchiveError
 from imgwire_async.formatting import path_for_message, quoted, shorten_file_name
 from imgwire_async.redaction import escape_unprintable
@@ -284,7 +284,7 @@ def _check_free(root: Path, entry: Entry, *, overwrite: bool) -> None:
     if stat.S_ISDIR(there):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
     if not overwrite or not stat.S_ISREG(there):
-        raise taken(place, replaceable=stat.S_ISREG(there))
+        raise file_exists_error(place, replaceable=stat.S_ISREG(there))
 
 
 def _there(place: Path) -> int | None:
@@ -344,7 +344,7 @@ def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 def _put_in_place(source: Path, place: Path, undo: ExitStack, *, overwrite: bool) -> None:
     if not overwrite or _there(place) is None:
-        place_new(source, place)
+        rename_no_replace(source, place)
         undo.callback(_quietly, place.unlink)
         return
     saved = source.with_name(f"{source.name}.before")

@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all: written under a name of their own, then put in place in one step. Plain, blocking code."""
+"""Files that appear complete or not at all.
+
+A file is written under a temporary name and then renamed in one step. All code here blocks.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,30 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-_A_MOMENT = 0.1  # seconds in which work on a disk that does not hang is over
+# How many seconds `discard` waits for a call that is writing to the disk. A disk that works needs less.
+_DISCARD_TIMEOUT = 0.1
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def new_file(path: Path) -> BinaryIO:
-    """A new file, open for writing. Raises `FileExistsError` when anything has that name; the umask decides who may read it."""
+    """Create a file and open it for writing.
+
+    The umask sets its permissions. Raises `FileExistsError` when the name exists.
+    """
     return os.fdopen(os.open(path, _FLAGS, 0o666), "wb")
 
 
-def place_new(source: Path, target: Path) -> None:
-    """Give the file `source` the name `target`. Raises `FileExistsError` when that is taken, also at the last moment."""
+def rename_no_replace(source: Path, target: Path) -> None:
+    """Rename the file `source` to `target` without replacing a file.
+
+    Raises `FileExistsError` when `target` exists, even when another process has created it at the last moment.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
-        raise taken(target) from None
-    except OSError:  # a file system without hard links: take the name first
+        raise file_exists_error(target) from None
+    except OSError:
+        # The file system has no hard links. An empty file reserves the name.
         new_file(target).close()
         try:
             source.replace(target)
@@ -35,70 +46,83 @@ def place_new(source: Path, target: Path) -> None:
             remove(target)
             raise
     else:
-        remove(source)  # what it was made for is done, also when a virus scanner holds it
+        # A virus scanner may hold the old name open: `remove` ignores that, since the target is complete.
+        remove(source)
 
 
 def remove(path: Path) -> None:
-    """Remove a file that is not wanted any more, if the system lets it go: what happened before counts more."""
+    """Remove a file, and ignore errors of the file system.
+
+    Callers use it for cleanup, where the first error matters more than a second one.
+    """
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
 
 
-def taken(path: Path, *, replaceable: bool = True) -> FileExistsError:
-    """Return the error of a name that something else has already; `replaceable`: a file, which may be replaced."""
-    hint = " (overwrite=True replaces it)" if replaceable else " (no file, so it is not replaced)"
+def file_exists_error(path: Path, *, replaceable: bool = True) -> FileExistsError:
+    """Return the `FileExistsError` for `path`, with a hint for the user.
+
+    `replaceable` is False for a pipe, a device or a socket, which is never replaced.
+    """
+    hint = (
+        " (overwrite=True replaces it)" if replaceable else " (not a regular file, so it is never replaced)"
+    )
     return FileExistsError(errno.EEXIST, f"{os.strerror(errno.EEXIST)}{hint}", str(path))
 
 
-def check_place(target: Path, *, overwrite: bool) -> None:
-    """Raise what will stand against a new file `target`: a directory, another file (unless `overwrite`), no parent."""
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Raise an `OSError` unless a file can be written to `target`.
+
+    The error is raised for a directory, for a file that exists (unless `overwrite`), and for a missing parent.
+    """
     try:
-        there = target.lstat()
+        status = target.lstat()
     except FileNotFoundError:
         if not target.parent.is_dir():
-            _require_there(target.parent)
+            _require_exists(target.parent)
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target.parent)) from None
         return
     if target.is_dir():
-        raise is_directory(target)
-    # Only files are replaced: a device or a pipe would be lost.
-    replaceable = stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode)
+        raise directory_error(target)
+    # A device or a pipe would be lost, so only regular files and links are replaced.
+    replaceable = stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)
     if not overwrite or not replaceable:
-        raise taken(target, replaceable=replaceable)
+        raise file_exists_error(target, replaceable=replaceable)
 
 
-def is_directory(path: Path) -> IsADirectoryError:
-    """Return the error of a directory where a file's path is due."""
+def directory_error(path: Path) -> IsADirectoryError:
+    """Return the error for a directory that was passed as the path of a file."""
     hint = "give the path of a file in it"
     return IsADirectoryError(errno.EISDIR, f"{os.strerror(errno.EISDIR)} ({hint})", str(path))
 
 
-def _require_there(directory: Path) -> None:
+def _require_exists(directory: Path) -> None:
     try:
         directory.stat()
     except FileNotFoundError as error:
-        error.strerror = f"{error.strerror} (make this directory first)"
+        error.strerror = f"{error.strerror} (create this directory first)"
         raise
 
 
 class PartFile:
-    """A file that grows beside its target and takes its place once it is whole.
+    """A temporary file in the directory of its target, which it replaces once it is complete.
 
-    Its methods may run in worker threads, and a thread may hang for long: nobody waits for it. After `abandon`, which may come
-    at any moment, a call that hangs or comes late brings nothing and removes what it made.
+    Its methods may run in worker threads. A thread may hang on a slow disk, and nothing waits for that thread. `abandon`
+    may be called at any time. After it, a call that still runs publishes nothing and removes the temporary file.
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:
         self._target = target
         self._overwrite = overwrite
-        self._path = beside(target)
+        self._path = part_path(target)
         self._file: BinaryIO | None = None
         self._abandoned = False
-        self._lock = threading.Lock()  # held over work on the disk, which may hang
+        # Held during disk work, which may hang.
+        self._lock = threading.Lock()
         self.published: bool = False
 
     def begin(self) -> None:
-        """Make it, or empty it to begin again."""
+        """Create the temporary file, or truncate it for another attempt."""
         with self._working():
             if self._abandoned or self.published:
                 return
@@ -108,68 +132,82 @@ class PartFile:
                 self._file.seek(0)
                 self._file.truncate()
 
-    def write(self, pieces: Iterable[bytes]) -> None:
-        """Add bytes."""
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Append chunks to the temporary file."""
         with self._working():
             if self._file is not None:
-                self._file.writelines(pieces)
+                self._file.writelines(chunks)
 
     def publish(self) -> None:
-        """Bring the bytes to the disk and put the file in its place. Raises `FileExistsError` unless it may overwrite."""
+        """Flush the temporary file to the disk and rename it to its target.
+
+        Raises `FileExistsError` when the target exists and `overwrite` is False.
+        """
         with self._working():
             if self._file is None:
                 return
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()  # before it moves: Windows wants it so
-            if self._abandoned:  # while the disk hung
+            # Windows renames closed files only.
+            self._file.close()
+            # `abandon` may have been called while the disk was slow.
+            if self._abandoned:
                 return
             if self._overwrite:
                 self._path.replace(self._target)
             else:
-                place_new(self._path, self._target)
+                rename_no_replace(self._path, self._target)
             self._file, self.published = None, True
 
     def abandon(self) -> bool:
-        """Let no call bring anything any more, without touching the disk. Return whether there may be something to `discard`."""
+        """Make all later calls do nothing, without disk work.
+
+        Returns whether a temporary file may exist, so that the caller has to call `discard`.
+        """
         self._abandoned = True
         return self._file is not None or self._lock.locked()
 
     def discard(self) -> None:
-        """Remove it, unless it has taken its place. Where a call hangs, that one removes it. Raises nothing of the disk."""
+        """Remove the temporary file, unless it was published.
+
+        When another call hangs on the disk, that call removes the file. Disk errors are ignored.
+        """
         self._abandoned = True
-        self._sweep(_A_MOMENT)
+        self._remove_part(_DISCARD_TIMEOUT)
 
     @contextlib.contextmanager
     def _working(self) -> Generator[None, None, None]:
+        """Hold the lock during disk work, name the target in errors, and clean up after `abandon`."""
         try:
             with self._lock:
                 yield
         except OSError as error:
-            # A full disk names no file, and this file's own name says nothing to anybody.
+            # A full disk names no file, and users do not know the temporary name.
             if error.filename in {None, str(self._path)} and error.errno is not None:
                 error.filename = str(self._target)
             raise
         finally:
-            # Only now: who abandons it from here on finds the lock free, who did so before is seen here.
+            # The check comes after the release of the lock. A later `abandon` finds the lock free and `discard` removes
+            # the file; an earlier `abandon` is seen here.
             if self._abandoned:
-                self._sweep()
+                self._remove_part()
 
-    def _sweep(self, patience: float = 0.0) -> None:
-        if not self._lock.acquire(timeout=patience):
+    def _remove_part(self, timeout: float = 0.0) -> None:
+        if not self._lock.acquire(timeout=timeout):
             return
         try:
             file, self._file = self._file, None
             if file is not None:
-                with contextlib.suppress(OSError):  # a full disk: what is buffered is not wanted any more
+                # On a full disk `close` fails because of buffered bytes, which are discarded anyway.
+                with contextlib.suppress(OSError):
                     file.close()
                 remove(self._path)
         finally:
             self._lock.release()
 
 
-def beside(target: Path) -> Path:
-    """A name of its own in the directory of `target`, and no longer than a name may be."""
+def part_path(target: Path) -> Path:
+    """Return a random temporary path in the directory of `target`, with a name of at most 255 bytes."""
     ending = f".{secrets.token_hex(4)}.part"
     name = target.name
     while len(os.fsencode(name)) + len(ending) > 255:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from imgwire_async import checks, userland
-from imgwire_async.atomic import PartFile, check_place, is_directory
+from imgwire_async.atomic import PartFile, check_target, directory_error
 from imgwire_async.downloads.download import Download
 from imgwire_async.downloads.response import ResponseBody
 from imgwire_async.formatting import path_for_message, shorten_file_name
@@ -38,11 +38,11 @@ class DownloadTarget:
     def check(self) -> None:
         """Raise what stands against the file on the disk: a directory, an existing file, a missing parent. Blocks."""
         if self._names_directory:
-            raise is_directory(self._path)
+            raise directory_error(self._path)
         # The working directory may change. Links and ".." stay: behind a link the text alone would lead elsewhere.
         self._absolute = self._path.absolute()
         try:
-            check_place(self._absolute, overwrite=self._overwrite)
+            check_target(self._absolute, overwrite=self._overwrite)
         except OSError as error:
             shorten_file_name(error)
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imgwire_async.atomic import PartFile, beside, check_place, new_file, place_new
+from imgwire_async.atomic import PartFile, check_target, new_file, part_path, rename_no_replace
 
 
 def test_nothing_shows_under_the_target_before_it_is_published(tmp_path: Path) -> None:
@@ -186,19 +186,19 @@ def test_without_hard_links_the_name_is_taken_first(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
     with pytest.raises(OSError, match="directory"):
-        place_new(source, target)  # a directory cannot take the place of the file that holds the name
+        rename_no_replace(source, target)  # a directory cannot take the place of the file that holds the name
     assert list(tmp_path.iterdir()) == [source]
 
 
 def test_a_place_whose_parent_went_away_is_told(tmp_path: Path) -> None:
     new_file(tmp_path / "a").close()
     with pytest.raises(FileNotFoundError):
-        place_new(tmp_path / "a", tmp_path / "gone" / "b")
+        rename_no_replace(tmp_path / "a", tmp_path / "gone" / "b")
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 255, "é" * 127, "☃" * 85, ".hidden", "a.tar.gz"])
 def test_the_name_beside_is_another_and_not_too_long(tmp_path: Path, name: str) -> None:
-    names = {beside(tmp_path / name) for _ in range(10)}
+    names = {part_path(tmp_path / name) for _ in range(10)}
     assert len(names) == 10
     for each in names:
         assert each.parent == tmp_path
@@ -208,11 +208,11 @@ def test_the_name_beside_is_another_and_not_too_long(tmp_path: Path, name: str) 
 
 
 def test_a_free_place_is_fine(tmp_path: Path) -> None:
-    check_place(tmp_path / "a", overwrite=False)
+    check_target(tmp_path / "a", overwrite=False)
     (tmp_path / "a").write_bytes(b"")
-    check_place(tmp_path / "a", overwrite=True)
+    check_target(tmp_path / "a", overwrite=True)
     (tmp_path / "link").symlink_to("a")
-    check_place(tmp_path / "link", overwrite=True)
+    check_target(tmp_path / "link", overwrite=True)
 
 
 def test_a_place_that_is_not_free_is_told(tmp_path: Path) -> None:
@@ -227,4 +227,4 @@ def test_a_place_that_is_not_free_is_told(tmp_path: Path) -> None:
         ("none/b", True, FileNotFoundError),
     ):
         with pytest.raises(error):
-            check_place(tmp_path / name, overwrite=overwrite)
+            check_target(tmp_path / name, overwrite=overwrite)

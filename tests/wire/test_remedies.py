@@ -317,7 +317,7 @@ async def test_a_target_that_is_taken_names_overwrite(client: AsyncImgwireClient
         await client.images.download(image, target)
     with pytest.raises(IsADirectoryError, match="a file in it"):
         await client.images.download(image, tmp_path)
-    with pytest.raises(FileNotFoundError, match="make this directory first"):
+    with pytest.raises(FileNotFoundError, match="create this directory first"):
         await client.images.download(image, tmp_path / "none" / "hero.png")
 
 
