@@ -11,7 +11,7 @@ from benchmarks import files, ours, raw
 from benchmarks.job import Job, Sample, Stopwatch, peak_memory
 from benchmarks.record import IMAGE_ID
 
-PIECE = 1 << 19
+CHUNK_SIZE = 1 << 19
 PROBE = 0.002  # seconds between two looks at the clock
 
 
@@ -56,7 +56,7 @@ async def _floor(job: Job) -> Sample:
 
     async def pieces() -> AsyncIterator[bytes]:
         with path.open("rb", buffering=0) as file:
-            while piece := await asyncio.to_thread(file.read, PIECE):
+            while piece := await asyncio.to_thread(file.read, CHUNK_SIZE):
                 yield piece
 
     async with raw.session(job.cafile) as http:

@@ -14,12 +14,12 @@ from imgwire_async.protocol.request import Transport
 from imgwire_async.redaction import as_secret
 from imgwire_async.resources import arguments
 from imgwire_async.resources.arguments import Metadata
-from imgwire_async.uploads.disk import PIECE
+from imgwire_async.uploads.disk import CHUNK_SIZE
 from imgwire_async.uploads.item import UploadItem
-from imgwire_async.uploads.many import OnCreated, OnProgress, UploadRun, require_many
 from imgwire_async.uploads.source import File
 from imgwire_async.uploads.tokens import TEXT_OF_A_RECORD, TokenSource
 from imgwire_async.uploads.upload import Upload
+from imgwire_async.uploads.upload_run import OnCreated, OnProgress, UploadRun, require_many
 
 # All files that `upload_many` holds in memory together: small ones are read whole when they are opened first.
 _STAGED_BYTES = 64 * 2**20
@@ -84,7 +84,7 @@ def upload_run(
     )
     checks.callable_("on_created", on_created)
     checks.callable_("on_progress", on_progress)
-    head_bytes = min(PIECE, _STAGED_BYTES // limit)
+    head_bytes = min(CHUNK_SIZE, _STAGED_BYTES // limit)
 
     def start(file: File | UploadItem, created: OnCreated, progress: OnProgress) -> Upload:
         return Upload(

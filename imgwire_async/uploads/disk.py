@@ -25,10 +25,14 @@ from imgwire_async.errors import SourceChangedError
 from imgwire_async.formatting import path_for_message, quoted, shorten_file_name
 from imgwire_async.threads import CANCEL_GRACE, seen
 
-PIECE = 512 * 1024  # larger pieces gain nothing and hold the loop longer; smaller ones cost a thread hop each
-_SMALL = PIECE  # bytes; to open and read such a file again takes one way into a thread
-_REST = 2_000_000_000  # nanoseconds without a change, after which nobody is about to write more
-_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux
+# Larger chunks gain nothing and block the event loop longer. Smaller chunks cost one thread switch each.
+CHUNK_SIZE = 512 * 1024
+# A file of at most this many bytes is opened and read again by one job in a worker thread.
+_SMALL = CHUNK_SIZE
+# Nanoseconds without a change after which a file is taken to be complete.
+_STABLE_AFTER = 2_000_000_000
+# Only Linux has this flag.
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
 _NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
 
@@ -70,7 +74,7 @@ def at_rest(stamp: Stamp, now_ns: int) -> bool:
     """
     if sys.platform != "linux" or os.major(stamp.device) == 0:
         return False
-    return max(stamp.mtime_ns, stamp.ctime_ns) < now_ns - _REST
+    return max(stamp.mtime_ns, stamp.ctime_ns) < now_ns - _STABLE_AFTER
 
 
 def require_stamp(now: Stamp, stamp: Stamp, what: str) -> None:
@@ -123,7 +127,7 @@ class Handle:
     def fileno(self) -> int:
         return self._descriptor
 
-    def read_now(self, size: int, position: int) -> bytes:
+    def read_cached(self, size: int, position: int) -> bytes:
         """Up to `size` bytes that need no waiting; none where the system would have to ask the disk, or cannot tell."""
         if _NOWAIT is None or self._fake:
             return b""
@@ -214,7 +218,7 @@ def _exactly(file: Handle, size: int, position: int) -> bytes:
     return head
 
 
-async def source_at(path: str, name: str | None, stage: int) -> PathSource | Handle:
+async def open_path(path: str, name: str | None, stage: int) -> PathSource | Handle:
     """The file at `path` as a source, its first `stage` bytes read; a pipe or device is opened."""
     found = await userland.glance_or_late(_close_handle, _look_at, path, stage)
     return found if isinstance(found, Handle) else PathSource(path, name, *found)
@@ -293,7 +297,7 @@ class PathSource:
         file = await opened(_reopened, self.path, self.stamp, self.head)
         stamp = Stamp.of(file.status)
         # A whole piece is worth keeping; from a shorter head on, all the others would be read askew.
-        first = self.head if len(self.head) == PIECE and stamp == self.stamp else b""
+        first = self.head if len(self.head) == CHUNK_SIZE and stamp == self.stamp else b""
         async with contextlib.aclosing(_read_ahead(file, first, stamp, self.path)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -314,9 +318,9 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> As
     reading: asyncio.Future[bytes] | None = None
     try:
         while position < stamp.size:
-            size = min(PIECE, stamp.size - position)
+            size = min(CHUNK_SIZE, stamp.size - position)
             await asyncio.sleep(0)  # a fast network makes nobody wait, and the loop has others to serve
-            following = file.read_now(size, position)
+            following = file.read_cached(size, position)
             if not following:
                 reading = userland.submit_disk(functools.partial(file.read, size, position))
             if piece:

@@ -11,7 +11,7 @@ import attrs
 from imgwire_async.formatting import short_repr, shortened
 from imgwire_async.models import SupportedMimeType
 from imgwire_async.plain import plain_text
-from imgwire_async.uploads.kinds import base_name
+from imgwire_async.uploads.detect import base_name
 from imgwire_async.uploads.source import File
 
 

@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Callable
 from typing import IO, cast
 
 from imgwire_async import userland
-from imgwire_async.uploads.disk import PIECE, Handle
-from imgwire_async.uploads.pieces import slices_of
+from imgwire_async.uploads.chunks import slices_of
+from imgwire_async.uploads.disk import CHUNK_SIZE, Handle
 
 
 async def from_special_file(file: Handle) -> AsyncGenerator[bytes, None]:
@@ -22,7 +22,7 @@ async def from_special_file(file: Handle) -> AsyncGenerator[bytes, None]:
     try:
         while True:
             await _readable(file.fileno())
-            piece = await userland.disk(file.read_some, PIECE)
+            piece = await userland.disk(file.read_some, CHUNK_SIZE)
             if piece is None:  # somebody else was quicker
                 continue
             if not piece:
@@ -49,14 +49,14 @@ async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator
             if waits:
                 assert handle is not None
                 await _readable(handle)
-            given, size = await userland.read(read, PIECE), 0
+            given, size = await userland.read(read, CHUNK_SIZE), 0
             if given is None and handle is not None:  # nothing just now
                 waits = True
                 continue
             for piece in slices_of(given):
                 size += len(piece)
                 yield piece
-            waits = handle is not None and size < PIECE  # then no buffer holds more
+            waits = handle is not None and size < CHUNK_SIZE  # then no buffer holds more
             if size:
                 continue
             if _ends_for_sure(file, handle):

@@ -10,10 +10,10 @@ from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.mime import HEAD_BYTES, RAW, describe, extension_of, sniff
 from imgwire_async.models import SupportedMimeType
+from imgwire_async.uploads.detect import base_name, open_source
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.hints import remedy
 from imgwire_async.uploads.item import UploadItem
-from imgwire_async.uploads.kinds import base_name, source_of
 from imgwire_async.uploads.prepared import PreparedUpload, label
 from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource
 from imgwire_async.uploads.spool import room, spooled
@@ -71,7 +71,7 @@ async def _open(file: object, held: contextlib.AsyncExitStack, head_bytes: int) 
         await _open_lazy(file, held)
     if hasattr(file, "read"):
         held.enter_context(_alone(file))
-    source = await source_of(file, head_bytes)
+    source = await open_source(file, head_bytes)
     if isinstance(source, BytesSource):
         held.callback(source.release)
     if isinstance(source, StreamSource):

@@ -25,8 +25,8 @@ import attrs
 
 from imgwire_async import checks, userland
 from imgwire_async.formatting import shortened
-from imgwire_async.uploads.disk import PIECE, PathSource, Question, Stamp, require_stamp
-from imgwire_async.uploads.pieces import from_async_iterator, slices_of
+from imgwire_async.uploads.chunks import from_async_iterator, slices_of
+from imgwire_async.uploads.disk import CHUNK_SIZE, PathSource, Question, Stamp, require_stamp
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ class BytesSource:
     async def whole(self) -> bytes | None:
         """Return all bytes when they are one chunk; else None."""
         # Sent as they lie, without a copy.
-        return cast("bytes", self.data) if self.data.nbytes <= PIECE else None
+        return cast("bytes", self.data) if self.data.nbytes <= CHUNK_SIZE else None
 
     def release(self) -> None:
         """Let go of the caller's memory, which may be resized or closed from now on."""
@@ -135,9 +135,9 @@ class BytesSource:
             self.data.release()
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        for start in range(0, self.data.nbytes, PIECE):
+        for start in range(0, self.data.nbytes, CHUNK_SIZE):
             await asyncio.sleep(0)
-            yield cast("bytes", self.data[start : start + PIECE])
+            yield cast("bytes", self.data[start : start + CHUNK_SIZE])
 
 
 @attrs.define
@@ -156,7 +156,7 @@ class FileSource:
         await self._run(self.file.seek, self.start)
         left = self.size
         while left > 0:
-            given = await self._run(self.file.read, min(PIECE, left))
+            given = await self._run(self.file.read, min(CHUNK_SIZE, left))
             size = 0
             for piece in slices_of(given):
                 size += len(piece)
@@ -250,7 +250,7 @@ class StreamSource:
 
 
 @attrs.frozen
-class ForeignSource:
+class UserSource:
     """A source of the caller's own making."""
 
     inner: UploadSource
@@ -327,4 +327,4 @@ def _by_hand(step: Awaitable[T]) -> T:
     raise refused
 
 
-Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | ForeignSource
+Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | UserSource

@@ -14,9 +14,9 @@ import pytest
 
 from imgwire_async import SourceChangedError
 from imgwire_async.uploads import disk
-from imgwire_async.uploads.disk import PIECE, Handle, PathSource, source_at
+from imgwire_async.uploads.disk import CHUNK_SIZE, Handle, PathSource, open_path
 
-SIZES = [0, 1, 100_000, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7]
+SIZES = [0, 1, 100_000, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE, 3 * CHUNK_SIZE + 7]
 
 
 def forget(path: Path) -> None:
@@ -28,13 +28,13 @@ def forget(path: Path) -> None:
 
 
 async def read(path: Path, stage: int) -> bytes:
-    source = await source_at(str(path), path.name, stage)
+    source = await open_path(str(path), path.name, stage)
     assert source is not None
     return b"".join([piece async for piece in source.open()])
 
 
 @pytest.mark.parametrize("cold", [False, True], ids=["in memory", "on the disk alone"])
-@pytest.mark.parametrize("stage", [1024, PIECE])
+@pytest.mark.parametrize("stage", [1024, CHUNK_SIZE])
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_file_comes_whole_from_wherever_it_is(
     tmp_path: Path, size: int, stage: int, cold: bool
@@ -46,7 +46,7 @@ async def test_a_file_comes_whole_from_wherever_it_is(
     assert await read(path, stage) == data
     if cold:
         forget(path)
-    source = await source_at(str(path), None, stage)
+    source = await open_path(str(path), None, stage)
     assert source is not None
     assert (source.size, source.head) == (size, data[:stage])
 
@@ -55,7 +55,7 @@ async def test_what_cannot_be_had_without_waiting_is_read_in_a_thread() -> None:
     # What the kernel writes as one reads it is never in memory.
     file = Handle("/proc/self/limits")
     try:
-        assert file.read_now(100, 0) == b""
+        assert file.read_cached(100, 0) == b""
         assert b"Max open files" in await asyncio.to_thread(file.read, 100_000, 0)
     finally:
         file.close()
@@ -63,7 +63,7 @@ async def test_what_cannot_be_had_without_waiting_is_read_in_a_thread() -> None:
 
 async def test_the_loop_serves_others_between_two_pieces(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(bytes(12 * PIECE))
+    path.write_bytes(bytes(12 * CHUNK_SIZE))
     rounds = 0
 
     async def others() -> None:
@@ -74,7 +74,7 @@ async def test_the_loop_serves_others_between_two_pieces(tmp_path: Path) -> None
 
     task = asyncio.ensure_future(others())
     try:
-        source = await source_at(str(path), None, PIECE)
+        source = await open_path(str(path), None, CHUNK_SIZE)
         assert source is not None
         before, pieces = rounds, 0
         async for _ in source.open():
@@ -90,27 +90,27 @@ async def test_a_file_that_shrinks_under_way_is_told_before_its_last_piece_is_ou
     tmp_path: Path, many: bool
 ) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(bytes(4 * PIECE))
-    source = await source_at(str(path), None, PIECE if many else 1024)
+    path.write_bytes(bytes(4 * CHUNK_SIZE))
+    source = await open_path(str(path), None, CHUNK_SIZE if many else 1024)
     assert source is not None
     taken = 0
     with pytest.raises(SourceChangedError, match="changed while it was read"):
         async for piece in source.open():
             taken += len(piece)
-            os.truncate(path, PIECE + 5)
-    assert taken < 4 * PIECE
+            os.truncate(path, CHUNK_SIZE + 5)
+    assert taken < 4 * CHUNK_SIZE
 
 
 async def test_left_under_a_read_that_hangs_the_file_stays_open_until_the_read_is_over(
     tmp_path: Path,
 ) -> None:
     path, go, reading = tmp_path / "a.png", threading.Event(), threading.Event()
-    path.write_bytes(bytes(3 * PIECE))
+    path.write_bytes(bytes(3 * CHUNK_SIZE))
 
     class Hanging(Handle):
         __slots__ = ()
 
-        def read_now(self, size: int, position: int) -> bytes:
+        def read_cached(self, size: int, position: int) -> bytes:
             return b""
 
         def read(self, size: int, position: int) -> bytes:
@@ -118,7 +118,7 @@ async def test_left_under_a_read_that_hangs_the_file_stays_open_until_the_read_i
             go.wait(20)
             return super().read(size, position)
 
-    source = await source_at(str(path), None, PIECE)
+    source = await open_path(str(path), None, CHUNK_SIZE)
     assert isinstance(source, PathSource)
     pieces = disk._read_ahead(Hanging(str(path)), source.head, source.stamp, "a")
     await anext(pieces)
@@ -151,15 +151,15 @@ def test_a_handle_that_nobody_holds_closes_itself(tmp_path: Path) -> None:
 
 async def test_a_folder_and_what_is_not_there_are_told(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="folder"):
-        await source_at(str(tmp_path), None, PIECE)
+        await open_path(str(tmp_path), None, CHUNK_SIZE)
     with pytest.raises(FileNotFoundError):
-        await source_at(str(tmp_path / "none"), None, PIECE)
+        await open_path(str(tmp_path / "none"), None, CHUNK_SIZE)
 
 
 async def test_a_hundred_files_at_once_come_each_as_itself(tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / f"{number}.png").write_bytes(bytes([number]) * (1000 + number))
-    found = await asyncio.gather(*(read(tmp_path / f"{number}.png", PIECE) for number in range(100)))
+    found = await asyncio.gather(*(read(tmp_path / f"{number}.png", CHUNK_SIZE) for number in range(100)))
     assert found == [bytes([number]) * (1000 + number) for number in range(100)]
     assert threading.active_count() < 50
 

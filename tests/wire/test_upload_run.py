@@ -13,7 +13,7 @@ import pytest
 from imgwire_async import AsyncImgwireClient, UploadResult
 from imgwire_async.emulator import Emulator
 from imgwire_async.resources.uploading import upload_run
-from imgwire_async.uploads.many import UploadRun
+from imgwire_async.uploads.upload_run import UploadRun
 
 from .pictures import png
 

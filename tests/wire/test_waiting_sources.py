@@ -35,7 +35,7 @@ from imgwire_async.emulator import Emulator, RequestRecord
 from .pictures import png
 from .sources import noise
 
-PIECE = 512 * 1024
+CHUNK_SIZE = 512 * 1024
 
 
 def puts(emulator: Emulator) -> list[RequestRecord]:
@@ -283,7 +283,7 @@ async def test_a_large_piece_is_cut(client: AsyncImgwireClient, emulator: Emulat
         on_progress=lambda now: sent.append(now.sent),
     )
     require_whole(emulator, data)
-    assert max(later - before for before, later in zip([0, *sent], sent, strict=False)) <= 2 * PIECE
+    assert max(later - before for before, later in zip([0, *sent], sent, strict=False)) <= 2 * CHUNK_SIZE
 
 
 # --- replaced -----------------------------------------------------------------------------------------------------------
@@ -489,8 +489,8 @@ async def test_a_size_that_is_wrong_because_the_last_piece_was_cut_is_told(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     async def pieces() -> AsyncIterator[bytes]:
-        yield bytes(3 * PIECE)
+        yield bytes(3 * CHUNK_SIZE)
 
     with pytest.raises(UploadSizeError):
-        await client.images.upload(pieces(), mime_type="image/png", content_length=3 * PIECE - 1)
+        await client.images.upload(pieces(), mime_type="image/png", content_length=3 * CHUNK_SIZE - 1)
     assert all(put.status is None for put in puts(emulator))

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from imgwire_async.uploads.feed import Feed
+from imgwire_async.uploads.input_queue import InputQueue
 
 
-async def taken(feed: Feed[int], count: int) -> list[tuple[int, int] | None]:
+async def taken(feed: InputQueue[int], count: int) -> list[tuple[int, int] | None]:
     async with asyncio.timeout(10):
         return await asyncio.gather(*(feed.next() for _ in range(count)))
 
@@ -30,7 +30,7 @@ async def numbered(most: int) -> AsyncIterator[int]:
 @pytest.mark.parametrize("kind", ["list", "generator", "async generator"])
 async def test_each_file_comes_once_and_then_the_end(kind: str) -> None:
     files = {"list": list(range(100)), "generator": iter(range(100)), "async generator": numbered(100)}[kind]
-    feed = Feed(files)
+    feed = InputQueue(files)
     found = [*await taken(feed, 40), *await taken(feed, 40), *await taken(feed, 40)]
     assert sorted(each for each in found if each is not None) == [(n, n) for n in range(100)]
     assert found.count(None) == 20
@@ -40,7 +40,7 @@ async def test_each_file_comes_once_and_then_the_end(kind: str) -> None:
 
 async def test_no_more_are_taken_than_are_waited_for() -> None:
     seen = list[int]()
-    feed = Feed(numbers(1000, seen))
+    feed = InputQueue(numbers(1000, seen))
     for count in (1, 20, 1, 1, 7):
         before = len(seen)
         await taken(feed, count)
@@ -49,7 +49,7 @@ async def test_no_more_are_taken_than_are_waited_for() -> None:
 
 
 async def test_whoever_waits_for_others_to_come_is_told_when_it_is_over() -> None:
-    feed = Feed(iter(range(1000)))
+    feed = InputQueue(iter(range(1000)))
     await taken(feed, 16)  # now it expects many
     waiting = [asyncio.ensure_future(feed.next()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -59,7 +59,7 @@ async def test_whoever_waits_for_others_to_come_is_told_when_it_is_over() -> Non
 
 
 async def test_closed_while_somebody_waits_for_others_to_come_nothing_runs_on() -> None:
-    feed = Feed(iter(range(1000)))
+    feed = InputQueue(iter(range(1000)))
     await taken(feed, 16)
     waiting = [asyncio.ensure_future(feed.next()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -76,7 +76,7 @@ async def test_closed_while_somebody_waits_for_others_to_come_nothing_runs_on() 
 
 
 def fetches() -> list[asyncio.Task[object]]:
-    return [task for task in asyncio.all_tasks() if "Feed._fetch" in repr(task)]
+    return [task for task in asyncio.all_tasks() if "InputQueue._fetch" in repr(task)]
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 3])
@@ -90,7 +90,7 @@ async def test_whoever_waits_gets_a_file_though_others_cancel_the_fetch(rounds: 
             taken.append(number)
             yield number
 
-    feed = Feed(slow())
+    feed = InputQueue(slow())
     waiting = [asyncio.ensure_future(feed.next()) for _ in range(3)]
     while not fetches():
         await asyncio.sleep(0)
@@ -117,7 +117,7 @@ async def test_what_the_iterator_raises_is_told_though_others_cancelled_the_fetc
         raise KeyError("mine")
         yield 0
 
-    feed = Feed(broken())
+    feed = InputQueue(broken())
     waiting = asyncio.ensure_future(feed.next())
     while not over.is_set():
         await asyncio.sleep(0.001)

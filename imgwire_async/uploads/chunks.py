@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import cast
 
 from imgwire_async import userland
-from imgwire_async.uploads.disk import PIECE
+from imgwire_async.uploads.disk import CHUNK_SIZE
 
 _END = object()
 _TRIES = 100  # reads that may give nothing, one after the other, before the end
@@ -21,7 +21,7 @@ async def from_reader(
     in_vain = 0
     while in_vain < _TRIES:
         size = 0
-        for piece in slices_of(await read(PIECE)):
+        for piece in slices_of(await read(CHUNK_SIZE)):
             size += len(piece)
             yield piece
         if not size and (at_eof is None or at_eof()):
@@ -54,15 +54,15 @@ async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
 def slices_of(given: object) -> Iterator[bytes]:
     """What a source gave, cut into pieces that hold the loop only briefly; a `TypeError` unless that is bytes."""
     if isinstance(given, bytes):
-        if len(given) <= PIECE:
+        if len(given) <= CHUNK_SIZE:
             if given:
                 yield given
             return
         view, copied = memoryview(given), False
     else:
         view, copied = flat(given, "a source must give bytes"), True
-    for start in range(0, view.nbytes, PIECE):
-        piece = view[start : start + PIECE]
+    for start in range(0, view.nbytes, CHUNK_SIZE):
+        piece = view[start : start + CHUNK_SIZE]
         # A copy where the source may use its buffer again while this piece waits.
         yield piece.tobytes() if copied else cast("bytes", piece)
 

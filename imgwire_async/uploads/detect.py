@@ -17,16 +17,16 @@ from imgwire_async import checks, userland
 from imgwire_async.formatting import quoted, shorten_file_name
 from imgwire_async.plain import plain_text
 from imgwire_async.uploads import hints
-from imgwire_async.uploads.disk import PIECE, Handle, Stamp, source_at
-from imgwire_async.uploads.pieces import flat, from_async_iterator, from_iterator, from_reader, slices_of
+from imgwire_async.uploads.chunks import flat, from_async_iterator, from_iterator, from_reader, slices_of
+from imgwire_async.uploads.disk import CHUNK_SIZE, Handle, Stamp, open_path
 from imgwire_async.uploads.pipes import from_special_file, from_unseekable
 from imgwire_async.uploads.source import (
     BytesSource,
     FileSource,
-    ForeignSource,
     Source,
     StreamSource,
     UploadSource,
+    UserSource,
 )
 
 ACCEPTED = (
@@ -37,7 +37,7 @@ ACCEPTED = (
 _SURROGATES = re.compile("[\ud800-\udfff]")  # stand for bytes that are no text, or for nothing at all
 
 
-async def source_of(file: object, stage: int) -> Source:
+async def open_source(file: object, stage: int) -> Source:
     """`file`, whatever it is, as a source; the first `stage` bytes of a file on disk are read along. Raises `TypeError` for what cannot be uploaded; errors of the disk pass unchanged."""
     if isinstance(file, str | os.PathLike):
         return await _path_source(cast("str | os.PathLike[str]", file), stage)
@@ -50,7 +50,7 @@ async def source_of(file: object, stage: int) -> Source:
         raise TypeError(hint)
     # Python 3.11 asks for all of the protocol's names, and for some of a closed file's it would be opened.
     if hasattr(file, "replayable") and isinstance(file, UploadSource):
-        source = ForeignSource(file)
+        source = UserSource(file)
         # One that may be opened once is opened once: what looks at its type keeps what it read.
         return source if source.replayable else StreamSource(source.open(), source.name, source.size)
     name = name_of(file)
@@ -76,7 +76,7 @@ async def source_of(file: object, stage: int) -> Source:
 _NUMBERS = frozenset("cbB?hHiIlLqQnNefd")  # formats of the buffer protocol
 
 
-def is_numbers(file: object) -> bool:
+def is_number_array(file: object) -> bool:
     """Whether an object is an array of numbers: one file's bytes, where an array of texts or objects may name many files."""
     try:
         view = memoryview(cast("bytes", file))
@@ -108,7 +108,7 @@ async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
         raise ValueError("file must not be an empty path")
     name = base_name(os.path.basename(where))  # noqa: PTH119  # the text as given, also for foreign PathLikes
     try:
-        source = await source_at(where, name, stage)
+        source = await open_path(where, name, stage)
     except OSError as error:
         _explain(error, where)
         raise
@@ -197,7 +197,7 @@ def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
     if end > start:
         return start, end - start, _stamp_of(file)
     # Some files say that they are empty, as the system makes up their content while they are read.
-    piece = b"".join(slices_of(file.read(PIECE)))
+    piece = b"".join(slices_of(file.read(CHUNK_SIZE)))
     return piece or (start, 0, _stamp_of(file))
 
 

@@ -19,7 +19,7 @@ from imgwire_async.hops import Gathering
 FileT = TypeVar("FileT")
 
 
-class Feed(Gathering, Generic[FileT]):
+class InputQueue(Gathering, Generic[FileT]):
     """Files, numbered from 0. Never takes more from the caller than are waited for. Belongs to one loop."""
 
     def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:

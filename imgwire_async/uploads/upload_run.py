@@ -22,9 +22,9 @@ from imgwire_async.errors import ImgwireError, UploadError
 from imgwire_async.models import Image
 from imgwire_async.protocol.request import Transport
 from imgwire_async.results import UploadProgress, UploadResult
-from imgwire_async.uploads.feed import Feed
+from imgwire_async.uploads.detect import is_number_array
+from imgwire_async.uploads.input_queue import InputQueue
 from imgwire_async.uploads.item import UploadItem
-from imgwire_async.uploads.kinds import is_numbers
 from imgwire_async.uploads.source import File
 from imgwire_async.uploads.upload import Upload
 
@@ -67,7 +67,7 @@ def require_many(files: object) -> None:
         or hasattr(kind, "read")  # first: a file that opens itself when it is asked stays closed
         or hasattr(files, "read")
         or hasattr(files, "read_chunk")
-        or is_numbers(files)
+        or is_number_array(files)
     )
     if (
         single
@@ -103,7 +103,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         on_progress: OnProgress = None,
     ) -> None:
         self._transport = transport
-        self._feed = Feed(files)
+        self._feed = InputQueue(files)
         self._start = start
         self._limit = limit
         self._on_created = self._abort_on_error(on_created)

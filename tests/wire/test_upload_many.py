@@ -28,7 +28,7 @@ from imgwire_async import (
     UploadResult,
 )
 from imgwire_async.emulator import Emulator
-from imgwire_async.uploads.disk import PIECE
+from imgwire_async.uploads.disk import CHUNK_SIZE
 
 from .conftest import PICTURES, with_pictures
 from .pictures import png
@@ -398,12 +398,12 @@ async def test_the_folder_of_odd_pictures_goes_as_the_manifest_says(client: Asyn
     assert len(results) - len(failed) == 18
 
 
-@pytest.mark.parametrize("more", [-1, 0, 1, PIECE + 1])
+@pytest.mark.parametrize("more", [-1, 0, 1, CHUNK_SIZE + 1])
 async def test_files_of_about_one_piece_and_more_arrive_whole(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, more: int
 ) -> None:
-    data = png(padding=PIECE)
-    data += bytes(2 * PIECE + more - len(data))
+    data = png(padding=CHUNK_SIZE)
+    data += bytes(2 * CHUNK_SIZE + more - len(data))
     path = tmp_path / "a.png"
     path.write_bytes(data)
     (result,) = await results_of(client, [path])
