@@ -121,8 +121,17 @@ def reply(
 
 
 def upload_state(
-    mints: int = 0, in_doubt: bool = False, refusals: int = 0, retries: int = 0, max_retries: int = 3
+    urls_requested: int = 0,
+    may_have_arrived: bool = False,
+    forbidden_puts: int = 0,
+    retries: int = 0,
+    max_retries: int = 3,
 ) -> UploadState:
-    """What limits an upload after so many URLs, refusals and retries."""
+    """What limits an upload after so many URLs, rejected PUTs and retries."""
     budget = RetryBudget(RetryPolicy(max_retries=max_retries), used=retries)
-    return UploadState(budget, mints=mints, in_doubt=in_doubt, refusals=refusals)
+    return UploadState(
+        budget,
+        urls_requested=urls_requested,
+        may_have_arrived=may_have_arrived,
+        forbidden_puts=forbidden_puts,
+    )

@@ -17,9 +17,9 @@ from imgwire_async.resources.arguments import Metadata
 from imgwire_async.uploads.disk import CHUNK_SIZE
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.source import File
-from imgwire_async.uploads.tokens import TEXT_OF_A_RECORD, TokenSource
+from imgwire_async.uploads.tokens import USE_TEXT_OF_MODEL, TokenSource
 from imgwire_async.uploads.upload import Upload
-from imgwire_async.uploads.upload_run import OnCreated, OnProgress, UploadRun, require_many
+from imgwire_async.uploads.upload_run import OnCreated, OnProgress, UploadRun, require_many_files
 
 # All files that `upload_many` holds in memory together: small ones are read whole when they are opened first.
 _STAGED_BYTES = 64 * 2**20
@@ -45,7 +45,9 @@ def checked(item: UploadItem) -> UploadItem:
 def token_source(value: object) -> TokenSource | None:
     """Return `upload_token` as a call was given it. Raises for what is no token, and for what only the other client could await."""
     if isinstance(value, UploadToken):
-        raise checks.wrong_type("upload_token", "text or a callable that returns it", value, TEXT_OF_A_RECORD)
+        raise checks.wrong_type(
+            "upload_token", "text or a callable that returns it", value, USE_TEXT_OF_MODEL
+        )
     if not callable(value):
         return cast("str | None", as_secret(checks.printable_ascii("upload_token", value)))
     if userland.in_caller.get() is not None:  # the blocking client called
@@ -74,7 +76,7 @@ def upload_run(
     on_progress: OnProgress,
 ) -> UploadRun:
     """Return the run that uploads all files, with the arguments of `upload_many`, checked."""
-    require_many(files)
+    require_many_files(files)
     limit = checks.integer("concurrency", concurrency, minimum=1, maximum=10_000)
     until_ready = waiter(wait_for, wait)
     common = UploadItem(

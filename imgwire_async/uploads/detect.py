@@ -66,10 +66,10 @@ async def open_source(file: object, stage: int) -> Source:
     if hasattr(file, "__aiter__") and not either:
         _require_loop(file)
         pieces = from_async_iterator(cast("AsyncIterator[bytes]", file))
-        return StreamSource(pieces, name, begun=hints.was_begun(file))
+        return StreamSource(pieces, name, begun=hints.was_started(file))
     if hasattr(file, "__iter__"):
         pieces = from_iterator(iter(cast("Iterable[bytes]", file)))
-        return StreamSource(pieces, name, begun=hints.was_begun(file))
+        return StreamSource(pieces, name, begun=hints.was_started(file))
     raise checks.wrong_type("file", ACCEPTED, file)
 
 

@@ -32,7 +32,7 @@ _SMALL = CHUNK_SIZE
 # Nanoseconds without a change after which a file is taken to be complete.
 _STABLE_AFTER = 2_000_000_000
 # Only Linux has this flag.
-_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
 _NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
 
@@ -66,7 +66,7 @@ class Stamp(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino, status.st_ctime_ns)
 
 
-def at_rest(stamp: Stamp, now_ns: int) -> bool:
+def is_stable(stamp: Stamp, now_ns: int) -> bool:
     """Whether nobody wrote to a file of this stamp for a while. False where that is doubtful.
 
     A file server stamps with its own clock, which may be ahead or behind by any time. So only a file system on a block device
@@ -207,7 +207,7 @@ def _look_at(path: str, stage: int) -> tuple[Stamp, bytes, bool] | Handle:
         stamp = Stamp.of(file.status)
         head = _exactly(file, min(stage, stamp.size), 0)
         require_stamp(file.stamp(), stamp, path)
-        return stamp, head, at_rest(stamp, time.time_ns())
+        return stamp, head, is_stable(stamp, time.time_ns())
 
 
 def _exactly(file: Handle, size: int, position: int) -> bytes:
@@ -255,7 +255,7 @@ class PathSource:
     """A file on disk. Opened for each attempt, read one piece ahead, and closed by us.
 
     `head` are its first bytes as they were when it was looked at: all of them, if it is small, or a whole piece are sent from
-    there, and what changed since is found at the end. A small file that nobody had written to for a while (`at_rest`) is sent
+    there, and what changed since is found at the end. A small file that nobody had written to for a while (`is_stable`) is sent
     as it was.
     """
 
@@ -263,7 +263,7 @@ class PathSource:
     name: str | None
     stamp: Stamp
     head: bytes = attrs.field(repr=False)
-    at_rest: bool = False
+    is_stable: bool = False
     replayable: bool = True
     read_by_user: ClassVar[bool] = False
 
@@ -282,7 +282,7 @@ class PathSource:
     async def whole(self) -> bytes | None:
         """Return all bytes of a small file that is still what was opened first; None for a larger one."""
         if len(self.head) == self.stamp.size:
-            if not self.at_rest:
+            if not self.is_stable:
                 await userland.glance(_require_unchanged, self.path, self.stamp)
             return self.head
         if self.stamp.size <= _SMALL:

@@ -29,7 +29,7 @@ _BYTES_REPR = re.compile(r"b(['\"]).*\\x[0-9a-f]{2}.*\1\Z", re.DOTALL)
 _MARKUP = re.compile(r"\s{0,200}<(?:\?xml|svg|!doctype|html)", re.IGNORECASE)
 
 
-def base64_picture(text: str) -> bool:
+def is_base64(text: str) -> bool:
     """Return whether `text` is base64: of a picture, however short, or so long that it is nothing else."""
     head = "".join(text[: 2 * HEAD_BYTES].split()).replace("-", "+").replace("_", "/")[:HEAD_BYTES]
     if not _BASE64.match(head):
@@ -60,7 +60,7 @@ def for_path(text: str) -> str | None:
         if word == "file":
             return "file is a file: URL, not a path: give the path in it (urllib.request.url2pathname of the URL's path)"
         return f"file is a URL ({word}), not a path: open it with the library for it, and give the binary file or the bytes"
-    if base64_picture(text):
+    if is_base64(text):
         return f"file is text, not a path: {_DECODE}"
     if _MARKUP.match(text):
         found = describe(text[:HEAD_BYTES].encode("utf-8", "replace"))
@@ -98,12 +98,12 @@ def for_missing_path(text: str) -> str:
     return ""
 
 
-def remedy_for_text(text: str) -> str:
+def _for_text(text: str) -> str:
     """Return what to do about bytes that are this text."""
     stripped = text.strip()
     if _DATA_URI.match(stripped):
         return f"It is {_data_uri(stripped)}."
-    if base64_picture(stripped):
+    if is_base64(stripped):
         return f"By its looks {_DECODE}."
     if _URL.match(stripped) and len(stripped.split()) == 1:
         return "It is a URL: images.upload_via_url(url) lets the service fetch it."
@@ -131,7 +131,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
 )
 
 
-def remedy(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
+def for_bytes(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
     """Return what to do about bytes that were refused as `found`: pixels of an array, other bytes in memory, or of a file."""
     encode = (
         'encode them as a picture first, as Pillow does (Image.fromarray(array).save(buffer, "PNG")) or OpenCV '
@@ -141,7 +141,7 @@ def remedy(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
     if pixels and unknown:
         return f"An array must hold the bytes of a picture file. If these are pixels: {encode}."
     if found == "plain text":
-        hint = remedy_for_text(head.decode("utf-8", "replace"))
+        hint = _for_text(head.decode("utf-8", "replace"))
         if hint:
             return hint
     told = _by_kind(found)
@@ -276,7 +276,7 @@ def _takes_size(reader: Callable[..., object]) -> bool:
     return int(code.co_argcount) > 1
 
 
-def was_begun(stream: object) -> bool:
+def was_started(stream: object) -> bool:
     """Return whether somebody read from an iterator before, where it can tell: a generator, or a download of ours."""
     begun: object = getattr(stream, "begun", None)
     if isinstance(begun, bool):

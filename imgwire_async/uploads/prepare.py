@@ -10,14 +10,14 @@ from imgwire_async import forks, userland
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.mime import HEAD_BYTES, RAW, describe, extension_of, sniff
 from imgwire_async.models import SupportedMimeType
+from imgwire_async.uploads import hints
 from imgwire_async.uploads.detect import base_name, open_source
 from imgwire_async.uploads.disk import PathSource
-from imgwire_async.uploads.hints import remedy
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.prepared import PreparedUpload, label
 from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource
 from imgwire_async.uploads.spool import room, spooled
-from imgwire_async.uploads.tiff import LOOK_BYTES, is_raw
+from imgwire_async.uploads.tiff import TIFF_HEAD_BYTES, is_raw
 
 
 async def prepare(
@@ -51,7 +51,11 @@ async def prepare(
         size = source.size
         if item.content_length is not None:
             _require_length(size, item.content_length, given, name)
-    if mime_type is None and sniffed is SupportedMimeType.TIFF and await source.examine(is_raw, LOOK_BYTES):
+    if (
+        mime_type is None
+        and sniffed is SupportedMimeType.TIFF
+        and await source.examine(is_raw, TIFF_HEAD_BYTES)
+    ):
         raise _no_picture(RAW, head, given, name)
     if size is None:
         size = item.content_length
@@ -121,7 +125,7 @@ def _position(source: Source) -> int:
     return source.start if isinstance(source, FileSource | StreamSource) else 0
 
 
-def _was_begun(source: Source) -> bool:
+def _was_started(source: Source) -> bool:
     """Return whether a stream is known to have been read before."""
     return isinstance(source, StreamSource) and source.begun
 
@@ -142,14 +146,14 @@ def _hint(source: Source) -> str:
             f" The file stands at position {position}, and what comes before that is not uploaded: "
             "file.seek(0) goes back to its start."
         )
-    if _was_begun(source):
+    if _was_started(source):
         return " It was read in part before, and only the rest would be uploaded: begin it anew."
     return ""
 
 
 def _no_bytes(source: Source, name: str) -> UnsupportedImageError:
     """Return the error for a source that gives nothing."""
-    begun = _was_begun(source)
+    begun = _was_started(source)
     if position := _position(source):
         found = f"nothing is left of this file, which stands at its end (position {position})"
         advice = " file.seek(0) goes back to its start."
@@ -169,7 +173,7 @@ def _no_bytes(source: Source, name: str) -> UnsupportedImageError:
 def _no_picture(found: str, head: bytes, source: Source, name: str) -> UnsupportedImageError:
     data = source if isinstance(source, BytesSource) else None
     pixels = data is not None and data.dimensions > 1
-    advice = _hint(source) or f" {remedy(found, head, pixels=pixels, in_memory=data is not None)}"
+    advice = _hint(source) or f" {hints.for_bytes(found, head, pixels=pixels, in_memory=data is not None)}"
     return UnsupportedImageError(
         f"{_label(source, name)}: this is {found}, none of the ten supported picture types (JPEG, JXL, PNG, WebP, AVIF, GIF, "
         f"ICO, HEIC, BMP, TIFF). Nothing was sent.{advice}",

@@ -36,16 +36,16 @@ _NOT_THE_STORAGE = (
 _TOO_LATE = "Check this machine's clock, or lower the concurrency so that bytes follow their URL sooner."
 
 
-def failed_put(
+def put_error(
     file: PreparedUpload,
     outcome: PutOutcome,
     failure: PutFailure,
     *,
     image: Image | None,
     puts: int,
-    mints: int,
+    urls_requested: int,
 ) -> UploadError:
-    """Return the error for the last of `puts` PUTs, after `mints` URLs; `image` is the record that stays."""
+    """Return the error for the last of `puts` PUTs, after requests for `urls_requested` upload URLs; `image` is the record that stays."""
     tries = f"after {puts} PUT{'' if puts == 1 else 's'}"
     kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
     if isinstance(failure, NoResponseError):
@@ -55,7 +55,7 @@ def failed_put(
     what = f"the storage answered HTTP {failure.status} {tries}: {said}.{kept}"
     if outcome is PutOutcome.EXPIRED:
         return UploadUrlExpiredError(
-            f"{file.label}: every upload URL had expired ({mints} made): {what} {_TOO_LATE}",
+            f"{file.label}: every upload URL had expired ({urls_requested} made): {what} {_TOO_LATE}",
             file_name=name,
             exchange=exchange,
             image=image,
@@ -116,7 +116,7 @@ def not_replayable(file: PreparedUpload, first: UploadError) -> UploadNotReplaya
     return error
 
 
-def same_url(file: PreparedUpload, image: Image | None) -> UploadUrlExpiredError:
+def repeated_url(file: PreparedUpload, image: Image | None) -> UploadUrlExpiredError:
     """Return the error for a URL that the service gave again after the storage had refused it."""
     return UploadUrlExpiredError(
         f"{file.label}: the service gave the same upload URL again after the storage had refused it. "
@@ -131,14 +131,14 @@ _CALLS = frozenset({"/images/standard_upload", "/images/{image_id}"})
 _ENDS_OF_WAITS = (ImageQuarantinedError, WaitTimeoutError)
 
 
-def is_of_one_file(error: ImgwireError) -> bool:
+def concerns_one_file(error: ImgwireError) -> bool:
     """Return whether a call of one upload failed. An error of the caller's key is shared by all uploads that wait for it."""
     if isinstance(error, UploadError):  # begins with the path already
         return False
     return isinstance(error, _ENDS_OF_WAITS) or (error.exchange is not None and error.exchange.path in _CALLS)
 
 
-def begin_with(path: str, error: ImgwireError) -> None:
+def prefix_path(path: str, error: ImgwireError) -> None:
     """Let an error of the API begin with the path of the file that was being uploaded."""
     if error.args and not str(error.args[0]).startswith(path):
         error.args = (escape_unprintable(f"{path}: {error.args[0]}"), *error.args[1:])

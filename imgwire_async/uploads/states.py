@@ -12,7 +12,7 @@ from imgwire_async.protocol.signed_urls import is_expired
 from imgwire_async.retry import Failure, RetryBudget, is_success, passing
 
 # URLs that are made for one upload, at most.
-MAX_MINTS = 3
+MAX_UPLOAD_URLS = 3
 
 # A record in one of these states has its bytes. An unknown state proves nothing, so it counts as PENDING: to send the bytes once
 # more does no harm. [contract 6]
@@ -95,24 +95,24 @@ def outcome_of(reply: APIResponse, url: str) -> PutOutcome:
 
 @attrs.define
 class UploadState:
-    """What limits an upload: URLs made, refusals without a reason, retries left."""
+    """What limits an upload: URLs requested, PUTs rejected without a known reason, retries left."""
 
     budget: RetryBudget
-    mints: int = 0
-    in_doubt: bool = False  # a PUT for this record may have arrived although no success was reported
-    refusals: int = 0
+    urls_requested: int = 0
+    may_have_arrived: bool = False  # a PUT for this record may have arrived although no success was reported
+    forbidden_puts: int = 0
     derived_key: bool = False  # an earlier run may have created this record and sent its bytes
 
     def note(self, outcome: PutOutcome) -> None:
         """Remember that the bytes may have arrived, when they may have."""
         if outcome in _DOUBTFUL:
-            self.in_doubt = True
+            self.may_have_arrived = True
 
 
 def next_action(outcome: PutOutcome, state: UploadState) -> Action:
     """Return what follows a PUT."""
     action = NEXT[outcome]
-    if outcome in _REFUSALS and (state.in_doubt or state.derived_key):
+    if outcome in _REFUSALS and (state.may_have_arrived or state.derived_key):
         # Refused perhaps because an earlier try had arrived.
         action = Action.CHECK_RECORD
     return action if _allowed(action, outcome, state) else Action.FAIL
@@ -134,8 +134,8 @@ def _allowed(action: Action, outcome: PutOutcome, state: UploadState) -> bool:
         return action is Action.CHECK_RECORD and state.derived_key
     if action is Action.NEW_URL:
         # A URL that is forbidden for no reason is replaced once, or when the record was checked.
-        is_known = outcome is PutOutcome.EXPIRED or state.in_doubt or state.refusals == 0
-        return is_known and state.mints < MAX_MINTS
+        is_known = outcome is PutOutcome.EXPIRED or state.may_have_arrived or state.forbidden_puts == 0
+        return is_known and state.urls_requested < MAX_UPLOAD_URLS
     if action is Action.RETRY:
         # An interrupted PUT did not fail.
         return outcome is PutOutcome.INTERRUPTED or not state.budget.is_spent

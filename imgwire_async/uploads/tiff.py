@@ -13,7 +13,7 @@ import attrs
 
 ReadAt = Callable[[int, int], bytes]  # size and position; gives fewer bytes where there are no more
 
-LOOK_BYTES = 64 * 1024  # of a TIFF that can be read but once, kept to look at its directories
+TIFF_HEAD_BYTES = 64 * 1024  # of a TIFF that can be read but once, kept to look at its directories
 
 _DIRECTORIES = 8  # in all: the first pages, and the pictures that belong to them
 _ENTRIES = 512  # of a directory; real ones have some dozens

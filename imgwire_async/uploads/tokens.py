@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
-TEXT_OF_A_RECORD = " (its text is in .token)"
+USE_TEXT_OF_MODEL = " (its text is in .token)"
 
 
 @attrs.define
@@ -82,7 +82,7 @@ class TokenProvider:
         wrong = (
             "without blanks and control characters, not empty"
             if is_text
-            else f"not {kind}{TEXT_OF_A_RECORD if is_record else ''}"
+            else f"not {kind}{USE_TEXT_OF_MODEL if is_record else ''}"
         )
         said = f"the upload_token callable must return the token as ASCII text, {wrong}; nothing was sent"
         if self.own is None:  # the client's own meets every file

@@ -49,7 +49,7 @@ from imgwire_async.uploads.put_errors import PutFailure
 from imgwire_async.uploads.requests import create_request, retrieve_request
 from imgwire_async.uploads.states import (
     ARRIVED,
-    MAX_MINTS,
+    MAX_UPLOAD_URLS,
     Action,
     PutOutcome,
     UploadState,
@@ -174,8 +174,8 @@ class Upload:
         item = self._item
         if self._is_open and not self._is_of_user_code(error):
             error.image = error.image or self.image
-            if isinstance(item.file, str | os.PathLike) and put_errors.is_of_one_file(error):
-                put_errors.begin_with(self._file.label, error)
+            if isinstance(item.file, str | os.PathLike) and put_errors.concerns_one_file(error):
+                put_errors.prefix_path(self._file.label, error)
         if isinstance(error, UploadError) and error.file_name is None:
             error.file_name = self.file_name or item.file_name or path_name(item.file)
 
@@ -250,7 +250,7 @@ class Upload:
             assert self._url is not None
             self._rejected_urls.add(self._url)
             self._url = None
-            self._state.refusals += outcome is PutOutcome.FORBIDDEN
+            self._state.forbidden_puts += outcome is PutOutcome.FORBIDDEN
             return
         reason = (
             Failure.of(failure.status, failure.headers)
@@ -264,9 +264,9 @@ class Upload:
         await self._transport.sleep_before_retry(failure.exchange, reason.reason, seconds)
 
     def _error(self, outcome: PutOutcome, failure: PutFailure) -> UploadError:
-        mints = self._state.mints
-        return put_errors.failed_put(
-            self._file, outcome, failure, image=self.image, puts=self.puts, mints=mints
+        urls_requested = self._state.urls_requested
+        return put_errors.put_error(
+            self._file, outcome, failure, image=self.image, puts=self.puts, urls_requested=urls_requested
         )
 
     # --- the record ---------------------------------------------------------------------------------------------------
@@ -284,14 +284,14 @@ class Upload:
                 break
             # The service hands out the refused URL again: only a new record helps.
             if not await self._renew_key():
-                raise put_errors.same_url(self._file, self.image)
+                raise put_errors.repeated_url(self._file, self.image)
         self._url = upload.upload_url
         return False
 
     async def _create_record(self) -> StandardUpload:
         while True:
             try:
-                upload = await self._tokens.use(self._create, MAX_MINTS - self._state.mints)
+                upload = await self._tokens.use(self._create, MAX_UPLOAD_URLS - self._state.urls_requested)
                 break
             except ConflictError as error:
                 if error is self._tokens.error or not await self._renew_key():
@@ -305,7 +305,7 @@ class Upload:
         return upload
 
     async def _create(self, upload_token: str | None) -> StandardUpload:
-        self._state.mints += 1
+        self._state.urls_requested += 1
         file, item = self._file, self._item
         body = compact(
             file_name=file.file_name,
@@ -334,7 +334,7 @@ class Upload:
             self._generation
             or self._item.idempotency_key is not None
             or not may_renew
-            or state.mints >= MAX_MINTS
+            or state.urls_requested >= MAX_UPLOAD_URLS
         ):
             return False
         self._generation = 1
@@ -349,7 +349,7 @@ class Upload:
 
     def _take_record(self, image: Image) -> None:
         """Go on with a new record, in place of one whose bytes never arrived, if there was one."""
-        self._state.in_doubt = False
+        self._state.may_have_arrived = False
         if self._on_created is not None:
             self._unreported = image
         if self.image is not None:

@@ -59,7 +59,7 @@ def _instead(files: object) -> str:
     return "call it first" if callable(files) else "use upload()"
 
 
-def require_many(files: object) -> None:
+def require_many_files(files: object) -> None:
     """Raise `TypeError` for one file where many are due."""
     kind: type = type(files)
     single = (

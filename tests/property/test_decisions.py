@@ -19,7 +19,7 @@ from imgwire_async.resources.pages import last_page, pagination
 from imgwire_async.retry import Failure, may_repeat, pause, retry_after, spread
 from imgwire_async.transport.slots import fitting
 from imgwire_async.uploads.states import (
-    MAX_MINTS,
+    MAX_UPLOAD_URLS,
     Action,
     PutOutcome,
     UploadState,
@@ -119,17 +119,19 @@ _IN_DOUBT = {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY}
 def test_whatever_a_storage_answers_an_upload_ends_after_a_bounded_number_of_tries(
     course: list[tuple[PutOutcome, ImageStatus]], max_retries: int
 ) -> None:
-    tally = upload_state(mints=1, max_retries=max_retries)
+    tally = upload_state(urls_requested=1, max_retries=max_retries)
     puts = 0
     for event, status in course:
         puts += 1
-        tally = attrs.evolve(tally, in_doubt=tally.in_doubt or event in _IN_DOUBT)
+        tally = attrs.evolve(tally, may_have_arrived=tally.may_have_arrived or event in _IN_DOUBT)
         step = next_action(event, tally)
         if step is Action.CHECK_RECORD:
             step = action_after_check(event, status, tally)
         if step is Action.NEW_URL:
             tally = attrs.evolve(
-                tally, mints=tally.mints + 1, refusals=tally.refusals + (event is PutOutcome.FORBIDDEN)
+                tally,
+                urls_requested=tally.urls_requested + 1,
+                forbidden_puts=tally.forbidden_puts + (event is PutOutcome.FORBIDDEN),
             )
         elif step is Action.RETRY:
             assert tally.budget.next_delay(Failure("x")) is not None
@@ -137,10 +139,10 @@ def test_whatever_a_storage_answers_an_upload_ends_after_a_bounded_number_of_tri
             break
     else:
         raise AssertionError("it never ends")
-    assert tally.mints <= MAX_MINTS
-    assert puts <= MAX_MINTS + max_retries
+    assert tally.urls_requested <= MAX_UPLOAD_URLS
+    assert puts <= MAX_UPLOAD_URLS + max_retries
     if max_retries == 0:
-        assert (tally.mints, puts) == (1, 1)
+        assert (tally.urls_requested, puts) == (1, 1)
 
 
 @given(

@@ -185,7 +185,7 @@ def test_a_file_is_at_rest_only_where_this_machine_stamps_it(
 ) -> None:
     ago = 10**9
     stamp = disk.Stamp(1, NOW - modified * ago, device, 1, NOW - changed * ago)
-    assert disk.at_rest(stamp, NOW) is rests
+    assert disk.is_stable(stamp, NOW) is rests
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="its first page can never be read")

@@ -122,18 +122,18 @@ def test_an_odd_path_says_what_is_odd(path: str, word: str) -> None:
     ],
 )
 def test_refused_bytes_get_the_remedy_of_their_kind(found: str, head: bytes, word: str) -> None:
-    told = hints.remedy(found, head, pixels=False, in_memory=False)
+    told = hints.for_bytes(found, head, pixels=False, in_memory=False)
     assert word in told
     assert ("mime_type" in told) is found.startswith("no picture")
 
 
 def test_pixels_are_to_be_encoded() -> None:
     found = "no picture that is known here"
-    array = hints.remedy(found, b"\1\2", pixels=True, in_memory=True)
+    array = hints.for_bytes(found, b"\1\2", pixels=True, in_memory=True)
     assert "pixels" in array
     assert "cv2.imencode" in array
     assert "mime_type" not in array
-    assert "pixels" in hints.remedy(found, b"\1\2", pixels=False, in_memory=True)
+    assert "pixels" in hints.for_bytes(found, b"\1\2", pixels=False, in_memory=True)
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_a_stream_that_was_begun_is_known() -> None:
     fresh, begun, ended = plain(), plain(), plain()
     next(begun)
     list(ended)
-    assert [hints.was_begun(each) for each in (fresh, begun, ended, iter([]))] == [False, True, True, False]
+    assert [hints.was_started(each) for each in (fresh, begun, ended, iter([]))] == [False, True, True, False]
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------

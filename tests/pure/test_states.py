@@ -13,7 +13,7 @@ from samples import upload_state
 from imgwire_async.models import ImageStatus
 from imgwire_async.retry import Failure
 from imgwire_async.uploads.states import (
-    MAX_MINTS,
+    MAX_UPLOAD_URLS,
     Action,
     PutOutcome,
     UploadState,
@@ -22,14 +22,20 @@ from imgwire_async.uploads.states import (
 )
 
 ALL_TALLIES = [
-    upload_state(mints=mints, in_doubt=doubt, refusals=refusals, retries=retries, max_retries=max_retries)
-    for mints, doubt, refusals, retries, max_retries in itertools.product(
+    upload_state(
+        urls_requested=urls_requested,
+        may_have_arrived=doubt,
+        forbidden_puts=forbidden_puts,
+        retries=retries,
+        max_retries=max_retries,
+    )
+    for urls_requested, doubt, forbidden_puts, retries, max_retries in itertools.product(
         (1, 2, 3), (False, True), (0, 1, 2), (0, 1, 3), (0, 1, 3)
     )
     if retries <= max_retries
 ]
-FRESH = upload_state(mints=1)
-ENOUGH_RETRIES = upload_state(mints=1, retries=3)
+FRESH = upload_state(urls_requested=1)
+ENOUGH_RETRIES = upload_state(urls_requested=1, retries=3)
 
 
 def test_what_is_stored_is_done_in_every_state() -> None:
@@ -38,10 +44,10 @@ def test_what_is_stored_is_done_in_every_state() -> None:
 
 def test_what_is_rejected_fails_unless_an_earlier_try_may_have_arrived() -> None:
     repeatable = [tally for tally in ALL_TALLIES if tally.budget.policy.max_retries]
-    assert {next_action(PutOutcome.REJECTED, tally) for tally in repeatable if not tally.in_doubt} == {
-        Action.FAIL
-    }
-    assert {next_action(PutOutcome.REJECTED, tally) for tally in repeatable if tally.in_doubt} == {
+    assert {
+        next_action(PutOutcome.REJECTED, tally) for tally in repeatable if not tally.may_have_arrived
+    } == {Action.FAIL}
+    assert {next_action(PutOutcome.REJECTED, tally) for tally in repeatable if tally.may_have_arrived} == {
         Action.CHECK_RECORD
     }
     assert {action_after_check(PutOutcome.REJECTED, ImageStatus.PENDING, tally) for tally in ALL_TALLIES} == {
@@ -58,7 +64,7 @@ def test_without_retries_nothing_is_repeated(event: PutOutcome) -> None:
 
 @pytest.mark.parametrize("event", PutOutcome)
 def test_never_a_fourth_mint(event: PutOutcome) -> None:
-    last = [tally for tally in ALL_TALLIES if tally.mints >= MAX_MINTS]
+    last = [tally for tally in ALL_TALLIES if tally.urls_requested >= MAX_UPLOAD_URLS]
     assert Action.NEW_URL not in {next_action(event, tally) for tally in last}
     assert Action.NEW_URL not in {
         action_after_check(event, status, tally) for tally in last for status in ImageStatus
@@ -69,13 +75,13 @@ def test_never_a_fourth_mint(event: PutOutcome) -> None:
     ("event", "tally", "step"),
     [
         (PutOutcome.EXPIRED, FRESH, Action.NEW_URL),
-        (PutOutcome.EXPIRED, attrs.evolve(FRESH, mints=2, refusals=1), Action.NEW_URL),
-        (PutOutcome.EXPIRED, attrs.evolve(FRESH, mints=3), Action.FAIL),
-        (PutOutcome.EXPIRED, attrs.evolve(FRESH, in_doubt=True), Action.CHECK_RECORD),
+        (PutOutcome.EXPIRED, attrs.evolve(FRESH, urls_requested=2, forbidden_puts=1), Action.NEW_URL),
+        (PutOutcome.EXPIRED, attrs.evolve(FRESH, urls_requested=3), Action.FAIL),
+        (PutOutcome.EXPIRED, attrs.evolve(FRESH, may_have_arrived=True), Action.CHECK_RECORD),
         (PutOutcome.FORBIDDEN, FRESH, Action.NEW_URL),
-        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, mints=2, refusals=2), Action.FAIL),
-        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, mints=3), Action.FAIL),
-        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, in_doubt=True), Action.CHECK_RECORD),
+        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, urls_requested=2, forbidden_puts=2), Action.FAIL),
+        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, urls_requested=3), Action.FAIL),
+        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, may_have_arrived=True), Action.CHECK_RECORD),
         (PutOutcome.BUSY, FRESH, Action.RETRY),
         (PutOutcome.BUSY, ENOUGH_RETRIES, Action.FAIL),
         (PutOutcome.NOT_SENT, FRESH, Action.RETRY),
@@ -119,8 +125,8 @@ def test_bytes_that_arrived_are_not_sent_again(event: PutOutcome, status: str) -
         (PutOutcome.STALLED, FRESH, Action.FAIL),
         (PutOutcome.EXPIRED, FRESH, Action.NEW_URL),
         (PutOutcome.FORBIDDEN, FRESH, Action.NEW_URL),
-        (PutOutcome.EXPIRED, attrs.evolve(FRESH, mints=3), Action.FAIL),
-        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, mints=3), Action.FAIL),
+        (PutOutcome.EXPIRED, attrs.evolve(FRESH, urls_requested=3), Action.FAIL),
+        (PutOutcome.FORBIDDEN, attrs.evolve(FRESH, urls_requested=3), Action.FAIL),
     ],
 )
 def test_what_follows_when_the_bytes_have_not_arrived(
@@ -142,12 +148,12 @@ COUNTED = sorted(set(PutOutcome) - {PutOutcome.INTERRUPTED}, key=str)
 def test_every_walk_ends_within_the_mints_and_retries_allowed(
     max_retries: int, weather: list[tuple[PutOutcome, str]]
 ) -> None:
-    tally = upload_state(mints=1, max_retries=max_retries)
+    tally = upload_state(urls_requested=1, max_retries=max_retries)
     puts = 1
     for event, status in weather:
         tally = attrs.evolve(
             tally,
-            in_doubt=tally.in_doubt
+            may_have_arrived=tally.may_have_arrived
             or event in {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY},
         )
         step = next_action(event, tally)
@@ -158,14 +164,16 @@ def test_every_walk_ends_within_the_mints_and_retries_allowed(
         puts += 1
         if step is Action.NEW_URL:
             refused = event is PutOutcome.FORBIDDEN
-            tally = attrs.evolve(tally, mints=tally.mints + 1, refusals=tally.refusals + refused)
+            tally = attrs.evolve(
+                tally, urls_requested=tally.urls_requested + 1, forbidden_puts=tally.forbidden_puts + refused
+            )
         else:
             assert tally.budget.next_delay(Failure("x")) is not None
     else:
         raise AssertionError("the walk never ends")
-    assert tally.mints <= MAX_MINTS
+    assert tally.urls_requested <= MAX_UPLOAD_URLS
     assert tally.budget.used <= max_retries
-    assert puts <= MAX_MINTS + max_retries
+    assert puts <= MAX_UPLOAD_URLS + max_retries
     assert max_retries or puts == 1
 
 
@@ -176,7 +184,7 @@ def test_a_refusal_under_a_derived_key_asks_the_record_first_also_without_retrie
 
 
 def test_a_derived_key_allows_no_second_put_without_retries() -> None:
-    tally = attrs.evolve(upload_state(mints=1, max_retries=0), derived_key=True)
+    tally = attrs.evolve(upload_state(urls_requested=1, max_retries=0), derived_key=True)
     for event in PutOutcome:
         assert action_after_check(event, ImageStatus.PENDING, tally) is Action.FAIL
         assert next_action(event, tally) in {Action.DONE, Action.CHECK_RECORD, Action.FAIL}
