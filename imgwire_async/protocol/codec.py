@@ -16,7 +16,7 @@ from imgwire_async import models
 from imgwire_async.errors import DecodeError
 from imgwire_async.protocol.json import decode_error, parse
 from imgwire_async.protocol.request import APIResponse
-from imgwire_async.protocol.structure import place, structure
+from imgwire_async.protocol.structure import error_path, structure
 
 T = TypeVar("T")
 RecordT = TypeVar("RecordT", bound=models.Record)
@@ -33,7 +33,7 @@ def decode(response: APIResponse, model: type[T]) -> T:
     try:
         return structure(data, model)
     except Exception as error:  # noqa: BLE001  # cattrs raises groups of anything; all of it means "does not fit"
-        path, reason = place(error)
+        path, reason = error_path(error)
     # It may hold a signed URL, as do the frames of what could not read it: neither is told with the error.
     del data
     raise decode_error(response.body, response.exchange, path, reason)
@@ -86,7 +86,7 @@ def from_dict(model: type[RecordT], data: Mapping[str, Any]) -> RecordT:
     try:
         return structure(copy.deepcopy(dict(data)), model)
     except Exception as error:  # noqa: BLE001  # as in `decode`
-        path, reason = place(error)
+        path, reason = error_path(error)
     raise DecodeError(
         f"from_dict({model.__name__}, ...): the data does not fit: {path}: {reason}. "
         f"Give what to_dict made of one {model.__name__}, whole and unchanged.",

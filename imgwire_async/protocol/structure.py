@@ -15,9 +15,9 @@ import attrs
 
 from imgwire_async import models
 from imgwire_async.logs import logger
-from imgwire_async.protocol import leaves
-from imgwire_async.protocol.leaves import MisfitError, misfit
-from imgwire_async.protocol.records import Hook, builder
+from imgwire_async.protocol import validators
+from imgwire_async.protocol.codegen import Hook, builder
+from imgwire_async.protocol.validators import TypeMismatchError, mismatch
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -26,18 +26,18 @@ T = TypeVar("T")
 
 _SIZES = ("width", "height", "size_bytes")
 # Fields of an image that its types alone do not tell enough about.
-_IMAGE_FIELDS: dict[str, Hook] = {"custom_metadata": leaves.metadata, "exif_data": leaves.mapping}
+_IMAGE_FIELDS: dict[str, Hook] = {"custom_metadata": validators.metadata, "exif_data": validators.mapping}
 
 
 def structure(data: object, model: type[T]) -> T:
-    """`data` (parsed JSON) as a `model`. Raises `MisfitError` with the place in its notes when it does not fit."""
+    """`data` (parsed JSON) as a `model`. Raises `TypeMismatchError` with the place in its notes when it does not fit."""
     try:
         return cast("T", hook_for(cast("Any", model), detailed=False)(data, model))
     except Exception:  # noqa: BLE001  # the second pass says what it was
         return cast("T", hook_for(cast("Any", model), detailed=True)(data, model))
 
 
-def place(error: BaseException, path: str = "$") -> tuple[str, str]:
+def error_path(error: BaseException, path: str = "$") -> tuple[str, str]:
     """Where in the data the first misfit is, as a JSON path, and what is wrong there."""
     from cattrs.errors import AttributeValidationNote, IterableValidationNote
 
@@ -48,10 +48,12 @@ def place(error: BaseException, path: str = "$") -> tuple[str, str]:
         elif isinstance(note, AttributeValidationNote):
             path += f".{note.name}"
     if isinstance(error, BaseExceptionGroup):
-        return place(cast("BaseExceptionGroup[Exception]", error).exceptions[0], path)
+        return error_path(cast("BaseExceptionGroup[Exception]", error).exceptions[0], path)
     if isinstance(error, KeyError):
         return path, "the field is missing"
-    return path, str(error) if isinstance(error, MisfitError) else f"unreadable ({type(error).__name__})"
+    return path, str(error) if isinstance(
+        error, TypeMismatchError
+    ) else f"unreadable ({type(error).__name__})"
 
 
 @functools.cache
@@ -66,20 +68,20 @@ def _converter(*, detailed: bool) -> Converter:
 
     conv = Converter(detailed_validation=detailed)
     plain: tuple[tuple[type, Any], ...] = (
-        (str, leaves.text),
-        (bool, leaves.boolean),
-        (int, leaves.integer),
-        (float, leaves.number),
-        (datetime, leaves.time),
+        (str, validators.text),
+        (bool, validators.boolean),
+        (int, validators.integer),
+        (float, validators.number),
+        (datetime, validators.time),
     )
     for leaf, hook in plain:
         conv.register_structure_hook(leaf, hook)
-    conv.register_structure_hook_func(lambda t: t == str | int, leaves.text_or_int)
+    conv.register_structure_hook_func(lambda t: t == str | int, validators.text_or_int)
     # One by one: they are text, too, and would be taken for that.
     for enum in models.OpenEnum.__subclasses__():
-        conv.register_structure_hook(enum, cast("Any", leaves.enumerated))
+        conv.register_structure_hook(enum, cast("Any", validators.enumerated))
     conv.register_structure_hook_factory(_is_list, _list_hooks(conv))
-    conv.register_structure_hook_func(_is_mapping, leaves.mapping)
+    conv.register_structure_hook_func(_is_mapping, validators.mapping)
     conv.register_structure_hook_factory(_is_record, functools.partial(_record_hook, conv))
     return conv
 
@@ -108,7 +110,7 @@ def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]
 
         def hook(value: object, _: Any) -> Any:
             if type(value) is not list:
-                misfit("a list", value)
+                mismatch("a list", value)
             values = cast("list[object]", value)
             if not detailed:
                 items = [item(each, item_type) for each in values]
@@ -153,13 +155,13 @@ def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
     names = frozenset(field.name for field in attrs.fields(cls)) - {"extra"}
     special: dict[str, Any] = {"extra": override(omit=True)}
     if cls is models.Image:
-        special |= {name: override(struct_hook=leaves.size) for name in _SIZES}
+        special |= {name: override(struct_hook=validators.size) for name in _SIZES}
         special |= {name: override(struct_hook=hook) for name, hook in _IMAGE_FIELDS.items()}
     fields = make_dict_structure_fn(cls, conv, **special)
     spared = _spared_fields(conv, cls)
 
     def hook(value: Any, _: Any) -> Any:
-        data = leaves.mapping(value, None)
+        data = validators.mapping(value, None)
         odd = _odd_fields(data, spared, cls.__name__)
         fitting = {name: each for name, each in data.items() if name not in odd} | odd if odd else data
         record: models.Record = fields(fitting, cls)
@@ -179,7 +181,7 @@ def _require_sizes(image: models.Image, data: Mapping[str, Any]) -> None:
 
     for name in _SIZES:
         if data.get(name) is None:
-            error = MisfitError("expected an integer once the status is READY, got null")
+            error = TypeMismatchError("expected an integer once the status is READY, got null")
             error.add_note(AttributeValidationNote("at", name, int))
             raise error
 
@@ -198,8 +200,8 @@ def _spared_fields(conv: Converter, cls: type[models.Record]) -> dict[str, tuple
         if field.default is None and field.repr is True:
             spared[field.name] = field.type, conv.get_structure_hook(field.type), _nothing
     if cls is models.Image:
-        spared["custom_metadata"] = dict, leaves.metadata, leaves.fitting_metadata
-        spared["exif_data"] = dict, leaves.mapping, leaves.fitting_metadata
+        spared["custom_metadata"] = dict, validators.metadata, validators.fitting_metadata
+        spared["exif_data"] = dict, validators.mapping, validators.fitting_metadata
     return spared
 
 
@@ -217,7 +219,7 @@ def _odd_fields(
             continue
         try:
             hook(data[name], kind)
-        except MisfitError as error:
+        except TypeMismatchError as error:
             odd[name] = instead(data[name], kind)
             _tell_odd(record, name, str(error))
     return odd

@@ -28,7 +28,7 @@ from typing import Any, NoReturn, Union, cast, get_args, get_origin
 import attrs
 
 from imgwire_async import models
-from imgwire_async.protocol.leaves import MisfitError
+from imgwire_async.protocol.validators import TypeMismatchError
 
 Hook = Callable[[Any, Any], Any]
 
@@ -131,4 +131,4 @@ def _raw(cls: type[models.Record]) -> type[models.Record]:
 
 
 def _refuse() -> NoReturn:
-    raise MisfitError
+    raise TypeMismatchError
