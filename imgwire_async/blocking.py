@@ -30,7 +30,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Twin:
+class BlockingWrapper:
     """Holds the asynchronous object whose methods it calls."""
 
     def __init__(self, original: object) -> None:
@@ -101,7 +101,7 @@ def _like(method: Callable[..., Any], twin: Callable[..., Any]) -> Callable[...,
     return twin
 
 
-class Images(Twin):
+class Images(BlockingWrapper):
     """`client.images`: upload, find, wait for, fetch and delete images."""
 
     list: Final = blocking(AsyncImages.list)
@@ -125,7 +125,7 @@ class Images(Twin):
     stream: Final = blocking(AsyncImages.stream)
 
 
-class CorsOrigins(Twin):
+class CorsOrigins(BlockingWrapper):
     """`client.cors_origins`: patterns such as `app.example.com`, `*.example.com`, `localhost:3000`."""
 
     list: Final = blocking(AsyncCorsOrigins.list)
@@ -137,7 +137,7 @@ class CorsOrigins(Twin):
     delete: Final = blocking(AsyncCorsOrigins.delete)
 
 
-class CustomDomain(Twin):
+class CustomDomain(BlockingWrapper):
     """`client.custom_domain`. There is no update: delete the domain and create another."""
 
     retrieve: Final = blocking(AsyncCustomDomain.retrieve)
@@ -147,14 +147,14 @@ class CustomDomain(Twin):
     wait_until_connected: Final = blocking(AsyncCustomDomain.wait_until_connected)
 
 
-class Metrics(Twin):
+class Metrics(BlockingWrapper):
     """`client.metrics`. Dates must carry a timezone; `tz` is the IANA name by whose days and hours points are cut."""
 
     get_datasets: Final = blocking(AsyncMetrics.get_datasets)
     get_stats: Final = blocking(AsyncMetrics.get_stats)
 
 
-class ImgwireClient(BaseClient, Twin):
+class ImgwireClient(BaseClient, BlockingWrapper):
     """A client for code that blocks. One object serves the whole application: any number of threads.
 
     ```python

@@ -14,7 +14,7 @@ from imgwire_async.downloads.content import Content
 from imgwire_async.downloads.response import ResponseBody, UnexpectedResponse, check_response
 from imgwire_async.errors import DownloadError, name_closed
 from imgwire_async.exchange import Exchange
-from imgwire_async.protocol.intermediaries import doubt_about
+from imgwire_async.protocol.intermediaries import interception_warning
 from imgwire_async.protocol.request import GetRequest, NoResponseError, StreamedResponse, Transport
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import RetryBudget, may_repeat, passing
@@ -133,7 +133,7 @@ def _response_error(source: DownloadUrl, response: UnexpectedResponse) -> Downlo
     text = excerpt(redact(response.text))
     advice = response.advice
     if not advice:  # else the check knows who answered
-        doubt = doubt_about("the CDN", response.headers, response.text.encode())
+        doubt = interception_warning("the CDN", response.headers, response.text.encode())
         advice = doubt + _advice(response.status, is_picture=source.content is Content.PICTURE)
     said = f": {text}" if text else ""
     return DownloadError(

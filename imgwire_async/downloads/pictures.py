@@ -17,7 +17,7 @@ from imgwire_async.downloads.target import DownloadTarget
 from imgwire_async.errors import DownloadError, ImgwireError
 from imgwire_async.formatting import shortened
 from imgwire_async.models import Image
-from imgwire_async.protocol.request import Transport, segment
+from imgwire_async.protocol.request import Transport, path_segment
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -37,7 +37,7 @@ class ImagesApi(Protocol):
 def checked_rules(image: ImageOrId, preset: Preset | None, rules: Rules) -> Transformation:
     """Return preset and rules, checked for this image. Raises all their faults, before any request."""
     if not isinstance(image, Image):
-        segment("image", image)
+        path_segment("image", image)
     if preset is None and not rules:
         return _no_rules()
     from imgwire_async.urls.transformation import complete_transformation

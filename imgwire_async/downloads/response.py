@@ -9,8 +9,8 @@ import attrs
 from imgwire_async.downloads.content import Content, mismatch
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.mime import HEAD_BYTES
+from imgwire_async.protocol.decompression import ERROR_BODY_LIMIT, decompressed_prefix
 from imgwire_async.protocol.request import NoResponseError, StreamedResponse
-from imgwire_async.protocol.unpacking import ERROR_BODY_LIMIT, unpacked_prefix
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import Failure, is_success
 
@@ -112,7 +112,7 @@ async def _error_text(response: StreamedResponse, encoding: str) -> str:
                 break
     except NoResponseError:
         pass  # its status says enough
-    return unpacked_prefix(body, encoding, ERROR_BODY_LIMIT).decode("utf-8", "replace")
+    return decompressed_prefix(body, encoding, ERROR_BODY_LIMIT).decode("utf-8", "replace")
 
 
 async def _check_body(body: ResponseBody, content: Content) -> UnexpectedResponse | None:

@@ -11,16 +11,16 @@ from imgwire_async.redaction import excerpt, is_html, redact
 # Of a page its beginning tells that it is one, and its title.
 _PAGE_PREFIX = 64 * 1024
 # What proxies set on answers of their own. `Via` says only that an answer came through one.
-_OWN_ANSWER = ("Proxy-Authenticate", "X-Squid-Error")
+_PROXY_HEADERS = ("Proxy-Authenticate", "X-Squid-Error")
 
-WHO_SENDS_PAGES = (
+WEB_PAGE_ADVICE = (
     "A login page of the network (captive portal), a proxy or firewall, or a server that base_url names by mistake sends such pages: "
     "open that address in a browser, and check base_url."
 )
 
 
 # The same of a host that base_url does not name.
-WHO_SENDS_PAGES_FOR_FILES = "A login page of the network (captive portal), a proxy or a firewall sends such pages: let them allow that host."
+WEB_PAGE_ADVICE_FOR_FILES = "A login page of the network (captive portal), a proxy or a firewall sends such pages: let them allow that host."
 
 
 @attrs.frozen
@@ -60,12 +60,12 @@ class ProxyInUse:
         return f"It wants credentials: write them into {self.setting} as http://user:password@host:port"
 
 
-def is_own_answer(headers: Mapping[str, str]) -> bool:
+def is_proxy_response(headers: Mapping[str, str]) -> bool:
     """Return whether an answer says of itself that a proxy made it, not the host behind it."""
-    return any(name in headers for name in _OWN_ANSWER) or "error=" in headers.get("Proxy-Status", "")
+    return any(name in headers for name in _PROXY_HEADERS) or "error=" in headers.get("Proxy-Status", "")
 
 
-def web_page(headers: Mapping[str, str], body: bytes) -> str | None:
+def web_page_title(headers: Mapping[str, str], body: bytes) -> str | None:
     """Return what a body that is no JSON says, in a line, if it is a web page; None if it is none."""
     text = body[:_PAGE_PREFIX].decode("utf-8", "replace")
     if is_html(text):
@@ -74,9 +74,9 @@ def web_page(headers: Mapping[str, str], body: bytes) -> str | None:
     return "HTML" if text.strip() and kind.startswith(("text/html", "application/xhtml")) else None
 
 
-def doubt_about(host: str, headers: Mapping[str, str], body: bytes) -> str:
+def interception_warning(host: str, headers: Mapping[str, str], body: bytes) -> str:
     """Return a sentence, with a blank after it, when a refusal looks as if somebody else than `host` had answered; else nothing."""
-    if web_page(headers, body) is None and not is_own_answer(headers):
+    if web_page_title(headers, body) is None and not is_proxy_response(headers):
         return ""
     return (
         f"By its looks a proxy, a firewall or a login page of the network (captive portal) may have answered in place of {host}: "

@@ -10,7 +10,7 @@ from imgwire_async.errors import DecodeError
 from imgwire_async.exchange import Exchange
 from imgwire_async.logs import logger
 from imgwire_async.protocol import parsing
-from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, web_page
+from imgwire_async.protocol.intermediaries import WEB_PAGE_ADVICE, web_page_title
 from imgwire_async.redaction import excerpt, redacted_body
 
 
@@ -25,7 +25,7 @@ def _installed_orjson() -> Any:
 
 def json_reader(orjson: Any) -> Callable[[bytes], Any]:
     """Return what parses JSON: the faster module when there is one, else the standard library. Both give and refuse the same."""
-    return parsing.loads_plainly if orjson is None else orjson.loads
+    return parsing.loads_strictly if orjson is None else orjson.loads
 
 
 # Returns parsed JSON, or raises `ValueError` for what is no JSON.
@@ -88,7 +88,7 @@ def parse(body: bytes, exchange: Exchange) -> Any:
 
 
 def _unreadable(body: bytes, exchange: Exchange, position: str) -> DecodeError:
-    page = web_page(exchange.headers, body)
+    page = web_page_title(exchange.headers, body)
     if page is not None:
         return _not_from_api(body, exchange, f"a web page, not the API, answered ({page})")
     if body.strip() and not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b'"')):
@@ -111,7 +111,7 @@ def _not_from_api(body: bytes, exchange: Exchange, what: str) -> DecodeError:
         else " Whether the service carried the call out is unknown: list or retrieve what it was about before you repeat it."
     )
     error = DecodeError(
-        f"{exchange}: HTTP {exchange.status}, but {what}.{doubt} {WHO_SENDS_PAGES}",
+        f"{exchange}: HTTP {exchange.status}, but {what}.{doubt} {WEB_PAGE_ADVICE}",
         body=redacted_body(body),
         exchange=exchange,
     )

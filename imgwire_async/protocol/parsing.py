@@ -16,7 +16,7 @@ _DEEPEST = 1024  # orjson's own limit
 # --- as orjson does ---------------------------------------------------------------------------------------------------
 
 
-def loads_plainly(body: bytes) -> Any:
+def loads_strictly(body: bytes) -> Any:
     """Return parsed JSON, read by the standard library as strictly as orjson reads it. Raises `ValueError`."""
     try:
         data = _PLAIN.decode(body.decode("utf-8"))

@@ -192,7 +192,7 @@ _FORBIDDEN = frozenset("/\\?#%")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def segment(name: str, value: object) -> str:
+def path_segment(name: str, value: object) -> str:
     """An id as one encoded path segment. Raises before any request when it could point elsewhere."""
     if type(value) is str and _PLAIN_ID.fullmatch(value):
         return value
@@ -213,6 +213,6 @@ def segment(name: str, value: object) -> str:
     return quote(value, safe="")
 
 
-def compact(**fields: object) -> dict[str, object]:
+def drop_none(**fields: object) -> dict[str, object]:
     """The fields that were given: None means "not sent", 0 and False stay."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -6,7 +6,12 @@ from typing import cast
 
 from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange
-from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES, ProxyInUse, is_own_answer, web_page
+from imgwire_async.protocol.intermediaries import (
+    WEB_PAGE_ADVICE,
+    ProxyInUse,
+    is_proxy_response,
+    web_page_title,
+)
 from imgwire_async.protocol.json import loads_response
 from imgwire_async.protocol.structure import structure
 from imgwire_async.redaction import KEPT_BODY, escape_unprintable, excerpt, redacted_body, redacted_prefix
@@ -137,20 +142,20 @@ def _detail(
 def _not_the_api(status: int, exchange: Exchange, body: bytes, proxy: ProxyInUse | None) -> str | None:
     """Return what to do about an answer in which the API's form of error is missing; None if there is no sign of somebody else."""
     headers = exchange.headers
-    page = web_page(headers, body) is not None
+    page = web_page_title(headers, body) is not None
     if page and status == 400 and any(words in body[:_PAGE_PREFIX].lower() for words in _TLS_WANTED):
         return "The server speaks https at that port: begin base_url with https://."
-    if not page and proxy is None and not is_own_answer(headers):
+    if not page and proxy is None and not is_proxy_response(headers):
         return None
     who = "a proxy that no setting here names" if proxy is None else str(proxy)
     said = "This is a web page, not the API's answer" if page else "These are not the API's words"
-    if is_own_answer(headers):
+    if is_proxy_response(headers):
         said = f"This is the answer of {who}, not of the API"
     elif proxy is not None:
         said += f"; it may be the answer of {who}"
     if proxy is not None:
         return f"{said}. {proxy.advice(status)}"
-    return f"{said}. {_GATEWAY if status >= 500 else WHO_SENDS_PAGES}"
+    return f"{said}. {_GATEWAY if status >= 500 else WEB_PAGE_ADVICE}"
 
 
 def _shown(text: str, key: str) -> str:

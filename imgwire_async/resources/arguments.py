@@ -16,7 +16,7 @@ from imgwire_async.formatting import quoted
 from imgwire_async.mime import type_by_name
 from imgwire_async.models import MetricsDatasetInterval
 from imgwire_async.plain import plain_bool, plain_int, plain_number, plain_text
-from imgwire_async.protocol.request import segment
+from imgwire_async.protocol.request import path_segment
 from imgwire_async.redaction import as_secret
 
 Id: TypeAlias = str | uuid.UUID
@@ -128,7 +128,7 @@ def ids(name: str, values: object, *, spelling: str) -> list[str]:
         raise checks.wrong_type(name, "a list of ids", values)
     checked: list[str] = []
     for position, value in enumerate(cast("Iterable[object]", values)):
-        segment(f"{name}[{position}]", value)
+        path_segment(f"{name}[{position}]", value)
         checked.append(plain_text(value) if isinstance(value, str) else str(value))
     return checked
 

@@ -39,7 +39,7 @@ class Resource:
     def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[object]:
         return self._transport_for(text or name).operation(name, text)
 
-    async def _ask(self, request: Request[T]) -> T:
+    async def _call(self, request: Request[T]) -> T:
         return codec.decode(await self._send(request), request.model)
 
     async def _send(self, request: Request[Any]) -> APIResponse:

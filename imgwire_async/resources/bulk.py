@@ -21,7 +21,7 @@ _HOPELESS = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
 
 
 @contextmanager
-def noting_progress(total: int) -> Generator[list[str], None, None]:
+def noting_deleted(total: int) -> Generator[list[str], None, None]:
     """Give the list of the ids that are deleted, whose length a passed deadline then tells in a note."""
     deleted: list[str] = []
     try:

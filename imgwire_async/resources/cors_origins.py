@@ -14,7 +14,7 @@ from typing import TypeVar
 from imgwire_async import checks
 from imgwire_async.formatting import ECHOED, shortened
 from imgwire_async.models import CorsOrigin
-from imgwire_async.protocol.request import Request, segment
+from imgwire_async.protocol.request import Request, path_segment
 from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources.arguments import Id, reject_mapping
 from imgwire_async.resources.base import OPAQUE, Resource
@@ -54,17 +54,17 @@ class AsyncCorsOrigins(Resource):
         Anything else is sent as given, with a `UserWarning` that shows the right form. Not repeated after a lost answer.
         Raises `UnprocessableEntityError` for what is no pattern. [POST /cors_origins/]
         """
-        return await self._ask(
+        return await self._call(
             Request("POST", "/cors_origins/", CorsOrigin, json={"pattern": _pattern(pattern, "create")})
         )
 
     async def retrieve(self, cors_origin_id: Id) -> CorsOrigin:
         """Return one pattern. Raises `NotFoundError` when there is none. [GET /cors_origins/{cors_origin_id}]"""
-        return await self._ask(_one("GET", cors_origin_id, CorsOrigin))
+        return await self._call(_one("GET", cors_origin_id, CorsOrigin))
 
     async def update(self, cors_origin_id: Id, pattern: str) -> CorsOrigin:
         """Replace a pattern and return it. Raises `NotFoundError` when there is none. [PATCH /cors_origins/{cors_origin_id}]"""
-        return await self._ask(
+        return await self._call(
             _one("PATCH", cors_origin_id, CorsOrigin, {"pattern": _pattern(pattern, "update")})
         )
 
@@ -73,7 +73,7 @@ class AsyncCorsOrigins(Resource):
 
         [DELETE /cors_origins/{cors_origin_id}]
         """
-        return await self._ask(_one("DELETE", cors_origin_id, OPAQUE))
+        return await self._call(_one("DELETE", cors_origin_id, OPAQUE))
 
 
 def _list(params: Mapping[str, int]) -> Request[list[CorsOrigin]]:
@@ -83,7 +83,7 @@ def _list(params: Mapping[str, int]) -> Request[list[CorsOrigin]]:
 def _one(
     method: str, cors_origin_id: Id, model: type[T], json: Mapping[str, str] | None = None
 ) -> Request[T]:
-    ids = {"cors_origin_id": segment("cors_origin_id", cors_origin_id)}
+    ids = {"cors_origin_id": path_segment("cors_origin_id", cors_origin_id)}
     return Request(method, "/cors_origins/{cors_origin_id}", model, ids, json=json)
 
 

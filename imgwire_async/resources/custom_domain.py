@@ -17,7 +17,7 @@ class AsyncCustomDomain(Resource):
 
     async def retrieve(self) -> CustomDomain:
         """Return the custom domain. Raises `NotFoundError` when there is none. [GET /custom_domain/]"""
-        return await self._ask(Request("GET", "/custom_domain/", CustomDomain))
+        return await self._call(Request("GET", "/custom_domain/", CustomDomain))
 
     async def create(self, hostname: str) -> CustomDomain:
         """Claim a subdomain, as a host name only, and return the domain, which names two CNAME records to set.
@@ -27,11 +27,11 @@ class AsyncCustomDomain(Resource):
         """
         reject_mapping(hostname, 'custom_domain.create("img.example.com")')
         body = {"hostname": checks.nonempty_text("hostname", hostname, longest=None)}
-        return await self._ask(Request("POST", "/custom_domain/", CustomDomain, json=body))
+        return await self._call(Request("POST", "/custom_domain/", CustomDomain, json=body))
 
     async def delete(self) -> Mapping[str, object]:
         """Give the custom domain up and return the service's words. Raises `NotFoundError` when there is none. [DELETE /custom_domain/]"""
-        return await self._ask(Request("DELETE", "/custom_domain/", OPAQUE))
+        return await self._call(Request("DELETE", "/custom_domain/", OPAQUE))
 
     async def test_connection(self) -> CustomDomain:
         """Let the service check the DNS records now, and return the domain. Raises `NotFoundError` when there is none.
@@ -39,7 +39,7 @@ class AsyncCustomDomain(Resource):
         [POST /custom_domain/test_connection]
         """
         # A plain check: asking twice does no harm, so it may be repeated although it is a POST. [contract 5]
-        return await self._ask(
+        return await self._call(
             Request("POST", "/custom_domain/test_connection", CustomDomain, repeatable=True)
         )
 

@@ -23,7 +23,7 @@ from imgwire_async.downloads.target import DownloadTarget
 from imgwire_async.formatting import shortened
 from imgwire_async.lazy import LazyModule
 from imgwire_async.models import Image, ImageDownloadJob
-from imgwire_async.protocol.request import Request, segment
+from imgwire_async.protocol.request import Request, path_segment
 from imgwire_async.resources import arguments, waiting
 from imgwire_async.resources.arguments import Id
 from imgwire_async.resources.base import Resource
@@ -50,7 +50,7 @@ class ImageDownloads(Resource):
         ids = arguments.ids("image_ids", image_ids, spelling="images.create_bulk_download_job([id, ...])")
         if not ids:
             raise ValueError("image_ids must hold at least one id")
-        return await self._ask(
+        return await self._call(
             Request("POST", "/images/downloads", ImageDownloadJob, json={"image_ids": ids})
         )
 
@@ -59,8 +59,8 @@ class ImageDownloads(Resource):
 
         Raises `NotFoundError` when there is no such job. [GET /images/downloads/{image_download_job_id}]
         """
-        ids = {"image_download_job_id": segment("job_id", job_id)}
-        return await self._ask(
+        ids = {"image_download_job_id": path_segment("job_id", job_id)}
+        return await self._call(
             Request("GET", "/images/downloads/{image_download_job_id}", ImageDownloadJob, ids)
         )
 
@@ -80,7 +80,7 @@ class ImageDownloads(Resource):
         checks.callable_("on_update", on_update)
         known = job if isinstance(job, ImageDownloadJob) else None
         job_id = job.id if isinstance(job, ImageDownloadJob) else job
-        segment("job", job_id)
+        path_segment("job", job_id)
         return await waiting.poll_until(
             self._transport_for("wait_for_bulk_download"),
             archive.is_packed,
@@ -108,7 +108,7 @@ class ImageDownloads(Resource):
         """
         target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
         if not isinstance(job, ImageDownloadJob):
-            segment("job", job)
+            path_segment("job", job)
         return await archive.save_archive(self, self._transport_for("download"), job, target)
 
     async def download(

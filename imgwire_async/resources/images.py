@@ -17,7 +17,7 @@ from typing import Literal
 from imgwire_async import checks
 from imgwire_async.errors import name_closed
 from imgwire_async.models import Image, StandardUpload, SupportedMimeType, UploadToken
-from imgwire_async.protocol.request import Request, Transport, compact, segment
+from imgwire_async.protocol.request import Request, Transport, drop_none, path_segment
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id, Metadata, keyword_only, reject_mapping
 from imgwire_async.resources.base import OPAQUE
@@ -68,7 +68,7 @@ class AsyncImages(ImageDownloads):
 
         Raises `NotFoundError` when this environment has no such id, or it was deleted. [GET /images/{image_id}]
         """
-        return await self._ask(retrieve_request(image_id))
+        return await self._call(retrieve_request(image_id))
 
     @keyword_only('images.create(file_name="hero.jpg", ...)')
     async def create(
@@ -92,7 +92,7 @@ class AsyncImages(ImageDownloads):
         """
         name = checks.nonempty_text("file_name", file_name, longest=None)
         length = checks.optional_integer("content_length", content_length, minimum=0)
-        body = compact(
+        body = drop_none(
             file_name=name,
             mime_type=arguments.mime_type(mime_type, name),
             content_length=length,
@@ -104,7 +104,7 @@ class AsyncImages(ImageDownloads):
         tokens = TokenProvider(self._transport(), token_source(upload_token))
 
         def create(token: str | None) -> Awaitable[StandardUpload]:
-            return self._ask(create_request(body, token))
+            return self._call(create_request(body, token))
 
         if not callable(tokens.source):
             return await tokens.use(create, 1)
@@ -227,7 +227,7 @@ class AsyncImages(ImageDownloads):
         reject_mapping(url, 'images.upload_via_url("https://...", file_name=...)')
         name = checks.optional_text("file_name", file_name, longest=None)
         patience = arguments.wait_timeout(wait)
-        body = compact(
+        body = drop_none(
             url=arguments.http_url("url", url),
             file_name=name,
             mime_type=arguments.mime_type(mime_type, name),
@@ -239,7 +239,7 @@ class AsyncImages(ImageDownloads):
             "POST", "/images/upload_via_url", Image, json=body, repeatable="idempotency_key" in body
         )
         async with self._operation("images.upload_via_url"):
-            image = await self._ask(request)
+            image = await self._call(request)
             if patience is None:
                 return image
             transport = self._transport_for("wait_until_ready")
@@ -262,7 +262,7 @@ class AsyncImages(ImageDownloads):
         metadata = checks.flag("metadata", metadata)
         checks.callable_("on_update", on_update)
         if not isinstance(image, Image):
-            segment("image", image)
+            path_segment("image", image)
         transport = self._transport_for("wait_until_ready")
         return await waiting.wait_for_image(
             self, transport, image, limit, metadata=metadata, on_update=on_update
@@ -276,7 +276,7 @@ class AsyncImages(ImageDownloads):
 
         Not repeated after a lost answer. Raises `PermissionDeniedError` for a client key. [POST /images/token]
         """
-        return await self._ask(Request("POST", "/images/token", UploadToken))
+        return await self._call(Request("POST", "/images/token", UploadToken))
 
     async def delete(self, image_id: Id) -> Mapping[str, object]:
         """Delete an image for good and return the service's words, whose keys are not documented.
@@ -284,8 +284,8 @@ class AsyncImages(ImageDownloads):
         Raises `NotFoundError` when there is none; only a repeat after a lost answer takes 404 for success, and returns an
         empty mapping. [DELETE /images/{image_id}]
         """
-        return await self._ask(
-            Request("DELETE", "/images/{image_id}", OPAQUE, {"image_id": segment("image_id", image_id)})
+        return await self._call(
+            Request("DELETE", "/images/{image_id}", OPAQUE, {"image_id": path_segment("image_id", image_id)})
         )
 
     async def bulk_delete(self, image_ids: Iterable[Id], *, chunk_size: int = 100) -> BulkDeleteResult:
@@ -296,12 +296,12 @@ class AsyncImages(ImageDownloads):
         """
         size = checks.integer("chunk_size", chunk_size, minimum=1)
         ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
-        with bulk.noting_progress(len(ids)) as deleted:
+        with bulk.noting_deleted(len(ids)) as deleted:
             async with self._operation("images.bulk_delete"):
                 return await bulk.delete_in_chunks(ids, size, self._delete_chunk, deleted)
 
     async def _delete_chunk(self, ids: Sequence[str]) -> Mapping[str, object]:
-        return await self._ask(Request("POST", "/images/bulk_delete", OPAQUE, json={"image_ids": ids}))
+        return await self._call(Request("POST", "/images/bulk_delete", OPAQUE, json={"image_ids": ids}))
 
 
 def _list(params: Mapping[str, int]) -> Request[list[Image]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from imgwire_async import checks
 from imgwire_async.models import MetricsDatasetInterval, MetricsDatasets, MetricsStats
-from imgwire_async.protocol.request import Request, compact
+from imgwire_async.protocol.request import Request, drop_none
 from imgwire_async.resources import arguments
 from imgwire_async.resources.base import Resource
 
@@ -29,7 +29,7 @@ class AsyncMetrics(Resource):
         A naive datetime is a `ValueError` before any request. [GET /metrics/datasets]
         """
         params = _params(interval, tz, date_start, date_end)
-        return await self._ask(Request("GET", "/metrics/datasets", MetricsDatasets, params=params))
+        return await self._call(Request("GET", "/metrics/datasets", MetricsDatasets, params=params))
 
     @arguments.keyword_only('metrics.get_stats(interval="DAILY", ...)')
     async def get_stats(
@@ -45,11 +45,11 @@ class AsyncMetrics(Resource):
         Sizes are in bytes. A naive datetime is a `ValueError` before any request. [GET /metrics/stats]
         """
         params = _params(interval, tz, date_start, date_end)
-        return await self._ask(Request("GET", "/metrics/stats", MetricsStats, params=params))
+        return await self._call(Request("GET", "/metrics/stats", MetricsStats, params=params))
 
 
 def _params(interval: object, tz: object, date_start: object, date_end: object) -> Mapping[str, str] | None:
-    params = compact(
+    params = drop_none(
         interval=arguments.interval(interval),
         tz=checks.printable_ascii("tz", tz),
         date_start=arguments.rfc3339("date_start", date_start),

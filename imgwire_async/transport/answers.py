@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from imgwire_async.protocol.unpacking import unpacker
+from imgwire_async.protocol.decompression import decompressor_for
 
 ACCEPTED = "gzip, deflate"  # what is unpacked here; anything else was not asked for
 # Of a refusal the message is wanted; what is longer is a page.
@@ -22,13 +22,13 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, boo
         limit = min(limit, _REFUSAL_LIMIT)
     coding, stream = response.headers.get("Content-Encoding"), response.content
     try:
-        unpack = None if coding is None else unpacker(coding, response.url.raw_authority)
+        decompressor = None if coding is None else decompressor_for(coding, response.url.raw_authority)
         pieces, room = list[bytes](), limit
         packed_room = limit + limit // 100 + _OVERHEAD
         while not stream.at_eof() and (piece := await next_piece(stream)):
-            if unpack is not None:
+            if decompressor is not None:
                 packed_room -= len(piece)
-                piece = unpack.feed(piece, room + 1)
+                piece = decompressor.decompress(piece, room + 1)
             pieces.append(piece)
             room -= len(piece)
             if room < 0 or packed_room < 0:
@@ -36,8 +36,8 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, boo
                 return b"".join(pieces)[:limit], False
     finally:
         del response  # its repr shows its URL, which may hold an upload token
-    if unpack is not None:
-        unpack.end()
+    if decompressor is not None:
+        decompressor.finish()
     return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), True
 
 

@@ -10,9 +10,9 @@ import aiohttp
 from imgwire_async import userland
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
-from imgwire_async.protocol.intermediaries import WHO_SENDS_PAGES_FOR_FILES, web_page
+from imgwire_async.protocol.decompression import ERROR_BODY_LIMIT, decompressed_prefix
+from imgwire_async.protocol.intermediaries import WEB_PAGE_ADVICE_FOR_FILES, web_page_title
 from imgwire_async.protocol.request import APIResponse, NoResponseError, PutRequest
-from imgwire_async.protocol.unpacking import ERROR_BODY_LIMIT, unpacked_prefix
 from imgwire_async.retry import Failure, is_success
 from imgwire_async.transport import answers, deadline
 from imgwire_async.transport.connection import Unread
@@ -128,7 +128,11 @@ async def _round_trip(
         response = body.request = None  # their repr holds the signed URL: keep it out of tracebacks
         if unread is not None:
             unread.drop()
-    return status, headers, unpacked_prefix(content, headers.get("Content-Encoding", ""), ERROR_BODY_LIMIT)
+    return (
+        status,
+        headers,
+        decompressed_prefix(content, headers.get("Content-Encoding", ""), ERROR_BODY_LIMIT),
+    )
 
 
 def _check_complete(context: Context, status: int, body: UploadBody, host: str) -> None:
@@ -166,10 +170,10 @@ def _stalled(context: Context, body: UploadBody, host: str) -> NoResponseError:
 
 def _refuse_page(headers: Headers, content: bytes, host: str) -> None:
     """Raise `NoResponseError` for a web page in place of the storage's success, which is empty or XML: who sent it has stored nothing."""
-    page = web_page(headers, content)
+    page = web_page_title(headers, content)
     if page is not None:
         reason = f"a web page came in place of the answer of {host} ({page})"
-        raise NoResponseError(Failure(reason, fate="lost", advice=WHO_SENDS_PAGES_FOR_FILES))
+        raise NoResponseError(Failure(reason, fate="lost", advice=WEB_PAGE_ADVICE_FOR_FILES))
 
 
 async def _finish(body: UploadBody) -> None:

@@ -16,7 +16,7 @@ from imgwire_async.errors import (
     WaitTimeoutError,
 )
 from imgwire_async.models import Image
-from imgwire_async.protocol.intermediaries import doubt_about
+from imgwire_async.protocol.intermediaries import interception_warning
 from imgwire_async.protocol.request import APIResponse, NoResponseError
 from imgwire_async.redaction import escape_unprintable, excerpt, redact
 from imgwire_async.uploads.prepared import PreparedUpload
@@ -60,7 +60,7 @@ def put_error(
             exchange=exchange,
             image=image,
         )
-    doubt = doubt_about("the storage", failure.headers, failure.body)
+    doubt = interception_warning("the storage", failure.headers, failure.body)
     advice = doubt + (
         _LATER if outcome is PutOutcome.BUSY or doubt else _advice(failure.status, failure.text)
     )

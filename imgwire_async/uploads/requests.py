@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imgwire_async.models import Image, StandardUpload
-from imgwire_async.protocol.request import Request, segment
+from imgwire_async.protocol.request import Request, path_segment
 
 
 def create_request(body: Mapping[str, object], upload_token: str | None) -> Request[StandardUpload]:
@@ -22,4 +22,4 @@ def create_request(body: Mapping[str, object], upload_token: str | None) -> Requ
 
 def retrieve_request(image_id: object) -> Request[Image]:
     """Return the request for one image."""
-    return Request("GET", "/images/{image_id}", Image, {"image_id": segment("image_id", image_id)})
+    return Request("GET", "/images/{image_id}", Image, {"image_id": path_segment("image_id", image_id)})

@@ -37,7 +37,7 @@ from imgwire_async.protocol.request import (
     PutRequest,
     Request,
     Transport,
-    compact,
+    drop_none,
 )
 from imgwire_async.results import UploadProgress
 from imgwire_async.retry import Failure, RetryBudget
@@ -230,7 +230,7 @@ class Upload:
         """Ask the API whether the bytes arrived. If it cannot tell, the PUT's failure is the one to raise."""
         assert self.image is not None
         try:
-            self.image = await self._ask(retrieve_request(self.image.id))
+            self.image = await self._call(retrieve_request(self.image.id))
         except (AuthenticationError, PaymentRequiredError):
             raise
         except ImgwireError as error:
@@ -307,7 +307,7 @@ class Upload:
     async def _create(self, upload_token: str | None) -> StandardUpload:
         self._state.urls_requested += 1
         file, item = self._file, self._item
-        body = compact(
+        body = drop_none(
             file_name=file.file_name,
             mime_type=file.mime_type,
             content_length=file.size,
@@ -316,9 +316,9 @@ class Upload:
             idempotency_key=self._key,
             purpose=item.purpose,
         )
-        return await self._ask(create_request(body, upload_token))
+        return await self._call(create_request(body, upload_token))
 
-    async def _ask(self, request: Request[T]) -> T:
+    async def _call(self, request: Request[T]) -> T:
         try:
             reply = await self._transport.send(request)
         except RuntimeError as error:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from imgwire_async import APITimeoutError, ImgwireClient, Timeouts, _bridge, userland
-from imgwire_async.blocking import Twin, blocking
+from imgwire_async.blocking import BlockingWrapper, blocking
 from imgwire_async.emulator import Emulator
 
 from .conftest import GIF, Script, until
@@ -41,7 +41,7 @@ class AsyncOdd:
             await self.may_end.wait()
 
 
-class Odd(Twin):
+class Odd(BlockingWrapper):
     two_errands: Final = blocking(AsyncOdd.two_errands)
     stubborn: Final = blocking(AsyncOdd.stubborn)
 

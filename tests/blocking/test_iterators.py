@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from imgwire_async import Hooks, ImgwireClient, Timeouts, UploadItem, _bridge
-from imgwire_async.blocking import Twin, blocking
+from imgwire_async.blocking import BlockingWrapper, blocking
 from imgwire_async.emulator import Emulator
 from imgwire_async.transport.keys import Keys
 
@@ -85,7 +85,7 @@ class Swallowing(AbstractAsyncContextManager[AsyncIterator[int]]):
         return True
 
 
-class Well(Twin):
+class Well(BlockingWrapper):
     numbers: Final = blocking(AsyncWell.numbers)
     slow_to_end: Final = blocking(AsyncWell.slow_to_end)
     scoped: Final = blocking(AsyncWell.scoped)
@@ -493,7 +493,7 @@ class AsyncAsker:
         return await self.keys.get()
 
 
-class Asker(Twin):
+class Asker(BlockingWrapper):
     steps: Final = blocking(AsyncAsker.steps)
     key: Final = blocking(AsyncAsker.key)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imgwire_async.errors import UnsafeURLError
 from imgwire_async.exchange import Headers
 from imgwire_async.models import Image
-from imgwire_async.protocol.request import NoResponseError, Request, compact, segment
+from imgwire_async.protocol.request import NoResponseError, Request, drop_none, path_segment
 from imgwire_async.protocol.signed_urls import origin, require_safe, without_query
 from imgwire_async.resources.pages import last_page, pagination
 from imgwire_async.results import Pagination
@@ -60,7 +60,7 @@ FORBIDDEN = [
 @pytest.mark.parametrize("value", FORBIDDEN, ids=ascii)
 def test_an_id_that_could_re_aim_a_call_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="image_id"):
-        segment("image_id", value)
+        path_segment("image_id", value)
 
 
 @pytest.mark.parametrize(
@@ -78,26 +78,26 @@ def test_an_id_that_could_re_aim_a_call_is_refused(value: str) -> None:
     ],
 )
 def test_an_odd_but_legal_id_is_encoded_once(value: Any, encoded: str) -> None:
-    assert segment("image_id", value) == encoded
-    request = Request("GET", "/images/{image_id}", Image, {"image_id": segment("image_id", value)})
+    assert path_segment("image_id", value) == encoded
+    request = Request("GET", "/images/{image_id}", Image, {"image_id": path_segment("image_id", value)})
     assert request.target == f"/images/{encoded}"
 
 
 @pytest.mark.parametrize("value", [None, 5, True, b"img", ["img"], object(), 1.5])
 def test_an_id_is_text_or_a_uuid(value: Any) -> None:
     with pytest.raises(TypeError, match=f"image_id must be text or uuid.UUID, not {type(value).__name__}"):
-        segment("image_id", value)
+        path_segment("image_id", value)
 
 
 def test_a_payload_mapping_as_id_shows_the_new_spelling() -> None:
     with pytest.raises(TypeError, match=r"retrieve\('...'\)"):
-        segment("image_id", {"image_id": "x"})
+        path_segment("image_id", {"image_id": "x"})
 
 
 @given(st.text())
 def test_a_segment_never_leaves_its_place(value: str) -> None:
     try:
-        encoded = segment("image_id", value)
+        encoded = path_segment("image_id", value)
     except ValueError:
         return
     assert encoded.isascii()
@@ -107,7 +107,7 @@ def test_a_segment_never_leaves_its_place(value: str) -> None:
 
 def test_a_refused_id_is_shown_shortly() -> None:
     with pytest.raises(ValueError) as caught:
-        segment("image_id", "/" * 10_000)
+        path_segment("image_id", "/" * 10_000)
     assert len(str(caught.value)) < 200
 
 
@@ -127,7 +127,7 @@ def test_without_params_a_target_has_no_question_mark(params: Any) -> None:
 
 
 def test_none_means_not_sent_and_zero_and_false_stay() -> None:
-    assert compact(a=None, b=0, c=False, d="", e={}) == {"b": 0, "c": False, "d": "", "e": {}}
+    assert drop_none(a=None, b=0, c=False, d="", e={}) == {"b": 0, "c": False, "d": "", "e": {}}
 
 
 def test_an_attempt_without_answer_says_why() -> None:

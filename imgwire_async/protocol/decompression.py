@@ -13,26 +13,26 @@ ERROR_BODY_LIMIT = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-def unpacked_prefix(body: bytes, coding: str, limit: int) -> bytes:
+def decompressed_prefix(body: bytes, coding: str, limit: int) -> bytes:
     """Return the first `limit` bytes of what a body holds; nothing where that cannot be unpacked."""
     try:
-        unpack = unpacker(coding, "")
-        return body[:limit] if unpack is None else unpack.feed(body, limit)
+        decompressor = decompressor_for(coding, "")
+        return body[:limit] if decompressor is None else decompressor.decompress(body, limit)
     except NoResponseError:
         return b""
 
 
-def unpacker(coding: str, host: str) -> Unpacker | None:
+def decompressor_for(coding: str, host: str) -> Decompressor | None:
     """Return what unpacks a body with this `Content-Encoding`, None for one that is not packed."""
     name = coding.strip().lower()
     if name in {"", "identity"}:
         return None
     if name not in {"gzip", "x-gzip", "deflate"}:
         raise _broken(f"is packed as {name[:40]!r}, which was not asked for", host)
-    return Unpacker(name, host)
+    return Decompressor(name, host)
 
 
-class Unpacker:
+class Decompressor:
     """Unpacks one body, no more at once than there is room for."""
 
     def __init__(self, coding: str, host: str) -> None:
@@ -42,7 +42,7 @@ class Unpacker:
             None  # zlib's object, which has no public name; made when the first byte tells its format
         )
 
-    def feed(self, data: bytes, room: int) -> bytes:
+    def decompress(self, data: bytes, room: int) -> bytes:
         """At most `room` bytes of what `data` holds: when there are so many, the rest is of no interest."""
         pieces: list[bytes] = []
         try:
@@ -67,7 +67,7 @@ class Unpacker:
         # Named after the one, sent as the other: both are about.
         return zlib.MAX_WBITS if data[0] & 0x0F == 8 else -zlib.MAX_WBITS
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """The body is over. Raises when what it packs is not."""
         if self._stream is not None and not self._stream.eof:
             raise _broken("ends in the middle of what it packs", self._host)
