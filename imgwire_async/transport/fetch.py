@@ -18,7 +18,7 @@ from imgwire_async.protocol.request import GetRequest, NoResponseError
 from imgwire_async.protocol.signed_urls import require_safe, without_query
 from imgwire_async.redaction import Secret
 from imgwire_async.retry import Failure
-from imgwire_async.transport import answers, deadline
+from imgwire_async.transport import deadline, response_body
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import AIOHTTP_ERRORS, Route, scrub_traceback, translate
@@ -162,7 +162,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
         waiting = asyncio.timeout(self._stall)
         try:
             async with waiting:
-                piece = await answers.next_piece(content)
+                piece = await response_body.next_piece(content)
         except AIOHTTP_ERRORS as error:
             scrub_traceback(error)
             route = Route(self._host, secure=True)  # however it came here, it came

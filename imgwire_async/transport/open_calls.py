@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from imgwire_async.errors import CLOSED
-from imgwire_async.transport.stall import StallClock
+from imgwire_async.transport.stall_watchdog import StallWatchdog
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,21 +24,22 @@ class OpenCalls:
 
     def __init__(self) -> None:
         self.scopes: set[UntilClosed] = set()
-        self._stall_clocks: dict[float, StallClock] = {}  # by their seconds
+        # By their timeout in seconds.
+        self._watchdogs: dict[float, StallWatchdog] = {}
         # Responses whose bytes are being read: closing a session alone would leave their readers waiting.
         self.responses: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
-    def stall_clock(self, seconds: float | None) -> StallClock | None:
-        """The clock for transfers that may stand still for so long; None for those that may for ever."""
+    def stall_watchdog(self, seconds: float | None) -> StallWatchdog | None:
+        """Return the watchdog for transfers with this stall timeout, or None if they have no stall timeout."""
         if seconds is None:
             return None
-        clock = self._stall_clocks.get(seconds)
-        if clock is None:
-            # Others were asked for by options that may be gone.
-            for other in [each for each, old in self._stall_clocks.items() if old.idle]:
-                self._stall_clocks.pop(other).stop()
-            clock = self._stall_clocks[seconds] = StallClock(seconds)
-        return clock
+        watchdog = self._watchdogs.get(seconds)
+        if watchdog is None:
+            # Idle ones may belong to options that no client uses any more.
+            for timeout in [timeout for timeout, other in self._watchdogs.items() if other.is_idle]:
+                self._watchdogs.pop(timeout).stop()
+            watchdog = self._watchdogs[seconds] = StallWatchdog(seconds)
+        return watchdog
 
     def end(self) -> None:
         """End every call and transfer. Called on the loop that they run on."""
@@ -47,8 +48,8 @@ class OpenCalls:
         self.scopes.clear()
         for response in list(self.responses):
             response.close()
-        for clock in self._stall_clocks.values():
-            clock.give_up_all()
+        for watchdog in self._watchdogs.values():
+            watchdog.abort_all()
 
 
 class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):

@@ -14,7 +14,7 @@ from imgwire_async.protocol.decompression import ERROR_BODY_LIMIT, decompressed_
 from imgwire_async.protocol.intermediaries import WEB_PAGE_ADVICE_FOR_FILES, web_page_title
 from imgwire_async.protocol.request import APIResponse, NoResponseError, PutRequest
 from imgwire_async.retry import Failure, is_success
-from imgwire_async.transport import answers, deadline
+from imgwire_async.transport import deadline, response_body
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import AIOHTTP_ERRORS, scrub_traceback, translate
@@ -69,10 +69,10 @@ async def _send(
     """Return status, headers and the beginning of the body of a response that counts; else raise what went wrong."""
     if sessions.idle_check.is_due():
         await sessions.idle_check.run()
-    clock = sessions.open_calls.stall_clock(context.options.timeout.stall)
+    watchdog = sessions.open_calls.stall_watchdog(context.options.timeout.stall)
     try:
-        if clock is not None:
-            clock.watch(body)
+        if watchdog is not None:
+            watchdog.add(body)
         status, headers, content = await _round_trip(context, sessions, address, body)
     except (*AIOHTTP_ERRORS, NoResponseError) as error:
         scrub_traceback(error)
@@ -90,8 +90,8 @@ async def _send(
         scrub_traceback(error)
         raise
     finally:
-        if clock is not None:
-            clock.leave(body)
+        if watchdog is not None:
+            watchdog.remove(body)
     _check_complete(context, status, body, address.host)
     if content and is_success(status):
         _refuse_page(headers, content, address.host)
@@ -123,7 +123,7 @@ async def _round_trip(
                 unread = Unread(response)
             body.answered = True
             status, headers = response.status, Headers.view(response.headers.items())
-            content = await answers.read_prefix(response.content, ERROR_BODY_LIMIT)
+            content = await response_body.read_prefix(response.content, ERROR_BODY_LIMIT)
     finally:
         response = body.request = None  # their repr holds the signed URL: keep it out of tracebacks
         if unread is not None:

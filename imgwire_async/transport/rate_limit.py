@@ -8,7 +8,7 @@ from imgwire_async.retry import Failure, pause
 from imgwire_async.transport import deadline
 from imgwire_async.transport.call_errors import rate_limit_error
 from imgwire_async.transport.call_state import CallState
-from imgwire_async.transport.gate import Gate, TooLongError
+from imgwire_async.transport.rate_gate import RateGate, WaitTooLongError
 from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.slots import without_slot
 
@@ -20,28 +20,28 @@ _LONGEST_PAUSE = 3600.0
 
 async def pass_gate(shared: SharedState, call: CallState) -> None:
     """Wait for a turn while a 429, of whichever call, keeps this client slow; at most `max_rate_wait` in all."""
-    gate, limit = shared.gate, call.policy.max_rate_wait
+    gate, limit = shared.rate_gate, call.policy.max_rate_wait
     try:
         # The slot is lent around all of it: to queue for it again is no wait for the rate limit.
-        passed = await without_slot(lambda: gate.turn(limit - call.rate_waited, shared.sessions.sleep))
-    except TooLongError as wait:
+        permit = await without_slot(lambda: gate.acquire(limit - call.rate_waited, shared.sessions.sleep))
+    except WaitTooLongError as wait:
         raise rate_limit_error(
             call.unfinished(),
             waited=call.rate_waited,
             more=wait.seconds,
             limit=limit,
-            retry_after=gate.remaining() or wait.seconds,
+            retry_after=gate.seconds_until_open() or wait.seconds,
         ) from None
     except BaseException:
         deadline.interrupted(call.unfinished(), "held back by the service's rate limit, with")
         raise
-    call.gate_generation = passed.round
-    call.rate_waited += passed.waited
-    if passed.waited > 0.001 and call.events is not None:
-        call.events.rate_limited(passed.waited)
+    call.gate_generation = permit.generation
+    call.rate_waited += permit.waited
+    if permit.waited > 0.001 and call.events is not None:
+        call.events.rate_limited(permit.waited)
 
 
-def close_gate(gate: Gate, call: CallState, failure: Failure) -> float | None:
+def close_gate(gate: RateGate, call: CallState, failure: Failure) -> float | None:
     """Close the gate for everybody after a 429, and return the delay of this call before it waits there, None when it gives up.
 
     A 429 does not use up one of its retries.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from imgwire_async.config import Config
 from imgwire_async.protocol.signed_urls import without_query
-from imgwire_async.transport.gate import Gate
-from imgwire_async.transport.keys import Keys
+from imgwire_async.transport.key_provider import KeyProvider
+from imgwire_async.transport.rate_gate import RateGate
 from imgwire_async.transport.sessions import Sessions
 
 
@@ -15,8 +15,8 @@ class SharedState:
     def __init__(self, config: Config) -> None:
         self.config: Config = config
         self.sessions: Sessions = Sessions(config)
-        self.keys: Keys = Keys(config.api_key)
-        self.gate: Gate = Gate()
+        self.key_provider: KeyProvider = KeyProvider(config.api_key)
+        self.rate_gate: RateGate = RateGate()
         self.host: str = without_query(config.base_url).partition("/")[0]
 
     @property

@@ -28,7 +28,8 @@ from imgwire_async.protocol.signed_urls import require_safe
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, may_repeat
 from imgwire_async.settings import API_ROOT
-from imgwire_async.transport import answers, deadline
+from imgwire_async.transport import deadline, response_body
+from imgwire_async.transport.auth_headers import AuthHeaders, api_headers
 from imgwire_async.transport.call_errors import (
     connection_error,
     long_header,
@@ -46,7 +47,6 @@ from imgwire_async.transport.put import send_put
 from imgwire_async.transport.rate_limit import close_gate, pass_gate
 from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.shared_state import SharedState
-from imgwire_async.transport.signing import SignedHeaders, api_headers
 from imgwire_async.transport.slots import Kind as SlotKind
 from imgwire_async.transport.slots import TransferSlot, without_slot
 from imgwire_async.transport.tracing import Traced, TracedFetch, Tracer, put_traced
@@ -68,7 +68,7 @@ class AiohttpTransport:
         self._context = Context.of(shared, options)
         self._tracer = self._context.instrumentation.tracer
         self._root = f"{shared.config.base_url}{API_ROOT}"
-        self._headers = SignedHeaders(api_headers(options))
+        self._headers = AuthHeaders(api_headers(options))
         timeouts = options.timeout
         self._body_limit = min(timeouts.max_answer_bytes or _NO_LIMIT, _NO_LIMIT)
         # No rounding to whole seconds: a clock fires when it says.
@@ -107,7 +107,7 @@ class AiohttpTransport:
                     self._context.record_exchange(exchange)
                     raise
                 if call.events is not None:
-                    wait = max(delay, self._shared.gate.remaining())
+                    wait = max(delay, self._shared.rate_gate.seconds_until_open())
                     await call.events.retry(call.attempts, failure.reason, wait)
                 if delay:
                     await self._shared.sessions.sleep(delay)
@@ -133,7 +133,7 @@ class AiohttpTransport:
         return tracer.call(request.method, template, url)
 
     async def _begin(self, request: Request[Any], sessions: LoopSessions) -> CallState:
-        key = self._shared.keys.known or await self._key(request)
+        key = self._shared.key_provider.cached or await self._key(request)
         return CallState(
             request,
             Address.of(f"{self._root}{request.target}", self._shared.host),
@@ -147,7 +147,7 @@ class AiohttpTransport:
     async def _key(self, request: Request[Any]) -> str:
         started_at = time.monotonic()
         try:
-            return await without_slot(self._shared.keys.get)
+            return await without_slot(self._shared.key_provider.get)
         except asyncio.CancelledError:
             elapsed = time.monotonic() - started_at
             unsent = Exchange("api", request.method, request.path, attempts=0, elapsed=elapsed)
@@ -156,12 +156,12 @@ class AiohttpTransport:
 
     async def _attempt(self, call: CallState) -> RawResponse | Failure:
         """Send the request once, as soon as rate limit and slots allow it, and return what came back."""
-        gate, sessions, events = self._shared.gate, call.sessions, call.events
+        gate, sessions, events = self._shared.rate_gate, call.sessions, call.events
         slots = sessions.slots.calls
         call.sent_at = 0.0
         is_reported = False
         while True:
-            if gate.pace is not None:
+            if gate.controller is not None:
                 await pass_gate(self._shared, call)
             if sessions.idle_check.is_due():
                 await sessions.idle_check.run()
@@ -172,7 +172,7 @@ class AiohttpTransport:
                 async with slots if events is None else events.wrap_slot(slots):
                     if self._shared.sessions.closed:  # while we stood in the queue
                         raise RuntimeError(CLOSED)  # noqa: TRY301  # what scrubs it below does it no harm
-                    if gate.pace is not None and gate.closed_since(call.gate_generation):
+                    if gate.controller is not None and gate.closed_since(call.gate_generation):
                         continue
                     call.sent_at = time.monotonic()
                     response = await self._round_trip(call)
@@ -220,7 +220,7 @@ class AiohttpTransport:
                     # Whoever closes the client must find those who wait.
                     sessions.open_calls.responses.add(response)
                     unread = Unread(response)
-                content, whole = await answers.read(response, self._body_limit)
+                content, whole = await response_body.read(response, self._body_limit)
                 return RawResponse(response.status, Headers.view(response.headers.items()), content, whole)
         finally:
             response = None  # its repr holds the URL: keep it out of tracebacks
@@ -244,21 +244,21 @@ class AiohttpTransport:
         if failure.status == 401 and await self._renew_key(call):
             return 0.0
         if failure.status == 429:
-            return close_gate(self._shared.gate, call, failure)
+            return close_gate(self._shared.rate_gate, call, failure)
         if not may_repeat(call.request.method, failure, repeatable=call.request.repeatable):
             return None
         return call.budget.next_delay(failure)
 
     async def _renew_key(self, call: CallState) -> bool:
         """Whether there is another key to try; asked at most once per call. A 401 was not processed, so even a POST may go again."""
-        keys = self._shared.keys
-        if not keys.renewable or call.key_renewed:
+        provider = self._shared.key_provider
+        if not provider.renewable or call.key_renewed:
             return False
         call.key_renewed = True
-        keys.forget(call.key)
+        provider.invalidate(call.key)
         if self.options.retries.max_retries == 0:
             return False
-        key = await without_slot(keys.get)
+        key = await without_slot(provider.get)
         changed, call.key = key != call.key, key
         return changed
 

@@ -107,7 +107,7 @@ class UploadBody(RequestBody):
         if self._connection is not None and not (self.answered and self.written == self._size):
             self._connection.abort()
 
-    def give_up(self) -> None:
+    def on_stall(self) -> None:
         """End the request, whose side of the connection is dropped: whoever waits for its answer hears of it at once."""
         self.stalled, self.interrupted = True, self.caller_is_absent
         if self._connection is not None:
@@ -127,7 +127,7 @@ class UploadBody(RequestBody):
         """Whether this waits for the caller in another thread, who alone can go on, and who is busy elsewhere."""
         return self._caller is not None and (self.reading or self.reporting) and not self._caller.attentive
 
-    def position(self) -> tuple[int, int, int] | None:
+    def progress(self) -> tuple[int, int, int] | None:
         """Where the transfer stands: any change is progress. None before the connection is there."""
         connection = self._connection
         if self.put.waits_for_caller and self.caller_is_absent:

@@ -18,7 +18,7 @@ import pytest
 from imgwire_async import Hooks, ImgwireClient, Timeouts, UploadItem, _bridge
 from imgwire_async.blocking import BlockingWrapper, blocking
 from imgwire_async.emulator import Emulator
-from imgwire_async.transport.keys import Keys
+from imgwire_async.transport.key_provider import KeyProvider
 
 from .conftest import GIF, held, open_handlers, until
 
@@ -470,7 +470,7 @@ def test_a_call_in_the_loop_body_never_waits_for_a_key_that_the_iterator_asked_f
         next(pages)
         next(pages)
         until(lambda: any(request.status == 401 for request in emulator.requests))
-        until(lambda: not client._shared.keys.known)
+        until(lambda: not client._shared.key_provider.cached)
         emulator.faults.clear()
         assert client.images.list().data
         pages.close()
@@ -480,17 +480,17 @@ def test_a_call_in_the_loop_body_never_waits_for_a_key_that_the_iterator_asked_f
 class AsyncAsker:
     """Asks for the key in a task that begins as its step ends: at the last moment at which its caller listens."""
 
-    def __init__(self, keys: Keys) -> None:
-        self.keys = keys
+    def __init__(self, provider: KeyProvider) -> None:
+        self.provider = provider
 
     async def steps(self) -> AsyncGenerator[int, None]:
         yield 1
-        task = asyncio.ensure_future(self.keys.get())
+        task = asyncio.ensure_future(self.provider.get())
         yield 2
         await task
 
     async def key(self) -> str:
-        return await self.keys.get()
+        return await self.provider.get()
 
 
 class Asker(BlockingWrapper):
@@ -500,7 +500,7 @@ class Asker(BlockingWrapper):
 
 def test_a_question_that_comes_as_the_step_ends_is_never_left_unanswered() -> None:
     asked: list[int] = []
-    asker = Asker(AsyncAsker(Keys(lambda: str(asked.append(1)) and "sk_test")))
+    asker = Asker(AsyncAsker(KeyProvider(lambda: str(asked.append(1)) and "sk_test")))
     steps = asker.steps()
     next(steps)
     next(steps)

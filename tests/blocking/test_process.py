@@ -473,7 +473,7 @@ FORKED = {
         shared = client._shared
         held, done = threading.Event(), threading.Event()
         def hold():
-            with _bridge.process.starting, shared.sessions._lock, shared.gate._lock:
+            with _bridge.process.starting, shared.sessions._lock, shared.rate_gate._lock:
                 held.set()
                 done.wait()
         threading.Thread(target=hold, daemon=True).start()
@@ -482,7 +482,7 @@ FORKED = {
         done.set()
         client.images.list()
         if pid == 0:
-            shared.gate.close(0.1, 0)
+            shared.rate_gate.close(0.1, 0)
             client.images.list()
             sys.exit(0)
     """,

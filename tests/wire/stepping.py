@@ -190,7 +190,7 @@ class Holdings:
             transfers=0 if here is None else 2 * here.slots.transfer_limit - in_use[1] - in_use[2],
             waiting=sum(len(slot._waiters or ()) for slot in slots),
             connections=sum(len(connector._acquired) for connector in connectors if connector is not None),
-            questions=len(client._shared.keys._asking),
+            questions=len(client._shared.key_provider._pending),
             reading=frozenset(prepare._being_read),
             files=open_files(),
             folders=frozenset(str(path) for folder in folders for path in folder.rglob("*")),

@@ -170,7 +170,7 @@ async def test_a_rate_limit_of_the_api_holds_no_slot_of_the_storage(emulator: Em
         emulator.faults.add("POST", "*", status=429, headers={"Retry-After": "1"})
         waiting = asyncio.ensure_future(client.images.upload(PICTURE))
         async with asyncio.timeout(10):
-            while client._shared.gate.pace is None:
+            while client._shared.rate_gate.controller is None:
                 await asyncio.sleep(0.01)
         began = time.monotonic()
         assert await client.images.read(image) == PICTURE

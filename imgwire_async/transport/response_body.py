@@ -9,7 +9,7 @@ import aiohttp
 
 from imgwire_async.protocol.decompression import decompressor_for
 
-ACCEPTED = "gzip, deflate"  # what is unpacked here; anything else was not asked for
+ACCEPTED_ENCODINGS = "gzip, deflate"  # what is unpacked here; anything else was not asked for
 # Of a refusal the message is wanted; what is longer is a page.
 _REFUSAL_LIMIT = 1024 * 1024
 # What is packed is larger than what it holds only by this, and by one part in a hundred: padding and empty parts may go on for ever.

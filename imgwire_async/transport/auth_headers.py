@@ -1,0 +1,55 @@
+"""The headers of every API request, with the API key in use."""
+
+from __future__ import annotations
+
+import attrs
+from multidict import CIMultiDict
+
+from imgwire_async.config import Options
+from imgwire_async.redaction import Secret
+from imgwire_async.transport.response_body import ACCEPTED_ENCODINGS
+
+
+def api_headers(options: Options) -> CIMultiDict[str]:
+    """Return the headers of every API request, without the key.
+
+    Header names are case-insensitive, and each header is sent once. A default header can replace `Accept` and
+    `Accept-Encoding`, but not the environment id, the key or the content type.
+    """
+    headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": ACCEPTED_ENCODINGS})
+    headers.update(options.default_headers)
+    if options.environment_id is not None:
+        headers["X-Environment-Id"] = options.environment_id
+    return headers
+
+
+@attrs.frozen
+class _HeadersForKey:
+    """The headers of all requests with one key: those with a JSON body, and those without."""
+
+    key: str = attrs.field(repr=False)
+    without_body: CIMultiDict[str] = attrs.field(repr=False)
+    with_json: CIMultiDict[str] = attrs.field(repr=False)
+
+
+class AuthHeaders:
+    """Adds the API key to the headers. The result is cached, because keys change rarely and requests are frequent."""
+
+    def __init__(self, headers: CIMultiDict[str]) -> None:
+        self._headers = headers
+        self._last = _HeadersForKey("", headers, headers)
+
+    def with_key(self, key: str, *, json: bool) -> CIMultiDict[str]:
+        """Return the headers of a request. `json` says whether it has a JSON body. The result must not be changed."""
+        # Read the cache once: another event loop may replace it meanwhile.
+        current = self._last
+        if key != current.key:
+            current = self._last = self._build(key)
+        return current.with_json if json else current.without_body
+
+    def _build(self, key: str) -> _HeadersForKey:
+        without_body = self._headers.copy()
+        without_body["Authorization"] = Secret(f"Bearer {key}")
+        with_json = without_body.copy()
+        with_json["Content-Type"] = "application/json"
+        return _HeadersForKey(key, without_body, with_json)
