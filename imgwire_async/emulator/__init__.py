@@ -54,7 +54,7 @@ headers that browsers want.
 | `hash_sha256` | stored, never compared |
 | deleting | gone from lists, 404, 404 on the CDN; `bulk_delete` deletes all or, with an unknown id, none (404) |
 | lists | newest first |
-| upload by URL | own CDN URLs and `urls`; others are not public or can't be fetched (422), over 100 MiB too; the answer is PROCESSING |
+| upload by URL | own CDN URLs and `urls`; others are not public or can't be fetch_remote (422), over 100 MiB too; the answer is PROCESSING |
 | upload URL | signs method, raw target, `Host`, declared type and length; `Content-Length` always needed (411 without); `Authorization` 400, `Cookie` and `x-amz-*` headers 403; `Expect: 100-continue` is answered after the checks |
 | download jobs | unknown ids 404; FAILED when no image is READY with its bytes; each retrieve of a READY job mints a fresh link; ZIP, stored, `name (2).ext` for doubles |
 | custom domain | at least three labels; one per environment (409) |
@@ -68,9 +68,9 @@ headers that browsers want.
 
 from __future__ import annotations
 
+from imgwire_async.emulator.configuration import ClientLimits
 from imgwire_async.emulator.faults import PlannedFault
 from imgwire_async.emulator.log import RequestRecord
 from imgwire_async.emulator.server import Emulator
-from imgwire_async.emulator.switches import ClientLimits
 
 __all__ = ["ClientLimits", "Emulator", "PlannedFault", "RequestRecord"]

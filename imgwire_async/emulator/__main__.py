@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
+from imgwire_async.emulator.configuration import ExpiredStatus, Idempotency, NaiveDates, SecondPut
 from imgwire_async.emulator.server import Emulator
-from imgwire_async.emulator.switches import ExpiredStatus, Idempotency, NaiveDates, SecondPut
 from imgwire_async.emulator.validation import InvalidError, http_url
 
 __all__ = ["main"]

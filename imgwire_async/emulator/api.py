@@ -6,20 +6,20 @@ import time
 from collections.abc import Callable, Mapping
 
 from imgwire_async.emulator.cors import CorsRule, rule_for
+from imgwire_async.emulator.http import Body, HTTPError, Request, Response, api_error, json_response
 from imgwire_async.emulator.openapi import DOCUMENT_PATH, document
-from imgwire_async.emulator.routes import OPERATIONS, Operation, matching, redirected
+from imgwire_async.emulator.routes import OPERATIONS, Operation, operations_at, redirect_path
+from imgwire_async.emulator.state import ApiCall, KeyKind, State, not_allowed
 from imgwire_async.emulator.validation import (
-    UUID_CHECK,
+    UUID_VALIDATOR,
     Field,
-    Given,
     InvalidError,
+    Params,
     check_fields,
     header_uuid,
-    invalid_answer,
     json_object,
+    validation_response,
 )  # fmt: skip
-from imgwire_async.emulator.wire import Answer, Body, Head, RefusedError, domain_error, json_answer
-from imgwire_async.emulator.world import Call, KeyKind, World, not_allowed
 
 __all__ = ["HEALTH_PATH", "Api"]
 
@@ -27,7 +27,7 @@ HEALTH_PATH = "/health"
 
 _LARGEST_BODY = 2**20
 # Browsers have a client key, so they need no other operations.
-_FOR_BROWSERS = tuple(operation for operation in OPERATIONS if operation.client)
+_FOR_BROWSERS = tuple(operation for operation in OPERATIONS if operation.client_key)
 
 
 class RateLimit:
@@ -46,110 +46,112 @@ class RateLimit:
         self._count = self._count + 1 if second == self._second else 1
         self._second = second
         if self._count > self._limit:
-            raise RefusedError(
-                domain_error(429, "RateLimitError", "Too many requests.", headers=(("Retry-After", "1"),))
+            raise HTTPError(
+                api_error(429, "RateLimitError", "Too many requests.", headers=(("Retry-After", "1"),))
             )
 
 
 class Api:
     """Answers for the API host."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._rate = RateLimit(world.switches.rate_limit)
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._rate = RateLimit(state.switches.rate_limit)
 
-    async def __call__(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
+    async def __call__(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
         try:
-            return await self._answer(head, body, go_on)
+            return await self._respond(request, body, send_continue)
         except InvalidError as invalid:
-            return invalid_answer(invalid)
+            return validation_response(invalid)
 
-    def cors_rule(self, head: Head) -> CorsRule | None:
+    def cors_rule(self, request: Request) -> CorsRule | None:
         """Return what pages of other origins may do here; None where no operation is for browsers."""
-        method = head.value("access-control-request-method") if head.method == "OPTIONS" else head.method
+        method = (
+            request.header("access-control-request-method") if request.method == "OPTIONS" else request.method
+        )
         for operation in _FOR_BROWSERS:
-            if operation.method == method and operation.params(head.raw_path) is not None:
-                patterns = (origin.pattern for origin in self._world.store.origins.values())
-                return rule_for(head.value("origin"), patterns, (operation.method,))
+            if operation.method == method and operation.params(request.raw_path) is not None:
+                patterns = (origin.pattern for origin in self._state.store.cors_origins.values())
+                return rule_for(request.header("origin"), patterns, (operation.method,))
         return None
 
-    async def _answer(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
-        if head.raw_path == HEALTH_PATH:
-            return _public(head, {"status": "ok"})
+    async def _respond(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
+        if request.raw_path == HEALTH_PATH:
+            return _keyless_response(request, {"status": "ok"})
         self._rate.admit()
-        if head.raw_path == DOCUMENT_PATH:
-            origin = self._world.places.seen_from(head.value("host")).api
-            return _public(head, {**document(), "servers": [{"url": origin}]})
-        operation, params = _found(head, self._world.places.api)
-        key = _key(self._world, head)
-        _check_environment(self._world, head)
-        if key == "client" and not operation.client:
+        if request.raw_path == DOCUMENT_PATH:
+            origin = self._state.origins.as_reached_by(request.header("host")).api
+            return _keyless_response(request, {**document(), "servers": [{"url": origin}]})
+        operation, params = _find_operation(request, self._state.origins.api)
+        key = _key_kind(self._state, request)
+        _check_environment(self._state, request)
+        if key == "client" and not operation.client_key:
             raise not_allowed("This operation needs a server key.")
-        path = check_fields([Field(name, UUID_CHECK, required=True) for name in params], params, "path")
-        query = check_fields(operation.query, head.query, "query")
-        go_on()
-        given = await _given(operation, head, body)
-        call = Call(
-            head=head,
-            places=self._world.places.seen_from(head.value("host")),
+        path = check_fields([Field(name, UUID_VALIDATOR, required=True) for name in params], params, "path")
+        query = check_fields(operation.query, request.query, "query")
+        send_continue()
+        given = await _parse_body(operation, request, body)
+        call = ApiCall(
+            request=request,
+            origins=self._state.origins.as_reached_by(request.header("host")),
             key=key,
-            now=self._world.clock.now(),
+            now=self._state.clock.now(),
             path=path,
             query=query,
             body=given,
         )
-        return operation.run(self._world, call)
+        return operation.handler(self._state, call)
 
 
-def _public(head: Head, value: object) -> Answer:
+def _keyless_response(request: Request, value: object) -> Response:
     """The answer of a route that needs no key."""
-    if head.method != "GET":
-        raise RefusedError(json_answer({"detail": "Method Not Allowed"}, 405, (("Allow", "GET"),)))
-    return json_answer(value)
+    if request.method != "GET":
+        raise HTTPError(json_response({"detail": "Method Not Allowed"}, 405, (("Allow", "GET"),)))
+    return json_response(value)
 
 
-def _found(head: Head, origin: str) -> tuple[Operation, Mapping[str, str]]:
-    rows = matching(head.raw_path)
+def _find_operation(request: Request, origin: str) -> tuple[Operation, Mapping[str, str]]:
+    rows = operations_at(request.raw_path)
     for operation, params in rows:
-        if operation.method == head.method:
+        if operation.method == request.method:
             return operation, params
     if rows:
         allowed = ", ".join(sorted({operation.method for operation, _ in rows}))
-        raise RefusedError(json_answer({"detail": "Method Not Allowed"}, 405, (("Allow", allowed),)))
-    other = redirected(head.raw_path)
+        raise HTTPError(json_response({"detail": "Method Not Allowed"}, 405, (("Allow", allowed),)))
+    other = redirect_path(request.raw_path)
     if other is None:
-        raise RefusedError(json_answer({"detail": "Not Found"}, 404))
-    query = f"?{head.raw_query}" if head.raw_query else ""
-    location = f"{origin.partition('://')[0]}://{head.value('host') or ''}{other}{query}"
-    raise RefusedError(Answer(status=307, headers=(("Location", location),)))
+        raise HTTPError(json_response({"detail": "Not Found"}, 404))
+    query = f"?{request.raw_query}" if request.raw_query else ""
+    location = f"{origin.partition('://')[0]}://{request.header('host') or ''}{other}{query}"
+    raise HTTPError(Response(status=307, headers=(("Location", location),)))
 
 
-def _key(world: World, head: Head) -> KeyKind:
-    kinds: dict[str, KeyKind] = {world.keys.server: "server", world.keys.client: "client"}
-    values = head.values("authorization")
+def _key_kind(state: State, request: Request) -> KeyKind:
+    kinds: dict[str, KeyKind] = {state.credentials.server: "server", state.credentials.client: "client"}
+    values = request.header_values("authorization")
     scheme, _, key = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     kind = kinds.get(key) if scheme.lower() == "bearer" else None
     if kind is None:
         challenge = (("WWW-Authenticate", "Bearer"),)
-        raise RefusedError(
-            domain_error(401, "InvalidTokenError", "The API key is missing or not valid.", challenge)
+        raise HTTPError(
+            api_error(401, "InvalidTokenError", "The API key is missing or not valid.", challenge)
         )
     return kind
 
 
-def _check_environment(world: World, head: Head) -> None:
-    named = head.value("x-environment-id")
-    if named is not None and header_uuid("x-environment-id", named) != world.store.environment_id:
-        raise RefusedError(
-            domain_error(403, "ResourceNotAuthorizedError", "The key belongs to another environment.")
+def _check_environment(state: State, request: Request) -> None:
+    named = request.header("x-environment-id")
+    if named is not None and header_uuid("x-environment-id", named) != state.store.environment_id:
+        raise HTTPError(
+            api_error(403, "ResourceNotAuthorizedError", "The key belongs to another environment.")
         )
 
 
-async def _given(operation: Operation, head: Head, body: Body) -> Given:
+async def _parse_body(operation: Operation, request: Request, body: Body) -> Params:
     """The checked body. Of an operation without one, bytes are read and ignored, as FastAPI does."""
     data = await body.read(_LARGEST_BODY)
     if data is None:
-        raise RefusedError(json_answer({"detail": "Request body too large"}, 413))
+        raise HTTPError(json_response({"detail": "Request body too large"}, 413))
     if operation.body is None:
-        return Given({})
-    return check_fields(operation.body, json_object(data, head.value("content-type")), "body")
+        return Params({})
+    return check_fields(operation.body, json_object(data, request.header("content-type")), "body")

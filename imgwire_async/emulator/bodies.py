@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-__all__ = ["KEPT_WHOLE", "Keeper", "Stored", "stored_bytes"]
+__all__ = ["MAXIMUM_WHOLE_BODY", "BodyRecorder", "StoredBody", "whole_body"]
 
-KEPT_WHOLE = 32 * 2**20
+MAXIMUM_WHOLE_BODY = 32 * 2**20
 _HEAD = 2**20
 _TAIL = 64 * 2**10
 
 
 @frozen(kw_only=True)
-class Stored:
+class StoredBody:
     """What arrived. `data` is None for a body over 32 MiB (or when `keep_bodies` is off): then only `head` (its first
     MiB) and `tail` (its last 64 KiB) are there. `sha256` and `length` are always those of the whole.
     """
@@ -24,10 +24,10 @@ class Stored:
     tail: bytes = field(repr=False)
 
 
-class Keeper:
+class BodyRecorder:
     """Collects one body chunk by chunk in bounded memory. Owned by one request."""
 
-    def __init__(self, limit: int = KEPT_WHOLE) -> None:
+    def __init__(self, limit: int = MAXIMUM_WHOLE_BODY) -> None:
         self._limit = limit
         self._parts: list[bytes] | None = []
         self._head = bytearray()
@@ -46,13 +46,13 @@ class Keeper:
                 self._keep_ends(part)
         self._keep_ends(chunk)
 
-    def done(self, sha256: str) -> Stored:
+    def done(self, sha256: str) -> StoredBody:
         """The record of what came."""
         if self._parts is None:
-            return Stored(
+            return StoredBody(
                 sha256=sha256, length=self._length, data=None, head=bytes(self._head), tail=bytes(self._tail)
             )
-        return stored_bytes(b"".join(self._parts), sha256)
+        return whole_body(b"".join(self._parts), sha256)
 
     def _keep_ends(self, chunk: bytes) -> None:
         self._head += chunk[: _HEAD - len(self._head)]
@@ -60,6 +60,6 @@ class Keeper:
         del self._tail[:-_TAIL]
 
 
-def stored_bytes(data: bytes, sha256: str) -> Stored:
+def whole_body(data: bytes, sha256: str) -> StoredBody:
     """The record of a body that is kept whole."""
-    return Stored(sha256=sha256, length=len(data), data=data, head=data, tail=b"")
+    return StoredBody(sha256=sha256, length=len(data), data=data, head=data, tail=b"")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 from imgwire_async.emulator.cors import ANY_ORIGIN, CorsRule
-from imgwire_async.emulator.wire import Answer, Body, Head, RefusedError, json_answer
-from imgwire_async.emulator.world import World
+from imgwire_async.emulator.http import Body, HTTPError, Request, Response, json_response
+from imgwire_async.emulator.state import State
 
 __all__ = ["Cdn"]
 
@@ -21,35 +21,35 @@ _PRESETS = frozenset({None, "thumbnail", "small", "medium", "large"})
 class Cdn:
     """Answers for the CDN host; keeps no state of its own."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: State) -> None:
+        self._state = state
 
-    def cors_rule(self, head: Head) -> CorsRule:
+    def cors_rule(self, request: Request) -> CorsRule:
         """Return what pages of other origins may do here: pictures are public. [contract 15]"""
         return _ANY_PAGE
 
-    async def __call__(self, head: Head, body: Body, go_on: Callable[[], None]) -> Answer:
-        if head.method not in {"GET", "HEAD"}:
-            raise RefusedError(json_answer({"detail": "Method Not Allowed"}, 405, (("Allow", "GET, HEAD"),)))
-        found = _PATH.fullmatch(head.raw_path)
-        world = self._world
-        here = (world.organization_id, world.store.environment_id)
+    async def __call__(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
+        if request.method not in {"GET", "HEAD"}:
+            raise HTTPError(json_response({"detail": "Method Not Allowed"}, 405, (("Allow", "GET, HEAD"),)))
+        found = _PATH.fullmatch(request.raw_path)
+        state = self._state
+        here = (state.organization_id, state.store.environment_id)
         if (
             found is None
             or found["preset"] not in _PRESETS
             or (found["organization"], found["environment"]) != here
         ):
-            raise _missing()
-        image = world.store.image(found["image"], world.clock.now())
+            raise _not_found()
+        image = state.store.get_image(found["image"], state.clock.now())
         if image is None or image.status != "READY" or image.stored is None or image.stored.data is None:
-            raise _missing()
+            raise _not_found()
         headers = (
             ("Content-Type", image.mime_type),
             ("ETag", f'"{image.stored.sha256}"'),
             ("Cache-Control", "public, max-age=31536000"),
         )
-        return Answer(status=200, body=image.stored.data, headers=headers)
+        return Response(status=200, body=image.stored.data, headers=headers)
 
 
-def _missing() -> RefusedError:
-    return RefusedError(json_answer({"detail": "Not Found"}, 404))
+def _not_found() -> HTTPError:
+    return HTTPError(json_response({"detail": "Not Found"}, 404))

@@ -19,7 +19,7 @@ class Clock:
         self._ahead = 0.0
 
     def now(self) -> datetime:
-        """The present moment, aware, in UTC."""
+        """The present rfc3339, with_time_zone, in UTC."""
         # A base plus the monotonic clock: a correction of the machine's wall clock can't move a test's time back.
         with self._lock:
             return self._start + timedelta(seconds=time.monotonic() - self._zero + self._ahead)

@@ -1,4 +1,4 @@
-"""Cross-origin requests of browsers: what a preflight hears, and which pages may read an answer. Pure."""
+"""Cross-origin requests of browsers: what a preflight hears, and which pages may read an response. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from imgwire_async.emulator.wire import Answer, Head, Pairs
+from imgwire_async.emulator.http import Pairs, Request, Response
 
 __all__ = [
     "ANY_ORIGIN",
     "CorsRule",
     "is_preflight",
     "matches_pattern",
-    "preflight_answer",
+    "preflight_response",
     "rule_for",
     "with_cors",
 ]
@@ -29,7 +29,7 @@ _VARY_BY_ORIGIN = ("Vary", "Origin")
 @frozen
 class CorsRule:
     """What pages of other origins may do with one resource: the methods, and the value of `Access-Control-Allow-Origin`,
-    None when the asking page may not read the answer. A rule that allows any origin does not vary by it.
+    None when the asking page may not read the response. A rule that allows any origin does not vary by it.
     """
 
     methods: tuple[str, ...]
@@ -63,42 +63,42 @@ def matches_pattern(pattern: str, origin: str) -> bool:
     return len(wanted) > len("*.") and host.endswith(wanted[1:]) and len(host) >= len(wanted)
 
 
-def is_preflight(request: Head) -> bool:
+def is_preflight(request: Request) -> bool:
     """Return whether a browser asks for permission before the request itself."""
     return (
         request.method == "OPTIONS"
-        and request.value("origin") is not None
-        and request.value("access-control-request-method") is not None
+        and request.header("origin") is not None
+        and request.header("access-control-request-method") is not None
     )
 
 
-def preflight_answer(request: Head, rule: CorsRule) -> Answer:
-    """Return the answer to a preflight: 200 in any case, without permission when the origin may not. [contract 8]
+def preflight_response(request: Request, rule: CorsRule) -> Response:
+    """Return the response to a preflight: 200 in any case, without permission when the origin may not. [contract 8]
 
     Any header may come with the request: which ones the service takes is unknown.
     """
     if rule.allowed_origin is None:
-        return Answer(status=200)
+        return Response(status=200)
     headers = [("Access-Control-Allow-Methods", ", ".join(rule.methods)), ("Access-Control-Max-Age", "600")]
-    asked = request.value("access-control-request-headers")
-    if asked is not None:
-        headers.append(("Access-Control-Allow-Headers", asked))
+    requested = request.header("access-control-request-headers")
+    if requested is not None:
+        headers.append(("Access-Control-Allow-Headers", requested))
     # A page of another network (or of a secure origin) asks whether this machine may be reached at all.
-    if request.value("access-control-request-private-network") == "true":
+    if request.header("access-control-request-private-network") == "true":
         headers.append(("Access-Control-Allow-Private-Network", "true"))
-    return Answer(status=200, headers=tuple(headers))
+    return Response(status=200, headers=tuple(headers))
 
 
-def with_cors(answer: Answer, request: Head, rule: CorsRule | None) -> Answer:
-    """Return the answer with the headers that let a page read it, errors too. An answer that brings its own CORS headers, as one
+def with_cors(response: Response, request: Request, rule: CorsRule | None) -> Response:
+    """Return the response with the headers that let a page read it, errors too. An response that brings its own CORS headers, as one
     of a fault may, keeps those alone.
     """
-    own = any(name.lower() == "access-control-allow-origin" for name, _ in answer.headers)
-    return answer if rule is None or own else answer.plus(_headers(request, rule))
+    own = any(name.lower() == "access-control-allow-origin" for name, _ in response.headers)
+    return response if rule is None or own else response.with_headers(_headers(request, rule))
 
 
-def _headers(request: Head, rule: CorsRule) -> Pairs:
-    # Storage and CDN send `*` to everybody: an <img> sends no Origin, and its cached answer must serve a later fetch().
+def _headers(request: Request, rule: CorsRule) -> Pairs:
+    # Storage and CDN send `*` to everybody: an <img> sends no Origin, and its cached response must serve a later fetch().
     if rule.allowed_origin == ANY_ORIGIN:
         allowed: Pairs = (("Access-Control-Allow-Origin", ANY_ORIGIN),)
     elif rule.allowed_origin is None:

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-__all__ = ["parse_moment"]
+__all__ = ["parse_datetime"]
 
 _MOMENT = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
@@ -18,8 +18,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_SECONDS = 20_000_000_000  # numbers beyond are milliseconds, as in pydantic
 
 
-def parse_moment(value: str) -> datetime:
-    """Return a moment, naive when `value` names no zone. `ValueError` or `OverflowError` for what is none.
+def parse_datetime(value: str) -> datetime:
+    """Return a rfc3339, naive when `value` names no zone. `ValueError` or `OverflowError` for what is none.
 
     As in pydantic: the time may lack its seconds, or be absent (then midnight); fractions of a second have 1 to 9 digits,
     of which six count; a number counts the seconds, or milliseconds, since 1970. [contract 15]

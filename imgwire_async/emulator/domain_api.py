@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 
-from imgwire_async.emulator.lives import tested
+from imgwire_async.emulator.http import HTTPError, Response, api_error, json_response
+from imgwire_async.emulator.lifecycle import domain_after_test
 from imgwire_async.emulator.records import CustomDomain, domain_json
+from imgwire_async.emulator.state import ApiCall, State, not_found
 from imgwire_async.emulator.store import new_id
-from imgwire_async.emulator.validation import Field, InvalidError, Loc, Problem, described, text
-from imgwire_async.emulator.wire import Answer, RefusedError, domain_error, json_answer
-from imgwire_async.emulator.world import Call, World, not_found
+from imgwire_async.emulator.validation import Field, InvalidError, Loc, Problem, text, validator
 
 __all__ = ["HOSTNAME", "create", "delete", "hostname", "retrieve", "test_connection"]
 
@@ -19,7 +19,7 @@ _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _SUBDOMAIN = re.compile(rf"({_LABEL}\.){{2,}}(?!\d+$){_LABEL}", re.IGNORECASE | re.ASCII)
 
 
-@described(type="string")
+@validator(type="string")
 def hostname(value: object, loc: Loc) -> str:
     """A subdomain's host name, in lower case: no scheme, path, query, fragment, blanks or port."""
     name = str(text(1)(value, loc))
@@ -32,46 +32,44 @@ def hostname(value: object, loc: Loc) -> str:
 HOSTNAME = (Field("hostname", hostname, required=True),)
 
 
-def retrieve(world: World, call: Call) -> Answer:
+def retrieve(state: State, call: ApiCall) -> Response:
     """[GET /custom_domain/]"""
-    return json_answer(domain_json(_domain(world)))
+    return json_response(domain_json(_domain(state)))
 
 
-def create(world: World, call: Call) -> Answer:
+def create(state: State, call: ApiCall) -> Response:
     """[POST /custom_domain/]"""
     name = call.body.text("hostname")
-    if name in world.knobs.claimed_hostnames:
-        raise RefusedError(domain_error(409, "ConflictError", "The host name is claimed already."))
-    if world.store.domain is not None:
-        raise RefusedError(
-            domain_error(409, "ConflictError", "This environment has a custom domain already.")
-        )
-    world.store.domain = CustomDomain(
+    if name in state.settings.claimed_hostnames:
+        raise HTTPError(api_error(409, "ConflictError", "The host name is claimed already."))
+    if state.store.domain is not None:
+        raise HTTPError(api_error(409, "ConflictError", "This environment has a custom domain already."))
+    state.store.domain = CustomDomain(
         id=new_id(),
-        environment_id=world.store.environment_id,
+        environment_id=state.store.environment_id,
         hostname=name,
         cname_value="custom.cdn.emulator.invalid",
         dcv_cname_value=f"{secrets.token_hex(8)}.dcv.emulator.invalid",
         created_at=call.now,
         updated_at=call.now,
     )
-    return json_answer(domain_json(world.store.domain))
+    return json_response(domain_json(state.store.domain))
 
 
-def delete(world: World, call: Call) -> Answer:
+def delete(state: State, call: ApiCall) -> Response:
     """[DELETE /custom_domain/]"""
-    domain = _domain(world)
-    world.store.domain = None
-    return json_answer({"id": domain.id, "detail": "Custom domain deleted."})
+    domain = _domain(state)
+    state.store.domain = None
+    return json_response({"id": domain.id, "detail": "Custom domain deleted."})
 
 
-def test_connection(world: World, call: Call) -> Answer:
+def test_connection(state: State, call: ApiCall) -> Response:
     """[POST /custom_domain/test_connection]"""
-    world.store.domain = tested(_domain(world), call.now, needed=world.knobs.domain_polls)
-    return json_answer(domain_json(world.store.domain))
+    state.store.domain = domain_after_test(_domain(state), call.now, needed=state.settings.domain_polls)
+    return json_response(domain_json(state.store.domain))
 
 
-def _domain(world: World) -> CustomDomain:
-    if world.store.domain is None:
+def _domain(state: State) -> CustomDomain:
+    if state.store.domain is None:
         raise not_found()
-    return world.store.domain
+    return state.store.domain

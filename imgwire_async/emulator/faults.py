@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from attrs import define, frozen
 
 from imgwire_async.emulator.cors import is_preflight
-from imgwire_async.emulator.wire import Answer, Head, HostName, Pairs
+from imgwire_async.emulator.http import HostName, Pairs, Request, Response
 
 __all__ = ["Fault", "Faults", "PlannedFault", "ResetAt"]
 
@@ -22,7 +22,7 @@ ResetAt: TypeAlias = Literal["before", "after_commit"] | int
 class Fault:
     """One thing that goes wrong with one request."""
 
-    answer: Answer | None = None
+    response: Response | None = None
     early: bool = False
     reset: ResetAt | None = None
     stall: float | None = None
@@ -44,7 +44,7 @@ class PlannedFault:
     seen: int = 0
     fired: int = 0
 
-    def matches(self, head: Head) -> bool:
+    def matches(self, head: Request) -> bool:
         """Whether this request is one of those it waits for. `"*"` is no preflight's method: a browser would tell of CORS,
         and never send what the fault was meant for.
         """
@@ -63,10 +63,10 @@ class PlannedFault:
 class Faults:
     """The planned faults, in the order in which they were added. Any thread may plan; the emulator's loop takes."""
 
-    def __init__(self, throttled: Callable[[], None]) -> None:
+    def __init__(self, on_throttle: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._planned: list[PlannedFault] = []
-        self._throttled = throttled  # told when the first slow or stalled request is planned
+        self._on_throttle = on_throttle  # told when the first slow or stalled request is planned
 
     def add(
         self,
@@ -86,7 +86,7 @@ class Faults:
         early: bool = False,
         host: HostName | None = None,
     ) -> PlannedFault:
-        """Plan a fault for the next `times` matching requests (None = all) after the first `after` of them.
+        """Plan a fault for the next `times` operations_at requests (None = all) after the first `after` of them.
 
         `method` is exact or `"*"`, which a browser's preflights do not match (they match `"OPTIONS"`). `path` is compared with the path as sent, without the query: exact, a template
         (`/api/v1/images/{image_id}`), or with `*` for any text (`/uploads/*`); `host` narrows it to `"api"`,
@@ -101,7 +101,7 @@ class Faults:
         that it does, as when a server dies.
         """
         fault = Fault(
-            answer=_answer(status, headers, body),
+            response=_response(status, headers, body),
             early=early,
             reset=reset,
             stall=stall,
@@ -113,7 +113,7 @@ class Faults:
         pattern = _pattern(path)
         planned = PlannedFault(fault=fault, method=method, path=pattern, host=host, times=times, after=after)
         if stall is not None or slow is not None:
-            self._throttled()
+            self._on_throttle()
         with self._lock:
             self._planned.append(planned)
         return planned
@@ -123,24 +123,24 @@ class Faults:
         with self._lock:
             self._planned.clear()
 
-    def take(self, head: Head) -> Fault | None:
+    def next_fault(self, request: Request) -> Fault | None:
         """The fault that this request meets, if any; counts the request."""
         with self._lock:
-            matching = [planned for planned in self._planned if planned.matches(head)]
-            for planned in matching:
+            operations_at = [planned for planned in self._planned if planned.matches(request)]
+            for planned in operations_at:
                 planned.seen += 1
-            first = next((planned for planned in matching if planned.due), None)
+            first = next((planned for planned in operations_at if planned.due), None)
             if first is None:
                 return None
             first.fired += 1
             return first.fault
 
 
-def _answer(
+def _response(
     status: int | None,
     headers: Mapping[str, str] | Sequence[tuple[str, str]] | None,
     body: bytes | str | Mapping[str, object] | None,
-) -> Answer | None:
+) -> Response | None:
     pairs: Pairs = tuple(headers or ()) if not isinstance(headers, Mapping) else tuple(headers.items())
     if status is None:
         if pairs or body is not None:
@@ -151,18 +151,18 @@ def _answer(
         if not any(name.lower() == "content-type" for name, _ in pairs):
             pairs = (*pairs, ("Content-Type", "application/json"))
     data = body.encode() if isinstance(body, str) else body or b""
-    return Answer(status=status, body=data, headers=pairs)
+    return Response(status=status, body=data, headers=pairs)
 
 
 def _check(fault: Fault, times: int | None, after: int) -> None:
     # An argument that belongs to another one comes first: its message names the other one.
-    if fault.early and fault.answer is None:
+    if fault.early and fault.response is None:
         raise ValueError(
             "early: only an answer given by status can come before the body is read; give status"
         )
     if not fault.close_notify and fault.cut is None:
         raise ValueError("close_notify: only a connection that a cut ends can end without it; give cut")
-    if fault.answer is None and fault.reset is fault.stall is fault.slow is fault.cut is None:
+    if fault.response is None and fault.reset is fault.stall is fault.slow is fault.cut is None:
         raise ValueError("nothing goes wrong: give status, reset, stall, slow or cut")
     if isinstance(fault.reset, str) and fault.reset not in {"before", "after_commit"}:
         raise ValueError(f"reset: {fault.reset!r} is not 'before', 'after_commit' or a number of bytes")
@@ -176,10 +176,10 @@ def _check(fault: Fault, times: int | None, after: int) -> None:
 
 def _pattern(path: str) -> re.Pattern[str]:
     words = re.split(r"(\*|\{[^{}/]+\})", path)
-    return re.compile("".join(_piece(word) for word in words), re.DOTALL)
+    return re.compile("".join(_part_pattern(word) for word in words), re.DOTALL)
 
 
-def _piece(word: str) -> str:
+def _part_pattern(word: str) -> str:
     if word == "*":
         return ".*"
     return "[^/]+" if word.startswith("{") and word.endswith("}") else re.escape(word)

@@ -10,7 +10,7 @@ from typing import overload
 
 from attrs import evolve, field, frozen
 
-from imgwire_async.emulator.wire import HostName
+from imgwire_async.emulator.http import HostName
 
 __all__ = ["LogEntry", "RequestLog", "RequestRecord"]
 
@@ -64,7 +64,7 @@ class RequestLog(Sequence[RequestRecord]):
         self._lock = threading.Lock()
         self._records: list[RequestRecord] = []
 
-    def arrived(self, record: RequestRecord) -> LogEntry:
+    def add(self, record: RequestRecord) -> LogEntry:
         """Write a line down and return it for its end."""
         with self._lock:
             self._records.append(record)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 
 from imgwire_async.emulator.log import RequestRecord
-from imgwire_async.emulator.records import Image, moment
+from imgwire_async.emulator.records import Image, rfc3339
 
 __all__ = ["DEFAULT_RANGE", "INTERVALS", "Event", "Span", "buckets", "datasets", "events", "stats"]
 
@@ -27,7 +27,7 @@ class Span:
     end: datetime
 
     def holds(self, when: datetime) -> bool:
-        """Whether a moment lies inside."""
+        """Whether a rfc3339 lies inside."""
         return self.start <= when < self.end
 
     @property
@@ -103,7 +103,7 @@ def datasets(found: list[Event], starts: list[datetime], span: Span) -> dict[str
     for start, end in pairwise([*starts, span.end]):
         bucket = Span(max(start, span.start), end)
         here = [event for event in found if bucket.holds(event.at)]
-        at = {"timestamp": moment(start)}
+        at = {"timestamp": rfc3339(start)}
         uploads.append({**at, "uploads": sum(event.uploads for event in here)})
         requests.append({**at, "requests": sum(event.requests for event in here)})
         transfer.append({**at, "transfer_bytes": sum(event.transfer for event in here)})

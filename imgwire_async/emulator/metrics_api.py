@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from imgwire_async.emulator import metrics
+from imgwire_async.emulator.http import Response, json_response
+from imgwire_async.emulator.state import ApiCall, State
 from imgwire_async.emulator.validation import (
     Field,
     InvalidError,
     Problem,
-    aware,
     date_time,
     one_of,
     timezone,
+    with_time_zone,
 )
-from imgwire_async.emulator.wire import Answer, json_answer
-from imgwire_async.emulator.world import Call, World
 
 __all__ = ["RANGE", "get_datasets", "get_stats"]
 
@@ -29,30 +29,30 @@ RANGE = (
 )
 
 
-def get_datasets(world: World, call: Call) -> Answer:
+def get_datasets(state: State, call: ApiCall) -> Response:
     """[GET /metrics/datasets]"""
-    span = _span(world, call)
-    interval = call.query.maybe_text("interval") or "HOURLY"
+    span = _span(state, call)
+    interval = call.query.optional_text("interval") or "HOURLY"
     try:
-        starts = metrics.buckets(span, interval, call.query.maybe_text("tz") or "UTC")
+        starts = metrics.buckets(span, interval, call.query.optional_text("tz") or "UTC")
     except OverflowError:  # at either end of the calendar
         starts = None
     if starts is None:
         raise InvalidError(
             Problem(("query", "interval"), "Value error, too many points for this range", "value_error")
         )
-    return json_answer(metrics.datasets(_events(world, call), starts, span))
+    return json_response(metrics.datasets(_events(state, call), starts, span))
 
 
-def get_stats(world: World, call: Call) -> Answer:
+def get_stats(state: State, call: ApiCall) -> Response:
     """[GET /metrics/stats]"""
-    return json_answer(metrics.stats(_events(world, call), _span(world, call)))
+    return json_response(metrics.stats(_events(state, call), _span(state, call)))
 
 
-def _span(world: World, call: Call) -> metrics.Span:
+def _span(state: State, call: ApiCall) -> metrics.Span:
     names = ("date_start", "date_end")
-    given = [(call.query.maybe_moment(name), ("query", name)) for name in names]
-    start, end = aware(given, world.switches.naive_dates)
+    given = [(call.query.optional_datetime(name), ("query", name)) for name in names]
+    start, end = with_time_zone(given, state.switches.naive_dates)
     end = end or call.now
     start = start or end - min(metrics.DEFAULT_RANGE, end - _CALENDAR_START)
     if start >= end:
@@ -60,5 +60,5 @@ def _span(world: World, call: Call) -> metrics.Span:
     return metrics.Span(start, end)
 
 
-def _events(world: World, call: Call) -> list[metrics.Event]:
-    return metrics.events(world.store.everything(call.now), world.log.snapshot())
+def _events(state: State, call: ApiCall) -> list[metrics.Event]:
+    return metrics.events(state.store.all_images(call.now), state.log.snapshot())

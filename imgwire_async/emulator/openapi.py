@@ -181,7 +181,7 @@ def _described(operation: Operation) -> Mapping[str, object]:
     told: dict[str, object] = {
         "operationId": f"{_camel(f'_{group}')}_{_camel(verb)}",
         "tags": [group],
-        "description": "With a server key or a client key." if operation.client else "With a server key.",
+        "description": "With a server key or a client key." if operation.client_key else "With a server key.",
         "parameters": [*_path_parameters(operation.path), *(_query_parameter(f) for f in operation.query)],
         "responses": {
             "200": _response("The answer", _ANSWERS.get(operation.name, _OPAQUE), _headers(operation)),
@@ -223,8 +223,8 @@ def _body_schema(fields: Sequence[Field]) -> Schema:
 
 
 def _headers(operation: Operation) -> Mapping[str, object]:
-    paged = operation.name.endswith(".list")
-    return {name: {"schema": _TEXT} for name in _PAGING_HEADERS} if paged else {}
+    paged_response = operation.name.endswith(".list")
+    return {name: {"schema": _TEXT} for name in _PAGING_HEADERS} if paged_response else {}
 
 
 def _response(description: str, schema: Schema, headers: Mapping[str, object]) -> Mapping[str, object]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from imgwire_async.emulator.validation import Field, number_text
-from imgwire_async.emulator.wire import Answer, json_answer
-from imgwire_async.emulator.world import Call
+from imgwire_async.emulator.http import Response, json_response
+from imgwire_async.emulator.state import ApiCall
+from imgwire_async.emulator.validation import Field, query_integer
 
-__all__ = ["PAGE", "paged"]
+__all__ = ["PAGE", "paged_response"]
 
-PAGE = (Field("page", number_text(1), default=1), Field("limit", number_text(1, 100), default=20))
+PAGE = (Field("page", query_integer(1), default=1), Field("limit", query_integer(1, 100), default=20))
 
 
-def paged(call: Call, total: int, page_of: Callable[[int, int], Sequence[object]]) -> Answer:
+def paged_response(call: ApiCall, total: int, page_of: Callable[[int, int], Sequence[object]]) -> Response:
     """A bare list; the numbers are in headers, with the word `null` at both ends. [contract 4]"""
-    page = call.query.maybe_number("page") or 1
-    limit = call.query.maybe_number("limit") or 20
+    page = call.query.optional_integer("page") or 1
+    limit = call.query.optional_integer("limit") or 20
     numbers = {
         "X-Total-Count": str(total),
         "X-Page": str(page),
@@ -24,4 +24,4 @@ def paged(call: Call, total: int, page_of: Callable[[int, int], Sequence[object]
         "X-Prev-Page": str(page - 1) if page > 1 else "null",
         "X-Next-Page": str(page + 1) if page * limit < total else "null",
     }
-    return json_answer(page_of(page, limit), headers=tuple(numbers.items()))
+    return json_response(page_of(page, limit), headers=tuple(numbers.items()))

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-from imgwire_async.emulator.bodies import Stored
+from imgwire_async.emulator.bodies import StoredBody
 from imgwire_async.emulator.pictures import Finding
 
 __all__ = [
@@ -19,14 +19,14 @@ __all__ = [
     "Image",
     "ImageStatus",
     "JobStatus",
+    "PresignedUrl",
     "Scalar",
-    "Ticket",
     "UploadToken",
     "domain_json",
     "image_json",
     "job_json",
-    "moment",
     "origin_json",
+    "rfc3339",
     "token_json",
 ]  # fmt: skip
 
@@ -73,7 +73,7 @@ class Image:
     status: ImageStatus = "PENDING"
     polls: int = 0
     stored_at: datetime | None = None
-    stored: Stored | None = field(default=None, repr=False)
+    stored: StoredBody | None = field(default=None, repr=False)
     finding: Finding | None = None
     reason: str | None = None
     width: int = 0
@@ -86,8 +86,8 @@ class Image:
 
 
 @frozen(kw_only=True)
-class Ticket:
-    """One presigned URL of an image's upload or a job's archive. The exact moment of its end is here, for the URL
+class PresignedUrl:
+    """One presigned URL of an image's upload or a job's archive. The exact rfc3339 of its end is here, for the URL
     itself only tells whole seconds.
     """
 
@@ -152,7 +152,7 @@ class CustomDomain:
     last_verified_at: datetime | None = None
 
 
-def moment(when: datetime | None) -> str | None:
+def rfc3339(when: datetime | None) -> str | None:
     """RFC 3339 in UTC with microseconds, None stays None."""
     return None if when is None else when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -179,10 +179,10 @@ def image_json(image: Image, *, null_sizes: bool) -> dict[str, object]:
         "size_bytes": None if unknown else image.size_bytes,
         "custom_metadata": dict(image.custom_metadata),
         "exif_data": dict(image.exif_data),
-        "created_at": moment(image.created_at),
-        "updated_at": moment(image.updated_at),
-        "deleted_at": moment(image.deleted_at),
-        "processed_metadata_at": moment(image.processed_metadata_at),
+        "created_at": rfc3339(image.created_at),
+        "updated_at": rfc3339(image.updated_at),
+        "deleted_at": rfc3339(image.deleted_at),
+        "processed_metadata_at": rfc3339(image.processed_metadata_at),
     }
 
 
@@ -192,10 +192,10 @@ def token_json(token: UploadToken) -> dict[str, object]:
         "id": token.id,
         "environment_id": token.environment_id,
         "token": token.token,
-        "expires_at": moment(token.expires_at),
-        "used_at": moment(token.used_at),
-        "created_at": moment(token.created_at),
-        "updated_at": moment(token.updated_at),
+        "expires_at": rfc3339(token.expires_at),
+        "used_at": rfc3339(token.used_at),
+        "created_at": rfc3339(token.created_at),
+        "updated_at": rfc3339(token.updated_at),
     }
 
 
@@ -207,8 +207,8 @@ def job_json(job: DownloadJob, download_url: str | None) -> dict[str, object]:
         "status": job.status,
         "image_ids": list(job.image_ids),
         "download_url": download_url,
-        "created_at": moment(job.created_at),
-        "updated_at": moment(job.updated_at),
+        "created_at": rfc3339(job.created_at),
+        "updated_at": rfc3339(job.updated_at),
     }
 
 
@@ -218,8 +218,8 @@ def origin_json(origin: CorsOrigin) -> dict[str, object]:
         "id": origin.id,
         "environment_id": origin.environment_id,
         "pattern": origin.pattern,
-        "created_at": moment(origin.created_at),
-        "updated_at": moment(origin.updated_at),
+        "created_at": rfc3339(origin.created_at),
+        "updated_at": rfc3339(origin.updated_at),
     }
 
 
@@ -235,7 +235,7 @@ def domain_json(domain: CustomDomain) -> dict[str, object]:
         "dcv_cname_value": domain.dcv_cname_value,
         "certificate_status": "ACTIVE" if domain.certified else "PENDING",
         "status": "CONNECTED" if domain.connected else "PENDING",
-        "last_verified_at": moment(domain.last_verified_at),
-        "created_at": moment(domain.created_at),
-        "updated_at": moment(domain.updated_at),
+        "last_verified_at": rfc3339(domain.last_verified_at),
+        "created_at": rfc3339(domain.created_at),
+        "updated_at": rfc3339(domain.updated_at),
     }

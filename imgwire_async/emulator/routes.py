@@ -10,21 +10,21 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
+from imgwire_async.emulator import cors_origins_api as cors_origins
 from imgwire_async.emulator import domain_api as domain
 from imgwire_async.emulator import images_api as images
 from imgwire_async.emulator import jobs_api as jobs
 from imgwire_async.emulator import metrics_api as metrics
-from imgwire_async.emulator import origins_api as origins
+from imgwire_async.emulator.http import Response
 from imgwire_async.emulator.paging import PAGE
+from imgwire_async.emulator.state import ApiCall, State
 from imgwire_async.emulator.validation import Field, text
-from imgwire_async.emulator.wire import Answer
-from imgwire_async.emulator.world import Call, World
 
-__all__ = ["OPERATIONS", "PREFIX", "Operation", "matching", "redirected"]
+__all__ = ["OPERATIONS", "PREFIX", "Operation", "operations_at", "redirect_path"]
 
 PREFIX = "/api/v1"
 
-Run: TypeAlias = Callable[[World, Call], Answer]
+OperationHandler: TypeAlias = Callable[[State, ApiCall], Response]
 
 
 @frozen
@@ -34,10 +34,10 @@ class Operation:
     name: str
     method: str
     path: str
-    run: Run
+    handler: OperationHandler
     body: tuple[Field, ...] | None = None
     query: tuple[Field, ...] = ()
-    client: bool = False
+    client_key: bool = False
 
     def params(self, raw_path: str) -> dict[str, str] | None:
         """The path parameters by name, decoded; None when the path is another one."""
@@ -55,7 +55,9 @@ _CREATE = "/images/standard_upload"
 
 OPERATIONS = (
     Operation("images.list", "GET", "/images/", images.list_images, query=PAGE),
-    Operation("images.create", "POST", _CREATE, images.create, images.STANDARD_UPLOAD, _TOKEN, client=True),
+    Operation(
+        "images.create", "POST", _CREATE, images.create, images.STANDARD_UPLOAD, _TOKEN, client_key=True
+    ),
     Operation(
         "images.upload_via_url",
         "POST",
@@ -67,13 +69,13 @@ OPERATIONS = (
     Operation("images.bulk_delete", "POST", "/images/bulk_delete", images.bulk_delete, images.IMAGE_IDS),
     Operation("images.create_bulk_download_job", "POST", "/images/downloads", jobs.create, images.IMAGE_IDS),
     Operation("images.retrieve_bulk_download_job", "GET", _JOB, jobs.retrieve),
-    Operation("images.retrieve", "GET", _IMAGE, images.retrieve, client=True),
+    Operation("images.retrieve", "GET", _IMAGE, images.retrieve, client_key=True),
     Operation("images.delete", "DELETE", _IMAGE, images.delete),
-    Operation("cors_origins.list", "GET", "/cors_origins/", origins.list_origins, query=PAGE),
-    Operation("cors_origins.create", "POST", "/cors_origins/", origins.create, origins.PATTERN),
-    Operation("cors_origins.retrieve", "GET", _ORIGIN, origins.retrieve),
-    Operation("cors_origins.update", "PATCH", _ORIGIN, origins.update, origins.PATTERN),
-    Operation("cors_origins.delete", "DELETE", _ORIGIN, origins.delete),
+    Operation("cors_origins.list", "GET", "/cors_origins/", cors_origins.list_origins, query=PAGE),
+    Operation("cors_origins.create", "POST", "/cors_origins/", cors_origins.create, cors_origins.PATTERN),
+    Operation("cors_origins.retrieve", "GET", _ORIGIN, cors_origins.retrieve),
+    Operation("cors_origins.update", "PATCH", _ORIGIN, cors_origins.update, cors_origins.PATTERN),
+    Operation("cors_origins.delete", "DELETE", _ORIGIN, cors_origins.delete),
     Operation("custom_domain.retrieve", "GET", "/custom_domain/", domain.retrieve),
     Operation("custom_domain.create", "POST", "/custom_domain/", domain.create, domain.HOSTNAME),
     Operation("custom_domain.delete", "DELETE", "/custom_domain/", domain.delete),
@@ -85,16 +87,16 @@ OPERATIONS = (
 )
 
 
-def matching(raw_path: str) -> list[tuple[Operation, dict[str, str]]]:
+def operations_at(raw_path: str) -> list[tuple[Operation, dict[str, str]]]:
     """All rows with this path, whatever their method, with their path parameters."""
     rows = ((operation, operation.params(raw_path)) for operation in OPERATIONS)
     return [(operation, params) for operation, params in rows if params is not None]
 
 
-def redirected(raw_path: str) -> str | None:
+def redirect_path(raw_path: str) -> str | None:
     """The known path that differs by its last slash alone: FastAPI redirects there."""
     other = raw_path.rstrip("/") if raw_path.endswith("/") else f"{raw_path}/"
-    return other if matching(other) else None
+    return other if operations_at(other) else None
 
 
 @cache

@@ -1,4 +1,4 @@
-"""`Emulator`: three listening hosts over one world, in the running loop or in a thread of their own."""
+"""`Emulator`: three listening hosts over one state, in the running loop or in a thread of their own."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from imgwire_async.emulator.background import BackgroundLoop
 from imgwire_async.emulator.clock import Clock
-from imgwire_async.emulator.faults import Faults
-from imgwire_async.emulator.hosts import Hosts
-from imgwire_async.emulator.log import RequestLog
-from imgwire_async.emulator.records import Image
-from imgwire_async.emulator.store import ImageShelf, Store, new_id
-from imgwire_async.emulator.switches import (
+from imgwire_async.emulator.configuration import (
     ClientLimits,
     ExpiredStatus,
     Idempotency,
-    Knobs,
     NaiveDates,
     SecondPut,
+    Settings,
     Switches,
 )  # fmt: skip
-from imgwire_async.emulator.world import Keys, Places, World
+from imgwire_async.emulator.faults import Faults
+from imgwire_async.emulator.log import RequestLog
+from imgwire_async.emulator.records import Image
+from imgwire_async.emulator.servers import Servers
+from imgwire_async.emulator.state import Credentials, Origins, State
+from imgwire_async.emulator.store import ImagesView, Store, new_id
+from imgwire_async.emulator.thread import EmulatorThread
 
 __all__ = ["Emulator"]
 
 _KEY = re.compile(r"[!-~]+")
 
 
-def _chosen_keys(api_key: str | None, client_key: str | None) -> Keys:
+def _choose_credentials(api_key: str | None, client_key: str | None) -> Credentials:
     for name, key in (("api_key", api_key), ("client_key", client_key)):
         if key is not None and not _KEY.fullmatch(key):
             raise ValueError(f"{name}: a header carries it, so give printable ASCII without blanks")
     if api_key is not None and api_key == client_key:
         raise ValueError("client_key: it is the api_key, too; nobody could tell what the key may do")
-    return Keys(
+    return Credentials(
         server=api_key or f"sk_{secrets.token_hex(16)}",
         client=client_key or f"ck_{secrets.token_hex(16)}",
         signing=secrets.token_bytes(32),
     )
 
 
-def _new_world(switches: Switches, keys: Keys, clock: Clock, log: RequestLog) -> World:
-    return World(
+def _new_state(switches: Switches, credentials: Credentials, clock: Clock, log: RequestLog) -> State:
+    return State(
         switches=switches,
-        keys=keys,
+        credentials=credentials,
         organization_id=new_id(),
         clock=clock,
         log=log,
         store=Store(switches, new_id()),
-        knobs=Knobs(),
-        places=Places(api="", storage="", cdn=""),
+        settings=Settings(),
+        origins=Origins(api="", storage="", cdn=""),
     )
 
 
@@ -106,115 +106,116 @@ class Emulator:
         self.clock: Clock = Clock()
         self.requests: RequestLog = RequestLog()
         self.faults: Faults = Faults(self._shrink_buffers)
-        self._hosts: Hosts = Hosts(host, (port, storage_port, cdn_port), tls=tls)
-        self._thread: BackgroundLoop | None = None
-        self._world = _new_world(switches, _chosen_keys(api_key, client_key), self.clock, self.requests)
+        self._servers: Servers = Servers(host, (port, storage_port, cdn_port), tls=tls)
+        self._thread: EmulatorThread | None = None
+        credentials = _choose_credentials(api_key, client_key)
+        self._state = _new_state(switches, credentials, self.clock, self.requests)
 
     # where it is and who may come
 
     @property
     def base_url(self) -> str:
         """Origin of the API, without `/api/v1`. Known while the emulator runs."""
-        return self._world.places.api
+        return self._state.origins.api
 
     @property
     def storage_url(self) -> str:
         """Origin of the storage host."""
-        return self._world.places.storage
+        return self._state.origins.storage
 
     @property
     def cdn_url(self) -> str:
         """Origin of the CDN host."""
-        return self._world.places.cdn
+        return self._state.origins.cdn
 
     @property
     def ssl_context(self) -> ssl.SSLContext | None:
         """A context for clients that trusts this emulator and nobody else; None without `tls`."""
-        return self._hosts.client_context
+        return self._servers.client_context
 
     @property
     def ca_path(self) -> Path | None:
         """The PEM file of the CA to trust, for other programs: there while the emulator runs. None without `tls`."""
-        return self._hosts.ca_path
+        return self._servers.ca_path
 
     @property
     def api_key(self) -> str:
         """The server key."""
-        return self._world.keys.server
+        return self._state.credentials.server
 
     @property
     def client_key(self) -> str:
         """The client key."""
-        return self._world.keys.client
+        return self._state.credentials.client
 
     @property
     def environment_id(self) -> str:
         """The one environment that both keys belong to."""
-        return self._world.store.environment_id
+        return self._state.store.environment_id
 
     # what it holds, and what a test may set; `reset` brings the first state back
 
     @property
     def images(self) -> Mapping[str, Image]:
         """The living images by id, with what is not on the wire: `.stored`, `.reason`, `.polls` ..."""
-        return ImageShelf(self._world.store, self.clock.now)
+        return ImagesView(self._state.store, self.clock.now)
 
     @property
     def client_limits(self) -> ClientLimits:
         """What the client key may do; set another `ClientLimits` to change it."""
-        return self._world.knobs.client_limits
+        return self._state.settings.client_limits
 
     @client_limits.setter
     def client_limits(self, limits: ClientLimits) -> None:
-        self._world.knobs.client_limits = limits
+        self._state.settings.client_limits = limits
 
     @property
     def urls(self) -> dict[str, bytes]:
         """What the internet holds for `upload_via_url`: URL -> bytes."""
-        return self._world.knobs.urls
+        return self._state.settings.urls
 
     @property
     def claimed_hostnames(self) -> set[str]:
         """Host names that somebody else has claimed already."""
-        return self._world.knobs.claimed_hostnames
+        return self._state.settings.claimed_hostnames
 
     @property
     def domain_polls(self) -> int:
         """At which connection test a custom domain is CONNECTED; its certificate is ACTIVE one later."""
-        return self._world.knobs.domain_polls
+        return self._state.settings.domain_polls
 
     @domain_polls.setter
     def domain_polls(self, polls: int) -> None:
-        self._world.knobs.domain_polls = polls
+        self._state.settings.domain_polls = polls
 
     @property
     def download_polls(self) -> int:
         """At which retrieve a download job is READY (or FAILED)."""
-        return self._world.knobs.download_polls
+        return self._state.settings.download_polls
 
     @download_polls.setter
     def download_polls(self, polls: int) -> None:
-        self._world.knobs.download_polls = polls
+        self._state.settings.download_polls = polls
 
     @property
     def keep_bodies(self) -> bool:
         """False: of uploads only hash, length and both ends are kept, as always over 32 MiB; the CDN then has none."""
-        return self._world.knobs.keep_bodies
+        return self._state.settings.keep_bodies
 
     @keep_bodies.setter
     def keep_bodies(self, keep: bool) -> None:
-        self._world.knobs.keep_bodies = keep
+        self._state.settings.keep_bodies = keep
 
     def reset(self) -> None:
         """Everything as new: records, log, faults, clock and settings; ports, keys and environment stay."""
         self.faults.clear()
         self.clock.reset()
-        self._world.knobs = Knobs()
-        self._world.store = Store(self._world.switches, self._world.store.environment_id)
+        self._state.settings = Settings()
+        self._state.store = Store(self._state.switches, self._state.store.environment_id)
         self.requests.clear()
 
     def _shrink_buffers(self) -> None:
-        self._hosts.shrink_buffers()
+        self._servers.shrink_buffers()
 
     # life
 
@@ -225,11 +226,11 @@ class Emulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._hosts.stop()
+        await self._servers.stop()
 
     def __enter__(self) -> Self:
         self._check_idle()
-        self._thread = BackgroundLoop(self._start, self._hosts.stop)
+        self._thread = EmulatorThread(self._start, self._servers.stop)
         try:
             self._thread.start()
         except BaseException:
@@ -245,11 +246,11 @@ class Emulator:
             thread.stop()
 
     def _check_idle(self) -> None:
-        if self._hosts.listeners or self._thread is not None:
+        if self._servers.listeners or self._thread is not None:
             raise RuntimeError("this emulator runs already; make a second one")
 
     async def _start(self) -> None:
-        if self._hosts.listeners:
+        if self._servers.listeners:
             raise RuntimeError("this emulator runs already; make a second one")
         self.reset()
-        await self._hosts.start(self._world, self.faults)
+        await self._servers.start(self._state, self.faults)

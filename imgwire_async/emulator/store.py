@@ -10,12 +10,19 @@ from itertools import islice
 
 from attrs import evolve
 
-from imgwire_async.emulator.bodies import Stored
-from imgwire_async.emulator.lives import aged, image_received, job_polled, polled
-from imgwire_async.emulator.records import CorsOrigin, CustomDomain, DownloadJob, Image, Ticket, UploadToken
-from imgwire_async.emulator.switches import Switches
+from imgwire_async.emulator.bodies import StoredBody
+from imgwire_async.emulator.configuration import Switches
+from imgwire_async.emulator.lifecycle import advance, image_after_poll, image_after_upload, job_after_poll
+from imgwire_async.emulator.records import (
+    CorsOrigin,
+    CustomDomain,
+    DownloadJob,
+    Image,
+    PresignedUrl,
+    UploadToken,
+)
 
-__all__ = ["ImageShelf", "Store", "new_id"]
+__all__ = ["ImagesView", "Store", "new_id"]
 
 _TOKEN_LIFE = timedelta(seconds=900)
 
@@ -33,12 +40,12 @@ class Store:
         self.environment_id = environment_id
         self.images: dict[str, Image] = {}
         self.deleted: list[Image] = []
-        self.by_key: dict[str, str] = {}  # idempotency key -> image id
-        self.tickets: dict[str, Ticket] = {}  # signature -> ticket of an upload
-        self.links: dict[str, Ticket] = {}  # signature -> ticket of an archive
-        self.last_ticket: dict[str, Ticket] = {}  # image id -> its newest ticket
+        self.by_idempotency_key: dict[str, str] = {}  # idempotency key -> image id
+        self.upload_urls: dict[str, PresignedUrl] = {}  # signature -> url of an upload
+        self.archive_urls: dict[str, PresignedUrl] = {}  # signature -> url of an archive
+        self.last_upload_url: dict[str, PresignedUrl] = {}  # image id -> its newest url
         self.tokens: dict[str, UploadToken] = {}  # token text -> token
-        self.origins: dict[str, CorsOrigin] = {}
+        self.cors_origins: dict[str, CorsOrigin] = {}
         self.jobs: dict[str, DownloadJob] = {}
         self.domain: CustomDomain | None = None
         self._client_pending: set[str] = set()
@@ -49,37 +56,37 @@ class Store:
         """Keep a new image; its idempotency key stands for it from now on."""
         self.images[image.id] = image
         if image.idempotency_key is not None:
-            self.by_key[image.idempotency_key] = image.id
+            self.by_idempotency_key[image.idempotency_key] = image.id
         if image.by_client_key:
             self._client_pending.add(image.id)
 
-    def image(self, image_id: str, now: datetime) -> Image | None:
+    def get_image(self, image_id: str, now: datetime) -> Image | None:
         """The image as it is now, None when there is none or it is deleted."""
         found = self.images.get(image_id)
-        return None if found is None else self._kept(aged(found, now, self.switches))
+        return None if found is None else self._save(advance(found, now, self.switches))
 
     def poll_image(self, image_id: str, now: datetime) -> Image | None:
         """The image as it is now; the look counts as a poll for the next one."""
-        found = self.image(image_id, now)
+        found = self.get_image(image_id, now)
         if found is not None:
-            self._kept(polled(found))
+            self._save(image_after_poll(found))
         return found
 
-    def repeated(self, idempotency_key: str | None, now: datetime) -> Image | None:
+    def find_by_idempotency_key(self, idempotency_key: str | None, now: datetime) -> Image | None:
         """The living image that this idempotency key made before."""
-        image_id = None if idempotency_key is None else self.by_key.get(idempotency_key)
-        return None if image_id is None else self.image(image_id, now)
+        image_id = None if idempotency_key is None else self.by_idempotency_key.get(idempotency_key)
+        return None if image_id is None else self.get_image(image_id, now)
 
-    def page(self, page: int, limit: int, now: datetime) -> list[Image]:
+    def list_page(self, page: int, limit: int, now: datetime) -> list[Image]:
         """One page of the images, newest first."""
         start = (page - 1) * limit
         chosen = list(islice(reversed(self.images.values()), start, start + limit))
-        return [self._kept(aged(image, now, self.switches)) for image in chosen]
+        return [self._save(advance(image, now, self.switches)) for image in chosen]
 
-    def receive(self, image: Image, stored: Stored, now: datetime) -> Image:
+    def store_bytes(self, image: Image, stored: StoredBody, now: datetime) -> Image:
         """The bytes of an image are here."""
         self._client_pending.discard(image.id)
-        return self._kept(aged(image_received(image, stored, now), now, self.switches))
+        return self._save(advance(image_after_upload(image, stored, now), now, self.switches))
 
     def delete_image(self, image: Image, now: datetime) -> None:
         """Take an image away; what it used stays known to the metrics."""
@@ -87,10 +94,10 @@ class Store:
         self._client_pending.discard(image.id)
         self.deleted.append(evolve(image, deleted_at=now, stored=None))
 
-    def everything(self, now: datetime) -> Iterator[Image]:
+    def all_images(self, now: datetime) -> Iterator[Image]:
         """Living images as they are now, then the deleted ones."""
         for image_id in list(self.images):
-            found = self.image(image_id, now)
+            found = self.get_image(image_id, now)
             if found is not None:
                 yield found
         yield from self.deleted
@@ -100,22 +107,22 @@ class Store:
         """How many images of the client key still wait for their bytes."""
         return len(self._client_pending)
 
-    def _kept(self, image: Image) -> Image:
+    def _save(self, image: Image) -> Image:
         self.images[image.id] = image
         return image
 
     # upload URLs and tokens
 
-    def add_ticket(self, signature: str, ticket: Ticket) -> None:
+    def add_upload_url(self, signature: str, url: PresignedUrl) -> None:
         """Keep a presigned upload URL under its signature."""
-        self.tickets[signature] = ticket
-        self.last_ticket[ticket.target_id] = ticket
+        self.upload_urls[signature] = url
+        self.last_upload_url[url.target_id] = url
 
-    def use_ticket(self, signature: str) -> None:
+    def mark_url_used(self, signature: str) -> None:
         """This URL has taken its bytes."""
-        self.tickets[signature] = evolve(self.tickets[signature], used=True)
+        self.upload_urls[signature] = evolve(self.upload_urls[signature], used=True)
 
-    def new_token(self, now: datetime) -> UploadToken:
+    def create_token(self, now: datetime) -> UploadToken:
         """A fresh upload token."""
         token = UploadToken(
             id=new_id(),
@@ -128,7 +135,7 @@ class Store:
         self.tokens[token.token] = token
         return token
 
-    def use_token(self, token: UploadToken, now: datetime) -> None:
+    def mark_token_used(self, token: UploadToken, now: datetime) -> None:
         """This token has made its image."""
         self.tokens[token.token] = evolve(token, used_at=now, updated_at=now)
 
@@ -140,13 +147,13 @@ class Store:
         """The job after one more look; `archive` packs its images when the time has come."""
         packed = None
         if job.polls + 1 >= needed and job.status in {"PENDING", "PROCESSING"}:
-            found = [self.image(image_id, now) for image_id in job.image_ids]
+            found = [self.get_image(image_id, now) for image_id in job.image_ids]
             packed = archive([image for image in found if image is not None and image.status == "READY"])
-        self.jobs[job.id] = job_polled(job, now, needed=needed, archive=packed)
+        self.jobs[job.id] = job_after_poll(job, now, needed=needed, archive=packed)
         return self.jobs[job.id]
 
 
-class ImageShelf(Mapping[str, Image]):
+class ImagesView(Mapping[str, Image]):
     """The living images for assertions: id -> record as it is now; looking does not count as a poll."""
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
@@ -155,7 +162,7 @@ class ImageShelf(Mapping[str, Image]):
 
     def __getitem__(self, image_id: str) -> Image:
         # Not kept: the loop alone writes the store, and this may be another thread.
-        return aged(self._store.images[image_id], self._now(), self._store.switches)
+        return advance(self._store.images[image_id], self._now(), self._store.switches)
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._store.images))

@@ -138,7 +138,7 @@ class TlsServer:
             upper = await handshake
         except OSError:  # the other side left, speaks no TLS, or does not trust the CA
             upper = None
-        if upper is None:  # asyncio says so when the connection was lost in the last moment
+        if upper is None:  # asyncio says so when the connection was lost in the last rfc3339
             tcp.abort()
             return
         self._transports.add(upper, tcp)

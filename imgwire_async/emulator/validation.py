@@ -1,4 +1,4 @@
-"""FastAPI-style checks, as data: a `Field` per name, a `Parse` per kind of value. Pure."""
+"""FastAPI-style checks, as data: a `Field` per name, a `ParseFunction` per kind of value. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,40 @@ from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
-from imgwire_async.emulator.dates import parse_moment
-from imgwire_async.emulator.switches import NaiveDates
-from imgwire_async.emulator.wire import Answer, json_answer
+from imgwire_async.emulator.configuration import NaiveDates
+from imgwire_async.emulator.dates import parse_datetime
+from imgwire_async.emulator.http import Response, json_response
 
 __all__ = [
-    "SCALAR", "UUID_CHECK", "Check", "Field", "Given", "InvalidError", "Loc", "Parse", "Problem", "Schema", "aware", "check_fields",
-    "date_time", "described", "header_uuid", "http_url", "integer", "invalid_answer", "json_object", "metadata",
-    "number_text", "one_of", "text", "timezone", "uuid_list",
+    "SCALAR",
+    "UUID_VALIDATOR",
+    "Field",
+    "InvalidError",
+    "Loc",
+    "Params",
+    "ParseFunction",
+    "Problem",
+    "Schema",
+    "Validator",
+    "check_fields",
+    "date_time",
+    "header_uuid",
+    "http_url",
+    "integer",
+    "json_object",
+    "metadata",
+    "one_of",
+    "query_integer",
+    "text",
+    "timezone",
+    "uuid_list",
+    "validation_response",
+    "validator",
+    "with_time_zone",
 ]  # fmt: skip
 
 Loc: TypeAlias = tuple[str | int, ...]
-Parse: TypeAlias = Callable[[object, Loc], object]
+ParseFunction: TypeAlias = Callable[[object, Loc], object]
 Schema: TypeAlias = Mapping[str, object]
 
 # What metadata may hold.
@@ -49,10 +71,10 @@ class InvalidError(Exception):
 
 
 @frozen
-class Check:
-    """A `Parse` with the JSON Schema of what it takes, for the OpenAPI document."""
+class Validator:
+    """A `ParseFunction` with the JSON Schema of what it takes, for the OpenAPI document."""
 
-    parse: Parse
+    parse: ParseFunction
     schema: Schema
 
     def __call__(self, value: object, loc: Loc) -> object:
@@ -60,9 +82,9 @@ class Check:
         return self.parse(value, loc)
 
 
-def described(**schema: object) -> Callable[[Parse], Check]:
-    """A decorator that makes a `Parse` a `Check`."""
-    return lambda parse: Check(parse, schema)
+def validator(**schema: object) -> Callable[[ParseFunction], Validator]:
+    """A decorator that makes a `ParseFunction` a `Validator`."""
+    return lambda parse: Validator(parse, schema)
 
 
 @frozen
@@ -72,14 +94,14 @@ class Field:
     """
 
     name: str
-    parse: Check
+    parse: Validator
     required: bool = False
     nullable: bool = False
     schema: str | None = None
     default: object = None
 
 
-class Given:
+class Params:
     """Checked values by name. The checks have made sure of the kinds that the accessors name."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
@@ -91,20 +113,20 @@ class Given:
         assert isinstance(value, str)
         return value
 
-    def maybe_text(self, name: str) -> str | None:
+    def optional_text(self, name: str) -> str | None:
         """A text, None when it was not given."""
         value = self._values.get(name)
         assert value is None or isinstance(value, str)
         return value
 
-    def maybe_number(self, name: str) -> int | None:
+    def optional_integer(self, name: str) -> int | None:
         """A whole number, None when it was not given."""
         value = self._values.get(name)
         assert value is None or isinstance(value, int)
         return value
 
-    def maybe_moment(self, name: str) -> datetime | None:
-        """A moment, None when it was not given."""
+    def optional_datetime(self, name: str) -> datetime | None:
+        """A rfc3339, None when it was not given."""
         value = self._values.get(name)
         assert value is None or isinstance(value, datetime)
         return value
@@ -120,7 +142,7 @@ class Given:
         return {key: item for key, item in value.items() if isinstance(item, str | int | float)}
 
 
-def check_fields(fields: Iterable[Field], values: Mapping[str, object], place: str) -> Given:
+def check_fields(fields: Iterable[Field], values: Mapping[str, object], place: str) -> Params:
     """The known values, parsed. Raises `InvalidError` with everything that is wrong; unknown names pass, as in FastAPI."""
     good: dict[str, object] = {}
     problems: list[Problem] = []
@@ -136,7 +158,7 @@ def check_fields(fields: Iterable[Field], values: Mapping[str, object], place: s
                 problems += invalid.problems
     if problems:
         raise InvalidError(*problems)
-    return Given(good)
+    return Params(good)
 
 
 def json_object(data: bytes, content_type: str | None) -> Mapping[str, object]:
@@ -158,7 +180,7 @@ def json_object(data: bytes, content_type: str | None) -> Mapping[str, object]:
     return value
 
 
-def text(low: int = 0, high: int | None = None) -> Check:
+def text(low: int = 0, high: int | None = None) -> Validator:
     """Text of so many characters."""
     limits = {name: limit for name, limit in (("minLength", low), ("maxLength", high)) if limit}
 
@@ -185,10 +207,10 @@ def text(low: int = 0, high: int | None = None) -> Check:
             )
         return value
 
-    return Check(parse, {"type": "string", **limits})
+    return Validator(parse, {"type": "string", **limits})
 
 
-def integer(low: int) -> Check:
+def integer(low: int) -> Validator:
     """A JSON whole number; text and fractions are refused."""
 
     def parse(value: object, loc: Loc) -> int:
@@ -196,10 +218,10 @@ def integer(low: int) -> Check:
             raise InvalidError(Problem(loc, "Input should be a valid integer", "int_type"))
         return _between(value, loc, low, None)
 
-    return Check(parse, {"type": "integer", "minimum": low})
+    return Validator(parse, {"type": "integer", "minimum": low})
 
 
-def number_text(low: int, high: int | None = None) -> Check:
+def query_integer(low: int, high: int | None = None) -> Validator:
     """A whole number in a query."""
     limits = {"minimum": low} if high is None else {"minimum": low, "maximum": high}
 
@@ -209,10 +231,10 @@ def number_text(low: int, high: int | None = None) -> Check:
             raise InvalidError(Problem(loc, message, "int_parsing"))
         return _between(int(str(value)), loc, low, high)
 
-    return Check(parse, {"type": "integer", **limits})
+    return Validator(parse, {"type": "integer", **limits})
 
 
-def one_of(*choices: str) -> Check:
+def one_of(*choices: str) -> Validator:
     """One of the words."""
     quoted = [f"'{choice}'" for choice in choices]
     message = f"Input should be {', '.join(quoted[:-1])} or {quoted[-1]}"
@@ -222,7 +244,7 @@ def one_of(*choices: str) -> Check:
             raise InvalidError(Problem(loc, message, "enum"))
         return value
 
-    return Check(parse, {"type": "string", "enum": list(choices)})
+    return Validator(parse, {"type": "string", "enum": list(choices)})
 
 
 def uuid_text(value: object, loc: Loc) -> str:
@@ -232,10 +254,10 @@ def uuid_text(value: object, loc: Loc) -> str:
     return value.lower()
 
 
-UUID_CHECK = Check(uuid_text, {"type": "string", "format": "uuid"})
+UUID_VALIDATOR = Validator(uuid_text, {"type": "string", "format": "uuid"})
 
 
-@described(type="array", items={"type": "string", "format": "uuid"}, minItems=1)
+@validator(type="array", items={"type": "string", "format": "uuid"}, minItems=1)
 def uuid_list(value: object, loc: Loc) -> list[str]:
     """At least one UUID."""
     if not isinstance(value, list):
@@ -248,7 +270,7 @@ def uuid_list(value: object, loc: Loc) -> list[str]:
     return [uuid_text(item, (*loc, index)) for index, item in enumerate(items)]
 
 
-@described(type="object", additionalProperties=SCALAR)
+@validator(type="object", additionalProperties=SCALAR)
 def metadata(value: object, loc: Loc) -> Mapping[str, object]:
     """A flat object of text, numbers and bools; null and nesting are refused. [contract 3]"""
     if not _is_object(value):
@@ -275,7 +297,7 @@ def _splits(url: str) -> bool:
     return True
 
 
-@described(type="string", format="uri", minLength=1)
+@validator(type="string", format="uri", minLength=1)
 def http_url(value: object, loc: Loc) -> str:
     """An absolute http(s) URL."""
     url = text(1)(value, loc)
@@ -284,33 +306,35 @@ def http_url(value: object, loc: Loc) -> str:
     return url
 
 
-@described(anyOf=[{"type": "string", "format": "date-time"}, {"type": "null"}])
+@validator(anyOf=[{"type": "string", "format": "date-time"}, {"type": "null"}])
 def date_time(value: object, loc: Loc) -> datetime:
-    """A moment in UTC, or a naive one when no zone was named: `aware` decides about those."""
+    """A rfc3339 in UTC, or a naive one when no zone was named: `with_time_zone` decides about those."""
     try:
-        moment = parse_moment(str(value))
-        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+        rfc3339 = parse_datetime(str(value))
+        return rfc3339 if rfc3339.tzinfo is None else rfc3339.astimezone(UTC)
     except (ArithmeticError, ValueError) as error:  # a number beyond the calendar is an ArithmeticError
         raise InvalidError(
             Problem(loc, f"Input should be a valid datetime or date, {error}", "datetime_parsing")
         ) from error
 
 
-def aware(moments: Iterable[tuple[datetime | None, Loc]], naive_dates: NaiveDates) -> list[datetime | None]:
+def with_time_zone(
+    moments: Iterable[tuple[datetime | None, Loc]], naive_dates: NaiveDates
+) -> list[datetime | None]:
     """Return the moments with naive ones taken as UTC, or raise `InvalidError` for all of those, as the switch says."""
     given = list(moments)
-    naive = [loc for moment, loc in given if moment is not None and moment.tzinfo is None]
+    naive = [loc for rfc3339, loc in given if rfc3339 is not None and rfc3339.tzinfo is None]
     if naive and naive_dates == "refused":
         raise InvalidError(
             *(Problem(loc, "Input should have timezone info", "timezone_aware") for loc in naive)
         )
     return [
-        moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        for moment, _ in given
+        rfc3339 if rfc3339 is None or rfc3339.tzinfo is not None else rfc3339.replace(tzinfo=UTC)
+        for rfc3339, _ in given
     ]
 
 
-@described(type="string")
+@validator(type="string")
 def timezone(value: object, loc: Loc) -> str:
     """An IANA zone name."""
     try:
@@ -326,9 +350,9 @@ def header_uuid(name: str, value: str) -> str:
     return uuid_text(value, ("header", name))
 
 
-def invalid_answer(invalid: InvalidError) -> Answer:
+def validation_response(invalid: InvalidError) -> Response:
     """The 422 body. [contract 5]"""
-    return json_answer(
+    return json_response(
         {"detail": [{"loc": list(p.loc), "msg": p.msg, "type": p.type} for p in invalid.problems]}, 422
     )
 

@@ -200,7 +200,7 @@ async def test_preflights_use_up_no_rate_and_its_refusal_can_be_read(page: Page,
 
 
 async def test_a_mistake_in_the_emulator_can_be_read_too(page: Page, emulator: Emulator) -> None:
-    emulator._world.store.tokens = None  # type: ignore[assignment]  # what no test should do
+    emulator._state.store.tokens = None  # type: ignore[assignment]  # what no test should do
     reply = await create(page, emulator, key=emulator.client_key, query="?upload_token=x")
     assert (reply.status, b"Traceback" in reply.body) == (500, True)
 

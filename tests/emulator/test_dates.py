@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pydantic
 import pytest
 
-from imgwire_async.emulator.dates import parse_moment
+from imgwire_async.emulator.dates import parse_datetime
 
 from .asking import Asker
 
@@ -37,12 +37,12 @@ def moment_or_none(parse: Any, value: str) -> datetime | None:
 @pytest.mark.parametrize("value", SPELLINGS)
 def test_a_moment_is_what_pydantic_makes_of_it(value: str) -> None:
     theirs = pydantic.TypeAdapter(datetime).validate_python
-    assert moment_or_none(parse_moment, value) == moment_or_none(theirs, value)
+    assert moment_or_none(parse_datetime, value) == moment_or_none(theirs, value)
 
 
 def test_a_long_line_of_digits_is_refused_at_once() -> None:
     began = time.process_time()
-    assert moment_or_none(parse_moment, "1" * 100_000 + "x") is None
+    assert moment_or_none(parse_datetime, "1" * 100_000 + "x") is None
     assert time.process_time() - began < 2
 
 

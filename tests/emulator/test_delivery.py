@@ -79,7 +79,7 @@ async def test_an_archive_link_is_signed_and_expires_and_is_renewed(ask: Asker, 
     fresh = (await seen(ask, made))["download_url"]
     assert fresh != url
     assert (await ask.get(fresh)).status == 200
-    emulator._world.store.jobs.clear()
+    emulator._state.store.jobs.clear()
     assert (await ask.get(fresh)).code == (404, "NoSuchKey")
 
 

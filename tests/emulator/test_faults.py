@@ -14,8 +14,8 @@ from aiohttp import ClientPayloadError, StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
 from imgwire_async.emulator import Emulator
-from imgwire_async.emulator.front import Connections
-from imgwire_async.emulator.wire import Body, LeftError
+from imgwire_async.emulator.host_server import Connections
+from imgwire_async.emulator.http import Body, ClientDisconnectedError
 
 from .asking import PNG, Asker, put_head
 
@@ -289,11 +289,11 @@ async def test_a_client_that_leaves_ends_its_stall(emulator: Emulator) -> None:
     async with Peer(emulator, emulator.base_url) as peer:
         peer.writer.write(head(emulator))
         await recorded(emulator, "GET")
-        front = emulator._hosts.listeners[0]._front  # pyright: ignore[reportPrivateUsage]
-        assert front._running
+        front = emulator._servers.listeners[0]._host_server  # pyright: ignore[reportPrivateUsage]
+        assert front._tasks
         peer.writer.close()
         async with asyncio.timeout(2):
-            while front._running:
+            while front._tasks:
                 await asyncio.sleep(0.001)
 
 
@@ -336,7 +336,7 @@ async def test_a_body_that_fails_on_the_way_means_that_the_client_left() -> None
     reader = StreamReader(BaseProtocol(loop), 2**16, loop=loop)
     reader.feed_data(b"abc")
     body = Body(reader)
-    with pytest.raises(LeftError):
+    with pytest.raises(ClientDisconnectedError):
         async for chunk in body.chunks():
             assert chunk == b"abc"
             reader.set_exception(ConnectionResetError())
@@ -358,7 +358,7 @@ async def test_what_is_cut_is_the_start_of_the_answer(emulator: Emulator) -> Non
 
 
 async def test_a_mistake_in_the_emulator_shows(ask: Asker, emulator: Emulator) -> None:
-    emulator._world.store = None  # type: ignore[assignment]
+    emulator._state.store = None  # type: ignore[assignment]
     reply = await ask("GET", "/images/")
     assert reply.status == 500
     assert b"Traceback" in reply.body

@@ -12,7 +12,7 @@ from imgwire_async.emulator.routes import OPERATIONS
 
 from .asking import PNG, SOME_ID, Asker, raw
 
-SERVER_ONLY = [(each.method, each.path) for each in OPERATIONS if not each.client]
+SERVER_ONLY = [(operation.method, operation.path) for operation in OPERATIONS if not operation.client_key]
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "sk_", ""])

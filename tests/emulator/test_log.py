@@ -51,7 +51,7 @@ async def test_a_request_is_in_the_log_before_it_is_answered(ask: Asker, emulato
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    while emulator._hosts.listeners[0]._front._running:
+    while emulator._servers.listeners[0]._host_server._tasks:
         await asyncio.sleep(0.001)
     assert list(emulator.requests) == []  # what was under way does not come back
 

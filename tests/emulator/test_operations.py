@@ -19,8 +19,10 @@ def test_the_table_holds_the_operations_of_the_contract_and_no_others() -> None:
         for path, methods in DOCUMENT["paths"].items()
         for method, each in methods.items()
     }
-    assert {(each.method, PREFIX + each.path): each.client for each in OPERATIONS} == contract
-    assert len({each.name for each in OPERATIONS}) == len(contract) == 20
+    assert {
+        (operation.method, PREFIX + operation.path): operation.client_key for operation in OPERATIONS
+    } == contract
+    assert len({operation.name for operation in OPERATIONS}) == len(contract) == 20
 
 
 async def test_create_tells_the_record_before_its_bytes(ask: Asker) -> None:

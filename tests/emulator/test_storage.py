@@ -14,7 +14,7 @@ import pytest
 from yarl import URL
 
 from imgwire_async.emulator import Emulator
-from imgwire_async.emulator.bodies import KEPT_WHOLE
+from imgwire_async.emulator.bodies import MAXIMUM_WHOLE_BODY
 
 from .asking import PNG, Asker, Reply, put_head, raw
 
@@ -297,7 +297,7 @@ async def test_the_key_of_a_deleted_image_is_free(ask: Asker) -> None:
 
 
 async def test_a_big_body_is_kept_by_its_ends(ask: Asker, emulator: Emulator) -> None:
-    data = PNG[:33] + bytes(KEPT_WHOLE) + PNG[-12:]
+    data = PNG[:33] + bytes(MAXIMUM_WHOLE_BODY) + PNG[-12:]
     made = await ask.create()
 
     async def pieces() -> Any:

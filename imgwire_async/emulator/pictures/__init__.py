@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from imgwire_async.emulator.pictures.byte_view import Finding, Picture, Unreadable
 from imgwire_async.emulator.pictures.examine import examine
-from imgwire_async.emulator.pictures.view import Finding, Picture, Unreadable
 
 __all__ = ["Finding", "Picture", "Unreadable", "examine"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from imgwire_async.emulator.pictures.raster import jpeg_segments, png_chunks
+from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView, NotInWindowError
+from imgwire_async.emulator.pictures.jpeg_png_gif import jpeg_segments, png_chunks
 from imgwire_async.emulator.pictures.tiff import (
     Directory,
     Entry,
@@ -14,7 +15,6 @@ from imgwire_async.emulator.pictures.tiff import (
     order_of,
     tiff_starts,
 )
-from imgwire_async.emulator.pictures.view import BrokenError, UnseenError, View
 from imgwire_async.emulator.pictures.webp import webp_chunks
 
 __all__ = ["exif_of"]
@@ -42,7 +42,7 @@ _NAMES: Mapping[int, str] = {
 _MOST_TEXT = 1_000
 
 
-def exif_of(mime_type: str, view: View) -> dict[str, object]:
+def exif_of(mime_type: str, view: ByteView) -> dict[str, object]:
     """The known fields by their EXIF names: text, whole numbers, and fractions as decimal numbers."""
     find = _FINDERS.get(mime_type)
     if find is None:
@@ -50,29 +50,29 @@ def exif_of(mime_type: str, view: View) -> dict[str, object]:
     try:
         base = find(view)
         return {} if base is None else _fields(view, base)
-    except (BrokenError, UnseenError):
+    except (BrokenPictureError, NotInWindowError):
         return {}
 
 
-def _in_jpeg(view: View) -> int | None:
+def _in_jpeg(view: ByteView) -> int | None:
     for marker, at, length in jpeg_segments(view):
         if marker == _APP1 and length > len(_MARK) and view.take(at, len(_MARK)) == _MARK:
             return at + len(_MARK)
     return None
 
 
-def _in_png(view: View) -> int | None:
+def _in_png(view: ByteView) -> int | None:
     return next((at for name, at, _ in png_chunks(view) if name == b"eXIf"), None)
 
 
-def _in_webp(view: View) -> int | None:
+def _in_webp(view: ByteView) -> int | None:
     at = next((at for name, at, _ in webp_chunks(view) if name == b"EXIF"), None)
     if at is not None and view.take(at, len(_MARK)) == _MARK:  # some writers keep the mark of JPEG
         at += len(_MARK)
     return at
 
 
-_FINDERS: Mapping[str, Callable[[View], int | None]] = {
+_FINDERS: Mapping[str, Callable[[ByteView], int | None]] = {
     "image/jpeg": _in_jpeg,
     "image/png": _in_png,
     "image/webp": _in_webp,
@@ -80,7 +80,7 @@ _FINDERS: Mapping[str, Callable[[View], int | None]] = {
 }
 
 
-def _fields(view: View, base: int) -> dict[str, object]:
+def _fields(view: ByteView, base: int) -> dict[str, object]:
     if not tiff_starts(view.take(base, 4)):
         return {}
     order = order_of(view, base)
@@ -92,7 +92,7 @@ def _fields(view: View, base: int) -> dict[str, object]:
     return found
 
 
-def _named(view: View, fields: Directory, order: Order) -> dict[str, object]:
+def _named(view: ByteView, fields: Directory, order: Order) -> dict[str, object]:
     found: dict[str, object] = {}
     for tag, name in _NAMES.items():
         entry = fields.entries.get(tag)
@@ -102,7 +102,7 @@ def _named(view: View, fields: Directory, order: Order) -> dict[str, object]:
     return found
 
 
-def _value(view: View, entry: Entry, order: Order) -> str | int | float | None:
+def _value(view: ByteView, entry: Entry, order: Order) -> str | int | float | None:
     if entry.kind == 2 and entry.count <= _MOST_TEXT:
         return view.take(entry.at, entry.count).split(b"\0")[0].decode("utf-8", "replace").strip()
     if entry.kind in {3, 4} and entry.count >= 1:

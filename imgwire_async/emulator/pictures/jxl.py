@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView
 from imgwire_async.emulator.pictures.isobmff import boxes
-from imgwire_async.emulator.pictures.view import BrokenError, View
 
 __all__ = ["jxl_size", "jxl_starts", "jxl_whole"]
 
@@ -29,7 +29,7 @@ class _Bits:
 
     def take(self, count: int) -> int:
         if count > self._left:
-            raise BrokenError("it ends early")
+            raise BrokenPictureError("it ends early")
         value, self._value = self._value & ((1 << count) - 1), self._value >> count
         self._left -= count
         return value
@@ -41,11 +41,11 @@ class _Bits:
         return self.take(_WIDTHS[self.take(2)]) + 1
 
 
-def jxl_size(view: View) -> tuple[int, int]:
+def jxl_size(view: ByteView) -> tuple[int, int]:
     """Width and height of the size header; the orientation that may follow is not applied."""
     at, end = _codestream(view)
     if view.take(at, 2) != _CODESTREAM:
-        raise BrokenError("no codestream")
+        raise BrokenPictureError("no codestream")
     bits = _Bits(view.take(at + 2, min(_NEEDED, end - at - 2)))
     small = bits.take(1) == 1
     height = bits.length(small)
@@ -56,7 +56,7 @@ def jxl_size(view: View) -> tuple[int, int]:
     return height * across // down, height
 
 
-def jxl_whole(view: View) -> None:
+def jxl_whole(view: ByteView) -> None:
     """The boxes of a container are as long as they say. A bare codestream does not tell where it ends."""
     _codestream(view)
     if view.take(0, 2) != _CODESTREAM:
@@ -64,7 +64,7 @@ def jxl_whole(view: View) -> None:
             pass
 
 
-def _codestream(view: View) -> tuple[int, int]:
+def _codestream(view: ByteView) -> tuple[int, int]:
     """Where the (first part of the) codestream starts and ends."""
     if view.take(0, 2) == _CODESTREAM:
         return 0, view.length
@@ -73,4 +73,4 @@ def _codestream(view: View) -> tuple[int, int]:
             return box.start, box.end
         if box.name == b"jxlp":  # its parts carry a number first
             return box.start + 4, box.end
-    raise BrokenError("a container without a codestream")
+    raise BrokenPictureError("a container without a codestream")

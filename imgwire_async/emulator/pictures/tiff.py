@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from imgwire_async.emulator.pictures.view import BrokenError, UntoldError, View
+from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView, NeedsDecoderError
 
 __all__ = [
     "Directory",
@@ -52,16 +52,16 @@ def tiff_starts(head: bytes) -> bool:
     return head[:4] in {b"II*\0", b"MM\0*", *_BIG}
 
 
-def order_of(view: View, base: int = 0) -> Order:
+def order_of(view: ByteView, base: int = 0) -> Order:
     """The byte order that the first two letters name."""
     return "little" if view.take(base, 2) == b"II" else "big"
 
 
-def directory(view: View, at: int, order: Order, base: int = 0) -> Directory:
+def directory(view: ByteView, at: int, order: Order, base: int = 0) -> Directory:
     """The directory at an offset; offsets count from `base`, where an EXIF block starts inside another file."""
     count = view.number(base + at, 2, order)
     if count > _MOST_ENTRIES:
-        raise BrokenError("a directory of too many fields")
+        raise BrokenPictureError("a directory of too many fields")
     entries: dict[int, Entry] = {}
     for start in range(base + at + 2, base + at + 2 + 12 * count, 12):
         tag, kind, values = (
@@ -74,45 +74,45 @@ def directory(view: View, at: int, order: Order, base: int = 0) -> Directory:
     return Directory(entries, view.number(base + at + 2 + 12 * count, 4, order))
 
 
-def numbers(view: View, entry: Entry | None, order: Order) -> list[int]:
+def numbers(view: ByteView, entry: Entry | None, order: Order) -> list[int]:
     """The whole numbers of a field; none when it is missing."""
     if entry is None:
         return []
     if entry.kind not in _WHOLE_NUMBERS or entry.count > _MOST_VALUES:
-        raise BrokenError("a field of an unfit type or length")
+        raise BrokenPictureError("a field of an unfit type or length")
     width = _WIDTHS[entry.kind]
     return [view.number(entry.at + width * index, width, order) for index in range(entry.count)]
 
 
-def directories(view: View) -> Iterator[Directory]:
+def directories(view: ByteView) -> Iterator[Directory]:
     """All pictures of the file, in order. A chain that bites its own tail is broken."""
     order = order_of(view)
     at = view.number(4, 4, order)
     seen: set[int] = set()
     while at:
         if at in seen or len(seen) == _MOST_DIRECTORIES:
-            raise BrokenError("its directories go round in a circle")
+            raise BrokenPictureError("its directories go round in a circle")
         seen.add(at)
         found = directory(view, at, order)
         yield found
         at = found.following
 
 
-def tiff_size(view: View) -> tuple[int, int]:
+def tiff_size(view: ByteView) -> tuple[int, int]:
     """Width and height of the first picture."""
     if view.take(0, 4) in _BIG:
-        raise UntoldError("BigTIFF")
+        raise NeedsDecoderError("BigTIFF")
     first = next(directories(view), None)
     if first is None:
-        raise BrokenError("no directory")
+        raise BrokenPictureError("no directory")
     order = order_of(view)
     width, height = (numbers(view, first.entries.get(tag), order)[:1] for tag in (256, 257))
     if not width or not height:
-        raise BrokenError("no width or height")
+        raise BrokenPictureError("no width or height")
     return width[0], height[0]
 
 
-def tiff_whole(view: View) -> None:
+def tiff_whole(view: ByteView) -> None:
     """The strips or tiles of every picture lie inside the file."""
     if view.take(0, 4) in _BIG:
         return  # who could read its size has read its directory
@@ -122,6 +122,6 @@ def tiff_whole(view: View) -> None:
         offsets = numbers(view, each.entries.get(strips), order)
         lengths = numbers(view, each.entries.get(279 if strips == 273 else 325), order)
         if not offsets or len(offsets) != len(lengths):
-            raise BrokenError("no picture data")
+            raise BrokenPictureError("no picture data")
         if any(offset + length > view.length for offset, length in zip(offsets, lengths, strict=True)):
-            raise BrokenError("it ends early")
+            raise BrokenPictureError("it ends early")

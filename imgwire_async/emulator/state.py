@@ -1,4 +1,4 @@
-"""What a handler gets: the state (`World`) and one checked question (`Call`), with the refusals all of them use."""
+"""What a handler gets: the state (`State`) and one checked question (`ApiCall`), with the refusals all of them use."""
 
 from __future__ import annotations
 
@@ -10,15 +10,24 @@ from typing import Literal, TypeAlias
 from attrs import define, evolve, field, frozen
 
 from imgwire_async.emulator.clock import Clock
+from imgwire_async.emulator.configuration import Settings, Switches
+from imgwire_async.emulator.http import HTTPError, Request, api_error
 from imgwire_async.emulator.log import RequestLog
-from imgwire_async.emulator.records import Ticket
+from imgwire_async.emulator.records import PresignedUrl
 from imgwire_async.emulator.signing import presign
 from imgwire_async.emulator.store import Store
-from imgwire_async.emulator.switches import Knobs, Switches
-from imgwire_async.emulator.validation import Given
-from imgwire_async.emulator.wire import Head, RefusedError, domain_error
+from imgwire_async.emulator.validation import Params
 
-__all__ = ["Call", "KeyKind", "Keys", "Places", "World", "new_ticket", "not_allowed", "not_found"]
+__all__ = [
+    "ApiCall",
+    "Credentials",
+    "KeyKind",
+    "Origins",
+    "State",
+    "create_presigned_url",
+    "not_allowed",
+    "not_found",
+]
 
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
 
@@ -26,7 +35,7 @@ KeyKind: TypeAlias = Literal["server", "client"]
 
 
 @frozen(kw_only=True)
-class Keys:
+class Credentials:
     """The credentials of the one environment."""
 
     server: str = field(repr=False)
@@ -35,7 +44,7 @@ class Keys:
 
 
 @frozen(kw_only=True)
-class Places:
+class Origins:
     """Where the three hosts listen: origins without a path. `any_host`: they listen on every address of this machine."""
 
     api: str
@@ -43,7 +52,7 @@ class Places:
     cdn: str
     any_host: bool = False
 
-    def seen_from(self, host_header: str | None) -> Places:
+    def as_reached_by(self, host_header: str | None) -> Origins:
         """Return the origins as a client reaches them. Who listens on every address cannot know its name: it takes the
         one that the client used.
         """
@@ -58,56 +67,56 @@ class Places:
 
 
 @define(kw_only=True)
-class World:
-    """Everything that handlers share. `store` and `knobs` are replaced by a reset, the rest stays."""
+class State:
+    """Everything that handlers share. `store` and `settings` are replaced by a reset, the rest stays."""
 
     switches: Switches
-    keys: Keys
+    credentials: Credentials
     organization_id: str
     clock: Clock
     log: RequestLog
     store: Store
-    knobs: Knobs
-    places: Places
+    settings: Settings
+    origins: Origins
 
 
 @frozen(kw_only=True)
-class Call:
+class ApiCall:
     """One question to the API, after key, path, query and body were checked."""
 
-    head: Head
-    places: Places
+    request: Request
+    origins: Origins
     key: KeyKind
     now: datetime
-    path: Given
-    query: Given
-    body: Given
+    path: Params
+    query: Params
+    body: Params
 
 
-def new_ticket(
-    world: World, call: Call, target_id: str, method: str, path: str, headers: dict[str, str]
-) -> tuple[str, Ticket]:
+def create_presigned_url(
+    state: State, call: ApiCall, target_id: str, method: str, path: str, headers: dict[str, str]
+) -> tuple[str, PresignedUrl]:
     """Return the signature and the ticket of a new presigned URL at the storage host; `headers` are signed, too."""
-    lifetime = world.switches.url_lifetime
-    link = presign(
-        call.places.storage,
+    lifetime = state.switches.url_lifetime
+    signed = presign(
+        call.origins.storage,
         path,
         method=method,
-        secret=world.keys.signing,
+        secret=state.credentials.signing,
         headers=headers,
         now=call.now,
         lifetime=lifetime,
         nonce=secrets.token_hex(8),
     )
     expires_at = call.now + timedelta(seconds=lifetime)
-    return link.signature, Ticket(target_id=target_id, url=link.url, expires_at=expires_at)
+    return signed.signature, PresignedUrl(target_id=target_id, url=signed.url, expires_at=expires_at)
 
 
-def not_found() -> RefusedError:
+def not_found() -> HTTPError:
     """No such resource."""
-    return RefusedError(domain_error(404, "ResourceNotFoundError", "Resource not found."))
+    return HTTPError(api_error(404, "ResourceNotFoundError", "Resource not found."))
 
 
-def not_allowed(detail: str) -> RefusedError:
+def not_allowed(detail: str) -> HTTPError:
     """The key may not do this."""
-    return RefusedError(domain_error(403, "OperationNotAllowedError", detail))
+    return HTTPError(api_error(403, "OperationNotAllowedError", detail))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgwire_async.emulator.pictures.view import BrokenError, View
+from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView
 
 __all__ = ["bmp_size", "bmp_starts", "bmp_whole", "ico_size", "ico_starts", "ico_whole"]
 
@@ -26,7 +26,7 @@ def bmp_starts(head: bytes) -> bool:
     }
 
 
-def bmp_size(view: View) -> tuple[int, int]:
+def bmp_size(view: ByteView) -> tuple[int, int]:
     """Width and height; a negative height only says that the rows run downwards."""
     if view.number(14, 4, "little") == _CORE:
         return view.number(18, 2, "little"), view.number(20, 2, "little")
@@ -34,11 +34,11 @@ def bmp_size(view: View) -> tuple[int, int]:
     return width, abs(height)
 
 
-def bmp_whole(view: View) -> None:
+def bmp_whole(view: ByteView) -> None:
     """The rows fit behind the offset that the header gives."""
     offset = view.number(10, 4, "little")
     if not 14 < offset < view.length:
-        raise BrokenError("no picture data")
+        raise BrokenPictureError("no picture data")
     width, height = bmp_size(view)
     core = view.number(14, 4, "little") == _CORE
     bits = view.number(24 if core else 28, 2, "little")
@@ -47,7 +47,7 @@ def bmp_whole(view: View) -> None:
     else:
         needed = view.number(34, 4, "little")
     if offset + needed > view.length:
-        raise BrokenError("it ends early")
+        raise BrokenPictureError("it ends early")
 
 
 def ico_starts(head: bytes) -> bool:
@@ -55,21 +55,21 @@ def ico_starts(head: bytes) -> bool:
     return head.startswith(b"\x00\x00\x01\x00") and head[4:6] not in {b"", b"\x00\x00"}
 
 
-def ico_size(view: View) -> tuple[int, int]:
+def ico_size(view: ByteView) -> tuple[int, int]:
     """The largest entry; a byte of 0 stands for 256."""
     sizes = [(view.number(at, 1) or 256, view.number(at + 1, 1) or 256) for at in _entries(view)]
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
-def ico_whole(view: View) -> None:
+def ico_whole(view: ByteView) -> None:
     """Each entry points to a PNG or a bitmap header inside the file."""
     for at in _entries(view):
         length, offset = view.number(at + 8, 4, "little"), view.number(at + 12, 4, "little")
         if offset + length > view.length:
-            raise BrokenError("it ends early")
+            raise BrokenPictureError("it ends early")
         if view.take(offset, 8) != _PNG and view.number(offset, 4, "little") != _INFO:
-            raise BrokenError("an entry is no picture")
+            raise BrokenPictureError("an entry is no picture")
 
 
-def _entries(view: View) -> range:
+def _entries(view: ByteView) -> range:
     return range(6, 6 + 16 * view.number(4, 2, "little"), 16)

@@ -7,7 +7,15 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-__all__ = ["BrokenError", "Finding", "Picture", "Unreadable", "UnseenError", "UntoldError", "View"]
+__all__ = [
+    "BrokenPictureError",
+    "ByteView",
+    "Finding",
+    "NeedsDecoderError",
+    "NotInWindowError",
+    "Picture",
+    "Unreadable",
+]
 
 
 @frozen(kw_only=True)
@@ -30,20 +38,20 @@ class Unreadable:
 Finding: TypeAlias = Picture | Unreadable
 
 
-class BrokenError(Exception):
+class BrokenPictureError(Exception):
     """A reader found what can't be; the text says what."""
 
 
-class UnseenError(Exception):
+class NotInWindowError(Exception):
     """The answer lies in the middle of a big body, of which only both ends were kept."""
 
 
-class UntoldError(Exception):
+class NeedsDecoderError(Exception):
     """The header does not tell the size; a decoder may."""
 
 
 @frozen
-class View:
+class ByteView:
     """A body of `length` bytes of which the first (`head`) and perhaps the last (`tail`) are here."""
 
     head: bytes = field(repr=False)
@@ -51,14 +59,14 @@ class View:
     tail: bytes = field(default=b"", repr=False)
 
     def take(self, at: int, count: int) -> bytes:
-        """`count` bytes from `at`. `BrokenError` beyond the end, `UnseenError` in the gap between head and tail."""
+        """`count` bytes from `at`. `BrokenPictureError` beyond the end, `NotInWindowError` in the gap between head and tail."""
         if at < 0 or count < 0 or at + count > self.length:
-            raise BrokenError("it ends early")
+            raise BrokenPictureError("it ends early")
         if at + count <= len(self.head):
             return self.head[at : at + count]
         start = self.length - len(self.tail)
         if at < start:
-            raise UnseenError
+            raise NotInWindowError
         return self.tail[at - start : at - start + count]
 
     def number(self, at: int, count: int, order: Literal["big", "little"] = "big") -> int:

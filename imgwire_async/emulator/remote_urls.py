@@ -7,26 +7,26 @@ from datetime import datetime
 from hashlib import sha256
 from urllib.parse import urlsplit
 
-from imgwire_async.emulator.bodies import Stored, stored_bytes
-from imgwire_async.emulator.wire import RefusedError, domain_error
-from imgwire_async.emulator.world import Places, World
+from imgwire_async.emulator.bodies import StoredBody, whole_body
+from imgwire_async.emulator.http import HTTPError, api_error
+from imgwire_async.emulator.state import Origins, State
 
-__all__ = ["fetched", "is_private"]
+__all__ = ["fetch_remote", "is_private"]
 
 _MOST = 100 * 2**20  # [contract 7]
 
 
-def fetched(world: World, places: Places, url: str, now: datetime) -> Stored:
+def fetch_remote(state: State, origins: Origins, url: str, now: datetime) -> StoredBody:
     """The bytes behind a URL: from `emulator.urls`, or a READY picture of the emulator's own CDN."""
-    stored = _own(world, places, url, now)
-    if stored is None and url in world.knobs.urls:
-        data = world.knobs.urls[url]
-        stored = stored_bytes(data, sha256(data).hexdigest())
+    stored = _from_own_cdn(state, origins, url, now)
+    if stored is None and url in state.settings.urls:
+        data = state.settings.urls[url]
+        stored = whole_body(data, sha256(data).hexdigest())
     if stored is None:
         where = "is not public" if is_private(urlsplit(url).hostname or "") else "can't be fetched"
-        raise _refused(f"The URL {where}.")
+        raise _invalid_url(f"The URL {where}.")
     if stored.length > _MOST:
-        raise _refused("The picture behind the URL is over 100 MiB.")
+        raise _invalid_url("The picture behind the URL is over 100 MiB.")
     return stored
 
 
@@ -38,13 +38,13 @@ def is_private(host: str) -> bool:
         return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
 
 
-def _own(world: World, places: Places, url: str, now: datetime) -> Stored | None:
-    if not url.startswith((f"{places.cdn}/", f"{world.places.cdn}/")):
+def _from_own_cdn(state: State, origins: Origins, url: str, now: datetime) -> StoredBody | None:
+    if not url.startswith((f"{origins.cdn}/", f"{state.origins.cdn}/")):
         return None
     image_id = urlsplit(url).path.rpartition("/")[2].partition("@")[0]
-    image = world.store.image(image_id, now)
+    image = state.store.get_image(image_id, now)
     return None if image is None or image.status != "READY" else image.stored
 
 
-def _refused(detail: str) -> RefusedError:
-    return RefusedError(domain_error(422, "InvalidUrlError", detail))
+def _invalid_url(detail: str) -> HTTPError:
+    return HTTPError(api_error(422, "InvalidUrlError", detail))

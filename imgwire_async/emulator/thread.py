@@ -8,12 +8,12 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
-__all__ = ["BackgroundLoop"]
+__all__ = ["EmulatorThread"]
 
 _Step: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
-class BackgroundLoop:
+class EmulatorThread:
     """A daemon thread with its own loop. `start` and `stop` are called by the thread that uses the emulator."""
 
     def __init__(self, begin: _Step, end: _Step) -> None:

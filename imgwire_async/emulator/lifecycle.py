@@ -1,4 +1,4 @@
-"""How records grow older. Pure: the moment, the switches and the knobs come in, the next record comes out."""
+"""How records grow older. Pure: the rfc3339, the switches and the settings come in, the next record comes out."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ from pathlib import PurePosixPath
 
 from attrs import evolve
 
-from imgwire_async.emulator.bodies import Stored
+from imgwire_async.emulator.bodies import StoredBody
+from imgwire_async.emulator.configuration import Switches
 from imgwire_async.emulator.pictures import Picture, Unreadable, examine
 from imgwire_async.emulator.records import EXTENSIONS, CustomDomain, DownloadJob, Image, JobStatus
-from imgwire_async.emulator.switches import Switches
 
-__all__ = ["aged", "extension_of", "image_received", "job_polled", "polled", "tested", "type_by_name"]
+__all__ = [
+    "advance",
+    "domain_after_test",
+    "extension_of",
+    "image_after_poll",
+    "image_after_upload",
+    "job_after_poll",
+    "type_by_name",
+]
 
 _MOST_PIXELS = 250_000_000  # [contract 7]
 
 
-def image_received(image: Image, stored: Stored, now: datetime) -> Image:
-    """The image at the moment its bytes are whole: PROCESSING, looked at, nothing told yet."""
+def image_after_upload(image: Image, stored: StoredBody, now: datetime) -> Image:
+    """The image at the rfc3339 its bytes are whole: PROCESSING, looked at, nothing told yet."""
     return evolve(
         image,
         status="PROCESSING",
@@ -31,7 +39,7 @@ def image_received(image: Image, stored: Stored, now: datetime) -> Image:
     )
 
 
-def aged(image: Image, now: datetime, switches: Switches) -> Image:
+def advance(image: Image, now: datetime, switches: Switches) -> Image:
     """The image as it is now: out of PROCESSING once it has been asked for `ready_polls` times and `ready_after`
     seconds have passed since its bytes came.
     """
@@ -40,11 +48,11 @@ def aged(image: Image, now: datetime, switches: Switches) -> Image:
     due = image.stored_at + timedelta(seconds=switches.ready_after)
     if now < due:
         return image
-    # Without polls nobody looks at the moment it is due; the record tells that moment all the same.
+    # Without polls nobody looks at the rfc3339 it is due; the record tells that rfc3339 all the same.
     return _finished(image, now if switches.ready_polls else due)
 
 
-def polled(image: Image) -> Image:
+def image_after_poll(image: Image) -> Image:
     """The image after one more retrieve of it; only those in PROCESSING count."""
     return evolve(image, polls=image.polls + 1) if image.status == "PROCESSING" else image
 
@@ -88,7 +96,7 @@ def extension_of(name: str) -> str:
     return PurePosixPath(name).suffix.removeprefix(".").lower()
 
 
-def job_polled(job: DownloadJob, now: datetime, *, needed: int, archive: bytes | None) -> DownloadJob:
+def job_after_poll(job: DownloadJob, now: datetime, *, needed: int, archive: bytes | None) -> DownloadJob:
     """The job after one more retrieve: PROCESSING, and from the `needed`th on READY, or FAILED without an archive."""
     if job.status in {"READY", "FAILED"}:
         return job
@@ -99,7 +107,7 @@ def job_polled(job: DownloadJob, now: datetime, *, needed: int, archive: bytes |
     return evolve(job, polls=polls, status=status, archive=archive, updated_at=now)
 
 
-def tested(domain: CustomDomain, now: datetime, *, needed: int) -> CustomDomain:
+def domain_after_test(domain: CustomDomain, now: datetime, *, needed: int) -> CustomDomain:
     """The domain after one more connection test: CONNECTED at the `needed`th, its certificate ACTIVE at the next."""
     tests = domain.tests + 1
     return evolve(

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from attrs import define, field, frozen
 from attrs.validators import and_, ge, in_, instance_of, le, optional
 
-__all__ = ["ClientLimits", "ExpiredStatus", "Idempotency", "Knobs", "NaiveDates", "SecondPut", "Switches"]
+__all__ = ["ClientLimits", "ExpiredStatus", "Idempotency", "NaiveDates", "SecondPut", "Settings", "Switches"]
 
 Idempotency: TypeAlias = Literal["same", "conflict", "same_dead_url", "ignored"]
 NaiveDates: TypeAlias = Literal["utc", "refused"]
@@ -52,7 +52,7 @@ def _no_names() -> set[str]:
 
 
 @define(kw_only=True)
-class Knobs:
+class Settings:
     """What a test may turn while the emulator runs. Written by tests, read by the handlers; `reset` makes a new one."""
 
     client_limits: ClientLimits = field(factory=ClientLimits)

@@ -1,4 +1,4 @@
-"""The words of one exchange: what came in (`Head`, `Body`), what goes out (`Answer`), and how a handler refuses."""
+"""The words of one exchange: what came in (`Request`, `Body`), what goes out (`Response`), and how a handler refuses."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from aiohttp import ClientError, StreamReader, http_exceptions, web
 from attrs import frozen
 
 __all__ = [
-    "Answer",
     "Body",
-    "Head",
+    "ClientDisconnectedError",
+    "HTTPError",
     "HostName",
-    "LeftError",
     "Pairs",
-    "RefusedError",
-    "domain_error",
-    "json_answer",
+    "Request",
+    "Response",
+    "api_error",
+    "json_response",
     "xml_error",
 ]
 
@@ -33,12 +33,12 @@ _CHUNK = 64 * 1024
 _GONE = (OSError, ClientError, web.RequestPayloadError, http_exceptions.HttpProcessingError)
 
 
-class LeftError(Exception):
+class ClientDisconnectedError(Exception):
     """The client went away before its body was whole."""
 
 
 @frozen(kw_only=True)
-class Head:
+class Request:
     """Request line and headers exactly as they came; `target` keeps every byte of the request target."""
 
     host: HostName
@@ -63,34 +63,34 @@ class Head:
         """Decoded query; of a repeated name the last value counts, as in FastAPI."""
         return dict(parse_qsl(self.raw_query, keep_blank_values=True, errors="replace"))
 
-    def values(self, name: str) -> list[str]:
+    def header_values(self, name: str) -> list[str]:
         """Every value sent for a header, in order."""
         return [value for key, value in self.headers if key.lower() == name]
 
-    def value(self, name: str) -> str | None:
+    def header(self, name: str) -> str | None:
         """The first value of a header (name in lower case), None without one."""
-        return next(iter(self.values(name)), None)
+        return next(iter(self.header_values(name)), None)
 
 
 @frozen(kw_only=True)
-class Answer:
+class Response:
     """A whole answer before it travels."""
 
     status: int
     body: bytes = b""
     headers: Pairs = ()
 
-    def plus(self, headers: Iterable[tuple[str, str]]) -> Answer:
+    def with_headers(self, headers: Iterable[tuple[str, str]]) -> Response:
         """The same answer with more headers."""
-        return Answer(status=self.status, body=self.body, headers=(*self.headers, *headers))
+        return Response(status=self.status, body=self.body, headers=(*self.headers, *headers))
 
 
-class RefusedError(Exception):
+class HTTPError(Exception):
     """Raised by a handler that ends here with this answer."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
 class Body:
@@ -108,13 +108,13 @@ class Body:
         return self._digest.hexdigest()
 
     async def chunks(self, limit: float = float("inf")) -> AsyncGenerator[bytes, None]:
-        """The bytes as they come, up to `limit` of them. `LeftError` when the client goes away in the middle."""
+        """The bytes as they come, up to `limit` of them. `ClientDisconnectedError` when the client goes away in the middle."""
         size = _CHUNK if self.pace is None else max(1, min(_CHUNK, int(self.pace / 10)))
         while self.length < limit:
             try:
                 chunk = await self._reader.read(int(min(size, limit - self.length)))
             except _GONE as error:
-                raise LeftError from error
+                raise ClientDisconnectedError from error
             if not chunk:
                 return
             self._digest.update(chunk)
@@ -134,20 +134,20 @@ class Body:
         return None if self.length > limit else b"".join(parts)
 
 
-def json_answer(value: object, status: int = 200, headers: Pairs = ()) -> Answer:
+def json_response(value: object, status: int = 200, headers: Pairs = ()) -> Response:
     """A JSON answer, UTF-8."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return Answer(status=status, body=body, headers=(("Content-Type", "application/json"), *headers))
+    return Response(status=status, body=body, headers=(("Content-Type", "application/json"), *headers))
 
 
-def domain_error(status: int, error_type: str, detail: str, headers: Pairs = ()) -> Answer:
+def api_error(status: int, error_type: str, detail: str, headers: Pairs = ()) -> Response:
     """The service's own error body. [contract 5]"""
-    return json_answer({"detail": detail, "error_type": error_type}, status, headers)
+    return json_response({"detail": detail, "error_type": error_type}, status, headers)
 
 
-def xml_error(status: int, code: str, message: str, **more: str) -> Answer:
+def xml_error(status: int, code: str, message: str, **more: str) -> Response:
     """An error body as stores of the S3 kind write it."""
     fields = {"Code": code, "Message": message, **more, "RequestId": "EMULATOR", "HostId": "emulator"}
     inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in fields.items())
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()
-    return Answer(status=status, body=body, headers=(("Content-Type", "application/xml"),))
+    return Response(status=status, body=body, headers=(("Content-Type", "application/xml"),))

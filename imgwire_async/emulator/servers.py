@@ -11,19 +11,19 @@ from imgwire_async.emulator.addresses import is_loopback, is_wildcard, resolve_a
 from imgwire_async.emulator.api import HEALTH_PATH, Api
 from imgwire_async.emulator.cdn import Cdn
 from imgwire_async.emulator.faults import Faults
-from imgwire_async.emulator.front import Connections, Front, Handler
+from imgwire_async.emulator.host_server import Connections, Handler, HostServer
+from imgwire_async.emulator.http import HostName
 from imgwire_async.emulator.listener import Listener
+from imgwire_async.emulator.state import Origins, State
 from imgwire_async.emulator.storage import Storage
 from imgwire_async.emulator.tls import CaFile, Certificates, TcpTransports, make_certificates
-from imgwire_async.emulator.wire import HostName
-from imgwire_async.emulator.world import Places, World
 
-__all__ = ["Hosts"]
+__all__ = ["Servers"]
 
 logger: logging.Logger = logging.getLogger("imgwire_async.emulator")
 
 
-class Hosts:
+class Servers:
     """The sockets of an emulator, and the file of its CA. They are opened and closed in one loop, as often as wanted."""
 
     def __init__(self, name: str, ports: tuple[int, int, int], *, tls: bool) -> None:
@@ -49,10 +49,10 @@ class Hosts:
         """The PEM file of the CA: there while the hosts listen. None without TLS."""
         return None if self._ca_file is None else self._ca_file.path
 
-    async def start(self, world: World, faults: Faults) -> None:
-        """Listen, and tell `world` where. When one host cannot, none does."""
+    async def start(self, state: State, faults: Faults) -> None:
+        """Listen, and tell `state` where. When one host cannot, none does."""
         self._connections, self._loop = Connections(), asyncio.get_running_loop()
-        self.listeners = self._new_listeners(world, faults)
+        self.listeners = self._new_listeners(state, faults)
         try:
             address = await resolve_address(self._name)
             if self._certificates is not None:
@@ -61,26 +61,26 @@ class Hosts:
         except BaseException:
             await self.stop()
             raise
-        world.places = Places(api=api, storage=storage, cdn=cdn, any_host=is_wildcard(self._name))
+        state.origins = Origins(api=api, storage=storage, cdn=cdn, any_host=is_wildcard(self._name))
         if not is_loopback(address):
             logger.warning(
                 "the emulator listens on %s, so other machines reach it, too; it is for tests, and guards nothing",
                 self._name,
             )
 
-    def _new_listeners(self, world: World, faults: Faults) -> tuple[Listener, ...]:
+    def _new_listeners(self, state: State, faults: Faults) -> tuple[Listener, ...]:
         transports, certificates = TcpTransports(), self._certificates
         handlers: tuple[tuple[HostName, Handler], ...] = (
-            ("api", Api(world)), ("storage", Storage(world)), ("cdn", Cdn(world)),
+            ("api", Api(state)), ("storage", Storage(state)), ("cdn", Cdn(state)),
         )  # fmt: skip
         return tuple(
             Listener(
-                Front(
+                HostServer(
                     name,
                     handler,
-                    log=world.log,
+                    log=state.log,
                     faults=faults,
-                    clock=world.clock,
+                    clock=state.clock,
                     numbers=self._connections,
                     transports=transports,
                     unlogged=frozenset({HEALTH_PATH}) if name == "api" else frozenset(),
@@ -102,7 +102,7 @@ class Hosts:
     def shrink_buffers(self) -> None:
         """Let connections hold little unread, those of now and those to come. Any thread may call this."""
         for listener in self.listeners:
-            listener.narrow()
+            listener.shrink_buffers()
         if self._loop is None:
             return
         try:
