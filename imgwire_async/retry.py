@@ -1,4 +1,7 @@
-"""What may be sent again, and how long to pause before: pure decisions, with the clock and the dice as arguments."""
+"""Decide whether a request may be retried, and after which delay.
+
+The functions are pure: the random number and the response's headers are arguments.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-# Why an attempt brought no usable answer. "unsent": the request never left (refused, DNS, TLS). "lost": it left, its answer
-# did not come. "connect", "attempt" and "stall" are clocks that ran out; "connect" means that it never left, too. "absent": the
-# caller, who reads the source in a thread of its own, was busy elsewhere for as long. "slot": no slot became free.
-Fate: TypeAlias = Literal["unsent", "connect", "lost", "attempt", "stall", "absent", "slot"]
+# Why an attempt brought no usable response.
+FailureKind: TypeAlias = Literal[
+    "not_sent",  # the request was never sent: connection refused, DNS, TLS
+    "connect_timeout",  # no connection in time, so the request was never sent
+    "connection_lost",  # the request was sent, and the connection broke before its response was complete
+    "attempt_timeout",  # the request was sent, and its response did not come in time
+    "stalled",  # no byte of a transfer moved for the `stall` timeout
+    "caller_busy",  # the source of an upload needs the caller's thread, which ran other code for too long
+    "no_slot",  # no slot became free in time
+]
 
-# POST is the exception; its requests say themselves whether they may be repeated. [contract 5]
+# POST is missing: a request with this method says itself whether a retry is safe. [contract 5]
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
 
 @attrs.frozen
 class Failure:
-    """One failed attempt: either `fate` (no answer) or `status` (an answer that may be worth another try).
+    """One failed attempt: `kind` is set when no response came, else `status` is set.
 
-    `advice` is what to do about it, in sentences, where the reason knows more than the general words. `is_final`: another try
-    would meet the same.
+    `advice` holds sentences for the user where the cause is known well enough; else it is empty.
+    `is_final` is true when a retry would fail in the same way.
     """
 
     reason: str
-    fate: Fate | None = None
+    kind: FailureKind | None = None
     status: int | None = None
     retry_after: float | None = None
     advice: str = ""
@@ -39,55 +48,62 @@ class Failure:
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str]) -> Failure:
-        """Return the failure that a response with this status is, with the seconds that its `Retry-After` asks for."""
-        return cls(f"HTTP {status}", status=status, retry_after=retry_after(headers))
+        """Return the failure for a response with this status, including the delay of its `Retry-After`."""
+        return cls(f"HTTP {status}", status=status, retry_after=parse_retry_after(headers))
 
     @property
     def unprocessed(self) -> bool:
-        """Whether the service certainly did nothing: the request never left, or was turned away by the rate limit."""
-        return self.fate in {"unsent", "connect"} or self.status == 429
+        """Whether the service certainly did not process the request: it was never sent, or hit the rate limit."""
+        return self.kind in {"not_sent", "connect_timeout"} or self.status == 429
 
     @property
-    def in_doubt(self) -> bool:
-        """Whether the service may have carried the request out although no success came back."""
-        return self.fate in {"lost", "attempt", "stall"} or (self.status is not None and self.status >= 500)
+    def may_have_succeeded(self) -> bool:
+        """Whether the service may have processed the request although no success was reported."""
+        no_response = self.kind in {"connection_lost", "attempt_timeout", "stalled"}
+        return no_response or (self.status is not None and self.status >= 500)
 
 
 def is_success(status: int) -> bool:
-    """Return whether an HTTP status says that the request was carried out."""
+    """Return whether an HTTP status reports success (2xx)."""
     return 200 <= status < 300
 
 
-def passing(status: int) -> bool:
-    """Whether an answer with this status may be different a moment later."""
+def is_transient(status: int) -> bool:
+    """Return whether a retry after this HTTP status may succeed."""
     return status in {408, 429} or (status >= 500 and status != 501)
 
 
-def may_repeat(method: str, failure: Failure, *, repeatable: bool | None) -> bool:
-    """Whether the request may go out again. `repeatable` is the operation's own word (a key, a plain check); None: by method."""
-    if failure.is_final or (failure.status is not None and not passing(failure.status)):
+def may_retry(method: str, failure: Failure, *, repeatable: bool | None) -> bool:
+    """Return whether a request may be sent again after a failure.
+
+    `repeatable` is what the operation declares, for example because it sends an idempotency key. None means
+    that the HTTP method decides.
+    """
+    if failure.is_final or (failure.status is not None and not is_transient(failure.status)):
         return False
     if failure.unprocessed:
         return True
     return method in _IDEMPOTENT if repeatable is None else repeatable
 
 
-def pause(retry: int, told: float | None, *, policy: RetryPolicy, dice: float) -> float | None:
-    """Seconds before retry number `retry` (from 1), or None to give up: the server's word first, else full jitter under a cap.
+def retry_delay(retry: int, retry_after: float | None, *, policy: RetryPolicy, jitter: float) -> float | None:
+    """Return the seconds before retry number `retry` (from 1), or None when the server asks for too long a delay.
 
-    `told` is what the server asked for; we come later than that, never earlier. `dice` is a random number in [0, 1).
+    With `retry_after` the delay is at least that long. Without it the delay is exponential backoff with full
+    jitter. `jitter` is a random number in [0, 1).
     """
-    cap = min(policy.max_backoff, policy.backoff * float(1 << min(retry - 1, 30)))
-    if told is None:
-        return cap * dice if dice else 0.0  # without end times nothing would be no number
-    if told > policy.max_retry_after:
+    if retry_after is None:
+        limit = min(policy.max_backoff, policy.backoff * float(1 << min(retry - 1, 30)))
+        # Both settings may be infinite, and inf * 0 is NaN.
+        return limit * jitter if jitter else 0.0
+    if retry_after > policy.max_retry_after:
         return None
-    return told + spread(told, dice)
+    return retry_after + stagger(retry_after, jitter)
 
 
 @attrs.define
 class RetryBudget:
-    """Counts the retries of one operation. Used by one task.
+    """Count the retries of one operation. Used by one task.
 
     `jitter` returns a random number in [0, 1).
     """
@@ -102,53 +118,60 @@ class RetryBudget:
         return self.used >= self.policy.max_retries
 
     def next_delay(self, failure: Failure) -> float | None:
-        """Return the seconds before the next attempt, and count it. None when no retry is left, or the server asks for too long."""
+        """Use up one retry and return the seconds before it.
+
+        Return None when no retry is left, or when the server asks for too long a delay.
+        """
         if self.is_spent:
             return None
         self.used += 1
-        return pause(self.used, failure.retry_after, policy=self.policy, dice=self.jitter())
+        return retry_delay(self.used, failure.retry_after, policy=self.policy, jitter=self.jitter())
 
 
-def spread(seconds: float, dice: float) -> float:
-    """Extra seconds after a common waiting time, so that those who waited together do not come back together."""
-    return dice * min(1.0, 0.05 + seconds / 4)
+def stagger(seconds: float, jitter: float) -> float:
+    """Return extra seconds, so that callers with the same `Retry-After` do not all send at the same moment.
+
+    The extra is a share of `seconds`, at most one second. `jitter` is a random number in [0, 1).
+    """
+    return jitter * min(1.0, 0.05 + seconds / 4)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a response's `Retry-After` asks for, or None when it is absent, past or makes no sense.
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a response's `Retry-After`, or None when the header is missing, past or not valid.
 
-    A date is compared with the response's own `Date`: this machine's clock may be hours off.
+    A date is compared with the response's own `Date`, because the clock of this machine may be hours off.
     """
     value = headers.get("Retry-After")
     if value is None or not (text := value.strip()):
         return None
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return min(float(text), 1e12) or None
-    then = http_date(text)
-    seconds = 0.0 if then is None else (then - response_time(headers)).total_seconds()
+    until = parse_http_date(text)
+    seconds = 0.0 if until is None else (until - response_time(headers)).total_seconds()
     return seconds if seconds > 0 else None
 
 
 def response_time(headers: Mapping[str, str]) -> datetime:
-    """Return the time at which a response was made: its own `Date`, else this machine's time.
+    """Return the time at which a response was made: its `Date` header, or else the time of this machine.
 
-    Every time that a server names (when to come back, when a URL ends) is by the server's clock, so it is compared with this.
+    A server names times (`Retry-After`, the expiry of a URL) by its own clock. Compare them with this time.
     """
     from datetime import UTC, datetime
 
-    return http_date(headers.get("Date")) or datetime.now(UTC)
+    return parse_http_date(headers.get("Date")) or datetime.now(UTC)
 
 
-def http_date(text: str | None) -> datetime | None:
-    """Return the time that an HTTP date stands for, or None for anything else."""
+def parse_http_date(text: str | None) -> datetime | None:
+    """Return the time of an HTTP date, or None for any other text."""
     if not text:
         return None
-    from datetime import UTC  # needed after a refusal only, and the mail package is large
+    # Imported here because only failures need it, and the package `email` is slow to import.
+    from datetime import UTC
     from email.utils import parsedate_to_datetime
 
     try:
-        moment = parsedate_to_datetime(text)
+        time = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    # "-0000" and dates without a zone: HTTP dates are GMT
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    # HTTP dates are in GMT, also when the zone is missing or "-0000".
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time

@@ -17,7 +17,7 @@ from imgwire_async.exchange import Exchange
 from imgwire_async.protocol.intermediaries import interception_warning
 from imgwire_async.protocol.request import GetRequest, NoResponseError, StreamedResponse, Transport
 from imgwire_async.redaction import excerpt, redact
-from imgwire_async.retry import RetryBudget, may_repeat, passing
+from imgwire_async.retry import RetryBudget, is_transient, may_retry
 
 T = TypeVar("T")
 
@@ -114,8 +114,10 @@ class Download(AbstractAsyncContextManager["Download"]):
         """Let a pause pass before the next attempt, or raise the error that ends the download."""
         failure = problem.failure
         # What stands still has had its time already.
-        may_retry = failure.fate not in {"stall", "slot"} and may_repeat("GET", failure, repeatable=None)
-        delay = self._retries.next_delay(failure) if may_retry else None
+        is_retryable = failure.kind not in {"stalled", "no_slot"} and may_retry(
+            "GET", failure, repeatable=None
+        )
+        delay = self._retries.next_delay(failure) if is_retryable else None
         if delay is None:
             raise self.error(problem)
         assert self._exchange is not None
@@ -146,7 +148,7 @@ def _response_error(source: DownloadUrl, response: UnexpectedResponse) -> Downlo
 def _advice(status: int, *, is_picture: bool) -> str:
     if status < 400:
         return "Report this to the service."
-    if passing(status):
+    if is_transient(status):
         return "Download it again later."
     if is_picture and status in {404, 410}:
         return "The CDN delivers READY images only: call wait_until_ready first. Or this one was deleted."
@@ -159,11 +161,11 @@ def _advice(status: int, *, is_picture: bool) -> str:
 
 def _connection_error(source: DownloadUrl, error: NoResponseError) -> DownloadError:
     failure, exchange = error.failure, error.exchange
-    if failure.fate == "slot":  # its reason says what to do
+    if failure.kind == "no_slot":  # its reason says what to do
         return DownloadError(f"{source.name}: {failure.reason}. Nothing was sent. {source.outcome}".rstrip())
     if failure.advice:
         advice = f"{failure.advice} Then download it again."
-    elif failure.fate == "stall":
+    elif failure.kind == "stalled":
         advice = "Download it again; a slow network may need a larger Timeouts(stall=...)."
     else:
         advice = "Download it again; if it goes on, look at network, proxy and firewall."

@@ -120,7 +120,7 @@ async def _check_body(body: ResponseBody, content: Content) -> UnexpectedRespons
     response = body.response
     head = await body.head()
     if not head:  # an accident of one server, which another try may not meet
-        failure = Failure(f"HTTP {response.status} without any bytes", fate="lost")
+        failure = Failure(f"HTTP {response.status} without any bytes", kind="connection_lost")
         raise NoResponseError(failure, response.exchange)
     found = mismatch(content, response.headers.get("Content-Type", ""), head)
     if found is not None:

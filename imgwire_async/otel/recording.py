@@ -286,13 +286,13 @@ def _type_of(error: BaseException) -> str:
             break
         error = error.__cause__  # what it was before the transport translated it
     # Not by class: the one for a response of somebody on the way stands beside aiohttp, which a tracer does not load.
-    fate = (
-        error.failure.fate or "lost" if isinstance(error, NoResponseError) else getattr(error, "fate", None)
-    )
-    if isinstance(fate, str):
-        return fate
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(error, NoResponseError):
+        return error.failure.kind or "connection_lost"
+    failure_kind = getattr(error, "failure_kind", None)
+    if isinstance(failure_kind, str):
+        return failure_kind
+    cls = type(error)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _description(error: BaseException) -> str:

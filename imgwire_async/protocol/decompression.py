@@ -74,4 +74,4 @@ class Decompressor:
 
 
 def _broken(what: str, host: str) -> NoResponseError:
-    return NoResponseError(Failure(f"the answer of {host} {what}", fate="lost"))
+    return NoResponseError(Failure(f"the answer of {host} {what}", kind="connection_lost"))

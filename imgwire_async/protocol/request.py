@@ -71,7 +71,7 @@ class PutRequest:
 
     `on_progress` is called with the number of bytes sent so far. `waits_for_caller` matters when the blocking client reads the
     source in the caller's thread. True stops the stall timer while that thread runs other code. False ends the attempt after the
-    stall timeout instead, with the failure kind "absent", so that other transfers get the connection.
+    stall timeout instead, with the failure kind "caller_busy", so that other transfers get the connection.
     """
 
     url: str = attrs.field(repr=False)  # signed

@@ -31,12 +31,12 @@ def connection_error(
     """Return the error for a call whose last attempt brought no response."""
     doubt = (
         " The service may have carried it out: look before you repeat it."
-        if failure.in_doubt and exchange.method not in {"GET", "HEAD"}
+        if failure.may_have_succeeded and exchange.method not in {"GET", "HEAD"}
         else ""
     )
     error: errors.APIConnectionError
-    if failure.fate == "connect" or failure.fate == "attempt":
-        which, seconds = _shortest(failure.fate, timeouts)
+    if failure.kind == "connect_timeout" or failure.kind == "attempt_timeout":
+        which, seconds = _shortest(failure.kind, timeouts)
         clock = "the system's own" if seconds is None else f"Timeouts({which}={seconds:g})"
         error = errors.APITimeoutError(
             f"{exchange}: {failure.reason}.{doubt} The clock was {clock}: allow more, or look at the network. "
@@ -53,11 +53,11 @@ def connection_error(
 
 
 def _shortest(
-    fate: Literal["connect", "attempt"], timeouts: Timeouts
+    kind: Literal["connect_timeout", "attempt_timeout"], timeouts: Timeouts
 ) -> tuple[Literal["connect", "attempt"], float | None]:
     """Return which of the user's clocks ran out, and its seconds: a connection that takes too long may meet either."""
     connect, attempt = timeouts.connect, timeouts.attempt
-    if fate == "connect" and connect is not None and (attempt is None or connect < attempt):
+    if kind == "connect_timeout" and connect is not None and (attempt is None or connect < attempt):
         return "connect", connect
     return "attempt", attempt
 

@@ -17,7 +17,7 @@ from yarl import URL
 from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.protocol.request import NoResponseError
 from imgwire_async.redaction import excerpt, redact
-from imgwire_async.retry import Failure, Fate
+from imgwire_async.retry import Failure, FailureKind
 from imgwire_async.transport.middleware import (
     UNSENT,
     CancelledByOthersError,
@@ -94,8 +94,10 @@ def translate(error: BaseException, route: Route) -> NoResponseError:
             break
     else:
         failure = _BROKEN(error, route, place)
-    if unsent and failure.fate == "lost":  # a proxy broke off before the request could go through it
-        failure = attrs.evolve(failure, fate="unsent")
+    if (
+        unsent and failure.kind == "connection_lost"
+    ):  # a proxy broke off before the request could go through it
+        failure = attrs.evolve(failure, kind="not_sent")
     return NoResponseError(failure)
 
 
@@ -103,26 +105,26 @@ def translate(error: BaseException, route: Route) -> NoResponseError:
 Meaning: TypeAlias = Callable[[Any, Route, str], Failure | None]
 
 
-def _text(fate: Fate, text: str) -> Callable[[BaseException, Route, str], Failure]:
+def _text(kind: FailureKind, text: str) -> Callable[[BaseException, Route, str], Failure]:
     """Return a meaning that is the same for all errors of a class. In `text` {place} is who was spoken to, {cause} the system's word."""
 
     def meaning(error: BaseException, route: Route, place: str) -> Failure:
         reason = text.format(host=route.host, through=route.through, place=place, cause=_cause(error))
-        return Failure(reason, fate=fate, advice=route.network_advice)
+        return Failure(reason, kind=kind, advice=route.network_advice)
 
     return meaning
 
 
 def _cancelled(error: CancelledByOthersError, route: Route, _: str) -> Failure:
-    fate: Fate = "lost" if error.sent else "unsent"
-    return Failure(f"other code cancelled the work on the request to {route.host}", fate=fate)
+    kind: FailureKind = "connection_lost" if error.sent else "not_sent"
+    return Failure(f"other code cancelled the work on the request to {route.host}", kind=kind)
 
 
 def _no_final_response(error: NoFinalResponseError, route: Route, place: str) -> Failure:
     if error.status == 407:
         return proxy_refusal(407, error.headers, route)
     reason = f"{place} answered HTTP {error.status}, which is no final response"
-    return Failure(reason, fate=error.fate, advice=route.network_advice)
+    return Failure(reason, kind=error.failure_kind, advice=route.network_advice)
 
 
 def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, route: Route, _: str) -> Failure:
@@ -131,14 +133,14 @@ def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, route: Route, _: str)
 
 def _no_proxy(error: aiohttp.ClientProxyConnectionError, route: Route, _: str) -> Failure:
     reason = f"{route.proxy or 'the proxy'} to {route.host} cannot be reached: {_cause(error)}"
-    return Failure(reason, fate="unsent", advice=route.network_advice)
+    return Failure(reason, kind="not_sent", advice=route.network_advice)
 
 
 def _unknown_name(error: aiohttp.ClientConnectorDNSError, route: Route, _: str) -> Failure:
     proxy = _proxy_spoken_to(error, route)
     if proxy is None:
-        return Failure(f"the name {route.host} cannot be resolved", fate="unsent")
-    return Failure(f"the name of {proxy} cannot be resolved", fate="unsent", advice=route.network_advice)
+        return Failure(f"the name {route.host} cannot be resolved", kind="not_sent")
+    return Failure(f"the name of {proxy} cannot be resolved", kind="not_sent", advice=route.network_advice)
 
 
 def _bad_certificate(error: aiohttp.ClientConnectorCertificateError, route: Route, _: str) -> Failure | None:
@@ -147,7 +149,7 @@ def _bad_certificate(error: aiohttp.ClientConnectorCertificateError, route: Rout
         return None
     shown_by = str(_proxy_spoken_to(error, route) or route.host)
     reason, advice = certificate_failure(refused, shown_by, own_trust=route.own_trust, environ=os.environ)
-    return Failure(reason, fate="unsent", advice=advice)
+    return Failure(reason, kind="not_sent", advice=advice)
 
 
 def _no_tls(error: aiohttp.ClientSSLError, route: Route, _: str) -> Failure:
@@ -155,9 +157,9 @@ def _no_tls(error: aiohttp.ClientSSLError, route: Route, _: str) -> Failure:
     place = str(proxy or route.host)
     broken: object = getattr(error, "os_error", None)
     if not isinstance(broken, ssl.SSLError):
-        return Failure(f"no TLS connection to {place}", fate="unsent")
+        return Failure(f"no TLS connection to {place}", kind="not_sent")
     reason, advice = handshake_failure(broken, place, proxy)
-    return Failure(reason, fate="unsent", advice=advice)
+    return Failure(reason, kind="not_sent", advice=advice)
 
 
 def _proxy_spoken_to(error: BaseException, route: Route) -> ProxyInUse | None:
@@ -179,7 +181,7 @@ def _unreachable(error: aiohttp.ClientConnectorError, route: Route, _: str) -> F
         advice = "It hung up while TLS began: does it speak https at that port? "
         advice += route.network_advice or "Check base_url, proxy and firewall."
     reason = f"{route.host} cannot be reached{route.through}: {_cause(error)}"
-    return Failure(reason, fate="unsent", advice=advice)
+    return Failure(reason, kind="not_sent", advice=advice)
 
 
 def _refused_own_certificate(error: BaseException, route: Route, _: str) -> Failure | None:
@@ -188,7 +190,7 @@ def _refused_own_certificate(error: BaseException, route: Route, _: str) -> Fail
     if not isinstance(alert, ssl.SSLError) or not refuses_own_certificate(alert):
         return None
     reason, advice = handshake_failure(alert, route.host, None)
-    return Failure(reason, fate="unsent", advice=advice)
+    return Failure(reason, kind="not_sent", advice=advice)
 
 
 def _timeout(error: BaseException, route: Route, place: str) -> Failure:
@@ -204,7 +206,7 @@ def _too_long(error: BaseException, route: Route, place: str) -> Failure | None:
     if not is_so:
         return None
     reason = f"header too long: {place} sent a line of its headers that is longer than 8,190 bytes"
-    return Failure(reason, fate="lost", advice=_LONG_ADVICE)
+    return Failure(reason, kind="connection_lost", advice=_LONG_ADVICE)
 
 
 def _disconnected(error: BaseException, route: Route, place: str) -> Failure:
@@ -220,7 +222,9 @@ _TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")
 
 def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Failure:
     if error.message.startswith("Too many headers"):
-        return Failure(f"{place} sent too many headers in its answer", fate="lost", advice=_LONG_ADVICE)
+        return Failure(
+            f"{place} sent too many headers in its answer", kind="connection_lost", advice=_LONG_ADVICE
+        )
     if not route.secure and any(record in error.message for record in _TLS_RECORD):
         # It did not understand a word, so nothing was done.
         if route.proxy is not None:
@@ -228,16 +232,18 @@ def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Fa
             advice = (
                 f"Begin its address in {route.proxy.setting} with https://, or {route.proxy.bypass_advice}."
             )
-            return Failure(reason, fate="unsent", advice=advice)
+            return Failure(reason, kind="not_sent", advice=advice)
         reason = f"{route.host} answered something that is no HTTP: it speaks TLS (https) at that port"
-        return Failure(reason, fate="unsent", advice="Begin base_url with https://, not http://.")
-    return Failure(f"{place} answered something that is no HTTP", fate="lost", advice=route.network_advice)
+        return Failure(reason, kind="not_sent", advice="Begin base_url with https://, not http://.")
+    return Failure(
+        f"{place} answered something that is no HTTP", kind="connection_lost", advice=route.network_advice
+    )
 
 
-_NO_CONNECTION = _text("connect", "no connection to {host}{through} in time")
-_NO_ANSWER = _text("attempt", "no answer from {place} in time")
-_HUNG_UP = _text("lost", "{place} closed the connection without an answer")
-_BROKEN = _text("lost", "the connection to {place} broke: {cause}")
+_NO_CONNECTION = _text("connect_timeout", "no connection to {host}{through} in time")
+_NO_ANSWER = _text("attempt_timeout", "no answer from {place} in time")
+_HUNG_UP = _text("connection_lost", "{place} closed the connection without an answer")
+_BROKEN = _text("connection_lost", "the connection to {place} broke: {cause}")
 
 # What errors mean: the first row counts that has an error's class and knows it, so a class stands before its bases.
 _MEANINGS: tuple[tuple[type[BaseException], Meaning], ...] = (
@@ -255,7 +261,7 @@ _MEANINGS: tuple[tuple[type[BaseException], Meaning], ...] = (
     (BaseException, _refused_own_certificate),
     (asyncio.TimeoutError, _timeout),
     (aiohttp.ClientPayloadError, _too_long),
-    (aiohttp.ClientPayloadError, _text("lost", "{place} cut its answer short")),
+    (aiohttp.ClientPayloadError, _text("connection_lost", "{place} cut its answer short")),
     (aiohttp.ServerDisconnectedError, _disconnected),
     (aiohttp.ClientResponseError, _too_long),
     (aiohttp.ClientResponseError, _no_http),
@@ -278,5 +284,5 @@ def proxy_refusal(status: int, headers: Mapping[str, str], route: Route) -> Fail
         advice = advice[0].upper() + advice[1:]
     # The same password once more would be refused once more, and may lock an account.
     return Failure(
-        reason, fate="unsent", advice=advice, is_final=400 <= status < 500 and status not in {408, 429}
+        reason, kind="not_sent", advice=advice, is_final=400 <= status < 500 and status not in {408, 429}
     )

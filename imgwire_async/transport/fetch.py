@@ -175,7 +175,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
             return piece
         if self.total is not None and self.received != self.total:
             reason = f"{self._host} ended its answer{self._progress}"
-            raise NoResponseError(Failure(reason, fate="lost"), self.exchange)
+            raise NoResponseError(Failure(reason, kind="connection_lost"), self.exchange)
         raise StopAsyncIteration
 
     async def __aexit__(
@@ -199,7 +199,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
             told = attrs.evolve(failure, reason=f"{failure.reason}{self._progress}")
             return NoResponseError(told, self.exchange)
         reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress}"
-        return NoResponseError(Failure(reason, fate="stall"), self.exchange)
+        return NoResponseError(Failure(reason, kind="stalled"), self.exchange)
 
     @property
     def _progress(self) -> str:

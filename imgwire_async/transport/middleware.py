@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.payload import Payload
 
 from imgwire_async import userland
-from imgwire_async.retry import Fate
+from imgwire_async.retry import FailureKind
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.proxies import add_credentials
 
@@ -41,9 +41,9 @@ class NoFinalResponseError(aiohttp.ClientError):
         self.headers = headers
 
     @property
-    def fate(self) -> Fate:
+    def failure_kind(self) -> FailureKind:
         """Return whether the request may have reached its host; a tracer asks for this by name."""
-        return "unsent" if self.status == 407 else "lost"
+        return "not_sent" if self.status == 407 else "connection_lost"
 
 
 UNSENT = "imgwire_unsent"  # an attribute of a cancellation that came before the request was sent

@@ -149,7 +149,7 @@ def _check_complete(context: Context, status: int, body: UploadBody, host: str) 
         raise RuntimeError(f"nothing was uploaded to {host}: {_PATCHED}")
     if body.written != body.put.size:
         reason = f"{host} said that all is well after {body.written} of {body.put.size} bytes"
-        raise NoResponseError(Failure(reason, fate="lost"))
+        raise NoResponseError(Failure(reason, kind="connection_lost"))
 
 
 def _stalled(context: Context, body: UploadBody, host: str) -> NoResponseError:
@@ -158,14 +158,14 @@ def _stalled(context: Context, body: UploadBody, host: str) -> NoResponseError:
         reason = (
             f"the caller did not read on for {limit} (after {body.written}), so others got the connection"
         )
-        return NoResponseError(Failure(reason, fate="absent"))
+        return NoResponseError(Failure(reason, kind="caller_busy"))
     if body.reading:
         reason = f"the source gave no byte for {limit} (after {body.written})"
     elif body.written < body.put.size:
         reason = f"{host} took no byte for {limit} (after {body.bytes_flushed} of {body.put.size})"
     else:
         reason = f"{host} gave no answer for {limit} after the last byte"
-    return NoResponseError(Failure(reason, fate="stall"))
+    return NoResponseError(Failure(reason, kind="stalled"))
 
 
 def _refuse_page(headers: Headers, content: bytes, host: str) -> None:
@@ -173,7 +173,7 @@ def _refuse_page(headers: Headers, content: bytes, host: str) -> None:
     page = web_page_title(headers, content)
     if page is not None:
         reason = f"a web page came in place of the answer of {host} ({page})"
-        raise NoResponseError(Failure(reason, fate="lost", advice=WEB_PAGE_ADVICE_FOR_FILES))
+        raise NoResponseError(Failure(reason, kind="connection_lost", advice=WEB_PAGE_ADVICE_FOR_FILES))
 
 
 async def _finish(body: UploadBody) -> None:

@@ -12,7 +12,7 @@ import math
 
 import attrs
 
-from imgwire_async.retry import spread
+from imgwire_async.retry import stagger
 
 # Seconds after the gate opened. From then on no request waits.
 RECOVERY_TIME = 30.0
@@ -64,7 +64,7 @@ class RateController:
     def after_429(cls, now: float, seconds: float, generation: int, *, jitter: float) -> RateController:
         """Return the state after the first 429, which closes the gate for `seconds` seconds."""
         opens_at = now + seconds
-        return cls(opens_at, generation, next_free=opens_at + spread(seconds, jitter))
+        return cls(opens_at, generation, next_free=opens_at + stagger(seconds, jitter))
 
     def has_recovered(self, now: float) -> bool:
         """Return whether requests are no longer limited."""
@@ -101,7 +101,7 @@ class RateController:
         self.opens_at = max(self.opens_at, opens_at)
         self.generation += 1
         # Other processes may have got a 429 at the same moment.
-        self._next_free = self.opens_at + spread(seconds, jitter)
+        self._next_free = self.opens_at + stagger(seconds, jitter)
         self._recent = 0.0
         self._sent = 0
         self._released.clear()

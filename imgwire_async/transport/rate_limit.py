@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from imgwire_async.retry import Failure, pause
+from imgwire_async.retry import Failure, retry_delay
 from imgwire_async.transport import deadline
 from imgwire_async.transport.call_errors import rate_limit_error
 from imgwire_async.transport.call_state import CallState
@@ -48,7 +48,7 @@ def close_gate(gate: RateGate, call: CallState, failure: Failure) -> float | Non
     """
     policy, retry_after = call.policy, failure.retry_after
     call.rate_limited += 1
-    delay = pause(call.rate_limited, retry_after, policy=policy, dice=random.random())
+    delay = retry_delay(call.rate_limited, retry_after, policy=policy, jitter=random.random())
     # Everybody's gate: how patient this call is changes nothing about when the service wants to hear of us again.
     closed_for = _RATE_PAUSE if retry_after is None else min(retry_after, _LONGEST_PAUSE)
     gate.close(closed_for, call.gate_generation)

@@ -106,7 +106,7 @@ class TransferSlot(AbstractAsyncContextManager[None]):
                 f"no {self._kind.upper()} slot became free for {error.seconds:g} s; this call was made inside the source or a "
                 "callback of another transfer, which holds a slot meanwhile: make it outside, or allow more max_connections"
             )
-            raise NoResponseError(Failure(reason, fate="slot")) from None
+            raise NoResponseError(Failure(reason, kind="no_slot")) from None
         self.held = True
 
     def release(self) -> None:

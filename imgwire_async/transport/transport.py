@@ -26,7 +26,7 @@ from imgwire_async.protocol.request import (
 )
 from imgwire_async.protocol.signed_urls import require_safe
 from imgwire_async.protocol.status import status_error
-from imgwire_async.retry import Failure, may_repeat
+from imgwire_async.retry import Failure, may_retry
 from imgwire_async.settings import API_ROOT
 from imgwire_async.transport import deadline, response_body
 from imgwire_async.transport.auth_headers import AuthHeaders, api_headers
@@ -239,13 +239,13 @@ class AiohttpTransport:
 
     async def _retry_delay(self, call: CallState, failure: Failure, exchange: Exchange) -> float | None:
         """Return the seconds before the next attempt, None when there is to be none."""
-        call.may_have_succeeded = call.may_have_succeeded or failure.in_doubt
+        call.may_have_succeeded = call.may_have_succeeded or failure.may_have_succeeded
         deadline.note_failure(exchange, failure.reason)
         if failure.status == 401 and await self._renew_key(call):
             return 0.0
         if failure.status == 429:
             return close_gate(self._shared.rate_gate, call, failure)
-        if not may_repeat(call.request.method, failure, repeatable=call.request.repeatable):
+        if not may_retry(call.request.method, failure, repeatable=call.request.repeatable):
             return None
         return call.budget.next_delay(failure)
 

@@ -91,7 +91,7 @@ def _no_answer(
 ) -> UploadError:
     failure = error.failure
     kind = UploadStalledError if outcome is PutOutcome.STALLED else UploadConnectionError
-    if failure.fate == "slot":  # its reason says what to do
+    if failure.kind == "no_slot":  # its reason says what to do
         return kind(f"{file.label}: {failure.reason}.{kept}", file_name=file.file_name, image=image)
     general = _STALLED if outcome is PutOutcome.STALLED else _NOT_REACHED
     advice = f"{failure.advice} Then upload the file again." if failure.advice else general

@@ -9,7 +9,7 @@ import attrs
 from imgwire_async.models import ImageStatus
 from imgwire_async.protocol.request import APIResponse
 from imgwire_async.protocol.signed_urls import is_expired
-from imgwire_async.retry import Failure, RetryBudget, is_success, passing
+from imgwire_async.retry import Failure, RetryBudget, is_success, is_transient
 
 # URLs that are made for one upload, at most.
 MAX_UPLOAD_URLS = 3
@@ -70,7 +70,7 @@ _REFUSALS = frozenset({PutOutcome.EXPIRED, PutOutcome.FORBIDDEN, PutOutcome.REJE
 _DOUBTFUL = frozenset({PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY})
 
 
-_CLOCKS: dict[str | None, PutOutcome] = {"stall": PutOutcome.STALLED, "absent": PutOutcome.INTERRUPTED}
+_CLOCKS: dict[str | None, PutOutcome] = {"stalled": PutOutcome.STALLED, "caller_busy": PutOutcome.INTERRUPTED}
 
 
 def outcome_without_response(failure: Failure) -> PutOutcome:
@@ -79,14 +79,14 @@ def outcome_without_response(failure: Failure) -> PutOutcome:
         return PutOutcome.REJECTED
     if failure.unprocessed:
         return PutOutcome.NOT_SENT
-    return _CLOCKS.get(failure.fate, PutOutcome.CONNECTION_LOST)
+    return _CLOCKS.get(failure.kind, PutOutcome.CONNECTION_LOST)
 
 
 def outcome_of(reply: APIResponse, url: str) -> PutOutcome:
     """Return the outcome of a PUT to `url`, by the response of the storage."""
     if is_success(reply.status):
         return PutOutcome.STORED
-    if passing(reply.status):
+    if is_transient(reply.status):
         return PutOutcome.BUSY
     if is_expired(url, reply.status, reply.text, reply.headers):
         return PutOutcome.EXPIRED

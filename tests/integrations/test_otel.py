@@ -193,7 +193,7 @@ async def test_every_attempt_has_a_span_and_the_call_one_for_all(
     assert sum(point.value for point in witness.points("imgwire.client.retries")) == 2
 
 
-@pytest.mark.parametrize(("status", "error_type"), [(407, "unsent"), (101, "lost")])
+@pytest.mark.parametrize(("status", "error_type"), [(407, "not_sent"), (101, "connection_lost")])
 async def test_an_answer_of_somebody_on_the_way_is_told_by_what_it_proves(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator, status: int, error_type: str
 ) -> None:
@@ -403,7 +403,7 @@ async def test_a_transfer_that_stands_still_says_so(
     hurried = client.with_options(timeout=Timeouts(stall=0.2), retries=0)
     with pytest.raises(UploadStalledError):
         await hurried.images.upload(GIF)
-    assert about(witness.only("PUT"))["error.type"] == "stall"
+    assert about(witness.only("PUT"))["error.type"] == "stalled"
 
 
 async def test_of_an_error_of_the_callers_own_only_the_type_is_told(

@@ -1,4 +1,4 @@
-"""What is decided without a loop or a socket holds for every value, not only for those that somebody thought of."""
+"""The pure decisions (retries, next action of an upload, pages, slots) hold for all values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from samples import image, upload_state
 from imgwire_async import PaginationError, RetryPolicy
 from imgwire_async.models import ImageStatus
 from imgwire_async.resources.pages import last_page, pagination
-from imgwire_async.retry import Failure, may_repeat, pause, retry_after, spread
+from imgwire_async.retry import Failure, may_retry, parse_retry_after, retry_delay, stagger
 from imgwire_async.transport.slots import fitting
 from imgwire_async.uploads.states import (
     MAX_UPLOAD_URLS,
@@ -28,17 +28,17 @@ from imgwire_async.uploads.states import (
 )
 
 NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
-figures = st.floats(0, math.inf) | st.integers(0, 2**64 - 1) | st.sampled_from([0, 0.25, 8.0, math.inf])
+numbers = st.floats(0, math.inf) | st.integers(0, 2**64 - 1) | st.sampled_from([0, 0.25, 8.0, math.inf])
 policies = st.builds(
-    RetryPolicy, max_retries=st.integers(0, 50), backoff=figures, max_backoff=figures, max_retry_after=figures, max_rate_wait=figures
+    RetryPolicy, max_retries=st.integers(0, 50), backoff=numbers, max_backoff=numbers, max_retry_after=numbers, max_rate_wait=numbers
 )  # fmt: skip
-dice = st.floats(0, 1, exclude_max=True)
-fates = st.sampled_from(["unsent", "connect", "lost", "attempt", "stall"])
-failures = st.builds(Failure, st.just("x"), fate=fates) | st.builds(
+jitters = st.floats(0, 1, exclude_max=True)
+kinds = st.sampled_from(["not_sent", "connect_timeout", "connection_lost", "attempt_timeout", "stalled"])
+failures = st.builds(Failure, st.just("x"), kind=kinds) | st.builds(
     Failure, st.just("x"), status=st.integers(300, 999)
 )
 methods = st.sampled_from(["GET", "HEAD", "PUT", "DELETE", "PATCH", "POST", "OPTIONS"])
-words = st.sampled_from([None, True, False])
+declarations = st.sampled_from([None, True, False])
 
 
 # --- retries ----------------------------------------------------------------------------------------------------------
@@ -46,28 +46,28 @@ words = st.sampled_from([None, True, False])
 
 @given(
     retry=st.integers(1, 10**9),
-    told=st.none() | st.floats(0, 1e15, exclude_min=True),
+    retry_after=st.none() | st.floats(0, 1e15, exclude_min=True),
     policy=policies,
-    dice=dice,
+    jitter=jitters,
 )
-@example(retry=1, told=None, policy=RetryPolicy(backoff=math.inf, max_backoff=math.inf), dice=0.0)
-def test_every_pause_is_a_number_that_a_loop_can_sleep_for_and_obeys_the_server(
-    retry: int, told: float | None, policy: RetryPolicy, dice: float
+@example(retry=1, retry_after=None, policy=RetryPolicy(backoff=math.inf, max_backoff=math.inf), jitter=0.0)
+def test_a_delay_is_finite_and_at_least_the_retry_after(
+    retry: int, retry_after: float | None, policy: RetryPolicy, jitter: float
 ) -> None:
-    seconds = pause(retry, told, policy=policy, dice=dice)
-    if told is None:
+    seconds = retry_delay(retry, retry_after, policy=policy, jitter=jitter)
+    if retry_after is None:
         assert seconds is not None
         assert 0 <= seconds <= policy.max_backoff
-    elif told > policy.max_retry_after:
+    elif retry_after > policy.max_retry_after:
         assert seconds is None
     else:
         assert seconds is not None
-        assert told <= seconds <= told + 1
+        assert retry_after <= seconds <= retry_after + 1
 
 
-@given(seconds=st.floats(0, 1e12), dice=dice)
-def test_whoever_waited_with_others_waits_at_most_a_second_longer(seconds: float, dice: float) -> None:
-    assert 0 <= spread(seconds, dice) <= 1
+@given(seconds=st.floats(0, 1e12), jitter=jitters)
+def test_jitter_adds_at_most_a_second_to_retry_after(seconds: float, jitter: float) -> None:
+    assert 0 <= stagger(seconds, jitter) <= 1
 
 
 @given(
@@ -77,37 +77,37 @@ def test_whoever_waited_with_others_waits_at_most_a_second_longer(seconds: float
         r"\A(Mon, )?[0-9]{1,3} (Jan|Feb|Dec|Foo) [0-9]{1,6} [0-9]{1,3}:[0-9]{2}(:[0-9]{2,3})? (GMT|-0000|[+-][0-9]{2,6}|PST)?\Z"
     )
 )
-def test_any_retry_after_is_a_finite_time_to_come_or_nothing(header: str) -> None:
-    seconds = retry_after({"Retry-After": header, "Date": "Wed, 01 Apr 2026 12:00:00 GMT"})
+def test_a_parsed_retry_after_is_none_or_positive_and_finite(header: str) -> None:
+    seconds = parse_retry_after({"Retry-After": header, "Date": "Wed, 01 Apr 2026 12:00:00 GMT"})
     assert seconds is None or (math.isfinite(seconds) and seconds > 0)
 
 
-@given(method=methods, failure=failures, word=words)
-def test_nothing_that_may_have_been_done_is_done_twice_unless_twice_is_once(
-    method: str, failure: Failure, word: bool | None
+@given(method=methods, failure=failures, declared=declarations)
+def test_a_request_that_may_have_succeeded_is_retried_only_if_it_is_idempotent(
+    method: str, failure: Failure, declared: bool | None
 ) -> None:
-    if failure.in_doubt and may_repeat(method, failure, repeatable=word):
-        assert word is True or (word is None and method != "POST")
+    if failure.may_have_succeeded and may_retry(method, failure, repeatable=declared):
+        assert declared is True or (declared is None and method != "POST")
 
 
-@given(method=methods, failure=failures, word=words)
-def test_a_word_that_allows_a_repeat_never_forbids_one(
-    method: str, failure: Failure, word: bool | None
+@given(method=methods, failure=failures, declared=declarations)
+def test_a_request_that_declares_itself_repeatable_is_never_retried_less(
+    method: str, failure: Failure, declared: bool | None
 ) -> None:
-    if may_repeat(method, failure, repeatable=word):
-        assert may_repeat(method, failure, repeatable=True)
+    if may_retry(method, failure, repeatable=declared):
+        assert may_retry(method, failure, repeatable=True)
 
 
-# --- the life of an upload --------------------------------------------------------------------------------------------
+# --- actions of an upload --------------------------------------------------------------------------------------------
 
 _IN_DOUBT = {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY}
 
 
 @settings(max_examples=examples(50))
 @given(
-    course=st.lists(
+    outcomes=st.lists(
         st.tuples(
-            # INTERRUPTED is no answer: it is the caller who was away, as often as it likes.
+            # INTERRUPTED is left out: it says that the caller was busy, and it does not use up a retry.
             st.sampled_from(sorted(set(PutOutcome) - {PutOutcome.STORED, PutOutcome.INTERRUPTED}, key=str)),
             st.sampled_from(list(ImageStatus)),
         ),
@@ -116,38 +116,38 @@ _IN_DOUBT = {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY}
     ),
     max_retries=st.integers(0, 5),
 )
-def test_whatever_a_storage_answers_an_upload_ends_after_a_bounded_number_of_tries(
-    course: list[tuple[PutOutcome, ImageStatus]], max_retries: int
+def test_an_upload_ends_after_a_bounded_number_of_puts_for_any_responses_of_the_storage(
+    outcomes: list[tuple[PutOutcome, ImageStatus]], max_retries: int
 ) -> None:
-    tally = upload_state(urls_requested=1, max_retries=max_retries)
+    state = upload_state(urls_requested=1, max_retries=max_retries)
     puts = 0
-    for event, status in course:
+    for outcome, status in outcomes:
         puts += 1
-        tally = attrs.evolve(tally, may_have_arrived=tally.may_have_arrived or event in _IN_DOUBT)
-        step = next_action(event, tally)
-        if step is Action.CHECK_RECORD:
-            step = action_after_check(event, status, tally)
-        if step is Action.NEW_URL:
-            tally = attrs.evolve(
-                tally,
-                urls_requested=tally.urls_requested + 1,
-                forbidden_puts=tally.forbidden_puts + (event is PutOutcome.FORBIDDEN),
+        state = attrs.evolve(state, may_have_arrived=state.may_have_arrived or outcome in _IN_DOUBT)
+        action = next_action(outcome, state)
+        if action is Action.CHECK_RECORD:
+            action = action_after_check(outcome, status, state)
+        if action is Action.NEW_URL:
+            state = attrs.evolve(
+                state,
+                urls_requested=state.urls_requested + 1,
+                forbidden_puts=state.forbidden_puts + (outcome is PutOutcome.FORBIDDEN),
             )
-        elif step is Action.RETRY:
-            assert tally.budget.next_delay(Failure("x")) is not None
+        elif action is Action.RETRY:
+            assert state.budget.next_delay(Failure("x")) is not None
         else:
             break
     else:
-        raise AssertionError("it never ends")
-    assert tally.urls_requested <= MAX_UPLOAD_URLS
+        raise AssertionError("the upload does not end")
+    assert state.urls_requested <= MAX_UPLOAD_URLS
     assert puts <= MAX_UPLOAD_URLS + max_retries
     if max_retries == 0:
-        assert (tally.urls_requested, puts) == (1, 1)
+        assert (state.urls_requested, puts) == (1, 1)
 
 
 @given(
-    event=st.sampled_from(list(PutOutcome)),
-    tally=st.builds(
+    outcome=st.sampled_from(list(PutOutcome)),
+    state=st.builds(
         upload_state,
         st.integers(0, 4),
         st.booleans(),
@@ -156,78 +156,79 @@ def test_whatever_a_storage_answers_an_upload_ends_after_a_bounded_number_of_tri
         st.integers(1, 5),
     ),
 )
-def test_bytes_that_may_have_arrived_are_never_sent_anew_or_given_up_without_a_look(
-    event: PutOutcome, tally: UploadState
+def test_an_upload_checks_the_record_if_the_bytes_may_have_arrived(
+    outcome: PutOutcome, state: UploadState
 ) -> None:
-    if event in {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED}:
-        assert next_action(event, tally) is Action.CHECK_RECORD
+    if outcome in {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED}:
+        assert next_action(outcome, state) is Action.CHECK_RECORD
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
 
-numbers = (
+page_numbers = (
     st.integers(-5, 12).map(str)
     | st.sampled_from(["null", "", "None", "1e3", "٣", "9" * 30, "0x2", " 3 "])
     | st.text(max_size=4)
 )
-told = st.dictionaries(
-    st.sampled_from(["X-Total-Count", "X-Page", "X-Limit", "X-Prev-Page", "X-Next-Page"]), numbers
+page_headers = st.dictionaries(
+    st.sampled_from(["X-Total-Count", "X-Page", "X-Limit", "X-Prev-Page", "X-Next-Page"]), page_numbers
 )
 
 
-@given(told)
-def test_any_page_numbers_are_whole_or_none(headers: dict[str, str]) -> None:
+@given(page_headers)
+def test_parsed_page_numbers_are_none_or_not_negative(headers: dict[str, str]) -> None:
     found = pagination(headers)
     assert all(value is None or value >= 0 for value in attrs.astuple(found))
     last = last_page(found, 20)
     assert last is None or last >= 0
 
 
-honest = st.builds(lambda total: {"X-Total-Count": str(total)}, st.integers(0, 40))
+plausible_headers = st.builds(lambda total: {"X-Total-Count": str(total)}, st.integers(0, 40))
 
 
 @settings(max_examples=examples(40))
 @given(
-    answers=st.lists(st.tuples(st.integers(0, 3), told | honest, st.booleans()), min_size=1, max_size=12),
+    responses=st.lists(
+        st.tuples(st.integers(0, 3), page_headers | plausible_headers, st.booleans()), min_size=1, max_size=12
+    ),
     prefetch=st.integers(1, 6),
     start=st.integers(1, 3),
 )
-def test_whatever_pages_a_service_makes_up_no_page_is_asked_for_twice_or_out_of_turn(
-    answers: list[tuple[int, dict[str, str], bool]], prefetch: int, start: int
+def test_pages_are_requested_in_order_and_only_once_for_any_responses(
+    responses: list[tuple[int, dict[str, str], bool]], prefetch: int, start: int
 ) -> None:
-    asked: list[int] = []
+    requested: list[int] = []
 
-    def answer(request: Any) -> Answer:
+    def respond(request: Any) -> Answer:
         number = int(request.params["page"])
-        asked.append(number)
-        count, headers, forward = answers[number % len(answers)]
+        requested.append(number)
+        count, headers, forward = responses[number % len(responses)]
         return Answer([image()] * count, headers | ({"X-Next-Page": str(number + 1)} if forward else {}))
 
-    async def walk() -> int:
-        given = 0
+    async def iterate() -> int:
+        received = 0
         try:
-            async for page in Api(answer).images.list_pages(page=start, limit=3, prefetch=prefetch):
-                given += 1
-                assert page.data or given == 1 or page.pagination
-                if given == 15:
+            async for page in Api(respond).images.list_pages(page=start, limit=3, prefetch=prefetch):
+                received += 1
+                assert page.data or received == 1 or page.pagination
+                if received == 15:
                     break
         except PaginationError:
             pass
-        return given
+        return received
 
-    given = in_no_time(walk)
-    assert asked == list(range(start, start + len(asked)))
-    assert len(asked) <= given + prefetch
+    received = in_no_time(iterate)
+    assert requested == list(range(start, start + len(requested)))
+    assert len(requested) <= received + prefetch
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
 
 
-@given(wanted=st.integers(1, 10**6), open_files=st.integers(1, 10**6))
-def test_what_so_many_connections_may_have_open_fits_the_limit_of_the_process(
-    wanted: int, open_files: int
-) -> None:
-    allowed = fitting(wanted, open_files)
-    assert 1 <= allowed <= wanted
-    # An API socket, a storage socket, a file being read, a socket that idles to the CDN; and some left for the application.
+@given(connections=st.integers(1, 10**6), open_files=st.integers(1, 10**6))
+def test_the_number_of_connections_fits_the_limit_of_open_files(connections: int, open_files: int) -> None:
+    allowed = fitting(connections, open_files)
+    assert 1 <= allowed <= connections
+    # Files of a connection: sockets to the API, the storage and the CDN, and the file that is read.
+    # 32 files are left for the application.
     assert allowed == 1 or 4 * allowed + 32 <= open_files

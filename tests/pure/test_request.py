@@ -131,7 +131,7 @@ def test_none_means_not_sent_and_zero_and_false_stay() -> None:
 
 
 def test_an_attempt_without_answer_says_why() -> None:
-    failure = Failure("connection refused", fate="unsent")
+    failure = Failure("connection refused", kind="not_sent")
     error = NoResponseError(failure)
     assert (str(error), error.failure, error.exchange) == ("connection refused", failure, None)
 

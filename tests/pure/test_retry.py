@@ -1,4 +1,4 @@
-"""What may be sent again, and how long to pause before."""
+"""Which requests may be retried, and after which delay."""
 
 from __future__ import annotations
 
@@ -12,48 +12,65 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgwire_async import RetryPolicy
-from imgwire_async.retry import Failure, is_success, may_repeat, passing, pause, retry_after, spread
+from imgwire_async.retry import (
+    Failure,
+    is_success,
+    is_transient,
+    may_retry,
+    parse_retry_after,
+    retry_delay,
+    stagger,
+)
 
 NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
-EVERYBODY = list(itertools.product(["GET", "HEAD", "PUT", "DELETE", "PATCH", "POST"], [None, True, False]))
-SAFE = ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"]
+METHODS_AND_DECLARATIONS = list(
+    itertools.product(["GET", "HEAD", "PUT", "DELETE", "PATCH", "POST"], [None, True, False])
+)
+IDEMPOTENT = ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
 
-def failed(what: Any) -> Failure:
-    return Failure("x", status=what) if isinstance(what, int) else Failure("x", fate=what)
+def failed(cause: Any) -> Failure:
+    """Return a failure with this status or kind."""
+    return Failure("x", status=cause) if isinstance(cause, int) else Failure("x", kind=cause)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 507, 599])
-def test_these_answers_may_be_different_a_moment_later(status: int) -> None:
-    assert passing(status)
+def test_a_status_that_may_pass_is_transient(status: int) -> None:
+    assert is_transient(status)
 
 
 @pytest.mark.parametrize("status", [200, 301, 307, 400, 401, 402, 403, 404, 405, 409, 413, 422, 501])
-def test_any_other_answer_is_final_for_everybody(status: int) -> None:
-    assert not any(may_repeat(method, failed(status), repeatable=word) for method, word in EVERYBODY)
+def test_no_request_is_retried_after_a_final_status(status: int) -> None:
+    assert not any(
+        may_retry(method, failed(status), repeatable=repeatable)
+        for method, repeatable in METHODS_AND_DECLARATIONS
+    )
 
 
-@pytest.mark.parametrize("what", ["lost", "attempt", "stall", 408, 500, 502, 503, 504])
-def test_what_may_have_been_carried_out_is_repeated_only_where_twice_is_once(what: Any) -> None:
-    assert all(may_repeat(method, failed(what), repeatable=None) for method in SAFE)
-    assert not may_repeat("POST", failed(what), repeatable=None)
-    assert may_repeat("POST", failed(what), repeatable=True)
-    assert not may_repeat("GET", failed(what), repeatable=False)
+@pytest.mark.parametrize("cause", ["connection_lost", "attempt_timeout", "stalled", 408, 500, 502, 503, 504])
+def test_a_request_that_may_have_been_processed_is_retried_only_if_it_is_idempotent(cause: Any) -> None:
+    assert all(may_retry(method, failed(cause), repeatable=None) for method in IDEMPOTENT)
+    assert not may_retry("POST", failed(cause), repeatable=None)
+    assert may_retry("POST", failed(cause), repeatable=True)
+    assert not may_retry("GET", failed(cause), repeatable=False)
 
 
-@pytest.mark.parametrize("what", ["unsent", "connect", 429])
-def test_what_certainly_was_not_processed_is_repeated_always(what: Any) -> None:
-    assert all(may_repeat(method, failed(what), repeatable=word) for method, word in EVERYBODY)
+@pytest.mark.parametrize("cause", ["not_sent", "connect_timeout", 429])
+def test_a_request_that_was_not_processed_may_always_be_retried(cause: Any) -> None:
+    assert all(
+        may_retry(method, failed(cause), repeatable=repeatable)
+        for method, repeatable in METHODS_AND_DECLARATIONS
+    )
 
 
 @pytest.mark.parametrize(
-    ("what", "in_doubt"),
+    ("cause", "may_have_succeeded"),
     [
-        ("unsent", False),
-        ("connect", False),
-        ("lost", True),
-        ("attempt", True),
-        ("stall", True),
+        ("not_sent", False),
+        ("connect_timeout", False),
+        ("connection_lost", True),
+        ("attempt_timeout", True),
+        ("stalled", True),
         (429, False),
         (404, False),
         (408, False),
@@ -61,61 +78,61 @@ def test_what_certainly_was_not_processed_is_repeated_always(what: Any) -> None:
         (503, True),
     ],
 )
-def test_after_some_failures_nobody_knows(what: Any, in_doubt: bool) -> None:
-    assert failed(what).in_doubt is in_doubt
+def test_a_failure_tells_whether_the_request_may_have_succeeded(cause: Any, may_have_succeeded: bool) -> None:
+    assert failed(cause).may_have_succeeded is may_have_succeeded
 
 
-# --- pauses -----------------------------------------------------------------------------------------------------------
+# --- delays -----------------------------------------------------------------------------------------------------------
 
-dice = st.floats(0, 1, exclude_max=True)
+jitters = st.floats(0, 1, exclude_max=True)
 seconds = st.floats(0, 1e6)
 policies = st.builds(RetryPolicy, backoff=seconds, max_backoff=seconds, max_retry_after=seconds)
 
 
-@given(st.integers(1, 10_000), policies, dice)
-def test_without_a_word_of_the_server_a_pause_keeps_under_its_caps(
-    retry: int, policy: RetryPolicy, dice: float
+@given(st.integers(1, 10_000), policies, jitters)
+def test_without_retry_after_the_delay_is_at_most_the_backoff(
+    retry: int, policy: RetryPolicy, jitter: float
 ) -> None:
-    waited = pause(retry, None, policy=policy, dice=dice)
-    assert waited is not None
-    assert 0 <= waited <= policy.max_backoff
-    assert retry > 1 or waited <= policy.backoff
+    delay = retry_delay(retry, None, policy=policy, jitter=jitter)
+    assert delay is not None
+    assert 0 <= delay <= policy.max_backoff
+    assert retry > 1 or delay <= policy.backoff
 
 
-@given(seconds, policies, dice)
-def test_nobody_comes_before_the_server_said_nor_waits_longer_than_allowed(
-    told: float, policy: RetryPolicy, dice: float
+@given(seconds, policies, jitters)
+def test_with_retry_after_the_delay_is_that_long_and_at_most_a_second_longer(
+    retry_after: float, policy: RetryPolicy, jitter: float
 ) -> None:
-    waited = pause(1, told, policy=policy, dice=dice)
-    if told > policy.max_retry_after:
-        assert waited is None
+    delay = retry_delay(1, retry_after, policy=policy, jitter=jitter)
+    if retry_after > policy.max_retry_after:
+        assert delay is None
     else:
-        assert waited is not None
-        assert told <= waited <= told + 1
+        assert delay is not None
+        assert retry_after <= delay <= retry_after + 1
 
 
-def test_caps_double_from_retry_to_retry() -> None:
+def test_the_longest_delay_doubles_from_retry_to_retry() -> None:
     policy = RetryPolicy(backoff=0.25, max_backoff=8)
-    caps = [pause(retry, None, policy=policy, dice=1.0) for retry in range(1, 8)]
-    assert caps == [0.25, 0.5, 1, 2, 4, 8, 8]
+    longest = [retry_delay(retry, None, policy=policy, jitter=1.0) for retry in range(1, 8)]
+    assert longest == [0.25, 0.5, 1, 2, 4, 8, 8]
 
 
-def test_the_whole_pause_is_jitter() -> None:
-    assert pause(3, None, policy=RetryPolicy(), dice=0.0) == 0
+def test_jitter_may_shorten_the_delay_to_zero() -> None:
+    assert retry_delay(3, None, policy=RetryPolicy(), jitter=0.0) == 0
 
 
-def test_those_who_waited_together_come_back_apart() -> None:
-    assert spread(2, 0.0) == 0
-    assert spread(2, 1.0) > 0.2
-    assert spread(0, 1.0) > 0
-    assert spread(1000, 1.0) == 1
+def test_jitter_spreads_requests_with_the_same_parse_retry_after() -> None:
+    assert stagger(2, 0.0) == 0
+    assert stagger(2, 1.0) > 0.2
+    assert stagger(0, 1.0) > 0
+    assert stagger(1000, 1.0) == 1
 
 
 # --- Retry-After ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("2", 2.0),
         (" 120 ", 120.0),
@@ -151,24 +168,30 @@ def test_those_who_waited_together_come_back_apart() -> None:
         ("2026-04-01T12:00:30Z", None),
     ],
 )
-def test_retry_after_is_seconds_or_a_date_and_never_nonsense(text: str | None, told: float | None) -> None:
+def test_retry_after_is_parsed_as_seconds_or_a_date_and_ignored_if_it_is_neither(
+    text: str | None, expected: float | None
+) -> None:
     headers = {"Date": format_datetime(NOW, usegmt=True)}
-    assert retry_after(headers if text is None else {**headers, "Retry-After": text}) == told
+    assert parse_retry_after(headers if text is None else {**headers, "Retry-After": text}) == expected
 
 
 @pytest.mark.parametrize("hours", [-48, -2, 2, 48])
-def test_a_date_of_a_server_whose_clock_is_off_is_measured_by_the_servers_own_clock(hours: int) -> None:
-    theirs = datetime.now(UTC) + timedelta(hours=hours)
-    dates = {"Date": theirs, "Retry-After": theirs + timedelta(seconds=30)}
-    assert retry_after({name: format_datetime(date, usegmt=True) for name, date in dates.items()}) == 30.0
+def test_a_retry_after_date_is_compared_with_the_date_of_the_response(hours: int) -> None:
+    server_time = datetime.now(UTC) + timedelta(hours=hours)
+    dates = {"Date": server_time, "Retry-After": server_time + timedelta(seconds=30)}
+    assert (
+        parse_retry_after({name: format_datetime(date, usegmt=True) for name, date in dates.items()}) == 30.0
+    )
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Wed, 99 Apr 2026 11:50:00 GMT"])
-def test_without_a_date_that_can_be_read_this_machines_clock_counts(date: str) -> None:
+def test_a_retry_after_date_is_compared_with_the_local_clock_if_the_response_has_no_valid_date(
+    date: str,
+) -> None:
     text = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    told = retry_after({"Date": date, "Retry-After": text})
-    assert told is not None
-    assert 60 < told <= 90
+    seconds = parse_retry_after({"Date": date, "Retry-After": text})
+    assert seconds is not None
+    assert 60 < seconds <= 90
 
 
 @pytest.mark.parametrize(
@@ -185,7 +208,7 @@ def test_without_a_date_that_can_be_read_this_machines_clock_counts(date: str) -
         (600, False),
     ],
 )
-def test_only_200_to_299_is_a_success(status: int, success: bool) -> None:
+def test_only_a_status_from_200_to_299_is_a_success(status: int, success: bool) -> None:
     assert is_success(status) is success
 
 
@@ -193,6 +216,6 @@ def test_only_200_to_299_is_a_success(status: int, success: bool) -> None:
     st.text()
     | st.from_regex(r"\A[A-Z][a-z]{2}, \d{1,9} [A-Z][a-z]{2} \d{1,9} \d{1,4}:\d\d:\d\d ([+-]\d{1,9}|GMT)\Z")
 )
-def test_no_retry_after_breaks_the_call(text: str) -> None:
-    told = retry_after({"Retry-After": text, "Date": text})
-    assert told is None or told > 0
+def test_no_text_in_retry_after_raises(text: str) -> None:
+    seconds = parse_retry_after({"Retry-After": text, "Date": text})
+    assert seconds is None or seconds > 0
