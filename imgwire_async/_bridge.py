@@ -15,7 +15,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from imgwire_async import forks, userland
+from imgwire_async import forks, user_code
 from imgwire_async._loop_thread import PATIENCE, PULSE, LoopThread, loop_thread, process, shut
 
 R = TypeVar("R")
@@ -60,13 +60,13 @@ class _Errand:
 
     def run(self) -> Callable[[], None]:
         """Run it here; what comes back tells the future and is for the loop thread."""
-        inside = userland.inside_user_code.set(True)  # what it calls here must not wait for ever
+        inside = user_code.inside_user_code.set(True)  # what it calls here must not wait for ever
         try:
             return partial(_settle, self.answer, self.work(), None)
         except Exception as error:  # noqa: BLE001  # the user's own: goes to whoever asked
             return partial(_settle, self.answer, None, error)
         finally:
-            userland.inside_user_code.reset(inside)
+            user_code.inside_user_code.reset(inside)
 
 
 def _settle(answer: asyncio.Future[Any], value: object, error: Exception | None) -> None:
@@ -86,7 +86,7 @@ class Line:
     """Between a caller and the loop: for one call, or for an iterator or a `with` block as long as it lives.
 
     `run` and `end` belong to the caller; everything with an underscore to the loop thread. It is what
-    `userland.in_caller` holds meanwhile.
+    `user_code.current_caller` holds meanwhile.
     """
 
     def __init__(self, thread: LoopThread, *, once: bool = False) -> None:
@@ -157,7 +157,7 @@ class Line:
     # --- on the loop thread -------------------------------------------------------------------------------------------
 
     @property
-    def attentive(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether the caller is inside a step now, and so does at once what it is asked for."""
         return self._step is not None
 
@@ -183,7 +183,7 @@ class Line:
         if before is not None and before.task is not None:  # it was interrupted and has not ended yet
             before.task.add_done_callback(lambda _: self._follow(step))
             return
-        userland.in_caller.set(self)  # in the copy of the caller's context that this callback runs in
+        user_code.current_caller.set(self)  # in the copy of the caller's context that this callback runs in
         self._step = step
         step.task = self._thread.loop.create_task(step.coroutine)
         self._thread.tasks.add(step.task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from imgwire_async import userland
+from imgwire_async import user_code
 
 _NESTED_WAIT = 60.0  # seconds, where no stall clock is set
 
@@ -33,7 +33,7 @@ async def acquire(semaphore: asyncio.Semaphore, stall: float | None) -> None:
     A transfer that is begun inside the source or a callback of another one waits while the other holds a place. When all are
     held in that way, nobody would ever give one back.
     """
-    if not semaphore.locked() or not userland.inside_user_code.get():
+    if not semaphore.locked() or not user_code.inside_user_code.get():
         await semaphore.acquire()
         return
     seconds = _NESTED_WAIT if stall is None else stall

@@ -1,7 +1,7 @@
-"""Worker threads that a process can end without, and limits for them, kept for each event loop.
+"""Worker threads that do not keep a process alive, and thread pools with a limit for each event loop.
 
-A disk or a reader that hangs keeps its thread in the kernel until the system lets go. So nobody waits for a thread that was
-left, the interpreter does not join it, and its place goes to the next job.
+A disk or a reader that hangs blocks its thread inside the kernel. So neither the pool nor the interpreter waits for such a thread,
+and it no longer counts towards the limit of its pool.
 """
 
 from __future__ import annotations
@@ -18,34 +18,36 @@ from imgwire_async import forks
 
 T = TypeVar("T")
 
-# Seconds. Work on a file takes milliseconds, and what takes longer than this counts as stuck.
+# Seconds that cancelled code waits for a thread. Work on a file takes milliseconds; a job that takes longer counts as stuck.
 CANCEL_GRACE = 0.5
-STUCK_LIMIT = 64  # threads that may be stuck beside those that work, per pool
-_IDLE = 10.0  # seconds that a thread waits for its next job
+# Threads of one pool that may be stuck in addition to those that work.
+STUCK_LIMIT = 64
+# Seconds that an idle thread waits for its next job before it ends.
+_IDLE_TIMEOUT = 10.0
 
 
-def seen(task: asyncio.Future[Any]) -> None:
-    """Take note of what came of a future that nobody else asks: its error is no news to asyncio then."""
+def consume_exception(task: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a finished future, so that asyncio does not log it as never retrieved."""
     if not task.cancelled():
         task.exception()
 
 
 class _Job(Generic[T]):
-    """One function on its way through a thread. Written to by the thread until it has delivered, by the loop afterwards."""
+    """One function for a thread, with its result. The thread writes to it until `deliver` returns, the loop afterwards."""
 
-    __slots__ = ("error", "function", "future", "late", "loop", "pool", "started_at", "stuck", "value")
+    __slots__ = ("dispose", "error", "function", "future", "loop", "pool", "started_at", "stuck", "value")
 
     def __init__(
         self,
         pool: ThreadPool,
         loop: asyncio.AbstractEventLoop,
         function: Callable[[], T],
-        late: Callable[[T], object] | None,
+        dispose: Callable[[T], object] | None,
     ) -> None:
         self.pool: ThreadPool = pool
         self.loop: asyncio.AbstractEventLoop = loop
         self.function: Callable[[], T] | None = function
-        self.late: Callable[[T], object] | None = late
+        self.dispose: Callable[[T], object] | None = dispose
         self.future: asyncio.Future[T] = loop.create_future()
         self.started_at: float = 0.0
         self.stuck: bool = False
@@ -53,19 +55,20 @@ class _Job(Generic[T]):
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        """Run the function, in a thread."""
+        """Run the function and keep its result or exception. Called in a thread."""
         function, self.function = self.function, None
         assert function is not None
         try:
             self.value = function()
-        except StopIteration as error:  # a future takes none; a coroutine makes the same of it
+        except StopIteration as error:
+            # A future does not accept a StopIteration. A coroutine turns it into the same error.
             self.error = RuntimeError("the function raised StopIteration")
             self.error.__cause__ = error
-        except BaseException as error:  # noqa: BLE001  # it belongs to whoever waits
+        except BaseException as error:  # noqa: BLE001  # raised by the future
             self.error = error
 
     def deliver(self) -> bool:
-        """Hand the outcome to the loop, from the thread. Return False where the loop has ended."""
+        """Pass the finished job to the loop. Return False when the loop is closed. Called in a thread."""
         try:
             self.loop.call_soon_threadsafe(self.pool.finish, self)
         except RuntimeError:
@@ -73,55 +76,62 @@ class _Job(Generic[T]):
         return True
 
     def discard(self) -> None:
-        """Clean up what nobody takes, in a thread: that may hang as the function may."""
-        if self.late is not None and self.error is None:
-            with contextlib.suppress(Exception):  # there is nobody to tell
-                self.late(self.value)  # type: ignore[arg-type]  # a result that is None, too, is a T
+        """Dispose of a result that cannot be delivered. Called in a thread, because disposing may hang as well."""
+        if self.dispose is not None and self.error is None:
+            # No caller is left that could handle an exception.
+            with contextlib.suppress(Exception):
+                self.dispose(self.value)  # type: ignore[arg-type]  # a T, even if it is None
         self.value = self.error = None
 
 
 class _Workers:
-    """The threads of this process, each with an inbox. Used by all loops."""
+    """The worker threads of this process, each with an inbox. All loops share them."""
 
     def __init__(self) -> None:
-        # Both ends of a list are atomic, so loops and threads may use it without a lock.
+        # Append, pop and remove of a list are atomic, so loops and threads use it without a lock.
         self._idle: list[SimpleQueue[_Job[Any]]] = []
 
     def start(self, job: _Job[Any]) -> None:
-        """Run a job in a thread. Raises `RuntimeError` when no thread can be had."""
+        """Run a job in an idle or a new thread.
+
+        Raises `RuntimeError` when the system cannot start another thread.
+        """
         forks.check()
         inbox: SimpleQueue[_Job[Any]]
         try:
             inbox = self._idle.pop()
         except IndexError:
             inbox = SimpleQueue()
-            # A daemon: the interpreter would join any other, and one that is stuck never ends.
+            # A daemon, because the interpreter joins all others at exit, and a stuck thread never ends.
             threading.Thread(
                 target=self._serve, args=(inbox, self._idle), name="imgwire_async worker", daemon=True
             ).start()
         inbox.put(job)
 
     def after_fork(self) -> None:
-        """Forget the idle threads: a fork takes none along."""
+        """Forget the idle threads, because a fork copies none of them."""
         self._idle = []
 
     @staticmethod
     def _serve(inbox: SimpleQueue[_Job[Any]], idle: list[SimpleQueue[_Job[Any]]]) -> None:
         while True:
             try:
-                job = inbox.get(timeout=_IDLE)
+                job = inbox.get(timeout=_IDLE_TIMEOUT)
             except Empty:
                 try:
                     idle.remove(inbox)
-                except ValueError:  # a job is on its way
+                except ValueError:
+                    # `start` has taken the inbox, so a job will arrive in it.
                     continue
                 return
             job.run()
-            idle.append(inbox)  # first, so that the loop finds it when it hears of the outcome
+            # Before the delivery, so that the loop can use this thread again as soon as it has the result.
+            idle.append(inbox)
             if not job.deliver():
-                # Not here: another loop's job may be in the inbox already. Without a thread the result closes itself.
+                # In another thread, because a job of another loop may wait in the inbox already. If no thread can be started, the
+                # garbage collector closes the result.
                 with contextlib.suppress(RuntimeError):
-                    threading.Thread(target=job.discard, name="imgwire_async late", daemon=True).start()
+                    threading.Thread(target=job.discard, name="imgwire_async cleanup", daemon=True).start()
             del job
 
 
@@ -130,9 +140,9 @@ forks.after_fork(_workers.after_fork)
 
 
 class ThreadPool:
-    """Runs functions in threads for one loop, at most `limit` at once; one that is stuck gives its place away.
+    """Runs functions of one loop in threads, at most `limit` at once, not counting stuck ones.
 
-    Futures, not tasks: nobody who cancels all tasks of a loop can take away what others wait for.
+    It works with futures, not tasks, so that code that cancels all tasks of the loop does not cancel its jobs.
     """
 
     def __init__(self, limit: int, stuck_limit: int = STUCK_LIMIT) -> None:
@@ -144,47 +154,49 @@ class ThreadPool:
         self._timer: asyncio.TimerHandle | None = None
 
     def submit(
-        self, function: Callable[[], T], late: Callable[[T], object] | None = None
+        self, function: Callable[[], T], dispose: Callable[[T], object] | None = None
     ) -> asyncio.Future[T]:
-        """Return the future of what `function` gives, run in a thread as soon as there is a place.
+        """Run `function` in a thread as soon as the limit allows, and return the future of its result.
 
-        To need the result no more, cancel the future. A result that comes after that is given to `late`, in a thread.
+        A caller that no longer needs the result cancels the future. A result that comes after that is passed to `dispose`, in a
+        thread.
         """
-        job = _Job(self, asyncio.get_running_loop(), function, late)
+        job = _Job(self, asyncio.get_running_loop(), function, dispose)
         if len(self._running) < self._limit:
             self._start(job)
         else:
             self._waiting.append(job)
-            self._watch()
+            self._start_timer()
         return job.future
 
     @property
-    def has_place(self) -> bool:
-        """Whether a function given now would start at once."""
+    def has_free_thread(self) -> bool:
+        """Whether a function that is submitted now starts at once."""
         if len(self._running) >= self._limit:
-            self._set_stuck_aside()
+            self._set_aside_stuck()
         return len(self._running) < self._limit
 
     def finish(self, job: _Job[Any]) -> None:
-        """Take a job's outcome, on the loop."""
+        """Set the result of a job's future. Called on the loop."""
         if job.stuck:
             self._stuck -= 1
         else:
             self._running.discard(job)
         value, error, future = job.value, job.error, job.future
-        job.value = job.error = None  # a traceback leads back to the job
+        # The traceback of the error refers to the job; together they would form a reference cycle.
+        job.value = job.error = None
         if not future.cancelled():
             if error is None:
                 future.set_result(value)
             else:
                 future.set_exception(error)
-        elif job.late is not None and error is None:
-            late = job.late
-            self.submit(lambda: late(value)).add_done_callback(seen)
+        elif job.dispose is not None and error is None:
+            dispose = job.dispose
+            self.submit(lambda: dispose(value)).add_done_callback(consume_exception)
         self._start_waiting()
 
-    def forget(self) -> None:
-        """Drop all that waits here, as the loop ends: it would keep the loop."""
+    def clear(self) -> None:
+        """Drop all jobs when the loop ends, because they refer to the loop and would keep it alive."""
         self._waiting.clear()
         self._running.clear()
         if self._timer is not None:
@@ -196,7 +208,7 @@ class ThreadPool:
         self._running.add(job)
         try:
             _workers.start(job)
-        except RuntimeError as error:  # no thread can be had
+        except RuntimeError as error:
             self._running.discard(job)
             job.future.set_exception(error)
 
@@ -206,19 +218,20 @@ class ThreadPool:
             if not job.future.done():
                 self._start(job)
         if self._waiting:
-            self._watch()
+            self._start_timer()
 
-    def _watch(self) -> None:
-        """Look for stuck jobs as long as others wait for their places."""
+    def _start_timer(self) -> None:
+        """Start a timer that sets stuck jobs aside. Called while jobs wait."""
         if self._timer is None and self._stuck < self._stuck_limit:
             self._timer = asyncio.get_running_loop().call_later(CANCEL_GRACE, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._set_stuck_aside()
+        self._set_aside_stuck()
         self._start_waiting()
 
-    def _set_stuck_aside(self) -> None:
+    def _set_aside_stuck(self) -> None:
+        """Stop counting jobs that run longer than `CANCEL_GRACE` towards the limit."""
         latest = asyncio.get_running_loop().time() - CANCEL_GRACE
         for job in list(self._running):
             if job.started_at <= latest and self._stuck < self._stuck_limit:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import attrs
 from samples import REQUEST_ID
 
-from imgwire_async import userland
+from imgwire_async import user_code
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import APIResponse, PutRequest, Request
@@ -65,7 +65,7 @@ class Recorder:
         return _reply("api", request.method, request.path, json.dumps(answer.data).encode(), answer.headers)
 
     async def call_user_code(self, name: str, function: Callable[[], Any], method: str, path: str, /) -> Any:
-        return await userland.answer(function)
+        return await user_code.call_maybe_async(function)
 
     async def put(self, request: PutRequest, /) -> APIResponse:
         self.puts.append(request)

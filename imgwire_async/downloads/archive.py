@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from imgwire_async import userland
+from imgwire_async import disk_work
 from imgwire_async.downloads.content import Content
 from imgwire_async.downloads.download import Download, DownloadUrl, operation
 from imgwire_async.downloads.response import UnexpectedResponse
@@ -34,7 +34,7 @@ async def save_archive(
     job_id = shortened(str(job.id if isinstance(job, ImageDownloadJob) else job))
     what = f"download of bulk download job {job_id} to {target.name}"
     async with operation(transport, "images.download_archive", what):
-        await userland.disk(target.check)
+        await disk_work.run(target.check)
         if not isinstance(job, ImageDownloadJob):
             job = await jobs.retrieve_bulk_download_job(job)
         source = _archive_url(job, target)

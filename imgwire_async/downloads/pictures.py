@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from imgwire_async import userland
+from imgwire_async import disk_work
 from imgwire_async.downloads.content import Content
 from imgwire_async.downloads.download import Download, DownloadUrl, operation
 from imgwire_async.downloads.response import ResponseBody
@@ -61,7 +61,7 @@ async def save(
     """Save a picture as the file `target`, and return its path."""
     name = _name(image)
     async with operation(transport, "images.download", f"download of {name} to {target.name}"):
-        await userland.disk(target.check)
+        await disk_work.run(target.check)
         image = await _record(images, image)
         with _about(image):
             url = DownloadUrl(image.url(rules), Content.PICTURE, name, target.outcome)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from imgwire_async import checks, userland
+from imgwire_async import checks, disk_work, user_code
 from imgwire_async.atomic import PartFile, check_target, directory_error
 from imgwire_async.downloads.download import Download
 from imgwire_async.downloads.response import ResponseBody
@@ -62,13 +62,13 @@ class DownloadTarget:
         try:
             async with download:
                 finish = await download.run(partial(self._write, part))
-            await userland.disk(finish)
+            await disk_work.run(finish)
         except asyncio.CancelledError:
             if not (part.published and download.deadline_passed):
                 raise
         finally:
             if part.abandon():
-                await userland.tidy(part.discard)
+                await disk_work.run_cleanup(part.discard)
         return self._path
 
     async def _write(self, part: PartFile, body: ResponseBody) -> Callable[[], None]:
@@ -78,13 +78,13 @@ class DownloadTarget:
         async for chunk in body:
             batch.append(chunk)
             if body.received - written >= _BATCH:
-                await userland.disk(_write_batch, part, batch, begin=not written)
+                await disk_work.run(_write_batch, part, batch, begin=not written)
                 batch, written = [], body.received
             if self._on_progress is not None:
                 progress = DownloadProgress(
                     received=body.received, total=body.response.total, path=self._path
                 )
-                await userland.call(self._on_progress, progress)
+                await user_code.run_callback(self._on_progress, progress)
         return partial(_write_last, part, batch, begin=not written)
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from imgwire_async import checks, userland
+from imgwire_async import cancellation, checks
 from imgwire_async.errors import PaginationError
 from imgwire_async.exchange import Exchange
 from imgwire_async.protocol import codec
@@ -91,7 +91,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         try:
             return await task
         except asyncio.CancelledError:
-            if not userland.was_cancelled_elsewhere(task):
+            if not cancellation.was_cancelled_elsewhere(task):
                 raise
             return await self._load(number)
 
@@ -108,7 +108,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         self._error = None  # its traceback holds this iterator
         for task in self._tasks:
             task.cancel()
-        await userland.settled(self._tasks)
+        await cancellation.wait_all(self._tasks)
 
 
 def page_after(number: int, numbers: Pagination, limit: int, exchange: Exchange) -> int | None:

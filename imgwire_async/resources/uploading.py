@@ -7,7 +7,7 @@ from typing import cast
 
 import attrs
 
-from imgwire_async import checks, userland
+from imgwire_async import checks, user_code
 from imgwire_async.models import Image, UploadToken
 from imgwire_async.plain import plain_bool
 from imgwire_async.protocol.request import Transport
@@ -50,7 +50,7 @@ def token_source(value: object) -> TokenSource | None:
         )
     if not callable(value):
         return cast("str | None", as_secret(checks.printable_ascii("upload_token", value)))
-    if userland.in_caller.get() is not None:  # the blocking client called
+    if user_code.current_caller.get() is not None:  # the blocking client called
         checks.no_coroutine_function("upload_token", value)
     return cast("TokenSource", value)
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
-from imgwire_async import userland
+from imgwire_async import user_code
 from imgwire_async.downloads.pictures import ImagesApi
 from imgwire_async.errors import (
     APIConnectionError,
@@ -71,7 +71,7 @@ async def poll_until(
                 asked += 1
                 record = await ask()
                 if on_update is not None:
-                    await userland.call(on_update, record)
+                    await user_code.run_callback(on_update, record)
                 if is_done(record):
                     return record
                 await transport.sleep(next(intervals))

@@ -51,7 +51,7 @@ class Connection:
         # aiohttp's writer may wait here for room; nobody else would look at what becomes of that.
         waiter = getattr(self._protocol, "_drain_waiter", None)
         if waiter is not None:
-            waiter.add_done_callback(threads.seen)
+            waiter.add_done_callback(threads.consume_exception)
         try:
             (self._transport if self._raw is None else self._raw).abort()
         except (AttributeError, RuntimeError):  # closed by somebody else: there is nothing to drop any more

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from imgwire_async import userland
+from imgwire_async import user_code
 from imgwire_async.exchange import Headers, Kind, short_path
 from imgwire_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
 from imgwire_async.logs import logger
@@ -19,10 +19,10 @@ from imgwire_async.transport.tracing import Tracer, tracer_of
 
 async def _notify(hook: Callable[[Any], object], event: object) -> None:
     try:
-        if userland.absent() is None:
-            await userland.call(hook, event)
+        if user_code.busy_caller() is None:
+            await user_code.run_callback(hook, event)
         else:  # it may be long in coming, and an upload's slot is for others meanwhile
-            await without_slot(lambda: userland.call(hook, event))
+            await without_slot(lambda: user_code.run_callback(hook, event))
     except Exception:  # it is logged
         logger.exception("a hook raised; the call goes on")
 

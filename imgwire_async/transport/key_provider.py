@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable
 
-from imgwire_async import forks, threads, userland
+from imgwire_async import cancellation, forks, threads, user_code
 from imgwire_async.settings import KeySource, clean_key
 
 
@@ -37,17 +37,17 @@ class KeyProvider:
         """Return the key. If it is not cached, call the key callable, whose exceptions are raised unchanged."""
         while self.cached is None:
             loop = asyncio.get_running_loop()
-            owner = (loop, userland.absent())
+            owner = (loop, user_code.busy_caller())
             task = self._pending.get(owner)
             if task is None:
                 # Submit the function at once. The caller's thread runs it for sure if it still waits now.
-                task = loop.create_task(self._fetch(userland.asked(self._call_source)))
+                task = loop.create_task(self._fetch(user_code.ask_caller(self._call_source)))
                 self._pending[owner] = task
                 task.add_done_callback(functools.partial(self._on_done, owner))
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
-                if not userland.was_cancelled_elsewhere(task):
+                if not cancellation.was_cancelled_elsewhere(task):
                     raise
                 # The caller that had started the task left, and the task was cancelled with that caller: start a new one.
         return self.cached
@@ -62,10 +62,10 @@ class KeyProvider:
     def _on_done(self, owner: object, task: asyncio.Task[str]) -> None:
         self._pending.pop(owner, None)
         # Everybody who waited for the task may have left.
-        threads.seen(task)
+        threads.consume_exception(task)
 
     async def _fetch(self, submitted: asyncio.Future[str | Awaitable[str]] | None) -> str:
-        self.cached = key = clean_key(await userland.answer(self._call_source, submitted))
+        self.cached = key = clean_key(await user_code.call_maybe_async(self._call_source, submitted))
         return key
 
     def _call_source(self) -> str | Awaitable[str]:

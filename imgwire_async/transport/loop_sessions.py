@@ -19,7 +19,7 @@ import aiohttp
 import attrs
 
 import imgwire_async
-from imgwire_async import userland
+from imgwire_async import disk_work
 from imgwire_async.config import Config
 from imgwire_async.errors import ConfigurationError
 from imgwire_async.limits import open_file_limit
@@ -94,7 +94,7 @@ def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions
 async def read_ca_bundle(path: str) -> ssl.SSLContext:
     """Return a TLS context that trusts the CAs in a file. Read in a thread: it takes about 20 ms, and the disk may be slow."""
     try:
-        return await userland.disk(functools.partial(ssl.create_default_context, cafile=path))
+        return await disk_work.run(functools.partial(ssl.create_default_context, cafile=path))
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"ssl={path!r} is no readable CA bundle: {error}") from error
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import aiohttp
 from aiohttp.payload import Payload
 
-from imgwire_async import userland
+from imgwire_async import cancellation
 from imgwire_async.retry import FailureKind
 from imgwire_async.transport.connection import Unread
 from imgwire_async.transport.proxies import add_credentials
@@ -77,7 +77,7 @@ async def send_once(
         raise DroppedError(sent=False) from error  # a proxy answered CONNECT with something else
     except asyncio.CancelledError as error:
         sent = was_sent(request)
-        if not userland.is_being_cancelled():
+        if not cancellation.is_being_cancelled():
             raise CancelledByOthersError(sent=sent) from error
         # The clock of the attempt may be what cancels. Its TimeoutError will come from this, and does not know where it was.
         if not sent:

@@ -7,7 +7,7 @@ import time
 
 import aiohttp
 
-from imgwire_async import userland
+from imgwire_async import cancellation
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.decompression import ERROR_BODY_LIMIT, decompressed_prefix
@@ -184,6 +184,6 @@ async def _finish(body: UploadBody) -> None:
             await body.put.chunks.aclose()
         elif not task.done():
             task.cancel()
-            await userland.settled([task])
+            await cancellation.wait_all([task])
     finally:
         body.abort_connection()

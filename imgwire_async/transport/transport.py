@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from imgwire_async import errors, userland
+from imgwire_async import errors, user_code
 from imgwire_async.config import Options
 from imgwire_async.errors import CLOSED
 from imgwire_async.exchange import Exchange, Headers
@@ -305,10 +305,10 @@ class AiohttpTransport:
         """
         started_at = time.monotonic()
         try:
-            if userland.in_caller.get() is not None:
-                return await without_slot(lambda: userland.answer(function))
-            with userland.in_user_code():
-                return await userland.answer(function)
+            if user_code.current_caller.get() is not None:
+                return await without_slot(lambda: user_code.call_maybe_async(function))
+            with user_code.in_user_code():
+                return await user_code.call_maybe_async(function)
         except asyncio.CancelledError:
             unsent = Exchange("api", method, path, attempts=0, elapsed=time.monotonic() - started_at)
             deadline.interrupted(unsent, f"waiting for the answer of {name}, for")

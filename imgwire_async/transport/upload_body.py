@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
-from imgwire_async import userland
+from imgwire_async import cancellation, user_code
 from imgwire_async.protocol.request import PutRequest
 from imgwire_async.transport.connection import Connection
 from imgwire_async.transport.middleware import RequestBody, was_sent
@@ -29,7 +29,7 @@ class UploadBody(RequestBody):
         self._size = put.size
         self.put = put
         self._connection: Connection | None = None
-        self._caller = userland.in_caller.get()  # the stall clock looks from a context of its own
+        self._caller = user_code.current_caller.get()  # the stall clock looks from a context of its own
         self.task: asyncio.Task[Any] | None = None  # aiohttp's writer task, once it has begun
         self.written: int = 0
         self.failure: BaseException | None = None
@@ -59,13 +59,13 @@ class UploadBody(RequestBody):
             raise RuntimeError("a body is sent once")
         self.task = asyncio.current_task()
         self._connection = Connection.of(writer)
-        userland.inside_user_code.set(True)  # in this task alone
+        user_code.inside_user_code.set(True)  # in this task alone
         try:
             await self._write_all(writer)
         except BaseException as error:
             # The source or a callback failed: its own error is the one to tell. A cancellation counts as theirs only when
             # nobody cancelled this task.
-            if not self.sending and not userland.is_own_cancellation(error):
+            if not self.sending and not cancellation.is_own_cancellation(error):
                 self.failure = error
                 if isinstance(error, asyncio.CancelledError):  # aiohttp would take it for one of its own
                     raise RuntimeError("the source was cancelled") from error
@@ -109,7 +109,7 @@ class UploadBody(RequestBody):
 
     def on_stall(self) -> None:
         """End the request, whose side of the connection is dropped: whoever waits for its answer hears of it at once."""
-        self.stalled, self.interrupted = True, self.caller_is_absent
+        self.stalled, self.interrupted = True, self.caller_is_busy
         if self._connection is not None:
             self._connection.abort()
         elif self.request is not None and (response := getattr(self.request, "response", None)) is not None:
@@ -123,14 +123,14 @@ class UploadBody(RequestBody):
         )
 
     @property
-    def caller_is_absent(self) -> bool:
+    def caller_is_busy(self) -> bool:
         """Whether this waits for the caller in another thread, who alone can go on, and who is busy elsewhere."""
-        return self._caller is not None and (self.reading or self.reporting) and not self._caller.attentive
+        return self._caller is not None and (self.reading or self.reporting) and not self._caller.is_waiting
 
     def progress(self) -> tuple[int, int, int] | None:
         """Where the transfer stands: any change is progress. None before the connection is there."""
         connection = self._connection
-        if self.put.waits_for_caller and self.caller_is_absent:
+        if self.put.waits_for_caller and self.caller_is_busy:
             return None
         if self.task is None:
             # Its writer may never come: before Python 3.12 others may cancel that task before its first step.

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from typing import cast
 
-from imgwire_async import userland
+from imgwire_async import user_code
 from imgwire_async.uploads.disk import CHUNK_SIZE
 
 _END = object()
@@ -46,7 +46,7 @@ async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     def step() -> object:
         return next((item for item in items if type(item) is not bytes or item), _END)
 
-    while (item := await userland.read(step)) is not _END:
+    while (item := await user_code.run_reader(step)) is not _END:
         for piece in slices_of(item):
             yield piece
 

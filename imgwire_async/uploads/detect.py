@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import IO, Any, cast
 
-from imgwire_async import checks, userland
+from imgwire_async import checks, user_code
 from imgwire_async.formatting import quoted, shorten_file_name
 from imgwire_async.plain import plain_text
 from imgwire_async.uploads import hints
@@ -62,7 +62,8 @@ async def open_source(file: object, stage: int) -> Source:
             return await _async_source(file, reader, name)
     if callable(getattr(file, "read", None)):
         return await _file_source(cast("IO[bytes]", file), name)
-    either = hasattr(file, "__iter__") and userland.in_caller.get() is not None  # then the plain way will do
+    # A caller of the blocking client can iterate over an object that is iterable in both ways.
+    either = hasattr(file, "__iter__") and user_code.current_caller.get() is not None
     if hasattr(file, "__aiter__") and not either:
         _require_loop(file)
         pieces = from_async_iterator(cast("AsyncIterator[bytes]", file))
@@ -146,7 +147,7 @@ _NO_POSITION = (OSError, ValueError, NotImplementedError, AttributeError)
 
 
 async def _file_source(file: IO[bytes], name: str | None) -> Source:
-    measured = await userland.read(_measure, file)
+    measured = await user_code.run_reader(_measure, file)
     if isinstance(measured, bytes):
         return StreamSource(from_unseekable(file, measured), name)
     start, size, stamp = measured
@@ -237,7 +238,7 @@ async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]],
 
 
 def _require_loop(file: object) -> None:
-    if userland.in_caller.get() is not None:
+    if user_code.current_caller.get() is not None:
         raise TypeError(
             f"{type(file).__name__} is read asynchronously: use AsyncImgwireClient, or give its bytes"
         )

@@ -20,10 +20,10 @@ from typing import ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import attrs
 
-from imgwire_async import userland
+from imgwire_async import cancellation, disk_work
 from imgwire_async.errors import SourceChangedError
 from imgwire_async.formatting import path_for_message, quoted, shorten_file_name
-from imgwire_async.threads import CANCEL_GRACE, seen
+from imgwire_async.threads import CANCEL_GRACE, consume_exception
 
 # Larger chunks gain nothing and block the event loop longer. Smaller chunks cost one thread switch each.
 CHUNK_SIZE = 512 * 1024
@@ -179,7 +179,7 @@ class Handle:
 
 async def opened(function: Callable[..., ClosingT], *args: object) -> ClosingT:
     """Open a file of our own in a worker thread; when cancelled in the midst, close it."""
-    return await userland.disk_or_late(_close, function, *args)
+    return await disk_work.run_or_dispose(_close, function, *args)
 
 
 def _close(file: Closing) -> None:
@@ -220,7 +220,7 @@ def _exactly(file: Handle, size: int, position: int) -> bytes:
 
 async def open_path(path: str, name: str | None, stage: int) -> PathSource | Handle:
     """The file at `path` as a source, its first `stage` bytes read; a pipe or device is opened."""
-    found = await userland.glance_or_late(_close_handle, _look_at, path, stage)
+    found = await disk_work.run_batched_or_dispose(_close_handle, _look_at, path, stage)
     return found if isinstance(found, Handle) else PathSource(path, name, *found)
 
 
@@ -277,16 +277,16 @@ class PathSource:
 
     async def examine(self, question: Question[T], size: int) -> T:
         """Return what `question` answers about the file, all of which it may read."""
-        return await userland.disk(_examine, self, question)
+        return await disk_work.run(_examine, self, question)
 
     async def whole(self) -> bytes | None:
         """Return all bytes of a small file that is still what was opened first; None for a larger one."""
         if len(self.head) == self.stamp.size:
             if not self.is_stable:
-                await userland.glance(_require_unchanged, self.path, self.stamp)
+                await disk_work.run_batched(_require_unchanged, self.path, self.stamp)
             return self.head
         if self.stamp.size <= _SMALL:
-            return await userland.glance(_whole, self.path, self.stamp, self.head)
+            return await disk_work.run_batched(_whole, self.path, self.stamp, self.head)
         return None
 
     async def open(self) -> AsyncGenerator[bytes, None]:
@@ -322,7 +322,7 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> As
             await asyncio.sleep(0)  # a fast network makes nobody wait, and the loop has others to serve
             following = file.read_cached(size, position)
             if not following:
-                reading = userland.submit_disk(functools.partial(file.read, size, position))
+                reading = disk_work.submit(functools.partial(file.read, size, position))
             if piece:
                 yield piece
             if reading is not None:
@@ -332,18 +332,20 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> As
             if not piece:
                 break
         # Before the last piece leaves: a file that changed must not look complete at the storage.
-        require_stamp(await userland.glance(_stamp_and_close, file), stamp, what)
+        require_stamp(await disk_work.run_batched(_stamp_and_close, file), stamp, what)
         if piece:
             yield piece
     finally:
         try:
             if reading is not None:
-                await userland.settled([reading], patience=CANCEL_GRACE)
+                await cancellation.wait_all([reading], timeout=CANCEL_GRACE)
         finally:
             if reading is not None and not reading.done():
-                reading.add_done_callback(lambda _: userland.submit_disk(file.close).add_done_callback(seen))
+                reading.add_done_callback(
+                    lambda _: disk_work.submit(file.close).add_done_callback(consume_exception)
+                )
             elif file.fileno() >= 0:
-                await userland.tidy(file.close)
+                await disk_work.run_cleanup(file.close)
 
 
 def _stamp_and_close(file: Handle) -> Stamp:

@@ -1,6 +1,6 @@
 """The caller's files, handed to many workers: taken as they are wanted, each with its place in the order.
 
-A plain iterator is somebody's code and may block, so it runs where `userland` says. The way there and back costs as much as
+A plain iterator is somebody's code and may block, so it runs where `user_code` says. The way there and back costs as much as
 sending a small file does, so it is made once for all workers that wait at that moment.
 """
 
@@ -13,13 +13,13 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from imgwire_async import userland
-from imgwire_async.hops import Gathering
+from imgwire_async import cancellation, user_code
+from imgwire_async.thread_batcher import BatchTimer
 
 FileT = TypeVar("FileT")
 
 
-class InputQueue(Gathering, Generic[FileT]):
+class InputQueue(BatchTimer, Generic[FileT]):
     """Files, numbered from 0. Never takes more from the caller than are waited for. Belongs to one loop."""
 
     def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:
@@ -57,7 +57,7 @@ class InputQueue(Gathering, Generic[FileT]):
         answer: asyncio.Future[tuple[int, FileT] | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         if self._fetching is None:
-            self._gather()
+            self._schedule_batch()
         return await answer
 
     def stop(self) -> None:
@@ -79,12 +79,12 @@ class InputQueue(Gathering, Generic[FileT]):
         self._waiting.clear()  # they have left
         if self._fetching is not None:
             self._fetching.cancel()
-            await userland.settled([self._fetching])
+            await cancellation.wait_all([self._fetching])
 
-    def _waiting_now(self) -> int:
+    def _count_waiting(self) -> int:
         return len(self._waiting)
 
-    def _go(self) -> None:
+    def _start_batch(self) -> None:
         self._fetching = task = asyncio.ensure_future(self._fetch())
         task.add_done_callback(self._fetched)
 
@@ -113,7 +113,7 @@ class InputQueue(Gathering, Generic[FileT]):
                 await self._fetch_some()
         except BaseException as error:
             # Somebody else's cancellation is no end: those who still wait get another fetch.
-            if userland.is_own_cancellation(error):
+            if cancellation.is_own_cancellation(error):
                 raise
             self.over = True
             self._tell(error)
@@ -131,13 +131,15 @@ class InputQueue(Gathering, Generic[FileT]):
                 if not answer.done():
                     answer.set_result(None)
         elif any(not answer.done() for answer in self._waiting):
-            self._gather()
+            self._schedule_batch()
 
     async def _fetch_some(self) -> None:
         # When the iterator hangs, those before it shall not wait.
-        timer = asyncio.get_running_loop().call_later(2 * self.patience, self._tell)
+        timer = asyncio.get_running_loop().call_later(2 * self.window, self._tell)
         try:
-            self.over = await userland.read(self._take, len(self._waiting), time.monotonic()) or self.over
+            self.over = (
+                await user_code.run_reader(self._take, len(self._waiting), time.monotonic()) or self.over
+            )
         finally:
             timer.cancel()
             self._tell()
@@ -153,7 +155,7 @@ class InputQueue(Gathering, Generic[FileT]):
             try:
                 for taken, file in enumerate(self._plain, 1):
                     self._found.append(file)
-                    if taken >= most or time.monotonic() - asked > self.patience:
+                    if taken >= most or time.monotonic() - asked > self.window:
                         return False
             except BaseException as error:
                 self._broken = error

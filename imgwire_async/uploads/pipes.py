@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from typing import IO, cast
 
-from imgwire_async import userland
+from imgwire_async import disk_work, user_code
 from imgwire_async.uploads.chunks import slices_of
 from imgwire_async.uploads.disk import CHUNK_SIZE, Handle
 
@@ -22,14 +22,14 @@ async def from_special_file(file: Handle) -> AsyncGenerator[bytes, None]:
     try:
         while True:
             await _readable(file.fileno())
-            piece = await userland.disk(file.read_some, CHUNK_SIZE)
+            piece = await disk_work.run(file.read_some, CHUNK_SIZE)
             if piece is None:  # somebody else was quicker
                 continue
             if not piece:
                 return
             yield piece
     finally:
-        await userland.tidy(file.close)
+        await disk_work.run_cleanup(file.close)
 
 
 async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator[bytes, None]:
@@ -49,7 +49,7 @@ async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator
             if waits:
                 assert handle is not None
                 await _readable(handle)
-            given, size = await userland.read(read, CHUNK_SIZE), 0
+            given, size = await user_code.run_reader(read, CHUNK_SIZE), 0
             if given is None and handle is not None:  # nothing just now
                 waits = True
                 continue
@@ -61,7 +61,7 @@ async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator
                 continue
             if _ends_for_sure(file, handle):
                 return
-            given = await userland.read(read_all, 1)
+            given = await user_code.run_reader(read_all, 1)
             waits = given is None and handle is not None
             if waits:
                 continue
@@ -86,7 +86,7 @@ def _handle_of(file: object, stack: contextlib.AsyncExitStack) -> int | None:
     if not isinstance(raw, io.FileIO):
         return None
     handle = os.dup(raw.fileno())  # the caller may watch, or close, the other
-    stack.push_async_callback(userland.tidy, os.close, handle)
+    stack.push_async_callback(disk_work.run_cleanup, os.close, handle)
     return handle
 
 

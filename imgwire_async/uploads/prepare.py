@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Generator
 
-from imgwire_async import forks, userland
+from imgwire_async import disk_work, forks, user_code
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
 from imgwire_async.mime import HEAD_BYTES, RAW, describe, extension_of, sniff
 from imgwire_async.models import SupportedMimeType
@@ -89,17 +89,17 @@ async def _head_for_spool(
     """Take one of the rooms for spools, and return the first bytes of a source that will be spooled."""
     name = item.file_name or base_name(source.name or "")
     await held.enter_async_context(room(name, _label(source, name or "the upload"), stall))
-    with userland.in_user_code():
+    with user_code.in_user_code():
         return await source.peek(HEAD_BYTES)
 
 
 async def _open_lazy(file: object, held: contextlib.AsyncExitStack) -> None:
     """Open a file that opens itself when it is asked for `read`, as Django's fields do: perhaps by calls over the network."""
     was_closed = getattr(file, "closed", None) is True
-    await userland.read(getattr, file, "read")
+    await user_code.run_reader(getattr, file, "read")
     close = getattr(file, "close", None)
     if was_closed and callable(close):
-        held.push_async_callback(userland.read, close)
+        held.push_async_callback(user_code.run_reader, close)
 
 
 _being_read: set[int] = set()  # ids of the file objects that uploads of this process read right now
@@ -196,5 +196,5 @@ async def _sha256(source: Source) -> str:
     digest = hashlib.sha256()
     async with contextlib.aclosing(source.open()) as pieces:
         async for piece in pieces:
-            await userland.disk(digest.update, piece)
+            await disk_work.run(digest.update, piece)
     return digest.hexdigest()

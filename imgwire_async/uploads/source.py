@@ -1,7 +1,7 @@
 """Anything readable becomes one thing: a source with a name, a size, and a way to read it from its start.
 
 What the caller opened stays open and is left where reading ended; what we opened is closed, also when we are cancelled.
-Files on disk are the business of `disk`; the caller's readers run where `userland` says.
+Files on disk are the business of `disk`; the caller's readers run where `user_code` says.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO, Any, ClassVar, Protocol, TypeAlias, TypeVar, cast, runtim
 
 import attrs
 
-from imgwire_async import checks, userland
+from imgwire_async import checks, user_code
 from imgwire_async.formatting import shortened
 from imgwire_async.uploads.chunks import from_async_iterator, slices_of
 from imgwire_async.uploads.disk import CHUNK_SIZE, PathSource, Question, Stamp, require_stamp
@@ -150,7 +150,7 @@ class FileSource:
     size: int
     stamp: Stamp | None
     replayable: bool = True
-    where: Callable[..., asyncio.Future[Any]] = userland.submit_read  # runs its methods
+    where: Callable[..., asyncio.Future[Any]] = user_code.submit_reader  # runs its methods
 
     async def open(self) -> AsyncGenerator[bytes, None]:
         await self._run(self.file.seek, self.start)
@@ -172,7 +172,7 @@ class FileSource:
     @property
     def read_by_user(self) -> bool:
         """Whether code of the caller's is run to read the file: not for one of our own."""
-        return self.where is userland.submit_read
+        return self.where is user_code.submit_reader
 
     async def peek(self, size: int) -> bytes:
         """Return the first `size` bytes. The file stands where it stood, also when it is refused."""
@@ -201,7 +201,7 @@ class FileSource:
         return await self._run(answer)
 
     async def _run(self, function: Callable[..., T], *args: object) -> T:
-        return cast("T", await userland.finish_on_cancel(self.where(functools.partial(function, *args))))
+        return cast("T", await user_code.finish_on_cancel(self.where(functools.partial(function, *args))))
 
     async def _require_unchanged(self, stamp: Stamp) -> None:
         now = await self._run(lambda: Stamp.of(os.fstat(self.file.fileno())))
@@ -294,7 +294,7 @@ class UserSource:
         return self.inner.replayable
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        pieces = self.inner.open() if userland.in_caller.get() is None else _stepped(self.inner)
+        pieces = self.inner.open() if user_code.current_caller.get() is None else _stepped(self.inner)
         async with contextlib.aclosing(pieces):
             async for part in from_async_iterator(pieces):
                 yield part
@@ -302,12 +302,12 @@ class UserSource:
 
 async def _stepped(source: UploadSource) -> AsyncGenerator[bytes, None]:
     """A source's bytes, each step made in the thread of the waiting caller: there it may block, but wait for no loop."""
-    pieces = await userland.read(source.open)
+    pieces = await user_code.run_reader(source.open)
     try:
-        while (piece := await userland.read(_by_hand, anext(pieces, None))) is not None:
+        while (piece := await user_code.run_reader(_by_hand, anext(pieces, None))) is not None:
             yield piece
     finally:
-        await userland.read(_by_hand, pieces.aclose())
+        await user_code.run_reader(_by_hand, pieces.aclose())
 
 
 def _by_hand(step: Awaitable[T]) -> T:

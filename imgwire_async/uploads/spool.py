@@ -11,7 +11,7 @@ from typing import IO, NoReturn, cast
 
 import anyio.lowlevel
 
-from imgwire_async import userland
+from imgwire_async import disk_work, user_code
 from imgwire_async.errors import UploadStalledError
 from imgwire_async.limits import NothingFreeError, acquire, open_file_limit
 from imgwire_async.uploads.disk import opened
@@ -69,18 +69,18 @@ async def spooled(source: Source) -> AsyncGenerator[Source, None]:
     file = await opened(_Spool)
     try:
         size = await _fill(file, source)
-        yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, where=userland.submit_disk)
+        yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, where=disk_work.submit)
     finally:
-        await userland.tidy(file.close)
+        await disk_work.run_cleanup(file.close)
 
 
 async def _fill(file: _Spool, source: Source) -> int:
     """Write all bytes of a source to the file, and return how many they were."""
     size = 0
-    with userland.in_user_code():
+    with user_code.in_user_code():
         async with contextlib.aclosing(source.open()) as pieces:
             async for piece in pieces:
-                await userland.disk(file.write, piece)
+                await disk_work.run(file.write, piece)
                 size += len(piece)
     return size
 

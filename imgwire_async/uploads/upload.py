@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import attrs
 
-from imgwire_async import userland
+from imgwire_async import user_code
 from imgwire_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -186,10 +186,10 @@ class Upload:
         if self._item.idempotency_key is None:
             self._key = await self._new_key()
         # Nothing is sent while a caller in another thread, who reads the source, is busy elsewhere: it would hold a slot.
-        is_read_by_caller = self._file.source.read_by_user and userland.in_caller.get() is not None
+        is_read_by_caller = self._file.source.read_by_user and user_code.current_caller.get() is not None
         while True:
             if is_read_by_caller:
-                await userland.back()
+                await user_code.wait_for_caller()
             outcome, failure = await self._create_and_put(is_read_by_caller)
             if failure is None:
                 break
@@ -216,7 +216,7 @@ class Upload:
                     return PutOutcome.STORED, None
                 if self._unreported is None:
                     return await self._put(is_read_by_caller)
-                if userland.in_caller.get() is None:
+                if user_code.current_caller.get() is None:
                     await self._report_created()
                     return await self._put(is_read_by_caller)
             # Another thread is told: it may take its time and may upload from there, so no slot is held meanwhile.
@@ -300,7 +300,7 @@ class Upload:
             self._take_record(upload.image)
         self.image = upload.image
         if self._hooks is not None:
-            with userland.in_user_code():  # a put slot is held
+            with user_code.in_user_code():  # a put slot is held
                 await self._hooks.created(upload.image)
         return upload
 
@@ -344,7 +344,7 @@ class Upload:
     async def _new_key(self) -> str:
         if self._hooks is None:
             return str(uuid.uuid4())
-        with userland.in_user_code():  # a put slot may be held
+        with user_code.in_user_code():  # a put slot may be held
             return await self._hooks.next_key(self._generation)
 
     def _take_record(self, image: Image) -> None:
@@ -364,7 +364,7 @@ class Upload:
     async def _report_created(self) -> None:
         image, self._unreported = self._unreported, None
         if image is not None and self._on_created is not None:
-            await userland.call(self._on_created, image)
+            await user_code.run_callback(self._on_created, image)
 
     # --- the bytes ----------------------------------------------------------------------------------------------------
 
@@ -395,6 +395,8 @@ class Upload:
         don't wait for one who is busy elsewhere.
         """
         file = self._file
-        if self._on_progress is not None and (stored or (sent < file.size and userland.absent() is None)):
+        if self._on_progress is not None and (
+            stored or (sent < file.size and user_code.busy_caller() is None)
+        ):
             progress = UploadProgress(sent=sent, total=file.size, file_name=file.file_name)
-            await userland.call(self._on_progress, progress)
+            await user_code.run_callback(self._on_progress, progress)

@@ -17,7 +17,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from imgwire_async import userland
+from imgwire_async import cancellation, user_code
 from imgwire_async.errors import ImgwireError, UploadError
 from imgwire_async.models import Image
 from imgwire_async.protocol.request import Transport
@@ -77,7 +77,7 @@ def require_many_files(files: object) -> None:
         raise TypeError(
             f"files must be an iterable or async iterable of files, not one {kind.__name__}; {_instead(files)}"
         )
-    if hasattr(files, "__aiter__") and userland.in_caller.get() is not None:
+    if hasattr(files, "__aiter__") and user_code.current_caller.get() is not None:
         raise TypeError(
             f"files must be a plain iterable here; an async one ({kind.__name__}) is for AsyncImgwireClient"
         )
@@ -182,7 +182,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         for worker in workers:
             worker.cancel()
         try:
-            await userland.settled(workers)
+            await cancellation.wait_all(workers)
         finally:
             await self._feed.aclose()
 
@@ -219,7 +219,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
                 found = await self._feed.next()
             # The caller's own, raised to the caller; also when the caller's iterator waited for something that was cancelled.
             except (Exception, asyncio.CancelledError) as error:
-                if userland.is_own_cancellation(error):
+                if cancellation.is_own_cancellation(error):
                     raise
                 self._stop(error)
                 return
@@ -233,7 +233,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
                 self._freed.set()
             self._unread.append(result)
             self._changed.set()
-            if userland.is_being_cancelled():
+            if cancellation.is_being_cancelled():
                 raise asyncio.CancelledError
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
@@ -268,7 +268,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
             upload = self._start(file, self._on_created, self._on_progress)
             image = await upload.run()
         except asyncio.CancelledError as cancelled:
-            reason = _CANCELLED if userland.is_being_cancelled() else _SOURCE_CANCELLED
+            reason = _CANCELLED if cancellation.is_being_cancelled() else _SOURCE_CANCELLED
             error = UploadError(reason, file_name=None if upload is None else upload.file_name)
             error.__cause__ = cancelled
         except Exception as raised:  # noqa: BLE001  # one bad file never ends the others

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from imgwire_async import APITimeoutError, ImgwireClient, Timeouts, _bridge, userland
+from imgwire_async import APITimeoutError, ImgwireClient, Timeouts, _bridge, user_code
 from imgwire_async.blocking import BlockingWrapper, blocking
 from imgwire_async.emulator import Emulator
 
@@ -22,7 +22,10 @@ class AsyncOdd:
 
     async def two_errands(self, first: Callable[[], object], second: Callable[[], object]) -> bool:
         """Whether `second`, which waits behind `first`, was given up meanwhile."""
-        tasks = [asyncio.ensure_future(userland.call(first)), asyncio.ensure_future(userland.call(second))]
+        tasks = [
+            asyncio.ensure_future(user_code.run_callback(first)),
+            asyncio.ensure_future(user_code.run_callback(second)),
+        ]
         self.refuse = tasks[1].cancel
         await asyncio.wait(tasks)
         return tasks[1].cancelled()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from imgwire_async import userland
+from imgwire_async import cancellation, disk_work, thread_pools, user_code
 from imgwire_async.threads import CANCEL_GRACE, ThreadPool
 
 
@@ -80,7 +80,7 @@ made: list[Opened] = []
 async def test_what_comes_after_its_caller_has_gone_is_closed(slow: bool) -> None:
     made.clear()
     go = threading.Event()
-    task = asyncio.ensure_future(userland.disk_or_late(Opened.close, Opened, go))
+    task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, go))
     await asyncio.sleep(0.05)
     task.cancel()
     began = time.monotonic()
@@ -103,7 +103,7 @@ def test_what_comes_after_its_loop_has_ended_is_closed() -> None:
     async def leave() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await userland.disk_or_late(Opened.close, Opened, go)
+                await disk_work.run_or_dispose(Opened.close, Opened, go)
 
     asyncio.run(leave())
     go.set()
@@ -115,7 +115,10 @@ def test_what_comes_after_its_loop_has_ended_is_closed() -> None:
 
 @pytest.mark.parametrize(
     "run",
-    [userland.disk, *(pytest.param(run, marks=pytest.mark.slow) for run in (userland.read, userland.tidy))],
+    [
+        disk_work.run,
+        *(pytest.param(run, marks=pytest.mark.slow) for run in (user_code.run_reader, disk_work.run_cleanup)),
+    ],
 )
 async def test_a_cancelled_wait_for_a_thread_ends_after_a_moment(run: Any) -> None:
     go = threading.Event()
@@ -136,7 +139,7 @@ async def test_tidying_is_done_though_the_task_is_cancelled_again_and_again() ->
         try:
             await asyncio.get_running_loop().create_future()
         finally:
-            await userland.tidy(lambda: (time.sleep(0.1), done.set()))
+            await disk_work.run_cleanup(lambda: (time.sleep(0.1), done.set()))
 
     task = asyncio.ensure_future(work())
     for _ in range(3):
@@ -154,19 +157,19 @@ async def test_another_clock_than_the_loops_does_not_count(monkeypatch: pytest.M
     future: asyncio.Future[None] = loop.create_future()
     monkeypatch.setattr(time, "monotonic", now)
     began = real()
-    await userland.settled([future], patience=0.1)
+    await cancellation.wait_all([future], timeout=0.1)
     assert 0.09 < real() - began < 5
 
 
 async def test_who_cancels_all_tasks_takes_nothing_from_others() -> None:
     go = threading.Event()
-    first = asyncio.ensure_future(userland.glance(go.wait, 20))
+    first = asyncio.ensure_future(disk_work.run_batched(go.wait, 20))
     await asyncio.sleep(0.02)
-    others = [asyncio.ensure_future(userland.glance(int)) for _ in range(3)]
+    others = [asyncio.ensure_future(disk_work.run_batched(int)) for _ in range(3)]
     await asyncio.sleep(0)
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
-    look = asyncio.ensure_future(userland.glance(os.getpid))
+    look = asyncio.ensure_future(disk_work.run_batched(os.getpid))
     await asyncio.sleep(0)
     go.set()
     async with asyncio.timeout(10):
@@ -178,10 +181,10 @@ async def test_who_cancels_all_tasks_takes_nothing_from_others() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_has_threads_of_its_own(tmp_path: Path) -> None:
-    asyncio.run(userland.disk(int))  # its thread idles in the parent
+    asyncio.run(disk_work.run(int))  # its thread idles in the parent
     child = os.fork()
     if child == 0:
-        ended = asyncio.run(userland.disk(lambda: 7))
+        ended = asyncio.run(disk_work.run(lambda: 7))
         os._exit(ended)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
@@ -189,7 +192,7 @@ def test_a_forked_child_has_threads_of_its_own(tmp_path: Path) -> None:
 async def test_a_wait_that_is_cancelled_twice_ends_as_cancelled_and_what_comes_late_is_closed() -> None:
     made.clear()
     go = threading.Event()
-    task = asyncio.ensure_future(userland.disk_or_late(Opened.close, Opened, go))
+    task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, go))
     for _ in range(2):
         await asyncio.sleep(0.05)
         task.cancel()
@@ -257,7 +260,7 @@ def test_a_clean_up_that_hangs_once_its_loop_has_ended_holds_up_no_other_loop() 
 
     async def others() -> None:
         async with asyncio.timeout(10):  # more than there are threads that idle
-            await asyncio.gather(*(userland.disk(int) for _ in range(userland.DISK_THREADS)))
+            await asyncio.gather(*(disk_work.run(int) for _ in range(thread_pools.DISK_THREADS)))
 
     try:
         asyncio.run(others())
@@ -279,7 +282,7 @@ def test_a_clean_up_that_fails_once_its_loop_has_ended_takes_no_thread_along() -
     asyncio.run(leave())
     go.set()
     assert tried.wait(10)
-    asyncio.run(asyncio.wait_for(userland.disk(int), 10))
+    asyncio.run(asyncio.wait_for(disk_work.run(int), 10))
 
 
 def test_loops_of_many_threads_begin_at_the_same_time() -> None:
@@ -288,7 +291,7 @@ def test_loops_of_many_threads_begin_at_the_same_time() -> None:
     kept = [asyncio.new_event_loop() for _ in range(60)]
 
     async def begin() -> None:
-        userland._threads()
+        thread_pools.of_running_loop()
 
     def run() -> None:
         try:

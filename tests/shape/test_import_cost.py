@@ -44,5 +44,5 @@ def test_importing_the_emulator_loads_nothing_of_the_client() -> None:
 
 
 def test_to_end_where_nothing_is_under_way_loads_no_backend() -> None:
-    code = "import asyncio\nfrom imgwire_async import userland\nasyncio.run(userland.settled([]))"
+    code = "import asyncio\nfrom imgwire_async import cancellation\nasyncio.run(cancellation.wait_all([]))"
     assert "anyio._backends._asyncio" not in loaded_by(code)

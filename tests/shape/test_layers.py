@@ -15,10 +15,10 @@ import imgwire_async
 LEVELS = [
     {"plain", "formatting", "hosts", "leftovers", "redaction", "forks", "lazy", "atomic"},
     {"checks", "exchange", "logs", "threads"},
-    {"errors", "hooks", "policies", "hops"},
-    {"settings", "retry", "userland", "urls", "archive_names"},
-    {"config", "models", "archives", "limits"},
-    {"protocol", "results", "mime"},
+    {"errors", "hooks", "policies", "thread_batcher", "cancellation"},
+    {"settings", "retry", "thread_pools", "urls", "archive_names"},
+    {"config", "models", "archives", "user_code"},
+    {"protocol", "results", "mime", "limits", "disk_work"},
     {"uploads", "downloads", "transport"},
     {"resources"},
     {"client"},
@@ -36,7 +36,7 @@ DESIGN = Path(__file__).parents[2] / "docs" / "architecture.md"
 # What a room may import from outside; the standard library is free. Optional ones are imported where they are used.
 CORE = {"attrs", "attr"}
 FOREIGN = {
-    "userland": CORE | {"anyio", "sniffio"},
+    "cancellation": CORE | {"anyio"},
     "models": CORE,
     "results": CORE,
     "protocol": CORE | {"cattrs", "orjson"},

@@ -16,7 +16,7 @@ from imgwire_async import (
     Timeouts,
     UploadItem,
     UploadStalledError,
-    userland,
+    user_code,
 )
 from imgwire_async.emulator import Emulator
 
@@ -137,7 +137,7 @@ async def test_uploads_of_unknown_size_inside_the_sources_of_such_say_what_they_
             assert told
             assert all("Make it outside, give content_length=" in each for each in told)
             # No wait of another task, or of this one later, is taken for one inside a source.
-            assert not userland.inside_user_code.get()
+            assert not user_code.inside_user_code.get()
             await client.images.upload(of_unknown_size())
 
 

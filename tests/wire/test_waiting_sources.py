@@ -423,10 +423,10 @@ def test_a_process_ends_though_a_disk_hangs(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     code = """
         import asyncio, os, sys
-        from imgwire_async import userland
+        from imgwire_async import disk_work, user_code
 
         async def main():
-            for run in (userland.disk, userland.read):
+            for run in (disk_work.run, user_code.run_reader):
                 try:
                     async with asyncio.timeout(0.1):
                         await run(os.open, sys.argv[1], os.O_RDONLY)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imgwire_async import userland
+from imgwire_async import disk_work, thread_pools, user_code
 
 
 def here() -> int:
@@ -16,15 +16,15 @@ def here() -> int:
 
 
 async def test_a_callback_runs_on_the_loop() -> None:
-    assert await userland.call(here) == here()
+    assert await user_code.run_callback(here) == here()
 
 
-@pytest.mark.parametrize("run", [userland.read, userland.disk])
+@pytest.mark.parametrize("run", [user_code.run_reader, disk_work.run])
 async def test_readers_and_the_disk_run_in_worker_threads(run: Any) -> None:
     assert await run(here) != here()
 
 
-@pytest.mark.parametrize("run", [userland.read, userland.disk, userland.call])
+@pytest.mark.parametrize("run", [user_code.run_reader, disk_work.run, user_code.run_callback])
 async def test_arguments_results_and_errors_pass_unchanged(run: Any) -> None:
     assert await run(int, "ff", base=16) == 255
     with pytest.raises(ValueError, match="no number"):
@@ -37,10 +37,12 @@ def fail(error: Exception) -> None:
 
 async def test_slow_readers_do_not_take_the_threads_of_the_disk() -> None:
     go = threading.Event()
-    readers = [asyncio.ensure_future(userland.read(go.wait, 10)) for _ in range(userland.DISK_THREADS + 4)]
+    readers = [
+        asyncio.ensure_future(user_code.run_reader(go.wait, 10)) for _ in range(thread_pools.DISK_THREADS + 4)
+    ]
     try:
         async with asyncio.timeout(5):
-            assert await userland.disk(here) != here()
+            assert await disk_work.run(here) != here()
     finally:
         go.set()
         assert all(await asyncio.gather(*readers))
@@ -60,4 +62,4 @@ class Promise:
     ("source", "answer"), [(lambda: "plain", "plain"), (ask_async, "async"), (Promise, "promise")]
 )
 async def test_a_question_may_be_answered_at_once_or_later(source: Any, answer: str) -> None:
-    assert await userland.answer(source) == answer
+    assert await user_code.call_maybe_async(source) == answer

@@ -11,24 +11,24 @@ from typing import Any
 
 import pytest
 
-from imgwire_async import userland
-from imgwire_async.hops import TOGETHER, Gathering, Hops
+from imgwire_async import disk_work
+from imgwire_async.thread_batcher import BATCH_SIZE, BatchTimer, ThreadBatcher
 from imgwire_async.threads import ThreadPool
 
 
-def hops(threads: int = 4) -> Hops:
-    return Hops(ThreadPool(threads))
+def batcher(threads: int = 4) -> ThreadBatcher:
+    return ThreadBatcher(ThreadPool(threads))
 
 
 async def test_everybody_gets_the_own_answer() -> None:
-    looks = hops()
+    batches = batcher()
 
     def odd(number: int) -> int:
         if number % 2 == 0:
             raise ValueError(number)
         return number
 
-    asked = [looks.look(lambda number=number: odd(number)) for number in range(100)]  # type: ignore[misc]
+    asked = [batches.submit(lambda number=number: odd(number)) for number in range(100)]  # type: ignore[misc]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [answer.args[0] if isinstance(answer, ValueError) else answer for answer in answers] == list(
         range(100)
@@ -38,14 +38,14 @@ async def test_everybody_gets_the_own_answer() -> None:
 
 
 async def test_a_look_runs_in_another_thread() -> None:
-    assert await hops().look(threading.get_ident) != threading.get_ident()
+    assert await batcher().submit(threading.get_ident) != threading.get_ident()
 
 
 async def test_one_that_hangs_holds_up_neither_those_before_nor_those_behind_it() -> None:
-    looks, go = hops(), threading.Event()
-    before = [looks.look(lambda: "before") for _ in range(3)]
-    hanging = looks.look(lambda: go.wait(10))
-    behind = [looks.look(lambda: "behind") for _ in range(30)]
+    batches, go = batcher(), threading.Event()
+    before = [batches.submit(lambda: "before") for _ in range(3)]
+    hanging = batches.submit(lambda: go.wait(10))
+    behind = [batches.submit(lambda: "behind") for _ in range(30)]
     try:
         async with asyncio.timeout(5):
             assert set(await asyncio.gather(*before, *behind)) == {"before", "behind"}
@@ -56,58 +56,61 @@ async def test_one_that_hangs_holds_up_neither_those_before_nor_those_behind_it(
 
 
 async def test_a_look_that_nobody_waits_for_any_more_is_not_made() -> None:
-    looks, go, made = hops(threads=1), threading.Event(), list[str]()
-    first = looks.look(lambda: go.wait(10))
-    unwanted, wanted = looks.look(lambda: made.append("unwanted")), looks.look(lambda: made.append("wanted"))
+    batches, go, made = batcher(threads=1), threading.Event(), list[str]()
+    first = batches.submit(lambda: go.wait(10))
+    unwanted, wanted = (
+        batches.submit(lambda: made.append("unwanted")),
+        batches.submit(lambda: made.append("wanted")),
+    )
     unwanted.cancel()
     go.set()
     await asyncio.gather(first, wanted)
     assert made == ["wanted"]
 
 
-class Counted(Hops):
+class Counted(ThreadBatcher):
     """Counts its ways into a thread."""
 
     def __init__(self) -> None:
         super().__init__(ThreadPool(4))
         self.ways = 0
 
-    def _look_around(self) -> None:
+    def _run_batch(self) -> None:
         self.ways += 1
-        super()._look_around()
+        super()._run_batch()
 
 
-class Bus(Gathering):
+class Bus(BatchTimer):
     """Takes along whoever waits, and notes how many those were."""
 
-    def __init__(self, patience: float = 60.0) -> None:
+    def __init__(self, window: float = 60.0) -> None:
         super().__init__()
-        self.patience = patience
+        self.window = window
         self.waiting = 0
         self.trips: list[int] = []
 
-    def _waiting_now(self) -> int:
+    def _count_waiting(self) -> int:
         return self.waiting
 
-    def _go(self) -> None:
+    def _start_batch(self) -> None:
         self.trips.append(self.waiting)
         self.waiting = 0
 
     def come(self) -> None:
         self.waiting += 1
-        self._gather()
+        self._schedule_batch()
 
 
 async def test_where_many_come_one_after_the_other_they_share_a_way() -> None:
     bus = Bus()
     bus.come()
     assert bus.trips == [1], "who comes first goes at once"
-    bus.waiting = TOGETHER - 1
+    bus.waiting = BATCH_SIZE - 1
     bus.come()
-    for _ in range(TOGETHER * 5):
+    for _ in range(BATCH_SIZE * 5):
         bus.come()
         await asyncio.sleep(0)  # one in each round of the loop
-    assert bus.trips == [1, *[TOGETHER] * 6]
+    assert bus.trips == [1, *[BATCH_SIZE] * 6]
 
 
 async def test_it_waits_no_longer_than_some_rounds_for_those_who_do_not_come() -> None:
@@ -131,19 +134,19 @@ async def test_it_waits_no_longer_than_some_rounds_for_those_who_do_not_come() -
 
 
 async def test_who_comes_alone_goes_at_once() -> None:
-    looks = Counted()
+    batches = Counted()
     for number in range(1, 30):
-        await looks.look(int)
-        assert looks.ways == number
+        await batches.submit(int)
+        assert batches.ways == number
 
 
 async def test_however_slow_a_round_is_it_waits_no_longer_than_a_moment() -> None:
-    bus = Bus(patience=0.0)
+    bus = Bus(window=0.0)
     bus.waiting = 9
     bus.come()
     bus.come()
     assert bus.trips == [10, 1]
-    assert 0 < Gathering.patience < 0.05
+    assert 0 < BatchTimer.window < 0.05
 
 
 class Opened:
@@ -159,7 +162,7 @@ class Opened:
 
 
 async def test_what_was_seen_is_finished_on_the_loop_and_dropped_where_nobody_waits() -> None:
-    looks, go, finished = hops(threads=1), threading.Event(), list[int]()
+    batches, go, finished = batcher(threads=1), threading.Event(), list[int]()
 
     def seen() -> Opened:
         go.wait(10)
@@ -169,13 +172,13 @@ async def test_what_was_seen_is_finished_on_the_loop_and_dropped_where_nobody_wa
         finished.append(threading.get_ident())
         return "done"
 
-    kept, left = looks.look(seen, finish), looks.look(seen, finish)
+    kept, left = batches.submit(seen, finish), batches.submit(seen, finish)
     await asyncio.sleep(0.05)  # the first is under way
     left.cancel()
     go.set()
     assert await kept == "done"
-    handed = looks.look(Opened, finish)
-    while looks._seen or looks._under_way:
+    handed = batches.submit(Opened, finish)
+    while batches._finished or batches._running:
         handed.cancel()
         await asyncio.sleep(0)
     assert finished == [threading.get_ident()]
@@ -185,7 +188,7 @@ async def test_what_was_seen_is_finished_on_the_loop_and_dropped_where_nobody_wa
 def test_a_loop_that_ends_in_the_midst_of_looks_is_let_go() -> None:
     async def leave() -> weakref.ref[asyncio.AbstractEventLoop]:
         for _ in range(40):
-            task = asyncio.ensure_future(userland.glance(int))
+            task = asyncio.ensure_future(disk_work.run_batched(int))
         await asyncio.sleep(0)
         task.cancel()
         return weakref.ref(asyncio.get_running_loop())
@@ -202,18 +205,18 @@ async def test_an_error_of_the_finish_goes_to_whoever_asked() -> None:
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        await hops().look(int, finish)
+        await batcher().submit(int, finish)
 
 
 async def test_no_thread_to_be_had_is_told_to_everybody() -> None:
     class Broken(ThreadPool):
-        def submit(self, function: Any, late: Any = None) -> asyncio.Future[Any]:
+        def submit(self, function: Any, dispose: Any = None) -> asyncio.Future[Any]:
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             future.set_exception(RuntimeError("can't start new thread"))
             return future
 
-    looks = Hops(Broken(1))
-    asked = [looks.look(lambda: None) for _ in range(20)]
+    batches = ThreadBatcher(Broken(1))
+    asked = [batches.submit(lambda: None) for _ in range(20)]
     for each in asked:
         with pytest.raises(RuntimeError, match="new thread"):
             async with asyncio.timeout(5):
@@ -225,7 +228,7 @@ def test_a_loop_that_ended_is_not_kept() -> None:
 
     async def look() -> None:
         loops.append(weakref.ref(asyncio.get_running_loop()))
-        await userland.glance(int)
+        await disk_work.run_batched(int)
 
     asyncio.run(look())
     gc.collect()
@@ -233,7 +236,7 @@ def test_a_loop_that_ended_is_not_kept() -> None:
 
 
 async def test_what_nobody_waits_for_any_more_is_cleaned_up_in_a_thread() -> None:
-    looks, go, cleaned = hops(threads=1), threading.Event(), list[tuple[str, int]]()
+    batches, go, cleaned = batcher(threads=1), threading.Event(), list[tuple[str, int]]()
     reached = threading.Event()
 
     def seen() -> str:
@@ -244,7 +247,7 @@ async def test_what_nobody_waits_for_any_more_is_cleaned_up_in_a_thread() -> Non
         cleaned.append((value, threading.get_ident()))
         reached.set()
 
-    left = looks.look(seen, late=late)
+    left = batches.submit(seen, dispose=late)
     await asyncio.sleep(0.05)  # it is under way
     left.cancel()
     go.set()

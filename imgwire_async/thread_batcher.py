@@ -1,0 +1,206 @@
+"""Run very short functions in worker threads, many of them in one batch.
+
+To hand a function to a thread and its result back costs about as much as sending a small file. Functions that are submitted while
+a batch runs wait for the next batch and run together in it. So many uploads at once need few batches, and a single upload is not
+delayed. A function that hangs, for example on a network drive, delays others only for milliseconds.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import functools
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from imgwire_async.threads import ThreadPool, consume_exception
+
+# Functions per batch. With more of them, too few uploads would be sending meanwhile.
+BATCH_SIZE = 16
+# Seconds. Functions take a tenth of that as long as the disk is healthy.
+_BATCH_WINDOW = 0.005
+# Longest interval in seconds between two checks of a thread that hangs.
+_MAX_CHECK_INTERVAL = 0.1
+# Iterations of the event loop to wait for each further item that the last batch had. A busy loop submits about one item in two
+# iterations. An iteration of an idle loop takes some microseconds.
+_ITERATIONS_PER_ITEM = 3
+
+
+class _Receiver(NamedTuple):
+    """Where the result of a function goes.
+
+    `finish` computes the result of `future` from it, on the loop. `dispose` gets the result instead when the future was cancelled.
+    """
+
+    future: asyncio.Future[Any]
+    finish: Callable[[Any], Any] | None
+    dispose: Callable[[Any], object] | None
+
+
+_Submitted = tuple[_Receiver, Callable[[], Any]]
+_Finished = tuple[_Receiver, Any, BaseException | None]
+
+
+class BatchTimer(abc.ABC):
+    """Decides when a batch starts: at once for a single item, slightly later when more items are expected.
+
+    More items are expected when the last batch had more than one. The timer counts iterations of the event loop, because an
+    expected item arrives in one of the next iterations, and an idle loop runs through them at once. It waits for at most `window`
+    seconds.
+    """
+
+    window: float = _BATCH_WINDOW
+
+    def __init__(self) -> None:
+        self._last_size = 1
+        self._scheduled = False
+
+    @abc.abstractmethod
+    def _count_waiting(self) -> int:
+        """Return how many items wait for a batch."""
+
+    @abc.abstractmethod
+    def _start_batch(self) -> None:
+        """Start a batch."""
+
+    def _schedule_batch(self) -> None:
+        """Arrange that a batch starts soon. Called when an item waits and no batch runs."""
+        if not self._scheduled:
+            self._scheduled = True
+            loop = asyncio.get_running_loop()
+            self._wait_for_more(_ITERATIONS_PER_ITEM * (self._last_size - 1), loop.time() + self.window, loop)
+
+    def _wait_for_more(self, iterations: int, latest: float, loop: asyncio.AbstractEventLoop) -> None:
+        waiting = self._count_waiting()
+        if iterations > 0 and waiting < BATCH_SIZE and loop.time() < latest:
+            loop.call_soon(self._wait_for_more, iterations - 1, latest, loop)
+            return
+        self._scheduled = False
+        self._last_size = max(1, min(waiting, BATCH_SIZE))
+        # Nothing waits if a batch that was started for another reason has run all items.
+        if waiting:
+            self._start_batch()
+
+
+class ThreadBatcher(BatchTimer):
+    """Runs functions of one event loop in batches, in the threads of `pool`.
+
+    Further batches start while one hangs, as long as the pool has free threads.
+    """
+
+    def __init__(self, pool: ThreadPool) -> None:
+        super().__init__()
+        self._pool = pool
+        # Appending to and popping from a deque is atomic, so the loop and the threads use these without a lock.
+        self._submitted: deque[_Submitted] = deque()
+        self._finished: deque[_Finished] = deque()
+        self._running: set[asyncio.Future[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._check_interval = _BATCH_WINDOW
+
+    def submit(
+        self,
+        function: Callable[[], Any],
+        finish: Callable[[Any], Any] | None = None,
+        dispose: Callable[[Any], object] | None = None,
+    ) -> asyncio.Future[Any]:
+        """Run `function` in a thread soon and return a future of its result.
+
+        With `finish`, the future gets what `finish` makes of the result, on the loop. When the future was cancelled, the result is
+        passed to `dispose`, in a thread, or dropped without one.
+        """
+        # Not stored in the batcher: a reference from there would keep the loop alive.
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._submitted.append((_Receiver(future, finish, dispose), function))
+        if not self._running:
+            self._schedule_batch()
+        elif self._timer is None or self._check_interval > _BATCH_WINDOW:
+            self._start_timer(_BATCH_WINDOW)
+        return future
+
+    def _count_waiting(self) -> int:
+        # While a batch runs, its thread pops from the same end.
+        if not self._running:
+            while self._submitted and self._submitted[0][0].future.cancelled():
+                self._submitted.popleft()
+        return len(self._submitted)
+
+    def _start_batch(self) -> None:
+        # A future, not a task: code that cancels all tasks of the loop must not cancel the work of others.
+        batch = self._pool.submit(self._run_batch)
+        self._running.add(batch)
+        batch.add_done_callback(self._on_done)
+
+    def _on_done(self, batch: asyncio.Future[None]) -> None:
+        self._running.discard(batch)
+        self._deliver()
+        if self._timer is not None and not self._submitted and not self._running:
+            self._timer.cancel()
+            self._timer = None
+        # A batch fails only when no thread can be started.
+        if (failure := batch.exception()) is not None:
+            self._finished.extend((receiver, None, failure) for receiver, _ in self._submitted)
+            self._submitted.clear()
+            self._deliver()
+        elif not self._running and self._count_waiting():
+            self._schedule_batch()
+
+    def clear(self) -> None:
+        """Drop all functions and results when the loop ends, because they refer to the loop and would keep it alive."""
+        self._submitted.clear()
+        self._finished.clear()
+        self._running.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start_timer(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._check_interval = seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._on_timeout)
+
+    def _on_timeout(self) -> None:
+        """Deliver the results of a slow batch so far, and start another batch for the functions that wait."""
+        self._timer = None
+        idle = not self._submitted and not self._finished
+        self._deliver()
+        if self._submitted and self._pool.has_free_thread:
+            self._start_batch()
+        # The interval grows, so that a thread that hangs for long does not wake the loop all the time.
+        if self._running:
+            self._start_timer(min(2 * self._check_interval, _MAX_CHECK_INTERVAL) if idle else _BATCH_WINDOW)
+
+    def _deliver(self) -> None:
+        while self._finished:
+            (future, finish, dispose), value, error = self._finished.popleft()
+            # The task that waited for the result was cancelled.
+            if future.done():
+                if dispose is not None and error is None:
+                    self._pool.submit(functools.partial(dispose, value)).add_done_callback(consume_exception)
+                continue
+            if finish is not None and error is None:
+                try:
+                    value = finish(value)
+                except Exception as failure:  # noqa: BLE001  # raised by the future
+                    error = failure
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+    def _run_batch(self) -> None:
+        """Run up to `BATCH_SIZE` functions. Called in a worker thread."""
+        for _ in range(BATCH_SIZE):
+            try:
+                receiver, function = self._submitted.popleft()
+            except IndexError:
+                return
+            if receiver.future.cancelled():
+                continue
+            try:
+                self._finished.append((receiver, function(), None))
+            except Exception as error:  # noqa: BLE001  # raised by the future
+                self._finished.append((receiver, None, error))

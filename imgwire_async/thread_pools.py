@@ -1,0 +1,83 @@
+"""The thread pools of each event loop: one for disk work, one for readers of users."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import AsyncGenerator
+
+from imgwire_async import forks
+from imgwire_async.thread_batcher import ThreadBatcher
+from imgwire_async.threads import ThreadPool
+
+# Disk work has threads of its own. So it waits neither for the application's work in the default executor nor for slow readers
+# (a pipe, a file on a network drive).
+DISK_THREADS = 8
+_READER_THREADS = 40
+
+
+class LoopPools:
+    """The thread pools of one loop. They are emptied when the loop ends, because waiting jobs would keep the loop alive."""
+
+    __slots__ = ("_end_hook", "batcher", "disk", "readers")
+
+    def __init__(self) -> None:
+        self.disk = ThreadPool(DISK_THREADS)
+        self.readers = ThreadPool(_READER_THREADS)
+        self.batcher = ThreadBatcher(self.disk)
+        end_hook = self._clear_at_loop_end()
+        self._end_hook: AsyncGenerator[None, None] | None = end_hook
+        try:
+            # The first step registers the generator with the loop.
+            end_hook.__anext__().send(None)
+        except StopIteration:
+            pass
+
+    async def _clear_at_loop_end(self) -> AsyncGenerator[None, None]:
+        """Clear the pools once the loop shuts down its async generators. Suspended until then."""
+        try:
+            yield
+        finally:
+            # The generator refers to the loop, too.
+            self._end_hook = None
+            for part in (self.batcher, self.disk, self.readers):
+                part.clear()
+
+
+_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPools] = weakref.WeakKeyDictionary()
+# Held while the table is changed or iterated over. Reentrant, because a garbage collection inside may run any code.
+_by_loop_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    """Start with an empty table and a new lock.
+
+    A fork copies no threads, and another thread of the parent may have held the lock.
+    """
+    global _by_loop, _by_loop_lock  # noqa: PLW0603  # a process has one
+    for pools in list(_by_loop.values()):
+        # Finalizing the pools would wake the parent's loop.
+        forks.keep_for_good(pools)
+    _by_loop = weakref.WeakKeyDictionary()
+    _by_loop_lock = threading.RLock()
+
+
+forks.after_fork(_after_fork)
+
+
+def of_running_loop() -> LoopPools:
+    """Return the pools of the running loop, made on first use."""
+    forks.check()
+    # Called for each small file. This lookup is much faster than an anyio RunVar.
+    loop = asyncio.get_running_loop()
+    pools = _by_loop.get(loop)
+    if pools is None:
+        pools = LoopPools()
+        with _by_loop_lock:
+            for other in list(_by_loop):
+                # Such a loop was closed without shutting down its async generators.
+                if other.is_closed():
+                    _by_loop.pop(other, None)
+            _by_loop[loop] = pools
+    return pools
