@@ -144,7 +144,7 @@ class Line:
         if not self._thread.post(self._end, step, urgent=True):
             last.close()
             if self._thread.lost:
-                forks.keep_for_good(of)
+                forks.make_immortal(of)
             return
         while not step.left:  # not for long: nothing new is put there but the step
             try:

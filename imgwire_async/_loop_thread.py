@@ -48,7 +48,7 @@ class LoopThread:
         self._woken = False  # and has not looked yet
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="imgwire-async", daemon=True)
-        forks.renew_after_fork(self)
+        forks.renew_in_child(self)
 
     def start(self) -> None:
         """Start it, and return once its loop runs, or once another one had come first."""
@@ -63,7 +63,7 @@ class LoopThread:
     def after_fork(self) -> None:
         """In a forked child: it stays as it was, for its loop shares an epoll set with the parent's."""
         self.lost = True
-        forks.keep_for_good(self)
+        forks.make_immortal(self)
 
     def _run(self) -> None:
         try:
@@ -215,4 +215,4 @@ def _at_exit() -> None:
         thread.stop()
 
 
-forks.after_fork(process.reset)
+forks.run_in_child(process.reset)

@@ -103,7 +103,7 @@ def extract_archive(
 
 def _renames(on_clash: object) -> bool:
     wanted = '"refuse" or "rename"'
-    word = checks.text("on_clash", on_clash, wanted=wanted)
+    word = checks.text("on_clash", on_clash, expected=wanted)
     if word not in {"refuse", "rename"}:
         raise checks.wrong_text("on_clash", wanted, word)
     return word == "rename"

@@ -12,54 +12,54 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 
+from imgwire_async.coercion import as_bool, as_int, as_number, as_str
 from imgwire_async.formatting import number_for_message, quoted
-from imgwire_async.plain import plain_bool, plain_int, plain_number, plain_text
 
 MAX_INT64 = 2**63 - 1  # the largest count or length that a service can take
 
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def wrong_type(name: str, wanted: str, value: object, advice: str = "") -> TypeError:
+def wrong_type(name: str, expected: str, value: object, advice: str = "") -> TypeError:
     """Return the error for an argument of a type that is not taken."""
-    return TypeError(f"{name} must be {wanted}, not {type(value).__name__}{advice}")
+    return TypeError(f"{name} must be {expected}, not {type(value).__name__}{advice}")
 
 
-def wrong_text(name: str, wanted: str, value: str) -> ValueError:
+def wrong_text(name: str, expected: str, value: str) -> ValueError:
     """Return the error for a text that is none of those allowed. It repeats the text: no check for secrets."""
-    return ValueError(f"{name} must be {wanted}, not {quoted(value)}")
+    return ValueError(f"{name} must be {expected}, not {quoted(value)}")
 
 
 def seconds_advice(value: object) -> str:
-    """Return what to do with a `timedelta` where a number of seconds is wanted; nothing for other values."""
+    """Return what to do with a `timedelta` where a number of seconds is expected; nothing for other values."""
     return "; give its total_seconds()" if isinstance(value, timedelta) else ""
 
 
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 
-def text(name: str, value: object, *, wanted: str = "text") -> str:
+def text(name: str, value: object, *, expected: str = "text") -> str:
     """Return `value` as text, whatever it holds."""
     if not isinstance(value, str):
-        raise wrong_type(name, wanted, value)
-    return plain_text(value)
+        raise wrong_type(name, expected, value)
+    return as_str(value)
 
 
-def nonempty_text(name: str, value: object, *, longest: int | None = 255) -> str:
-    """Return `value` as text of 1 to `longest` characters that can be encoded."""
+def nonempty_text(name: str, value: object, *, max_length: int | None = 255) -> str:
+    """Return `value` as text of 1 to `max_length` characters that can be encoded."""
     if not isinstance(value, str):
         raise wrong_type(name, "text", value)
-    if not value or (longest is not None and len(value) > longest):
-        limit = "at least 1 character" if longest is None else f"1 to {longest} characters"
+    if not value or (max_length is not None and len(value) > max_length):
+        limit = "at least 1 character" if max_length is None else f"1 to {max_length} characters"
         raise ValueError(f"{name} must have {limit}, not {len(value)}")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise ValueError(f"{name} holds half a surrogate pair, which is no text")
-    return plain_text(value)
+    return as_str(value)
 
 
-def optional_text(name: str, value: object, *, longest: int | None = 255) -> str | None:
+def optional_text(name: str, value: object, *, max_length: int | None = 255) -> str | None:
     """Return what `nonempty_text` returns, or None for None."""
-    return None if value is None else nonempty_text(name, value, longest=longest)
+    return None if value is None else nonempty_text(name, value, max_length=max_length)
 
 
 def printable_ascii(name: str, value: object) -> str | None:
@@ -70,7 +70,7 @@ def printable_ascii(name: str, value: object) -> str | None:
         raise wrong_type(name, "text", value)
     if not value or not is_printable_ascii(value):
         raise ValueError(f"{name} must be printable ASCII text without blanks")
-    return plain_text(value)
+    return as_str(value)
 
 
 def is_printable_ascii(text: str) -> bool:
@@ -98,7 +98,7 @@ def _path_of(value: object) -> str | None:
     held: object = kind.__fspath__(value) if isinstance(value, os.PathLike) else value
     if isinstance(held, bytes) and held is not value:
         return os.fsdecode(held)
-    return plain_text(held) if isinstance(held, str) else None
+    return as_str(held) if isinstance(held, str) else None
 
 
 # --- numbers and flags ------------------------------------------------------------------------------------------------
@@ -106,19 +106,19 @@ def _path_of(value: object) -> str | None:
 
 def flag(name: str, value: object) -> bool:
     """Return `value` as a bool. Words are refused: "no" would pass for True."""
-    found = plain_bool(value)
+    found = as_bool(value)
     if found is None:
         raise wrong_type(name, "a bool", value)
     return found
 
 
 def integer(
-    name: str, value: object, *, minimum: int, maximum: int | None = MAX_INT64, wanted: str = "an int"
+    name: str, value: object, *, minimum: int, maximum: int | None = MAX_INT64, expected: str = "an int"
 ) -> int:
     """Return `value` as an int from `minimum` to `maximum`; None is no upper limit."""
-    found = plain_int(value)
+    found = as_int(value)
     if found is None:
-        raise wrong_type(name, wanted, value)
+        raise wrong_type(name, expected, value)
     if found < minimum or (maximum is not None and found > maximum):
         # A limit that only the service's arithmetic sets is no news for those who are below the range.
         is_open = maximum is None or (maximum == MAX_INT64 and found < minimum)
@@ -135,21 +135,21 @@ def optional_integer(
 
 
 def number(
-    name: str, value: object, *, zero: bool = False, wanted: str = "a number", unit: str = ""
+    name: str, value: object, *, zero: bool = False, expected: str = "a number", unit: str = ""
 ) -> int | float:
     """Return `value` as an int or float above 0, or of at least 0 with `zero`. NaN is refused."""
-    found = plain_number(value)
+    found = as_number(value)
     if found is None:
-        raise wrong_type(name, wanted, value, seconds_advice(value))
+        raise wrong_type(name, expected, value, seconds_advice(value))
     if not (found >= 0 if zero else found > 0):
         limit = "0 or more" if zero else "more than 0"
         raise ValueError(f"{name} must be {limit}{unit}, not {number_for_message(found)}")
     return found
 
 
-def positive_seconds(name: str, value: object, *, wanted: str = "a number of seconds") -> float:
+def positive_seconds(name: str, value: object, *, expected: str = "a number of seconds") -> float:
     """Return `value` as seconds above 0; infinity is one."""
-    found = number(name, value, wanted=wanted, unit=" seconds")
+    found = number(name, value, expected=expected, unit=" seconds")
     try:
         return float(found)
     except OverflowError:
@@ -161,10 +161,10 @@ def positive_seconds(name: str, value: object, *, wanted: str = "a number of sec
 # --- mappings and callables -------------------------------------------------------------------------------------------
 
 
-def mapping(name: str, value: object, *, wanted: str = "a mapping") -> Mapping[object, object]:
+def mapping(name: str, value: object, *, expected: str = "a mapping") -> Mapping[object, object]:
     """Return `value`, if it is a mapping; what it holds is for the caller to check."""
     if not isinstance(value, Mapping):
-        raise wrong_type(name, wanted, value)
+        raise wrong_type(name, expected, value)
     return cast("Mapping[object, object]", value)
 
 

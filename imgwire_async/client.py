@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack
 
 from imgwire_async import checks
-from imgwire_async.errors import CLOSED
+from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
 from imgwire_async.lazy import LazyModule
@@ -49,12 +49,12 @@ def new_shared_state(given: Mapping[str, object]) -> SharedState:
     """Return the state of a new client from its arguments and the environment. Warn where the key would cross a network in clear text."""
     # The class is named more often than a client is made, and more cheaply so.
     from imgwire_async.config import configure, from_environment
-    from imgwire_async.logs import logger, show_as_told
+    from imgwire_async.logs import configure_from_env, logger
     from imgwire_async.transport.shared_state import SharedState
 
     config = configure(given, from_environment(os.environ))
-    show_as_told(os.environ.get("IMGWIRE_LOG", ""))
-    if config.exposed:
+    configure_from_env(os.environ.get("IMGWIRE_LOG", ""))
+    if config.sends_key_in_clear:
         logger.warning(
             "base_url %s is plain http: the API key crosses the network in clear text", config.base_url
         )
@@ -129,7 +129,7 @@ class BaseClient:
     def _enter(self) -> None:
         """Load the transport now, and not in the midst of the first call. Raises `RuntimeError` when the client was closed."""
         if self.closed:
-            raise RuntimeError(CLOSED)
+            raise RuntimeError(CLIENT_CLOSED)
         self._transport()
 
     def capture(self) -> AbstractContextManager[list[Exchange]]:
@@ -146,14 +146,14 @@ class BaseClient:
         `TypeError`. Absent options are inherited; None means the library's default. Closing it does nothing.
         """
         clone = object.__new__(type(self))
-        clone._setup(self._shared, self._options.changed(changes), owner=False)
+        clone._setup(self._shared, self._options.with_changes(changes), owner=False)
         return clone
 
     def __repr__(self) -> str:
-        from imgwire_async.config import masked
+        from imgwire_async.config import masked_key
 
         state = " closed" if self.closed else ""
-        return f"<{type(self).__name__} {self._shared.config.base_url} key {masked(self._shared.config.api_key)}{state}>"
+        return f"<{type(self).__name__} {self._shared.config.base_url} key {masked_key(self._shared.config.api_key)}{state}>"
 
     def __copy__(self) -> NoReturn:
         raise TypeError(

@@ -39,7 +39,7 @@ class Options:
     environment_id: str | None = None
     hooks: Hooks = attrs.field(factory=Hooks)
 
-    def changed(self, changes: Mapping[str, object]) -> Options:
+    def with_changes(self, changes: Mapping[str, object]) -> Options:
         """Return these options with `changes`, which are checked. None means the library's default, another name is a `TypeError`."""
         unknown = sorted(set(changes) - set(_OPTIONS))
         if unknown:
@@ -60,7 +60,7 @@ _OPTIONS: dict[str, Callable[[object], Any]] = {
 
 
 def _options(value: Options | Mapping[str, object]) -> Options:
-    return value if isinstance(value, Options) else Options().changed(value)
+    return value if isinstance(value, Options) else Options().with_changes(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -86,7 +86,7 @@ class Config:
         return self.base_url.startswith("https:")
 
     @property
-    def exposed(self) -> bool:
+    def sends_key_in_clear(self) -> bool:
         """Whether the key crosses a network in clear text."""
         return not self.secure and settings.split_url(self.base_url).hostname not in LOOPBACK
 
@@ -106,7 +106,7 @@ def configure(given: Mapping[str, object], environment: Mapping[str, str]) -> Co
     return Config(options=options, **merged)
 
 
-def masked(key: KeySource) -> str:
+def masked_key(key: KeySource) -> str:
     """Return a key as it may be shown: the first and last characters of a long one, nothing of a short one."""
     if not isinstance(key, str):
         return "<callable>"

@@ -54,16 +54,16 @@ if TYPE_CHECKING:
 Which: TypeAlias = Literal["connect", "attempt", "deadline"]
 
 # What a call on a closed client is told, wherever it is found out.
-CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
+CLIENT_CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
 
 
-def name_closed(error: RuntimeError, what: str) -> None:
+def prefix_if_closed(error: RuntimeError, what: str) -> None:
     """Let an error of a closed client begin with what it ended: a call, and the upload or operation around it.
 
     Not with more: calls that wait for one key share its error.
     """
     said = str(error.args[0]) if error.args else ""
-    if said.endswith(CLOSED) and said.removesuffix(CLOSED).count(": ") < 2:
+    if said.endswith(CLIENT_CLOSED) and said.removesuffix(CLIENT_CLOSED).count(": ") < 2:
         error.args = (escape_unprintable(f"{what}: {said}"),)
 
 

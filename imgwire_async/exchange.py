@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from imgwire_async.formatting import ECHOED, shortened
+from imgwire_async.formatting import MAX_SHOWN, shortened
 from imgwire_async.redaction import escape_unprintable, excerpt, redact
 
 Kind: TypeAlias = Literal["api", "storage", "cdn"]
@@ -119,4 +119,4 @@ class Exchange:
 
 def short_path(path: str) -> str:
     """Return the path of a request for messages and logs: a file's name in it may be as long as its giver liked."""
-    return path if len(path) <= ECHOED else "/".join(map(shortened, path.split("/")))
+    return path if len(path) <= MAX_SHOWN else "/".join(map(shortened, path.split("/")))

@@ -30,12 +30,12 @@ _objects: weakref.WeakSet[Renewable] = weakref.WeakSet()
 _immortal: list[object] = []
 
 
-def after_fork(function: Callable[[], object]) -> None:
+def run_in_child(function: Callable[[], object]) -> None:
     """Run a function once in each forked child, before anything there is used."""
     _functions.append(function)
 
 
-def renew_after_fork(thing: Renewable) -> None:
+def renew_in_child(thing: Renewable) -> None:
     """Call `thing.after_fork()` once in each forked child, as long as the object lives."""
     _objects.add(thing)
 
@@ -63,7 +63,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=check)
 
 
-def keep_for_good(thing: object) -> None:
+def make_immortal(thing: object) -> None:
     """Never let an object be collected, not even at the end of the interpreter.
 
     A child shares sockets and an epoll set with its parent: what closes them in the child would break them in the parent.

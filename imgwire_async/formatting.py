@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ECHOED = 80  # characters of what callers hand in, at most, that a message or a line of the log repeats
+MAX_SHOWN = 80  # characters of what callers hand in, at most, that a message or a line of the log repeats
 _LONGEST_PATH = 255  # characters of a path that are shown, when each of its parts could be a name
 
 
@@ -13,24 +13,24 @@ def number_for_message(number: float) -> str:
     return str(number)
 
 
-def shortened(text: str, longest: int = ECHOED) -> str:
-    """Return `text`, without its middle where it is longer than `longest` characters."""
-    if len(text) <= longest:
+def shortened(text: str, max_length: int = MAX_SHOWN) -> str:
+    """Return `text`, without its middle where it is longer than `max_length` characters."""
+    if len(text) <= max_length:
         return text
-    half = (longest - 1) // 2
+    half = (max_length - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
 
 
 def quoted(text: str) -> str:
-    """Return the literal of `text` for a message, of at most `ECHOED` characters."""
-    literal = ascii(text if len(text) <= ECHOED - 2 else f"{text[:50]}...{text[-20:]}")
-    return literal if len(literal) <= ECHOED else f"{literal[: ECHOED - 4]}...{literal[0]}"
+    """Return the literal of `text` for a message, of at most `MAX_SHOWN` characters."""
+    literal = ascii(text if len(text) <= MAX_SHOWN - 2 else f"{text[:50]}...{text[-20:]}")
+    return literal if len(literal) <= MAX_SHOWN else f"{literal[: MAX_SHOWN - 4]}...{literal[0]}"
 
 
 def path_for_message(path: str) -> str:
     """Return a path as messages show it: whole, unless no directory could hold such a name."""
     parts = path.replace("\\", "/").split("/")
-    return path if len(path) <= _LONGEST_PATH and max(map(len, parts)) <= ECHOED else shortened(path)
+    return path if len(path) <= _LONGEST_PATH and max(map(len, parts)) <= MAX_SHOWN else shortened(path)
 
 
 class LongText(str):
@@ -50,9 +50,9 @@ def shorten_file_name(error: OSError) -> None:
 
 
 def short_repr(value: object) -> str:
-    """Return a literal of at most `ECHOED` characters, for the reprs of records that hold what callers handed in."""
+    """Return a literal of at most `MAX_SHOWN` characters, for the reprs of records that hold what callers handed in."""
     if isinstance(value, str):
         return quoted(str.__str__(value))
-    if isinstance(value, bytes | bytearray) and len(value) > ECHOED:
+    if isinstance(value, bytes | bytearray) and len(value) > MAX_SHOWN:
         return f"<{len(value)} bytes>"
     return shortened(repr(value))

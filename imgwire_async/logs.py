@@ -26,7 +26,7 @@ def _escape_arguments(record: logging.LogRecord) -> bool:
 logger.addFilter(_escape_arguments)
 
 
-def show_as_told(level: str) -> None:
+def configure_from_env(level: str) -> None:
     """`IMGWIRE_LOG=debug` (or another level's name) shows the log on stderr, once per process."""
     number = logging.getLevelNamesMapping().get(level.strip().upper())
     if number is None or any(isinstance(handler, _EnvironmentHandler) for handler in logger.handlers):

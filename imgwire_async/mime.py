@@ -38,7 +38,7 @@ _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}  # sizes of the second header; "BM
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
-RAW = "a camera's raw picture"
+CAMERA_RAW = "a camera's raw picture"
 
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
@@ -53,7 +53,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
     *(
-        (signature, RAW)
+        (signature, CAMERA_RAW)
         for signature in (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"IIII")
     ),
     (b"II+\0", "a BigTIFF picture"),
@@ -104,11 +104,11 @@ def describe(head: bytes) -> str:
             return name
     brands = _brands(head)
     if brands and brands[0] == b"crx ":
-        return RAW
+        return CAMERA_RAW
     if brands:
         return f"a video or other media file (brand {brands[0].decode('latin-1').strip()!r})"
     if head[8:10] == b"CR" and head[:4] in {b"II*\0", b"MM\0*"}:
-        return RAW
+        return CAMERA_RAW
     return _describe_text(head)
 
 
@@ -131,7 +131,7 @@ def _describe_text(head: bytes) -> str:
     return "plain text" if printable >= len(text) * 0.95 else "no picture that is known here"
 
 
-def type_by_name(name: str) -> Mime | None:
+def mime_type_by_name(name: str) -> Mime | None:
     """Return the type that a file name's extension stands for, or None. Only for calls that see no bytes."""
     dot = name.rfind(".")
     return EXTENSIONS.get(name[dot:].lower()) if dot >= 0 else None

@@ -8,31 +8,31 @@ from typing import Any, cast
 import attrs
 
 from imgwire_async import checks
+from imgwire_async.coercion import as_int, as_number
 from imgwire_async.formatting import number_for_message
-from imgwire_async.plain import plain_int, plain_number
 
 
-def _number(name: str, value: object, *, zero: bool = False, wanted: str = "a number") -> float:
-    found = checks.number(name, value, zero=zero, wanted=wanted)
+def _number(name: str, value: object, *, zero: bool = False, expected: str = "a number") -> float:
+    found = checks.number(name, value, zero=zero, expected=expected)
     if isinstance(found, int) and found.bit_length() > 64:
         raise ValueError(f"{name} must be a number that a float can hold, not {number_for_message(found)}")
     return found
 
 
-def _integer(name: str, value: object, *, zero: bool = False, wanted: str = "an int") -> None:
-    if plain_int(value) is None:
-        raise checks.wrong_type(name, wanted, value)
+def _integer(name: str, value: object, *, zero: bool = False, expected: str = "an int") -> None:
+    if as_int(value) is None:
+        raise checks.wrong_type(name, expected, value)
     _number(name, value, zero=zero)
 
 
 def _clock(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None:
-        _number(f"Timeouts.{field.name}", value, wanted="a number of seconds or None")
+        _number(f"Timeouts.{field.name}", value, expected="a number of seconds or None")
 
 
 def _bytes(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None:
-        _integer(f"Timeouts.{field.name}", value, wanted="a number of bytes or None")
+        _integer(f"Timeouts.{field.name}", value, expected="a number of bytes or None")
 
 
 def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -45,12 +45,12 @@ def _count(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 def _plain(value: float) -> float:
     """Return the plain number that `value` stands for, as NumPy's do; anything else as it is, for the validator to refuse."""
-    found = plain_number(value)
+    found = as_number(value)
     return value if found is None else found
 
 
 def _plain_int(value: int) -> int:
-    found = plain_int(value)
+    found = as_int(value)
     return value if found is None else found
 
 
@@ -107,7 +107,7 @@ def timeouts(value: object) -> Timeouts:
         return Timeouts()
     if isinstance(value, Timeouts):
         return value
-    return Timeouts(attempt=float(_number("timeout", value, wanted="a number of seconds or Timeouts(...)")))
+    return Timeouts(attempt=float(_number("timeout", value, expected="a number of seconds or Timeouts(...)")))
 
 
 def retry_policy(value: object) -> RetryPolicy:
@@ -116,7 +116,7 @@ def retry_policy(value: object) -> RetryPolicy:
         return RetryPolicy()
     if isinstance(value, RetryPolicy):
         return value
-    count = plain_int(value)
+    count = as_int(value)
     if count is None:
         raise checks.wrong_type("retries", "an int or RetryPolicy(...)", value)
     return RetryPolicy(max_retries=count)

@@ -68,14 +68,14 @@ def redacted_prefix(text: str, limit: int, *secrets: str) -> str:
 _WORD_ENDS = (" ", "\n", "\t", '"', "'", "<", ">")
 
 
-KEPT_BODY = 10_000  # characters of a body that an error keeps; messages show 300
+MAX_BODY_CHARS = 10_000  # characters of a body that an error keeps; messages show 300
 
 
 def redacted_body(body: bytes, *secrets: str) -> str:
     """Return the part of a body that an error keeps, as text. Cut only after the secrets are out: half of one is still one."""
     # Twice cut: a character may be four bytes, and a body of 64 MiB is not worth decoding for its beginning.
-    text = redacted_prefix(body[: KEPT_BODY * 20].decode("utf-8", "replace"), KEPT_BODY, *secrets)
-    return escape_unprintable(text, keep="\n\r\t")[:KEPT_BODY]
+    text = redacted_prefix(body[: MAX_BODY_CHARS * 20].decode("utf-8", "replace"), MAX_BODY_CHARS, *secrets)
+    return escape_unprintable(text, keep="\n\r\t")[:MAX_BODY_CHARS]
 
 
 class Secret(str):

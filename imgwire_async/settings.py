@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from imgwire_async import checks
+from imgwire_async.coercion import as_str
 from imgwire_async.errors import ConfigurationError
 from imgwire_async.formatting import quoted, shortened
 from imgwire_async.hooks import Hooks
 from imgwire_async.hosts import is_authority, is_host
-from imgwire_async.leftovers import leftover
-from imgwire_async.plain import plain_text
 from imgwire_async.redaction import Secret
+from imgwire_async.shell_syntax import find_shell_syntax
 
 if TYPE_CHECKING:
     import ssl as _ssl
@@ -31,9 +31,9 @@ API_ROOT = "/api/v1"
 KeySource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 
-def _require_no_leftover(name: str, text: str) -> None:
+def _reject_shell_syntax(name: str, text: str) -> None:
     """Refuse what a shell or a template left in a setting, without repeating it."""
-    if (found := leftover(text)) is not None:
+    if (found := find_shell_syntax(text)) is not None:
         raise ConfigurationError(f"{name} {found}")
 
 
@@ -51,10 +51,10 @@ def api_key(value: object) -> KeySource:
         return cast("KeySource", value)
     if not isinstance(value, str):
         raise checks.wrong_type("api_key", "text or a callable that returns it", value)
-    return clean_key(value)
+    return checked_key(value)
 
 
-def clean_key(value: object) -> str:
+def checked_key(value: object) -> str:
     """Return the key without blanks around it. What cannot be a key is refused without being repeated."""
     if not isinstance(value, str):
         raise ConfigurationError(f"the api_key callable must return text, not {type(value).__name__}")
@@ -63,7 +63,7 @@ def clean_key(value: object) -> str:
         raise ConfigurationError(
             "the API key is empty; set api_key= or the environment variable IMGWIRE_API_KEY"
         )
-    _require_no_leftover("the API key (api_key= or IMGWIRE_API_KEY)", key)
+    _reject_shell_syntax("the API key (api_key= or IMGWIRE_API_KEY)", key)
     if key.lower().startswith("bearer "):
         raise ConfigurationError("the API key is given without the word Bearer; the client adds it")
     if not checks.is_printable_ascii(key):
@@ -96,7 +96,7 @@ def split_url(url: str) -> SplitResult:
 def base_url(value: object) -> str:
     """Return the API's base URL without the path of this version; None is the service's own."""
     url = checks.text("base_url", DEFAULT_BASE_URL if value is None else value).strip()
-    _require_no_leftover("base_url (or IMGWIRE_API_BASE_URL)", url)
+    _reject_shell_syntax("base_url (or IMGWIRE_API_BASE_URL)", url)
     advice = "give an origin such as https://api.imgwire.dev, optionally with a path"
     if "//" not in url and not url.lower().startswith(("http:", "https:")):
         lack = "has no scheme: begin it with https:// (or http://, on this machine)" if url else "is empty"
@@ -142,7 +142,7 @@ def proxy_url(value: object, name: str) -> str:
                 f"{name} names a socks proxy, which is not supported: give an http or https proxy, or trust_env=False together "
                 "with a connector= of aiohttp-socks"
             )
-        _require_no_leftover(name, url.removeprefix("http://"))
+        _reject_shell_syntax(name, url.removeprefix("http://"))
         encode = "; in user and password write / as %2F, # as %23, ? as %3F, @ as %40" if "@" in url else ""
         raise ConfigurationError(
             f"{name} must be the URL of an http or https proxy (socks is not supported){encode}"
@@ -186,13 +186,13 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 def default_headers(value: object) -> tuple[tuple[str, str], ...]:
     """Return the headers of a mapping as pairs; none for None."""
-    wanted = "a mapping of text to text"
+    expected = "a mapping of text to text"
     pairs: list[tuple[str, str]] = []
     for name, text in checks.mapping(
-        "default_headers", {} if value is None else value, wanted=wanted
+        "default_headers", {} if value is None else value, expected=expected
     ).items():
         if not isinstance(name, str) or not isinstance(text, str):
-            raise checks.wrong_type("default_headers", wanted, name, f" to {type(text).__name__}")
+            raise checks.wrong_type("default_headers", expected, name, f" to {type(text).__name__}")
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(f"default_headers: {quoted(name)} is no header name")
         if name.lower() in _OWN_HEADERS:
@@ -201,7 +201,7 @@ def default_headers(value: object) -> tuple[tuple[str, str], ...]:
             raise ConfigurationError(
                 f"default_headers: the value of {shortened(name)} holds control characters"
             )
-        pairs.append((plain_text(name), plain_text(text)))
+        pairs.append((as_str(name), as_str(text)))
     return tuple(pairs)
 
 
@@ -213,8 +213,8 @@ def environment_id(value: object) -> str | None:
 
     if not isinstance(value, str | uuid.UUID):
         raise checks.wrong_type("environment_id", "text or uuid.UUID", value)
-    text = (plain_text(value) if isinstance(value, str) else str(value)).strip()
-    _require_no_leftover("environment_id (or IMGWIRE_ENVIRONMENT_ID)", text)
+    text = (as_str(value) if isinstance(value, str) else str(value)).strip()
+    _reject_shell_syntax("environment_id (or IMGWIRE_ENVIRONMENT_ID)", text)
     if not text or not checks.is_printable_ascii(text):
         raise ConfigurationError(
             "environment_id must be the environment's UUID, without blanks or control characters"

@@ -58,12 +58,12 @@ def _after_fork() -> None:
     global _by_loop, _by_loop_lock  # noqa: PLW0603  # a process has one
     for pools in list(_by_loop.values()):
         # Finalizing the pools would wake the parent's loop.
-        forks.keep_for_good(pools)
+        forks.make_immortal(pools)
     _by_loop = weakref.WeakKeyDictionary()
     _by_loop_lock = threading.RLock()
 
 
-forks.after_fork(_after_fork)
+forks.run_in_child(_after_fork)
 
 
 def of_running_loop() -> LoopPools:

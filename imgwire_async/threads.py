@@ -136,7 +136,7 @@ class _Workers:
 
 
 _workers = _Workers()
-forks.after_fork(_workers.after_fork)
+forks.run_in_child(_workers.after_fork)
 
 
 class ThreadPool:

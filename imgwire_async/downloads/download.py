@@ -12,7 +12,7 @@ import attrs
 
 from imgwire_async.downloads.content import Content
 from imgwire_async.downloads.response import ResponseBody, UnexpectedResponse, check_response
-from imgwire_async.errors import DownloadError, name_closed
+from imgwire_async.errors import DownloadError, prefix_if_closed
 from imgwire_async.exchange import Exchange
 from imgwire_async.protocol.intermediaries import interception_warning
 from imgwire_async.protocol.request import GetRequest, NoResponseError, StreamedResponse, Transport
@@ -183,5 +183,5 @@ async def operation(transport: Transport, name: str, what: str) -> AsyncGenerato
         async with transport.operation(name, what):
             yield
     except RuntimeError as error:
-        name_closed(error, what)
+        prefix_if_closed(error, what)
         raise

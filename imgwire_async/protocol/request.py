@@ -11,10 +11,10 @@ from urllib.parse import quote, urlencode
 import attrs
 
 from imgwire_async import checks
+from imgwire_async.coercion import as_str
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.formatting import quoted
-from imgwire_async.plain import plain_text
 from imgwire_async.protocol.json import parse
 from imgwire_async.retry import Failure
 
@@ -205,7 +205,7 @@ def path_segment(name: str, value: object) -> str:
             return str(value)
         advice = ": pass its .id" if hasattr(value, "id") else ""
         raise checks.wrong_type(name, "text or uuid.UUID", value, advice)
-    value = plain_text(value)
+    value = as_str(value)
     if not value or value in {".", ".."}:
         raise ValueError(f"{name} must be an id, not {value!r}")
     if not value.isprintable() or not _FORBIDDEN.isdisjoint(value) or any(map(str.isspace, value)):

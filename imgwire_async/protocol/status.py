@@ -14,7 +14,13 @@ from imgwire_async.protocol.intermediaries import (
 )
 from imgwire_async.protocol.json import loads_response
 from imgwire_async.protocol.structure import structure
-from imgwire_async.redaction import KEPT_BODY, escape_unprintable, excerpt, redacted_body, redacted_prefix
+from imgwire_async.redaction import (
+    MAX_BODY_CHARS,
+    escape_unprintable,
+    excerpt,
+    redacted_body,
+    redacted_prefix,
+)
 
 # One row per status: the class, and what its reader should do next.
 _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
@@ -159,12 +165,12 @@ def _not_the_api(status: int, exchange: Exchange, body: bytes, proxy: ProxyInUse
 
 
 def _shown(text: str, key: str) -> str:
-    return escape_unprintable(redacted_prefix(text, KEPT_BODY, key))
+    return escape_unprintable(redacted_prefix(text, MAX_BODY_CHARS, key))
 
 
 def _without_secrets(value: object, key: str) -> object:
     if isinstance(value, str):
-        return redacted_prefix(value, KEPT_BODY, key)
+        return redacted_prefix(value, MAX_BODY_CHARS, key)
     if isinstance(value, list):
         return [_without_secrets(item, key) for item in cast("list[object]", value)[:_MOST_ISSUES]]
     if isinstance(value, dict):

@@ -12,10 +12,10 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from imgwire_async import checks
+from imgwire_async.coercion import as_bool, as_int, as_number, as_str
 from imgwire_async.formatting import quoted
-from imgwire_async.mime import type_by_name
+from imgwire_async.mime import mime_type_by_name
 from imgwire_async.models import MetricsDatasetInterval
-from imgwire_async.plain import plain_bool, plain_int, plain_number, plain_text
 from imgwire_async.protocol.request import path_segment
 from imgwire_async.redaction import as_secret
 
@@ -57,10 +57,10 @@ def reject_mapping(value: object, spelling: str) -> None:
 
 def wait_timeout(value: object) -> float | None:
     """Return the seconds of a `wait` argument: True is 120, False none."""
-    truth = plain_bool(value)
+    truth = as_bool(value)
     if truth is not None:
         return DEFAULT_WAIT if truth else None
-    return checks.positive_seconds("wait", value, wanted="a bool or a number of seconds")
+    return checks.positive_seconds("wait", value, expected="a bool or a number of seconds")
 
 
 def metadata(value: object) -> dict[str, str | int | float | bool] | None:
@@ -71,7 +71,7 @@ def metadata(value: object) -> dict[str, str | int | float | bool] | None:
     for key, item in checks.mapping("custom_metadata", value).items():
         if not isinstance(key, str):
             raise TypeError(f"custom_metadata must have text keys, not {type(key).__name__}")
-        name = checks.nonempty_text("a key of custom_metadata", key, longest=None)
+        name = checks.nonempty_text("a key of custom_metadata", key, max_length=None)
         checked[name] = _metadata_value(name, item)
     return checked
 
@@ -84,12 +84,12 @@ def _metadata_value(key: str, item: object) -> str | int | float | bool:
     """Return `item` as plain text, int, float or bool."""
     name = f"custom_metadata[{quoted(key)}]"
     if isinstance(item, str):
-        return checks.nonempty_text(name, item, longest=None) if item else ""
-    truth = plain_bool(item)
+        return checks.nonempty_text(name, item, max_length=None) if item else ""
+    truth = as_bool(item)
     if truth is not None:
         return truth
     is_exact = type(item).__name__ in _EXACT
-    number = None if is_exact else plain_number(item)
+    number = None if is_exact else as_number(item)
     if number is None:
         exact = "give float(...) or its text" if is_exact else "leave out what is unset"
         advice = f"; it is flat: {exact}, and write nested things as text"
@@ -105,7 +105,7 @@ def idempotency_key(value: object) -> str | None:
     """Return the key to send: the caller's own, a fresh one for None, none for False."""
     if value is None:
         return str(uuid.uuid4())
-    if plain_bool(value) is False:
+    if as_bool(value) is False:
         return None
     if not isinstance(value, str):
         raise checks.wrong_type("idempotency_key", "text, None (a fresh one) or False (none)", value)
@@ -117,7 +117,7 @@ def mime_type(value: object, file_name: str | None) -> str | None:
     given = checks.printable_ascii("mime_type", value)
     if given is not None or file_name is None:
         return given
-    known = type_by_name(file_name)
+    known = mime_type_by_name(file_name)
     return None if known is None else known.value
 
 
@@ -129,7 +129,7 @@ def ids(name: str, values: object, *, spelling: str) -> list[str]:
     checked: list[str] = []
     for position, value in enumerate(cast("Iterable[object]", values)):
         path_segment(f"{name}[{position}]", value)
-        checked.append(plain_text(value) if isinstance(value, str) else str(value))
+        checked.append(as_str(value) if isinstance(value, str) else str(value))
     return checked
 
 
@@ -151,7 +151,7 @@ def interval(value: object) -> str | None:
     """Return a metrics interval in the contract's spelling, or None."""
     if value is None or isinstance(value, MetricsDatasetInterval):
         return value
-    text = checks.text("interval", value, wanted="text or MetricsDatasetInterval")
+    text = checks.text("interval", value, expected="text or MetricsDatasetInterval")
     word = text.upper()
     known = [member.value for member in MetricsDatasetInterval]
     if word not in known:
@@ -164,7 +164,7 @@ _HTTP_URL = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 def http_url(name: str, value: object) -> str:
     """Return an absolute http(s) URL as text."""
-    url = checks.nonempty_text(name, value, longest=None)
+    url = checks.nonempty_text(name, value, max_length=None)
     try:
         urlsplit(url)
     except ValueError:  # brackets, or signs that stand for a slash
@@ -214,13 +214,16 @@ def query(params: object) -> dict[str, str | int] | None:
         return None
     checked: dict[str, str | int] = {}
     for name, value in checks.mapping("params", params).items():
-        if not isinstance(name, str) or not (isinstance(value, str) or plain_int(value) is not None):
+        if not isinstance(name, str) or not (isinstance(value, str) or as_int(value) is not None):
             raise TypeError(
                 f"params must map text to text or int, not {type(name).__name__} to {type(value).__name__}"
             )
-        key, label = checks.nonempty_text("a name in params", name, longest=None), f"params[{quoted(name)}]"
+        key, label = (
+            checks.nonempty_text("a name in params", name, max_length=None),
+            f"params[{quoted(name)}]",
+        )
         if isinstance(value, str):
-            checked[key] = checks.nonempty_text(label, value, longest=None) if value else ""
+            checked[key] = checks.nonempty_text(label, value, max_length=None) if value else ""
         else:
             checked[key] = checks.integer(label, value, minimum=-(2**63))
     return checked

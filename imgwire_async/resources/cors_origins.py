@@ -12,7 +12,7 @@ from collections.abc import (
 from typing import TypeVar
 
 from imgwire_async import checks
-from imgwire_async.formatting import ECHOED, shortened
+from imgwire_async.formatting import MAX_SHOWN, shortened
 from imgwire_async.models import CorsOrigin
 from imgwire_async.protocol.request import Request, path_segment
 from imgwire_async.redaction import escape_unprintable
@@ -90,7 +90,7 @@ def _one(
 def _pattern(pattern: object, method: str) -> str:
     origin_id = "id, " if method == "update" else ""
     reject_mapping(pattern, f'cors_origins.{method}({origin_id}"app.example.com")')
-    given = checks.nonempty_text("pattern", pattern, longest=None)
+    given = checks.nonempty_text("pattern", pattern, max_length=None)
     advice = _advice(given)
     if advice is not None:
         # The service may know forms that its documentation does not show, so what is odd is sent all the same.
@@ -121,7 +121,7 @@ def _advice(pattern: str) -> str | None:
 
 def _literal(text: str) -> str:
     """Return `text` in quotes, at most a line of it; a name of another alphabet stays readable."""
-    return repr(shortened(text, ECHOED - 2))
+    return repr(shortened(text, MAX_SHOWN - 2))
 
 
 def _odd_host(host: str) -> str | None:

@@ -26,7 +26,7 @@ class AsyncCustomDomain(Resource):
         none. [POST /custom_domain/]
         """
         reject_mapping(hostname, 'custom_domain.create("img.example.com")')
-        body = {"hostname": checks.nonempty_text("hostname", hostname, longest=None)}
+        body = {"hostname": checks.nonempty_text("hostname", hostname, max_length=None)}
         return await self._call(Request("POST", "/custom_domain/", CustomDomain, json=body))
 
     async def delete(self) -> Mapping[str, object]:

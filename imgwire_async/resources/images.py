@@ -15,7 +15,7 @@ from collections.abc import (
 from typing import Literal
 
 from imgwire_async import checks
-from imgwire_async.errors import name_closed
+from imgwire_async.errors import prefix_if_closed
 from imgwire_async.models import Image, StandardUpload, SupportedMimeType, UploadToken
 from imgwire_async.protocol.request import Request, Transport, drop_none, path_segment
 from imgwire_async.resources import arguments, bulk, waiting
@@ -90,7 +90,7 @@ class AsyncImages(ImageDownloads):
         again. `upload_token`: text, or a plain or async callable that is asked for it; None takes the client's.
         [POST /images/standard_upload]
         """
-        name = checks.nonempty_text("file_name", file_name, longest=None)
+        name = checks.nonempty_text("file_name", file_name, max_length=None)
         length = checks.optional_integer("content_length", content_length, minimum=0)
         body = drop_none(
             file_name=name,
@@ -203,7 +203,7 @@ class AsyncImages(ImageDownloads):
         try:
             transport.require_usable()
         except RuntimeError as error:
-            name_closed(error, f"upload of {name_for_messages(item)}")
+            prefix_if_closed(error, f"upload of {name_for_messages(item)}")
             raise
         return transport
 
@@ -225,7 +225,7 @@ class AsyncImages(ImageDownloads):
         `APIStatusError`. [POST /images/upload_via_url]
         """
         reject_mapping(url, 'images.upload_via_url("https://...", file_name=...)')
-        name = checks.optional_text("file_name", file_name, longest=None)
+        name = checks.optional_text("file_name", file_name, max_length=None)
         patience = arguments.wait_timeout(wait)
         body = drop_none(
             url=arguments.http_url("url", url),

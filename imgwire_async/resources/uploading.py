@@ -8,8 +8,8 @@ from typing import cast
 import attrs
 
 from imgwire_async import checks, user_code
+from imgwire_async.coercion import as_bool
 from imgwire_async.models import Image, UploadToken
-from imgwire_async.plain import plain_bool
 from imgwire_async.protocol.request import Transport
 from imgwire_async.redaction import as_secret
 from imgwire_async.resources import arguments
@@ -28,10 +28,10 @@ _STAGED_BYTES = 64 * 2**20
 def checked(item: UploadItem) -> UploadItem:
     """Return the item with its arguments as they are sent. Raises for what cannot be sent; the file is not looked at."""
     length, digest, key = item.content_length, item.hash_sha256, item.idempotency_key
-    hashed = None if digest is None else plain_bool(digest)
+    hashed = None if digest is None else as_bool(digest)
     return UploadItem(
         item.file,
-        file_name=checks.optional_text("file_name", item.file_name, longest=None),
+        file_name=checks.optional_text("file_name", item.file_name, max_length=None),
         mime_type=checks.printable_ascii("mime_type", item.mime_type),
         content_length=checks.optional_integer("content_length", length, minimum=0),
         custom_metadata=arguments.metadata(item.custom_metadata),

@@ -56,16 +56,16 @@ def close_waiting() -> None:
 
 def _after_fork() -> None:
     for sessions in _waiting:
-        forks.keep_for_good(sessions)
+        forks.make_immortal(sessions)
     _waiting.clear()
 
 
-forks.after_fork(_after_fork)
+forks.run_in_child(_after_fork)
 
 
 def _close(loop: asyncio.AbstractEventLoop, sessions: LoopSessions, *, exiting: bool = False) -> None:
     if sessions.pid != os.getpid():
-        forks.keep_for_good(sessions)
+        forks.make_immortal(sessions)
     elif loop.is_closed():
         abandon(sessions)
     elif loop.is_running() or not (exiting or _is_ours(sessions)):

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import attrs
 
-from imgwire_async.errors import CLOSED
+from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.request import GetRequest, NoResponseError
 from imgwire_async.protocol.signed_urls import require_safe, without_query
@@ -193,7 +193,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
 
     def _silence(self, error: BaseException, route: Route, *, stalled: bool) -> NoResponseError:
         if self._context.shared.closed:
-            raise RuntimeError(CLOSED) from None
+            raise RuntimeError(CLIENT_CLOSED) from None
         if not stalled:
             failure = translate(error, route).failure
             told = attrs.evolve(failure, reason=f"{failure.reason}{self._progress}")

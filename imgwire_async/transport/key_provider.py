@@ -7,7 +7,7 @@ import functools
 from collections.abc import Awaitable
 
 from imgwire_async import cancellation, forks, threads, user_code
-from imgwire_async.settings import KeySource, clean_key
+from imgwire_async.settings import KeySource, checked_key
 
 
 class KeyProvider:
@@ -21,7 +21,7 @@ class KeyProvider:
         self._source = source
         self._pending: dict[object, asyncio.Task[str]] = {}
         self.cached: str | None = source if isinstance(source, str) else None
-        forks.renew_after_fork(self)
+        forks.renew_in_child(self)
 
     @property
     def renewable(self) -> bool:
@@ -56,7 +56,7 @@ class KeyProvider:
         """Forget the parent's pending tasks in a forked child."""
         if self._pending:
             # The tasks belong to the parent's event loops.
-            forks.keep_for_good(self._pending)
+            forks.make_immortal(self._pending)
             self._pending = {}
 
     def _on_done(self, owner: object, task: asyncio.Task[str]) -> None:
@@ -65,7 +65,7 @@ class KeyProvider:
         threads.consume_exception(task)
 
     async def _fetch(self, submitted: asyncio.Future[str | Awaitable[str]] | None) -> str:
-        self.cached = key = clean_key(await user_code.call_maybe_async(self._call_source, submitted))
+        self.cached = key = checked_key(await user_code.call_maybe_async(self._call_source, submitted))
         return key
 
     def _call_source(self) -> str | Awaitable[str]:

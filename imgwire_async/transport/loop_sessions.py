@@ -20,9 +20,9 @@ import attrs
 
 import imgwire_async
 from imgwire_async import disk_work
+from imgwire_async.concurrency import open_file_limit
 from imgwire_async.config import Config
 from imgwire_async.errors import ConfigurationError
-from imgwire_async.limits import open_file_limit
 from imgwire_async.transport.errors import Route
 from imgwire_async.transport.middleware import send_once
 from imgwire_async.transport.open_calls import IdleCheck, OpenCalls

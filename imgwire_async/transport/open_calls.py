@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from imgwire_async.errors import CLOSED
+from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.transport.stall_watchdog import StallWatchdog
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
         self._calls.scopes.discard(self)
         # Another cancellation, of somebody else, goes on.
         if self._ended and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise RuntimeError(CLOSED) from None
+            raise RuntimeError(CLIENT_CLOSED) from None
 
     def end(self) -> None:
         """Cancel what runs inside."""

@@ -8,7 +8,7 @@ import time
 import aiohttp
 
 from imgwire_async import cancellation
-from imgwire_async.errors import CLOSED
+from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.decompression import ERROR_BODY_LIMIT, decompressed_prefix
 from imgwire_async.protocol.intermediaries import WEB_PAGE_ADVICE_FOR_FILES, web_page_title
@@ -80,7 +80,7 @@ async def _send(
             scrub_traceback(body.failure)
             raise body.failure from None
         if context.shared.closed:
-            raise RuntimeError(CLOSED) from None
+            raise RuntimeError(CLIENT_CLOSED) from None
         if body.stalled:
             raise _stalled(context, body, address.host) from None
         if isinstance(error, NoResponseError):
@@ -140,7 +140,7 @@ def _check_complete(context: Context, status: int, body: UploadBody, host: str) 
     if body.failure is not None:  # the source's own error takes precedence
         raise body.failure
     if context.shared.closed and body.stalled:
-        raise RuntimeError(CLOSED)
+        raise RuntimeError(CLIENT_CLOSED)
     if body.stalled:  # the clock hung up on an answer without a length: it looks complete and is not
         raise _stalled(context, body, host)
     if not is_success(status):

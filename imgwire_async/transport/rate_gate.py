@@ -95,7 +95,7 @@ class RateGate:
         # Generations are never used twice, so that a late 429 for an earlier controller is recognised.
         self._generations = 0
         self.controller: RateController | None = None
-        forks.renew_after_fork(self)
+        forks.renew_in_child(self)
 
     def close(self, seconds: float, generation: int) -> None:
         """Close the gate for at least `seconds` seconds, because a request of `generation` was rejected with a 429."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgwire_async import forks
 from imgwire_async.config import Config
-from imgwire_async.errors import CLOSED
+from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.transport import disposal
 from imgwire_async.transport.open_calls import UntilClosed
 from imgwire_async.transport.slots import without_slot
@@ -38,7 +38,7 @@ class Sessions:
         self.closed: bool = False
         weakref.finalize(self, disposal.let_go, self._by_loop).atexit = False
         _holders.add(self)
-        forks.renew_after_fork(self)
+        forks.renew_in_child(self)
 
     def require_usable(self) -> asyncio.AbstractEventLoop:
         """Return the running loop. Raises `RuntimeError` where no asyncio loop runs, and when the client was closed."""
@@ -48,7 +48,7 @@ class Sessions:
         except RuntimeError:
             raise RuntimeError(_NO_LOOP) from None
         if self.closed:
-            raise RuntimeError(CLOSED)
+            raise RuntimeError(CLIENT_CLOSED)
         return loop
 
     async def get(self) -> LoopSessions:
@@ -80,7 +80,7 @@ class Sessions:
         await anext(made.keeper)  # does not suspend, so first calls that come together make one session
         if not self._add(loop, made):
             await made.keeper.aclose()
-            raise RuntimeError(CLOSED)
+            raise RuntimeError(CLIENT_CLOSED)
         return made
 
     def _add(self, loop: asyncio.AbstractEventLoop, made: LoopSessions) -> bool:
@@ -123,7 +123,7 @@ class Sessions:
         Their sockets sit in an epoll set that both processes share; closing them here would stop the parent's loop.
         """
         for sessions in self._by_loop.values():
-            forks.keep_for_good(sessions)
+            forks.make_immortal(sessions)
         self._by_loop.clear()
         self._lock = threading.Lock()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import attrs
 
-from imgwire_async.limits import NothingFreeError, acquire
+from imgwire_async.concurrency import AcquireTimeoutError, acquire
 from imgwire_async.protocol.request import NoResponseError
 from imgwire_async.retry import Failure
 
@@ -101,7 +101,7 @@ class TransferSlot(AbstractAsyncContextManager[None]):
         """Take a slot, after those who came before."""
         try:
             await acquire(self._semaphore, self._stall)
-        except NothingFreeError as error:
+        except AcquireTimeoutError as error:
             reason = (
                 f"no {self._kind.upper()} slot became free for {error.seconds:g} s; this call was made inside the source or a "
                 "callback of another transfer, which holds a slot meanwhile: make it outside, or allow more max_connections"

@@ -13,7 +13,7 @@ import aiohttp
 
 from imgwire_async import errors, user_code
 from imgwire_async.config import Options
-from imgwire_async.errors import CLOSED
+from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.json import dumps
 from imgwire_async.protocol.request import (
@@ -171,7 +171,7 @@ class AiohttpTransport:
             try:
                 async with slots if events is None else events.wrap_slot(slots):
                     if self._shared.sessions.closed:  # while we stood in the queue
-                        raise RuntimeError(CLOSED)  # noqa: TRY301  # what scrubs it below does it no harm
+                        raise RuntimeError(CLIENT_CLOSED)  # noqa: TRY301  # what scrubs it below does it no harm
                     if gate.controller is not None and gate.closed_since(call.gate_generation):
                         continue
                     call.sent_at = time.monotonic()
@@ -193,7 +193,7 @@ class AiohttpTransport:
     def _no_response(self, call: CallState, error: BaseException) -> Failure:
         scrub_traceback(error)
         if self._shared.closed:
-            raise RuntimeError(CLOSED) from None
+            raise RuntimeError(CLIENT_CLOSED) from None
         failure = translate(error, call.sessions.route_to(call.address)).failure
         if call.events is not None:
             call.events.no_response(call.attempts, failure.reason, time.monotonic() - call.sent_at)

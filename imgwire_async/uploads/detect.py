@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import IO, Any, cast
 
 from imgwire_async import checks, user_code
+from imgwire_async.coercion import as_str
 from imgwire_async.formatting import quoted, shorten_file_name
-from imgwire_async.plain import plain_text
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.chunks import flat, from_async_iterator, from_iterator, from_reader, slices_of
 from imgwire_async.uploads.disk import CHUNK_SIZE, Handle, Stamp, open_path
@@ -102,7 +102,7 @@ async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
     try:
         where = checks.path("file", path)
     except ValueError:
-        if isinstance(path, str) and (hint := hints.for_path(plain_text(path))) is not None:
+        if isinstance(path, str) and (hint := hints.for_path(as_str(path))) is not None:
             raise ValueError(hint) from None
         raise
     if not where:

@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
 from imgwire_async.formatting import shortened
-from imgwire_async.mime import EXTENSIONS, HEAD_BYTES, RAW, describe, sniff
+from imgwire_async.mime import CAMERA_RAW, EXTENSIONS, HEAD_BYTES, describe, sniff
 
 _DECODE = "this is base64: decode it, and give the bytes: base64.b64decode(...)"
 _LONGEST_NAME = 255  # characters; no file system has longer names
@@ -113,7 +113,7 @@ def _for_text(text: str) -> str:
 
 
 _REMEDIES: tuple[tuple[str, str], ...] = (
-    (RAW, "Develop it to a JPEG or TIFF first, with the camera's software or rawpy."),
+    (CAMERA_RAW, "Develop it to a JPEG or TIFF first, with the camera's software or rawpy."),
     ("a PDF", "Render its pages as pictures first."),
     ("an SVG", "Render it as a PNG first."),
     (

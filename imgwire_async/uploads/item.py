@@ -8,9 +8,9 @@ from typing import Literal
 
 import attrs
 
+from imgwire_async.coercion import as_str
 from imgwire_async.formatting import short_repr, shortened
 from imgwire_async.models import SupportedMimeType
-from imgwire_async.plain import plain_text
 from imgwire_async.uploads.detect import base_name
 from imgwire_async.uploads.source import File
 
@@ -45,4 +45,4 @@ def name_for_messages(item: UploadItem) -> str:
     """Return what messages call a file before it is opened."""
     given = item.file_name if isinstance(item.file_name, str) else ""
     name = given or path_name(item.file)
-    return "a file" if name is None else shortened(plain_text(name))
+    return "a file" if name is None else shortened(as_str(name))

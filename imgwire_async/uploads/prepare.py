@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 from imgwire_async import disk_work, forks, user_code
 from imgwire_async.errors import UnsupportedImageError, UploadSizeError
-from imgwire_async.mime import HEAD_BYTES, RAW, describe, extension_of, sniff
+from imgwire_async.mime import CAMERA_RAW, HEAD_BYTES, describe, extension_of, sniff
 from imgwire_async.models import SupportedMimeType
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.detect import base_name, open_source
@@ -56,7 +56,7 @@ async def prepare(
         and sniffed is SupportedMimeType.TIFF
         and await source.examine(is_raw, TIFF_HEAD_BYTES)
     ):
-        raise _no_picture(RAW, head, given, name)
+        raise _no_picture(CAMERA_RAW, head, given, name)
     if size is None:
         size = item.content_length
     assert size is not None  # told, given, or just measured
@@ -103,7 +103,7 @@ async def _open_lazy(file: object, held: contextlib.AsyncExitStack) -> None:
 
 
 _being_read: set[int] = set()  # ids of the file objects that uploads of this process read right now
-forks.after_fork(_being_read.clear)  # in a forked child nobody goes on with them
+forks.run_in_child(_being_read.clear)  # in a forked child nobody goes on with them
 
 
 @contextlib.contextmanager

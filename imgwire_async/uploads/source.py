@@ -278,7 +278,9 @@ class UserSource:
     def name(self) -> str | None:
         name: object = self.inner.name
         return (
-            None if name is None else checks.text("the name of an UploadSource", name, wanted="text or None")
+            None
+            if name is None
+            else checks.text("the name of an UploadSource", name, expected="text or None")
         )
 
     @property
@@ -287,7 +289,7 @@ class UserSource:
         if size is None:
             return None
         name, wanted = "the size of an UploadSource", "an int or None"
-        return checks.integer(name, size, minimum=0, maximum=None, wanted=wanted)
+        return checks.integer(name, size, minimum=0, maximum=None, expected=wanted)
 
     @property
     def replayable(self) -> bool:

@@ -12,8 +12,8 @@ from typing import IO, NoReturn, cast
 import anyio.lowlevel
 
 from imgwire_async import disk_work, user_code
+from imgwire_async.concurrency import AcquireTimeoutError, acquire, open_file_limit
 from imgwire_async.errors import UploadStalledError
-from imgwire_async.limits import NothingFreeError, acquire, open_file_limit
 from imgwire_async.uploads.disk import opened
 from imgwire_async.uploads.source import FileSource, Source
 
@@ -32,7 +32,7 @@ async def room(name: str, label: str, stall: float | None) -> AsyncGenerator[Non
     rooms = _rooms()
     try:
         await acquire(rooms, stall)
-    except NothingFreeError as error:
+    except AcquireTimeoutError as error:
         raise UploadStalledError(
             f"{label}: no room for a temporary file became free for {error.seconds:g} s. Such a file is needed where the size is "
             "unknown, or hash_sha256=True reads what can be read only once; this upload was begun inside the source or a callback of "

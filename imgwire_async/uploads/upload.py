@@ -24,7 +24,7 @@ from imgwire_async.errors import (
     PaymentRequiredError,
     PermissionDeniedError,
     UploadError,
-    name_closed,
+    prefix_if_closed,
 )
 from imgwire_async.formatting import shortened
 from imgwire_async.logs import logger
@@ -150,7 +150,7 @@ class Upload:
             self._complete(error)
             raise
         except RuntimeError as error:
-            name_closed(error, f"upload of {name}")
+            prefix_if_closed(error, f"upload of {name}")
             raise
 
     def is_fatal(self, error: Exception) -> bool:
@@ -322,7 +322,7 @@ class Upload:
         try:
             reply = await self._transport.send(request)
         except RuntimeError as error:
-            name_closed(error, f"{request.method} {request.path}")
+            prefix_if_closed(error, f"{request.method} {request.path}")
             raise
         return codec.decode(reply, request.model)
 

@@ -15,8 +15,8 @@ from typing import TypeAlias, TypeGuard
 
 import attrs
 
+from imgwire_async.coercion import as_bool, as_number
 from imgwire_async.formatting import quoted
-from imgwire_async.plain import plain_bool, plain_number
 from imgwire_async.urls.literals import GRAVITIES, GRAVITY_ALIASES
 
 # No server reads a request line of that length; the limit keeps every answer quick, whatever the text.
@@ -152,8 +152,8 @@ def _foreign(value: object) -> object:
         return float(value)
     if type(value) is UUID:
         return str(value)
-    truth = plain_bool(value)
-    found = plain_number(value) if truth is None else truth
+    truth = as_bool(value)
+    found = as_number(value) if truth is None else truth
     return value if found is None else found
 
 

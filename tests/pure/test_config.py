@@ -23,9 +23,9 @@ from imgwire_async.config import (
     Options,
     configure,
     from_environment,
-    masked,
+    masked_key,
 )
-from imgwire_async.settings import clean_key, proxy_url
+from imgwire_async.settings import checked_key, proxy_url
 
 KEY = "sk_live_0123456789abcdef"
 GIVEN: dict[str, Any] = {
@@ -63,7 +63,7 @@ class AsyncCallable:
 def test_without_anything_but_a_key_the_defaults_hold() -> None:
     config = configured()
     assert config == Config(api_key=KEY, base_url=DEFAULT_BASE_URL, options=Options())
-    assert (config.max_connections, config.trust_env, config.secure, config.exposed) == (
+    assert (config.max_connections, config.trust_env, config.secure, config.sends_key_in_clear) == (
         100,
         True,
         True,
@@ -153,7 +153,7 @@ def test_a_key_may_come_from_a_callable_that_nobody_asks_yet(source: Callable[[]
 @pytest.mark.parametrize("answer", [None, 5, b"sk_secret"])
 def test_what_a_key_callable_returns_is_checked(answer: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"callable must return text, not {type(answer).__name__}"):
-        clean_key(answer)
+        checked_key(answer)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_what_a_key_callable_returns_is_checked(answer: Any) -> None:
     [(KEY, "sk_liv...cdef"), ("short", "********"), ("x" * 16, "********"), (lambda: KEY, "<callable>")],
 )
 def test_a_key_is_shown_masked(key: Any, shown: str) -> None:
-    assert masked(key) == shown
+    assert masked_key(key) == shown
 
 
 def test_no_secret_stands_in_the_repr_of_the_settings() -> None:
@@ -272,7 +272,7 @@ def test_a_bad_base_url_of_the_environment_is_refused_too() -> None:
 )
 def test_a_key_is_exposed_by_plain_http_off_this_machine(base: str, secure: bool, exposed: bool) -> None:
     config = configured(base_url=base)
-    assert (config.secure, config.exposed) == (secure, exposed)
+    assert (config.secure, config.sends_key_in_clear) == (secure, exposed)
 
 
 # --- the other settings -----------------------------------------------------------------------------------------------

@@ -20,7 +20,14 @@ from imgwire_async.logs import logger
 from imgwire_async.protocol import codec, parsing
 from imgwire_async.protocol.signed_urls import is_expired
 from imgwire_async.protocol.status import status_error
-from imgwire_async.redaction import KEPT_BODY, escape_unprintable, excerpt, is_html, redact, redacted_prefix
+from imgwire_async.redaction import (
+    MAX_BODY_CHARS,
+    escape_unprintable,
+    excerpt,
+    is_html,
+    redact,
+    redacted_prefix,
+)
 
 # --- in no time -------------------------------------------------------------------------------------------------------
 
@@ -138,8 +145,8 @@ def test_a_secret_that_is_cut_in_half_is_not_shown(shift: int, shape: str) -> No
 @pytest.mark.parametrize("length", [10_000, 40_000, 100_000, 1_000_000])
 def test_what_an_error_keeps_of_a_long_message_is_short(length: int) -> None:
     error = status_error(400, EXCHANGE, json.dumps({"detail": "m" * length}).encode())
-    assert len(error.message) <= KEPT_BODY
-    assert len(error.body) <= KEPT_BODY
+    assert len(error.message) <= MAX_BODY_CHARS
+    assert len(error.body) <= MAX_BODY_CHARS
     assert len(str(error)) < 1_000
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from imgwire_async import AsyncImgwireClient, ConfigurationError, ImgwireClient, RetryPolicy, Timeouts
-from imgwire_async.leftovers import leftover
-from imgwire_async.plain import plain_int, plain_number
-from imgwire_async.settings import clean_key
+from imgwire_async.coercion import as_int, as_number
+from imgwire_async.settings import checked_key
+from imgwire_async.shell_syntax import find_shell_syntax
 
 SECRET = "sk_0123456789abcdef"
 
@@ -50,13 +50,13 @@ def test_a_key_with_what_a_shell_left_in_it_is_refused_at_construction(
 @pytest.mark.parametrize(("key", "word"), LEFT)
 def test_a_key_of_a_callable_is_refused_at_use(key: str, word: str) -> None:
     with pytest.raises(ConfigurationError, match=word) as caught:
-        clean_key(key)
+        checked_key(key)
     assert SECRET[3:] not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", [SECRET, "QUJDREVGRw==", "abc.def-ghi_jkl~+/", "sk_live_$5", "a=", "x%41y"])
 def test_other_keys_are_taken(key: str) -> None:
-    assert leftover(key) is None
+    assert find_shell_syntax(key) is None
     AsyncImgwireClient(key)
 
 
@@ -125,8 +125,8 @@ def test_numbers_of_other_libraries_are_settings() -> None:
 
 @pytest.mark.parametrize("value", [Several(), "5", True, [5], 1j])
 def test_what_is_no_number_is_refused_by_the_name_of_its_type(value: Any) -> None:
-    assert plain_int(value) is None
-    assert plain_number(value) is None
+    assert as_int(value) is None
+    assert as_number(value) is None
     for make in (
         lambda: Timeouts(attempt=value),
         lambda: RetryPolicy(max_retries=value),

@@ -25,8 +25,8 @@ from imgwire_async import (
     checks,
     extract_archive,
 )
-from imgwire_async.errors import CLOSED, name_closed
-from imgwire_async.mime import RAW
+from imgwire_async.errors import CLIENT_CLOSED, prefix_if_closed
+from imgwire_async.mime import CAMERA_RAW
 from imgwire_async.policies import retry_policy, timeouts
 from imgwire_async.resources import arguments
 from imgwire_async.uploads import hints
@@ -114,7 +114,7 @@ def test_an_odd_path_says_what_is_odd(path: str, word: str) -> None:
         ("plain text", b"https://example.com/a.png", "upload_via_url"),
         ("plain text", b"/tmp/a.png", "os.fsdecode"),
         ("plain text", b"hello there", "right file"),
-        (RAW, b"IIRO", "Develop"),
+        (CAMERA_RAW, b"IIRO", "Develop"),
         ("an SVG drawing", b"<svg", "PNG"),
         ("an HTML page", b"<html>", "page instead"),
         ("a Photoshop document", b"8BPS", "Convert"),
@@ -361,8 +361,8 @@ def test_an_archive_that_is_none_is_named_and_an_existing_file_names_overwrite(t
 
 
 def test_a_closed_client_says_what_it_could_not_do() -> None:
-    closed, other = RuntimeError(CLOSED), RuntimeError("something else")
+    closed, other = RuntimeError(CLIENT_CLOSED), RuntimeError("something else")
     for error in (closed, other):
-        name_closed(error, "upload of a.png")
+        prefix_if_closed(error, "upload of a.png")
     assert str(closed).startswith("upload of a.png: the client is closed")
     assert str(other) == "something else"

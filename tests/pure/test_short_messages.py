@@ -21,7 +21,7 @@ from imgwire_async import (
     from_dict,
 )
 from imgwire_async.exchange import Exchange
-from imgwire_async.formatting import ECHOED, path_for_message, quoted, short_repr
+from imgwire_async.formatting import MAX_SHOWN, path_for_message, quoted, short_repr
 from imgwire_async.resources import arguments
 from imgwire_async.resources.waiting import is_ready
 from imgwire_async.transport.instrumentation import Instrumentation
@@ -35,25 +35,25 @@ CDN = "https://cdn.example/o/e/i"
 
 def test_texts_are_quoted_in_at_most_a_line() -> None:
     for text in (LONG, "a" * 79, "€" * 30, "'\"" * 40, "short"):
-        assert len(quoted(text)) <= ECHOED
-        assert len(short_repr(text)) <= ECHOED
-        assert len(short_repr(text.encode())) <= ECHOED
+        assert len(quoted(text)) <= MAX_SHOWN
+        assert len(short_repr(text)) <= MAX_SHOWN
+        assert len(short_repr(text.encode())) <= MAX_SHOWN
     assert quoted("short") == "'short'"
-    assert len(short_repr([LONG])) <= ECHOED
+    assert len(short_repr([LONG])) <= MAX_SHOWN
 
 
 def test_a_path_is_shown_whole_unless_it_is_none() -> None:
     path = "/".join(["/srv", *(["pictures of a long day"] * 8), "hero.png"])
     assert path_for_message(path) == path
-    assert len(path_for_message("/" + "x" * 300)) <= ECHOED
-    assert len(path_for_message("a/" * 300)) <= ECHOED
+    assert len(path_for_message("/" + "x" * 300)) <= MAX_SHOWN
+    assert len(path_for_message("a/" * 300)) <= MAX_SHOWN
 
 
 def test_records_of_uploads_do_not_show_whole_files() -> None:
     item = UploadItem(PNG * 1000, file_name=LONG, custom_metadata={"a": LONG})
     assert len(repr(item)) < 500
     assert len(repr(UploadResult(index=0, file=PNG * 1000))) < 300
-    assert len(str(UploadError("a.png: no", file_name=LONG).file_name)) <= ECHOED
+    assert len(str(UploadError("a.png: no", file_name=LONG).file_name)) <= MAX_SHOWN
     assert UploadError("a.png: no", file_name="a" * 200 + ".png").file_name == "a" * 200 + ".png"
 
 

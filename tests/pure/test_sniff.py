@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgwire_async.mime import EXTENSIONS, HEAD_BYTES, describe, extension_of, sniff, type_by_name
+from imgwire_async.mime import EXTENSIONS, HEAD_BYTES, describe, extension_of, mime_type_by_name, sniff
 from imgwire_async.models import SupportedMimeType as Mime
 
 PICTURES = Path(__file__).parents[2].parent / "shared" / "pictures"
@@ -61,7 +61,7 @@ def test_every_other_file_beside_them_is_described(name: str, description: str) 
     "picture", [each for each in MANIFEST if each["mime_type_by_name"]], ids=lambda each: each["name"]
 )
 def test_a_name_tells_the_type_that_its_extension_stands_for(picture: dict[str, Any]) -> None:
-    known = type_by_name(picture["name"])
+    known = mime_type_by_name(picture["name"])
     assert known is None or known == picture["mime_type_by_name"]
 
 
@@ -204,7 +204,7 @@ def test_more_bytes_never_turn_a_picture_into_none(begin: bytes, rest: bytes) ->
     ],
 )
 def test_an_extension_stands_for_a_type_in_any_case(name: str, mime: Mime | None) -> None:
-    assert type_by_name(name) is mime
+    assert mime_type_by_name(name) is mime
 
 
 @pytest.mark.parametrize("mime", Mime)

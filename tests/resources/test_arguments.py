@@ -396,7 +396,7 @@ def test_an_interval_is_taken_in_any_case(value: str) -> None:
 
 def test_the_longest_texts_are_taken() -> None:
     assert checks.nonempty_text("purpose", "x" * 255) == "x" * 255
-    assert checks.nonempty_text("file_name", "x" * 10_000, longest=None)
+    assert checks.nonempty_text("file_name", "x" * 10_000, max_length=None)
 
 
 def test_metadata_is_copied() -> None:

@@ -13,12 +13,12 @@ from module_imports import NAME, PACKAGE, imported, modules
 import imgwire_async
 
 LEVELS = [
-    {"plain", "formatting", "hosts", "leftovers", "redaction", "forks", "lazy", "atomic"},
+    {"coercion", "formatting", "hosts", "shell_syntax", "redaction", "forks", "lazy", "atomic"},
     {"checks", "exchange", "logs", "threads"},
     {"errors", "hooks", "policies", "thread_batcher", "cancellation"},
     {"settings", "retry", "thread_pools", "urls", "archive_names"},
     {"config", "models", "archives", "user_code"},
-    {"protocol", "results", "mime", "limits", "disk_work"},
+    {"protocol", "results", "mime", "concurrency", "disk_work"},
     {"uploads", "downloads", "transport"},
     {"resources"},
     {"client"},

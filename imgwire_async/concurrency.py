@@ -9,7 +9,7 @@ from imgwire_async import user_code
 _NESTED_WAIT = 60.0  # seconds, where no stall clock is set
 
 
-class NothingFreeError(Exception):
+class AcquireTimeoutError(Exception):
     """No place became free in `seconds`, asked for inside the source or a callback of a transfer that holds one meanwhile."""
 
     def __init__(self, seconds: float) -> None:
@@ -28,7 +28,7 @@ def open_file_limit() -> int | None:
 
 
 async def acquire(semaphore: asyncio.Semaphore, stall: float | None) -> None:
-    """Take a place, after those who came before. Inside user code, raise `NothingFreeError` after `stall` seconds.
+    """Take a place, after those who came before. Inside user code, raise `AcquireTimeoutError` after `stall` seconds.
 
     A transfer that is begun inside the source or a callback of another one waits while the other holds a place. When all are
     held in that way, nobody would ever give one back.
@@ -44,4 +44,4 @@ async def acquire(semaphore: asyncio.Semaphore, stall: float | None) -> None:
     except TimeoutError:
         if not clock.expired():
             raise
-        raise NothingFreeError(seconds) from None
+        raise AcquireTimeoutError(seconds) from None

@@ -6,16 +6,16 @@ import math
 import operator
 
 
-def plain_text(value: str) -> str:
+def as_str(value: str) -> str:
     """Return the text that a `str` of any class holds. `str()` would let a member of `(str, Enum)` give its name instead."""
     return str.__str__(value)
 
 
-def plain_int(value: object) -> int | None:
+def as_int(value: object) -> int | None:
     """Return the plain int that `value` is, or that it stands for as a list's index (NumPy's integers); else None. A bool is none."""
     if type(value) is int:
         return value
-    if plain_bool(value) is not None:
+    if as_bool(value) is not None:
         return None
     if isinstance(value, int):
         return int.__index__(value)  # a plain one, whatever class it is a member of
@@ -27,15 +27,15 @@ def plain_int(value: object) -> int | None:
         return None
 
 
-def plain_number(value: object) -> int | float | None:
+def as_number(value: object) -> int | float | None:
     """Return the plain int or float that `value` is, or that it gives (NumPy's numbers, `Decimal`); else None. A bool is none.
 
     Of a number that no float holds (a signaling `Decimal`, a `Fraction` too large) that is NaN, which no caller takes.
     """
     if type(value) is float:
         return value
-    found = plain_int(value)
-    if found is not None or plain_bool(value) is not None:
+    found = as_int(value)
+    if found is not None or as_bool(value) is not None:
         return found
     if isinstance(value, float):
         return float.__float__(value)
@@ -49,7 +49,7 @@ def plain_number(value: object) -> int | float | None:
         return math.nan
 
 
-def plain_bool(value: object) -> bool | None:
+def as_bool(value: object) -> bool | None:
     """Return the bool that `value` is, NumPy's among them; else None."""
     if isinstance(value, bool):
         return value

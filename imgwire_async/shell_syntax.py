@@ -9,7 +9,7 @@ _PLACEHOLDER = re.compile(r"\$[{(]|\{\{|\$[A-Za-z_]\w*\Z|%\w+%\Z|<[^<>]*>\Z", re
 _ASSIGNMENT = re.compile(r"(?:(?:export|set)\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*[^=\s]")
 
 
-def leftover(text: str) -> str | None:
+def find_shell_syntax(text: str) -> str | None:
     """Return what a shell or a template left in a setting (quotes, a variable, a name), as a predicate for a message; None if nothing."""
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
         return (
