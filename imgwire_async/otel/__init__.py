@@ -74,31 +74,33 @@ class OpenTelemetryHooks(Tracer):
     def call(self, method: str, path: str | None, url: str) -> AbstractContextManager[object]:
         return Call(self._tracer, self._instruments, method, path, url)
 
-    def turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
+    def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
         call = current()
         assert isinstance(call, Call)  # the transport entered it, in this very task
         return Turn(Queued(self._instruments, "call", slot), call)
 
-    def answered(self, status: int, headers: Headers, size: int | None) -> None:
+    def on_call_response(self, status: int, headers: Headers, size: int | None) -> None:
         call = current()
         if isinstance(call, Call) and call.attempt is not None:
-            call.attempt.answered(status, headers)
-            call.attempt.received(size or 0)
+            call.attempt.on_response(status, headers)
+            call.attempt.on_received(size or 0)
             call.attempt.end()
 
-    def gated(self, seconds: float) -> None:
+    def on_rate_limited(self, seconds: float) -> None:
         call = current()
         if isinstance(call, Call):
-            call.gated(seconds)
+            call.on_rate_limited(seconds)
 
-    def transfer_turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
+    def wrap_transfer_slot(
+        self, slot: AbstractAsyncContextManager[None]
+    ) -> AbstractAsyncContextManager[None]:
         return Queued(self._instruments, "transfer", slot)
 
-    def attempt(self, kind: Kind, method: str, url: str, number: int, size: int | None) -> Attempt:
+    def start_attempt(self, kind: Kind, method: str, url: str, number: int, size: int | None) -> Attempt:
         about = place(url) | {"http.request.method": method, "imgwire.kind": kind}
         return Attempt(self._tracer, self._instruments, current(), method, about, bare(url), number, size)
 
-    def repeated(self, kind: Kind, method: str, reason: str, delay: float) -> None:
+    def before_retry(self, kind: Kind, method: str, reason: str, delay: float) -> None:
         scope = current()
         about: Attributes = {"imgwire.kind": kind, "http.request.method": method}
         if isinstance(scope, Call):

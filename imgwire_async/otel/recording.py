@@ -78,7 +78,7 @@ class Call(Scope):
         self._paused_since: float | None = None
         self.attempt: Attempt | None = None
 
-    def gated(self, seconds: float) -> None:
+    def on_rate_limited(self, seconds: float) -> None:
         """The rate limit holds it back. Between two attempts the pause is measured as a whole."""
         measured(self.span.add_event, "imgwire.rate_limit", {"imgwire.wait": seconds})
         if self._paused_since is None:
@@ -138,7 +138,7 @@ class Attempt:
             more["http.request.body.size"] = size
         self.span: trace.Span = start_span(tracer, name, trace.SpanKind.CLIENT, about | more)
 
-    def progressed(self, sent: int) -> None:
+    def on_progress(self, sent: int) -> None:
         self._sent = sent
         quarters = 4 * sent // self._size if self._size else 4
         if quarters > self._quarters:
@@ -147,13 +147,13 @@ class Attempt:
             span = self.span if self._scope is None else self._scope.span
             measured(span.add_event, "imgwire.upload.progress", event)
 
-    def answered(self, status: int, headers: Headers) -> None:
+    def on_response(self, status: int, headers: Headers) -> None:
         self._about["http.response.status_code"] = status
         measured(self.span.set_attribute, "http.response.status_code", status)
         if headers.request_id:
             measured(self.span.set_attribute, "imgwire.request_id", redact(headers.request_id)[:200])
 
-    def received(self, size: int) -> None:
+    def on_received(self, size: int) -> None:
         self._received = size
 
     def end(self, error: BaseException | None = None) -> None:

@@ -1,4 +1,7 @@
-"""Hooks, tracer and log lines of exchanges. They change nothing, and cost next to nothing while nobody follows."""
+"""Report exchanges to the hooks, the tracer and the log.
+
+The reports do not change what is sent. Without hooks, tracer and debug log, no object is made for a call.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,15 @@ async def _notify(hook: Callable[[Any], object], event: object) -> None:
     try:
         if user_code.busy_caller() is None:
             await user_code.run_callback(hook, event)
-        else:  # it may be long in coming, and an upload's slot is for others meanwhile
+        else:
+            # The caller's thread, which has to run the hook, is busy. Other uploads may use the slot meanwhile.
             await without_slot(lambda: user_code.run_callback(hook, event))
-    except Exception:  # it is logged
+    except Exception:
         logger.exception("a hook raised; the call goes on")
 
 
 class Instrumentation:
-    """Who follows the exchanges of a client: the hooks it was made with, and the log, which may be switched on any time."""
+    """The hooks and the tracer of a client. The debug log may be switched on at any time, so it is checked for each call."""
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
@@ -37,7 +41,7 @@ class Instrumentation:
         self._is_hooked = any(hook is not None for hook in functions) or self.tracer is not None
 
     def for_call(self, kind: Kind, method: str, path: str) -> CallEvents | None:
-        """Return what reports the events of one exchange; None while nobody follows."""
+        """Return the reporter for one exchange, or None if there is no hook, no tracer and no debug log."""
         if self._is_hooked or logger.isEnabledFor(logging.DEBUG):
             return CallEvents(self._hooks, self.tracer, kind, method, path)
         return None
@@ -45,7 +49,7 @@ class Instrumentation:
 
 @attrs.frozen
 class CallEvents:
-    """Reports what happens to one exchange to hooks, tracer and log."""
+    """Reports the events of one exchange to the hooks, the tracer and the log."""
 
     hooks: Hooks
     tracer: Tracer | None
@@ -54,29 +58,29 @@ class CallEvents:
     path: str
 
     def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
-        """Return the slot for an attempt of an API call, which a tracer sees from the queue to the response."""
-        return slot if self.tracer is None else self.tracer.turn(slot)
+        """Return a context manager that acquires the slot for an attempt of an API call. A tracer records the attempt in it."""
+        return slot if self.tracer is None else self.tracer.wrap_slot(slot)
 
     def rate_limited(self, seconds: float) -> None:
-        """Report that the service's rate limit held this call back."""
+        """Report that the call waited `seconds` seconds for the service's rate limit."""
         logger.debug(
-            "%s %s: held back for %.2f s by the rate limit", self.method, short_path(self.path), seconds
+            "%s %s: delayed for %.2f s by the rate limit", self.method, short_path(self.path), seconds
         )
         if self.tracer is not None:
-            self.tracer.gated(seconds)
+            self.tracer.on_rate_limited(seconds)
 
     async def request(self, attempt: int) -> None:
-        """Report that attempt number `attempt` is about to be sent."""
+        """Report that attempt number `attempt` will be sent."""
         if self.hooks.on_request is not None:
             await _notify(self.hooks.on_request, RequestEvent(self.kind, self.method, self.path, attempt))
 
     async def response(
         self, attempt: int, status: int, headers: Headers, elapsed: float, size: int | None = None
     ) -> None:
-        """Report that a response came, of so many bytes."""
-        # Transfers end when their bytes do, so the transport reports them.
+        """Report a response. `elapsed` is in seconds, `size` is the size of the body in bytes."""
+        # A transfer ends with its last byte, so `TracedResponse` and `send_traced_put` report it.
         if self.kind == "api" and self.tracer is not None:
-            self.tracer.answered(status, headers, size)
+            self.tracer.on_call_response(status, headers, size)
         logger.debug(
             "%s %s -> %d in %.0f ms (attempt %d, request id %s)",
             self.method,
@@ -93,7 +97,7 @@ class CallEvents:
             await _notify(self.hooks.on_response, event)
 
     def no_response(self, attempt: int, reason: str, elapsed: float) -> None:
-        """Report that no response came."""
+        """Report that the attempt got no response, and why."""
         logger.debug(
             "%s %s -> %s after %.0f ms (attempt %d)",
             self.method,
@@ -106,7 +110,7 @@ class CallEvents:
     async def retry(self, attempt: int, reason: str, delay: float) -> None:
         """Report that another attempt follows after `delay` seconds."""
         logger.debug(
-            "%s %s: again in %.2f s because of %s (attempt %d)",
+            "%s %s: retry in %.2f s because of %s (attempt %d)",
             self.method,
             short_path(self.path),
             delay,
@@ -114,7 +118,7 @@ class CallEvents:
             attempt,
         )
         if self.tracer is not None:
-            self.tracer.repeated(self.kind, self.method, reason, delay)
+            self.tracer.before_retry(self.kind, self.method, reason, delay)
         if self.hooks.on_retry is not None:
             event = RetryEvent(self.kind, self.method, self.path, attempt, reason, delay)
             await _notify(self.hooks.on_retry, event)

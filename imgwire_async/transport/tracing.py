@@ -1,7 +1,7 @@
-"""The seam for tracers: hooks that are also told where things begin and end. `imgwire_async.otel` has the one for OpenTelemetry.
+"""The interface for tracers: hooks that also learn where operations, calls and attempts begin and end.
 
-A client without a tracer passes by none of the wrappers here: the transport asks once, when it is made, and what is told along
-the way asks whether anybody listens.
+`imgwire_async.otel` implements it for OpenTelemetry. A client without a tracer uses none of the wrappers of this module. The
+transport checks once for a tracer when it is created, and each `CallEvents` checks before it reports an event.
 """
 
 from __future__ import annotations
@@ -25,75 +25,83 @@ T = TypeVar("T")
 
 
 class Attempt(Protocol):
-    """One request on the wire, as a tracer follows it."""
+    """What a tracer records of one HTTP request."""
 
-    def progressed(self, sent: int) -> None:
-        """So many bytes of the body have left."""
+    def on_progress(self, sent: int) -> None:
+        """Record that `sent` bytes of the request body have been sent so far."""
         ...
 
-    def answered(self, status: int, headers: Headers) -> None:
-        """The head of an answer is here."""
+    def on_response(self, status: int, headers: Headers) -> None:
+        """Record that the response headers arrived."""
         ...
 
-    def received(self, size: int) -> None:
-        """So many bytes of the answer came."""
+    def on_received(self, size: int) -> None:
+        """Record that `size` bytes of the response body were received in all."""
         ...
 
     def end(self, error: BaseException | None = None) -> None:
-        """It is over, with an answer or because of `error`."""
+        """Record that the attempt ended, with a response or with `error`."""
         ...
 
 
 class Tracer(Hooks):
-    """Hooks that follow operations, calls and attempts from begin to end.
+    """Hooks that follow operations, calls and attempts from beginning to end.
 
-    Its methods are called on the loop, in the context of whoever asked; they return at once and never raise. What they give
-    is entered and left in one task, attempts excepted.
+    Its methods are called on the event loop, in the context of the caller. They return at once and never raise. A returned
+    context manager is entered and left in one task, but an `Attempt` may end in another task.
     """
 
     __slots__ = ()
 
     def operation(self, name: str) -> AbstractContextManager[object]:
-        """Around all that one awaited operation of a resource does; `name` is the method's."""
+        """Return a context manager for one awaited operation of a resource. `name` is the name of the method."""
         raise NotImplementedError
 
     def call(self, method: str, path: str | None, url: str) -> AbstractContextManager[object]:
-        """Around one API call, attempts and pauses included; `path` is the template if there is one, `url` has no query."""
+        """Return a context manager for one API call, with its attempts and delays.
+
+        `path` is the path template, or None if there is none. `url` has no query.
+        """
         raise NotImplementedError
 
-    def turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
-        """Around one attempt of the API call under way: the wait for its slot, then the exchange."""
+    def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
+        """Return a context manager for one attempt of the current API call: it acquires `slot`, then starts the attempt."""
         raise NotImplementedError
 
-    def answered(self, status: int, headers: Headers, size: int | None) -> None:
-        """The attempt that just left its `turn` got this answer."""
+    def on_call_response(self, status: int, headers: Headers, size: int | None) -> None:
+        """Record the response to the attempt of the current API call. Called after the context of `wrap_slot` was left."""
         raise NotImplementedError
 
-    def gated(self, seconds: float) -> None:
-        """The API call under way is held back by the service's rate limit."""
+    def on_rate_limited(self, seconds: float) -> None:
+        """Record that the current API call waited `seconds` seconds for the service's rate limit."""
         raise NotImplementedError
 
-    def transfer_turn(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
-        """The slot of a PUT or a GET of bytes, and the wait for it."""
+    def wrap_transfer_slot(
+        self, slot: AbstractAsyncContextManager[None]
+    ) -> AbstractAsyncContextManager[None]:
+        """Return a context manager that acquires the slot of a transfer, and records the wait."""
         raise NotImplementedError
 
-    def attempt(self, kind: Kind, method: str, url: str, number: int, size: int | None) -> Attempt:
-        """A PUT or GET of bytes begins; `url` may be signed, `size` is the body's."""
+    def start_attempt(self, kind: Kind, method: str, url: str, number: int, size: int | None) -> Attempt:
+        """Return the record of an attempt to send or fetch bytes.
+
+        `url` may be presigned. `size` is the size of the request body, or None for a GET.
+        """
         raise NotImplementedError
 
-    def repeated(self, kind: Kind, method: str, reason: str, delay: float) -> None:
-        """Another attempt follows after `delay` seconds, as `on_retry` is told."""
+    def before_retry(self, kind: Kind, method: str, reason: str, delay: float) -> None:
+        """Record that another attempt follows after `delay` seconds. Called just before the hook `on_retry`."""
         raise NotImplementedError
 
 
 def tracer_of(hooks: Hooks) -> Tracer | None:
-    """The hooks, if they are a tracer's."""
+    """Return the hooks if they are a tracer, else None."""
     return hooks if isinstance(hooks, Tracer) else None
 
 
 @attrs.frozen
-class Traced(AbstractAsyncContextManager[T]):
-    """What happens inside `inner` is one operation for the tracer, its clock's verdict included."""
+class TracedScope(AbstractAsyncContextManager[T]):
+    """Run `inner` inside `span`, so that the span also records a deadline error that `inner` raises at its end."""
 
     span: AbstractContextManager[object]
     inner: AbstractAsyncContextManager[T]
@@ -111,100 +119,104 @@ class Traced(AbstractAsyncContextManager[T]):
     ) -> None:
         try:
             await self.inner.__aexit__(kind, error, traceback)
-        except BaseException as other:  # the deadline has passed
-            self.span.__exit__(type(other), other, other.__traceback__)
+        except BaseException as new_error:
+            # For example the APITimeoutError of a deadline.
+            self.span.__exit__(type(new_error), new_error, new_error.__traceback__)
             raise
         self.span.__exit__(kind, error, traceback)
 
 
-async def put_traced(
-    tracer: Tracer, put: PutRequest, send: Callable[[PutRequest], Awaitable[APIResponse]]
+async def send_traced_put(
+    tracer: Tracer, request: PutRequest, send: Callable[[PutRequest], Awaitable[APIResponse]]
 ) -> APIResponse:
-    """The storage's answer; the tracer sees the attempt and how far it got."""
-    attempt = tracer.attempt("storage", "PUT", put.url, put.attempt, put.size)
-    on_progress = put.on_progress
+    """Send `request` with `send` and return the response. The tracer records the attempt and its progress."""
+    attempt = tracer.start_attempt("storage", "PUT", request.url, request.attempt, request.size)
+    on_progress = request.on_progress
 
-    async def report(so_far: int) -> None:
-        attempt.progressed(so_far)
+    async def report(sent: int) -> None:
+        attempt.on_progress(sent)
         if on_progress is not None:
-            await on_progress(so_far)
+            await on_progress(sent)
 
     try:
-        reply = await send(attrs.evolve(put, on_progress=report))
-        if is_success(reply.status):
-            attempt.progressed(put.size)
-        attempt.answered(reply.status, reply.headers)
-        attempt.received(len(reply.body))
+        response = await send(attrs.evolve(request, on_progress=report))
+        if is_success(response.status):
+            attempt.on_progress(request.size)
+        attempt.on_response(response.status, response.headers)
+        attempt.on_received(len(response.body))
     except BaseException as error:
         attempt.end(error)
         raise
     attempt.end()
-    return reply
+    return response
 
 
-class TracedFetch(AbstractAsyncContextManager["TracedFetch"]):
-    """A `StreamedResponse` whose attempt the tracer sees, from the question to the last byte. May be left in another task."""
+class TracedResponse(AbstractAsyncContextManager["TracedResponse"]):
+    """A `StreamedResponse` whose attempt a tracer records, from the request to the last byte.
+
+    Its `async with` may be left in another task than the one that entered it.
+    """
 
     def __init__(
-        self, tracer: Tracer, fetch: GetRequest, arrival: AbstractAsyncContextManager[StreamedResponse]
+        self, tracer: Tracer, request: GetRequest, inner: AbstractAsyncContextManager[StreamedResponse]
     ) -> None:
         self._tracer = tracer
-        self._fetch = fetch
-        self._arrival = arrival
+        self._request = request
+        self._inner = inner
         self._error: BaseException | None = None
 
     async def __aenter__(self) -> Self:
-        fetch = self._fetch
-        self._attempt = self._tracer.attempt("cdn", "GET", fetch.url, fetch.attempt, None)
+        request = self._request
+        self._attempt = self._tracer.start_attempt("cdn", "GET", request.url, request.attempt, None)
         try:
-            self._answer = await self._arrival.__aenter__()
+            self._response = await self._inner.__aenter__()
         except BaseException as error:
             self._attempt.end(error)
             raise
-        if self._answer.status is not None:
-            self._attempt.answered(self._answer.status, self._answer.headers)
+        if self._response.status is not None:
+            self._attempt.on_response(self._response.status, self._response.headers)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            await self._arrival.__aexit__(kind, error, traceback)
+            await self._inner.__aexit__(kind, error, traceback)
         finally:
-            self._attempt.received(self._answer.received)
-            # A stream that is left early is no failure, whatever made its reader leave.
+            self._attempt.on_received(self._response.received)
+            # Leaving the stream early is no failure of the attempt, so an error of the reading code is not recorded.
             self._attempt.end(self._error)
 
     @property
     def status(self) -> int | None:
-        return self._answer.status
+        return self._response.status
 
     @property
     def headers(self) -> Headers:
-        return self._answer.headers
+        return self._response.headers
 
     @property
     def total(self) -> int | None:
-        return self._answer.total
+        return self._response.total
 
     @property
     def delimited(self) -> bool:
-        return self._answer.delimited
+        return self._response.delimited
 
     @property
     def received(self) -> int:
-        return self._answer.received
+        return self._response.received
 
     @property
     def exchange(self) -> Exchange:
-        return self._answer.exchange
+        return self._response.exchange
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            return await anext(self._answer)
+            return await anext(self._response)
         except StopAsyncIteration:
             raise
         except BaseException as error:

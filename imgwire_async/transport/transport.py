@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import time
 from collections.abc import Awaitable, Callable
@@ -49,7 +50,7 @@ from imgwire_async.transport.request_url import Address
 from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.slots import Kind as SlotKind
 from imgwire_async.transport.slots import TransferSlot, without_slot
-from imgwire_async.transport.tracing import Traced, TracedFetch, Tracer, put_traced
+from imgwire_async.transport.tracing import TracedResponse, TracedScope, Tracer, send_traced_put
 
 T = TypeVar("T")
 
@@ -124,7 +125,7 @@ class AiohttpTransport:
         self.require_usable()  # what never begins has no clock, and is not traced
         if seconds is not None:
             scope = deadline.Operation(name, seconds, scope)
-        return scope if self._tracer is None else Traced(span(self._tracer), scope)
+        return scope if self._tracer is None else TracedScope(span(self._tracer), scope)
 
     def _span(self, tracer: Tracer, request: Request[Any]) -> AbstractContextManager[object]:
         url = self._root + request.target.partition("?")[0]  # a query may hold an upload token
@@ -338,16 +339,19 @@ class AiohttpTransport:
 
     def _slot(self, kind: SlotKind) -> AbstractAsyncContextManager[None]:
         slot = TransferSlot(self._shared.sessions, kind, self.options.timeout.stall)
-        return slot if self._tracer is None else self._tracer.transfer_turn(slot)
+        return slot if self._tracer is None else self._tracer.wrap_transfer_slot(slot)
 
-    def put(self, put: PutRequest, /) -> Awaitable[APIResponse]:
-        """Return the storage's response to one attempt, whatever its status. Raises `UnsafeURLError` at once for a URL that is not used."""
-        require_safe(put.url, "upload_url", secure=self._shared.config.secure)
+    def put(self, request: PutRequest, /) -> Awaitable[APIResponse]:
+        """Return the storage's response to one attempt, with any status.
+
+        Raises `UnsafeURLError` at once if the URL must not be used.
+        """
+        require_safe(request.url, "upload_url", secure=self._shared.config.secure)
         if self._tracer is None:
-            return send_put(self._context, put)
-        return put_traced(self._tracer, put, lambda put: send_put(self._context, put))
+            return send_put(self._context, request)
+        return send_traced_put(self._tracer, request, functools.partial(send_put, self._context))
 
-    def fetch(self, fetch: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Return the response to one attempt to get bytes, whatever its status; held open for the `async with`."""
-        arrival = AiohttpStreamedResponse(self._context, fetch)
-        return arrival if self._tracer is None else TracedFetch(self._tracer, fetch, arrival)
+    def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Return the response to one attempt to fetch bytes, with any status. It stays open inside its `async with`."""
+        response = AiohttpStreamedResponse(self._context, request)
+        return response if self._tracer is None else TracedResponse(self._tracer, request, response)
