@@ -1,4 +1,4 @@
-"""Whatever a library gives as bytes, cut into pieces that hold the loop only briefly."""
+"""Split the bytes that readers and iterators return into chunks small enough not to block the event loop."""
 
 from __future__ import annotations
 
@@ -11,85 +11,97 @@ from imgwire_async import user_code
 from imgwire_async.uploads.disk import CHUNK_SIZE
 
 _END = object()
-_TRIES = 100  # reads that may give nothing, one after the other, before the end
+# Empty reads in a row after which a reader that says it is not at its end counts as broken.
+_MAX_EMPTY_READS = 100
 
 
 async def from_reader(
     read: Callable[[int], Awaitable[bytes]], at_eof: Callable[[], object] | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """What an async `read` gives. Nothing is the end, unless `at_eof` says otherwise."""
-    in_vain = 0
-    while in_vain < _TRIES:
+    """Yield the bytes of an async `read` method. An empty read is the end, unless `at_eof` returns False."""
+    empty_reads = 0
+    while empty_reads < _MAX_EMPTY_READS:
         size = 0
-        for piece in slices_of(await read(CHUNK_SIZE)):
-            size += len(piece)
-            yield piece
+        for chunk in split(await read(CHUNK_SIZE)):
+            size += len(chunk)
+            yield chunk
         if not size and (at_eof is None or at_eof()):
             return
-        in_vain = 0 if size else in_vain + 1
-        if in_vain:
-            await asyncio.sleep(0)  # such a reader may not wait by itself
-    raise OSError(f"the file gave nothing {_TRIES} times, and is not at its end either, as its at_eof() says")
+        empty_reads = 0 if size else empty_reads + 1
+        if empty_reads:
+            # A reader that returns nothing may also never wait, and would block the event loop.
+            await asyncio.sleep(0)
+    raise OSError(
+        f"the file returned no bytes {_MAX_EMPTY_READS} times in a row, but its at_eof() says that it is not at its end"
+    )
 
 
 async def from_async_iterator(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield the items of an async iterator as chunks."""
     async for item in items:
         empty = True
-        for piece in slices_of(item):
+        for chunk in split(item):
             empty = False
-            yield piece
+            yield chunk
         if empty:
-            await asyncio.sleep(0)  # nothing, for ever and without waiting, would hold the loop
+            # An iterator that yields empty items and never waits would block the event loop.
+            await asyncio.sleep(0)
 
 
 async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    def step() -> object:
+    """Yield the items of an iterator, which runs where user code may block, as chunks."""
+
+    def next_item() -> object:
         return next((item for item in items if type(item) is not bytes or item), _END)
 
-    while (item := await user_code.run_reader(step)) is not _END:
-        for piece in slices_of(item):
-            yield piece
+    while (item := await user_code.run_reader(next_item)) is not _END:
+        for chunk in split(item):
+            yield chunk
 
 
-def slices_of(given: object) -> Iterator[bytes]:
-    """What a source gave, cut into pieces that hold the loop only briefly; a `TypeError` unless that is bytes."""
-    if isinstance(given, bytes):
-        if len(given) <= CHUNK_SIZE:
-            if given:
-                yield given
+def split(data: object) -> Iterator[bytes]:
+    """Yield the bytes that a source returned in chunks. Raises `TypeError` unless `data` is bytes or a buffer."""
+    if isinstance(data, bytes):
+        if len(data) <= CHUNK_SIZE:
+            if data:
+                yield data
             return
-        view, copied = memoryview(given), False
+        view, is_mutable = memoryview(data), False
     else:
-        view, copied = flat(given, "a source must give bytes"), True
+        view, is_mutable = flat_view(data, "a source must give bytes"), True
     for start in range(0, view.nbytes, CHUNK_SIZE):
-        piece = view[start : start + CHUNK_SIZE]
-        # A copy where the source may use its buffer again while this piece waits.
-        yield piece.tobytes() if copied else cast("bytes", piece)
+        chunk = view[start : start + CHUNK_SIZE]
+        # The source may reuse its buffer while this chunk waits to be sent, so the chunk is copied.
+        yield chunk.tobytes() if is_mutable else cast("bytes", chunk)
 
 
-# None would mean a non-blocking source, text an undecided encoding, and a number one byte per step.
-_INSTEAD: tuple[tuple[type, str], ...] = (
+# What to do about types that sources return by mistake.
+_ADVICE: tuple[tuple[type, str], ...] = (
     (str, ": encode it, or open the file with mode 'rb'; paths of many files go to upload_many"),
     (os.PathLike, ": paths of many files go to upload_many"),
     (int, ": give bytes(...) of the numbers, or the array that holds them"),
-    (type(None), ": a file that never waits has to be set to wait (os.set_blocking)"),
+    (type(None), ": a non-blocking file must be set to blocking mode (os.set_blocking)"),
 )
 
 
-def flat(given: object, expected: str) -> memoryview:
-    """A view of whatever a library calls its bytes, as bytes in a row, without a copy where they lie so."""
-    instead = next((advice for kind, advice in _INSTEAD if isinstance(given, kind)), "")
-    refused = f"{expected}, not {type(given).__name__}{instead}"
+def flat_view(data: object, expected: str) -> memoryview:
+    """Return a one-dimensional view of a buffer's bytes, without a copy if they are contiguous.
+
+    Raises `TypeError` for an object that is no buffer; `expected` begins its message.
+    """
+    advice = next((text for kind, text in _ADVICE if isinstance(data, kind)), "")
+    message = f"{expected}, not {type(data).__name__}{advice}"
     try:
-        view = memoryview(cast("bytes", given))
+        view = memoryview(cast("bytes", data))
     except TypeError:
-        raise TypeError(refused) from None
-    # A single number, of which there would be many; or places in memory.
+        raise TypeError(message) from None
+    # A buffer without dimensions is a single number. Format "O" means addresses of Python objects.
     if view.ndim == 0 or "O" in view.format:
-        raise TypeError(refused)
+        raise TypeError(message)
     if not view.nbytes:
         return memoryview(b"")
     try:
         return view.cast("B")
-    except (TypeError, ValueError):  # not in a row, or of a kind with fields
+    # The buffer is not contiguous, or its items are structs.
+    except (TypeError, ValueError):
         return memoryview(view.tobytes())

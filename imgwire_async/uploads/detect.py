@@ -1,4 +1,4 @@
-"""Which kind of source a thing is, what it is called, and how many bytes it holds."""
+"""Detect what kind of source an object is, its name, and its size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imgwire_async import checks, user_code
 from imgwire_async.coercion import as_str
 from imgwire_async.formatting import quoted, shorten_file_name
 from imgwire_async.uploads import hints
-from imgwire_async.uploads.chunks import flat, from_async_iterator, from_iterator, from_reader, slices_of
+from imgwire_async.uploads.chunks import flat_view, from_async_iterator, from_iterator, from_reader, split
 from imgwire_async.uploads.disk import CHUNK_SIZE, Handle, Stamp, open_path
 from imgwire_async.uploads.pipes import from_special_file, from_unseekable
 from imgwire_async.uploads.source import (
@@ -34,24 +34,30 @@ ACCEPTED = (
     "an iterator or async iterator of bytes, or an UploadSource"
 )
 
-_SURROGATES = re.compile("[\ud800-\udfff]")  # stand for bytes that are no text, or for nothing at all
+# Python puts surrogates into a path for the bytes that it cannot decode.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-async def open_source(file: object, stage: int) -> Source:
-    """`file`, whatever it is, as a source; the first `stage` bytes of a file on disk are read along. Raises `TypeError` for what cannot be uploaded; errors of the disk pass unchanged."""
+async def open_source(file: object, head_bytes: int) -> Source:
+    """Return `file` as a source. Of a file on disk the first `head_bytes` are read in the same job.
+
+    Raises `TypeError` for an object that cannot be uploaded. Errors of the disk are raised unchanged.
+    """
     if isinstance(file, str | os.PathLike):
-        return await _path_source(cast("str | os.PathLike[str]", file), stage)
+        return await _path_source(cast("str | os.PathLike[str]", file), head_bytes)
     if has_buffer(file):
         dimensions = 1 if isinstance(file, bytes | bytearray) else len(getattr(file, "shape", (0,)))
-        return BytesSource(flat(file, f"file must be {ACCEPTED}"), dimensions=dimensions)
+        return BytesSource(flat_view(file, f"file must be {ACCEPTED}"), dimensions=dimensions)
     if not isinstance(file, io.IOBase) and (hint := hints.for_object(file)) is not None:
         if isinstance(file, Coroutine):
-            file.close()  # or Python warns, too, that nobody awaited it
+            # Closed so that Python does not warn that the coroutine was never awaited.
+            file.close()
         raise TypeError(hint)
-    # Python 3.11 asks for all of the protocol's names, and for some of a closed file's it would be opened.
+    # `isinstance` of Python 3.11 reads all attributes of the protocol, and some closed files open themselves when `name` or
+    # `size` is read. So one attribute that only an UploadSource has is checked first.
     if hasattr(file, "replayable") and isinstance(file, UploadSource):
         source = UserSource(file)
-        # One that may be opened once is opened once: what looks at its type keeps what it read.
+        # A source that can be opened only once becomes a stream, which keeps the bytes that type detection reads.
         return source if source.replayable else StreamSource(source.open(), source.name, source.size)
     name = name_of(file)
     if isinstance(file, io.TextIOBase):
@@ -62,33 +68,37 @@ async def open_source(file: object, stage: int) -> Source:
             return await _async_source(file, reader, name)
     if callable(getattr(file, "read", None)):
         return await _file_source(cast("IO[bytes]", file), name)
-    # A caller of the blocking client can iterate over an object that is iterable in both ways.
-    either = hasattr(file, "__iter__") and user_code.current_caller.get() is not None
-    if hasattr(file, "__aiter__") and not either:
+    # An object that has both iterators is read by the plain one when user code runs in the caller's thread.
+    use_plain = hasattr(file, "__iter__") and user_code.current_caller.get() is not None
+    if hasattr(file, "__aiter__") and not use_plain:
         _require_loop(file)
-        pieces = from_async_iterator(cast("AsyncIterator[bytes]", file))
-        return StreamSource(pieces, name, begun=hints.was_started(file))
+        chunks = from_async_iterator(cast("AsyncIterator[bytes]", file))
+        return StreamSource(chunks, name, was_started=hints.was_started(file))
     if hasattr(file, "__iter__"):
-        pieces = from_iterator(iter(cast("Iterable[bytes]", file)))
-        return StreamSource(pieces, name, begun=hints.was_started(file))
+        chunks = from_iterator(iter(cast("Iterable[bytes]", file)))
+        return StreamSource(chunks, name, was_started=hints.was_started(file))
     raise checks.wrong_type("file", ACCEPTED, file)
 
 
-_NUMBERS = frozenset("cbB?hHiIlLqQnNefd")  # formats of the buffer protocol
+# Formats of the buffer protocol that stand for numbers.
+_NUMBER_FORMATS = frozenset("cbB?hHiIlLqQnNefd")
 
 
 def is_number_array(file: object) -> bool:
-    """Whether an object is an array of numbers: one file's bytes, where an array of texts or objects may name many files."""
+    """Return whether an object is an array of numbers.
+
+    Such an array is the content of one file. An array of texts or objects may be a list of many files.
+    """
     try:
         view = memoryview(cast("bytes", file))
     except (TypeError, ValueError):
         return False
     with view:
-        return view.format.lstrip("@=<>!") in _NUMBERS
+        return view.format.lstrip("@=<>!") in _NUMBER_FORMATS
 
 
 def has_buffer(file: object) -> bool:
-    """Whether an object has the buffer protocol, and so is bytes whatever else it can do."""
+    """Return whether an object has the buffer protocol. Such an object is uploaded as its bytes, even if it can be iterated."""
     if isinstance(file, bytes | bytearray | memoryview):
         return True
     try:
@@ -98,35 +108,36 @@ def has_buffer(file: object) -> bool:
     return True
 
 
-async def _path_source(path: str | os.PathLike[str], stage: int) -> Source:
+async def _path_source(path: str | os.PathLike[str], head_bytes: int) -> Source:
     try:
-        where = checks.path("file", path)
+        text = checks.path("file", path)
     except ValueError:
         if isinstance(path, str) and (hint := hints.for_path(as_str(path))) is not None:
             raise ValueError(hint) from None
         raise
-    if not where:
+    if not text:
         raise ValueError("file must not be an empty path")
-    name = base_name(os.path.basename(where))  # noqa: PTH119  # the text as given, also for foreign PathLikes
+    name = base_name(os.path.basename(text))  # noqa: PTH119  # any os.PathLike
     try:
-        source = await open_path(where, name, stage)
+        source = await open_path(text, name, head_bytes)
     except OSError as error:
-        _explain(error, where)
+        _add_hint(error, text)
         raise
     if isinstance(source, Handle):
-        return StreamSource(from_special_file(source), name, path=where)
+        return StreamSource(from_special_file(source), name, path=text)
     return source
 
 
-_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
 
 
-def _explain(error: OSError, path: str) -> None:
-    """Say what to do about a path that the system does not know, or raise `ValueError` for what is no path at all."""
-    if error.errno not in _NOT_THERE:
+def _add_hint(error: OSError, path: str) -> None:
+    """Add to an error about a missing file what to do. Raises `ValueError` instead if the text is no path at all."""
+    if error.errno not in _MISSING:
         return shorten_file_name(error)
     if (hint := hints.for_path(path)) is not None:
-        raise ValueError(hint) from None  # the system's error repeats all of it
+        # Without the system's error, which would print the whole text again.
+        raise ValueError(hint) from None
     if hint := hints.for_missing_path(path):
         error.strerror = f"{error.strerror} ({hint})"
     return shorten_file_name(error)
@@ -134,52 +145,55 @@ def _explain(error: OSError, path: str) -> None:
 
 def _text_file(file: io.TextIOBase) -> str:
     if isinstance(file, io.StringIO):
-        return "file is an io.StringIO, which holds text: a picture's bytes belong in an io.BytesIO"
+        return "file is an io.StringIO, which holds text; put the bytes of a picture into an io.BytesIO"
     return _text_mode(file)
 
 
 def _text_mode(file: object) -> str:
-    return f"{_called(file)} is open in text mode; open it with mode 'rb'"
+    return f"{_describe(file)} is open in text mode; open it with mode 'rb'"
 
 
-# What `seekable`, `seek` and `tell` raise where there are no positions, whatever `seekable` says.
+# Raised by `seekable`, `seek` and `tell` of a file without positions. Some such files say that they are seekable.
 _NO_POSITION = (OSError, ValueError, NotImplementedError, AttributeError)
 
 
 async def _file_source(file: IO[bytes], name: str | None) -> Source:
-    measured = await user_code.run_reader(_measure, file)
-    if isinstance(measured, bytes):
-        return StreamSource(from_unseekable(file, measured), name)
-    start, size, stamp = measured
+    found = await user_code.run_reader(_measure, file)
+    if isinstance(found, bytes):
+        return StreamSource(from_unseekable(file, found), name)
+    start, size, stamp = found
     return FileSource(file, name, start, size, stamp)
 
 
 def _require_open(file: object) -> None:
-    if True in (getattr(each, "closed", None) for each in (file, getattr(file, "file", None))):
+    if True in (getattr(candidate, "closed", None) for candidate in (file, getattr(file, "file", None))):
         raise ValueError(
-            f"{_called(file)} is closed: open it again, and upload it before its `with` block or its request ends"
+            f"{_describe(file)} is closed: open it again, and upload it before its `with` block or its request ends"
         )
 
 
-def _called(file: object) -> str:
+def _describe(file: object) -> str:
     name = name_of(file)
     return f"the file {quoted(name)}" if name else "the file"
 
 
 def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
-    """Where a file object stands, how many bytes are left, and its stamp; for one without positions what was read of it."""
+    """Return the position of a file object, the number of bytes left, and its stamp.
+
+    For a file without positions, return the bytes that were read from it instead.
+    """
     _require_open(file)
     try:
         if not file.seekable():
             return b""
     except _NO_POSITION:
         return b""
-    # Asked of files with positions only: to uWSGI's `wsgi.input`, and what stands before it, 0 means everything.
+    # Only for seekable files: `read(0)` of uWSGI's `wsgi.input`, and of wrappers around it, reads everything.
     try:
-        nothing: object = file.read(0)
+        empty: object = file.read(0)
     except io.UnsupportedOperation as error:
-        raise ValueError(f"{_called(file)} is open for writing only; open it with mode 'rb'") from error
-    if isinstance(nothing, str):
+        raise ValueError(f"{_describe(file)} is open for writing only; open it with mode 'rb'") from error
+    if isinstance(empty, str):
         raise TypeError(_text_mode(file))
     try:
         start: Any = file.tell()
@@ -194,41 +208,47 @@ def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
         with contextlib.suppress(*_NO_POSITION):
             file.seek(start)
         return b""
-    file.seek(start)  # what fails here passes: the bytes between would be lost
+    # An error here is raised: without this seek the bytes before the end would not be uploaded.
+    file.seek(start)
     if end > start:
         return start, end - start, _stamp_of(file)
-    # Some files say that they are empty, as the system makes up their content while they are read.
-    piece = b"".join(slices_of(file.read(CHUNK_SIZE)))
-    return piece or (start, 0, _stamp_of(file))
+    # The kernel generates some files while they are read, and reports a size of 0 for them.
+    data = b"".join(split(file.read(CHUNK_SIZE)))
+    return data or (start, 0, _stamp_of(file))
 
 
 def _stamp_of(file: IO[bytes]) -> Stamp | None:
-    """The stamp of a real file, None for one that only lives in memory or is written to by the same object."""
-    real = _real_file(file)
+    """Return the stamp of a file on disk; None for a file in memory, and for an object that has no plain file inside."""
+    raw = _raw_file(file)
     try:
-        status = None if real is None else os.fstat(real.fileno())
+        status = None if raw is None else os.fstat(raw.fileno())
     except (OSError, ValueError):
         return None
     return Stamp.of(status) if status is not None and stat.S_ISREG(status.st_mode) else None
 
 
-def _real_file(file: object) -> io.FileIO | None:
-    """The file of the system behind a file object, if there is one. Others are not asked: some move to the disk for `fileno`."""
-    real: Any = file
+def _raw_file(file: object) -> io.FileIO | None:
+    """Return the `io.FileIO` inside a file object, or None.
+
+    `fileno` of other objects is never called: a `SpooledTemporaryFile` would write its content to the disk for it.
+    """
+    raw: Any = file
     if issubclass(type(file), tempfile.SpooledTemporaryFile):
-        real = getattr(real, "_file", None)
+        raw = getattr(raw, "_file", None)
     elif not isinstance(file, io.IOBase):
-        real = getattr(real, "file", None)  # a NamedTemporaryFile
-    if isinstance(real, io.BufferedReader | io.BufferedRandom):
-        real = getattr(cast("object", real), "raw", None)
-    return real if isinstance(real, io.FileIO) else None
+        # A NamedTemporaryFile.
+        raw = getattr(raw, "file", None)
+    if isinstance(raw, io.BufferedReader | io.BufferedRandom):
+        raw = getattr(cast("object", raw), "raw", None)
+    return raw if isinstance(raw, io.FileIO) else None
 
 
 async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]], name: str | None) -> Source:
     _require_loop(file)
     _require_open(file)
-    # Asked of the file behind it, as anyio and aiofiles have it: a read would fail in words of the encoding.
-    if any(isinstance(getattr(file, each, None), io.TextIOBase) for each in ("wrapped", "_file")):
+    # anyio and aiofiles keep the wrapped file in these attributes. It is checked before the first read, whose error would be
+    # one about the encoding.
+    if any(isinstance(getattr(file, attribute, None), io.TextIOBase) for attribute in ("wrapped", "_file")):
         raise TypeError(_text_mode(file))
     at_eof = getattr(file, "at_eof", None)
     if not callable(at_eof) or inspect.iscoroutinefunction(at_eof):
@@ -240,12 +260,12 @@ async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]],
 def _require_loop(file: object) -> None:
     if user_code.current_caller.get() is not None:
         raise TypeError(
-            f"{type(file).__name__} is read asynchronously: use AsyncImgwireClient, or give its bytes"
+            f"{type(file).__name__} can only be read asynchronously: use AsyncImgwireClient, or give its bytes"
         )
 
 
 async def _async_size(file: Any) -> tuple[int, int | None]:
-    """Return the position of an async file, and how many bytes are left in it; 0 and None where it cannot tell."""
+    """Return the position of an async file and the number of bytes left; 0 and None when they are unknown."""
     seek, tell = getattr(file, "seek", None), getattr(file, "tell", None)
     if inspect.iscoroutinefunction(seek) and inspect.iscoroutinefunction(tell):
         try:
@@ -257,7 +277,7 @@ async def _async_size(file: Any) -> tuple[int, int | None]:
             return 0, None
         return (start, end - start) if isinstance(start, int) and isinstance(end, int) else (0, None)
     inner, total = getattr(file, "file", None), getattr(file, "size", None)
-    # Starlette's UploadFile counts from 0.
+    # `size` of Starlette's UploadFile is that of the whole file, not of what is left.
     if isinstance(total, int) and callable(getattr(inner, "tell", None)):
         start = cast("IO[bytes]", inner).tell()
         return start, max(0, total - start)
@@ -265,25 +285,29 @@ async def _async_size(file: Any) -> tuple[int, int | None]:
 
 
 def name_of(file: object) -> str | None:
-    """The base name that an object carries, or None: `.filename`, else a textual `.name`, cut at both kinds of slash."""
-    # Files of the standard library first by their name: GzipFile's `filename` warns.
-    standard = isinstance(file, io.IOBase)
-    for attribute in ("name", "filename") if standard else ("filename", "name"):
+    """Return the base name of an object, or None: from `.filename`, else from `.name` if that is text.
+
+    A name is cut at slashes and backslashes.
+    """
+    # `filename` of a GzipFile emits a DeprecationWarning, so `name` comes first for files of the standard library.
+    is_standard = isinstance(file, io.IOBase)
+    for attribute in ("name", "filename") if is_standard else ("filename", "name"):
         name = getattr(file, attribute, None)
-        # Python's own word for what has no name: "<stdin>", "<fdopen>".
+        # Python's placeholders for files without a name: "<stdin>", "<fdopen>".
         if isinstance(name, str) and name[:1] == "<":
             return None
-        if isinstance(name, str) and ((base := base_name(name)) or standard):
+        if isinstance(name, str) and ((base := base_name(name)) or is_standard):
             return base or None
     return None
 
 
 def base_name(name: str) -> str:
-    """The last part of a path of any system, with bytes that are no text replaced."""
-    if name.isascii() and "/" not in name and "\\" not in name:  # nearly always
+    """Return the last part of a path of any operating system. Bytes that cannot be decoded become U+FFFD."""
+    # The common case, decided without the work below.
+    if name.isascii() and "/" not in name and "\\" not in name:
         return name
-    return _as_text(name.replace("\\", "/").rstrip("/").rpartition("/")[2])
+    return _without_surrogates(name.replace("\\", "/").rstrip("/").rpartition("/")[2])
 
 
-def _as_text(name: str) -> str:
+def _without_surrogates(name: str) -> str:
     return _SURROGATES.sub("\ufffd", name)

@@ -1,8 +1,8 @@
-"""Files on disk: looked at and opened in a worker thread, read on the loop as far as the system has them in memory.
+"""Read files on disk without blocking the event loop.
 
-To read a large file in a thread costs more than to send it: bytes that another core fetched are far away, and each system call
-hands the interpreter over and back. What the page cache holds is here without waiting, so that is asked first. A disk is never
-waited for on the loop: to open, close or ask about a file may hang where the disk is far away.
+A worker thread opens a file, checks it, and reads what the page cache does not hold. The event loop itself reads what the page
+cache holds: that read never waits, and it is cheaper than to pass the bytes from a thread. No open, close or stat runs on the
+event loop, because each of them may hang on a network file system.
 """
 
 from __future__ import annotations
@@ -37,22 +37,24 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) 
 _NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
 
 
-class Closing(Protocol):
+class Closable(Protocol):
+    """An object that has to be closed."""
+
     def close(self) -> object: ...
 
 
 T = TypeVar("T")
-# Given a function that reads so many bytes at a position.
-Question: TypeAlias = Callable[[Callable[[int, int], bytes]], T]
-ClosingT = TypeVar("ClosingT", bound=Closing)
+# A parser gets a function that reads `size` bytes at a `position`, and returns what it found.
+Parser: TypeAlias = Callable[[Callable[[int, int], bytes]], T]
+ClosableT = TypeVar("ClosableT", bound=Closable)
 
 
 class Stamp(NamedTuple):
-    """What tells that a file on disk is still the same.
+    """The file metadata that shows whether a file on disk is still the same.
 
-    `ctime_ns` is among it, for a file that is written over in place may keep its size and be given its old time (`cp -p`,
-    `rsync --inplace -t`). A new mode or link changes it, too: then an upload under way has to be repeated, which is better
-    than a mixture of two files that counts as a success.
+    `ctime_ns` belongs to it: a file that is overwritten in place can keep its size and get its old modification time back
+    (`cp -p`, `rsync --inplace -t`). A new mode or a new link changes `ctime_ns`, too. The upload is then repeated without
+    need, which is better than to store a mixture of two files.
     """
 
     size: int
@@ -63,86 +65,93 @@ class Stamp(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Stamp:
+        """Return the stamp of a file from the result of `os.stat`."""
         return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino, status.st_ctime_ns)
 
 
 def is_stable(stamp: Stamp, now_ns: int) -> bool:
-    """Whether nobody wrote to a file of this stamp for a while. False where that is doubtful.
+    """Return whether a file was not written to for two seconds; False when that cannot be known.
 
-    A file server stamps with its own clock, which may be ahead or behind by any time. So only a file system on a block device
-    counts, whose stamps this machine makes: Linux gives all others, NFS and FUSE among them, a device without a major number.
+    A file server writes its own time into the stamp, and its clock may differ from ours by any amount. So only file systems on
+    a block device count, whose stamps come from the clock of this machine. Linux gives all other file systems, such as NFS and
+    FUSE, a device with the major number 0.
     """
     if sys.platform != "linux" or os.major(stamp.device) == 0:
         return False
     return max(stamp.mtime_ns, stamp.ctime_ns) < now_ns - _STABLE_AFTER
 
 
-def require_stamp(now: Stamp, stamp: Stamp, what: str) -> None:
-    """Raise `SourceChangedError` unless the file is still the same."""
-    if now != stamp:
-        raise _changed(now, stamp, what)
+def require_unchanged(now: Stamp, before: Stamp, path: str) -> None:
+    """Raise `SourceChangedError` unless the two stamps of a file are equal."""
+    if now != before:
+        raise _changed_error(now, before, path)
 
 
-def _changed(now: Stamp, stamp: Stamp, what: str) -> SourceChangedError:
-    # Whoever knows what the upload calls the file adds its name.
+def _changed_error(now: Stamp, before: Stamp, path: str) -> SourceChangedError:
+    # `file_name` is added by `Upload`, which knows the name.
     return SourceChangedError(
-        f"{path_for_message(what)}: the file changed while it was read: {change_of(now, stamp)}. Upload it again once nothing "
-        "writes to it."
+        f"{path_for_message(path)}: the file changed while it was read: {describe_change(now, before)}. Upload it again once "
+        "nothing writes to it."
     )
 
 
-def change_of(now: Stamp, stamp: Stamp) -> str:
-    """Return what differs between two stamps of a file, in words."""
-    sizes = f"{stamp.size} bytes before, {now.size} after" if now.size != stamp.size else "of the same size"
-    if (now.device, now.inode) != (stamp.device, stamp.inode):
+def describe_change(now: Stamp, before: Stamp) -> str:
+    """Return a text that says what differs between two stamps of a file."""
+    sizes = f"{before.size} bytes before, {now.size} after" if now.size != before.size else "of the same size"
+    if (now.device, now.inode) != (before.device, before.inode):
         return f"it was replaced by another file ({sizes})"
-    if now.size != stamp.size:
+    if now.size != before.size:
         return f"its size changed ({sizes})"
-    if now.mtime_ns != stamp.mtime_ns:
-        return "its time changed (it was written to or touched, the size is the same)"
+    if now.mtime_ns != before.mtime_ns:
+        return "its modification time changed (it was written to or touched, the size is the same)"
     return "its content, permissions or links changed (it has another ctime)"
 
 
 class Handle:
-    """A file of ours, open for reading. Closes itself when nobody holds it any more: its asker may be gone by then.
+    """A file that the SDK opened for reading.
 
-    `status` is what the system told of it when it was opened. To open a FIFO or a device does not wait for anybody.
+    A handle closes itself when it is garbage collected, because the task that opened it may have been cancelled. `status` is
+    the result of `os.fstat` right after opening. Opening a FIFO or a device does not wait for a writer.
     """
 
-    __slots__ = ("_close", "_descriptor", "_fake", "_path", "status")
+    __slots__ = ("_close", "_descriptor", "_is_fake", "_path", "status")
 
     def __init__(self, path: str) -> None:
         self._descriptor = -1
         self._path = path
-        # Kept with the descriptor: modules are empty when the interpreter ends, and files are closed all the same.
+        # Stored here because modules are empty at interpreter exit, when `__del__` may still have to close the file.
         self._close = os.close
-        # pyfakefs puts an object of its own in place of `os`. Its descriptors mean nothing to the system, or another file.
-        self._fake = not isinstance(cast("object", os), ModuleType)
+        # pyfakefs replaces `os` by an object. The operating system does not know the descriptors of that object.
+        self._is_fake = not isinstance(cast("object", os), ModuleType)
         try:
             self._descriptor = os.open(path, _FLAGS | _NONBLOCK)
-        except BlockingIOError:  # somebody holds a lease on this file, so it is no FIFO: wait for its end
+        # Another process holds a lease on the file. A FIFO has no lease, so a blocking open ends with the lease.
+        except BlockingIOError:
             self._descriptor = os.open(path, _FLAGS)
         self.status: os.stat_result = os.fstat(self._descriptor)
 
     def fileno(self) -> int:
+        """Return the file descriptor, -1 once the file is closed."""
         return self._descriptor
 
     def read_cached(self, size: int, position: int) -> bytes:
-        """Up to `size` bytes that need no waiting; none where the system would have to ask the disk, or cannot tell."""
-        if _NOWAIT is None or self._fake:
+        """Return up to `size` bytes from the page cache, none when the disk would have to be read."""
+        if _NOWAIT is None or self._is_fake:
             return b""
         buffer = bytearray(size)
         try:
             count = os.preadv(self._descriptor, [buffer], position, _NOWAIT)
-        except (OSError, NotImplementedError):  # a real fault shows in `read`
+        # A real fault of the disk is raised by the `read` that follows.
+        except (OSError, NotImplementedError):
             return b""
         del buffer[count:]
-        return cast("bytes", buffer)  # nobody else has it, so nobody changes it
+        # No other code has this bytearray, so it cannot change and needs no copy.
+        return cast("bytes", buffer)
 
     def read(self, size: int, position: int) -> bytes:
-        """Up to `size` bytes, none at the end. For a worker thread: the disk may take its time."""
+        """Return up to `size` bytes, none at the end of the file. May block: call it in a worker thread."""
         try:
-            if hasattr(os, "pread") and not self._fake:
+            if hasattr(os, "pread") and not self._is_fake:
                 return os.pread(self._descriptor, size, position)
             os.lseek(self._descriptor, position, os.SEEK_SET)
             return os.read(self._descriptor, size)
@@ -151,7 +160,7 @@ class Handle:
             raise
 
     def read_some(self, size: int) -> bytes | None:
-        """Up to `size` bytes from where reading stands, none at the end; None when there is nothing just now."""
+        """Return up to `size` bytes of a pipe or device, none at its end, None when no bytes are there yet."""
         try:
             return os.read(self._descriptor, size)
         except BlockingIOError:
@@ -161,15 +170,17 @@ class Handle:
             raise
 
     def _add_name(self, error: OSError) -> None:
-        """Tell whose error it is: what the system says about a descriptor holds no name."""
+        """Add the path to an error, because an error about a file descriptor names no file."""
         if error.filename is None:
             error.filename = self._path
             shorten_file_name(error)
 
     def stamp(self) -> Stamp:
+        """Return the present stamp of the open file."""
         return Stamp.of(os.fstat(self._descriptor))
 
     def close(self) -> None:
+        """Close the file. Idempotent."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             self._close(descriptor)
@@ -177,12 +188,12 @@ class Handle:
     __del__ = close
 
 
-async def opened(function: Callable[..., ClosingT], *args: object) -> ClosingT:
-    """Open a file of our own in a worker thread; when cancelled in the midst, close it."""
+async def open_in_thread(function: Callable[..., ClosableT], *args: object) -> ClosableT:
+    """Call `function`, which opens a file, in a worker thread; close the file if the caller is cancelled meanwhile."""
     return await disk_work.run_or_dispose(_close, function, *args)
 
 
-def _close(file: Closing) -> None:
+def _close(file: Closable) -> None:
     file.close()
 
 
@@ -191,8 +202,11 @@ def _close_handle(found: object) -> None:
         found.close()
 
 
-def _look_at(path: str, stage: int) -> tuple[Stamp, bytes, bool] | Handle:
-    """The stamp of a file, its first bytes, and whether it was at rest, in a thread. What has no size and is gone once read, open."""
+def _probe(path: str, head_bytes: int) -> tuple[Stamp, bytes, bool] | Handle:
+    """Return the stamp of a file, its first bytes, and whether it is stable.
+
+    A pipe or device has no size and can be read only once, so its open handle is returned. Runs in a worker thread.
+    """
     with contextlib.ExitStack() as stack:
         file = Handle(path)
         stack.callback(file.close)
@@ -200,63 +214,70 @@ def _look_at(path: str, stage: int) -> tuple[Stamp, bytes, bool] | Handle:
             raise IsADirectoryError(
                 f"file is a folder, not a picture: {quoted(path)}; give the files in it to upload_many: Path(folder).iterdir()"
             )
-        # The system makes up some files as one reads them, and tells of them that they are empty.
+        # The kernel generates some files while they are read, as those in /proc, and reports a size of 0 for them.
         if not stat.S_ISREG(file.status.st_mode) or (file.status.st_size == 0 and file.read(1, 0)):
-            stack.pop_all()  # to close a FIFO now could end its writer
+            # Kept open: closing a FIFO now could end its writer with SIGPIPE.
+            stack.pop_all()
             return file
         stamp = Stamp.of(file.status)
-        head = _exactly(file, min(stage, stamp.size), 0)
-        require_stamp(file.stamp(), stamp, path)
+        head = _read_fully(file, min(head_bytes, stamp.size), 0)
+        require_unchanged(file.stamp(), stamp, path)
         return stamp, head, is_stable(stamp, time.time_ns())
 
 
-def _exactly(file: Handle, size: int, position: int) -> bytes:
-    """So many bytes from a position, fewer at the end of the file. In a thread."""
-    head = file.read(size, position)
-    while len(head) < size and (more := file.read(size - len(head), position + len(head))):
-        head += more
-    return head
+def _read_fully(file: Handle, size: int, position: int) -> bytes:
+    """Return `size` bytes at a position, fewer only at the end of the file. Runs in a worker thread."""
+    data = file.read(size, position)
+    while len(data) < size and (more := file.read(size - len(data), position + len(data))):
+        data += more
+    return data
 
 
-async def open_path(path: str, name: str | None, stage: int) -> PathSource | Handle:
-    """The file at `path` as a source, its first `stage` bytes read; a pipe or device is opened."""
-    found = await disk_work.run_batched_or_dispose(_close_handle, _look_at, path, stage)
+async def open_path(path: str, name: str | None, head_bytes: int) -> PathSource | Handle:
+    """Return the file at `path` as a source whose first `head_bytes` are read; for a pipe or device, its open handle."""
+    found = await disk_work.run_batched_or_dispose(_close_handle, _probe, path, head_bytes)
     return found if isinstance(found, Handle) else PathSource(path, name, *found)
 
 
-def _whole(path: str, stamp: Stamp, head: bytes) -> bytes:
-    """All bytes of a small file, in a thread."""
-    with contextlib.closing(_reopened(path, stamp, head)) as file:
-        data = _exactly(file, stamp.size, 0)
-        require_stamp(file.stamp(), Stamp.of(file.status), path)
+def _read_small_file(path: str, stamp: Stamp, head: bytes) -> bytes:
+    """Return all bytes of a small file. Runs in a worker thread."""
+    with contextlib.closing(_reopen(path, stamp, head)) as file:
+        data = _read_fully(file, stamp.size, 0)
+        require_unchanged(file.stamp(), Stamp.of(file.status), path)
         return data
 
 
-def _reopened(path: str, stamp: Stamp, head: bytes) -> Handle:
-    """A file that was looked at before, open once more, in a thread. Raises `SourceChangedError` if it is another one."""
+def _reopen(path: str, stamp: Stamp, head: bytes) -> Handle:
+    """Open a file again that was probed before. Runs in a worker thread.
+
+    Raises `SourceChangedError` if another file is at the path now, or another content.
+    """
     file = Handle(path)
     now = Stamp.of(file.status)
-    # A new mode or link alone changes no byte. But what was written over in place looks the same, and may be of another type.
-    if now[:4] != stamp[:4] or (now != stamp and _exactly(file, len(head), 0) != head):
+    # A new mode or link changes `ctime` and no byte. But a file that was overwritten in place can have the same stamp apart
+    # from `ctime`, and may be of another picture type, so the first bytes are compared.
+    if now[:4] != stamp[:4] or (now != stamp and _read_fully(file, len(head), 0) != head):
         file.close()
-        raise _changed(now, stamp, path)
+        raise _changed_error(now, stamp, path)
     return file
 
 
-def _require_unchanged(path: str, stamp: Stamp) -> None:
-    """In a thread: raise `SourceChangedError` when another file stands there now, or another content."""
+def _require_path_unchanged(path: str, stamp: Stamp) -> None:
+    """Raise `SourceChangedError` if the file at `path` is another one now. Runs in a worker thread."""
     now = Stamp.of(os.stat(path))  # noqa: PTH116  # as a str
-    if now[:4] != stamp[:4]:  # all of it was read at once, so a new mode or link does no harm
-        raise _changed(now, stamp, path)
+    # All bytes were read at once, so a new mode or link, which changes `ctime` only, does no harm.
+    if now[:4] != stamp[:4]:
+        raise _changed_error(now, stamp, path)
 
 
-@attrs.frozen(slots=False, eq=False)  # made for each file, and faster without slots
+# An object is made for each file, and objects without slots are made faster.
+@attrs.frozen(slots=False, eq=False)
 class PathSource:
-    """A file on disk. Opened for each attempt, read one piece ahead, and closed by us.
+    """A file on disk, opened and closed again for each attempt.
 
-    `head` are its first bytes as they were when it was looked at: all of them, if it is small, or a whole piece are sent from
-    there, and what changed since is found at the end. A small file that nobody had written to for a while (`is_stable`) is sent
-    as it was.
+    While one chunk is sent, the next is read. `head` holds the first bytes, as read when the file was probed. They are sent
+    from memory when they are the whole file or a full chunk; a change of the file since then is found at the end. A small
+    file that is stable is not checked again.
     """
 
     path: str
@@ -265,76 +286,79 @@ class PathSource:
     head: bytes = attrs.field(repr=False)
     is_stable: bool = False
     replayable: bool = True
-    read_by_user: ClassVar[bool] = False
+    runs_user_code: ClassVar[bool] = False
 
     @property
     def size(self) -> int:
+        """The size of the file in bytes."""
         return self.stamp.size
 
     async def peek(self, size: int) -> bytes:
-        """Return the first `size` bytes, as far as they were read when the file was opened first."""
+        """Return the first `size` bytes, as far as they were read when the file was probed."""
         return self.head[:size]
 
-    async def examine(self, question: Question[T], size: int) -> T:
-        """Return what `question` answers about the file, all of which it may read."""
-        return await disk_work.run(_examine, self, question)
+    async def parse(self, parser: Parser[T], size: int) -> T:
+        """Return what `parser` finds in the file. It may read all of it."""
+        return await disk_work.run(_parse_file, self, parser)
 
-    async def whole(self) -> bytes | None:
-        """Return all bytes of a small file that is still what was opened first; None for a larger one."""
+    async def read_if_small(self) -> bytes | None:
+        """Return all bytes of a small file that did not change since it was probed; None for a larger file."""
         if len(self.head) == self.stamp.size:
             if not self.is_stable:
-                await disk_work.run_batched(_require_unchanged, self.path, self.stamp)
+                await disk_work.run_batched(_require_path_unchanged, self.path, self.stamp)
             return self.head
         if self.stamp.size <= _SMALL:
-            return await disk_work.run_batched(_whole, self.path, self.stamp, self.head)
+            return await disk_work.run_batched(_read_small_file, self.path, self.stamp, self.head)
         return None
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        if (whole := await self.whole()) is not None:
-            if whole:
-                yield whole
+        """Yield the bytes of the file from its start."""
+        if (data := await self.read_if_small()) is not None:
+            if data:
+                yield data
             return
-        file = await opened(_reopened, self.path, self.stamp, self.head)
+        file = await open_in_thread(_reopen, self.path, self.stamp, self.head)
         stamp = Stamp.of(file.status)
-        # A whole piece is worth keeping; from a shorter head on, all the others would be read askew.
+        # Only a full chunk is sent from memory: after a shorter head all later reads would be unaligned.
         first = self.head if len(self.head) == CHUNK_SIZE and stamp == self.stamp else b""
-        async with contextlib.aclosing(_read_ahead(file, first, stamp, self.path)) as pieces:
-            async for piece in pieces:
-                yield piece
+        async with contextlib.aclosing(_read_ahead(file, first, stamp, self.path)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
-def _examine(source: PathSource, question: Question[T]) -> T:
-    """Return what `question` answers about a file that was opened before. In a thread."""
-    with contextlib.closing(_reopened(source.path, source.stamp, source.head)) as file:
-        return question(lambda count, position: _exactly(file, count, position))
+def _parse_file(source: PathSource, parser: Parser[T]) -> T:
+    """Return what `parser` finds in a file that was probed before. Runs in a worker thread."""
+    with contextlib.closing(_reopen(source.path, source.stamp, source.head)) as file:
+        return parser(lambda size, position: _read_fully(file, size, position))
 
 
-async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, what: str) -> AsyncGenerator[bytes, None]:
-    """The file's bytes: `first`, which were read before, and what follows; each piece while the one before is sent.
+async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, path: str) -> AsyncGenerator[bytes, None]:
+    """Yield `first`, which was read before, and the rest of the file; read the next chunk while one is sent.
 
-    Closes the file, but never under a read: should the disk hang, it is closed when that is over.
+    Closes the file, but never while a thread reads it. If that read hangs, the file is closed when the read ends.
     """
-    piece, position = first, len(first)
+    chunk, position = first, len(first)
     reading: asyncio.Future[bytes] | None = None
     try:
         while position < stamp.size:
             size = min(CHUNK_SIZE, stamp.size - position)
-            await asyncio.sleep(0)  # a fast network makes nobody wait, and the loop has others to serve
-            following = file.read_cached(size, position)
-            if not following:
+            # On a fast network no write has to wait, so without this line other tasks would not run.
+            await asyncio.sleep(0)
+            next_chunk = file.read_cached(size, position)
+            if not next_chunk:
                 reading = disk_work.submit(functools.partial(file.read, size, position))
-            if piece:
-                yield piece
+            if chunk:
+                yield chunk
             if reading is not None:
-                following, reading = await asyncio.shield(reading), None
-            piece = following
-            position += len(piece)
-            if not piece:
+                next_chunk, reading = await asyncio.shield(reading), None
+            chunk = next_chunk
+            position += len(chunk)
+            if not chunk:
                 break
-        # Before the last piece leaves: a file that changed must not look complete at the storage.
-        require_stamp(await disk_work.run_batched(_stamp_and_close, file), stamp, what)
-        if piece:
-            yield piece
+        # Checked before the last chunk is sent: the storage must not take a file that changed for complete.
+        require_unchanged(await disk_work.run_batched(_stamp_and_close, file), stamp, path)
+        if chunk:
+            yield chunk
     finally:
         try:
             if reading is not None:

@@ -1,6 +1,7 @@
-"""Pipes, FIFOs and devices: bytes as they come, and a wait for them that can be broken off.
+"""Read pipes, FIFOs and devices in a way that can be cancelled.
 
-A thread that reads an empty pipe cannot be called back. So what waits here is the loop, and threads read only what is there.
+A thread that reads an empty pipe cannot be cancelled. So the event loop waits until a pipe is readable, and threads read only
+what is there.
 """
 
 from __future__ import annotations
@@ -13,92 +14,104 @@ from collections.abc import AsyncGenerator, Callable
 from typing import IO, cast
 
 from imgwire_async import disk_work, user_code
-from imgwire_async.uploads.chunks import slices_of
+from imgwire_async.uploads.chunks import split
 from imgwire_async.uploads.disk import CHUNK_SIZE, Handle
 
 
 async def from_special_file(file: Handle) -> AsyncGenerator[bytes, None]:
-    """What a FIFO or a device gives, from the moment somebody writes to it. Closes the file."""
+    """Yield the bytes of a FIFO or device, and close it. For a FIFO, wait for the first writer."""
     try:
         while True:
-            await _readable(file.fileno())
-            piece = await disk_work.run(file.read_some, CHUNK_SIZE)
-            if piece is None:  # somebody else was quicker
+            await _wait_readable(file.fileno())
+            chunk = await disk_work.run(file.read_some, CHUNK_SIZE)
+            # Another reader took the bytes between the wait and the read.
+            if chunk is None:
                 continue
-            if not piece:
+            if not chunk:
                 return
-            yield piece
+            yield chunk
     finally:
         await disk_work.run_cleanup(file.close)
 
 
 async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator[bytes, None]:
-    """What a file object without positions gives: of a buffered one each piece as it comes, not buffers full of them.
+    """Yield `first`, which was read before, and the rest of a file object that cannot seek.
 
-    `first` was read before.
+    The bytes of a buffered file are yielded as they arrive, not when its buffer is full.
     """
-    for piece in slices_of(first) if first else ():
-        yield piece
-    # They give None, too, whatever their types say.
+    for chunk in split(first) if first else ():
+        yield chunk
+    # A non-blocking file also returns None, which its type does not say.
     read_all = cast("Callable[[int], object]", file.read)
     read = cast("Callable[[int], object]", file.read1 if isinstance(file, io.BufferedIOBase) else file.read)
     async with contextlib.AsyncExitStack() as stack:
-        handle = _handle_of(file, stack)
-        waits = handle is not None and isinstance(file, io.FileIO)  # a buffer may hold something already
+        descriptor = _pipe_descriptor(file, stack)
+        # A buffered file may have bytes in its buffer already, so its first read must not wait for the pipe.
+        must_wait = descriptor is not None and isinstance(file, io.FileIO)
         while True:
-            if waits:
-                assert handle is not None
-                await _readable(handle)
-            given, size = await user_code.run_reader(read, CHUNK_SIZE), 0
-            if given is None and handle is not None:  # nothing just now
-                waits = True
+            if must_wait:
+                assert descriptor is not None
+                await _wait_readable(descriptor)
+            data, size = await user_code.run_reader(read, CHUNK_SIZE), 0
+            # None means that no bytes are there yet.
+            if data is None and descriptor is not None:
+                must_wait = True
                 continue
-            for piece in slices_of(given):
-                size += len(piece)
-                yield piece
-            waits = handle is not None and size < CHUNK_SIZE  # then no buffer holds more
+            for chunk in split(data):
+                size += len(chunk)
+                yield chunk
+            # A short read has emptied the buffer.
+            must_wait = descriptor is not None and size < CHUNK_SIZE
             if size:
                 continue
-            if _ends_for_sure(file, handle):
+            if _is_end(file, descriptor):
                 return
-            given = await user_code.run_reader(read_all, 1)
-            waits = given is None and handle is not None
-            if waits:
+            data = await user_code.run_reader(read_all, 1)
+            must_wait = data is None and descriptor is not None
+            if must_wait:
                 continue
-            for piece in slices_of(given):
-                size += len(piece)
-                yield piece
+            for chunk in split(data):
+                size += len(chunk)
+                yield chunk
             if not size:
                 return
 
 
-def _ends_for_sure(file: object, handle: int | None) -> bool:
-    """Whether nothing given means the end. `read1` of a buffered file gives nothing, too, when a read would have to wait."""
+def _is_end(file: object, descriptor: int | None) -> bool:
+    """Return whether an empty read is certain to be the end of `file`.
+
+    `read1` of a buffered file also returns no bytes when a read would block.
+    """
     if not isinstance(file, io.BufferedIOBase):
         return True
-    # Not asked for where reading blocks: a terminal would have to end once more.
-    return handle is not None and hasattr(os, "get_blocking") and os.get_blocking(handle)
+    # In blocking mode `read1` has waited, so no bytes mean the end. A second read would make a terminal ask for input again.
+    return descriptor is not None and hasattr(os, "get_blocking") and os.get_blocking(descriptor)
 
 
-def _handle_of(file: object, stack: contextlib.AsyncExitStack) -> int | None:
-    """A descriptor that tells when there is something to read; None for all but plain pipes. TLS keeps bytes to itself."""
+def _pipe_descriptor(file: object, stack: contextlib.AsyncExitStack) -> int | None:
+    """Return a descriptor to wait for until `file` is readable; None unless the file is a plain pipe.
+
+    A TLS connection holds decrypted bytes back, so its descriptor does not show whether bytes can be read.
+    """
     raw: object = cast("io.BufferedReader", file).raw if isinstance(file, io.BufferedReader) else file
     if not isinstance(raw, io.FileIO):
         return None
-    handle = os.dup(raw.fileno())  # the caller may watch, or close, the other
-    stack.push_async_callback(disk_work.run_cleanup, os.close, handle)
-    return handle
+    # A duplicate, because the caller may watch or close the descriptor of the file.
+    descriptor = os.dup(raw.fileno())
+    stack.push_async_callback(disk_work.run_cleanup, os.close, descriptor)
+    return descriptor
 
 
-async def _readable(handle: int) -> None:
-    """Return when there are bytes, or the end of them; at once where that cannot be told."""
+async def _wait_readable(descriptor: int) -> None:
+    """Wait until there are bytes to read or the end is reached; return at once where the loop cannot wait for that."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     try:
-        loop.add_reader(handle, ready.set)
-    except (OSError, NotImplementedError):  # epoll takes no device that is always ready, Windows none at all
+        loop.add_reader(descriptor, ready.set)
+    # epoll rejects devices that are always ready, and the event loops of Windows reject all pipes.
+    except (OSError, NotImplementedError):
         return
     try:
         await ready.wait()
     finally:
-        loop.remove_reader(handle)
+        loop.remove_reader(descriptor)

@@ -16,7 +16,7 @@ from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.prepared import PreparedUpload, label
 from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource
-from imgwire_async.uploads.spool import room, spooled
+from imgwire_async.uploads.spool import spool_slot, spooled
 from imgwire_async.uploads.tiff import TIFF_HEAD_BYTES, is_raw
 
 
@@ -54,7 +54,7 @@ async def prepare(
     if (
         mime_type is None
         and sniffed is SupportedMimeType.TIFF
-        and await source.examine(is_raw, TIFF_HEAD_BYTES)
+        and await source.parse(is_raw, TIFF_HEAD_BYTES)
     ):
         raise _no_picture(CAMERA_RAW, head, given, name)
     if size is None:
@@ -88,7 +88,7 @@ async def _head_for_spool(
 ) -> bytes:
     """Take one of the rooms for spools, and return the first bytes of a source that will be spooled."""
     name = item.file_name or base_name(source.name or "")
-    await held.enter_async_context(room(name, _label(source, name or "the upload"), stall))
+    await held.enter_async_context(spool_slot(name, _label(source, name or "the upload"), stall))
     with user_code.in_user_code():
         return await source.peek(HEAD_BYTES)
 
@@ -127,7 +127,7 @@ def _position(source: Source) -> int:
 
 def _was_started(source: Source) -> bool:
     """Return whether a stream is known to have been read before."""
-    return isinstance(source, StreamSource) and source.begun
+    return isinstance(source, StreamSource) and source.was_started
 
 
 def _path(source: Source) -> str | None:

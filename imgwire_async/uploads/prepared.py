@@ -44,7 +44,7 @@ class PreparedUpload:
         The last chunk leaves only when the source has ended there and its hash is right.
         """
         self.is_read = True
-        if self.sha256 is None and (whole := await self.source.whole()) is not None:
+        if self.sha256 is None and (whole := await self.source.read_if_small()) is not None:
             self.bytes_read += len(whole)
             if whole:
                 yield whole

@@ -1,7 +1,7 @@
-"""Anything readable becomes one thing: a source with a name, a size, and a way to read it from its start.
+"""Read anything readable through one interface: a source has a name, a size, and a way to read it from its start.
 
-What the caller opened stays open and is left where reading ended; what we opened is closed, also when we are cancelled.
-Files on disk are the business of `disk`; the caller's readers run where `user_code` says.
+A file that the caller opened stays open, and its position stays where reading ended. What the SDK opened is closed, also on
+cancellation. Files on disk are in `disk`. `user_code` decides in which thread user code runs.
 """
 
 from __future__ import annotations
@@ -25,56 +25,61 @@ import attrs
 
 from imgwire_async import checks, user_code
 from imgwire_async.formatting import shortened
-from imgwire_async.uploads.chunks import from_async_iterator, slices_of
-from imgwire_async.uploads.disk import CHUNK_SIZE, PathSource, Question, Stamp, require_stamp
+from imgwire_async.uploads.chunks import from_async_iterator, split
+from imgwire_async.uploads.disk import CHUNK_SIZE, Parser, PathSource, Stamp, require_unchanged
 
 T = TypeVar("T")
 
 
 @runtime_checkable
 class UploadSource(Protocol):
-    """Your own kind of source: bytes from a database, a bucket, a camera.
+    """A kind of source that you write yourself: for bytes from a database, a bucket, a camera.
 
-    `size` is None when unknown (the bytes are then spooled to a temporary file first). `replayable` tells whether `open()`
-    may be called again to read the same bytes from the start. What `open()` returns is closed by us, also on cancel.
+    The SDK closes the generator that `open()` returns, also on cancellation.
     """
 
     @property
     def name(self) -> str | None:
-        """What the file is called, or None: "upload" with the extension of its type."""
+        """The file name, or None: the file is then called "upload", with the extension of its type."""
         ...
 
     @property
     def size(self) -> int | None:
-        """How many bytes there are, or None when that is not known."""
+        """The number of bytes, or None when unknown: the bytes are then written to a temporary file first."""
         ...
 
     @property
     def replayable(self) -> bool:
-        """Whether `open()` may be called more than once."""
+        """Whether `open()` may be called more than once, and yields the same bytes each time."""
         ...
 
     def open(self) -> AsyncGenerator[bytes, None]:
-        """The bytes from the start, in pieces of any size."""
+        """Return the bytes from the start, in chunks of any size."""
         ...
 
 
 class AsyncReadable(Protocol):
     """An object with an async `read(n)`: Starlette's `UploadFile`, aiohttp's `StreamReader`, anyio's and aiofiles' files."""
 
-    async def read(self, size: int = ..., /) -> bytes: ...
+    async def read(self, size: int = ..., /) -> bytes:
+        """Return up to `size` bytes, none at the end."""
+        ...
 
 
 class AsyncChunkReadable(Protocol):
     """An object with an async `read_chunk(n)`: aiohttp's `BodyPartReader`."""
 
-    async def read_chunk(self, size: int = ...) -> bytes: ...
+    async def read_chunk(self, size: int = ...) -> bytes:
+        """Return up to `size` bytes, none at the end."""
+        ...
 
 
 class Buffer(Protocol):
-    """An object with the buffer protocol: `bytes`, `bytearray`, `memoryview`, `mmap`, `array.array`, arrays of NumPy and ctypes."""
+    """An object with the buffer protocol: `bytes`, `memoryview`, `mmap`, `array.array`, arrays of NumPy and ctypes."""
 
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __buffer__(self, flags: int, /) -> memoryview:
+        """Return a view of the object's memory."""
+        ...
 
 
 File: TypeAlias = (
@@ -92,13 +97,13 @@ File: TypeAlias = (
     | Iterable[bytes]
     | UploadSource
 )
-"""What can be uploaded: a path, bytes or anything with the buffer protocol, a binary file object, an async file or reader, an iterator of bytes, or a source of
-your own."""
+"""What can be uploaded: a path, bytes or anything with the buffer protocol, a binary file object, an async file or reader, an
+iterator of bytes, or an `UploadSource`."""
 
 
-def examine_head(question: Question[T], head: bytes) -> T:
-    """Return what `question` answers about the first bytes of what has no positions."""
-    return question(lambda count, position: head[position : position + count])
+def parse_head(parser: Parser[T], head: bytes) -> T:
+    """Return what `parser` finds in the first bytes of a source that can be read only once."""
+    return parser(lambda size, position: head[position : position + size])
 
 
 @attrs.frozen
@@ -108,33 +113,37 @@ class BytesSource:
     data: memoryview
     name: str | None = None
     replayable: bool = True
-    dimensions: int = 1  # of the array that it was
+    # The number of dimensions of the array that was given: more than one means pixels.
+    dimensions: int = 1
 
     @property
     def size(self) -> int:
+        """The number of bytes."""
         return self.data.nbytes
 
-    read_by_user: ClassVar[bool] = False
+    runs_user_code: ClassVar[bool] = False
 
     async def peek(self, size: int) -> bytes:
         """Return the first `size` bytes."""
         return bytes(self.data[:size])
 
-    async def examine(self, question: Question[T], size: int) -> T:
-        """Return what `question` answers about the bytes."""
-        return question(lambda count, position: bytes(self.data[position : position + count]))
+    async def parse(self, parser: Parser[T], size: int) -> T:
+        """Return what `parser` finds in the bytes."""
+        return parser(lambda count, position: bytes(self.data[position : position + count]))
 
-    async def whole(self) -> bytes | None:
-        """Return all bytes when they are one chunk; else None."""
-        # Sent as they lie, without a copy.
+    async def read_if_small(self) -> bytes | None:
+        """Return all bytes if they fit into one chunk, else None."""
+        # A view of the caller's memory, so that nothing is copied.
         return cast("bytes", self.data) if self.data.nbytes <= CHUNK_SIZE else None
 
     def release(self) -> None:
-        """Let go of the caller's memory, which may be resized or closed from now on."""
-        with contextlib.suppress(BufferError):  # what was broken off may still hold a piece
+        """Release the caller's memory, which can be resized or closed from then on."""
+        # An attempt that was aborted may still have a chunk of the memory.
+        with contextlib.suppress(BufferError):
             self.data.release()
 
     async def open(self) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes in chunks, without a copy."""
         for start in range(0, self.data.nbytes, CHUNK_SIZE):
             await asyncio.sleep(0)
             yield cast("bytes", self.data[start : start + CHUNK_SIZE])
@@ -142,7 +151,10 @@ class BytesSource:
 
 @attrs.define
 class FileSource:
-    """A binary file object of the caller's: read from where it stands, left where reading ended, never closed by us."""
+    """A binary file object of the caller, read from its present position.
+
+    The SDK never closes the file, and leaves its position where reading ended.
+    """
 
     file: IO[bytes]
     name: str | None
@@ -150,132 +162,141 @@ class FileSource:
     size: int
     stamp: Stamp | None
     replayable: bool = True
-    where: Callable[..., asyncio.Future[Any]] = user_code.submit_reader  # runs its methods
+    # Calls the methods of the file in the right thread.
+    submit: Callable[..., asyncio.Future[Any]] = user_code.submit_reader
 
     async def open(self) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from the position that the file had when it was given."""
         await self._run(self.file.seek, self.start)
         left = self.size
         while left > 0:
-            given = await self._run(self.file.read, min(CHUNK_SIZE, left))
+            data = await self._run(self.file.read, min(CHUNK_SIZE, left))
             size = 0
-            for piece in slices_of(given):
-                size += len(piece)
-                left -= len(piece)
+            for chunk in split(data):
+                size += len(chunk)
+                left -= len(chunk)
                 if self.stamp is not None and left <= 0:
                     await self._require_unchanged(self.stamp)
-                yield piece
-            if not size:  # shorter than it said: counted, and told, by whoever sends
+                yield chunk
+            # The file is shorter than measured. `PreparedUpload.chunks` counts the bytes and raises the error.
+            if not size:
                 if self.stamp is not None:
                     await self._require_unchanged(self.stamp)
                 return
 
     @property
-    def read_by_user(self) -> bool:
-        """Whether code of the caller's is run to read the file: not for one of our own."""
-        return self.where is user_code.submit_reader
+    def runs_user_code(self) -> bool:
+        """Whether user code runs to read the file. False for a temporary file of the SDK."""
+        return self.submit is user_code.submit_reader
 
     async def peek(self, size: int) -> bytes:
-        """Return the first `size` bytes. The file stands where it stood, also when it is refused."""
-        return await self.examine(lambda read_at: read_at(size, 0), size)
+        """Return the first `size` bytes, and restore the position of the file."""
+        return await self.parse(lambda read_at: read_at(size, 0), size)
 
-    async def whole(self) -> bytes | None:
-        """Return None: a file object is read as it is sent."""
+    async def read_if_small(self) -> bytes | None:
+        """Return None: a file object is read while it is sent."""
         return None
 
-    async def examine(self, question: Question[T], size: int) -> T:
-        """Return what `question` answers about the bytes from where the file stood, all of which it may read."""
+    async def parse(self, parser: Parser[T], size: int) -> T:
+        """Return what `parser` finds in the file from its present position on, and restore that position."""
 
         def read_at(count: int, position: int) -> bytes:
             self.file.seek(self.start + position)
             data, size = b"", min(count, self.size - position)
-            while len(data) < size and (more := b"".join(slices_of(self.file.read(size - len(data))))):
+            while len(data) < size and (more := b"".join(split(self.file.read(size - len(data))))):
                 data += more
             return data
 
-        def answer() -> T:
+        def parse() -> T:
             try:
-                return question(read_at)
+                return parser(read_at)
             finally:
                 self.file.seek(self.start)
 
-        return await self._run(answer)
+        return await self._run(parse)
 
     async def _run(self, function: Callable[..., T], *args: object) -> T:
-        return cast("T", await user_code.finish_on_cancel(self.where(functools.partial(function, *args))))
+        return cast("T", await user_code.finish_on_cancel(self.submit(functools.partial(function, *args))))
 
     async def _require_unchanged(self, stamp: Stamp) -> None:
         now = await self._run(lambda: Stamp.of(os.fstat(self.file.fileno())))
-        require_stamp(now, stamp, shortened(self.name or "the file"))
+        require_unchanged(now, stamp, shortened(self.name or "the file"))
 
 
 @attrs.define
 class StreamSource:
-    """Something that can be read once: what was read to look at its type comes first again."""
+    """A stream that can be read only once. Bytes that were read to detect the type are kept and yielded first."""
 
-    pieces: AsyncGenerator[bytes, None]
+    chunks: AsyncGenerator[bytes, None]
     name: str | None
     size: int | None = None
     replayable: bool = False
-    path: str | None = None  # of a FIFO or device
-    start: int = 0  # the position from which on it is read, where it has one
-    begun: bool = False  # whether others are known to have read from it before
+    # The path of a FIFO or device.
+    path: str | None = None
+    # The position of the stream when it was given, if it has positions.
+    start: int = 0
+    # Whether other code is known to have read from the stream before.
+    was_started: bool = False
     _head: list[bytes] = attrs.field(factory=list[bytes])
-    read_by_user: ClassVar[bool] = True
+    runs_user_code: ClassVar[bool] = True
 
-    async def whole(self) -> bytes | None:
-        """Return None: a stream is read as it is sent."""
+    async def read_if_small(self) -> bytes | None:
+        """Return None: a stream is read while it is sent."""
         return None
 
-    async def examine(self, question: Question[T], size: int) -> T:
-        """Return what `question` answers about the first `size` bytes."""
-        return examine_head(question, await self.peek(size))
+    async def parse(self, parser: Parser[T], size: int) -> T:
+        """Return what `parser` finds in the first `size` bytes."""
+        return parse_head(parser, await self.peek(size))
 
     async def peek(self, size: int) -> bytes:
-        """Return the first `size` bytes, without using them up."""
+        """Return the first `size` bytes, and keep them for `open`."""
         while sum(map(len, self._head)) < size:
             try:
-                self._head.append(await anext(self.pieces))
+                self._head.append(await anext(self.chunks))
             except StopAsyncIteration:
                 break
         return b"".join(self._head)[:size]
 
     async def open(self) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes that were peeked at, then the rest of the stream."""
         while self._head:
             yield self._head.pop(0)
-        async for piece in self.pieces:
-            yield piece
+        async for chunk in self.chunks:
+            yield chunk
 
     async def aclose(self) -> None:
-        await self.pieces.aclose()
+        """Close the generator that reads the stream."""
+        await self.chunks.aclose()
 
 
 @attrs.frozen
 class UserSource:
-    """A source of the caller's own making."""
+    """An `UploadSource` of the caller, whose attributes are checked when they are read."""
 
     inner: UploadSource
-    read_by_user: ClassVar[bool] = True
+    runs_user_code: ClassVar[bool] = True
 
     async def peek(self, size: int) -> bytes:
-        """Return the first `size` bytes; the source is opened for them."""
+        """Return the first `size` bytes. The source is opened and closed for them."""
         head = b""
-        async with contextlib.aclosing(self.open()) as pieces:
-            async for piece in pieces:
-                head += bytes(piece[: size - len(head)])
+        async with contextlib.aclosing(self.open()) as chunks:
+            async for chunk in chunks:
+                head += bytes(chunk[: size - len(head)])
                 if len(head) >= size:
                     break
         return head
 
-    async def examine(self, question: Question[T], size: int) -> T:
-        """Return what `question` answers about the first `size` bytes."""
-        return examine_head(question, await self.peek(size))
+    async def parse(self, parser: Parser[T], size: int) -> T:
+        """Return what `parser` finds in the first `size` bytes."""
+        return parse_head(parser, await self.peek(size))
 
-    async def whole(self) -> bytes | None:
-        """Return None: such a source is read as it is sent."""
+    async def read_if_small(self) -> bytes | None:
+        """Return None: such a source is read while it is sent."""
         return None
 
     @property
     def name(self) -> str | None:
+        """The name of the source. Raises `TypeError` unless it is text or None."""
         name: object = self.inner.name
         return (
             None
@@ -285,6 +306,7 @@ class UserSource:
 
     @property
     def size(self) -> int | None:
+        """The size of the source. Raises `TypeError` or `ValueError` unless it is None or an integer from 0 up."""
         size: object = self.inner.size
         if size is None:
             return None
@@ -293,40 +315,47 @@ class UserSource:
 
     @property
     def replayable(self) -> bool:
+        """Whether the source can be opened again."""
         return self.inner.replayable
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        pieces = self.inner.open() if user_code.current_caller.get() is None else _stepped(self.inner)
-        async with contextlib.aclosing(pieces):
-            async for part in from_async_iterator(pieces):
-                yield part
+        """Yield the bytes of the source from its start."""
+        chunks = self.inner.open() if user_code.current_caller.get() is None else _read_in_caller(self.inner)
+        async with contextlib.aclosing(chunks):
+            async for chunk in from_async_iterator(chunks):
+                yield chunk
 
 
-async def _stepped(source: UploadSource) -> AsyncGenerator[bytes, None]:
-    """A source's bytes, each step made in the thread of the waiting caller: there it may block, but wait for no loop."""
-    pieces = await user_code.run_reader(source.open)
+async def _read_in_caller(source: UploadSource) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes of a source whose code runs in the caller's thread.
+
+    The source may block there. It cannot await anything, since the caller's thread has no event loop.
+    """
+    chunks = await user_code.run_reader(source.open)
     try:
-        while (piece := await user_code.run_reader(_by_hand, anext(pieces, None))) is not None:
-            yield piece
+        while (chunk := await user_code.run_reader(_run_without_loop, anext(chunks, None))) is not None:
+            yield chunk
     finally:
-        await user_code.run_reader(_by_hand, pieces.aclose())
+        await user_code.run_reader(_run_without_loop, chunks.aclose())
 
 
-def _by_hand(step: Awaitable[T]) -> T:
-    refused = TypeError(
+def _run_without_loop(awaitable: Awaitable[T]) -> T:
+    """Return the result of an awaitable that never waits. Raises `TypeError` for one that does."""
+    must_not_await = TypeError(
         "this UploadSource awaits something: use AsyncImgwireClient, or give a plain iterator of bytes"
     )
-    running = cast("Generator[object, None, T]", step.__await__())
+    running = cast("Generator[object, None, T]", awaitable.__await__())
     try:
         next(running)
-        running.throw(refused)
+        running.throw(must_not_await)
     except StopIteration as done:
         return cast("T", done.value)
     except RuntimeError as error:
-        if "event loop" in str(error):  # there is none in this thread
-            raise refused from error
+        # asyncio says so when code needs the running loop, of which this thread has none.
+        if "event loop" in str(error):
+            raise must_not_await from error
         raise
-    raise refused
+    raise must_not_await
 
 
 Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | UserSource

@@ -1,4 +1,4 @@
-"""Bytes of unknown size go to a temporary file first: there they are counted, and can be read again."""
+"""Write bytes of unknown size to a temporary file, which gives them a size and can be read again."""
 
 from __future__ import annotations
 
@@ -12,97 +12,98 @@ from typing import IO, NoReturn, cast
 import anyio.lowlevel
 
 from imgwire_async import disk_work, user_code
-from imgwire_async.concurrency import AcquireTimeoutError, acquire, open_file_limit
 from imgwire_async.errors import UploadStalledError
-from imgwire_async.uploads.disk import opened
+from imgwire_async.concurrency import AcquireTimeoutError, acquire, open_file_limit
+from imgwire_async.uploads.disk import open_in_thread
 from imgwire_async.uploads.source import FileSource, Source
 
-_MOST = 256
+_MAX_SPOOLS = 256
 
-# Spools are filled before their upload has a slot, so they need a bound of their own.
-_room: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwire_async.spools")
+# A spool file is filled before its upload has a put slot, so these slots bound the open files.
+_slots: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwire_async.spools")
 
 
 @contextlib.asynccontextmanager
-async def room(name: str, label: str, stall: float | None) -> AsyncGenerator[None, None]:
-    """One of the loop's rooms for a spool, taken before the first byte is read.
+async def spool_slot(name: str, label: str, stall: float | None) -> AsyncGenerator[None, None]:
+    """Hold one of the event loop's slots for spool files. It is acquired before the first byte is read.
 
-    Inside the source of another upload, `UploadStalledError` is raised when none becomes free for `stall` seconds.
+    Raises `UploadStalledError` when the upload was started by the source of another upload, and no slot became free within
+    `stall` seconds.
     """
-    rooms = _rooms()
+    slots = _loop_slots()
     try:
-        await acquire(rooms, stall)
+        await acquire(slots, stall)
     except AcquireTimeoutError as error:
         raise UploadStalledError(
-            f"{label}: no room for a temporary file became free for {error.seconds:g} s. Such a file is needed where the size is "
-            "unknown, or hash_sha256=True reads what can be read only once; this upload was begun inside the source or a callback of "
-            "another one, which holds its room meanwhile. Make it outside, give content_length= (and hash_sha256= as text), or "
-            "allow the process more open files (RLIMIT_NOFILE). Nothing was sent.",
+            f"{label}: no slot for a temporary file became free for {error.seconds:g} s. Such a file is needed when the size is "
+            "unknown, or when hash_sha256=True reads a source that can be read only once. This upload was started inside the "
+            "source or a callback of another upload, which holds its slot meanwhile. Start it outside, give content_length= "
+            "(and hash_sha256= as text), or allow the process more open files (RLIMIT_NOFILE). Nothing was sent.",
             file_name=name or None,
         ) from None
     try:
         yield
     finally:
-        rooms.release()
+        slots.release()
 
 
-def _rooms() -> asyncio.Semaphore:
+def _loop_slots() -> asyncio.Semaphore:
     try:
-        return _room.get()
+        return _slots.get()
     except LookupError:
-        semaphore = asyncio.Semaphore(_at_once(open_file_limit()))
-        _room.set(semaphore)
+        semaphore = asyncio.Semaphore(_max_spools(open_file_limit()))
+        _slots.set(semaphore)
         return semaphore
 
 
-def _at_once(open_files: int | None) -> int:
-    """Return how many spools a loop may have open: an eighth of what the process may, sockets and other files take the rest."""
-    return _MOST if open_files is None else max(1, min(_MOST, open_files // 8))
+def _max_spools(open_files: int | None) -> int:
+    """Return how many spool files a loop may have open: an eighth of the limit; sockets and other files need the rest."""
+    return _MAX_SPOOLS if open_files is None else max(1, min(_MAX_SPOOLS, open_files // 8))
 
 
 @contextlib.asynccontextmanager
 async def spooled(source: Source) -> AsyncGenerator[Source, None]:
-    """The same bytes in a temporary file: of known size, and replayable. Memory stays flat.
+    """Copy a source to a temporary file, and give that file as a source of known size that can be read again.
 
-    A full disk is told with the folder and what to do about it.
+    Memory does not grow with the size. The error for a full disk names the folder and what to do.
     """
-    file = await opened(_Spool)
+    file = await open_in_thread(_SpoolFile)
     try:
         size = await _fill(file, source)
-        yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, where=disk_work.submit)
+        yield FileSource(cast("IO[bytes]", file), source.name, 0, size, None, submit=disk_work.submit)
     finally:
         await disk_work.run_cleanup(file.close)
 
 
-async def _fill(file: _Spool, source: Source) -> int:
-    """Write all bytes of a source to the file, and return how many they were."""
+async def _fill(file: _SpoolFile, source: Source) -> int:
+    """Write all bytes of a source to the file, and return their number."""
     size = 0
     with user_code.in_user_code():
-        async with contextlib.aclosing(source.open()) as pieces:
-            async for piece in pieces:
-                await disk_work.run(file.write, piece)
-                size += len(piece)
+        async with contextlib.aclosing(source.open()) as chunks:
+            async for chunk in chunks:
+                await disk_work.run(file.write, chunk)
+                size += len(chunk)
     return size
 
 
-class _Spool:
-    """A temporary file, for worker threads. It is never closed under a read or write: a disk may hang in the midst of one."""
+class _SpoolFile:
+    """A temporary file for worker threads. A lock keeps `close` waiting while a read or write hangs on the disk."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         try:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # `close` is below
         except OSError as error:
-            _tell(error)
+            _raise_with_advice(error)
 
-    def write(self, piece: bytes) -> None:
-        rest = memoryview(piece)
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
         try:
             with self._lock:
                 while rest:
                     rest = rest[self._file.write(rest) :]
         except OSError as error:
-            _tell(error)
+            _raise_with_advice(error)
 
     def seek(self, position: int) -> None:
         with self._lock:
@@ -117,9 +118,9 @@ class _Spool:
             self._file.close()
 
 
-def _tell(error: OSError) -> NoReturn:
-    what = (
-        f"{error.strerror or error}, while an upload of unknown size was spooled to the temporary directory: "
-        "free space there, set TMPDIR to another place, or give content_length="
+def _raise_with_advice(error: OSError) -> NoReturn:
+    message = (
+        f"{error.strerror or error}, while an upload of unknown size was written to the temporary directory: "
+        "free space there, set TMPDIR to another directory, or give content_length="
     )
-    raise OSError(error.errno, what, tempfile.gettempdir()) from error
+    raise OSError(error.errno, message, tempfile.gettempdir()) from error

@@ -186,7 +186,7 @@ class Upload:
         if self._item.idempotency_key is None:
             self._key = await self._new_key()
         # Nothing is sent while a caller in another thread, who reads the source, is busy elsewhere: it would hold a slot.
-        is_read_by_caller = self._file.source.read_by_user and user_code.current_caller.get() is not None
+        is_read_by_caller = self._file.source.runs_user_code and user_code.current_caller.get() is not None
         while True:
             if is_read_by_caller:
                 await user_code.wait_for_caller()

@@ -30,7 +30,7 @@ from imgwire_async.mime import CAMERA_RAW
 from imgwire_async.policies import retry_policy, timeouts
 from imgwire_async.resources import arguments
 from imgwire_async.uploads import hints
-from imgwire_async.uploads.disk import Stamp, change_of
+from imgwire_async.uploads.disk import Stamp, describe_change
 from imgwire_async.urls.scalars import integer, number
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")
@@ -335,7 +335,7 @@ BEFORE = Stamp(5, 100, 1, 2, 100)
 @pytest.mark.parametrize(
     ("now", "word"),
     [
-        (BEFORE._replace(mtime_ns=200, ctime_ns=200), "its time changed"),
+        (BEFORE._replace(mtime_ns=200, ctime_ns=200), "its modification time changed"),
         (BEFORE._replace(size=6, mtime_ns=200), "its size changed"),
         (BEFORE._replace(inode=3), "replaced"),
         (BEFORE._replace(inode=3, size=9), "5 bytes before, 9 after"),
@@ -343,7 +343,7 @@ BEFORE = Stamp(5, 100, 1, 2, 100)
     ],
 )
 def test_a_file_that_changed_says_what_changed(now: Stamp, word: str) -> None:
-    assert word in change_of(now, BEFORE)
+    assert word in describe_change(now, BEFORE)
 
 
 def test_an_archive_that_is_none_is_named_and_an_existing_file_names_overwrite(tmp_path: Path) -> None:

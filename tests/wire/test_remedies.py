@@ -233,7 +233,7 @@ async def test_every_upload_error_has_the_name_and_begins_with_the_path(
     )
     assert isinstance(error, UploadError)
     assert isinstance(error, SourceChangedError) is (failure == "changed")
-    assert ("its time changed" in str(error)) is (failure == "changed")
+    assert ("its modification time changed" in str(error)) is (failure == "changed")
     assert isinstance(error, UploadRejectedError) is (failure == "rejected")
     assert error.file_name == (given or "hero.png")
     assert str(error).startswith(f"{path}: ")
