@@ -53,11 +53,12 @@ async def open_source(file: object, head_bytes: int) -> Source:
             # Closed so that Python does not warn that the coroutine was never awaited.
             file.close()
         raise TypeError(hint)
-    # `isinstance` of Python 3.11 reads all attributes of the protocol, and some closed files open themselves when `name` or
-    # `size` is read. So one attribute that only an UploadSource has is checked first.
+    # `isinstance` of Python 3.11 reads all attributes of the protocol, and some closed files open themselves
+    # when `name` or `size` is read. So one attribute that only an UploadSource has is checked first.
     if hasattr(file, "replayable") and isinstance(file, UploadSource):
         source = UserSource(file)
-        # A source that can be opened only once becomes a stream, which keeps the bytes that type detection reads.
+        # A source that can be opened only once becomes a stream, which keeps the bytes that type detection
+        # reads.
         return source if source.replayable else StreamSource(source.open(), source.name, source.size)
     name = name_of(file)
     if isinstance(file, io.TextIOBase):
@@ -98,7 +99,10 @@ def is_number_array(file: object) -> bool:
 
 
 def has_buffer(file: object) -> bool:
-    """Return whether an object has the buffer protocol. Such an object is uploaded as its bytes, even if it can be iterated."""
+    """Return whether an object has the buffer protocol.
+
+    Such an object is uploaded as its bytes, even if it can be iterated.
+    """
     if isinstance(file, bytes | bytearray | memoryview):
         return True
     try:
@@ -132,7 +136,7 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIN
 
 
 def _add_hint(error: OSError, path: str) -> None:
-    """Add to an error about a missing file what to do. Raises `ValueError` instead if the text is no path at all."""
+    """Add advice to an error about a missing file. Raises `ValueError` instead if the text is no path at all."""
     if error.errno not in _MISSING:
         return shorten_file_name(error)
     if (hint := hints.for_path(path)) is not None:
@@ -153,7 +157,8 @@ def _text_mode(file: object) -> str:
     return f"{_describe(file)} is open in text mode; open it with mode 'rb'"
 
 
-# Raised by `seekable`, `seek` and `tell` of a file without positions. Some such files say that they are seekable.
+# Raised by `seekable`, `seek` and `tell` of a file without positions. Some such files say that they are
+# seekable.
 _NO_POSITION = (OSError, ValueError, NotImplementedError, AttributeError)
 
 
@@ -218,7 +223,7 @@ def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
 
 
 def _stamp_of(file: IO[bytes]) -> Stamp | None:
-    """Return the stamp of a file on disk; None for a file in memory, and for an object that has no plain file inside."""
+    """Return the stamp of a file on disk; None for a file in memory or another kind of object."""
     raw = _raw_file(file)
     try:
         status = None if raw is None else os.fstat(raw.fileno())
@@ -230,7 +235,8 @@ def _stamp_of(file: IO[bytes]) -> Stamp | None:
 def _raw_file(file: object) -> io.FileIO | None:
     """Return the `io.FileIO` inside a file object, or None.
 
-    `fileno` of other objects is never called: a `SpooledTemporaryFile` would write its content to the disk for it.
+    `fileno` of other objects is never called: a `SpooledTemporaryFile` would write its content to the disk
+    for it.
     """
     raw: Any = file
     if issubclass(type(file), tempfile.SpooledTemporaryFile):
@@ -246,8 +252,8 @@ def _raw_file(file: object) -> io.FileIO | None:
 async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]], name: str | None) -> Source:
     _require_loop(file)
     _require_open(file)
-    # anyio and aiofiles keep the wrapped file in these attributes. It is checked before the first read, whose error would be
-    # one about the encoding.
+    # anyio and aiofiles keep the wrapped file in these attributes. It is checked before the first read, whose
+    # error would be one about the encoding.
     if any(isinstance(getattr(file, attribute, None), io.TextIOBase) for attribute in ("wrapped", "_file")):
         raise TypeError(_text_mode(file))
     at_eof = getattr(file, "at_eof", None)
@@ -289,7 +295,8 @@ def name_of(file: object) -> str | None:
 
     A name is cut at slashes and backslashes.
     """
-    # `filename` of a GzipFile emits a DeprecationWarning, so `name` comes first for files of the standard library.
+    # `filename` of a GzipFile emits a DeprecationWarning, so `name` comes first for files of the standard
+    # library.
     is_standard = isinstance(file, io.IOBase)
     for attribute in ("name", "filename") if is_standard else ("filename", "name"):
         name = getattr(file, attribute, None)

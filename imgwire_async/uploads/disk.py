@@ -1,8 +1,8 @@
 """Read files on disk without blocking the event loop.
 
-A worker thread opens a file, checks it, and reads what the page cache does not hold. The event loop itself reads what the page
-cache holds: that read never waits, and it is cheaper than to pass the bytes from a thread. No open, close or stat runs on the
-event loop, because each of them may hang on a network file system.
+A worker thread opens a file, checks it, and reads what the page cache does not hold. The event loop itself
+reads what the page cache holds: that read never waits, and it is cheaper than to pass the bytes from a
+thread. No open, close or stat runs on the event loop, because each of them may hang on a network file system.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ ClosableT = TypeVar("ClosableT", bound=Closable)
 class Stamp(NamedTuple):
     """The file metadata that shows whether a file on disk is still the same.
 
-    `ctime_ns` belongs to it: a file that is overwritten in place can keep its size and get its old modification time back
-    (`cp -p`, `rsync --inplace -t`). A new mode or a new link changes `ctime_ns`, too. The upload is then repeated without
-    need, which is better than to store a mixture of two files.
+    `ctime_ns` belongs to it: a file that is overwritten in place can keep its size and get its old
+    modification time back (`cp -p`, `rsync --inplace -t`). A new mode or a new link changes `ctime_ns`, too.
+    The upload is then repeated without need, which is better than to store a mixture of two files.
     """
 
     size: int
@@ -72,9 +72,9 @@ class Stamp(NamedTuple):
 def is_stable(stamp: Stamp, now_ns: int) -> bool:
     """Return whether a file was not written to for two seconds; False when that cannot be known.
 
-    A file server writes its own time into the stamp, and its clock may differ from ours by any amount. So only file systems on
-    a block device count, whose stamps come from the clock of this machine. Linux gives all other file systems, such as NFS and
-    FUSE, a device with the major number 0.
+    A file server writes its own time into the stamp, and its clock may differ from ours by any amount. So
+    only file systems on a block device count, whose stamps come from the clock of this machine. Linux gives
+    all other file systems, such as NFS and FUSE, a device with the major number 0.
     """
     if sys.platform != "linux" or os.major(stamp.device) == 0:
         return False
@@ -110,8 +110,9 @@ def describe_change(now: Stamp, before: Stamp) -> str:
 class Handle:
     """A file that the SDK opened for reading.
 
-    A handle closes itself when it is garbage collected, because the task that opened it may have been cancelled. `status` is
-    the result of `os.fstat` right after opening. Opening a FIFO or a device does not wait for a writer.
+    A handle closes itself when it is garbage collected, because the task that opened it may have been
+    cancelled. `status` is the result of `os.fstat` right after opening. Opening a FIFO or a device does not
+    wait for a writer.
     """
 
     __slots__ = ("_close", "_descriptor", "_is_fake", "_path", "status")
@@ -119,13 +120,16 @@ class Handle:
     def __init__(self, path: str) -> None:
         self._descriptor = -1
         self._path = path
-        # Stored here because modules are empty at interpreter exit, when `__del__` may still have to close the file.
+        # Stored here because modules are empty at interpreter exit, when `__del__` may still have to close
+        # the file.
         self._close = os.close
-        # pyfakefs replaces `os` by an object. The operating system does not know the descriptors of that object.
+        # pyfakefs replaces `os` by an object. The operating system does not know the descriptors of that
+        # object.
         self._is_fake = not isinstance(cast("object", os), ModuleType)
         try:
             self._descriptor = os.open(path, _FLAGS | _NONBLOCK)
-        # Another process holds a lease on the file. A FIFO has no lease, so a blocking open ends with the lease.
+        # Another process holds a lease on the file. A FIFO has no lease, so a blocking open ends with the
+        # lease.
         except BlockingIOError:
             self._descriptor = os.open(path, _FLAGS)
         self.status: os.stat_result = os.fstat(self._descriptor)
@@ -160,7 +164,7 @@ class Handle:
             raise
 
     def read_some(self, size: int) -> bytes | None:
-        """Return up to `size` bytes of a pipe or device, none at its end, None when no bytes are there yet."""
+        """Return up to `size` bytes of a pipe or device, none at its end, None if no bytes are there yet."""
         try:
             return os.read(self._descriptor, size)
         except BlockingIOError:
@@ -189,7 +193,7 @@ class Handle:
 
 
 async def open_in_thread(function: Callable[..., ClosableT], *args: object) -> ClosableT:
-    """Call `function`, which opens a file, in a worker thread; close the file if the caller is cancelled meanwhile."""
+    """Call `function`, which opens a file, in a worker thread; close the file if the task is cancelled."""
     return await disk_work.run_or_dispose(_close, function, *args)
 
 
@@ -205,7 +209,8 @@ def _close_handle(found: object) -> None:
 def _probe(path: str, head_bytes: int) -> tuple[Stamp, bytes, bool] | Handle:
     """Return the stamp of a file, its first bytes, and whether it is stable.
 
-    A pipe or device has no size and can be read only once, so its open handle is returned. Runs in a worker thread.
+    A pipe or device has no size and can be read only once, so its open handle is returned. Runs in a worker
+    thread.
     """
     with contextlib.ExitStack() as stack:
         file = Handle(path)
@@ -214,7 +219,8 @@ def _probe(path: str, head_bytes: int) -> tuple[Stamp, bytes, bool] | Handle:
             raise IsADirectoryError(
                 f"file is a folder, not a picture: {quoted(path)}; give the files in it to upload_many: Path(folder).iterdir()"
             )
-        # The kernel generates some files while they are read, as those in /proc, and reports a size of 0 for them.
+        # The kernel generates some files while they are read, as those in /proc, and reports a size of 0 for
+        # them.
         if not stat.S_ISREG(file.status.st_mode) or (file.status.st_size == 0 and file.read(1, 0)):
             # Kept open: closing a FIFO now could end its writer with SIGPIPE.
             stack.pop_all()
@@ -234,7 +240,10 @@ def _read_fully(file: Handle, size: int, position: int) -> bytes:
 
 
 async def open_path(path: str, name: str | None, head_bytes: int) -> PathSource | Handle:
-    """Return the file at `path` as a source whose first `head_bytes` are read; for a pipe or device, its open handle."""
+    """Return the file at `path` as a source whose first `head_bytes` are read.
+
+    For a pipe or device, return its open handle.
+    """
     found = await disk_work.run_batched_or_dispose(_close_handle, _probe, path, head_bytes)
     return found if isinstance(found, Handle) else PathSource(path, name, *found)
 
@@ -254,8 +263,8 @@ def _reopen(path: str, stamp: Stamp, head: bytes) -> Handle:
     """
     file = Handle(path)
     now = Stamp.of(file.status)
-    # A new mode or link changes `ctime` and no byte. But a file that was overwritten in place can have the same stamp apart
-    # from `ctime`, and may be of another picture type, so the first bytes are compared.
+    # A new mode or link changes `ctime` and no byte. But a file that was overwritten in place can have the
+    # same stamp apart from `ctime`, and may be of another picture type, so the first bytes are compared.
     if now[:4] != stamp[:4] or (now != stamp and _read_fully(file, len(head), 0) != head):
         file.close()
         raise _changed_error(now, stamp, path)
@@ -275,9 +284,9 @@ def _require_path_unchanged(path: str, stamp: Stamp) -> None:
 class PathSource:
     """A file on disk, opened and closed again for each attempt.
 
-    While one chunk is sent, the next is read. `head` holds the first bytes, as read when the file was probed. They are sent
-    from memory when they are the whole file or a full chunk; a change of the file since then is found at the end. A small
-    file that is stable is not checked again.
+    While one chunk is sent, the next is read. `head` holds the first bytes, as read when the file was probed.
+    They are sent from memory when they are the whole file or a full chunk; a change of the file since then is
+    found at the end. A small file that is stable is not checked again.
     """
 
     path: str
@@ -302,7 +311,7 @@ class PathSource:
         return await disk_work.run(_parse_file, self, parser)
 
     async def read_if_small(self) -> bytes | None:
-        """Return all bytes of a small file that did not change since it was probed; None for a larger file."""
+        """Return all bytes of a small file if it did not change since it was probed; None for a larger file."""
         if len(self.head) == self.stamp.size:
             if not self.is_stable:
                 await disk_work.run_batched(_require_path_unchanged, self.path, self.stamp)
@@ -335,7 +344,8 @@ def _parse_file(source: PathSource, parser: Parser[T]) -> T:
 async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, path: str) -> AsyncGenerator[bytes, None]:
     """Yield `first`, which was read before, and the rest of the file; read the next chunk while one is sent.
 
-    Closes the file, but never while a thread reads it. If that read hangs, the file is closed when the read ends.
+    Closes the file, but never while a thread reads it. If that read hangs, the file is closed when the read
+    ends.
     """
     chunk, position = first, len(first)
     reading: asyncio.Future[bytes] | None = None

@@ -1,7 +1,7 @@
 """Read pipes, FIFOs and devices in a way that can be cancelled.
 
-A thread that reads an empty pipe cannot be cancelled. So the event loop waits until a pipe is readable, and threads read only
-what is there.
+A thread that reads an empty pipe cannot be cancelled. So the event loop waits until a pipe is readable, and
+threads read only what is there.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def _is_end(file: object, descriptor: int | None) -> bool:
     """
     if not isinstance(file, io.BufferedIOBase):
         return True
-    # In blocking mode `read1` has waited, so no bytes mean the end. A second read would make a terminal ask for input again.
+    # In blocking mode `read1` has waited, so no bytes mean the end. A second read would make a terminal ask
+    # for input again.
     return descriptor is not None and hasattr(os, "get_blocking") and os.get_blocking(descriptor)
 
 
@@ -103,7 +104,7 @@ def _pipe_descriptor(file: object, stack: contextlib.AsyncExitStack) -> int | No
 
 
 async def _wait_readable(descriptor: int) -> None:
-    """Wait until there are bytes to read or the end is reached; return at once where the loop cannot wait for that."""
+    """Wait until there are bytes to read, or the end. Return at once if the loop cannot wait for that."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     try:

@@ -1,7 +1,7 @@
-"""Read anything readable through one interface: a source has a name, a size, and a way to read it from its start.
+"""Read anything readable through one interface: a source with a name, a size, and an `open` method.
 
-A file that the caller opened stays open, and its position stays where reading ended. What the SDK opened is closed, also on
-cancellation. Files on disk are in `disk`. `user_code` decides in which thread user code runs.
+A file that the caller opened stays open, and its position stays where reading ended. What the SDK opened is
+closed, also on cancellation. Files on disk are in `disk`. `user_code` decides in which thread user code runs.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class UploadSource(Protocol):
 
 
 class AsyncReadable(Protocol):
-    """An object with an async `read(n)`: Starlette's `UploadFile`, aiohttp's `StreamReader`, anyio's and aiofiles' files."""
+    """An object with an async `read(n)`, such as Starlette's `UploadFile` and aiohttp's `StreamReader`.
+
+    The files of anyio and aiofiles belong to this type, too.
+    """
 
     async def read(self, size: int = ..., /) -> bytes:
         """Return up to `size` bytes, none at the end."""
@@ -75,7 +78,7 @@ class AsyncChunkReadable(Protocol):
 
 
 class Buffer(Protocol):
-    """An object with the buffer protocol: `bytes`, `memoryview`, `mmap`, `array.array`, arrays of NumPy and ctypes."""
+    """An object with the buffer protocol: `bytes`, `mmap`, `array.array`, an array of NumPy or ctypes."""
 
     def __buffer__(self, flags: int, /) -> memoryview:
         """Return a view of the object's memory."""
@@ -97,8 +100,11 @@ File: TypeAlias = (
     | Iterable[bytes]
     | UploadSource
 )
-"""What can be uploaded: a path, bytes or anything with the buffer protocol, a binary file object, an async file or reader, an
-iterator of bytes, or an `UploadSource`."""
+"""Everything that can be uploaded.
+
+That is a path, bytes or an object with the buffer protocol, a binary file object, an async file or reader, an
+iterator of bytes, or an `UploadSource`.
+"""
 
 
 def parse_head(parser: Parser[T], head: bytes) -> T:
@@ -178,7 +184,8 @@ class FileSource:
                 if self.stamp is not None and left <= 0:
                     await self._require_unchanged(self.stamp)
                 yield chunk
-            # The file is shorter than measured. `PreparedUpload.chunks` counts the bytes and raises the error.
+            # The file is shorter than measured. `PreparedUpload.chunks` counts the bytes and raises the
+            # error.
             if not size:
                 if self.stamp is not None:
                     await self._require_unchanged(self.stamp)
@@ -225,7 +232,7 @@ class FileSource:
 
 @attrs.define
 class StreamSource:
-    """A stream that can be read only once. Bytes that were read to detect the type are kept and yielded first."""
+    """A stream that can be read only once. Bytes that were read to detect its type are kept for `open`."""
 
     chunks: AsyncGenerator[bytes, None]
     name: str | None
@@ -306,7 +313,7 @@ class UserSource:
 
     @property
     def size(self) -> int | None:
-        """The size of the source. Raises `TypeError` or `ValueError` unless it is None or an integer from 0 up."""
+        """The size of the source. Raises `TypeError` or `ValueError` unless it is None or an integer >= 0."""
         size: object = self.inner.size
         if size is None:
             return None

@@ -27,8 +27,8 @@ _slots: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwir
 async def spool_slot(name: str, label: str, stall: float | None) -> AsyncGenerator[None, None]:
     """Hold one of the event loop's slots for spool files. It is acquired before the first byte is read.
 
-    Raises `UploadStalledError` when the upload was started by the source of another upload, and no slot became free within
-    `stall` seconds.
+    Raises `UploadStalledError` when the upload was started by the source of another upload, and no slot
+    became free within `stall` seconds.
     """
     slots = _loop_slots()
     try:
@@ -57,7 +57,10 @@ def _loop_slots() -> asyncio.Semaphore:
 
 
 def _max_spools(open_files: int | None) -> int:
-    """Return how many spool files a loop may have open: an eighth of the limit; sockets and other files need the rest."""
+    """Return how many spool files a loop may have open.
+
+    That is an eighth of the open files that the process may have. Sockets and other files need the rest.
+    """
     return _MAX_SPOOLS if open_files is None else max(1, min(_MAX_SPOOLS, open_files // 8))
 
 
@@ -87,7 +90,7 @@ async def _fill(file: _SpoolFile, source: Source) -> int:
 
 
 class _SpoolFile:
-    """A temporary file for worker threads. A lock keeps `close` waiting while a read or write hangs on the disk."""
+    """A temporary file for worker threads. Its lock makes `close` wait for a read or write that hangs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
