@@ -60,7 +60,7 @@ async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 def split(data: object) -> Iterator[bytes]:
-    """Yield the bytes that a source returned, as chunks. Raises `TypeError` for an object that is no buffer."""
+    """Yield the bytes that a source returned, as chunks. Raises `TypeError` unless it is a buffer."""
     if isinstance(data, bytes):
         if len(data) <= CHUNK_SIZE:
             if data:

@@ -136,7 +136,7 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIN
 
 
 def _add_hint(error: OSError, path: str) -> None:
-    """Add advice to an error about a missing file. Raises `ValueError` instead if the text is no path at all."""
+    """Add advice to an error about a missing file. Raises `ValueError` instead if the text is no path."""
     if error.errno not in _MISSING:
         return shorten_file_name(error)
     if (hint := hints.for_path(path)) is not None:

@@ -311,7 +311,7 @@ class PathSource:
         return await disk_work.run(_parse_file, self, parser)
 
     async def read_if_small(self) -> bytes | None:
-        """Return all bytes of a small file if it did not change since it was probed; None for a larger file."""
+        """Return all bytes of a small file, if it is unchanged since the probe; None for a larger file."""
         if len(self.head) == self.stamp.size:
             if not self.is_stable:
                 await disk_work.run_batched(_require_path_unchanged, self.path, self.stamp)
