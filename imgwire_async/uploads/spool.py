@@ -12,8 +12,8 @@ from typing import IO, NoReturn, cast
 import anyio.lowlevel
 
 from imgwire_async import disk_work, user_code
-from imgwire_async.errors import UploadStalledError
 from imgwire_async.concurrency import AcquireTimeoutError, acquire, open_file_limit
+from imgwire_async.errors import UploadStalledError
 from imgwire_async.uploads.disk import open_in_thread
 from imgwire_async.uploads.source import FileSource, Source
 
