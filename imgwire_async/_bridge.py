@@ -1,8 +1,8 @@
-"""The bridge: threads that may block on this side, the one loop thread of this process on the other.
+"""Run calls of blocking clients on the loop thread, and the user code of these calls in the threads of their callers.
 
-A call is a task on the loop thread and an inbox at which its caller waits: one wake-up to get there, one to come back. User
-code (readers, callbacks, hooks, key callables) that the task needs comes through the same inbox and runs in the caller, so
-the loop never blocks, thread-bound objects work, and so does Ctrl-C.
+Each call is a task on the loop thread, and its caller waits at an inbox: one wake-up starts the task, one returns the result. User code
+that the task needs (readers, callbacks, hooks, key callables) arrives in the same inbox and runs in the caller's thread. So the loop never
+blocks, objects that are bound to a thread work, and Ctrl-C works as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from imgwire_async import forks, user_code
-from imgwire_async._loop_thread import PATIENCE, PULSE, LoopThread, loop_thread, process, shut
+from imgwire_async._loop_thread import (
+    EXIT_TIMEOUT,
+    POLL_INTERVAL,
+    LoopThread,
+    loop_thread,
+    process,
+    shutdown_error,
+)
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -24,224 +31,251 @@ T = TypeVar("T")
 _END: Any = object()
 
 
-class _Step(Generic[R]):
-    """One crossing: what the loop shall do, and what came of it."""
+class _LoopCall(Generic[R]):
+    """One coroutine that runs on the loop for a caller, and its result.
 
-    __slots__ = ("coroutine", "left", "task")
+    `abandoned` is True when the caller does not wait for the result any more.
+    """
+
+    __slots__ = ("abandoned", "coroutine", "task")
 
     def __init__(self, coroutine: Coroutine[Any, Any, R]) -> None:
         self.coroutine = coroutine
-        self.left = False
+        self.abandoned = False
         self.task: asyncio.Task[R] | None = None
 
-    def outcome(self) -> R:
+    def result(self) -> R:
+        """Return the result of the finished task, or raise its exception."""
         task, self.task = self.task, None
         assert task is not None
         try:
             return task.result()
         except asyncio.CancelledError:
             raise (
-                shut()
+                shutdown_error()
                 if process.exiting
                 else RuntimeError("the call was cancelled: the loop thread has ended")
             ) from None
         finally:
-            del task  # or it would hold its error, that its traceback, and that this frame
+            # Else this frame, which the traceback of the exception refers to, would keep the task and so the exception.
+            del task
 
 
-class _Errand:
-    """A piece of user code on its way to the caller, and the future that waits for its outcome."""
+class _WorkItem:
+    """A function of the user for the caller's thread, and the future that waits for its result."""
 
-    __slots__ = ("answer", "work")
+    __slots__ = ("function", "future")
 
-    def __init__(self, answer: asyncio.Future[Any], work: Callable[[], Any]) -> None:
-        self.answer = answer
-        self.work = work
+    def __init__(self, future: asyncio.Future[Any], function: Callable[[], Any]) -> None:
+        self.future = future
+        self.function = function
 
     def run(self) -> Callable[[], None]:
-        """Run it here; what comes back tells the future and is for the loop thread."""
-        inside = user_code.inside_user_code.set(True)  # what it calls here must not wait for ever
+        """Run the function in this thread. Return a function that sets the future, for the loop thread."""
+        # A call that the function makes must not wait without a limit.
+        token = user_code.inside_user_code.set(True)
         try:
-            return partial(_settle, self.answer, self.work(), None)
-        except Exception as error:  # noqa: BLE001  # the user's own: goes to whoever asked
-            return partial(_settle, self.answer, None, error)
+            return partial(_set_result, self.future, self.function(), None)
+        except Exception as error:  # noqa: BLE001  # raised by the future
+            return partial(_set_result, self.future, None, error)
         finally:
-            user_code.inside_user_code.reset(inside)
+            user_code.inside_user_code.reset(token)
 
 
-def _settle(answer: asyncio.Future[Any], value: object, error: Exception | None) -> None:
-    if answer.done():  # whoever asked was cancelled meanwhile
+def _set_result(future: asyncio.Future[Any], value: object, error: Exception | None) -> None:
+    # The task that waited for the future was cancelled meanwhile.
+    if future.done():
         return
     if error is None:
-        answer.set_result(value)
-    elif isinstance(error, StopIteration):  # no future takes it; a coroutine makes the same of it
+        future.set_result(value)
+    elif isinstance(error, StopIteration):
+        # A future does not accept a StopIteration. A coroutine turns it into the same error.
         wrapped = RuntimeError("user code raised StopIteration")
         wrapped.__cause__ = error
-        answer.set_exception(wrapped)
+        future.set_exception(wrapped)
     else:
-        answer.set_exception(error)
+        future.set_exception(error)
 
 
-class Line:
-    """Between a caller and the loop: for one call, or for an iterator or a `with` block as long as it lives.
+class CallerChannel:
+    """The connection between a caller's thread and the loop thread.
 
-    `run` and `end` belong to the caller; everything with an underscore to the loop thread. It is what
-    `user_code.current_caller` holds meanwhile.
+    It lasts for one call (`once`), or as long as an iterator or a `with` block. `user_code.current_caller` holds it in the tasks of
+    the caller. The caller's thread uses `run` and `end`, and the loop thread uses the methods from `is_waiting` on.
     """
 
     def __init__(self, thread: LoopThread, *, once: bool = False) -> None:
         self._thread = thread
         self._once = once
-        self._inbox: SimpleQueue[_Errand | _Step[Any]] = SimpleQueue()
-        self._waiting: set[asyncio.Future[Any]] = set()
-        self._step: _Step[Any] | None = None
-        self._left = False
+        self._inbox: SimpleQueue[_WorkItem | _LoopCall[Any]] = SimpleQueue()
+        self._pending: set[asyncio.Future[Any]] = set()
+        self._call: _LoopCall[Any] | None = None
+        self._closed = False
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        """What the coroutine returns or raises; runs it on the loop, and here what it asks for."""
-        step = _Step(coroutine)
+        """Run a coroutine on the loop and return its result. Run the user code that it needs here meanwhile."""
+        call = _LoopCall(coroutine)
         try:
-            begun = self._thread.post(self._begin, step)
-            if begun:
-                self._attend(step)
-        except BaseException:  # Ctrl-C among others: cancel, do not wait
-            step.left = True
-            if not self._thread.post(self._interrupt, step, urgent=True):
-                _close_unbegun(coroutine)
+            posted = self._thread.post(self._begin, call)
+            if posted:
+                self._serve(call)
+        except BaseException:
+            # Ctrl-C, for example: cancel the task and do not wait for its end.
+            call.abandoned = True
+            if not self._thread.post(self._interrupt, call, urgent=True):
+                _close_if_not_started(coroutine)
             raise
-        if not begun:
+        if not posted:
             coroutine.close()
-            if self._thread.lost:
+            if self._thread.forked:
                 raise RuntimeError("this was begun in the parent process; begin anew in the forked child")
-            raise shut()
-        return step.outcome()
+            raise shutdown_error()
+        return call.result()
 
-    def _attend(self, step: _Step[Any]) -> None:
-        """Do the errands until the step is done. The outcome of an earlier step, which was left, is none of this one's."""
+    def _serve(self, call: _LoopCall[Any]) -> None:
+        """Run work items until the call is done. An abandoned earlier call in the inbox is ignored."""
         while True:
             item = self._next_item()
-            if item is step:
+            if item is call:
                 return
-            if isinstance(item, _Errand) and not item.answer.cancelled():
-                tell = item.run()
-                if not self._thread.post(tell):
-                    raise self._thread.ended()
+            if isinstance(item, _WorkItem) and not item.future.cancelled():
+                set_result = item.run()
+                if not self._thread.post(set_result):
+                    raise self._thread.ended_error()
 
-    def _next_item(self) -> _Errand | _Step[Any]:
+    def _next_item(self) -> _WorkItem | _LoopCall[Any]:
         while True:
             with suppress(Empty):
-                return self._inbox.get(timeout=PULSE)
-            if self._thread.gone:
+                return self._inbox.get(timeout=POLL_INTERVAL)
+            if self._thread.has_ended:
+                # The thread may have put an item before its end.
                 with suppress(Empty):
-                    return self._inbox.get_nowait()  # what it had put last
-                raise self._thread.ended()
+                    return self._inbox.get_nowait()
+                raise self._thread.ended_error()
             self._thread.wake()
 
-    def end(self, last: Coroutine[Any, Any, object], of: object, *, wait: bool) -> None:
-        """Nobody comes here any more: end all that runs, then `last`. Waits for it, if told so and it can, for a moment."""
-        step = _Step(last)
-        step.left = not wait or self._thread.is_here
-        if not self._thread.post(self._end, step, urgent=True):
+    def end(self, last: Coroutine[Any, Any, object], owner: object, *, wait: bool) -> None:
+        """Close the channel: cancel the running task, then run `last`.
+
+        With `wait`, wait for `last` up to `EXIT_TIMEOUT` seconds, unless this is the loop thread itself. `owner` is the async object
+        that `last` closes; a forked child keeps it unclosed.
+        """
+        call = _LoopCall(last)
+        call.abandoned = not wait or self._thread.is_current
+        if not self._thread.post(self._end, call, urgent=True):
             last.close()
-            if self._thread.lost:
-                forks.make_immortal(of)
+            if self._thread.forked:
+                forks.make_immortal(owner)
             return
-        while not step.left:  # not for long: nothing new is put there but the step
+        # Ends soon: after the items that are in the inbox already, only this call is added.
+        while not call.abandoned:
             try:
-                if self._inbox.get(timeout=PATIENCE) is step:
-                    step.outcome()
+                if self._inbox.get(timeout=EXIT_TIMEOUT) is call:
+                    call.result()
                     return
             except Empty:
-                step.left = True
+                call.abandoned = True
 
     # --- on the loop thread -------------------------------------------------------------------------------------------
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the caller is inside a step now, and so does at once what it is asked for."""
-        return self._step is not None
+        """Whether the caller's thread waits for a call now, so that it runs a function at once."""
+        return self._call is not None
 
     def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
-        """Let the caller run a function; between the steps of an iterator it waits for the next one."""
-        answer: asyncio.Future[Any] = self._thread.loop.create_future()
-        if self._left:
-            answer.cancel()
-        else:
-            self._waiting.add(answer)
-            answer.add_done_callback(self._waiting.discard)
-            self._inbox.put(_Errand(answer, partial(function, *args, **kwargs)))
-        return answer
+        """Let the caller's thread run `function` and return the future of its result.
 
-    def _begin(self, step: _Step[Any]) -> None:
-        if step.left:
-            step.coroutine.close()
+        Between two items of an iterator, the function waits until the caller asks for the next item.
+        """
+        future: asyncio.Future[Any] = self._thread.loop.create_future()
+        if self._closed:
+            future.cancel()
         else:
-            self._follow(step)
+            self._pending.add(future)
+            future.add_done_callback(self._pending.discard)
+            self._inbox.put(_WorkItem(future, partial(function, *args, **kwargs)))
+        return future
 
-    def _follow(self, step: _Step[Any]) -> None:
-        before = self._step
-        if before is not None and before.task is not None:  # it was interrupted and has not ended yet
-            before.task.add_done_callback(lambda _: self._follow(step))
+    def _begin(self, call: _LoopCall[Any]) -> None:
+        if call.abandoned:
+            call.coroutine.close()
+        else:
+            self._start_after_previous(call)
+
+    def _start_after_previous(self, call: _LoopCall[Any]) -> None:
+        previous = self._call
+        # An interrupted call may still be ending.
+        if previous is not None and previous.task is not None:
+            previous.task.add_done_callback(lambda _: self._start_after_previous(call))
             return
-        user_code.current_caller.set(self)  # in the copy of the caller's context that this callback runs in
-        self._step = step
-        step.task = self._thread.loop.create_task(step.coroutine)
-        self._thread.tasks.add(step.task)
-        step.task.add_done_callback(partial(self._finish, step))
+        # This callback runs in a copy of the caller's context, so the variable is set for the new task only.
+        user_code.current_caller.set(self)
+        self._call = call
+        call.task = self._thread.loop.create_task(call.coroutine)
+        self._thread.tasks.add(call.task)
+        call.task.add_done_callback(partial(self._finish, call))
 
-    def _finish(self, step: _Step[Any], task: asyncio.Task[Any]) -> None:
+    def _finish(self, call: _LoopCall[Any], task: asyncio.Task[Any]) -> None:
         self._thread.tasks.discard(task)
-        self._step = None
+        self._call = None
         if self._once:
-            self._leave()
-        if not step.left:
-            self._inbox.put(step)
+            self._close()
+        if not call.abandoned:
+            self._inbox.put(call)
         elif not task.cancelled():
-            task.exception()  # seen
+            # Retrieve the exception, so that asyncio does not log it.
+            task.exception()
 
-    def _interrupt(self, step: _Step[Any]) -> None:
-        self._refuse_errands()
-        self._left = self._left or self._once
-        if step.task is None:  # interrupted before it was posted, or it waits for the one before
-            step.coroutine.close()
-        elif self._step is step:
-            step.task.cancel()
+    def _interrupt(self, call: _LoopCall[Any]) -> None:
+        self._cancel_pending()
+        self._closed = self._closed or self._once
+        # Without a task the call was interrupted before it was posted, or it waits for the end of the previous one.
+        if call.task is None:
+            call.coroutine.close()
+        elif self._call is call:
+            call.task.cancel()
 
-    def _end(self, step: _Step[Any]) -> None:
-        self._leave()
-        if self._step is not None and self._step.task is not None:
-            self._step.task.cancel()
-        self._follow(step)
+    def _end(self, call: _LoopCall[Any]) -> None:
+        self._close()
+        if self._call is not None and self._call.task is not None:
+            self._call.task.cancel()
+        self._start_after_previous(call)
 
-    def _leave(self) -> None:
-        self._left = True
-        self._refuse_errands()
+    def _close(self) -> None:
+        self._closed = True
+        self._cancel_pending()
 
-    def _refuse_errands(self) -> None:
-        """Whoever waits for the caller is cancelled: it is gone, or was interrupted in the midst."""
-        for answer in list(self._waiting):
-            answer.cancel()
+    def _cancel_pending(self) -> None:
+        """Cancel the futures of user code that the caller will not run, because it has left or was interrupted."""
+        for future in list(self._pending):
+            future.cancel()
 
 
-def _close_unbegun(coroutine: Coroutine[Any, Any, object]) -> None:
-    """Close a coroutine that never ran, so that nobody is told of it. One that did run is none of this process's business."""
+def _close_if_not_started(coroutine: Coroutine[Any, Any, object]) -> None:
+    """Close a coroutine that never ran, so that Python does not warn about it.
+
+    A coroutine that did run belongs to the loop of the parent process.
+    """
     if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         coroutine.close()
 
 
-# --- what the twin is made of -----------------------------------------------------------------------------------------
+# --- building blocks of the blocking client -------------------------------------------------------------------------------
 
 
 def call(method: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs: Any) -> R:
-    """What the coroutine function returns or raises."""
-    line = Line(loop_thread(), once=True)
-    return line.run(method(*args, **kwargs))  # made here, so that a wrong argument is told here
+    """Run a coroutine function on the loop thread and return its result."""
+    channel = CallerChannel(loop_thread(), once=True)
+    # The coroutine is made here, so that a wrong argument raises in the caller's frame.
+    return channel.run(method(*args, **kwargs))
 
 
-def finish(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a last coroutine function on the loop thread, and wait for it where that can be done.
+def run_last(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a closing coroutine function on the loop thread, and wait for it where that is possible.
 
-    Without a loop, before the first call and at exit, there is nothing to wait for; on the loop thread itself it ends later.
+    Before the first call and at exit there is no loop, and the coroutine runs here up to its first wait. On the loop thread itself
+    it runs as a task and ends later.
     """
     forks.check()
     thread = process.thread
@@ -249,63 +283,64 @@ def finish(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
     if thread is None:
         with suppress(StopIteration):
             coroutine.send(None)
-    elif thread.is_here:
+    elif thread.is_current:
         thread.tasks.add(task := thread.loop.create_task(coroutine))
         task.add_done_callback(thread.tasks.discard)
     else:
-        Line(thread, once=True).run(coroutine)
+        CallerChannel(thread, once=True).run(coroutine)
 
 
-def walk(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-    """The items of an async generator, one crossing each."""
-    line = Line(loop_thread())
+def iterate(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+    """Yield the items of an async generator, with one call to the loop thread for each."""
+    channel = CallerChannel(loop_thread())
     closed = False
     try:
-        yield from _items(line, source)
+        yield from _items(channel, source)
     except GeneratorExit:
         closed = True
         raise
     finally:
-        line.end(_closed(source), source, wait=closed)
+        channel.end(_aclose(source), source, wait=closed)
 
 
-async def _closed(source: AsyncGenerator[Any, None]) -> None:
+async def _aclose(source: AsyncGenerator[Any, None]) -> None:
     try:
         await source.aclose()
     except RuntimeError:
+        # The garbage collector found the generator first, and its loop is closing it already.
         if not getattr(source, "ag_running", False):
             raise
-        # The collector found it first, and its loop is closing it already.
 
 
 @contextmanager
-def hold(manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> Generator[Iterator[T], None, None]:
-    """An async context manager of an async iterator, as a plain one of an iterator."""
-    line = Line(loop_thread())
-    items = line.run(_called(manager.__aenter__))
+def enter(manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> Generator[Iterator[T], None, None]:
+    """Turn an async context manager of an async iterator into a context manager of an iterator."""
+    channel = CallerChannel(loop_thread())
+    items = channel.run(_await(manager.__aenter__))
     try:
-        yield _items(line, items)
-    except GeneratorExit:  # dropped half-way, perhaps by the collector
-        line.end(_called(manager.__aexit__, None, None, None), manager, wait=True)
+        yield _items(channel, items)
+    except GeneratorExit:
+        # The block was dropped before its end, possibly by the garbage collector.
+        channel.end(_await(manager.__aexit__, None, None, None), manager, wait=True)
         raise
     except Exception as error:
-        if not line.run(_called(manager.__aexit__, type(error), error, error.__traceback__)):
+        if not channel.run(_await(manager.__aexit__, type(error), error, error.__traceback__)):
             raise
     except BaseException:
-        # Ctrl-C and its like would end the loop itself; to what runs there they are a cancellation.
+        # An exception like KeyboardInterrupt would stop the loop. The async code gets a cancellation instead.
         cancelled = asyncio.CancelledError()
-        line.run(_called(manager.__aexit__, type(cancelled), cancelled, None))
+        channel.run(_await(manager.__aexit__, type(cancelled), cancelled, None))
         raise
     else:
-        line.run(_called(manager.__aexit__, None, None, None))
+        channel.run(_await(manager.__aexit__, None, None, None))
 
 
-async def _called(method: Callable[..., Awaitable[T]], *args: Any) -> T:
+async def _await(method: Callable[..., Awaitable[T]], *args: Any) -> T:
     return await method(*args)
 
 
-def _items(line: Line, source: AsyncIterator[T]) -> Iterator[T]:
-    while (item := line.run(_next(source))) is not _END:
+def _items(channel: CallerChannel, source: AsyncIterator[T]) -> Iterator[T]:
+    while (item := channel.run(_next(source))) is not _END:
         yield item
 
 

@@ -1,4 +1,4 @@
-"""The one loop thread of this process, on which all blocking clients do their work."""
+"""The loop thread: the one thread of this process that runs the event loop of all blocking clients."""
 
 from __future__ import annotations
 
@@ -18,169 +18,194 @@ from typing import Any
 
 from imgwire_async import forks
 
-# Seconds that an exit, or the end of an iterator, waits for the loop; what is left then ends by itself.
-PATIENCE = 1.0
-# So often, in seconds, a waiting thread looks whether the loop thread still lives: it may have died, or a signal handler may have
-# forked. Windows does not wake a thread that waits at a lock for Ctrl-C: there it looks up more often.
-PULSE = 0.2 if os.name == "nt" else 1.0
+# Seconds that the exit of the process, or the end of an iterator, waits for the loop. Work that takes longer goes on without it.
+EXIT_TIMEOUT = 1.0
+# Seconds between two checks of a waiting thread whether the loop thread is still alive: it may have died, or a signal handler may have
+# forked. The interval is shorter on Windows, where Ctrl-C does not wake a thread that waits for a lock.
+POLL_INTERVAL = 0.2 if os.name == "nt" else 1.0
 
 
-class _Process:
-    """What this process has one of. A forked child begins anew."""
+class _ProcessState:
+    """The loop thread of this process and the locks around its start. A forked child resets it."""
 
     def __init__(self) -> None:
         self.exiting = False
         self.reset()
 
     def reset(self) -> None:
-        self.starting = threading.RLock()  # a signal handler may call in the midst of a start
-        self.thread: LoopThread | None = None  # set by the loop thread itself, once it takes calls
-        self.election = threading.Lock()  # held by loop threads only, for no longer than it takes to look
+        """Forget the loop thread and make new locks."""
+        # Reentrant, because a signal handler may make a call while the loop thread starts.
+        self.start_lock = threading.RLock()
+        # Set by the loop thread itself, as soon as it accepts calls.
+        self.thread: LoopThread | None = None
+        # Acquired by loop threads only, for the short time in which one of them registers itself.
+        self.registration_lock = threading.Lock()
 
 
 class LoopThread:
-    """The daemon thread that runs the loop of all blocking clients. Started on first use, stopped at exit."""
+    """The daemon thread that runs the event loop of all blocking clients. Started on first use, stopped at exit."""
 
     def __init__(self) -> None:
-        self.lost = False  # in a forked child: the thread, and whoever waits for it, stayed with the parent
-        self.tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks only weakly
+        # True in a forked child: the thread and the callers that wait for it exist in the parent only.
+        self.forked = False
+        # Strong references, because the loop itself holds its tasks only weakly.
+        self.tasks: set[asyncio.Task[Any]] = set()
         self._posted: deque[tuple[Context, Callable[..., object], tuple[object, ...]]] = deque()
-        self._woken = False  # and has not looked yet
+        # Whether the loop was woken and has not run the posted functions yet.
+        self._woken = False
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="imgwire-async", daemon=True)
         forks.renew_in_child(self)
 
     def start(self) -> None:
-        """Start it, and return once its loop runs, or once another one had come first."""
+        """Start the thread and wait until its loop runs, or until it has ended because another loop thread was first."""
         self._thread.start()
         while not self._ready.done():
             with suppress(TimeoutError):
-                self._ready.result(PULSE)
-            if self.gone and not self._ready.done():
-                raise self.ended()
+                self._ready.result(POLL_INTERVAL)
+            if self.has_ended and not self._ready.done():
+                raise self.ended_error()
         self._ready.result()
 
     def after_fork(self) -> None:
-        """In a forked child: it stays as it was, for its loop shares an epoll set with the parent's."""
-        self.lost = True
+        """Mark the thread as lost in a forked child, and keep its loop unclosed.
+
+        The loop shares an epoll set with the parent's loop, so that closing it would disturb the parent.
+        """
+        self.forked = True
         forks.make_immortal(self)
 
     def _run(self) -> None:
         try:
-            # Debug mode, which -X dev switches on, would time and report code that is none of the user's.
+            # In debug mode, which -X dev turns on, asyncio would time and log the package's own code.
             with asyncio.Runner(debug=False, loop_factory=_new_loop) as runner:
-                runner.run(self._live())
+                runner.run(self._run_until_stopped())
         except BaseException as error:
             if self._ready.done():
                 raise
-            self._ready.set_exception(error)  # no loop, perhaps for want of file descriptors
+            # The loop could not be made, for example because no file descriptors were left.
+            self._ready.set_exception(error)
         finally:
             if process.thread is self:
                 process.thread = None
 
-    async def _live(self) -> None:
+    async def _run_until_stopped(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
-        with process.election:
-            elected = process.thread is None
-            if elected:
+        self._stopped = asyncio.Event()
+        with process.registration_lock:
+            registered = process.thread is None
+            if registered:
                 process.thread = self
         self._ready.set_result(None)
-        if elected:
-            await self._over.wait()
-        # What still runs is cancelled now, and async generators, which hold the sessions, are closed.
+        if registered:
+            await self._stopped.wait()
+        # `asyncio.Runner` cancels the remaining tasks now, and closes async generators, which hold the sessions.
 
     @property
-    def is_here(self) -> bool:
+    def is_current(self) -> bool:
         """Whether the running thread is this one."""
         return threading.get_ident() == self._thread.ident
 
     @property
-    def gone(self) -> bool:
-        """Whether nothing will come from there any more."""
+    def has_ended(self) -> bool:
+        """Whether the thread does not run any more, so that no more results come from it."""
         forks.check()
-        return self.lost or not self._thread.is_alive()
+        return self.forked or not self._thread.is_alive()
 
-    def ended(self) -> BaseException:
-        """What to raise in a caller for whom nothing will come any more."""
-        if self.lost:
-            return RuntimeError("this process was forked in the midst of a call, which ends here")
+    def ended_error(self) -> BaseException:
+        """Return the exception for a caller whose call cannot finish because the thread has ended."""
+        if self.forked:
+            return RuntimeError("this process was forked during a call, which ends here")
         if process.exiting:
-            return shut()
+            return shutdown_error()
         return RuntimeError("the call was cancelled: the loop thread has ended")
 
     def post(self, function: Callable[..., object], *args: object, urgent: bool = False) -> bool:
-        """Let the loop run `function` in a copy of this context. False when the loop is gone, at exit or after a fork.
+        """Let the loop run `function` in a copy of the current context.
 
-        Waking the loop takes a system call, and with it the turn of every thread that waits for the interpreter: one wake-up
-        serves all that was posted until the loop looks. What is `urgent` wakes it anyhow.
+        Returns False when the loop is gone, which happens at exit and after a fork.
+
+        Waking the loop takes a system call and gives up the interpreter lock. So one wake-up serves all functions that are posted
+        until the loop runs them. An `urgent` function wakes the loop in any case.
         """
         forks.check()
-        if self.lost or self.loop.is_closed():
+        if self.forked or self.loop.is_closed():
             return False
         try:
             self._posted.append((copy_context(), function, args))
             if urgent or not self._woken:
                 self._woken = True
-                self.loop.call_soon_threadsafe(self._take)
+                self.loop.call_soon_threadsafe(self._run_posted)
         except BaseException as error:
-            if isinstance(error, RuntimeError) and self.loop.is_closed():  # meanwhile
+            # The loop was closed after the check above.
+            if isinstance(error, RuntimeError) and self.loop.is_closed():
                 return False
-            # Ctrl-C between any two steps, or a stack that is full; other threads may count on this wake-up by now.
+            # Ctrl-C or a full stack may have interrupted the lines above. Other threads may rely on this wake-up already.
             self._woken = False
             with suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(self._take)
+                self.loop.call_soon_threadsafe(self._run_posted)
             raise
         return True
 
     def wake(self) -> None:
-        """Let the loop look once more: a signal handler that waits for it may have come between a post and its wake-up."""
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self._take)
+        """Wake the loop once more.
 
-    def _take(self) -> None:
-        self._woken = False  # before looking: whoever posts from now on wakes the loop again
+        A signal handler may have interrupted `post` between adding a function and waking the loop, and may now wait for the loop.
+        """
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._run_posted)
+
+    def _run_posted(self) -> None:
+        # Set first: functions that are posted from now on wake the loop again.
+        self._woken = False
         for _ in range(len(self._posted)):
             context, function, args = self._posted.popleft()
             try:
                 context.run(function, *args)
-            except Exception as error:  # noqa: BLE001  # as the loop does: what stands behind it goes on
-                told = {
+            except Exception as error:  # noqa: BLE001  # as asyncio does for callbacks: the next functions still run
+                details = {
                     "message": f"the loop of the blocking clients failed in {function!r}",
                     "exception": error,
                 }
-                self.loop.call_exception_handler(told)
+                self.loop.call_exception_handler(details)
 
     def stop(self) -> None:
-        """End all that runs there, then the thread; one that is stuck is left to the end of the process."""
-        self.post(self._over.set, urgent=True)
-        self._thread.join(PATIENCE)
+        """Cancel all tasks and end the thread. A thread that hangs is left to the end of the process."""
+        self.post(self._stopped.set, urgent=True)
+        self._thread.join(EXIT_TIMEOUT)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop of asyncio's own make, whatever the application's policy makes: uvloop saves a fifth of a call over TLS, but a
-    forked child then dies at its end, where libuv joins threads that stayed with the parent.
+    """Return a new loop of asyncio itself, even if the application's policy makes loops of another kind.
 
-    It counts by a clock that no test freezes or sets, for it lives on when the test is over.
+    With uvloop a call over TLS would take a fifth less time. But a forked child would crash at its exit, where libuv joins threads
+    that exist in the parent only.
+
+    The loop reads the system's monotonic clock directly. A test that replaces `time.monotonic` does not affect it, because the loop
+    continues to run after the test.
     """
-    # A loop needs three files. One that gets fewer raises half made, and then warns that it was never closed.
+    # A loop needs three file descriptors. With fewer, its constructor fails halfway and leaves a loop that warns about not being
+    # closed. So this opens and closes three of them first.
     one, other = socket.socketpair()
     with one, other, one.dup():
         pass
     loop: asyncio.AbstractEventLoop = getattr(asyncio, "ProactorEventLoop", asyncio.SelectorEventLoop)()
     if hasattr(time, "clock_gettime"):
-        loop.time = partial(time.clock_gettime, time.CLOCK_MONOTONIC)  # type: ignore[method-assign]  # this one's only
+        loop.time = partial(time.clock_gettime, time.CLOCK_MONOTONIC)  # type: ignore[method-assign]  # of this loop only
     return loop
 
 
-process = _Process()
+process = _ProcessState()
 
 
 def loop_thread() -> LoopThread:
-    """The loop thread, running. Raises `RuntimeError` on that very thread, which must not wait for itself."""
+    """Return the running loop thread, and start it if there is none.
+
+    Raises `RuntimeError` when called on the loop thread itself, which would wait for itself.
+    """
     forks.check()
     thread = process.thread or _start()
-    if thread.is_here:
+    if thread.is_current:
         raise RuntimeError(
             "ImgwireClient was called on its own loop thread, which would wait for itself for ever; use AsyncImgwireClient there"
         )
@@ -188,19 +213,22 @@ def loop_thread() -> LoopThread:
 
 
 def _start() -> LoopThread:
-    with process.starting:
+    with process.start_lock:
         if process.exiting:
-            raise shut()
+            raise shutdown_error()
         if process.thread is not None:
             return process.thread
-        # A signal handler that calls in the midst of this starts one of its own. One of the two is elected, the other ends.
+        # A signal handler that makes a call during this start begins another thread. The first one to register stays.
         new = LoopThread()
         new.start()
         return process.thread or new
 
 
-def shut() -> BaseException:
-    """For a call that comes too late. In a daemon thread, which was left to its fate, nobody wants to read of it."""
+def shutdown_error() -> BaseException:
+    """Return the exception for a call during interpreter shutdown.
+
+    In a daemon thread it is `SystemExit`, which ends the thread without a traceback.
+    """
     if threading.current_thread().daemon:
         return SystemExit()
     return RuntimeError("ImgwireClient cannot be used any more: the interpreter is shutting down")

@@ -60,7 +60,7 @@ def blocking(method: Callable[..., Any]) -> Callable[..., Any]:
         def twin(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             return _bridge.call(method, self._original, *args, **kwargs)
     else:
-        across: Any = _bridge.walk if inspect.isasyncgenfunction(method) else _bridge.hold
+        across: Any = _bridge.iterate if inspect.isasyncgenfunction(method) else _bridge.enter
 
         def twin(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             return across(method(self._original, *args, **kwargs))
@@ -75,7 +75,7 @@ def chained(
     """The blocking form of a method that gives the items of `pages`: the bridge is crossed once a page, not once an item."""
 
     def twin(self: Any, /, *args: Any, **kwargs: Any) -> Generator[T, None, None]:
-        return _items(_bridge.walk(pages(self._original, *args, **kwargs)))
+        return _items(_bridge.iterate(pages(self._original, *args, **kwargs)))
 
     return _like(method, twin)
 
@@ -196,7 +196,7 @@ class ImgwireClient(BaseClient, BlockingWrapper):
 
     def close(self) -> None:
         """Close the connections; calls under way end. Idempotent; later calls raise."""
-        _bridge.finish(self._original.aclose)
+        _bridge.run_last(self._original.aclose)
 
     def __enter__(self) -> Self:
         self._enter()

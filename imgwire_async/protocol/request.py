@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -17,6 +17,11 @@ from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.formatting import quoted
 from imgwire_async.protocol.json import parse
 from imgwire_async.retry import Failure
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from imgwire_async.models import Image
 
 T = TypeVar("T")
 
@@ -184,6 +189,14 @@ class Transport(Protocol):
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]: ...
 
     def deadline_passed(self) -> bool: ...
+
+
+class ImagesApi(Protocol):
+    """The method of `client.images` that downloads and waits use."""
+
+    def retrieve(self, image_id: str | UUID, /) -> Awaitable[Image]:
+        """Fetch the record of an image."""
+        ...
 
 
 # Characters that would re-aim a path, or that no id holds. Control characters and blanks are refused besides.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from imgwire_async import checks
-from imgwire_async.downloads import archive, pictures
+from imgwire_async.downloads import archive, picture
 from imgwire_async.downloads.stream import Stream
 from imgwire_async.downloads.target import DownloadTarget
 from imgwire_async.formatting import shortened
@@ -128,8 +128,8 @@ class ImageDownloads(Resource):
         """
         target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
         transport = self._transport_for("download")
-        checked = pictures.checked_rules(image, preset, rules)
-        return await pictures.save(self, transport, image, checked, target)
+        checked = picture.transformation_for(image, preset, rules)
+        return await picture.save(self, transport, image, checked, target)
 
     async def read(
         self,
@@ -146,8 +146,8 @@ class ImageDownloads(Resource):
         """
         most = checks.integer("max_bytes", max_bytes, minimum=0)
         transport = self._transport_for("download")
-        checked = pictures.checked_rules(image, preset, rules)
-        return await pictures.read(self, transport, image, checked, most)
+        checked = picture.transformation_for(image, preset, rules)
+        return await picture.read(self, transport, image, checked, most)
 
     def stream(
         self, image: Image | Id, *, preset: typed.Preset | None = None, **rules: Unpack[typed.Rules]
@@ -158,5 +158,5 @@ class ImageDownloads(Resource):
         `max_connections` bounds. Once the first bytes are there nothing is tried again: `DownloadError` when they end early.
         `preset` and `rules` as in `image.url`; `TransformationError` before any request. [GET cdn_url]
         """
-        checked = pictures.checked_rules(image, preset, rules)
-        return Stream(lambda: pictures.open_chunks(self, self._transport_for("download"), image, checked))
+        checked = picture.transformation_for(image, preset, rules)
+        return Stream(lambda: picture.open_chunks(self, self._transport_for("download"), image, checked))

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from imgwire_async import user_code
-from imgwire_async.downloads.pictures import ImagesApi
 from imgwire_async.errors import (
     APIConnectionError,
     APIStatusError,
@@ -26,7 +25,7 @@ from imgwire_async.models import (
     ImageDownloadJob,
     ImageStatus,
 )
-from imgwire_async.protocol.request import Transport
+from imgwire_async.protocol.request import ImagesApi, Transport
 from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources.arguments import Id
 

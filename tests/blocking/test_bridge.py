@@ -82,7 +82,7 @@ def test_a_generator_that_will_not_end_is_an_error_of_close() -> None:
 def test_a_generator_that_its_loop_is_closing_already_is_left_to_it() -> None:
     odd = AsyncOdd()
     source = odd.slow_to_end()
-    numbers = _bridge.walk(source)
+    numbers = _bridge.iterate(source)
     next(numbers)
     closing: list[Any] = []
     on_the_loop(lambda: closing.append(asyncio.ensure_future(source.aclose())))  # type: ignore[arg-type]

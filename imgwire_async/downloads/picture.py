@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from imgwire_async import disk_work
 from imgwire_async.downloads.content import Content
@@ -17,7 +17,7 @@ from imgwire_async.downloads.target import DownloadTarget
 from imgwire_async.errors import DownloadError, ImgwireError
 from imgwire_async.formatting import shortened
 from imgwire_async.models import Image
-from imgwire_async.protocol.request import Transport, path_segment
+from imgwire_async.protocol.request import ImagesApi, Transport, path_segment
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 ImageOrId: TypeAlias = "Image | str | UUID"
 
 
-class ImagesApi(Protocol):
-    """What gives the record of an image: `client.images`."""
-
-    def retrieve(self, image_id: str | UUID, /) -> Awaitable[Image]: ...
-
-
-def checked_rules(image: ImageOrId, preset: Preset | None, rules: Rules) -> Transformation:
+def transformation_for(image: ImageOrId, preset: Preset | None, rules: Rules) -> Transformation:
     """Return preset and rules, checked for this image. Raises all their faults, before any request."""
     if not isinstance(image, Image):
         path_segment("image", image)
