@@ -1,7 +1,8 @@
-"""Image URLs: transformation rules, typed and checked, and responsive images. Pure text, no network.
+"""Build and parse image URLs with transformation rules, and responsive images. Nothing here uses the network.
 
-`rules.py` has one row per rule, `types.py` the same for type checkers. `check.py` turns options into pairs of name and
-text, `build.py` pairs into URLs; `read.py` and `parse.py` go the other way. `responsive.py` makes `srcset`s and HTML.
+`rules.py` is the table of rules, and `types.py` holds their types for type checkers. `check.py` turns options
+into pairs of name and text, and `build.py` turns pairs into URLs. `read.py` and `parse.py` do the reverse.
+`responsive.py` builds `srcset` attributes and HTML.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
         Zoom,
     )
 
-_HOME = {
+_NAMES_BY_MODULE = {
     "build": ("build_url",),
     "parse": ("ParsedUrl", "parse_url"),
     "responsive": ("Breakpoint", "ResponsiveImage", "responsive_image", "srcset"),
@@ -133,14 +134,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Loaded on first use: whoever builds URLs does not pay for HTML and value classes.
-    for module, names in _HOME.items():
+    # Modules are imported on first use. A program that only builds URLs does not import the HTML and value
+    # classes.
+    for module, names in _NAMES_BY_MODULE.items():
         if name in names:
             from importlib import import_module
 
-            found = getattr(import_module(f"{__name__}.{module}"), name)
-            globals()[name] = found
-            return found
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""`build_url`: an image's address with rules. Pure text work, no network and no client needed."""
+"""Build the URL of an image with transformation rules. This needs no network and no client."""
 
 from __future__ import annotations
 
@@ -25,13 +25,24 @@ def build_url(
     raw: Mapping[str, object] | None = None,
     **rules: Unpack[Rules],
 ) -> str:
-    """Return `cdn_url` with a preset and transformation rules. [rules 1-3]
+    """Return `cdn_url` with a preset and transformation rules.
 
-    `options` is a mapping (hyphen spellings too) or a `Transformation`; `raw` holds rules that this version does not know:
-    encoded, but not checked. `on_invalid`: "raise" a `TransformationError` with all faults; "warn": log them and leave
-    them out; "omit": leave them out, as the official builders do. Duplicate rules and unknown presets raise always.
+    Args:
+        cdn_url: The URL of the image, `image.cdn_url`. An existing query is replaced, a fragment is kept.
+        options: A `Transformation`, or a mapping of rule names to values. A mapping may also contain
+            `preset`.
+        preset: "thumbnail", "small", "medium" or "large".
+        on_invalid: What to do about invalid options. "raise": raise one error for all of them. "warn": log
+            them and leave them out. "omit": leave them out, as the official SDKs do.
+        raw: Rules that this version does not know. They are encoded, but not checked.
+        **rules: Rules by name or alias, such as `width=300`.
+
+    Raises:
+        TransformationError: An option is invalid. Duplicate rules and unknown presets raise it in every mode.
+
+    [rules 1-3]
     """
-    # A prepared transformation alone needs no checking.
+    # A `Transformation` alone was checked when it was created.
     if isinstance(options, Transformation) and not rules and raw is None and preset is None:
         check_mode(on_invalid)
         if options.orphans:

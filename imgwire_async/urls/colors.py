@@ -1,4 +1,9 @@
-"""Colours: hex digits, `r:g:b[:alpha]`, (r, g, b[, alpha]) or {r, g, b[, alpha]}; no colour names. [rules 6]"""
+"""Value types of colours: hex digits, `r:g:b[:alpha]`, a tuple, or an object with channels.
+
+The CDN has no colour names.
+
+[rules 6]
+"""
 
 from __future__ import annotations
 
@@ -6,22 +11,13 @@ import re
 from collections.abc import Mapping
 
 from imgwire_async.urls.combinators import Field, encode_fields, json_object, mapping_of, sorted_fields
-from imgwire_async.urls.scalars import (
-    InvalidValue,
-    ValueType,
-    for_message,
-    integer,
-    is_list,
-    is_tuple,
-    mismatch,
-    number,
-    plain,
-)
+from imgwire_async.urls.conversions import InvalidValue, as_builtin, for_message, is_list, is_tuple, mismatch
+from imgwire_async.urls.scalars import ValueType, integer, number
 
 _is_hex = re.compile(r"#?([0-9A-Fa-f]{8}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{3})").fullmatch
 _CHANNEL = integer(0, 255)
-_PARTS: tuple[str, ...] = ("r", "g", "b", "alpha")
-_RGB = sorted_fields(
+_CHANNEL_NAMES: tuple[str, ...] = ("r", "g", "b", "alpha")
+_CHANNEL_FIELDS = sorted_fields(
     Field("r", _CHANNEL, required=True),
     Field("g", _CHANNEL, required=True),
     Field("b", _CHANNEL, required=True),
@@ -30,14 +26,14 @@ _RGB = sorted_fields(
 
 
 def _hex_digits(value: object) -> str | None:
-    text = plain(value)
+    text = as_builtin(value)
     match = _is_hex(text.strip()) if type(text) is str else None
     return match[1].lower() if match else None
 
 
 def _number_as_text(value: object) -> str | None:
-    """Return the digits of a whole number that would be a hex colour as text (`112233`); None for anything else."""
-    number = plain(value)
+    """Return the text of an integer whose digits could be a hex colour (`112233`), or None."""
+    number = as_builtin(value)
     text = str(number) if type(number) is int and 0 < number < 10**8 else ""
     return text if _is_hex(text) else None
 
@@ -46,16 +42,17 @@ def _color_mismatch(value: object, description: str) -> InvalidValue:
     text = _number_as_text(value)
     if text is None:
         return mismatch(value, description)
-    # What a number means is anybody's guess: decimal digits that were to be hex ones, or a 0x... without its zeros.
+    # A number is ambiguous: the caller may have meant hex digits, or have written 0x001122, which loses its
+    # zeros.
     return InvalidValue(
-        f"{for_message(value)} is a number, not {description}: write it as text", word=text, known=(text,)
+        f"{for_message(value)} is a number, not {description}: write it as text", given=text, allowed=(text,)
     )
 
 
 def numbers_as_text(value: object) -> object:
-    """`value` with every whole number that could be a hex colour as text, also inside objects and lists.
+    """Replace each integer that could be a hex colour by its digits as text, also inside objects and lists.
 
-    That is how the official builders read colours. Elsewhere digits mean what the number means.
+    The official builders accept such integers as colours.
     """
     text = _number_as_text(value)
     if text is not None:
@@ -70,46 +67,48 @@ def numbers_as_text(value: object) -> object:
 
 
 def _channels(value: object, description: str) -> Mapping[str, str]:
-    """The channels by name, as text, of a colour that is not hex."""
+    """Return the channels of a colour that is not given as hex digits, as texts by name."""
     given = mapping_of(value)
     if given is None:
-        text = plain(value)
+        text = as_builtin(value)
         parts = tuple(text.split(":", 4)) if type(text) is str else text
         if not is_tuple(parts) or not 3 <= len(parts) <= 4:
             raise _color_mismatch(value, description)
-        given = dict(zip(_PARTS, parts, strict=False))
-    return encode_fields(given, _RGB)
+        given = dict(zip(_CHANNEL_NAMES, parts, strict=False))
+    return encode_fields(given, _CHANNEL_FIELDS)
 
 
-def _hex_only(value: object) -> str:
+def _hex_text(value: object) -> str:
     digits = _hex_digits(value)
     if digits is not None:
         return digits
-    if type(plain(value)) is str:  # r:g:b would add parts to a colon string
+    if type(as_builtin(value)) is str:
+        # The colons of `r:g:b` would add parts to the colon string that contains this colour.
         raise mismatch(value, HEX.description)
     channels = _channels(value, HEX.description)
-    steps = [int(channels[name]) for name in "rgb"]
+    numbers = [int(channels[name]) for name in "rgb"]
     if "alpha" in channels:
-        steps.append(round(float(channels["alpha"]) * 255))
-    return bytes(steps).hex()
+        numbers.append(round(float(channels["alpha"]) * 255))
+    return bytes(numbers).hex()
 
 
-def _for_url(value: object) -> str:
+def _rule_text(value: object) -> str:
     digits = _hex_digits(value)
     if digits is not None:
         return digits
     channels = _channels(value, COLOR.description)
-    return ":".join([channels[name] for name in _PARTS if name in channels])
+    return ":".join([channels[name] for name in _CHANNEL_NAMES if name in channels])
 
 
-def _for_json(value: object) -> str:
+def _json_text(value: object) -> str:
     digits = _hex_digits(value)
     return f'"#{digits}"' if digits is not None else json_object(_channels(value, COLOR.description))
 
 
-# Three ways to write one: as a value of its own, as a part of a colon string, as a field of an object.
+# A colour is written in three ways: as the value of a rule (COLOR), as a part of a colon string (HEX), and as
+# a field of an object (JSON_COLOR).
 COLOR = ValueType(
-    "a colour (3, 6 or 8 hex digits with or without #, r:g:b[:alpha], or {r, g, b, alpha})", _for_url
+    "a colour (3, 6 or 8 hex digits with or without #, r:g:b[:alpha], or {r, g, b, alpha})", _rule_text
 )
-HEX = ValueType("a colour of 3, 6 or 8 hex digits", _hex_only)
-JSON_COLOR = ValueType("a colour", _for_json)
+HEX = ValueType("a colour of 3, 6 or 8 hex digits", _hex_text)
+JSON_COLOR = ValueType("a colour", _json_text)

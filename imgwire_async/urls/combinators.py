@@ -1,7 +1,8 @@
-"""Combinators for structured values: colon strings (or tuples), and objects (mappings, value classes, JSON text).
+"""Combinators that build the types of structured values.
 
-The check of a field returns the JSON fragment that stands in the URL (`300`, `"south"`). So an object is put together
-by joining text, and numbers are written as everywhere else in the URL. [rules 7]
+A structured value is a colon string (or a tuple), or an object (a mapping, a value class or JSON text). The
+check of a field returns its JSON text (`300`, `"south"`), so an object is written by joining these texts.
+[rules 7]
 """
 
 from __future__ import annotations
@@ -13,33 +14,34 @@ from typing import NoReturn
 
 import attrs
 
-from imgwire_async.urls.scalars import (
+from imgwire_async.urls.conversions import (
     MAX_TEXT,
     InvalidValue,
-    Value,
-    ValueType,
+    as_builtin,
     as_text,
     is_mapping,
     is_tuple,
     mismatch,
-    plain,
 )
+from imgwire_async.urls.scalars import Value, ValueType
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _reject_constant(name: str) -> NoReturn:
+    """Reject `NaN` and `Infinity`, which Python's decoder accepts but JSON does not allow."""
+    raise ValueError(f"{name} is not valid JSON")
 
 
-_decode = JSONDecoder(parse_constant=_no_constant).decode
+_decode = JSONDecoder(parse_constant=_reject_constant).decode
 _encode = JSONEncoder(ensure_ascii=False).encode
 
 
 @attrs.frozen
 class Field:
-    """One part of a colon string or field of an object.
+    """A part of a colon string, or a field of an object.
 
-    `value_type` checks it in a colon string, `json` in an object, where it may be written differently. `aliases` are
-    other spellings of the name in objects. `required` counts in objects only: in a colon string the position tells.
+    `value_type` checks the value in a colon string, `json` checks it in an object, where the text may differ.
+    `aliases` are other names of the field in objects. `required` concerns objects only: a colon string has a
+    minimum of parts.
     """
 
     name: str
@@ -48,35 +50,47 @@ class Field:
     aliases: tuple[str, ...] = ()
     required: bool = False
 
-    def take(self, given: Mapping[str, object]) -> object:
-        """Return the value of the field in an object, None when it is absent; null counts as absent. [rules 9 V7]"""
+    def get(self, given: Mapping[str, object]) -> object:
+        """Return the value of this field in an object, or None when the field is missing or null.
+
+        [rules 9 V7]
+        """
         value = given.get(self.name)
         for alias in self.aliases:
-            more = given.get(alias)
-            if more is not None and value is not None:
+            alias_value = given.get(alias)
+            if alias_value is not None and value is not None:
                 raise InvalidValue(f"{self.name} is given twice (also as {alias})")
-            value = more if value is None else value
+            value = alias_value if value is None else value
         return value
 
 
 def json_string(text: str) -> str:
-    """Return the text as a JSON string in raw UTF-8, nothing escaped that need not be. [rules 9 E4]"""
+    """Return `text` as a JSON string, with non-ASCII characters unescaped.
+
+    [rules 9 E4]
+    """
     return _encode(text)
 
 
 def sorted_fields(*fields: Field) -> tuple[Field, ...]:
-    """Return the fields sorted by name, as they are written in an object. [rules 9 E2]"""
+    """Return the fields sorted by name, the order in which an object is written.
+
+    [rules 9 E2]
+    """
     return tuple(sorted(fields, key=lambda field: field.name))
 
 
 def mapping_of(value: object) -> Mapping[str, object] | None:
-    """Return the mapping that `value` stands for, None when it is no object. Text that begins with `{` must be JSON."""
+    """Return the fields of a mapping, a value class or JSON text; None for any other value.
+
+    Raises `InvalidValue` for text that begins with `{` and is not valid JSON.
+    """
     if type(value) is not str:
         if is_mapping(value):
             return value
         if isinstance(value, Value):
             return value.fields()
-        value = plain(value)
+        value = as_builtin(value)
         if type(value) is not str:
             return None
     text = value.strip()
@@ -87,44 +101,45 @@ def _from_json(text: str) -> Mapping[str, object]:
     if len(text) > MAX_TEXT:
         raise InvalidValue(f"a text of {len(text)} characters is too long for a URL")
     try:
-        found: dict[str, object] = _decode(text)
+        fields: dict[str, object] = _decode(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidValue(f"broken JSON: {error}") from None
-    return found
+        raise InvalidValue(f"invalid JSON: {error}") from None
+    return fields
 
 
 def encode_fields(given: Mapping[str, object], fields: Sequence[Field]) -> dict[str, str]:
-    """Return the JSON fragments of the known fields.
+    """Return the JSON texts of the given fields, by name.
 
-    Unknown fields are ignored; one bad field refuses the whole. [rules 7]
+    Unknown fields are ignored. Raises `InvalidValue` when a field is invalid or missing, or when none is
+    given. [rules 7]
     """
-    found: dict[str, str] = {}
+    encoded: dict[str, str] = {}
     for field in fields:
-        value = field.take(given)
+        value = field.get(given)
         if value is not None:
-            found[field.name] = encode_part(field.name, field.json, value)
+            encoded[field.name] = encode_part(field.name, field.json, value)
         elif field.required:
             raise InvalidValue(f"{field.name} is missing")
-    if not found:
-        raise InvalidValue(f"none of the fields {', '.join(field.name for field in fields)} is there")
-    return found
+    if not encoded:
+        raise InvalidValue(f"none of the fields {', '.join(field.name for field in fields)} is given")
+    return encoded
 
 
 def encode_part(name: str, value_type: ValueType, value: object) -> str:
-    """Return the text of one part or field; an `InvalidValue` names it."""
+    """Return the text of a part or field, and add `name` to the message of an `InvalidValue`."""
     try:
         return value_type.text(value)
     except InvalidValue as error:
-        raise InvalidValue(f"{name}: {error}", word=error.word, known=error.known) from None
+        raise InvalidValue(f"{name}: {error}", given=error.given, allowed=error.allowed) from None
 
 
-def json_object(found: Mapping[str, str]) -> str:
-    """Join fragments to a compact JSON object."""
-    return "{" + ",".join([f'"{name}":{fragment}' for name, fragment in found.items()]) + "}"
+def json_object(encoded: Mapping[str, str]) -> str:
+    """Join JSON texts into a JSON object without blanks."""
+    return "{" + ",".join([f'"{name}":{text}' for name, text in encoded.items()]) + "}"
 
 
 def json_string_of(value_type: ValueType) -> ValueType:
-    """Return the same type, written as a JSON string."""
+    """Return `value_type` with its text written as a JSON string."""
     return ValueType(value_type.description, lambda value: json_string(value_type.text(value)))
 
 
@@ -132,29 +147,32 @@ class EmptyParts(Enum):
     """Which parts of a colon string may be empty."""
 
     NEVER = "none"
-    INSIDE = "those between the first and the last"
-    DROP_TRAILING = "all but the first; trailing ones are dropped"
-    KEEP_TRAILING = "all but the first"
-    ANY = "any, if one is left that is not"
+    INSIDE = "those between the first and the last part"
+    DROP_TRAILING = "all but the first; empty parts at the end are removed"
+    KEEP_TRAILING = "all but the first; empty parts at the end are kept"
+    ANY = "any part, unless all are empty"
 
 
 def split_parts(value: object) -> list[object]:
-    """Split a colon string or a tuple (None in it is an empty part) into parts without blanks around them."""
+    """Split a colon string or a tuple into its parts, without blanks around them.
+
+    None in a tuple is an empty part.
+    """
     if is_tuple(value):
-        trimmed = [plain(piece) for piece in value]
-        return [piece.strip() if type(piece) is str else "" if piece is None else piece for piece in trimmed]
-    # No rule has more than 5 parts.
-    return [piece.strip() for piece in as_text(value).split(":", 8)]
+        parts = [as_builtin(part) for part in value]
+        return [part.strip() if type(part) is str else "" if part is None else part for part in parts]
+    # The limit bounds the work for hostile text. No rule has more than 5 parts.
+    return [part.strip() for part in as_text(value).split(":", 8)]
 
 
 def join_parts(
-    given: Sequence[object], parts: Sequence[Field], *, empty: EmptyParts = EmptyParts.NEVER
+    given: Sequence[object], fields: Sequence[Field], *, empty: EmptyParts = EmptyParts.NEVER
 ) -> str:
-    """Check as many parts as are given and join them to a colon string."""
+    """Check the given parts by the leading `fields`, and join their texts with colons."""
     texts: list[str] = []
-    for position, (field, piece) in enumerate(zip(parts, given, strict=False)):
-        if type(piece) is not str or piece:
-            texts.append(encode_part(field.name, field.value_type, piece))
+    for position, (field, part) in enumerate(zip(fields, given, strict=False)):
+        if type(part) is not str or part:
+            texts.append(encode_part(field.name, field.value_type, part))
         elif _may_be_empty(position, len(given), empty):
             texts.append("")
         else:
@@ -170,24 +188,27 @@ def _may_be_empty(position: int, count: int, empty: EmptyParts) -> bool:
     return empty is not EmptyParts.NEVER
 
 
-def pattern(parts: Sequence[Field], minimum: int = 1) -> str:
-    """Return how a colon string is written: `a:b[:c[:d]]`."""
-    names = [field.name for field in parts]
+def pattern(fields: Sequence[Field], minimum: int = 1) -> str:
+    """Return the pattern of a colon string for messages, such as `a:b[:c[:d]]`.
+
+    The first `minimum` parts are mandatory.
+    """
+    names = [field.name for field in fields]
     optional = "".join(f"[:{name}" for name in names[minimum:])
     return ":".join(names[:minimum]) + optional + "]" * (len(names) - minimum)
 
 
-def colon_string(*parts: Field, minimum: int = 1, empty: EmptyParts = EmptyParts.NEVER) -> ValueType:
-    """Return the type of a colon string with at least `minimum` parts."""
-    description = pattern(parts, minimum)
+def colon_string(*fields: Field, minimum: int = 1, empty: EmptyParts = EmptyParts.NEVER) -> ValueType:
+    """Return the type of a colon string with at least `minimum` parts, and one part per field at most."""
+    description = pattern(fields, minimum)
 
     def check(value: object) -> str:
         given = split_parts(value)
         while empty is EmptyParts.DROP_TRAILING and given and given[-1] == "":
             given.pop()
-        if not minimum <= len(given) <= len(parts):
+        if not minimum <= len(given) <= len(fields):
             raise mismatch(value, description)
-        text = join_parts(given, parts, empty=empty)
+        text = join_parts(given, fields, empty=empty)
         if not text.strip(":"):
             raise mismatch(value, description)
         return text
@@ -198,7 +219,10 @@ def colon_string(*parts: Field, minimum: int = 1, empty: EmptyParts = EmptyParts
 def text_or_object(
     text: ValueType, fields: Sequence[Field], write: Callable[[Mapping[str, str]], str | None] = json_object
 ) -> ValueType:
-    """Return the type of a text (mostly a colon string), or an object with `fields` that `write` writes."""
+    """Return the type of a value that is given as text (usually a colon string) or as an object.
+
+    `write` turns the JSON texts of the object's fields into the text of the URL.
+    """
 
     def check(value: object) -> str | None:
         given = mapping_of(value)
@@ -208,19 +232,22 @@ def text_or_object(
 
 
 def _described(fields: Sequence[Field]) -> str:
-    """Describe an object: `{a, b}` and what the fields take; fields that take the same stand together."""
-    takes: dict[str, list[str]] = {}
+    """Return the description of an object: `{a, b}` with the types of its fields, grouped by type."""
+    names_by_type: dict[str, list[str]] = {}
     for field in fields:
-        takes.setdefault(field.json.description, []).append(field.name)
-    details = [f"{', '.join(names)}: {description}" for description, names in takes.items()]
-    details += [
-        f"needed: {name}" for name in [", ".join(field.name for field in fields if field.required)] if name
-    ]
+        names_by_type.setdefault(field.json.description, []).append(field.name)
+    details = [f"{', '.join(names)}: {description}" for description, names in names_by_type.items()]
+    required = ", ".join(field.name for field in fields if field.required)
+    if required:
+        details.append(f"required: {required}")
     return f"{{{', '.join(field.name for field in fields)}}} ({'; '.join(details)})"
 
 
 def structured(
     *parts: Field, more: Sequence[Field] = (), minimum: int = 1, empty: EmptyParts = EmptyParts.NEVER
 ) -> ValueType:
-    """Return the usual structured type: a colon string of `parts`, or a JSON object of `parts` and `more`."""
+    """Return the type of a colon string of `parts`, or of an object with the fields `parts` and `more`.
+
+    An object is written as JSON.
+    """
     return text_or_object(colon_string(*parts, minimum=minimum, empty=empty), sorted_fields(*parts, *more))

@@ -1,9 +1,12 @@
-"""Form encoding of values, and the place of preset and query in a URL. [rules 1, 3]"""
+"""Encode values for a query, and add a preset and a query to a URL.
+
+[rules 1, 3]
+"""
 
 from __future__ import annotations
 
 from imgwire_async.errors import Fault, TransformationError
-from imgwire_async.urls.scalars import MAX_TEXT, InvalidValue
+from imgwire_async.urls.conversions import MAX_TEXT, InvalidValue
 
 _SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 _ENCODED = ["+" if byte == 0x20 else chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256)]
@@ -11,27 +14,27 @@ _encoded = _ENCODED.__getitem__
 
 
 def encode(text: str) -> str:
-    """Encode `text` for a query as the official Python does: a blank as `+`, `~` as it is.
+    """Percent-encode `text` for a query, as the official Python SDK does.
 
-    Raises `UnicodeEncodeError` for lone surrogates.
+    A blank becomes `+`, and `~` stays. Raises `UnicodeEncodeError` for a lone surrogate. [rules 9 E1]
     """
     if len(text) > MAX_TEXT:
         raise InvalidValue(f"a text of {len(text)} characters is too long for a URL")
-    # Most values are numbers and words.
+    # Most values are numbers and keywords, which need no encoding.
     if text.isalnum() and text.isascii():
         return text
     return "".join(map(_encoded, text.encode()))
 
 
 def split_url(url: str) -> tuple[str, str, str]:
-    """Return the text before the query, the query, and the fragment with its `#`."""
+    """Split a URL into the text before the query, the query, and the fragment with its `#`."""
     head, mark, fragment = url.partition("#")
     base, _, query = head.partition("?")
     return base, query, mark + fragment
 
 
 def has_path(base: str) -> bool:
-    """Return whether the path is not empty, so that a preset can follow it."""
+    """Return whether the URL `base` has a path, to which a preset can be appended."""
     scheme, mark, rest = base.partition("//")
     if not mark or (scheme and not scheme.endswith(":")):
         return bool(base.strip("/"))
@@ -39,23 +42,30 @@ def has_path(base: str) -> bool:
 
 
 def with_query(cdn_url: str, preset: str | None, query: str) -> str:
-    """Return `cdn_url` with a preset at the end of its path and a new query; a fragment stays. [rules 1]
+    """Append `preset` to the path of `cdn_url` and replace its query. The fragment stays.
 
-    Raises `TransformationError` when there is no path that a preset could follow. [rules 9 C3]
+    Raises `TransformationError` when there is a preset and the URL has no path. [rules 9 C3]
+
+    [rules 1]
     """
     if preset and not has_path(split_url(cdn_url)[0]):
-        raise TransformationError([Fault("preset", preset, "the URL has no path that a preset could follow")])
+        raise TransformationError(
+            [Fault("preset", preset, "the URL has no path to which a preset can be appended")]
+        )
     if "?" in cdn_url or "#" in cdn_url:
         cdn_url, _, fragment = split_url(cdn_url)
     else:
         fragment = ""
     suffix = f"@{preset}" if preset else ""
     url = f"{cdn_url}{suffix}?{query}{fragment}" if query else f"{cdn_url}{suffix}{fragment}"
-    return url if url.isascii() and url.isprintable() else _without_raw(url)
+    return url if url.isascii() and url.isprintable() else _escape_unsafe(url)
 
 
-def _without_raw(url: str) -> str:
-    """Percent-encode control characters and non-ASCII; everything else stays as it was given. [rules 9 C4]"""
+def _escape_unsafe(url: str) -> str:
+    """Percent-encode control characters and non-ASCII characters, and nothing else.
+
+    [rules 9 C4]
+    """
     return "".join(
         [
             char if " " <= char <= "~" else "".join(map(_encoded, char.encode("utf-8", "surrogatepass")))

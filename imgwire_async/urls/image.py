@@ -1,4 +1,4 @@
-"""The URL methods of an image record. The URL language itself is loaded by the first URL, not by the first record."""
+"""The URL methods of an image. They import the URL modules on first use, so that the models load quickly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class ImageUrls:
-    """What an image record can say about its addresses; the record has `cdn_url`, `width` and `height` (0: unknown)."""
+    """Mixin of the image models with methods that build URLs.
+
+    The model has `cdn_url`, and `width` and `height` of the original, which are 0 when unknown.
+    """
 
     __slots__ = ()
 
@@ -32,7 +35,20 @@ class ImageUrls:
         raw: Mapping[str, object] | None = None,
         **rules: Unpack[Rules],
     ) -> str:
-        """Return the image's CDN address with a preset and transformation rules; parameters as in `build_url`."""
+        """Return the CDN URL of the image with a preset and transformation rules.
+
+        Args:
+            options: A `Transformation`, or a mapping of rule names to values.
+            preset: "thumbnail", "small", "medium" or "large".
+            on_invalid: "raise" an error for invalid options, "warn" (log them and leave them out), or "omit"
+                (leave them out).
+            raw: Rules that this version does not know. They are encoded, but not checked.
+            **rules: Rules by name or alias, such as `width=300`.
+
+        Raises:
+            TransformationError: An option is invalid. Duplicate rules and unknown presets raise it in every
+                mode.
+        """
         from imgwire_async.urls.build import build_url
 
         return build_url(self.cdn_url, options, preset=preset, on_invalid=on_invalid, raw=raw, **rules)
@@ -43,10 +59,10 @@ class ImageUrls:
         /,
         **keywords: Unpack[ResponsiveOptions],
     ) -> str:
-        """Return the text of an `<img srcset>`.
+        """Return the text of a `srcset` attribute.
 
-        Keywords as in `responsive`: `widths`, `breakpoints`, `densities`, `upscale`, `preset`, `on_invalid`, `raw` and
-        the rules.
+        `options` is a `Transformation` or a mapping of rules. The `keywords` are those of `responsive`: `widths`,
+        `breakpoints`, `densities`, `upscale`, `preset`, `on_invalid`, `raw`, and rules.
         """
         from imgwire_async.urls.responsive import srcset
 
@@ -58,12 +74,17 @@ class ImageUrls:
         /,
         **keywords: Unpack[ResponsiveOptions],
     ) -> ResponsiveImage:
-        """Return the image in several sizes, with `.src`, `.srcset`, `.sizes`, `.html(alt=...)`, `.picture(alt=...)`.
+        """Return the image in several sizes, with its `srcset`, `sizes` and HTML.
 
-        `widths`: one candidate per width. `breakpoints`: one per breakpoint and density, `densities=(1, 2)`. With neither,
-        a `width` among the rules is a fixed width in several densities, else breakpoints at 320, 640, 1024 and 1440 pixels
-        count. Nothing is wider than the original unless `upscale=True`. Besides: `preset`, `on_invalid`, `raw` and the
-        rules, as in `build_url`.
+        `options` is a `Transformation` or a mapping of rules. The `keywords` are `preset`, `on_invalid`,
+        `raw` and rules, as in `url`, and:
+
+        * `widths`: one candidate per width.
+        * `breakpoints`: one candidate per breakpoint and density. Without `widths` and `breakpoints`, a
+          `width` among the rules makes one candidate per density, and no `width` means breakpoints at 320,
+          640, 1024 and 1440 pixels.
+        * `densities`: pixel densities of screens, by default (1, 2).
+        * `upscale`: whether candidates may be wider than the original, by default False.
         """
         from imgwire_async.urls.responsive import responsive_image
 

@@ -1,4 +1,7 @@
-"""Turn breakpoints, widths and densities into the candidates that a page may choose from. [contract 12]"""
+"""Compute the candidates of a `srcset` from widths, breakpoints and densities.
+
+[contract 12]
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,26 @@ import attrs
 
 from imgwire_async.errors import Fault
 from imgwire_async.urls.check import check
-from imgwire_async.urls.geometry import Size, fitted, pixels, source_size
-from imgwire_async.urls.scalars import is_mapping, is_tuple, number_text
+from imgwire_async.urls.conversions import is_mapping, is_tuple, number_text
+from imgwire_async.urls.geometry import Size, fitted_size, size_rule, source_size
 from imgwire_async.urls.transformation import Transformation, from_checked, from_pairs
 
 if TYPE_CHECKING:
     from imgwire_async.urls.scalar_types import Format, GravityRule, Integer, Quality
     from imgwire_async.urls.types import Crop
 
-WIDEST = 8192  # of the CDN [contract 12]
-_TINY_WIDTH = 32
-_SIZING = frozenset({"width", "height", "min-width", "min-height", "dpr"})
+# The maximum width of the CDN. [contract 12]
+MAX_WIDTH = 8192
+_PLACEHOLDER_WIDTH = 32
+_SIZE_RULES = frozenset({"width", "height", "min-width", "min-height", "dpr"})
 
 
 @attrs.frozen
 class Breakpoint:
-    """From `min_width` CSS pixels of the window on, the picture is `width` CSS pixels wide.
+    """The width of a picture in windows of at least `min_width` CSS pixels.
 
-    The other fields override rules.
+    `width` is the width of the picture in CSS pixels, None keeps that of the rules. `height`, `crop`,
+    `gravity`, `quality` and `format` override the rules, `densities` overrides the argument of the call.
     """
 
     min_width: int
@@ -39,7 +44,7 @@ class Breakpoint:
     densities: Sequence[float] | None = attrs.field(default=None, kw_only=True)
 
     def overrides(self) -> dict[str, object]:
-        """The rules that this breakpoint sets."""
+        """Return the rules that this breakpoint overrides."""
         names = ("width", "height", "crop", "gravity", "quality", "format")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
@@ -50,7 +55,7 @@ Breakpoints: TypeAlias = "Sequence[Breakpoint | Mapping[str, object] | tuple[int
 
 @attrs.frozen
 class Candidate:
-    """One picture that a browser may choose: its rules, and how wide (`640w`) or dense (`2x`) it is."""
+    """One candidate of a `srcset`: a transformation and its descriptor (`640w` or `2x`)."""
 
     transformation: Transformation
     descriptor: str
@@ -58,39 +63,49 @@ class Candidate:
 
 @attrs.frozen
 class Layout:
-    """All candidates, the fallback, the `sizes` text and the box that the largest one fills (None: not known)."""
+    """The candidates of a `srcset`, the `sizes` text, and the fallback for `src`.
+
+    `size` is the size of the largest candidate in CSS pixels, or None when it is unknown.
+    """
 
     candidates: tuple[Candidate, ...]
     fallback: Transformation
     sizes: str
-    box: Size | None
+    size: Size | None
     faults: tuple[Fault, ...] = ()
 
 
 @attrs.frozen
-class Picture:
-    """What a layout is made for: the checked rules and the original's size; 0 is unknown."""
+class Original:
+    """The original picture and the rules for all its candidates. A width or height of 0 is unknown."""
 
     base: Transformation
     width: int
     height: int
     upscale: bool
 
-    def cap(self, rules: Transformation) -> int:
-        """The widest that a candidate may be, after crop and rotation. [contract 12: at most 8192]"""
-        if self.upscale:
-            return WIDEST
-        return min(source_size(rules, self.width, self.height).width or WIDEST, WIDEST)
+    def max_width(self, rules: Transformation) -> int:
+        """Return the maximum width of a candidate: the width after crop and rotation, or 8192.
 
-    def sized(self, rules: Transformation, width: int, density: str | None) -> tuple[Transformation, int]:
-        """`rules` at `width` CSS pixels and a density, not wider than allowed; and the real width."""
-        real = round(width * float(density or 1))
-        cap = self.cap(rules)
-        if real <= cap:
-            return _with(rules, {"width": str(width), "dpr": density}), max(real, 1)
-        height = pixels(rules, "height")
-        scaled = str(max(min(round(height * cap / width), WIDEST), 1)) if height else None
-        return _with(rules, {"width": str(cap), "dpr": density and "1", "height": scaled}), cap
+        [contract 12]
+        """
+        if self.upscale:
+            return MAX_WIDTH
+        return min(source_size(rules, self.width, self.height).width or MAX_WIDTH, MAX_WIDTH)
+
+    def resize(self, rules: Transformation, width: int, density: str | None) -> tuple[Transformation, int]:
+        """Return `rules` for `width` CSS pixels at a density, and the width in real pixels.
+
+        A candidate that would be too wide gets the maximum width, and its height in proportion.
+        """
+        real_width = round(width * float(density or 1))
+        max_width = self.max_width(rules)
+        if real_width <= max_width:
+            return _with(rules, {"width": str(width), "dpr": density}), max(real_width, 1)
+        height = size_rule(rules, "height")
+        scaled = str(max(min(round(height * max_width / width), MAX_WIDTH), 1)) if height else None
+        changes = {"width": str(max_width), "dpr": density and "1", "height": scaled}
+        return _with(rules, changes), max_width
 
 
 def _with(rules: Transformation, changes: Mapping[str, str | None]) -> Transformation:
@@ -98,124 +113,132 @@ def _with(rules: Transformation, changes: Mapping[str, str | None]) -> Transform
     return from_pairs(rules.preset, tuple(pairs.items()))
 
 
-def tiny(picture: Picture, rules: Transformation) -> Transformation:
-    """The same picture 32 pixels wide, blurred and coarse: a few hundred bytes to show while the real one loads."""
-    width, height = pixels(rules, "width"), pixels(rules, "height")
-    small = min(_TINY_WIDTH, picture.cap(rules))
-    kept = {name: text for name, text in rules.pairs if name not in _SIZING}
+def placeholder(original: Original, rules: Transformation) -> Transformation:
+    """Return the rules of a picture of 32 pixels, blurred and of low quality.
+
+    A page shows this picture while it loads the real one.
+    """
+    width, height = size_rule(rules, "width"), size_rule(rules, "height")
+    small = min(_PLACEHOLDER_WIDTH, original.max_width(rules))
+    pairs = {name: text for name, text in rules.pairs if name not in _SIZE_RULES}
     changes = {"width": str(small), "blur": "2", "quality": "40"}
     if width and height:
         changes["height"] = str(max(round(height * small / width), 1))
-    return from_pairs(rules.preset, tuple((kept | changes).items()))
+    return from_pairs(rules.preset, tuple((pairs | changes).items()))
 
 
 def _unique(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    # Browsers keep the first of equal descriptors, so do we.
-    found: dict[str, Candidate] = {}
+    # Browsers use the first of several candidates with the same descriptor.
+    by_descriptor: dict[str, Candidate] = {}
     for candidate in candidates:
-        found.setdefault(candidate.descriptor, candidate)
-    return tuple(found.values())
+        by_descriptor.setdefault(candidate.descriptor, candidate)
+    return tuple(by_descriptor.values())
 
 
-def by_widths(picture: Picture, widths: Iterable[object], on_invalid: str) -> Layout:
-    """One candidate per width, chosen by the browser from its own knowledge of the layout."""
-    known, faults = _valid("width", widths, on_invalid)
-    made = [picture.sized(picture.base, width, None) for width in sorted({int(text) for text in known})]
-    candidates = _unique(Candidate(rules, f"{real}w") for rules, real in made)
-    fallback = candidates[0].transformation if candidates else picture.base
-    largest = candidates[-1].transformation if candidates else picture.base
-    return Layout(
-        candidates, fallback, "100vw", fitted(largest, picture.width, picture.height), tuple(faults)
-    )
+def layout_by_widths(original: Original, widths: Iterable[object], on_invalid: str) -> Layout:
+    """Compute one candidate per width. The browser chooses one by the `sizes` of the page."""
+    texts, faults = _checked_texts("width", widths, on_invalid)
+    resized = [original.resize(original.base, width, None) for width in sorted({int(text) for text in texts})]
+    candidates = _unique(Candidate(rules, f"{real_width}w") for rules, real_width in resized)
+    fallback = candidates[0].transformation if candidates else original.base
+    largest = candidates[-1].transformation if candidates else original.base
+    size = fitted_size(largest, original.width, original.height)
+    return Layout(candidates, fallback, "100vw", size, tuple(faults))
 
 
-def by_breakpoints(
-    picture: Picture, breakpoints: Breakpoints, densities: Iterable[object], on_invalid: str
+def layout_by_breakpoints(
+    original: Original, breakpoints: Breakpoints, densities: Iterable[object], on_invalid: str
 ) -> Layout:
-    """Candidates for each breakpoint and density, in the order of the windows' widths."""
-    steps = sorted(_read(breakpoints), key=lambda step: step.min_width)
-    known, faults = _valid("dpr", densities, on_invalid)
+    """Compute one candidate per breakpoint and density, in the order of `min_width`."""
+    points = sorted(_as_breakpoints(breakpoints), key=lambda point: point.min_width)
+    default_densities, faults = _checked_texts("dpr", densities, on_invalid)
     candidates: list[Candidate] = []
-    placed: list[tuple[Breakpoint, Transformation]] = []
-    for step in steps:
-        checked = check(step.overrides().items(), on_invalid=on_invalid)
+    valid: list[tuple[Breakpoint, Transformation]] = []
+    for point in points:
+        checked = check(point.overrides().items(), on_invalid=on_invalid)
         faults += checked.faults
-        rules = picture.base | from_checked(checked)
-        if step.width is not None and "width" not in checked.pairs:
-            continue  # refused, and reported above
-        own, more = (known, []) if step.densities is None else _valid("dpr", step.densities, on_invalid)
-        faults += more
-        candidates += _dense(picture, step, rules, own or ["1"])
-        placed.append((step, rules))
-    if not placed:
-        box = fitted(picture.base, picture.width, picture.height)
-        return Layout((), picture.base, "", box, tuple(faults))
+        rules = original.base | from_checked(checked)
+        if point.width is not None and "width" not in checked.pairs:
+            # The width is invalid. Its fault was added above.
+            continue
+        texts = default_densities
+        if point.densities is not None:
+            texts, more_faults = _checked_texts("dpr", point.densities, on_invalid)
+            faults += more_faults
+        candidates += _candidates_by_density(original, point, rules, texts or ["1"])
+        valid.append((point, rules))
+    if not valid:
+        size = fitted_size(original.base, original.width, original.height)
+        return Layout((), original.base, "", size, tuple(faults))
     fallback, largest = (
-        next(_dense(picture, step, rules, ["1"])).transformation for step, rules in (placed[0], placed[-1])
+        next(_candidates_by_density(original, point, rules, ["1"])).transformation
+        for point, rules in (valid[0], valid[-1])
     )
-    box = fitted(largest, picture.width, picture.height)
-    return Layout(_unique(candidates), fallback, _sizes([step for step, _ in placed]), box, tuple(faults))
+    size = fitted_size(largest, original.width, original.height)
+    return Layout(_unique(candidates), fallback, _sizes([point for point, _ in valid]), size, tuple(faults))
 
 
-def _dense(
-    picture: Picture, step: Breakpoint, rules: Transformation, densities: Iterable[str]
+def _candidates_by_density(
+    original: Original, point: Breakpoint, rules: Transformation, densities: Iterable[str]
 ) -> Iterator[Candidate]:
-    """One candidate per density: `640w` when the breakpoint has a width, else `2x`."""
-    width = pixels(rules, "width")
-    known = source_size(rules, picture.width, picture.height).width > 0 and not picture.upscale
+    """Yield one candidate per density: `640w` when the breakpoint has a width, else `2x`."""
+    width = size_rule(rules, "width")
+    is_limited = source_size(rules, original.width, original.height).width > 0 and not original.upscale
     for density in densities:
         if width is None:
-            if float(density) <= 1 or not known:  # else it would be wider than the original
+            # Without a width the picture has that of the original, so a density above 1 would enlarge it.
+            if float(density) <= 1 or not is_limited:
                 yield Candidate(_with(rules, {"dpr": density}), f"{density}x")
             continue
-        made, real = picture.sized(rules, width, density)
-        if step.width is not None:
-            yield Candidate(made, f"{real}w")
+        resized, real_width = original.resize(rules, width, density)
+        if point.width is not None:
+            yield Candidate(resized, f"{real_width}w")
         else:
-            capped = real < round(width * float(density))
-            yield Candidate(made, f"{number_text(round(real / width, 4)) if capped else density}x")
+            is_capped = real_width < round(width * float(density))
+            real_density = number_text(round(real_width / width, 4)) if is_capped else density
+            yield Candidate(resized, f"{real_density}x")
 
 
-def _sizes(steps: Sequence[Breakpoint]) -> str:
-    """`(min-width: 640px) 640px, 320px`: the largest window first, the smallest without condition."""
-    if steps[0].width is None:
+def _sizes(points: Sequence[Breakpoint]) -> str:
+    """Return the `sizes` text, largest window first: `(min-width: 640px) 640px, 320px`."""
+    if points[0].width is None:
         return ""
-    conditions = [f"(min-width: {step.min_width}px) {step.width}px" for step in reversed(steps[1:])]
-    return ", ".join([*conditions, f"{steps[0].width}px"])
+    conditions = [f"(min-width: {point.min_width}px) {point.width}px" for point in reversed(points[1:])]
+    return ", ".join([*conditions, f"{points[0].width}px"])
 
 
-def _valid(rule: str, given: Iterable[object], on_invalid: str) -> tuple[list[str], list[Fault]]:
-    """The texts of the values that a rule takes, and the faults of the others."""
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody checks types
+def _checked_texts(rule: str, values: Iterable[object], on_invalid: str) -> tuple[list[str], list[Fault]]:
+    """Return the texts of the values that `rule` accepts, and the faults of the others."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # not all callers check types
         name = "widths" if rule == "width" else "densities"
-        raise TypeError(f"{name} must be several numbers, as in {name}=(1, 2), not {type(given).__name__}")
+        raise TypeError(f"{name} must be several numbers, as in {name}=(1, 2), not {type(values).__name__}")
     texts: list[str] = []
     faults: list[Fault] = []
-    for value in given:
+    for value in values:
         checked = check([(rule, value)], on_invalid=on_invalid)
         texts += checked.pairs.values()
         faults += checked.faults
     return texts, faults
 
 
-def _read(breakpoints: Breakpoints) -> list[Breakpoint]:
-    given = breakpoints.values() if is_mapping(breakpoints) else breakpoints
-    steps = [_breakpoint(step) for step in given]
-    if len({step.width is None for step in steps}) > 1:
-        raise ValueError("either every breakpoint has a width or none has: a srcset cannot mix 640w and 2x")
-    return steps
+def _as_breakpoints(breakpoints: Breakpoints) -> list[Breakpoint]:
+    items = breakpoints.values() if is_mapping(breakpoints) else breakpoints
+    points = [_as_breakpoint(item) for item in items]
+    if len({point.width is None for point in points}) > 1:
+        raise ValueError("all breakpoints must have a width, or none: a srcset cannot mix 640w and 2x")
+    return points
 
 
-def _breakpoint(given: object) -> Breakpoint:
-    if isinstance(given, Breakpoint):
-        step = given
-    elif is_mapping(given):
+def _as_breakpoint(item: object) -> Breakpoint:
+    if isinstance(item, Breakpoint):
+        point = item
+    elif is_mapping(item):
         names = {"minWidth": "min_width"}
-        step = Breakpoint(**{names.get(name, name): value for name, value in given.items()})  # type: ignore[arg-type]
-    elif is_tuple(given) and len(given) == 2:
-        step = Breakpoint(*given)  # type: ignore[arg-type]
+        point = Breakpoint(**{names.get(name, name): value for name, value in item.items()})  # type: ignore[arg-type]
+    elif is_tuple(item) and len(item) == 2:
+        point = Breakpoint(*item)  # type: ignore[arg-type]
     else:
-        raise TypeError("a breakpoint is a Breakpoint, a mapping, or (min_width, width)")
-    if type(step.min_width) is not int or step.min_width < 0:
-        raise ValueError("min_width is a whole number of CSS pixels, 0 or more")
-    return step
+        raise TypeError("a breakpoint must be a Breakpoint, a mapping, or (min_width, width)")
+    if type(point.min_width) is not int or point.min_width < 0:
+        raise ValueError("min_width must be a whole number of CSS pixels, 0 or more")
+    return point

@@ -1,4 +1,4 @@
-"""The closed word lists of the URL language: `Literal`s for type checkers, and their words for the rows of `rules.py`."""
+"""Keywords of the URL rules: `Literal` types for type checkers, and tuples of the same keywords."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal, TypeAlias, get_args
 Preset: TypeAlias = Literal["thumbnail", "small", "medium", "large"]
 OnInvalid: TypeAlias = Literal["raise", "warn", "omit"]
 
-FormatWord: TypeAlias = Literal["auto", "jpg", "jpeg", "png", "webp", "avif", "gif", "tiff"]
-SubsamplingWord: TypeAlias = Literal["4:4:4", "4:2:2", "auto"]
-ProfileWord: TypeAlias = Literal["srgb", "rgb16", "cmyk", "keep", "preserve"]
-AlgorithmWord: TypeAlias = Literal["nearest", "cubic", "mitchell", "lanczos2", "lanczos3"]
-ResizingWord: TypeAlias = Literal["cover", "contain", "fill", "inside", "outside"]
+FormatName: TypeAlias = Literal["auto", "jpg", "jpeg", "png", "webp", "avif", "gif", "tiff"]
+SubsamplingName: TypeAlias = Literal["4:4:4", "4:2:2", "auto"]
+ProfileName: TypeAlias = Literal["srgb", "rgb16", "cmyk", "keep", "preserve"]
+AlgorithmName: TypeAlias = Literal["nearest", "cubic", "mitchell", "lanczos2", "lanczos3"]
+ResizingName: TypeAlias = Literal["cover", "contain", "fill", "inside", "outside"]
 ResizingAlias: TypeAlias = Literal["fit", "fill-down", "auto", "force"]
-FlipWord: TypeAlias = Literal["vertical", "horizontal", "both"]
+FlipName: TypeAlias = Literal["vertical", "horizontal", "both"]
 CropMode: TypeAlias = Literal["cover", "extract", "attention", "entropy"]
-GravityWord: TypeAlias = Literal[
+GravityName: TypeAlias = Literal[
     "ce",
     "center",
     "north",
@@ -33,19 +33,20 @@ GravityAlias: TypeAlias = Literal[
     "n", "no", "s", "so", "e", "ea", "w", "we", "ne", "noea", "nw", "nowe", "se", "soea", "sw", "sowe"
 ]
 
-# The same lists as tuples, for the rows of `rules.py` and for users: the words that a rule takes, without short forms.
+# The keywords of each rule as tuples, without aliases, for the rows of `rules.py` and for users.
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 MODES: tuple[OnInvalid, ...] = get_args(OnInvalid)
-OUTPUT_FORMATS: tuple[FormatWord, ...] = get_args(FormatWord)
-CHROMA_SUBSAMPLINGS: tuple[SubsamplingWord, ...] = get_args(SubsamplingWord)
-COLOR_PROFILES: tuple[ProfileWord, ...] = get_args(ProfileWord)
-RESIZING_ALGORITHMS: tuple[AlgorithmWord, ...] = get_args(AlgorithmWord)
-RESIZING_TYPES: tuple[ResizingWord, ...] = get_args(ResizingWord)
-FLIPS: tuple[FlipWord, ...] = get_args(FlipWord)
+OUTPUT_FORMATS: tuple[FormatName, ...] = get_args(FormatName)
+CHROMA_SUBSAMPLINGS: tuple[SubsamplingName, ...] = get_args(SubsamplingName)
+COLOR_PROFILES: tuple[ProfileName, ...] = get_args(ProfileName)
+RESIZING_ALGORITHMS: tuple[AlgorithmName, ...] = get_args(AlgorithmName)
+RESIZING_TYPES: tuple[ResizingName, ...] = get_args(ResizingName)
+FLIPS: tuple[FlipName, ...] = get_args(FlipName)
 CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
-GRAVITIES: tuple[GravityWord, ...] = get_args(GravityWord)
+GRAVITIES: tuple[GravityName, ...] = get_args(GravityName)
 
-# Short forms are expanded; `ce` and `center` are both final and stay apart. [rules 5]
+# Aliases are replaced by the keyword. `ce` and `center` are both keywords, so neither replaces the other.
+# [rules 5]
 GRAVITY_ALIASES = {
     "n": "north",
     "no": "north",

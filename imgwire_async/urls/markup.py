@@ -1,4 +1,4 @@
-"""HTML tags out of untrusted text."""
+"""Build HTML tags from untrusted text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from imgwire_async.formatting import quoted
 Attribute: TypeAlias = "str | int | float | bool | None"
 
 _is_name = re.compile(r"[a-z][a-z0-9:.-]*").fullmatch
-_no_text = re.compile("[\x00\ud800-\udfff]")  # what no HTML document can hold
+# HTML documents cannot contain these characters.
+_forbidden = re.compile("[\x00\ud800-\udfff]")
 
 
 class Html(str):
-    """Finished HTML. Jinja, Django and MarkupSafe know by `__html__` that it is not to be escaped again."""
+    """Escaped HTML. Jinja, Django and MarkupSafe do not escape an object with `__html__` again."""
 
     __slots__ = ()
 
@@ -25,15 +26,18 @@ class Html(str):
 
 
 def attribute_name(keyword: str) -> str:
-    """`class_` -> `class`, `data_id` -> `data-id`; `ValueError` for what is no attribute name."""
+    """Return the HTML attribute for a keyword: `class_` -> `class`, `data_id` -> `data-id`.
+
+    Raises `ValueError` for a keyword that is not a valid attribute name.
+    """
     name = keyword.rstrip("_").replace("_", "-").lower()
     if not _is_name(name):
-        raise ValueError(f"{quoted(keyword)} is no attribute name")
+        raise ValueError(f"{quoted(keyword)} is not a valid attribute name")
     return name
 
 
 def tag(name: str, attributes: Mapping[str, Attribute]) -> str:
-    """A start tag; True gives a bare attribute, None and False none."""
+    """Return a start tag. An attribute that is True has no value; None and False leave the attribute out."""
     parts = [name]
     for key, value in attributes.items():
         if value is True:
@@ -44,5 +48,5 @@ def tag(name: str, attributes: Mapping[str, Attribute]) -> str:
 
 
 def clean(value: object) -> str:
-    """The value as text that an HTML document can hold; it is not escaped."""
-    return _no_text.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    """Return `value` as text, with characters that HTML forbids replaced. The text is not escaped."""
+    return _forbidden.sub("\N{REPLACEMENT CHARACTER}", str(value))

@@ -1,4 +1,4 @@
-"""The way back: from a URL to its base, preset and rules."""
+"""Split an image URL into its base, preset and rules."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from imgwire_async.urls.transformation import Transformation
 class ParsedUrl:
     """The parts of an image URL.
 
-    `base` is the `cdn_url` (a fragment included), `rules` are Python values by their names in the URL, `raw` what this
-    version does not know or would refuse. `build_url(base, rules, preset=preset, raw=raw)` gives the URL again.
+    `base` is the `cdn_url` with its fragment. `rules` maps the names in the URL to Python values. `raw` holds
+    the pairs that this version does not know or would reject. `build_url(base, rules, preset=preset,
+    raw=raw)` builds the URL again.
     """
 
     base: str
@@ -25,14 +26,14 @@ class ParsedUrl:
 
     @property
     def transformation(self) -> Transformation:
-        """Preset, rules and raw pairs, ready for another image."""
+        """The preset, rules and raw pairs as a `Transformation`, for the URL of another image."""
         return Transformation(self.rules | {"preset": self.preset}, raw=self.raw)
 
 
 def parse_url(url: str) -> ParsedUrl:
-    """Return the base, preset and rules of an image URL, the way back from `build_url`.
+    """Split an image URL into its base, preset and rules. This is the inverse of `build_url`.
 
-    Raises `TransformationError` when a rule stands in it twice, as the CDN refuses that. [rules 1-3]
+    Raises `TransformationError` when a rule occurs twice in `url`: the CDN rejects such a URL. [rules 1-3]
     """
     from urllib.parse import parse_qsl
 

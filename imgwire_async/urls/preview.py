@@ -1,4 +1,4 @@
-"""An image record as a notebook shows it: a thumbnail and a line of facts, whatever its fields hold."""
+"""Show an image record in a notebook: a thumbnail and a line of details."""
 
 from __future__ import annotations
 
@@ -9,42 +9,44 @@ from urllib.parse import urlsplit
 from imgwire_async.urls.markup import Html, clean, tag
 from imgwire_async.urls.responsive import responsive_image
 
-_WIDEST = 320  # CSS pixels; screens with more get twice as many from the `srcset`
+# CSS pixels. The `srcset` has twice as many for screens with a high density.
+_MAX_WIDTH = 320
 
 
 def preview(
     cdn_url: str, width: int, height: int, *, name: str, state: str | None, facts: Iterable[str]
 ) -> Html:
-    """A `<figure>`: the thumbnail, or `state` while there is none, then name and facts. Everything is escaped.
+    """Return a `<figure>` with the thumbnail, or `state` when there is none, and the name and facts below it.
 
-    Nothing but an http(s) address without user info is asked for a picture: the record may come from anywhere.
+    All text is escaped. The record may come from an untrusted source, so the thumbnail is left out unless
+    `cdn_url` is an http or https URL without user info.
     """
     if state is None and not _loadable(cdn_url):
-        state = "no preview: cdn_url is no http(s) address"
-    # No alternative would be less safe: a name may hold marks that turn the text around it.
+        state = "no preview: cdn_url is not an http(s) URL"
+    # `<bdi>` isolates the name: its characters may change the text direction of what follows.
     caption = f"<bdi>{escape(clean(name))}</bdi>{''.join(f' · {escape(clean(fact))}' for fact in facts)}"
-    shown = (
+    content = (
         f"<em>{escape(clean(state))}</em>" if state is not None else _thumbnail(cdn_url, width, height, name)
     )
-    return Html(f"{tag('figure', {'style': 'margin:0'})}{shown}<figcaption>{caption}</figcaption></figure>")
+    return Html(f"{tag('figure', {'style': 'margin:0'})}{content}<figcaption>{caption}</figcaption></figure>")
 
 
 def _thumbnail(cdn_url: str, width: int, height: int, name: str) -> Html:
     small = responsive_image(
-        cdn_url, width, height, width=min(_WIDEST, width or _WIDEST), format="auto", on_invalid="omit"
+        cdn_url, width, height, width=min(_MAX_WIDTH, width or _MAX_WIDTH), format="auto", on_invalid="omit"
     )
     return small.html(
         alt=name,
-        # Neither side is set, so that a tall picture, or a narrow notebook, shrinks both.
+        # Without width and height the picture keeps its ratio when `style` limits one of them.
         width=None,
         height=None,
-        style=f"max-width:min(100%,{_WIDEST}px);max-height:{_WIDEST}px",
+        style=f"max-width:min(100%,{_MAX_WIDTH}px);max-height:{_MAX_WIDTH}px",
         referrerpolicy="no-referrer",
     )
 
 
 def _loadable(url: str) -> bool:
-    """Whether a browser may be sent there."""
+    """Return whether a browser may load `url`."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc

@@ -1,4 +1,4 @@
-"""Read pairs of a query back: names and texts in, rules as Python values out."""
+"""Parse the pairs of a query into rules with Python values."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from json import JSONDecodeError, JSONDecoder
 
 from imgwire_async.errors import Fault, TransformationError
+from imgwire_async.urls.conversions import InvalidValue, parse_number
 from imgwire_async.urls.rules import BY_NAME, Rule
-from imgwire_async.urls.scalars import InvalidValue, real
 
 _decode = JSONDecoder().decode
 
 
 def read_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], dict[str, object]]:
-    """Return the rules that are known and valid, as Python values, and the rest as text."""
+    """Split (name, text) pairs into valid rules, as Python values, and raw pairs, as text.
+
+    Raises `TransformationError` when a rule occurs twice.
+    """
     rules: dict[str, object] = {}
     raw: dict[str, object] = {}
     seen: set[str] = set()
@@ -31,20 +34,23 @@ def read_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], dic
 
 
 def _value(rule: Rule | None, text: str) -> object:
-    """Return the plainest Python value that is written as this text; the text itself where none is."""
+    """Return the Python value that is written as `text`, or `text` when only the text itself is.
+
+    Raises `InvalidValue` when the rule is unknown or does not accept the text.
+    """
     if rule is None:
         raise InvalidValue("there is no such rule")
-    typed = _typed(text, always_text=rule.always_text)
+    value = _parse_text(text, always_text=rule.always_text)
     try:
-        if rule.value_type.check(typed) in {text, None}:
-            return typed
+        if rule.value_type.check(value) in {text, None}:
+            return value
     except InvalidValue:
         pass
     rule.value_type.check(text)
     return text
 
 
-def _typed(text: str, *, always_text: bool) -> object:
+def _parse_text(text: str, *, always_text: bool) -> object:
     if text.startswith("{"):
         try:
             return _decode(text)
@@ -54,5 +60,5 @@ def _typed(text: str, *, always_text: bool) -> object:
         return text
     if text in {"true", "false"}:
         return text == "true"
-    number = real(text)
+    number = parse_number(text)
     return text if number is None else number

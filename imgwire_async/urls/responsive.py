@@ -1,4 +1,7 @@
-"""Responsive images: `srcset`, `sizes`, and the HTML around them. [contract 12]"""
+"""Build `srcset`, `sizes` and HTML for responsive images.
+
+[contract 12]
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ import attrs
 from imgwire_async.errors import Fault, TransformationError
 from imgwire_async.urls.check import check, missing_source_faults, report
 from imgwire_async.urls.encoding import with_query
-from imgwire_async.urls.geometry import pixels
+from imgwire_async.urls.geometry import size_rule
 from imgwire_async.urls.layout import (
     BREAKPOINTS,
     Breakpoint,
     Breakpoints,
     Candidate,
     Layout,
-    Picture,
-    by_breakpoints,
-    by_widths,
-    tiny,
+    Original,
+    layout_by_breakpoints,
+    layout_by_widths,
+    placeholder,
 )
 from imgwire_async.urls.markup import Attribute, Html, attribute_name, tag
 from imgwire_async.urls.transformation import Transformation, check_call, from_checked
@@ -32,15 +35,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Breakpoint", "Breakpoints", "ResponsiveImage", "responsive_image", "srcset"]
 
-_MIME_OF = {"jpg": "jpeg"}  # where a format and its mime type differ
+# Formats whose name differs from the subtype of their MIME type.
+_MIME_SUBTYPES = {"jpg": "jpeg"}
 
 
 @attrs.frozen
 class ResponsiveImage:
-    """An image in several sizes, ready for a page.
+    """An image in several sizes for a web page.
 
-    `src` is the smallest one, `srcset` and `sizes` let the browser choose, `width` and `height` (None: not known) keep its
-    place free while it loads, `placeholder` is a tiny blurred one. Templates print it as an `<img>` without alt text.
+    `src` is the URL of the smallest size; `srcset` and `sizes` let the browser choose. `width` and `height`
+    are the size of the largest candidate (None: unknown), so that the page layout does not move while the
+    image loads. `placeholder` is the URL of a tiny blurred picture. A template prints this object as an
+    `<img>` tag with an empty `alt`.
     """
 
     src: str
@@ -53,12 +59,15 @@ class ResponsiveImage:
     candidates: tuple[Candidate, ...] = attrs.field(repr=False)
 
     def html(self, *, alt: str, loading: str | None = "lazy", **attributes: Attribute) -> Html:
-        """Return an `<img>` tag, everything escaped.
+        """Return an `<img>` tag with all text escaped.
 
-        `attributes` are added or replace ours: `class_="hero"`, `sizes="50vw"`, `data_id=7`; True gives a bare attribute,
-        None takes one away.
+        Args:
+            alt: The text for readers who do not see the image; "" for decoration.
+            loading: "lazy", "eager", or None for no such attribute.
+            **attributes: More attributes, or other values for those of this tag: `class_="hero"`,
+                `sizes="50vw"`, `data_id=7`. True writes an attribute without a value, None removes one.
         """
-        own: dict[str, Attribute] = {
+        defaults: dict[str, Attribute] = {
             "src": self.src,
             "srcset": self.srcset or None,
             "sizes": self.sizes or None,
@@ -69,7 +78,7 @@ class ResponsiveImage:
             "decoding": "async",
         }
         given = {attribute_name(name): value for name, value in attributes.items()}
-        return Html(tag("img", own | given))
+        return Html(tag("img", defaults | given))
 
     def picture(
         self,
@@ -79,23 +88,31 @@ class ResponsiveImage:
         loading: str | None = "lazy",
         **attributes: Attribute,
     ) -> Html:
-        """Return a `<picture>` with one source per format, best first, and the `<img>` of `html` as fallback."""
+        """Return a `<picture>` tag with one `<source>` per format and the `<img>` tag of `html` as fallback.
+
+        Args:
+            alt: As in `html`.
+            formats: The formats, best first. The browser loads the first one that it supports.
+            loading: As in `html`.
+            **attributes: Attributes of the `<img>` tag, as in `html`. `sizes` is also set on each `<source>`.
+        """
         sizes = attributes.get("sizes", self.sizes) or None
         sources = [self._source(name, sizes) for name in formats] if self.candidates else []
         image = self.html(alt=alt, loading=loading, **attributes)
         return Html(f"<picture>{''.join(sources)}{image}</picture>")
 
-    def _source(self, name: str, sizes: Attribute) -> str:
-        checked = check([("format", name)])
+    def _source(self, format_: str, sizes: Attribute) -> str:
+        checked = check([("format", format_)])
         report(checked.faults, "raise")
-        word = checked.pairs["format"]
-        if word == "auto":
-            raise ValueError("a <source> has one format, not auto")
-        form = from_checked(checked)
+        name = checked.pairs["format"]
+        if name == "auto":
+            raise ValueError("formats must not contain auto: a <source> has one format")
+        format_rule = from_checked(checked)
         candidates = [
-            Candidate(candidate.transformation | form, candidate.descriptor) for candidate in self.candidates
+            Candidate(candidate.transformation | format_rule, candidate.descriptor)
+            for candidate in self.candidates
         ]
-        mime = f"image/{_MIME_OF.get(word, word)}"
+        mime = f"image/{_MIME_SUBTYPES.get(name, name)}"
         return tag("source", {"type": mime, "srcset": _srcset(self.cdn_url, candidates), "sizes": sizes})
 
     def __html__(self) -> str:
@@ -118,30 +135,48 @@ def responsive_image(
     raw: Mapping[str, object] | None = None,
     **rules: Unpack[Rules],
 ) -> ResponsiveImage:
-    """Return an image in several sizes, made of an original of so many pixels (0: unknown).
+    """Return an image in several sizes, with its `srcset`, `sizes` and HTML.
 
-    `widths`: one candidate per width, `640w`. `breakpoints`: one per breakpoint and density, the CDN multiplies the
-    breakpoint's width by `dpr`. With neither, a `width` among the rules is a fixed width in several densities (`2x`), else
-    the four default breakpoints count (320, 640, 1024 and 1440 pixels). Nothing is wider than the original (or its crop)
-    unless `upscale`, nor than 8192 pixels; of equal descriptors the first stays.
+    No candidate is wider than the original after its crop, or than 8192 pixels. When two candidates have the
+    same descriptor the first one is kept.
+
+    Args:
+        cdn_url: The URL of the image, `image.cdn_url`.
+        original_width: The width of the original in pixels; 0 when unknown.
+        original_height: The height of the original in pixels; 0 when unknown.
+        options: A `Transformation` or a mapping of rules, as in `build_url`.
+        widths: Widths in pixels; each makes one candidate (`640w`).
+        breakpoints: `Breakpoint`s, mappings or (min_width, width) tuples; each makes one candidate per
+            density. Without `widths` and `breakpoints`, a `width` among the rules makes one candidate per
+            density (`2x`), and no `width` means breakpoints at 320, 640, 1024 and 1440 pixels.
+        densities: Pixel densities of screens. The CDN multiplies the width by the density.
+        upscale: Whether candidates may be wider than the original.
+        preset: As in `build_url`.
+        on_invalid: As in `build_url`.
+        raw: As in `build_url`.
+        **rules: Rules by name or alias, as in `build_url`.
+
+    Raises:
+        TransformationError: An option is invalid, or a rule that the layout sets itself (`dpr`, `width`) is
+            given.
+        ValueError: Both `widths` and `breakpoints` are given.
     """
     if widths is not None and breakpoints is not None:
         raise ValueError("give widths or breakpoints, not both")
     checked = check_call(options, preset, raw, rules, on_invalid)
     base = from_checked(checked)
-    _refuse_twice(
+    _require_unset(
         base, {"dpr": "densities", "width": "widths"} if widths is not None else {"dpr": "densities"}
     )
-    picture = Picture(base, original_width, original_height, upscale)
+    original = Original(base, original_width, original_height, upscale)
     if widths is not None:
-        layout = by_widths(picture, widths, on_invalid)
+        layout = layout_by_widths(original, widths, on_invalid)
     else:
-        default = BREAKPOINTS if pixels(base, "width") is None else (Breakpoint(0),)
-        layout = by_breakpoints(
-            picture, default if breakpoints is None else breakpoints, densities, on_invalid
-        )
+        if breakpoints is None:
+            breakpoints = BREAKPOINTS if size_rule(base, "width") is None else (Breakpoint(0),)
+        layout = layout_by_breakpoints(original, breakpoints, densities, on_invalid)
     report([*checked.faults, *missing_source_faults(checked), *layout.faults], on_invalid)
-    return _build(cdn_url, picture, layout)
+    return _build(cdn_url, original, layout)
 
 
 def srcset(
@@ -152,49 +187,56 @@ def srcset(
     /,
     **keywords: Unpack[ResponsiveOptions],
 ) -> str:
-    """Return the `srcset` text alone.
+    """Return the text of a `srcset` attribute.
 
-    Keywords as in `responsive_image`: `widths`, `breakpoints`, `densities`, `upscale`, `preset`, `on_invalid`, `raw` and
-    the rules.
+    Args:
+        cdn_url: The URL of the image, `image.cdn_url`.
+        original_width: The width of the original in pixels; 0 when unknown.
+        original_height: The height of the original in pixels; 0 when unknown.
+        options: A `Transformation` or a mapping of rules, as in `build_url`.
+        **keywords: The keywords of `responsive_image`: `widths`, `breakpoints`, `densities`, `upscale`,
+            `preset`, `on_invalid`, `raw`, and rules.
     """
     return responsive_image(cdn_url, original_width, original_height, options, **keywords).srcset
 
 
-def _refuse_twice(base: Transformation, set_by: Mapping[str, str]) -> None:
-    """Raise when a rule is given that the layout sets itself: a duplicate, an error in every mode."""
-    given = {name for name, _ in base.pairs}
+def _require_unset(base: Transformation, set_by: Mapping[str, str]) -> None:
+    """Raise `TransformationError` for rules that the layout sets itself.
+
+    They are duplicates, which are errors in every mode. `set_by` maps each rule to the argument that sets it.
+    """
+    given = dict(base.pairs)
     faults = [
-        Fault(name, dict(base.pairs)[name], f"Duplicate transformation rule: {name} (the {by} set it)")
-        for name, by in set_by.items()
+        Fault(name, given[name], f"Duplicate transformation rule: {name} (the {argument} set it)")
+        for name, argument in set_by.items()
         if name in given
     ]
     if faults:
         raise TransformationError(faults)
 
 
-def _build(cdn_url: str, picture: Picture, layout: Layout) -> ResponsiveImage:
-    width, height = layout.box or (None, None)
+def _build(cdn_url: str, original: Original, layout: Layout) -> ResponsiveImage:
+    width, height = layout.size or (None, None)
     return ResponsiveImage(
-        src=_address(cdn_url, layout.fallback),
+        src=_url(cdn_url, layout.fallback),
         srcset=_srcset(cdn_url, layout.candidates),
         sizes=layout.sizes,
         width=width,
         height=height,
-        placeholder=_address(cdn_url, tiny(picture, layout.fallback)),
+        placeholder=_url(cdn_url, placeholder(original, layout.fallback)),
         cdn_url=cdn_url,
         candidates=layout.candidates,
     )
 
 
-def _address(cdn_url: str, rules: Transformation) -> str:
+def _url(cdn_url: str, rules: Transformation) -> str:
     return with_query(cdn_url, rules.preset, rules.query)
 
 
 def _srcset(cdn_url: str, candidates: Iterable[Candidate]) -> str:
-    addresses = [
-        (_address(cdn_url, candidate.transformation), candidate.descriptor) for candidate in candidates
-    ]
-    # A blank would end the address, a comma may; in a query they are encoded anyway.
+    urls = [(_url(cdn_url, candidate.transformation), candidate.descriptor) for candidate in candidates]
+    # A blank ends a URL in a `srcset`, and a comma may. Only the path can contain them, since queries are
+    # encoded.
     return ", ".join(
-        [f"{url.replace(' ', '%20').replace(',', '%2C')} {descriptor}" for url, descriptor in addresses]
+        [f"{url.replace(' ', '%20').replace(',', '%2C')} {descriptor}" for url, descriptor in urls]
     )

@@ -1,6 +1,9 @@
-"""The 49 rules of the URL language, one row each: canonical name, what it takes, other names. [rules 8]
+"""The 49 transformation rules as a table: name, value type, aliases.
 
-To add a rule, add a row (and its value type in `types.py`); the docs table, the checks and the tests read these rows.
+To add a rule, add a row here and its type in `types.py`. The documentation, the checks and the tests read
+this table.
+
+[rules 8]
 """
 
 from __future__ import annotations
@@ -31,12 +34,16 @@ from imgwire_async.urls.scalars import (
 
 @attrs.frozen(eq=False)
 class Rule:
-    """One rule: `name` stands in the URL, `aliases` are accepted as option names and never written."""
+    """A transformation rule.
+
+    `name` is written in the URL; `aliases` are accepted as option names. `always_text` keeps a text of
+    digits, such as the id of a watermark, as text when a URL is parsed.
+    """
 
     name: str
     value_type: ValueType
     aliases: tuple[str, ...] = ()
-    always_text: bool = False  # its text is text, also where it looks like a number
+    always_text: bool = False
 
 
 _FACTOR = number(0.01, 10)
@@ -53,10 +60,11 @@ ROWS = (
     Rule("quality", one_of(integer(1, 100), _AUTO), ("q",)),
     Rule("progressive", one_of(BOOLEAN, _AUTO)),
     Rule("chroma_subsampling", enum(CHROMA_SUBSAMPLINGS)),
-    # The CDN maps jpg back to jpeg, and every official builder writes jpg. [rules 8.1]
+    # `jpeg` is written as `jpg`, as the official Python and Node SDKs write it. The CDN accepts both. [rules
+    # 8.1]
     Rule(
         "format",
-        enum([word for word in OUTPUT_FORMATS if word != "jpeg"], {"jpeg": "jpg"}),
+        enum([name for name in OUTPUT_FORMATS if name != "jpeg"], {"jpeg": "jpg"}),
         ("f", "ext", "extension"),
     ),
     Rule("color_profile", enum(COLOR_PROFILES), ("cp", "icc")),
@@ -99,15 +107,16 @@ ROWS = (
     Rule("watermark_url", structured.WATERMARK_URL, ("wmu",)),
 )
 
-# The canonical names, which stand in URLs and are keys of an options mapping.
+# The canonical names, as they are written in URLs.
 RULES: tuple[str, ...] = tuple(rule.name for rule in ROWS)
 
-# Every name by which a rule may be given.
+# The rules by canonical name and by alias.
 BY_NAME = {name: rule for rule in ROWS for name in (rule.name, *rule.aliases)}
 
-# Only the first valid one counts; the second row does nothing without one of the first. [rules 9 C1, C2]
+# The watermark rules that name a source, and those that have no effect without a source. [rules 9 C1, C2]
 SOURCES = ("watermark", "watermark_text", "watermark_url")
 DEPENDENTS = frozenset({"watermark_position", "watermark_rotate", "watermark_shadow", "watermark_size"})
 
-# Names that other builders know, or habits from elsewhere, that no spelling distance would lead to a rule. [rules 9]
+# Names from other SDKs and services. They are too different from our names for the search of similar names.
+# [rules 9]
 HINTS = {"fm": "format", "strip": "strip_metadata", "fit": "resizing_type", "resize": "resizing_type"}

@@ -1,7 +1,7 @@
-"""The types of single values that rules and fields take: numbers, and the words of `literals.py`.
+"""Types of the single values that rules and fields accept: numbers, and the keywords of `literals.py`.
 
-Numbers are numbers here. Numeric text, as templates give it, is taken in a mapping: a type checker could not tell "300"
-from "abc".
+Numeric text such as "300" is accepted in an options mapping only. A type checker could not distinguish "300"
+from "abc", so these types contain no `str`.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from imgwire_async.urls.literals import (
-    AlgorithmWord,
-    FormatWord,
+    AlgorithmName,
+    FormatName,
     GravityAlias,
-    GravityWord,
-    ProfileWord,
+    GravityName,
+    ProfileName,
     ResizingAlias,
-    ResizingWord,
-    SubsamplingWord,
+    ResizingName,
+    SubsamplingName,
 )
 
-# Enum members stand for their value; which values they have no type checker can tell.
+# An enum member is replaced by its value, which a type checker does not know.
 Integer: TypeAlias = int | Decimal | Enum
 Number: TypeAlias = float | Decimal | Fraction | Enum
 Quality: TypeAlias = Integer | Literal["auto"]
 Progressive: TypeAlias = bool | Literal["auto"]
-Format: TypeAlias = FormatWord | Enum
-Subsampling: TypeAlias = SubsamplingWord | Enum
-Profile: TypeAlias = ProfileWord | Enum
-Algorithm: TypeAlias = AlgorithmWord | Enum
-Resizing: TypeAlias = ResizingWord | ResizingAlias | Enum
-Gravity: TypeAlias = GravityWord | GravityAlias | Enum
+Format: TypeAlias = FormatName | Enum
+Subsampling: TypeAlias = SubsamplingName | Enum
+Profile: TypeAlias = ProfileName | Enum
+Algorithm: TypeAlias = AlgorithmName | Enum
+Resizing: TypeAlias = ResizingName | ResizingAlias | Enum
+Gravity: TypeAlias = GravityName | GravityAlias | Enum
 GravityRule: TypeAlias = Gravity | Literal["ce:sm"]

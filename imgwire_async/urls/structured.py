@@ -1,9 +1,12 @@
-"""The structured values, rule by rule. [rules 8.2]"""
+"""The types of the rules with structured values.
+
+[rules 8.2]
+"""
 
 from __future__ import annotations
 
 import re
-from binascii import Error as NotBase64
+from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 
@@ -25,33 +28,35 @@ from imgwire_async.urls.combinators import (
     structured,
     text_or_object,
 )
+from imgwire_async.urls.conversions import (
+    InvalidValue,
+    as_text,
+    is_list,
+    mismatch,
+    parse_boolean,
+    parse_number,
+)
 from imgwire_async.urls.literals import CROP_MODES, FLIPS
 from imgwire_async.urls.scalars import (
     BOOLEAN,
     GRAVITY,
     PART_TEXT,
     TEXT,
-    InvalidValue,
     ValueType,
-    as_text,
     enum,
     integer,
-    is_list,
-    mismatch,
     number,
-    real,
     switch_or,
-    truth,
 )
 
 SIZE = integer(1, 8192)
 _EDGE = integer(0, 8192)
 _ANY_INTEGER = integer()
 _FACTOR = number(0.01, 10)
-_GRAVITY = attrs.evolve(GRAVITY, description="a gravity word")
-_NO_LESS_THAN_0 = number(0)
+_GRAVITY = attrs.evolve(GRAVITY, description="a gravity keyword")
+_NOT_NEGATIVE = number(0)
 
-# --- fields that several rules share ----------------------------------------------------------------------------------
+# --- fields that several rules share --------------------------------------------------------------------
 
 GRAVITY_FIELD = Field("gravity", _GRAVITY, json_string_of(_GRAVITY))
 BACKGROUND = Field("background", HEX, JSON_COLOR, aliases=("bg",))
@@ -66,7 +71,7 @@ def _text(name: str) -> Field:
     return Field(name, TEXT, json_string_of(TEXT))
 
 
-# --- the picture itself -----------------------------------------------------------------------------------------------
+# --- rules that change the picture ----------------------------------------------------------------------
 
 ADJUST = structured(
     Field("brightness", _FACTOR),
@@ -85,14 +90,14 @@ ROTATE = structured(Field("angle", _ANY_INTEGER, required=True), BACKGROUND)
 ZOOM = text_or_object(
     colon_string(Field("factor", number(1, 10)), Field("gravity", _GRAVITY)),
     sorted_fields(Field("factor", number(1, 10), required=True), Field("gravity", _GRAVITY)),
-    lambda found: ":".join(found.values()),
+    lambda encoded: ":".join(encoded.values()),
 )
 
-# The numbers are the sharpening filter's own: none makes sense below 0. [rules 9 O14]
+# The fields are parameters of the sharpening filter, which has no negative ones. [rules 9 O14]
 SHARPEN = switch_or(
     text_or_object(
         number(above=0),
-        sorted_fields(*(Field(name, _NO_LESS_THAN_0) for name in ("sigma", "m1", "m2", "x1", "y2", "y3"))),
+        sorted_fields(*(Field(name, _NOT_NEGATIVE) for name in ("sigma", "m1", "m2", "x1", "y2", "y3"))),
     )
 )
 
@@ -113,17 +118,19 @@ def _crop_text(value: object) -> str:
     if not 2 <= len(given) <= 5:
         raise mismatch(value, _CROP_TEXT.description)
     if len(given) == 2:
-        return f"{join_parts(given, _CROP)}:ce"  # as the official Python writes it [rules 9 S3]
+        # The official Python SDK adds the default gravity, too. [rules 9 S3]
+        return f"{join_parts(given, _CROP)}:ce"
     return join_parts(given, _CROP if len(given) == 3 else _CROP_AT)
 
 
-def _crop_object(found: Mapping[str, str]) -> str:
-    placed = [name for name in ("x", "y") if name in found]
-    if len(placed) == 1 or (not placed and found.get("mode") == '"extract"'):
-        raise InvalidValue("x and y are needed together, and by the mode extract")
-    if placed and "mode" not in found:
-        found = dict(sorted([*found.items(), ("mode", '"extract"')]))  # [rules 9 O10]
-    return json_object(found)
+def _crop_object(encoded: Mapping[str, str]) -> str:
+    offsets = [name for name in ("x", "y") if name in encoded]
+    if len(offsets) == 1 or (not offsets and encoded.get("mode") == '"extract"'):
+        raise InvalidValue("give x and y together; the mode extract requires both")
+    if offsets and "mode" not in encoded:
+        # Only the mode extract uses x and y. [rules 9 O10]
+        encoded = dict(sorted([*encoded.items(), ("mode", '"extract"')]))
+    return json_object(encoded)
 
 
 _CROP_TEXT = ValueType(f"{pattern(_CROP, 2)} or {pattern(_CROP_AT, 4)}", _crop_text)
@@ -136,24 +143,25 @@ _RATIO_NUMBER = number(0.01, 8192)
 
 
 def _ratio(value: object) -> str:
-    return _SIDES.text(value) if real(value) is None else _RATIO_NUMBER.text(value)
+    return _SIDES.text(value) if parse_number(value) is None else _RATIO_NUMBER.text(value)
 
 
-def _ratio_object(found: Mapping[str, str]) -> str:
-    if "width" not in found and "height" not in found:
-        return found["ratio"]
-    if len(found.keys() & {"width", "height"}) == 1:
-        raise InvalidValue("width and height are needed together")
-    return json_object({"height": found["height"], "width": found["width"]})  # [rules 9 O3]
+def _ratio_object(encoded: Mapping[str, str]) -> str:
+    if "width" not in encoded and "height" not in encoded:
+        return encoded["ratio"]
+    if len(encoded.keys() & {"width", "height"}) == 1:
+        raise InvalidValue("give width and height together")
+    # A ratio beside width and height is left out. [rules 9 O3]
+    return json_object({"height": encoded["height"], "width": encoded["width"]})
 
 
-_RATIO = ValueType(f"{_RATIO_NUMBER.description}, w:h (each {_SIDE.description})", _ratio)
+_RATIO = ValueType(f"{_RATIO_NUMBER.description}, w:h (both {_SIDE.description})", _ratio)
 EXTEND_ASPECT_RATIO = text_or_object(
     _RATIO,
     sorted_fields(
         Field(
             "ratio",
-            attrs.evolve(_RATIO, description="what the text holds"),
+            attrs.evolve(_RATIO, description="as in the text form"),
             aliases=("aspectRatio", "aspect_ratio"),
         ),
         Field("width", _SIDE),
@@ -163,30 +171,31 @@ EXTEND_ASPECT_RATIO = text_or_object(
 )
 
 
-_FLIP_WORD = enum(FLIPS)
+_FLIP_KEYWORD = enum(FLIPS)
 _FLIP_FIELDS = sorted_fields(Field("horizontal", BOOLEAN), Field("vertical", BOOLEAN))
-_FLIP_OF = {
+# The keyword for (horizontal, vertical). None leaves the rule out.
+_FLIP_BY_AXES = {
     ("true", "true"): "both",
     ("true", "false"): "horizontal",
     ("false", "true"): "vertical",
-    ("false", "false"): None,  # valid, and nothing to do
+    ("false", "false"): None,
 }
 
 
 def _flip(value: object) -> str | None:
     given = split_parts(value)
     if len(given) != 2:
-        return _FLIP_WORD.check(value)
+        return _FLIP_KEYWORD.check(value)
     horizontal, vertical = (
-        encode_part(field.name, BOOLEAN, piece) for field, piece in zip(_FLIP_FIELDS, given, strict=True)
+        encode_part(field.name, BOOLEAN, part) for field, part in zip(_FLIP_FIELDS, given, strict=True)
     )
-    return _FLIP_OF[horizontal, vertical]
+    return _FLIP_BY_AXES[horizontal, vertical]
 
 
 FLIP = text_or_object(
-    ValueType(f"{_FLIP_WORD.description}, or horizontal:vertical as booleans", _flip),
+    ValueType(f"{_FLIP_KEYWORD.description}, or horizontal:vertical as booleans", _flip),
     _FLIP_FIELDS,
-    lambda found: _FLIP_OF[found.get("horizontal", "false"), found.get("vertical", "false")],
+    lambda encoded: _FLIP_BY_AXES[encoded.get("horizontal", "false"), encoded.get("vertical", "false")],
 )
 
 
@@ -228,23 +237,24 @@ MONOCHROME = switch_or(ValueType(f"{COLOR.description}, or {{tint}} with a colou
 
 def _alpha_flag(value: object) -> str:
     given = split_parts(value)
-    flag = truth(given[1]) if len(given) == 2 and given[0] == "alpha" else None
+    flag = parse_boolean(given[1]) if len(given) == 2 and given[0] == "alpha" else None
     if flag is None:
         raise mismatch(value, "alpha:true or alpha:false")
     return f"alpha:{'true' if flag else 'false'}"
 
 
-# Never JSON: the CDN reads text here, and in `normalize` below. [rules 8.2, 9 O1]
+# An object is written as text, since the CDN does not read JSON in this rule, nor in `normalize`. [rules 8.2,
+# 9 O1]
 NEGATE = switch_or(
     text_or_object(
         ValueType("alpha:true or alpha:false", _alpha_flag),
         sorted_fields(Field("alpha", BOOLEAN)),
-        lambda found: f"alpha:{found['alpha']}",
+        lambda encoded: f"alpha:{encoded['alpha']}",
     )
 )
 
 
-def _rising(text: str) -> str:
+def _require_order(text: str) -> str:
     lower, upper = text.split(":")
     if float(lower) >= float(upper):
         raise InvalidValue(f"lower ({lower}) is not below upper ({upper})")
@@ -254,11 +264,11 @@ def _rising(text: str) -> str:
 _BOUNDS = colon_string(Field("lower", number(0, 100)), Field("upper", number(0, 100)), minimum=2)
 NORMALIZE = switch_or(
     text_or_object(
-        ValueType(_BOUNDS.description, lambda value: _rising(_BOUNDS.text(value))),
+        ValueType(_BOUNDS.description, lambda value: _require_order(_BOUNDS.text(value))),
         sorted_fields(
             Field("lower", number(0, 100), required=True), Field("upper", number(0, 100), required=True)
         ),
-        lambda found: _rising(f"{found['lower']}:{found['upper']}"),
+        lambda encoded: _require_order(f"{encoded['lower']}:{encoded['upper']}"),
     ),
     off="false",
 )
@@ -275,14 +285,14 @@ _PADDING_FORMS = text_or_object(_PADDING_TEXT, sorted_fields(*_PADDING))
 def _padding(value: object) -> str | None:
     given = mapping_of(value)
     if given is not None and (given.get("background") is not None or given.get("bg") is not None):
-        # [rules 9 O11]
-        raise InvalidValue("padding has no colour of its own, the rule `background` gives it")
+        # Official Python writes this field, but the CDN guide does not have it. [rules 9 O11]
+        raise InvalidValue("padding has no background field; use the rule `background`")
     return _PADDING_FORMS.check(value if given is None else given)
 
 
 PADDING = ValueType(_PADDING_FORMS.description, _padding)
 
-# --- watermarks -------------------------------------------------------------------------------------------------------
+# --- watermarks -----------------------------------------------------------------------------------------
 
 
 def _image_id(value: object) -> str:
@@ -310,19 +320,20 @@ WATERMARK_SHADOW = switch_or(
 WATERMARK_SIZE = structured(WIDTH, HEIGHT, Field("scale", _FACTOR), empty=EmptyParts.ANY)
 
 
-def _mark(value: object) -> str:
+def _watermark_text(value: object) -> str:
     text = TEXT.text(value)
-    # Counted in UTF-16 units, which is the stricter of the two ways. [rules 9 V11]
+    # The official builders count UTF-16 code units or code points. The first count is never smaller. [rules 9
+    # V11]
     if len(text.encode("utf-16-le")) > 2 * 2048:
-        raise InvalidValue("a text of more than 2048 UTF-16 units is too long")
+        raise InvalidValue("a text of more than 2048 UTF-16 code units is too long")
     return text
 
 
-_MARK = ValueType("text of up to 2048 characters", _mark)
+_WATERMARK_TEXT = ValueType("text of up to 2048 characters", _watermark_text)
 WATERMARK_TEXT = text_or_object(
-    _MARK,
+    _WATERMARK_TEXT,
     sorted_fields(
-        Field("text", _MARK, json_string_of(_MARK), required=True),
+        Field("text", _WATERMARK_TEXT, json_string_of(_WATERMARK_TEXT), required=True),
         _text("font"),
         Field("size", integer(1, 512)),
         Field("color", JSON_COLOR),
@@ -339,8 +350,8 @@ WATERMARK_TEXT = text_or_object(
     ),
 )
 
-# What follows the scheme: perhaps user info, a host without blanks, perhaps a port; the rest is free.
-_is_host_and_more = re.compile(
+# The URL after its scheme: optional user info, a host, an optional port, and any path, query and fragment.
+_match_after_scheme = re.compile(
     r"(?:[^\s/?#\\@]*@)?"
     r"(?:\[[0-9A-Fa-f:.]+\]|[^\s\x00-\x20\x7f/?#\\@:\[\]<>^|%]+)"
     r"(?::([0-9]{0,5}))?"
@@ -349,20 +360,20 @@ _is_host_and_more = re.compile(
 ).fullmatch
 
 
-def _https(text: str) -> bool:
-    match = _is_host_and_more(text, 8) if text[:8].lower() == "https://" else None
+def _is_https_url(text: str) -> bool:
+    match = _match_after_scheme(text, 8) if text[:8].lower() == "https://" else None
     return match is not None and int(match[1] or 0) <= 65_535
 
 
 def _watermark_url(value: object) -> str:
     text = as_text(value)
-    if _https(text):
+    if _is_https_url(text):
         return b2a_base64(text.encode(), newline=False).decode()
     try:
         inner = a2b_base64(text, strict_mode=True).decode()
-    except (NotBase64, ValueError):
+    except (Base64Error, ValueError):
         inner = ""
-    if not _https(inner):
+    if not _is_https_url(inner):
         raise mismatch(value, WATERMARK_URL.description)
     return text
 

@@ -1,4 +1,4 @@
-"""`Transformation`: rules that are checked once and put on many images."""
+"""A set of rules that is checked once and used for the URLs of many images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import attrs
 
 from imgwire_async.errors import Fault
 from imgwire_async.urls.check import Checked, check, lacks_source, missing_source_faults, query_of, report
+from imgwire_async.urls.conversions import for_message, is_mapping
 from imgwire_async.urls.read import read_pairs
 from imgwire_async.urls.rules import DEPENDENTS
-from imgwire_async.urls.scalars import for_message, is_mapping
 
 if TYPE_CHECKING:
     from typing import Any, Unpack
@@ -27,7 +27,7 @@ def check_call(
     rules: Mapping[str, object],
     on_invalid: str,
 ) -> Checked:
-    """Check the arguments of one call: options (a mapping or a `Transformation`), a preset, raw pairs and keywords."""
+    """Check the arguments of one call. `options` is a mapping, a `Transformation` or None."""
     if options is None:
         return check(rules.items(), presets=(preset,), raw=raw, on_invalid=on_invalid)
     if isinstance(options, Transformation):
@@ -35,13 +35,13 @@ def check_call(
             rules.items(),
             presets=(options.preset, preset),
             raw=raw,
-            taken=dict(options.pairs),
+            checked_pairs=dict(options.pairs),
             on_invalid=on_invalid,
         )
     if is_mapping(options):
         given = chain(options.items(), rules.items())
         return check(given, presets=(preset,), raw=raw, on_invalid=on_invalid)
-    raise TypeError(f"options are a mapping or a Transformation, not {for_message(options)}")
+    raise TypeError(f"options must be a mapping or a Transformation, not {for_message(options)}")
 
 
 def check_complete(
@@ -51,7 +51,7 @@ def check_complete(
     rules: Mapping[str, object],
     on_invalid: str,
 ) -> Checked:
-    """Check the arguments of one call and report all faults, also those of rules without their watermark source."""
+    """Check the arguments of one call and report all faults, missing watermark sources included."""
     checked = check_call(options, preset, raw, rules, on_invalid)
     faults = [*checked.faults, *missing_source_faults(checked)]
     if faults:
@@ -61,11 +61,15 @@ def check_complete(
 
 @attrs.frozen(init=False, repr=False)
 class Transformation:
-    """Checked rules and a preset, immutable: `image.url(thumb)`, `thumb | Transformation(quality=80)`.
+    """A preset and checked rules, immutable and hashable. Use it as the options of many URLs.
 
-    Takes what `build_url` takes. `pairs` are (name in the URL, encoded text), sorted by name; `faults` what was left out
-    when `on_invalid` is not "raise" (copies and pickles leave it behind). Equal when preset and pairs are equal.
-    A watermark's position, size, ... may be prepared without its source; building a URL from that alone is a fault.
+    `image.url(thumb)` applies it, `thumb | Transformation(quality=80)` combines two of them. Two
+    transformations are equal when their presets and pairs are equal. The arguments are those of `build_url`.
+
+    `pairs` holds (name in the URL, encoded text) pairs, sorted by name. `faults` lists the options that were
+    left out because `on_invalid` was not "raise"; copies and pickles do not keep it. `orphans` lists
+    watermark rules, such as a position, without a watermark source: they are allowed here, but a URL cannot
+    be built from them alone.
     """
 
     preset: str | None
@@ -86,16 +90,16 @@ class Transformation:
     ) -> None:
         checked = check_call(options, preset, raw, rules, on_invalid)
         report(checked.faults, on_invalid)
-        _fill(self, checked)
+        _set_fields(self, checked)
 
     @property
     def rules(self) -> dict[str, object]:
-        """The rules as Python values, by their names in the URL; good as options again."""
+        """The rules as Python values, by their names in the URL."""
         return self._read()[0]
 
     @property
     def raw(self) -> dict[str, object]:
-        """The raw pairs."""
+        """The raw pairs, which were not checked, as text."""
         return self._read()[1]
 
     def _read(self) -> tuple[dict[str, object], dict[str, object]]:
@@ -104,8 +108,8 @@ class Transformation:
         return read_pairs([(name, unquote_plus(text)) for name, text in self.pairs])
 
     def __or__(self, other: Transformation | Mapping[str, object]) -> Transformation:
-        """Both together; where both have a rule or preset, the right one's."""
-        right = _transformation(other)
+        """Combine two sets of rules. The right operand takes precedence."""
+        right = _as_transformation(other)
         if right is None:
             return NotImplemented
         return from_pairs(right.preset or self.preset, (*self.pairs, *right.pairs))
@@ -121,13 +125,13 @@ class Transformation:
         return from_pairs, (self.preset, self.pairs)
 
 
-def _transformation(other: object) -> Transformation | None:
+def _as_transformation(other: object) -> Transformation | None:
     if isinstance(other, Transformation):
         return other
     return Transformation(other) if is_mapping(other) else None
 
 
-def _fill(made: Transformation, checked: Checked) -> None:
+def _set_fields(transformation: Transformation, checked: Checked) -> None:
     pairs = checked.pairs
     fields = {
         "preset": checked.preset,
@@ -137,14 +141,15 @@ def _fill(made: Transformation, checked: Checked) -> None:
         "orphans": tuple(missing_source_faults(checked)),
     }
     for name, value in fields.items():
-        object.__setattr__(made, name, value)  # the class is frozen
+        # The class is frozen, so a normal assignment would raise.
+        object.__setattr__(transformation, name, value)
 
 
 def from_checked(checked: Checked) -> Transformation:
-    """Return a transformation of what was checked already."""
-    made = Transformation.__new__(Transformation)
-    _fill(made, checked)
-    return made
+    """Create a transformation from the result of a check."""
+    transformation = Transformation.__new__(Transformation)
+    _set_fields(transformation, checked)
+    return transformation
 
 
 def complete_transformation(
@@ -154,10 +159,10 @@ def complete_transformation(
     raw: Mapping[str, object] | None = None,
     **rules: Unpack[Rules],
 ) -> Transformation:
-    """Return a transformation from which every URL can be built; report all faults now that `build_url` would report.
+    """Create a transformation that must be complete, and report the same faults as `build_url`.
 
-    A plain `Transformation` may lack its watermark source, which may be added later. Here that is a fault, and the
-    rules without their source are left out.
+    A plain `Transformation` may lack a watermark source, because another one may add it later. Here a missing
+    source is a fault, and the rules that depend on it are left out.
     """
     checked = check_complete(None, preset, raw, rules, on_invalid)
     if lacks_source(checked.pairs):
@@ -166,10 +171,10 @@ def complete_transformation(
 
 
 def from_pairs(preset: str | None, pairs: tuple[tuple[str, str], ...]) -> Transformation:
-    """Return a transformation of pairs that were checked before; of equal names the last counts.
+    """Create a transformation from pairs that were checked before. The last pair of a name takes precedence.
 
-    Two watermark sources are a fault.
+    Raises `TransformationError` for two watermark sources.
     """
-    checked = check((), presets=(preset,), taken=dict(pairs))
+    checked = check((), presets=(preset,), checked_pairs=dict(pairs))
     report(checked.faults, "raise")
     return from_checked(checked)

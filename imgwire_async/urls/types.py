@@ -1,4 +1,4 @@
-"""What a type checker lets through and an editor completes: the objects of the rules, and every keyword of a call."""
+"""Types for type checkers: `TypedDict`s of structured values, and the keywords of a call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypeAlias, TypedDict
 from uuid import UUID
 
 from imgwire_async.urls import values
-from imgwire_async.urls.literals import CropMode, FlipWord, OnInvalid, Preset
+from imgwire_async.urls.literals import CropMode, FlipName, OnInvalid, Preset
 from imgwire_async.urls.scalar_types import (
     Algorithm,
     Format,
@@ -34,7 +34,7 @@ Options: TypeAlias = "Mapping[str, object] | Transformation | None"
 
 
 class AdjustFields(TypedDict, total=False):
-    """Factors 0.01..10."""
+    """Fields of the rule `adjust`: factors 0.01..10."""
 
     brightness: Number | None
     saturation: Number | None
@@ -42,14 +42,14 @@ class AdjustFields(TypedDict, total=False):
 
 
 class ContrastFields(TypedDict):
-    """`multiplier` 0.01..10, `pivot` 0..255."""
+    """Fields of the rule `contrast`: `multiplier` 0.01..10 and `pivot` 0..255."""
 
     multiplier: Number
     pivot: NotRequired[Number | None]
 
 
 class CropFields(TypedDict):
-    """Sizes in pixels; with `x` and `y` an exact cut-out."""
+    """Fields of the rule `crop`, in pixels. `x` and `y` set an exact position."""
 
     width: Integer
     height: Integer
@@ -60,7 +60,7 @@ class CropFields(TypedDict):
 
 
 class DuotoneFields(TypedDict, total=False):
-    """Two colours; both are needed, in either spelling."""
+    """Fields of the rule `duotone`: two colours. Both are required; either spelling is accepted."""
 
     shadowColor: AnyColor
     highlightColor: AnyColor
@@ -69,7 +69,7 @@ class DuotoneFields(TypedDict, total=False):
 
 
 class ExtendFields(TypedDict, total=False):
-    """Edges in pixels, 0..8192."""
+    """Fields of the rule `extend`: edges in pixels, 0..8192."""
 
     top: Integer | None
     right: Integer | None
@@ -80,7 +80,7 @@ class ExtendFields(TypedDict, total=False):
 
 
 class AspectFields(TypedDict, total=False):
-    """A ratio, or `width` with `height`."""
+    """Fields of the rule `extend_aspect_ratio`: a ratio, or `width` with `height`."""
 
     ratio: Number | str | tuple[Number, Number] | None
     aspectRatio: Number | str | tuple[Number, Number] | None
@@ -90,14 +90,14 @@ class AspectFields(TypedDict, total=False):
 
 
 class FlipFields(TypedDict, total=False):
-    """An absent direction is not flipped."""
+    """Fields of the rule `flip`. A missing direction is not flipped."""
 
     horizontal: bool | None
     vertical: bool | None
 
 
 class GradientFields(TypedDict):
-    """`angle` -360..360, `opacity` 0..1."""
+    """Fields of the rule `gradient`: `angle` -360..360 degrees, `opacity` 0..1."""
 
     colors: Sequence[AnyColor]
     angle: NotRequired[Number | None]
@@ -106,26 +106,26 @@ class GradientFields(TypedDict):
 
 
 class TintFields(TypedDict):
-    """The colour of a monochrome picture."""
+    """Field of the rule `monochrome`: the colour."""
 
     tint: AnyColor
 
 
 class NegateFields(TypedDict):
-    """Whether the alpha channel is negated too."""
+    """Field of the rule `negate`: whether to negate the alpha channel, too."""
 
     alpha: bool
 
 
 class NormalizeFields(TypedDict):
-    """Percentiles 0..100, `lower` below `upper`."""
+    """Fields of the rule `normalize`: percentiles 0..100, `lower` less than `upper`."""
 
     lower: Number
     upper: Number
 
 
 class PaddingFields(TypedDict, total=False):
-    """Edges in pixels, 0..8192."""
+    """Fields of the rule `padding`: edges in pixels, 0..8192."""
 
     all: Integer | None
     x: Integer | None
@@ -137,7 +137,7 @@ class PaddingFields(TypedDict, total=False):
 
 
 class RotateFields(TypedDict):
-    """`angle` in whole degrees."""
+    """Fields of the rules `rotate` and `watermark_rotate`: `angle` in whole degrees."""
 
     angle: Integer
     background: NotRequired[AnyColor | None]
@@ -145,7 +145,7 @@ class RotateFields(TypedDict):
 
 
 class SharpenFields(TypedDict, total=False):
-    """The sharpening filter's own numbers, 0 or more."""
+    """Fields of the rule `sharpen`: parameters of the sharpening filter, 0 or more."""
 
     sigma: Number | None
     m1: Number | None
@@ -156,14 +156,14 @@ class SharpenFields(TypedDict, total=False):
 
 
 class ZoomFields(TypedDict):
-    """`factor` 1..10."""
+    """Fields of the rule `zoom`: `factor` 1..10."""
 
     factor: Number
     gravity: NotRequired[Gravity | None]
 
 
 class PositionFields(TypedDict, total=False):
-    """Where a watermark stands: offsets in pixels, `opacity` 0..1."""
+    """Fields of the rule `watermark_position`: offsets in pixels, `opacity` 0..1."""
 
     gravity: Gravity | None
     x: Integer | None
@@ -175,14 +175,14 @@ class PositionFields(TypedDict, total=False):
 
 
 class WatermarkFields(PositionFields, total=False):
-    """Another image of the account; its id is needed, in either spelling."""
+    """Fields of the rule `watermark`. The image id is required; either spelling is accepted."""
 
     image_id: str | UUID
     imageId: str | UUID
 
 
 class WatermarkTextFields(PositionFields):
-    """`size` 1..512, `width` and `height` 1..8192."""
+    """Fields of the rule `watermark_text`: `size` 1..512, `width` and `height` 1..8192 pixels."""
 
     text: str
     font: NotRequired[str | None]
@@ -194,7 +194,7 @@ class WatermarkTextFields(PositionFields):
 
 
 class ShadowFields(TypedDict, total=False):
-    """`blur` 0.3..100, offsets in pixels."""
+    """Fields of the rule `watermark_shadow`: `blur` 0.3..100, offsets in pixels."""
 
     color: AnyColor | None
     blur: Number | None
@@ -203,14 +203,14 @@ class ShadowFields(TypedDict, total=False):
 
 
 class SizeFields(TypedDict, total=False):
-    """Pixels 1..8192, `scale` 0.01..10."""
+    """Fields of the rule `watermark_size`: pixels 1..8192, `scale` 0.01..10."""
 
     width: Integer | None
     height: Integer | None
     scale: Number | None
 
 
-# A tuple stands for a colon string; None in it is an empty part.
+# A tuple replaces a colon string. None in it is an empty part.
 Parts: TypeAlias = tuple[object, ...]
 Adjust: TypeAlias = str | Number | Parts | AdjustFields | values.Adjust
 Contrast: TypeAlias = str | Number | Parts | ContrastFields | values.Contrast
@@ -218,7 +218,7 @@ Crop: TypeAlias = str | Parts | CropFields | values.Crop
 Duotone: TypeAlias = str | Parts | DuotoneFields | values.Duotone
 Extend: TypeAlias = str | Integer | Parts | ExtendFields | values.Extend
 Aspect: TypeAlias = str | Number | tuple[Number, Number] | AspectFields
-Flip: TypeAlias = FlipWord | Enum | tuple[bool, bool] | FlipFields
+Flip: TypeAlias = FlipName | Enum | tuple[bool, bool] | FlipFields
 Gradient: TypeAlias = str | Parts | GradientFields | values.Gradient
 Monochrome: TypeAlias = bool | AnyColor | TintFields
 Negate: TypeAlias = bool | Literal["alpha:true", "alpha:false"] | NegateFields
@@ -235,7 +235,10 @@ WatermarkText: TypeAlias = str | Number | WatermarkTextFields | values.Watermark
 
 
 class Rules(TypedDict, total=False):
-    """The 49 rules by their names and aliases, hyphens written as underscores. [rules 8]"""
+    """The rules by name and alias, with underscores in place of hyphens.
+
+    [rules 8]
+    """
 
     width: Integer
     w: Integer
@@ -276,7 +279,7 @@ class Rules(TypedDict, total=False):
     brightness: Number
     br: Number
     lightness: Number
-    l: Number  # noqa: E741 - the contract's own alias
+    l: Number  # noqa: E741 - the alias of the CDN
     saturation: Number
     sa: Number
     background_alpha: Number
@@ -340,7 +343,7 @@ class Rules(TypedDict, total=False):
 
 
 class ResponsiveOptions(Rules, total=False):
-    """The keywords of `responsive_image`, for functions that hand them on: the rules, and what else it takes."""
+    """The keywords of `responsive_image`, rules included, for functions that pass them on."""
 
     widths: Iterable[int] | None
     breakpoints: Breakpoints | None

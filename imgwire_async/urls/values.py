@@ -1,7 +1,7 @@
-"""Value classes: frozen, optional, accepted wherever the mapping or string of a rule is.
+"""Value classes of the structured rules. They are an alternative to mappings and colon strings.
 
-They hold what they are given; values are checked when a URL or a `Transformation` is made, so that all faults of a call
-come together. A field that is None is not set.
+A value class does not check its fields. They are checked when a URL or a `Transformation` is created, so that
+one error reports all faults of a call. A field that is None is not set.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class _Fields(Value):
+    """Base of the value classes: their fields as a mapping."""
+
     def fields(self) -> dict[str, object]:
-        """The fields that are set, by name: what a mapping in its place would hold."""
-        found: dict[str, object] = {}
+        """Return the fields that are set, by name."""
+        fields: dict[str, object] = {}
         for field in attrs.fields(type(self)):
             value = getattr(self, field.name)
             if value is not None:
-                found[field.name] = value
-        return found
+                fields[field.name] = value
+        return fields
 
 
 @attrs.frozen
 class Color(_Fields):
-    """A colour by its channels, 0..255; `alpha` 0..1. Inside colon strings it is written as hex digits."""
+    """A colour by its channels: `r`, `g`, `b` 0..255, and `alpha` 0..1."""
 
     r: int
     g: int
@@ -44,17 +46,20 @@ class Color(_Fields):
 
     @classmethod
     def from_hex(cls, digits: str) -> Self:
-        """The colour of 3, 6 or 8 hex digits, with or without `#`; `ValueError` for anything else."""
+        """Create a colour from hex digits.
+
+        `digits` are 3, 6 or 8 hex digits, with or without `#`. Raises `ValueError` for any other text.
+        """
         text = digits.strip().removeprefix("#")
         text = "".join([digit * 2 for digit in text]) if len(text) == 3 else text
         if len(text) not in {6, 8} or not text.isascii() or not text.isalnum():
-            raise ValueError(f"a colour has 3, 6 or 8 hex digits, not {digits[:20]!r}")
+            raise ValueError(f"a colour must have 3, 6 or 8 hex digits, not {digits[:20]!r}")
         r, g, b, *alpha = bytes.fromhex(text)
         return cls(r, g, b, alpha[0] / 255 if alpha else None)
 
 
 class ColorFields(TypedDict):
-    """A colour by its channels, 0..255; `alpha` 0..1."""
+    """A colour as a mapping of its channels: `r`, `g`, `b` 0..255, and `alpha` 0..1."""
 
     r: int
     g: int
@@ -67,7 +72,7 @@ AnyColor: TypeAlias = str | tuple[int, int, int] | tuple[int, int, int, float] |
 
 @attrs.frozen
 class Adjust(_Fields):
-    """Factors 0.01..10; at least one."""
+    """Factors for brightness, saturation and colour, 0.01..10 each. At least one is required."""
 
     brightness: Number | None = None
     saturation: Number | None = None
@@ -76,7 +81,7 @@ class Adjust(_Fields):
 
 @attrs.frozen
 class Contrast(_Fields):
-    """`multiplier` 0.01..10 around `pivot` 0..255."""
+    """Contrast: `multiplier` 0.01..10 around `pivot` 0..255."""
 
     multiplier: Number
     pivot: Number | None = None
@@ -84,7 +89,7 @@ class Contrast(_Fields):
 
 @attrs.frozen
 class Crop(_Fields):
-    """`width` x `height` pixels of the original, placed by `gravity`, or exactly at `x`, `y`."""
+    """A crop of `width` x `height` pixels of the original, placed by `gravity` or at `x`, `y`."""
 
     width: Integer
     height: Integer
@@ -96,7 +101,7 @@ class Crop(_Fields):
 
 @attrs.frozen
 class Duotone(_Fields):
-    """The colour of the shadows and the colour of the lights."""
+    """A duotone: one colour for the shadows and one for the highlights."""
 
     shadow_color: AnyColor
     highlight_color: AnyColor
@@ -104,7 +109,7 @@ class Duotone(_Fields):
 
 @attrs.frozen(kw_only=True)
 class Extend(_Fields):
-    """Pixels to add at the edges, 0..8192, and their colour; at least one."""
+    """Pixels to add at the edges, 0..8192, and their colour. At least one is required."""
 
     top: Integer | None = None
     right: Integer | None = None
@@ -119,7 +124,7 @@ def _as_tuple(colors: Sequence[AnyColor]) -> Sequence[AnyColor]:
 
 @attrs.frozen
 class Gradient(_Fields):
-    """Colours, `angle` -360..360 degrees, `opacity` 0..1, a blend mode."""
+    """A gradient: colours, `angle` -360..360 degrees, `opacity` 0..1, and a blend mode."""
 
     colors: Sequence[AnyColor] = attrs.field(converter=_as_tuple)
     angle: Number | None = None
@@ -129,7 +134,7 @@ class Gradient(_Fields):
 
 @attrs.frozen
 class Normalize(_Fields):
-    """Percentiles 0..100, `lower` below `upper`."""
+    """Percentiles for a normalized contrast, 0..100: `lower` must be less than `upper`."""
 
     lower: Number
     upper: Number
@@ -137,7 +142,7 @@ class Normalize(_Fields):
 
 @attrs.frozen(kw_only=True)
 class Padding(_Fields):
-    """Pixels to leave free, 0..8192; at least one."""
+    """Pixels of padding at the edges, 0..8192. At least one is required."""
 
     all: Integer | None = None
     x: Integer | None = None
@@ -150,7 +155,7 @@ class Padding(_Fields):
 
 @attrs.frozen
 class Rotate(_Fields):
-    """Whole degrees clockwise, and the colour of the corners. For `rotate` and `watermark_rotate`."""
+    """A clockwise rotation in whole degrees, for the rules `rotate` and `watermark_rotate`."""
 
     angle: Integer
     background: AnyColor | None = None
@@ -158,7 +163,7 @@ class Rotate(_Fields):
 
 @attrs.frozen(kw_only=True)
 class Sharpen(_Fields):
-    """The sharpening filter's own numbers, 0 or more; at least one."""
+    """Parameters of the sharpening filter, 0 or more. At least one is required."""
 
     sigma: Number | None = None
     m1: Number | None = None
@@ -170,7 +175,7 @@ class Sharpen(_Fields):
 
 @attrs.frozen
 class Zoom(_Fields):
-    """`factor` 1..10 towards `gravity`."""
+    """A zoom by `factor` 1..10 towards `gravity`."""
 
     factor: Number
     gravity: Gravity | None = None
@@ -178,7 +183,7 @@ class Zoom(_Fields):
 
 @attrs.frozen
 class Watermark(_Fields):
-    """Another image as watermark: where (offsets in pixels), how strong (`opacity` 0..1), blended how."""
+    """Another image as a watermark: its id, position (pixels), `opacity` 0..1 and blend mode."""
 
     image_id: str | UUID
     gravity: Gravity | None = None
@@ -192,7 +197,7 @@ class Watermark(_Fields):
 
 @attrs.frozen
 class WatermarkPosition(_Fields):
-    """Where a watermark stands, how strong, blended how; at least one."""
+    """The position of a watermark (pixels), `opacity` 0..1 and blend mode. At least one is required."""
 
     gravity: Gravity | None = None
     x: Integer | None = attrs.field(default=None, kw_only=True)
@@ -205,7 +210,7 @@ class WatermarkPosition(_Fields):
 
 @attrs.frozen
 class WatermarkShadow(_Fields):
-    """A watermark's shadow: `blur` 0.3..100, offsets in pixels; at least one."""
+    """The shadow of a watermark: `blur` 0.3..100, offsets in pixels. At least one field is required."""
 
     color: AnyColor | None = None
     blur: Number | None = None
@@ -215,7 +220,7 @@ class WatermarkShadow(_Fields):
 
 @attrs.frozen
 class WatermarkSize(_Fields):
-    """A watermark's size: pixels 1..8192, or `scale` 0.01..10; at least one."""
+    """The size of a watermark: pixels 1..8192, or `scale` 0.01..10. At least one is required."""
 
     width: Integer | None = None
     height: Integer | None = None
@@ -224,7 +229,7 @@ class WatermarkSize(_Fields):
 
 @attrs.frozen
 class WatermarkText(_Fields):
-    """A text as watermark, up to 2048 characters; `size` 1..512, a box of `width` x `height` pixels."""
+    """A text as a watermark: up to 2048 characters, `size` 1..512, in a box of `width` x `height` pixels."""
 
     text: str
     font: str | None = attrs.field(default=None, kw_only=True)

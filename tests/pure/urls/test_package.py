@@ -11,9 +11,9 @@ from imgwire_async import urls
 
 
 def test_every_listed_name_is_there_and_every_name_is_listed() -> None:
-    homes = [name for names in urls._HOME.values() for name in names]
+    homes = [name for names in urls._NAMES_BY_MODULE.values() for name in names]
     assert sorted(homes) == sorted(urls.__all__)
-    for module, names in urls._HOME.items():
+    for module, names in urls._NAMES_BY_MODULE.items():
         for name in names:
             found = getattr(urls, name)
             assert getattr(found, "__module__", f"imgwire_async.urls.{module}") in {
