@@ -24,7 +24,7 @@ WORDS = {
     "aim": "aim reached",
     "met": "met",
     "met within the noise": "met within the noise",
-    "undecided": "undecided: the floor was too restless",
+    "undecided": "undecided: the baseline varied too much",
     "missed": "**missed**",
 }
 
