@@ -107,10 +107,10 @@ class AsyncImages(ImageDownloads):
             return self._call(create_request(body, token))
 
         if not callable(tokens.source):
-            return await tokens.use(create, 1)
+            return await tokens.call_with_token(create, 1)
         # The deadline counts for the callable, too. A token that a lost answer may have used up is asked for once more.
         async with self._operation("images.create"):
-            return await tokens.use(create, 2)
+            return await tokens.call_with_token(create, 2)
 
     async def upload(
         self,

@@ -1,6 +1,7 @@
 """What to pass instead of things that cannot be uploaded: decided by their text, their first bytes, or their type. Pure.
 
-The libraries that such things come from are never imported: types are known by their names and by what they can do.
+The libraries that such things come from are never imported: types are known by their names and by what they
+can do.
 """
 
 from __future__ import annotations

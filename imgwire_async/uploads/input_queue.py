@@ -1,7 +1,7 @@
 """The caller's files, handed to many workers: taken as they are wanted, each with its place in the order.
 
-A plain iterator is somebody's code and may block, so it runs where `user_code` says. The way there and back costs as much as
-sending a small file does, so it is made once for all workers that wait at that moment.
+A plain iterator is somebody's code and may block, so it runs where `user_code` says. The way there and back
+costs as much as sending a small file does, so it is made once for all workers that wait at that moment.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class InputQueue(BatchTimer, Generic[FileT]):
         self._waiting: deque[asyncio.Future[tuple[int, FileT] | None]] = deque()
         self._found: deque[FileT] = deque()  # filled in a thread, emptied on the loop; both ends are atomic
         self._fetching: asyncio.Task[None] | None = None
-        # A thread may go on after its fetch was cancelled: the next one waits for it, and hears what became of it.
+        # A thread may go on after its fetch was cancelled: the next one waits for it, and hears what became
+        # of it.
         self._taking = threading.Lock()
         self._broken: BaseException | None = None
         self.over: bool = False

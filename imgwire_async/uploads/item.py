@@ -1,4 +1,4 @@
-"""One file of an upload with its arguments."""
+"""One file to upload, with its arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from imgwire_async.uploads.source import File
 
 @attrs.frozen
 class UploadItem:
-    """One file with its arguments. In `upload_many`, `purpose` and `custom_metadata` that are None come from the call."""
+    """One file to upload, with its arguments.
+
+    If `purpose` or `custom_metadata` is None, `upload_many` takes it from the arguments of its call.
+    """
 
     file: File = attrs.field(repr=short_repr)
     file_name: str | None = attrs.field(default=None, kw_only=True, repr=short_repr)
@@ -35,14 +38,14 @@ class UploadItem:
 
 
 def path_name(file: object) -> str | None:
-    """Return the base name of a path, None for anything else."""
+    """Return the base name of a path, None for any other object."""
     if isinstance(file, str):
         return base_name(file)
     return getattr(file, "name", None) if isinstance(file, PurePath) else None
 
 
 def name_for_messages(item: UploadItem) -> str:
-    """Return what messages call a file before it is opened."""
+    """Return the name of a file for messages, before the file is opened."""
     given = item.file_name if isinstance(item.file_name, str) else ""
     name = given or path_name(item.file)
     return "a file" if name is None else shortened(as_str(name))

@@ -1,4 +1,4 @@
-"""An open file whose upload is settled, and its bytes, held to what was declared."""
+"""A file that is ready to be sent, and the check of its bytes against the declared size and hash."""
 
 from __future__ import annotations
 
@@ -14,53 +14,59 @@ from imgwire_async.uploads.source import Source
 
 
 def label(path: str | None, file_name: str) -> str:
-    """Return what messages about an upload begin with: the path as it was given, else the name."""
+    """Return the text that begins messages about an upload: the path as given, else the name."""
     return shortened(file_name) if path is None else path_for_message(path)
 
 
-@attrs.define(slots=False, eq=False)  # made for each file, and faster without slots
+# An object is made for each file, and objects without slots are made faster.
+@attrs.define(slots=False, eq=False)
 class PreparedUpload:
-    """Everything about an upload that is settled before its first request, and what was read of the file since."""
+    """The arguments of an upload, complete before its first request, and counters of the bytes read since."""
 
     source: Source
     size: int
     file_name: str
-    path: str | None  # as it was given
+    # As the caller gave it.
+    path: str | None
     mime_type: str | None
-    sha256: str | None  # what the bytes must hash to while they are sent, when asked for
-    is_read: bool = attrs.field(init=False, default=False)  # whether its bytes were asked for
-    bytes_read: int = attrs.field(init=False, default=0)  # of all attempts
-    # What the caller's source raised, when that is of our classes.
+    # The hash that the sent bytes must have, if the caller wanted one to be computed.
+    sha256: str | None
+    # Whether an attempt has started to read the source.
+    is_read: bool = attrs.field(init=False, default=False)
+    # Counted over all attempts.
+    bytes_read: int = attrs.field(init=False, default=0)
+    # An `ImgwireError` that the caller's source raised. It is not an error of this upload's own requests.
     source_error: ImgwireError | None = attrs.field(init=False, default=None)
 
     @property
     def label(self) -> str:
-        """What messages begin with: the path as given, else the name."""
+        """The text that begins messages: the path as the caller gave it, else the name."""
         return label(self.path, self.file_name)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file's bytes for one attempt.
 
-        The last chunk leaves only when the source has ended there and its hash is right.
+        The last chunk is yielded only after the source has ended there and the hash is right. So the storage
+        never gets a complete body with wrong bytes.
         """
         self.is_read = True
-        if self.sha256 is None and (whole := await self.source.read_if_small()) is not None:
-            self.bytes_read += len(whole)
-            if whole:
-                yield whole
+        if self.sha256 is None and (data := await self.source.read_if_small()) is not None:
+            self.bytes_read += len(data)
+            if data:
+                yield data
             return
         digest = hashlib.sha256() if self.sha256 is not None else None
         size = 0
-        held: bytes | None = None
+        last: bytes | None = None
         async with contextlib.aclosing(self._source_chunks()) as chunks:
             async for chunk in chunks:
                 self.bytes_read += len(chunk)
                 size += len(chunk)
                 if size > self.size:
                     raise self._wrong_size(f"at least {size}")
-                if held is not None:
-                    yield held
-                held = chunk
+                if last is not None:
+                    yield last
+                last = chunk
                 if digest is not None:
                     digest.update(chunk)
         if size < self.size:
@@ -70,16 +76,17 @@ class PreparedUpload:
                 f"{self.label}: the bytes changed between hashing and sending; upload the file again once nothing writes to it",
                 file_name=self.file_name,
             )
-        if held is not None:
-            yield held
+        if last is not None:
+            yield last
 
     async def _source_chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the source's bytes. An error of our classes that a caller's source raises is noted as theirs."""
+        """Yield the bytes of the source. An `ImgwireError` of a user's source is kept in `source_error`."""
         try:
             async with contextlib.aclosing(self.source.open()) as chunks:
                 async for chunk in chunks:
                     yield chunk
-        except SourceChangedError:  # told by our own sources
+        # The SDK's own sources raise this one.
+        except SourceChangedError:
             raise
         except ImgwireError as error:
             self.source_error = error
@@ -87,7 +94,7 @@ class PreparedUpload:
 
     def _wrong_size(self, found: str) -> UploadSizeError:
         return UploadSizeError(
-            f"{self.label}: {self.size} bytes were declared, the source gave {found}; the upload was broken off. "
+            f"{self.label}: {self.size} bytes were declared, the source gave {found}; the upload was aborted. "
             "Give the right content_length, or none.",
             file_name=self.file_name,
         )

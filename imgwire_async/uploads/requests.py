@@ -9,7 +9,10 @@ from imgwire_async.protocol.request import Request, path_segment
 
 
 def create_request(body: Mapping[str, object], upload_token: str | None) -> Request[StandardUpload]:
-    """Return the request for a record and a signed URL. It may be repeated when it has an idempotency key."""
+    """Return the request that creates a record and a presigned URL.
+
+    The request may be repeated if it has an idempotency key.
+    """
     return Request(
         "POST",
         "/images/standard_upload",
@@ -21,5 +24,5 @@ def create_request(body: Mapping[str, object], upload_token: str | None) -> Requ
 
 
 def retrieve_request(image_id: object) -> Request[Image]:
-    """Return the request for one image."""
+    """Return the request that retrieves one image."""
     return Request("GET", "/images/{image_id}", Image, {"image_id": path_segment("image_id", image_id)})

@@ -14,8 +14,8 @@ from imgwire_async.retry import Failure, RetryBudget, is_success, is_transient
 # URLs that are made for one upload, at most.
 MAX_UPLOAD_URLS = 3
 
-# A record in one of these states has its bytes. An unknown state proves nothing, so it counts as PENDING: to send the bytes once
-# more does no harm. [contract 6]
+# A record in one of these states has its bytes. An unknown state proves nothing, so it counts as PENDING: to
+# send the bytes once more does no harm. [contract 6]
 ARRIVED = frozenset({ImageStatus.PROCESSING, ImageStatus.READY, ImageStatus.QUARANTINE})
 
 

@@ -1,7 +1,7 @@
 """Tells a camera's raw picture from an ordinary TIFF: NEF, ARW, DNG, PEF and many others are TIFFs by their first bytes.
 
-They differ by the tags of their image directories. The bytes come from strangers, so every step is bounded: few directories,
-each once, few of their entries, and no value beyond what is there.
+They differ by the tags of their image directories. The bytes come from strangers, so every step is bounded:
+few directories, each once, few of their entries, and no value beyond what is there.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _LINKS = 4  # from a directory to pictures that belong to it
 
 _NEW_SUBFILE_TYPE, _COMPRESSION, _PHOTOMETRIC, _MAKE, _SUB_DIRECTORIES = 254, 259, 262, 271, 330
 
-# Only raw pictures have them: the pattern of the colour filters [TIFF/EP], Leaf's and Imacon's data, DNG's version, Nikon's
-# picture data, Sony's file type.
+# Only raw pictures have them: the pattern of the colour filters [TIFF/EP], Leaf's and Imacon's data, DNG's
+# version, Nikon's picture data, Sony's file type.
 _RAW_TAGS = frozenset({33421, 33422, 34310, 46275, 50706, 51157, 0x7000})
 _RAW_PHOTOMETRIC = frozenset({32803, 34892})  # behind colour filters, linear raw
 # Nikon, Epson, Samsung, Sony, Pentax, Kodak, DNG

@@ -1,4 +1,7 @@
-"""The upload token of one file: a text, or a callable of the caller's that is asked for one right before it is needed. [contract 6]"""
+"""The upload token of one file: text, or a callable that is called right before a token is needed.
+
+[contract 6]
+"""
 
 from __future__ import annotations
 
@@ -23,68 +26,72 @@ USE_TEXT_OF_MODEL = " (its text is in .token)"
 
 @attrs.define
 class TokenProvider:
-    """The upload token of one file: from the file's own source, else from the client's.
+    """The upload token of one file: the file's own token or callable, else that of the client.
 
-    A token is good for one use, so a callable is asked for each URL that is made: once per file, and again only when a URL has
-    to be made anew, or when an attempt whose answer was lost may have used the token. The attempts of one request carry the same
-    token.
+    A token is valid for one use, so a callable is called for each upload URL: once per file, and again only
+    for a new URL, or when an attempt without a response may have used the token. All attempts of one request
+    send the same token.
     """
 
     transport: Transport
     own: TokenSource | None = attrs.field(repr=False)
-    # What the callable raised last, when that is of our classes.
+    # The last `ImgwireError` that the callable raised. It is not an error of the upload's own requests.
     error: ImgwireError | None = attrs.field(init=False, default=None, repr=False)
-    _answer: object = attrs.field(init=False, default=None, repr=False)
+    _result: object = attrs.field(init=False, default=None, repr=False)
 
     @property
     def source(self) -> TokenSource | None:
-        """The token or callable that counts: the file's own, else the client's."""
+        """The token or callable to use: the file's own, else the client's."""
         return self.transport.upload_token if self.own is None else self.own
 
-    async def use(self, create: Callable[[str | None], Awaitable[T]], tries: int) -> T:
-        """Return what `create` makes with a token. A callable is asked for up to `tries` tokens, while those before are used up.
+    async def call_with_token(self, create: Callable[[str | None], Awaitable[T]], max_tokens: int) -> T:
+        """Return the result of `create`, called with a token.
 
-        What the callable raises passes unchanged.
+        If the service rejects a token that an earlier attempt may have used, the callable is called for
+        another one, up to `max_tokens` in all. Exceptions of the callable are raised unchanged.
         """
         source = self.source
         if not callable(source):
             return await create(source)
         while True:
-            await self._ask(source)
+            await self._call_source(source)
             try:
                 return await create(self._token())
             except AuthenticationError as error:
-                tries -= 1
-                # An earlier attempt, whose answer was lost, may have used the token.
-                if tries <= 0 or error.exchange is None or error.exchange.attempts <= 1:
+                max_tokens -= 1
+                # After several attempts, one without a response may have used the token.
+                if max_tokens <= 0 or error.exchange is None or error.exchange.attempts <= 1:
                     raise
 
-    async def _ask(self, source: Callable[[], str | Awaitable[str]]) -> None:
+    async def _call_source(self, source: Callable[[], str | Awaitable[str]]) -> None:
         try:
-            answer = await self.transport.call_user_code(
+            result = await self.transport.call_user_code(
                 "upload_token", source, "POST", "/images/standard_upload"
             )
         except ImgwireError as error:
             self.error = error
             raise
-        self._answer = as_secret(answer)
+        self._result = as_secret(result)
 
     def _token(self) -> str:
-        """Return the token that was answered last. Raises for an answer that is none, without repeating it."""
-        answer = self._answer
-        if isinstance(answer, str) and answer and is_printable_ascii(answer):
-            return answer
-        kind = type(answer).__name__
-        if inspect.iscoroutine(answer):
-            answer.close()  # nobody will await it
-        is_text, is_record = isinstance(answer, str), isinstance(answer, UploadToken)
-        self._answer = answer = None  # an object or bytes may hold the token, and would stand in this frame
+        """Return the last result of the callable. Raises if it is no token; the message does not show it."""
+        result = self._result
+        if isinstance(result, str) and result and is_printable_ascii(result):
+            return result
+        kind = type(result).__name__
+        if inspect.iscoroutine(result):
+            # Closed so that Python does not warn that the coroutine was never awaited.
+            result.close()
+        is_text, is_model = isinstance(result, str), isinstance(result, UploadToken)
+        # The result may hold the token, and a traceback with local variables would show it.
+        self._result = result = None
         wrong = (
             "without blanks and control characters, not empty"
             if is_text
-            else f"not {kind}{USE_TEXT_OF_MODEL if is_record else ''}"
+            else f"not {kind}{USE_TEXT_OF_MODEL if is_model else ''}"
         )
-        said = f"the upload_token callable must return the token as ASCII text, {wrong}; nothing was sent"
-        if self.own is None:  # the client's own meets every file
-            raise ConfigurationError(said)
-        raise ValueError(said) if is_text else TypeError(said)
+        message = f"the upload_token callable must return the token as ASCII text, {wrong}; nothing was sent"
+        # The client's callable is used for every file, so its mistake ends a whole run.
+        if self.own is None:
+            raise ConfigurationError(message)
+        raise ValueError(message) if is_text else TypeError(message)

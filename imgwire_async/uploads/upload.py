@@ -1,7 +1,7 @@
 """One upload: opens the file, creates the record, sends the bytes, and does what the tables in `states` say about the outcome.
 
-A URL is made inside the put slot and used at once, a refused one is never used again, and bytes go out a second time only
-from a known start.
+A URL is made inside the put slot and used at once, a refused one is never used again, and bytes go out a
+second time only from a known start.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class UploadHooks:
 
     Internal: batch runs, which come next, are built on it; `upload` and `upload_many` pass none.
 
-    `next_key` is awaited before each create that needs a new key, with the generation of the key, from 0. `created` is awaited
-    with the record of each create, `stored` once it has its bytes. Such a key may have been used by an earlier run, so a record
-    that has its bytes is adopted: nothing is sent. So a key must come from the content. `created`, and a key in place of another, are
-    awaited while a put slot is held.
+    `next_key` is awaited before each create that needs a new key, with the generation of the key, from 0.
+    `created` is awaited with the record of each create, `stored` once it has its bytes. Such a key may have
+    been used by an earlier run, so a record that has its bytes is adopted: nothing is sent. So a key must
+    come from the content. `created`, and a key in place of another, are awaited while a put slot is held.
     """
 
     next_key: Callable[[int], Awaitable[str]]
@@ -86,9 +86,9 @@ class UploadHooks:
 class Upload:
     """One file on its way: opens the file, creates the record, sends the bytes. Used by one task, once.
 
-    `item` is checked. `until_ready` is awaited with the stored record under the same deadline, and its answer returned.
-    `image`, `puts` (attempts to send the bytes), `bytes_sent` (of all of them) and `abandoned` (ids of records that were
-    created and then replaced) can be read after a failure, too.
+    `item` is checked. `until_ready` is awaited with the stored record under the same deadline, and its answer
+    returned. `image`, `puts` (attempts to send the bytes), `bytes_sent` (of all of them) and `abandoned` (ids
+    of records that were created and then replaced) can be read after a failure, too.
     """
 
     # Set by `run`, once the file is open.
@@ -156,8 +156,8 @@ class Upload:
     def is_fatal(self, error: Exception) -> bool:
         """Return whether every file of a run would meet this error of an upload: a key, a plan, a setting.
 
-        What a file's own source raises meets that file alone, also when it comes from another client of ours. So does the
-        refusal of an upload token of its own.
+        What a file's own source raises meets that file alone, also when it comes from another client of ours.
+        So does the refusal of an upload token of its own.
         """
         if not self._is_open or self._is_of_user_code(error):  # not open: no request was made
             return False
@@ -185,7 +185,8 @@ class Upload:
         """Return the record once the storage has the bytes. Its status may be older than that."""
         if self._item.idempotency_key is None:
             self._key = await self._new_key()
-        # Nothing is sent while a caller in another thread, who reads the source, is busy elsewhere: it would hold a slot.
+        # Nothing is sent while a caller in another thread, who reads the source, is busy elsewhere: it would
+        # hold a slot.
         is_read_by_caller = self._file.source.runs_user_code and user_code.current_caller.get() is not None
         while True:
             if is_read_by_caller:
@@ -219,7 +220,8 @@ class Upload:
                 if user_code.current_caller.get() is None:
                     await self._report_created()
                     return await self._put(is_read_by_caller)
-            # Another thread is told: it may take its time and may upload from there, so no slot is held meanwhile.
+            # Another thread is told: it may take its time and may upload from there, so no slot is held
+            # meanwhile.
             await self._report_created()
             async with self._transport.put_slot():
                 return await self._put(is_read_by_caller)
@@ -291,7 +293,9 @@ class Upload:
     async def _create_record(self) -> StandardUpload:
         while True:
             try:
-                upload = await self._tokens.use(self._create, MAX_UPLOAD_URLS - self._state.urls_requested)
+                upload = await self._tokens.call_with_token(
+                    self._create, MAX_UPLOAD_URLS - self._state.urls_requested
+                )
                 break
             except ConflictError as error:
                 if error is self._tokens.error or not await self._renew_key():
@@ -391,8 +395,8 @@ class Upload:
     async def _report(self, sent: int, *, stored: bool = False) -> None:
         """Tell how many bytes have left.
 
-        The total is told once, when the storage has accepted the file; what comes before, to a caller who listens: the bytes
-        don't wait for one who is busy elsewhere.
+        The total is told once, when the storage has accepted the file; what comes before, to a caller who
+        listens: the bytes don't wait for one who is busy elsewhere.
         """
         file = self._file
         if self._on_progress is not None and (

@@ -1,7 +1,7 @@
 """Many uploads at once: workers that pull the next file as they become free, and results as each ends.
 
-Nothing here grows with the number of files: at most `concurrency` are in work, and at most so many results wait unread
-before the workers pause.
+Nothing here grows with the number of files: at most `concurrency` are in work, and at most so many results
+wait unread before the workers pause.
 """
 
 from __future__ import annotations
@@ -86,10 +86,11 @@ def require_many_files(files: object) -> None:
 class UploadRun(AbstractAsyncContextManager["UploadRun"]):
     """One `upload_many` under way: `async with` gives each result as its file ends, to one consumer, and ends the workers.
 
-    At last, what ended the run early is raised. No generator: one within another would be closed by two at once when the loop
-    ends. All of it belongs to one loop.
+    At last, what ended the run early is raised. No generator: one within another would be closed by two at
+    once when the loop ends. All of it belongs to one loop.
 
-    `start` makes the upload of one file, with the callbacks that it is given; `transport` is the one that they use.
+    `start` makes the upload of one file, with the callbacks that it is given; `transport` is the one that
+    they use.
     """
 
     def __init__(
@@ -217,7 +218,8 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
                 continue
             try:
                 found = await self._feed.next()
-            # The caller's own, raised to the caller; also when the caller's iterator waited for something that was cancelled.
+            # The caller's own, raised to the caller; also when the caller's iterator waited for something
+            # that was cancelled.
             except (Exception, asyncio.CancelledError) as error:
                 if cancellation.is_own_cancellation(error):
                     raise

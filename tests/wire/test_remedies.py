@@ -119,8 +119,8 @@ async def test_an_empty_file_and_no_bytes_say_where_to_look(
 ) -> None:
     path = tmp_path / "hero.png"
     path.touch()
-    assert "closed after that" in str(await refused(client, path))
-    assert "no bytes at all" in str(await refused(client, b""))
+    assert "this file is empty" in str(await refused(client, path))
+    assert "a buffer of 0 bytes" in str(await refused(client, b""))
 
 
 async def test_paths_where_bytes_are_due_name_upload_many(client: AsyncImgwireClient, tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def test_a_full_disk_names_the_folder_and_the_way_out(storage: Elsewhere, tmp_pa
     said, left = done.stdout.splitlines()
     assert "No space left on device" in said
     assert str(tmp_path) in said
-    assert "set TMPDIR to another place, or give content_length=" in said
+    assert "set TMPDIR to another directory, or give content_length=" in said
     assert left == "[]"
     (put,) = storage.arrived()
     assert (put.status, put.length) == (200, size)
