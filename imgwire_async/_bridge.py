@@ -1,8 +1,9 @@
-"""Run calls of blocking clients on the loop thread, and the user code of these calls in the threads of their callers.
+"""Run calls of blocking clients on the loop thread, and their user code in the callers' threads.
 
-Each call is a task on the loop thread, and its caller waits at an inbox: one wake-up starts the task, one returns the result. User code
-that the task needs (readers, callbacks, hooks, key callables) arrives in the same inbox and runs in the caller's thread. So the loop never
-blocks, objects that are bound to a thread work, and Ctrl-C works as well.
+Each call is a task on the loop thread, and its caller waits at an inbox: one wake-up starts the task, one
+returns the result. User code that the task needs (readers, callbacks, hooks, key callables) arrives in the
+same inbox and runs in the caller's thread. So the loop never blocks, objects that are bound to a thread work,
+and Ctrl-C works as well.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class _LoopCall(Generic[R]):
                 else RuntimeError("the call was cancelled: the loop thread has ended")
             ) from None
         finally:
-            # Else this frame, which the traceback of the exception refers to, would keep the task and so the exception.
+            # Else this frame, which the traceback of the exception refers to, would keep the task and so the
+            # exception.
             del task
 
 
@@ -100,8 +102,9 @@ def _set_result(future: asyncio.Future[Any], value: object, error: Exception | N
 class CallerChannel:
     """The connection between a caller's thread and the loop thread.
 
-    It lasts for one call (`once`), or as long as an iterator or a `with` block. `user_code.current_caller` holds it in the tasks of
-    the caller. The caller's thread uses `run` and `end`, and the loop thread uses the methods from `is_waiting` on.
+    It lasts for one call (`once`), or as long as an iterator or a `with` block. `user_code.current_caller`
+    holds it in the tasks of the caller. The caller's thread uses `run` and `end`, and the loop thread uses
+    the methods from `is_waiting` on.
     """
 
     def __init__(self, thread: LoopThread, *, once: bool = False) -> None:
@@ -113,7 +116,10 @@ class CallerChannel:
         self._closed = False
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        """Run a coroutine on the loop and return its result. Run the user code that it needs here meanwhile."""
+        """Run a coroutine on the loop and return its result.
+
+        Meanwhile the user code that the coroutine needs runs here.
+        """
         call = _LoopCall(coroutine)
         try:
             posted = self._thread.post(self._begin, call)
@@ -133,7 +139,7 @@ class CallerChannel:
         return call.result()
 
     def _serve(self, call: _LoopCall[Any]) -> None:
-        """Run work items until the call is done. An abandoned earlier call in the inbox is ignored."""
+        """Run work items until the call is done. Ignore an earlier, abandoned call in the inbox."""
         while True:
             item = self._next_item()
             if item is call:
@@ -157,8 +163,8 @@ class CallerChannel:
     def end(self, last: Coroutine[Any, Any, object], owner: object, *, wait: bool) -> None:
         """Close the channel: cancel the running task, then run `last`.
 
-        With `wait`, wait for `last` up to `EXIT_TIMEOUT` seconds, unless this is the loop thread itself. `owner` is the async object
-        that `last` closes; a forked child keeps it unclosed.
+        With `wait`, wait for `last` up to `EXIT_TIMEOUT` seconds, unless this is the loop thread itself.
+        `owner` is the async object that `last` closes; a forked child keeps it unclosed.
         """
         call = _LoopCall(last)
         call.abandoned = not wait or self._thread.is_current
@@ -176,7 +182,7 @@ class CallerChannel:
             except Empty:
                 call.abandoned = True
 
-    # --- on the loop thread -------------------------------------------------------------------------------------------
+    # The loop thread uses the methods below.
 
     @property
     def is_waiting(self) -> bool:
@@ -230,7 +236,8 @@ class CallerChannel:
     def _interrupt(self, call: _LoopCall[Any]) -> None:
         self._cancel_pending()
         self._closed = self._closed or self._once
-        # Without a task the call was interrupted before it was posted, or it waits for the end of the previous one.
+        # Without a task the call was interrupted before it was posted, or it waits for the end of the
+        # previous one.
         if call.task is None:
             call.coroutine.close()
         elif self._call is call:
@@ -247,7 +254,10 @@ class CallerChannel:
         self._cancel_pending()
 
     def _cancel_pending(self) -> None:
-        """Cancel the futures of user code that the caller will not run, because it has left or was interrupted."""
+        """Cancel the futures of user code that the caller will not run any more.
+
+        The caller has left or was interrupted.
+        """
         for future in list(self._pending):
             future.cancel()
 
@@ -261,7 +271,7 @@ def _close_if_not_started(coroutine: Coroutine[Any, Any, object]) -> None:
         coroutine.close()
 
 
-# --- building blocks of the blocking client -------------------------------------------------------------------------------
+# The blocking client uses the functions below.
 
 
 def call(method: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs: Any) -> R:
@@ -274,8 +284,8 @@ def call(method: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs:
 def run_last(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a closing coroutine function on the loop thread, and wait for it where that is possible.
 
-    Before the first call and at exit there is no loop, and the coroutine runs here up to its first wait. On the loop thread itself
-    it runs as a task and ends later.
+    Before the first call and at exit there is no loop, and the coroutine runs here up to its first wait. On
+    the loop thread itself it runs as a task and ends later.
     """
     forks.check()
     thread = process.thread

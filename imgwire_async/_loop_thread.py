@@ -18,10 +18,12 @@ from typing import Any
 
 from imgwire_async import forks
 
-# Seconds that the exit of the process, or the end of an iterator, waits for the loop. Work that takes longer goes on without it.
+# Seconds that the exit of the process, or the end of an iterator, waits for the loop. Work that takes longer
+# goes on without it.
 EXIT_TIMEOUT = 1.0
-# Seconds between two checks of a waiting thread whether the loop thread is still alive: it may have died, or a signal handler may have
-# forked. The interval is shorter on Windows, where Ctrl-C does not wake a thread that waits for a lock.
+# Seconds between two checks of a waiting thread whether the loop thread is still alive: it may have died, or
+# a signal handler may have forked. The interval is shorter on Windows, where Ctrl-C does not wake a thread
+# that waits for a lock.
 POLL_INTERVAL = 0.2 if os.name == "nt" else 1.0
 
 
@@ -43,7 +45,10 @@ class _ProcessState:
 
 
 class LoopThread:
-    """The daemon thread that runs the event loop of all blocking clients. Started on first use, stopped at exit."""
+    """The daemon thread that runs the event loop of all blocking clients.
+
+    It is started on first use and stopped at exit.
+    """
 
     def __init__(self) -> None:
         # True in a forked child: the thread and the callers that wait for it exist in the parent only.
@@ -58,7 +63,10 @@ class LoopThread:
         forks.renew_in_child(self)
 
     def start(self) -> None:
-        """Start the thread and wait until its loop runs, or until it has ended because another loop thread was first."""
+        """Start the thread and wait until its loop runs.
+
+        If another loop thread was first, this one has ended then.
+        """
         self._thread.start()
         while not self._ready.done():
             with suppress(TimeoutError):
@@ -99,7 +107,8 @@ class LoopThread:
         self._ready.set_result(None)
         if registered:
             await self._stopped.wait()
-        # `asyncio.Runner` cancels the remaining tasks now, and closes async generators, which hold the sessions.
+        # `asyncio.Runner` cancels the remaining tasks now, and closes async generators, which hold the
+        # sessions.
 
     @property
     def is_current(self) -> bool:
@@ -125,8 +134,8 @@ class LoopThread:
 
         Returns False when the loop is gone, which happens at exit and after a fork.
 
-        Waking the loop takes a system call and gives up the interpreter lock. So one wake-up serves all functions that are posted
-        until the loop runs them. An `urgent` function wakes the loop in any case.
+        Waking the loop takes a system call and gives up the interpreter lock. So one wake-up serves all
+        functions that are posted until the loop runs them. An `urgent` function wakes the loop in any case.
         """
         forks.check()
         if self.forked or self.loop.is_closed():
@@ -140,7 +149,8 @@ class LoopThread:
             # The loop was closed after the check above.
             if isinstance(error, RuntimeError) and self.loop.is_closed():
                 return False
-            # Ctrl-C or a full stack may have interrupted the lines above. Other threads may rely on this wake-up already.
+            # Ctrl-C or a full stack may have interrupted the lines above. Other threads may rely on this
+            # wake-up already.
             self._woken = False
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._run_posted)
@@ -150,7 +160,8 @@ class LoopThread:
     def wake(self) -> None:
         """Wake the loop once more.
 
-        A signal handler may have interrupted `post` between adding a function and waking the loop, and may now wait for the loop.
+        A signal handler may have interrupted `post` between adding a function and waking the loop, and may
+        now wait for the loop.
         """
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._run_posted)
@@ -178,14 +189,14 @@ class LoopThread:
 def _new_loop() -> asyncio.AbstractEventLoop:
     """Return a new loop of asyncio itself, even if the application's policy makes loops of another kind.
 
-    With uvloop a call over TLS would take a fifth less time. But a forked child would crash at its exit, where libuv joins threads
-    that exist in the parent only.
+    With uvloop a call over TLS would take a fifth less time. But a forked child would crash at its exit,
+    where libuv joins threads that exist in the parent only.
 
-    The loop reads the system's monotonic clock directly. A test that replaces `time.monotonic` does not affect it, because the loop
-    continues to run after the test.
+    The loop reads the system's monotonic clock directly. A test that replaces `time.monotonic` does not
+    affect it, because the loop continues to run after the test.
     """
-    # A loop needs three file descriptors. With fewer, its constructor fails halfway and leaves a loop that warns about not being
-    # closed. So this opens and closes three of them first.
+    # A loop needs three file descriptors. With fewer, its constructor fails halfway and leaves a loop that
+    # warns about not being closed. So this opens and closes three of them first.
     one, other = socket.socketpair()
     with one, other, one.dup():
         pass
@@ -218,7 +229,8 @@ def _start() -> LoopThread:
             raise shutdown_error()
         if process.thread is not None:
             return process.thread
-        # A signal handler that makes a call during this start begins another thread. The first one to register stays.
+        # A signal handler that makes a call during this start begins another thread. The first one to
+        # register stays.
         new = LoopThread()
         new.start()
         return process.thread or new

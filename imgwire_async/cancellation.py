@@ -15,8 +15,8 @@ from imgwire_async.threads import CANCEL_GRACE, consume_exception
 async def wait_all(tasks: Collection[asyncio.Future[Any]], *, timeout: float = math.inf) -> None:
     """Wait until all `tasks` are done, even when the running task is cancelled meanwhile.
 
-    Their results and exceptions are ignored. The last cancellation of the running task is raised at the end. After `timeout`
-    seconds the function returns and leaves unfinished tasks running.
+    Their results and exceptions are ignored. The last cancellation of the running task is raised at the end.
+    After `timeout` seconds the function returns and leaves unfinished tasks running.
     """
     # `asyncio.wait` counts by the loop's clock. Any other clock may be frozen by a test.
     now = asyncio.get_running_loop().time
@@ -24,7 +24,8 @@ async def wait_all(tasks: Collection[asyncio.Future[Any]], *, timeout: float = m
     cancelled: asyncio.CancelledError | None = None
     end = now() + timeout
     while unfinished and (seconds := end - now()) > 0:
-        # Without the shield, a cancelled anyio scope would cancel the wait again in every iteration of the loop.
+        # Without the shield, a cancelled anyio scope would cancel the wait again in every iteration of the
+        # loop.
         with anyio.CancelScope(shield=True):
             try:
                 await asyncio.wait(unfinished, timeout=None if seconds == math.inf else seconds)

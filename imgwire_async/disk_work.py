@@ -19,8 +19,8 @@ T = TypeVar("T")
 def submit(function: Callable[[], T], dispose: Callable[[T], object] | None = None) -> asyncio.Future[T]:
     """Start a short disk operation in a worker thread and return its future.
 
-    A caller that no longer needs the result cancels the future. A result that comes after that is passed to `dispose`, in a
-    thread.
+    A caller that no longer needs the result cancels the future. A result that comes after that is passed to
+    `dispose`, in a thread.
     """
     return thread_pools.of_running_loop().disk.submit(function, dispose)
 
@@ -50,7 +50,10 @@ async def run_or_dispose(
 
 
 async def run_batched(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a disk operation that takes well below a millisecond, together with others in one thread, and return its result."""
+    """Run a disk operation that takes well below a millisecond, and return its result.
+
+    Several such operations run in one batch in a worker thread.
+    """
     return cast(
         "T", await thread_pools.of_running_loop().batcher.submit(functools.partial(function, *args, **kwargs))
     )
@@ -59,16 +62,19 @@ async def run_batched(function: Callable[P, T], /, *args: P.args, **kwargs: P.kw
 async def run_batched_or_dispose(
     dispose: Callable[[T], object], function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a very short disk operation like `run_batched`. `dispose` gets the result of a cancelled one, in a thread."""
-    call = functools.partial(function, *args, **kwargs)
-    return cast("T", await thread_pools.of_running_loop().batcher.submit(call, dispose=dispose))
+    """Run a very short disk operation, as `run_batched` does, whose result must be disposed of.
+
+    When the task is cancelled meanwhile, the result is passed to `dispose`, in a thread.
+    """
+    bound = functools.partial(function, *args, **kwargs)
+    return cast("T", await thread_pools.of_running_loop().batcher.submit(bound, dispose=dispose))
 
 
 async def run_cleanup(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run disk work that must be done even while asyncio or an anyio scope cancels the task.
 
-    The function waits for the work, but after a cancellation for at most `CANCEL_GRACE` seconds. Work that takes longer goes on
-    in its thread.
+    The function waits for the work, but after a cancellation for at most `CANCEL_GRACE` seconds. Work that
+    takes longer goes on in its thread.
     """
     future = submit(functools.partial(function, *args, **kwargs))
     if is_being_cancelled():

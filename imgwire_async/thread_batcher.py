@@ -1,8 +1,9 @@
 """Run very short functions in worker threads, many of them in one batch.
 
-To hand a function to a thread and its result back costs about as much as sending a small file. Functions that are submitted while
-a batch runs wait for the next batch and run together in it. So many uploads at once need few batches, and a single upload is not
-delayed. A function that hangs, for example on a network drive, delays others only for milliseconds.
+To hand a function to a thread and its result back costs about as much as sending a small file. Functions that
+are submitted while a batch runs wait for the next batch and run together in it. So many uploads at once need
+few batches, and a single upload is not delayed. A function that hangs, for example on a network drive, delays
+others only for milliseconds.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ BATCH_SIZE = 16
 _BATCH_WINDOW = 0.005
 # Longest interval in seconds between two checks of a thread that hangs.
 _MAX_CHECK_INTERVAL = 0.1
-# Iterations of the event loop to wait for each further item that the last batch had. A busy loop submits about one item in two
-# iterations. An iteration of an idle loop takes some microseconds.
+# Iterations of the event loop to wait for each further item that the last batch had. A busy loop submits
+# about one item in two iterations. An iteration of an idle loop takes some microseconds.
 _ITERATIONS_PER_ITEM = 3
 
 
 class _Receiver(NamedTuple):
     """Where the result of a function goes.
 
-    `finish` computes the result of `future` from it, on the loop. `dispose` gets the result instead when the future was cancelled.
+    `finish` computes the result of `future` from it, on the loop. `dispose` gets the result instead when the
+    future was cancelled.
     """
 
     future: asyncio.Future[Any]
@@ -45,9 +47,9 @@ _Finished = tuple[_Receiver, Any, BaseException | None]
 class BatchTimer(abc.ABC):
     """Decides when a batch starts: at once for a single item, slightly later when more items are expected.
 
-    More items are expected when the last batch had more than one. The timer counts iterations of the event loop, because an
-    expected item arrives in one of the next iterations, and an idle loop runs through them at once. It waits for at most `window`
-    seconds.
+    More items are expected when the last batch had more than one. The timer counts iterations of the event
+    loop, because an expected item arrives in one of the next iterations, and an idle loop runs through them
+    at once. It waits for at most `window` seconds.
     """
 
     window: float = _BATCH_WINDOW
@@ -65,7 +67,7 @@ class BatchTimer(abc.ABC):
         """Start a batch."""
 
     def _schedule_batch(self) -> None:
-        """Arrange that a batch starts soon. Called when an item waits and no batch runs."""
+        """Start a batch soon. Called when an item waits and no batch runs."""
         if not self._scheduled:
             self._scheduled = True
             loop = asyncio.get_running_loop()
@@ -92,7 +94,8 @@ class ThreadBatcher(BatchTimer):
     def __init__(self, pool: ThreadPool) -> None:
         super().__init__()
         self._pool = pool
-        # Appending to and popping from a deque is atomic, so the loop and the threads use these without a lock.
+        # Appending to and popping from a deque is atomic, so the loop and the threads use these without a
+        # lock.
         self._submitted: deque[_Submitted] = deque()
         self._finished: deque[_Finished] = deque()
         self._running: set[asyncio.Future[None]] = set()
@@ -107,8 +110,8 @@ class ThreadBatcher(BatchTimer):
     ) -> asyncio.Future[Any]:
         """Run `function` in a thread soon and return a future of its result.
 
-        With `finish`, the future gets what `finish` makes of the result, on the loop. When the future was cancelled, the result is
-        passed to `dispose`, in a thread, or dropped without one.
+        With `finish`, the future gets what `finish` makes of the result, on the loop. When the future was
+        cancelled, the result is passed to `dispose`, in a thread, or dropped without one.
         """
         # Not stored in the batcher: a reference from there would keep the loop alive.
         loop = asyncio.get_running_loop()
@@ -148,7 +151,10 @@ class ThreadBatcher(BatchTimer):
             self._schedule_batch()
 
     def clear(self) -> None:
-        """Drop all functions and results when the loop ends, because they refer to the loop and would keep it alive."""
+        """Drop all functions and results.
+
+        Called when the loop ends, because they refer to the loop and would keep it alive.
+        """
         self._submitted.clear()
         self._finished.clear()
         self._running.clear()

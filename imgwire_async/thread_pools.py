@@ -11,14 +11,17 @@ from imgwire_async import forks
 from imgwire_async.thread_batcher import ThreadBatcher
 from imgwire_async.threads import ThreadPool
 
-# Disk work has threads of its own. So it waits neither for the application's work in the default executor nor for slow readers
-# (a pipe, a file on a network drive).
+# Disk work has threads of its own. So it waits neither for the application's work in the default executor nor
+# for slow readers (a pipe, a file on a network drive).
 DISK_THREADS = 8
 _READER_THREADS = 40
 
 
 class LoopPools:
-    """The thread pools of one loop. They are emptied when the loop ends, because waiting jobs would keep the loop alive."""
+    """The thread pools of one event loop.
+
+    The pools are emptied when the loop ends, because waiting jobs would keep the loop alive.
+    """
 
     __slots__ = ("_end_hook", "batcher", "disk", "readers")
 
@@ -46,7 +49,8 @@ class LoopPools:
 
 
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPools] = weakref.WeakKeyDictionary()
-# Held while the table is changed or iterated over. Reentrant, because a garbage collection inside may run any code.
+# Held while the table is changed or iterated over. Reentrant, because a garbage collection inside may run any
+# code.
 _by_loop_lock = threading.RLock()
 
 

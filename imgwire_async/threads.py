@@ -1,7 +1,7 @@
 """Worker threads that do not keep a process alive, and thread pools with a limit for each event loop.
 
-A disk or a reader that hangs blocks its thread inside the kernel. So neither the pool nor the interpreter waits for such a thread,
-and it no longer counts towards the limit of its pool.
+A disk or a reader that hangs blocks its thread inside the kernel. So neither the pool nor the interpreter
+waits for such a thread, and it no longer counts towards the limit of its pool.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from imgwire_async import forks
 
 T = TypeVar("T")
 
-# Seconds that cancelled code waits for a thread. Work on a file takes milliseconds; a job that takes longer counts as stuck.
+# Seconds that cancelled code waits for a thread. Work on a file takes milliseconds; a job that takes longer
+# counts as stuck.
 CANCEL_GRACE = 0.5
 # Threads of one pool that may be stuck in addition to those that work.
 STUCK_LIMIT = 64
@@ -33,7 +34,10 @@ def consume_exception(task: asyncio.Future[Any]) -> None:
 
 
 class _Job(Generic[T]):
-    """One function for a thread, with its result. The thread writes to it until `deliver` returns, the loop afterwards."""
+    """One function for a thread, with its result.
+
+    The thread writes to the job until `deliver` returns, and the loop afterwards.
+    """
 
     __slots__ = ("dispose", "error", "function", "future", "loop", "pool", "started_at", "stuck", "value")
 
@@ -76,7 +80,10 @@ class _Job(Generic[T]):
         return True
 
     def discard(self) -> None:
-        """Dispose of a result that cannot be delivered. Called in a thread, because disposing may hang as well."""
+        """Dispose of a result that cannot be delivered.
+
+        Called in a thread, because disposing may hang as well.
+        """
         if self.dispose is not None and self.error is None:
             # No caller is left that could handle an exception.
             with contextlib.suppress(Exception):
@@ -128,8 +135,8 @@ class _Workers:
             # Before the delivery, so that the loop can use this thread again as soon as it has the result.
             idle.append(inbox)
             if not job.deliver():
-                # In another thread, because a job of another loop may wait in the inbox already. If no thread can be started, the
-                # garbage collector closes the result.
+                # In another thread, because a job of another loop may wait in the inbox already. If no thread
+                # can be started, the garbage collector closes the result.
                 with contextlib.suppress(RuntimeError):
                     threading.Thread(target=job.discard, name="imgwire_async cleanup", daemon=True).start()
             del job
@@ -142,7 +149,8 @@ forks.run_in_child(_workers.after_fork)
 class ThreadPool:
     """Runs functions of one loop in threads, at most `limit` at once, not counting stuck ones.
 
-    It works with futures, not tasks, so that code that cancels all tasks of the loop does not cancel its jobs.
+    It works with futures, not tasks, so that code that cancels all tasks of the loop does not cancel its
+    jobs.
     """
 
     def __init__(self, limit: int, stuck_limit: int = STUCK_LIMIT) -> None:
@@ -158,8 +166,8 @@ class ThreadPool:
     ) -> asyncio.Future[T]:
         """Run `function` in a thread as soon as the limit allows, and return the future of its result.
 
-        A caller that no longer needs the result cancels the future. A result that comes after that is passed to `dispose`, in a
-        thread.
+        A caller that no longer needs the result cancels the future. A result that comes after that is passed
+        to `dispose`, in a thread.
         """
         job = _Job(self, asyncio.get_running_loop(), function, dispose)
         if len(self._running) < self._limit:
@@ -196,7 +204,10 @@ class ThreadPool:
         self._start_waiting()
 
     def clear(self) -> None:
-        """Drop all jobs when the loop ends, because they refer to the loop and would keep it alive."""
+        """Drop all jobs.
+
+        Called when the loop ends, because the jobs refer to the loop and would keep it alive.
+        """
         self._waiting.clear()
         self._running.clear()
         if self._timer is not None:

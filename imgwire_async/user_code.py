@@ -1,7 +1,8 @@
-"""Run user code where it belongs: on the event loop, in a worker thread, or in the thread of a waiting caller.
+"""Run user code: on the event loop, in a worker thread, or in the thread of a waiting caller.
 
-With the asynchronous client, callbacks run on the loop and readers (files, iterators) in a worker thread, because they may block.
-The blocking client sets `current_caller`, so that both run in the thread of its caller.
+With the asynchronous client, callbacks run on the loop and readers (files, iterators) in a worker thread,
+because they may block. The blocking client sets `current_caller`, so that both run in the thread of its
+caller.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Caller(Protocol):
 # The caller of the blocking client for whom the current task runs. None with the asynchronous client.
 current_caller: ContextVar[Caller | None] = ContextVar("imgwire_async.current_caller", default=None)
 
-# Whether user code runs (a source or a callback) that a transfer waits for. A call from there must not wait without a limit.
+# Whether user code runs (a source or a callback) that a transfer waits for. A call from there must not wait
+# without a limit.
 inside_user_code: ContextVar[bool] = ContextVar("imgwire_async.inside_user_code", default=False)
 
 
@@ -75,7 +77,10 @@ async def run_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
 
 
 async def run_callback(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a callback of the user: in the thread of the waiting caller if there is one, else here on the loop."""
+    """Run a callback of the user and return its result.
+
+    It runs in the thread of the waiting caller if there is one, else here on the loop.
+    """
     caller = current_caller.get()
     if caller is not None:
         return cast("T", await caller(function, *args, **kwargs))
@@ -87,7 +92,8 @@ async def call_maybe_async(
 ) -> T:
     """Run a callable of the user, which may be a coroutine function, and return its result.
 
-    `pending_result` is the future of a run that was started before by `ask_caller`; the function is not run again then.
+    `pending_result` is the future of a run that was started before by `ask_caller`; the function is not run
+    again then.
     """
     result: T | Awaitable[T] = await (run_callback(function) if pending_result is None else pending_result)
     if not isinstance(result, Awaitable):
@@ -100,7 +106,10 @@ async def call_maybe_async(
 
 
 def ask_caller(function: Callable[[], T]) -> asyncio.Future[T] | None:
-    """Start `function` in the thread of the waiting caller and return its future, or None without such a caller."""
+    """Start `function` in the thread of the waiting caller and return its future.
+
+    Returns None when there is no such caller.
+    """
     caller = current_caller.get()
     return None if caller is None else caller(function)
 
@@ -127,10 +136,11 @@ def _do_nothing() -> None:
 
 
 async def finish_on_cancel(future: asyncio.Future[T]) -> T:
-    """Return the result of work in a thread. When the task is cancelled, wait up to `CANCEL_GRACE` seconds for the thread.
+    """Return the result of work in a thread.
 
-    The wait is there because cancelled code is likely to close the file next. It is short, because a disk or a reader that hangs
-    must not delay a deadline.
+    When the task is cancelled, the function waits up to `CANCEL_GRACE` seconds for the thread. It waits
+    because cancelled code is likely to close the file next. It is short, because a disk or a reader that
+    hangs must not delay a deadline.
     """
     try:
         return await asyncio.shield(future)
