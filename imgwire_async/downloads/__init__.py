@@ -1,1 +1,1 @@
-"""Downloads: the attempts to get bytes, the checks of what comes, and the file or stream that the bytes become."""
+"""Downloads: attempts and retries, checks of the response, and the file or stream that its bytes become."""

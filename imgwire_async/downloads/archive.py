@@ -1,4 +1,4 @@
-"""The archive of a finished bulk download job, saved as a file."""
+"""Save the archive of a finished bulk download job as a file."""
 
 from __future__ import annotations
 
@@ -22,37 +22,46 @@ if TYPE_CHECKING:
 
 
 class JobsApi(Protocol):
-    """What gives the record of a bulk download job: `client.images`."""
+    """The method of `client.images` that an archive download uses."""
 
-    def retrieve_bulk_download_job(self, job_id: str | UUID, /) -> Awaitable[ImageDownloadJob]: ...
+    def retrieve_bulk_download_job(self, job_id: str | UUID, /) -> Awaitable[ImageDownloadJob]:
+        """Fetch the record of a bulk download job."""
+        ...
 
 
 async def save_archive(
     jobs: JobsApi, transport: Transport, job: ImageDownloadJob | str | UUID, target: DownloadTarget
 ) -> Path:
-    """Save the archive of a job as the file `target`, and return its path. An expired link is replaced once."""
+    """Save the archive of a job as the file `target`, and return its path.
+
+    When the job's link has expired, the job is fetched once more for a fresh link.
+    """
     job_id = shortened(str(job.id if isinstance(job, ImageDownloadJob) else job))
     what = f"download of bulk download job {job_id} to {target.name}"
     async with operation(transport, "images.download_archive", what):
         await disk_work.run(target.check)
         if not isinstance(job, ImageDownloadJob):
             job = await jobs.retrieve_bulk_download_job(job)
-        source = _archive_url(job, target)
-        download = Download(transport, source)
+        first = _archive_url(job, target)
+        download = Download(transport, first)
         try:
-            return await target.receive(download)
+            return await target.save(download)
         except DownloadError:
-            may_ask = transport.options.retries.max_retries > 0
-            if not may_ask or not _is_over(source.url, download.unexpected):
+            may_retry = transport.options.retries.max_retries > 0
+            if not may_retry or not _is_link_expired(first.url, download.unexpected):
                 raise
             fresh = _archive_url(await jobs.retrieve_bulk_download_job(job.id), target)
-            if fresh.url == source.url:  # a dead link is never used twice
+            # The service still returns the expired link.
+            if fresh.url == first.url:
                 raise
-        return await target.receive(Download(transport, fresh))
+        return await target.save(Download(transport, fresh))
 
 
 def is_packed(job: ImageDownloadJob) -> bool:
-    """Return whether a download job is READY, so that there is an archive. FAILED raises."""
+    """Return whether a bulk download job is READY, so that its archive exists.
+
+    Raises `DownloadJobFailedError` when the job is FAILED.
+    """
     if job.status == ImageDownloadStatus.FAILED:
         raise DownloadJobFailedError(
             f"bulk download job {job.id} FAILED. Check that its images exist and are READY, then create a new job.",
@@ -62,7 +71,7 @@ def is_packed(job: ImageDownloadJob) -> bool:
 
 
 def _archive_url(job: ImageDownloadJob, target: DownloadTarget) -> DownloadUrl:
-    """Return the address of a finished job's archive, and where it goes. Raises unless the job is finished."""
+    """Return the URL of a job's archive. Raises `DownloadError` unless the job is READY and has a URL."""
     if not is_packed(job):
         raise DownloadError(
             f"bulk download job {job.id} is {job.status.value}, so there is no archive yet: "
@@ -74,11 +83,11 @@ def _archive_url(job: ImageDownloadJob, target: DownloadTarget) -> DownloadUrl:
             "to the service."
         )
     name = f"archive of bulk download job {job.id}"
-    return DownloadUrl(job.download_url, Content.ARCHIVE, name, target.outcome)
+    return DownloadUrl(job.download_url, Content.ARCHIVE, name, target.nothing_written)
 
 
-def _is_over(url: str, response: UnexpectedResponse | None) -> bool:
-    """Return whether the response means that this link had its time, so that a fresh one may do."""
+def _is_link_expired(url: str, response: UnexpectedResponse | None) -> bool:
+    """Return whether the response means that the link has expired, so that a fresh link may work."""
     if response is None:
         return False
     return response.status in {404, 410} or is_expired(url, response.status, response.text, response.headers)

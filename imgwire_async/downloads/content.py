@@ -1,4 +1,7 @@
-"""Decides whether a successful answer holds what was asked for. A page of somebody else comes with status 200, too."""
+"""Decide whether the body of a successful response is a picture or an archive.
+
+A login page of a network or an error page of a proxy often comes with status 200, too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from imgwire_async.mime import describe, sniff
 
 
 class Content(Enum):
-    """What a download asks for."""
+    """The kind of content that a download expects."""
 
     PICTURE = "picture"
     ARCHIVE = "ZIP archive"
@@ -20,19 +23,22 @@ class Content(Enum):
 
 @attrs.frozen
 class Mismatch:
-    """What came instead: its kind, and how it reads if it is text."""
+    """Content of another kind: a name for the kind, and the text if it is text."""
 
     kind: str
     text: str = ""
 
 
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # a first entry, or the end of an archive without entries
-# No picture begins like this, whatever it is called. Gzip: a page that a server packed without saying so.
-_NO_PICTURE = (b"%PDF", *_ZIP, b"\x1f\x8b")
+# A ZIP archive begins with its first entry, or with the end record when it has no entries.
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+# Content that is certainly no picture, even with a picture's Content-Type. Gzip (the last one) is a page that
+# a server compressed without a Content-Encoding.
+_NOT_A_PICTURE = (b"%PDF", *_ZIP, b"\x1f\x8b")
 _TEXT_TYPE = re.compile(
     r"text/.*|[^/+]+/(?:[^/+]+\+)?(?:json|xml|yaml)|application/(?:x-)?(?:java|ecma)script"
 )
-# These name something else than a picture. An `application/...` may stand for bytes in general.
+# Types that are neither text nor pictures. `application/...` is missing, because servers use it for any
+# bytes.
 _OTHER_TYPE = re.compile(r"(?:audio|video|font|model|message|multipart)/.*")
 
 _UTF_16 = (
@@ -41,67 +47,73 @@ _UTF_16 = (
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
-# Bytes that no text holds; terminals know escape sequences.
+# Control characters that do not occur in text. ESC may occur, because terminal output contains escape
+# sequences.
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))
 _MARKUP = re.compile(rb"\s{0,200}<[a-zA-Z!?]")
 _PAGE = re.compile(r"<!doctype html|<html[\s>]", re.IGNORECASE)
 _JSON = re.compile(r"\s{0,200}(?:\{\s{0,200}[\"}]|\[\s{0,200}[\[\]{\"\dtfn-])")
 
 
-def mismatch(wanted: Content, content_type: str, head: bytes) -> Mismatch | None:
-    """Return what an answer holds instead of `wanted`, or None. `head` is `HEAD_BYTES` of its body, or all of it.
+def find_mismatch(wanted: Content, content_type: str, head: bytes) -> Mismatch | None:
+    """Return what a response contains instead of `wanted`, or None when it contains `wanted`.
 
-    The bytes are believed first: servers mislabel pictures. Bytes of an unknown kind may be a format of tomorrow, unless they
-    or `content_type` say text. `image/svg+xml` says so: the service delivers no SVG, and errors are drawn in it.
+    `head` is the first `HEAD_BYTES` of the body, or all of it when it is shorter.
+
+    The bytes decide before `content_type`, because servers often give pictures a wrong type. Bytes of an
+    unknown kind are accepted as a new picture format, unless the bytes or `content_type` indicate text.
+    `image/svg+xml` counts as text: the service delivers no SVG, but some servers draw their error messages in
+    it.
     """
     if not head:
-        return Mismatch("an empty answer")
+        return Mismatch("an empty response")
     mime = sniff(head)
     if head.startswith(_ZIP) if wanted is Content.ARCHIVE else mime is not None:
         return None
-    text = as_text(head) if mime is None else None
+    text = decode_text(head) if mime is None else None
     if text is not None:
         return _text_mismatch(text)
     if wanted is Content.ARCHIVE:
-        return Mismatch(_kind_of_bytes(head) if mime is None else f"a picture ({mime.value})")
-    if head.startswith(_NO_PICTURE):
-        return Mismatch(_kind_of_bytes(head))
+        return Mismatch(_describe_bytes(head) if mime is None else f"a picture ({mime.value})")
+    if head.startswith(_NOT_A_PICTURE):
+        return Mismatch(_describe_bytes(head))
     media_type = re.split("[;,]", content_type, maxsplit=1)[0].strip().lower()[:100]
     if _TEXT_TYPE.fullmatch(media_type) or _OTHER_TYPE.fullmatch(media_type):
         return Mismatch(f"bytes of an unknown kind, called {media_type!a}")
     return None
 
 
-def as_text(head: bytes) -> str | None:
-    """Return the text that begins with `head`, or None when its bytes are no text."""
+def decode_text(head: bytes) -> str | None:
+    """Return `head` as text, or None when its bytes are no text."""
     for mark, encoding in _UTF_16:
         if head.startswith(mark):
             text = head[: len(head) & ~1].decode(encoding, "replace").removeprefix("\ufeff")
-            return text if _readable(text) else None
+            return text if _is_readable(text) else None
     head = head.removeprefix(codecs.BOM_UTF8)
     if not _MARKUP.match(head) and head.translate(None, _CONTROLS) != head:
         return None
     try:
-        # A character that the end cuts is left out.
+        # An incremental decoder drops a character that is cut off at the end.
         return codecs.getincrementaldecoder("utf-8")().decode(head) or head.decode("latin-1")
     except UnicodeDecodeError:
         return head.decode("latin-1")
 
 
-def _readable(text: str) -> bool:
+def _is_readable(text: str) -> bool:
     return sum(c.isprintable() or c in "\t\n\f\r" for c in text) >= len(text) * 0.95
 
 
 def _text_mismatch(text: str) -> Mismatch:
     page = _PAGE.search(text)
     if page is not None and text.lstrip().startswith("<"):
-        return Mismatch("an HTML page", text[page.start() :])  # a comment may stand before it
+        # The excerpt begins at the page itself, because comments may come before it.
+        return Mismatch("an HTML page", text[page.start() :])
     if _JSON.match(text):
         return Mismatch("JSON", text)
     markup = text.lstrip().startswith("<")
     return Mismatch(describe(text.encode("utf-8", "replace")) if markup else "plain text", text)
 
 
-def _kind_of_bytes(head: bytes) -> str:
+def _describe_bytes(head: bytes) -> str:
     kind = describe(head)
     return "bytes of an unknown kind" if kind.startswith("no picture") else kind

@@ -1,4 +1,4 @@
-"""One download: its attempts, the pauses between them, and the error when none succeeds."""
+"""One download: its attempts, the delays between them, and the error when all of them fail."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ Problem: TypeAlias = "NoResponseError | UnexpectedResponse"
 
 @attrs.frozen
 class DownloadUrl:
-    """Where bytes are: a signed or public URL, what they must be, and the thing's name for messages.
+    """A public or presigned URL for a download, with the expected content and texts for error messages.
 
-    `outcome` is what a failure leaves: a sentence about the file that the bytes were meant for, if there is one.
+    `name` names the content ("image 8f1c..."). `nothing_written` is a sentence about the target file, with a
+    blank at its end, or empty when there is no target file.
     """
 
     url: str = attrs.field(repr=False)
     content: Content
     name: str
-    outcome: str = ""
+    nothing_written: str = ""
 
 
 class Download(AbstractAsyncContextManager["Download"]):
-    """One GET with its retries.
+    """One download with its retries.
 
-    Holds a get slot and a connection from `run` on, until it is left; never during a pause. The slot is
-    given back earlier by `free_slot`. Used by one task at a time.
+    It holds a get slot and a connection from `run` until `aclose`, but not while it waits for the next
+    attempt. `release_slot` releases the slot earlier. Only one task may use it at a time.
     """
 
-    def __init__(self, transport: Transport, source: DownloadUrl) -> None:
+    def __init__(self, transport: Transport, location: DownloadUrl) -> None:
         self._transport = transport
-        self._source = source
+        self._location = location
         self._retries = RetryBudget(transport.options.retries)
         self._started_at = time.monotonic()
         self._slot = AsyncExitStack()
@@ -56,29 +57,30 @@ class Download(AbstractAsyncContextManager["Download"]):
         self.unexpected: UnexpectedResponse | None = None
 
     async def run(self, use: Callable[[ResponseBody], Awaitable[T]]) -> T:
-        """Return what `use` makes of the body.
+        """Send the request and return the result of `use`, which gets the body of the response.
 
-        When the body breaks off, `use` is called again with another one, if retries are left.
+        When the body breaks off and retries are left, `use` is called again with the body of the next
+        response.
         """
         while True:
             try:
                 body = ResponseBody(await self._open())
-                self.unexpected = await check_response(body, self._source.content)
+                self.unexpected = await check_response(body, self._location.content)
                 if self.unexpected is None:
                     return await use(body)
                 problem: Problem = self.unexpected
             except NoResponseError as error:
                 problem = error
             await self._release(problem.exchange)
-            await self._pause_before_retry(problem)
+            await self._wait_before_retry(problem)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.leave()
+        await self.aclose()
 
-    async def leave(self) -> None:
-        """Give back slot and connection, at whatever point. Idempotent."""
+    async def aclose(self) -> None:
+        """End the download at any point: release the slot and the connection. Idempotent."""
         await self._release(self._exchange)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -86,23 +88,29 @@ class Download(AbstractAsyncContextManager["Download"]):
 
     @property
     def deadline_passed(self) -> bool:
-        """Whether the deadline cancels this, and nobody else does: what succeeded all the same may be returned."""
+        """Whether the deadline alone cancels the task.
+
+        Then a file that was completed all the same is returned as a success.
+        """
         return self._transport.deadline_passed()
 
-    async def free_slot(self) -> None:
-        """Give back the slot and keep the connection: whoever reads on may take any time."""
+    async def release_slot(self) -> None:
+        """Release the slot and keep the connection, because the caller may read the rest slowly."""
         await self._slot.aclose()
 
     async def _open(self) -> StreamedResponse:
-        """Return the response to the next attempt, its body unread."""
+        """Make the next attempt and return its response, with an unread body."""
         await self._slot.enter_async_context(self._transport.get_slot())
-        field = "cdn_url" if self._source.content is Content.PICTURE else "download_url"
-        fetch = GetRequest(self._source.url, field, self._retries.used + 1, self._started_at)
-        self._response = await self._connection.enter_async_context(self._transport.fetch(fetch))
+        field = "cdn_url" if self._location.content is Content.PICTURE else "download_url"
+        request = GetRequest(self._location.url, field, self._retries.used + 1, self._started_at)
+        self._response = await self._connection.enter_async_context(self._transport.fetch(request))
         return self._response
 
     async def _release(self, exchange: Exchange | None) -> None:
-        """Give back slot and connection. Keeps the response's record, or `exchange` where there was no response."""
+        """Release slot and connection.
+
+        Keep the exchange of the response, or `exchange` when no response came.
+        """
         response, self._response = self._response, None
         self._exchange = exchange if response is None else response.exchange
         try:
@@ -110,36 +118,37 @@ class Download(AbstractAsyncContextManager["Download"]):
         finally:
             await self._slot.aclose()
 
-    async def _pause_before_retry(self, problem: Problem) -> None:
-        """Let a pause pass before the next attempt, or raise the error that ends the download."""
+    async def _wait_before_retry(self, problem: Problem) -> None:
+        """Wait until the next attempt may start, or raise the error that ends the download."""
         failure = problem.failure
-        # What stands still has had its time already.
+        # After a stall or a wait for a slot, the download has waited long enough already.
         is_retryable = failure.kind not in {"stalled", "no_slot"} and may_retry(
             "GET", failure, repeatable=None
         )
         delay = self._retries.next_delay(failure) if is_retryable else None
         if delay is None:
-            raise self.error(problem)
+            raise self.error_for(problem)
         assert self._exchange is not None
         exchange, self._exchange = self._exchange, None
         await self._transport.sleep_before_retry(exchange, failure.reason, delay)
 
-    def error(self, problem: Problem) -> DownloadError:
-        """Return the error that tells what happened and what to do."""
+    def error_for(self, problem: Problem) -> DownloadError:
+        """Return the exception for a failed attempt, with advice for the user."""
         if isinstance(problem, UnexpectedResponse):
-            return _response_error(self._source, problem)
-        return _connection_error(self._source, problem)
+            return _response_error(self._location, problem)
+        return _connection_error(self._location, problem)
 
 
-def _response_error(source: DownloadUrl, response: UnexpectedResponse) -> DownloadError:
+def _response_error(location: DownloadUrl, response: UnexpectedResponse) -> DownloadError:
     text = excerpt(redact(response.text))
     advice = response.advice
-    if not advice:  # else the check knows who answered
+    # With advice of its own, the check of the response knows where the response came from.
+    if not advice:
         doubt = interception_warning("the CDN", response.headers, response.text.encode())
-        advice = doubt + _advice(response.status, is_picture=source.content is Content.PICTURE)
-    said = f": {text}" if text else ""
+        advice = doubt + _advice(response.status, is_picture=location.content is Content.PICTURE)
+    message = f": {text}" if text else ""
     return DownloadError(
-        f"{source.name}: {response.exchange}: {response.failure.reason}{said}. {source.outcome}{advice}",
+        f"{location.name}: {response.exchange}: {response.failure.reason}{message}. {location.nothing_written}{advice}",
         status=response.status,
         exchange=response.exchange,
     )
@@ -151,26 +160,28 @@ def _advice(status: int, *, is_picture: bool) -> str:
     if is_transient(status):
         return "Download it again later."
     if is_picture and status in {404, 410}:
-        return "The CDN delivers READY images only: call wait_until_ready first. Or this one was deleted."
+        return "The CDN delivers READY images only: call wait_until_ready first. Or the image was deleted."
     if is_picture:
-        return "The CDN will not deliver this: check preset and rules."
+        return "The CDN does not deliver this URL: check preset and rules."
     return (
         "The link is not, or no longer, valid: retrieve the job again for a fresh one, or create a new job."
     )
 
 
-def _connection_error(source: DownloadUrl, error: NoResponseError) -> DownloadError:
+def _connection_error(location: DownloadUrl, error: NoResponseError) -> DownloadError:
     failure, exchange = error.failure, error.exchange
-    if failure.kind == "no_slot":  # its reason says what to do
-        return DownloadError(f"{source.name}: {failure.reason}. Nothing was sent. {source.outcome}".rstrip())
+    # The reason of this failure contains the advice already.
+    if failure.kind == "no_slot":
+        text = f"{location.name}: {failure.reason}. Nothing was sent. {location.nothing_written}"
+        return DownloadError(text.rstrip())
     if failure.advice:
         advice = f"{failure.advice} Then download it again."
     elif failure.kind == "stalled":
         advice = "Download it again; a slow network may need a larger Timeouts(stall=...)."
     else:
-        advice = "Download it again; if it goes on, look at network, proxy and firewall."
+        advice = "Download it again; if that fails, too, check network, proxy and firewall."
     return DownloadError(
-        f"{source.name}: {exchange}: {failure.reason}. {source.outcome}{advice}",
+        f"{location.name}: {exchange}: {failure.reason}. {location.nothing_written}{advice}",
         status=None if exchange is None else exchange.status,
         exchange=exchange,
     )
@@ -178,7 +189,10 @@ def _connection_error(source: DownloadUrl, error: NoResponseError) -> DownloadEr
 
 @asynccontextmanager
 async def operation(transport: Transport, name: str, what: str) -> AsyncGenerator[None, None]:
-    """Run one operation under its deadline. An error of a closed client tells `what` it ended."""
+    """Run one operation under its deadline.
+
+    When the client is closed meanwhile, the error names `what` was interrupted.
+    """
     try:
         async with transport.operation(name, what):
             yield

@@ -1,4 +1,4 @@
-"""A picture from the CDN: into a file, into memory, or as a stream."""
+"""Download the picture of an image from the CDN: into a file, into memory, or as a stream."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ ImageOrId: TypeAlias = "Image | str | UUID"
 
 
 def transformation_for(image: ImageOrId, preset: Preset | None, rules: Rules) -> Transformation:
-    """Return preset and rules, checked for this image. Raises all their faults, before any request."""
+    """Return the checked transformation of `preset` and `rules` for an image.
+
+    Raises `TransformationError` with all faults, before any request.
+    """
     if not isinstance(image, Image):
         path_segment("image", image)
     if preset is None and not rules:
@@ -38,7 +41,8 @@ def transformation_for(image: ImageOrId, preset: Preset | None, rules: Rules) ->
 
     transformation = complete_transformation(preset=preset, **rules)
     if isinstance(image, Image):
-        image.url(transformation)  # its own URL may have no path that a preset could follow
+        # Raises when the image's URL has no path to which a preset could be added.
+        image.url(transformation)
     return transformation
 
 
@@ -56,10 +60,10 @@ async def save(
     name = _name(image)
     async with operation(transport, "images.download", f"download of {name} to {target.name}"):
         await disk_work.run(target.check)
-        image = await _record(images, image)
-        with _about(image):
-            url = DownloadUrl(image.url(rules), Content.PICTURE, name, target.outcome)
-            return await target.receive(Download(transport, url))
+        image = await _fetch_record(images, image)
+        with _attach_image(image):
+            location = DownloadUrl(image.url(rules), Content.PICTURE, name, target.nothing_written)
+            return await target.save(Download(transport, location))
 
 
 async def read(
@@ -69,41 +73,42 @@ async def read(
     name = _name(image)
 
     async def collect(body: ResponseBody) -> bytes:
-        _require_fit(name, body, body.response.total or 0, max_bytes)
+        _check_size(name, body, body.response.total or 0, max_bytes)
         chunks: list[bytes] = []
         async for chunk in body:
-            _require_fit(name, body, body.received, max_bytes)
+            _check_size(name, body, body.received, max_bytes)
             chunks.append(chunk)
         return b"".join(chunks)
 
     async with operation(transport, "images.read", f"read of {name}"):
-        image = await _record(images, image)
-        with _about(image):
-            url = DownloadUrl(image.url(rules), Content.PICTURE, name)
-            async with Download(transport, url) as download:
+        image = await _fetch_record(images, image)
+        with _attach_image(image):
+            location = DownloadUrl(image.url(rules), Content.PICTURE, name)
+            async with Download(transport, location) as download:
                 return await download.run(collect)
 
 
 async def open_chunks(
     images: ImagesApi, transport: Transport, image: ImageOrId, rules: Transformation
 ) -> Chunks:
-    """Return the bytes of a picture as they come; the first of them are there."""
+    """Start to download a picture and return its chunks, the first of which has been received."""
     name = _name(image)
     async with operation(transport, "images.stream", f"stream of {name}"):
-        image = await _record(images, image)
-        with _about(image):
+        image = await _fetch_record(images, image)
+        with _attach_image(image):
             download = Download(transport, DownloadUrl(image.url(rules), Content.PICTURE, name))
             try:
                 body, first = await download.run(_first_chunk)
-                await download.free_slot()  # or streams that are held would keep all else from beginning
+                # A stream that is read slowly must not keep other downloads from starting.
+                await download.release_slot()
                 return Chunks(image, download, body, first)
             except BaseException:
-                await download.leave()
+                await download.aclose()
                 raise
 
 
 async def _first_chunk(body: ResponseBody) -> tuple[ResponseBody, bytes]:
-    # Until the first bytes are there, another attempt harms nobody.
+    # A failure up to here can be retried, because the user has received no bytes yet.
     return body, await anext(body)
 
 
@@ -112,13 +117,13 @@ def _name(image: ImageOrId) -> str:
     return f"image {shortened(str(image.id if isinstance(image, Image) else image))}"
 
 
-async def _record(images: ImagesApi, image: ImageOrId) -> Image:
+async def _fetch_record(images: ImagesApi, image: ImageOrId) -> Image:
     return image if isinstance(image, Image) else await images.retrieve(image)
 
 
 @contextmanager
-def _about(image: Image) -> Generator[None, None, None]:
-    """Let errors carry the image that they are about."""
+def _attach_image(image: Image) -> Generator[None, None, None]:
+    """Set `error.image` of exceptions from the `with` block to the image."""
     try:
         yield
     except ImgwireError as error:
@@ -127,12 +132,12 @@ def _about(image: Image) -> Generator[None, None, None]:
         raise
 
 
-def _require_fit(name: str, body: ResponseBody, size: int, max_bytes: int) -> None:
+def _check_size(name: str, body: ResponseBody, size: int, max_bytes: int) -> None:
     response = body.response
     if size > max_bytes:
         raise DownloadError(
-            f"{name}: {response.exchange}: it has {size if size == response.total else f'at least {size}'} bytes, more than "
-            f"max_bytes={max_bytes}. Allow more, or use download() or stream(), which hold little of it in memory.",
+            f"{name}: {response.exchange}: the picture has {size if size == response.total else f'at least {size}'} bytes, more than "
+            f"max_bytes={max_bytes}. Allow more, or use download() or stream(), which keep only a small part of it in memory.",
             status=response.status,
             exchange=response.exchange,
         )

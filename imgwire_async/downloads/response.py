@@ -1,4 +1,4 @@
-"""Checks a response to a GET of bytes before its body is used: is it what was asked for, and all of it?"""
+"""Check that the response to a download is the expected content and complete, before its body is used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from imgwire_async.downloads.content import Content, mismatch
+from imgwire_async.downloads.content import Content, find_mismatch
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.mime import HEAD_BYTES
 from imgwire_async.protocol.decompression import ERROR_BODY_LIMIT, decompressed_prefix
@@ -17,22 +17,22 @@ from imgwire_async.retry import Failure, is_success
 if TYPE_CHECKING:
     from typing import Self
 
-# Successes that do not hold the thing itself.
+# Successful statuses without a complete body.
 _INCOMPLETE = frozenset({204, 205, 206})
 
-_SOMEBODY_ELSE = (
-    "A login page of a network, or an error page of a proxy or the CDN may have answered: look at network and "
-    "proxy, or open the address in a browser."
+_WRONG_CONTENT_ADVICE = (
+    "It may be a login page of a network, or an error page of a proxy or the CDN: check network and proxy, or open "
+    "the URL in a browser."
 )
-_AN_OLD_PROXY = "A proxy that speaks HTTP/1.0 may have dropped the length: go around it."
+_NO_LENGTH_ADVICE = "A proxy that speaks HTTP/1.0 may have removed the length: do not use this proxy."
 
 
 @attrs.frozen
 class UnexpectedResponse:
-    """A response that is not what was asked for.
+    """A response without the expected content.
 
-    `failure` is for the retry policy; `text` is what an error's body says; `advice` is what to do, where the reason knows
-    more than the status.
+    `failure` is the input of the retry policy. `text` is the beginning of an error's body. `advice` is a
+    sentence for the user when the cause is known better than by the status, else it is empty.
     """
 
     status: int
@@ -44,9 +44,9 @@ class UnexpectedResponse:
 
 
 class ResponseBody:
-    """Iterates over the bytes of a response, and gives its first bytes before.
+    """The body of a response as an async iterator of chunks, whose first bytes can be read in advance.
 
-    `received` counts the bytes that were given out, not those that were looked at.
+    `received` counts the bytes of the chunks that were returned, without bytes that only `head` has read.
     """
 
     def __init__(self, response: StreamedResponse) -> None:
@@ -55,7 +55,10 @@ class ResponseBody:
         self._head = b""
 
     async def head(self) -> bytes:
-        """Return the first `HEAD_BYTES`, or all there are, however small the chunks are. Called before iterating."""
+        """Return the first `HEAD_BYTES` of the body, or all of it when it is shorter.
+
+        Called before iterating.
+        """
         chunks: list[bytes] = []
         size = 0
         while size < HEAD_BYTES and (chunk := await anext(self.response, None)) is not None:
@@ -75,24 +78,25 @@ class ResponseBody:
 
 
 async def check_response(body: ResponseBody, content: Content) -> UnexpectedResponse | None:
-    """Return what is wrong with a response, None when its body begins as `content` does and says where it ends.
+    """Return None for a response with the expected content, else a description of what is wrong with it.
 
-    Raises `NoResponseError` when the connection breaks, or when a success comes without any bytes.
+    A good response has a body that begins like `content`, and a length or chunks that show where the body
+    ends. Raises `NoResponseError` when the connection breaks, or when a successful response has no bytes.
     """
     response = body.response
     status, headers = response.status or 0, response.headers
     if 300 <= status < 400:
-        where = "more than 5 redirects" if "Location" in headers else "a redirect to nowhere"
+        where = "more than 5 redirects" if "Location" in headers else "a redirect without a Location"
         return _unexpected(response, f"HTTP {status}, {where}")
     encoding = headers.get("Content-Encoding", "").strip().lower()
     if not is_success(status):
         text = await _error_text(response, encoding)
         return UnexpectedResponse(status, headers, Failure.of(status, headers), response.exchange, text)
     if status in _INCOMPLETE:
-        return _unexpected(response, f"HTTP {status}, which is not the whole of it")
+        return _unexpected(response, f"HTTP {status}, which is not the complete content")
     if encoding not in {"", "identity"}:
-        packed = excerpt(encoding, 40)
-        return _unexpected(response, f"HTTP {status}, packed ({packed}) although that was not asked for")
+        name = excerpt(encoding, 40)
+        return _unexpected(response, f"HTTP {status}, compressed ({name}) although that was not requested")
     return await _check_body(body, content)
 
 
@@ -103,7 +107,7 @@ def _unexpected(response: StreamedResponse, reason: str, advice: str = "") -> Un
 
 
 async def _error_text(response: StreamedResponse, encoding: str) -> str:
-    """Return the beginning of an error's body as text."""
+    """Return the beginning of an error response's body as text."""
     body = b""
     try:
         async for chunk in response:
@@ -111,27 +115,29 @@ async def _error_text(response: StreamedResponse, encoding: str) -> str:
             if len(body) >= ERROR_BODY_LIMIT:
                 break
     except NoResponseError:
-        pass  # its status says enough
+        # The status is enough for an error message.
+        pass
     return decompressed_prefix(body, encoding, ERROR_BODY_LIMIT).decode("utf-8", "replace")
 
 
 async def _check_body(body: ResponseBody, content: Content) -> UnexpectedResponse | None:
-    """Return what is wrong with the body of a success, None when it is what was asked for."""
+    """Return None when the body of a successful response is as expected, else what is wrong with it."""
     response = body.response
     head = await body.head()
-    if not head:  # an accident of one server, which another try may not meet
+    # One server of the CDN may have failed, so another attempt may succeed.
+    if not head:
         failure = Failure(f"HTTP {response.status} without any bytes", kind="connection_lost")
         raise NoResponseError(failure, response.exchange)
-    found = mismatch(content, response.headers.get("Content-Type", ""), head)
+    found = find_mismatch(content, response.headers.get("Content-Type", ""), head)
     if found is not None:
         text = excerpt(redact(found.text))
         what = text if text.startswith(found.kind) else f"{found.kind}{f' ({text})' if text else ''}"
-        reason = f"HTTP {response.status}, but no {content.value} came: {what}"
-        return _unexpected(response, reason, _SOMEBODY_ELSE)
+        reason = f"HTTP {response.status}, but it is no {content.value}: {what}"
+        return _unexpected(response, reason, _WRONG_CONTENT_ADVICE)
     if not response.delimited:
         reason = (
-            f"HTTP {response.status} with neither a length nor chunks, so that a broken connection would look "
-            "like its end"
+            f"HTTP {response.status} with neither a Content-Length nor chunked encoding, so that a broken connection "
+            "would look like the end"
         )
-        return _unexpected(response, reason, _AN_OLD_PROXY)
+        return _unexpected(response, reason, _NO_LENGTH_ADVICE)
     return None

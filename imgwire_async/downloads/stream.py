@@ -13,7 +13,10 @@ from imgwire_async.protocol.request import NoResponseError
 
 
 class Chunks(AsyncIterator[bytes]):
-    """The bytes of a picture as they come. Holds a connection, but no slot, until they end or it is closed."""
+    """The chunks of a picture's bytes, as they arrive.
+
+    The object holds a connection, but no slot, until the last chunk or until `aclose`.
+    """
 
     def __init__(self, image: Image, download: Download, body: ResponseBody, first: bytes) -> None:
         self._image = image
@@ -24,9 +27,9 @@ class Chunks(AsyncIterator[bytes]):
 
     @property
     def begun(self) -> bool:
-        """Whether some of them were given out already.
+        """Whether some chunks were returned already.
 
-        An upload asks for this by name, to say that it would get the rest only.
+        An upload checks for an attribute of this name, and rejects a source that it could read only in part.
         """
         return self._first is None
 
@@ -38,39 +41,42 @@ class Chunks(AsyncIterator[bytes]):
             return first
         try:
             chunk = await anext(self._body, None)
-        except NoResponseError as no_answer:
-            error = self._download.error(no_answer)
+        except NoResponseError as no_response:
+            error = self._download.error_for(no_response)
         else:
             if chunk is not None:
                 return chunk
             self._ended = True
-            await self._download.leave()
+            await self._download.aclose()
             raise StopAsyncIteration
         error.image = self._image
         raise error
 
     async def aclose(self) -> None:
-        """End the download, at whatever point. Idempotent."""
+        """End the download at any point. Idempotent."""
         self._first = None
-        await self._download.leave()
+        await self._download.aclose()
 
 
 class Stream(AbstractAsyncContextManager[AsyncIterator[bytes]]):
-    """`async with` gives the bytes of a picture as they come; leaving it, at whatever point, ends the download.
+    """An `async with` block around the chunks of a picture.
 
-    Nothing here outlives a step (no clock, no task, no generator), so its steps may run in different tasks.
+    Leaving the block, at any point, ends the download.
+
+    Entering, reading and leaving may happen in different tasks, because no timeout, task or generator stays
+    active between them.
     """
 
-    def __init__(self, opened: Callable[[], Awaitable[Chunks]]) -> None:
-        self._opened = opened
+    def __init__(self, open_chunks: Callable[[], Awaitable[Chunks]]) -> None:
+        self._open_chunks = open_chunks
         self._entered = False
         self._chunks: Chunks | None = None
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         if self._entered:
-            raise RuntimeError("a stream is entered once; call stream() again for another")
+            raise RuntimeError("a stream can be entered only once; call stream() again for another one")
         self._entered = True
-        self._chunks = await self._opened()
+        self._chunks = await self._open_chunks()
         return self._chunks
 
     async def __aexit__(

@@ -1,4 +1,4 @@
-"""The file that a download becomes: whole, or not at all."""
+"""The target file of a download, which appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ from imgwire_async.results import DownloadProgress
 
 OnProgress: TypeAlias = "Callable[[DownloadProgress], object]"
 
-# Bytes that go to the disk in one step.
-_BATCH = 256 * 1024
+# Bytes that one disk operation writes.
+_BATCH_SIZE = 256 * 1024
 
 
 class DownloadTarget:
-    """Where a download is saved. Arguments are checked when it is made, the disk by `check`, which comes first."""
+    """The path where a download is saved, and how.
+
+    The constructor checks the arguments. `check` checks the disk and must be called before `save`.
+    """
 
     def __init__(self, path: object, *, overwrite: object, on_progress: OnProgress | None) -> None:
         text = checks.path("path", path)
         checks.callable_("on_progress", on_progress)
-        self._names_directory = os.path.basename(text) in {"", "."}  # noqa: PTH119  # a Path has forgotten how it was written
+        # `Path` drops a slash or "/." at the end, so the text is checked.
+        self._names_directory = os.path.basename(text) in {"", "."}  # noqa: PTH119  # see above
         self._path = Path(text)
         self._absolute = self._path
         self._overwrite = checks.flag("overwrite", overwrite)
@@ -36,10 +40,14 @@ class DownloadTarget:
         self.name: str = path_for_message(str(self._path))
 
     def check(self) -> None:
-        """Raise what stands against the file on the disk: a directory, an existing file, a missing parent. Blocks."""
+        """Raise an `OSError` when the file cannot be written.
+
+        The path may be a directory or an existing file, or its parent may be missing. This method blocks.
+        """
         if self._names_directory:
             raise directory_error(self._path)
-        # The working directory may change. Links and ".." stay: behind a link the text alone would lead elsewhere.
+        # The working directory may change before the file is written. Links and ".." are not resolved: ".."
+        # behind a link means another directory than the text suggests.
         self._absolute = self._path.absolute()
         try:
             check_target(self._absolute, overwrite=self._overwrite)
@@ -48,15 +56,16 @@ class DownloadTarget:
             raise
 
     @property
-    def outcome(self) -> str:
-        """What a failure leaves, as a sentence and a blank."""
+    def nothing_written(self) -> str:
+        """A sentence for error messages, with a blank at its end: the file was not written."""
         kept = "; the file that was there before is untouched" if self._overwrite else ""
         return f"Nothing was written to {self.name}{kept}. "
 
-    async def receive(self, download: Download) -> Path:
-        """Save the bytes and return the path, once the file is there, whole. A failure leaves nothing.
+    async def save(self, download: Download) -> Path:
+        """Save the downloaded bytes and return the path of the complete file.
 
-        A cancellation that comes after the file took its place leaves it there, whole.
+        A failure leaves no file. A cancellation that comes after the file was moved into place leaves the
+        complete file.
         """
         part = PartFile(self._absolute, overwrite=self._overwrite)
         try:
@@ -72,12 +81,15 @@ class DownloadTarget:
         return self._path
 
     async def _write(self, part: PartFile, body: ResponseBody) -> Callable[[], None]:
-        """Write the bytes as they come; return the last step, which needs no connection any more."""
+        """Write the bytes as they arrive.
+
+        Return the last disk operation, which needs no connection any more.
+        """
         batch: list[bytes] = []
         written = 0
         async for chunk in body:
             batch.append(chunk)
-            if body.received - written >= _BATCH:
+            if body.received - written >= _BATCH_SIZE:
                 await disk_work.run(_write_batch, part, batch, begin=not written)
                 batch, written = [], body.received
             if self._on_progress is not None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgwire_async.downloads.content import Content, as_text, mismatch
+from imgwire_async.downloads.content import Content, decode_text, find_mismatch
 from imgwire_async.mime import HEAD_BYTES
 
 PICTURE, ARCHIVE = Content.PICTURE, Content.ARCHIVE
@@ -75,7 +75,7 @@ TABLE: list[tuple[Content, str, bytes, str | None]] = [
     (PICTURE, "image/png", "не найдено".encode("cp1251"), "plain text"),
     (PICTURE, "image/png", "é".encode()[:1], "plain text"),
     (PICTURE, "image/png", b"\n", "plain text"),
-    (PICTURE, "image/png", b"", "an empty answer"),
+    (PICTURE, "image/png", b"", "an empty response"),
     (PICTURE, "image/png", b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
     (PICTURE, "image/png", b"%PDF-1.7\n\0", "a PDF document"),
     (PICTURE, "application/octet-stream", ZIP, "a ZIP archive (or an Office document)"),
@@ -83,7 +83,7 @@ TABLE: list[tuple[Content, str, bytes, str | None]] = [
     (ARCHIVE, "application/zip", ZIP, None),
     (ARCHIVE, "text/html", ZIP, None),
     (ARCHIVE, "", EMPTY_ZIP, None),
-    (ARCHIVE, "application/zip", b"", "an empty answer"),
+    (ARCHIVE, "application/zip", b"", "an empty response"),
     (ARCHIVE, "application/zip", b"PK\3", "bytes of an unknown kind"),
     (ARCHIVE, "application/zip", TOMORROW, "bytes of an unknown kind"),
     (ARCHIVE, "application/zip", HTML, "an HTML page"),
@@ -97,7 +97,7 @@ TABLE: list[tuple[Content, str, bytes, str | None]] = [
 def test_what_an_answer_holds_is_judged_by_its_bytes_and_its_type(
     wanted: Content, content_type: str, head: bytes, kind: str | None
 ) -> None:
-    told = mismatch(wanted, content_type, head)
+    told = find_mismatch(wanted, content_type, head)
     assert told is None if kind is None else told is not None and kind in told.kind
 
 
@@ -108,22 +108,22 @@ def test_every_real_picture_passes_whatever_it_is_called(content_type: str) -> N
         if entry["decodes"] and entry["mime_type"]:
             with (PICTURES / entry["name"]).open("rb") as file:
                 head = file.read(HEAD_BYTES)
-            assert mismatch(PICTURE, content_type, head) is None, entry["name"]
+            assert find_mismatch(PICTURE, content_type, head) is None, entry["name"]
 
 
 @given(st.binary(max_size=200), st.text(max_size=60))
 def test_no_bytes_and_no_type_break_the_look_at_them(head: bytes, content_type: str) -> None:
     for wanted in Content:
-        mismatch(wanted, content_type, head)
+        find_mismatch(wanted, content_type, head)
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1))
 def test_text_is_known_as_text_also_when_it_is_cut(text: str) -> None:
     data = text.encode()
-    assert as_text(data) == text.removeprefix("\ufeff")
-    assert as_text(data[:-1]) is not None
+    assert decode_text(data) == text.removeprefix("\ufeff")
+    assert decode_text(data[:-1]) is not None
 
 
 def test_a_long_answer_is_judged_in_no_time() -> None:
     for head in (b"<" * HEAD_BYTES, b" " * HEAD_BYTES, b"{" * HEAD_BYTES, b"[ " * (HEAD_BYTES // 2)):
-        assert mismatch(PICTURE, "a/" + "+" * 100_000, head) is not None
+        assert find_mismatch(PICTURE, "a/" + "+" * 100_000, head) is not None

@@ -69,7 +69,7 @@ def get(request: pytest.FixtureRequest, old: Path) -> Get:
 
 
 WRONG = {
-    "a page": (http("200 OK", PAGE, "Content-Type: text/html"), "no picture came: an HTML page titled 'Sign in to Free Wi-Fi'"),
+    "a page": (http("200 OK", PAGE, "Content-Type: text/html"), "it is no picture: an HTML page titled 'Sign in to Free Wi-Fi'"),
     "a page called a picture": (http("200 OK", PAGE, "Content-Type: image/png"), "an HTML page titled"),
     "a page in tiny pieces": (chunked(*(PAGE[at : at + 1] for at in range(len(PAGE)))), "an HTML page titled"),
     "json": (http("200 OK", b'{"detail": "Not Found"}', "Content-Type: application/json"), r'JSON \(\{"detail": "Not Found"\}\)'),
@@ -117,7 +117,7 @@ async def test_an_answer_that_does_not_say_where_it_ends_is_refused(
 ) -> None:
     raw = head.encode() + b"\r\nContent-Type: image/png\r\nConnection: close\r\n\r\n" + png()
     async with site({"/i": raw}) as served:
-        with pytest.raises(DownloadError, match=r"neither a length nor chunks.*HTTP/1\.0"):
+        with pytest.raises(DownloadError, match=r"neither a Content-Length nor chunked encoding.*HTTP/1\.0"):
             await get(client, at(image, f"{served.origin}/i"))
         assert len(served.heads) == 1
     assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
@@ -168,14 +168,14 @@ async def test_pieces_that_come_slowly_are_gathered_before_they_are_judged(
     [
         (
             http("200 OK", PAGE, "Content-Type: text/html"),
-            "no ZIP archive came: an HTML page titled 'Sign in",
+            "it is no ZIP archive: an HTML page titled 'Sign in",
         ),
         (http("200 OK", XML, "Content-Type: application/zip"), "an XML document"),
         (http("200 OK", png(), "Content-Type: application/zip"), r"a picture \(image/png\)"),
         (http("200 OK", b"", "Content-Type: application/zip"), "without any bytes"),
         (
             b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nPK\x05\x06" + bytes(18),
-            "neither a length nor chunks",
+            "neither a Content-Length nor chunked encoding",
         ),
     ],
 )
@@ -229,6 +229,6 @@ async def test_a_cut_that_tls_does_not_show_is_no_end(
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, ssl=LOOPBACK, retries=0
     ) as client:
-        with pytest.raises(DownloadError, match="neither a length nor chunks"):
+        with pytest.raises(DownloadError, match="neither a Content-Length nor chunked encoding"):
             await get(client, at(image, cut))
     assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]

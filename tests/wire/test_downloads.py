@@ -578,10 +578,10 @@ ODD = {
     "cut chunks": (chunked(b"1234", end=False), r"\(after \d bytes\)"),
     "no http": (b"SSH-2.0-OpenSSH\r\n\r\n", "no HTTP"),
     "no answer": (b"", "without an answer"),
-    "empty success": (b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", "HTTP 204, which is not the whole"),
-    "a part": (http("206 Partial Content", b"123", "Content-Range: bytes 0-2/9"), "HTTP 206, which is not the whole"),
-    "packed": (http("200 OK", gzip.compress(b"123"), "Content-Encoding: gzip"), r"packed \(gzip\)"),
-    "redirect to nowhere": (http("302 Found"), "redirect to nowhere"),
+    "empty success": (b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", "HTTP 204, which is not the complete content"),
+    "partial content": (http("206 Partial Content", b"123", "Content-Range: bytes 0-2/9"), "HTTP 206, which is not the complete content"),
+    "compressed": (http("200 OK", gzip.compress(b"123"), "Content-Encoding: gzip"), r"compressed \(gzip\)"),
+    "redirect without Location": (http("302 Found"), "redirect without a Location"),
     "not modified": (http("304 Not Modified"), "HTTP 304"),
 }  # fmt: skip
 
@@ -880,7 +880,7 @@ async def test_a_stream_that_was_left_gives_no_more(client: AsyncImgwireClient, 
     for each in (chunks, unread):
         with pytest.raises(RuntimeError, match="inside its `async with`"):
             await anext(each)
-    with pytest.raises(RuntimeError, match="entered once"):
+    with pytest.raises(RuntimeError, match="entered only once"):
         async with stream:
             pass
 
