@@ -1,4 +1,4 @@
-"""Convert what callers hand in to Python's own types: the text, number or bool that an object of any class stands for."""
+"""Convert strings, numbers and bools of any class (enums, NumPy) to Python's built-in types."""
 
 from __future__ import annotations
 
@@ -7,30 +7,39 @@ import operator
 
 
 def as_str(value: str) -> str:
-    """Return the text that a `str` of any class holds. `str()` would let a member of `(str, Enum)` give its name instead."""
+    """Return the text of a `str` or of a subclass as a plain `str`.
+
+    `str()` does not do: for a member of a class `(str, Enum)` it returns the member's name.
+    """
     return str.__str__(value)
 
 
 def as_int(value: object) -> int | None:
-    """Return the plain int that `value` is, or that it stands for as a list's index (NumPy's integers); else None. A bool is none."""
+    """Return an integer as a plain `int`, or None when `value` is no integer.
+
+    Objects with `__index__`, such as NumPy's integers, are integers. A bool is not.
+    """
     if type(value) is int:
         return value
     if as_bool(value) is not None:
         return None
     if isinstance(value, int):
-        return int.__index__(value)  # a plain one, whatever class it is a member of
+        # `int()` would call a method that a subclass may have overridden.
+        return int.__index__(value)
     if not hasattr(type(value), "__index__"):
         return None
     try:
-        return operator.index(value)  # type: ignore[arg-type]  # it has the method
-    except TypeError:  # an array of several numbers has it, too
+        return operator.index(value)  # type: ignore[arg-type]  # its class has `__index__`
+    except TypeError:
+        # An array of several numbers has `__index__`, too.
         return None
 
 
 def as_number(value: object) -> int | float | None:
-    """Return the plain int or float that `value` is, or that it gives (NumPy's numbers, `Decimal`); else None. A bool is none.
+    """Return a number as a plain `int` or `float`, or None when `value` is no number.
 
-    Of a number that no float holds (a signaling `Decimal`, a `Fraction` too large) that is NaN, which no caller takes.
+    Objects with `__float__`, such as `Decimal` and NumPy's numbers, are numbers. A bool is not. A number that
+    does not fit a float (a huge `Fraction`, a signaling NaN) becomes NaN, and all callers reject NaN.
     """
     if type(value) is float:
         return value
@@ -42,7 +51,7 @@ def as_number(value: object) -> int | float | None:
     if not hasattr(type(value), "__float__"):
         return None
     try:
-        return float(value)  # type: ignore[arg-type]  # it has the method
+        return float(value)  # type: ignore[arg-type]  # its class has `__float__`
     except TypeError:
         return None
     except (OverflowError, ValueError):
@@ -50,10 +59,10 @@ def as_number(value: object) -> int | float | None:
 
 
 def as_bool(value: object) -> bool | None:
-    """Return the bool that `value` is, NumPy's among them; else None."""
+    """Return a bool, also one of NumPy, as a plain `bool`; None when `value` is no bool."""
     if isinstance(value, bool):
         return value
-    kind = type(value)
-    if kind.__name__ in {"bool", "bool_"} and kind.__module__ == "numpy":
+    cls = type(value)
+    if cls.__name__ in {"bool", "bool_"} and cls.__module__ == "numpy":
         return bool(value)
     return None

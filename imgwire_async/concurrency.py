@@ -1,4 +1,4 @@
-"""Bounds of what may be under way at once, and waits for a place that end where they could last for ever."""
+"""The limit of open files, and a way to acquire a semaphore that cannot deadlock."""
 
 from __future__ import annotations
 
@@ -6,42 +6,44 @@ import asyncio
 
 from imgwire_async import user_code
 
-_NESTED_WAIT = 60.0  # seconds, where no stall clock is set
+# The timeout in seconds inside user code when `Timeouts.stall` is None.
+_DEFAULT_TIMEOUT = 60.0
 
 
 class AcquireTimeoutError(Exception):
-    """No place became free in `seconds`, asked for inside the source or a callback of a transfer that holds one meanwhile."""
+    """A semaphore was not acquired within `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"nothing became free for {seconds:g} s")
+        super().__init__(f"a semaphore was not acquired within {seconds:g} s")
         self.seconds: float = seconds
 
 
 def open_file_limit() -> int | None:
-    """Return how many files this process may have open, or None where nobody says."""
+    """Return the maximum number of open files of this process, or None when the system does not limit it."""
     try:
         import resource
-    except ImportError:  # Windows
+    except ImportError:
+        # Windows has no such module.
         return None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft
 
 
 async def acquire(semaphore: asyncio.Semaphore, stall: float | None) -> None:
-    """Take a place, after those who came before. Inside user code, raise `AcquireTimeoutError` after `stall` seconds.
+    """Acquire a semaphore. Inside user code, raise `AcquireTimeoutError` after `stall` seconds.
 
-    A transfer that is begun inside the source or a callback of another one waits while the other holds a place. When all are
-    held in that way, nobody would ever give one back.
+    The source or a callback of a transfer may start another transfer. That one waits here while the first
+    transfer holds the semaphore. When all transfers wait in this way, nothing is ever released: a deadlock.
     """
     if not semaphore.locked() or not user_code.inside_user_code.get():
         await semaphore.acquire()
         return
-    seconds = _NESTED_WAIT if stall is None else stall
-    clock = asyncio.timeout(seconds)
+    seconds = _DEFAULT_TIMEOUT if stall is None else stall
+    timeout = asyncio.timeout(seconds)
     try:
-        async with clock:
+        async with timeout:
             await semaphore.acquire()
     except TimeoutError:
-        if not clock.expired():
+        if not timeout.expired():
             raise
         raise AcquireTimeoutError(seconds) from None

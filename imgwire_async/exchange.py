@@ -1,4 +1,7 @@
-"""The record of a call: what `capture()` collects and what every error carries."""
+"""The class `Exchange`, which describes a finished call.
+
+`capture()` collects exchanges, and errors contain one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from imgwire_async.redaction import escape_unprintable, excerpt, redact
 
 Kind: TypeAlias = Literal["api", "storage", "cdn"]
 
-# The service's own request-id header is unknown [contract 5], so the usual ones are tried in this order.
+# The contract does not name the service's request-id header [contract 5], so the usual ones are tried in this
+# order.
 REQUEST_ID_HEADERS = (
     "x-request-id",
     "request-id",
@@ -25,7 +29,10 @@ REQUEST_ID_HEADERS = (
 
 
 class Headers(Mapping[str, str]):
-    """Response headers: a case-insensitive, read-only mapping; a repeated header's values are joined with ", "."""
+    """The headers of a response as a read-only mapping with case-insensitive names.
+
+    The values of a repeated header are joined with ", ".
+    """
 
     __slots__ = ("_pairs", "_values")
 
@@ -35,9 +42,12 @@ class Headers(Mapping[str, str]):
 
     @classmethod
     def view(cls, pairs: ItemsView[str, str]) -> Headers:
-        """The headers that `pairs` shows, which nobody changes any more: most answers are never asked for one."""
+        """Return headers that read `pairs` on first use. The mapping behind `pairs` must not change any more.
+
+        Most headers are never read, so this saves a copy.
+        """
         headers = cls.__new__(cls)
-        headers._pairs, headers._values = pairs, None  # noqa: SLF001  # its own
+        headers._pairs, headers._values = pairs, None  # noqa: SLF001  # of this class
         return headers
 
     def _index(self) -> dict[str, str]:
@@ -62,26 +72,26 @@ class Headers(Mapping[str, str]):
         return len(self._index())
 
     def __repr__(self) -> str:
-        shown = {name: value for name, value in self._index().items() if name != "set-cookie"}
-        return f"Headers({redact(repr(shown))})"
+        visible = {name: value for name, value in self._index().items() if name != "set-cookie"}
+        return f"Headers({redact(repr(visible))})"
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Mapping):
-            theirs: dict[Any, Any] = dict(other)  # pyright: ignore[reportUnknownArgumentType]  # any mapping may be asked
-            return self._index() == {str(name).lower(): value for name, value in theirs.items()}
+            items: dict[Any, Any] = dict(other)  # pyright: ignore[reportUnknownArgumentType]  # any mapping
+            return self._index() == {str(name).lower(): value for name, value in items.items()}
         return NotImplemented
 
     def __hash__(self) -> int:
         return hash(frozenset(self._index().items()))
 
     def __reduce__(self) -> tuple[type[Headers], tuple[tuple[tuple[str, str], ...]]]:
-        # A Location or Set-Cookie may hold a signed query or a session: neither belongs in a pickle.
+        # A pickle must not contain secrets: signed URLs in `Location`, sessions in `Set-Cookie`.
         kept = tuple((name, redact(value)) for name, value in self._pairs if name.lower() != "set-cookie")
         return Headers, (kept,)
 
     @property
     def request_id(self) -> str | None:
-        """The request id that the answer names, under any of the usual headers, or None. Fit for messages and logs."""
+        """The request id from any of the usual headers, or None. Control characters are escaped."""
         values = self._index()
         return next(
             (escape_unprintable(values[name]) for name in REQUEST_ID_HEADERS if values.get(name)), None
@@ -90,10 +100,11 @@ class Headers(Mapping[str, str]):
 
 @attrs.frozen(slots=True)
 class Exchange:
-    """One logical call as it went over the wire, attempts included.
+    """The description of one call, or of one transfer of bytes, with all its attempts.
 
-    `kind` is "api", "storage" or "cdn"; `path` is the template (`/images/{image_id}`) or, for storage and CDN, host and
-    path without the query; `status` is None when no answer came; `elapsed` is in seconds, pauses included.
+    `kind` is "api", "storage" or "cdn". `path` is the template (`/images/{image_id}`) or, for storage and
+    CDN, host and path without the query. `status` and `headers` are those of the last response; `status` is
+    None when no response came. `elapsed` is the duration in seconds, including delays.
     """
 
     kind: Kind
@@ -106,17 +117,17 @@ class Exchange:
 
     @property
     def request_id(self) -> str | None:
-        """The service's id for the answer, or None when it named none."""
+        """The service's id for the response, or None when the response has none."""
         return self.headers.request_id
 
     def __str__(self) -> str:
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        told = f", request id {excerpt(self.request_id, 120)}" if self.request_id else ""
+        request_id = f", request id {excerpt(self.request_id, 120)}" if self.request_id else ""
         return escape_unprintable(
-            f"{self.method} {short_path(self.path)} ({tries}, {self.elapsed:.2f} s{told})"
+            f"{self.method} {short_path(self.path)} ({tries}, {self.elapsed:.2f} s{request_id})"
         )
 
 
 def short_path(path: str) -> str:
-    """Return the path of a request for messages and logs: a file's name in it may be as long as its giver liked."""
+    """Return the path of a request for messages and logs, with long parts shortened."""
     return path if len(path) <= MAX_SHOWN else "/".join(map(shortened, path.split("/")))

@@ -1,7 +1,8 @@
-"""Notices that this process was forked, also by a fork that Python does not see.
+"""Detect that this process was forked, and renew the objects that a fork breaks.
 
-A C library that forks, as uWSGI does by default, runs no `os.register_at_fork` hook. So whatever a fork breaks is used only
-after `check()`, which compares the process id with the one it knows.
+A C program that forks, as uWSGI does by default, does not run the hooks of `os.register_at_fork`. So code
+calls `check()` before it uses an object that a fork breaks. `check()` compares the process id with the last
+known one.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from typing import Protocol
 
 
 class Renewable(Protocol):
-    """An object with a lock or a table that a forked child cannot use."""
+    """An object with state, such as a lock, that a forked child cannot use."""
 
     def after_fork(self) -> None:
-        """Begin anew. Runs in the child, before anything else uses the object there; must not call `check`."""
+        """Reset the state. Called in the child before other code uses the object; must not call `check`."""
         ...
 
 
 _pid = os.getpid()
-# By process id, for the parent's may be held for ever. A signal handler may come in the midst, so the same thread may come twice.
+# By process id, because a thread of the parent may hold the parent's lock at the moment of the fork.
+# Reentrant, because a signal handler may call `check` while the same thread runs `_renew`.
 _locks: dict[int, threading.RLock] = {}
 _functions: list[Callable[[], object]] = []
 _objects: weakref.WeakSet[Renewable] = weakref.WeakSet()
@@ -31,31 +33,35 @@ _immortal: list[object] = []
 
 
 def run_in_child(function: Callable[[], object]) -> None:
-    """Run a function once in each forked child, before anything there is used."""
+    """Register a function that runs once in each forked child, in the first call of `check` there."""
     _functions.append(function)
 
 
-def renew_in_child(thing: Renewable) -> None:
-    """Call `thing.after_fork()` once in each forked child, as long as the object lives."""
-    _objects.add(thing)
+def renew_in_child(renewable: Renewable) -> None:
+    """Register an object whose `after_fork()` runs once in each forked child. The reference is weak."""
+    _objects.add(renewable)
 
 
 def check() -> None:
-    """In a forked child, renew what the fork broke. Costs a look at the process id."""
+    """Renew the registered objects if this process is a new child.
+
+    Otherwise this only reads the process id.
+    """
     if os.getpid() != _pid:
         _renew()
 
 
 def _renew() -> None:
-    global _pid  # noqa: PLW0603  # a process has one
+    global _pid  # noqa: PLW0603  # one per process
     pid = os.getpid()
     with _locks.setdefault(pid, threading.RLock()):
-        if pid == _pid:  # another thread of the child came first
+        if pid == _pid:
+            # Another thread of the child has done it.
             return
         for function in _functions:
             function()
-        for thing in list(_objects):
-            thing.after_fork()
+        for renewable in list(_objects):
+            renewable.after_fork()
         _pid = pid
 
 
@@ -63,25 +69,29 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=check)
 
 
-def make_immortal(thing: object) -> None:
-    """Never let an object be collected, not even at the end of the interpreter.
+def make_immortal(instance: object) -> None:
+    """Keep an object alive until the process ends, also during the shutdown of the interpreter.
 
-    A child shares sockets and an epoll set with its parent: what closes them in the child would break them in the parent.
+    A forked child shares sockets and the epoll set with its parent. A finalizer that closed them in the child
+    would break them in the parent.
     """
-    pin = _pin()
-    if pin is None:
-        _immortal.append(thing)
+    increment = _reference_incrementer()
+    if increment is None:
+        _immortal.append(instance)
     else:
-        pin(thing)
+        increment(instance)
 
 
 @functools.cache
-def _pin() -> Callable[[object], object] | None:
-    """Gives an object one reference too many; None on PyPy, which has no such thing and collects nothing at its end."""
+def _reference_incrementer() -> Callable[[object], object] | None:
+    """Return a function that increments the reference count of an object, or None on PyPy.
+
+    PyPy has no reference counts, and it does not collect objects when it shuts down.
+    """
     try:
         import ctypes
 
         increment = ctypes.pythonapi.Py_IncRef
     except (ImportError, AttributeError):
         return None
-    return lambda thing: increment(ctypes.py_object(thing))
+    return lambda instance: increment(ctypes.py_object(instance))

@@ -1,20 +1,22 @@
-"""Format what callers handed in for messages, reprs and the log: short, and whole where that is what helps."""
+"""Format values of the caller as short texts for messages, reprs and the log."""
 
 from __future__ import annotations
 
-MAX_SHOWN = 80  # characters of what callers hand in, at most, that a message or a line of the log repeats
-_LONGEST_PATH = 255  # characters of a path that are shown, when each of its parts could be a name
+# The maximum number of characters that a message or a log line repeats of one value of the caller.
+MAX_SHOWN = 80
+# The same for a path whose parts are all short enough to be file names.
+_MAX_PATH_SHOWN = 255
 
 
 def number_for_message(number: float) -> str:
-    """Return a number as messages show it: Python refuses to write integers of thousands of digits."""
+    """Return a number as text, or only the size of a huge integer, which Python does not convert to text."""
     if isinstance(number, int) and (bits := int.bit_length(number)) > 64:
         return f"a number of {bits} bits"
     return str(number)
 
 
 def shortened(text: str, max_length: int = MAX_SHOWN) -> str:
-    """Return `text`, without its middle where it is longer than `max_length` characters."""
+    """Return `text`, with its middle replaced by an ellipsis if it is longer than `max_length` characters."""
     if len(text) <= max_length:
         return text
     half = (max_length - 1) // 2
@@ -22,19 +24,19 @@ def shortened(text: str, max_length: int = MAX_SHOWN) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return the literal of `text` for a message, of at most `MAX_SHOWN` characters."""
+    """Return `text` in quotes, escaped to ASCII and shortened to `MAX_SHOWN` characters."""
     literal = ascii(text if len(text) <= MAX_SHOWN - 2 else f"{text[:50]}...{text[-20:]}")
     return literal if len(literal) <= MAX_SHOWN else f"{literal[: MAX_SHOWN - 4]}...{literal[0]}"
 
 
 def path_for_message(path: str) -> str:
-    """Return a path as messages show it: whole, unless no directory could hold such a name."""
+    """Return a path for a message: in full, or shortened if it is too long to exist."""
     parts = path.replace("\\", "/").split("/")
-    return path if len(path) <= _LONGEST_PATH and max(map(len, parts)) <= MAX_SHOWN else shortened(path)
+    return path if len(path) <= _MAX_PATH_SHOWN and max(map(len, parts)) <= MAX_SHOWN else shortened(path)
 
 
 class LongText(str):
-    """Text that shows itself shortened where an exception or a container shows its literal; else it is a `str`."""
+    """A `str` with a shortened repr, which is what exceptions and containers show."""
 
     __slots__ = ()
 
@@ -43,14 +45,14 @@ class LongText(str):
 
 
 def shorten_file_name(error: OSError) -> None:
-    """Let a system's error show no more of its `filename` than messages do; the attribute keeps its text."""
+    """Shorten the file name that the text of an `OSError` shows. The attribute `filename` keeps its value."""
     name: object = error.filename
     if isinstance(name, str) and path_for_message(name) != name:
         error.filename = LongText(name)
 
 
 def short_repr(value: object) -> str:
-    """Return a literal of at most `MAX_SHOWN` characters, for the reprs of records that hold what callers handed in."""
+    """Return a repr of at most `MAX_SHOWN` characters, for values of the caller inside our own reprs."""
     if isinstance(value, str):
         return quoted(str.__str__(value))
     if isinstance(value, bytes | bytearray) and len(value) > MAX_SHOWN:

@@ -1,4 +1,4 @@
-"""What users may hang in to see the traffic: the functions, and the events that they are told."""
+"""Hooks that observe the HTTP traffic of a client, and the events that they receive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from imgwire_async.exchange import Kind
 
 @attrs.frozen
 class RequestEvent:
-    """A request is about to be sent; `path` is the template, or host and path for storage and CDN."""
+    """An attempt starts: a request is about to be sent.
+
+    `kind` is "api", "storage" or "cdn". `path` is the template (`/images/{image_id}`) or, for storage and
+    CDN, host and path without the query. `attempt` counts from 1.
+    """
 
     kind: Kind
     method: str
@@ -23,7 +27,11 @@ class RequestEvent:
 
 @attrs.frozen
 class ResponseEvent:
-    """An answer came; `elapsed` is this attempt's seconds."""
+    """A response arrived.
+
+    `elapsed` is the duration of this attempt in seconds. `request_id` is the service's id for the response,
+    or None. The other attributes are those of `RequestEvent`.
+    """
 
     kind: Kind
     method: str
@@ -36,7 +44,11 @@ class ResponseEvent:
 
 @attrs.frozen
 class RetryEvent:
-    """The next attempt follows after `delay` seconds, because of `reason`; `attempt` is the one that failed."""
+    """An attempt failed and another one follows after `delay` seconds.
+
+    `attempt` is the number of the failed attempt, and `reason` says why it failed. The other attributes are
+    those of `RequestEvent`.
+    """
 
     kind: Kind
     method: str
@@ -52,7 +64,11 @@ def _hook(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 @attrs.frozen
 class Hooks:
-    """Plain, quick functions that are told what goes over the wire. One that raises is logged and changes nothing."""
+    """Functions that are called for each request, response and retry.
+
+    They run in the event loop, so they have to return quickly, and they must not be coroutine functions. An
+    exception in a hook is logged and has no other effect.
+    """
 
     on_request: Callable[[RequestEvent], object] | None = attrs.field(default=None, validator=_hook)
     on_response: Callable[[ResponseEvent], object] | None = attrs.field(default=None, validator=_hook)

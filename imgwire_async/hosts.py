@@ -1,24 +1,29 @@
-"""Judge the part of a URL that names a host."""
+"""Validate the host of a URL."""
 
 from __future__ import annotations
 
 import re
 
-# A name, or an IPv6 address out of its brackets.
+# A host name, or an IPv6 address without its brackets.
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%[a-z0-9._~-]+)?", re.IGNORECASE | re.ASCII)
 
-
-# Brackets stand around an IPv6 address, and only there. Older versions of Python read `evil[::1]` as the host `::1`.
+# Only an IPv6 address stands in brackets. Old versions of Python parse `evil[::1]` as the host `::1`.
 _AUTHORITY = re.compile(r"(?:\[[^\[\]]*:[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?")
 
 
 def is_authority(authority: str) -> bool:
-    """Return whether this part of a URL names one host and perhaps a port, after whatever user info, so that all parsers read the same host."""
+    """Return whether the authority of a URL is one host with an optional port.
+
+    User info before the host is ignored. All URL parsers find the same host in such an authority.
+    """
     return _AUTHORITY.fullmatch(authority.rpartition("@")[2]) is not None
 
 
 def is_host(name: str | None) -> bool:
-    """Return whether this can be asked for at all: no empty or overlong part, nothing that a resolver or the HTTP library would choke on."""
+    """Return whether `name` is a valid host name or IP address.
+
+    A resolver or the HTTP library would raise an error of its own for other names.
+    """
     if name is None or len(name) > 253 or not _HOST.fullmatch(name):
         return False
     if ":" in name:
@@ -32,7 +37,8 @@ def is_host(name: str | None) -> bool:
 
 
 def _is_ipv6(name: str) -> bool:
-    from ipaddress import IPv6Address  # such hosts are rare, and naming the client class shall stay cheap
+    # Imported here because such hosts are rare, and importing the client class has to stay fast.
+    from ipaddress import IPv6Address
 
     try:
         IPv6Address(name)

@@ -1,4 +1,8 @@
-"""Modules that annotations name, loaded when somebody asks what the names mean: `typing.get_type_hints`, an editor, a framework."""
+"""Modules that are imported on first use.
+
+Annotations name types of modules that are slow to import. `typing.get_type_hints`, editors and frameworks
+resolve these names, and only then the module is imported.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ from typing import Any
 
 
 class LazyModule:
-    """Stands for a module, and gives its names; the module is loaded with the first of them."""
+    """A proxy of a module, which imports the module when the first attribute is read."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        # Asked for by whoever looks through a namespace, not for a name in the module.
+        # Tools that inspect a namespace read names such as `__wrapped__`. They must not cause the import.
         if name.startswith("__"):
             raise AttributeError(name)
         from importlib import import_module

@@ -1,4 +1,8 @@
-"""The package's logger, and what the environment may ask of it. Loaded with the first client: logging is a tenth of what naming the class would cost."""
+"""The logger of the package, and its configuration by the environment variable `IMGWIRE_LOG`.
+
+This module is imported with the first client, because the import of `logging` would slow down the import of
+the client class by a tenth.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,10 @@ logger.addHandler(logging.NullHandler())
 
 
 def _escape_arguments(record: logging.LogRecord) -> bool:
-    """Make what a line quotes (a file's name, the service's words) safe for terminals and logs, whatever handler writes it."""
+    """Escape control characters in the arguments of a log record, such as file names.
+
+    This is a filter of the logger, so it takes effect for all handlers.
+    """
     if isinstance(record.args, tuple):
         record.args = tuple(
             escape_unprintable(str(value)) if isinstance(value, str | BaseException) else value
@@ -27,7 +34,10 @@ logger.addFilter(_escape_arguments)
 
 
 def configure_from_env(level: str) -> None:
-    """`IMGWIRE_LOG=debug` (or another level's name) shows the log on stderr, once per process."""
+    """Write the log to stderr from this level on. `level` is the value of `IMGWIRE_LOG`, such as "debug".
+
+    An unknown level is ignored. Only the first call in a process has an effect.
+    """
     number = logging.getLevelNamesMapping().get(level.strip().upper())
     if number is None or any(isinstance(handler, _EnvironmentHandler) for handler in logger.handlers):
         return
@@ -38,9 +48,12 @@ def configure_from_env(level: str) -> None:
 
 
 class _EnvironmentHandler(logging.StreamHandler[Any]):
-    """The handler that `IMGWIRE_LOG` asked for. It leaves a line to the application's own handler for the console, if there is one.
+    """The handler for `IMGWIRE_LOG`.
 
-    That is found out with each line: the application may set its logging up before the first client, or after it.
+    It skips a record that a handler of the application writes to the console.
+
+    This is checked for each record, because the application may configure logging before or after the first
+    client.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -49,21 +62,23 @@ class _EnvironmentHandler(logging.StreamHandler[Any]):
 
 
 def _other_handlers(own: logging.Handler) -> Iterator[logging.Handler]:
-    """Yield all other handlers that a line of this package comes to."""
-    place: logging.Logger | None = logger
-    while place is not None:
-        yield from (handler for handler in place.handlers if handler is not own)
-        place = place.parent if place.propagate else None
+    """Yield the handlers other than `own` that receive records of this package."""
+    current: logging.Logger | None = logger
+    while current is not None:
+        yield from (handler for handler in current.handlers if handler is not own)
+        current = current.parent if current.propagate else None
 
 
 def _prints(handler: logging.Handler, record: logging.LogRecord) -> bool:
-    """Return whether `handler` surely writes `record` to the console. Files and networks are elsewhere, so they are none."""
-    # A filter may drop the line, and must not be asked twice: one that drops repeated lines would. Better twice than never.
+    """Return whether `handler` certainly writes `record` to the console."""
+    # A filter may drop the record. The filter is not called here, because filters that drop repeated records
+    # have a state. So the record may appear twice, but it is never lost.
     if record.levelno < handler.level or handler.filters:
         return False
-    given: Any = handler
+    untyped: Any = handler
     if isinstance(handler, logging.StreamHandler):
-        stream: object = given.stream
+        stream: object = untyped.stream
         consoles: tuple[object, ...] = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
         return stream is not None and any(stream is console for console in consoles)
-    return hasattr(handler, "console")  # rich's, which holds a console of its own
+    # The handler of rich has no `stream` but a `console`.
+    return hasattr(handler, "console")

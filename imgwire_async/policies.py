@@ -1,4 +1,4 @@
-"""Two settings that users write down as objects: how long things may take, and what is tried again."""
+"""Timeouts and retry policy: the two settings of a client that are objects."""
 
 from __future__ import annotations
 
@@ -12,97 +12,112 @@ from imgwire_async.coercion import as_int, as_number
 from imgwire_async.formatting import number_for_message
 
 
-def _number(name: str, value: object, *, zero: bool = False, expected: str = "a number") -> float:
-    found = checks.number(name, value, zero=zero, expected=expected)
+def _number(name: str, value: object, *, allow_zero: bool = False, expected: str = "a number") -> float:
+    found = checks.number(name, value, allow_zero=allow_zero, expected=expected)
     if isinstance(found, int) and found.bit_length() > 64:
-        raise ValueError(f"{name} must be a number that a float can hold, not {number_for_message(found)}")
+        raise ValueError(f"{name} must be a number that fits a float, not {number_for_message(found)}")
     return found
 
 
-def _integer(name: str, value: object, *, zero: bool = False, expected: str = "an int") -> None:
+def _integer(name: str, value: object, *, allow_zero: bool = False, expected: str = "an int") -> None:
     if as_int(value) is None:
         raise checks.wrong_type(name, expected, value)
-    _number(name, value, zero=zero)
+    _number(name, value, allow_zero=allow_zero)
 
 
-def _clock(_: object, field: attrs.Attribute[Any], value: object) -> None:
+def _check_seconds(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None:
         _number(f"Timeouts.{field.name}", value, expected="a number of seconds or None")
 
 
-def _bytes(_: object, field: attrs.Attribute[Any], value: object) -> None:
+def _check_bytes(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None:
         _integer(f"Timeouts.{field.name}", value, expected="a number of bytes or None")
 
 
-def _figure(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    _number(f"RetryPolicy.{field.name}", value, zero=True)
+def _check_number(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    _number(f"RetryPolicy.{field.name}", value, allow_zero=True)
 
 
-def _count(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    _integer(f"RetryPolicy.{field.name}", value, zero=True)
+def _check_count(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    _integer(f"RetryPolicy.{field.name}", value, allow_zero=True)
 
 
-def _plain(value: float) -> float:
-    """Return the plain number that `value` stands for, as NumPy's do; anything else as it is, for the validator to refuse."""
+def _to_number(value: float) -> float:
+    """Return a number as a plain `int` or `float`, and any other value unchanged.
+
+    The validator rejects it later.
+    """
     found = as_number(value)
     return value if found is None else found
 
 
-def _plain_int(value: int) -> int:
+def _to_int(value: int) -> int:
     found = as_int(value)
     return value if found is None else found
 
 
-def _endless(value: float | None) -> float | None:
-    """None for infinity: a clock that never ends is one that is off."""
-    value = None if value is None else _plain(value)
+def _none_if_infinite(value: float | None) -> float | None:
+    """Return None for infinity, because a timeout that never ends is one that is off."""
+    value = None if value is None else _to_number(value)
     return None if isinstance(value, float) and value == math.inf else value
 
 
-def _endless_bytes(value: int | None) -> int | None:
-    return cast("int | None", _endless(value))  # the validator refuses what is still a float
+def _none_if_infinite_bytes(value: int | None) -> int | None:
+    # The validator rejects a float.
+    return cast("int | None", _none_if_infinite(value))
 
 
 @attrs.frozen
 class Timeouts:
-    """Four clocks, in seconds; None switches one off.
+    """The timeouts of a client in seconds, and the maximum size of an API response.
 
-    `connect` bounds DNS, TCP and TLS of a new connection; `attempt` one API attempt from the moment it has its slot;
-    `deadline` one awaited operation as a whole, queueing and pauses included; `stall` the longest time without progress of
-    a transfer. Transfers have no total limit.
+    None switches a limit off.
 
-    Beside the bounds in time one in bytes: `max_answer_bytes` is the most that an API answer may hold, unpacked. A hundred
-    images come to less than a hundredth of it; more is an answer of something else. None switches it off.
+    Args:
+        connect: The limit for DNS, TCP and TLS of a new connection.
+        attempt: The limit for one attempt of an API call. It starts when the attempt has its slot.
+        deadline: The limit for one awaited operation as a whole, including retries, delays and the wait for a
+            slot.
+        stall: The longest time without progress in an upload or download. Transfers have no total limit.
+        max_answer_bytes: The maximum size of an API response in bytes after decompression. A page of 100
+            images needs less than a hundredth of the default.
     """
 
-    connect: float | None = attrs.field(default=10.0, converter=_endless, validator=_clock)
-    attempt: float | None = attrs.field(default=30.0, converter=_endless, validator=_clock)
-    deadline: float | None = attrs.field(default=None, converter=_endless, validator=_clock)
-    stall: float | None = attrs.field(default=60.0, converter=_endless, validator=_clock)
+    connect: float | None = attrs.field(default=10.0, converter=_none_if_infinite, validator=_check_seconds)
+    attempt: float | None = attrs.field(default=30.0, converter=_none_if_infinite, validator=_check_seconds)
+    deadline: float | None = attrs.field(default=None, converter=_none_if_infinite, validator=_check_seconds)
+    stall: float | None = attrs.field(default=60.0, converter=_none_if_infinite, validator=_check_seconds)
     max_answer_bytes: int | None = attrs.field(
-        default=64 * 1024 * 1024, kw_only=True, converter=_endless_bytes, validator=_bytes
+        default=64 * 1024 * 1024, kw_only=True, converter=_none_if_infinite_bytes, validator=_check_bytes
     )
 
 
 @attrs.frozen
 class RetryPolicy:
-    """What is tried again, and how patiently; every pause is in seconds.
+    """How often a failed attempt is retried, and after which delays. All times are in seconds.
 
-    `max_retries=0` sends exactly one request per exchange. Pauses grow from `backoff` to `max_backoff` with full jitter;
-    the server's `Retry-After` is honoured up to `max_retry_after` and raised at once above it. Waiting because of 429 does
-    not use up a retry but ends after `max_rate_wait` seconds in all.
+    A response with status 429 does not use up a retry. The call waits for the rate limit instead.
+
+    Args:
+        max_retries: The maximum number of retries of a call, an upload or a download. With 0 nothing is sent
+            twice.
+        backoff: The longest delay before the first retry. It doubles with each retry, with full jitter.
+        max_backoff: The longest delay before any retry.
+        max_retry_after: The longest `Retry-After` of the server that is obeyed. The call fails at once for a
+            longer one.
+        max_rate_wait: The longest time that a call waits for the rate limit in total.
     """
 
-    max_retries: int = attrs.field(default=3, converter=_plain_int, validator=_count)
-    backoff: float = attrs.field(default=0.25, converter=_plain, validator=_figure)
-    max_backoff: float = attrs.field(default=8.0, converter=_plain, validator=_figure)
-    max_retry_after: float = attrs.field(default=60.0, converter=_plain, validator=_figure)
-    max_rate_wait: float = attrs.field(default=300.0, converter=_plain, validator=_figure)
+    max_retries: int = attrs.field(default=3, converter=_to_int, validator=_check_count)
+    backoff: float = attrs.field(default=0.25, converter=_to_number, validator=_check_number)
+    max_backoff: float = attrs.field(default=8.0, converter=_to_number, validator=_check_number)
+    max_retry_after: float = attrs.field(default=60.0, converter=_to_number, validator=_check_number)
+    max_rate_wait: float = attrs.field(default=300.0, converter=_to_number, validator=_check_number)
 
 
 def timeouts(value: object) -> Timeouts:
-    """Return `Timeouts` from what a user gives: one, a number (the attempt clock), or None (the defaults)."""
+    """Return the `Timeouts` for the argument `timeout`, which may also be a number (`attempt`) or None."""
     if value is None:
         return Timeouts()
     if isinstance(value, Timeouts):
@@ -111,7 +126,7 @@ def timeouts(value: object) -> Timeouts:
 
 
 def retry_policy(value: object) -> RetryPolicy:
-    """Return a `RetryPolicy` from what a user gives: one, an int (the number of retries), or None (the defaults)."""
+    """Return the `RetryPolicy` for the argument `retries`, which may also be an int or None."""
     if value is None:
         return RetryPolicy()
     if isinstance(value, RetryPolicy):

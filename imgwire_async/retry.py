@@ -53,7 +53,7 @@ class Failure:
 
     @property
     def unprocessed(self) -> bool:
-        """Whether the service certainly did not process the request: it was never sent, or hit the rate limit."""
+        """Whether the service certainly did not process the request (never sent, or rate limited)."""
         return self.kind in {"not_sent", "connect_timeout"} or self.status == 429
 
     @property
@@ -87,10 +87,10 @@ def may_retry(method: str, failure: Failure, *, repeatable: bool | None) -> bool
 
 
 def retry_delay(retry: int, retry_after: float | None, *, policy: RetryPolicy, jitter: float) -> float | None:
-    """Return the seconds before retry number `retry` (from 1), or None when the server asks for too long a delay.
+    """Return the seconds before a retry, or None when `retry_after` is longer than the policy allows.
 
-    With `retry_after` the delay is at least that long. Without it the delay is exponential backoff with full
-    jitter. `jitter` is a random number in [0, 1).
+    `retry` counts from 1. With `retry_after` the delay is at least that long. Without it the delay is
+    exponential backoff with full jitter. `jitter` is a random number in [0, 1).
     """
     if retry_after is None:
         limit = min(policy.max_backoff, policy.backoff * float(1 << min(retry - 1, 30)))
@@ -137,7 +137,7 @@ def stagger(seconds: float, jitter: float) -> float:
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a response's `Retry-After`, or None when the header is missing, past or not valid.
+    """Return the seconds of the header `Retry-After`, or None when it is missing, past or not valid.
 
     A date is compared with the response's own `Date`, because the clock of this machine may be hours off.
     """

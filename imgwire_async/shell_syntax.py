@@ -1,4 +1,4 @@
-"""Find what a shell or a template left in a setting: quotes, a variable that nothing has filled in, the setting's own name."""
+"""Detect shell and template syntax in a setting: quotes, an unreplaced placeholder, `NAME=value`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,15 @@ _ASSIGNMENT = re.compile(r"(?:(?:export|set)\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*[^
 
 
 def find_shell_syntax(text: str) -> str | None:
-    """Return what a shell or a template left in a setting (quotes, a variable, a name), as a predicate for a message; None if nothing."""
+    """Return what is wrong with a setting, as the predicate of a message, or None for a good value."""
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
-        return (
-            "stands in quotes: give it without them (Docker's --env-file, for one, keeps quotes)"
-            if text
-            else None
-        )
+        return "is in quotes: remove them (Docker's --env-file, for example, keeps quotes)" if text else None
     if _PLACEHOLDER.match(text) or "${" in text:
         return (
-            "holds a placeholder that nothing has filled in, such as ${NAME}: look where the variable is set"
+            "contains a placeholder that was not replaced, such as ${NAME}: check where the variable is set"
         )
     if _ASSIGNMENT.match(text):
-        return "begins with a name and an equals sign, as in NAME=value: give the value alone"
+        return "begins with a name and an equals sign, as in NAME=value: pass only the value"
     if text[:1] in "{[" and text[-1:] in "}]" and len(text) > 1:
-        return "is written as JSON: give the one value out of it"
+        return "is JSON: pass only the one value from it"
     return None

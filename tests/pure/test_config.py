@@ -505,17 +505,17 @@ OPTIONS = Options(
 
 
 def test_absent_options_are_inherited() -> None:
-    assert OPTIONS.changed({}) == OPTIONS
-    assert OPTIONS.changed({"timeout": 2}) == attrs.evolve(OPTIONS, timeout=Timeouts(attempt=2.0))
+    assert OPTIONS.with_changes({}) == OPTIONS
+    assert OPTIONS.with_changes({"timeout": 2}) == attrs.evolve(OPTIONS, timeout=Timeouts(attempt=2.0))
 
 
 @pytest.mark.parametrize("field", attrs.fields(Options), ids=lambda field: field.name)
 def test_none_means_the_default_of_the_library(field: Any) -> None:
-    assert getattr(OPTIONS.changed({field.name: None}), field.name) == getattr(Options(), field.name)
+    assert getattr(OPTIONS.with_changes({field.name: None}), field.name) == getattr(Options(), field.name)
 
 
 def test_given_headers_replace_those_before() -> None:
-    assert OPTIONS.changed({"default_headers": {"C": "d"}}).default_headers == (("C", "d"),)
+    assert OPTIONS.with_changes({"default_headers": {"C": "d"}}).default_headers == (("C", "d"),)
 
 
 @pytest.mark.parametrize("name", ["api_key", "base_url", "max_connections", "proxy", "timeouts"])
@@ -523,7 +523,7 @@ def test_other_options_are_a_type_error_that_names_them(name: str) -> None:
     with pytest.raises(
         TypeError, match=rf"timeout, retries, default_headers, environment_id, hooks; not {name}"
     ):
-        OPTIONS.changed({name: 5})
+        OPTIONS.with_changes({name: 5})
 
 
 @pytest.mark.parametrize("name", ["api_key", "base_url", "proxy", "environment_id", "user_agent"])
