@@ -94,9 +94,8 @@ def translate(error: BaseException, route: Route) -> NoResponseError:
             break
     else:
         failure = _BROKEN(error, route, place)
-    if (
-        unsent and failure.kind == "connection_lost"
-    ):  # a proxy broke off before the request could go through it
+    if unsent and failure.kind == "connection_lost":
+        # A proxy closed the connection before the request could pass through it.
         failure = attrs.evolve(failure, kind="not_sent")
     return NoResponseError(failure)
 
