@@ -80,7 +80,7 @@ class Api:
             return _keyless_response(request, {"status": "ok"})
         self._rate.admit()
         if request.raw_path == DOCUMENT_PATH:
-            origin = self._state.origins.as_reached_by(request.header("host")).api
+            origin = self._state.origins.for_client(request.header("host")).api
             return _keyless_response(request, {**document(), "servers": [{"url": origin}]})
         operation, params = _find_operation(request, self._state.origins.api)
         key = _key_kind(self._state, request)
@@ -93,7 +93,7 @@ class Api:
         given = await _parse_body(operation, request, body)
         call = ApiCall(
             request=request,
-            origins=self._state.origins.as_reached_by(request.header("host")),
+            origins=self._state.origins.for_client(request.header("host")),
             key=key,
             now=self._state.clock.now(),
             path=path,

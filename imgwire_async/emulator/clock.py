@@ -1,4 +1,4 @@
-"""The emulator's time: it runs by itself and jumps when a test says so."""
+"""The clock of the emulator, which a test can move forward."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Real time plus what `advance` added. Owned by the emulator; safe to read and move from any thread."""
+    """Real time plus the seconds that `advance` added. All methods are safe in any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._start = datetime.now(UTC)
-        self._zero = time.monotonic()
-        self._ahead = 0.0
+        self._start_time = datetime.now(UTC)
+        self._monotonic_start = time.monotonic()
+        self._offset = 0.0
 
     def now(self) -> datetime:
-        """The present rfc3339, with_time_zone, in UTC."""
-        # A base plus the monotonic clock: a correction of the machine's wall clock can't move a test's time back.
+        """Return the current time of the emulator, with the time zone UTC."""
+        # The monotonic clock counts, so a correction of the machine's wall clock cannot move the time back.
         with self._lock:
-            return self._start + timedelta(seconds=time.monotonic() - self._zero + self._ahead)
+            return self._start_time + timedelta(
+                seconds=time.monotonic() - self._monotonic_start + self._offset
+            )
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead by `seconds`. `ValueError` when they are negative: signed dates would lie in the future."""
+        """Move the clock forward by `seconds`.
+
+        Raises `ValueError` for a negative number: the dates of signed URLs would lie in the future.
+        """
         if not seconds >= 0:
-            raise ValueError(f"seconds: {seconds!r} would move the clock back; give 0 or more")
+            raise ValueError(f"seconds: {seconds!r} would move the clock back; pass 0 or more")
         with self._lock:
-            self._ahead += seconds
+            self._offset += seconds
 
     def reset(self) -> None:
-        """Back to real time."""
+        """Return to real time."""
         with self._lock:
-            self._ahead = 0.0
+            self._offset = 0.0

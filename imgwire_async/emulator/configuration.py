@@ -1,4 +1,4 @@
-"""What the contract leaves open, as named choices, and what a test may set on a running emulator."""
+"""The configuration of an emulator: switches are fixed at its start, a test may change the settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ExpiredStatus: TypeAlias = Literal[403, 400]
 
 @frozen(kw_only=True)
 class Switches:
-    """Fixed for the life of an emulator; `Emulator` tells what each one means."""
+    """The arguments of `Emulator` that choose a behaviour where the contract is open. `Emulator` describes them."""
 
     ready_after: float = field(default=0.0, validator=ge(0))
     ready_polls: int = field(default=1, validator=and_(instance_of(int), ge(0)))
@@ -35,7 +35,11 @@ class Switches:
 
 @frozen(kw_only=True)
 class ClientLimits:
-    """What the client key may do. The numbers are the contract's defaults. [contract 7]"""
+    """The permissions of the client key, with the defaults of the contract.
+
+    `allowed_mime_types` None allows every supported type. `allow_unsigned_upload` allows uploads without an upload
+    token. [contract 7]
+    """
 
     maximum_upload_bytes: int = field(default=52_428_800, validator=and_(ge(5_120), le(104_857_600)))
     maximum_pending_uploads: int = field(default=100, validator=ge(5))
@@ -53,7 +57,10 @@ def _no_names() -> set[str]:
 
 @define(kw_only=True)
 class Settings:
-    """What a test may turn while the emulator runs. Written by tests, read by the handlers; `reset` makes a new one."""
+    """The settings that a test may change while the emulator runs.
+
+    `Emulator.reset` replaces them by the defaults. The properties of `Emulator` describe them.
+    """
 
     client_limits: ClientLimits = field(factory=ClientLimits)
     urls: dict[str, bytes] = field(factory=_no_urls)

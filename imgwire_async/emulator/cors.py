@@ -1,4 +1,4 @@
-"""Cross-origin requests of browsers: what a preflight hears, and which pages may read an response. Pure."""
+"""The CORS rules for pages of other origins: preflight responses and response headers, as pure functions."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ __all__ = [
 
 ANY_ORIGIN = "*"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Beside those that a page may read anyway (Content-Type, Content-Length, Cache-Control ...).
+# Browsers always let a page read some headers, such as Content-Type. These are additional ones.
 _EXPOSED = ("Access-Control-Expose-Headers", "Content-Disposition, ETag, Retry-After, X-Request-Id")
 _VARY_BY_ORIGIN = ("Vary", "Origin")
 
 
 @frozen
 class CorsRule:
-    """What pages of other origins may do with one resource: the methods, and the value of `Access-Control-Allow-Origin`,
-    None when the asking page may not read the response. A rule that allows any origin does not vary by it.
+    """What pages of other origins may do with one resource.
+
+    `methods` are the allowed methods. `allowed_origin` is the value of `Access-Control-Allow-Origin`, or None if the
+    page must not read the response.
     """
 
     methods: tuple[str, ...]
@@ -37,34 +39,44 @@ class CorsRule:
 
 
 def rule_for(origin: str | None, patterns: Iterable[str], methods: tuple[str, ...]) -> CorsRule:
-    """Return the rule of a resource that obeys the configured patterns; without patterns every origin is allowed. [contract 8]"""
+    """Return the CORS rule for a resource that the configured patterns protect.
+
+    Without patterns every origin is allowed. [contract 8]
+    """
     configured = tuple(patterns)
-    if origin is not None and configured and not any(matches_pattern(each, origin) for each in configured):
+    if (
+        origin is not None
+        and configured
+        and not any(matches_pattern(pattern, origin) for pattern in configured)
+    ):
         return CorsRule(methods, None)
     return CorsRule(methods, origin)
 
 
 def matches_pattern(pattern: str, origin: str) -> bool:
-    """Return whether a pattern matches an `Origin` header: a host, or `*.` for any subdomain, with a port when it is not the
-    default one. A pattern of any other form matches nothing. [contract 8]
+    """Return whether a pattern matches the `Origin` header of a request.
+
+    A pattern is a host, or `*.` and a domain for any subdomain. A port follows if it is not the default port. A
+    pattern of any other form matches nothing. [contract 8]
     """
     try:
         parts = urlsplit(origin)
         host, port = parts.hostname or "", parts.port
-    except ValueError:  # no origin that a browser sends
+    except ValueError:
+        # A browser never sends such an origin.
         return False
     if ":" in host:
         host = f"[{host}]"
     if port is not None and port != _DEFAULT_PORTS.get(parts.scheme):
         host = f"{host}:{port}"
-    wanted = pattern.lower()
-    if not wanted.startswith("*."):
-        return bool(host) and host == wanted
-    return len(wanted) > len("*.") and host.endswith(wanted[1:]) and len(host) >= len(wanted)
+    pattern = pattern.lower()
+    if not pattern.startswith("*."):
+        return bool(host) and host == pattern
+    return len(pattern) > len("*.") and host.endswith(pattern[1:]) and len(host) >= len(pattern)
 
 
 def is_preflight(request: Request) -> bool:
-    """Return whether a browser asks for permission before the request itself."""
+    """Return whether a request is a CORS preflight of a browser."""
     return (
         request.method == "OPTIONS"
         and request.header("origin") is not None
@@ -73,9 +85,10 @@ def is_preflight(request: Request) -> bool:
 
 
 def preflight_response(request: Request, rule: CorsRule) -> Response:
-    """Return the response to a preflight: 200 in any case, without permission when the origin may not. [contract 8]
+    """Return the response to a preflight, which is always 200.
 
-    Any header may come with the request: which ones the service takes is unknown.
+    It has no permission headers when the origin is not allowed. Any request header is allowed, because the contract
+    does not say which ones the service accepts. [contract 8]
     """
     if rule.allowed_origin is None:
         return Response(status=200)
@@ -83,22 +96,24 @@ def preflight_response(request: Request, rule: CorsRule) -> Response:
     requested = request.header("access-control-request-headers")
     if requested is not None:
         headers.append(("Access-Control-Allow-Headers", requested))
-    # A page of another network (or of a secure origin) asks whether this machine may be reached at all.
+    # Browsers ask with this header before a page of a public site may connect to this machine.
     if request.header("access-control-request-private-network") == "true":
         headers.append(("Access-Control-Allow-Private-Network", "true"))
     return Response(status=200, headers=tuple(headers))
 
 
 def with_cors(response: Response, request: Request, rule: CorsRule | None) -> Response:
-    """Return the response with the headers that let a page read it, errors too. An response that brings its own CORS headers, as one
-    of a fault may, keeps those alone.
+    """Return the response with the headers that let a page read it.
+
+    A response that already has CORS headers, such as that of a fault, stays as it is.
     """
-    own = any(name.lower() == "access-control-allow-origin" for name, _ in response.headers)
-    return response if rule is None or own else response.with_headers(_headers(request, rule))
+    has_cors_headers = any(name.lower() == "access-control-allow-origin" for name, _ in response.headers)
+    return response if rule is None or has_cors_headers else response.with_headers(_headers(request, rule))
 
 
 def _headers(request: Request, rule: CorsRule) -> Pairs:
-    # Storage and CDN send `*` to everybody: an <img> sends no Origin, and its cached response must serve a later fetch().
+    # Storage and CDN always send `*`. An <img> element sends no Origin header, and a later fetch() must be able to
+    # use its cached response.
     if rule.allowed_origin == ANY_ORIGIN:
         allowed: Pairs = (("Access-Control-Allow-Origin", ANY_ORIGIN),)
     elif rule.allowed_origin is None:

@@ -1,4 +1,4 @@
-"""What goes wrong, when and how often. `add` plans a fault; `front.py` plays it."""
+"""Planned faults: which requests fail, how, and how often. `host_server.py` applies them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ResetAt: TypeAlias = Literal["before", "after_commit"] | int
 
 @frozen(kw_only=True)
 class Fault:
-    """One thing that goes wrong with one request."""
+    """The fault of one request. `Faults.add` describes the fields."""
 
     response: Response | None = None
     early: bool = False
@@ -33,7 +33,10 @@ class Fault:
 
 @define(kw_only=True)
 class PlannedFault:
-    """A fault with the requests it waits for; `seen` and `fired` count as they come."""
+    """A fault and the requests that it applies to.
+
+    `seen` counts the matching requests. `fired` counts those that got the fault.
+    """
 
     fault: Fault
     method: str
@@ -45,8 +48,10 @@ class PlannedFault:
     fired: int = 0
 
     def matches(self, head: Request) -> bool:
-        """Whether this request is one of those it waits for. `"*"` is no preflight's method: a browser would tell of CORS,
-        and never send what the fault was meant for.
+        """Return whether this fault can apply to a request with the request line and headers `head`.
+
+        The method `"*"` does not match a preflight. Otherwise the browser would report a CORS error, and would never
+        send the request for which the fault was planned.
         """
         return (
             (self.method == head.method or (self.method == "*" and not is_preflight(head)))
@@ -56,17 +61,21 @@ class PlannedFault:
 
     @property
     def due(self) -> bool:
-        """Whether it fires now: past the skipped requests and not used up."""
+        """Whether the fault applies now: after the skipped requests, and before it has been applied `times` times."""
         return self.seen > self.after and (self.times is None or self.fired < self.times)
 
 
 class Faults:
-    """The planned faults, in the order in which they were added. Any thread may plan; the emulator's loop takes."""
+    """The planned faults in the order in which they were added.
+
+    Any thread may add faults. The emulator's event loop applies them.
+    """
 
     def __init__(self, on_throttle: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._planned: list[PlannedFault] = []
-        self._on_throttle = on_throttle  # told when the first slow or stalled request is planned
+        # Called when a fault with `slow` or `stall` is added.
+        self._on_throttle = on_throttle
 
     def add(
         self,
@@ -86,19 +95,37 @@ class Faults:
         early: bool = False,
         host: HostName | None = None,
     ) -> PlannedFault:
-        """Plan a fault for the next `times` operations_at requests (None = all) after the first `after` of them.
+        """Add a fault for requests that match `method`, `path` and `host`, and return it.
 
-        `method` is exact or `"*"`, which a browser's preflights do not match (they match `"OPTIONS"`). `path` is compared with the path as sent, without the query: exact, a template
-        (`/api/v1/images/{image_id}`), or with `*` for any text (`/uploads/*`); `host` narrows it to `"api"`,
-        `"storage"` or `"cdn"`. The first fault that is due wins; all that match count the request as seen.
+        Of several faults that match a request and are due, the first one applies. All matching faults count the
+        request in `seen`.
 
-        `status`, `headers`, `body`: this answer instead of the real one, after the body was read, or before it with
-        `early=True`; a header `Connection: close` then ends the sending with it. `reset`: a real RST `"before"` anything is done, after so many bytes of the body (a number), or
-        instead of the answer, `"after_commit"`. `stall`: so many seconds before the body is read and the answer sent
-        (`float("inf")`: until the client leaves). `slow`: the body is read, and the answer's body sent, at so many bytes
-        per second. `cut`: the connection ends after so many bytes of an answer that promised all; with `stall`, the
-        pause comes there. `close_notify=False`, with `cut` and over TLS: the TCP connection ends without TLS having said
-        that it does, as when a server dies.
+        Args:
+            method: The exact method, or `"*"` for any method. A preflight of a browser matches only `"OPTIONS"`.
+            path: The path as sent, without the query. It is exact, a template (`/api/v1/images/{image_id}`), or
+                has `*` for any text (`/uploads/*`).
+            times: The number of matching requests that get the fault. None means all.
+            after: The number of matching requests to skip first.
+            status: The status of a response that replaces the real one. It is sent after the request body was read.
+            headers: The headers of that response.
+            body: The body of that response. A mapping is sent as JSON.
+            reset: Where to reset the TCP connection: `"before"` anything is done, after a number of bytes of the
+                request body, or `"after_commit"`, when the operation is done but the response is not sent.
+            stall: The seconds to wait before the request body is read. `float("inf")` waits until the client
+                disconnects. With `cut` the wait comes after the cut response instead.
+            slow: The maximum speed in bytes per second, for the request body and the response body.
+            cut: The number of bytes of the response body after which the connection ends. `Content-Length` still
+                promises the whole body.
+            close_notify: False ends a cut TLS connection without a close_notify alert, like a server that crashed.
+            early: Whether to send the response given by `status` before the request body is read. With the
+                header `Connection: close` the emulator then also ends its side of the connection.
+            host: The host whose requests match: `"api"`, `"storage"` or `"cdn"`. None means all hosts.
+
+        Returns:
+            The planned fault, which counts its requests.
+
+        Raises:
+            ValueError: An argument is out of range, requires another argument, or no argument plans a fault.
         """
         fault = Fault(
             response=_response(status, headers, body),
@@ -119,12 +146,12 @@ class Faults:
         return planned
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all planned faults."""
         with self._lock:
             self._planned.clear()
 
     def next_fault(self, request: Request) -> Fault | None:
-        """The fault that this request meets, if any; counts the request."""
+        """Count a request, and return the fault that applies to it, or None."""
         with self._lock:
             operations_at = [planned for planned in self._planned if planned.matches(request)]
             for planned in operations_at:
@@ -144,7 +171,7 @@ def _response(
     pairs: Pairs = tuple(headers or ()) if not isinstance(headers, Mapping) else tuple(headers.items())
     if status is None:
         if pairs or body is not None:
-            raise ValueError("headers and body need a status: they are that answer's")
+            raise ValueError("headers and body require status: they belong to the response with that status")
         return None
     if isinstance(body, Mapping):
         body = json.dumps(body)
@@ -155,31 +182,33 @@ def _response(
 
 
 def _check(fault: Fault, times: int | None, after: int) -> None:
-    # An argument that belongs to another one comes first: its message names the other one.
+    # These checks come first, because their messages name the missing argument.
     if fault.early and fault.response is None:
         raise ValueError(
-            "early: only an answer given by status can come before the body is read; give status"
+            "early: only the response given by status can be sent before the request body is read; pass status"
         )
     if not fault.close_notify and fault.cut is None:
-        raise ValueError("close_notify: only a connection that a cut ends can end without it; give cut")
+        raise ValueError(
+            "close_notify: only a connection that cut ends can end without close_notify; pass cut"
+        )
     if fault.response is None and fault.reset is fault.stall is fault.slow is fault.cut is None:
-        raise ValueError("nothing goes wrong: give status, reset, stall, slow or cut")
+        raise ValueError("no fault: pass status, reset, stall, slow or cut")
     if isinstance(fault.reset, str) and fault.reset not in {"before", "after_commit"}:
         raise ValueError(f"reset: {fault.reset!r} is not 'before', 'after_commit' or a number of bytes")
     counts = {"times": times, "after": after, "reset": fault.reset, "stall": fault.stall, "cut": fault.cut}
     for name, value in counts.items():
         if isinstance(value, int | float) and not value >= 0:
-            raise ValueError(f"{name}: {value!r} is below 0")
+            raise ValueError(f"{name}: {value!r} is negative")
     if fault.slow is not None and not fault.slow > 0:
-        raise ValueError(f"slow: {fault.slow!r} bytes per second would never end; see stall")
+        raise ValueError(f"slow: {fault.slow!r} bytes per second would never end; use stall instead")
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    words = re.split(r"(\*|\{[^{}/]+\})", path)
-    return re.compile("".join(_part_pattern(word) for word in words), re.DOTALL)
+    parts = re.split(r"(\*|\{[^{}/]+\})", path)
+    return re.compile("".join(_part_pattern(part) for part in parts), re.DOTALL)
 
 
-def _part_pattern(word: str) -> str:
-    if word == "*":
+def _part_pattern(part: str) -> str:
+    if part == "*":
         return ".*"
-    return "[^/]+" if word.startswith("{") and word.endswith("}") else re.escape(word)
+    return "[^/]+" if part.startswith("{") and part.endswith("}") else re.escape(part)

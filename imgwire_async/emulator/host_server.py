@@ -1,4 +1,4 @@
-"""The one door of every host: the log, the planned faults, the date and the sending live here and nowhere else."""
+"""Serve the requests of one host: log them, apply planned faults, add CORS headers and `Date`, send responses."""
 
 from __future__ import annotations
 
@@ -21,50 +21,60 @@ from imgwire_async.emulator.http import Body, ClientDisconnectedError, HostName,
 from imgwire_async.emulator.log import RequestLog, RequestRecord
 from imgwire_async.emulator.tls import TcpTransports
 
-SMALL_BUFFER = 16 * 1024  # bytes that a slow connection may hold unread
+__all__ = ["SMALL_BUFFER", "Connections", "Handler", "HostServer"]
 
-__all__ = ["Connections", "Handler", "HostServer"]
+# The maximum number of bytes that a throttled connection buffers unread.
+SMALL_BUFFER = 16 * 1024
 
 
 class Handler(Protocol):
-    """Answers for one host. What it raises, planned faults and CORS are the door's business."""
+    """Handle the requests of one host.
+
+    Exceptions, planned faults and CORS headers are the job of `HostServer`.
+    """
 
     def __call__(
         self, request: Request, body: Body, send_continue: Callable[[], None], /
     ) -> Awaitable[Response]:
-        """Return the response, or raise `HTTPError`."""
+        """Return the response to a request, or raise `HTTPError`.
+
+        A handler that accepts the headers of the request calls `send_continue` before it reads the body.
+        """
         ...
 
     def cors_rule(self, request: Request, /) -> CorsRule | None:
-        """Return what pages of other origins may do with this resource; None: nothing."""
+        """Return what pages of other origins may do with this resource, or None if they may do nothing."""
         ...
 
 
-_NONE = Fault()
+_NO_FAULT = Fault()
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class _ResetError(Exception):
-    """A fault wants the connection reset here."""
+    """Raised where a fault resets the connection."""
 
 
 @runtime_checkable
 class SupportsReadLimits(Protocol):
-    """A transport that buffers what it reads: one of TLS."""
+    """A transport with a read buffer, such as a TLS transport."""
 
     def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Stop reading from the connection above `high` bytes."""
+        """Pause reading while more than `high` bytes are in the buffer."""
 
 
 class Connections:
-    """Numbers TCP connections, 1, 2, ... over all hosts, so that a test sees which web_request reused which."""
+    """Number the TCP connections of all hosts, starting with 1.
+
+    The numbers show a test which requests shared a connection.
+    """
 
     def __init__(self) -> None:
         self._numbers: WeakKeyDictionary[asyncio.BaseTransport, int] = WeakKeyDictionary()
         self._last = 0
 
     def number(self, transport: asyncio.BaseTransport | None) -> int:
-        """The number of a connection; 0 when it is gone already."""
+        """Return the number of a connection, or 0 for a connection that is closed."""
         if transport is None:
             return 0
         if transport not in self._numbers:
@@ -73,14 +83,20 @@ class Connections:
         return self._numbers[transport]
 
     def shrink_buffers(self) -> None:
-        """Let open connections hold little unread, too: a kept one would take megabytes before a slow reader shows."""
+        """Shrink the receive buffer of each open connection.
+
+        With a large buffer the kernel would receive megabytes before the client notices a slow reader.
+        """
         for transport in list(self._numbers):
             if not transport.is_closing():
                 _set_socket_option(transport, socket.SO_RCVBUF, SMALL_BUFFER)
 
 
 class HostServer:
-    """Receives the requests of one host for its `handler`. Lives in the emulator's loop; `stop` ends what runs."""
+    """Serve the requests of one host with its `handler`, in the emulator's event loop.
+
+    `stop` ends all running requests.
+    """
 
     def __init__(
         self,
@@ -90,7 +106,7 @@ class HostServer:
         log: RequestLog,
         faults: Faults,
         clock: Clock,
-        numbers: Connections,
+        connections: Connections,
         transports: TcpTransports,
         unlogged: frozenset[str] = frozenset(),
     ) -> None:
@@ -99,7 +115,7 @@ class HostServer:
         self._log = log
         self._faults = faults
         self._clock = clock
-        self._numbers = numbers
+        self._connections = connections
         self._transports = transports
         self._unlogged = unlogged
         self._tasks: set[asyncio.Task[object]] = set()
@@ -114,7 +130,7 @@ class HostServer:
             self._tasks.discard(task)
 
     async def stop(self) -> None:
-        """Cancel what still runs (stalled answers above all) and wait until it has ended."""
+        """Cancel all running requests, such as stalled ones, and wait until they have ended."""
         running = [task for task in self._tasks if not task.done()]
         for task in running:
             task.cancel()
@@ -122,9 +138,9 @@ class HostServer:
 
     async def _serve(self, web_request: web.BaseRequest) -> web.StreamResponse:
         request, body = self._request(web_request), Body(web_request.content)
-        # Scripts that wait for the emulator ask every rfc3339: a test's log and faults are for others.
+        # Scripts poll this path until the emulator is up. Their requests must not fill the log or use up a fault.
         if request.raw_path in self._unlogged:
-            return await self._send(web_request, await self._handle(request, body, lambda: None), _NONE)
+            return await self._send(web_request, await self._handle(request, body, lambda: None), _NO_FAULT)
         entry = self._log.add(
             RequestRecord(
                 host=request.host,
@@ -150,10 +166,12 @@ class HostServer:
                 answer_length=0 if response is None or request.method == "HEAD" else len(response.body),
             )
         if response is None:
-            return web.Response()  # the connection is gone; aiohttp wants an object all the same
-        return await self._send(web_request, response, fault or _NONE)
+            # The connection is closed, but aiohttp requires a response object.
+            return web.Response()
+        return await self._send(web_request, response, fault or _NO_FAULT)
 
     def _request(self, web_request: web.BaseRequest) -> Request:
+        transport = web_request.transport and self._transports.below(web_request.transport)
         return Request(
             host=self._host,
             method=web_request.method,
@@ -161,24 +179,21 @@ class HostServer:
             headers=tuple(
                 (name.decode("latin-1"), value.decode("latin-1")) for name, value in web_request.raw_headers
             ),
-            connection=self._numbers.number(
-                web_request.transport and self._transports.below(web_request.transport)
-            ),
+            connection=self._connections.number(transport),
         )
 
     async def _respond(
         self, web_request: web.BaseRequest, request: Request, body: Body, fault: Fault | None
     ) -> Response:
         def send_continue() -> None:
-            # Only the handler knows when the request is good; a refused upload never sends its body.
-            if (
-                request.header("expect") or ""
-            ).lower() == "100-continue" and web_request.transport is not None:
+            # Only the handler can accept the headers. After a rejection the client does not send its body.
+            expects = (request.header("expect") or "").lower() == "100-continue"
+            if expects and web_request.transport is not None:
                 web_request.transport.write(_CONTINUE)
 
         if fault is None:
             return await self._handle(request, body, send_continue)
-        await self._play_before(web_request, body, fault)
+        await self._apply_before(web_request, body, fault)
         if fault.response is not None:
             if not fault.early:
                 send_continue()
@@ -192,16 +207,14 @@ class HostServer:
     async def _handle(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
         try:
             rule = self._handler.cors_rule(request) if is_preflight(request) else None
-            return (
-                await self._handler(request, body, send_continue)
-                if rule is None
-                else preflight_response(request, rule)
-            )
+            if rule is not None:
+                return preflight_response(request, rule)
+            return await self._handler(request, body, send_continue)
         except HTTPError as error:
             return error.response
         except ClientDisconnectedError:
             raise
-        except Exception:  # noqa: BLE001  a mistake in the emulator has to reach the test that met it
+        except Exception:  # noqa: BLE001  a bug in the emulator has to show in the test that triggered it
             return Response(
                 status=500, body=traceback.format_exc().encode(), headers=(("Content-Type", "text/plain"),)
             )
@@ -214,40 +227,40 @@ class HostServer:
             ("Date", format_datetime(self._clock.now(), usegmt=True)),
             ("Server", "imgwire-emulator"),
         ]
-        hangs_up = fault.early and _says_close(response)
-        if fault.cut is None and fault.slow is None and not hangs_up:
+        close_early = fault.early and _has_connection_close(response)
+        if fault.cut is None and fault.slow is None and not close_early:
             web_response = web.Response(status=response.status, body=response.body)
-            _replace(web_response, headers)
+            _replace_headers(web_response, headers)
             return web_response
-        partial = web.StreamResponse(status=response.status)
-        _replace(partial, headers)
-        partial.content_length = len(response.body)
-        await partial.prepare(web_request)
-        await _trickle(partial, response.body[: fault.cut], fault.slow)
+        stream = web.StreamResponse(status=response.status)
+        _replace_headers(stream, headers)
+        stream.content_length = len(response.body)
+        await stream.prepare(web_request)
+        await _write(stream, response.body[: fault.cut], fault.slow)
         if fault.cut is not None:
-            partial.force_close()
-            await _pause(fault.stall or 0)
-            await self._end(web_request, polite=fault.close_notify)
-        elif hangs_up:
-            await partial.write_eof()
-            _hang_up(web_request)
-        return partial
+            stream.force_close()
+            await _sleep(fault.stall or 0)
+            await self._close(web_request, close_notify=fault.close_notify)
+        elif close_early:
+            await stream.write_eof()
+            _end_sending(web_request)
+        return stream
 
-    async def _play_before(self, web_request: web.BaseRequest, body: Body, fault: Fault) -> None:
-        """What happens before the real work; raises `_ResetError` where it ends there."""
+    async def _apply_before(self, web_request: web.BaseRequest, body: Body, fault: Fault) -> None:
+        """Apply the part of a fault that comes before the handler. Raises `_ResetError` for a reset."""
         if fault.reset == "before":
             raise _ResetError
         if fault.stall is not None or fault.slow is not None:
             self._shrink_buffer(web_request)
         if fault.stall is not None and fault.cut is None:
-            await _pause(fault.stall)
-        body.pace = fault.slow
+            await _sleep(fault.stall)
+        body.bytes_per_second = fault.slow
         if isinstance(fault.reset, int):
             await body.skip(fault.reset)
             raise _ResetError
 
     def _shrink_buffer(self, web_request: web.BaseRequest) -> None:
-        # The kernel would take megabytes of a small upload at once, and TLS some more; the client would see no stall at all.
+        # The kernel and TLS would buffer megabytes, so the client of a small upload would not notice a stall.
         transport = web_request.transport
         if transport is None:
             return
@@ -256,47 +269,54 @@ class HostServer:
             transport.set_read_buffer_limits(high=SMALL_BUFFER)
 
     def _reset(self, web_request: web.BaseRequest) -> None:
-        """Close so that the other side sees ECONNRESET: linger for zero seconds, then drop the TCP connection."""
+        """Reset the TCP connection, so that the client gets ECONNRESET."""
         if web_request.transport is not None:
             tcp = self._transports.below(web_request.transport)
+            # A linger time of 0 seconds makes the kernel send RST instead of FIN.
             _set_socket_option(tcp, socket.SO_LINGER, struct.pack("ii", 1, 0))
             tcp.abort()
 
-    async def _end(self, web_request: web.BaseRequest, *, polite: bool) -> None:
-        """Close once what was written has left; over TLS with close_notify, or without when not `polite`."""
-        upper = web_request.transport
-        if upper is None:
+    async def _close(self, web_request: web.BaseRequest, *, close_notify: bool) -> None:
+        """Close the connection after all written bytes were sent.
+
+        Over TLS, `close_notify` selects whether the client gets a close_notify alert before the end.
+        """
+        transport = web_request.transport
+        if transport is None:
             return
-        if polite:
-            upper.close()
+        if close_notify:
+            transport.close()
             return
-        tcp = self._transports.below(upper)
-        # No event tells that a buffer is empty.
-        while not tcp.is_closing() and upper.get_write_buffer_size() + tcp.get_write_buffer_size():  # noqa: ASYNC110
+        tcp = self._transports.below(transport)
+        # asyncio has no event for an empty write buffer.
+        while not tcp.is_closing() and transport.get_write_buffer_size() + tcp.get_write_buffer_size():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         tcp.abort()
 
 
-async def _trickle(web_response: web.StreamResponse, data: bytes, pace: float | None) -> None:
-    """Send at `pace` bytes per second, None = at once."""
-    size = max(1, len(data)) if pace is None else max(1, int(pace / 10))
-    for at in range(0, len(data), size):
-        await web_response.write(data[at : at + size])
-        await asyncio.sleep(0 if pace is None else size / pace)
+async def _write(stream: web.StreamResponse, data: bytes, bytes_per_second: float | None) -> None:
+    """Write `data` at a maximum speed, or at once for None."""
+    size = max(1, len(data)) if bytes_per_second is None else max(1, int(bytes_per_second / 10))
+    for start in range(0, len(data), size):
+        await stream.write(data[start : start + size])
+        await asyncio.sleep(0 if bytes_per_second is None else size / bytes_per_second)
 
 
-async def _pause(seconds: float) -> None:
+async def _sleep(seconds: float) -> None:
     if math.isinf(seconds):
         await asyncio.get_running_loop().create_future()
     await asyncio.sleep(seconds)
 
 
-def _says_close(response: Response) -> bool:
+def _has_connection_close(response: Response) -> bool:
     return any(name.lower() == "connection" and value.lower() == "close" for name, value in response.headers)
 
 
-def _hang_up(web_request: web.BaseRequest) -> None:
-    """Say that nothing more will be sent: FIN, or close_notify. What comes in is still read and dropped for a while."""
+def _end_sending(web_request: web.BaseRequest) -> None:
+    """Tell the client that the response is complete, by FIN or by close_notify.
+
+    aiohttp continues to read and discard the request body for a while.
+    """
     transport = web_request.transport
     if transport is None:
         return
@@ -306,12 +326,12 @@ def _hang_up(web_request: web.BaseRequest) -> None:
         transport.close()
 
 
-def _replace(web_response: web.StreamResponse, headers: list[tuple[str, str]]) -> None:
-    """Exactly these headers; repeated names stay repeated."""
+def _replace_headers(stream: web.StreamResponse, headers: list[tuple[str, str]]) -> None:
+    """Set exactly these headers. A repeated name stays repeated."""
     for name, _ in headers:
-        web_response.headers.popall(name, None)
+        stream.headers.popall(name, None)
     for name, value in headers:
-        web_response.headers.add(name, value)
+        stream.headers.add(name, value)
 
 
 def _set_socket_option(transport: asyncio.BaseTransport, option: int, value: int | bytes) -> None:

@@ -1,4 +1,4 @@
-"""The words of one exchange: what came in (`Request`, `Body`), what goes out (`Response`), and how a handler refuses."""
+"""Requests, their bodies and responses as values, and the exceptions that end a request."""
 
 from __future__ import annotations
 
@@ -29,17 +29,21 @@ __all__ = [
 HostName: TypeAlias = Literal["api", "storage", "cdn"]
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
-_CHUNK = 64 * 1024
-_GONE = (OSError, ClientError, web.RequestPayloadError, http_exceptions.HttpProcessingError)
+_CHUNK_SIZE = 64 * 1024
+_DISCONNECTED = (OSError, ClientError, web.RequestPayloadError, http_exceptions.HttpProcessingError)
 
 
 class ClientDisconnectedError(Exception):
-    """The client went away before its body was whole."""
+    """The client disconnected before its body was complete."""
 
 
 @frozen(kw_only=True)
 class Request:
-    """Request line and headers exactly as they came; `target` keeps every byte of the request target."""
+    """The request line and the headers, exactly as received.
+
+    `target` is the request target as bytes were sent, without any decoding. `connection` is the number of the TCP
+    connection.
+    """
 
     host: HostName
     method: str
@@ -49,44 +53,45 @@ class Request:
 
     @property
     def raw_path(self) -> str:
-        """The path as it was sent, percent-escapes and all; of an absolute target too."""
+        """The path of the target as it was sent, with its percent-encoding."""
         path = self.target.partition("?")[0]
+        # A proxy request has an absolute URL as its target.
         return path if path.startswith("/") else urlsplit(path).path
 
     @property
     def raw_query(self) -> str:
-        """What follows the first `?`, undecoded."""
+        """The query of the target as it was sent, without the `?`."""
         return self.target.partition("?")[2]
 
     @property
     def query(self) -> dict[str, str]:
-        """Decoded query; of a repeated name the last value counts, as in FastAPI."""
+        """The decoded query. The last value of a repeated name counts, as in FastAPI."""
         return dict(parse_qsl(self.raw_query, keep_blank_values=True, errors="replace"))
 
     def header_values(self, name: str) -> list[str]:
-        """Every value sent for a header, in order."""
+        """Return all values of a header in order. `name` is in lower case."""
         return [value for key, value in self.headers if key.lower() == name]
 
     def header(self, name: str) -> str | None:
-        """The first value of a header (name in lower case), None without one."""
+        """Return the first value of a header, or None. `name` is in lower case."""
         return next(iter(self.header_values(name)), None)
 
 
 @frozen(kw_only=True)
 class Response:
-    """A whole answer before it travels."""
+    """A complete response before it is sent."""
 
     status: int
     body: bytes = b""
     headers: Pairs = ()
 
     def with_headers(self, headers: Iterable[tuple[str, str]]) -> Response:
-        """The same answer with more headers."""
+        """Return the same response with additional headers."""
         return Response(status=self.status, body=self.body, headers=(*self.headers, *headers))
 
 
 class HTTPError(Exception):
-    """Raised by a handler that ends here with this answer."""
+    """Raised by a handler to end the request with an error response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
@@ -94,60 +99,71 @@ class HTTPError(Exception):
 
 
 class Body:
-    """The request body, read once by one handler. Counts and hashes what it hands out, for the log and the store."""
+    """The body of one request, which its handler reads once.
+
+    It counts and hashes the bytes that were read, for the request log and the store.
+    """
 
     def __init__(self, reader: StreamReader) -> None:
         self._reader = reader
         self._digest = hashlib.sha256()
         self.length: int = 0
-        self.pace: float | None = None  # bytes per second, None = as fast as they come
+        # The maximum speed in bytes per second. None means no maximum.
+        self.bytes_per_second: float | None = None
 
     @property
     def sha256(self) -> str:
-        """Of what has been read so far, lower-case hex."""
+        """The SHA-256 hash of the bytes read so far, in lower-case hex."""
         return self._digest.hexdigest()
 
     async def chunks(self, limit: float = float("inf")) -> AsyncGenerator[bytes, None]:
-        """The bytes as they come, up to `limit` of them. `ClientDisconnectedError` when the client goes away in the middle."""
-        size = _CHUNK if self.pace is None else max(1, min(_CHUNK, int(self.pace / 10)))
+        """Yield the body as chunks, at most `limit` bytes.
+
+        Raises `ClientDisconnectedError` when the client disconnects before the end of the body.
+        """
+        size = (
+            _CHUNK_SIZE
+            if self.bytes_per_second is None
+            else max(1, min(_CHUNK_SIZE, int(self.bytes_per_second / 10)))
+        )
         while self.length < limit:
             try:
                 chunk = await self._reader.read(int(min(size, limit - self.length)))
-            except _GONE as error:
+            except _DISCONNECTED as error:
                 raise ClientDisconnectedError from error
             if not chunk:
                 return
             self._digest.update(chunk)
             self.length += len(chunk)
             yield chunk
-            if self.pace is not None:
-                await asyncio.sleep(len(chunk) / self.pace)
+            if self.bytes_per_second is not None:
+                await asyncio.sleep(len(chunk) / self.bytes_per_second)
 
     async def skip(self, limit: float = float("inf")) -> None:
-        """Read and drop up to `limit` bytes."""
+        """Read and discard at most `limit` bytes."""
         async for _ in self.chunks(limit):
             pass
 
     async def read(self, limit: int) -> bytes | None:
-        """The whole body, None when it is longer than `limit`."""
+        """Return the whole body, or None if it is longer than `limit` bytes."""
         parts = [chunk async for chunk in self.chunks(limit + 1)]
         return None if self.length > limit else b"".join(parts)
 
 
 def json_response(value: object, status: int = 200, headers: Pairs = ()) -> Response:
-    """A JSON answer, UTF-8."""
+    """Return a response with `value` as JSON in UTF-8."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(status=status, body=body, headers=(("Content-Type", "application/json"), *headers))
 
 
 def api_error(status: int, error_type: str, detail: str, headers: Pairs = ()) -> Response:
-    """The service's own error body. [contract 5]"""
+    """Return an error response of the API. [contract 5]"""
     return json_response({"detail": detail, "error_type": error_type}, status, headers)
 
 
-def xml_error(status: int, code: str, message: str, **more: str) -> Response:
-    """An error body as stores of the S3 kind write it."""
-    fields = {"Code": code, "Message": message, **more, "RequestId": "EMULATOR", "HostId": "emulator"}
-    inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in fields.items())
+def xml_error(status: int, code: str, message: str, **fields: str) -> Response:
+    """Return an error response in the XML format of S3. `fields` are additional elements."""
+    elements = {"Code": code, "Message": message, **fields, "RequestId": "EMULATOR", "HostId": "emulator"}
+    inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in elements.items())
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()
     return Response(status=status, body=body, headers=(("Content-Type", "application/xml"),))

@@ -1,4 +1,4 @@
-"""How records grow older. Pure: the rfc3339, the switches and the settings come in, the next record comes out."""
+"""State transitions of images, download jobs and domains, as pure functions that return the next record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imgwire_async.emulator.pictures import Picture, Unreadable, examine
 from imgwire_async.emulator.records import EXTENSIONS, CustomDomain, DownloadJob, Image, JobStatus
 
 __all__ = [
-    "advance",
+    "advance_image",
     "domain_after_test",
     "extension_of",
     "image_after_poll",
@@ -22,11 +22,15 @@ __all__ = [
     "type_by_name",
 ]
 
-_MOST_PIXELS = 250_000_000  # [contract 7]
+# [contract 7]
+_MAXIMUM_PIXELS = 250_000_000
 
 
 def image_after_upload(image: Image, stored: StoredBody, now: datetime) -> Image:
-    """The image at the rfc3339 its bytes are whole: PROCESSING, looked at, nothing told yet."""
+    """Return the image after its upload: PROCESSING, with the bytes examined.
+
+    The result of the examination stays hidden until `advance_image` ends PROCESSING.
+    """
     return evolve(
         image,
         status="PROCESSING",
@@ -39,31 +43,32 @@ def image_after_upload(image: Image, stored: StoredBody, now: datetime) -> Image
     )
 
 
-def advance(image: Image, now: datetime, switches: Switches) -> Image:
-    """The image as it is now: out of PROCESSING once it has been asked for `ready_polls` times and `ready_after`
-    seconds have passed since its bytes came.
+def advance_image(image: Image, now: datetime, switches: Switches) -> Image:
+    """Return the image as it is at `now`.
+
+    PROCESSING ends after `ready_polls` retrieves and `ready_after` seconds since the upload.
     """
     if image.status != "PROCESSING" or image.stored_at is None or image.polls < switches.ready_polls:
         return image
     due = image.stored_at + timedelta(seconds=switches.ready_after)
     if now < due:
         return image
-    # Without polls nobody looks at the rfc3339 it is due; the record tells that rfc3339 all the same.
-    return _finished(image, now if switches.ready_polls else due)
+    # Without polls the record gets the time when it was due, whenever the next request comes.
+    return _finish(image, now if switches.ready_polls else due)
 
 
 def image_after_poll(image: Image) -> Image:
-    """The image after one more retrieve of it; only those in PROCESSING count."""
+    """Return the image after one more retrieve, which counts only while the image is PROCESSING."""
     return evolve(image, polls=image.polls + 1) if image.status == "PROCESSING" else image
 
 
-def _finished(image: Image, when: datetime) -> Image:
+def _finish(image: Image, time: datetime) -> Image:
     stored, finding = image.stored, image.finding
     assert stored is not None
     assert finding is not None
     match finding:
-        case Picture(width=width, height=height) if width * height > _MOST_PIXELS:
-            reason = f"{width} x {height} are over 250 megapixels"
+        case Picture(width=width, height=height) if width * height > _MAXIMUM_PIXELS:
+            reason = f"{width} x {height} is over 250 megapixels"
         case Picture(mime_type=mime_type) if image.declared_type in {None, mime_type}:
             return evolve(
                 image,
@@ -74,30 +79,33 @@ def _finished(image: Image, when: datetime) -> Image:
                 height=finding.height,
                 exif_data=finding.exif,
                 size_bytes=stored.length,
-                processed_metadata_at=when,
-                ready_at=when,
-                updated_at=when,
+                processed_metadata_at=time,
+                ready_at=time,
+                updated_at=time,
             )
         case Picture(mime_type=mime_type):
             reason = f"declared {image.declared_type}, the bytes are {mime_type}"
         case Unreadable(reason=reason):
             pass
-    return evolve(image, status="QUARANTINE", reason=reason, size_bytes=stored.length, updated_at=when)
+    return evolve(image, status="QUARANTINE", reason=reason, size_bytes=stored.length, updated_at=time)
 
 
 def type_by_name(name: str) -> str | None:
-    """The supported type that a file name's extension stands for. [contract 3]"""
-    suffix = extension_of(name)
-    return next((mime_type for mime_type, endings in EXTENSIONS.items() if suffix in endings), None)
+    """Return the supported type for the extension of a file name, or None. [contract 3]"""
+    extension = extension_of(name)
+    return next((mime_type for mime_type, extensions in EXTENSIONS.items() if extension in extensions), None)
 
 
 def extension_of(name: str) -> str:
-    """The extension of a file name in lower case without its dot, empty without one."""
+    """Return the extension of a file name in lower case and without its dot, or an empty text."""
     return PurePosixPath(name).suffix.removeprefix(".").lower()
 
 
 def job_after_poll(job: DownloadJob, now: datetime, *, needed: int, archive: bytes | None) -> DownloadJob:
-    """The job after one more retrieve: PROCESSING, and from the `needed`th on READY, or FAILED without an archive."""
+    """Return the job after one more retrieve.
+
+    Before retrieve number `needed` the job is PROCESSING. Then it is READY, or FAILED when `archive` is None.
+    """
     if job.status in {"READY", "FAILED"}:
         return job
     polls = job.polls + 1
@@ -108,7 +116,10 @@ def job_after_poll(job: DownloadJob, now: datetime, *, needed: int, archive: byt
 
 
 def domain_after_test(domain: CustomDomain, now: datetime, *, needed: int) -> CustomDomain:
-    """The domain after one more connection test: CONNECTED at the `needed`th, its certificate ACTIVE at the next."""
+    """Return the domain after one more connection test.
+
+    Test number `needed` finds the domain CONNECTED. The next test finds its certificate ACTIVE.
+    """
     tests = domain.tests + 1
     return evolve(
         domain,

@@ -1,4 +1,4 @@
-"""One listening socket with its HTTP server."""
+"""One listening socket and its HTTP server."""
 
 from __future__ import annotations
 
@@ -16,56 +16,64 @@ from imgwire_async.emulator.tls import TcpTransports, TlsServer
 
 __all__ = ["Listener"]
 
-_SILENT = logging.getLogger("imgwire_async.emulator.http")
-_SILENT.setLevel(logging.CRITICAL + 1)  # aiohttp reports each malformed request, which tests send on purpose
+# aiohttp logs each malformed request, but tests send malformed requests on purpose.
+_SILENT_LOGGER = logging.getLogger("imgwire_async.emulator.http")
+_SILENT_LOGGER.setLevel(logging.CRITICAL + 1)
 
 
 class Listener:
-    """One listening socket. Starts and stops in one and the same loop."""
+    """One listening socket.
+
+    `start` and `stop` are called in the same event loop.
+    """
 
     def __init__(
-        self, front: HostServer, port: int, tls: tuple[ssl.SSLContext, TcpTransports] | None
+        self, host_server: HostServer, port: int, tls: tuple[ssl.SSLContext, TcpTransports] | None
     ) -> None:
-        self._host_server = front
+        self._host_server = host_server
         self._port = port
         self._tls = tls
         self._tls_server: TlsServer | None = None
         self._server: web.Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._socket_server: asyncio.Server | None = None
 
     async def start(self, address: str, host: str) -> str:
-        """Listen on an IP address; return the origin, with the host as it was given."""
+        """Listen on an IP address, and return the origin with `host` as its host name."""
         self._server = web.Server(
             self._host_server,
-            handler_cancellation=True,  # a client that leaves ends its stalled answer
-            auto_decompress=False,  # what arrives is what was sent
+            # A client that disconnects cancels its stalled request.
+            handler_cancellation=True,
+            # The emulator stores a body exactly as the client sent it.
+            auto_decompress=False,
             access_log=None,
-            logger=_SILENT,
+            logger=_SILENT_LOGGER,
         )
         loop = asyncio.get_running_loop()
         factory: Callable[[], asyncio.Protocol] = self._server
         if self._tls is not None:
             factory = self._tls_server = TlsServer(self._server, *self._tls)
-        self._listener = await loop.create_server(factory, address, self._port, backlog=1024)
-        port: int = self._listener.sockets[0].getsockname()[1]
+        self._socket_server = await loop.create_server(factory, address, self._port, backlog=1024)
+        port: int = self._socket_server.sockets[0].getsockname()[1]
         return f"{'http' if self._tls is None else 'https'}://{url_host(host)}:{port}"
 
     def shrink_buffers(self) -> None:
-        """Let connections that come from now on hold little unread: a slow reader then shows on the other side at once."""
-        if self._listener is not None:
-            for each in self._listener.sockets:
-                # Of the listening socket: set later, megabytes would be in the kernel already, acknowledged and unread.
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+        """Shrink the receive buffers of future connections, so that a client notices a slow reader at once."""
+        if self._socket_server is not None:
+            for listening in self._socket_server.sockets:
+                # A connection inherits the size from the listening socket. A later change would come too late,
+                # because the kernel already received megabytes.
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
 
     async def stop(self) -> None:
-        """Stop listening, end what runs, close every connection."""
-        if self._listener is None or self._server is None:
+        """Stop listening, end all running requests, and close every connection."""
+        if self._socket_server is None or self._server is None:
             return
-        self._listener.close()
+        self._socket_server.close()
         self._server.pre_shutdown()
         await self._host_server.stop()
         if self._tls_server is not None:
             await self._tls_server.stop()
         await self._server.shutdown(timeout=0.05)
-        await asyncio.sleep(0)  # closed transports let go of their sockets in the next round of the loop
-        self._listener = self._server = self._tls_server = None
+        # Closed transports close their sockets in the next iteration of the event loop.
+        await asyncio.sleep(0)
+        self._socket_server = self._server = self._tls_server = None

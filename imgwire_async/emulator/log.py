@@ -1,4 +1,4 @@
-"""What the emulator was asked, for assertions."""
+"""The log of all requests that the emulator received, for assertions in tests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from imgwire_async.emulator.http import HostName
 
 __all__ = ["LogEntry", "RequestLog", "RequestRecord"]
 
-_NOTHING = sha256(b"").hexdigest()
+_EMPTY_SHA256 = sha256(b"").hexdigest()
 
 
 @frozen(kw_only=True)
 class RequestRecord:
-    """One request. `status` is None while it is unanswered and for ever when the connection was reset instead.
-    `body_length` and `body_sha256` tell what the emulator read of the body, which a fault may cut short.
+    """One received request.
+
+    `status` is None before the response, and stays None when the connection was reset. `body_length` and
+    `body_sha256` describe the part of the body that the emulator read. A fault may end the reading early.
     """
 
     host: HostName
@@ -30,24 +32,27 @@ class RequestRecord:
     connection: int
     at: datetime
     body_length: int = 0
-    body_sha256: str = _NOTHING
+    body_sha256: str = _EMPTY_SHA256
     status: int | None = None
     answer_length: int = 0
 
     def header(self, name: str) -> str | None:
-        """The first value of a header, whatever its case; None when it was not sent."""
+        """Return the first value of the header `name` in any case, or None if the request did not have it."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
 class LogEntry:
-    """The open line of one request; written by its handler only."""
+    """The unfinished log entry of one request."""
 
     def __init__(self, records: list[RequestRecord], index: int) -> None:
         self._records = records
         self._index = index
 
     def close(self, *, status: int | None, body_length: int, body_sha256: str, answer_length: int) -> None:
-        """Fill in how it ended, before the answer leaves: whoever has the answer finds the full record."""
+        """Complete the record before the response is sent.
+
+        So a test that has the response always finds the complete record.
+        """
         self._records[self._index] = evolve(
             self._records[self._index],
             status=status,
@@ -58,25 +63,29 @@ class LogEntry:
 
 
 class RequestLog(Sequence[RequestRecord]):
-    """All requests in order of arrival. Written by the emulator's loop; read from any thread."""
+    """All requests in order of arrival.
+
+    The emulator's event loop writes the log. Any thread may read it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._records: list[RequestRecord] = []
 
     def add(self, record: RequestRecord) -> LogEntry:
-        """Write a line down and return it for its end."""
+        """Add a request that has arrived, and return its entry."""
         with self._lock:
             self._records.append(record)
             return LogEntry(self._records, len(self._records) - 1)
 
     def clear(self) -> None:
-        """Forget all lines; requests under way don't come back."""
+        """Remove all records. Unfinished requests do not appear again."""
         with self._lock:
-            self._records = []  # a new list: open entries go on writing into the old one
+            # Unfinished entries continue to write to the old list.
+            self._records = []
 
     def snapshot(self) -> list[RequestRecord]:
-        """A copy that no later request changes."""
+        """Return a copy that later requests do not change."""
         with self._lock:
             return list(self._records)
 
@@ -94,4 +103,4 @@ class RequestLog(Sequence[RequestRecord]):
         return iter(self.snapshot())
 
     def __repr__(self) -> str:
-        return f"<RequestLog of {len(self)}: {', '.join(f'{r.method} {r.target} {r.status}' for r in self[-5:])}>"
+        return f"<RequestLog of {len(self)}: {', '.join(f'{record.method} {record.target} {record.status}' for record in self[-5:])}>"

@@ -1,4 +1,4 @@
-"""Numbered pages with their headers."""
+"""Paginated responses."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ PAGE = (Field("page", query_integer(1), default=1), Field("limit", query_integer
 
 
 def paged_response(call: ApiCall, total: int, page_of: Callable[[int, int], Sequence[object]]) -> Response:
-    """A bare list; the numbers are in headers, with the word `null` at both ends. [contract 4]"""
+    """Return one page as a JSON list, with the pagination in headers.
+
+    `page_of` returns the items for a page number and a limit. The first page has the text `null` as its
+    `X-Prev-Page`, and the last page as its `X-Next-Page`. [contract 4]
+    """
     page = call.query.optional_integer("page") or 1
     limit = call.query.optional_integer("limit") or 20
-    numbers = {
+    headers = {
         "X-Total-Count": str(total),
         "X-Page": str(page),
         "X-Limit": str(limit),
         "X-Prev-Page": str(page - 1) if page > 1 else "null",
         "X-Next-Page": str(page + 1) if page * limit < total else "null",
     }
-    return json_response(page_of(page, limit), headers=tuple(numbers.items()))
+    return json_response(page_of(page, limit), headers=tuple(headers.items()))

@@ -1,4 +1,4 @@
-"""What the store keeps: frozen records, and how each is written on the wire."""
+"""The records of the service as frozen classes, and their JSON forms."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Scalar: TypeAlias = str | int | float | bool
 ImageStatus: TypeAlias = Literal["PENDING", "PROCESSING", "READY", "QUARANTINE"]
 JobStatus: TypeAlias = Literal["PENDING", "PROCESSING", "READY", "FAILED"]
 
-# The supported types with the extensions of the contract, the usual one first. [contract 3]
+# The supported types and their file name extensions. The most common extension comes first. [contract 3]
 EXTENSIONS: Mapping[str, tuple[str, ...]] = {
     "image/jpeg": ("jpg", "jpeg"),
     "image/jxl": ("jxl",),
@@ -47,12 +47,18 @@ EXTENSIONS: Mapping[str, tuple[str, ...]] = {
     "image/bmp": ("bmp",),
     "image/tiff": ("tif", "tiff"),
 }
-_DELIVERABLE = frozenset({"image/jpeg", "image/png", "image/webp", "image/avif", "image/gif"})  # [contract 6]
+# The types that browsers show without a conversion. [contract 6]
+_DELIVERABLE = frozenset({"image/jpeg", "image/png", "image/webp", "image/avif", "image/gif"})
 
 
 @frozen(kw_only=True)
 class Image:
-    """One image record. `stored`, `finding` and `reason` (why it is in quarantine) are not on the wire."""
+    """One image record.
+
+    The API does not send `declared_type`, `declared_length`, `by_client_key`, `polls`, `stored_at`, `stored`,
+    `finding`, `reason` and `ready_at`. `polls` counts the retrieves that returned PROCESSING. `finding` is the
+    result of examining the uploaded bytes. `reason` tells why the image is in QUARANTINE.
+    """
 
     id: str
     cdn_url: str
@@ -87,8 +93,9 @@ class Image:
 
 @frozen(kw_only=True)
 class PresignedUrl:
-    """One presigned URL of an image's upload or a job's archive. The exact rfc3339 of its end is here, for the URL
-    itself only tells whole seconds.
+    """One presigned URL, for the upload of an image or for the archive of a download job.
+
+    `target_id` is the ID of the image or job. `expires_at` is exact, the URL itself holds whole seconds only.
     """
 
     target_id: str
@@ -99,7 +106,7 @@ class PresignedUrl:
 
 @frozen(kw_only=True)
 class UploadToken:
-    """A one-time permission for a client key."""
+    """A token with which a client key may create one image."""
 
     id: str
     environment_id: str
@@ -112,7 +119,7 @@ class UploadToken:
 
 @frozen(kw_only=True)
 class DownloadJob:
-    """A bulk download; `polls` counts how often it was asked for."""
+    """A bulk download of images. `polls` counts its retrieves."""
 
     id: str
     environment_id: str
@@ -126,7 +133,7 @@ class DownloadJob:
 
 @frozen(kw_only=True)
 class CorsOrigin:
-    """A host pattern that browsers may upload from."""
+    """A pattern for the hosts whose pages may upload from a browser."""
 
     id: str
     environment_id: str
@@ -137,7 +144,7 @@ class CorsOrigin:
 
 @frozen(kw_only=True)
 class CustomDomain:
-    """The one own host name of the environment; `tests` counts the connection tests."""
+    """The custom domain of the environment. `tests` counts the connection tests."""
 
     id: str
     environment_id: str
@@ -152,14 +159,17 @@ class CustomDomain:
     last_verified_at: datetime | None = None
 
 
-def rfc3339(when: datetime | None) -> str | None:
-    """RFC 3339 in UTC with microseconds, None stays None."""
-    return None if when is None else when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def rfc3339(time: datetime | None) -> str | None:
+    """Return a UTC time as RFC 3339 text with microseconds, or None for None."""
+    return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def image_json(image: Image, *, null_sizes: bool) -> dict[str, object]:
-    """The contract's Image; with `null_sizes` the sizes of an unfinished one are null instead of 0."""
-    unknown = null_sizes and image.status in {"PENDING", "PROCESSING"}
+    """Return an image as JSON.
+
+    With `null_sizes` the width, height and size of an unfinished image are null instead of 0.
+    """
+    sizes_are_null = null_sizes and image.status in {"PENDING", "PROCESSING"}
     return {
         "id": image.id,
         "environment_id": image.environment_id,
@@ -174,9 +184,9 @@ def image_json(image: Image, *, null_sizes: bool) -> dict[str, object]:
         "idempotency_key": image.idempotency_key,
         "purpose": image.purpose,
         "extension": image.extension,
-        "width": None if unknown else image.width,
-        "height": None if unknown else image.height,
-        "size_bytes": None if unknown else image.size_bytes,
+        "width": None if sizes_are_null else image.width,
+        "height": None if sizes_are_null else image.height,
+        "size_bytes": None if sizes_are_null else image.size_bytes,
         "custom_metadata": dict(image.custom_metadata),
         "exif_data": dict(image.exif_data),
         "created_at": rfc3339(image.created_at),
@@ -187,7 +197,7 @@ def image_json(image: Image, *, null_sizes: bool) -> dict[str, object]:
 
 
 def token_json(token: UploadToken) -> dict[str, object]:
-    """The contract's UploadToken."""
+    """Return an upload token as JSON."""
     return {
         "id": token.id,
         "environment_id": token.environment_id,
@@ -200,7 +210,7 @@ def token_json(token: UploadToken) -> dict[str, object]:
 
 
 def job_json(job: DownloadJob, download_url: str | None) -> dict[str, object]:
-    """The contract's ImageDownloadJob."""
+    """Return a download job as JSON. `download_url` is the URL of its archive, if it has one."""
     return {
         "id": job.id,
         "environment_id": job.environment_id,
@@ -213,7 +223,7 @@ def job_json(job: DownloadJob, download_url: str | None) -> dict[str, object]:
 
 
 def origin_json(origin: CorsOrigin) -> dict[str, object]:
-    """The contract's CorsOrigin."""
+    """Return a CORS origin as JSON."""
     return {
         "id": origin.id,
         "environment_id": origin.environment_id,
@@ -224,7 +234,7 @@ def origin_json(origin: CorsOrigin) -> dict[str, object]:
 
 
 def domain_json(domain: CustomDomain) -> dict[str, object]:
-    """The contract's CustomDomain, with the two DNS records to set. [contract 9]"""
+    """Return a custom domain as JSON, with the two DNS records that its owner has to set. [contract 9]"""
     return {
         "id": domain.id,
         "environment_id": domain.environment_id,

@@ -1,4 +1,4 @@
-"""`Emulator`: three listening hosts over one state, in the running loop or in a thread of their own."""
+"""The public class `Emulator`, which starts the three servers and shows their state to tests."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _KEY = re.compile(r"[!-~]+")
 def _choose_credentials(api_key: str | None, client_key: str | None) -> Credentials:
     for name, key in (("api_key", api_key), ("client_key", client_key)):
         if key is not None and not _KEY.fullmatch(key):
-            raise ValueError(f"{name}: a header carries it, so give printable ASCII without blanks")
+            raise ValueError(f"{name}: a header carries the key, so use printable ASCII without spaces")
     if api_key is not None and api_key == client_key:
-        raise ValueError("client_key: it is the api_key, too; nobody could tell what the key may do")
+        raise ValueError("client_key: it equals api_key; the emulator could not distinguish the two keys")
     return Credentials(
         server=api_key or f"sk_{secrets.token_hex(16)}",
         client=client_key or f"ck_{secrets.token_hex(16)}",
@@ -60,14 +60,41 @@ def _new_state(switches: Switches, credentials: Credentials, clock: Clock, log: 
 
 
 class Emulator:
-    """A strict, stateful Imgwire on this machine. `async with` runs it in the running loop, plain `with` in a thread.
+    """A strict, stateful Imgwire server on this machine.
 
-    `port`, `storage_port`, `cdn_port`: 0 = any free one. `host`: the name or address to listen on; one off loopback lets
-    others in, which a WARNING says, and `"0.0.0.0"` or `"::"` puts the name that a client used into the URLs that the client
-    gets. `api_key`, `client_key`: None = new ones. `tls`: https on all three, with a certificate of a CA made for this process,
-    which `ssl_context` trusts and `ca_path` holds; it needs trustme, from the extra `emulator`. The other arguments are the
-    contract's open questions, see the package's docstring. Leaving the block ends all of it at once, stalled answers too; it
-    can be entered again, with a new state.
+    `async with` runs the emulator in the running event loop. Plain `with` runs it in a thread. The end of the
+    block stops the emulator at once, including stalled requests. The same object can be entered again, and then
+    has a new state.
+
+    The arguments from `ready_after` to `rate_limit` are switches: they select the behaviour where the contract
+    leaves a question open. Attributes such as `client_limits` are settings: a test may change them at any time.
+
+    Args:
+        port: The port of the API. 0 takes any free port.
+        storage_port: The port of the storage host. 0 takes any free port.
+        cdn_port: The port of the CDN host. 0 takes any free port.
+        host: The host name or IP address to listen on. A host that other machines can reach logs a warning.
+            With `"0.0.0.0"` or `"::"` all URLs in responses have the host name of the request.
+        tls: Whether to serve https, with a certificate from a CA that this process creates. It requires
+            trustme, which the extra `emulator` installs.
+        api_key: The server key. None creates a key.
+        client_key: The client key. None creates a key.
+        ready_after: The minimum seconds from the upload to READY.
+        ready_polls: The number of retrieves that return PROCESSING before READY. With `ready_after=0.0` and
+            `ready_polls=0` an image is READY after its PUT. Listings do not count.
+        idempotency: The response to a repeated idempotency key. `"same"`: the first image, with a new upload URL
+            while the image is PENDING, then with the last one. `"same_dead_url"`: the first image with its last
+            upload URL, even an expired one. `"conflict"`: 409. `"ignored"`: a new image.
+        signed_content_type: True: the PUT must have exactly the declared `mime_type` as its `Content-Type`, and no
+            `Content-Type` if no type was declared. False: any or none.
+        url_lifetime: The seconds until an upload URL or an archive URL expires.
+        null_sizes_while_pending: Whether width, height and size are null, not 0, until the image is finished.
+        expired_status: The status for an expired URL, 403 or 400, both with the code `AccessDenied`.
+        second_put: The response to a second PUT to an upload URL that has not expired. `"accepted"`: 200, and
+            the new bytes replace the old ones. `"refused"`: 403 `AccessDenied`.
+        naive_dates: How a date without a time zone is read. `"utc"`: as UTC. `"refused"`: 422.
+        rate_limit: The maximum number of API requests in one second of real time. A request above it gets 429
+            with `Retry-After: 1`. None means no limit.
     """
 
     def __init__(
@@ -111,31 +138,29 @@ class Emulator:
         credentials = _choose_credentials(api_key, client_key)
         self._state = _new_state(switches, credentials, self.clock, self.requests)
 
-    # where it is and who may come
-
     @property
     def base_url(self) -> str:
-        """Origin of the API, without `/api/v1`. Known while the emulator runs."""
+        """The origin of the API, without `/api/v1`. Empty before the start."""
         return self._state.origins.api
 
     @property
     def storage_url(self) -> str:
-        """Origin of the storage host."""
+        """The origin of the storage host."""
         return self._state.origins.storage
 
     @property
     def cdn_url(self) -> str:
-        """Origin of the CDN host."""
+        """The origin of the CDN host."""
         return self._state.origins.cdn
 
     @property
     def ssl_context(self) -> ssl.SSLContext | None:
-        """A context for clients that trusts this emulator and nobody else; None without `tls`."""
+        """An SSL context for clients that trusts this emulator only, or None without `tls`."""
         return self._servers.client_context
 
     @property
     def ca_path(self) -> Path | None:
-        """The PEM file of the CA to trust, for other programs: there while the emulator runs. None without `tls`."""
+        """The PEM file of the CA for other programs, which exists while the emulator runs. None without `tls`."""
         return self._servers.ca_path
 
     @property
@@ -150,19 +175,17 @@ class Emulator:
 
     @property
     def environment_id(self) -> str:
-        """The one environment that both keys belong to."""
+        """The ID of the environment of both keys."""
         return self._state.store.environment_id
-
-    # what it holds, and what a test may set; `reset` brings the first state back
 
     @property
     def images(self) -> Mapping[str, Image]:
-        """The living images by id, with what is not on the wire: `.stored`, `.reason`, `.polls` ..."""
+        """The existing images by ID. They have fields that the API does not send: `.stored`, `.reason`, `.polls` and more."""
         return ImagesView(self._state.store, self.clock.now)
 
     @property
     def client_limits(self) -> ClientLimits:
-        """What the client key may do; set another `ClientLimits` to change it."""
+        """The permissions of the client key. Assign another `ClientLimits` to change them."""
         return self._state.settings.client_limits
 
     @client_limits.setter
@@ -171,17 +194,20 @@ class Emulator:
 
     @property
     def urls(self) -> dict[str, bytes]:
-        """What the internet holds for `upload_via_url`: URL -> bytes."""
+        """The files that `upload_via_url` can fetch, from URL to bytes."""
         return self._state.settings.urls
 
     @property
     def claimed_hostnames(self) -> set[str]:
-        """Host names that somebody else has claimed already."""
+        """The host names that other customers claimed. Creating a custom domain with one of them gets 409."""
         return self._state.settings.claimed_hostnames
 
     @property
     def domain_polls(self) -> int:
-        """At which connection test a custom domain is CONNECTED; its certificate is ACTIVE one later."""
+        """The number of the connection test that finds a custom domain CONNECTED.
+
+        The next test finds its certificate ACTIVE.
+        """
         return self._state.settings.domain_polls
 
     @domain_polls.setter
@@ -190,7 +216,7 @@ class Emulator:
 
     @property
     def download_polls(self) -> int:
-        """At which retrieve a download job is READY (or FAILED)."""
+        """The number of the retrieve that finds a download job READY or FAILED."""
         return self._state.settings.download_polls
 
     @download_polls.setter
@@ -199,7 +225,11 @@ class Emulator:
 
     @property
     def keep_bodies(self) -> bool:
-        """False: of uploads only hash, length and both ends are kept, as always over 32 MiB; the CDN then has none."""
+        """Whether to keep uploaded bodies up to 32 MiB.
+
+        Of other bodies the emulator keeps hash, length, the first MiB and the last 64 KiB. The CDN and archives
+        cannot deliver them.
+        """
         return self._state.settings.keep_bodies
 
     @keep_bodies.setter
@@ -207,7 +237,10 @@ class Emulator:
         self._state.settings.keep_bodies = keep
 
     def reset(self) -> None:
-        """Everything as new: records, log, faults, clock and settings; ports, keys and environment stay."""
+        """Remove all records, the log and the faults, and reset the clock and the settings.
+
+        Ports, keys and the environment stay.
+        """
         self.faults.clear()
         self.clock.reset()
         self._state.settings = Settings()
@@ -217,19 +250,17 @@ class Emulator:
     def _shrink_buffers(self) -> None:
         self._servers.shrink_buffers()
 
-    # life
-
     async def __aenter__(self) -> Self:
         await self._start()
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._servers.stop()
 
     def __enter__(self) -> Self:
-        self._check_idle()
+        self._check_not_running()
         self._thread = EmulatorThread(self._start, self._servers.stop)
         try:
             self._thread.start()
@@ -239,18 +270,18 @@ class Emulator:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop()
 
-    def _check_idle(self) -> None:
+    def _check_not_running(self) -> None:
         if self._servers.listeners or self._thread is not None:
-            raise RuntimeError("this emulator runs already; make a second one")
+            raise RuntimeError("this emulator is already running; create a second one")
 
     async def _start(self) -> None:
         if self._servers.listeners:
-            raise RuntimeError("this emulator runs already; make a second one")
+            raise RuntimeError("this emulator is already running; create a second one")
         self.reset()
         await self._servers.start(self._state, self.faults)

@@ -1,4 +1,4 @@
-"""The three listening hosts of one emulator: API, storage and CDN."""
+"""The servers of the three hosts of an emulator: API, storage and CDN."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ logger: logging.Logger = logging.getLogger("imgwire_async.emulator")
 
 
 class Servers:
-    """The sockets of an emulator, and the file of its CA. They are opened and closed in one loop, as often as wanted."""
+    """The three servers of an emulator, and the file with the certificate of its CA.
+
+    `start` and `stop` are called in the same event loop. A stopped object can be started again.
+    """
 
     def __init__(self, name: str, ports: tuple[int, int, int], *, tls: bool) -> None:
         if not name or not name.isprintable() or " " in name:
             raise ValueError(
-                f"host: {name!r} is no host name or IP address; 0.0.0.0 stands for all of this machine"
+                f"host: {name!r} is not a host name or IP address; to listen on all addresses pass '0.0.0.0'"
             )
         self.listeners: tuple[Listener, ...] = ()
         self._name = name
@@ -41,16 +44,19 @@ class Servers:
 
     @property
     def client_context(self) -> ssl.SSLContext | None:
-        """A context for clients that trusts these hosts and nobody else; None without TLS."""
+        """An SSL context for clients that trusts these hosts only, or None without TLS."""
         return None if self._certificates is None else self._certificates.client
 
     @property
     def ca_path(self) -> Path | None:
-        """The PEM file of the CA: there while the hosts listen. None without TLS."""
+        """The PEM file of the CA, which exists while the servers run. None without TLS."""
         return None if self._ca_file is None else self._ca_file.path
 
     async def start(self, state: State, faults: Faults) -> None:
-        """Listen, and tell `state` where. When one host cannot, none does."""
+        """Start all three servers, and set `state.origins`.
+
+        If one server cannot start, none keeps running.
+        """
         self._connections, self._loop = Connections(), asyncio.get_running_loop()
         self.listeners = self._new_listeners(state, faults)
         try:
@@ -64,7 +70,7 @@ class Servers:
         state.origins = Origins(api=api, storage=storage, cdn=cdn, any_host=is_wildcard(self._name))
         if not is_loopback(address):
             logger.warning(
-                "the emulator listens on %s, so other machines reach it, too; it is for tests, and guards nothing",
+                "the emulator listens on %s, so other machines can connect to it; it is for tests and has no protection",
                 self._name,
             )
 
@@ -81,7 +87,7 @@ class Servers:
                     log=state.log,
                     faults=faults,
                     clock=state.clock,
-                    numbers=self._connections,
+                    connections=self._connections,
                     transports=transports,
                     unlogged=frozenset({HEALTH_PATH}) if name == "api" else frozenset(),
                 ),
@@ -92,24 +98,24 @@ class Servers:
         )
 
     async def stop(self) -> None:
-        """Close all sockets and connections, and remove the CA's file."""
+        """Close all sockets and connections, and remove the file of the CA."""
         listeners, self.listeners, self._loop = self.listeners, (), None
         await asyncio.gather(*(listener.stop() for listener in listeners))
-        file, self._ca_file = self._ca_file, None
-        if file is not None:
-            await asyncio.to_thread(file.remove)
+        ca_file, self._ca_file = self._ca_file, None
+        if ca_file is not None:
+            await asyncio.to_thread(ca_file.remove)
 
     def shrink_buffers(self) -> None:
-        """Let connections hold little unread, those of now and those to come. Any thread may call this."""
+        """Shrink the receive buffers of open and future connections. Any thread may call this."""
         for listener in self.listeners:
             listener.shrink_buffers()
         if self._loop is None:
             return
         try:
-            here = asyncio.get_running_loop() is self._loop
+            in_loop = asyncio.get_running_loop() is self._loop
         except RuntimeError:
-            here = False
-        if here:
+            in_loop = False
+        if in_loop:
             self._connections.shrink_buffers()
         else:
             self._loop.call_soon_threadsafe(self._connections.shrink_buffers)

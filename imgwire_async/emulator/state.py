@@ -1,4 +1,4 @@
-"""What a handler gets: the state (`State`) and one checked question (`ApiCall`), with the refusals all of them use."""
+"""The arguments of every operation handler, `State` and `ApiCall`, and the errors that several handlers raise."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KeyKind: TypeAlias = Literal["server", "client"]
 
 @frozen(kw_only=True)
 class Credentials:
-    """The credentials of the one environment."""
+    """The secrets of the environment: its server key, its client key, and the key that signs URLs."""
 
     server: str = field(repr=False)
     client: str = field(repr=False)
@@ -45,22 +45,27 @@ class Credentials:
 
 @frozen(kw_only=True)
 class Origins:
-    """Where the three hosts listen: origins without a path. `any_host`: they listen on every address of this machine."""
+    """The origins of the three hosts, such as `http://127.0.0.1:8080`.
+
+    `any_host` is True when the hosts listen on every address of this machine.
+    """
 
     api: str
     storage: str
     cdn: str
     any_host: bool = False
 
-    def as_reached_by(self, host_header: str | None) -> Origins:
-        """Return the origins as a client reaches them. Who listens on every address cannot know its name: it takes the
-        one that the client used.
+    def for_client(self, host_header: str | None) -> Origins:
+        """Return the origins under the host name that a client used.
+
+        A server that listens on every address does not know its own name, so it takes the name from the `Host`
+        header of the request.
         """
-        found = _HOST.fullmatch(host_header or "") if self.any_host else None
-        if found is None:
+        host = _HOST.fullmatch(host_header or "") if self.any_host else None
+        if host is None:
             return self
         api, storage, cdn = (
-            f"{origin.partition('://')[0]}://{found['name']}:{origin.rpartition(':')[2]}"
+            f"{origin.partition('://')[0]}://{host['name']}:{origin.rpartition(':')[2]}"
             for origin in (self.api, self.storage, self.cdn)
         )
         return evolve(self, api=api, storage=storage, cdn=cdn)
@@ -68,7 +73,10 @@ class Origins:
 
 @define(kw_only=True)
 class State:
-    """Everything that handlers share. `store` and `settings` are replaced by a reset, the rest stays."""
+    """The state that all handlers share.
+
+    `Emulator.reset` replaces `store` and `settings`. The other fields stay.
+    """
 
     switches: Switches
     credentials: Credentials
@@ -82,7 +90,7 @@ class State:
 
 @frozen(kw_only=True)
 class ApiCall:
-    """One question to the API, after key, path, query and body were checked."""
+    """One API call whose key, path, query and body are valid."""
 
     request: Request
     origins: Origins
@@ -96,7 +104,7 @@ class ApiCall:
 def create_presigned_url(
     state: State, call: ApiCall, target_id: str, method: str, path: str, headers: dict[str, str]
 ) -> tuple[str, PresignedUrl]:
-    """Return the signature and the ticket of a new presigned URL at the storage host; `headers` are signed, too."""
+    """Return a new presigned URL of the storage host, and its signature. The signature covers `headers`."""
     lifetime = state.switches.url_lifetime
     signed = presign(
         call.origins.storage,
@@ -113,10 +121,10 @@ def create_presigned_url(
 
 
 def not_found() -> HTTPError:
-    """No such resource."""
+    """Return the error for a resource that does not exist."""
     return HTTPError(api_error(404, "ResourceNotFoundError", "Resource not found."))
 
 
 def not_allowed(detail: str) -> HTTPError:
-    """The key may not do this."""
+    """Return the error for an operation that the key does not permit."""
     return HTTPError(api_error(403, "OperationNotAllowedError", detail))

@@ -59,7 +59,7 @@ class Storage:
         # Asked again: a reset, a deletion or another PUT may have come while the body travelled.
         image = self._pending_image(signed, None)
         state.store.mark_url_used(signed.signature)
-        state.store.store_bytes(image, recorder.done(body.sha256), state.clock.now())
+        state.store.store_bytes(image, recorder.finish(body.sha256), state.clock.now())
         return Response(status=200, headers=(("ETag", f'"{body.sha256[:32]}"'),))
 
     def _pending_image(self, signed: SignedTarget, now: datetime | None) -> Image:
@@ -84,7 +84,10 @@ def check_signed(request: Request, secret: bytes) -> SignedTarget:
     if signed is None:
         raise _error(403, "AccessDenied", "Access Denied")
     given = {name: ",".join(request.header_values(name)) for name in signed.header_names}
-    if signature(secret, request.method, signed.unsigned, signed.header_names, given) != signed.signature:
+    if (
+        signature(secret, request.method, signed.unsigned_target, signed.header_names, given)
+        != signed.signature
+    ):
         message = "The request signature we calculated does not match the signature you provided."
         raise _error(403, "SignatureDoesNotMatch", message)
     return signed

@@ -1,4 +1,4 @@
-"""A thread with a loop of its own, in which an emulator runs for those who have none."""
+"""A thread with its own event loop, which runs an emulator for synchronous code."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from typing import Any, TypeAlias
 
 __all__ = ["EmulatorThread"]
 
-_Step: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+_AsyncFunction: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 class EmulatorThread:
-    """A daemon thread with its own loop. `start` and `stop` are called by the thread that uses the emulator."""
+    """A daemon thread with its own event loop.
 
-    def __init__(self, begin: _Step, end: _Step) -> None:
-        self._begin = begin
-        self._end = end
+    The thread that uses the emulator calls `start` and `stop`.
+    """
+
+    def __init__(self, start: _AsyncFunction, stop: _AsyncFunction) -> None:
+        self._start_emulator = start
+        self._stop_emulator = stop
         self._started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         self._thread = threading.Thread(target=self._run, name="imgwire-emulator", daemon=True)
 
     def start(self) -> None:
-        """Return when the hosts listen; raises what kept them from it."""
+        """Start the emulator, and return when it listens. Raises the exception that prevented the start."""
         self._thread.start()
         try:
             self._started.result()
@@ -32,21 +35,21 @@ class EmulatorThread:
             raise
 
     def stop(self) -> None:
-        """Return when everything has ended."""
-        loop, over = self._started.result()
-        loop.call_soon_threadsafe(over.set)
+        """Stop the emulator, and return when its thread has ended."""
+        loop, stopping = self._started.result()
+        loop.call_soon_threadsafe(stopping.set)
         self._thread.join()
 
     def _run(self) -> None:
-        asyncio.run(self._live())
+        asyncio.run(self._main())
 
-    async def _live(self) -> None:
-        over = asyncio.Event()
+    async def _main(self) -> None:
+        stopping = asyncio.Event()
         try:
-            await self._begin()
-        except BaseException as error:  # noqa: BLE001  it belongs to the thread that waits in `start`
+            await self._start_emulator()
+        except BaseException as error:  # noqa: BLE001  raised in the thread that waits in `start`
             self._started.set_exception(error)
             return
-        self._started.set_result((asyncio.get_running_loop(), over))
-        await over.wait()
-        await self._end()
+        self._started.set_result((asyncio.get_running_loop(), stopping))
+        await stopping.wait()
+        await self._stop_emulator()
