@@ -1,4 +1,4 @@
-"""The API host: finds the operation, checks key, environment, path, query and body in that order, and runs it."""
+"""The API host: find the operation, check key, environment, path, query and body in this order, then run it."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ from imgwire_async.emulator.openapi import DOCUMENT_PATH, document
 from imgwire_async.emulator.routes import OPERATIONS, Operation, operations_at, redirect_path
 from imgwire_async.emulator.state import ApiCall, KeyKind, State, not_allowed
 from imgwire_async.emulator.validation import (
-    UUID_VALIDATOR,
     Field,
     InvalidError,
     Params,
     check_fields,
-    header_uuid,
     json_object,
     validation_response,
-)  # fmt: skip
+)
+from imgwire_async.emulator.validators import UUID_VALIDATOR, header_uuid
 
 __all__ = ["HEALTH_PATH", "Api"]
 
 HEALTH_PATH = "/health"
 
-_LARGEST_BODY = 2**20
-# Browsers have a client key, so they need no other operations.
-_FOR_BROWSERS = tuple(operation for operation in OPERATIONS if operation.client_key)
+_MAXIMUM_BODY = 2**20
+# Browsers have only a client key.
+_BROWSER_OPERATIONS = tuple(operation for operation in OPERATIONS if operation.client_key)
 
 
 class RateLimit:
-    """So many requests per second of real time, counted in whole seconds. Owned by the API host."""
+    """The maximum number of requests in each whole second of real time."""
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._second = 0
         self._count = 0
 
-    def admit(self) -> None:
-        """Count one request; refuse it when its second is full."""
+    def check(self) -> None:
+        """Count one request. Raises a 429 above the limit."""
         if self._limit is None:
             return
         second = int(time.monotonic())
@@ -52,11 +51,11 @@ class RateLimit:
 
 
 class Api:
-    """Answers for the API host."""
+    """Handle the requests to the API host."""
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._rate = RateLimit(state.switches.rate_limit)
+        self._rate_limit = RateLimit(state.switches.rate_limit)
 
     async def __call__(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
         try:
@@ -65,11 +64,11 @@ class Api:
             return validation_response(invalid)
 
     def cors_rule(self, request: Request) -> CorsRule | None:
-        """Return what pages of other origins may do here; None where no operation is for browsers."""
+        """Return what pages of other origins may do with a path, or None for a path that browsers do not use."""
         method = (
             request.header("access-control-request-method") if request.method == "OPTIONS" else request.method
         )
-        for operation in _FOR_BROWSERS:
+        for operation in _BROWSER_OPERATIONS:
             if operation.method == method and operation.params(request.raw_path) is not None:
                 patterns = (origin.pattern for origin in self._state.store.cors_origins.values())
                 return rule_for(request.header("origin"), patterns, (operation.method,))
@@ -78,7 +77,7 @@ class Api:
     async def _respond(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
         if request.raw_path == HEALTH_PATH:
             return _keyless_response(request, {"status": "ok"})
-        self._rate.admit()
+        self._rate_limit.check()
         if request.raw_path == DOCUMENT_PATH:
             origin = self._state.origins.for_client(request.header("host")).api
             return _keyless_response(request, {**document(), "servers": [{"url": origin}]})
@@ -90,7 +89,6 @@ class Api:
         path = check_fields([Field(name, UUID_VALIDATOR, required=True) for name in params], params, "path")
         query = check_fields(operation.query, request.query, "query")
         send_continue()
-        given = await _parse_body(operation, request, body)
         call = ApiCall(
             request=request,
             origins=self._state.origins.for_client(request.header("host")),
@@ -98,31 +96,31 @@ class Api:
             now=self._state.clock.now(),
             path=path,
             query=query,
-            body=given,
+            body=await _parse_body(operation, request, body),
         )
         return operation.handler(self._state, call)
 
 
 def _keyless_response(request: Request, value: object) -> Response:
-    """The answer of a route that needs no key."""
+    """Return the response of a path that needs no key."""
     if request.method != "GET":
         raise HTTPError(json_response({"detail": "Method Not Allowed"}, 405, (("Allow", "GET"),)))
     return json_response(value)
 
 
 def _find_operation(request: Request, origin: str) -> tuple[Operation, Mapping[str, str]]:
-    rows = operations_at(request.raw_path)
-    for operation, params in rows:
+    operations = operations_at(request.raw_path)
+    for operation, params in operations:
         if operation.method == request.method:
             return operation, params
-    if rows:
-        allowed = ", ".join(sorted({operation.method for operation, _ in rows}))
+    if operations:
+        allowed = ", ".join(sorted({operation.method for operation, _ in operations}))
         raise HTTPError(json_response({"detail": "Method Not Allowed"}, 405, (("Allow", allowed),)))
-    other = redirect_path(request.raw_path)
-    if other is None:
+    target = redirect_path(request.raw_path)
+    if target is None:
         raise HTTPError(json_response({"detail": "Not Found"}, 404))
     query = f"?{request.raw_query}" if request.raw_query else ""
-    location = f"{origin.partition('://')[0]}://{request.header('host') or ''}{other}{query}"
+    location = f"{origin.partition('://')[0]}://{request.header('host') or ''}{target}{query}"
     raise HTTPError(Response(status=307, headers=(("Location", location),)))
 
 
@@ -140,16 +138,22 @@ def _key_kind(state: State, request: Request) -> KeyKind:
 
 
 def _check_environment(state: State, request: Request) -> None:
-    named = request.header("x-environment-id")
-    if named is not None and header_uuid("x-environment-id", named) != state.store.environment_id:
+    environment_id = request.header("x-environment-id")
+    if (
+        environment_id is not None
+        and header_uuid("x-environment-id", environment_id) != state.store.environment_id
+    ):
         raise HTTPError(
             api_error(403, "ResourceNotAuthorizedError", "The key belongs to another environment.")
         )
 
 
 async def _parse_body(operation: Operation, request: Request, body: Body) -> Params:
-    """The checked body. Of an operation without one, bytes are read and ignored, as FastAPI does."""
-    data = await body.read(_LARGEST_BODY)
+    """Return the validated body.
+
+    The body of an operation without fields is read and ignored, as FastAPI does.
+    """
+    data = await body.read(_MAXIMUM_BODY)
     if data is None:
         raise HTTPError(json_response({"detail": "Request body too large"}, 413))
     if operation.body is None:

@@ -1,4 +1,4 @@
-"""The CDN host: original bytes of READY pictures, public, without transformations yet."""
+"""The CDN host: the original bytes of READY images, without transformations."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ __all__ = ["Cdn"]
 _PATH = re.compile(
     r"/(?P<organization>[^/@]+)/(?P<environment>[^/@]+)/(?P<image>[^/@]+)(@(?P<preset>[a-z]+))?"
 )
-_ANY_PAGE = CorsRule(("GET", "HEAD"), ANY_ORIGIN)
+_ANY_ORIGIN_RULE = CorsRule(("GET", "HEAD"), ANY_ORIGIN)
 _PRESETS = frozenset({None, "thumbnail", "small", "medium", "large"})
 
 
 class Cdn:
-    """Answers for the CDN host; keeps no state of its own."""
+    """Handle the requests to the CDN host."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def cors_rule(self, request: Request) -> CorsRule:
-        """Return what pages of other origins may do here: pictures are public. [contract 15]"""
-        return _ANY_PAGE
+        """Return the CORS rule, which allows any origin, because pictures are public. [contract 15]"""
+        return _ANY_ORIGIN_RULE
 
     async def __call__(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
         if request.method not in {"GET", "HEAD"}:
             raise HTTPError(json_response({"detail": "Method Not Allowed"}, 405, (("Allow", "GET, HEAD"),)))
-        found = _PATH.fullmatch(request.raw_path)
+        match = _PATH.fullmatch(request.raw_path)
         state = self._state
-        here = (state.organization_id, state.store.environment_id)
+        own_environment = (state.organization_id, state.store.environment_id)
         if (
-            found is None
-            or found["preset"] not in _PRESETS
-            or (found["organization"], found["environment"]) != here
+            match is None
+            or match["preset"] not in _PRESETS
+            or (match["organization"], match["environment"]) != own_environment
         ):
             raise _not_found()
-        image = state.store.get_image(found["image"], state.clock.now())
+        image = state.store.get_image(match["image"], state.clock.now())
         if image is None or image.status != "READY" or image.stored is None or image.stored.data is None:
             raise _not_found()
         headers = (

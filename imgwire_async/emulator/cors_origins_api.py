@@ -1,4 +1,4 @@
-"""Operations 10 to 14: CORS origins."""
+"""The operations on CORS origins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from imgwire_async.emulator.paging import paged_response
 from imgwire_async.emulator.records import CorsOrigin, origin_json
 from imgwire_async.emulator.state import ApiCall, State, not_found
 from imgwire_async.emulator.store import new_id
-from imgwire_async.emulator.validation import Field, text
+from imgwire_async.emulator.validation import Field
+from imgwire_async.emulator.validators import text
 
 __all__ = ["PATTERN", "create", "delete", "list_origins", "retrieve", "update"]
 
@@ -17,17 +18,17 @@ PATTERN = (Field("pattern", text(1), required=True),)
 
 
 def list_origins(state: State, call: ApiCall) -> Response:
-    """[GET /cors_origins/]"""
+    """List the CORS origins, newest first. [GET /cors_origins/]"""
     newest = list(reversed(state.store.cors_origins.values()))
     return paged_response(
         call,
         len(newest),
-        lambda page, limit: [origin_json(o) for o in newest[(page - 1) * limit : page * limit]],
+        lambda page, limit: [origin_json(origin) for origin in newest[(page - 1) * limit : page * limit]],
     )
 
 
 def create(state: State, call: ApiCall) -> Response:
-    """[POST /cors_origins/]"""
+    """Create a CORS origin. [POST /cors_origins/]"""
     origin = CorsOrigin(
         id=new_id(),
         environment_id=state.store.environment_id,
@@ -39,17 +40,17 @@ def create(state: State, call: ApiCall) -> Response:
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """[GET /cors_origins/{cors_origin_id}]"""
+    """Return one CORS origin. [GET /cors_origins/{cors_origin_id}]"""
     return json_response(origin_json(_get(state, call)))
 
 
 def update(state: State, call: ApiCall) -> Response:
-    """[PATCH /cors_origins/{cors_origin_id}]"""
+    """Change the pattern of a CORS origin. [PATCH /cors_origins/{cors_origin_id}]"""
     return _save(state, evolve(_get(state, call), pattern=call.body.text("pattern"), updated_at=call.now))
 
 
 def delete(state: State, call: ApiCall) -> Response:
-    """[DELETE /cors_origins/{cors_origin_id}]"""
+    """Delete a CORS origin. [DELETE /cors_origins/{cors_origin_id}]"""
     origin = _get(state, call)
     del state.store.cors_origins[origin.id]
     return json_response({"id": origin.id, "detail": "CORS origin deleted."})

@@ -1,4 +1,4 @@
-"""Operations 15 to 18: the custom domain."""
+"""The operations on the custom domain."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from imgwire_async.emulator.lifecycle import domain_after_test
 from imgwire_async.emulator.records import CustomDomain, domain_json
 from imgwire_async.emulator.state import ApiCall, State, not_found
 from imgwire_async.emulator.store import new_id
-from imgwire_async.emulator.validation import Field, InvalidError, Loc, Problem, text, validator
+from imgwire_async.emulator.validation import Field, InvalidError, Loc, Problem, validator
+from imgwire_async.emulator.validators import text
 
 __all__ = ["HOSTNAME", "create", "delete", "hostname", "retrieve", "test_connection"]
 
-# Letters, digits and inner hyphens, at most 63 of them; at least three labels, for a bare domain is refused. [contract 9]
+# A label has 1 to 63 letters, digits and inner hyphens. A host name needs three labels, because the service rejects
+# a bare domain. [contract 9]
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _SUBDOMAIN = re.compile(rf"({_LABEL}\.){{2,}}(?!\d+$){_LABEL}", re.IGNORECASE | re.ASCII)
 
 
 @validator(type="string")
 def hostname(value: object, loc: Loc) -> str:
-    """A subdomain's host name, in lower case: no scheme, path, query, fragment, blanks or port."""
+    """Return the host name of a subdomain in lower case.
+
+    Raises `InvalidError` for a name with a scheme, path, query, fragment, space or port.
+    """
     name = str(text(1)(value, loc))
     if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
-        message = "Value error, give the host name of a subdomain, without scheme, port or path"
+        message = "Value error, the host name must be a subdomain without scheme, port or path"
         raise InvalidError(Problem(loc, message, "value_error"))
     return name.lower()
 
@@ -33,17 +38,17 @@ HOSTNAME = (Field("hostname", hostname, required=True),)
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """[GET /custom_domain/]"""
+    """Return the custom domain. [GET /custom_domain/]"""
     return json_response(domain_json(_domain(state)))
 
 
 def create(state: State, call: ApiCall) -> Response:
-    """[POST /custom_domain/]"""
+    """Create the custom domain. [POST /custom_domain/]"""
     name = call.body.text("hostname")
     if name in state.settings.claimed_hostnames:
-        raise HTTPError(api_error(409, "ConflictError", "The host name is claimed already."))
+        raise HTTPError(api_error(409, "ConflictError", "The host name is already claimed."))
     if state.store.domain is not None:
-        raise HTTPError(api_error(409, "ConflictError", "This environment has a custom domain already."))
+        raise HTTPError(api_error(409, "ConflictError", "This environment already has a custom domain."))
     state.store.domain = CustomDomain(
         id=new_id(),
         environment_id=state.store.environment_id,
@@ -57,14 +62,14 @@ def create(state: State, call: ApiCall) -> Response:
 
 
 def delete(state: State, call: ApiCall) -> Response:
-    """[DELETE /custom_domain/]"""
+    """Delete the custom domain. [DELETE /custom_domain/]"""
     domain = _domain(state)
     state.store.domain = None
     return json_response({"id": domain.id, "detail": "Custom domain deleted."})
 
 
 def test_connection(state: State, call: ApiCall) -> Response:
-    """[POST /custom_domain/test_connection]"""
+    """Test the DNS records of the custom domain. [POST /custom_domain/test_connection]"""
     state.store.domain = domain_after_test(_domain(state), call.now, needed=state.settings.domain_polls)
     return json_response(domain_json(state.store.domain))
 

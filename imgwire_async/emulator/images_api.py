@@ -1,4 +1,4 @@
-"""Operations 1 to 7: images and upload tokens."""
+"""The operations on images and upload tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from imgwire_async.emulator.remote_urls import fetch_remote
 from imgwire_async.emulator.signing import encode_segment
 from imgwire_async.emulator.state import ApiCall, State, create_presigned_url, not_allowed, not_found
 from imgwire_async.emulator.store import new_id
-from imgwire_async.emulator.validation import Field, http_url, integer, metadata, one_of, text, uuid_list
+from imgwire_async.emulator.validation import Field
+from imgwire_async.emulator.validators import http_url, integer, metadata, one_of, text, uuid_list
 
 __all__ = [
     "IMAGE_IDS", "STANDARD_UPLOAD", "UPLOAD_VIA_URL", "bulk_delete", "create", "create_upload_token", "delete",
@@ -24,7 +25,8 @@ __all__ = [
 
 _LABEL = text(1, 255)
 _MIME_TYPE = one_of(*EXTENSIONS)
-_URL_NAME = 200  # characters of a file name that go into the upload URL: request lines end at 8 KiB
+# Only so many characters of a file name go into its upload URL, because a request line has at most 8 KiB.
+_MAXIMUM_URL_NAME = 200
 
 STANDARD_UPLOAD = (
     Field("file_name", text(1), required=True),
@@ -47,17 +49,17 @@ IMAGE_IDS = (Field("image_ids", uuid_list, required=True),)
 
 
 def list_images(state: State, call: ApiCall) -> Response:
-    """[GET /images/]"""
+    """List the images, newest first. [GET /images/]"""
     store = state.store
     return paged_response(
         call,
         len(store.images),
-        lambda page, limit: [_json(state, call, i) for i in store.list_page(page, limit, call.now)],
+        lambda page, limit: [_json(state, call, image) for image in store.list_page(page, limit, call.now)],
     )
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """[GET /images/{image_id}]"""
+    """Return one image, and count the poll. [GET /images/{image_id}]"""
     image = state.store.poll_image(call.path.text("image_id"), call.now)
     if image is None:
         raise not_found()
@@ -65,7 +67,7 @@ def retrieve(state: State, call: ApiCall) -> Response:
 
 
 def create(state: State, call: ApiCall) -> Response:
-    """[POST /images/standard_upload]"""
+    """Create an image and its upload URL. [POST /images/standard_upload]"""
     token = _upload_token(state, call)
     if call.key == "client" and token is None and not state.settings.client_limits.allow_unsigned_upload:
         raise not_allowed("This client key needs an upload token.")
@@ -86,7 +88,7 @@ def create(state: State, call: ApiCall) -> Response:
 
 
 def upload_via_url(state: State, call: ApiCall) -> Response:
-    """[POST /images/upload_via_url]"""
+    """Create an image from a URL. [POST /images/upload_via_url]"""
     image = _existing_image(state, call)
     if image is None:
         url = call.body.text("url")
@@ -103,12 +105,12 @@ def upload_via_url(state: State, call: ApiCall) -> Response:
 
 
 def create_upload_token(state: State, call: ApiCall) -> Response:
-    """[POST /images/token]"""
+    """Create an upload token. [POST /images/token]"""
     return json_response(token_json(state.store.create_token(call.now)))
 
 
 def delete(state: State, call: ApiCall) -> Response:
-    """[DELETE /images/{image_id}]"""
+    """Delete one image. [DELETE /images/{image_id}]"""
     image = state.store.get_image(call.path.text("image_id"), call.now)
     if image is None:
         raise not_found()
@@ -117,7 +119,7 @@ def delete(state: State, call: ApiCall) -> Response:
 
 
 def bulk_delete(state: State, call: ApiCall) -> Response:
-    """All or none. [POST /images/bulk_delete]"""
+    """Delete several images, or none if one of them does not exist. [POST /images/bulk_delete]"""
     found = [state.store.get_image(image_id, call.now) for image_id in call.body.ids("image_ids")]
     images = [image for image in found if image is not None]
     if len(images) < len(found):
@@ -135,17 +137,20 @@ def _json(state: State, call: ApiCall, image: Image) -> dict[str, object]:
 
 
 def _upload_token(state: State, call: ApiCall) -> UploadToken | None:
-    given = call.query.optional_text("upload_token")
-    if given is None:
+    secret = call.query.optional_text("upload_token")
+    if secret is None:
         return None
-    token = state.store.tokens.get(given)
+    token = state.store.tokens.get(secret)
     if token is None or token.used_at is not None or token.expires_at <= call.now:
         raise HTTPError(api_error(401, "InvalidTokenError", "The upload token is unknown, used or expired."))
     return token
 
 
 def _check_client_limits(state: State, call: ApiCall) -> None:
-    """A repeat makes no new record, so it is not held to them."""
+    """Raise an error if a new image exceeds the limits of the client key.
+
+    A repeated idempotency key creates no image, so the limits do not apply to it.
+    """
     limits = state.settings.client_limits
     if (call.body.optional_integer("content_length") or 0) > limits.maximum_upload_bytes:
         raise not_allowed(f"The client key allows at most {limits.maximum_upload_bytes} bytes.")
@@ -157,7 +162,7 @@ def _check_client_limits(state: State, call: ApiCall) -> None:
 
 
 def _existing_image(state: State, call: ApiCall) -> Image | None:
-    """The image that this idempotency key made before, where the switch lets it count."""
+    """Return the image with the idempotency key of this call, or None. The switch `idempotency` decides."""
     if state.switches.idempotency == "ignored":
         return None
     image = state.store.find_by_idempotency_key(call.body.optional_text("idempotency_key"), call.now)
@@ -192,13 +197,14 @@ def _new_image(state: State, call: ApiCall, name: str, token: UploadToken | None
 
 
 def _create_upload_url(state: State, image: Image, call: ApiCall) -> str:
-    """A fresh upload URL; what was declared is signed."""
+    """Create an upload URL. It signs the declared type and length."""
     headers: dict[str, str] = {}
     if state.switches.signed_content_type:
-        headers["content-type"] = image.declared_type or ""  # none declared: none may come
+        # An empty value means that the PUT must not have a Content-Type.
+        headers["content-type"] = image.declared_type or ""
     if image.declared_length is not None:
         headers["content-length"] = str(image.declared_length)
-    path = f"/uploads/{image.id}/{encode_segment(image.original_filename[:_URL_NAME])}"
+    path = f"/uploads/{image.id}/{encode_segment(image.original_filename[:_MAXIMUM_URL_NAME])}"
     signature, upload_url = create_presigned_url(state, call, image.id, "PUT", path, headers)
     state.store.add_upload_url(signature, upload_url)
     return upload_url.url

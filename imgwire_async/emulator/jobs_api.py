@@ -1,4 +1,4 @@
-"""Operations 8 and 9: bulk downloads, and the archive behind a finished one."""
+"""The operations on download jobs, and the archives of finished jobs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from imgwire_async.emulator.store import new_id
 
 __all__ = ["archive", "create", "retrieve"]
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same pictures give the same archive, byte for byte
+# A fixed date gives the same archive for the same pictures, byte for byte.
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def create(state: State, call: ApiCall) -> Response:
-    """[POST /images/downloads]"""
+    """Create a download job. [POST /images/downloads]"""
     image_ids = call.body.ids("image_ids")
     if not all(image_id in state.store.images for image_id in image_ids):
         raise not_found()
@@ -34,7 +35,10 @@ def create(state: State, call: ApiCall) -> Response:
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """A finished job gets a fresh link each time it is asked for. [GET /images/downloads/{image_download_job_id}]"""
+    """Return one job, and count the poll.
+
+    Each retrieve of a READY job creates a new archive URL. [GET /images/downloads/{image_download_job_id}]
+    """
     job = state.store.jobs.get(call.path.text("image_download_job_id"))
     if job is None:
         raise not_found()
@@ -45,22 +49,25 @@ def retrieve(state: State, call: ApiCall) -> Response:
 
 
 def archive(images: list[Image]) -> bytes | None:
-    """A ZIP of the original bytes, None when there are none to pack."""
-    bodies = [(image, image.stored.data) for image in images if image.stored is not None]
-    kept = [(image, data) for image, data in bodies if data is not None]
-    if not kept:
+    """Return a ZIP with the original pictures, or None if there is no picture."""
+    candidates = [(image, image.stored.data) for image in images if image.stored is not None]
+    files = [(image, data) for image, data in candidates if data is not None]
+    if not files:
         return None
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as out:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive_file:
         for name, (_, data) in zip(
-            _unique_names(image.original_filename for image, _ in kept), kept, strict=True
+            _unique_names(image.original_filename for image, _ in files), files, strict=True
         ):
-            out.writestr(zipfile.ZipInfo(name, _EPOCH), data)
-    return packed.getvalue()
+            archive_file.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data)
+    return buffer.getvalue()
 
 
 def _unique_names(names: Iterable[str]) -> Iterator[str]:
-    """Plain file names, each once: a second `a.png` becomes `a (2).png`."""
+    """Yield file names without folders, and without repetition.
+
+    A second `a.png` becomes `a (2).png`.
+    """
     taken: set[str] = set()
     for name in names:
         path = PurePosixPath(name.replace("\\", "/").replace("\0", "")).name or "image"

@@ -1,4 +1,4 @@
-"""Numbers from the records and the request log. Pure."""
+"""Compute the metrics from the image records and the request log."""
 
 from __future__ import annotations
 
@@ -12,34 +12,44 @@ from attrs import frozen
 from imgwire_async.emulator.log import RequestRecord
 from imgwire_async.emulator.records import Image, rfc3339
 
-__all__ = ["DEFAULT_RANGE", "INTERVALS", "Event", "Span", "buckets", "datasets", "events", "stats"]
+__all__ = [
+    "DEFAULT_RANGE",
+    "INTERVALS",
+    "Event",
+    "TimeRange",
+    "datasets",
+    "interval_starts",
+    "metric_events",
+    "stats",
+]
 
 INTERVALS = ("HOURLY", "DAILY", "WEEKLY", "MONTHLY")
 DEFAULT_RANGE = timedelta(hours=24)
-_MOST_POINTS = 10_000
+_MAXIMUM_POINTS = 10_000
 
 
 @frozen
-class Span:
-    """From `start` up to, but without, `end`."""
+class TimeRange:
+    """The time from `start` to `end`. `end` does not belong to it."""
 
     start: datetime
     end: datetime
 
-    def holds(self, when: datetime) -> bool:
-        """Whether a rfc3339 lies inside."""
-        return self.start <= when < self.end
+    def contains(self, time: datetime) -> bool:
+        """Return whether a time lies inside the range."""
+        return self.start <= time < self.end
 
     @property
-    def before(self) -> Span:
-        """The range of equal length that ends where this one starts."""
-        most = self.start - datetime.min.replace(tzinfo=UTC)  # the calendar begins somewhere
-        return Span(self.start - min(self.end - self.start, most), self.start)
+    def before(self) -> TimeRange:
+        """The range of the same length that ends at `start`."""
+        # No date lies before the year 1.
+        maximum_length = self.start - datetime.min.replace(tzinfo=UTC)
+        return TimeRange(self.start - min(self.end - self.start, maximum_length), self.start)
 
 
 @frozen
 class Event:
-    """Something countable: an upload, a CDN request, or bytes that came into or left the storage."""
+    """One change of the metrics: an upload, a CDN request, or a change of the stored bytes."""
 
     at: datetime
     uploads: int = 0
@@ -48,35 +58,42 @@ class Event:
     storage: int = 0
 
 
-def events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list[Event]:
-    """An upload counts when its image becomes READY [contract 6]; requests and transfer are the CDN's."""
-    found = [
+def metric_events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list[Event]:
+    """Return the events that the metrics count.
+
+    An upload counts when its image becomes READY. Only requests to the CDN count. [contract 6]
+    """
+    events = [
         Event(record.at, requests=1, transfer=record.answer_length if record.status == 200 else 0)
         for record in log
         if record.host == "cdn" and record.method != "OPTIONS"
     ]
     for image in images:
         if image.ready_at is not None:
-            found.append(Event(image.ready_at, uploads=1, storage=image.size_bytes))
+            events.append(Event(image.ready_at, uploads=1, storage=image.size_bytes))
             if image.deleted_at is not None:
-                found.append(Event(image.deleted_at, storage=-image.size_bytes))
-    return found
+                events.append(Event(image.deleted_at, storage=-image.size_bytes))
+    return events
 
 
-def buckets(span: Span, interval: str, tz: str) -> list[datetime] | None:
-    """Where the points begin: at whole hours, days, weeks (Mondays) or months of the zone; None for far too many."""
-    zone = UTC if tz == "UTC" else ZoneInfo(tz)  # UTC needs no time zone database
-    point = _floor(span.start.astimezone(zone), interval)
+def interval_starts(time_range: TimeRange, interval: str, tz: str) -> list[datetime] | None:
+    """Return the start of each interval in a time range, or None if there are more than 10,000.
+
+    Intervals start with a whole hour, day, week (Monday) or month of the time zone `tz`.
+    """
+    # UTC works without a time zone database.
+    zone = UTC if tz == "UTC" else ZoneInfo(tz)
+    point = _interval_start(time_range.start.astimezone(zone), interval)
     points: list[datetime] = []
-    while point.astimezone(UTC) < span.end:
+    while point.astimezone(UTC) < time_range.end:
         points.append(point.astimezone(UTC))
-        if len(points) > _MOST_POINTS:
+        if len(points) > _MAXIMUM_POINTS:
             return None
         point = _next(point, interval, zone)
     return points
 
 
-def _floor(local: datetime, interval: str) -> datetime:
+def _interval_start(local: datetime, interval: str) -> datetime:
     if interval == "HOURLY":
         return local.replace(minute=0, second=0, microsecond=0)
     day = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
@@ -86,30 +103,34 @@ def _floor(local: datetime, interval: str) -> datetime:
 
 
 def _next(point: datetime, interval: str, zone: tzinfo) -> datetime:
-    if interval == "HOURLY":  # in real hours: a local hour may come twice or never
+    if interval == "HOURLY":
+        # A local hour may exist twice or not at all, so count in UTC.
         return (point.astimezone(UTC) + timedelta(hours=1)).astimezone(zone)
     if interval == "MONTHLY":
         return (point + timedelta(days=32)).replace(day=1)
     return point + timedelta(days=7 if interval == "WEEKLY" else 1)
 
 
-def datasets(found: list[Event], starts: list[datetime], span: Span) -> dict[str, object]:
-    """The six lists of the contract, one point per bucket; what the emulator has none of is 0."""
+def datasets(events: list[Event], starts: list[datetime], time_range: TimeRange) -> dict[str, object]:
+    """Return the six lists of the contract, with one point per interval.
+
+    The emulator has no transformations and no cache, so these numbers are 0.
+    """
     uploads: list[object] = []
     requests: list[object] = []
     transfer: list[object] = []
     transformations: list[object] = []
     storage: list[object] = []
-    for start, end in pairwise([*starts, span.end]):
-        bucket = Span(max(start, span.start), end)
-        here = [event for event in found if bucket.holds(event.at)]
+    for start, end in pairwise([*starts, time_range.end]):
+        interval_range = TimeRange(max(start, time_range.start), end)
+        inside = [event for event in events if interval_range.contains(event.at)]
         at = {"timestamp": rfc3339(start)}
-        uploads.append({**at, "uploads": sum(event.uploads for event in here)})
-        requests.append({**at, "requests": sum(event.requests for event in here)})
-        transfer.append({**at, "transfer_bytes": sum(event.transfer for event in here)})
+        uploads.append({**at, "uploads": sum(event.uploads for event in inside)})
+        requests.append({**at, "requests": sum(event.requests for event in inside)})
+        transfer.append({**at, "transfer_bytes": sum(event.transfer for event in inside)})
         transformations.append({**at, "transformations": 0})
-        current = sum(event.storage for event in found if event.at < end)
-        added = sum(max(event.storage, 0) for event in here)
+        current = sum(event.storage for event in events if event.at < end)
+        added = sum(max(event.storage, 0) for event in inside)
         storage.append({**at, "storage_bytes_current": current, "storage_bytes_added": added})
     return {
         "uploads": uploads,
@@ -121,20 +142,23 @@ def datasets(found: list[Event], starts: list[datetime], span: Span) -> dict[str
     }
 
 
-def stats(found: list[Event], span: Span) -> dict[str, object]:
-    """Each number in the range, in the range of equal length before it, and the change in percent."""
-    ranges = (span, span.before)
-    inside = [[event for event in found if each.holds(event.at)] for each in ranges]
+def stats(events: list[Event], time_range: TimeRange) -> dict[str, object]:
+    """Return the totals of the range and of the range before, and the change in percent."""
+    ranges = (time_range, time_range.before)
+    groups = [[event for event in events if part.contains(event.at)] for part in ranges]
     return {
-        "uploads": _stat(*(sum(event.uploads for event in here) for here in inside)),
+        "uploads": _stat(*(sum(event.uploads for event in group) for group in groups)),
         "transformations": _stat(0, 0),
-        "requests": _stat(*(sum(event.requests for event in here) for here in inside)),
-        "transfer_bytes": _stat(*(sum(event.transfer for event in here) for here in inside)),
+        "requests": _stat(*(sum(event.requests for event in group) for group in groups)),
+        "transfer_bytes": _stat(*(sum(event.transfer for event in group) for group in groups)),
         "cache_hit_ratio": _stat(0, 0),
-        "storage_bytes": _stat(*(sum(e.storage for e in found if e.at < each.end) for each in ranges)),
+        "storage_bytes": _stat(
+            *(sum(event.storage for event in events if event.at < part.end) for part in ranges)
+        ),
     }
 
 
 def _stat(value: int, prev: int) -> dict[str, object]:
-    change = None if prev == 0 else round((value - prev) / prev * 100, 2)  # [contract 10]
+    # [contract 10]
+    change = None if prev == 0 else round((value - prev) / prev * 100, 2)
     return {"value": value, "prev": prev, "pct_change": change}

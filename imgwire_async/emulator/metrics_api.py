@@ -1,4 +1,4 @@
-"""Operations 19 and 20: metrics."""
+"""The operations on metrics."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from datetime import UTC, datetime
 from imgwire_async.emulator import metrics
 from imgwire_async.emulator.http import Response, json_response
 from imgwire_async.emulator.state import ApiCall, State
-from imgwire_async.emulator.validation import (
-    Field,
-    InvalidError,
-    Problem,
-    date_time,
-    one_of,
-    timezone,
-    with_time_zone,
-)
+from imgwire_async.emulator.validation import Field, InvalidError, Problem
+from imgwire_async.emulator.validators import date_time, one_of, timezone, with_time_zone
 
 __all__ = ["RANGE", "get_datasets", "get_stats"]
 
@@ -30,35 +23,36 @@ RANGE = (
 
 
 def get_datasets(state: State, call: ApiCall) -> Response:
-    """[GET /metrics/datasets]"""
-    span = _span(state, call)
+    """Return the metrics per interval. [GET /metrics/datasets]"""
+    time_range = _time_range(state, call)
     interval = call.query.optional_text("interval") or "HOURLY"
     try:
-        starts = metrics.buckets(span, interval, call.query.optional_text("tz") or "UTC")
-    except OverflowError:  # at either end of the calendar
+        starts = metrics.interval_starts(time_range, interval, call.query.optional_text("tz") or "UTC")
+    except OverflowError:
+        # A point lies outside the years 1 to 9999.
         starts = None
     if starts is None:
         raise InvalidError(
             Problem(("query", "interval"), "Value error, too many points for this range", "value_error")
         )
-    return json_response(metrics.datasets(_events(state, call), starts, span))
+    return json_response(metrics.datasets(_events(state, call), starts, time_range))
 
 
 def get_stats(state: State, call: ApiCall) -> Response:
-    """[GET /metrics/stats]"""
-    return json_response(metrics.stats(_events(state, call), _span(state, call)))
+    """Return the totals of the range and of the range before. [GET /metrics/stats]"""
+    return json_response(metrics.stats(_events(state, call), _time_range(state, call)))
 
 
-def _span(state: State, call: ApiCall) -> metrics.Span:
+def _time_range(state: State, call: ApiCall) -> metrics.TimeRange:
     names = ("date_start", "date_end")
-    given = [(call.query.optional_datetime(name), ("query", name)) for name in names]
-    start, end = with_time_zone(given, state.switches.naive_dates)
+    values = [(call.query.optional_datetime(name), ("query", name)) for name in names]
+    start, end = with_time_zone(values, state.switches.naive_dates)
     end = end or call.now
     start = start or end - min(metrics.DEFAULT_RANGE, end - _CALENDAR_START)
     if start >= end:
         raise InvalidError(Problem(("query", "date_start"), "Value error, the range is empty", "value_error"))
-    return metrics.Span(start, end)
+    return metrics.TimeRange(start, end)
 
 
 def _events(state: State, call: ApiCall) -> list[metrics.Event]:
-    return metrics.events(state.store.all_images(call.now), state.log.snapshot())
+    return metrics.metric_events(state.store.all_images(call.now), state.log.snapshot())

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the 20 operations, made from the table of routes and the checks that really run. Pure."""
+"""Create the OpenAPI document of the 20 operations from the route table and its validators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import get_args
 from imgwire_async.emulator.metrics import INTERVALS
 from imgwire_async.emulator.records import EXTENSIONS, ImageStatus, JobStatus
 from imgwire_async.emulator.routes import OPERATIONS, PREFIX, Operation
-from imgwire_async.emulator.validation import SCALAR, Field, Schema
+from imgwire_async.emulator.validation import Field, Schema
+from imgwire_async.emulator.validators import SCALAR
 
 __all__ = ["DOCUMENT_PATH", "document"]
 
@@ -23,7 +24,7 @@ _INTEGER: Schema = {"type": "integer"}
 _NUMBER: Schema = {"type": "number"}
 _BOOLEAN: Schema = {"type": "boolean"}
 _PAGING_HEADERS = ("X-Total-Count", "X-Page", "X-Limit", "X-Prev-Page", "X-Next-Page")
-_FIGURES = ("uploads", "transformations", "requests", "transfer_bytes", "cache_hit_ratio", "storage_bytes")
+_METRICS = ("uploads", "transformations", "requests", "transfer_bytes", "cache_hit_ratio", "storage_bytes")
 
 
 def _ref(name: str) -> Schema:
@@ -38,8 +39,8 @@ def _list_of(schema: Schema) -> Schema:
     return {"type": "array", "items": schema}
 
 
-def _enum(*words: str) -> Schema:
-    return {"type": "string", "enum": list(words)}
+def _enum(*values: str) -> Schema:
+    return {"type": "string", "enum": list(values)}
 
 
 def _record(**fields: Schema) -> Schema:
@@ -49,8 +50,8 @@ def _record(**fields: Schema) -> Schema:
 _TIMES = {"created_at": _TIME, "updated_at": _TIME}
 _OPAQUE: Schema = {"type": "object", "additionalProperties": _TEXT}
 
-# What the operations answer with. [contract 3]
-_RECORDS: Mapping[str, Schema] = {
+# The schemas of response bodies. [contract 3]
+_SCHEMAS: Mapping[str, Schema] = {
     "ImageSchema": _record(
         id=_UUID,
         environment_id=_nullable(_UUID),
@@ -101,7 +102,7 @@ _RECORDS: Mapping[str, Schema] = {
         **_TIMES,
     ),
     "MetricsStatValueSchema": _record(value=_NUMBER, prev=_NUMBER, pct_change=_nullable(_NUMBER)),
-    "MetricsStatsSchema": _record(**{name: _ref("MetricsStatValueSchema") for name in _FIGURES}),
+    "MetricsStatsSchema": _record(**{name: _ref("MetricsStatValueSchema") for name in _METRICS}),
     "UploadsDatasetPointSchema": _record(timestamp=_TIME, uploads=_INTEGER),
     "TransformationsDatasetPointSchema": _record(timestamp=_TIME, transformations=_INTEGER),
     "RequestsDatasetPointSchema": _record(timestamp=_TIME, requests=_INTEGER),
@@ -111,7 +112,7 @@ _RECORDS: Mapping[str, Schema] = {
         timestamp=_TIME, storage_bytes_current=_INTEGER, storage_bytes_added=_INTEGER
     ),
     "MetricsDatasetsSchema": _record(
-        **{name: _list_of(_ref(f"{name.title().replace('_', '')}DatasetPointSchema")) for name in _FIGURES}
+        **{name: _list_of(_ref(f"{name.title().replace('_', '')}DatasetPointSchema")) for name in _METRICS}
     ),
     "HTTPValidationError": {
         "type": "object", "properties": {"detail": _list_of(_ref("ValidationError"))},
@@ -134,7 +135,7 @@ _BODIES: Mapping[str, str] = {
     "cors_origins.update": "CorsOriginUpdateSchema",
     "custom_domain.create": "CustomDomainCreateSchema",
 }
-_ANSWERS: Mapping[str, Schema] = {
+_RESPONSES: Mapping[str, Schema] = {
     "images.list": _list_of(_ref("ImageSchema")),
     "images.retrieve": _ref("ImageSchema"),
     "images.create": _ref("StandardUploadResponseSchema"),
@@ -156,11 +157,11 @@ _ANSWERS: Mapping[str, Schema] = {
 
 @cache
 def document() -> Mapping[str, object]:
-    """Return the OpenAPI 3.1 document, without `servers`."""
+    """Return the OpenAPI 3.1 document, without its `servers`."""
     paths: dict[str, dict[str, object]] = {}
-    schemas: dict[str, Schema] = dict(_RECORDS)
+    schemas: dict[str, Schema] = dict(_SCHEMAS)
     for operation in OPERATIONS:
-        paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = _described(operation)
+        paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = _operation_object(operation)
         if operation.body is not None:
             schemas[_BODIES[operation.name]] = _body_schema(operation.body)
     no_scopes: list[str] = []
@@ -176,26 +177,29 @@ def document() -> Mapping[str, object]:
     }  # fmt: skip
 
 
-def _described(operation: Operation) -> Mapping[str, object]:
+def _operation_object(operation: Operation) -> Mapping[str, object]:
     group, _, verb = operation.name.partition(".")
-    told: dict[str, object] = {
+    operation_object: dict[str, object] = {
         "operationId": f"{_camel(f'_{group}')}_{_camel(verb)}",
         "tags": [group],
         "description": "With a server key or a client key." if operation.client_key else "With a server key.",
-        "parameters": [*_path_parameters(operation.path), *(_query_parameter(f) for f in operation.query)],
+        "parameters": [
+            *_path_parameters(operation.path),
+            *(_query_parameter(field) for field in operation.query),
+        ],
         "responses": {
-            "200": _response("The answer", _ANSWERS.get(operation.name, _OPAQUE), _headers(operation)),
-            "422": _response("Something in the request is not valid", _ref("HTTPValidationError"), {}),
+            "200": _response("The result", _RESPONSES.get(operation.name, _OPAQUE), _headers(operation)),
+            "422": _response("A value in the request is not valid", _ref("HTTPValidationError"), {}),
         },
     }
     if operation.body is not None:
         content = {"application/json": {"schema": _ref(_BODIES[operation.name])}}
-        told["requestBody"] = {"required": True, "content": content}
-    return told
+        operation_object["requestBody"] = {"required": True, "content": content}
+    return operation_object
 
 
 def _camel(name: str) -> str:
-    return re.sub(r"_(\w)", lambda found: found[1].upper(), name)
+    return re.sub(r"_(\w)", lambda match: match[1].upper(), name)
 
 
 def _path_parameters(path: str) -> list[Schema]:
@@ -208,7 +212,7 @@ def _query_parameter(field: Field) -> Schema:
 
 
 def _field_schema(field: Field) -> Schema:
-    schema = field.parse.schema if field.schema is None else _ref(field.schema)
+    schema = field.validator.schema if field.schema is None else _ref(field.schema)
     if field.nullable:
         schema = _nullable(schema)
     return schema if field.default is None else {**schema, "default": field.default}

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from imgwire_async.emulator.http import Response, json_response
 from imgwire_async.emulator.state import ApiCall
-from imgwire_async.emulator.validation import Field, query_integer
+from imgwire_async.emulator.validation import Field
+from imgwire_async.emulator.validators import query_integer
 
 __all__ = ["PAGE", "paged_response"]
 

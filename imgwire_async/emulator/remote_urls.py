@@ -1,4 +1,7 @@
-"""What "upload by URL" finds: the emulator never leaves the machine, tests say what the internet holds."""
+"""Fetch the picture for an upload by URL.
+
+The emulator never connects to another machine. Tests define the pictures of remote URLs.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,29 @@ from imgwire_async.emulator.state import Origins, State
 
 __all__ = ["fetch_remote", "is_private"]
 
-_MOST = 100 * 2**20  # [contract 7]
+# [contract 7]
+_MAXIMUM_SIZE = 100 * 2**20
 
 
 def fetch_remote(state: State, origins: Origins, url: str, now: datetime) -> StoredBody:
-    """The bytes behind a URL: from `emulator.urls`, or a READY picture of the emulator's own CDN."""
+    """Return the picture at a URL, from `emulator.urls` or from the CDN of the emulator.
+
+    Raises a 422 for a URL without a picture, and for a picture over 100 MiB.
+    """
     stored = _from_own_cdn(state, origins, url, now)
     if stored is None and url in state.settings.urls:
         data = state.settings.urls[url]
         stored = whole_body(data, sha256(data).hexdigest())
     if stored is None:
-        where = "is not public" if is_private(urlsplit(url).hostname or "") else "can't be fetched"
-        raise _invalid_url(f"The URL {where}.")
-    if stored.length > _MOST:
-        raise _invalid_url("The picture behind the URL is over 100 MiB.")
+        problem = "is not public" if is_private(urlsplit(url).hostname or "") else "cannot be fetched"
+        raise _invalid_url(f"The URL {problem}.")
+    if stored.length > _MAXIMUM_SIZE:
+        raise _invalid_url("The picture at the URL is larger than 100 MiB.")
     return stored
 
 
 def is_private(host: str) -> bool:
-    """Whether a host name is an address, or the usual name of one, that only this machine or its network knows."""
+    """Return whether a host is a private IP address, or a name that is usual for one."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

@@ -1,4 +1,4 @@
-"""The 20 operations as a table, and how a path finds its row. Pure."""
+"""The table of the 20 API operations, and the lookup of a path in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from imgwire_async.emulator import metrics_api as metrics
 from imgwire_async.emulator.http import Response
 from imgwire_async.emulator.paging import PAGE
 from imgwire_async.emulator.state import ApiCall, State
-from imgwire_async.emulator.validation import Field, text
+from imgwire_async.emulator.validation import Field
+from imgwire_async.emulator.validators import text
 
 __all__ = ["OPERATIONS", "PREFIX", "Operation", "operations_at", "redirect_path"]
 
@@ -29,7 +30,11 @@ OperationHandler: TypeAlias = Callable[[State, ApiCall], Response]
 
 @frozen
 class Operation:
-    """One row: what is asked and who may ask. `body` None: the operation reads none."""
+    """One API operation.
+
+    `body` and `query` are its fields. `body` None means that the operation ignores its body. `client_key` tells
+    whether a client key may call the operation.
+    """
 
     name: str
     method: str
@@ -40,9 +45,9 @@ class Operation:
     client_key: bool = False
 
     def params(self, raw_path: str) -> dict[str, str] | None:
-        """The path parameters by name, decoded; None when the path is another one."""
-        found = _pattern(self.path).fullmatch(raw_path)
-        return None if found is None else {name: unquote(value) for name, value in found.groupdict().items()}
+        """Return the decoded path parameters by name, or None if the path does not match."""
+        match = _pattern(self.path).fullmatch(raw_path)
+        return None if match is None else {name: unquote(value) for name, value in match.groupdict().items()}
 
 
 _TOKEN = (Field("upload_token", text(), nullable=True),)
@@ -88,13 +93,13 @@ OPERATIONS = (
 
 
 def operations_at(raw_path: str) -> list[tuple[Operation, dict[str, str]]]:
-    """All rows with this path, whatever their method, with their path parameters."""
-    rows = ((operation, operation.params(raw_path)) for operation in OPERATIONS)
-    return [(operation, params) for operation, params in rows if params is not None]
+    """Return the operations with this path and any method, and their path parameters."""
+    candidates = ((operation, operation.params(raw_path)) for operation in OPERATIONS)
+    return [(operation, params) for operation, params in candidates if params is not None]
 
 
 def redirect_path(raw_path: str) -> str | None:
-    """The known path that differs by its last slash alone: FastAPI redirects there."""
+    """Return the path of an operation that differs only by its last slash, or None. FastAPI redirects to it."""
     other = raw_path.rstrip("/") if raw_path.endswith("/") else f"{raw_path}/"
     return other if operations_at(other) else None
 

@@ -1,4 +1,7 @@
-"""The storage host: presigned PUTs, and GETs of finished archives. It believes nothing but the signature."""
+"""The storage host: presigned PUTs of uploads, and presigned GETs of archives.
+
+A request needs nothing but a valid signature.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,18 @@ from imgwire_async.emulator.state import State
 
 __all__ = ["Storage"]
 
-_ANY_PAGE = CorsRule(("GET", "PUT"), ANY_ORIGIN)
+_ANY_ORIGIN_RULE = CorsRule(("GET", "PUT"), ANY_ORIGIN)
 
 
 class Storage:
-    """Answers for the storage host; keeps no state of its own."""
+    """Handle the requests to the storage host."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def cors_rule(self, request: Request) -> CorsRule:
-        """Return what pages of other origins may do here: the signature decides, not the origin. [contract 15]"""
-        return _ANY_PAGE
+        """Return the CORS rule, which allows any origin, because the signature protects the URL. [contract 15]"""
+        return _ANY_ORIGIN_RULE
 
     async def __call__(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
         if request.raw_path.startswith("/uploads/"):
@@ -51,19 +54,23 @@ class Storage:
         _check_method(request, "PUT")
         _check_length(request)
         signed = check_signed(request, state.credentials.signing)
-        self._pending_image(signed, state.clock.now())
+        self._image_for_upload(signed, state.clock.now())
         send_continue()
         recorder = BodyRecorder(MAXIMUM_WHOLE_BODY if state.settings.keep_bodies else 0)
         async for chunk in body.chunks():
             recorder.add(chunk)
-        # Asked again: a reset, a deletion or another PUT may have come while the body travelled.
-        image = self._pending_image(signed, None)
+        # A reset, a deletion or another PUT may have happened while the body arrived, so check again. The expiry
+        # counts only at the start of the request.
+        image = self._image_for_upload(signed, None)
         state.store.mark_url_used(signed.signature)
         state.store.store_bytes(image, recorder.finish(body.sha256), state.clock.now())
         return Response(status=200, headers=(("ETag", f'"{body.sha256[:32]}"'),))
 
-    def _pending_image(self, signed: SignedTarget, now: datetime | None) -> Image:
-        """The image that waits for these bytes; refuses a URL that is unknown, used, or at `now` past its end."""
+    def _image_for_upload(self, signed: SignedTarget, now: datetime | None) -> Image:
+        """Return the image of an upload URL.
+
+        Raises an S3 error for a URL that is unknown, used, or expired at `now`. None skips the check of the expiry.
+        """
         state = self._state
         url: PresignedUrl | None = state.store.upload_urls.get(signed.signature)
         image = None if url is None else state.store.images.get(url.target_id)
@@ -71,46 +78,47 @@ class Storage:
             raise _no_such_key()
         if now is not None and now >= url.expires_at:
             raise expired(state.switches.expired_status, url.expires_at, now)
-        taken = url.used or image.status != "PENDING"
-        if taken and state.switches.second_put == "refused":
+        used = url.used or image.status != "PENDING"
+        if used and state.switches.second_put == "refused":
             raise _error(403, "AccessDenied", "This URL has already been used.")
         return image
 
 
 def check_signed(request: Request, secret: bytes) -> SignedTarget:
-    """The parts of the target, when its signature fits method, target and listed headers as they came."""
+    """Return the parts of a presigned target.
+
+    Raises an S3 error if the signature does not match the method, the target and the signed headers.
+    """
     _check_unsigned_headers(request)
     signed = parse_target(request.target)
     if signed is None:
         raise _error(403, "AccessDenied", "Access Denied")
-    given = {name: ",".join(request.header_values(name)) for name in signed.header_names}
-    if (
-        signature(secret, request.method, signed.unsigned_target, signed.header_names, given)
-        != signed.signature
-    ):
+    headers = {name: ",".join(request.header_values(name)) for name in signed.header_names}
+    expected = signature(secret, request.method, signed.unsigned_target, signed.header_names, headers)
+    if expected != signed.signature:
         message = "The request signature we calculated does not match the signature you provided."
         raise _error(403, "SignatureDoesNotMatch", message)
     return signed
 
 
-def expired(status: int, at: datetime, now: datetime) -> HTTPError:
-    """The refusal of a URL whose time is over."""
-    form = "%Y-%m-%dT%H:%M:%SZ"
+def expired(status: int, expires_at: datetime, now: datetime) -> HTTPError:
+    """Return the error for an expired URL."""
+    time_format = "%Y-%m-%dT%H:%M:%SZ"
     return _error(
         status,
         "AccessDenied",
         "Request has expired",
-        Expires=at.strftime(form),
-        ServerTime=now.strftime(form),
+        Expires=expires_at.strftime(time_format),
+        ServerTime=now.strftime(time_format),
     )
 
 
 def _check_method(request: Request, allowed: str) -> None:
     if request.method != allowed:
-        refused = xml_error(
+        response = xml_error(
             405, "MethodNotAllowed", "The specified method is not allowed against this resource."
         )
-        raise HTTPError(refused.with_headers([("Allow", allowed)]))
+        raise HTTPError(response.with_headers([("Allow", allowed)]))
 
 
 def _check_length(request: Request) -> None:
@@ -121,7 +129,7 @@ def _check_length(request: Request) -> None:
 def _check_unsigned_headers(request: Request) -> None:
     if request.header_values("authorization"):
         raise _error(
-            400, "InvalidArgument", "Only one auth mechanism allowed; the query signs this request already."
+            400, "InvalidArgument", "Only one auth mechanism allowed; the query already has a signature."
         )
     for name, _ in request.headers:
         if name.lower() == "cookie" or name.lower().startswith("x-amz-"):
@@ -136,5 +144,5 @@ def _no_such_key() -> HTTPError:
     return _error(404, "NoSuchKey", "The specified key does not exist.")
 
 
-def _error(status: int, code: str, message: str, **more: str) -> HTTPError:
-    return HTTPError(xml_error(status, code, message, **more))
+def _error(status: int, code: str, message: str, **fields: str) -> HTTPError:
+    return HTTPError(xml_error(status, code, message, **fields))

@@ -1,4 +1,4 @@
-"""https for the three hosts: a throw-away CA, and TLS on accepted connections whose TCP transports stay within reach."""
+"""TLS for the three hosts: a temporary CA, and TLS servers that give access to the TCP transports."""
 
 from __future__ import annotations
 
@@ -22,45 +22,50 @@ if TYPE_CHECKING:
 
 __all__ = ["Certificates", "TcpTransports", "TlsServer", "make_certificates"]
 
-_NAMES = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 @frozen(kw_only=True)
 class Certificates:
-    """Contexts of both sides, and the PEM text of the CA that the client's side trusts."""
+    """The SSL contexts of server and client, and the certificate of their CA in PEM format."""
 
     server: ssl.SSLContext
     client: ssl.SSLContext
     ca_pem: bytes
 
     def write_ca(self) -> CaFile:
-        """Write the CA's certificate to a temporary file."""
+        """Write the certificate of the CA to a temporary file."""
         return CaFile(self.ca_pem)
 
 
 class CaFile:
-    """A temporary file with a CA's certificate, until `remove` is called or the process that wrote it ends."""
+    """A temporary file with the certificate of a CA.
+
+    It exists until `remove` is called or the process ends.
+    """
 
     def __init__(self, pem: bytes) -> None:
-        number, name = tempfile.mkstemp(prefix="imgwire-emulator-ca-", suffix=".pem")
-        with os.fdopen(number, "wb") as file:
+        descriptor, name = tempfile.mkstemp(prefix="imgwire-emulator-ca-", suffix=".pem")
+        with os.fdopen(descriptor, "wb") as file:
             file.write(pem)
         self.path: Path = Path(name)
         self.remove: Callable[[], object] = weakref.finalize(self, _unlink, name, os.getpid())
 
 
-def _unlink(name: str, owner: int) -> None:
-    if os.getpid() == owner:  # a forked child ends, too, and the file is its parent's
+def _unlink(name: str, owner_pid: int) -> None:
+    # A forked child also runs this at its end, but the file belongs to its parent.
+    if os.getpid() == owner_pid:
         with contextlib.suppress(OSError):
-            os.unlink(name)  # noqa: PTH108  at the end of the process, when pathlib may be gone
+            os.unlink(name)  # noqa: PTH108  pathlib may be unavailable at the end of the process
 
 
 def make_certificates(host: str = "127.0.0.1") -> Certificates:
-    """Return new contexts with a certificate for `host` and the loopback names, signed by this process's own CA."""
-    names = _NAMES if host in _NAMES or is_wildcard(host) else (*_NAMES, host)
-    authority, identity = _signed(names)
+    """Return SSL contexts with a certificate for `host` and the loopback names, and their CA."""
+    names = _LOOPBACK_NAMES if host in _LOOPBACK_NAMES or is_wildcard(host) else (*_LOOPBACK_NAMES, host)
+    authority, identity = _create_certificate(names)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with identity.private_key_and_cert_chain_pem.tempfile() as path:  # the ssl module reads files alone
+    # The ssl module reads a private key only from a file.
+    with identity.private_key_and_cert_chain_pem.tempfile() as path:
         server.load_cert_chain(path)
     pem = authority.cert_pem.bytes()
     return Certificates(
@@ -68,13 +73,14 @@ def make_certificates(host: str = "127.0.0.1") -> Certificates:
     )
 
 
-@functools.cache  # two keys and two signatures, about 10 ms
-def _signed(names: tuple[str, ...]) -> tuple[trustme.CA, trustme.LeafCert]:
+# Cached, because two keys and two signatures take about 10 ms.
+@functools.cache
+def _create_certificate(names: tuple[str, ...]) -> tuple[trustme.CA, trustme.LeafCert]:
     try:
         import trustme
     except ImportError as error:
         raise ImportError(
-            'Emulator(tls=True) makes its certificate with trustme: pip install "imgwire-async[emulator]"',
+            'Emulator(tls=True) needs trustme to create its certificate: pip install "imgwire-async[emulator]"',
             name="trustme",
         ) from error
     authority = trustme.CA()
@@ -82,98 +88,109 @@ def _signed(names: tuple[str, ...]) -> tuple[trustme.CA, trustme.LeafCert]:
 
 
 class TcpTransports:
-    """The TCP transports below TLS transports: what resets a connection or ends it without close_notify needs them.
+    """The TCP transports below TLS transports.
 
-    Neither asyncio nor uvloop shows them, and `abort()` of a TLS transport does nothing once `close()` was called twice.
+    Resetting a connection, or closing it without close_notify, requires its TCP transport. asyncio and uvloop do not
+    give access to it, and `abort()` of a TLS transport does nothing after two calls of `close()`.
     """
 
     def __init__(self) -> None:
-        # Not by weak keys: uvloop's TLS transports cannot be.
+        # Not a weak dictionary, because uvloop's TLS transports do not support weak references.
         self._below: dict[asyncio.BaseTransport, asyncio.Transport] = {}
 
-    def add(self, upper: asyncio.Transport, tcp: asyncio.Transport) -> None:
-        """Remember the TCP transport of a TLS transport, until `discard`."""
-        self._below[upper] = tcp
+    def add(self, tls_transport: asyncio.Transport, tcp: asyncio.Transport) -> None:
+        """Register the TCP transport of a TLS transport."""
+        self._below[tls_transport] = tcp
 
-    def discard(self, upper: asyncio.Transport) -> None:
-        """Forget a connection that was lost."""
-        self._below.pop(upper, None)
+    def discard(self, tls_transport: asyncio.Transport) -> None:
+        """Remove a TLS transport whose connection was lost."""
+        self._below.pop(tls_transport, None)
 
     def below(self, transport: asyncio.Transport) -> asyncio.Transport:
-        """Return the TCP transport of a connection, which without TLS is the transport itself."""
+        """Return the TCP transport of a connection. Without TLS that is `transport` itself."""
         return self._below.get(transport, transport)
 
 
 class TlsServer:
-    """A protocol factory for `loop.create_server` that speaks TLS first, then hands over to a protocol of `make`.
+    """A protocol factory for `loop.create_server` that starts TLS on each accepted connection.
 
-    `create_server(ssl=...)` would do it as well, but shows nobody the TCP transports, nor what still shakes hands.
+    After the handshake a protocol from `make_protocol` takes over. `create_server(ssl=...)` gives no access to TCP
+    transports and unfinished handshakes.
     """
 
     def __init__(
-        self, make: Callable[[], asyncio.Protocol], context: ssl.SSLContext, transports: TcpTransports
+        self,
+        make_protocol: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        transports: TcpTransports,
     ) -> None:
-        self._make = make
+        self._make_protocol = make_protocol
         self._context = context
         self._transports = transports
         self._handshakes: set[asyncio.Task[None]] = set()
-        self._open: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+        self._open_transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     def __call__(self) -> asyncio.Protocol:
-        return _Accepted(self._accept)
+        return _AcceptProtocol(self._accept)
 
     def _accept(self, tcp: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()
-        secured = _Secured()
-        handshake = _Begun(loop.start_tls(tcp, secured, self._context, server_side=True))
-        task = loop.create_task(self._finish(tcp, secured, handshake))
-        self._open.add(tcp)
+        deferred = _DeferredProtocol()
+        handshake = _StartedAwaitable(loop.start_tls(tcp, deferred, self._context, server_side=True))
+        task = loop.create_task(self._finish(tcp, deferred, handshake))
+        self._open_transports.add(tcp)
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
 
     async def _finish(
-        self, tcp: asyncio.Transport, secured: _Secured, handshake: Awaitable[asyncio.Transport | None]
+        self,
+        tcp: asyncio.Transport,
+        deferred: _DeferredProtocol,
+        handshake: Awaitable[asyncio.Transport | None],
     ) -> None:
         try:
-            upper = await handshake
-        except OSError:  # the other side left, speaks no TLS, or does not trust the CA
-            upper = None
-        if upper is None:  # asyncio says so when the connection was lost in the last rfc3339
+            tls_transport = await handshake
+        except OSError:
+            # The client disconnected, does not use TLS, or does not trust the CA.
+            tls_transport = None
+        # asyncio returns None for a connection that was lost at the end of the handshake.
+        if tls_transport is None:
             tcp.abort()
             return
-        self._transports.add(upper, tcp)
-        secured.hand_over(self._make(), upper, lambda: self._transports.discard(upper))
+        self._transports.add(tls_transport, tcp)
+        protocol = self._make_protocol()
+        deferred.set_protocol(protocol, tls_transport, lambda: self._transports.discard(tls_transport))
 
     async def stop(self) -> None:
-        """End every connection, without a farewell: the other side may never answer one."""
+        """Abort every connection. A clean TLS shutdown could wait forever for the client."""
         for task in list(self._handshakes):
             task.cancel()
         await asyncio.gather(*self._handshakes, return_exceptions=True)
-        for tcp in list(self._open):
+        for tcp in list(self._open_transports):
             tcp.abort()
 
 
-class _Begun(Awaitable[asyncio.Transport | None]):
-    """A coroutine whose first step is done here and now, the rest where it is awaited.
+class _StartedAwaitable(Awaitable[asyncio.Transport | None]):
+    """An awaitable that runs to its first suspension at once, and continues when it is awaited.
 
-    `start_tls` has to put its protocol in place within `connection_made`: uvloop begins to read when that returns.
+    `start_tls` has to install its protocol within `connection_made`, because uvloop starts to read after that.
     """
 
-    def __init__(self, work: Awaitable[asyncio.Transport | None]) -> None:
-        self._steps = work.__await__()
-        self._first = next(self._steps)
+    def __init__(self, awaitable: Awaitable[asyncio.Transport | None]) -> None:
+        self._iterator = awaitable.__await__()
+        self._first_future = next(self._iterator)
 
     def __await__(self) -> Generator[Any, Any, asyncio.Transport | None]:
         try:
-            yield self._first
+            yield self._first_future
         except BaseException as error:
-            self._steps.throw(error)
+            self._iterator.throw(error)
             raise
-        return (yield from self._steps)
+        return (yield from self._iterator)
 
 
-class _Accepted(asyncio.Protocol):
-    """Of a TCP connection that was just accepted."""
+class _AcceptProtocol(asyncio.Protocol):
+    """The protocol of a TCP connection that was just accepted."""
 
     def __init__(self, accept: Callable[[asyncio.Transport], None]) -> None:
         self._accept = accept
@@ -182,46 +199,49 @@ class _Accepted(asyncio.Protocol):
         self._accept(cast("asyncio.Transport", transport))
 
 
-class _Secured(asyncio.Protocol):
-    """Hands everything on to a protocol, once there is one: the first bytes may come with the end of the handshake."""
+class _DeferredProtocol(asyncio.Protocol):
+    """Forward all events to a protocol that is set after the handshake.
+
+    The first bytes may arrive together with the end of the handshake. They are kept until then.
+    """
 
     def __init__(self) -> None:
-        self._inner: asyncio.Protocol | None = None
-        self._early = bytearray()
-        self._ended = False
-        self._lost: Callable[[], None] | None = None
+        self._protocol: asyncio.Protocol | None = None
+        self._early_data = bytearray()
+        self._eof_received = False
+        self._on_lost: Callable[[], None] | None = None
 
-    def hand_over(
-        self, inner: asyncio.Protocol, transport: asyncio.Transport, lost: Callable[[], None]
+    def set_protocol(
+        self, protocol: asyncio.Protocol, transport: asyncio.Transport, on_lost: Callable[[], None]
     ) -> None:
-        """Begin `inner` on the TLS transport, with what has come already; `lost` is called at the end."""
-        self._inner, self._lost = inner, lost
-        inner.connection_made(transport)
-        if self._early:
-            inner.data_received(bytes(self._early))
-        if self._ended:
-            inner.eof_received()
+        """Connect `protocol` to the TLS transport, and pass the early data. `on_lost` is called at the end."""
+        self._protocol, self._on_lost = protocol, on_lost
+        protocol.connection_made(transport)
+        if self._early_data:
+            protocol.data_received(bytes(self._early_data))
+        if self._eof_received:
+            protocol.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._inner is not None:
-            self._inner.connection_lost(exc)
-        if self._lost is not None:
-            self._lost()
+        if self._protocol is not None:
+            self._protocol.connection_lost(exc)
+        if self._on_lost is not None:
+            self._on_lost()
 
     def data_received(self, data: bytes) -> None:
-        if self._inner is None:
-            self._early += data
+        if self._protocol is None:
+            self._early_data += data
         else:
-            self._inner.data_received(data)
+            self._protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
-        self._ended = True
-        return None if self._inner is None else self._inner.eof_received()
+        self._eof_received = True
+        return None if self._protocol is None else self._protocol.eof_received()
 
     def pause_writing(self) -> None:
-        if self._inner is not None:
-            self._inner.pause_writing()
+        if self._protocol is not None:
+            self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._inner is not None:
-            self._inner.resume_writing()
+        if self._protocol is not None:
+            self._protocol.resume_writing()

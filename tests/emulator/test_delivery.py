@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 import pytest
 
 from imgwire_async.emulator import Emulator
-from imgwire_async.emulator.metrics import Event, Span, buckets, datasets, stats
+from imgwire_async.emulator.metrics import Event, TimeRange, datasets, interval_starts, stats
 
 from .asking import GIF, PNG, SOME_ID, Asker
 
@@ -153,11 +153,11 @@ def at(text: str) -> datetime:
 def test_buckets_begin_at_whole_units_of_the_zone(
     interval: str, tz: str, start: str, end: str, expected: list[str]
 ) -> None:
-    assert buckets(Span(at(start), at(end)), interval, tz) == [at(each) for each in expected]
+    assert interval_starts(TimeRange(at(start), at(end)), interval, tz) == [at(each) for each in expected]
 
 
 def test_a_bucket_counts_what_lies_in_the_range_alone() -> None:
-    span = Span(at("2026-01-01T00:30"), at("2026-01-01T01:30"))
+    span = TimeRange(at("2026-01-01T00:30"), at("2026-01-01T01:30"))
     times = ("2026-01-01T00:10", "2026-01-01T00:30", "2026-01-01T01:29", "2026-01-01T01:30")
     found = [Event(at(each), uploads=1, storage=10) for each in times]
     points: Any = datasets(found, [at("2026-01-01T00:00"), at("2026-01-01T01:00")], span)

@@ -140,14 +140,14 @@ async def test_upload_by_url_knows_its_own_cdn(ask: Asker) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("https://example.com/unknown.png", "can't be fetched"),
+        ("https://example.com/unknown.png", "cannot be fetched"),
         ("http://127.0.0.1:1/a.png", "is not public"),
         ("http://[::1]/a.png", "is not public"),
         ("http://10.0.0.1/a.png", "is not public"),
         ("http://localhost/a.png", "is not public"),
         ("http://printer/a.png", "is not public"),
         ("http://box.local/a.png", "is not public"),
-        ("http://8.8.8.8/a.png", "can't be fetched"),
+        ("http://8.8.8.8/a.png", "cannot be fetched"),
     ],
 )
 async def test_upload_by_url_refuses_what_it_can_not_have(ask: Asker, url: str, why: str) -> None:

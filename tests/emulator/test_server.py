@@ -251,7 +251,7 @@ def test_as_a_process_it_says_where_it_is_and_ends_cleanly(number: signal.Signal
         out, err = process.communicate(timeout=10)
         connection.close()
     assert (process.returncode, out, complaints(err)) == (0, "", "")
-    assert lines[-1] == "Stop with Ctrl-C."
+    assert lines[-1] == "Press Ctrl-C to stop."
     assert all(line.startswith("export IMGWIRE_") for line in lines[:2])  # so that a shell hands them on
 
 

@@ -213,7 +213,7 @@ def test_what_a_process_prints_lets_another_shell_in(tmp_path: Path) -> None:
     assert Path(path).parent == folder
     assert not Path(path).exists()
     assert f"ssl={path!r}" in "".join(lines)
-    assert lines[-1] == "Stop with Ctrl-C.\n"
+    assert lines[-1] == "Press Ctrl-C to stop.\n"
 
 
 @pytest.mark.slow
