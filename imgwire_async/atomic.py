@@ -31,7 +31,8 @@ def new_file(path: Path) -> BinaryIO:
 def rename_no_replace(source: Path, target: Path) -> None:
     """Rename the file `source` to `target` without replacing a file.
 
-    Raises `FileExistsError` when `target` exists, even when another process has created it at the last moment.
+    Raises `FileExistsError` when `target` exists, even when another process has created it at the last
+    moment.
     """
     try:
         os.link(source, target)
@@ -73,7 +74,8 @@ def file_exists_error(path: Path, *, replaceable: bool = True) -> FileExistsErro
 def check_target(target: Path, *, overwrite: bool) -> None:
     """Raise an `OSError` unless a file can be written to `target`.
 
-    The error is raised for a directory, for a file that exists (unless `overwrite`), and for a missing parent.
+    The error is raised for a directory, for a file that exists (unless `overwrite`), and for a missing
+    parent.
     """
     try:
         status = target.lstat()
@@ -107,8 +109,9 @@ def _require_exists(directory: Path) -> None:
 class PartFile:
     """A temporary file in the directory of its target, which it replaces once it is complete.
 
-    Its methods may run in worker threads. A thread may hang on a slow disk, and nothing waits for that thread. `abandon`
-    may be called at any time. After it, a call that still runs publishes nothing and removes the temporary file.
+    Its methods may run in worker threads. A thread may hang on a slow disk, and nothing waits for that
+    thread. `abandon` may be called at any time. After it, a call that still runs publishes nothing and
+    removes the temporary file.
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:
@@ -187,8 +190,8 @@ class PartFile:
                 error.filename = str(self._target)
             raise
         finally:
-            # The check comes after the release of the lock. A later `abandon` finds the lock free and `discard` removes
-            # the file; an earlier `abandon` is seen here.
+            # The check comes after the release of the lock. A later `abandon` finds the lock free and
+            # `discard` removes the file; an earlier `abandon` is seen here.
             if self._abandoned:
                 self._remove_part()
 

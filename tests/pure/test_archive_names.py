@@ -1,4 +1,4 @@
-"""`extract_archive(on_clash="rename")`: names that clash somewhere each get their own, the same ones every time."""
+"""Tests of `extract_archive(on_clash="rename")`, which renames entries whose names clash."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgwire_async import ArchiveError, extract_archive
-from imgwire_async.archive_names import LONGEST_PART, Entry, folded, require_distinct, with_distinct_names
+from imgwire_async.archive_entries import (
+    MAX_NAME_BYTES,
+    Entry,
+    clash_key,
+    require_distinct,
+    with_distinct_names,
+)
 
-from .test_archives import info, packed, tree, written
+from .test_archives import file_tree, write_file, zip_bytes, zip_info
 
 NFC, NFD = unicodedata.normalize("NFC", "zoë.png"), unicodedata.normalize("NFD", "zoë.png")
 
@@ -26,8 +32,8 @@ def entries(*names: str) -> list[Entry]:
     ]
 
 
-def renamed(*names: str, there: tuple[str, ...] = ()) -> list[str]:
-    found = with_distinct_names(entries(*names), 1000, lambda parts: "/".join(parts) in there)
+def rename(*names: str, existing: tuple[str, ...] = ()) -> list[str]:
+    found = with_distinct_names(entries(*names), 1000, lambda parts: "/".join(parts) in existing)
     return ["/".join(entry.parts) + "/" * entry.is_directory for entry in found]
 
 
@@ -37,11 +43,11 @@ CLASHES: list[tuple[list[str], list[str]]] = [
     ([NFC, NFD], [NFC, NFD.removesuffix(".png") + " (2).png"]),
     (["straße", "STRASSE"], ["straße", "STRASSE (2)"]),
     (["a.png", "a.png.", "a.png "], ["a.png", "a (2).png", "a (3).png"]),
-    # A name that another entry has, before or after, is not given again.
+    # A number is skipped when another entry, before or after this one, has that name.
     (["a.png", "A.png", "a (2).png"], ["a.png", "A (3).png", "a (2).png"]),
     (["a (2).png", "a.png", "A.png"], ["a (2).png", "a.png", "A (3).png"]),
     (["a.png", "A.png", "A (2).PNG", "a (2).png"], ["a.png", "A (3).png", "A (2).PNG", "a (2) (2).png"]),
-    # Everything in a directory follows it, and names count within one directory.
+    # The entries in a rename directory get its new name. Names clash only within one directory.
     (["a/x", "A/x", "a/y", "A/z"], ["a/x", "A (2)/x", "a/y", "A (2)/z"]),
     (["v1.2/", "V1.2/", "V1.2/x"], ["v1.2/", "V1.2 (2)/", "V1.2 (2)/x"]),
     (["x/a/1", "X/A/1", "x/A/1"], ["x/a/1", "X (2)/A/1", "x/A (2)/1"]),
@@ -50,50 +56,50 @@ CLASHES: list[tuple[list[str], list[str]]] = [
     (["a/b", "a"], ["a/b", "a (2)"]),
     (["a/b/", "a/b"], ["a/b/", "a/b (2)"]),
     (["a/", "a/x", "a/"], ["a/", "a/x", "a/"]),
-    # Where the number stands.
+    # The number comes before the extension.
     (["a.tar.gz", "A.tar.gz"], ["a.tar.gz", "A.tar (2).gz"]),
     ([".hidden", ".HIDDEN"], [".hidden", ".HIDDEN (2)"]),
-    (["no ending", "No Ending"], ["no ending", "No Ending (2)"]),
+    (["no extension", "No Extension"], ["no extension", "No Extension (2)"]),
     (["Mr. Smith", "MR. SMITH"], ["Mr. Smith", "MR. SMITH (2)"]),
     ([], []),
 ]
 
 
 @pytest.mark.parametrize(("names", "expected"), CLASHES, ids=ascii)
-def test_the_first_keeps_its_name_and_the_next_ones_get_a_number(
+def test_the_first_of_clashing_names_is_kept_and_the_others_get_numbers(
     names: list[str], expected: list[str]
 ) -> None:
-    assert renamed(*names) == expected
+    assert rename(*names) == expected
     require_distinct(entries(*expected), 1000)
 
 
-def test_a_number_that_is_there_already_is_skipped() -> None:
-    assert renamed("a.png", "A.png", there=("A (2).png", "a.png")) == ["a.png", "A (3).png"]
-    assert renamed("a/x", "A/x", there=("A (2)",)) == ["a/x", "A (3)/x"]
+def test_a_number_is_skipped_when_the_target_has_that_name() -> None:
+    assert rename("a.png", "A.png", existing=("A (2).png", "a.png")) == ["a.png", "A (3).png"]
+    assert rename("a/x", "A/x", existing=("A (2)",)) == ["a/x", "A (3)/x"]
 
 
-def test_a_name_that_becomes_too_long_is_cut_between_its_characters() -> None:
+def test_a_name_that_becomes_too_long_is_cut_between_characters() -> None:
     for name in ("x" * 255, "é" * 125 + ".jpeg", "💥" * 63, "x" * 251 + ".png"):
-        first, second = renamed(name, name)
+        first, second = rename(name, name)
         assert first == name
-        assert len(second.encode()) <= LONGEST_PART
+        assert len(second.encode()) <= MAX_NAME_BYTES
         assert second.removesuffix(f" (2){Path(name).suffix}")[:3] == name[:3]
-        assert folded(second) != folded(first)
+        assert clash_key(second) != clash_key(first)
 
 
-def test_many_equal_names_take_no_long_time() -> None:
-    assert renamed(*["a.png"] * 3000)[-1] == "a (3000).png"
+def test_many_equal_names_are_renamed_quickly() -> None:
+    assert rename(*["a.png"] * 3000)[-1] == "a (3000).png"
 
 
-def test_many_names_that_become_equal_when_they_are_cut_take_no_long_time() -> None:
+def test_many_names_that_become_equal_when_cut_are_renamed_quickly() -> None:
     names = [f"{'x' * 247}{number:04}.png" for number in range(1000)]
-    began = time.process_time()
+    started_at = time.process_time()
     found = with_distinct_names(entries(*names, *names), 0, lambda _: False)
-    assert time.process_time() - began < 2
+    assert time.process_time() - started_at < 2
     assert len({entry.parts for entry in found}) == 2000
 
 
-def test_directories_count_as_before() -> None:
+def test_directories_count_towards_max_files_with_rename() -> None:
     with pytest.raises(ArchiveError, match="3 directories"):
         with_distinct_names(entries("a/x", "A/x", "b/"), 2, lambda _: False)
 
@@ -107,7 +113,7 @@ NAMES = st.lists(
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(NAMES, st.booleans()), max_size=12))
-def test_whatever_the_names_no_two_clash_and_each_entry_stays_in_its_place(
+def test_renamed_entries_never_clash_and_keep_their_directory(
     names: list[tuple[list[str], bool]],
 ) -> None:
     before = [Entry(zipfile.ZipInfo("x"), tuple(parts), is_directory) for parts, is_directory in names]
@@ -115,42 +121,46 @@ def test_whatever_the_names_no_two_clash_and_each_entry_stays_in_its_place(
     require_distinct(after, 1000)
     assert after == with_distinct_names(before, 1000, lambda _: False)
     assert [(len(e.parts), e.is_directory) for e in after] == [(len(e.parts), e.is_directory) for e in before]
-    again = {entry.parts: made.parts for entry, made in zip(before, after, strict=True) if entry.is_directory}
-    for entry, made in zip(before, after, strict=True):  # what was in one directory is in one directory
-        if entry.parts[:-1] in again:
-            assert made.parts[:-1] == again[entry.parts[:-1]]
+    pairs = list(zip(before, after, strict=True))
+    new_directories = {old.parts: new.parts for old, new in pairs if old.is_directory}
+    # Entries of one directory stay together.
+    for old, new in pairs:
+        if old.parts[:-1] in new_directories:
+            assert new.parts[:-1] == new_directories[old.parts[:-1]]
 
 
-# --- on the disk ------------------------------------------------------------------------------------------------------
+# --- on the disk --------------------------------------------------------------------------------------
 
 
 def test_everything_is_extracted_and_the_real_paths_are_returned(tmp_path: Path) -> None:
     contents = [("p.jpg", b"1"), ("P.JPG", b"2"), ("p.jpg", b"3"), ("q/x", b"4"), ("Q/x", b"5"), ("q", b"6")]
-    archive = written(tmp_path / "it.zip", packed(*contents))
+    archive = write_file(tmp_path / "it.zip", zip_bytes(*contents))
     target = tmp_path / "target"
     names = ["p.jpg", "P (2).JPG", "p (3).jpg", "q/x", "Q (2)/x", "q (3)"]
-    for overwrite in (False, True):  # once more gives the same names
+    # The second extraction returns the same names.
+    for overwrite in (False, True):
         paths = extract_archive(archive, target, on_clash="rename", overwrite=overwrite)
         assert paths == [target / name for name in names]
         assert [path.read_bytes() for path in paths] == [data for _, data in contents]
     assert len([path for path in target.rglob("*") if path.is_file()]) == 6
 
 
-def test_files_in_the_target_are_not_touched(tmp_path: Path) -> None:
-    archive = written(tmp_path / "it.zip", packed(("a.png", b"1"), ("A.png", b"2")))
+def test_existing_files_in_the_target_are_kept(tmp_path: Path) -> None:
+    archive = write_file(tmp_path / "it.zip", zip_bytes(("a.png", b"1"), ("A.png", b"2")))
     (tmp_path / "target").mkdir()
-    written(tmp_path / "target" / "A (2).png", b"mine")
+    write_file(tmp_path / "target" / "A (2).png", b"mine")
     paths = extract_archive(archive, tmp_path / "target", on_clash="rename")
     assert [path.name for path in paths] == ["a.png", "A (3).png"]
     assert (tmp_path / "target" / "A (2).png").read_bytes() == b"mine"
-    before = tree(tmp_path)
-    with pytest.raises(FileExistsError):  # it is about the archive's own names
+    before = file_tree(tmp_path)
+    # The archive's own names exist now, and only clashing names get numbers.
+    with pytest.raises(FileExistsError):
         extract_archive(archive, tmp_path / "target", on_clash="rename")
-    assert tree(tmp_path) == before
+    assert file_tree(tmp_path) == before
 
 
-def test_a_link_in_the_target_is_no_place_for_a_number(tmp_path: Path) -> None:
-    archive = written(tmp_path / "it.zip", packed(("a", b"1"), ("A", b"2")))
+def test_a_numbered_name_is_not_written_through_a_link(tmp_path: Path) -> None:
+    archive = write_file(tmp_path / "it.zip", zip_bytes(("a", b"1"), ("A", b"2")))
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "A (2)").symlink_to(tmp_path / "outside")
     extract_archive(archive, tmp_path / "target", on_clash="rename")
@@ -160,16 +170,16 @@ def test_a_link_in_the_target_is_no_place_for_a_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../a", "CON", "c:x", "a\\b"])
-def test_what_could_do_harm_is_refused_all_the_same(tmp_path: Path, name: str) -> None:
-    archive = written(tmp_path / "it.zip", packed((name, b"1"), ("b", b"2"), ("B", b"3")))
+def test_hostile_names_are_rejected_with_rename_too(tmp_path: Path, name: str) -> None:
+    archive = write_file(tmp_path / "it.zip", zip_bytes((name, b"1"), ("b", b"2"), ("B", b"3")))
     with pytest.raises(ArchiveError):
         extract_archive(archive, tmp_path / "target", on_clash="rename")
     assert not (tmp_path / "target").exists()
 
 
 @pytest.mark.parametrize("names", [("a", "A"), ("a", "a"), ("a", "a/b")])
-def test_a_refusal_tells_the_way_out(tmp_path: Path, names: tuple[str, ...]) -> None:
-    archive = written(tmp_path / "it.zip", packed(*[(info(name), b"1") for name in names]))
+def test_the_error_for_clashing_names_suggests_rename(tmp_path: Path, names: tuple[str, ...]) -> None:
+    archive = write_file(tmp_path / "it.zip", zip_bytes(*[(zip_info(name), b"1") for name in names]))
     for options in ({}, {"on_clash": "refuse"}):
         given: Any = options
         with pytest.raises(ArchiveError, match='on_clash="rename"'):
@@ -179,6 +189,6 @@ def test_a_refusal_tells_the_way_out(tmp_path: Path, names: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("value", "error"), [("replace", ValueError), ("", ValueError), (None, TypeError), (True, TypeError)]
 )
-def test_another_word_is_refused(tmp_path: Path, value: Any, error: type[Exception]) -> None:
+def test_an_unknown_on_clash_value_is_rejected(tmp_path: Path, value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match='"refuse" or "rename"'):
         extract_archive(tmp_path / "it.zip", tmp_path, on_clash=value)

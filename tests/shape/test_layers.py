@@ -16,7 +16,7 @@ LEVELS = [
     {"coercion", "formatting", "hosts", "shell_syntax", "redaction", "forks", "lazy", "atomic"},
     {"checks", "exchange", "logs", "threads"},
     {"errors", "hooks", "policies", "thread_batcher", "cancellation"},
-    {"settings", "retry", "thread_pools", "urls", "archive_names"},
+    {"settings", "retry", "thread_pools", "urls", "archive_entries"},
     {"config", "models", "archives", "user_code"},
     {"protocol", "results", "mime", "concurrency", "disk_work"},
     {"uploads", "downloads", "transport"},

@@ -152,7 +152,9 @@ async def test_no_credential_leaves_for_the_cdn(
     assert record.header("Accept-Encoding") == "identity"
 
 
-async def test_the_umask_decides_who_may_read(client: AsyncImgwireClient, image: Image, folder: Path) -> None:
+async def test_the_umask_sets_the_permissions_of_extracted_files(
+    client: AsyncImgwireClient, image: Image, folder: Path
+) -> None:
     before = os.umask(0o026)
     try:
         path = await client.images.download(image, folder / "a.png")
