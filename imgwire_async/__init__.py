@@ -7,12 +7,13 @@ async with AsyncImgwireClient() as client:  # the key from IMGWIRE_API_KEY
     image = await client.images.upload("hero.jpg", wait=True)
 ```
 
-Every public name is loaded on first use, so importing the package costs next to nothing.
+Every public name is imported on first use, so that `import imgwire_async` is fast.
 """
 
 from __future__ import annotations
 
-# Type checkers take it for true. To import it would load `typing`, which takes most of the time that this module may take.
+# Type checkers treat this name as true. An import of `typing` would take most of the import time of this
+# module.
 TYPE_CHECKING = False
 
 __version__ = "0.1.0"
@@ -350,7 +351,8 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # to type checkers the names above are all there are
+# Hidden from type checkers, so that they reject names which the package does not have.
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         module = _MODULE_OF.get(name)

@@ -1,6 +1,7 @@
-"""The blocking twin of the asynchronous client: the same names, parameters and answers, without `await`.
+"""The blocking client: the methods of the asynchronous client, with the same parameters and results.
 
-Every method is the asynchronous one, waited for; what it does is written there, and nothing is written twice.
+Each method calls the asynchronous one in the background event loop and waits for it. Docstrings and
+signatures are taken from there.
 """
 
 from __future__ import annotations
@@ -31,10 +32,16 @@ T = TypeVar("T")
 
 
 class BlockingWrapper:
-    """Holds the asynchronous object whose methods it calls."""
+    """Base class of objects that hold an asynchronous object, whose methods they call."""
 
     def __init__(self, original: object) -> None:
         self._original: Any = original
+
+    def __init_subclass__(cls) -> None:
+        # The methods come from functions of asynchronous classes, and would keep the names of those in tracebacks.
+        for name, method in vars(cls).items():
+            if inspect.isfunction(method):
+                method.__qualname__ = f"{cls.__qualname__}.{name}"
 
 
 @overload
@@ -50,59 +57,63 @@ def blocking(
     method: Callable[Concatenate[Any, P], AbstractAsyncContextManager[AsyncIterator[T]]],
 ) -> Callable[Concatenate[Any, P], AbstractContextManager[Iterator[T]]]: ...
 def blocking(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The blocking form of a method, with its parameters and its docstring.
+    """Return the blocking form of a method, with its parameters and its docstring.
 
-    A coroutine function becomes a plain one, an async generator a generator, and an async context manager of an async
-    iterator a context manager of an iterator.
+    A coroutine function becomes a plain function, an async generator a generator, and an async context
+    manager of an async iterator a context manager of an iterator.
     """
     if inspect.iscoroutinefunction(method):
 
-        def twin(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def blocking_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             return _bridge.call(method, self._original, *args, **kwargs)
     else:
         across: Any = _bridge.iterate if inspect.isasyncgenfunction(method) else _bridge.enter
 
-        def twin(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def blocking_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             return across(method(self._original, *args, **kwargs))
 
-    return _like(method, twin)
+    return _like(method, blocking_method)
 
 
 def chained(
     method: Callable[Concatenate[Any, P], AsyncGenerator[T, None]],
     pages: Callable[Concatenate[Any, P], AsyncGenerator[Page[T], None]],
 ) -> Callable[Concatenate[Any, P], Generator[T, None, None]]:
-    """The blocking form of a method that gives the items of `pages`: the bridge is crossed once a page, not once an item."""
+    """Return the blocking form of a method that yields the items of the pages that `pages` yields.
 
-    def twin(self: Any, /, *args: Any, **kwargs: Any) -> Generator[T, None, None]:
+    The calling thread waits for the background event loop once per page, not once per item.
+    """
+
+    def blocking_method(self: Any, /, *args: Any, **kwargs: Any) -> Generator[T, None, None]:
         return _items(_bridge.iterate(pages(self._original, *args, **kwargs)))
 
-    return _like(method, twin)
+    return _like(method, blocking_method)
 
 
 def _items(pages: Generator[Page[T], None, None]) -> Generator[T, None, None]:
+    """Yield the items of all pages."""
     with closing(pages):
         for page in pages:
             yield from page.data
 
 
-def _like(method: Callable[..., Any], twin: Callable[..., Any]) -> Callable[..., Any]:
-    functools.update_wrapper(twin, method)
-    twin.__module__ = __name__
-    twin.__qualname__ = method.__qualname__.replace("Async", "", 1)
+def _like(method: Callable[..., Any], blocking_method: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `blocking_method` the name, docstring and annotations of `method`, without their async types."""
+    functools.update_wrapper(blocking_method, method)
+    blocking_method.__module__ = __name__
     signature = inspect.signature(method)
-    answer = re.sub(
+    result_type = re.sub(
         r"AsyncGenerator\[(.*), None\]$", r"Generator[\1, None, None]", signature.return_annotation
     )
-    answer = re.sub(r"Async(?=[A-Z])", "", answer)
-    twin.__signature__ = signature.replace(return_annotation=answer)  # type: ignore[attr-defined]  # read by inspect
-    # As text, too: `typing.get_type_hints` reads it where the method was written.
-    twin.__annotations__ = {**method.__annotations__, "return": answer}
-    return twin
+    result_type = re.sub(r"Async(?=[A-Z])", "", result_type)
+    blocking_method.__signature__ = signature.replace(return_annotation=result_type)  # type: ignore[attr-defined]  # read by inspect
+    # Text, because `typing.get_type_hints` evaluates it in the module of the asynchronous method.
+    blocking_method.__annotations__ = {**method.__annotations__, "return": result_type}
+    return blocking_method
 
 
 class Images(BlockingWrapper):
-    """`client.images`: upload, find, wait for, fetch and delete images."""
+    """`client.images`: upload, list, retrieve, wait for, download and delete images."""
 
     list: Final = blocking(AsyncImages.list)
     list_pages: Final = blocking(AsyncImages.list_pages)
@@ -126,7 +137,7 @@ class Images(BlockingWrapper):
 
 
 class CorsOrigins(BlockingWrapper):
-    """`client.cors_origins`: patterns such as `app.example.com`, `*.example.com`, `localhost:3000`."""
+    """`client.cors_origins`: host patterns such as `app.example.com`, `*.example.com`, `localhost:3000`."""
 
     list: Final = blocking(AsyncCorsOrigins.list)
     list_pages: Final = blocking(AsyncCorsOrigins.list_pages)
@@ -148,26 +159,56 @@ class CustomDomain(BlockingWrapper):
 
 
 class Metrics(BlockingWrapper):
-    """`client.metrics`. Dates must carry a timezone; `tz` is the IANA name by whose days and hours points are cut."""
+    """`client.metrics`: time series and totals of uploads, requests, traffic and storage."""
 
     get_datasets: Final = blocking(AsyncMetrics.get_datasets)
     get_stats: Final = blocking(AsyncMetrics.get_stats)
 
 
 class ImgwireClient(BaseClient, BlockingWrapper):
-    """A client for code that blocks. One object serves the whole application: any number of threads.
+    """A client for blocking code. One object serves a whole application, with any number of threads.
 
     ```python
     with ImgwireClient() as client:  # the key from IMGWIRE_API_KEY
         image = client.images.upload("hero.jpg", wait=True)
     ```
 
-    Its operations stand under `images`, `cors_origins`, `custom_domain` and `metrics`.
+    The operations are methods of `images`, `cors_origins`, `custom_domain` and `metrics`, with the names,
+    parameters and results of `AsyncImgwireClient`. All blocking clients of a process share one background
+    thread with an event loop. User code runs in the thread that waits for the result: iterators, file
+    objects, callbacks, hooks, and the callables for `api_key` and `upload_token`. None of it may be a
+    coroutine function.
 
-    The same arguments, names and answers as `AsyncImgwireClient`, which does the work, on one background thread for all
-    clients of the process. Iterators, file objects, callbacks, hooks, and what is called for a key or a token run in the thread that waits for the
-    call; a coroutine function among them is a `TypeError`. Making a client does no I/O and starts no thread; forgetting to
-    close it leaks nothing.
+    Creating a client does no I/O and starts no thread. A client that is never closed leaks nothing. Calls
+    after closing raise `RuntimeError`.
+
+    Args:
+        api_key: API key, as text or as a callable that returns it. The callable is called on first use, and
+            again after a 401. None reads `IMGWIRE_API_KEY`.
+        environment_id: Environment to send as `X-Environment-Id`. None reads `IMGWIRE_ENVIRONMENT_ID`, and
+            sends no header when that is not set.
+        base_url: Origin of the API, with a path if it has one. None reads `IMGWIRE_API_BASE_URL`, and takes
+            `https://api.imgwire.dev` when that is not set.
+        timeout: A `Timeouts`, or the seconds that one attempt may take. None takes the defaults of
+            `Timeouts`.
+        retries: A `RetryPolicy`, or the maximum number of retries. None takes the defaults of `RetryPolicy`.
+        max_connections: Maximum number of API requests at the same time in one event loop. The same number of
+            PUTs and of GETs of files may run beside them.
+        default_headers: Headers for requests to the API, and for no other host.
+        user_agent: Text to put before the SDK's own `User-Agent`.
+        proxy: URL of one proxy for all hosts.
+        ssl: An `SSLContext`, or the path of a file with CA certificates.
+        trust_env: True reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` when `proxy` is None.
+            Hosts of this machine are always reached without a proxy.
+        connector: A callable that returns an `aiohttp.BaseConnector`. It is called once per event loop.
+        hooks: A `Hooks` with functions that are called for requests, responses and retries.
+        upload_token: Token for uploads with a client key, as text or as a callable that returns it. The
+            callable is called for each file, right before its record is created.
+
+    Raises:
+        ConfigurationError: The key is missing, or a text cannot be used.
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has a value that cannot be used.
     """
 
     if TYPE_CHECKING:
@@ -185,7 +226,7 @@ class ImgwireClient(BaseClient, BlockingWrapper):
         for name in ("api_key", "upload_token"):
             checks.no_coroutine_function(name, getattr(shared.config, name))
         self._original = original = object.__new__(AsyncImgwireClient)
-        original._setup(shared, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # this client's other form
+        original._setup(shared, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # the wrapped client
         self._transport = original._transport  # pyright: ignore[reportPrivateUsage]
         self.images = Images(original.images)
         self.cors_origins = CorsOrigins(original.cors_origins)
@@ -195,7 +236,10 @@ class ImgwireClient(BaseClient, BlockingWrapper):
     request: Final = blocking(AsyncImgwireClient.request)
 
     def close(self) -> None:
-        """Close the connections; calls under way end. Idempotent; later calls raise."""
+        """Close the connections and end open calls.
+
+        Closing twice is allowed. Later calls raise `RuntimeError`.
+        """
         _bridge.run_last(self._original.aclose)
 
     def __enter__(self) -> Self:

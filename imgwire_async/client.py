@@ -1,4 +1,4 @@
-"""The asynchronous client: gives the resources their transport, opens and closes."""
+"""The asynchronous client, and the base class that both clients share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ else:
 
 
 class ChangedOptions(TypedDict, total=False):
-    """What `with_options` may change; None stands for the library's default."""
+    """Options that `with_options` takes. None restores the library's default."""
 
     timeout: Timeouts | float | None
     retries: RetryPolicy | int | None
@@ -46,8 +46,11 @@ class ChangedOptions(TypedDict, total=False):
 
 
 def new_shared_state(given: Mapping[str, object]) -> SharedState:
-    """Return the state of a new client from its arguments and the environment. Warn where the key would cross a network in clear text."""
-    # The class is named more often than a client is made, and more cheaply so.
+    """Return the shared state of a new client, made of its arguments and the environment.
+
+    Logs a warning when the API key would cross the network unencrypted.
+    """
+    # Imported here, so that a program which only names the client class does not load these modules.
     from imgwire_async.config import configure, from_environment
     from imgwire_async.logs import configure_from_env, logger
     from imgwire_async.transport.shared_state import SharedState
@@ -62,9 +65,13 @@ def new_shared_state(given: Mapping[str, object]) -> SharedState:
 
 
 def lazy_transport(shared: SharedState, options: Options) -> Callable[[], Transport]:
-    """Return a function that returns the transport for a client's options: made, and aiohttp loaded, when it is first called."""
+    """Return a function that returns the transport of a client.
 
-    @functools.cache  # no method of the client: that would tie it into a reference cycle, and cost more on each call
+    Its first call creates the transport, which loads aiohttp.
+    """
+
+    # Not a method of the client: a cached method would be a reference cycle, and slower on each call.
+    @functools.cache
     def transport() -> Transport:
         from imgwire_async.transport.transport import AiohttpTransport
 
@@ -74,7 +81,7 @@ def lazy_transport(shared: SharedState, options: Options) -> Callable[[], Transp
 
 
 class BaseClient:
-    """Settings and life of a client; both clients inherit its constructor, so that they take the same arguments."""
+    """The constructor and the lifecycle that both clients share."""
 
     def __init__(
         self,
@@ -94,7 +101,7 @@ class BaseClient:
         hooks: Hooks | None = None,
         upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> None:
-        # Hidden before anything can fail: the frame of an error shows its variables.
+        # Wrapped before anything can raise: error reports may list the variables of this frame.
         api_key, proxy, upload_token = as_secret(api_key), as_secret(proxy), as_secret(upload_token)
         given = {
             "api_key": api_key,
@@ -123,27 +130,31 @@ class BaseClient:
 
     @property
     def closed(self) -> bool:
-        """Whether the client was closed; calls then raise `RuntimeError`."""
+        """Whether the client was closed. A call of a closed client raises `RuntimeError`."""
         return self._shared.closed
 
     def _enter(self) -> None:
-        """Load the transport now, and not in the midst of the first call. Raises `RuntimeError` when the client was closed."""
+        """Load the transport before the first call does. Raises `RuntimeError` for a closed client."""
         if self.closed:
             raise RuntimeError(CLIENT_CLOSED)
         self._transport()
 
     def capture(self) -> AbstractContextManager[list[Exchange]]:
-        """`with client.capture() as exchanges:` collects what this client sends in this context, also in tasks it starts.
+        """Collect an `Exchange` for each call of this client inside a `with` block.
 
-        The list holds an `Exchange` for each call, in the order in which they ended; a plain `with` in both clients.
+        `with client.capture() as exchanges: ...`
+
+        The list has the order in which the calls end. Calls of tasks that are started inside the block are
+        included. Both clients use a plain `with`.
         """
         return Capture(self._shared)
 
     def with_options(self, **changes: Unpack[ChangedOptions]) -> Self:
-        """A light client with other options that shares connections, slots, rate gate and key with this one.
+        """Return a client with other options that shares the connections, rate limit and API key of this one.
 
-        Takes `timeout`, `retries`, `default_headers`, `environment_id` and `hooks`, as the client does; another name is a
-        `TypeError`. Absent options are inherited; None means the library's default. Closing it does nothing.
+        `changes` may hold `timeout`, `retries`, `default_headers`, `environment_id` and `hooks`, with the
+        values that the constructor takes. Options that are left out are inherited. None restores the
+        library's default. Closing the new client does nothing. Raises `TypeError` for another name.
         """
         clone = object.__new__(type(self))
         clone._setup(self._shared, self._options.with_changes(changes), owner=False)
@@ -172,9 +183,10 @@ class BaseClient:
 
 
 class ResourceClass:
-    """Stands in a client's class for one of its resources, and gives the class of that; each client has a resource of its own.
+    """A class attribute of a client that returns the class of one of its resources, imported on first access.
 
-    So mocks that are made from the class know the resource's methods, and `help()` shows them. Loaded when asked for.
+    Mocks made from the client's class thereby have the resource's methods, and `help()` shows them. An
+    instance has the resource itself under that name.
     """
 
     def __init__(self, module: str, name: str) -> None:
@@ -188,33 +200,44 @@ class ResourceClass:
 
 
 class AsyncImgwireClient(BaseClient):
-    """A client for asyncio. One object serves the whole application: any number of tasks, one loop or several.
+    """A client for asyncio. One object serves a whole application, with any number of tasks and event loops.
 
     ```python
     async with AsyncImgwireClient() as client:  # the key from IMGWIRE_API_KEY
         image = await client.images.upload("hero.jpg", wait=True)
     ```
 
-    Its operations stand under `images`, `cors_origins`, `custom_domain` and `metrics`. Every argument may be left out:
+    The operations are methods of `images`, `cors_origins`, `custom_domain` and `metrics`. Creating a client
+    does no I/O and needs no running event loop. A client that is never closed leaks nothing. Calls after
+    closing raise `RuntimeError`. The callables for `api_key` and `upload_token` may be plain or async.
 
-    * `api_key`: text, or a plain or async callable that is asked on first use and again after a 401; else
-      `IMGWIRE_API_KEY`.
-    * `environment_id`: sent as `X-Environment-Id`; else `IMGWIRE_ENVIRONMENT_ID`, else not sent.
-    * `base_url`: the API's origin, with a path if need be; else `IMGWIRE_API_BASE_URL`, else `https://api.imgwire.dev`.
-    * `timeout`: `Timeouts`, or the seconds of one attempt. `retries`: a `RetryPolicy`, or a number of retries.
-    * `max_connections`: API exchanges at once in one event loop, and as many PUTs and as many GETs of
-      bytes beside them.
-    * `default_headers`: go to the API only. `user_agent`: is put before our own.
-    * `proxy`: one URL for all hosts; without it `trust_env` reads `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, which never
-      concern this machine's own hosts. `ssl`: an `SSLContext`, or the path of a CA bundle. `connector`: a callable that
-      returns an `aiohttp.BaseConnector`, called once per loop.
-    * `hooks`: functions that are told what goes over the wire.
-    * `upload_token`: for a client key, the token of uploads that bring none of their own: text, or a plain or async callable,
-      asked for each file right before its record is made.
+    Args:
+        api_key: API key, as text or as a callable that returns it. The callable is called on first use, and
+            again after a 401. None reads `IMGWIRE_API_KEY`.
+        environment_id: Environment to send as `X-Environment-Id`. None reads `IMGWIRE_ENVIRONMENT_ID`, and
+            sends no header when that is not set.
+        base_url: Origin of the API, with a path if it has one. None reads `IMGWIRE_API_BASE_URL`, and takes
+            `https://api.imgwire.dev` when that is not set.
+        timeout: A `Timeouts`, or the seconds that one attempt may take. None takes the defaults of
+            `Timeouts`.
+        retries: A `RetryPolicy`, or the maximum number of retries. None takes the defaults of `RetryPolicy`.
+        max_connections: Maximum number of API requests at the same time in one event loop. The same number of
+            PUTs and of GETs of files may run beside them.
+        default_headers: Headers for requests to the API, and for no other host.
+        user_agent: Text to put before the SDK's own `User-Agent`.
+        proxy: URL of one proxy for all hosts.
+        ssl: An `SSLContext`, or the path of a file with CA certificates.
+        trust_env: True reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` when `proxy` is None.
+            Hosts of this machine are always reached without a proxy.
+        connector: A callable that returns an `aiohttp.BaseConnector`. It is called once per event loop.
+        hooks: A `Hooks` with functions that are called for requests, responses and retries.
+        upload_token: Token for uploads with a client key, as text or as a callable that returns it. The
+            callable is called for each file, right before its record is created.
 
-    Making a client does no I/O and needs no running loop; forgetting to close it leaks nothing. Raises `ConfigurationError`
-    for a missing key or a text that cannot be used, `TypeError` or `ValueError` for other arguments. Calls after closing
-    raise `RuntimeError`.
+    Raises:
+        ConfigurationError: The key is missing, or a text cannot be used.
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has a value that cannot be used.
     """
 
     if TYPE_CHECKING:
@@ -230,7 +253,7 @@ class AsyncImgwireClient(BaseClient):
 
     def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
         super()._setup(shared, options, owner=owner)
-        # With the first client, not with the class: whoever only names the class does not pay for them.
+        # Imported here, so that a program which only names the client class does not load these modules.
         from imgwire_async.resources.cors_origins import AsyncCorsOrigins
         from imgwire_async.resources.custom_domain import AsyncCustomDomain
         from imgwire_async.resources.images import AsyncImages
@@ -250,11 +273,26 @@ class AsyncImgwireClient(BaseClient):
         json: Any = None,
         idempotent: bool = False,
     ) -> messages.APIResponse:
-        """Send any request below `/api/v1` and return the answer, with the same retries, errors and checks.
+        """Send a request to any operation of the API, and return the response.
 
-        For operations that this version does not know. `path` begins with `/`; `params` become the query, `json` the body.
-        `idempotent=True` lets a POST be sent again after a lost answer. A path that could lead elsewhere is a `ValueError`
-        before any request. [any operation below /api/v1]
+        Use it for operations that this version does not know. Retries, errors and checks are those of all
+        calls.
+
+        Args:
+            method: HTTP method, such as `"GET"`.
+            path: Path below `/api/v1`, which begins with one `/`.
+            params: Query parameters: text or integers by name.
+            json: Body, anything that JSON can represent. None sends no body.
+            idempotent: True allows a retry of a POST after a lost response.
+
+        Returns:
+            The response, with status, headers and body.
+
+        Raises:
+            TypeError: An argument has the wrong type.
+            ValueError: An argument cannot be used, or `path` may lead elsewhere. No request was sent.
+
+        [any operation below /api/v1]
         """
         from imgwire_async.protocol.request import Request
         from imgwire_async.resources import arguments
@@ -271,7 +309,10 @@ class AsyncImgwireClient(BaseClient):
         return await self._transport().send(request)
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop, and let other loops close theirs. Idempotent; later calls raise."""
+        """Close the connections of the running event loop, and let other event loops close theirs.
+
+        Closing twice is allowed. Later calls raise `RuntimeError`.
+        """
         if self._owner:
             await self._shared.sessions.aclose()
 

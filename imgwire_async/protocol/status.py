@@ -1,4 +1,7 @@
-"""Answers that are no success -> the error that says what happened and what to do. [contract 5]"""
+"""Answers that are no success -> the error that says what happened and what to do.
+
+[contract 5]
+"""
 
 from __future__ import annotations
 

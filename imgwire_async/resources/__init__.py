@@ -1,1 +1,1 @@
-"""WHAT is asked: the operations of the service, a few lines each. Knows requests, models and a transport; has never heard of aiohttp."""
+"""The operations of the service. Each sends a request through a `Transport` and decodes the response."""

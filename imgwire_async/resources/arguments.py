@@ -1,4 +1,4 @@
-"""Check the arguments that only this API has: ids, metadata, keys, intervals, the parts of any request. All before any request."""
+"""Check arguments that only this API has: ids, metadata, keys, intervals, parts of a request."""
 
 from __future__ import annotations
 
@@ -31,12 +31,16 @@ Method: TypeAlias = "Callable[P, Coroutine[Any, Any, T]]"
 
 
 def keyword_only(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
-    """Return a decorator for a method whose arguments are given by name: a positional one is a `TypeError` that shows the spelling."""
+    """Return a decorator for a method that takes keyword arguments only.
+
+    A positional argument raises a `TypeError` that shows `spelling`, the right form of the call.
+    """
 
     def decorate(method: Method[P, T]) -> Method[P, T]:
         @functools.wraps(method)
         async def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-            if len(args) > 1:  # beside self
+            # The first argument is self.
+            if len(args) > 1:
                 raise TypeError(
                     f"arguments are given by name here, not as a mapping or by position: {spelling}"
                 )
@@ -50,13 +54,13 @@ def keyword_only(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
 
 
 def reject_mapping(value: object, spelling: str) -> None:
-    """Raise a `TypeError` that shows the new spelling when somebody passes a payload mapping, as other SDKs want it."""
+    """Raise a `TypeError` that shows `spelling`, the right form, for a mapping as other SDKs take it."""
     if isinstance(value, Mapping):
         raise TypeError(f"arguments are passed one by one here, not as a mapping: {spelling}")
 
 
 def wait_timeout(value: object) -> float | None:
-    """Return the seconds of a `wait` argument: True is 120, False none."""
+    """Return the seconds of the argument `wait`: True is 120 seconds, False is None."""
     truth = as_bool(value)
     if truth is not None:
         return DEFAULT_WAIT if truth else None
@@ -64,7 +68,12 @@ def wait_timeout(value: object) -> float | None:
 
 
 def metadata(value: object) -> dict[str, str | int | float | bool] | None:
-    """Return flat metadata, or None: text, int, number or bool under text; no null, no nesting. [contract 6]"""
+    """Return the argument `custom_metadata`, checked, with plain Python values.
+
+    Keys are text. Values are text, int, float or bool; the API takes no null and no nested values.
+
+    [contract 6]
+    """
     if value is None:
         return None
     checked: dict[str, str | int | float | bool] = {}
@@ -76,12 +85,12 @@ def metadata(value: object) -> dict[str, str | int | float | bool] | None:
     return checked
 
 
-# A float holds another number than most of these, which nobody would see.
+# A float cannot hold most of these numbers exactly, so a conversion would change the value silently.
 _EXACT = frozenset({"Decimal", "Fraction"})
 
 
 def _metadata_value(key: str, item: object) -> str | int | float | bool:
-    """Return `item` as plain text, int, float or bool."""
+    """Return one value of the metadata as plain text, int, float or bool."""
     name = f"custom_metadata[{quoted(key)}]"
     if isinstance(item, str):
         return checks.nonempty_text(name, item, max_length=None) if item else ""
@@ -102,7 +111,7 @@ def _metadata_value(key: str, item: object) -> str | int | float | bool:
 
 
 def idempotency_key(value: object) -> str | None:
-    """Return the key to send: the caller's own, a fresh one for None, none for False."""
+    """Return the key to send: the given one, a new one for None, or None for False."""
     if value is None:
         return str(uuid.uuid4())
     if as_bool(value) is False:
@@ -113,7 +122,10 @@ def idempotency_key(value: object) -> str | None:
 
 
 def mime_type(value: object, file_name: str | None) -> str | None:
-    """Return the type to declare where no bytes are seen: the given one, else by the name's extension, else none."""
+    """Return the MIME type to declare for a file whose bytes are not read.
+
+    It is the given type, else the type of the name's extension, else None.
+    """
     given = checks.printable_ascii("mime_type", value)
     if given is not None or file_name is None:
         return given
@@ -122,7 +134,7 @@ def mime_type(value: object, file_name: str | None) -> str | None:
 
 
 def ids(name: str, values: object, *, spelling: str) -> list[str]:
-    """Return ids as texts, each checked like a single one; `spelling` shows how the call is written."""
+    """Return ids as text, each checked like a single id; `spelling` shows how the call is written."""
     reject_mapping(values, spelling)
     if isinstance(values, str | bytes | uuid.UUID) or not isinstance(values, Iterable):
         raise checks.wrong_type(name, "a list of ids", values)
@@ -134,7 +146,7 @@ def ids(name: str, values: object, *, spelling: str) -> list[str]:
 
 
 def rfc3339(name: str, value: object) -> str | None:
-    """Return an aware datetime as RFC 3339 text, or None."""
+    """Return a datetime with a timezone as RFC 3339 text, or None."""
     if value is None:
         return None
     if not isinstance(value, datetime):
@@ -143,50 +155,52 @@ def rfc3339(name: str, value: object) -> str | None:
         raise ValueError(f"{name} has no timezone; add one, for example .replace(tzinfo=datetime.UTC)")
     try:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    except OverflowError:  # the first or last hours of the calendar
+    # In UTC, the first and last hours of the calendar lie outside of it.
+    except OverflowError:
         raise ValueError(f"{name} is outside the years 1 to 9999 in UTC") from None
 
 
 def interval(value: object) -> str | None:
-    """Return a metrics interval in the contract's spelling, or None."""
+    """Return a metrics interval in upper case, as the API takes it, or None."""
     if value is None or isinstance(value, MetricsDatasetInterval):
         return value
     text = checks.text("interval", value, expected="text or MetricsDatasetInterval")
-    word = text.upper()
+    name = text.upper()
     known = [member.value for member in MetricsDatasetInterval]
-    if word not in known:
+    if name not in known:
         raise checks.wrong_text("interval", f"one of {', '.join(known)}", text)
-    return word
+    return name
 
 
 _HTTP_URL = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 
 def http_url(name: str, value: object) -> str:
-    """Return an absolute http(s) URL as text."""
+    """Return an absolute http(s) URL as text, checked."""
     url = checks.nonempty_text(name, value, max_length=None)
     try:
         urlsplit(url)
-    except ValueError:  # brackets, or signs that stand for a slash
+    # Raised for brackets without an IPv6 address, and for characters that normalize to a slash.
+    except ValueError:
         raise ValueError(f"{name} is no URL") from None
     if "://" not in url:
         raise ValueError(
-            f"{name} must be an http(s) URL that the service can fetch, such as https://example.com/a.jpg; a file of this machine "
-            "goes with images.upload(path)"
+            f"{name} must be an http(s) URL that the service can fetch, such as https://example.com/a.jpg; for a local file call "
+            "images.upload(path)"
         )
     if not _HTTP_URL.match(url) or any(c.isspace() or not c.isprintable() for c in url):
         raise ValueError(f"{name} must be an http(s) URL without blanks or control characters")
     return url
 
 
-# --- any request ------------------------------------------------------------------------------------------------------
+# --- any request --------------------------------------------------------------------------------------------
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _DOT_SEGMENTS = re.compile(r"(?:^|/)(?:\.|%2e)(?:\.|%2e)?(?:/|$)", re.IGNORECASE)
 
 
 def http_method(method: object) -> str:
-    """Return an HTTP method in capital letters."""
+    """Return an HTTP method in capital letters, checked."""
     given = checks.text("method", method)
     name = given.upper()
     if name not in _METHODS:
@@ -195,7 +209,7 @@ def http_method(method: object) -> str:
 
 
 def api_path(path: object) -> str:
-    """Return a path below `/api/v1` that cannot lead anywhere else, as a template."""
+    """Return a path below `/api/v1` as a template, checked so that it cannot leave that prefix."""
     given = checks.text("path", path)
     if not given.startswith("/") or given.startswith("//"):
         raise ValueError(f"path must begin with exactly one '/', like '/images/': {quoted(given)}")
@@ -209,7 +223,7 @@ def api_path(path: object) -> str:
 
 
 def query(params: object) -> dict[str, str | int] | None:
-    """Return the parameters of a query, texts and integers under texts, or None."""
+    """Return the query parameters of a request, checked: a mapping from text to text or int, or None."""
     if params is None:
         return None
     checked: dict[str, str | int] = {}

@@ -1,4 +1,4 @@
-"""What every resource can do: ask, and iterate over pages."""
+"""The base class of the resources: send requests, decode responses, iterate over pages."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from imgwire_async.results import Page
 
 T = TypeVar("T")
 
-# The model of answers whose keys are not documented: they are handed out as they come.
+# The model for response bodies whose keys are not documented. They are returned as parsed JSON.
 OPAQUE = cast("type[Mapping[str, object]]", dict)
 
 
 class Resource:
-    """A group of operations. Holds no state of its own, only the way to its client's transport."""
+    """A group of operations. It has no state besides the function that returns the client's transport."""
 
     def __init__(self, transport: Callable[[], Transport]) -> None:
-        # Asked on each call: the transport, and aiohttp with it, is loaded on the first one. No property: `inspect` and mocks
-        # would get it, too, where no loop runs.
+        # Called for each request. The first call loads the transport, and aiohttp with it.
+        # Not a property: `inspect` and mocks read properties, and would load aiohttp where no loop runs.
         self._transport = transport
 
     def _transport_for(self, what: str) -> Transport:
-        """The transport for an operation, which an error of a closed client then names."""
+        """Return the transport for the operation `what`, named in the error of a closed client."""
         transport = self._transport()
         try:
             transport.require_usable()
@@ -37,12 +37,18 @@ class Resource:
         return transport
 
     def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[object]:
+        """Return the context manager that runs the operation `name` with its deadline.
+
+        Messages call the operation `text`.
+        """
         return self._transport_for(text or name).operation(name, text)
 
     async def _call(self, request: Request[T]) -> T:
+        """Send a request, with retries, and return the decoded response."""
         return codec.decode(await self._send(request), request.model)
 
     async def _send(self, request: Request[Any]) -> APIResponse:
+        """Send a request, with retries, and return the response as it came."""
         try:
             return await self._transport().send(request)
         except RuntimeError as error:
@@ -50,18 +56,22 @@ class Resource:
             raise
 
     async def _page(self, request: Request[list[T]]) -> Page[T]:
-        """Return the page that `request` asks for."""
+        """Send a request for a page, and return the decoded page."""
         response = await self._send(request)
         return Page(codec.decode(response, request.model), pagination(response.headers))
 
     def _pages(
         self, listing: Callable[[Mapping[str, int]], Request[list[T]]], page: int, limit: int, prefetch: int
     ) -> PageIterator[T]:
-        """Return an iterator over the pages from `page` on; `listing` makes the request of one from its query."""
+        """Return an iterator over the pages from number `page` on.
+
+        `listing` makes the request for one page from its query.
+        """
         page, limit, prefetch = iterator_arguments(page, limit, prefetch)
 
         def request(number: int) -> Request[list[T]]:
             return listing({"page": number, "limit": limit})
 
-        self._transport_for(f"GET {request(page).path}")  # a closed client is an error before anything begins
+        # A closed client raises here, before the first page.
+        self._transport_for(f"GET {request(page).path}")
         return PageIterator(self._send, request, page, limit, prefetch)

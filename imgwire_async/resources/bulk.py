@@ -1,4 +1,4 @@
-"""Bulk deletion in chunks: what became of each id."""
+"""Delete ids in batches, and collect the outcome of each id."""
 
 from __future__ import annotations
 
@@ -16,53 +16,57 @@ from imgwire_async.errors import (
 )
 from imgwire_async.results import BulkDeleteResult
 
-# These would meet every chunk alike, so the first one says it for all.
-_HOPELESS = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
+# Errors that every batch would raise: the first batch that raises one ends the call.
+_FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
 
 
 @contextmanager
 def noting_deleted(total: int) -> Generator[list[str], None, None]:
-    """Give the list of the ids that are deleted, whose length a passed deadline then tells in a note."""
+    """Provide the list for deleted ids. When the deadline passes, add their number to the error."""
     deleted: list[str] = []
     try:
         yield deleted
     except APITimeoutError as error:
-        error.add_note(f"{len(deleted)} of {total} images are deleted for sure: the first ones")
+        error.add_note(f"{len(deleted)} of {total} images are known to be deleted: the first ones")
         raise
 
 
-async def delete_in_chunks(
+async def delete_in_batches(
     ids: Sequence[str],
     size: int,
     delete: Callable[[Sequence[str]], Awaitable[Mapping[str, object]]],
     deleted: list[str],
 ) -> BulkDeleteResult:
-    """Delete `ids`, one chunk after the other, and sort them by what became of them; `deleted` grows meanwhile."""
+    """Delete `ids` in batches of `size`, one after the other, and return the outcome of each id.
+
+    `deleted` receives the ids as they are deleted.
+    """
     failed: list[tuple[str, ImgwireError]] = []
     unknown: list[str] = []
-    replies: list[Mapping[str, object]] = []
+    responses: list[Mapping[str, object]] = []
     for start in range(0, len(ids), size):
-        chunk = ids[start : start + size]
+        batch = ids[start : start + size]
         try:
-            replies.append(await delete(chunk))
-        except _HOPELESS as error:
+            responses.append(await delete(batch))
+        except _FATAL as error:
             if start == 0:
                 raise
-            failed += [(each, error) for each in chunk]
+            failed += [(image_id, error) for image_id in batch]
         except APIConnectionError as error:
             if error.sent:
-                unknown += chunk
+                unknown += batch
             else:
-                failed += [(each, error) for each in chunk]
+                failed += [(image_id, error) for image_id in batch]
         except DecodeError as error:
-            if error.from_api:  # answered with success, in words that nobody here can read
-                deleted += chunk
+            # A success of the API whose body cannot be decoded has deleted the images.
+            if error.from_api:
+                deleted += batch
             else:
-                unknown += chunk
+                unknown += batch
         except ImgwireError as error:
-            failed += [(each, error) for each in chunk]
+            failed += [(image_id, error) for image_id in batch]
         else:
-            deleted += chunk
+            deleted += batch
     return BulkDeleteResult(
-        deleted=tuple(deleted), failed=tuple(failed), unknown=tuple(unknown), replies=tuple(replies)
+        deleted=tuple(deleted), failed=tuple(failed), unknown=tuple(unknown), replies=tuple(responses)
     )

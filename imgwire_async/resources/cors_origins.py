@@ -1,4 +1,7 @@
-"""CORS origins: which hosts' pages may upload with a client key. [contract 8]"""
+"""CORS origins: the hosts whose web pages may upload with a client key.
+
+[contract 8]
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 import warnings
 from collections.abc import (
     AsyncGenerator,
-    Generator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the twin's annotations are read here
+    Generator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # for annotations of the blocking client
     Mapping,
 )
 from typing import TypeVar
@@ -25,52 +28,73 @@ T = TypeVar("T")
 
 
 class AsyncCorsOrigins(Resource):
-    """`client.cors_origins`: patterns such as `app.example.com`, `*.example.com`, `localhost:3000`."""
+    """`client.cors_origins`: host patterns such as `app.example.com`, `*.example.com`, `localhost:3000`."""
 
     async def list(self, *, page: int = 1, limit: int | None = None) -> Page[CorsOrigin]:
-        """One page of patterns, at most `limit` (1..100, default 20) of them. [GET /cors_origins/]"""
+        """Return one page of patterns, in the order of the service.
+
+        `page` counts from 1. `limit` is the maximum number of patterns on it, 1 to 100; None takes the
+        service's default of 20. [GET /cors_origins/]
+        """
         return await self._page(_list(page_params(page, limit)))
 
     async def list_pages(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[Page[CorsOrigin], None]:
-        """Every page from `page` on, in order; up to `prefetch` of them in flight. [GET /cors_origins/]"""
+        """Yield every page in order, from number `page` on.
+
+        A page holds at most `limit` patterns, 1 to 100. Up to `prefetch` pages, 1 to 1000, are requested
+        ahead. [GET /cors_origins/]
+        """
         async with self._pages(_list, page, limit, prefetch) as pages:
-            async for each in pages:
-                yield each
+            async for listed in pages:
+                yield listed
 
     async def list_all(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[CorsOrigin, None]:
-        """Every pattern, in order, fetched page by page of `limit`. [GET /cors_origins/]"""
+        """Yield every pattern in order, from page number `page` on.
+
+        Patterns are fetched in pages of `limit`, 1 to 100. Up to `prefetch` pages, 1 to 1000, are requested
+        ahead. [GET /cors_origins/]
+        """
         async with self._pages(_list, page, limit, prefetch) as pages:
-            async for each in pages:
-                for origin in each.data:
+            async for listed in pages:
+                for origin in listed.data:
                     yield origin
 
     async def create(self, pattern: str) -> CorsOrigin:
-        """Allow a pattern and return it: a host, without scheme or path, a port only when it is not the default.
+        """Allow web pages of a host to upload with a client key, and return the new pattern.
 
-        Anything else is sent as given, with a `UserWarning` that shows the right form. Not repeated after a lost answer.
-        Raises `UnprocessableEntityError` for what is no pattern. [POST /cors_origins/]
+        `pattern` is a host without scheme and path, with a port only when it is not the default. Any other
+        text is sent unchanged, with a `UserWarning` that shows the right form. The call is not retried after
+        a lost response. Raises `UnprocessableEntityError` when the service rejects the pattern.
+        [POST /cors_origins/]
         """
         return await self._call(
             Request("POST", "/cors_origins/", CorsOrigin, json={"pattern": _pattern(pattern, "create")})
         )
 
     async def retrieve(self, cors_origin_id: Id) -> CorsOrigin:
-        """Return one pattern. Raises `NotFoundError` when there is none. [GET /cors_origins/{cors_origin_id}]"""
+        """Return the pattern with the id `cors_origin_id`.
+
+        Raises `NotFoundError` when there is none. [GET /cors_origins/{cors_origin_id}]
+        """
         return await self._call(_one("GET", cors_origin_id, CorsOrigin))
 
     async def update(self, cors_origin_id: Id, pattern: str) -> CorsOrigin:
-        """Replace a pattern and return it. Raises `NotFoundError` when there is none. [PATCH /cors_origins/{cors_origin_id}]"""
+        """Replace the pattern with the id `cors_origin_id` by `pattern`, and return it.
+
+        Raises `NotFoundError` when there is none. [PATCH /cors_origins/{cors_origin_id}]
+        """
         return await self._call(
             _one("PATCH", cors_origin_id, CorsOrigin, {"pattern": _pattern(pattern, "update")})
         )
 
     async def delete(self, cors_origin_id: Id) -> Mapping[str, object]:
-        """Delete a pattern and return the service's words. Raises `NotFoundError` when there is none.
+        """Delete the pattern with the id `cors_origin_id`, and return the body of the response.
 
+        The keys of the body are not documented. Raises `NotFoundError` when there is no such pattern.
         [DELETE /cors_origins/{cors_origin_id}]
         """
         return await self._call(_one("DELETE", cors_origin_id, OPAQUE))
@@ -88,12 +112,13 @@ def _one(
 
 
 def _pattern(pattern: object, method: str) -> str:
+    """Check the argument `pattern`, and warn of a pattern that cannot match any host."""
     origin_id = "id, " if method == "update" else ""
     reject_mapping(pattern, f'cors_origins.{method}({origin_id}"app.example.com")')
     given = checks.nonempty_text("pattern", pattern, max_length=None)
     advice = _advice(given)
     if advice is not None:
-        # The service may know forms that its documentation does not show, so what is odd is sent all the same.
+        # The service may accept forms that it does not document, so the pattern is sent unchanged.
         warnings.warn(escape_unprintable(f"pattern={_literal(given)} {advice}"), UserWarning, stacklevel=3)
     return given
 
@@ -103,16 +128,19 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def _advice(pattern: str) -> str | None:
-    """Return what is wrong with a pattern, as a predicate that shows the right form; None for a host, perhaps with a port."""
+    """Return what is wrong with a pattern, as the end of a sentence.
+
+    The result is None for a host, with or without a port.
+    """
     found = _SCHEME.match(pattern)
     rest = pattern[found.end() :] if found else pattern
     host = re.split(r"[/?#\\]", rest.strip(), maxsplit=1)[0].rpartition("@")[2]
     if found:
         host = host.removesuffix(_DEFAULT_PORTS.get(found[0].strip()[:-3].lower(), " "))
     if host in {"*", "*.", ""}:
-        return "names no host: write one per pattern, app.example.com or *.example.com. To allow every origin, have no pattern"
+        return "names no host: write app.example.com or *.example.com. To allow every origin, delete all patterns"
     if host == pattern and not re.search(r"[\s,]", host):
-        return _odd_host(host)
+        return _host_advice(host)
     if host == pattern:
         return "holds more than one host: write one host per pattern, such as app.example.com"
     host = re.split(r"[\s,]", host.strip(), maxsplit=1)[0]
@@ -120,15 +148,15 @@ def _advice(pattern: str) -> str | None:
 
 
 def _literal(text: str) -> str:
-    """Return `text` in quotes, at most a line of it; a name of another alphabet stays readable."""
+    """Return `text` in quotes, shortened to one line. Letters of other alphabets stay readable."""
     return repr(shortened(text, MAX_SHOWN - 2))
 
 
-def _odd_host(host: str) -> str | None:
-    """Return what keeps a host without scheme and path from matching anything; None where it may match."""
+def _host_advice(host: str) -> str | None:
+    """Return why a host can match nothing, as the end of a sentence; None when it may match."""
     name = host.removeprefix("*.")
     if "*" in name:
-        return "has its * in a place that means nothing: *.example.com stands for every subdomain, and no other form is known"
+        return "has its * where it has no meaning: *.example.com stands for every subdomain; no other form is known"
     if name.startswith("."):
         return f"begins with a dot: write {_literal(f'*{name}')} for every subdomain, {_literal(name[1:])} for the host itself"
     return None

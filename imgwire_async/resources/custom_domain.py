@@ -1,4 +1,7 @@
-"""The environment's own CDN host name: at most one. [contract 9]"""
+"""The environment's own host name for the CDN, at most one.
+
+[contract 9]
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,17 @@ class AsyncCustomDomain(Resource):
     """`client.custom_domain`. There is no update: delete the domain and create another."""
 
     async def retrieve(self) -> CustomDomain:
-        """Return the custom domain. Raises `NotFoundError` when there is none. [GET /custom_domain/]"""
+        """Return the custom domain of the environment.
+
+        Raises `NotFoundError` when there is none. [GET /custom_domain/]
+        """
         return await self._call(Request("GET", "/custom_domain/", CustomDomain))
 
     async def create(self, hostname: str) -> CustomDomain:
-        """Claim a subdomain, as a host name only, and return the domain, which names two CNAME records to set.
+        """Claim a subdomain, and return the domain with the two CNAME records that its DNS needs.
 
-        Raises `ConflictError` when the name is claimed or there is a domain already, `PaymentRequiredError` when the plan has
+        `hostname` is the host name alone, such as `img.example.com`. Raises `ConflictError` when the name is
+        claimed already or the environment has a domain, and `PaymentRequiredError` when the plan includes
         none. [POST /custom_domain/]
         """
         reject_mapping(hostname, 'custom_domain.create("img.example.com")')
@@ -30,15 +37,19 @@ class AsyncCustomDomain(Resource):
         return await self._call(Request("POST", "/custom_domain/", CustomDomain, json=body))
 
     async def delete(self) -> Mapping[str, object]:
-        """Give the custom domain up and return the service's words. Raises `NotFoundError` when there is none. [DELETE /custom_domain/]"""
+        """Delete the custom domain, and return the body of the response.
+
+        The keys of the body are not documented. Raises `NotFoundError` when there is no domain.
+        [DELETE /custom_domain/]
+        """
         return await self._call(Request("DELETE", "/custom_domain/", OPAQUE))
 
     async def test_connection(self) -> CustomDomain:
-        """Let the service check the DNS records now, and return the domain. Raises `NotFoundError` when there is none.
+        """Let the service check the DNS records now, and return the domain.
 
-        [POST /custom_domain/test_connection]
+        Raises `NotFoundError` when there is no domain. [POST /custom_domain/test_connection]
         """
-        # A plain check: asking twice does no harm, so it may be repeated although it is a POST. [contract 5]
+        # The service only checks, so this POST may be retried. [contract 5]
         return await self._call(
             Request("POST", "/custom_domain/test_connection", CustomDomain, repeatable=True)
         )
@@ -46,10 +57,12 @@ class AsyncCustomDomain(Resource):
     async def wait_until_connected(
         self, *, timeout: float = 600.0, on_update: Callable[[CustomDomain], object] | None = None
     ) -> CustomDomain:
-        """Return the domain once its status is CONNECTED and its certificate ACTIVE.
+        """Wait until the domain's status is CONNECTED and its certificate ACTIVE, and return the domain.
 
-        Checks at once, then after pauses rising from 5 to 60 seconds, for at most `timeout` seconds (`WaitTimeoutError`).
-        FAILED raises `CustomDomainFailedError`. [POST /custom_domain/test_connection]
+        The service is asked at once, then after delays that grow from 5 to 60 seconds. `timeout` is the
+        maximum time to wait, in seconds; `WaitTimeoutError` is raised after it. `on_update` is called with
+        each record that the service returns meanwhile. Raises `CustomDomainFailedError` when the status is
+        FAILED. [POST /custom_domain/test_connection]
         """
         limit = checks.positive_seconds("timeout", timeout)
         checks.callable_("on_update", on_update)

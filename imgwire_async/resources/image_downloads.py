@@ -1,4 +1,7 @@
-"""Images fetched: bulk download jobs and their archives, and pictures from the CDN. A part of `client.images`. [contract 2, 11, 12]"""
+"""Operations of `client.images` that fetch bytes: pictures from the CDN, bulk download jobs.
+
+[contract 2, 11, 12]
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import (
     AsyncIterator,
     Callable,
     Iterable,
-    Iterator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the twin's annotations are read here
+    Iterator,  # noqa: F401  # pyright: ignore[reportUnusedImport]  # for annotations of the blocking client
 )
 from contextlib import (
     AbstractAsyncContextManager,
@@ -43,9 +46,10 @@ class ImageDownloads(Resource):
         async def retrieve(self, image_id: Id) -> Image: ...
 
     async def create_bulk_download_job(self, image_ids: Iterable[Id]) -> ImageDownloadJob:
-        """Start packing images, at least one, into one archive and return the job; `wait_for_bulk_download` comes next.
+        """Start a job that packs the images `image_ids` into one archive, and return the job.
 
-        Not repeated after a lost answer. [POST /images/downloads]
+        At least one id is required. `wait_for_bulk_download` waits for the archive. The call is not retried
+        after a lost response. [POST /images/downloads]
         """
         ids = arguments.ids("image_ids", image_ids, spelling="images.create_bulk_download_job([id, ...])")
         if not ids:
@@ -55,9 +59,10 @@ class ImageDownloads(Resource):
         )
 
     async def retrieve_bulk_download_job(self, job_id: Id) -> ImageDownloadJob:
-        """Return a download job as it is now, its `download_url` set once it is READY.
+        """Return the current state of the bulk download job `job_id`.
 
-        Raises `NotFoundError` when there is no such job. [GET /images/downloads/{image_download_job_id}]
+        Its `download_url` is set once it is READY. Raises `NotFoundError` when there is no such job.
+        [GET /images/downloads/{image_download_job_id}]
         """
         ids = {"image_download_job_id": path_segment("job_id", job_id)}
         return await self._call(
@@ -71,9 +76,11 @@ class ImageDownloads(Resource):
         timeout: float = 600.0,
         on_update: Callable[[ImageDownloadJob], object] | None = None,
     ) -> ImageDownloadJob:
-        """Return the job once it is READY, with its `download_url`.
+        """Wait until the bulk download job `job` is READY, and return it with its `download_url`.
 
-        Raises `DownloadJobFailedError`, or `WaitTimeoutError` after `timeout` seconds.
+        `job` is an `ImageDownloadJob` or the id of one. `timeout` is the maximum time to wait, in seconds.
+        `on_update` is called with each state that the service returns meanwhile. Raises
+        `DownloadJobFailedError` when the job failed, and `WaitTimeoutError` after `timeout` seconds.
         [GET /images/downloads/{image_download_job_id}]
         """
         limit = checks.positive_seconds("timeout", timeout)
@@ -101,10 +108,25 @@ class ImageDownloads(Resource):
         overwrite: bool = False,
         on_progress: Callable[[DownloadProgress], object] | None = None,
     ) -> Path:
-        """Save the archive of a finished bulk download job as the file `path`, and return that path.
+        """Save the archive of a finished bulk download job as a file.
 
-        The file appears whole or not at all. An expired link is replaced once by asking for the job again.
-        `extract_archive` unpacks it. Raises `DownloadError`; `FileExistsError`, unless `overwrite`. [GET download_url]
+        The file appears complete or not at all. `extract_archive` unpacks it.
+
+        Args:
+            job: An `ImageDownloadJob`, or the id of one. When its link has expired, the job is retrieved
+                again, once.
+            path: Path of the new file. Its directory must exist.
+            overwrite: True replaces an existing file.
+            on_progress: Called with a `DownloadProgress` as bytes arrive.
+
+        Returns:
+            The path, as given.
+
+        Raises:
+            FileExistsError: The file exists and `overwrite` is False.
+            DownloadError: The archive cannot be fetched, or the response is not a ZIP archive.
+
+        [GET download_url]
         """
         target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
         if not isinstance(job, ImageDownloadJob):
@@ -121,10 +143,28 @@ class ImageDownloads(Resource):
         preset: typed.Preset | None = None,
         **rules: Unpack[typed.Rules],
     ) -> Path:
-        """Save a picture, transformed if asked for, as the file `path`, and return that path.
+        """Save a picture, transformed if rules are given, as a file.
 
-        The file appears whole or not at all. `preset` and `rules` as in `image.url`. Raises `DownloadError`, also for a page or
-        text in place of a picture, or `TransformationError` before any request; `FileExistsError`, unless `overwrite`. [GET cdn_url]
+        The file appears complete or not at all.
+
+        Args:
+            image: An `Image`, or the id of one, which is retrieved first.
+            path: Path of the new file. Its directory must exist.
+            overwrite: True replaces an existing file.
+            on_progress: Called with a `DownloadProgress` as bytes arrive.
+            preset: Name of a preset of the environment, as in `image.url`.
+            **rules: Transformation rules such as `width=300`, as in `image.url`.
+
+        Returns:
+            The path, as given.
+
+        Raises:
+            TransformationError: A rule cannot be used. No request was sent.
+            FileExistsError: The file exists and `overwrite` is False.
+            DownloadError: The picture cannot be fetched, or the response is a web page or text, not a
+                picture.
+
+        [GET cdn_url]
         """
         target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
         transport = self._transport_for("download")
@@ -139,24 +179,54 @@ class ImageDownloads(Resource):
         preset: typed.Preset | None = None,
         **rules: Unpack[typed.Rules],
     ) -> bytes:
-        """Return the bytes of a picture, transformed if asked for. `preset` and `rules` as in `image.url`.
+        """Return the bytes of a picture, transformed if rules are given.
 
-        Raises `DownloadError`, also when there are more than `max_bytes`, or `TransformationError` before any request.
+        Args:
+            image: An `Image`, or the id of one, which is retrieved first.
+            max_bytes: Maximum number of bytes to accept, by default 100 MiB.
+            preset: Name of a preset of the environment, as in `image.url`.
+            **rules: Transformation rules such as `width=300`, as in `image.url`.
+
+        Returns:
+            The content of the picture file.
+
+        Raises:
+            TransformationError: A rule cannot be used. No request was sent.
+            DownloadError: The picture cannot be fetched, has more than `max_bytes`, or the response is not a
+                picture.
+
         [GET cdn_url]
         """
-        most = checks.integer("max_bytes", max_bytes, minimum=0)
+        maximum = checks.integer("max_bytes", max_bytes, minimum=0)
         transport = self._transport_for("download")
         checked = picture.transformation_for(image, preset, rules)
-        return await picture.read(self, transport, image, checked, most)
+        return await picture.read(self, transport, image, checked, maximum)
 
     def stream(
         self, image: Image | Id, *, preset: typed.Preset | None = None, **rules: Unpack[typed.Rules]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The bytes of a picture as they come: `async with images.stream(image) as chunks: async for chunk in chunks: ...`
+        """Stream the bytes of a picture in chunks.
 
-        Leaving the `async with` early ends the download; until then it holds a connection, beside those that
-        `max_connections` bounds. Once the first bytes are there nothing is tried again: `DownloadError` when they end early.
-        `preset` and `rules` as in `image.url`; `TransformationError` before any request. [GET cdn_url]
+        `async with images.stream(image) as chunks: async for chunk in chunks: ...`
+
+        Leaving the `async with` early ends the download. Until then the stream holds a connection, which does
+        not count towards `max_connections`. After the first chunk nothing is retried: a connection that
+        breaks then is a `DownloadError`.
+
+        Args:
+            image: An `Image`, or the id of one, which is retrieved first.
+            preset: Name of a preset of the environment, as in `image.url`.
+            **rules: Transformation rules such as `width=300`, as in `image.url`.
+
+        Returns:
+            A context manager that gives an iterator over the chunks.
+
+        Raises:
+            TransformationError: A rule cannot be used. No request was sent.
+            DownloadError: The picture cannot be fetched, or the response is not a picture. Raised on
+                entering, or while iterating.
+
+        [GET cdn_url]
         """
         checked = picture.transformation_for(image, preset, rules)
         return Stream(lambda: picture.open_chunks(self, self._transport_for("download"), image, checked))

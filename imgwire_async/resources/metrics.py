@@ -1,4 +1,7 @@
-"""Usage figures of the environment. [contract 10]"""
+"""Usage metrics of the environment.
+
+[contract 10]
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from imgwire_async.resources.base import Resource
 
 
 class AsyncMetrics(Resource):
-    """`client.metrics`. Dates must carry a timezone; `tz` is the IANA name by whose days and hours points are cut."""
+    """`client.metrics`: time series and totals of uploads, requests, traffic and storage."""
 
     @arguments.keyword_only('metrics.get_datasets(interval="DAILY", ...)')
     async def get_datasets(
@@ -24,9 +27,24 @@ class AsyncMetrics(Resource):
         date_start: datetime | None = None,
         date_end: datetime | None = None,
     ) -> MetricsDatasets:
-        """Six series of points from `date_start` to `date_end`, both aware; the service's defaults are HOURLY and UTC.
+        """Return six time series, each a list of points between `date_start` and `date_end`.
 
-        A naive datetime is a `ValueError` before any request. [GET /metrics/datasets]
+        Args:
+            interval: Width of one point: HOURLY, DAILY, WEEKLY or MONTHLY. None takes the service's default,
+                HOURLY.
+            tz: IANA name of the time zone in which hours and days begin. None takes the service's default,
+                UTC.
+            date_start: Start of the range, with a timezone. None leaves it to the service.
+            date_end: End of the range, with a timezone. None leaves it to the service.
+
+        Returns:
+            The series of uploads, transformations, requests, transferred bytes, stored bytes and cache hit
+            ratio.
+
+        Raises:
+            ValueError: A date has no timezone, or `interval` is unknown. No request was sent.
+
+        [GET /metrics/datasets]
         """
         params = _params(interval, tz, date_start, date_end)
         return await self._call(Request("GET", "/metrics/datasets", MetricsDatasets, params=params))
@@ -40,9 +58,25 @@ class AsyncMetrics(Resource):
         date_start: datetime | None = None,
         date_end: datetime | None = None,
     ) -> MetricsStats:
-        """Six figures over the range, each beside that of the range before and the change in percent.
+        """Return six totals of the range, each beside that of the range before and the change in percent.
 
-        Sizes are in bytes. A naive datetime is a `ValueError` before any request. [GET /metrics/stats]
+        Sizes are in bytes.
+
+        Args:
+            interval: Width of one point: HOURLY, DAILY, WEEKLY or MONTHLY. None takes the service's default,
+                HOURLY.
+            tz: IANA name of the time zone in which hours and days begin. None takes the service's default,
+                UTC.
+            date_start: Start of the range, with a timezone. None leaves it to the service.
+            date_end: End of the range, with a timezone. None leaves it to the service.
+
+        Returns:
+            The totals, as one `MetricsStatValue` each.
+
+        Raises:
+            ValueError: A date has no timezone, or `interval` is unknown. No request was sent.
+
+        [GET /metrics/stats]
         """
         params = _params(interval, tz, date_start, date_end)
         return await self._call(Request("GET", "/metrics/stats", MetricsStats, params=params))

@@ -1,4 +1,7 @@
-"""Pages of a list: their numbers, and an iterator over all of them that asks for a few ahead. [contract 4]"""
+"""Numbers of a page, and an iterator over all pages that requests some ahead.
+
+[contract 4]
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,14 @@ T = TypeVar("T")
 
 
 class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
-    """Iterate over every page from `page` on, in order, with up to `prefetch` of them in flight; `async with` ends those.
+    """Iterate over pages from number `page` on, in order; up to `prefetch` requests are open at a time.
 
-    The first page comes alone and tells the total. Without a total the pages come one by one. With one, a response is decoded
-    when its turn comes, after the next ones were asked for: that is the time in which they are on their way. No generator: one
-    within another would be closed by two at once when the loop ends.
+    Leaving the `async with` cancels open requests. The first page is requested alone, because its headers
+    carry the total. Without a total, pages are requested one by one. With a total, a response is decoded only
+    after the requests for the next pages were sent, so that decoding and the network overlap.
+
+    This is a class and not an async generator. Of two nested generators, the event loop would close the inner
+    one twice when it shuts down.
     """
 
     def __init__(
@@ -44,10 +50,14 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         self._first_page = page
         self._limit = limit
         self._window = prefetch
-        self._next_page: int | None = page  # None after the last one
-        self._last_page = 0  # as far as pages may be asked for ahead; 0 while no total is known
-        self._error: PaginationError | None = None  # in place of the next page
-        self._tasks: deque[asyncio.Task[APIResponse]] = deque()  # of the next pages, without a gap
+        # None after the last page.
+        self._next_page: int | None = page
+        # No page after this one is requested ahead. 0 while the total is unknown.
+        self._last_page = 0
+        # Raised in place of the next page.
+        self._error: PaginationError | None = None
+        # Requests for the next pages, in order and without a gap.
+        self._tasks: deque[asyncio.Task[APIResponse]] = deque()
 
     def __aiter__(self) -> Self:
         return self
@@ -63,14 +73,15 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         numbers = pagination(response.headers)
         self._advance(number, numbers, response.exchange)
         if number > self._first_page and self._prefetch():
-            await asyncio.sleep(0)  # the requests leave before this response is decoded
+            # Let the new tasks send their requests before this response is decoded.
+            await asyncio.sleep(0)
         page = Page(codec.decode(response, self._model), numbers)
         if not page.data:
             self._next_page = self._error = None
         return page
 
     def _advance(self, number: int, numbers: Pagination, exchange: Exchange) -> None:
-        """Note what follows page `number`: the next page, the end, or the error that the next call raises."""
+        """Set what follows page `number`: the next page, the end, or the error that the next call raises."""
         self._last_page = last_page(numbers, self._limit) or 0
         try:
             self._next_page = page_after(number, numbers, self._limit, exchange)
@@ -78,7 +89,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
             self._next_page, self._error = None, error
 
     def _prefetch(self) -> bool:
-        """Ask for the next pages as far as total and window allow; return whether any was not asked for before."""
+        """Request the next pages, as far as total and window allow. Return whether any was requested now."""
         if self._next_page is None:
             return False
         end = min(self._last_page, self._next_page + self._window - 1) + 1
@@ -87,7 +98,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         return bool(numbers)
 
     async def _finish(self, task: asyncio.Task[APIResponse], number: int) -> APIResponse:
-        """Await a page that is on its way; ask once more when other code, a shutdown perhaps, cancelled its task."""
+        """Wait for a page's request. Send it again when other code cancelled its task, such as a shutdown."""
         try:
             return await task
         except asyncio.CancelledError:
@@ -96,33 +107,35 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
             return await self._load(number)
 
     async def _load(self, number: int) -> APIResponse:
+        """Request page `number`. A `StopAsyncIteration` of user code is raised as a `RuntimeError`."""
         try:
             return await self._send(self._request(number))
         except StopAsyncIteration as error:
-            # Raised by the caller's own code, a key's perhaps: it would look like the end of the list.
+            # The key callable may raise it. Unchanged, it would look like the end of the list.
             raise RuntimeError("the caller's own code raised StopAsyncIteration") from error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._error = None  # its traceback holds this iterator
+        # The traceback of the error refers to this iterator: a reference cycle.
+        self._error = None
         for task in self._tasks:
             task.cancel()
         await cancellation.wait_all(self._tasks)
 
 
 def page_after(number: int, numbers: Pagination, limit: int, exchange: Exchange) -> int | None:
-    """Return the number of the page that follows page `number`, None at the end of the list.
+    """Return the number of the page after page `number`, or None at the end of the list.
 
-    Raises `PaginationError` when the service names another one: numbered pages have no gaps, so it would repeat some, or skip what
-    nobody would see.
+    Raises `PaginationError` when the service names another page than the next one: following it would repeat
+    or skip pages.
     """
     if numbers.next_page is None:
         return None
     if numbers.next_page != number + 1:
         raise PaginationError(
-            f"{exchange}: after page {number} the service names page {numbers.next_page} as the next one, so the list would never "
-            "end, or have gaps; what came before is complete. Report this to the service.",
+            f"{exchange}: after page {number} the service names page {numbers.next_page} as the next one. Following it would "
+            "repeat or skip pages; the pages up to here are complete. Report this to the service.",
             exchange=exchange,
         )
     last = last_page(numbers, limit)
@@ -130,12 +143,12 @@ def page_after(number: int, numbers: Pagination, limit: int, exchange: Exchange)
 
 
 def last_page(numbers: Pagination, limit: int) -> int | None:
-    """Return the number of the last page by the newest total, or None when the service gave no total."""
+    """Return the number of the last page according to the latest total, or None without a total."""
     return None if numbers.total_count is None else -(-numbers.total_count // (numbers.limit or limit))
 
 
 def pagination(headers: Mapping[str, str]) -> Pagination:
-    """Return the numbers that the headers of a page carry."""
+    """Return the page numbers in the headers of a response."""
     return Pagination(
         total_count=_number(headers.get("X-Total-Count")),
         page=_number(headers.get("X-Page")),
@@ -146,13 +159,13 @@ def pagination(headers: Mapping[str, str]) -> Pagination:
 
 
 def _number(text: str | None) -> int | None:
-    """Return a whole number, or None for what is missing, a word ("null") or nonsense."""
-    word = (text or "").strip()
-    return int(word) if word.isascii() and word.isdigit() and len(word) <= 18 else None
+    """Return the integer in a header, or None when it is missing, "null" or no number."""
+    digits = (text or "").strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
 
 
 def page_params(page: object, limit: object) -> dict[str, int]:
-    """Return the checked query of a list call."""
+    """Return the query of a list call, checked."""
     params = {"page": checks.integer("page", page, minimum=1)}
     if limit is not None:
         params["limit"] = checks.integer("limit", limit, minimum=1, maximum=100)
@@ -160,7 +173,7 @@ def page_params(page: object, limit: object) -> dict[str, int]:
 
 
 def iterator_arguments(page: object, limit: object, prefetch: object) -> tuple[int, int, int]:
-    """Return the checked arguments of an iteration over pages."""
+    """Return the arguments of an iteration over pages, checked."""
     return (
         checks.integer("page", page, minimum=1),
         checks.integer("limit", limit, minimum=1, maximum=100),

@@ -1,4 +1,4 @@
-"""The arguments of `upload` and `upload_many`, checked, and the run that `upload_many` makes of them."""
+"""Check the arguments of `upload` and `upload_many`, and start the run of `upload_many`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ from imgwire_async.uploads.tokens import USE_TEXT_OF_MODEL, TokenSource
 from imgwire_async.uploads.upload import Upload
 from imgwire_async.uploads.upload_run import OnCreated, OnProgress, UploadRun, require_many_files
 
-# All files that `upload_many` holds in memory together: small ones are read whole when they are opened first.
+# Maximum of file content that `upload_many` holds in memory: small files are read completely when they are
+# opened.
 _STAGED_BYTES = 64 * 2**20
 
 
 def checked(item: UploadItem) -> UploadItem:
-    """Return the item with its arguments as they are sent. Raises for what cannot be sent; the file is not looked at."""
+    """Return the item with its arguments checked and converted; the file itself is not opened.
+
+    Raises `TypeError` or `ValueError` for an argument that cannot be sent.
+    """
     length, digest, key = item.content_length, item.hash_sha256, item.idempotency_key
     hashed = None if digest is None else as_bool(digest)
     return UploadItem(
@@ -43,14 +47,19 @@ def checked(item: UploadItem) -> UploadItem:
 
 
 def token_source(value: object) -> TokenSource | None:
-    """Return `upload_token` as a call was given it. Raises for what is no token, and for what only the other client could await."""
+    """Return the checked argument `upload_token` of a call.
+
+    Raises `TypeError` for a value that is no token, and for a coroutine function given to the blocking
+    client.
+    """
     if isinstance(value, UploadToken):
         raise checks.wrong_type(
             "upload_token", "text or a callable that returns it", value, USE_TEXT_OF_MODEL
         )
     if not callable(value):
         return cast("str | None", as_secret(checks.printable_ascii("upload_token", value)))
-    if user_code.current_caller.get() is not None:  # the blocking client called
+    # True in calls of the blocking client, which cannot await a coroutine function.
+    if user_code.current_caller.get() is not None:
         checks.no_coroutine_function("upload_token", value)
     return cast("TokenSource", value)
 
@@ -58,7 +67,7 @@ def token_source(value: object) -> TokenSource | None:
 def waiter(
     wait_for: Callable[[Image, float], Awaitable[Image]], wait: object
 ) -> Callable[[Image], Awaitable[Image]] | None:
-    """Return the function that an upload awaits with its stored record, as its argument `wait` says; None for no wait."""
+    """Return the function with which an upload waits for its stored image, or None when `wait` is False."""
     seconds = arguments.wait_timeout(wait)
     return None if seconds is None else lambda image: wait_for(image, seconds)
 
@@ -75,7 +84,7 @@ def upload_run(
     on_created: OnCreated,
     on_progress: OnProgress,
 ) -> UploadRun:
-    """Return the run that uploads all files, with the arguments of `upload_many`, checked."""
+    """Check the arguments of `upload_many`, and return the run that uploads the files."""
     require_many_files(files)
     limit = checks.integer("concurrency", concurrency, minimum=1, maximum=10_000)
     until_ready = waiter(wait_for, wait)
@@ -102,6 +111,7 @@ def upload_run(
 
 
 def _with_defaults(file: File | UploadItem, common: UploadItem) -> UploadItem:
+    """Return a file as an `UploadItem`, with the purpose and metadata of the call where it has none."""
     if not isinstance(file, UploadItem):
         return UploadItem(file, purpose=common.purpose, custom_metadata=common.custom_metadata)
     if common.purpose is None and common.custom_metadata is None:

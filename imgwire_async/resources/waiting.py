@@ -1,4 +1,4 @@
-"""Polls the service with growing pauses, up to a deadline that also bounds a hanging request."""
+"""Poll the service with growing delays. The timeout also ends a request that hangs."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ T = TypeVar("T", Image, ImageDownloadJob, CustomDomain)
 
 
 def backoff_intervals(first: float, maximum: float, *, factor: float = 1.5) -> Iterator[float]:
-    """Yield pauses in seconds, rising from `first` to `maximum`, with up to a quarter of jitter either way."""
-    pause = first
+    """Yield delays in seconds that grow from `first` to `maximum`, with up to 25 % of jitter."""
+    delay = first
     while True:
-        yield random.uniform(max(first, pause * 0.75), min(maximum, pause * 1.25))
-        pause = min(maximum, pause * factor)
+        yield random.uniform(max(first, delay * 0.75), min(maximum, delay * 1.25))
+        delay = min(maximum, delay * factor)
 
 
 async def poll_until(
     transport: Transport,
     is_done: Callable[[T], bool],
-    ask: Callable[[], Awaitable[T]],
+    retrieve: Callable[[], Awaitable[T]],
     *,
     operation: str,
     what: str,
@@ -53,12 +53,14 @@ async def poll_until(
     intervals: Iterator[float],
     on_update: Callable[[T], object] | None,
 ) -> T:
-    """Return the record once `is_done` says so; `is_done` may raise. Asks at once unless `known` is given.
+    """Fetch a record with `retrieve` until `is_done` accepts it, and return it. `is_done` may raise.
 
-    `operation` is the name of the method that waits for `what`; the client's deadline runs around all of it, and the
-    earlier of the two clocks wins. `before` is what an error of the time-out says first.
+    The first request is sent at once, or after a delay when `known` holds a record that is not done.
+    `operation` is the name of the method and `what` the thing that it waits for, both for messages. The
+    shorter of `timeout` and the client's deadline ends the wait. `before` is put at the start of the
+    timeout's message.
     """
-    record, asked = known, 0
+    record, requests = known, 0
     clock = asyncio.timeout(timeout)
     try:
         async with transport.operation(operation, f"wait for {what}"), clock:
@@ -67,8 +69,8 @@ async def poll_until(
                     return record
                 await transport.sleep(next(intervals))
             while True:
-                asked += 1
-                record = await ask()
+                requests += 1
+                record = await retrieve()
                 if on_update is not None:
                     await user_code.run_callback(on_update, record)
                 if is_done(record):
@@ -77,7 +79,7 @@ async def poll_until(
     except TimeoutError:
         if not clock.expired():
             raise
-        raise _too_long(record, timeout, f"{before}{what}", asked) from None
+        raise _too_long(record, timeout, f"{before}{what}", requests) from None
 
 
 async def wait_for_image(
@@ -90,7 +92,7 @@ async def wait_for_image(
     on_update: Callable[[Image], object] | None = None,
     before: str = "",
 ) -> Image:
-    """Return the image once it is READY, with `metadata` once its metadata is final, too."""
+    """Wait until an image is READY, with `metadata` also until its metadata is final, and return it."""
     image_id = image.id if isinstance(image, Image) else image
     return await poll_until(
         transport,
@@ -107,43 +109,48 @@ async def wait_for_image(
 
 
 async def wait_for_stored(images: ImagesApi, transport: Transport, image: Image, timeout: float) -> Image:
-    """Return an image that was just uploaded, once it is READY. All errors say that the upload itself succeeded."""
+    """Wait until a stored image is READY, and return it. Errors say that the upload itself succeeded."""
     try:
         return await wait_for_image(
             images, transport, image, timeout, before="the upload itself succeeded, but "
         )
     except (APIConnectionError, APIStatusError, DecodeError) as error:
-        # Who reads only that a GET failed would upload the file once more.
+        # Without this text a user would upload the file again.
         name = f"image {image.id} ({shortened(image.original_filename)})"
-        text = f"{name}: the upload itself succeeded, but asking whether it is ready failed; wait for it with its id. {error}"
+        text = f"{name}: the upload itself succeeded, but a check of its status failed; call wait_until_ready with its id. {error}"
         error.args = (escape_unprintable(text),)
         raise
 
 
 def _too_long(
-    record: Image | ImageDownloadJob | CustomDomain | None, seconds: float, what: str, asked: int
+    record: Image | ImageDownloadJob | CustomDomain | None, seconds: float, what: str, requests: int
 ) -> WaitTimeoutError:
-    state = f"it is still {record.status.value}" if record is not None else "its state was never told"
+    """Return the error for a wait for `what` that took longer than `seconds`; `record` is the last one."""
+    state = f"it is still {record.status.value}" if record is not None else "no response arrived"
     return WaitTimeoutError(
-        f"{what} was not finished after {seconds:g} s (asked {asked} times): {state}. It may still finish: wait again, and longer.",
+        f"{what} was not finished after {seconds:g} s (checked {requests} times): {state}. It may still finish: wait again, with a "
+        "longer timeout.",
         record=record,
         image=record if isinstance(record, Image) else None,
     )
 
 
 def is_ready(image: Image, *, metadata: bool) -> bool:
-    """Return whether an image is READY (and its metadata final, when asked for). QUARANTINE raises; unknown states are unfinished."""
+    """Return whether an image is READY, and its metadata final if `metadata`. Raises for QUARANTINE."""
     if image.status == ImageStatus.QUARANTINE:
         raise ImageQuarantinedError(
             f"image {image.id} ({shortened(image.original_filename)}): the upload itself succeeded, but the service put the picture into "
-            "QUARANTINE, so it will not be delivered. Look at the file: is it whole, and of the declared type?",
+            "QUARANTINE, so the CDN will not deliver it. Check that the file is complete and of the declared type.",
             image=image,
         )
     return image.status == ImageStatus.READY and (not metadata or image.processed_metadata_at is not None)
 
 
 def is_connected(domain: CustomDomain) -> bool:
-    """Return whether a custom domain is CONNECTED and its certificate ACTIVE. FAILED raises; a FAILING certificate is waited out."""
+    """Return whether a custom domain is CONNECTED and its certificate ACTIVE. Raises for FAILED.
+
+    A certificate that is FAILING may still become ACTIVE, so the wait goes on.
+    """
     if domain.status == CustomDomainStatus.FAILED:
         raise CustomDomainFailedError(
             f"custom domain {domain.hostname} FAILED. Check its DNS records: {domain.cname_record} -> {domain.cname_value}, "
