@@ -19,5 +19,9 @@ class FieldDefaults(griffe.Extension):
         value = attr.value
         if not isinstance(value, griffe.ExprCall) or value.canonical_path != "attrs.field":
             return
-        given = {keyword.name: keyword.value for keyword in value.arguments if isinstance(keyword, griffe.ExprKeyword)}
+        given = {
+            keyword.name: keyword.value
+            for keyword in value.arguments
+            if isinstance(keyword, griffe.ExprKeyword)
+        }
         attr.value = f"{given['factory']}()" if "factory" in given else given.get("default")

@@ -69,9 +69,3 @@ def test_a_union_is_described_where_it_is_made() -> None:
         and isinstance(after.value, ast.Constant)
     ]
     assert "path" in str(text)
-
-
-def test_the_client_says_what_each_of_its_arguments_means() -> None:
-    client = imgwire_async.AsyncImgwireClient
-    told = inspect.getdoc(client) or ""
-    assert [name for name in inspect.signature(client).parameters if f"`{name}`" not in told] == []
