@@ -163,7 +163,7 @@ def test_every_error_has_a_row_at_its_place_in_the_table_of_errors() -> None:
     assert len(rows) == len(tree_of_errors())
 
 
-def test_every_room_of_the_house_is_on_its_drawing() -> None:
+def test_the_drawing_shows_every_module_of_the_table() -> None:
     table = (DOCS / "architecture.md").read_text("utf-8").partition("## Layers")[2].partition("\n## ")[0]
     rooms = [
         name
