@@ -1,4 +1,7 @@
-"""The settings of a client, checked once and frozen. The environment is read here and nowhere else, proxies apart."""
+"""The settings of a client, checked once and frozen.
+
+Environment variables for settings are read here only, except those for proxies.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
-# The arguments that an environment variable may stand in for.
+# The environment variables that replace missing arguments, by the name of the argument.
 ENV_VARS = {
     "api_key": "IMGWIRE_API_KEY",
     "environment_id": "IMGWIRE_ENVIRONMENT_ID",
@@ -31,7 +34,7 @@ ENV_VARS = {
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """What `with_options` may change for a call."""
+    """The settings that `with_options` can change."""
 
     timeout: Timeouts = attrs.field(factory=Timeouts)
     retries: RetryPolicy = attrs.field(factory=RetryPolicy)
@@ -40,16 +43,20 @@ class Options:
     hooks: Hooks = attrs.field(factory=Hooks)
 
     def with_changes(self, changes: Mapping[str, object]) -> Options:
-        """Return these options with `changes`, which are checked. None means the library's default, another name is a `TypeError`."""
+        """Return a copy of these options with changes.
+
+        The changes are checked. The value None means the default. An unknown name raises `TypeError`.
+        """
         unknown = sorted(set(changes) - set(_OPTIONS))
         if unknown:
             raise TypeError(
-                f"with_options() takes {', '.join(_OPTIONS)}; not {shortened(', '.join(unknown))}"
+                f"with_options() takes {', '.join(_OPTIONS)}, not {shortened(', '.join(unknown))}"
             )
         return attrs.evolve(self, **{name: _OPTIONS[name](value) for name, value in changes.items()})
 
 
-# How each option is checked. No converters of the fields: those would check the inherited options once more with each change.
+# The check of each option. The fields have no converters, because `attrs.evolve` would check unchanged
+# options again.
 _OPTIONS: dict[str, Callable[[object], Any]] = {
     "timeout": timeouts,
     "retries": retry_policy,
@@ -65,7 +72,7 @@ def _options(value: Options | Mapping[str, object]) -> Options:
 
 @attrs.frozen(kw_only=True)
 class Config:
-    """All settings of a client, checked one after the other. Keys, tokens and the proxy never stand in its repr."""
+    """All settings of a client. The converters check them. The repr shows no key, token or proxy."""
 
     api_key: KeySource = attrs.field(converter=settings.api_key, repr=False)
     base_url: str = attrs.field(default=DEFAULT_BASE_URL, converter=settings.base_url)
@@ -82,24 +89,30 @@ class Config:
 
     @property
     def secure(self) -> bool:
-        """Whether the API is reached over https; then storage and CDN must be, too."""
+        """Whether the API is used over https. If so, storage and CDN have to use https, too."""
         return self.base_url.startswith("https:")
 
     @property
     def sends_key_in_clear(self) -> bool:
-        """Whether the key crosses a network in clear text."""
+        """Whether the API key is sent over a network without encryption."""
         return not self.secure and settings.split_url(self.base_url).hostname not in LOOPBACK
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the arguments that variables in `environ` stand in for. Empty variables count as unset."""
+    """Return the settings in environment variables, by the name of the argument.
+
+    Empty variables are ignored.
+    """
     return {name: Secret(environ[variable]) for name, variable in ENV_VARS.items() if environ.get(variable)}
 
 
 def configure(given: Mapping[str, object], environment: Mapping[str, str]) -> Config:
-    """Return the settings as one frozen value. What is given beats the environment, the environment beats the default.
+    """Return the settings of a client.
 
-    `given` holds the arguments of a client by name, secrets hidden; `environment` those of `from_environment`.
+    An argument takes precedence over the environment, which does over the default.
+
+    `given` contains the arguments of the client by name, with secrets as `Secret`. `environment` is the
+    result of `from_environment`.
     """
     merged = {**given, **{name: text for name, text in environment.items() if given.get(name) is None}}
     options = {name: merged.pop(name) for name in _OPTIONS if name in merged}
@@ -107,7 +120,7 @@ def configure(given: Mapping[str, object], environment: Mapping[str, str]) -> Co
 
 
 def masked_key(key: KeySource) -> str:
-    """Return a key as it may be shown: the first and last characters of a long one, nothing of a short one."""
+    """Return a key for the repr of a client: the first and last characters, or only asterisks if it is short."""
     if not isinstance(key, str):
         return "<callable>"
     return f"{key[:6]}...{key[-4:]}" if len(key) > 16 else "********"

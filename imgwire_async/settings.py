@@ -1,6 +1,8 @@
-"""Check the settings of a client, one function for each: it returns the setting as `Config` holds it, or raises.
+"""Check the settings of a client.
 
-A wrong type is a `TypeError`, a number out of range a `ValueError`, all else a `ConfigurationError`. No error and no frame shows a key, a token or a password.
+Each function checks one setting, and returns the value that `Config` stores. It raises `TypeError` for a
+wrong type, `ValueError` for a number out of range, and `ConfigurationError` for everything else. Neither an
+error nor a local variable in its traceback shows a key, a token or a password.
 """
 
 from __future__ import annotations
@@ -32,20 +34,20 @@ KeySource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 
 def _reject_shell_syntax(name: str, text: str) -> None:
-    """Refuse what a shell or a template left in a setting, without repeating it."""
+    """Raise `ConfigurationError` if `text` contains shell syntax. The message does not contain `text`."""
     if (found := find_shell_syntax(text)) is not None:
         raise ConfigurationError(f"{name} {found}")
 
 
-# --- key and token ----------------------------------------------------------------------------------------------------
+# --- key and token ------------------------------------------------------------------------------------------
 
 
 def api_key(value: object) -> KeySource:
-    """Return the key, or the callable that returns it: its answers are checked each time."""
+    """Return the API key, or the callable that returns it. Its results are checked later by `checked_key`."""
     if value is None:
         raise ConfigurationError(
             "no API key: pass api_key=, or set the environment variable IMGWIRE_API_KEY. "
-            "To try things without an account use imgwire_async.emulator.Emulator and its .api_key"
+            "To try the client without an account, use imgwire_async.emulator.Emulator and its .api_key"
         )
     if callable(value):
         return cast("KeySource", value)
@@ -55,108 +57,115 @@ def api_key(value: object) -> KeySource:
 
 
 def checked_key(value: object) -> str:
-    """Return the key without blanks around it. What cannot be a key is refused without being repeated."""
+    """Return an API key without surrounding whitespace. The message of an error does not contain the key."""
     if not isinstance(value, str):
         raise ConfigurationError(f"the api_key callable must return text, not {type(value).__name__}")
     value = key = Secret(value.strip())
     if not key:
         raise ConfigurationError(
-            "the API key is empty; set api_key= or the environment variable IMGWIRE_API_KEY"
+            "the API key is empty: pass api_key=, or set the environment variable IMGWIRE_API_KEY"
         )
     _reject_shell_syntax("the API key (api_key= or IMGWIRE_API_KEY)", key)
     if key.lower().startswith("bearer "):
-        raise ConfigurationError("the API key is given without the word Bearer; the client adds it")
+        raise ConfigurationError("the API key must not begin with Bearer: the client adds it")
     if not checks.is_printable_ascii(key):
-        raise ConfigurationError("the API key holds blanks, control or non-ASCII characters; copy it again")
+        raise ConfigurationError(
+            "the API key contains whitespace, control or non-ASCII characters: copy it again"
+        )
     return key
 
 
 def upload_token(value: object) -> KeySource | None:
-    """Return the upload token, or the callable that returns it: its answers are checked each time."""
+    """Return the upload token, or the callable that returns it. Its results are checked when it is called."""
     if value is None or callable(value):
         return cast("KeySource | None", value)
     if not isinstance(value, str):
         raise checks.wrong_type("upload_token", "text or a callable that returns it", value)
     value = token = Secret(value.strip())
     if not token or not checks.is_printable_ascii(token):
-        raise ConfigurationError("upload_token must be printable ASCII text without blanks")
+        raise ConfigurationError("upload_token must be printable ASCII text without whitespace")
     return token
 
 
-# --- URLs -------------------------------------------------------------------------------------------------------------
+# --- URLs ---------------------------------------------------------------------------------------------------
 
 
 def split_url(url: str) -> SplitResult:
-    """Return the parts of a URL."""
-    from urllib.parse import urlsplit  # with the first client, not with its class
+    """Split a URL like `urllib.parse.urlsplit`."""
+    # Imported here, because importing the client class has to stay fast.
+    from urllib.parse import urlsplit
 
     return urlsplit(url)
 
 
 def base_url(value: object) -> str:
-    """Return the API's base URL without the path of this version; None is the service's own."""
+    """Return the base URL of the API without the path `/api/v1`. None means the URL of the service."""
     url = checks.text("base_url", DEFAULT_BASE_URL if value is None else value).strip()
     _reject_shell_syntax("base_url (or IMGWIRE_API_BASE_URL)", url)
-    advice = "give an origin such as https://api.imgwire.dev, optionally with a path"
+    advice = "pass a URL such as https://api.imgwire.dev, optionally with a path"
     if "//" not in url and not url.lower().startswith(("http:", "https:")):
-        lack = "has no scheme: begin it with https:// (or http://, on this machine)" if url else "is empty"
-        raise ConfigurationError(f"base_url {lack}; {advice}")
+        problem = "has no scheme (https://, or http:// for a server on this machine)" if url else "is empty"
+        raise ConfigurationError(f"base_url {problem}; {advice}")
     parts = _http_parts(url)
     if parts is None or not checks.is_printable_ascii(url):
-        raise ConfigurationError(f"base_url is no http(s) URL; {advice}")
+        raise ConfigurationError(f"base_url is not an http or https URL; {advice}")
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("base_url must not hold user info; give the key as api_key=")
+        raise ConfigurationError("base_url must not contain user info; pass the key as api_key=")
     if parts.query or parts.fragment or "\\" in url:
-        raise ConfigurationError(f"base_url must not hold a query or fragment; {advice}")
+        raise ConfigurationError(f"base_url must not contain a query or fragment; {advice}")
     path = parts.path.rstrip("/").removesuffix(API_ROOT).rstrip("/")
     if ".." in path.split("/"):
-        raise ConfigurationError(f"base_url must not hold '..'; {advice}")
+        raise ConfigurationError(f"base_url must not contain '..'; {advice}")
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def _http_parts(url: str) -> SplitResult | None:
-    """Return the parts of an http or https URL whose host can be asked for; None for any other text."""
+    """Split an http or https URL with a valid host and port, or return None for any other text."""
     try:
         parts = split_url(url)
         if parts.port == 0:
             return None
     except ValueError:
         return None
-    is_good = parts.scheme in {"http", "https"} and is_host(parts.hostname) and is_authority(parts.netloc)
-    return parts if is_good else None
+    is_valid = parts.scheme in {"http", "https"} and is_host(parts.hostname) and is_authority(parts.netloc)
+    return parts if is_valid else None
 
 
 def proxy(value: object) -> str | None:
-    """Return the URL of the argument `proxy`, or None."""
+    """Return the URL of the proxy, or None."""
     return None if value is None else proxy_url(value, "proxy")
 
 
 def proxy_url(value: object, name: str) -> str:
-    """Return the URL of an http or https proxy, the only ones that can be spoken to. `name` is the setting's, for errors."""
+    """Return the URL of an http or https proxy. Other proxies are not supported.
+
+    `name` is the name of the setting, for messages.
+    """
     if not isinstance(value, str):
         raise checks.wrong_type(name, "text", value)
-    value = url = Secret(value if "://" in value else f"http://{value}")  # it may hold a password
+    # The URL may contain a password.
+    value = url = Secret(value if "://" in value else f"http://{value}")
     if not _is_proxy(url):
         if url.lower().startswith("socks"):
             raise ConfigurationError(
-                f"{name} names a socks proxy, which is not supported: give an http or https proxy, or trust_env=False together "
-                "with a connector= of aiohttp-socks"
+                f"{name} is a SOCKS proxy, which is not supported: use an http or https proxy, or pass trust_env=False and a "
+                "connector= of aiohttp-socks"
             )
         _reject_shell_syntax(name, url.removeprefix("http://"))
-        encode = "; in user and password write / as %2F, # as %23, ? as %3F, @ as %40" if "@" in url else ""
+        advice = "; in user and password write / as %2F, # as %23, ? as %3F, @ as %40" if "@" in url else ""
         raise ConfigurationError(
-            f"{name} must be the URL of an http or https proxy (socks is not supported){encode}"
+            f"{name} must be the URL of an http or https proxy (SOCKS is not supported){advice}"
         )
     if not _is_user_info(url):
         raise ConfigurationError(
-            f"{name}: its user may hold no colon, user and password no control characters; write other special "
-            "characters percent-encoded (@ as %40, € as %E2%82%AC)"
+            f"{name}: the user must not contain a colon, user and password must not contain control characters; "
+            "percent-encode other special characters (@ as %40, € as %E2%82%AC)"
         )
     return url
 
 
 def _is_proxy(url: str) -> bool:
-    # Whatever the user info holds, the rest is judged first, so that the error can tell which of them is wrong.
+    # User and password are checked by `_is_user_info`, so that the message can name the wrong part.
     parts = _http_parts(url)
     if parts is None:
         return False
@@ -172,20 +181,21 @@ def _is_user_info(url: str) -> bool:
     return checks.is_printable_ascii(url) and b":" not in user and is_sendable
 
 
-# --- headers ----------------------------------------------------------------------------------------------------------
+# --- headers ------------------------------------------------------------------------------------------------
 
-# A key, a host or a session in a default header would go to the wrong place or win over the right one.
-_OWN_HEADERS = frozenset({"authorization", "host", "cookie", "content-length", "transfer-encoding"}) | {
-    "proxy-authorization",  # would go to the API; a proxy's password belongs in proxy=
-    "connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "upgrade",  # belong to the connection
+# Headers that the client sets itself. A default header of this name would override the right value, or send a
+# secret to the wrong host.
+_RESERVED_HEADERS = frozenset({"authorization", "host", "cookie", "content-length", "transfer-encoding"}) | {
+    "proxy-authorization",  # the password of a proxy belongs in proxy=
+    "connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "upgrade",  # per connection
 }  # fmt: skip
 
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+# RFC 9110, section 5.6.2.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def default_headers(value: object) -> tuple[tuple[str, str], ...]:
-    """Return the headers of a mapping as pairs; none for None."""
+    """Return the default headers as pairs of name and value. None means no headers."""
     expected = "a mapping of text to text"
     pairs: list[tuple[str, str]] = []
     for name, text in checks.mapping(
@@ -194,22 +204,23 @@ def default_headers(value: object) -> tuple[tuple[str, str], ...]:
         if not isinstance(name, str) or not isinstance(text, str):
             raise checks.wrong_type("default_headers", expected, name, f" to {type(text).__name__}")
         if not _HEADER_NAME.fullmatch(name):
-            raise ConfigurationError(f"default_headers: {quoted(name)} is no header name")
-        if name.lower() in _OWN_HEADERS:
-            raise ConfigurationError(f"default_headers must not hold {name}: the client sets it itself")
+            raise ConfigurationError(f"default_headers: {quoted(name)} is not a valid header name")
+        if name.lower() in _RESERVED_HEADERS:
+            raise ConfigurationError(f"default_headers must not contain {name}: the client sets this header")
         if not all(c == "\t" or c.isprintable() for c in text):
             raise ConfigurationError(
-                f"default_headers: the value of {shortened(name)} holds control characters"
+                f"default_headers: the value of {shortened(name)} contains control characters"
             )
         pairs.append((as_str(name), as_str(text)))
     return tuple(pairs)
 
 
 def environment_id(value: object) -> str | None:
-    """Return the id of the environment as text, or None."""
+    """Return the id of the environment as text, or None for the environment of the key."""
     if value is None:
         return None
-    import uuid  # here and not above: naming the client class shall stay cheap
+    # Imported here, because importing the client class has to stay fast.
+    import uuid
 
     if not isinstance(value, str | uuid.UUID):
         raise checks.wrong_type("environment_id", "text or uuid.UUID", value)
@@ -217,13 +228,13 @@ def environment_id(value: object) -> str | None:
     _reject_shell_syntax("environment_id (or IMGWIRE_ENVIRONMENT_ID)", text)
     if not text or not checks.is_printable_ascii(text):
         raise ConfigurationError(
-            "environment_id must be the environment's UUID, without blanks or control characters"
+            "environment_id must be the UUID of an environment, without whitespace and control characters"
         )
     return text
 
 
 def user_agent(value: object) -> str | None:
-    """Return the text that stands before the client's own User-Agent, or None."""
+    """Return the text that precedes the User-Agent of the client, or None."""
     if value is None:
         return None
     text = checks.text("user_agent", value)
@@ -232,21 +243,22 @@ def user_agent(value: object) -> str | None:
     return text.strip()
 
 
-# --- connections and hooks --------------------------------------------------------------------------------------------
+# --- connections and hooks ----------------------------------------------------------------------------------
 
 
 def max_connections(value: object) -> int:
-    """Return the number of exchanges at once."""
+    """Return the maximum number of connections."""
     return checks.integer("max_connections", value, minimum=1, maximum=None)
 
 
 def ssl(value: object) -> _ssl.SSLContext | str | None:
-    """Return an `SSLContext`, the path of a CA bundle, or None."""
+    """Return the `SSLContext`, or the path of a CA bundle, or None for the default certificates."""
     if value is None:
         return None
     if isinstance(value, str | os.PathLike):
         return checks.path("ssl", cast("object", value))
-    import ssl as _ssl  # here and not above: naming the client class shall stay cheap
+    # Imported here, because importing the client class has to stay fast.
+    import ssl as _ssl
 
     if isinstance(value, _ssl.SSLContext):
         return value
@@ -254,22 +266,22 @@ def ssl(value: object) -> _ssl.SSLContext | str | None:
 
 
 def trust_env(value: object) -> bool:
-    """Return whether proxies of the environment count."""
+    """Return whether the proxies of the environment are used."""
     return checks.flag("trust_env", value)
 
 
 def connector(value: object) -> Callable[[], aiohttp.BaseConnector] | None:
-    """Return the callable that makes a connector for each loop, or None."""
+    """Return the callable that creates a connector for each event loop, or None."""
     if value is not None and (not callable(value) or checks.is_coroutine_callable(value)):
-        given = "a coroutine function" if callable(value) else type(value).__name__
+        passed = "a coroutine function" if callable(value) else type(value).__name__
         raise TypeError(
-            f"connector must be a plain callable that returns a new aiohttp.BaseConnector for each loop, not {given}"
+            f"connector must be a plain callable that returns a new aiohttp.BaseConnector for each event loop, not {passed}"
         )
     return cast("Callable[[], aiohttp.BaseConnector] | None", value)
 
 
 def hooks(value: object) -> Hooks:
-    """Return the hooks; without functions for None."""
+    """Return the hooks. None means no hooks."""
     if value is None:
         return Hooks()
     if isinstance(value, Hooks):
