@@ -53,7 +53,10 @@ if TYPE_CHECKING:
 
 Which: TypeAlias = Literal["connect", "attempt", "deadline"]
 
-# What a call on a closed client is told, wherever it is found out.
+# For calls that change records and failed in a way that does not tell whether the service has changed them.
+MAY_HAVE_SUCCEEDED = "The service may have carried out this call: check the records before you repeat it."
+
+# The message of the `RuntimeError` for any use of a closed client.
 CLIENT_CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
 
 

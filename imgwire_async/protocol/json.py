@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
-from imgwire_async.errors import DecodeError
+from imgwire_async.errors import MAY_HAVE_SUCCEEDED, DecodeError
 from imgwire_async.exchange import Exchange
 from imgwire_async.logs import logger
 from imgwire_async.protocol import parsing
@@ -105,11 +105,7 @@ def _position(error: ValueError) -> str:
 
 def _not_from_api(body: bytes, exchange: Exchange, what: str) -> DecodeError:
     """Return the error for a success that the API never sends, so that nobody knows whether the service did anything."""
-    doubt = (
-        ""
-        if exchange.method in {"GET", "HEAD"}
-        else " Whether the service carried the call out is unknown: list or retrieve what it was about before you repeat it."
-    )
+    doubt = "" if exchange.method in {"GET", "HEAD"} else f" {MAY_HAVE_SUCCEEDED}"
     error = DecodeError(
         f"{exchange}: HTTP {exchange.status}, but {what}.{doubt} {WEB_PAGE_ADVICE}",
         body=redacted_body(body),
@@ -134,4 +130,4 @@ def side_effect_warning(exchange: Exchange) -> str:
     """Return the sentence for callers who might repeat a call whose answer, a success, cannot be read; nothing for a GET."""
     if exchange.method in {"GET", "HEAD"}:
         return ""
-    return " The service carried the call out, only its answer is unreadable: look before you repeat it."
+    return " The service carried out this call, but its response is unreadable: check the records before you repeat it."

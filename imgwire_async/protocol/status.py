@@ -75,6 +75,8 @@ _NAMED_ISSUES = 100
 _MAYBE_TOO_LONG = frozenset({400, 413, 431, 494})
 _SAYS_ENOUGH = frozenset({414, 431, 511})  # whoever answers so means just that
 _PAGE_PREFIX = 4_096  # bytes
+# After these the service may have carried out the call. Not after 501 and 511, which reject it.
+_MAY_HAVE_SUCCEEDED = frozenset(range(500, 600)) - {501, 511}
 # How nginx, Apache and Go tell plain http that TLS is spoken at a port.
 _TLS_WANTED = (b"sent to https port", b"http request to an https server", b"plain http to an ssl-enabled")
 _GATEWAY = "A gateway, proxy or firewall on the way to the service sends such pages when it does not get through; try again later."
@@ -107,6 +109,8 @@ def status_error(
         advice = f"The header {long_header} (default_headers) may be too long: many servers take 8,190 bytes."
     elif not is_json and status not in _SAYS_ENOUGH:
         advice = _not_the_api(status, exchange, body, proxy) or advice
+    if status in _MAY_HAVE_SUCCEEDED and exchange.method not in {"GET", "HEAD"}:
+        advice = f"{errors.MAY_HAVE_SUCCEEDED} {advice}"
     said = excerpt(message or text) or "no message"
     named = f" ({excerpt(error_type, 80)})" if error_type else ""
     error = cls(

@@ -30,7 +30,7 @@ def connection_error(
 ) -> errors.APIConnectionError | errors.APITimeoutError:
     """Return the error for a call whose last attempt brought no response."""
     doubt = (
-        " The service may have carried it out: look before you repeat it."
+        f" {errors.MAY_HAVE_SUCCEEDED}"
         if failure.may_have_succeeded and exchange.method not in {"GET", "HEAD"}
         else ""
     )

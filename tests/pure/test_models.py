@@ -240,7 +240,7 @@ def test_null_is_never_the_text_none() -> None:
 
 
 def test_a_call_that_changed_something_is_said_to_be_carried_out() -> None:
-    with pytest.raises(DecodeError, match="carried the call out") as caught:
+    with pytest.raises(DecodeError, match="carried out this call") as caught:
         decode(reply([], method="POST"), models.Image)
     assert caught.value.exchange is not None
     assert "carried" not in str(misfit([], models.Image))

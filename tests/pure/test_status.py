@@ -195,3 +195,23 @@ def test_the_key_is_echoed_nowhere(status: int, body: bytes) -> None:
 @given(st.integers(300, 599), st.binary())
 def test_no_body_breaks_the_mapping(status: int, body: bytes) -> None:
     assert made(status, body).status == status
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "warns"),
+    [
+        ("POST", 500, True),
+        ("POST", 504, True),
+        ("DELETE", 503, True),
+        ("GET", 500, False),
+        ("POST", 501, False),
+        ("POST", 511, False),
+        ("POST", 409, False),
+        ("POST", 429, False),
+    ],
+)
+def test_an_error_says_when_the_service_may_have_carried_out_the_call(
+    method: str, status: int, warns: bool
+) -> None:
+    error = status_error(status, Exchange("api", method, "/cors_origins/", status), DOMAIN)
+    assert (errors.MAY_HAVE_SUCCEEDED in str(error)) is warns

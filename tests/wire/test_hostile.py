@@ -126,7 +126,7 @@ async def test_a_call_that_was_carried_out_says_so_when_its_answer_is_too_large(
     async with talking_to(
         Endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536), timeout=SMALL, retries=3
     ) as client:
-        with pytest.raises(DecodeError, match=r"1 attempt.*carried the call out"):
+        with pytest.raises(DecodeError, match=r"1 attempt.*carried out this call"):
             await client.cors_origins.create("a.example.com")
 
 

@@ -115,7 +115,7 @@ async def test_with_retries_a_stale_connection_is_left_for_a_new_one(method: str
 
 async def test_a_post_that_names_no_key_is_not_sent_again_over_a_stale_connection() -> None:
     async with stale("close", retries=3) as (server, client):
-        with pytest.raises(ImgwireError, match="may have carried it out"):
+        with pytest.raises(ImgwireError, match="may have carried out this call"):
             await client.request("POST", "/things", json={})
         assert server.methods == ["GET", "POST"]
 
