@@ -1,4 +1,5 @@
-"""What web frameworks have users write again and again, once. Each module imports its own framework, and is loaded by name alone.
+"""Integrations with web frameworks.
 
-`http`: an error as an HTTP answer, for every framework. `fastapi`: the client as a dependency. `django`: a storage backend.
+`http` turns errors into HTTP responses for any framework. `fastapi` provides the client as a dependency.
+`django` has a storage backend. Each module imports its own framework, so this package imports none of them.
 """

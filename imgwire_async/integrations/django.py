@@ -1,4 +1,4 @@
-"""A Django storage backend, and errors of this package as answers. (extra `django`)
+"""A storage backend for Django, and a middleware for errors of this package. Needs the extra `django`.
 
 ```python
 # settings.py
@@ -12,8 +12,9 @@ STORAGES = {
 MIDDLEWARE = [..., "imgwire_async.integrations.django.ErrorAnswers"]
 ```
 
-The name of a stored file is `<image id>/<file name>`: the service names images by id, and it chooses the id. A name counts as
-a whole: one that other code derived from it, or that another storage made, is a missing file.
+The name of a stored file is `<image id>/<file name>`, because the service chooses the id of an image. Only
+the exact name refers to a file: a name that other code derived from it, or that another storage made, is a
+missing file.
 """
 
 from __future__ import annotations
@@ -58,33 +59,45 @@ from imgwire_async.integrations.http import answer_for
 if TYPE_CHECKING:
     BytesFile = File[bytes]
 else:
-    BytesFile = File  # generic for type checkers alone
+    # Only the type stubs of Django declare this class as generic.
+    BytesFile = File
 
 __all__ = ["ErrorAnswers", "ImgwireFile", "ImgwireStorage"]
 
 logger: logging.Logger = logging.getLogger("imgwire_async.integrations")
 
-_IN_MEMORY = 2**20  # bytes of a file that is read
+# Bytes of an opened file that are kept in memory. Larger files go to a temporary file.
+_MAX_MEMORY = 2**20
 
 
 class ImgwireStorage(Storage):
-    """Keeps the files of `FileField` and `ImageField` at Imgwire.
+    """A Django storage that keeps the files of `FileField` and `ImageField` at Imgwire.
 
-    `api_key`, `environment_id`, `base_url`, `timeout` and `retries` are those of `ImgwireClient`, and come from the environment
-    where they are not given. `url_rules` holds what `url()` asks the CDN for: `{"preset": "thumbnail"}`, `{"width": 1200}`.
-    `cdn_base` is the address before the image's id, `https://cdn.imgwire.dev/<organization>/<environment>`; where it is not
-    given it is learned from the first image seen, which costs one request a process. `wait=True` (or seconds) saves no image
-    before it is READY. `open()` and `size()` need a READY image, and wait at most `ready_timeout` seconds for it. `purpose` and
-    `custom_metadata` are written on each image that is saved.
+    The storage creates its client on the first call, one per process. The storage itself may be created at
+    import, used after a fork, pickled, and written into migrations. A migration contains no key, and a pickle
+    contains no key that was given as text. Where a pickle is loaded, the key comes from `IMGWIRE_API_KEY`, or
+    from the function that was given as `api_key`, if the function can be pickled. Errors of the service are
+    raised unchanged, except that an unknown image raises `FileNotFoundError`.
 
-    The client is made with the first call, one a process; the object may be made at import, forked, pickled, and stand in
-    migrations. Migrations hold no key, and a pickle none that was given as text: where it is loaded, the key comes from
-    `IMGWIRE_API_KEY`, or from the function that was given as `api_key` if that can be pickled. Errors of the service pass as
-    they are, except that an unknown image is `FileNotFoundError`.
+    Args:
+        api_key: As for `ImgwireClient`; None means the environment. So do the next four.
+        environment_id: As for `ImgwireClient`.
+        base_url: As for `ImgwireClient`.
+        timeout: As for `ImgwireClient`.
+        retries: As for `ImgwireClient`.
+        cdn_base: The part of the image URLs before the image's id,
+            `https://cdn.imgwire.dev/<organization>/<environment>`. None means that the storage takes it from
+            the first image, which costs one request per process.
+        url_rules: The transformation of the URLs that `url()` returns, such as `{"preset": "thumbnail"}` or
+            `{"width": 1200}`.
+        wait: Whether saving waits until the image is READY; a number is the timeout in seconds.
+        ready_timeout: Seconds that `open()` and `size()` wait until the image is READY.
+        purpose: The purpose of each saved image.
+        custom_metadata: The metadata of each saved image.
     """
 
     location: str = ""
-    """What stands before every name: nothing. Packages that clean up ask for it, and put `MEDIA_ROOT` there where it is missing."""
+    """The part before every name: none. Without it, packages that clean up files would use `MEDIA_ROOT`."""
 
     def __init__(
         self,
@@ -115,22 +128,23 @@ class ImgwireStorage(Storage):
         self._purpose = purpose
         self._custom_metadata = None if custom_metadata is None else dict(custom_metadata)
         self._client: ImgwireClient | None = None
-        self._learned: str | None = None
+        self._known_base: str | None = None
         self._names = StoredNames()
-        self._address(self._cdn_base or "https://cdn.invalid/organization/environment", "id", {})
+        self._build_url(self._cdn_base or "https://cdn.invalid/organization/environment", "id", {})
 
-    # what Django asks a storage
+    # The methods below implement the storage API of Django.
 
     def _open(self, name: str, mode: str = "rb") -> ImgwireFile:
         if mode != "rb":
             raise ValueError(
                 f"mode must be 'rb', not {mode!r}: an image at Imgwire is never changed, save a new one"
             )
-        return ImgwireFile(lambda: self._fetched(self._ready(self.image(name))), name)
+        return ImgwireFile(lambda: self._fetch(self._ready(self.image(name))), name)
 
     def _save(self, name: str, content: File[Any]) -> str:
         if content.seekable():
-            content.seek(0)  # a form's validation may have read from it
+            # The validation of a form may have read from the file.
+            content.seek(0)
         file_name = name.rpartition("/")[2]
         image = self.client.images.upload(
             cast("IO[bytes]", content),
@@ -143,21 +157,26 @@ class ImgwireStorage(Storage):
         return self.name_of(image)
 
     def delete(self, name: str) -> None:
-        """Delete the image at the service. A name that is gone already, or was never stored here, is no error and deletes
-        nothing, as with Django's own storages.
+        """Delete the image `name` at the service.
+
+        As with Django's own storages, a name that was deleted already or never stored is no error.
         """
         if not name:
             raise ValueError("The name must be given to delete().")
         try:
             image_id = self._names.image_id(name)
             if image_id not in self._names:
-                self.image(name)  # the whole name has to fit, not only the id
+                # Checks the whole name, not only the id.
+                self.image(name)
             self.client.images.delete(image_id)
         except (FileNotFoundError, NotFoundError):
             pass
 
     def exists(self, name: str) -> bool:
-        """Return whether the service has an image of exactly this name; False, without a request, for a name of another form."""
+        """Return whether the service has an image with exactly this `name`.
+
+        A name that is not of the form `<image id>/<file name>` sends no request.
+        """
         try:
             self.image(name)
         except FileNotFoundError:
@@ -165,8 +184,10 @@ class ImgwireStorage(Storage):
         return True
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """Folders and files in `path`. The root has a folder for each image of the environment, called by its id, and each
-        of them one file: listing the root asks for every page.
+        """Return the folders and files in `path`.
+
+        The root has one folder per image of the environment, named by the image's id, and each folder has one
+        file. To list the root, the storage fetches all pages of images.
         """
         folder = str(path).strip("/")
         if folder in {"", "."}:
@@ -176,60 +197,68 @@ class ImgwireStorage(Storage):
         return [], [self.name_of(self._record(folder, path)).partition("/")[2]]
 
     def size(self, name: str) -> int:
-        """The bytes of the original. Waits until the service knows them."""
+        """Return the size of the original `name` in bytes. Wait until the service has determined it."""
         image = self._ready(self.image(name), metadata=True)
         return image.size_bytes
 
     def url(self, name: str | None, **rules: object) -> str:
-        """The image's address at the CDN, with the storage's `url_rules`; `rules` are added to them or replace them.
+        """Return the CDN URL of the image `name`, with the storage's `url_rules`.
 
-        Asks the service for nothing once `cdn_base` is known, and so does not look whether the image is there; a name that
-        looks derived from a stored one is looked up once. A name that was never stored here has the address that Django's own
-        storage gives: `MEDIA_URL` and the name.
+        `rules` are added to the `url_rules`, and replace those of the same name. Once `cdn_base` is known,
+        the method sends no request and so does not check that the image exists. Only a name that may be
+        derived from a stored name is checked once. For a name that was never stored here, the method returns
+        the same URL as Django's own storage: `MEDIA_URL` and the name.
         """
         try:
             image_id = self._names.image_id(name or "")
-            base = self._cdn_base or self._learned
+            base = self._cdn_base or self._known_base
             if base is None or self._names.is_doubtful(image_id, str(name)):
                 image = self.image(str(name))
-                base = base or self._learned or image.cdn_url.removesuffix(f"/{image_id}")
+                base = base or self._known_base or image.cdn_url.removesuffix(f"/{image_id}")
         except FileNotFoundError:
             media: str = settings.MEDIA_URL
             return urljoin(media, filepath_to_uri(str(name or "")).lstrip("/"))
-        return self._address(base, image_id, rules)
+        return self._build_url(base, image_id, rules)
 
     def get_created_time(self, name: str) -> datetime:
-        """When the record was made; aware if `USE_TZ`, else naive in the local zone, as Django wants it."""
+        """Return the time at which the record of `name` was created.
+
+        The time is aware if `USE_TZ` is set, else naive and in the local time zone, as Django expects.
+        """
         return _for_django(self.image(name).created_at)
 
     def get_modified_time(self, name: str) -> datetime:
-        """When the record was changed last: the bytes never change."""
+        """Return the time of the last change of the record of `name`; the picture itself never changes."""
         return _for_django(self.image(name).updated_at)
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """The file's name without folders, cut so that it fits `max_length` together with the id; always free.
+        """Return `name` without folders, shortened to fit into `max_length` together with the image's id.
 
-        Raises `SuspiciousFileOperation` when there is no room for the id and one letter.
+        Each saved file gets a new id, so the name is always free. Raises `SuspiciousFileOperation` when
+        `max_length` is too small for the id and one letter.
         """
         file_name = str(name).replace("\\", "/").rpartition("/")[2]
         validate_file_name(file_name)
         if max_length is None:
             return file_name
-        room = max_length - ID_LENGTH - 1
+        limit = max_length - ID_LENGTH - 1
         extension = PurePath(file_name).suffix
-        kept = file_name.removesuffix(extension)[: max(0, room - len(extension))]
+        kept = file_name.removesuffix(extension)[: max(0, limit - len(extension))]
         if not kept:
             raise SuspiciousFileOperation(
-                f"{file_name!r} does not fit: give the field a max_length of {ID_LENGTH + 1} (the image's id and a slash) "
-                "and as many characters as file names may have"
+                f"{file_name!r} is too long: give the field a max_length of {ID_LENGTH + 1} (the image's id and a slash) "
+                "plus the length of the longest file name"
             )
         return kept + extension
 
-    # what Imgwire has besides
+    # The members below are additions of Imgwire.
 
     @property
     def client(self) -> ImgwireClient:
-        """The client of this storage, made with the first use. Raises `ImproperlyConfigured` for wrong settings."""
+        """The client of this storage, created on first use.
+
+        Raises `ImproperlyConfigured` for wrong settings.
+        """
         if self._client is None:
             try:
                 self._client = ImgwireClient(**self._settings)
@@ -238,9 +267,10 @@ class ImgwireStorage(Storage):
         return self._client
 
     def image(self, name: str) -> Image:
-        """The record behind a stored name: its size, status, `responsive()`, `srcset()`. One request.
+        """Fetch the record of the stored file `name`.
 
-        Raises `FileNotFoundError` when the service does not know it, or under another name.
+        The record has the size and status, `responsive()` and `srcset()`. This sends one request. Raises
+        `FileNotFoundError` when the service has no such image, or one with another name.
         """
         image = self._record(self._names.image_id(name), name)
         if self.name_of(image) != str(name):
@@ -248,10 +278,13 @@ class ImgwireStorage(Storage):
         return image
 
     def name_of(self, image: Image) -> str:
-        """The name by which this storage knows an image, for a field: also of one that a browser or a script uploaded."""
+        """Return the name of `image` in this storage, to assign to a field.
+
+        The image may also have been uploaded by a browser or a script.
+        """
         return name_of(image)
 
-    # how
+    # The methods below are internal.
 
     def _record(self, image_id: str, name: str) -> Image:
         try:
@@ -261,27 +294,28 @@ class ImgwireStorage(Storage):
         self._learn(image)
         return image
 
-    def _fetched(self, image: Image) -> IO[bytes]:
-        fetched = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # whoever opened the name closes it
+    def _fetch(self, image: Image) -> IO[bytes]:
+        content = tempfile.SpooledTemporaryFile(_MAX_MEMORY)  # noqa: SIM115  # the caller closes it
         try:
             with self.client.images.stream(image) as chunks:
                 for chunk in chunks:
-                    fetched.write(chunk)
-            fetched.seek(0)
+                    content.write(chunk)
+            content.seek(0)
         except BaseException:
-            fetched.close()
+            content.close()
             raise
-        return cast("IO[bytes]", fetched)
+        return cast("IO[bytes]", content)
 
     def _ready(self, image: Image, *, metadata: bool = False) -> Image:
         return self.client.images.wait_until_ready(image, timeout=self._ready_timeout, metadata=metadata)
 
     def _learn(self, image: Image) -> None:
         self._names.add(image)
-        if image.cdn_url.endswith(f"/{image.id}"):  # all images of an environment have the rest in common
-            self._learned = image.cdn_url.removesuffix(f"/{image.id}")
+        # The part before the id is the same for all images of an environment.
+        if image.cdn_url.endswith(f"/{image.id}"):
+            self._known_base = image.cdn_url.removesuffix(f"/{image.id}")
 
-    def _address(self, base: str, image_id: str, rules: Mapping[str, object]) -> str:
+    def _build_url(self, base: str, image_id: str, rules: Mapping[str, object]) -> str:
         try:
             return build_url(f"{base}/{image_id}", cast("Any", {**self._url_rules, **rules}))
         except TransformationError as error:
@@ -290,18 +324,18 @@ class ImgwireStorage(Storage):
             raise ImproperlyConfigured(f"url_rules of ImgwireStorage: {error}") from error
 
     def deconstruct(self) -> tuple[str, tuple[()], dict[str, object]]:
-        """How a migration writes this storage down: without the key, and without what belongs to one machine."""
-        plain = ImgwireStorage()
+        """Describe this storage for a migration, without the settings of the client such as the key."""
+        default = ImgwireStorage()
         names = ("cdn_base", "url_rules", "wait", "ready_timeout", "purpose", "custom_metadata")
         given = {name: getattr(self, f"_{name}") for name in names}
-        changed = {name: value for name, value in given.items() if value != getattr(plain, f"_{name}")}
+        changed = {name: value for name, value in given.items() if value != getattr(default, f"_{name}")}
         return f"{type(self).__module__}.{type(self).__qualname__}", (), changed
 
     def __getstate__(self) -> dict[str, object]:
         key = self._settings["api_key"]
-        told = {**self._settings, "api_key": None if isinstance(key, str) else key}
-        # Connections stay where they are.
-        return {**self.__dict__, "_settings": told, "_client": None, "_names": StoredNames()}
+        settings_without_key = {**self._settings, "api_key": None if isinstance(key, str) else key}
+        # The client is left out, because connections cannot be pickled.
+        return {**self.__dict__, "_settings": settings_without_key, "_client": None, "_names": StoredNames()}
 
     def __copy__(self) -> Self:
         copied = object.__new__(type(self))
@@ -309,14 +343,18 @@ class ImgwireStorage(Storage):
         return copied
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        # What it holds is never changed; through a pickle's state the key would be lost.
+        # A shallow copy is enough, because the settings never change. The default would use `__getstate__`
+        # and lose the key.
         return self.__copy__()
 
 
 class ImgwireFile(BytesFile):
-    """A stored picture, open for reading: in memory, or in a temporary file when it is larger than 1 MiB.
+    """A stored picture that is open for reading.
 
-    Its bytes are what the CDN gives when it is asked for no change; the service promises no more.
+    It is kept in memory, or in a temporary file when it is larger than 1 MiB.
+
+    Its bytes are those that the CDN delivers without a transformation. The service does not promise that they
+    equal the uploaded bytes.
     """
 
     file: IO[bytes] | None
@@ -327,7 +365,10 @@ class ImgwireFile(BytesFile):
         self._fetch = fetch
 
     def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> ImgwireFile:
-        """Begin again at the first byte; fetched again when it was closed. `mode` is "rb" only."""
+        """Go back to the first byte and return the file. A closed file is downloaded again.
+
+        `mode` must be "rb" or None. Further arguments are ignored.
+        """
         if mode not in {None, "rb"}:
             raise ValueError(
                 f"mode must be 'rb', not {mode!r}: an image at Imgwire is never changed, save a new one"
@@ -339,13 +380,14 @@ class ImgwireFile(BytesFile):
 
 
 class ErrorAnswers(MiddlewareMixin):
-    """Middleware: answers errors of this package that a view lets pass as `imgwire_async.integrations.http.answer_for` says.
+    """A middleware that turns errors of this package that a view does not catch into HTTP responses.
 
-    An answer of 500 or more is logged with its error as a WARNING of `imgwire_async.integrations`.
+    `imgwire_async.integrations.http.answer_for` decides on the response. For a status of 500 or more the
+    error is logged as a WARNING of `imgwire_async.integrations`.
     """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """The answer to an `ImgwireError`, None for every other error."""
+        """Return the response to `request` if the `exception` is an `ImgwireError`, else None."""
         if not isinstance(exception, ImgwireError):
             return None
         status, headers, body = answer_for(exception)

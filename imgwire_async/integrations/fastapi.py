@@ -1,4 +1,6 @@
-"""The client as a FastAPI dependency, for the life of the application, and its errors as answers. (extra `fastapi`)
+"""Provide the client as a FastAPI dependency, and turn its errors into HTTP responses.
+
+Needs the extra `fastapi`.
 
 ```python
 from fastapi import FastAPI, UploadFile
@@ -40,14 +42,15 @@ logger: logging.Logger = logging.getLogger("imgwire_async.integrations")
 def lifespan(
     make: Callable[[], AsyncImgwireClient] = AsyncImgwireClient,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Return a lifespan that makes the client when the application starts, and closes it when it ends.
+    """Return a lifespan that opens a client when the application starts and closes it at the end.
 
-    `make` is any callable that gives a client; the default takes its settings from the environment. A missing key fails at
-    the start, not at the first upload. Inside a lifespan of your own: `async with lifespan()(app): yield`.
+    `make` is a callable that returns a client; the default reads the settings from the environment. A missing
+    API key raises at the start of the application, not at the first upload. In a lifespan of your own, write
+    `async with lifespan()(app): yield`.
     """
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncGenerator[None, None]:
+    async def run_client(app: FastAPI) -> AsyncGenerator[None, None]:
         async with make() as client:
             app.state.imgwire_client = client
             try:
@@ -55,38 +58,41 @@ def lifespan(
             finally:
                 del app.state.imgwire_client
 
-    return life
+    return run_client
 
 
 def get_client(connection: HTTPConnection) -> AsyncImgwireClient:
-    """Return the application's client: the dependency behind `ClientDep`, and the key for `app.dependency_overrides`.
+    """Return the application's client, given a request or websocket as `connection`.
 
-    Raises `RuntimeError` when the application was not given `lifespan()`, or was not started (a `TestClient` starts it in a
-    `with` block only).
+    This is the dependency of `ClientDep`, and the key for `app.dependency_overrides` in tests. Raises
+    `RuntimeError` when the application has no `lifespan()`, or was not started. A `TestClient` starts the
+    application only in a `with` block.
     """
     client: object = getattr(connection.app.state, "imgwire_client", None)
     if not isinstance(client, AsyncImgwireClient):
-        raise RuntimeError(  # noqa: TRY004  # it is missing, not of a wrong type
-            "the application has no Imgwire client: give it FastAPI(lifespan=lifespan()), or enter lifespan()(app) in your "
-            "own lifespan; a TestClient runs it inside a `with` block only. A mounted application needs its own."
+        raise RuntimeError(  # noqa: TRY004  # the client is missing, not of a wrong type
+            "the application has no Imgwire client: write FastAPI(lifespan=lifespan()), or enter lifespan()(app) in your own "
+            "lifespan; a TestClient runs the lifespan only inside a `with` block. A mounted application needs its own lifespan."
         )
     return client
 
 
 ClientDep: TypeAlias = Annotated[AsyncImgwireClient, Depends(get_client)]
-"""The type to annotate a handler's parameter with: `client: ClientDep`."""
+"""The annotation for a handler's parameter that gets the client: `client: ClientDep`."""
 
 
 def add_error_answers(app: FastAPI) -> None:
-    """Answer errors of this package that a handler lets pass as `imgwire_async.integrations.http.answer_for` says.
+    """Turn errors of this package that a handler does not catch into HTTP responses of `app`.
 
-    An answer of 500 or more is logged with its error as a WARNING of `imgwire_async.integrations`.
+    `imgwire_async.integrations.http.answer_for` decides on the response. For a status of 500 or more the
+    error is logged as a WARNING of `imgwire_async.integrations`.
     """
-    app.add_exception_handler(ImgwireError, _answer)
+    app.add_exception_handler(ImgwireError, _respond)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ImgwireError)  # for nothing else is it registered
+async def _respond(request: Request, error: Exception) -> Response:
+    # The handler is registered for this class only.
+    assert isinstance(error, ImgwireError)
     status, headers, body = answer_for(error)
     if status >= 500:
         logger.warning("%s %r: %s", request.method, request.url.path, error, exc_info=error)

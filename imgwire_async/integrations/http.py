@@ -1,4 +1,4 @@
-"""Errors of this package as HTTP answers, for any framework.
+"""Turn errors of this package into HTTP responses, for any framework.
 
 ```python
 try:
@@ -44,7 +44,7 @@ __all__ = ["ErrorAnswer", "answer_for"]
 
 
 class ErrorAnswer(NamedTuple):
-    """An HTTP answer: a status, headers, and a JSON body of the kind that RFC 9457 describes."""
+    """An HTTP response: a status, headers, and a JSON body as described in RFC 9457."""
 
     status: int
     headers: dict[str, str]
@@ -58,15 +58,16 @@ class _Row(NamedTuple):
     detail: str
 
 
-# The first row that fits counts, so the special stand before the general. 4xx is what whoever asked can change; the rest is
-# between the application and the service, and says nothing about keys, plans or addresses.
+# The first matching row counts, so special errors come before general ones. 4xx stands for errors that the
+# sender of the request can correct. All other errors are between the application and the service; their texts
+# mention no key, plan or URL.
 _ROWS = (
     _Row((NotFoundError,), HTTPStatus.NOT_FOUND, "not_found", "There is no such image."),
     _Row(
         (UnsupportedImageError,),
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported_image",
-        "This is no picture of a supported type: JPEG, PNG, WebP, AVIF, GIF, HEIC, JPEG XL, TIFF, BMP, ICO.",
+        "This is not a picture of a supported type: JPEG, PNG, WebP, AVIF, GIF, HEIC, JPEG XL, TIFF, BMP, ICO.",
     ),
     _Row(
         (PayloadTooLargeError,),
@@ -78,27 +79,27 @@ _ROWS = (
         (UploadSizeError,),
         HTTPStatus.BAD_REQUEST,
         "wrong_length",
-        "The body is shorter or longer than was declared.",
+        "The body is shorter or longer than declared.",
     ),
-    # The error's own text is the answer.
+    # `answer_for` puts the error's own text here.
     _Row((TransformationError,), HTTPStatus.BAD_REQUEST, "bad_transformation", ""),
     _Row(
         (ImageQuarantinedError,),
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "quarantined",
-        "The image service refused this picture.",
+        "The image service rejected this picture.",
     ),
     _Row(
         (UnprocessableEntityError,),
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "unprocessable",
-        "The image service refused these values.",
+        "The image service rejected these values.",
     ),
     _Row(
         (ConflictError, SourceChangedError),
         HTTPStatus.CONFLICT,
         "conflict",
-        "Something else changed it meanwhile.",
+        "Someone else changed the image meanwhile.",
     ),
     _Row(
         (RateLimitError,),
@@ -116,7 +117,7 @@ _ROWS = (
         (APITimeoutError, UploadStalledError),
         HTTPStatus.GATEWAY_TIMEOUT,
         "timeout",
-        "The image service did not answer in time. Try again later.",
+        "The image service did not respond in time. Try again later.",
     ),
     _Row(
         (APIConnectionError, UploadConnectionError, UploadNotReplayableError, UploadUrlExpiredError),
@@ -134,19 +135,22 @@ _ROWS = (
 )
 
 
-_LONGEST = 86_400.0  # a day: nobody plans further ahead, whatever a header says
+# Maximum of the Retry-After header: one day in seconds.
+_MAX_RETRY_AFTER = 86_400.0
 
 
 def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
-    """Return the HTTP answer for an error, for those who sent the request that met it.
+    """Return the HTTP response for `error`, for the sender of the request during which it was raised.
 
-    404 no such image, 415 no supported picture, 413 too large, 400 wrong length or URL rules, 422 refused values or picture,
-    409 conflict; 503 with `Retry-After` for rate limits and lost connections (the service's own wish, else `retry_after`
-    seconds), 504 for timeouts, 500 for a wrong setting, 502 for everything else, a refused API key among it.
+    The statuses are: 404 no such image, 415 unsupported picture, 413 too large, 400 wrong length or wrong URL
+    rules, 422 values or picture rejected, 409 conflict, 503 rate limit or lost connection, 504 timeout, 500
+    wrong configuration, and 502 for all other errors, such as a rejected API key. A 503 has a `Retry-After`
+    header with the delay that the service asked for, else `retry_after` seconds.
 
-    The body is `application/problem+json` with `title`, `status`, `detail` and a stable `code`; `image_id` when the picture is
-    stored all the same, `faults` for URL rules. It never holds the error's own text, which is for your log: nothing of the key,
-    the plan or the addresses behind the application is told.
+    The body is `application/problem+json` with `title`, `status`, `detail` and a stable `code`. It has
+    `image_id` when the picture is stored in spite of the error, and `faults` for URL rules. Except for URL
+    rules it does not contain the error's own text, so that it reveals nothing about the key, the plan or the
+    servers behind the application.
     """
     row = _row_of(error)
     problem: dict[str, object] = {
@@ -157,8 +161,8 @@ def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
     }
     headers = {"Content-Type": "application/problem+json"}
     if row.status is HTTPStatus.SERVICE_UNAVAILABLE:
-        wish = error.retry_after if isinstance(error, RateLimitError) else None
-        seconds = min(retry_after if wish is None else wish, _LONGEST)
+        requested = error.retry_after if isinstance(error, RateLimitError) else None
+        seconds = min(retry_after if requested is None else requested, _MAX_RETRY_AFTER)
         headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     if isinstance(error, TransformationError):
         problem |= {"detail": str(error), "faults": [str(fault) for fault in error.faults]}
@@ -169,13 +173,13 @@ def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
 
 def _row_of(error: ImgwireError) -> _Row:
     status = error.status if isinstance(error, APIStatusError | UploadRejectedError | DownloadError) else None
-    # What the storage, the CDN or a proxy on the way refuses means the same as when the API does.
-    same: type[ImgwireError] | None = None
+    # These statuses mean the same whether they come from the API, the storage, the CDN or a proxy.
+    equivalent: type[ImgwireError] | None = None
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        same = PayloadTooLargeError
+        equivalent = PayloadTooLargeError
     elif status == HTTPStatus.NOT_FOUND and isinstance(error, DownloadError):
-        same = NotFoundError
+        equivalent = NotFoundError
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
-        same = APIConnectionError
-    kind = same or type(error)
+        equivalent = APIConnectionError
+    kind = equivalent or type(error)
     return next(row for row in _ROWS if issubclass(kind, row.kinds))

@@ -1,8 +1,12 @@
-"""OpenTelemetry traces and metrics of a client: `AsyncImgwireClient(hooks=OpenTelemetryHooks())`. Needs the extra `otel`.
+"""OpenTelemetry traces and metrics of a client: `AsyncImgwireClient(hooks=OpenTelemetryHooks())`.
 
-Spans, outermost first: an operation (`imgwire images.upload`), the calls that it makes (`imgwire GET /images/{image_id}`), and
-each attempt on the wire (`GET /images/{image_id}`, `PUT`). The names of attributes are OpenTelemetry's for HTTP clients;
-what those lack begins with `imgwire.`. No query, key, header value or body is ever recorded, and no trace header is sent.
+This module needs the extra `otel`.
+
+There are three kinds of spans, from the outermost to the innermost: an operation (`imgwire images.upload`),
+the calls that it makes (`imgwire GET /images/{image_id}`), and the attempts of a call or a transfer (`GET
+/images/{image_id}`, `PUT`). The attributes follow OpenTelemetry's conventions for HTTP clients; names of
+further attributes begin with `imgwire.`. No query, key, header value or body is recorded, and no trace header
+is sent.
 """
 
 from __future__ import annotations
@@ -22,16 +26,16 @@ from imgwire_async import __version__
 from imgwire_async.exchange import Headers, Kind
 from imgwire_async.otel.instruments import Instruments
 from imgwire_async.otel.recording import (
-    Attempt,
+    AttemptSlot,
+    AttemptSpan,
     Attributes,
-    Call,
-    Queued,
-    Scope,
-    Turn,
-    bare,
-    current,
-    measured,
-    place,
+    CallSpan,
+    MeasuredSlot,
+    OperationSpan,
+    current_span,
+    record_safely,
+    server_attributes,
+    strip_url,
 )
 from imgwire_async.redaction import redact
 from imgwire_async.transport.tracing import Tracer
@@ -49,14 +53,17 @@ def _instruments_for(hooks: OpenTelemetryHooks) -> Instruments:
 
 @attrs.frozen(eq=False)
 class OpenTelemetryHooks(Tracer):
-    """Hooks that record spans and metrics of everything a client does.
+    """Hooks that record spans and metrics of all operations, calls and attempts of a client.
 
     ```python
     client = AsyncImgwireClient(hooks=OpenTelemetryHooks())
     ```
 
-    Without providers the global ones count, also those that are set later. The three functions of `Hooks` may be given as
-    well. One object serves any number of clients; make it once.
+    Make one object and use it for any number of clients. The three functions of `Hooks` may be given as well.
+
+    Args:
+        tracer_provider: The source of tracers. None means the global provider, even if it is set later.
+        meter_provider: The source of meters. None means the global provider, even if it is set later.
     """
 
     tracer_provider: trace.TracerProvider | None = attrs.field(default=None, kw_only=True)
@@ -69,48 +76,52 @@ class OpenTelemetryHooks(Tracer):
     )
 
     def operation(self, name: str) -> AbstractContextManager[object]:
-        return Scope(self._tracer, self._instruments, name)
+        return OperationSpan(self._tracer, self._instruments, name)
 
     def call(self, method: str, path: str | None, url: str) -> AbstractContextManager[object]:
-        return Call(self._tracer, self._instruments, method, path, url)
+        return CallSpan(self._tracer, self._instruments, method, path, url)
 
     def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
-        call = current()
-        assert isinstance(call, Call)  # the transport entered it, in this very task
-        return Turn(Queued(self._instruments, "call", slot), call)
+        call = current_span()
+        # The transport entered the span of the call in this task before.
+        assert isinstance(call, CallSpan)
+        return AttemptSlot(MeasuredSlot(self._instruments, "call", slot), call)
 
     def on_call_response(self, status: int, headers: Headers, size: int | None) -> None:
-        call = current()
-        if isinstance(call, Call) and call.attempt is not None:
+        call = current_span()
+        if isinstance(call, CallSpan) and call.attempt is not None:
             call.attempt.on_response(status, headers)
             call.attempt.on_received(size or 0)
             call.attempt.end()
 
     def on_rate_limited(self, seconds: float) -> None:
-        call = current()
-        if isinstance(call, Call):
+        call = current_span()
+        if isinstance(call, CallSpan):
             call.on_rate_limited(seconds)
 
     def wrap_transfer_slot(
         self, slot: AbstractAsyncContextManager[None]
     ) -> AbstractAsyncContextManager[None]:
-        return Queued(self._instruments, "transfer", slot)
+        return MeasuredSlot(self._instruments, "transfer", slot)
 
-    def start_attempt(self, kind: Kind, method: str, url: str, number: int, size: int | None) -> Attempt:
-        about = place(url) | {"http.request.method": method, "imgwire.kind": kind}
-        return Attempt(self._tracer, self._instruments, current(), method, about, bare(url), number, size)
+    def start_attempt(self, kind: Kind, method: str, url: str, number: int, size: int | None) -> AttemptSpan:
+        attributes = server_attributes(url) | {"http.request.method": method, "imgwire.kind": kind}
+        return AttemptSpan(
+            self._tracer, self._instruments, current_span(), method, attributes, strip_url(url), number, size
+        )
 
     def before_retry(self, kind: Kind, method: str, reason: str, delay: float) -> None:
-        scope = current()
-        about: Attributes = {"imgwire.kind": kind, "http.request.method": method}
-        if isinstance(scope, Call):
-            about |= scope.template
-        if kind != "api":  # a call measures its pauses itself, the gate's included
+        scope = current_span()
+        attributes: Attributes = {"imgwire.kind": kind, "http.request.method": method}
+        if isinstance(scope, CallSpan):
+            attributes |= scope.template
+        # The span of an API call measures its waits itself, including those for the rate limit.
+        if kind != "api":
             waited: Attributes = {"imgwire.kind": kind, "imgwire.wait.reason": "retry"}
-            measured(self._instruments.waits.record, delay, waited)
+            record_safely(self._instruments.waits.record, delay, waited)
         if scope is not None:
             event: Attributes = {"imgwire.retry.reason": redact(reason), "imgwire.retry.delay": delay}
-            measured(scope.span.add_event, "imgwire.retry", event)
-            if scope.trouble is not None:
-                about["error.type"] = scope.trouble
-        measured(self._instruments.retries.add, 1, about)
+            record_safely(scope.span.add_event, "imgwire.retry", event)
+            if scope.error_type is not None:
+                attributes["error.type"] = scope.error_type
+        record_safely(self._instruments.retries.add, 1, attributes)

@@ -1,4 +1,4 @@
-"""What is counted and measured, with names, units and boundaries."""
+"""The metrics of a client: names, units and bucket boundaries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from opentelemetry import metrics
 
 from imgwire_async import __version__
 
-# The boundaries that OpenTelemetry recommends for the duration of requests; its default ones are meant for milliseconds.
+# The bucket boundaries that OpenTelemetry recommends for request durations. Its default boundaries suit
+# milliseconds.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _MINUTES = (*_SECONDS, 30, 60, 120, 300, 600)
 
@@ -26,26 +27,26 @@ class Instruments:
 
         self.operations: metrics.Histogram = durations(
             "imgwire.client.operation.duration",
-            "Operations and API calls, pauses and queueing included",
+            "Operations and API calls, including delays and waits for slots",
             _MINUTES,
         )
         self.requests: metrics.Histogram = durations(
-            "http.client.request.duration", "Requests on the wire, one for each attempt", _SECONDS
+            "http.client.request.duration", "HTTP requests, one for each attempt", _SECONDS
         )
         self.retries: metrics.Counter = meter.create_counter(
             "imgwire.client.retries", "{retry}", "Attempts after the first"
         )
         self.bytes: metrics.Counter = meter.create_counter(
-            "imgwire.client.io", "By", "Bytes of files sent, and of answers received"
+            "imgwire.client.io", "By", "Bytes of files sent, and of responses received"
         )
         self.waits: metrics.Histogram = durations(
             "imgwire.client.wait.duration",
-            "Pauses before an attempt, because of the rate limit or a failure",
+            "Waits before an attempt, because of the rate limit or a failure",
             _MINUTES,
         )
         self.queue: metrics.Histogram = durations(
             "imgwire.client.queue.duration", "Waits for a slot among max_connections", _SECONDS
         )
         self.queue_length: metrics.UpDownCounter = meter.create_up_down_counter(
-            "imgwire.client.queue.length", "{request}", "Who waits for a slot now"
+            "imgwire.client.queue.length", "{request}", "Requests that wait for a slot now"
         )

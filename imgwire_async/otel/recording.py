@@ -1,4 +1,4 @@
-"""What is under way, as spans and measurements: operations, calls, attempts, and the queue for a slot."""
+"""The spans and measurements of operations, calls, attempts and waits for a slot."""
 
 from __future__ import annotations
 
@@ -24,31 +24,32 @@ Attributes: TypeAlias = "dict[str, str | int | float]"
 P = ParamSpec("P")
 
 _SCOPE = context.create_key("imgwire_async.scope")
-# What the instrumentations of HTTP libraries ask before they make spans of their own, the later ones and the earlier. Ours
-# tell more, and less: no query.
+# Context keys that stop the instrumentations of HTTP libraries, newer and older ones, from making their own
+# spans. The spans of this module have more attributes, and they contain no query.
 _SUPPRESS: tuple[str, ...] = (
     getattr(context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", "suppress_http_instrumentation"),
     "suppress_instrumentation",
 )
 
 
-class Scope(AbstractContextManager[None]):
-    """An operation under way; its span is the current one meanwhile."""
+class OperationSpan(AbstractContextManager[None]):
+    """The span of an operation, which is the current span while the operation runs."""
 
     def __init__(
-        self, tracer: trace.Tracer, instruments: Instruments, name: str, about: Attributes | None = None
+        self, tracer: trace.Tracer, instruments: Instruments, name: str, attributes: Attributes | None = None
     ) -> None:
         self.tracer: trace.Tracer = tracer
         self.instruments: Instruments = instruments
         self.name: str = name
-        self._about = about
-        self.trouble: str | None = None  # the error.type of the last attempt
+        self._attributes = attributes
+        # The attribute error.type of the last attempt.
+        self.error_type: str | None = None
 
     def __enter__(self) -> None:
-        self._began = time.monotonic()
-        about = {"imgwire.operation": self.name, **(self._about or {})}
+        self._started_at = time.monotonic()
+        attributes = {"imgwire.operation": self.name, **(self._attributes or {})}
         self.span: trace.Span = start_span(
-            self.tracer, f"imgwire {self.name}", trace.SpanKind.INTERNAL, about
+            self.tracer, f"imgwire {self.name}", trace.SpanKind.INTERNAL, attributes
         )
         self._token = context.attach(context.set_value(_SCOPE, self, trace.set_span_in_context(self.span)))
 
@@ -56,16 +57,16 @@ class Scope(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         context.detach(self._token)
-        about: Attributes = {"imgwire.operation": self.name}
+        attributes: Attributes = {"imgwire.operation": self.name}
         if error is not None:
-            about["error.type"] = _type_of(error)
-            _fail(self.span, about["error.type"], _description(error))
-        measured(self.instruments.operations.record, time.monotonic() - self._began, about)
+            attributes["error.type"] = _error_type(error)
+            _mark_failed(self.span, attributes["error.type"], _error_description(error))
+        record_safely(self.instruments.operations.record, time.monotonic() - self._started_at, attributes)
         end_span(self.span)
 
 
-class Call(Scope):
-    """An API call under way: attempts, and pauses between them."""
+class CallSpan(OperationSpan):
+    """The span of an API call, with its attempts and the waits between them."""
 
     def __init__(
         self, tracer: trace.Tracer, instruments: Instruments, method: str, path: str | None, url: str
@@ -75,68 +76,74 @@ class Call(Scope):
         self._method = method
         self._url = url
         self._attempts = 0
-        self._paused_since: float | None = None
-        self.attempt: Attempt | None = None
+        self._waiting_since: float | None = None
+        self.attempt: AttemptSpan | None = None
 
     def on_rate_limited(self, seconds: float) -> None:
-        """The rate limit holds it back. Between two attempts the pause is measured as a whole."""
-        measured(self.span.add_event, "imgwire.rate_limit", {"imgwire.wait": seconds})
-        if self._paused_since is None:
-            self._waited(seconds, "rate_limit")
+        """Record a wait for the rate limit.
 
-    def paused(self) -> None:
-        """Whatever it waited for since the last attempt, it now wants another one."""
-        if self._paused_since is not None:
-            reason = "rate_limit" if self.trouble == "429" else "retry"
-            self._waited(time.monotonic() - self._paused_since, reason)
+        Between two attempts, `record_wait` measures the whole wait instead.
+        """
+        record_safely(self.span.add_event, "imgwire.rate_limit", {"imgwire.wait": seconds})
+        if self._waiting_since is None:
+            self._record_wait(seconds, "rate_limit")
 
-    def _waited(self, seconds: float, reason: str) -> None:
-        about: Attributes = {"imgwire.kind": "api", "imgwire.wait.reason": reason}
-        measured(self.instruments.waits.record, seconds, about)
+    def record_wait(self) -> None:
+        """Record the wait since the last attempt. Called before the next attempt."""
+        if self._waiting_since is not None:
+            reason = "rate_limit" if self.error_type == "429" else "retry"
+            self._record_wait(time.monotonic() - self._waiting_since, reason)
 
-    def begin(self) -> Attempt:
-        """The next attempt is on the wire."""
+    def _record_wait(self, seconds: float, reason: str) -> None:
+        attributes: Attributes = {"imgwire.kind": "api", "imgwire.wait.reason": reason}
+        record_safely(self.instruments.waits.record, seconds, attributes)
+
+    def start_attempt(self) -> AttemptSpan:
+        """Start the span of the next attempt."""
         self._attempts += 1
-        about = place(self._url) | self.template
-        about |= {"http.request.method": self._method, "imgwire.kind": "api"}
-        self.attempt = Attempt(
-            self.tracer, self.instruments, self, self.name, about, self._url, self._attempts, None
+        attributes = server_attributes(self._url) | self.template
+        attributes |= {"http.request.method": self._method, "imgwire.kind": "api"}
+        self.attempt = AttemptSpan(
+            self.tracer, self.instruments, self, self.name, attributes, self._url, self._attempts, None
         )
         return self.attempt
 
-    def ended(self, trouble: str | None) -> None:
-        """The attempt is over."""
-        self.trouble = trouble
-        self._paused_since = time.monotonic()
+    def attempt_ended(self, error_type: str | None) -> None:
+        """Record that the attempt has ended, with the type of its error if it failed."""
+        self.error_type = error_type
+        self._waiting_since = time.monotonic()
         self.attempt = None
 
 
-class Attempt:
-    """One request on the wire. Implements `tracing.Attempt`; ended by whoever sees its end, in whichever task."""
+class AttemptSpan:
+    """The span of one HTTP request.
+
+    Implements `transport.tracing.Attempt`; it may be ended in another task.
+    """
 
     def __init__(
         self,
         tracer: trace.Tracer,
         instruments: Instruments,
-        scope: Scope | None,
+        scope: OperationSpan | None,
         name: str,
-        about: Attributes,
+        attributes: Attributes,
         url: str,
         number: int,
         size: int | None,
     ) -> None:
         self._instruments = instruments
         self._scope = scope
-        self._about = about
+        self._attributes = attributes
         self._size = size
         self._quarters = self._sent = self._received = 0
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         more: Attributes = {"url.full": url}
         if number > 1:
             more["http.request.resend_count"] = number - 1
         if size is not None:
             more["http.request.body.size"] = size
-        self.span: trace.Span = start_span(tracer, name, trace.SpanKind.CLIENT, about | more)
+        self.span: trace.Span = start_span(tracer, name, trace.SpanKind.CLIENT, attributes | more)
 
     def on_progress(self, sent: int) -> None:
         self._sent = sent
@@ -145,66 +152,69 @@ class Attempt:
             self._quarters = quarters
             event: Attributes = {"imgwire.upload.sent": sent, "imgwire.upload.total": self._size or 0}
             span = self.span if self._scope is None else self._scope.span
-            measured(span.add_event, "imgwire.upload.progress", event)
+            record_safely(span.add_event, "imgwire.upload.progress", event)
 
     def on_response(self, status: int, headers: Headers) -> None:
-        self._about["http.response.status_code"] = status
-        measured(self.span.set_attribute, "http.response.status_code", status)
+        self._attributes["http.response.status_code"] = status
+        record_safely(self.span.set_attribute, "http.response.status_code", status)
         if headers.request_id:
-            measured(self.span.set_attribute, "imgwire.request_id", redact(headers.request_id)[:200])
+            record_safely(self.span.set_attribute, "imgwire.request_id", redact(headers.request_id)[:200])
 
     def on_received(self, size: int) -> None:
         self._received = size
 
     def end(self, error: BaseException | None = None) -> None:
-        about, status = self._about, self._about.get("http.response.status_code", 0)
+        attributes, status = self._attributes, self._attributes.get("http.response.status_code", 0)
         if error is not None:
-            about["error.type"] = _type_of(error)
-            _fail(self.span, about["error.type"], _description(error))
+            attributes["error.type"] = _error_type(error)
+            _mark_failed(self.span, attributes["error.type"], _error_description(error))
         elif isinstance(status, int) and status >= 400:
-            about["error.type"] = str(status)
-            _fail(self.span, about["error.type"], "")
+            attributes["error.type"] = str(status)
+            _mark_failed(self.span, attributes["error.type"], "")
         if self._received:
-            measured(self.span.set_attribute, "http.response.body.size", self._received)
-        measured(self._instruments.requests.record, time.monotonic() - self._began, about)
+            record_safely(self.span.set_attribute, "http.response.body.size", self._received)
+        record_safely(self._instruments.requests.record, time.monotonic() - self._started_at, attributes)
         for direction, size in (("transmit", self._sent), ("receive", self._received)):
             if size:
-                which: Attributes = {"network.io.direction": direction, "imgwire.kind": about["imgwire.kind"]}
-                measured(self._instruments.bytes.add, size, which)
-        trouble = about.get("error.type")
-        if isinstance(self._scope, Call):
-            self._scope.ended(None if trouble is None else str(trouble))
+                which: Attributes = {
+                    "network.io.direction": direction,
+                    "imgwire.kind": attributes["imgwire.kind"],
+                }
+                record_safely(self._instruments.bytes.add, size, which)
+        error_type = attributes.get("error.type")
+        if isinstance(self._scope, CallSpan):
+            self._scope.attempt_ended(None if error_type is None else str(error_type))
         elif self._scope is not None:
-            self._scope.trouble = None if trouble is None else str(trouble)
+            self._scope.error_type = None if error_type is None else str(error_type)
         end_span(self.span)
 
 
 @attrs.frozen
-class Queued(AbstractAsyncContextManager[None]):
-    """A slot, and the time and number of those who wait for it."""
+class MeasuredSlot(AbstractAsyncContextManager[None]):
+    """A slot whose queue is measured: the time of each wait, and the number of waiting requests."""
 
     instruments: Instruments
     kind: str
     slot: AbstractAsyncContextManager[None]
 
     async def __aenter__(self) -> None:
-        about: Attributes = {"imgwire.slot": self.kind}
-        began = time.monotonic()
-        measured(self.instruments.queue_length.add, 1, about)
+        attributes: Attributes = {"imgwire.slot": self.kind}
+        started_at = time.monotonic()
+        record_safely(self.instruments.queue_length.add, 1, attributes)
         try:
             await self.slot.__aenter__()
         except BaseException:
-            self._left(began, about)
+            self._record_queue_exit(started_at, attributes)
             raise
         try:
-            self._left(began, about)
+            self._record_queue_exit(started_at, attributes)
         except BaseException:
             await self.slot.__aexit__(None, None, None)
             raise
 
-    def _left(self, began: float, about: Attributes) -> None:
-        measured(self.instruments.queue_length.add, -1, about)
-        measured(self.instruments.queue.record, time.monotonic() - began, about)
+    def _record_queue_exit(self, started_at: float, attributes: Attributes) -> None:
+        record_safely(self.instruments.queue_length.add, -1, attributes)
+        record_safely(self.instruments.queue.record, time.monotonic() - started_at, attributes)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -212,18 +222,21 @@ class Queued(AbstractAsyncContextManager[None]):
         await self.slot.__aexit__(kind, error, traceback)
 
 
-class Turn(AbstractAsyncContextManager[None]):
-    """One attempt of an API call: its slot, and inside it the span. A good answer ends the span when it is told."""
+class AttemptSlot(AbstractAsyncContextManager[None]):
+    """The slot of one attempt of an API call, and the span of the attempt inside it.
 
-    def __init__(self, slot: Queued, call: Call) -> None:
+    When a response comes, `OpenTelemetryHooks.on_call_response` ends the span; else `__aexit__` ends it.
+    """
+
+    def __init__(self, slot: MeasuredSlot, call: CallSpan) -> None:
         self._slot = slot
         self._call = call
 
     async def __aenter__(self) -> None:
-        self._call.paused()
+        self._call.record_wait()
         await self._slot.__aenter__()
         try:
-            self._attempt = self._call.begin()
+            self._attempt = self._call.start_attempt()
         except BaseException:
             await self._slot.__aexit__(None, None, None)
             raise
@@ -243,51 +256,55 @@ class Turn(AbstractAsyncContextManager[None]):
             await self._slot.__aexit__(kind, error, traceback)
 
 
-def current() -> Scope | None:
+def current_span() -> OperationSpan | None:
+    """Return the innermost span of an operation or call in this context, or None outside of all."""
     scope = context.get_value(_SCOPE)
-    return scope if isinstance(scope, Scope) else None
+    return scope if isinstance(scope, OperationSpan) else None
 
 
-def measured(tell: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Tell OpenTelemetry something. An error there, of an SDK that the user chose, ends no call."""
+def record_safely(record: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a function of OpenTelemetry. Log its exception, so that no error of the SDK ends a call."""
     try:
-        tell(*args, **kwargs)
+        record(*args, **kwargs)
     except Exception:
         logger.exception("a measurement or event could not be recorded; the call goes on")
 
 
 def start_span(
-    tracer: trace.Tracer, name: str, kind: trace.SpanKind, about: Mapping[str, str | int | float]
+    tracer: trace.Tracer, name: str, kind: trace.SpanKind, attributes: Mapping[str, str | int | float]
 ) -> trace.Span:
+    """Start a span. Return an invalid one when a sampler or processor of the user raises."""
     try:
-        return tracer.start_span(name, kind=kind, attributes=about)
-    except Exception:  # a sampler or processor of the user's
+        return tracer.start_span(name, kind=kind, attributes=attributes)
+    except Exception:
         logger.exception("a span could not be started; the call goes on")
         return trace.INVALID_SPAN
 
 
 def end_span(span: trace.Span) -> None:
+    """End a span. Log the exception when a processor of the user raises."""
     try:
         span.end()
     except Exception:
         logger.exception("a span could not be ended; the call goes on")
 
 
-def _fail(span: trace.Span, error_type: str | float, description: str) -> None:
-    measured(span.set_attribute, "error.type", error_type)
-    measured(span.set_status, trace.Status(trace.StatusCode.ERROR, description))
+def _mark_failed(span: trace.Span, error_type: str | float, description: str) -> None:
+    record_safely(span.set_attribute, "error.type", error_type)
+    record_safely(span.set_status, trace.Status(trace.StatusCode.ERROR, description))
 
 
-def _type_of(error: BaseException) -> str:
+def _error_type(error: BaseException) -> str:
     if isinstance(error, APIStatusError):
         return str(error.status)
     while type(error).__module__.startswith("imgwire_async.") and not isinstance(error, ImgwireError):
         if error.__cause__ is None:
             break
-        error = error.__cause__  # what it was before the transport translated it
-    # Not by class: the one for a response of somebody on the way stands beside aiohttp, which a tracer does not load.
+        # The original exception, before the transport translated it.
+        error = error.__cause__
     if isinstance(error, NoResponseError):
         return error.failure.kind or "connection_lost"
+    # By attribute, because the class of the error for a proxy's response is in a module that imports aiohttp.
     failure_kind = getattr(error, "failure_kind", None)
     if isinstance(failure_kind, str):
         return failure_kind
@@ -295,23 +312,25 @@ def _type_of(error: BaseException) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _description(error: BaseException) -> str:
-    """Our own errors hold no secret; what other people's say, nobody knows."""
+def _error_description(error: BaseException) -> str:
+    """Return the text of the package's own errors only: texts of other errors may contain secrets."""
     if isinstance(error, ImgwireError):
         return str(error)[:300]
     return "cancelled" if isinstance(error, asyncio.CancelledError) else ""
 
 
-def bare(url: str) -> str:
-    """The URL without query, fragment and user info."""
+def strip_url(url: str) -> str:
+    """Return the URL without query, fragment and user info."""
     try:
         parts = urlsplit(url)
-    except ValueError:  # refused before anything is sent there
+    except ValueError:
+        # The transport rejects such a URL before it sends a request.
         return ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def place(url: str) -> Attributes:
+def server_attributes(url: str) -> Attributes:
+    """Return the attributes for host and port of a URL."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
