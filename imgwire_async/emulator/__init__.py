@@ -10,14 +10,14 @@ async with Emulator() as emulator:      # in the running event loop; plain `with
     assert emulator.requests[-1].status == 200
 ```
 
-`python -m imgwire_async.emulator --port 8080` runs the emulator as a process. `Emulator(tls=True)` and `--tls`
-serve all three hosts over https. A client with `ssl=emulator.ssl_context` trusts the certificate. Other programs
-find the CA in the file `emulator.ca_path`.
+`python -m imgwire_async.emulator --port 8080` runs the emulator as a process. `Emulator(tls=True)` and
+`--tls` serve all three hosts over https. A client with `ssl=emulator.ssl_context` trusts the certificate.
+Other programs find the CA in the file `emulator.ca_path`.
 
 The package imports nothing from the client, so neither can hide a mistake of the other.
 
-The contract leaves some questions about the service open. The arguments of `Emulator` choose between the likely
-answers. The emulator's reference page lists the questions to which the emulator has one fixed answer.
+The contract leaves some questions about the service open. The arguments of `Emulator` choose between the
+likely answers. The emulator's reference page lists the questions to which the emulator has one fixed answer.
 """
 
 from __future__ import annotations

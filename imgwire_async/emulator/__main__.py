@@ -23,8 +23,8 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulator until SIGINT or SIGTERM, and return the exit code.
 
-    The exit code is 0 after a signal, 1 when a port is in use, and 2 for wrong arguments. `arguments` replaces the
-    arguments of the command line.
+    The exit code is 0 after a signal, 1 when a port is in use, and 2 for wrong arguments. `arguments`
+    replaces the arguments of the command line.
     """
     parser = _parser()
     options = parser.parse_args(arguments)

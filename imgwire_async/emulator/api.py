@@ -1,4 +1,4 @@
-"""The API host: find the operation, check key, environment, path, query and body in this order, then run it."""
+"""The API host: find the operation of a request, check key and parameters, and run it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Api:
             return validation_response(invalid)
 
     def cors_rule(self, request: Request) -> CorsRule | None:
-        """Return what pages of other origins may do with a path, or None for a path that browsers do not use."""
+        """Return the CORS rule for a path, or None for a path that browsers do not use."""
         method = (
             request.header("access-control-request-method") if request.method == "OPTIONS" else request.method
         )

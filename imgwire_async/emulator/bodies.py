@@ -15,8 +15,8 @@ _TAIL_SIZE = 64 * 2**10
 class StoredBody:
     """One uploaded body.
 
-    `data` is None for a body over 32 MiB, and for every body while `keep_bodies` is False. Then `head` has the
-    first MiB and `tail` the last 64 KiB. `sha256` and `length` always describe the whole body.
+    `data` is None for a body over 32 MiB, and for every body while `keep_bodies` is False. Then `head` has
+    the first MiB and `tail` the last 64 KiB. `sha256` and `length` always describe the whole body.
     """
 
     sha256: str

@@ -25,7 +25,10 @@ class Cdn:
         self._state = state
 
     def cors_rule(self, request: Request) -> CorsRule:
-        """Return the CORS rule, which allows any origin, because pictures are public. [contract 15]"""
+        """Return the CORS rule, which allows any origin, because pictures are public.
+
+        [contract 15]
+        """
         return _ANY_ORIGIN_RULE
 
     async def __call__(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:

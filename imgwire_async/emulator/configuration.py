@@ -17,7 +17,10 @@ ExpiredStatus: TypeAlias = Literal[403, 400]
 
 @frozen(kw_only=True)
 class Switches:
-    """The arguments of `Emulator` that choose a behaviour where the contract is open. `Emulator` describes them."""
+    """The arguments of `Emulator` that choose a behaviour where the contract leaves a question open.
+
+    The docstring of `Emulator` describes them.
+    """
 
     ready_after: float = field(default=0.0, validator=ge(0))
     ready_polls: int = field(default=1, validator=and_(instance_of(int), ge(0)))
@@ -37,8 +40,8 @@ class Switches:
 class ClientLimits:
     """The permissions of the client key, with the defaults of the contract.
 
-    `allowed_mime_types` None allows every supported type. `allow_unsigned_upload` allows uploads without an upload
-    token. [contract 7]
+    `allowed_mime_types` None allows every supported type. `allow_unsigned_upload` allows uploads without an
+    upload token. [contract 7]
     """
 
     maximum_upload_bytes: int = field(default=52_428_800, validator=and_(ge(5_120), le(104_857_600)))

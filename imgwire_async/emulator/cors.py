@@ -30,8 +30,8 @@ _VARY_BY_ORIGIN = ("Vary", "Origin")
 class CorsRule:
     """What pages of other origins may do with one resource.
 
-    `methods` are the allowed methods. `allowed_origin` is the value of `Access-Control-Allow-Origin`, or None if the
-    page must not read the response.
+    `methods` are the allowed methods. `allowed_origin` is the value of `Access-Control-Allow-Origin`, or None
+    if the page must not read the response.
     """
 
     methods: tuple[str, ...]
@@ -56,8 +56,8 @@ def rule_for(origin: str | None, patterns: Iterable[str], methods: tuple[str, ..
 def matches_pattern(pattern: str, origin: str) -> bool:
     """Return whether a pattern matches the `Origin` header of a request.
 
-    A pattern is a host, or `*.` and a domain for any subdomain. A port follows if it is not the default port. A
-    pattern of any other form matches nothing. [contract 8]
+    A pattern is a host, or `*.` and a domain for any subdomain. A port follows if it is not the default port.
+    A pattern of any other form matches nothing. [contract 8]
     """
     try:
         parts = urlsplit(origin)
@@ -87,8 +87,8 @@ def is_preflight(request: Request) -> bool:
 def preflight_response(request: Request, rule: CorsRule) -> Response:
     """Return the response to a preflight, which is always 200.
 
-    It has no permission headers when the origin is not allowed. Any request header is allowed, because the contract
-    does not say which ones the service accepts. [contract 8]
+    It has no permission headers when the origin is not allowed. Any request header is allowed, because the
+    contract does not say which ones the service accepts. [contract 8]
     """
     if rule.allowed_origin is None:
         return Response(status=200)
@@ -112,8 +112,8 @@ def with_cors(response: Response, request: Request, rule: CorsRule | None) -> Re
 
 
 def _headers(request: Request, rule: CorsRule) -> Pairs:
-    # Storage and CDN always send `*`. An <img> element sends no Origin header, and a later fetch() must be able to
-    # use its cached response.
+    # Storage and CDN always send `*`. An <img> element sends no Origin header, and a later fetch() must be
+    # able to use its cached response.
     if rule.allowed_origin == ANY_ORIGIN:
         allowed: Pairs = (("Access-Control-Allow-Origin", ANY_ORIGIN),)
     elif rule.allowed_origin is None:

@@ -18,7 +18,10 @@ PATTERN = (Field("pattern", text(1), required=True),)
 
 
 def list_origins(state: State, call: ApiCall) -> Response:
-    """List the CORS origins, newest first. [GET /cors_origins/]"""
+    """List the CORS origins, newest first.
+
+    [GET /cors_origins/]
+    """
     newest = list(reversed(state.store.cors_origins.values()))
     return paged_response(
         call,
@@ -28,7 +31,10 @@ def list_origins(state: State, call: ApiCall) -> Response:
 
 
 def create(state: State, call: ApiCall) -> Response:
-    """Create a CORS origin. [POST /cors_origins/]"""
+    """Create a CORS origin.
+
+    [POST /cors_origins/]
+    """
     origin = CorsOrigin(
         id=new_id(),
         environment_id=state.store.environment_id,
@@ -40,17 +46,26 @@ def create(state: State, call: ApiCall) -> Response:
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """Return one CORS origin. [GET /cors_origins/{cors_origin_id}]"""
+    """Return one CORS origin.
+
+    [GET /cors_origins/{cors_origin_id}]
+    """
     return json_response(origin_json(_get(state, call)))
 
 
 def update(state: State, call: ApiCall) -> Response:
-    """Change the pattern of a CORS origin. [PATCH /cors_origins/{cors_origin_id}]"""
+    """Change the pattern of a CORS origin.
+
+    [PATCH /cors_origins/{cors_origin_id}]
+    """
     return _save(state, evolve(_get(state, call), pattern=call.body.text("pattern"), updated_at=call.now))
 
 
 def delete(state: State, call: ApiCall) -> Response:
-    """Delete a CORS origin. [DELETE /cors_origins/{cors_origin_id}]"""
+    """Delete a CORS origin.
+
+    [DELETE /cors_origins/{cors_origin_id}]
+    """
     origin = _get(state, call)
     del state.store.cors_origins[origin.id]
     return json_response({"id": origin.id, "detail": "CORS origin deleted."})

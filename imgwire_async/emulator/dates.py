@@ -22,8 +22,9 @@ _MAXIMUM_SECONDS = 20_000_000_000
 def parse_datetime(value: str) -> datetime:
     """Return a date and time, which is naive if `value` has no time zone.
 
-    The time may lack its seconds, or be absent, which means midnight. A fraction of a second has 1 to 9 digits, of
-    which six count. A number is the seconds or milliseconds since 1970. pydantic has the same rules.
+    The time may lack its seconds, or be absent, which means midnight. A fraction of a second has 1 to 9
+    digits, of which six count. A number is the seconds or milliseconds since 1970. pydantic has the same
+    rules.
 
     Raises `ValueError` or `OverflowError` for any other text. [contract 15]
     """

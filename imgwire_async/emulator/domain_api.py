@@ -15,8 +15,8 @@ from imgwire_async.emulator.validators import text
 
 __all__ = ["HOSTNAME", "create", "delete", "hostname", "retrieve", "test_connection"]
 
-# A label has 1 to 63 letters, digits and inner hyphens. A host name needs three labels, because the service rejects
-# a bare domain. [contract 9]
+# A label has 1 to 63 letters, digits and inner hyphens. A host name needs three labels, because the service
+# rejects a bare domain. [contract 9]
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _SUBDOMAIN = re.compile(rf"({_LABEL}\.){{2,}}(?!\d+$){_LABEL}", re.IGNORECASE | re.ASCII)
 
@@ -38,12 +38,18 @@ HOSTNAME = (Field("hostname", hostname, required=True),)
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """Return the custom domain. [GET /custom_domain/]"""
+    """Return the custom domain.
+
+    [GET /custom_domain/]
+    """
     return json_response(domain_json(_domain(state)))
 
 
 def create(state: State, call: ApiCall) -> Response:
-    """Create the custom domain. [POST /custom_domain/]"""
+    """Create the custom domain.
+
+    [POST /custom_domain/]
+    """
     name = call.body.text("hostname")
     if name in state.settings.claimed_hostnames:
         raise HTTPError(api_error(409, "ConflictError", "The host name is already claimed."))
@@ -62,14 +68,20 @@ def create(state: State, call: ApiCall) -> Response:
 
 
 def delete(state: State, call: ApiCall) -> Response:
-    """Delete the custom domain. [DELETE /custom_domain/]"""
+    """Delete the custom domain.
+
+    [DELETE /custom_domain/]
+    """
     domain = _domain(state)
     state.store.domain = None
     return json_response({"id": domain.id, "detail": "Custom domain deleted."})
 
 
 def test_connection(state: State, call: ApiCall) -> Response:
-    """Test the DNS records of the custom domain. [POST /custom_domain/test_connection]"""
+    """Test the DNS records of the custom domain.
+
+    [POST /custom_domain/test_connection]
+    """
     state.store.domain = domain_after_test(_domain(state), call.now, needed=state.settings.domain_polls)
     return json_response(domain_json(state.store.domain))
 

@@ -50,8 +50,8 @@ class PlannedFault:
     def matches(self, head: Request) -> bool:
         """Return whether this fault can apply to a request with the request line and headers `head`.
 
-        The method `"*"` does not match a preflight. Otherwise the browser would report a CORS error, and would never
-        send the request for which the fault was planned.
+        The method `"*"` does not match a preflight. Otherwise the browser would report a CORS error, and
+        would never send the request for which the fault was planned.
         """
         return (
             (self.method == head.method or (self.method == "*" and not is_preflight(head)))
@@ -61,7 +61,7 @@ class PlannedFault:
 
     @property
     def due(self) -> bool:
-        """Whether the fault applies now: after the skipped requests, and before it has been applied `times` times."""
+        """Whether the fault applies now: the first `after` requests were skipped, and it is not used up."""
         return self.seen > self.after and (self.times is None or self.fired < self.times)
 
 
@@ -97,26 +97,30 @@ class Faults:
     ) -> PlannedFault:
         """Add a fault for requests that match `method`, `path` and `host`, and return it.
 
-        Of several faults that match a request and are due, the first one applies. All matching faults count the
-        request in `seen`.
+        Of several faults that match a request and are due, the first one applies. All matching faults count
+        the request in `seen`.
 
         Args:
-            method: The exact method, or `"*"` for any method. A preflight of a browser matches only `"OPTIONS"`.
-            path: The path as sent, without the query. It is exact, a template (`/api/v1/images/{image_id}`), or
-                has `*` for any text (`/uploads/*`).
+            method: The exact method, or `"*"` for any method. A preflight of a browser matches only
+                `"OPTIONS"`.
+            path: The path as sent, without the query. It is exact, a template (`/api/v1/images/{image_id}`),
+                or has `*` for any text (`/uploads/*`).
             times: The number of matching requests that get the fault. None means all.
             after: The number of matching requests to skip first.
-            status: The status of a response that replaces the real one. It is sent after the request body was read.
+            status: The status of a response that replaces the real one. It is sent after the request body was
+                read.
             headers: The headers of that response.
             body: The body of that response. A mapping is sent as JSON.
-            reset: Where to reset the TCP connection: `"before"` anything is done, after a number of bytes of the
-                request body, or `"after_commit"`, when the operation is done but the response is not sent.
+            reset: Where to reset the TCP connection: `"before"` anything is done, after a number of bytes of
+                the request body, or `"after_commit"`, when the operation is done but the response is not
+                sent.
             stall: The seconds to wait before the request body is read. `float("inf")` waits until the client
                 disconnects. With `cut` the wait comes after the cut response instead.
             slow: The maximum speed in bytes per second, for the request body and the response body.
-            cut: The number of bytes of the response body after which the connection ends. `Content-Length` still
-                promises the whole body.
-            close_notify: False ends a cut TLS connection without a close_notify alert, like a server that crashed.
+            cut: The number of bytes of the response body after which the connection ends. `Content-Length`
+                still promises the whole body.
+            close_notify: False ends a cut TLS connection without a close_notify alert, like a server that
+                crashed.
             early: Whether to send the response given by `status` before the request body is read. With the
                 header `Connection: close` the emulator then also ends its side of the connection.
             host: The host whose requests match: `"api"`, `"storage"` or `"cdn"`. None means all hosts.

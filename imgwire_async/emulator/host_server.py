@@ -1,4 +1,8 @@
-"""Serve the requests of one host: log them, apply planned faults, add CORS headers and `Date`, send responses."""
+"""Serve the requests of one host.
+
+Every request to the emulator passes through `HostServer`. It writes the log, applies the planned faults, adds
+`Date` and the CORS headers, and sends the response.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +142,8 @@ class HostServer:
 
     async def _serve(self, web_request: web.BaseRequest) -> web.StreamResponse:
         request, body = self._request(web_request), Body(web_request.content)
-        # Scripts poll this path until the emulator is up. Their requests must not fill the log or use up a fault.
+        # Scripts poll this path until the emulator is up. Their requests must not fill the log or use up a
+        # fault.
         if request.raw_path in self._unlogged:
             return await self._send(web_request, await self._handle(request, body, lambda: None), _NO_FAULT)
         entry = self._log.add(

@@ -41,8 +41,8 @@ class ClientDisconnectedError(Exception):
 class Request:
     """The request line and the headers, exactly as received.
 
-    `target` is the request target as bytes were sent, without any decoding. `connection` is the number of the TCP
-    connection.
+    `target` is the request target as the client sent it, without any decoding. `connection` is the number of
+    the TCP connection.
     """
 
     host: HostName
@@ -157,7 +157,10 @@ def json_response(value: object, status: int = 200, headers: Pairs = ()) -> Resp
 
 
 def api_error(status: int, error_type: str, detail: str, headers: Pairs = ()) -> Response:
-    """Return an error response of the API. [contract 5]"""
+    """Return an error response of the API.
+
+    [contract 5]
+    """
     return json_response({"detail": detail, "error_type": error_type}, status, headers)
 
 

@@ -49,7 +49,10 @@ IMAGE_IDS = (Field("image_ids", uuid_list, required=True),)
 
 
 def list_images(state: State, call: ApiCall) -> Response:
-    """List the images, newest first. [GET /images/]"""
+    """List the images, newest first.
+
+    [GET /images/]
+    """
     store = state.store
     return paged_response(
         call,
@@ -59,7 +62,10 @@ def list_images(state: State, call: ApiCall) -> Response:
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """Return one image, and count the poll. [GET /images/{image_id}]"""
+    """Return one image, and count the poll.
+
+    [GET /images/{image_id}]
+    """
     image = state.store.poll_image(call.path.text("image_id"), call.now)
     if image is None:
         raise not_found()
@@ -67,7 +73,10 @@ def retrieve(state: State, call: ApiCall) -> Response:
 
 
 def create(state: State, call: ApiCall) -> Response:
-    """Create an image and its upload URL. [POST /images/standard_upload]"""
+    """Create an image and its upload URL.
+
+    [POST /images/standard_upload]
+    """
     token = _upload_token(state, call)
     if call.key == "client" and token is None and not state.settings.client_limits.allow_unsigned_upload:
         raise not_allowed("This client key needs an upload token.")
@@ -88,7 +97,10 @@ def create(state: State, call: ApiCall) -> Response:
 
 
 def upload_via_url(state: State, call: ApiCall) -> Response:
-    """Create an image from a URL. [POST /images/upload_via_url]"""
+    """Create an image from a URL.
+
+    [POST /images/upload_via_url]
+    """
     image = _existing_image(state, call)
     if image is None:
         url = call.body.text("url")
@@ -105,12 +117,18 @@ def upload_via_url(state: State, call: ApiCall) -> Response:
 
 
 def create_upload_token(state: State, call: ApiCall) -> Response:
-    """Create an upload token. [POST /images/token]"""
+    """Create an upload token.
+
+    [POST /images/token]
+    """
     return json_response(token_json(state.store.create_token(call.now)))
 
 
 def delete(state: State, call: ApiCall) -> Response:
-    """Delete one image. [DELETE /images/{image_id}]"""
+    """Delete one image.
+
+    [DELETE /images/{image_id}]
+    """
     image = state.store.get_image(call.path.text("image_id"), call.now)
     if image is None:
         raise not_found()
@@ -119,7 +137,10 @@ def delete(state: State, call: ApiCall) -> Response:
 
 
 def bulk_delete(state: State, call: ApiCall) -> Response:
-    """Delete several images, or none if one of them does not exist. [POST /images/bulk_delete]"""
+    """Delete several images, or none if one of them does not exist.
+
+    [POST /images/bulk_delete]
+    """
     found = [state.store.get_image(image_id, call.now) for image_id in call.body.ids("image_ids")]
     images = [image for image in found if image is not None]
     if len(images) < len(found):

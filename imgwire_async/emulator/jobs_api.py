@@ -19,7 +19,10 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def create(state: State, call: ApiCall) -> Response:
-    """Create a download job. [POST /images/downloads]"""
+    """Create a download job.
+
+    [POST /images/downloads]
+    """
     image_ids = call.body.ids("image_ids")
     if not all(image_id in state.store.images for image_id in image_ids):
         raise not_found()

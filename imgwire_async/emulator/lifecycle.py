@@ -91,7 +91,10 @@ def _finish(image: Image, time: datetime) -> Image:
 
 
 def type_by_name(name: str) -> str | None:
-    """Return the supported type for the extension of a file name, or None. [contract 3]"""
+    """Return the supported type for the extension of a file name, or None.
+
+    [contract 3]
+    """
     extension = extension_of(name)
     return next((mime_type for mime_type, extensions in EXTENSIONS.items() if extension in extensions), None)
 

@@ -57,11 +57,11 @@ class Listener:
         return f"{'http' if self._tls is None else 'https'}://{url_host(host)}:{port}"
 
     def shrink_buffers(self) -> None:
-        """Shrink the receive buffers of future connections, so that a client notices a slow reader at once."""
+        """Shrink the receive buffers of future connections, so that clients notice a slow reader soon."""
         if self._socket_server is not None:
             for listening in self._socket_server.sockets:
-                # A connection inherits the size from the listening socket. A later change would come too late,
-                # because the kernel already received megabytes.
+                # A connection inherits the size from the listening socket. A later change would come too
+                # late, because the kernel already received megabytes.
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
 
     async def stop(self) -> None:

@@ -23,7 +23,10 @@ RANGE = (
 
 
 def get_datasets(state: State, call: ApiCall) -> Response:
-    """Return the metrics per interval. [GET /metrics/datasets]"""
+    """Return the metrics per interval.
+
+    [GET /metrics/datasets]
+    """
     time_range = _time_range(state, call)
     interval = call.query.optional_text("interval") or "HOURLY"
     try:
@@ -39,7 +42,10 @@ def get_datasets(state: State, call: ApiCall) -> Response:
 
 
 def get_stats(state: State, call: ApiCall) -> Response:
-    """Return the totals of the range and of the range before. [GET /metrics/stats]"""
+    """Return the totals of the range and of the range before.
+
+    [GET /metrics/stats]
+    """
     return json_response(metrics.stats(_events(state, call), _time_range(state, call)))
 
 

@@ -56,8 +56,8 @@ class Image:
     """One image record.
 
     The API does not send `declared_type`, `declared_length`, `by_client_key`, `polls`, `stored_at`, `stored`,
-    `finding`, `reason` and `ready_at`. `polls` counts the retrieves that returned PROCESSING. `finding` is the
-    result of examining the uploaded bytes. `reason` tells why the image is in QUARANTINE.
+    `finding`, `reason` and `ready_at`. `polls` counts the retrieves that returned PROCESSING. `finding` is
+    the result of examining the uploaded bytes. `reason` tells why the image is in QUARANTINE.
     """
 
     id: str
@@ -234,7 +234,10 @@ def origin_json(origin: CorsOrigin) -> dict[str, object]:
 
 
 def domain_json(domain: CustomDomain) -> dict[str, object]:
-    """Return a custom domain as JSON, with the two DNS records that its owner has to set. [contract 9]"""
+    """Return a custom domain as JSON, with the two DNS records that its owner has to set.
+
+    [contract 9]
+    """
     return {
         "id": domain.id,
         "environment_id": domain.environment_id,

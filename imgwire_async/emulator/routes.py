@@ -32,8 +32,8 @@ OperationHandler: TypeAlias = Callable[[State, ApiCall], Response]
 class Operation:
     """One API operation.
 
-    `body` and `query` are its fields. `body` None means that the operation ignores its body. `client_key` tells
-    whether a client key may call the operation.
+    `body` and `query` are its fields. `body` None means that the operation ignores its body. `client_key`
+    tells whether a client key may call the operation.
     """
 
     name: str
@@ -99,7 +99,10 @@ def operations_at(raw_path: str) -> list[tuple[Operation, dict[str, str]]]:
 
 
 def redirect_path(raw_path: str) -> str | None:
-    """Return the path of an operation that differs only by its last slash, or None. FastAPI redirects to it."""
+    """Return the path of an operation that differs only by its last slash, or None.
+
+    FastAPI redirects to such a path.
+    """
     other = raw_path.rstrip("/") if raw_path.endswith("/") else f"{raw_path}/"
     return other if operations_at(other) else None
 

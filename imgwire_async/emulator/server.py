@@ -63,11 +63,12 @@ class Emulator:
     """A strict, stateful Imgwire server on this machine.
 
     `async with` runs the emulator in the running event loop. Plain `with` runs it in a thread. The end of the
-    block stops the emulator at once, including stalled requests. The same object can be entered again, and then
-    has a new state.
+    block stops the emulator at once, including stalled requests. The same object can be entered again, and
+    then has a new state.
 
-    The arguments from `ready_after` to `rate_limit` are switches: they select the behaviour where the contract
-    leaves a question open. Attributes such as `client_limits` are settings: a test may change them at any time.
+    The arguments from `ready_after` to `rate_limit` are switches: they select the behaviour where the
+    contract leaves a question open. Attributes such as `client_limits` are settings: a test may change them
+    at any time.
 
     Args:
         port: The port of the API. 0 takes any free port.
@@ -82,11 +83,11 @@ class Emulator:
         ready_after: The minimum seconds from the upload to READY.
         ready_polls: The number of retrieves that return PROCESSING before READY. With `ready_after=0.0` and
             `ready_polls=0` an image is READY after its PUT. Listings do not count.
-        idempotency: The response to a repeated idempotency key. `"same"`: the first image, with a new upload URL
-            while the image is PENDING, then with the last one. `"same_dead_url"`: the first image with its last
-            upload URL, even an expired one. `"conflict"`: 409. `"ignored"`: a new image.
-        signed_content_type: True: the PUT must have exactly the declared `mime_type` as its `Content-Type`, and no
-            `Content-Type` if no type was declared. False: any or none.
+        idempotency: The response to a repeated idempotency key. `"same"`: the first image, with a new upload
+            URL while the image is PENDING, then with the last one. `"same_dead_url"`: the first image with
+            its last upload URL, even an expired one. `"conflict"`: 409. `"ignored"`: a new image.
+        signed_content_type: True: the PUT must have exactly the declared `mime_type` as its `Content-Type`,
+            and no `Content-Type` if no type was declared. False: any or none.
         url_lifetime: The seconds until an upload URL or an archive URL expires.
         null_sizes_while_pending: Whether width, height and size are null, not 0, until the image is finished.
         expired_status: The status for an expired URL, 403 or 400, both with the code `AccessDenied`.
@@ -160,7 +161,10 @@ class Emulator:
 
     @property
     def ca_path(self) -> Path | None:
-        """The PEM file of the CA for other programs, which exists while the emulator runs. None without `tls`."""
+        """The PEM file of the CA, for other programs.
+
+        It exists while the emulator runs. None without `tls`.
+        """
         return self._servers.ca_path
 
     @property
@@ -180,7 +184,10 @@ class Emulator:
 
     @property
     def images(self) -> Mapping[str, Image]:
-        """The existing images by ID. They have fields that the API does not send: `.stored`, `.reason`, `.polls` and more."""
+        """The existing images by ID.
+
+        They have fields that the API does not send, such as `.stored`, `.reason` and `.polls`.
+        """
         return ImagesView(self._state.store, self.clock.now)
 
     @property
@@ -227,8 +234,8 @@ class Emulator:
     def keep_bodies(self) -> bool:
         """Whether to keep uploaded bodies up to 32 MiB.
 
-        Of other bodies the emulator keeps hash, length, the first MiB and the last 64 KiB. The CDN and archives
-        cannot deliver them.
+        Of other bodies the emulator keeps hash, length, the first MiB and the last 64 KiB. The CDN and
+        archives cannot deliver them.
         """
         return self._state.settings.keep_bodies
 

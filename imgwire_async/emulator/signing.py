@@ -102,7 +102,7 @@ def parse_target(target: str) -> SignedTarget | None:
 def signature(
     secret: bytes, method: str, unsigned_target: str, header_names: tuple[str, ...], headers: dict[str, str]
 ) -> str:
-    """Return the HMAC over the method, the target without its signature, and the values of the named headers."""
+    """Return the HMAC over a method, a target without its signature, and the values of the named headers."""
     lines = [method, unsigned_target, *(f"{name}:{headers.get(name, '')}" for name in header_names)]
     return hmac.new(secret, "\n".join(lines).encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 

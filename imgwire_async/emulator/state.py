@@ -1,4 +1,4 @@
-"""The arguments of every operation handler, `State` and `ApiCall`, and the errors that several handlers raise."""
+"""The arguments of the operation handlers, `State` and `ApiCall`, and the errors that they share."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Origins:
     def for_client(self, host_header: str | None) -> Origins:
         """Return the origins under the host name that a client used.
 
-        A server that listens on every address does not know its own name, so it takes the name from the `Host`
-        header of the request.
+        A server that listens on every address does not know its own name, so it takes the name from the
+        `Host` header of the request.
         """
         host = _HOST.fullmatch(host_header or "") if self.any_host else None
         if host is None:

@@ -27,7 +27,10 @@ class Storage:
         self._state = state
 
     def cors_rule(self, request: Request) -> CorsRule:
-        """Return the CORS rule, which allows any origin, because the signature protects the URL. [contract 15]"""
+        """Return the CORS rule, which allows any origin, because the signature protects the URL.
+
+        [contract 15]
+        """
         return _ANY_ORIGIN_RULE
 
     async def __call__(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
@@ -59,8 +62,8 @@ class Storage:
         recorder = BodyRecorder(MAXIMUM_WHOLE_BODY if state.settings.keep_bodies else 0)
         async for chunk in body.chunks():
             recorder.add(chunk)
-        # A reset, a deletion or another PUT may have happened while the body arrived, so check again. The expiry
-        # counts only at the start of the request.
+        # A reset, a deletion or another PUT may have happened while the body arrived, so check again. The
+        # expiry counts only at the start of the request.
         image = self._image_for_upload(signed, None)
         state.store.mark_url_used(signed.signature)
         state.store.store_bytes(image, recorder.finish(body.sha256), state.clock.now())
@@ -69,7 +72,8 @@ class Storage:
     def _image_for_upload(self, signed: SignedTarget, now: datetime | None) -> Image:
         """Return the image of an upload URL.
 
-        Raises an S3 error for a URL that is unknown, used, or expired at `now`. None skips the check of the expiry.
+        Raises an S3 error for a URL that is unknown, used, or expired at `now`. None skips the check of the
+        expiry.
         """
         state = self._state
         url: PresignedUrl | None = state.store.upload_urls.get(signed.signature)

@@ -173,7 +173,8 @@ class ImagesView(Mapping[str, Image]):
         self._now = now
 
     def __getitem__(self, image_id: str) -> Image:
-        # The result is not saved, because only the event loop writes to the store. A test may read in another thread.
+        # The result is not saved, because only the event loop writes to the store. A test may read in another
+        # thread.
         return advance_image(self._store.images[image_id], self._now(), self._store.switches)
 
     def __iter__(self) -> Iterator[str]:

@@ -90,8 +90,8 @@ def _create_certificate(names: tuple[str, ...]) -> tuple[trustme.CA, trustme.Lea
 class TcpTransports:
     """The TCP transports below TLS transports.
 
-    Resetting a connection, or closing it without close_notify, requires its TCP transport. asyncio and uvloop do not
-    give access to it, and `abort()` of a TLS transport does nothing after two calls of `close()`.
+    Resetting a connection, or closing it without close_notify, requires its TCP transport. asyncio and uvloop
+    do not give access to it, and `abort()` of a TLS transport does nothing after two calls of `close()`.
     """
 
     def __init__(self) -> None:
@@ -114,8 +114,8 @@ class TcpTransports:
 class TlsServer:
     """A protocol factory for `loop.create_server` that starts TLS on each accepted connection.
 
-    After the handshake a protocol from `make_protocol` takes over. `create_server(ssl=...)` gives no access to TCP
-    transports and unfinished handshakes.
+    After the handshake a protocol from `make_protocol` takes over. `create_server(ssl=...)` gives no access
+    to TCP transports and unfinished handshakes.
     """
 
     def __init__(
@@ -173,7 +173,8 @@ class TlsServer:
 class _StartedAwaitable(Awaitable[asyncio.Transport | None]):
     """An awaitable that runs to its first suspension at once, and continues when it is awaited.
 
-    `start_tls` has to install its protocol within `connection_made`, because uvloop starts to read after that.
+    `start_tls` has to install its protocol within `connection_made`, because uvloop starts to read after
+    that.
     """
 
     def __init__(self, awaitable: Awaitable[asyncio.Transport | None]) -> None:
@@ -214,7 +215,10 @@ class _DeferredProtocol(asyncio.Protocol):
     def set_protocol(
         self, protocol: asyncio.Protocol, transport: asyncio.Transport, on_lost: Callable[[], None]
     ) -> None:
-        """Connect `protocol` to the TLS transport, and pass the early data. `on_lost` is called at the end."""
+        """Connect `protocol` to the TLS transport, and pass it the early data.
+
+        `on_lost` is called when the connection is lost.
+        """
         self._protocol, self._on_lost = protocol, on_lost
         protocol.connection_made(transport)
         if self._early_data:

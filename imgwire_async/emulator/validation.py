@@ -75,8 +75,8 @@ def validator(**schema: object) -> Callable[[ParseFunction], Validator]:
 class Field:
     """One value of a body or a query.
 
-    With `nullable`, null means that the value is absent. `schema` is the name of its schema in the OpenAPI document,
-    if it has one. `default` is the default that this document shows.
+    With `nullable`, null means that the value is absent. `schema` is the name of its schema in the OpenAPI
+    document, if it has one. `default` is the default that this document shows.
     """
 
     name: str
@@ -134,8 +134,8 @@ class Params:
 def check_fields(fields: Iterable[Field], values: Mapping[str, object], location: str) -> Params:
     """Return the parsed values of `fields`.
 
-    Raises `InvalidError` with all problems. Unknown names are ignored, as in FastAPI. `location` is the first part of
-    the place that a problem names, such as `"body"`.
+    Raises `InvalidError` with all problems. Unknown names are ignored, as in FastAPI. `location` is the first
+    part of the place that a problem names, such as `"body"`.
     """
     parsed: dict[str, object] = {}
     problems: list[Problem] = []
@@ -191,7 +191,10 @@ def _reject_constant(name: str) -> object:
 
 
 def validation_response(invalid: InvalidError) -> Response:
-    """Return the 422 response for the problems of a request. [contract 5]"""
+    """Return the 422 response for the problems of a request.
+
+    [contract 5]
+    """
     return json_response(
         {
             "detail": [

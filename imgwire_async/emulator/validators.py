@@ -136,7 +136,10 @@ def uuid_list(value: object, loc: Loc) -> list[str]:
 
 @validator(type="object", additionalProperties=SCALAR)
 def metadata(value: object, loc: Loc) -> Mapping[str, object]:
-    """Return an object whose values are text, numbers or booleans. Other values are rejected. [contract 3]"""
+    """Return an object whose values are text, numbers or booleans. Other values are rejected.
+
+    [contract 3]
+    """
     if not is_json_object(value):
         raise InvalidError(Problem(loc, "Input should be a valid dictionary", "dict_type"))
     message = "Input should be a valid string, integer, number or boolean"

@@ -1,4 +1,4 @@
-"""Type and size of a picture from its bytes, and whether it is whole. Pure; knows the ten supported types."""
+"""Read the type and size of a picture from its bytes, and check that it is complete."""
 
 from __future__ import annotations
 

@@ -1,75 +1,80 @@
-"""BMP and ICO: size and wholeness."""
+"""The formats BMP and ICO."""
 
 from __future__ import annotations
 
 from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView
 
-__all__ = ["bmp_size", "bmp_starts", "bmp_whole", "ico_size", "ico_starts", "ico_whole"]
+__all__ = ["bmp_size", "check_bmp", "check_ico", "ico_size", "is_bmp", "is_ico"]
 
-_CORE = 12  # the header of OS/2 1.x, with 16-bit sizes
-_INFO = 40
+# The header of OS/2 1.x has 16-bit sizes.
+_CORE_HEADER = 12
+_INFO_HEADER = 40
+_HEADER_SIZES = frozenset({_CORE_HEADER, 16, _INFO_HEADER, 52, 56, 64, 108, 124})
 _UNCOMPRESSED = frozenset({0, 3, 6})
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def bmp_starts(head: bytes) -> bool:
-    """`BM`, and a header of a known kind behind it: two letters alone start many a text."""
-    return head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in {
-        _CORE,
-        16,
-        _INFO,
-        52,
-        56,
-        64,
-        108,
-        124,
-    }
+def is_bmp(head: bytes) -> bool:
+    """Return whether the bytes start with `BM` and a BMP header of a known size.
+
+    Many text files start with these two letters, so the letters alone prove nothing.
+    """
+    return head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _HEADER_SIZES
 
 
 def bmp_size(view: ByteView) -> tuple[int, int]:
-    """Width and height; a negative height only says that the rows run downwards."""
-    if view.number(14, 4, "little") == _CORE:
-        return view.number(18, 2, "little"), view.number(20, 2, "little")
-    width, height = (int.from_bytes(view.take(at, 4), "little", signed=True) for at in (18, 22))
+    """Return width and height.
+
+    A negative height in the header means that the first row is the top row.
+    """
+    if view.integer(14, 4, "little") == _CORE_HEADER:
+        return view.integer(18, 2, "little"), view.integer(20, 2, "little")
+    width, height = (int.from_bytes(view.read(offset, 4), "little", signed=True) for offset in (18, 22))
     return width, abs(height)
 
 
-def bmp_whole(view: ByteView) -> None:
-    """The rows fit behind the offset that the header gives."""
-    offset = view.number(10, 4, "little")
+def check_bmp(view: ByteView) -> None:
+    """Check that the file is long enough for all rows of pixels."""
+    offset = view.integer(10, 4, "little")
     if not 14 < offset < view.length:
         raise BrokenPictureError("no picture data")
     width, height = bmp_size(view)
-    core = view.number(14, 4, "little") == _CORE
-    bits = view.number(24 if core else 28, 2, "little")
-    if core or view.number(30, 4, "little") in _UNCOMPRESSED:
-        needed = (width * bits + 31) // 32 * 4 * height
+    has_core_header = view.integer(14, 4, "little") == _CORE_HEADER
+    bits = view.integer(24 if has_core_header else 28, 2, "little")
+    if has_core_header or view.integer(30, 4, "little") in _UNCOMPRESSED:
+        data_length = (width * bits + 31) // 32 * 4 * height
     else:
-        needed = view.number(34, 4, "little")
-    if offset + needed > view.length:
-        raise BrokenPictureError("it ends early")
+        data_length = view.integer(34, 4, "little")
+    if offset + data_length > view.length:
+        raise BrokenPictureError("the file ends early")
 
 
-def ico_starts(head: bytes) -> bool:
-    """The header of an icon file with at least one entry."""
+def is_ico(head: bytes) -> bool:
+    """Return whether the bytes start with the header of an icon file that has at least one entry."""
     return head.startswith(b"\x00\x00\x01\x00") and head[4:6] not in {b"", b"\x00\x00"}
 
 
 def ico_size(view: ByteView) -> tuple[int, int]:
-    """The largest entry; a byte of 0 stands for 256."""
-    sizes = [(view.number(at, 1) or 256, view.number(at + 1, 1) or 256) for at in _entries(view)]
+    """Return width and height of the largest entry.
+
+    The byte 0 stands for a size of 256.
+    """
+    sizes = [
+        (view.integer(offset, 1) or 256, view.integer(offset + 1, 1) or 256)
+        for offset in _entry_offsets(view)
+    ]
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
-def ico_whole(view: ByteView) -> None:
-    """Each entry points to a PNG or a bitmap header inside the file."""
-    for at in _entries(view):
-        length, offset = view.number(at + 8, 4, "little"), view.number(at + 12, 4, "little")
+def check_ico(view: ByteView) -> None:
+    """Check that each entry points to a PNG or a bitmap inside the file."""
+    for entry in _entry_offsets(view):
+        length, offset = view.integer(entry + 8, 4, "little"), view.integer(entry + 12, 4, "little")
         if offset + length > view.length:
-            raise BrokenPictureError("it ends early")
-        if view.take(offset, 8) != _PNG and view.number(offset, 4, "little") != _INFO:
-            raise BrokenPictureError("an entry is no picture")
+            raise BrokenPictureError("the file ends early")
+        if view.read(offset, 8) != _PNG and view.integer(offset, 4, "little") != _INFO_HEADER:
+            raise BrokenPictureError("an entry is not a picture")
 
 
-def _entries(view: ByteView) -> range:
-    return range(6, 6 + 16 * view.number(4, 2, "little"), 16)
+def _entry_offsets(view: ByteView) -> range:
+    return range(6, 6 + 16 * view.integer(4, 2, "little"), 16)

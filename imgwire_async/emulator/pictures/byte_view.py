@@ -1,4 +1,4 @@
-"""Bytes under the lens: checked access for the readers, and what they may find."""
+"""Bounds-checked access to the bytes of a body, and the results of examining it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 @frozen(kw_only=True)
 class Picture:
-    """A whole picture: its type, its size as stored (no rotation applied) and a few EXIF fields."""
+    """The result for a complete picture: its type, its size as stored, and a few EXIF fields."""
 
     mime_type: str
     width: int
@@ -30,7 +30,7 @@ class Picture:
 
 @frozen(kw_only=True)
 class Unreadable:
-    """No picture, no supported one, or not a whole one; `reason` says which."""
+    """The result for any other body. `reason` says what is wrong."""
 
     reason: str
 
@@ -39,41 +39,44 @@ Finding: TypeAlias = Picture | Unreadable
 
 
 class BrokenPictureError(Exception):
-    """A reader found what can't be; the text says what."""
+    """The bytes violate the picture format. The message says how."""
 
 
 class NotInWindowError(Exception):
-    """The answer lies in the middle of a big body, of which only both ends were kept."""
+    """The requested bytes lie in the middle of a large body, which was not kept."""
 
 
 class NeedsDecoderError(Exception):
-    """The header does not tell the size; a decoder may."""
+    """The header does not contain the size of the picture, but a decoder may find it."""
 
 
 @frozen
 class ByteView:
-    """A body of `length` bytes of which the first (`head`) and perhaps the last (`tail`) are here."""
+    """A body of `length` bytes, of which the first (`head`) and perhaps the last (`tail`) were kept."""
 
     head: bytes = field(repr=False)
     length: int
     tail: bytes = field(default=b"", repr=False)
 
-    def take(self, at: int, count: int) -> bytes:
-        """`count` bytes from `at`. `BrokenPictureError` beyond the end, `NotInWindowError` in the gap between head and tail."""
-        if at < 0 or count < 0 or at + count > self.length:
-            raise BrokenPictureError("it ends early")
-        if at + count <= len(self.head):
-            return self.head[at : at + count]
+    def read(self, offset: int, count: int) -> bytes:
+        """Return `count` bytes from an offset.
+
+        Raises `BrokenPictureError` beyond the end of the body, and `NotInWindowError` between head and tail.
+        """
+        if offset < 0 or count < 0 or offset + count > self.length:
+            raise BrokenPictureError("the file ends early")
+        if offset + count <= len(self.head):
+            return self.head[offset : offset + count]
         start = self.length - len(self.tail)
-        if at < start:
+        if offset < start:
             raise NotInWindowError
-        return self.tail[at - start : at - start + count]
+        return self.tail[offset - start : offset - start + count]
 
-    def number(self, at: int, count: int, order: Literal["big", "little"] = "big") -> int:
-        """An unsigned number of `count` bytes."""
-        return int.from_bytes(self.take(at, count), order)
+    def integer(self, offset: int, count: int, order: Literal["big", "little"] = "big") -> int:
+        """Return an unsigned integer of `count` bytes."""
+        return int.from_bytes(self.read(offset, count), order)
 
-    def holds(self, wanted: bytes, after: int) -> bool:
-        """Whether these bytes stand somewhere from `after` on. The gap counts as not holding them."""
-        start = self.length - len(self.tail)
-        return self.head.find(wanted, after) >= 0 or self.tail.find(wanted, max(0, after - start)) >= 0
+    def contains(self, pattern: bytes, start: int) -> bool:
+        """Return whether the kept bytes contain a byte pattern at `start` or after it."""
+        tail_start = self.length - len(self.tail)
+        return self.head.find(pattern, start) >= 0 or self.tail.find(pattern, max(0, start - tail_start)) >= 0

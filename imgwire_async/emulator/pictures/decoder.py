@@ -1,4 +1,4 @@
-"""Pillow, from the extra `emulator`, for the few pictures whose header alone does not tell the size."""
+"""Read picture sizes with Pillow, for files whose header does not contain the size."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ __all__ = ["decoded_size"]
 
 
 def decoded_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as stored, None when Pillow is missing or can't read it either."""
+    """Return width and height as stored, or None if Pillow is not installed or cannot read the file."""
     try:
         from PIL import Image
     except ImportError:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of odd files, and odd files are what it is asked about
+            # Pillow warns about unusual files, but unusual files are expected here.
+            warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as picture:
                 return picture.size
-    except Exception:  # noqa: BLE001  a decoder may raise anything on broken bytes; all of it means "unreadable"
+    except Exception:  # noqa: BLE001  a decoder may raise any exception for broken bytes
         return None

@@ -1,4 +1,4 @@
-"""From bytes to a finding: the table of formats."""
+"""Examine a picture: find its format, read its size, check that it is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imgwire_async.emulator.pictures.byte_view import (
     Unreadable,
 )
 from imgwire_async.emulator.pictures.decoder import decoded_size
-from imgwire_async.emulator.pictures.exif import exif_of
+from imgwire_async.emulator.pictures.exif import read_exif
 
 __all__ = ["examine"]
 
@@ -27,79 +27,68 @@ Size: TypeAlias = tuple[int, int]
 
 @frozen
 class Format:
-    """One type: how it starts, how its size is read, how one sees that it is whole."""
+    """One picture format, and the functions that recognize it, read its size and check its content."""
 
     mime_type: str
-    starts: Callable[[bytes], bool]
-    size: Callable[[ByteView], Size]
-    whole: Callable[[ByteView], None]
+    matches: Callable[[bytes], bool]
+    read_size: Callable[[ByteView], Size]
+    check_complete: Callable[[ByteView], None]
 
 
 _FORMATS = (
-    Format(
-        "image/jpeg",
-        lambda head: head.startswith(b"\xff\xd8\xff"),
-        jpeg_png_gif.jpeg_size,
-        jpeg_png_gif.jpeg_whole,
-    ),
-    Format(
-        "image/png",
-        lambda head: head.startswith(jpeg_png_gif.PNG),
-        jpeg_png_gif.png_size,
-        jpeg_png_gif.png_whole,
-    ),
-    Format(
-        "image/gif",
-        lambda head: head[:6] in {b"GIF87a", b"GIF89a"},
-        jpeg_png_gif.gif_size,
-        jpeg_png_gif.gif_whole,
-    ),
-    Format("image/webp", webp.webp_starts, webp.webp_size, webp.webp_whole),
-    Format("image/avif", isobmff.avif_starts, isobmff.isobmff_size, isobmff.isobmff_whole),
-    Format("image/heic", isobmff.heic_starts, isobmff.isobmff_size, isobmff.isobmff_whole),
-    Format("image/jxl", jxl.jxl_starts, jxl.jxl_size, jxl.jxl_whole),
-    Format("image/tiff", tiff.tiff_starts, tiff.tiff_size, tiff.tiff_whole),
-    Format("image/bmp", bmp_ico.bmp_starts, bmp_ico.bmp_size, bmp_ico.bmp_whole),
-    Format("image/vnd.microsoft.icon", bmp_ico.ico_starts, bmp_ico.ico_size, bmp_ico.ico_whole),
+    Format("image/jpeg", jpeg_png_gif.is_jpeg, jpeg_png_gif.jpeg_size, jpeg_png_gif.check_jpeg),
+    Format("image/png", jpeg_png_gif.is_png, jpeg_png_gif.png_size, jpeg_png_gif.check_png),
+    Format("image/gif", jpeg_png_gif.is_gif, jpeg_png_gif.gif_size, jpeg_png_gif.check_gif),
+    Format("image/webp", webp.is_webp, webp.webp_size, webp.check_webp),
+    Format("image/avif", isobmff.is_avif, isobmff.isobmff_size, isobmff.check_isobmff),
+    Format("image/heic", isobmff.is_heic, isobmff.isobmff_size, isobmff.check_isobmff),
+    Format("image/jxl", jxl.is_jxl, jxl.jxl_size, jxl.check_jxl),
+    Format("image/tiff", tiff.is_tiff, tiff.tiff_size, tiff.check_tiff),
+    Format("image/bmp", bmp_ico.is_bmp, bmp_ico.bmp_size, bmp_ico.check_bmp),
+    Format("image/vnd.microsoft.icon", bmp_ico.is_ico, bmp_ico.ico_size, bmp_ico.check_ico),
 )
 
 
 def examine(head: bytes, *, length: int | None = None, tail: bytes = b"") -> Finding:
-    """What these bytes are. For a body that is not kept whole: `head`, its whole `length`, and its `tail`. Never
-    raises, whatever the bytes are.
+    """Return the type, size and EXIF fields of a picture, or the reason why the bytes are not a picture.
+
+    `head` is the body. For a body that was not kept whole, `head` is its start, `length` its whole length and
+    `tail` its end. The function never raises an exception.
     """
     view = ByteView(head, len(head) if length is None else length, tail)
     if view.length == 0:
         return Unreadable(reason="empty")
-    found = next((each for each in _FORMATS if each.starts(head)), None)
-    if found is None:
+    picture_format = next((candidate for candidate in _FORMATS if candidate.matches(head)), None)
+    if picture_format is None:
         return Unreadable(reason="not a picture of a supported type")
+    mime_type = picture_format.mime_type
     try:
-        width, height = _size(found, view)
-        _try_whole(found, view)
-    except BrokenPictureError as broken:
-        return Unreadable(reason=f"{found.mime_type}: {broken}")
+        width, height = _size(picture_format, view)
+        _check_complete(picture_format, view)
+    except BrokenPictureError as error:
+        return Unreadable(reason=f"{mime_type}: {error}")
     except NotInWindowError:
-        return Unreadable(reason=f"{found.mime_type}: its header lies in a part that was not kept")
-    return Picture(mime_type=found.mime_type, width=width, height=height, exif=exif_of(found.mime_type, view))
+        return Unreadable(reason=f"{mime_type}: the header lies in a part of the file that was not kept")
+    return Picture(mime_type=mime_type, width=width, height=height, exif=read_exif(mime_type, view))
 
 
-def _size(found: Format, view: ByteView) -> Size:
+def _size(picture_format: Format, view: ByteView) -> Size:
     try:
-        width, height = found.size(view)
-    except NeedsDecoderError as untold:
-        # Only a whole body can be decoded, and one that is not kept whole is too big to try.
+        width, height = picture_format.read_size(view)
+    except NeedsDecoderError as error:
+        # A decoder needs the whole body. A body that was not kept whole is too large to decode anyway.
         size = decoded_size(view.head) if len(view.head) == view.length else None
         if size is None:
-            raise BrokenPictureError(f"{untold}, and no decoder could read it") from untold
+            raise BrokenPictureError(f"{error}, and no decoder could read it") from error
         width, height = size
     if width < 1 or height < 1:
-        raise BrokenPictureError(f"its size is {width} x {height}")
+        raise BrokenPictureError(f"the size is {width} x {height}")
     return width, height
 
 
-def _try_whole(found: Format, view: ByteView) -> None:
+def _check_complete(picture_format: Format, view: ByteView) -> None:
     try:
-        found.whole(view)
+        picture_format.check_complete(view)
     except NotInWindowError:
-        pass  # nothing speaks against it in the two ends that were kept
+        # The kept start and end of the file are good, and the middle is unknown.
+        pass

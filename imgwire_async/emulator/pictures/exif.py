@@ -1,4 +1,4 @@
-"""A few EXIF fields, from where each format keeps them. What is broken is left out, never an error."""
+"""Read a few EXIF fields from JPEG, PNG, WebP and TIFF files. Broken fields are left out."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Callable, Mapping
 from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView, NotInWindowError
 from imgwire_async.emulator.pictures.jpeg_png_gif import jpeg_segments, png_chunks
 from imgwire_async.emulator.pictures.tiff import (
+    ByteOrder,
     Directory,
     Entry,
-    Order,
-    directory,
-    numbers,
-    order_of,
-    tiff_starts,
+    byte_order,
+    integers,
+    is_tiff,
+    read_directory,
 )
 from imgwire_async.emulator.pictures.webp import webp_chunks
 
-__all__ = ["exif_of"]
+__all__ = ["read_exif"]
 
 _APP1 = 0xE1
-_MARK = b"Exif\0\0"
-_MORE = 0x8769  # where the camera's own directory is
+_EXIF_PREFIX = b"Exif\0\0"
+# The tag with the offset of the second directory, which has the fields about the camera.
+_EXIF_DIRECTORY = 0x8769
 _NAMES: Mapping[int, str] = {
     0x010E: "ImageDescription",
     0x010F: "Make",
@@ -39,37 +40,43 @@ _NAMES: Mapping[int, str] = {
     0xA433: "LensMake",
     0xA434: "LensModel",
 }
-_MOST_TEXT = 1_000
+_MAXIMUM_TEXT = 1_000
+_TEXT, _UINT16, _UINT32, _FRACTION = 2, 3, 4, 5
 
 
-def exif_of(mime_type: str, view: ByteView) -> dict[str, object]:
-    """The known fields by their EXIF names: text, whole numbers, and fractions as decimal numbers."""
+def read_exif(mime_type: str, view: ByteView) -> dict[str, object]:
+    """Return the known fields by their EXIF names.
+
+    Values are text, integers, and fractions as decimal numbers.
+    """
     find = _FINDERS.get(mime_type)
     if find is None:
         return {}
     try:
         base = find(view)
-        return {} if base is None else _fields(view, base)
+        return {} if base is None else _read_fields(view, base)
     except (BrokenPictureError, NotInWindowError):
         return {}
 
 
 def _in_jpeg(view: ByteView) -> int | None:
-    for marker, at, length in jpeg_segments(view):
-        if marker == _APP1 and length > len(_MARK) and view.take(at, len(_MARK)) == _MARK:
-            return at + len(_MARK)
+    prefix_length = len(_EXIF_PREFIX)
+    for marker, offset, length in jpeg_segments(view):
+        if marker == _APP1 and length > prefix_length and view.read(offset, prefix_length) == _EXIF_PREFIX:
+            return offset + prefix_length
     return None
 
 
 def _in_png(view: ByteView) -> int | None:
-    return next((at for name, at, _ in png_chunks(view) if name == b"eXIf"), None)
+    return next((offset for name, offset, _ in png_chunks(view) if name == b"eXIf"), None)
 
 
 def _in_webp(view: ByteView) -> int | None:
-    at = next((at for name, at, _ in webp_chunks(view) if name == b"EXIF"), None)
-    if at is not None and view.take(at, len(_MARK)) == _MARK:  # some writers keep the mark of JPEG
-        at += len(_MARK)
-    return at
+    offset = next((offset for name, offset, _ in webp_chunks(view) if name == b"EXIF"), None)
+    # Some programs also write the prefix that JPEG files have.
+    if offset is not None and view.read(offset, len(_EXIF_PREFIX)) == _EXIF_PREFIX:
+        offset += len(_EXIF_PREFIX)
+    return offset
 
 
 _FINDERS: Mapping[str, Callable[[ByteView], int | None]] = {
@@ -80,34 +87,37 @@ _FINDERS: Mapping[str, Callable[[ByteView], int | None]] = {
 }
 
 
-def _fields(view: ByteView, base: int) -> dict[str, object]:
-    if not tiff_starts(view.take(base, 4)):
+def _read_fields(view: ByteView, base: int) -> dict[str, object]:
+    if not is_tiff(view.read(base, 4)):
         return {}
-    order = order_of(view, base)
-    first = directory(view, view.number(base + 4, 4, order), order, base)
-    found = _named(view, first, order)
-    more = numbers(view, first.entries.get(_MORE), order)
-    if more:
-        found |= _named(view, directory(view, more[0], order, base), order)
-    return found
+    order = byte_order(view, base)
+    first = read_directory(view, view.integer(base + 4, 4, order), order, base)
+    fields = _known_fields(view, first, order)
+    camera = integers(view, first.entries.get(_EXIF_DIRECTORY), order)
+    if camera:
+        fields |= _known_fields(view, read_directory(view, camera[0], order, base), order)
+    return fields
 
 
-def _named(view: ByteView, fields: Directory, order: Order) -> dict[str, object]:
-    found: dict[str, object] = {}
+def _known_fields(view: ByteView, directory: Directory, order: ByteOrder) -> dict[str, object]:
+    fields: dict[str, object] = {}
     for tag, name in _NAMES.items():
-        entry = fields.entries.get(tag)
+        entry = directory.entries.get(tag)
         value = None if entry is None else _value(view, entry, order)
         if value is not None:
-            found[name] = value
-    return found
+            fields[name] = value
+    return fields
 
 
-def _value(view: ByteView, entry: Entry, order: Order) -> str | int | float | None:
-    if entry.kind == 2 and entry.count <= _MOST_TEXT:
-        return view.take(entry.at, entry.count).split(b"\0")[0].decode("utf-8", "replace").strip()
-    if entry.kind in {3, 4} and entry.count >= 1:
-        return view.number(entry.at, 2 if entry.kind == 3 else 4, order)
-    if entry.kind == 5 and entry.count == 1:
-        top, bottom = view.number(entry.at, 4, order), view.number(entry.at + 4, 4, order)
-        return round(top / bottom, 6) if bottom else None
+def _value(view: ByteView, entry: Entry, order: ByteOrder) -> str | int | float | None:
+    if entry.kind == _TEXT and entry.count <= _MAXIMUM_TEXT:
+        return view.read(entry.offset, entry.count).split(b"\0")[0].decode("utf-8", "replace").strip()
+    if entry.kind in {_UINT16, _UINT32} and entry.count >= 1:
+        return view.integer(entry.offset, 2 if entry.kind == _UINT16 else 4, order)
+    if entry.kind == _FRACTION and entry.count == 1:
+        numerator, denominator = (
+            view.integer(entry.offset, 4, order),
+            view.integer(entry.offset + 4, 4, order),
+        )
+        return round(numerator / denominator, 6) if denominator else None
     return None

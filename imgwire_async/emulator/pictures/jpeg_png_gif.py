@@ -1,4 +1,4 @@
-"""JPEG, PNG and GIF: size and wholeness."""
+"""The formats JPEG, PNG and GIF."""
 
 from __future__ import annotations
 
@@ -7,124 +7,138 @@ from collections.abc import Iterator
 from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView, NotInWindowError
 
 __all__ = [
-    "PNG",
-    "gif_size",
-    "gif_whole",
-    "jpeg_segments",
-    "jpeg_size",
-    "jpeg_whole",
-    "png_chunks",
-    "png_size",
-    "png_whole",
-]
+    "check_gif", "check_jpeg", "check_png", "gif_size", "is_gif", "is_jpeg", "is_png", "jpeg_segments", "jpeg_size",
+    "png_chunks", "png_size",
+]  # fmt: skip
 
-PNG = b"\x89PNG\r\n\x1a\n"
-_SOS = 0xDA
-_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # C4 tables, C8 reserved, CC arithmetic tables
-_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_START_OF_SCAN = 0xDA
+# The markers C4, C8 and CC have other meanings.
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MARKERS_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
+
+
+def is_jpeg(head: bytes) -> bool:
+    """Return whether the bytes start with a JPEG marker."""
+    return head.startswith(b"\xff\xd8\xff")
 
 
 def jpeg_segments(view: ByteView) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and length of the content of each segment, up to and with the first start of scan."""
-    at = 2
+    """Yield the marker of each segment, and the offset and length of its content.
+
+    The last segment is the first start of scan.
+    """
+    offset = 2
     while True:
-        if view.number(at, 1) != 0xFF:
+        if view.integer(offset, 1) != 0xFF:
             raise BrokenPictureError("a segment does not start with a marker")
-        marker = view.number(at + 1, 1)
-        if marker == 0xFF:  # fill bytes may stand before any marker
-            at += 1
+        marker = view.integer(offset + 1, 1)
+        if marker == 0xFF:
+            # Fill bytes may come before any marker.
+            offset += 1
             continue
-        at += 2
-        if marker in _ALONE:
+        offset += 2
+        if marker in _MARKERS_WITHOUT_LENGTH:
             continue
         if marker in {0x00, 0xD8, 0xD9}:
-            raise BrokenPictureError("it ends before its picture")
-        length = view.number(at, 2)
+            raise BrokenPictureError("the file ends before its picture")
+        length = view.integer(offset, 2)
         if length < 2:
             raise BrokenPictureError("a segment is shorter than its own length field")
-        yield marker, at + 2, length - 2
-        if marker == _SOS:
+        yield marker, offset + 2, length - 2
+        if marker == _START_OF_SCAN:
             return
-        at += length
+        offset += length
 
 
 def jpeg_size(view: ByteView) -> tuple[int, int]:
-    """Width and height of the frame header."""
-    for marker, at, _ in jpeg_segments(view):
-        if marker in _SOF:
-            return view.number(at + 3, 2), view.number(at + 1, 2)
+    """Return width and height from the frame header."""
+    for marker, offset, _ in jpeg_segments(view):
+        if marker in _START_OF_FRAME:
+            return view.integer(offset + 3, 2), view.integer(offset + 1, 2)
     raise BrokenPictureError("no frame header before the scan")
 
 
-def jpeg_whole(view: ByteView) -> None:
-    """An end-of-image marker has to follow the scan; what comes after it is nobody's business."""
-    start = max(at for _, at, _ in jpeg_segments(view))
-    # Inside a scan FF is always stuffed, so FF D9 can't be anything else; thumbnails lie before the scan.
-    if not view.holds(b"\xff\xd9", start):
+def check_jpeg(view: ByteView) -> None:
+    """Check that an end-of-image marker follows the scan. Any bytes may follow the marker."""
+    scan = max(offset for _, offset, _ in jpeg_segments(view))
+    # The data of a scan escapes each FF byte, so FF D9 can only be the marker. Thumbnails come before the
+    # scan.
+    if not view.contains(b"\xff\xd9", scan):
         raise BrokenPictureError("no end of image")
 
 
+def is_png(head: bytes) -> bool:
+    """Return whether the bytes start with the PNG signature."""
+    return head.startswith(_PNG_SIGNATURE)
+
+
 def png_chunks(view: ByteView) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and length of the content of each chunk, IEND included."""
-    at = len(PNG)
+    """Yield the name of each chunk, and the offset and length of its content. IEND is the last one."""
+    offset = len(_PNG_SIGNATURE)
     while True:
-        length = view.number(at, 4)
-        name = view.take(at + 4, 4)
-        if at + 12 + length > view.length:
-            raise BrokenPictureError("it ends early")
+        length = view.integer(offset, 4)
+        name = view.read(offset + 4, 4)
+        if offset + 12 + length > view.length:
+            raise BrokenPictureError("the file ends early")
         if not name.isalpha():
             raise BrokenPictureError("a chunk without a name")
-        yield name, at + 8, length
+        yield name, offset + 8, length
         if name == b"IEND":
             return
-        at += 12 + length
+        offset += 12 + length
 
 
 def png_size(view: ByteView) -> tuple[int, int]:
-    """Width and height of the IHDR chunk, which comes first."""
-    if view.number(8, 4) != 13 or view.take(12, 4) != b"IHDR":
-        raise BrokenPictureError("no IHDR chunk at its start")
-    return view.number(16, 4), view.number(20, 4)
+    """Return width and height from the IHDR chunk, which has to be the first chunk."""
+    if view.integer(8, 4) != 13 or view.read(12, 4) != b"IHDR":
+        raise BrokenPictureError("no IHDR chunk at the start")
+    return view.integer(16, 4), view.integer(20, 4)
 
 
-def png_whole(view: ByteView) -> None:
-    """Picture data and an end are there."""
+def check_png(view: ByteView) -> None:
+    """Check that the file has picture data and an IEND chunk."""
     try:
         names = {name for name, _, _ in png_chunks(view)}
     except NotInWindowError:
-        if not view.holds(b"IEND\xae\x42\x60\x82", 0):
+        if not view.contains(b"IEND\xae\x42\x60\x82", 0):
             raise BrokenPictureError("no end of image") from None
         return
     if b"IDAT" not in names:
         raise BrokenPictureError("no picture data")
 
 
+def is_gif(head: bytes) -> bool:
+    """Return whether the bytes start with a GIF signature."""
+    return head[:6] in {b"GIF87a", b"GIF89a"}
+
+
 def gif_size(view: ByteView) -> tuple[int, int]:
-    """Width and height of the logical screen."""
-    return view.number(6, 2, "little"), view.number(8, 2, "little")
+    """Return width and height of the logical screen."""
+    return view.integer(6, 2, "little"), view.integer(8, 2, "little")
 
 
-def gif_whole(view: ByteView) -> None:
-    """At least one picture and the trailer are there."""
-    at = 13 + _palette(view.number(10, 1))
+def check_gif(view: ByteView) -> None:
+    """Check that the file has at least one picture and a trailer."""
+    offset = 13 + _palette_size(view.integer(10, 1))
     frames = 0
-    while (kind := view.number(at, 1)) != 0x3B:
+    while (kind := view.integer(offset, 1)) != 0x3B:
         if kind == 0x21:
-            at = _blocks_end(view, at + 2)
+            offset = _end_of_blocks(view, offset + 2)
         elif kind == 0x2C:
             frames += 1
-            at = _blocks_end(view, at + 11 + _palette(view.number(at + 9, 1)))
+            offset = _end_of_blocks(view, offset + 11 + _palette_size(view.integer(offset + 9, 1)))
         else:
             raise BrokenPictureError("a block of an unknown kind")
     if not frames:
         raise BrokenPictureError("no picture data")
 
 
-def _palette(flags: int) -> int:
+def _palette_size(flags: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _blocks_end(view: ByteView, at: int) -> int:
-    while (size := view.number(at, 1)) != 0:
-        at += size + 1
-    return at + 1
+def _end_of_blocks(view: ByteView, offset: int) -> int:
+    while (size := view.integer(offset, 1)) != 0:
+        offset += size + 1
+    return offset + 1

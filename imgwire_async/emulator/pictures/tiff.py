@@ -1,4 +1,4 @@
-"""TIFF directories, both byte orders: size and wholeness, and the fields that EXIF borrows from it."""
+"""The format TIFF, and its directories, which EXIF also uses."""
 
 from __future__ import annotations
 
@@ -10,118 +10,124 @@ from attrs import frozen
 from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView, NeedsDecoderError
 
 __all__ = [
-    "Directory",
-    "Entry",
-    "directories",
-    "directory",
-    "numbers",
-    "order_of",
-    "tiff_size",
-    "tiff_starts",
-    "tiff_whole",
-]
+    "ByteOrder", "Directory", "Entry", "byte_order", "check_tiff", "directories", "integers", "is_tiff",
+    "read_directory", "tiff_size",
+]  # fmt: skip
 
-Order: TypeAlias = Literal["big", "little"]
+ByteOrder: TypeAlias = Literal["big", "little"]
 
-# Bytes per value by type.
-_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-_WHOLE_NUMBERS = frozenset({1, 3, 4, 13})
-_MOST_ENTRIES, _MOST_VALUES, _MOST_DIRECTORIES = 4_096, 65_536, 1_024
-_BIG = (b"II+\0", b"MM\0+")
+# The number of bytes of one value of each type.
+_VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_INTEGER_TYPES = frozenset({1, 3, 4, 13})
+_MAXIMUM_ENTRIES, _MAXIMUM_VALUES, _MAXIMUM_DIRECTORIES = 4_096, 65_536, 1_024
+_BIG_TIFF = (b"II+\0", b"MM\0+")
+_WIDTH, _HEIGHT = 256, 257
+_STRIP_OFFSETS, _STRIP_LENGTHS = 273, 279
+_TILE_OFFSETS, _TILE_LENGTHS = 324, 325
 
 
 @frozen
 class Entry:
-    """One field: its type, how many values, and where they stand."""
+    """One field of a directory: its type, the number of its values, and their offset."""
 
     kind: int
     count: int
-    at: int
+    offset: int
 
 
 @frozen
 class Directory:
-    """The fields of one picture, and where the next directory is (0: there is none)."""
+    """The fields of one picture by tag, and the offset of the next directory, or 0."""
 
     entries: Mapping[int, Entry]
-    following: int
+    next_offset: int
 
 
-def tiff_starts(head: bytes) -> bool:
-    """Little or big endian, plain or BigTIFF."""
-    return head[:4] in {b"II*\0", b"MM\0*", *_BIG}
+def is_tiff(head: bytes) -> bool:
+    """Return whether the bytes start with a TIFF or BigTIFF signature."""
+    return head[:4] in {b"II*\0", b"MM\0*", *_BIG_TIFF}
 
 
-def order_of(view: ByteView, base: int = 0) -> Order:
-    """The byte order that the first two letters name."""
-    return "little" if view.take(base, 2) == b"II" else "big"
+def byte_order(view: ByteView, base: int = 0) -> ByteOrder:
+    """Return the byte order of a TIFF file or EXIF block at `base`."""
+    return "little" if view.read(base, 2) == b"II" else "big"
 
 
-def directory(view: ByteView, at: int, order: Order, base: int = 0) -> Directory:
-    """The directory at an offset; offsets count from `base`, where an EXIF block starts inside another file."""
-    count = view.number(base + at, 2, order)
-    if count > _MOST_ENTRIES:
-        raise BrokenPictureError("a directory of too many fields")
+def read_directory(view: ByteView, offset: int, order: ByteOrder, base: int = 0) -> Directory:
+    """Return the directory at an offset.
+
+    All offsets count from `base`, where an EXIF block starts inside another file.
+    """
+    count = view.integer(base + offset, 2, order)
+    if count > _MAXIMUM_ENTRIES:
+        raise BrokenPictureError("a directory with too many fields")
+    first = base + offset + 2
     entries: dict[int, Entry] = {}
-    for start in range(base + at + 2, base + at + 2 + 12 * count, 12):
+    for start in range(first, first + 12 * count, 12):
         tag, kind, values = (
-            view.number(start, 2, order),
-            view.number(start + 2, 2, order),
-            view.number(start + 4, 4, order),
+            view.integer(start, 2, order),
+            view.integer(start + 2, 2, order),
+            view.integer(start + 4, 4, order),
         )
-        inline = _WIDTHS.get(kind, 1) * values <= 4
-        entries[tag] = Entry(kind, values, start + 8 if inline else base + view.number(start + 8, 4, order))
-    return Directory(entries, view.number(base + at + 2 + 12 * count, 4, order))
+        # Values of at most four bytes stand in the entry itself.
+        inline = _VALUE_SIZES.get(kind, 1) * values <= 4
+        position = start + 8 if inline else base + view.integer(start + 8, 4, order)
+        entries[tag] = Entry(kind, values, position)
+    return Directory(entries, view.integer(first + 12 * count, 4, order))
 
 
-def numbers(view: ByteView, entry: Entry | None, order: Order) -> list[int]:
-    """The whole numbers of a field; none when it is missing."""
+def integers(view: ByteView, entry: Entry | None, order: ByteOrder) -> list[int]:
+    """Return the integers of a field, or an empty list for a missing field."""
     if entry is None:
         return []
-    if entry.kind not in _WHOLE_NUMBERS or entry.count > _MOST_VALUES:
-        raise BrokenPictureError("a field of an unfit type or length")
-    width = _WIDTHS[entry.kind]
-    return [view.number(entry.at + width * index, width, order) for index in range(entry.count)]
+    if entry.kind not in _INTEGER_TYPES or entry.count > _MAXIMUM_VALUES:
+        raise BrokenPictureError("a field with a wrong type or length")
+    size = _VALUE_SIZES[entry.kind]
+    return [view.integer(entry.offset + size * index, size, order) for index in range(entry.count)]
 
 
 def directories(view: ByteView) -> Iterator[Directory]:
-    """All pictures of the file, in order. A chain that bites its own tail is broken."""
-    order = order_of(view)
-    at = view.number(4, 4, order)
-    seen: set[int] = set()
-    while at:
-        if at in seen or len(seen) == _MOST_DIRECTORIES:
-            raise BrokenPictureError("its directories go round in a circle")
-        seen.add(at)
-        found = directory(view, at, order)
-        yield found
-        at = found.following
+    """Yield the directories of all pictures in order. Raises `BrokenPictureError` for an endless chain."""
+    order = byte_order(view)
+    offset = view.integer(4, 4, order)
+    visited: set[int] = set()
+    while offset:
+        if offset in visited or len(visited) == _MAXIMUM_DIRECTORIES:
+            raise BrokenPictureError("the chain of directories is endless")
+        visited.add(offset)
+        directory = read_directory(view, offset, order)
+        yield directory
+        offset = directory.next_offset
 
 
 def tiff_size(view: ByteView) -> tuple[int, int]:
-    """Width and height of the first picture."""
-    if view.take(0, 4) in _BIG:
+    """Return width and height of the first picture."""
+    if view.read(0, 4) in _BIG_TIFF:
         raise NeedsDecoderError("BigTIFF")
     first = next(directories(view), None)
     if first is None:
         raise BrokenPictureError("no directory")
-    order = order_of(view)
-    width, height = (numbers(view, first.entries.get(tag), order)[:1] for tag in (256, 257))
+    order = byte_order(view)
+    width, height = (integers(view, first.entries.get(tag), order)[:1] for tag in (_WIDTH, _HEIGHT))
     if not width or not height:
         raise BrokenPictureError("no width or height")
     return width[0], height[0]
 
 
-def tiff_whole(view: ByteView) -> None:
-    """The strips or tiles of every picture lie inside the file."""
-    if view.take(0, 4) in _BIG:
-        return  # who could read its size has read its directory
-    order = order_of(view)
-    for each in directories(view):
-        strips = 273 if 273 in each.entries else 324
-        offsets = numbers(view, each.entries.get(strips), order)
-        lengths = numbers(view, each.entries.get(279 if strips == 273 else 325), order)
+def check_tiff(view: ByteView) -> None:
+    """Check that the strips or tiles of every picture lie inside the file."""
+    if view.read(0, 4) in _BIG_TIFF:
+        # The decoder that read the size has read the directory.
+        return
+    order = byte_order(view)
+    for directory in directories(view):
+        has_strips = _STRIP_OFFSETS in directory.entries
+        offsets_tag, lengths_tag = (
+            (_STRIP_OFFSETS, _STRIP_LENGTHS) if has_strips else (_TILE_OFFSETS, _TILE_LENGTHS)
+        )
+        offsets = integers(view, directory.entries.get(offsets_tag), order)
+        lengths = integers(view, directory.entries.get(lengths_tag), order)
         if not offsets or len(offsets) != len(lengths):
             raise BrokenPictureError("no picture data")
         if any(offset + length > view.length for offset, length in zip(offsets, lengths, strict=True)):
-            raise BrokenPictureError("it ends early")
+            raise BrokenPictureError("the file ends early")
