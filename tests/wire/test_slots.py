@@ -135,7 +135,7 @@ async def test_uploads_of_unknown_size_inside_the_sources_of_such_say_what_they_
             )
             told = [str(end) for end in ends if isinstance(end, UploadStalledError)]
             assert told
-            assert all("Make it outside, give content_length=" in each for each in told)
+            assert all("Start it outside, give content_length=" in each for each in told)
             # No wait of another task, or of this one later, is taken for one inside a source.
             assert not user_code.inside_user_code.get()
             await client.images.upload(of_unknown_size())
