@@ -1,1 +1,4 @@
-"""What to send: anything readable becomes a source, its type is read from its bytes, and one upload lives through a small state table."""
+"""Upload files: detect what a file is, open it as a source, create its record, and send its bytes.
+
+`states` decides what follows a failed attempt. `upload_run` uploads many files at the same time.
+"""

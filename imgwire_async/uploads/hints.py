@@ -1,7 +1,7 @@
-"""What to pass instead of things that cannot be uploaded: decided by their text, their first bytes, or their type. Pure.
+"""Say what to pass instead of an object that cannot be uploaded. Pure functions.
 
-The libraries that such things come from are never imported: types are known by their names and by what they
-can do.
+They decide by the text, the first bytes or the type of the object. The libraries that define such types are
+never imported: a type is recognized by its name or its attributes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from imgwire_async.formatting import shortened
 from imgwire_async.mime import CAMERA_RAW, EXTENSIONS, HEAD_BYTES, describe, sniff
 
 _DECODE = "this is base64: decode it, and give the bytes: base64.b64decode(...)"
-_LONGEST_NAME = 255  # characters; no file system has longer names
-_ENOUGH = 128  # characters of base64 in a row from which on a text is taken for it, whatever it holds
+# In characters. No file system has longer names.
+_MAX_NAME_LENGTH = 255
+# A text of base64 characters that is longer than this is taken for base64, even if it holds no picture.
+_MIN_BASE64_LENGTH = 128
 
-_URL = re.compile(r"https?:/+[^/]", re.IGNORECASE)  # pathlib makes one slash of two
+# pathlib turns the two slashes of a URL into one.
+_URL = re.compile(r"https?:/+[^/]", re.IGNORECASE)
 _OTHER_URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,3}[^/\\]", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:[^,\s]{0,200}[,;]", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]+\Z")
@@ -31,7 +34,10 @@ _MARKUP = re.compile(r"\s{0,200}<(?:\?xml|svg|!doctype|html)", re.IGNORECASE)
 
 
 def is_base64(text: str) -> bool:
-    """Return whether `text` is base64: of a picture, however short, or so long that it is nothing else."""
+    """Return whether `text` is base64.
+
+    A short text counts as base64 only if it holds the first bytes of a picture.
+    """
     head = "".join(text[: 2 * HEAD_BYTES].split()).replace("-", "+").replace("_", "/")[:HEAD_BYTES]
     if not _BASE64.match(head):
         return False
@@ -42,13 +48,13 @@ def is_base64(text: str) -> bool:
         return False
     if sniff(data) is not None:
         return True
-    # Hex digits and long names of one case are no base64.
-    varied = any(map(str.islower, head)) and any(map(str.isupper, head)) and any(map(str.isdigit, head))
-    return varied and len(text) > _ENOUGH and not text.startswith("/")
+    # Digests in hex and long names do not mix capitals, small letters and digits.
+    is_mixed = any(map(str.islower, head)) and any(map(str.isupper, head)) and any(map(str.isdigit, head))
+    return is_mixed and len(text) > _MIN_BASE64_LENGTH and not text.startswith("/")
 
 
 def for_path(text: str) -> str | None:
-    """Return what a text is that is no path, and what to do with it; None where it may be the path of a missing file."""
+    """Return what a text is if it is no path, and advice; None if it may be the path of a missing file."""
     if _DATA_URI.match(text):
         return f"file is {_data_uri(text)}"
     if _URL.match(text):
@@ -57,41 +63,41 @@ def for_path(text: str) -> str | None:
             "the bytes"
         )
     if scheme := _OTHER_URL.match(text):
-        word = scheme[1].lower()
-        if word == "file":
+        name = scheme[1].lower()
+        if name == "file":
             return "file is a file: URL, not a path: give the path in it (urllib.request.url2pathname of the URL's path)"
-        return f"file is a URL ({word}), not a path: open it with the library for it, and give the binary file or the bytes"
+        return f"file is a URL ({name}), not a path: open it with the library for it, and give the binary file or the bytes"
     if is_base64(text):
         return f"file is text, not a path: {_DECODE}"
     if _MARKUP.match(text):
         found = describe(text[:HEAD_BYTES].encode("utf-8", "replace"))
-        return f"file is {found} as text, not a path. {_by_kind(found)}"
+        return f"file is {found} as text, not a path. {_advice_for(found)}"
     if _BYTES_REPR.match(text):
-        return "file is what str() made of bytes, not a path: give the bytes themselves"
+        return "file is the text that str() makes of bytes, not a path: give the bytes themselves"
     if not text.isprintable() and sniff(text[:16].encode("latin-1", "ignore")) is not None:
         return "file is a picture's content decoded to text, not a path: give the bytes as they were read"
-    if len(text) > _LONGEST_NAME and _is_too_long(text):
+    if len(text) > _MAX_NAME_LENGTH and _is_too_long(text):
         return "file is text that is too long for a path; a picture's content must be given as bytes"
     return None
 
 
 def _data_uri(text: str) -> str:
-    """Return what to do with a data URI: its content is base64, or percent-encoded."""
+    """Return what to do with a data URI, whose content is base64 or percent-encoded."""
     if ";base64" in text[:250].partition(",")[0].lower():
         return f'a data URI, and {_DECODE[:-5]}(text.partition(",")[2])'
     return 'a data URI: give the bytes: urllib.parse.unquote_to_bytes(text.partition(",")[2])'
 
 
 def _is_too_long(text: str) -> bool:
-    return max(map(len, re.split(r"[/\\]", text))) > _LONGEST_NAME
+    return max(map(len, re.split(r"[/\\]", text))) > _MAX_NAME_LENGTH
 
 
 def for_missing_path(text: str) -> str:
-    """Return why a path that names nothing may do so, to be added to the system's words; empty where nothing is odd."""
+    """Return why no file may be at a path, to be added to the system's message; empty if nothing is odd."""
     if text.startswith("~"):
         return "~ is not expanded: give os.path.expanduser(path)"
     if text != text.strip():
-        return "the path begins or ends with a blank or a line break: strip() it"
+        return "the path begins or ends with whitespace: strip() it"
     if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'":
         return "the path stands in quotes: give it without them"
     if any(c in text for c in "*?"):
@@ -100,12 +106,12 @@ def for_missing_path(text: str) -> str:
 
 
 def _for_text(text: str) -> str:
-    """Return what to do about bytes that are this text."""
+    """Return advice for bytes that are this text; empty if there is none."""
     stripped = text.strip()
     if _DATA_URI.match(stripped):
         return f"It is {_data_uri(stripped)}."
     if is_base64(stripped):
-        return f"By its looks {_DECODE}."
+        return f"Probably {_DECODE}."
     if _URL.match(stripped) and len(stripped.split()) == 1:
         return "It is a URL: images.upload_via_url(url) lets the service fetch it."
     if os.path.splitext(stripped)[1].lower() in EXTENSIONS and "\n" not in stripped:  # noqa: PTH122  # any text
@@ -113,27 +119,30 @@ def _for_text(text: str) -> str:
     return ""
 
 
-_REMEDIES: tuple[tuple[str, str], ...] = (
+_ADVICE: tuple[tuple[str, str], ...] = (
     (CAMERA_RAW, "Develop it to a JPEG or TIFF first, with the camera's software or rawpy."),
     ("a PDF", "Render its pages as pictures first."),
     ("an SVG", "Render it as a PNG first."),
     (
         "an HTML page",
-        "Perhaps a server answered with a page instead of the picture: look where the bytes come from.",
+        "Perhaps a server sent a page instead of the picture: check the source of the bytes.",
     ),
     ("a ZIP", "Unpack it, and give the pictures in it to upload_many."),
     ("a gzip", "Unpack it first: gzip.decompress(...)."),
     ("a video", "Take a picture out of it first."),
-    ("a program", "Is this the right file?"),
-    ("a folder's", "Leave it out."),
-    ("an XML", "Is this the right file?"),
-    ("plain text", "Is this the right file?"),
-    ("no picture", "If it is one of these all the same, give mime_type=."),
+    ("a program", "Check that this is the right file."),
+    ("a folder's", "Do not upload it."),
+    ("an XML", "Check that this is the right file."),
+    ("plain text", "Check that this is the right file."),
+    ("no picture", "If it is one of these types, give mime_type=."),
 )
 
 
 def for_bytes(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
-    """Return what to do about bytes that were refused as `found`: pixels of an array, other bytes in memory, or of a file."""
+    """Return advice for bytes that were rejected because they are `found`.
+
+    `pixels` says that they come from an array of several dimensions, `in_memory` that they come from memory.
+    """
     encode = (
         'encode them as a picture first, as Pillow does (Image.fromarray(array).save(buffer, "PNG")) or OpenCV '
         '(cv2.imencode(".png", array)[1])'
@@ -145,17 +154,17 @@ def for_bytes(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
         hint = _for_text(head.decode("utf-8", "replace"))
         if hint:
             return hint
-    told = _by_kind(found)
-    return f"If these are pixels: {encode}. {told}" if unknown and in_memory else told
+    advice = _advice_for(found)
+    return f"If these are pixels: {encode}. {advice}" if unknown and in_memory else advice
 
 
-def _by_kind(found: str) -> str:
-    return next((advice for kind, advice in _REMEDIES if found.startswith(kind)), "Convert it first.")
+def _advice_for(found: str) -> str:
+    return next((advice for kind, advice in _ADVICE if found.startswith(kind)), "Convert it first.")
 
 
-# --- objects ----------------------------------------------------------------------------------------------------------
+# --- objects ------------------------------------------------------------------------------------------------
 
-# By package and class, also for subclasses.
+# Keys are package and class. The entry of a class also counts for its subclasses.
 _BY_TYPE: dict[str, str] = {
     "httpx.Response": "give its bytes, response.content, or what it streams, response.aiter_bytes()",
     "aiohttp.ClientResponse": "give its bytes, await response.read(), or its stream, response.content",
@@ -172,7 +181,10 @@ _BY_TYPE: dict[str, str] = {
 
 
 def for_object(file: object) -> str | None:
-    """Return what to pass instead of `file`, which is no path, buffer, or file of the standard library; None where it may do."""
+    """Return what to pass instead of `file`; None if it may be a source.
+
+    `file` is no path, no buffer, and no file of the standard library.
+    """
     kind: type = type(file)
     hint = _for_kind(file, kind)
     if hint is None:
@@ -186,21 +198,21 @@ def _for_kind(file: object, kind: type) -> str | None:
         return "nothing was given. Does a form or a function return None where no file was sent?"
     if isinstance(file, type):
         return "give an object of it, not the class"
-    # The body of a request in Quart has both.
+    # The request body of Quart has both methods and is a valid source.
     if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__"):
         return "await it, and give what it returns"
-    for each in kind.__mro__:
-        hint = _BY_TYPE.get(f"{str(each.__module__).partition('.')[0]}.{each.__name__}")
+    for base in kind.__mro__:
+        hint = _BY_TYPE.get(f"{str(base.__module__).partition('.')[0]}.{base.__name__}")
         if hint is not None:
             return hint
-    for base, known in _CONTAINERS:
-        if issubclass(kind, base):
-            return known(cast("Any", file))
-    return _for_shape(file, kind)
+    for container, hint_for in _CONTAINERS:
+        if issubclass(kind, container):
+            return hint_for(cast("Any", file))
+    return _for_attributes(file, kind)
 
 
 def _for_list(files: list[object] | tuple[object, ...]) -> str | None:
-    """Return what to do about a list or tuple; None for the pieces of one file."""
+    """Return what to pass instead of a list or tuple; None if it holds the chunks of one file."""
     first = files[0] if files else None
     if len(files) in {2, 3, 4} and isinstance(files, tuple) and isinstance(first, str | None):
         content = files[1]
@@ -209,11 +221,11 @@ def _for_list(files: list[object] | tuple[object, ...]) -> str | None:
                 "a name and a content are given as upload(content, file_name=name), in upload_many as "
                 "UploadItem(content, file_name=name)"
             )
-    is_piece = isinstance(first, int | float) or _is_buffer(first)
+    is_chunk = isinstance(first, int | float) or _is_buffer(first)
     pictures = len(files) > 1 and all(
-        isinstance(each, bytes | bytearray) and sniff(bytes(each[:HEAD_BYTES])) is not None for each in files
+        isinstance(file, bytes | bytearray) and sniff(bytes(file[:HEAD_BYTES])) is not None for file in files
     )
-    if files and (pictures or not is_piece):
+    if files and (pictures or not is_chunk):
         return "upload_many takes many files, upload one"
     return None
 
@@ -234,8 +246,8 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
 )
 
 
-def _for_shape(file: object, kind: type) -> str | None:
-    """Return what to pass instead of an object, by what it can do; None where it may do."""
+def _for_attributes(file: object, kind: type) -> str | None:
+    """Return what to pass instead of an object, by its attributes; None if it may be a source."""
     if hasattr(kind, "read") or hasattr(kind, "read_chunk"):
         return _for_reader(file, kind)
     if _has(file, "read") or hasattr(kind, "__aiter__"):
@@ -270,7 +282,7 @@ def _for_reader(file: object, kind: type) -> str | None:
 
 
 def _takes_size(reader: Callable[..., object]) -> bool:
-    """Return whether a method can be called with a number of bytes. True where nobody knows."""
+    """Return whether a method can be called with a number of bytes; True if that is unknown."""
     code = getattr(reader, "__code__", None)
     if code is None or code.co_flags & inspect.CO_VARARGS:
         return True
@@ -278,14 +290,17 @@ def _takes_size(reader: Callable[..., object]) -> bool:
 
 
 def was_started(stream: object) -> bool:
-    """Return whether somebody read from an iterator before, where it can tell: a generator, or a download of ours."""
+    """Return whether an iterator is known to have been read from before.
+
+    That is known of generators and of the SDK's own download streams.
+    """
     begun: object = getattr(stream, "begun", None)
     if isinstance(begun, bool):
         return begun
     frames = ("gi_frame", "gi_suspended") if inspect.isgenerator(stream) else ("ag_frame", "ag_suspended")
     if not (inspect.isgenerator(stream) or inspect.isasyncgen(stream)):
         return False
-    # An async generator tells since Python 3.12.
+    # Async generators have `ag_suspended` since Python 3.12.
     return getattr(stream, frames[0]) is None or getattr(stream, frames[1], False)
 
 

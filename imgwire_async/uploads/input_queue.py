@@ -1,7 +1,8 @@
-"""The caller's files, handed to many workers: taken as they are wanted, each with its place in the order.
+"""The files given to `upload_many`, numbered, and passed to the workers that ask for one.
 
-A plain iterator is somebody's code and may block, so it runs where `user_code` says. The way there and back
-costs as much as sending a small file does, so it is made once for all workers that wait at that moment.
+A plain iterator is user code and may block, so it runs where `user_code` says. The way to another thread and
+back costs about as much as sending a small file, so the files for all workers that wait are fetched in one
+batch.
 """
 
 from __future__ import annotations
@@ -20,81 +21,89 @@ FileT = TypeVar("FileT")
 
 
 class InputQueue(BatchTimer, Generic[FileT]):
-    """Files, numbered from 0. Never takes more from the caller than are waited for. Belongs to one loop."""
+    """Numbers files from 0 and passes each to one worker. Belongs to one event loop.
+
+    The caller's iterator is never advanced further than for the workers that wait.
+    """
 
     def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:
         super().__init__()
         self._count = 0
-        self._async: AsyncIterator[FileT] | None = None
-        self._plain: Iterator[FileT] = iter(())
+        self._async_iterator: AsyncIterator[FileT] | None = None
+        self._iterator: Iterator[FileT] = iter(())
         if isinstance(files, AsyncIterable):
-            self._async = aiter(files)
+            self._async_iterator = aiter(files)
         else:
-            self._plain = _each(files)
-        self._quick = isinstance(files, list | tuple | range | deque)  # nobody's code runs in these
-        self._lock = asyncio.Lock()  # an async iterator takes one step at a time
-        self._stepping: asyncio.Task[object] | None = None  # whose step that is
-        self._waiting: deque[asyncio.Future[tuple[int, FileT] | None]] = deque()
-        self._found: deque[FileT] = deque()  # filled in a thread, emptied on the loop; both ends are atomic
+            self._iterator = _lazy_iterator(files)
+        # The iterators of these types run no user code, so no thread is needed.
+        self._never_blocks = isinstance(files, list | tuple | range | deque)
+        # An async iterator must not be advanced by two tasks at the same time.
+        self._lock = asyncio.Lock()
+        # The task that advances the async iterator at the moment.
+        self._advancing: asyncio.Task[object] | None = None
+        self._waiters: deque[asyncio.Future[tuple[int, FileT] | None]] = deque()
+        # Filled in a worker thread and emptied on the event loop. Both operations of a deque are atomic.
+        self._fetched: deque[FileT] = deque()
         self._fetching: asyncio.Task[None] | None = None
-        # A thread may go on after its fetch was cancelled: the next one waits for it, and hears what became
-        # of it.
-        self._taking = threading.Lock()
-        self._broken: BaseException | None = None
+        # The thread of a cancelled fetch may still run. The next fetch waits for this lock, and raises the
+        # error of the earlier one.
+        self._iterator_lock = threading.Lock()
+        self._iterator_error: BaseException | None = None
         self.over: bool = False
 
     async def next(self) -> tuple[int, FileT] | None:
-        """The next file and its position, or None at the end. What the caller's iterator raises passes unchanged."""
-        if self._async is not None:
+        """Return the next file and its index, None at the end. Raises the errors of the caller's iterator."""
+        if self._async_iterator is not None:
             async with self._lock:
-                return None if self.over else await self._step(self._async)
+                return None if self.over else await self._advance(self._async_iterator)
         if self.over:
             return None
-        if self._quick:
-            for file in self._plain:
+        if self._never_blocks:
+            for file in self._iterator:
                 return self._numbered(file)
             self.over = True
             return None
-        answer: asyncio.Future[tuple[int, FileT] | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(answer)
+        waiter: asyncio.Future[tuple[int, FileT] | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
         if self._fetching is None:
             self._schedule_batch()
-        return await answer
+        return await waiter
 
     def stop(self) -> None:
-        """End the feed now: who waits gets None, and what is found afterwards is given to nobody.
+        """End the queue: waiting workers get None, and files fetched afterwards are dropped.
 
-        A task in which an async iterator takes its step is cancelled: only so does the iterator hear of it.
+        A task that advances an async iterator is cancelled, so that the iterator ends.
         """
         self.over = True
-        if self._stepping is not None:
-            self._stepping.cancel()
-        while self._waiting:
-            answer = self._waiting.popleft()
-            if not answer.done():
-                answer.set_result(None)
+        if self._advancing is not None:
+            self._advancing.cancel()
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def aclose(self) -> None:
-        """Take no more. A thread in which the caller's iterator hangs is left to itself."""
+        """Fetch no more files. A thread in which the caller's iterator hangs is not waited for."""
         self.over = True
-        self._waiting.clear()  # they have left
+        # The workers were cancelled before.
+        self._waiters.clear()
         if self._fetching is not None:
             self._fetching.cancel()
             await cancellation.wait_all([self._fetching])
 
     def _count_waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._waiters)
 
     def _start_batch(self) -> None:
         self._fetching = task = asyncio.ensure_future(self._fetch())
-        task.add_done_callback(self._fetched)
+        task.add_done_callback(self._on_fetch_done)
 
     def _numbered(self, file: FileT) -> tuple[int, FileT]:
         index, self._count = self._count, self._count + 1
         return index, file
 
-    async def _step(self, files: AsyncIterator[FileT]) -> tuple[int, FileT] | None:
-        self._stepping = asyncio.current_task()
+    async def _advance(self, files: AsyncIterator[FileT]) -> tuple[int, FileT] | None:
+        self._advancing = asyncio.current_task()
         try:
             file = await anext(files)
         except StopAsyncIteration:
@@ -104,77 +113,88 @@ class InputQueue(BatchTimer, Generic[FileT]):
             self.over = True
             raise
         finally:
-            self._stepping = None
+            self._advancing = None
         return None if self.over else self._numbered(file)
 
     async def _fetch(self) -> None:
-        """Take files for those who wait; if it is over meanwhile, tell them."""
+        """Fetch files for the workers that wait, or pass them the error of the caller's iterator."""
         try:
             if not self.over:
-                await self._fetch_some()
+                await self._fetch_batch()
         except BaseException as error:
-            # Somebody else's cancellation is no end: those who still wait get another fetch.
+            # If other code cancelled this task, the iterator has not ended: the workers that wait get another
+            # fetch.
             if cancellation.is_own_cancellation(error):
                 raise
             self.over = True
-            self._tell(error)
+            self._deliver(error)
         finally:
-            self._fetched()
+            self._on_fetch_done()
 
-    def _fetched(self, task: asyncio.Task[None] | None = None) -> None:
-        """A fetch is over. With `task`: it may have been cancelled before it took a step."""
+    def _on_fetch_done(self, task: asyncio.Task[None] | None = None) -> None:
+        """Start another fetch for the workers that wait, or end them.
+
+        `task` is given by the done callback. It is needed for a fetch that was cancelled before its first
+        step.
+        """
         if task is not None and task is not self._fetching:
             return
         self._fetching = None
         if self.over:
-            self._tell()
-            for answer in self._waiting:
-                if not answer.done():
-                    answer.set_result(None)
-        elif any(not answer.done() for answer in self._waiting):
+            self._deliver()
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        elif any(not waiter.done() for waiter in self._waiters):
             self._schedule_batch()
 
-    async def _fetch_some(self) -> None:
-        # When the iterator hangs, those before it shall not wait.
-        timer = asyncio.get_running_loop().call_later(2 * self.window, self._tell)
+    async def _fetch_batch(self) -> None:
+        # If the iterator hangs, the files that it yielded before are delivered by this timer.
+        timer = asyncio.get_running_loop().call_later(2 * self.window, self._deliver)
         try:
             self.over = (
-                await user_code.run_reader(self._take, len(self._waiting), time.monotonic()) or self.over
+                await user_code.run_reader(self._fetch_in_thread, len(self._waiters), time.monotonic())
+                or self.over
             )
         finally:
             timer.cancel()
-            self._tell()
+            self._deliver()
 
-    def _take(self, most: int, asked: float) -> bool:
-        """Up to so many files, in a thread, and no further one after a moment; whether those were the last."""
-        with self._taking:
-            if self._broken is not None:
-                raise self._broken
-            most -= len(self._found)
-            if most <= 0:
+    def _fetch_in_thread(self, maximum: int, started_at: float) -> bool:
+        """Fetch up to `maximum` files within the batch window, and return whether the iterator has ended.
+
+        Runs in a worker thread.
+        """
+        with self._iterator_lock:
+            if self._iterator_error is not None:
+                raise self._iterator_error
+            maximum -= len(self._fetched)
+            if maximum <= 0:
                 return False
             try:
-                for taken, file in enumerate(self._plain, 1):
-                    self._found.append(file)
-                    if taken >= most or time.monotonic() - asked > self.window:
+                for count, file in enumerate(self._iterator, 1):
+                    self._fetched.append(file)
+                    if count >= maximum or time.monotonic() - started_at > self.window:
                         return False
             except BaseException as error:
-                self._broken = error
+                self._iterator_error = error
                 raise
             return True
 
-    def _tell(self, error: BaseException | None = None) -> None:
-        """Hand out what was found, and then the error, if there is one."""
-        while self._waiting and (self._found or error is not None):
-            answer = self._waiting.popleft()
-            if answer.done():  # whoever waited was cancelled
+    def _deliver(self, error: BaseException | None = None) -> None:
+        """Pass the fetched files to the workers that wait, and then the error, if there is one."""
+        while self._waiters and (self._fetched or error is not None):
+            waiter = self._waiters.popleft()
+            # The worker was cancelled.
+            if waiter.done():
                 continue
-            if self._found:
-                answer.set_result(self._numbered(self._found.popleft()))
+            if self._fetched:
+                waiter.set_result(self._numbered(self._fetched.popleft()))
             elif error is not None:
-                answer.set_exception(error)
+                waiter.set_exception(error)
                 return
 
 
-def _each(files: Iterable[FileT]) -> Iterator[FileT]:
-    yield from files  # even `iter(files)` may be somebody's code, so that is left to the first step
+def _lazy_iterator(files: Iterable[FileT]) -> Iterator[FileT]:
+    # A generator, so that `iter(files)`, which may be user code, runs with the first step and not before.
+    yield from files

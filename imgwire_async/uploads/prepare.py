@@ -23,7 +23,7 @@ from imgwire_async.uploads.tiff import TIFF_HEAD_BYTES, is_raw
 async def prepare(
     item: UploadItem, resources: contextlib.AsyncExitStack, *, stall: float | None, head_bytes: int
 ) -> PreparedUpload:
-    """Return the upload of a checked item, ready to be sent. What is opened for it is closed with `resources`.
+    """Return the upload of a checked item, ready to be sent. Its open files are closed with `resources`.
 
     A file on disk of at most `head_bytes` is read completely when it is probed. `stall` is the maximum number
     of seconds to wait for a spool slot inside user code.

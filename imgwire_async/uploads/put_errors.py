@@ -1,4 +1,7 @@
-"""Errors of an upload whose first request was made: what happened to which file, what is left of it, and what to do. Pure."""
+"""Build the errors of an upload that has sent its first request. Pure functions.
+
+A message says what happened to which file, which record is left at the service, and what to do.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,15 @@ from imgwire_async.uploads.states import PutOutcome
 PutFailure: TypeAlias = APIResponse | NoResponseError
 
 _STALLED = "Upload the file again; a slow network or source may need a larger Timeouts(stall=...)."
-_NOT_REACHED = "Upload the file again; if it goes on, look at network, proxy and firewall."
+_NOT_REACHED = "Upload the file again; if it fails again, check network, proxy and firewall."
 _LATER = "Upload the file again later."
-_NOT_AS_DECLARED = "The storage will not take these bytes as declared: check mime_type and size."
-_CHANGED = "What arrived is not what the URL was signed for: check mime_type, and whether a proxy on the way changes URLs or headers."
+_NOT_AS_DECLARED = "The storage does not accept these bytes as declared: check mime_type and size."
+_CHANGED = "The request is not the one that the URL was signed for: check mime_type, and whether a proxy changes URLs or headers."
 _NOT_THE_STORAGE = (
-    "Not the storage but somebody on the way to it answers so: a proxy, a firewall, or a login page of the network (captive "
-    "portal). Let them allow that host, then upload the file again."
+    "The storage never responds like this: the response is that of a proxy, a firewall, or a login page of the network "
+    "(captive portal). Allow the host there, then upload the file again."
 )
-_TOO_LATE = "Check this machine's clock, or lower the concurrency so that bytes follow their URL sooner."
+_TOO_LATE = "Check the clock of this machine, or lower the concurrency so that the bytes are sent sooner after the URL is created."
 
 
 def put_error(
@@ -45,17 +48,20 @@ def put_error(
     puts: int,
     urls_requested: int,
 ) -> UploadError:
-    """Return the error for the last of `puts` PUTs, after requests for `urls_requested` upload URLs; `image` is the record that stays."""
+    """Return the error for an upload whose last PUT failed.
+
+    `image` is the record that stays at the service, `puts` and `urls_requested` count the attempts.
+    """
     tries = f"after {puts} PUT{'' if puts == 1 else 's'}"
     kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
     if isinstance(failure, NoResponseError):
-        return _no_answer(file, outcome, failure, image=image, tries=tries, kept=kept)
+        return _no_response_error(file, outcome, failure, image=image, tries=tries, kept=kept)
     name, exchange = file.file_name, failure.exchange
-    said = excerpt(redact(failure.text)) or "no message"
-    what = f"the storage answered HTTP {failure.status} {tries}: {said}.{kept}"
+    text = excerpt(redact(failure.text)) or "no message"
+    what = f"the storage responded with HTTP {failure.status} {tries}: {text}.{kept}"
     if outcome is PutOutcome.EXPIRED:
         return UploadUrlExpiredError(
-            f"{file.label}: every upload URL had expired ({urls_requested} made): {what} {_TOO_LATE}",
+            f"{file.label}: every upload URL had expired ({urls_requested} requested): {what} {_TOO_LATE}",
             file_name=name,
             exchange=exchange,
             image=image,
@@ -73,14 +79,15 @@ def put_error(
     )
 
 
-def _advice(status: int, said: str) -> str:
-    """Return what to do after a refusal that will not change."""
-    if 300 <= status < 400:  # the storage sends nobody elsewhere
+def _advice(status: int, text: str) -> str:
+    """Return advice for a response that will be the same on a second attempt."""
+    # The storage sends no redirects.
+    if 300 <= status < 400:
         return _NOT_THE_STORAGE
-    return _CHANGED if "SignatureDoesNotMatch" in said else _NOT_AS_DECLARED
+    return _CHANGED if "SignatureDoesNotMatch" in text else _NOT_AS_DECLARED
 
 
-def _no_answer(
+def _no_response_error(
     file: PreparedUpload,
     outcome: PutOutcome,
     error: NoResponseError,
@@ -91,7 +98,7 @@ def _no_answer(
 ) -> UploadError:
     failure = error.failure
     kind = UploadStalledError if outcome is PutOutcome.STALLED else UploadConnectionError
-    if failure.kind == "no_slot":  # its reason says what to do
+    if failure.kind == "no_slot":
         return kind(f"{file.label}: {failure.reason}.{kept}", file_name=file.file_name, image=image)
     general = _STALLED if outcome is PutOutcome.STALLED else _NOT_REACHED
     advice = f"{failure.advice} Then upload the file again." if failure.advice else general
@@ -103,11 +110,11 @@ def _no_answer(
     )
 
 
-def not_replayable(file: PreparedUpload, first: UploadError) -> UploadNotReplayableError:
-    """Return the error for a source that can be read only once, after `first` broke the upload off."""
+def not_replayable_error(file: PreparedUpload, first: UploadError) -> UploadNotReplayableError:
+    """Return the error for a source that can be read only once, after the upload failed with `first`."""
     error = UploadNotReplayableError(
-        f"{file.label}: the upload broke off and its source can be read only once, so it was not repeated. "
-        f"Give a path, bytes or a seekable file. What broke it: {first}",
+        f"{file.label}: the upload failed and its source can be read only once, so it was not repeated. "
+        f"Give a path, bytes or a seekable file. The failure: {first}",
         file_name=file.file_name,
         exchange=first.exchange,
         image=first.image,
@@ -116,29 +123,33 @@ def not_replayable(file: PreparedUpload, first: UploadError) -> UploadNotReplaya
     return error
 
 
-def repeated_url(file: PreparedUpload, image: Image | None) -> UploadUrlExpiredError:
-    """Return the error for a URL that the service gave again after the storage had refused it."""
+def repeated_url_error(file: PreparedUpload, image: Image | None) -> UploadUrlExpiredError:
+    """Return the error for a URL that the service returned again after the storage had rejected it."""
     return UploadUrlExpiredError(
-        f"{file.label}: the service gave the same upload URL again after the storage had refused it. "
+        f"{file.label}: the service returned the same upload URL again after the storage had rejected it. "
         "Upload the file again with another idempotency_key.",
         file_name=file.file_name,
         image=image,
     )
 
 
-# The calls that an upload makes, and what ends its wait.
-_CALLS = frozenset({"/images/standard_upload", "/images/{image_id}"})
-_ENDS_OF_WAITS = (ImageQuarantinedError, WaitTimeoutError)
+# The paths of the requests that an upload sends.
+_PATHS = frozenset({"/images/standard_upload", "/images/{image_id}"})
+_WAIT_ERRORS = (ImageQuarantinedError, WaitTimeoutError)
 
 
 def concerns_one_file(error: ImgwireError) -> bool:
-    """Return whether a call of one upload failed. An error of the caller's key is shared by all uploads that wait for it."""
-    if isinstance(error, UploadError):  # begins with the path already
+    """Return whether an error is about one file, so that its message should name the file.
+
+    An error of the callable for the API key is shared by all uploads that wait for the key.
+    """
+    # The messages of these errors name the file already.
+    if isinstance(error, UploadError):
         return False
-    return isinstance(error, _ENDS_OF_WAITS) or (error.exchange is not None and error.exchange.path in _CALLS)
+    return isinstance(error, _WAIT_ERRORS) or (error.exchange is not None and error.exchange.path in _PATHS)
 
 
 def prefix_path(path: str, error: ImgwireError) -> None:
-    """Let an error of the API begin with the path of the file that was being uploaded."""
+    """Put the path of the uploaded file in front of the message of an API error."""
     if error.args and not str(error.args[0]).startswith(path):
         error.args = (escape_unprintable(f"{path}: {error.args[0]}"), *error.args[1:])

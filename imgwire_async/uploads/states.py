@@ -1,4 +1,7 @@
-"""What may follow what in the life of an upload: two tables, and the limits on them. Pure; `upload` acts upon it."""
+"""Decide the next step of an upload: tables from the outcome of a PUT to an action, and their limits.
+
+Pure functions. `upload` performs the actions.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,34 @@ from imgwire_async.protocol.request import APIResponse
 from imgwire_async.protocol.signed_urls import is_expired
 from imgwire_async.retry import Failure, RetryBudget, is_success, is_transient
 
-# URLs that are made for one upload, at most.
+# The maximum number of presigned URLs requested for one upload.
 MAX_UPLOAD_URLS = 3
 
-# A record in one of these states has its bytes. An unknown state proves nothing, so it counts as PENDING: to
-# send the bytes once more does no harm. [contract 6]
+# A record with one of these statuses has its bytes. A status that the SDK does not know counts as PENDING,
+# because sending the bytes again does no harm. [contract 6]
 ARRIVED = frozenset({ImageStatus.PROCESSING, ImageStatus.READY, ImageStatus.QUARANTINE})
 
 
 class PutOutcome(enum.Enum):
     """The outcome of one PUT."""
 
-    STORED = enum.auto()  # 2xx
-    EXPIRED = enum.auto()  # refused, and the evidence says that the URL was too old
-    FORBIDDEN = enum.auto()  # 403 without such evidence
-    REJECTED = enum.auto()  # another response that will not change
-    BUSY = enum.auto()  # 408, 429, 5xx: may be different in a moment
-    NOT_SENT = enum.auto()  # no connection
-    CONNECTION_LOST = enum.auto()  # the connection broke; the bytes may have arrived
-    STALLED = enum.auto()  # nothing moved, or no response came, for too long
-    # The caller in another thread, who reads the source, was busy elsewhere for too long.
+    # A response with a status of 2xx.
+    STORED = enum.auto()
+    # The response shows that the URL had expired.
+    EXPIRED = enum.auto()
+    # A response with status 403 that does not show an expired URL.
+    FORBIDDEN = enum.auto()
+    # Another response that will be the same on a second attempt.
+    REJECTED = enum.auto()
+    # A response with status 408, 429 or 5xx, which may be another one on the next attempt.
+    BUSY = enum.auto()
+    # No connection could be made, so no byte was sent.
+    NOT_SENT = enum.auto()
+    # The connection broke, but the bytes may have arrived.
+    CONNECTION_LOST = enum.auto()
+    # No byte was sent, or no response came, for longer than the stall timeout.
+    STALLED = enum.auto()
+    # The caller's thread, which has to read the source, was busy with other code for too long.
     INTERRUPTED = enum.auto()
 
 
@@ -38,13 +49,16 @@ class Action(enum.Enum):
     """The next step of an upload."""
 
     DONE = enum.auto()
-    NEW_URL = enum.auto()  # a new URL, then the bytes again
-    RETRY = enum.auto()  # the same URL, after a pause
-    CHECK_RECORD = enum.auto()  # ask the API whether the bytes arrived
+    # Request a new URL and send the bytes to it.
+    NEW_URL = enum.auto()
+    # Send the bytes to the same URL after a delay.
+    RETRY = enum.auto()
+    # Retrieve the record, which shows whether the bytes arrived.
+    CHECK_RECORD = enum.auto()
     FAIL = enum.auto()
 
 
-# What follows a PUT, while the limits allow it.
+# The action after a PUT, as long as the limits allow it.
 NEXT = {
     PutOutcome.STORED: Action.DONE,
     PutOutcome.EXPIRED: Action.NEW_URL,
@@ -57,7 +71,7 @@ NEXT = {
     PutOutcome.INTERRUPTED: Action.RETRY,
 }
 
-# What follows CHECK_RECORD when the record has no bytes, while the limits allow it.
+# The action after CHECK_RECORD if the record has no bytes, as long as the limits allow it.
 IF_STILL_PENDING = {
     **NEXT,
     PutOutcome.STORED: Action.FAIL,
@@ -65,12 +79,14 @@ IF_STILL_PENDING = {
     PutOutcome.STALLED: Action.FAIL,
 }
 
-_REFUSALS = frozenset({PutOutcome.EXPIRED, PutOutcome.FORBIDDEN, PutOutcome.REJECTED})
-# After these the bytes may be there all the same.
-_DOUBTFUL = frozenset({PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY})
+_REJECTIONS = frozenset({PutOutcome.EXPIRED, PutOutcome.FORBIDDEN, PutOutcome.REJECTED})
+# After these outcomes the bytes may have arrived, although no success was reported.
+_UNCERTAIN = frozenset({PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY})
 
-
-_CLOCKS: dict[str | None, PutOutcome] = {"stalled": PutOutcome.STALLED, "caller_busy": PutOutcome.INTERRUPTED}
+_BY_FAILURE_KIND: dict[str | None, PutOutcome] = {
+    "stalled": PutOutcome.STALLED,
+    "caller_busy": PutOutcome.INTERRUPTED,
+}
 
 
 def outcome_without_response(failure: Failure) -> PutOutcome:
@@ -79,47 +95,51 @@ def outcome_without_response(failure: Failure) -> PutOutcome:
         return PutOutcome.REJECTED
     if failure.unprocessed:
         return PutOutcome.NOT_SENT
-    return _CLOCKS.get(failure.kind, PutOutcome.CONNECTION_LOST)
+    return _BY_FAILURE_KIND.get(failure.kind, PutOutcome.CONNECTION_LOST)
 
 
-def outcome_of(reply: APIResponse, url: str) -> PutOutcome:
-    """Return the outcome of a PUT to `url`, by the response of the storage."""
-    if is_success(reply.status):
+def outcome_of(response: APIResponse, url: str) -> PutOutcome:
+    """Return the outcome of a PUT to `url` from the response of the storage."""
+    if is_success(response.status):
         return PutOutcome.STORED
-    if is_transient(reply.status):
+    if is_transient(response.status):
         return PutOutcome.BUSY
-    if is_expired(url, reply.status, reply.text, reply.headers):
+    if is_expired(url, response.status, response.text, response.headers):
         return PutOutcome.EXPIRED
-    return PutOutcome.FORBIDDEN if reply.status == 403 else PutOutcome.REJECTED
+    return PutOutcome.FORBIDDEN if response.status == 403 else PutOutcome.REJECTED
 
 
 @attrs.define
 class UploadState:
-    """What limits an upload: URLs requested, PUTs rejected without a known reason, retries left."""
+    """The counters that limit an upload, and what is known about its record."""
 
     budget: RetryBudget
     urls_requested: int = 0
-    may_have_arrived: bool = False  # a PUT for this record may have arrived although no success was reported
+    # A PUT for this record may have arrived, although no success was reported.
+    may_have_arrived: bool = False
+    # PUTs with the outcome FORBIDDEN.
     forbidden_puts: int = 0
-    derived_key: bool = False  # an earlier run may have created this record and sent its bytes
+    # The idempotency key is derived from the content, so an earlier run may have created this record and sent
+    # its bytes.
+    derived_key: bool = False
 
     def note(self, outcome: PutOutcome) -> None:
-        """Remember that the bytes may have arrived, when they may have."""
-        if outcome in _DOUBTFUL:
+        """Set `may_have_arrived` if the bytes may have arrived."""
+        if outcome in _UNCERTAIN:
             self.may_have_arrived = True
 
 
 def next_action(outcome: PutOutcome, state: UploadState) -> Action:
-    """Return what follows a PUT."""
+    """Return the action after a PUT."""
     action = NEXT[outcome]
-    if outcome in _REFUSALS and (state.may_have_arrived or state.derived_key):
-        # Refused perhaps because an earlier try had arrived.
+    if outcome in _REJECTIONS and (state.may_have_arrived or state.derived_key):
+        # The storage may reject this PUT because the bytes of an earlier one arrived.
         action = Action.CHECK_RECORD
     return action if _allowed(action, outcome, state) else Action.FAIL
 
 
 def action_after_check(outcome: PutOutcome, status: ImageStatus, state: UploadState) -> Action:
-    """Return what follows a PUT whose outcome was in doubt, now that the API told the record's status."""
+    """Return the action after an uncertain PUT, given the status of the record after it."""
     if status in ARRIVED:
         return Action.DONE
     action = IF_STILL_PENDING[outcome]
@@ -127,16 +147,20 @@ def action_after_check(outcome: PutOutcome, status: ImageStatus, state: UploadSt
 
 
 def _allowed(action: Action, outcome: PutOutcome, state: UploadState) -> bool:
-    """Return whether the limits of an upload allow an action. `max_retries=0` means one URL and one PUT, whatever happens."""
+    """Return whether the limits of an upload allow an action.
+
+    With `max_retries=0` an upload requests one URL and sends one PUT.
+    """
     if action is Action.DONE or action is Action.FAIL:
         return True
     if state.budget.policy.max_retries == 0:
         return action is Action.CHECK_RECORD and state.derived_key
     if action is Action.NEW_URL:
-        # A URL that is forbidden for no reason is replaced once, or when the record was checked.
-        is_known = outcome is PutOutcome.EXPIRED or state.may_have_arrived or state.forbidden_puts == 0
-        return is_known and state.urls_requested < MAX_UPLOAD_URLS
+        # After a 403 without a reason, the URL is replaced once. It may be replaced again if the record was
+        # checked.
+        is_reasonable = outcome is PutOutcome.EXPIRED or state.may_have_arrived or state.forbidden_puts == 0
+        return is_reasonable and state.urls_requested < MAX_UPLOAD_URLS
     if action is Action.RETRY:
-        # An interrupted PUT did not fail.
+        # An interrupted PUT did not fail, so it uses up no retry.
         return outcome is PutOutcome.INTERRUPTED or not state.budget.is_spent
     return True

@@ -1,7 +1,8 @@
-"""Tells a camera's raw picture from an ordinary TIFF: NEF, ARW, DNG, PEF and many others are TIFFs by their first bytes.
+"""Distinguish a camera's raw picture from an ordinary TIFF.
 
-They differ by the tags of their image directories. The bytes come from strangers, so every step is bounded:
-few directories, each once, few of their entries, and no value beyond what is there.
+NEF, ARW, DNG, PEF and many other raw formats begin like a TIFF. They differ in the tags of their image
+directories. The file is untrusted input, so the number of directories and entries to read is limited, and no
+directory is read twice.
 """
 
 from __future__ import annotations
@@ -11,34 +12,45 @@ from collections.abc import Callable
 
 import attrs
 
-ReadAt = Callable[[int, int], bytes]  # size and position; gives fewer bytes where there are no more
+# Called with a size and a position. Returns fewer bytes if there are no more.
+ReadAt = Callable[[int, int], bytes]
 
-TIFF_HEAD_BYTES = 64 * 1024  # of a TIFF that can be read but once, kept to look at its directories
+# The number of bytes to keep of a TIFF that can be read only once. Its directories are searched for in them.
+TIFF_HEAD_BYTES = 64 * 1024
 
-_DIRECTORIES = 8  # in all: the first pages, and the pictures that belong to them
-_ENTRIES = 512  # of a directory; real ones have some dozens
-_LINKS = 4  # from a directory to pictures that belong to it
+# The maximum number of directories to read: those of the first pages and of their embedded pictures.
+_MAX_DIRECTORIES = 8
+# The maximum number of entries to read of a directory. Real directories have a few dozen.
+_MAX_ENTRIES = 512
+# The maximum number of embedded pictures to follow from one directory.
+_MAX_SUB_DIRECTORIES = 4
 
 _NEW_SUBFILE_TYPE, _COMPRESSION, _PHOTOMETRIC, _MAKE, _SUB_DIRECTORIES = 254, 259, 262, 271, 330
 
-# Only raw pictures have them: the pattern of the colour filters [TIFF/EP], Leaf's and Imacon's data, DNG's
-# version, Nikon's picture data, Sony's file type.
+# Tags that only raw pictures have: the pattern of the colour filters (TIFF/EP), the data of Leaf and Imacon,
+# the version of DNG, the picture data of Nikon, the file type of Sony.
 _RAW_TAGS = frozenset({33421, 33422, 34310, 46275, 50706, 51157, 0x7000})
-_RAW_PHOTOMETRIC = frozenset({32803, 34892})  # behind colour filters, linear raw
-# Nikon, Epson, Samsung, Sony, Pentax, Kodak, DNG
+# Colour filter array, linear raw.
+_RAW_PHOTOMETRIC = frozenset({32803, 34892})
+# The compressions of Nikon, Epson, Samsung, Sony, Pentax, Kodak, and DNG.
 _RAW_COMPRESSION = frozenset({34713, 32769, 32770, 32772, 32767, 65535, 65000, 32867, 34892})
-_NUMBERS = {3: 2, 4: 4, 13: 4}  # the types SHORT, LONG and IFD, and their bytes
+# The size in bytes of the field types SHORT, LONG and IFD.
+_NUMBER_SIZES = {3: 2, 4: 4, 13: 4}
 
 
 @attrs.frozen
 class _Directory:
-    """What counts of an image directory."""
+    """The parts of an image directory that distinguish a raw picture."""
 
     tags: frozenset[int]
-    values: dict[int, int]  # of tags with one number
-    pictures: tuple[int, ...]  # positions of the directories that belong to this one
-    following: int  # position of the next page's directory, 0 for none
-    whole: bool
+    # The values of tags that hold one number.
+    values: dict[int, int]
+    # The positions of the directories of embedded pictures.
+    sub_directories: tuple[int, ...]
+    # The position of the next page's directory, 0 for none.
+    next_page: int
+    # Whether all of its entries could be read.
+    is_complete: bool
 
     @property
     def is_raw(self) -> bool:
@@ -50,53 +62,62 @@ class _Directory:
 
     @property
     def is_preview(self) -> bool:
-        """Whether this is the small picture that a camera puts before the real one, which belongs to it."""
+        """Whether this directory is that of a camera's small preview, which embeds the full picture."""
         return self.values.get(_NEW_SUBFILE_TYPE, 0) & 1 == 1 and {_MAKE, _SUB_DIRECTORIES} <= self.tags
 
 
 def is_raw(read_at: ReadAt) -> bool:
-    """Whether the TIFF that `read_at` reads is a camera's raw picture."""
+    """Return whether the TIFF that `read_at` reads is a camera's raw picture."""
     header = read_at(16, 0)
-    if header[8:10] == b"CR" or header[8:12] in {b"IIII", b"MMMM"}:  # Canon, Phase One
+    # The signatures of Canon and Phase One.
+    if header[8:10] == b"CR" or header[8:12] in {b"IIII", b"MMMM"}:
         return True
     first = position = _number(header[4:8], little=header[:2] == b"II")
-    pending, seen, preview, missed = deque([position]), set[int](), False, False
-    while pending and len(seen) < _DIRECTORIES:
+    pending, visited, has_preview, is_incomplete = deque([position]), set[int](), False, False
+    while pending and len(visited) < _MAX_DIRECTORIES:
         position = pending.popleft()
-        if position in seen or position < 8:
+        if position in visited or position < 8:
             continue
-        seen.add(position)
-        directory = _directory(read_at, position, little=header[:2] == b"II")
+        visited.add(position)
+        directory = _read_directory(read_at, position, little=header[:2] == b"II")
         if directory.is_raw:
             return True
-        preview = preview or (position == first and directory.is_preview)
-        missed = missed or not directory.whole
-        pending.extendleft(reversed(directory.pictures))
-        pending.append(directory.following)
-    return preview and missed  # the real picture lies beyond what can be read
+        has_preview = has_preview or (position == first and directory.is_preview)
+        is_incomplete = is_incomplete or not directory.is_complete
+        pending.extendleft(reversed(directory.sub_directories))
+        pending.append(directory.next_page)
+    # The directory of the full picture is beyond the bytes that can be read.
+    return has_preview and is_incomplete
 
 
-def _directory(read_at: ReadAt, position: int, *, little: bool) -> _Directory:
+def _read_directory(read_at: ReadAt, position: int, *, little: bool) -> _Directory:
     count = _number(read_at(2, position), little=little)
-    some = min(count, _ENTRIES)
-    data = read_at(12 * some + 4, position + 2)
+    read_count = min(count, _MAX_ENTRIES)
+    data = read_at(12 * read_count + 4, position + 2)
     tags, values = set[int](), dict[int, int]()
-    pictures: tuple[int, ...] = ()
-    for at in range(0, min(12 * some, len(data) - 11), 12):
-        tag, kind = (_number(data[start : start + 2], little=little) for start in (at, at + 2))
-        held = _number(data[at + 4 : at + 8], little=little)
+    sub_directories: tuple[int, ...] = ()
+    for at in range(0, min(12 * read_count, len(data) - 11), 12):
+        tag, field_type = (_number(data[start : start + 2], little=little) for start in (at, at + 2))
+        length = _number(data[at + 4 : at + 8], little=little)
         tags.add(tag)
-        if kind not in _NUMBERS:
+        if field_type not in _NUMBER_SIZES:
             continue
         if tag == _SUB_DIRECTORIES:
             links = data[at + 8 : at + 12]
-            if held != 1:  # then this is the place of a list of them
-                links = read_at(4 * min(held, _LINKS), _number(links, little=little))
-            pictures = tuple(_number(links[n : n + 4], little=little) for n in range(0, len(links) - 3, 4))
-        elif held == 1:
-            values[tag] = _number(data[at + 8 : at + 8 + _NUMBERS[kind]], little=little)
-    following = _number(data[12 * some : 12 * some + 4], little=little) if some == count else 0
-    return _Directory(frozenset(tags), values, pictures, following, count > 0 and len(data) >= 12 * some)
+            # Several positions do not fit here, so these four bytes are the position of their list.
+            if length != 1:
+                links = read_at(4 * min(length, _MAX_SUB_DIRECTORIES), _number(links, little=little))
+            sub_directories = tuple(
+                _number(links[n : n + 4], little=little) for n in range(0, len(links) - 3, 4)
+            )
+        elif length == 1:
+            values[tag] = _number(data[at + 8 : at + 8 + _NUMBER_SIZES[field_type]], little=little)
+    next_page = (
+        _number(data[12 * read_count : 12 * read_count + 4], little=little) if read_count == count else 0
+    )
+    return _Directory(
+        frozenset(tags), values, sub_directories, next_page, count > 0 and len(data) >= 12 * read_count
+    )
 
 
 def _number(data: bytes, *, little: bool) -> int:

@@ -1,7 +1,7 @@
-"""One upload: opens the file, creates the record, sends the bytes, and does what the tables in `states` say about the outcome.
+"""One upload: open the file, create the record, send the bytes, and act on the outcome as `states` decides.
 
-A URL is made inside the put slot and used at once, a refused one is never used again, and bytes go out a
-second time only from a known start.
+An upload URL is requested while a put slot is held, and is used at once. A URL that the storage rejected is
+never used again. Bytes are sent a second time only if the source can be read from its start.
 """
 
 from __future__ import annotations
@@ -62,20 +62,22 @@ from imgwire_async.uploads.tokens import TokenProvider
 
 T = TypeVar("T")
 
-# These would meet every file alike, so they end a run instead of being told a million times.
+# These errors would occur for every file, so the first one ends a run.
 _FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError, ConfigurationError)
 
 
 @attrs.frozen
 class UploadHooks:
-    """How a batch run takes part in an upload: it makes the idempotency keys, and keeps a journal of the record.
+    """Functions that let a batch run create the idempotency keys and keep a journal of the records.
 
-    Internal: batch runs, which come next, are built on it; `upload` and `upload_many` pass none.
+    Internal: `upload` and `upload_many` pass none.
 
-    `next_key` is awaited before each create that needs a new key, with the generation of the key, from 0.
-    `created` is awaited with the record of each create, `stored` once it has its bytes. Such a key may have
-    been used by an earlier run, so a record that has its bytes is adopted: nothing is sent. So a key must
-    come from the content. `created`, and a key in place of another, are awaited while a put slot is held.
+    `next_key` is awaited before each create that needs a new key, with the number of keys requested before.
+    `created` is awaited with the record of each create, `stored` with the record that has its bytes.
+
+    A key must be derived from the content of the file. An earlier run may have used it, so a record that
+    already has its bytes is taken as it is, and nothing is sent. `created` is awaited while a put slot is
+    held, and so is `next_key` for a second key.
     """
 
     next_key: Callable[[int], Awaitable[str]]
@@ -84,11 +86,14 @@ class UploadHooks:
 
 
 class Upload:
-    """One file on its way: opens the file, creates the record, sends the bytes. Used by one task, once.
+    """One upload of one file. Used once, by one task.
 
-    `item` is checked. `until_ready` is awaited with the stored record under the same deadline, and its answer
-    returned. `image`, `puts` (attempts to send the bytes), `bytes_sent` (of all of them) and `abandoned` (ids
-    of records that were created and then replaced) can be read after a failure, too.
+    `item` is already checked. `until_ready` is awaited with the stored record under the same deadline, and
+    its result is returned.
+
+    These attributes can also be read after a failure: `image`, `puts` (the number of attempts to send the
+    bytes), `bytes_sent` (the sum of all attempts), and `abandoned` (ids of records that were created and then
+    replaced).
     """
 
     # Set by `run`, once the file is open.
@@ -127,66 +132,68 @@ class Upload:
 
     @property
     def bytes_sent(self) -> int:
-        """How many bytes were read to be sent, in all attempts."""
+        """The number of bytes read from the source to be sent, in all attempts."""
         return self._file.bytes_read if self._is_open else 0
 
     @property
     def file_name(self) -> str | None:
-        """What the upload calls the file, None while that is not known."""
+        """The file name of the upload, None until the file is open."""
         return self._file.file_name if self._is_open else None
 
     async def run(self) -> Image:
-        """Return the record of the uploaded file. Errors carry it as soon as there is one."""
+        """Upload the file and return its record. Errors have the record in `image` once it exists."""
         name = name_for_messages(self._item)
         try:
             async with self._transport.operation("images.upload", f"upload of {name}"):
-                async with contextlib.AsyncExitStack() as held:
+                async with contextlib.AsyncExitStack() as resources:
                     stall = self._transport.options.timeout.stall
-                    self._file = await prepare(self._item, held, stall=stall, head_bytes=self._head_bytes)
+                    self._file = await prepare(
+                        self._item, resources, stall=stall, head_bytes=self._head_bytes
+                    )
                     self._is_open = True
                     image = await self._send()
                 return image if self._until_ready is None else await self._until_ready(image)
         except ImgwireError as error:
-            self._complete(error)
+            self._add_details(error)
             raise
         except RuntimeError as error:
             prefix_if_closed(error, f"upload of {name}")
             raise
 
     def is_fatal(self, error: Exception) -> bool:
-        """Return whether every file of a run would meet this error of an upload: a key, a plan, a setting.
+        """Return whether this error would occur for every file of a run: a wrong key, plan or setting.
 
-        What a file's own source raises meets that file alone, also when it comes from another client of ours.
-        So does the refusal of an upload token of its own.
+        An error that the file's own source raises concerns that file alone, even if it comes from another
+        client of the SDK. The same is true when the file's own upload token is rejected.
         """
-        if not self._is_open or self._is_of_user_code(error):  # not open: no request was made
+        # Before the file is open no request was sent.
+        if not self._is_open or self._is_from_user_code(error):
             return False
         if isinstance(error, AuthenticationError) and self._item.upload_token is not None:
             return False
         return isinstance(error, _FATAL)
 
-    def _is_of_user_code(self, error: Exception) -> bool:
-        """Return whether an error is of our classes, but raised by the caller's own source or token callable."""
+    def _is_from_user_code(self, error: Exception) -> bool:
+        """Return whether an `ImgwireError` was raised by the caller's own source or token callable."""
         return error is self._tokens.error or (self._is_open and error is self._file.source_error)
 
-    def _complete(self, error: ImgwireError) -> None:
-        """Add to an error what is known of the file and its record."""
+    def _add_details(self, error: ImgwireError) -> None:
+        """Add the record, the path and the file name to an error."""
         item = self._item
-        if self._is_open and not self._is_of_user_code(error):
+        if self._is_open and not self._is_from_user_code(error):
             error.image = error.image or self.image
             if isinstance(item.file, str | os.PathLike) and put_errors.concerns_one_file(error):
                 put_errors.prefix_path(self._file.label, error)
         if isinstance(error, UploadError) and error.file_name is None:
             error.file_name = self.file_name or item.file_name or path_name(item.file)
 
-    # --- the loop -----------------------------------------------------------------------------------------------------
+    # --- attempts -------------------------------------------------------------------------------------------
 
     async def _send(self) -> Image:
-        """Return the record once the storage has the bytes. Its status may be older than that."""
+        """Send the bytes until the storage has them, and return the record with its last known status."""
         if self._item.idempotency_key is None:
             self._key = await self._new_key()
-        # Nothing is sent while a caller in another thread, who reads the source, is busy elsewhere: it would
-        # hold a slot.
+        # While the caller's thread, which has to read the source, runs other code, no put slot is acquired.
         is_read_by_caller = self._file.source.runs_user_code and user_code.current_caller.get() is not None
         while True:
             if is_read_by_caller:
@@ -220,16 +227,16 @@ class Upload:
                 if user_code.current_caller.get() is None:
                     await self._report_created()
                     return await self._put(is_read_by_caller)
-            # Another thread is told: it may take its time and may upload from there, so no slot is held
-            # meanwhile.
+            # The callback runs in the caller's thread and may itself upload, so no slot is held meanwhile.
             await self._report_created()
             async with self._transport.put_slot():
                 return await self._put(is_read_by_caller)
-        except NoResponseError as error:  # no slot became free
+        # No slot became free.
+        except NoResponseError as error:
             raise self._error(PutOutcome.STALLED, error) from None
 
     async def _check_record(self, outcome: PutOutcome, failure: PutFailure) -> Action:
-        """Ask the API whether the bytes arrived. If it cannot tell, the PUT's failure is the one to raise."""
+        """Return the next action by the status of the record. If it is unknown, raise for the failed PUT."""
         assert self.image is not None
         try:
             self.image = await self._call(retrieve_request(self.image.id))
@@ -243,9 +250,12 @@ class Upload:
         return action_after_check(outcome, self.image.status, self._state)
 
     async def _prepare_next_put(self, action: Action, outcome: PutOutcome, failure: PutFailure) -> None:
-        """Get ready for the next PUT: the source must be readable again, the URL new, or a pause over."""
+        """Drop a rejected URL, or wait for the retry delay.
+
+        Raises the error for the failed PUT if the source cannot be read again or no retry is allowed.
+        """
         if self._file.is_read and not self._file.source.replayable:
-            raise put_errors.not_replayable(self._file, self._error(outcome, failure))
+            raise put_errors.not_replayable_error(self._file, self._error(outcome, failure))
         if outcome is PutOutcome.INTERRUPTED:
             return
         if action is Action.NEW_URL:
@@ -254,16 +264,18 @@ class Upload:
             self._url = None
             self._state.forbidden_puts += outcome is PutOutcome.FORBIDDEN
             return
-        reason = (
+        cause = (
             Failure.of(failure.status, failure.headers)
             if isinstance(failure, APIResponse)
             else failure.failure
         )
-        seconds = self._state.budget.next_delay(reason)
-        if seconds is None:  # it asks for more patience than the policy has
+        delay = self._state.budget.next_delay(cause)
+        # The storage wants a longer delay than the retry policy allows.
+        if delay is None:
             raise self._error(outcome, failure)
-        assert failure.exchange is not None  # every attempt leaves a record
-        await self._transport.sleep_before_retry(failure.exchange, reason.reason, seconds)
+        # Every attempt has an exchange.
+        assert failure.exchange is not None
+        await self._transport.sleep_before_retry(failure.exchange, cause.reason, delay)
 
     def _error(self, outcome: PutOutcome, failure: PutFailure) -> UploadError:
         urls_requested = self._state.urls_requested
@@ -271,22 +283,25 @@ class Upload:
             self._file, outcome, failure, image=self.image, puts=self.puts, urls_requested=urls_requested
         )
 
-    # --- the record ---------------------------------------------------------------------------------------------------
+    # --- the record -----------------------------------------------------------------------------------------
 
     async def _get_url(self) -> bool:
-        """Create the record, or ask for it again, for a URL. True when it has its bytes already, so that none is needed."""
-        before = self.image
+        """Create the record and take its upload URL. Return True if the record already has its bytes.
+
+        Then no URL is needed.
+        """
+        previous = self.image
         while True:
             upload = await self._create_record()
             image = upload.image
-            is_ours = self._state.derived_key or (before is not None and before.id == image.id)
-            if is_ours and image.status in ARRIVED:
+            is_same_file = self._state.derived_key or (previous is not None and previous.id == image.id)
+            if is_same_file and image.status in ARRIVED:
                 return True
             if upload.upload_url not in self._rejected_urls:
                 break
-            # The service hands out the refused URL again: only a new record helps.
+            # The service returned the rejected URL again, so a new record is needed.
             if not await self._renew_key():
-                raise put_errors.repeated_url(self._file, self.image)
+                raise put_errors.repeated_url_error(self._file, self.image)
         self._url = upload.upload_url
         return False
 
@@ -301,10 +316,11 @@ class Upload:
                 if error is self._tokens.error or not await self._renew_key():
                     raise
         if self.image is None or self.image.id != upload.image.id:
-            self._take_record(upload.image)
+            self._use_new_record(upload.image)
         self.image = upload.image
         if self._hooks is not None:
-            with user_code.in_user_code():  # a put slot is held
+            # A put slot is held, so a transfer inside the hook must not wait for one without a limit.
+            with user_code.in_user_code():
                 await self._hooks.created(upload.image)
         return upload
 
@@ -324,14 +340,17 @@ class Upload:
 
     async def _call(self, request: Request[T]) -> T:
         try:
-            reply = await self._transport.send(request)
+            response = await self._transport.send(request)
         except RuntimeError as error:
             prefix_if_closed(error, f"{request.method} {request.path}")
             raise
-        return codec.decode(reply, request.model)
+        return codec.decode(response, request.model)
 
     async def _renew_key(self) -> bool:
-        """Take a new idempotency key for the next create: once per upload, and only in place of one of our own."""
+        """Use a new idempotency key for the next create, and return whether that is allowed.
+
+        It is allowed once per upload, and only if the caller gave no key.
+        """
         state = self._state
         may_renew = state.derived_key or state.budget.policy.max_retries > 0
         if (
@@ -348,11 +367,12 @@ class Upload:
     async def _new_key(self) -> str:
         if self._hooks is None:
             return str(uuid.uuid4())
-        with user_code.in_user_code():  # a put slot may be held
+        # A put slot may be held, so a transfer inside the hook must not wait for one without a limit.
+        with user_code.in_user_code():
             return await self._hooks.next_key(self._generation)
 
-    def _take_record(self, image: Image) -> None:
-        """Go on with a new record, in place of one whose bytes never arrived, if there was one."""
+    def _use_new_record(self, image: Image) -> None:
+        """Continue with a new record. The previous one, if there is one, never got its bytes."""
         self._state.may_have_arrived = False
         if self._on_created is not None:
             self._unreported = image
@@ -370,7 +390,7 @@ class Upload:
         if image is not None and self._on_created is not None:
             await user_code.run_callback(self._on_created, image)
 
-    # --- the bytes ----------------------------------------------------------------------------------------------------
+    # --- the bytes ------------------------------------------------------------------------------------------
 
     async def _put(self, is_read_by_caller: bool) -> tuple[PutOutcome, PutFailure | None]:
         assert self._url is not None
@@ -378,25 +398,26 @@ class Upload:
         may_interrupt = (
             is_read_by_caller and file.source.replayable and self._state.budget.policy.max_retries > 0
         )
-        sent = None if self._on_progress is None else self._report
+        on_sent = None if self._on_progress is None else self._report
         attempt = self.puts + 1
         put = PutRequest(
-            self._url, file.size, file.chunks(), file.mime_type, sent, attempt, not may_interrupt
+            self._url, file.size, file.chunks(), file.mime_type, on_sent, attempt, not may_interrupt
         )
-        sending = self._transport.put(put)  # raises at once where nothing is to be sent
+        # Raises at once for a URL that must not be used; then no attempt is counted.
+        sending = self._transport.put(put)
         self.puts = attempt
         try:
-            reply = await sending
+            response = await sending
         except NoResponseError as error:
             return outcome_without_response(error.failure), error
-        outcome = outcome_of(reply, self._url)
-        return outcome, None if outcome is PutOutcome.STORED else reply
+        outcome = outcome_of(response, self._url)
+        return outcome, None if outcome is PutOutcome.STORED else response
 
     async def _report(self, sent: int, *, stored: bool = False) -> None:
-        """Tell how many bytes have left.
+        """Call `on_progress` with the number of bytes sent.
 
-        The total is told once, when the storage has accepted the file; what comes before, to a caller who
-        listens: the bytes don't wait for one who is busy elsewhere.
+        The full size is reported once, when the storage has accepted the file. Earlier reports are dropped
+        while the caller's thread is busy, so that sending does not wait for it.
         """
         file = self._file
         if self._on_progress is not None and (

@@ -1,7 +1,7 @@
-"""Many uploads at once: workers that pull the next file as they become free, and results as each ends.
+"""Upload many files with a limited number of workers, and return each result as its upload ends.
 
-Nothing here grows with the number of files: at most `concurrency` are in work, and at most so many results
-wait unread before the workers pause.
+Memory does not grow with the number of files. At most `concurrency` files are open, and the workers wait when
+as many results are unread.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ OnCreated: TypeAlias = "Callable[[Image], object] | None"
 OnProgress: TypeAlias = "Callable[[UploadProgress], object] | None"
 
 _STOPPED = (
-    "upload_many ended early: other code cancelled its tasks, as a shutdown does that cancels asyncio.all_tasks(). "
-    "The results up to here are complete; upload the other files again"
+    "upload_many ended early: other code cancelled its tasks, for example a shutdown that cancels asyncio.all_tasks(). "
+    "The results so far are complete; upload the other files again"
 )
 _CANCELLED = "other code cancelled the upload, so the file may be stored or not; upload it again"
-_SOURCE_CANCELLED = "the file's own source was cancelled while it was read; upload it again"
+_SOURCE_CANCELLED = "the source of the file was cancelled while it was read; upload it again"
 
 
 _ONE_FILE: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
 
 
-def _instead(files: object) -> str:
-    """Return what to do about one thing where many files are due."""
+def _advice(files: object) -> str:
+    """Return what to pass instead of an object that is no iterable of files."""
     if inspect.iscoroutine(files):
-        files.close()  # or Python warns, too, that nobody awaited it
+        # Closed so that Python does not warn that the coroutine was never awaited.
+        files.close()
     if isinstance(files, Awaitable):
         return "await it first"
     if isinstance(files, str | os.PathLike):
@@ -60,11 +61,12 @@ def _instead(files: object) -> str:
 
 
 def require_many_files(files: object) -> None:
-    """Raise `TypeError` for one file where many are due."""
+    """Raise `TypeError` unless `files` can be iterated over and is not itself one file."""
     kind: type = type(files)
     single = (
         issubclass(kind, _ONE_FILE)
-        or hasattr(kind, "read")  # first: a file that opens itself when it is asked stays closed
+        # The class is checked before the object, because reading `file.read` opens some files.
+        or hasattr(kind, "read")
         or hasattr(files, "read")
         or hasattr(files, "read_chunk")
         or is_number_array(files)
@@ -75,7 +77,7 @@ def require_many_files(files: object) -> None:
         or not (hasattr(files, "__iter__") or hasattr(files, "__aiter__"))
     ):
         raise TypeError(
-            f"files must be an iterable or async iterable of files, not one {kind.__name__}; {_instead(files)}"
+            f"files must be an iterable or async iterable of files, not one {kind.__name__}; {_advice(files)}"
         )
     if hasattr(files, "__aiter__") and user_code.current_caller.get() is not None:
         raise TypeError(
@@ -84,13 +86,15 @@ def require_many_files(files: object) -> None:
 
 
 class UploadRun(AbstractAsyncContextManager["UploadRun"]):
-    """One `upload_many` under way: `async with` gives each result as its file ends, to one consumer, and ends the workers.
+    """One call of `upload_many`: an async iterator over the results, and a context manager for the workers.
 
-    At last, what ended the run early is raised. No generator: one within another would be closed by two at
-    once when the loop ends. All of it belongs to one loop.
+    Used by one task. After the results, the error that ended the run early is raised, if there is one.
 
-    `start` makes the upload of one file, with the callbacks that it is given; `transport` is the one that
-    they use.
+    A run is not an async generator, because `upload_many` is one already. When an event loop shuts down it
+    closes all async generators at the same time, also one that is still used by another.
+
+    `start` creates the upload of one file with the callbacks passed to it. `transport` is the one that the
+    uploads use.
     """
 
     def __init__(
@@ -104,45 +108,56 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         on_progress: OnProgress = None,
     ) -> None:
         self._transport = transport
-        self._feed = InputQueue(files)
+        self._queue = InputQueue(files)
         self._start = start
         self._limit = limit
         self._on_created = self._abort_on_error(on_created)
         self._on_progress = self._abort_on_error(on_progress)
         self._unread: deque[UploadResult] = deque()
-        self._changed = asyncio.Event()  # something to read, or the end
-        self._drained = asyncio.Event()  # room for a result, or the end
-        self._freed = asyncio.Event()  # one upload less than the limit, or the end
+        # Set when there is a result to read, and at the end of the run.
+        self._changed = asyncio.Event()
+        # Set when there is space for a result, and at the end of the run.
+        self._drained = asyncio.Event()
+        # Set when an upload has ended, and at the end of the run.
+        self._upload_ended = asyncio.Event()
         self._uploading = 0
-        self._wanted_workers = 0  # those that were started, but for those that the limit ended
+        # Workers that were started, minus those that ended because the limit was lowered.
+        self._wanted_workers = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._context: contextvars.Context | None = None
-        self._failure: BaseException | None = None  # what ends the run
+        # The error that ended the run.
+        self._failure: BaseException | None = None
+        # Whether unread results are dropped, because a callback failed.
         self._aborted = False
-        self._leaving = False
+        self._is_exiting = False
         self._callback_error: Exception | None = None
 
     @property
     def limit(self) -> int:
-        """How many files are uploaded at once, and how many results may wait unread before the workers pause.
+        """The maximum number of simultaneous uploads, and of unread results before the workers wait.
 
-        It may be changed while the run goes on: more begin at once, and of too many each ends after its file.
+        It may be changed during the run. More workers start at once; workers above a lower limit end after
+        their file.
         """
         return self._limit
 
     @limit.setter
     def limit(self, limit: int) -> None:
         if limit < 1:
-            raise ValueError(f"limit must be 1 or more, not {limit}: without workers a run is over")
+            raise ValueError(f"limit must be 1 or more, not {limit}: a run needs a worker")
         self._limit = limit
         self._drained.set()
-        self._freed.set()
-        if self._context is not None and not self._leaving:
-            # Of the context in which the run began: what changes the limit may run in another one.
+        self._upload_ended.set()
+        if self._context is not None and not self._is_exiting:
+            # In the context in which the run started, because the code that sets the limit may have another
+            # context.
             self._context.copy().run(self._start_workers)
 
     def _abort_on_error(self, callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
-        """Wrap `callback` so that an exception in it aborts the run and is raised unchanged. It may be called in another thread."""
+        """Wrap `callback` so that an exception in it aborts the run and is raised unchanged.
+
+        The wrapper may be called in another thread.
+        """
         if callback is None:
             return None
 
@@ -177,91 +192,92 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop every upload and wait until it has given back what it held."""
-        self._leaving = True
+        """Cancel all uploads, and wait until they have released their resources."""
+        self._is_exiting = True
         workers = list(self._workers)
         for worker in workers:
             worker.cancel()
         try:
             await cancellation.wait_all(workers)
         finally:
-            await self._feed.aclose()
+            await self._queue.aclose()
 
     def _stop(self, error: BaseException) -> None:
-        """End the run: no further file is begun, and `error` is raised once those under way are told."""
-        self._feed.stop()
-        if isinstance(error, StopIteration | StopAsyncIteration | GeneratorExit):  # would look like an end
-            said = RuntimeError(f"the caller's own code raised {type(error).__name__}, which ends iterators")
-            said.__cause__, error = error, said
+        """End the run: start no further file, and raise `error` after the results of the running uploads."""
+        self._queue.stop()
+        # Raised unchanged, such an exception would end the iterator without an error.
+        if isinstance(error, StopIteration | StopAsyncIteration | GeneratorExit):
+            wrapper = RuntimeError(f"user code raised {type(error).__name__}, which ends iterators")
+            wrapper.__cause__, error = error, wrapper
         if self._failure is None:
             self._failure = error
         self._drained.set()
-        self._freed.set()
+        self._upload_ended.set()
 
-    # --- workers ------------------------------------------------------------------------------------------------------
+    # --- workers --------------------------------------------------------------------------------------------
 
     def _start_workers(self) -> None:
-        """Start as many workers as the limit has room for."""
-        while self._wanted_workers < self._limit and not self._feed.over:
+        """Start workers until there are as many as the limit allows."""
+        while self._wanted_workers < self._limit and not self._queue.over:
             self._wanted_workers += 1
             worker = asyncio.ensure_future(self._work())
             self._workers.add(worker)
-            worker.add_done_callback(self._ended)
+            worker.add_done_callback(self._on_worker_done)
 
     async def _work(self) -> None:
-        while not self._feed.over:
+        while not self._queue.over:
             if self._wanted_workers > self._limit:
                 self._wanted_workers -= 1
                 return
             if len(self._unread) >= self._limit:
-                await self._wait_for_room()
+                await self._wait_for_space()
                 continue
             try:
-                found = await self._feed.next()
-            # The caller's own, raised to the caller; also when the caller's iterator waited for something
-            # that was cancelled.
+                next_file = await self._queue.next()
+            # An exception of the caller's iterator ends the run. It may be a CancelledError of a task that
+            # the iterator awaited, which does not cancel this worker.
             except (Exception, asyncio.CancelledError) as error:
                 if cancellation.is_own_cancellation(error):
                     raise
                 self._stop(error)
                 return
-            if found is None or (self._uploading >= self._limit and not await self._may_begin()):
+            if next_file is None or (self._uploading >= self._limit and not await self._may_start()):
                 return
             self._uploading += 1
             try:
-                result = await self._one(*found)
+                result = await self._upload(*next_file)
             finally:
                 self._uploading -= 1
-                self._freed.set()
+                self._upload_ended.set()
             self._unread.append(result)
             self._changed.set()
             if cancellation.is_being_cancelled():
                 raise asyncio.CancelledError
 
-    def _ended(self, worker: asyncio.Task[None]) -> None:
-        """A worker is over: at the end of the files, or before it, which ends the run with an error."""
+    def _on_worker_done(self, worker: asyncio.Task[None]) -> None:
+        """Remove a worker. If it was cancelled or failed, end the run with an error."""
         self._workers.discard(worker)
         if worker.cancelled():
-            if not self._leaving:
+            if not self._is_exiting:
                 self._stop(RuntimeError(_STOPPED))
         elif (error := worker.exception()) is not None:
             self._stop(error)
         self._changed.set()
 
-    async def _wait_for_room(self) -> None:
-        """Wait until fewer than `limit` results are unread, or the run is over."""
-        while len(self._unread) >= self._limit and not self._feed.over:
+    async def _wait_for_space(self) -> None:
+        """Wait until fewer than `limit` results are unread, or the run has ended."""
+        while len(self._unread) >= self._limit and not self._queue.over:
             self._drained.clear()
             await self._drained.wait()
 
-    async def _may_begin(self) -> bool:
-        """Wait until fewer than `limit` files are uploaded: it was lowered meanwhile. False when an error has ended the run."""
+    async def _may_start(self) -> bool:
+        """Wait until fewer than `limit` uploads are running. Return False if an error has ended the run."""
         while self._uploading >= self._limit and self._failure is None:
-            self._freed.clear()
-            await self._freed.wait()
+            self._upload_ended.clear()
+            await self._upload_ended.wait()
         return self._failure is None
 
-    async def _one(self, index: int, file: File | UploadItem) -> UploadResult:
+    async def _upload(self, index: int, file: File | UploadItem) -> UploadResult:
         started_at = time.monotonic()
         upload: Upload | None = None
         image: Image | None = None
@@ -273,7 +289,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
             reason = _CANCELLED if cancellation.is_being_cancelled() else _SOURCE_CANCELLED
             error = UploadError(reason, file_name=None if upload is None else upload.file_name)
             error.__cause__ = cancelled
-        except Exception as raised:  # noqa: BLE001  # one bad file never ends the others
+        except Exception as raised:  # noqa: BLE001  # a bad file must not end the run
             error = raised
             if raised is self._callback_error:
                 self._aborted = True
@@ -295,5 +311,5 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         )
 
     def _is_fatal(self, error: Exception, upload: Upload | None) -> bool:
-        """Return whether every file would meet this error: one that is fatal for its upload, or that of a closed client."""
+        """Return whether this error would occur for every file, as that of a closed client or a wrong key."""
         return self._transport.closed or (upload is not None and upload.is_fatal(error))
