@@ -73,7 +73,7 @@ def for_path(text: str) -> str | None:
         found = describe(text[:HEAD_BYTES].encode("utf-8", "replace"))
         return f"file is {found} as text, not a path. {_advice_for(found)}"
     if _BYTES_REPR.match(text):
-        return "file is the text that str() makes of bytes, not a path: give the bytes themselves"
+        return "file is the text that str() made of bytes, not a path: give the bytes themselves"
     if not text.isprintable() and sniff(text[:16].encode("latin-1", "ignore")) is not None:
         return "file is a picture's content decoded to text, not a path: give the bytes as they were read"
     if len(text) > _MAX_NAME_LENGTH and _is_too_long(text):

@@ -17,24 +17,24 @@ from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.prepared import PreparedUpload, label
 from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource
 from imgwire_async.uploads.spool import spool_slot, spooled
-from imgwire_async.uploads.tiff import TIFF_HEAD_BYTES, is_raw
+from imgwire_async.uploads.tiff import TIFF_BYTES, is_raw
 
 
 async def prepare(
-    item: UploadItem, resources: contextlib.AsyncExitStack, *, stall: float | None, head_bytes: int
+    item: UploadItem, stack: contextlib.AsyncExitStack, *, stall: float | None, head_bytes: int
 ) -> PreparedUpload:
-    """Return the upload of a checked item, ready to be sent. Its open files are closed with `resources`.
+    """Return the upload of a checked item, ready to be sent. Its open files are closed with `stack`.
 
     A file on disk of at most `head_bytes` is read completely when it is probed. `stall` is the maximum number
     of seconds to wait for a spool slot inside user code.
     """
-    original = source = await _open(item.file, resources, head_bytes)
+    original = source = await _open(item.file, stack, head_bytes)
     size = source.size
     must_spool = (size is None and item.content_length is None) or (
         item.hash_sha256 is True and not source.replayable
     )
     if must_spool:
-        head = await _head_for_spool(source, item, resources, stall)
+        head = await _head_for_spool(source, item, stack, stall)
     else:
         head = await source.peek(HEAD_BYTES)
     mime_type = item.mime_type
@@ -48,20 +48,15 @@ async def prepare(
     if item.content_length is not None:
         _require_length(size, item.content_length, original, name)
     if must_spool:
-        source = await resources.enter_async_context(spooled(source))
+        source = await stack.enter_async_context(spooled(source))
         size = source.size
         if item.content_length is not None:
             _require_length(size, item.content_length, original, name)
-    if (
-        mime_type is None
-        and sniffed is SupportedMimeType.TIFF
-        and await source.parse(is_raw, TIFF_HEAD_BYTES)
-    ):
+    if mime_type is None and sniffed is SupportedMimeType.TIFF and await source.parse(is_raw, TIFF_BYTES):
         raise _not_a_picture(CAMERA_RAW, head, original, name)
     if size is None:
         size = item.content_length
-    # The source knows its size, the caller gave it, or the spool measured it.
-    assert size is not None
+    assert size is not None, "the source, the caller or the spool knows the size"
     return PreparedUpload(
         source,
         size,
@@ -72,30 +67,30 @@ async def prepare(
     )
 
 
-async def _open(file: object, resources: contextlib.AsyncExitStack, head_bytes: int) -> Source:
+async def _open(file: object, stack: contextlib.AsyncExitStack, head_bytes: int) -> Source:
     if isinstance(getattr(type(file), "read", None), property):
-        await _open_lazy(file, resources)
+        await _open_lazy(file, stack)
     if hasattr(file, "read"):
-        resources.enter_context(_exclusive(file))
+        stack.enter_context(_exclusive(file))
     source = await open_source(file, head_bytes)
     if isinstance(source, BytesSource):
-        resources.callback(source.release)
+        stack.callback(source.release)
     if isinstance(source, StreamSource):
-        resources.push_async_callback(source.aclose)
+        stack.push_async_callback(source.aclose)
     return source
 
 
 async def _head_for_spool(
-    source: Source, item: UploadItem, resources: contextlib.AsyncExitStack, stall: float | None
+    source: Source, item: UploadItem, stack: contextlib.AsyncExitStack, stall: float | None
 ) -> bytes:
     """Acquire a spool slot, and return the first bytes of a source that will be spooled."""
     name = item.file_name or base_name(source.name or "")
-    await resources.enter_async_context(spool_slot(name, _label(source, name or "the upload"), stall))
+    await stack.enter_async_context(spool_slot(name, _label(source, name or "the upload"), stall))
     with user_code.in_user_code():
         return await source.peek(HEAD_BYTES)
 
 
-async def _open_lazy(file: object, resources: contextlib.AsyncExitStack) -> None:
+async def _open_lazy(file: object, stack: contextlib.AsyncExitStack) -> None:
     """Open a file whose `read` is a property that opens it, as that of Django's file fields.
 
     It runs where user code may block, because the property may send requests to a remote storage.
@@ -104,7 +99,7 @@ async def _open_lazy(file: object, resources: contextlib.AsyncExitStack) -> None
     await user_code.run_reader(getattr, file, "read")
     close = getattr(file, "close", None)
     if was_closed and callable(close):
-        resources.push_async_callback(user_code.run_reader, close)
+        stack.push_async_callback(user_code.run_reader, close)
 
 
 # The ids of the file objects that uploads of this process are reading.

@@ -46,11 +46,11 @@ def put_error(
     *,
     image: Image | None,
     puts: int,
-    urls_requested: int,
+    urls: int,
 ) -> UploadError:
     """Return the error for an upload whose last PUT failed.
 
-    `image` is the record that stays at the service, `puts` and `urls_requested` count the attempts.
+    `image` is the record that stays at the service, `puts` and `urls` count the attempts.
     """
     tries = f"after {puts} PUT{'' if puts == 1 else 's'}"
     kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
@@ -61,7 +61,7 @@ def put_error(
     what = f"the storage responded with HTTP {failure.status} {tries}: {text}.{kept}"
     if outcome is PutOutcome.EXPIRED:
         return UploadUrlExpiredError(
-            f"{file.label}: every upload URL had expired ({urls_requested} requested): {what} {_TOO_LATE}",
+            f"{file.label}: every upload URL had expired ({urls} requested): {what} {_TOO_LATE}",
             file_name=name,
             exchange=exchange,
             image=image,

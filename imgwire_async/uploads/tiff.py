@@ -16,7 +16,7 @@ import attrs
 ReadAt = Callable[[int, int], bytes]
 
 # The number of bytes to keep of a TIFF that can be read only once. Its directories are searched for in them.
-TIFF_HEAD_BYTES = 64 * 1024
+TIFF_BYTES = 64 * 1024
 
 # The maximum number of directories to read: those of the first pages and of their embedded pictures.
 _MAX_DIRECTORIES = 8

@@ -12,8 +12,6 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import attrs
-
 from imgwire_async import user_code
 from imgwire_async.errors import (
     AuthenticationError,
@@ -42,6 +40,7 @@ from imgwire_async.protocol.request import (
 from imgwire_async.results import UploadProgress
 from imgwire_async.retry import Failure, RetryBudget
 from imgwire_async.uploads import put_errors
+from imgwire_async.uploads.hooks import UploadHooks
 from imgwire_async.uploads.item import UploadItem, name_for_messages, path_name
 from imgwire_async.uploads.prepare import prepare
 from imgwire_async.uploads.prepared import PreparedUpload
@@ -64,25 +63,6 @@ T = TypeVar("T")
 
 # These errors would occur for every file, so the first one ends a run.
 _FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError, ConfigurationError)
-
-
-@attrs.frozen
-class UploadHooks:
-    """Functions that let a batch run create the idempotency keys and keep a journal of the records.
-
-    Internal: `upload` and `upload_many` pass none.
-
-    `next_key` is awaited before each create that needs a new key, with the number of keys requested before.
-    `created` is awaited with the record of each create, `stored` with the record that has its bytes.
-
-    A key must be derived from the content of the file. An earlier run may have used it, so a record that
-    already has its bytes is taken as it is, and nothing is sent. `created` is awaited while a put slot is
-    held, and so is `next_key` for a second key.
-    """
-
-    next_key: Callable[[int], Awaitable[str]]
-    created: Callable[[Image], Awaitable[None]]
-    stored: Callable[[Image], Awaitable[None]]
 
 
 class Upload:
@@ -145,11 +125,9 @@ class Upload:
         name = name_for_messages(self._item)
         try:
             async with self._transport.operation("images.upload", f"upload of {name}"):
-                async with contextlib.AsyncExitStack() as resources:
+                async with contextlib.AsyncExitStack() as stack:
                     stall = self._transport.options.timeout.stall
-                    self._file = await prepare(
-                        self._item, resources, stall=stall, head_bytes=self._head_bytes
-                    )
+                    self._file = await prepare(self._item, stack, stall=stall, head_bytes=self._head_bytes)
                     self._is_open = True
                     image = await self._send()
                 return image if self._until_ready is None else await self._until_ready(image)
@@ -273,23 +251,17 @@ class Upload:
         # The storage wants a longer delay than the retry policy allows.
         if delay is None:
             raise self._error(outcome, failure)
-        # Every attempt has an exchange.
-        assert failure.exchange is not None
+        assert failure.exchange is not None, "every attempt has an exchange"
         await self._transport.sleep_before_retry(failure.exchange, cause.reason, delay)
 
     def _error(self, outcome: PutOutcome, failure: PutFailure) -> UploadError:
-        urls_requested = self._state.urls_requested
-        return put_errors.put_error(
-            self._file, outcome, failure, image=self.image, puts=self.puts, urls_requested=urls_requested
-        )
+        urls = self._state.urls_requested
+        return put_errors.put_error(self._file, outcome, failure, image=self.image, puts=self.puts, urls=urls)
 
     # --- the record -----------------------------------------------------------------------------------------
 
     async def _get_url(self) -> bool:
-        """Create the record and take its upload URL. Return True if the record already has its bytes.
-
-        Then no URL is needed.
-        """
+        """Create the record and take its upload URL. Return True if the record already has its bytes."""
         previous = self.image
         while True:
             upload = await self._create_record()

@@ -226,7 +226,7 @@ async def test_an_expired_url_is_minted_anew(client: AsyncImgwireClient, store: 
 @pytest.mark.parametrize("life", [60, 604_800], ids=["a minute", "a week"])
 async def test_three_expired_urls_are_the_end(client: AsyncImgwireClient, store: Store, life: int) -> None:
     store.mints(*(store.url("fourth.png", age=life + 100 + n, lifetime=life) for n in range(4)))
-    with pytest.raises(UploadUrlExpiredError, match="3 made") as caught:
+    with pytest.raises(UploadUrlExpiredError, match="3 requested") as caught:
         await client.images.upload(noise(100_000), mime_type="image/png")
     assert caught.value.image is not None
     assert await store.held("fourth.png") is None

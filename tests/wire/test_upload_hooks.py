@@ -23,7 +23,8 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 from imgwire_async.resources.uploading import checked
-from imgwire_async.uploads.upload import Upload, UploadHooks
+from imgwire_async.uploads.hooks import UploadHooks
+from imgwire_async.uploads.upload import Upload
 
 from .pictures import png
 

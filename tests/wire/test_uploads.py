@@ -454,7 +454,7 @@ async def test_urls_that_are_born_expired_end_after_three(
     def later(_: Image) -> None:
         emulator.clock.advance(5)
 
-    with pytest.raises(UploadUrlExpiredError, match=r"3 made.*clock") as caught:
+    with pytest.raises(UploadUrlExpiredError, match=r"3 requested.*clock") as caught:
         await quick.images.upload(png(), on_created=later)
     assert len(mints(emulator)) == 3
     assert len({put.target for put in puts(emulator)}) == len(puts(emulator))
