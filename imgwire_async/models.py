@@ -115,7 +115,7 @@ class Record:
 
 @attrs.frozen(kw_only=True)
 class Image(Record, ImageUrls):
-    """One image record. [contract 3, Image]
+    """One image record. [contract 3]
 
     `width` and `height` are pixels as stored, `size_bytes` the bytes of the original; all three are 0 while the service
     does not know them yet (before `READY`). They and `exif_data` are final once `processed_metadata_at` is set.
