@@ -1,4 +1,4 @@
-"""One API call under way, and what one attempt of it brought back."""
+"""The state of one API call, and the raw response to one attempt."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ if TYPE_CHECKING:
     from imgwire_async.policies import RetryPolicy
     from imgwire_async.transport.instrumentation import CallEvents
     from imgwire_async.transport.loop_sessions import LoopSessions
-    from imgwire_async.transport.request_url import Address
+    from imgwire_async.transport.request_url import RequestURL
 
 
-@attrs.frozen(slots=False)  # made for each call, and twice as fast without slots
+# Without slots the classes here are created twice as fast, and every call creates them.
+@attrs.frozen(slots=False)
 class RawResponse:
-    """What came back on one attempt, whatever its status."""
+    """The response to one attempt, with any status."""
 
     status: int
     headers: Headers
-    body: bytes = attrs.field(repr=False)  # may quote a key, or hold a signed URL
-    whole: bool = True
+    # It may quote the key, or hold a presigned URL.
+    body: bytes = attrs.field(repr=False)
+    is_complete: bool = True
 
 
-@attrs.define(slots=False, eq=False)  # as above
+@attrs.define(slots=False, eq=False)
 class CallState:
-    """What a call sends, and what was tried and waited so far. Lives in one `send`."""
+    """The request of an API call, and its attempts and waits so far. Each `AiohttpTransport.send` creates one."""
 
     request: Request[Any]
-    address: Address
+    url: RequestURL
     body: bytes | None = attrs.field(repr=False)
     key: str = attrs.field(repr=False)
     policy: RetryPolicy
@@ -42,46 +44,54 @@ class CallState:
     events: CallEvents | None = attrs.field(repr=False)
     started_at: float = attrs.field(factory=time.monotonic)
     attempts: int = 1
-    sent_at: float = 0.0  # when the last attempt went out; 0 while it waits for that
-    gate_generation: int = 0  # of the rate gate, in which the last attempt went out
-    rate_limited: int = 0  # responses with status 429
-    rate_waited: float = 0.0  # seconds
-    may_have_succeeded: bool = False  # an earlier attempt, whose response was lost
+    # When the last attempt was sent, or 0 while it waits for a slot or the rate limit.
+    sent_at: float = 0.0
+    # The generation of the rate gate when the last attempt was sent.
+    gate_generation: int = 0
+    # The number of responses with status 429.
+    rate_limited: int = 0
+    # Seconds waited for the rate limit.
+    rate_waited: float = 0.0
+    # Whether an earlier attempt, whose response was lost, may have succeeded.
+    may_have_succeeded: bool = False
     key_renewed: bool = False
 
     @functools.cached_property
     def budget(self) -> RetryBudget:
-        """The retries of this call: needed after a failure only."""
+        """The retries of this call. Created after the first failure."""
         return RetryBudget(self.policy)
 
     def exchange(self, result: RawResponse | Failure) -> Exchange:
-        """Return the record of the call, which may end with this result."""
+        """Return the exchange of the call, as of this outcome of an attempt."""
         elapsed = time.monotonic() - self.started_at
         method, path = self.request.method, self.request.path
         if isinstance(result, Failure):
             return Exchange("api", method, path, attempts=self.attempts, elapsed=elapsed)
         return Exchange("api", method, path, result.status, result.headers, self.attempts, elapsed)
 
-    def unfinished(self) -> Exchange:
-        """Return the record of a call that ends in the midst of an attempt, or before it went out."""
+    def interrupted_exchange(self) -> Exchange:
+        """Return the exchange of a call that ends during an attempt, or before the attempt was sent."""
         attempts = self.attempts if self.sent_at else self.attempts - 1
         elapsed = time.monotonic() - self.started_at
         return Exchange("api", self.request.method, self.request.path, attempts=attempts, elapsed=elapsed)
 
     def is_done(self, response: RawResponse) -> bool:
-        """Return whether the call was carried out: by this attempt, or by an earlier one that deleted what is now missing."""
+        """Return whether the call succeeded.
+
+        A 404 for a DELETE counts as success if an earlier attempt may have deleted the record.
+        """
         if 200 <= response.status < 300:
             return True
         return response.status == 404 and self.request.method == "DELETE" and self.may_have_succeeded
 
 
 def has_secret(request: Request[Any]) -> bool:
-    """Return whether the query holds a secret, which tracing of other libraries would store with the URL."""
+    """Return whether the query holds a secret. The instrumentation of other libraries would record it with the URL."""
     return request.params is not None and any("token" in name.lower() for name in request.params)
 
 
 def without_token(body: bytes, request: Request[Any]) -> bytes:
-    """Return the body of a response without the upload token of the request, which the service may echo."""
+    """Return the body of a response without the upload token of the request. The service may quote the token."""
     if not has_secret(request):
         return body
     for token in (request.params or {}).values():

@@ -1,4 +1,4 @@
-"""What every exchange of one transport has in common."""
+"""The state that all requests of one transport use."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import attrs
 from imgwire_async.config import Options
 from imgwire_async.exchange import Exchange
 from imgwire_async.transport import deadline
-from imgwire_async.transport.capture import capturing
+from imgwire_async.transport.capture import active_captures
 from imgwire_async.transport.instrumentation import Instrumentation
 from imgwire_async.transport.shared_state import SharedState
 
 
 @attrs.frozen
 class Context:
-    """The state that clients share, the options of one client, and who follows its exchanges."""
+    """The state shared by a client and its clones, the options of one client, and its instrumentation."""
 
     shared: SharedState
     options: Options
     instrumentation: Instrumentation
-    # Of a PUT or GET of bytes. No total: a slow transfer that moves may take as long as it needs.
+    # The timeout of a PUT or GET of bytes. It has no total: a slow transfer that makes progress may take any time.
     transfer_timeout: aiohttp.ClientTimeout
 
     @classmethod
     def of(cls, shared: SharedState, options: Options) -> Context:
-        """Return the context of a transport with these options."""
+        """Return the context for a transport with these options."""
         timeout = aiohttp.ClientTimeout(total=None, connect=options.timeout.connect, ceil_threshold=1e9)
         return cls(shared, options, Instrumentation(options.hooks), timeout)
 
     async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float) -> None:
-        """Report that another attempt to send or get bytes follows, and let the time pass."""
+        """Report that another attempt to send or fetch bytes follows, and sleep for `seconds` seconds."""
         deadline.note_failure(exchange, reason)
         events = self.instrumentation.for_call(exchange.kind, exchange.method, exchange.path)
         if events is not None:
@@ -38,7 +38,7 @@ class Context:
         await self.shared.sessions.sleep(seconds)
 
     def record_exchange(self, exchange: Exchange) -> None:
-        """Give a finished exchange to whoever captures."""
-        for owner, exchanges in capturing.get():
+        """Append a finished exchange to the list of every active capture of this client."""
+        for owner, exchanges in active_captures.get():
             if owner is self.shared:
                 exchanges.append(exchange)

@@ -1,4 +1,4 @@
-"""The deadline: one clock around one awaited operation, however many exchanges and pauses it holds."""
+"""The deadline: one time limit for one awaited operation, with all its requests and delays."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from imgwire_async.exchange import Exchange
 
 T = TypeVar("T")
 
-_running: ContextVar[Operation[Any] | None] = ContextVar("imgwire_async.operation", default=None)
+_current: ContextVar[Deadline[Any] | None] = ContextVar("imgwire_async.deadline", default=None)
 
 
-class Operation(AbstractAsyncContextManager[T]):
-    """`async with Operation("POST /images/...", seconds, scope):` raises `APITimeoutError(which="deadline")` when time is up.
+class Deadline(AbstractAsyncContextManager[T]):
+    """A time limit of `seconds` seconds for the body of an `async with`.
 
-    Inside another operation of the same task it does nothing: the outer clock counts. `scope` is entered after the clock was
-    started, is left after it was stopped, and gives what it gives.
+    Raises `APITimeoutError(which="deadline")` when the limit is exceeded. Inside another deadline of the same task it has no
+    effect. The timer starts before `scope` is entered, and stops before `scope` is left. The `async with` returns the value
+    that `scope` returns.
     """
 
     def __init__(self, name: str, seconds: float, scope: AbstractAsyncContextManager[T]) -> None:
@@ -28,100 +29,113 @@ class Operation(AbstractAsyncContextManager[T]):
         self._scope = scope
         self._seconds = seconds
         self._task: asyncio.Task[object] | None = None
-        self._token: Token[Operation[Any] | None] | None = None
-        self.exchange: Exchange | None = None
-        self.trouble: str = ""
-        self.under_way: Exchange | None = None
-        self.doing: str = ""
+        self._token: Token[Deadline[Any] | None] | None = None
+        self._failed_exchange: Exchange | None = None
+        self._failure_reason = ""
+        self._interrupted_exchange: Exchange | None = None
+        self._activity = ""
 
     async def __aenter__(self) -> T:
         if current() is None:
-            await self._start_clock()
+            await self._start_timer()
         try:
-            return await self._scope.__aenter__()  # may take long: the first call reads the file of ssl=
+            # This may take long: the first call reads the file of the option `ssl`.
+            return await self._scope.__aenter__()
         except BaseException as error:
-            await self._stop_clock(type(error), error, error.__traceback__)
+            await self._stop_timer(type(error), error, error.__traceback__)
             raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            await self._stop_clock(kind, error, traceback)
-        except BaseException as other:
-            await self._scope.__aexit__(type(other), other, other.__traceback__)
+            await self._stop_timer(kind, error, traceback)
+        except BaseException as new_error:
+            await self._scope.__aexit__(type(new_error), new_error, new_error.__traceback__)
             raise
         await self._scope.__aexit__(kind, error, traceback)
 
-    async def _start_clock(self) -> None:
+    async def _start_timer(self) -> None:
         self._task = task = asyncio.current_task()
-        self._cancelling = 0 if task is None else task.cancelling()
-        self._began = asyncio.get_running_loop().time()  # by which its clock counts, too
-        self._clock = asyncio.timeout(self._seconds)
-        await self._clock.__aenter__()
-        self._token = _running.set(self)
+        self._cancel_requests = 0 if task is None else task.cancelling()
+        # `asyncio.timeout` uses the same clock.
+        self._started_at = asyncio.get_running_loop().time()
+        self._timer = asyncio.timeout(self._seconds)
+        await self._timer.__aenter__()
+        self._token = _current.set(self)
 
-    async def _stop_clock(
+    async def _stop_timer(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._token is None:
             return
-        _running.reset(self._token)
+        _current.reset(self._token)
         self._task = None
         try:
-            await self._clock.__aexit__(kind, error, traceback)
+            await self._timer.__aexit__(kind, error, traceback)
         except TimeoutError as expired:
             raise self._error() from expired
 
     @property
-    def owner(self) -> asyncio.Task[object] | None:
-        """The task that runs the operation, while it runs."""
+    def task(self) -> asyncio.Task[object] | None:
+        """The task that runs the operation, or None before and after that."""
         return self._task
 
     @property
-    def ran_out(self) -> bool:
-        """Whether the clock cancels the operation, and nobody else does."""
+    def has_expired(self) -> bool:
+        """Whether this deadline cancels its task, and no other code does."""
         task = self._task
-        return task is not None and self._clock.expired() and task.cancelling() <= self._cancelling + 1
+        return task is not None and self._timer.expired() and task.cancelling() <= self._cancel_requests + 1
 
-    def note(self, exchange: Exchange, trouble: str) -> None:
-        """Remember the last failed attempt, for the message when time is up."""
-        self.exchange, self.trouble = exchange, trouble
+    def note_failure(self, exchange: Exchange, reason: str) -> None:
+        """Remember the last failed attempt for the error message."""
+        self._failed_exchange, self._failure_reason = exchange, reason
+
+    def note_interrupted(self, exchange: Exchange, activity: str) -> None:
+        """Remember the interrupted exchange for the error message. `activity` says what the operation was doing with it."""
+        self._interrupted_exchange, self._activity = exchange, activity
 
     def _error(self) -> APITimeoutError:
-        elapsed = asyncio.get_running_loop().time() - self._began
-        last = f"; its last try failed: {self.exchange}: {self.trouble}" if self.exchange else ""
-        now = f"; it was {self.doing} {self.under_way}" if self.under_way else ""
+        elapsed = asyncio.get_running_loop().time() - self._started_at
+        failed, interrupted = self._failed_exchange, self._interrupted_exchange
+        failure = f"; its last attempt failed: {failed}: {self._failure_reason}" if failed else ""
+        interruption = f"; it was {self._activity} {interrupted}" if interrupted else ""
         return APITimeoutError(
-            f"{self._name}: the deadline of {self._seconds:g} s passed after {elapsed:.2f} s{last}{now}. "
-            "Allow more with Timeouts(deadline=...), or find out why it takes so long.",
+            f"{self._name}: the deadline of {self._seconds:g} s passed after {elapsed:.2f} s{failure}{interruption}. "
+            "Allow more time with Timeouts(deadline=...), or find out what is slow.",
             which="deadline",
-            exchange=self.under_way or self.exchange,
+            exchange=interrupted or failed,
         )
 
 
 def note_failure(exchange: Exchange, reason: str) -> None:
-    """Remember the last failed attempt of the running operation, for the message when its time is up."""
-    operation = current()
-    if operation is not None:
-        operation.note(exchange, reason)
+    """Remember the last failed attempt of the current operation, for the message of its deadline error."""
+    deadline = current()
+    if deadline is not None:
+        deadline.note_failure(exchange, reason)
 
 
-def interrupted(exchange: Exchange, doing: str = "busy with") -> None:
-    """Note the exchange that was under way, or in the queue, when the running operation was cancelled; its clock may have done it."""
-    operation = current()
-    if operation is not None:
-        operation.under_way, operation.doing = exchange, doing
+def note_interrupted(exchange: Exchange, activity: str = "busy with") -> None:
+    """Remember the exchange that was cancelled, for the message of the current operation's deadline error.
+
+    `activity` precedes the exchange in the message. The deadline may not be the cause of the cancellation.
+    """
+    deadline = current()
+    if deadline is not None:
+        deadline.note_interrupted(exchange, activity)
 
 
-def ran_out() -> bool:
-    """Whether the clock of the running operation cancels it, and nobody else does: what succeeded all the same may be returned."""
-    operation = current()
-    return operation is not None and operation.ran_out
+def has_expired() -> bool:
+    """Return whether the deadline cancels the current operation, and no other code does.
+
+    A result that arrived all the same may then be returned.
+    """
+    deadline = current()
+    return deadline is not None and deadline.has_expired
 
 
-def current() -> Operation[Any] | None:
-    """The operation whose clock counts for the running task, or None."""
-    operation = _running.get()
-    # A task that user code started in the midst of an operation is its own master.
-    return operation if operation is not None and operation.owner is asyncio.current_task() else None
+def current() -> Deadline[Any] | None:
+    """Return the deadline of the current task, or None."""
+    deadline = _current.get()
+    # A task that user code started inside the operation inherits the context variable, but not the deadline.
+    return deadline if deadline is not None and deadline.task is asyncio.current_task() else None

@@ -1,7 +1,8 @@
-"""Closes the sessions of clients that were dropped, on loops that may be anybody's, in whatever thread the collector runs.
+"""Close the sessions of clients that were garbage-collected without being closed.
 
-A client may be part of a reference cycle, so any thread may collect it, in the midst of anything. A loop that another thread owns is
-never run here, not even while it is idle: that thread may be about to run it.
+A client may be part of a reference cycle, so the garbage collector may run this code in any thread at any time. The sessions
+belong to event loops that may belong to other threads. Such a loop is never run here, not even while it is idle, because its
+thread may be about to run it.
 """
 
 from __future__ import annotations
@@ -16,48 +17,51 @@ from imgwire_async import forks
 if TYPE_CHECKING:
     from imgwire_async.transport.loop_sessions import LoopSessions
 
-ByLoop = dict[asyncio.AbstractEventLoop, "LoopSessions"]
+SessionsByLoop = dict[asyncio.AbstractEventLoop, "LoopSessions"]
 
-# Sessions that their loop will close when it next runs. Kept here, so that nothing is reported as forgotten meanwhile.
-_waiting: dict[LoopSessions, asyncio.AbstractEventLoop] = {}
+# Sessions that their loop closes when it runs next. The reference keeps aiohttp from warning about unclosed sessions.
+_scheduled: dict[LoopSessions, asyncio.AbstractEventLoop] = {}
 
 
-def let_go(by_loop: ByLoop) -> None:
-    """Close the sessions of a client that nobody uses any more, each where it can be done."""
+def dispose(by_loop: SessionsByLoop) -> None:
+    """Close the sessions of a client that no code uses any more."""
     while by_loop:
         loop, sessions = by_loop.popitem()
         _close(loop, sessions)
-    sweep()
+    _close_overdue()
 
 
-def sweep() -> None:
-    """Close what still waits for a loop that was closed, or whose thread has ended without running it once more."""
-    for sessions, loop in list(_waiting.items()):
-        if loop.is_closed() or not (loop.is_running() or sessions.made_in.is_alive()):
-            _waiting.pop(sessions, None)
+def _close_overdue() -> None:
+    """Close scheduled sessions whose loop was closed, or whose thread ended before the loop ran again."""
+    for sessions, loop in list(_scheduled.items()):
+        if loop.is_closed() or not (loop.is_running() or sessions.thread.is_alive()):
+            _scheduled.pop(sessions, None)
             _close(loop, sessions)
 
 
-def close_idle(by_loop: ByLoop) -> None:
-    """At exit: close sessions of loops that do not run, for the threads that ran them have ended. The others close theirs."""
+def close_idle(by_loop: SessionsByLoop) -> None:
+    """Close the sessions of loops that do not run, at interpreter exit.
+
+    The threads of these loops have ended. A loop that runs closes its own sessions.
+    """
     for loop, sessions in list(by_loop.items()):
         if not loop.is_running():
             del by_loop[loop]
             _close(loop, sessions, exiting=True)
 
 
-def close_waiting() -> None:
-    """At exit: close what still waits for an idle loop."""
-    for sessions, loop in list(_waiting.items()):
+def close_scheduled() -> None:
+    """Close scheduled sessions whose loop does not run, at interpreter exit."""
+    for sessions, loop in list(_scheduled.items()):
         if not loop.is_running():
-            _waiting.pop(sessions, None)
+            _scheduled.pop(sessions, None)
             _close(loop, sessions, exiting=True)
 
 
 def _after_fork() -> None:
-    for sessions in _waiting:
+    for sessions in _scheduled:
         forks.make_immortal(sessions)
-    _waiting.clear()
+    _scheduled.clear()
 
 
 forks.run_in_child(_after_fork)
@@ -68,21 +72,21 @@ def _close(loop: asyncio.AbstractEventLoop, sessions: LoopSessions, *, exiting: 
         forks.make_immortal(sessions)
     elif loop.is_closed():
         abandon(sessions)
-    elif loop.is_running() or not (exiting or _is_ours(sessions)):
-        _close_later(loop, sessions)
-    elif _inside_a_loop():
+    elif loop.is_running() or not (exiting or _may_run_loop_of(sessions)):
+        _schedule(loop, sessions)
+    elif _in_running_loop():
         abandon(sessions)
     else:
-        loop.run_until_complete(sessions.keeper.aclose())
+        loop.run_until_complete(sessions.closer.aclose())
 
 
-def _is_ours(sessions: LoopSessions) -> bool:
-    """Whether nobody but this thread can be about to run the sessions' loop."""
-    owner = sessions.made_in
-    return owner.ident == threading.get_ident() or not owner.is_alive()
+def _may_run_loop_of(sessions: LoopSessions) -> bool:
+    """Return whether no other thread can run the loop of the sessions."""
+    thread = sessions.thread
+    return thread.ident == threading.get_ident() or not thread.is_alive()
 
 
-def _inside_a_loop() -> bool:
+def _in_running_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -90,32 +94,35 @@ def _inside_a_loop() -> bool:
     return True
 
 
-def _close_later(loop: asyncio.AbstractEventLoop, sessions: LoopSessions) -> None:
-    _waiting[sessions] = loop
+def _schedule(loop: asyncio.AbstractEventLoop, sessions: LoopSessions) -> None:
+    _scheduled[sessions] = loop
     try:
         loop.call_soon_threadsafe(_close_now, sessions)
-    except RuntimeError:  # closed meanwhile
+    except RuntimeError:
+        # The loop was closed meanwhile.
         _close_now(sessions)
 
 
 def _close_now(sessions: LoopSessions) -> None:
-    """On the loop of the sessions. Not in a task, which a loop that stops at once would leave pending."""
-    if _waiting.pop(sessions, None) is not None:
+    """Close the sessions on their loop. No task is used, because a loop that stops at once would leave it pending."""
+    if _scheduled.pop(sessions, None) is not None:
         abandon(sessions)
 
 
 def abandon(sessions: LoopSessions) -> None:
-    """Close sessions without waiting for their connections to say good-bye."""
-    for session in (sessions.untraced_api, sessions.api, sessions.fetches, sessions.files):
+    """Close the sessions without waiting until their connections are closed."""
+    for session in (sessions.untraced_api, sessions.api, sessions.downloads, sessions.uploads):
         connector = session.connector
         session.detach()
         if connector is not None and not connector.closed:
             closing = connector.close()
             try:
-                closing.__await__().__next__()  # what is left of it would only wait
+                # The first step closes everything; the later steps only wait.
+                closing.__await__().__next__()
             except (StopIteration, RuntimeError):
                 pass
     try:
-        sessions.keeper.aclose().send(None)  # finds everything closed, so it ends at once
+        # All sessions are closed, so this ends at once.
+        sessions.closer.aclose().send(None)
     except (StopIteration, RuntimeError):
         pass

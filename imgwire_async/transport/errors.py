@@ -1,4 +1,4 @@
-"""What aiohttp raises, translated into what it means for us; and its tracebacks, without the secrets in their frames."""
+"""Translate aiohttp's exceptions, and remove secrets from their tracebacks."""
 
 from __future__ import annotations
 
@@ -25,93 +25,103 @@ from imgwire_async.transport.middleware import (
     NoFinalResponseError,
 )
 from imgwire_async.transport.proxies import PROXY_AUTHENTICATE
-from imgwire_async.transport.tls_errors import certificate_failure, handshake_failure, refuses_own_certificate
+from imgwire_async.transport.tls_errors import (
+    certificate_failure,
+    handshake_failure,
+    rejects_client_certificate,
+)
 
-# What a request can raise. ValueError and TypeError are not among them: those would be bugs of ours and shall be seen.
+# The exceptions that a request can raise. ValueError and TypeError are missing, because they would be bugs of this package.
 AIOHTTP_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 def scrub_traceback(error: BaseException) -> None:
-    """Let the frames of aiohttp in a traceback forget their variables: signed URLs and requests stand in them.
+    """Clear the local variables of aiohttp's frames in the traceback of `error`, its causes and its contexts.
 
-    Error trackers store what they find in frames. Those of the caller, and lines and names of all, stay.
+    These variables hold presigned URLs and requests, and error trackers store the variables of frames. The variables of the
+    caller's frames stay, and so do the file names and line numbers of all frames.
     """
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
+    visited: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in visited:
             continue
-        seen.add(id(each))
-        waiting += (each.__cause__, each.__context__)
-        for frame, _ in traceback.walk_tb(each.__traceback__):
+        visited.add(id(current))
+        pending += (current.__cause__, current.__context__)
+        for frame, _ in traceback.walk_tb(current.__traceback__):
             if frame.f_globals.get("__name__", "").startswith("aiohttp."):
                 try:
                     frame.clear()
-                except RuntimeError:  # it still runs, or waits for something
+                except RuntimeError:
+                    # The frame is still running or suspended.
                     pass
 
 
 @attrs.frozen
 class Route:
-    """The route to a host, as messages name it: made after a failure only."""
+    """The route to a host, for error messages. Created only after a failure."""
 
-    host: str  # with the port, if it has one
-    secure: bool  # https
+    # With the port, if the URL has one.
+    host: str
+    # Whether the URL begins with https.
+    secure: bool
     proxy: ProxyInUse | None = None
-    own_trust: bool = False  # `ssl=` was given
+    # Whether the option `ssl` is set.
+    own_trust: bool = False
 
     @property
     def network_advice(self) -> str:
-        """Return what to look at when nobody was reached."""
+        """The advice for a failed connection, or an empty text."""
         if self.proxy is None:
             return ""
         return f"Check that proxy, or {self.proxy.bypass_advice}."
 
     @property
     def through(self) -> str:
-        """Return the proxy on the way, for the end of a sentence; nothing where there is none."""
+        """The proxy for the end of a sentence, or an empty text without a proxy."""
         return "" if self.proxy is None else f" through {self.proxy}"
 
-    def place(self, *, unsent: bool) -> str:
-        """Return who was spoken to when something went wrong: where a proxy is in use, perhaps only that."""
+    def peer(self, *, unsent: bool) -> str:
+        """Return the peer of a failed connection: the host, or the proxy. If both are possible, return both."""
         if self.proxy is None:
             return self.host
         return f"{self.proxy} on the way to {self.host}" if unsent else f"{self.host} or {self.proxy}"
 
 
 def translate(error: BaseException, route: Route) -> NoResponseError:
-    """Return what an error of aiohttp means for us. Its text is never passed on whole: it may quote a signed URL."""
-    if isinstance(error, NoResponseError):  # translated already
+    """Return the error that replaces an error of aiohttp, whose text may quote a presigned URL."""
+    # Some errors are translated already.
+    if isinstance(error, NoResponseError):
         return error
     unsent = False
     if isinstance(error, DroppedError) and error.__cause__ is not None:
         unsent, error = not error.sent, error.__cause__
-    place = route.place(unsent=unsent)
-    for kind, meaning in _MEANINGS:
-        failure = meaning(error, route, place) if isinstance(error, kind) else None
+    peer = route.peer(unsent=unsent)
+    for error_class, to_failure in _TRANSLATIONS:
+        failure = to_failure(error, route, peer) if isinstance(error, error_class) else None
         if failure is not None:
             break
     else:
-        failure = _BROKEN(error, route, place)
+        failure = _BROKEN(error, route, peer)
+    # A proxy closed the connection before it forwarded the request.
     if unsent and failure.kind == "connection_lost":
-        # A proxy closed the connection before the request could pass through it.
         failure = attrs.evolve(failure, kind="not_sent")
     return NoResponseError(failure)
 
 
-# The last argument is who was spoken to. None: the error is of another kind, and a later row knows it.
-Meaning: TypeAlias = Callable[[Any, Route, str], Failure | None]
+# Translates an error, for a route and a peer, into a failure. Returns None if a later row of the table has to translate it.
+Translation: TypeAlias = Callable[[Any, Route, str], Failure | None]
 
 
 def _text(kind: FailureKind, text: str) -> Callable[[BaseException, Route, str], Failure]:
-    """Return a meaning that is the same for all errors of a class. In `text` {place} is who was spoken to, {cause} the system's word."""
+    """Return a translation with a fixed kind and text. `text` may contain {host}, {through}, {peer} and {cause}."""
 
-    def meaning(error: BaseException, route: Route, place: str) -> Failure:
-        reason = text.format(host=route.host, through=route.through, place=place, cause=_cause(error))
+    def translation(error: BaseException, route: Route, peer: str) -> Failure:
+        reason = text.format(host=route.host, through=route.through, peer=peer, cause=_cause(error))
         return Failure(reason, kind=kind, advice=route.network_advice)
 
-    return meaning
+    return translation
 
 
 def _cancelled(error: CancelledByOthersError, route: Route, _: str) -> Failure:
@@ -119,50 +129,50 @@ def _cancelled(error: CancelledByOthersError, route: Route, _: str) -> Failure:
     return Failure(f"other code cancelled the work on the request to {route.host}", kind=kind)
 
 
-def _no_final_response(error: NoFinalResponseError, route: Route, place: str) -> Failure:
+def _no_final_response(error: NoFinalResponseError, route: Route, peer: str) -> Failure:
     if error.status == 407:
-        return proxy_refusal(407, error.headers, route)
-    reason = f"{place} answered HTTP {error.status}, which is no final response"
+        return proxy_rejection(407, error.headers, route)
+    reason = f"{peer} sent HTTP {error.status}, which is no final response"
     return Failure(reason, kind=error.failure_kind, advice=route.network_advice)
 
 
-def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, route: Route, _: str) -> Failure:
-    return proxy_refusal(error.status, error.headers or {}, route)
+def _rejected_by_proxy(error: aiohttp.ClientHttpProxyError, route: Route, _: str) -> Failure:
+    return proxy_rejection(error.status, error.headers or {}, route)
 
 
-def _no_proxy(error: aiohttp.ClientProxyConnectionError, route: Route, _: str) -> Failure:
+def _proxy_unreachable(error: aiohttp.ClientProxyConnectionError, route: Route, _: str) -> Failure:
     reason = f"{route.proxy or 'the proxy'} to {route.host} cannot be reached: {_cause(error)}"
     return Failure(reason, kind="not_sent", advice=route.network_advice)
 
 
-def _unknown_name(error: aiohttp.ClientConnectorDNSError, route: Route, _: str) -> Failure:
-    proxy = _proxy_spoken_to(error, route)
+def _unresolved_name(error: aiohttp.ClientConnectorDNSError, route: Route, _: str) -> Failure:
+    proxy = _failed_proxy(error, route)
     if proxy is None:
         return Failure(f"the name {route.host} cannot be resolved", kind="not_sent")
     return Failure(f"the name of {proxy} cannot be resolved", kind="not_sent", advice=route.network_advice)
 
 
 def _bad_certificate(error: aiohttp.ClientConnectorCertificateError, route: Route, _: str) -> Failure | None:
-    refused = error.certificate_error
-    if not isinstance(refused, ssl.CertificateError):
+    cause = error.certificate_error
+    if not isinstance(cause, ssl.CertificateError):
         return None
-    shown_by = str(_proxy_spoken_to(error, route) or route.host)
-    reason, advice = certificate_failure(refused, shown_by, own_trust=route.own_trust, environ=os.environ)
+    peer = str(_failed_proxy(error, route) or route.host)
+    reason, advice = certificate_failure(cause, peer, own_trust=route.own_trust, environ=os.environ)
     return Failure(reason, kind="not_sent", advice=advice)
 
 
-def _no_tls(error: aiohttp.ClientSSLError, route: Route, _: str) -> Failure:
-    proxy = _proxy_spoken_to(error, route)
-    place = str(proxy or route.host)
-    broken: object = getattr(error, "os_error", None)
-    if not isinstance(broken, ssl.SSLError):
-        return Failure(f"no TLS connection to {place}", kind="not_sent")
-    reason, advice = handshake_failure(broken, place, proxy)
+def _tls_failed(error: aiohttp.ClientSSLError, route: Route, _: str) -> Failure:
+    proxy = _failed_proxy(error, route)
+    peer = str(proxy or route.host)
+    cause: object = getattr(error, "os_error", None)
+    if not isinstance(cause, ssl.SSLError):
+        return Failure(f"no TLS connection to {peer}", kind="not_sent")
+    reason, advice = handshake_failure(cause, peer, proxy)
     return Failure(reason, kind="not_sent", advice=advice)
 
 
-def _proxy_spoken_to(error: BaseException, route: Route) -> ProxyInUse | None:
-    """Return the proxy of which a connector's error speaks, None when it speaks of the host behind it."""
+def _failed_proxy(error: BaseException, route: Route) -> ProxyInUse | None:
+    """Return the proxy if the connection to it failed. Return None if the connection to the host failed."""
     if route.proxy is None or not isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError
     ):
@@ -177,93 +187,99 @@ def _proxy_spoken_to(error: BaseException, route: Route) -> ProxyInUse | None:
 def _unreachable(error: aiohttp.ClientConnectorError, route: Route, _: str) -> Failure:
     advice = ""
     if route.secure and isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
-        advice = "It hung up while TLS began: does it speak https at that port? "
+        advice = "It closed the connection during the TLS handshake: does it speak https at that port? "
         advice += route.network_advice or "Check base_url, proxy and firewall."
     reason = f"{route.host} cannot be reached{route.through}: {_cause(error)}"
     return Failure(reason, kind="not_sent", advice=advice)
 
 
-def _refused_own_certificate(error: BaseException, route: Route, _: str) -> Failure | None:
-    """The other side's word, on a connection, that the client's certificate is missing or refused: it looked at nothing that was sent."""
+def _client_certificate_rejected(error: BaseException, route: Route, _: str) -> Failure | None:
+    """Translate a TLS alert that the client's certificate is missing or was rejected. The peer processed no request then."""
     alert = error.__cause__
-    if not isinstance(alert, ssl.SSLError) or not refuses_own_certificate(alert):
+    if not isinstance(alert, ssl.SSLError) or not rejects_client_certificate(alert):
         return None
     reason, advice = handshake_failure(alert, route.host, None)
     return Failure(reason, kind="not_sent", advice=advice)
 
 
-def _timeout(error: BaseException, route: Route, place: str) -> Failure:
+def _timeout(error: BaseException, route: Route, peer: str) -> Failure:
     was_unsent = getattr(error.__cause__, UNSENT, False)
-    return (_NO_CONNECTION if was_unsent else _NO_ANSWER)(error, route, place)
+    return (_NO_CONNECTION if was_unsent else _NO_RESPONSE)(error, route, peer)
 
 
-def _too_long(error: BaseException, route: Route, place: str) -> Failure | None:
-    """A line that aiohttp refused for its length. It has a class for that, which not every version and parser lets through."""
-    is_so = isinstance(error.__cause__, LineTooLong) or (
+def _header_too_long(error: BaseException, route: Route, peer: str) -> Failure | None:
+    """Translate aiohttp's error for a header that is too long.
+
+    Only some versions and parsers of aiohttp have a class for this error. The others are recognised by their message.
+    """
+    is_too_long = isinstance(error.__cause__, LineTooLong) or (
         isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than ")
     )
-    if not is_so:
+    if not is_too_long:
         return None
-    reason = f"header too long: {place} sent a line of its headers that is longer than 8,190 bytes"
-    return Failure(reason, kind="connection_lost", advice=_LONG_ADVICE)
+    reason = f"header too long: {peer} sent a line of its headers that is longer than 8,190 bytes"
+    return Failure(reason, kind="connection_lost", advice=_LONG_HEADER_ADVICE)
 
 
-def _disconnected(error: BaseException, route: Route, place: str) -> Failure:
-    failure = _HUNG_UP(error, route, place)
-    return failure if failure.advice or route.secure else attrs.evolve(failure, advice=_MAYBE_TLS)
+def _disconnected(error: BaseException, route: Route, peer: str) -> Failure:
+    failure = _CLOSED_EARLY(error, route, peer)
+    return failure if failure.advice or route.secure else attrs.evolve(failure, advice=_TLS_ADVICE)
 
 
-_LONG_ADVICE = "More is not read. A gateway or proxy may have added it (cookies, security policies): ask whoever runs the host for shorter headers."
-_MAYBE_TLS = "If it speaks https at that port, begin base_url with https://. Otherwise check base_url, proxy and firewall."
-# A TLS record: an alert, or a part of a handshake, as it stands in aiohttp's message.
+_LONG_HEADER_ADVICE = (
+    "Longer headers are not read. A gateway or proxy may have added them (cookies, security policies): ask the operator of the "
+    "host for shorter headers."
+)
+_TLS_ADVICE = "If the server speaks https at that port, base_url has to begin with https://. Otherwise check base_url, proxy and firewall."
+# The first bytes of a TLS record (an alert or a part of a handshake), as aiohttp's message shows them.
 _TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")
 
 
-def _no_http(error: aiohttp.ClientResponseError, route: Route, place: str) -> Failure:
+def _invalid_http(error: aiohttp.ClientResponseError, route: Route, peer: str) -> Failure:
     if error.message.startswith("Too many headers"):
         return Failure(
-            f"{place} sent too many headers in its answer", kind="connection_lost", advice=_LONG_ADVICE
+            f"{peer} sent too many headers in its response",
+            kind="connection_lost",
+            advice=_LONG_HEADER_ADVICE,
         )
     if not route.secure and any(record in error.message for record in _TLS_RECORD):
-        # It did not understand a word, so nothing was done.
+        # A TLS server cannot read a plain http request, so it did not process the request.
         if route.proxy is not None:
-            reason = f"{route.proxy} answered something that is no HTTP: it speaks TLS at that port"
-            advice = (
-                f"Begin its address in {route.proxy.setting} with https://, or {route.proxy.bypass_advice}."
-            )
+            reason = f"{route.proxy} sent a response that is not HTTP: it speaks TLS at that port"
+            advice = f"Its URL in {route.proxy.setting} has to begin with https://, or {route.proxy.bypass_advice}."
             return Failure(reason, kind="not_sent", advice=advice)
-        reason = f"{route.host} answered something that is no HTTP: it speaks TLS (https) at that port"
-        return Failure(reason, kind="not_sent", advice="Begin base_url with https://, not http://.")
+        reason = f"{route.host} sent a response that is not HTTP: it speaks TLS (https) at that port"
+        return Failure(reason, kind="not_sent", advice="base_url has to begin with https://, not http://.")
     return Failure(
-        f"{place} answered something that is no HTTP", kind="connection_lost", advice=route.network_advice
+        f"{peer} sent a response that is not HTTP", kind="connection_lost", advice=route.network_advice
     )
 
 
 _NO_CONNECTION = _text("connect_timeout", "no connection to {host}{through} in time")
-_NO_ANSWER = _text("attempt_timeout", "no answer from {place} in time")
-_HUNG_UP = _text("connection_lost", "{place} closed the connection without an answer")
-_BROKEN = _text("connection_lost", "the connection to {place} broke: {cause}")
+_NO_RESPONSE = _text("attempt_timeout", "no response from {peer} in time")
+_CLOSED_EARLY = _text("connection_lost", "{peer} closed the connection without a response")
+_BROKEN = _text("connection_lost", "the connection to {peer} broke: {cause}")
 
-# What errors mean: the first row counts that has an error's class and knows it, so a class stands before its bases.
-_MEANINGS: tuple[tuple[type[BaseException], Meaning], ...] = (
-    # It was not sent.
+# The first row applies whose class matches and whose translation is not None. So a class stands before its base classes.
+_TRANSLATIONS: tuple[tuple[type[BaseException], Translation], ...] = (
+    # The request was not sent.
     (CancelledByOthersError, _cancelled),
-    (aiohttp.ClientHttpProxyError, _refused_by_proxy),
-    (aiohttp.ClientProxyConnectionError, _no_proxy),
-    (aiohttp.ClientConnectorDNSError, _unknown_name),
+    (aiohttp.ClientHttpProxyError, _rejected_by_proxy),
+    (aiohttp.ClientProxyConnectionError, _proxy_unreachable),
+    (aiohttp.ClientConnectorDNSError, _unresolved_name),
     (aiohttp.ClientConnectorCertificateError, _bad_certificate),
-    (aiohttp.ClientSSLError, _no_tls),
+    (aiohttp.ClientSSLError, _tls_failed),
     (aiohttp.ClientConnectorError, _unreachable),
     (aiohttp.ConnectionTimeoutError, _NO_CONNECTION),
-    # It may have been sent.
+    # The request may have been sent.
     (NoFinalResponseError, _no_final_response),
-    (BaseException, _refused_own_certificate),
+    (BaseException, _client_certificate_rejected),
     (asyncio.TimeoutError, _timeout),
-    (aiohttp.ClientPayloadError, _too_long),
-    (aiohttp.ClientPayloadError, _text("connection_lost", "{place} cut its answer short")),
+    (aiohttp.ClientPayloadError, _header_too_long),
+    (aiohttp.ClientPayloadError, _text("connection_lost", "{peer} sent an incomplete response")),
     (aiohttp.ServerDisconnectedError, _disconnected),
-    (aiohttp.ClientResponseError, _too_long),
-    (aiohttp.ClientResponseError, _no_http),
+    (aiohttp.ClientResponseError, _header_too_long),
+    (aiohttp.ClientResponseError, _invalid_http),
 )
 
 
@@ -273,15 +289,15 @@ def _cause(error: BaseException) -> str:
     return excerpt(redact(str(text)), 200)
 
 
-def proxy_refusal(status: int, headers: Mapping[str, str], route: Route) -> Failure:
-    """Return the failure of a request that a proxy will not let through: nothing has reached the host."""
-    reason = f"{route.proxy or 'a proxy'} on the way to {route.host} answered HTTP {status}"
+def proxy_rejection(status: int, headers: Mapping[str, str], route: Route) -> Failure:
+    """Return the failure of a request that a proxy rejected, so that it did not reach the host."""
+    reason = f"{route.proxy or 'a proxy'} on the way to {route.host} responded with HTTP {status}"
     if route.proxy is None:
-        advice = "A proxy that no setting here names wants credentials: name it with proxy=, user and password included."
+        advice = "A proxy that is not in the settings requires credentials: set proxy= to its URL with user and password."
     else:
         advice = route.proxy.advice(status, headers.get(PROXY_AUTHENTICATE, ""))
         advice = advice[0].upper() + advice[1:]
-    # The same password once more would be refused once more, and may lock an account.
+    # A retry with the same password would fail again, and may lock the account.
     return Failure(
         reason, kind="not_sent", advice=advice, is_final=400 <= status < 500 and status not in {408, 429}
     )

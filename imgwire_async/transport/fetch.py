@@ -1,4 +1,7 @@
-"""Bytes from the CDN and the archives: one attempt at one address, redirects followed by hand, no credential sent anywhere."""
+"""Fetch bytes from the CDN or an archive: one attempt.
+
+This module follows redirects itself, to check each URL, and never sends a credential.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ from imgwire_async.protocol.request import GetRequest, NoResponseError
 from imgwire_async.protocol.signed_urls import require_safe, without_query
 from imgwire_async.redaction import Secret
 from imgwire_async.retry import Failure
-from imgwire_async.transport import deadline, response_body
-from imgwire_async.transport.connection import Unread
+from imgwire_async.transport import deadline
+from imgwire_async.transport.connection import UnreadResponse
 from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import AIOHTTP_ERRORS, Route, scrub_traceback, translate
-from imgwire_async.transport.request_url import Address
+from imgwire_async.transport.request_url import RequestURL
+from imgwire_async.transport.response_body import next_chunk
 
 if TYPE_CHECKING:
     from typing import Self
@@ -31,23 +35,24 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Unpacked bytes could not be held to the length that the answer gives.
+# The number of received bytes is compared with Content-Length, so the body must not be compressed.
 _HEADERS = {"Accept-Encoding": "identity"}
 
 
 class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedResponse"]):
-    """The answer to one `GetRequest`, and its bytes as they come. Implements `protocol.request.StreamedResponse`.
+    """The response to one `GetRequest`, read in chunks. Implements `protocol.request.StreamedResponse`.
 
-    No clock and no task outlives a step, so that the steps may run in different tasks, and it may be left at any point.
+    No timer and no task runs between two steps. So each step may run in another task, and the response may be closed at any
+    time.
     """
 
-    def __init__(self, context: Context, fetch: GetRequest) -> None:
+    def __init__(self, context: Context, request: GetRequest) -> None:
         self._context = context
-        self._fetch = fetch
+        self._request = request
         self._stall = context.options.timeout.stall
         self._host = ""
         self._response: aiohttp.ClientResponse | None = None
-        self._unread: Unread | None = None
+        self._unread: UnreadResponse | None = None
         self.status: int | None = None
         self.headers: Headers = Headers()
         self.total: int | None = None
@@ -55,99 +60,103 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
 
     @property
     def exchange(self) -> Exchange:
-        """How the attempt has gone so far."""
-        fetch = self._fetch
-        elapsed = time.monotonic() - fetch.started_at
+        """The exchange of the attempt so far."""
+        request = self._request
+        elapsed = time.monotonic() - request.started_at
         return Exchange(
-            "cdn", "GET", without_query(fetch.url), self.status, self.headers, fetch.attempt, elapsed
+            "cdn", "GET", without_query(request.url), self.status, self.headers, request.attempt, elapsed
         )
 
     @property
     def delimited(self) -> bool:
-        """Whether the answer says where it ends, by a length or by chunks. Else a broken connection looks like its end."""
+        """Whether the response declares its end, by a length or by chunked encoding.
+
+        If not, a broken connection looks like a complete body.
+        """
         if self.total is not None:
             return True
         coding = self.headers.get("Transfer-Encoding", "").rpartition(",")[2]
         return coding.strip().lower() == "chunked"
 
-    # --- the head -----------------------------------------------------------------------------------------------------
+    # --- the headers --------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        fetch = self._fetch
+        request = self._request
         secure = self._context.shared.config.secure
-        require_safe(fetch.url, fetch.url_name, secure=secure)
+        require_safe(request.url, request.url_name, secure=secure)
         try:
-            url = Secret(fetch.url)
-            self._response = await self._ask(url)
+            url = Secret(request.url)
+            self._response = await self._send(url)
             for _ in range(MAX_REDIRECTS):
                 if (location := _location(self._response)) is None:
                     break
-                self._leave()
-                url = _next(url, location, secure=secure)
-                self._response = await self._ask(url)
+                self._close()
+                url = _redirect_target(url, location, secure=secure)
+                self._response = await self._send(url)
         except NoResponseError as error:
             error.exchange = self.exchange
             raise
         self.status = self._response.status
         self.headers = Headers.view(self._response.headers.items())
-        self.total = _length(self.headers)
+        self.total = _content_length(self.headers)
         return self
 
-    async def _ask(self, url: Secret) -> aiohttp.ClientResponse:
-        """The answer to one request on the wire, its body unread."""
-        context, attempt = self._context, self._fetch.attempt
-        here = await context.shared.sessions.get()
-        address = Address.of(url)
-        self._host = address.host
-        events = context.instrumentation.for_call("cdn", "GET", address.shown)
+    async def _send(self, url: Secret) -> aiohttp.ClientResponse:
+        """Send one request and return its response, whose body is not read yet."""
+        context, attempt = self._context, self._request.attempt
+        sessions = await context.shared.sessions.get()
+        request_url = RequestURL.parse(url)
+        self._host = request_url.host
+        events = context.instrumentation.for_call("cdn", "GET", request_url.without_query)
         if events is not None:
             await events.request(attempt)
-        if here.idle_check.is_due():
-            await here.idle_check.run()
-        began = time.monotonic()
-        waiting = asyncio.timeout(None)
+        if sessions.idle_check.is_due():
+            await sessions.idle_check.run()
+        started_at = time.monotonic()
+        stall_timeout = asyncio.timeout(None)
         try:
-            async with waiting:
-                response = await self._get(here, address, waiting)
+            async with stall_timeout:
+                response = await self._get(sessions, request_url, stall_timeout)
         except (*AIOHTTP_ERRORS, NoResponseError) as error:
             scrub_traceback(error)
-            silence = self._silence(error, here.route_to(address), stalled=waiting.expired())
+            failed = self._no_response(error, sessions.route_to(request_url), stalled=stall_timeout.expired())
             if events is not None:
-                events.no_response(attempt, silence.failure.reason, time.monotonic() - began)
-            raise silence from error
+                events.no_response(attempt, failed.failure.reason, time.monotonic() - started_at)
+            raise failed from error
         except BaseException as error:
             scrub_traceback(error)
-            deadline.interrupted(self.exchange)
+            deadline.note_interrupted(self.exchange)
             raise
-        here.open_calls.responses.add(response)
-        self._unread = Unread(response)
+        sessions.open_calls.responses.add(response)
+        self._unread = UnreadResponse(response)
         self._response = response
         try:
             if events is not None:
                 headers = Headers.view(response.headers.items())
-                await events.response(attempt, response.status, headers, time.monotonic() - began)
+                await events.response(attempt, response.status, headers, time.monotonic() - started_at)
         except BaseException:
-            del response  # it shows its URL
-            self._leave()
+            # The repr of the response shows its URL: keep it out of tracebacks.
+            del response
+            self._close()
             raise
         return response
 
     async def _get(
-        self, here: LoopSessions, address: Address, waiting: asyncio.Timeout
+        self, sessions: LoopSessions, url: RequestURL, stall_timeout: asyncio.Timeout
     ) -> aiohttp.ClientResponse:
-        return await here.fetches.get(
-            address.url,
+        return await sessions.downloads.get(
+            url.url,
             headers=_HEADERS,
             timeout=self._context.transfer_timeout,
             allow_redirects=False,
-            trace_request_ctx={"sent": lambda: self._wind(waiting)},
-            **here.options_for(address),
+            trace_request_ctx={"on_sent": lambda: self._start_stall_timer(stall_timeout)},
+            **sessions.options_for(url),
         )
 
-    def _wind(self, waiting: asyncio.Timeout) -> None:
-        """The request has left: from now on the server's silence counts. Until then it was the connect clock's time."""
+    def _start_stall_timer(self, stall_timeout: asyncio.Timeout) -> None:
+        """Start the stall timer when the request was sent. Until then the connect timeout applies."""
         if self._stall is not None:
-            waiting.reschedule(asyncio.get_running_loop().time() + self._stall)
+            stall_timeout.reschedule(asyncio.get_running_loop().time() + self._stall)
 
     # --- the body -----------------------------------------------------------------------------------------------------
 
@@ -156,48 +165,49 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
 
     async def __anext__(self) -> bytes:
         if self._response is None:
-            raise RuntimeError("the download was left: read it inside its `async with`")
+            raise RuntimeError("the download is closed: read it inside its `async with`")
         content = self._response.content
-        # Only waiting counts: a consumer may think between two pieces for as long as it likes.
-        waiting = asyncio.timeout(self._stall)
+        # The timer runs only while this waits: the consumer may take any time between two chunks.
+        stall_timeout = asyncio.timeout(self._stall)
         try:
-            async with waiting:
-                piece = await response_body.next_piece(content)
+            async with stall_timeout:
+                chunk = await next_chunk(content)
         except AIOHTTP_ERRORS as error:
             scrub_traceback(error)
-            route = Route(self._host, secure=True)  # however it came here, it came
-            raise self._silence(error, route, stalled=waiting.expired()) from error
+            # The host was reached, so the message needs no advice about proxy or TLS.
+            route = Route(self._host, secure=True)
+            raise self._no_response(error, route, stalled=stall_timeout.expired()) from error
         except asyncio.CancelledError:
-            deadline.interrupted(self.exchange)
+            deadline.note_interrupted(self.exchange)
             raise
-        if piece:
-            self.received += len(piece)
-            return piece
+        if chunk:
+            self.received += len(chunk)
+            return chunk
         if self.total is not None and self.received != self.total:
-            reason = f"{self._host} ended its answer{self._progress}"
+            reason = f"{self._host} ended its response early{self._progress}"
             raise NoResponseError(Failure(reason, kind="connection_lost"), self.exchange)
         raise StopAsyncIteration
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._leave()
+        self._close()
 
-    def _leave(self) -> None:
-        """Drop the connection, unless the body is over and the connection back in its pool."""
+    def _close(self) -> None:
+        """Close the response and abort its connection, unless the body is complete and the connection is back in the pool."""
         response, self._response = self._response, None
         unread, self._unread = self._unread, None
         if response is not None and unread is not None:
             response.close()
-            unread.drop()
+            unread.abort()
 
-    def _silence(self, error: BaseException, route: Route, *, stalled: bool) -> NoResponseError:
+    def _no_response(self, error: BaseException, route: Route, *, stalled: bool) -> NoResponseError:
         if self._context.shared.closed:
             raise RuntimeError(CLIENT_CLOSED) from None
         if not stalled:
             failure = translate(error, route).failure
-            told = attrs.evolve(failure, reason=f"{failure.reason}{self._progress}")
-            return NoResponseError(told, self.exchange)
+            failure = attrs.evolve(failure, reason=f"{failure.reason}{self._progress}")
+            return NoResponseError(failure, self.exchange)
         reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress}"
         return NoResponseError(Failure(reason, kind="stalled"), self.exchange)
 
@@ -209,26 +219,27 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
 
 
 def _location(response: aiohttp.ClientResponse) -> Secret | None:
-    """Where a redirect leads, None when the answer is no redirect."""
+    """Return the target of a redirect, or None if the response is not a redirect."""
     location = response.headers.get("Location") if response.status in _REDIRECTS else None
     return None if location is None else Secret(location)
 
 
-def _next(url: Secret, location: Secret, *, secure: bool) -> Secret:
-    """The address that a redirect from `url` leads to. Raises `UnsafeURLError` when it must not be followed."""
+def _redirect_target(url: Secret, location: Secret, *, secure: bool) -> Secret:
+    """Return the URL that a redirect from `url` leads to. Raises `UnsafeURLError` if it must not be followed."""
     try:
-        whole = bool(urlsplit(location).scheme)
-        following = location if whole else Secret(urljoin(url, location))  # a whole one is used to the byte
+        # An absolute URL is used unchanged, because it may be presigned.
+        is_absolute = bool(urlsplit(location).scheme)
+        target = location if is_absolute else Secret(urljoin(url, location))
     except ValueError:
-        following = location
+        target = location
     if url[:6].lower() == "https:" and not secure:
-        require_safe(following, "redirect", secure=True, because="it comes from https")
+        require_safe(target, "redirect", secure=True, because="it comes from https")
     else:
-        require_safe(following, "redirect", secure=secure)
-    return following
+        require_safe(target, "redirect", secure=secure)
+    return target
 
 
-def _length(headers: Headers) -> int | None:
-    """The length that the answer declares, None when it declares none that counts."""
+def _content_length(headers: Headers) -> int | None:
+    """Return the declared length of the body, or None if there is no valid one."""
     text = headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() and "Transfer-Encoding" not in headers else None

@@ -1,7 +1,7 @@
-"""The aiohttp sessions of one event loop, closed by that loop.
+"""The aiohttp sessions of one event loop, which closes them.
 
-Two pools of connections a loop: one for the API, and one for storage and CDN that never holds a credential or a cookie. What
-carries a secret in its URL goes through sessions that no tracing of other libraries looks into.
+Each loop has two connection pools. One is for the API. The other is for the storage and the CDN, and never sends a credential
+or a cookie. Requests with a secret in their URL use sessions that the instrumentation of other libraries cannot trace.
 """
 
 from __future__ import annotations
@@ -27,54 +27,61 @@ from imgwire_async.transport.errors import Route
 from imgwire_async.transport.middleware import send_once
 from imgwire_async.transport.open_calls import IdleCheck, OpenCalls
 from imgwire_async.transport.proxies import Proxies
-from imgwire_async.transport.request_url import Address
-from imgwire_async.transport.resolver import connector
-from imgwire_async.transport.slots import Slots, fitting, make_slots
+from imgwire_async.transport.request_url import RequestURL
+from imgwire_async.transport.resolver import new_connector
+from imgwire_async.transport.slots import Slots, cap_by_open_files, make_slots
 
 
 @attrs.frozen(eq=False)
 class LoopSessions:
-    """What one loop owns: its sessions, slots and proxies. Used on that loop only; `keeper` closes it when the loop ends."""
+    """The sessions, slots and proxies of one event loop. Used on that loop only.
+
+    `closer` closes the sessions when the loop shuts down its async generators.
+    """
 
     api: aiohttp.ClientSession
-    # For calls with a secret in their query; over the connections of `api`.
+    # For calls with a secret in their query. It uses the connection pool of `api`.
     untraced_api: aiohttp.ClientSession
-    fetches: aiohttp.ClientSession  # over the connections of `files`
-    files: aiohttp.ClientSession
+    # For GETs of bytes. It uses the connection pool of `uploads`.
+    downloads: aiohttp.ClientSession
+    uploads: aiohttp.ClientSession
     slots: Slots
     proxies: Proxies
-    tls: dict[str, Any]  # {"ssl": context} when one was given, ready for a request
-    keeper: AsyncGenerator[None, None]
+    # Keyword arguments of a request: {"ssl": context}, or {} for aiohttp's default.
+    tls: dict[str, Any]
+    closer: AsyncGenerator[None, None]
     open_calls: OpenCalls
     idle_check: IdleCheck
-    made_in: threading.Thread = attrs.field(factory=threading.current_thread)  # which runs the loop
+    # The thread that runs the loop.
+    thread: threading.Thread = attrs.field(factory=threading.current_thread)
     pid: int = attrs.field(factory=os.getpid)
 
-    def options_for(self, address: Address) -> Mapping[str, Any]:
-        """Return the keyword arguments of a request that tell its proxy, if one leads there, and its TLS settings."""
+    def options_for(self, url: RequestURL) -> Mapping[str, Any]:
+        """Return the keyword arguments of an aiohttp request for its proxy, if it has one, and for TLS."""
         if self.proxies.are_off:
             return self.tls
-        return {**self.proxies.for_origin(address.url.scheme, address.host), **self.tls}
+        return {**self.proxies.for_origin(url.url.scheme, url.host), **self.tls}
 
-    def route_to(self, address: Address) -> Route:
-        """Return how requests get there, for messages about one that failed."""
-        scheme = address.url.scheme
+    def route_to(self, url: RequestURL) -> Route:
+        """Return the route of requests to `url`, for error messages."""
+        scheme = url.url.scheme
         return Route(
-            address.host,
+            url.host,
             scheme == "https",
-            self.proxies.in_use(scheme, address.host),
+            self.proxies.in_use(scheme, url.host),
             own_trust=bool(self.tls),
         )
 
 
 def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions:
-    """Return sessions for the running loop, not yet begun. `bundle` is what `ssl=` names, if that is a path.
+    """Return new sessions for the running loop.
 
-    What a setting may refuse comes first, so that no session is left behind.
+    The caller has to start `closer`. `bundle` is the TLS context for the path in the option `ssl`, or None. Settings that may
+    be invalid are used first, so that an exception leaves no open session behind.
     """
     tls = {} if config.ssl is None else {"ssl": bundle if isinstance(config.ssl, str) else config.ssl}
     proxies = Proxies(config.proxy, trust_env=config.trust_env)
-    limit = fitting(config.max_connections, open_file_limit())
+    limit = cap_by_open_files(config.max_connections, open_file_limit())
     if config.connector is None:
         shared = None
         slots = make_slots(limit, shared_limit=0)
@@ -87,87 +94,92 @@ def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions
         )
     sessions = _aiohttp_sessions(config, slots, shared)
     calls = OpenCalls()
-    keeper = _keep(calls, *sessions)
-    return LoopSessions(*sessions, slots, proxies, tls, keeper, calls, IdleCheck())
+    closer = _close_at_end(calls, *sessions)
+    return LoopSessions(*sessions, slots, proxies, tls, closer, calls, IdleCheck())
 
 
 async def read_ca_bundle(path: str) -> ssl.SSLContext:
-    """Return a TLS context that trusts the CAs in a file. Read in a thread: it takes about 20 ms, and the disk may be slow."""
+    """Return a TLS context that trusts the CAs in the file `path`.
+
+    A worker thread reads the file, because that takes about 20 ms, and more on a slow disk.
+    """
     try:
         return await disk_work.run(functools.partial(ssl.create_default_context, cafile=path))
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"ssl={path!r} is no readable CA bundle: {error}") from error
+        raise ConfigurationError(f"ssl={path!r} is not a readable CA bundle: {error}") from error
 
 
 def _aiohttp_sessions(
     config: Config, slots: Slots, shared: aiohttp.BaseConnector | None
 ) -> tuple[aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession]:
-    """Return the sessions of a loop, as `LoopSessions` holds them; over `shared` connections, if there is such a connector."""
+    """Return the four sessions in the order of `LoopSessions`. All of them use the `shared` connector, if there is one."""
     common: dict[str, Any] = {
         "cookie_jar": aiohttp.DummyCookieJar(),
-        "trust_env": False,  # would read .netrc in an executor before each request, and send what it finds
+        # True would read .netrc in an executor before each request, and send the credentials in it.
+        "trust_env": False,
         "requote_redirect_url": False,
         "middlewares": (send_once,),
         "headers": {"User-Agent": _user_agent(config.user_agent), "Accept": "*/*"},
     }
     api = aiohttp.ClientSession(
-        connector=shared or connector(slots.call_limit), auto_decompress=False, **common
+        connector=shared or new_connector(slots.call_limit), auto_decompress=False, **common
     )
     untraced_api = aiohttp.ClientSession(
         connector=api.connector, connector_owner=False, auto_decompress=False, **common
     )
-    files = aiohttp.ClientSession(
-        # Slots bound what is under way; a stream that its reader holds keeps its connection, but no slot.
-        connector=shared or connector(0),
+    uploads = aiohttp.ClientSession(
+        # Without a limit: slots limit the transfers, and an open stream keeps its connection, but no slot.
+        connector=shared or new_connector(0),
         auto_decompress=False,
-        skip_auto_headers=("Content-Type",),  # signed URLs take the declared one or none
+        # A presigned URL accepts only the content type that it was made for, or none.
+        skip_auto_headers=("Content-Type",),
         **common,
     )
-    # Only downloads need the trace, so uploads do not pay for it.
-    fetches = aiohttp.ClientSession(
-        connector=files.connector,
+    # Only downloads need the trace, which takes time on each request.
+    downloads = aiohttp.ClientSession(
+        connector=uploads.connector,
         auto_decompress=False,
         trace_configs=[tracing := _tracing()],
         connector_owner=False,
         **common,
     )
-    # Whoever instruments all sessions of a process would see signed URLs here, and send headers to their hosts.
-    files.trace_configs.clear()
+    # A library that instruments all sessions of the process would record presigned URLs, and add headers to the requests.
+    uploads.trace_configs.clear()
     untraced_api.trace_configs.clear()
-    fetches.trace_configs[:] = [tracing]
-    return api, untraced_api, fetches, files
+    downloads.trace_configs[:] = [tracing]
+    return api, untraced_api, downloads, uploads
 
 
-async def _keep(
+async def _close_at_end(
     calls: OpenCalls,
     *sessions: aiohttp.ClientSession,
 ) -> AsyncGenerator[None, None]:
-    """Close the sessions when the loop shuts its async generators down, or when nobody holds this one any more."""
+    """Close the sessions when the loop shuts down its async generators, or when this generator is garbage-collected."""
     try:
         yield
     finally:
-        calls.end()
-        # All of them, also when this is cancelled in the midst.
-        async with contextlib.AsyncExitStack() as ends:
+        calls.abort_all()
+        # The stack closes all sessions even if this task is cancelled while it closes one of them.
+        async with contextlib.AsyncExitStack() as stack:
             for session in sessions:
-                ends.push_async_callback(session.close)
+                stack.push_async_callback(session.close)
 
 
 def _tracing() -> aiohttp.TraceConfig:
-    """Tells a request's own `trace_request_ctx={"sent": ...}` that its head has left, so that the wait for the answer begins."""
+    """Return a trace config that calls `trace_request_ctx["on_sent"]` of a request when its headers were sent."""
     tracing = aiohttp.TraceConfig()
-    tracing.on_request_headers_sent.append(_sent)
+    tracing.on_request_headers_sent.append(_on_headers_sent)
     return tracing
 
 
-async def _sent(session: object, context: Any, head: object) -> None:
+async def _on_headers_sent(session: object, context: Any, params: object) -> None:
     if context.trace_request_ctx is not None:
-        context.trace_request_ctx["sent"]()
+        context.trace_request_ctx["on_sent"]()
 
 
-def _user_agent(own: str | None) -> str:
-    ours = (
+def _user_agent(prefix: str | None) -> str:
+    user_agent = (
         f"imgwire-async/{imgwire_async.__version__} python/{sys.version_info.major}.{sys.version_info.minor} "
         f"aiohttp/{aiohttp.__version__}"
     )
-    return f"{own} {ours}" if own else ours
+    return f"{prefix} {user_agent}" if prefix else user_agent

@@ -1,4 +1,4 @@
-"""What surrounds each request inside aiohttp: it is sent once, and how far it got is known."""
+"""The aiohttp middleware of each request: aiohttp sends it only once, and errors say whether it was sent."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from aiohttp.payload import Payload
 
 from imgwire_async import cancellation
 from imgwire_async.retry import FailureKind
-from imgwire_async.transport.connection import Unread
+from imgwire_async.transport.connection import UnreadResponse
 from imgwire_async.transport.proxies import add_credentials
 
 
 class DroppedError(aiohttp.ClientError):
-    """A connection broke. Wraps the two errors upon which aiohttp would send the request again without telling, and those of a
-    connection that never came so far.
+    """A connection broke, or was never established.
+
+    It wraps the error of aiohttp. For two of these errors, aiohttp itself would silently send the request again.
     """
 
     def __init__(self, *, sent: bool) -> None:
@@ -25,7 +26,7 @@ class DroppedError(aiohttp.ClientError):
 
 
 class CancelledByOthersError(aiohttp.ClientError):
-    """Other code cancelled a task of aiohttp, perhaps with all tasks of the loop, and not the call that waited for it."""
+    """Other code cancelled a task of aiohttp, for example together with all tasks of the loop, but not the waiting call."""
 
     def __init__(self, *, sent: bool) -> None:
         super().__init__()
@@ -33,7 +34,10 @@ class CancelledByOthersError(aiohttp.ClientError):
 
 
 class NoFinalResponseError(aiohttp.ClientError):
-    """What came is not the host's response. Below 200 it ends no request and proves nothing; 407 comes from proxies alone."""
+    """The response is not the final response of the host.
+
+    A status below 200 does not end a request, and does not show whether it was processed. Only proxies send status 407.
+    """
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         super().__init__()
@@ -42,15 +46,16 @@ class NoFinalResponseError(aiohttp.ClientError):
 
     @property
     def failure_kind(self) -> FailureKind:
-        """Return whether the request may have reached its host; a tracer asks for this by name."""
+        """The failure kind: "not_sent" if the request did not reach the host. Tracers read this property by its name."""
         return "not_sent" if self.status == 407 else "connection_lost"
 
 
-UNSENT = "imgwire_unsent"  # an attribute of a cancellation that came before the request was sent
+# The attribute of a `CancelledError` that was raised before the request was sent.
+UNSENT = "imgwire_unsent"
 
 
 class RequestBody(Payload):
-    """The body of a request; `request` is that one, for as long as it is under route."""
+    """The body of a request. `request` is set while the request is being sent."""
 
     request: aiohttp.ClientRequest | None = None
 
@@ -58,12 +63,12 @@ class RequestBody(Payload):
 async def send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send a request once, and return a response that its host gave.
+    """Send a request once, and return the final response of its host.
 
-    Errors upon which aiohttp would send it again, or which do not tell how far it got, become others.
+    Errors that would make aiohttp send the request again are converted. So are errors that do not say whether it was sent.
     """
     if request.proxy_headers and not request.is_ssl():
-        # aiohttp sends these with CONNECT only. A request that the proxy forwards itself has to carry them, each time.
+        # aiohttp sends these headers with CONNECT only. A request that the proxy itself forwards needs them, too.
         add_credentials(request.headers, request.proxy_headers)
     if isinstance(request.body, RequestBody):
         request.body.request = request
@@ -74,25 +79,29 @@ async def send_once(
     except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
         if was_sent(request):
             raise
-        raise DroppedError(sent=False) from error  # a proxy answered CONNECT with something else
+        # The proxy's response to CONNECT is not valid.
+        raise DroppedError(sent=False) from error
     except asyncio.CancelledError as error:
         sent = was_sent(request)
         if not cancellation.is_being_cancelled():
             raise CancelledByOthersError(sent=sent) from error
-        # The clock of the attempt may be what cancels. Its TimeoutError will come from this, and does not know where it was.
+        # The attempt timeout may cancel the request. Its TimeoutError does not say whether the request was sent, but has this
+        # CancelledError as its cause.
         if not sent:
             setattr(error, UNSENT, True)
         raise
     if response.status >= 200 and response.status != 407:
         return response
-    refused = NoFinalResponseError(response.status, response.headers)
-    unread = Unread(response)
+    not_final = NoFinalResponseError(response.status, response.headers)
+    unread = UnreadResponse(response)
     response.close()
-    del response  # its repr holds the URL: keep it out of tracebacks
-    unread.drop()
-    raise refused
+    # The repr of the response shows its URL: keep it out of tracebacks.
+    del response
+    unread.abort()
+    raise not_final
 
 
 def was_sent(request: aiohttp.ClientRequest) -> bool:
-    """Return whether the request's head was handed to its connection."""
-    return getattr(request, "response", request) is not None  # made when the request is sent
+    """Return whether the headers of the request were written to its connection."""
+    # aiohttp sets the attribute when it sends the request.
+    return getattr(request, "response", request) is not None

@@ -1,4 +1,4 @@
-"""Which hosts no proxy may see: this machine's own, and those that `NO_PROXY` lists."""
+"""Decide whether requests to a host bypass the proxy: for hosts of this machine, and for hosts in `NO_PROXY`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from typing import TypeAlias
 _Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 _PORTS = {"http": 80, "https": 443}
-# A name or an IPv4 address, or an IPv6 address in brackets; perhaps a port.
+# A host name, an IPv4 address, or an IPv6 address in brackets, with an optional port.
 _HOST_AND_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::([0-9]{1,5}))?")
 
-_BRACKETS = re.compile(r"\A\[([^\[\]]*)\](/.*)")  # around the address of a network: [fd00::]/8
+# The address of an IPv6 network in brackets: [fd00::]/8.
+_BRACKETS = re.compile(r"\A\[([^\[\]]*)\](/.*)")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` (with port, if it has one) is this machine: `localhost`, a name below it, or a loopback address."""
+    """Return whether `host` is this machine: `localhost`, a subdomain of it, or a loopback address.
+
+    `host` may include a port.
+    """
     name, _ = _split(host)
     address = _address(name)
     if address is None:
@@ -27,30 +31,32 @@ def is_loopback(host: str) -> bool:
 
 
 def without_port(host: str) -> str:
-    """Return a host as `NO_PROXY` lists it: without its port, an IPv6 address in brackets."""
+    """Return `host` without its port, as `NO_PROXY` lists it. An IPv6 address stays in brackets."""
     name, port = _split(host)
     return f"[{name}]" if ":" in name else name if port else host
 
 
 def bypasses(no_proxy: str, scheme: str, host: str) -> bool:
-    """Return whether `NO_PROXY` lists `host` (with port, if it has one), so that no proxy may see the request.
+    """Return whether the value `no_proxy` of `NO_PROXY` lists `host`, so that requests bypass the proxy.
 
-    Entries are divided by commas or blanks: `*`, names (with their subdomains), addresses, networks (`10.0.0.0/8`), patterns
-    (`127.*`), each perhaps with a port. IPv6 addresses may stand in brackets. Python's own look-up knows these only with brackets.
+    `host` may include a port. Entries are separated by commas or blanks. An entry is `*`, a name (which includes its
+    subdomains), an address, a network (`10.0.0.0/8`) or a pattern (`127.*`), with an optional port. Brackets around IPv6
+    addresses are optional here, while Python's own function requires them.
     """
     name, port = _split(host)
     port = port or _PORTS.get(scheme)
-    return any(_lists(entry, name, port) for entry in re.split(r"[\s,]+", no_proxy) if entry)
+    return any(_matches(entry, name, port) for entry in re.split(r"[\s,]+", no_proxy) if entry)
 
 
 def _split(host: str) -> tuple[str, int | None]:
-    found = _HOST_AND_PORT.fullmatch(host.lower())
-    if found is None:  # an IPv6 address out of its brackets
+    match = _HOST_AND_PORT.fullmatch(host.lower())
+    if match is None:
+        # An IPv6 address without brackets.
         return host.lower(), None
-    return (found[1] or found[2] or "").rstrip("."), int(found[3]) if found[3] else None
+    return (match[1] or match[2] or "").rstrip("."), int(match[3]) if match[3] else None
 
 
-def _lists(entry: str, name: str, port: int | None) -> bool:
+def _matches(entry: str, name: str, port: int | None) -> bool:
     if entry == "*":
         return True
     listed, listed_port = _split(entry)
@@ -58,7 +64,7 @@ def _lists(entry: str, name: str, port: int | None) -> bool:
         return False
     address = _address(name)
     if address is not None:
-        return _holds(listed, address)
+        return _contains(listed, address)
     domain = listed.removeprefix("*").lstrip(".")
     if "*" in domain:
         return fnmatchcase(name, domain)
@@ -72,7 +78,7 @@ def _address(text: str) -> _Address | None:
         return None
 
 
-def _holds(network: str, address: _Address) -> bool:
+def _contains(network: str, address: _Address) -> bool:
     if "*" in network:
         return fnmatchcase(str(address), network)
     try:

@@ -1,4 +1,4 @@
-"""The calls of one loop that are under way: what ends them when the client is closed, and what looks after their sockets."""
+"""The open calls of one event loop, which are cancelled when the client is closed, and a check of its idle connections."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class OpenCalls:
-    """What is under way on one loop: `end` ends all of it, wherever it waits."""
+    """The calls and transfers that run on one event loop."""
 
     def __init__(self) -> None:
         self.scopes: set[UntilClosed] = set()
         # By their timeout in seconds.
         self._watchdogs: dict[float, StallWatchdog] = {}
-        # Responses whose bytes are being read: closing a session alone would leave their readers waiting.
+        # Responses whose bodies are being read. Closing their session would not wake up the readers.
         self.responses: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
     def stall_watchdog(self, seconds: float | None) -> StallWatchdog | None:
@@ -41,10 +41,10 @@ class OpenCalls:
             watchdog = self._watchdogs[seconds] = StallWatchdog(seconds)
         return watchdog
 
-    def end(self) -> None:
-        """End every call and transfer. Called on the loop that they run on."""
+    def abort_all(self) -> None:
+        """Cancel every call and abort every transfer. Must be called on their event loop."""
         for scope in self.scopes:
-            scope.end()
+            scope.abort()
         self.scopes.clear()
         for response in list(self.responses):
             response.close()
@@ -53,60 +53,67 @@ class OpenCalls:
 
 
 class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
-    """`async with UntilClosed(sessions) as here:` ends what runs inside, with a `RuntimeError`, when the client is closed.
+    """A scope that is cancelled when the client is closed, and then raises `RuntimeError`.
 
-    It is what `asyncio.timeout` does, without a clock: every call enters one, so it is kept short.
+    It provides the sessions of the running loop. It works like `asyncio.timeout`, but without a timer. Every call enters this
+    scope, so its code is short.
     """
 
-    __slots__ = ("_calls", "_cancelling", "_ended", "_sessions", "_task")
+    __slots__ = ("_aborted", "_cancel_requests", "_open_calls", "_sessions", "_task")
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._ended = False
+        self._aborted = False
 
     async def __aenter__(self) -> LoopSessions:
-        here = await self._sessions.get()
-        self._calls = here.open_calls
+        sessions = await self._sessions.get()
+        self._open_calls = sessions.open_calls
         task = asyncio.current_task()
         assert task is not None
-        self._task, self._cancelling = task, task.cancelling()
-        self._calls.scopes.add(self)
-        return here
+        self._task, self._cancel_requests = task, task.cancelling()
+        self._open_calls.scopes.add(self)
+        return sessions
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._calls.scopes.discard(self)
-        # Another cancellation, of somebody else, goes on.
-        if self._ended and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        self._open_calls.scopes.discard(self)
+        # A cancellation by other code is not converted.
+        if (
+            self._aborted
+            and self._task.uncancel() <= self._cancel_requests
+            and kind is asyncio.CancelledError
+        ):
             raise RuntimeError(CLIENT_CLOSED) from None
 
-    def end(self) -> None:
-        """Cancel what runs inside."""
-        self._ended = True
+    def abort(self) -> None:
+        """Cancel the task that entered the scope."""
+        self._aborted = True
         self._task.cancel()
 
 
 class IdleCheck:
-    """Lets the loop look at its sockets before a request, where it may not have done so for a while.
+    """Lets the event loop notice closed connections before a request, if it may not have polled its sockets for a while.
 
-    A server closes a connection that idles. While the loop does not run (it is stopped between two calls, or a callback
-    computes) it does not see that, and would send the next request into the closed connection.
+    A server closes idle connections. The loop does not notice that while it is stopped between two calls, or while a callback
+    blocks it. Without this check, the next request would be sent over a closed connection.
     """
 
     __slots__ = ("_last",)
-    _AFTER = 0.1  # seconds
-    _ROUNDS = 4  # of the loop: the end is read, passed through the TLS layer, and told to the connection
+    # Seconds since the last request.
+    _IDLE_TIME = 0.1
+    # Iterations of the loop: the end is read from the socket, passed through the TLS layer, and reported to the connection.
+    _ITERATIONS = 4
 
     def __init__(self) -> None:
         self._last = 0.0
 
     def is_due(self) -> bool:
-        """Note that a request is made now. Return whether `run` is to be awaited before."""
+        """Note the time of a request. Return whether `run` has to be awaited before it is sent."""
         last, self._last = self._last, time.monotonic()
-        return self._last - last > self._AFTER or self._last < last
+        return self._last - last > self._IDLE_TIME or self._last < last
 
     async def run(self) -> None:
-        """Return when the loop has looked."""
-        for _ in range(self._ROUNDS):
+        """Wait until the loop has polled its sockets."""
+        for _ in range(self._ITERATIONS):
             await asyncio.sleep(0)

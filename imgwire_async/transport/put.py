@@ -1,4 +1,7 @@
-"""Bytes to the storage: one attempt at one signed URL. Whole, or an error; never short with a success."""
+"""Send the bytes of a file to a presigned URL: one attempt.
+
+An upload that is not complete never counts as a success.
+"""
 
 from __future__ import annotations
 
@@ -14,66 +17,70 @@ from imgwire_async.protocol.decompression import ERROR_BODY_LIMIT, decompressed_
 from imgwire_async.protocol.intermediaries import WEB_PAGE_ADVICE_FOR_FILES, web_page_title
 from imgwire_async.protocol.request import APIResponse, NoResponseError, PutRequest
 from imgwire_async.retry import Failure, is_success
-from imgwire_async.transport import deadline, response_body
-from imgwire_async.transport.connection import Unread
+from imgwire_async.transport import deadline
+from imgwire_async.transport.connection import UnreadResponse
 from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import AIOHTTP_ERRORS, scrub_traceback, translate
 from imgwire_async.transport.loop_sessions import LoopSessions
-from imgwire_async.transport.request_url import Address
+from imgwire_async.transport.request_url import RequestURL
+from imgwire_async.transport.response_body import read_prefix
 from imgwire_async.transport.upload_body import UploadBody
 
 _PATCHED = (
-    "aiohttp is patched in this process (by aioresponses, vcrpy or another mock), and what answered in its place asked for no byte of "
-    "the file. In tests upload to imgwire_async.emulator.Emulator, without the mock"
+    "aiohttp is patched in this process (by aioresponses, vcrpy or another mock), and the mock read no byte of the file. "
+    "In tests, upload to imgwire_async.emulator.Emulator instead"
 )
 
 
-async def send_put(context: Context, put: PutRequest) -> APIResponse:
-    """Return the storage's response, whatever its status. `NoResponseError` when there was none; what the source raised as it is."""
-    body = UploadBody(put)
+async def send_put(context: Context, request: PutRequest) -> APIResponse:
+    """Send the bytes and return the storage's response, with any status.
+
+    Raises `NoResponseError` if there was no response. Exceptions of the source are raised unchanged.
+    """
+    body = UploadBody(request)
     started_at = time.monotonic()
-    address = Address.of(put.url)
-    path = address.shown
+    url = RequestURL.parse(request.url)
+    path = url.without_query
     events = context.instrumentation.for_call("storage", "PUT", path)
 
     def exchange(status: int | None, headers: Headers) -> Exchange:
         elapsed = time.monotonic() - started_at
-        return Exchange("storage", "PUT", path, status, headers, put.attempt, elapsed)
+        return Exchange("storage", "PUT", path, status, headers, request.attempt, elapsed)
 
     try:
         sessions = await context.shared.sessions.get()
         if events is not None:
-            await events.request(put.attempt)
-        status, headers, content = await _send(context, sessions, address, body)
+            await events.request(request.attempt)
+        status, headers, content = await _send(context, sessions, url, body)
     except NoResponseError as error:
         error.exchange = exchange(None, Headers())
         if events is not None:
-            events.no_response(put.attempt, error.failure.reason, error.exchange.elapsed)
+            events.no_response(request.attempt, error.failure.reason, error.exchange.elapsed)
         context.record_exchange(error.exchange)
         raise
     except asyncio.CancelledError:
-        deadline.interrupted(exchange(None, Headers()))
+        deadline.note_interrupted(exchange(None, Headers()))
         raise
     finally:
-        await _finish(body)
+        await _clean_up(body)
     finished = exchange(status, headers)
     if events is not None:
-        await events.response(put.attempt, status, headers, finished.elapsed)
+        await events.response(request.attempt, status, headers, finished.elapsed)
     context.record_exchange(finished)
     return APIResponse(status, headers, content, finished)
 
 
 async def _send(
-    context: Context, sessions: LoopSessions, address: Address, body: UploadBody
+    context: Context, sessions: LoopSessions, url: RequestURL, body: UploadBody
 ) -> tuple[int, Headers, bytes]:
-    """Return status, headers and the beginning of the body of a response that counts; else raise what went wrong."""
+    """Return the status, the headers and the beginning of the body of a valid response. Raise the error of an invalid one."""
     if sessions.idle_check.is_due():
         await sessions.idle_check.run()
     watchdog = sessions.open_calls.stall_watchdog(context.options.timeout.stall)
     try:
         if watchdog is not None:
             watchdog.add(body)
-        status, headers, content = await _round_trip(context, sessions, address, body)
+        status, headers, content = await _round_trip(context, sessions, url, body)
     except (*AIOHTTP_ERRORS, NoResponseError) as error:
         scrub_traceback(error)
         if body.failure is not None:
@@ -82,106 +89,109 @@ async def _send(
         if context.shared.closed:
             raise RuntimeError(CLIENT_CLOSED) from None
         if body.stalled:
-            raise _stalled(context, body, address.host) from None
+            raise _stalled(context, body, url.host) from None
         if isinstance(error, NoResponseError):
             raise
-        raise translate(error, sessions.route_to(address)) from error
+        raise translate(error, sessions.route_to(url)) from error
     except BaseException as error:
         scrub_traceback(error)
         raise
     finally:
         if watchdog is not None:
             watchdog.remove(body)
-    _check_complete(context, status, body, address.host)
+    _check_complete(context, status, body, url.host)
     if content and is_success(status):
-        _refuse_page(headers, content, address.host)
+        _reject_web_page(headers, content, url.host)
     return status, headers, content
 
 
 async def _round_trip(
-    context: Context, sessions: LoopSessions, address: Address, body: UploadBody
+    context: Context, sessions: LoopSessions, url: RequestURL, body: UploadBody
 ) -> tuple[int, Headers, bytes]:
-    """Return status, headers and the beginning of the body of what the storage answers."""
-    # A refusal is wanted as it is: it is read for what it says.
-    declared = {"Content-Length": str(body.put.size), "Accept-Encoding": "identity"}
-    if body.put.mime_type is not None:
-        declared["Content-Type"] = body.put.mime_type
-    unread: Unread | None = None
+    """Send the request and return the status, the headers and the beginning of the body of the response."""
+    # The body is only read for its error message, so compression has no use.
+    headers = {"Content-Length": str(body.upload.size), "Accept-Encoding": "identity"}
+    if body.upload.mime_type is not None:
+        headers["Content-Type"] = body.upload.mime_type
+    unread: UnreadResponse | None = None
     response: aiohttp.ClientResponse | None = None
     try:
-        async with sessions.files.put(
-            address.url,
+        async with sessions.uploads.put(
+            url.url,
             data=body,
-            headers=declared,
+            headers=headers,
             timeout=context.transfer_timeout,
             allow_redirects=False,
-            **sessions.options_for(address),
+            **sessions.options_for(url),
         ) as response:
             if not response.content.is_eof():
-                # Whoever closes the client must find those who wait.
+                # `aclose` has to close this response, because closing the session would not wake up its reader.
                 sessions.open_calls.responses.add(response)
-                unread = Unread(response)
-            body.answered = True
-            status, headers = response.status, Headers.view(response.headers.items())
-            content = await response_body.read_prefix(response.content, ERROR_BODY_LIMIT)
+                unread = UnreadResponse(response)
+            body.response_started = True
+            status, response_headers = response.status, Headers.view(response.headers.items())
+            content = await read_prefix(response.content, ERROR_BODY_LIMIT)
     finally:
-        response = body.request = None  # their repr holds the signed URL: keep it out of tracebacks
+        # Their repr shows the presigned URL: keep it out of tracebacks.
+        response = body.request = None
         if unread is not None:
-            unread.drop()
-    return (
-        status,
-        headers,
-        decompressed_prefix(content, headers.get("Content-Encoding", ""), ERROR_BODY_LIMIT),
-    )
+            unread.abort()
+    # The server may compress the body all the same.
+    coding = response_headers.get("Content-Encoding", "")
+    return status, response_headers, decompressed_prefix(content, coding, ERROR_BODY_LIMIT)
 
 
 def _check_complete(context: Context, status: int, body: UploadBody, host: str) -> None:
-    """Raise what counts more than the response that came."""
-    if body.failure is not None:  # the source's own error takes precedence
+    """Raise an error if the upload is not complete, although a response came."""
+    # The error of the source takes precedence.
+    if body.failure is not None:
         raise body.failure
     if context.shared.closed and body.stalled:
         raise RuntimeError(CLIENT_CLOSED)
-    if body.stalled:  # the clock hung up on an answer without a length: it looks complete and is not
+    # The watchdog closed the connection. A response without a length then looks complete, but is not.
+    if body.stalled:
         raise _stalled(context, body, host)
     if not is_success(status):
         return
-    if body.put.size and not body.consumed:  # no server answers before the body is begun
+    # aiohttp always starts to send the body before it receives a response.
+    if body.upload.size and not body.consumed:
         raise RuntimeError(f"nothing was uploaded to {host}: {_PATCHED}")
-    if body.written != body.put.size:
-        reason = f"{host} said that all is well after {body.written} of {body.put.size} bytes"
+    if body.written != body.upload.size:
+        reason = f"{host} reported success after {body.written} of {body.upload.size} bytes"
         raise NoResponseError(Failure(reason, kind="connection_lost"))
 
 
 def _stalled(context: Context, body: UploadBody, host: str) -> NoResponseError:
     limit = f"{context.options.timeout.stall:g} s"
     if body.interrupted:
-        reason = (
-            f"the caller did not read on for {limit} (after {body.written}), so others got the connection"
-        )
+        reason = f"the caller's thread read no byte for {limit} (after {body.written}), so another upload was sent instead"
         return NoResponseError(Failure(reason, kind="caller_busy"))
     if body.reading:
         reason = f"the source gave no byte for {limit} (after {body.written})"
-    elif body.written < body.put.size:
-        reason = f"{host} took no byte for {limit} (after {body.bytes_flushed} of {body.put.size})"
+    elif body.written < body.upload.size:
+        reason = f"{host} took no byte for {limit} (after {body.bytes_flushed} of {body.upload.size})"
     else:
-        reason = f"{host} gave no answer for {limit} after the last byte"
+        reason = f"{host} sent no response for {limit} after the last byte"
     return NoResponseError(Failure(reason, kind="stalled"))
 
 
-def _refuse_page(headers: Headers, content: bytes, host: str) -> None:
-    """Raise `NoResponseError` for a web page in place of the storage's success, which is empty or XML: who sent it has stored nothing."""
+def _reject_web_page(headers: Headers, content: bytes, host: str) -> None:
+    """Raise `NoResponseError` if a successful response is a web page.
+
+    The storage sends an empty body or XML. A proxy or login page that sends a web page has stored nothing.
+    """
     page = web_page_title(headers, content)
     if page is not None:
-        reason = f"a web page came in place of the answer of {host} ({page})"
+        reason = f"a web page came in place of the response of {host} ({page})"
         raise NoResponseError(Failure(reason, kind="connection_lost", advice=WEB_PAGE_ADVICE_FOR_FILES))
 
 
-async def _finish(body: UploadBody) -> None:
-    """Leave no writer running and no source open, whatever happened to the request."""
+async def _clean_up(body: UploadBody) -> None:
+    """Stop the writer task and close the source, after a success or any error."""
     task = body.task
     try:
         if task is None:
-            await body.put.chunks.aclose()
+            await body.upload.chunks.aclose()
         elif not task.done():
             task.cancel()
             await cancellation.wait_all([task])

@@ -1,4 +1,4 @@
-"""How one call obeys the service's rate limit, which holds back all calls of a client: the gate is what they share."""
+"""Apply the service's rate limit to one API call. All calls of a client share one `RateGate`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from imgwire_async.transport.rate_gate import RateGate, WaitTooLongError
 from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.slots import without_slot
 
-# How long a 429 without a usable Retry-After keeps the gate closed, at least: a bucket needs a moment to fill.
-_RATE_PAUSE = 0.25
-# What one response can ask of all callers. Where the service means more, it will say so again.
-_LONGEST_PAUSE = 3600.0
+# Seconds for which a 429 without a valid Retry-After closes the gate. A token bucket needs some time to refill.
+_DEFAULT_CLOSED_TIME = 0.25
+# The maximum number of seconds for which one response can close the gate. A later response may close it again.
+_MAXIMUM_CLOSED_TIME = 3600.0
 
 
-async def pass_gate(shared: SharedState, call: CallState) -> None:
-    """Wait for a turn while a 429, of whichever call, keeps this client slow; at most `max_rate_wait` in all."""
+async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
+    """Wait until the call may be sent, if any call of this client got a 429. The total wait is at most `max_rate_wait`."""
     gate, limit = shared.rate_gate, call.policy.max_rate_wait
     try:
-        # The slot is lent around all of it: to queue for it again is no wait for the rate limit.
+        # Acquiring the slot again is not a wait for the rate limit, so it happens after `acquire` has measured the wait.
         permit = await without_slot(lambda: gate.acquire(limit - call.rate_waited, shared.sessions.sleep))
     except WaitTooLongError as wait:
         raise rate_limit_error(
-            call.unfinished(),
+            call.interrupted_exchange(),
             waited=call.rate_waited,
             more=wait.seconds,
             limit=limit,
             retry_after=gate.seconds_until_open() or wait.seconds,
         ) from None
     except BaseException:
-        deadline.interrupted(call.unfinished(), "held back by the service's rate limit, with")
+        deadline.note_interrupted(call.interrupted_exchange(), "waiting for the service's rate limit with")
         raise
     call.gate_generation = permit.generation
     call.rate_waited += permit.waited
@@ -41,20 +41,21 @@ async def pass_gate(shared: SharedState, call: CallState) -> None:
         call.events.rate_limited(permit.waited)
 
 
-def close_gate(gate: RateGate, call: CallState, failure: Failure) -> float | None:
-    """Close the gate for everybody after a 429, and return the delay of this call before it waits there, None when it gives up.
+def close_after_429(gate: RateGate, call: CallState, failure: Failure) -> float | None:
+    """Close the gate for all calls after a 429. Return the delay before this call waits at the gate, or None if it must fail.
 
-    A 429 does not use up one of its retries.
+    A 429 does not use up a retry.
     """
     policy, retry_after = call.policy, failure.retry_after
     call.rate_limited += 1
     delay = retry_delay(call.rate_limited, retry_after, policy=policy, jitter=random.random())
-    # Everybody's gate: how patient this call is changes nothing about when the service wants to hear of us again.
-    closed_for = _RATE_PAUSE if retry_after is None else min(retry_after, _LONGEST_PAUSE)
+    # All calls share the gate, so the retry policy of this call does not change how long the gate stays closed.
+    closed_for = _DEFAULT_CLOSED_TIME if retry_after is None else min(retry_after, _MAXIMUM_CLOSED_TIME)
     gate.close(closed_for, call.gate_generation)
     if delay is None or policy.max_retries == 0 or call.rate_waited + closed_for > policy.max_rate_wait:
         return None
     if retry_after is not None:
-        return 0.0  # the gate makes us wait, with its own spread
+        # The gate delays the call, and adds its own jitter.
+        return 0.0
     call.rate_waited += delay
     return delay

@@ -1,4 +1,4 @@
-"""The URL of a request, to the byte as it was given."""
+"""The URL of an HTTP request, sent exactly as it was given."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ import attrs
 from yarl import URL
 
 
-@attrs.frozen(slots=False)  # without slots, a frozen object of one call is made twice as fast
-class Address:
-    """A URL for aiohttp, to the byte as it was given. It may be signed, so it stands in no frame's variables by itself."""
+# Without slots a frozen object is created twice as fast, and every call creates one.
+@attrs.frozen(slots=False)
+class RequestURL:
+    """A URL for aiohttp that keeps every byte of the given text, because any change would break a signature.
+
+    The URL may be presigned. It is wrapped in this class, whose repr omits it, so that variables of frames do not show it.
+    """
 
     url: URL = attrs.field(repr=False)
-    host: str  # with the port, if it has one
+    # With the port, if the URL has one.
+    host: str
 
     @classmethod
-    def of(cls, text: str, host: str | None = None) -> Address:
-        """Whatever changes a byte breaks a signature. `host` is told where it is known."""
+    def parse(cls, text: str, host: str | None = None) -> RequestURL:
+        """Return the parsed URL. Pass `host` if it is known, to save parsing it."""
         url = URL(text, encoded=True)
         return cls(url, url.raw_authority.rpartition("@")[2] if host is None else host)
 
     @property
-    def shown(self) -> str:
-        """Host and path, as records and messages may show them."""
+    def without_query(self) -> str:
+        """The host and the path, which records and messages may show."""
         return f"{self.host}{self.url.raw_path}"

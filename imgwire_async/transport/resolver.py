@@ -1,6 +1,6 @@
-"""Names to addresses, in threads of our own.
+"""Resolve host names in dedicated threads.
 
-aiohttp asks in the loop's default executor, where a look-up stands in line behind whatever the application does there.
+aiohttp resolves names in the loop's default executor, where a name waits behind other work of the application.
 """
 
 from __future__ import annotations
@@ -16,86 +16,91 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 T = TypeVar("T")
 
-# Like aiohttp's own: no IPv6 addresses on a machine without IPv6.
+# As in aiohttp's resolver: no IPv6 addresses on a machine without IPv6.
 _FLAGS: int = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", -1)
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class Resolver(AbstractResolver):
-    """`socket.getaddrinfo` for a connector, which caches what it gives and joins those who ask the same. Holds nothing."""
+    """A stateless resolver that uses `socket.getaddrinfo`. The connector caches results and joins equal requests."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of `host`. Raises `OSError` when it has none."""
-        return await _in_thread(lambda: look_up(host, port, family))
+        """Return the addresses of `host`. Raises `OSError` if it has none."""
+        return await _run_in_thread(lambda: resolve_blocking(host, port, family))
 
     async def close(self) -> None:
-        """Nothing to close: a look-up that nobody waits for any more ends by itself."""
+        """Do nothing: a thread that nobody waits for ends by itself."""
 
 
-def look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    """The addresses of `host`; blocks while the system asks around."""
+def resolve_blocking(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    """Return the addresses of `host`. This blocks while the system resolves the name."""
     try:
         found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=_FLAGS)
     except socket.gaierror:
         if host.rstrip(".").lower() != "localhost":
             raise
-        # Without a network up there is no "configured" address, but this machine is there.
+        # Without a network no address counts as configured, but `localhost` still works without that flag.
         found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise OSError(f"{host[:60]!r} is no host name") from error
+        raise OSError(f"{host[:60]!r} is not a host name") from error
     return [
         ResolveResult(
             hostname=host, host=_numeric(address), port=port, family=kind, proto=protocol, flags=_NUMERIC
         )
         for kind, _, protocol, _, address in found
-        if kind == socket.AF_INET or len(address) == 4  # a Python without IPv6 gives something else
+        # A Python without IPv6 returns other tuples for IPv6 addresses.
+        if kind == socket.AF_INET or len(address) == 4
     ]
 
 
 def _numeric(address: Any) -> str:
-    if len(address) == 4 and address[3]:  # link-local: the scope belongs to the address
+    # A link-local address needs its scope.
+    if len(address) == 4 and address[3]:
         return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
     host: str = address[0]
     return host
 
 
-async def _in_thread(function: Callable[[], T]) -> T:
-    """What `function` gives, from a thread that nobody has to wait for.
+async def _run_in_thread(function: Callable[[], T]) -> T:
+    """Run `function` in a daemon thread and return its result.
 
-    A pool would make a cancelled call, or the end of the interpreter, wait for a name server that does not answer. Look-ups are
-    rare enough for a thread each.
+    With a thread pool, a cancelled call or the exit of the interpreter would wait for a name server that does not respond. Names
+    are resolved rarely enough for one thread each.
     """
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
+    future: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if answer.done():  # nobody waits any more
+    def set_outcome(result: T | None, error: BaseException | None) -> None:
+        # The caller was cancelled.
+        if future.done():
             return
         if error is None:
-            answer.set_result(result)  # type: ignore[arg-type]  # a result that is None, too, is a T
+            future.set_result(result)  # type: ignore[arg-type]  # T may be None
         else:
-            answer.set_exception(error)
+            future.set_exception(error)
 
     def run() -> None:
         result, error = None, None
         try:
             result = function()
-        except BaseException as raised:  # noqa: BLE001  # it belongs to whoever waits
+        except BaseException as raised:  # noqa: BLE001  # raised in the waiting task
             error = raised
         try:
-            loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(set_outcome, result, error)
+        except RuntimeError:
+            # The loop was closed meanwhile.
             pass
 
     try:
         threading.Thread(target=run, name="imgwire_async resolver", daemon=True).start()
-    except RuntimeError as error:  # the interpreter is ending, or there are too many threads
-        raise OSError(f"no thread for a look-up: {error}") from error
-    return await answer
+    except RuntimeError as error:
+        # The interpreter is exiting, or there are too many threads.
+        raise OSError(f"no thread to resolve the name: {error}") from error
+    return await future
 
 
-def connector(limit: int) -> aiohttp.TCPConnector:
-    """A connector for so many connections at once that asks for names here."""
+def new_connector(limit: int) -> aiohttp.TCPConnector:
+    """Return a connector with this resolver, for at most `limit` connections. 0 means no limit."""
     return aiohttp.TCPConnector(limit=limit, resolver=Resolver())

@@ -1,4 +1,4 @@
-"""The sessions of a client, one set for each event loop that it is used on. aiohttp is loaded with the first set."""
+"""The sessions of a client: one set for each event loop that uses the client. The first set imports aiohttp."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_LOOP = (
 
 
 class Sessions:
-    """The sessions of one client, by loop. May be used from several loops and threads."""
+    """The sessions of one client, by event loop. Several loops and threads may use it at the same time."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -36,12 +36,15 @@ class Sessions:
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
         self.closed: bool = False
-        weakref.finalize(self, disposal.let_go, self._by_loop).atexit = False
-        _holders.add(self)
+        weakref.finalize(self, disposal.dispose, self._by_loop).atexit = False
+        _instances.add(self)
         forks.renew_in_child(self)
 
     def require_usable(self) -> asyncio.AbstractEventLoop:
-        """Return the running loop. Raises `RuntimeError` where no asyncio loop runs, and when the client was closed."""
+        """Return the running event loop.
+
+        Raises `RuntimeError` if no asyncio loop runs, or if the client was closed.
+        """
         forks.check()
         try:
             loop = asyncio.get_running_loop()
@@ -52,16 +55,17 @@ class Sessions:
         return loop
 
     async def get(self) -> LoopSessions:
-        """Return what the running loop owns, made on first use. Does not suspend when it is made already."""
+        """Return the sessions of the running loop, and open them on first use. Does not suspend if they are open."""
         forks.check()
         try:
-            found = self._by_loop.get(asyncio.get_running_loop())
-        except RuntimeError:  # no loop of asyncio's
-            found = None
-        return await self._open() if found is None or self.closed else found
+            sessions = self._by_loop.get(asyncio.get_running_loop())
+        except RuntimeError:
+            # No asyncio loop runs: `_open` raises the error for that.
+            sessions = None
+        return await self._open() if sessions is None or self.closed else sessions
 
     async def _open(self) -> LoopSessions:
-        """Make what the running loop owns."""
+        """Open the sessions of the running loop."""
         loop = self.require_usable()
         from imgwire_async.transport.loop_sessions import open_sessions, read_ca_bundle
 
@@ -69,34 +73,39 @@ class Sessions:
         if isinstance(bundle, str) and self._tls is None:
             self._tls = await read_ca_bundle(bundle)
             self.require_usable()
-            found = self._by_loop.get(loop)  # another call may have made it meanwhile
-            if found is not None:
-                return found
+            # Another call may have opened the sessions meanwhile.
+            opened = self._by_loop.get(loop)
+            if opened is not None:
+                return opened
         with self._lock:
-            dead = [other for other in self._by_loop if other.is_closed()]
-            gone = {other: self._by_loop.pop(other) for other in dead}
-        disposal.let_go(gone)
-        made = open_sessions(self._config, self._tls)
-        await anext(made.keeper)  # does not suspend, so first calls that come together make one session
-        if not self._add(loop, made):
-            await made.keeper.aclose()
+            closed_loops = [other for other in self._by_loop if other.is_closed()]
+            leftovers = {other: self._by_loop.pop(other) for other in closed_loops}
+        disposal.dispose(leftovers)
+        sessions = open_sessions(self._config, self._tls)
+        # This does not suspend, so the first calls of a loop cannot open a second set.
+        await anext(sessions.closer)
+        if not self._add(loop, sessions):
+            await sessions.closer.aclose()
             raise RuntimeError(CLIENT_CLOSED)
-        return made
+        return sessions
 
-    def _add(self, loop: asyncio.AbstractEventLoop, made: LoopSessions) -> bool:
-        """Keep what a loop owns. False when the client was closed in another thread meanwhile."""
+    def _add(self, loop: asyncio.AbstractEventLoop, sessions: LoopSessions) -> bool:
+        """Store the sessions of a loop. Return False if another thread has closed the client meanwhile."""
         with self._lock:
             if not self.closed:
-                self._by_loop[loop] = made
+                self._by_loop[loop] = sessions
             return not self.closed
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass. Raises `RuntimeError` as soon as this loop's sessions are closed: nothing could follow the pause."""
+        """Sleep for `seconds` seconds without a slot. Raises `RuntimeError` as soon as the client is closed."""
         async with UntilClosed(self):
             await without_slot(lambda: asyncio.sleep(seconds))
 
     async def aclose(self) -> None:
-        """Close what the running loop owns. On other loops end what is under way, and let them close theirs. Idempotent."""
+        """Close the sessions of the running loop.
+
+        On other running loops, all calls are cancelled, and each loop closes its own sessions later. Idempotent.
+        """
         forks.check()
         self.closed = True
         try:
@@ -104,23 +113,24 @@ class Sessions:
         except RuntimeError:
             loop = None
         with self._lock:
-            mine = self._by_loop.pop(loop, None) if loop is not None else None
+            own_sessions = self._by_loop.pop(loop, None) if loop is not None else None
             others = list(self._by_loop.items())
         for other, sessions in others:
             if other.is_running():
-                with contextlib.suppress(RuntimeError):  # it ends just now
-                    other.call_soon_threadsafe(sessions.open_calls.end)
-        if mine is not None:
-            await mine.keeper.aclose()
+                # RuntimeError: the loop was closed just now.
+                with contextlib.suppress(RuntimeError):
+                    other.call_soon_threadsafe(sessions.open_calls.abort_all)
+        if own_sessions is not None:
+            await own_sessions.closer.aclose()
 
     def close_idle(self) -> None:
-        """At exit: close what loops own that do not run."""
+        """Close the sessions of loops that do not run, at interpreter exit."""
         disposal.close_idle(self._by_loop)
 
     def after_fork(self) -> None:
-        """In a forked child: forget the parent's sessions without touching them, for good.
+        """Forget the parent's sessions in a forked child, without closing them or ever freeing them.
 
-        Their sockets sit in an epoll set that both processes share; closing them here would stop the parent's loop.
+        Their sockets are in an epoll set that both processes share. Closing them here would block the parent's loop.
         """
         for sessions in self._by_loop.values():
             forks.make_immortal(sessions)
@@ -128,12 +138,12 @@ class Sessions:
         self._lock = threading.Lock()
 
 
-_holders: weakref.WeakSet[Sessions] = weakref.WeakSet()
+_instances: weakref.WeakSet[Sessions] = weakref.WeakSet()
 
 
 @atexit.register
 def _at_exit() -> None:
     forks.check()
-    for holder in list(_holders):
-        holder.close_idle()
-    disposal.close_waiting()
+    for instance in list(_instances):
+        instance.close_idle()
+    disposal.close_scheduled()

@@ -1,4 +1,4 @@
-"""What a client and all its `with_options` clones have in common. Loads no HTTP library."""
+"""The state that a client shares with all its `with_options` clones. Imports no HTTP library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imgwire_async.transport.sessions import Sessions
 
 
 class SharedState:
-    """Connections, slots, rate gate and key of a client. Who captures names the client by it."""
+    """The connections, slots, rate gate and API key of a client. Captures use this object to identify the client."""
 
     def __init__(self, config: Config) -> None:
         self.config: Config = config
@@ -21,5 +21,5 @@ class SharedState:
 
     @property
     def closed(self) -> bool:
-        """Whether the client was closed: no call begins any more."""
+        """Whether the client was closed, so that no new call may start."""
         return self.sessions.closed

@@ -1,8 +1,8 @@
-"""How much may be under way at once, per loop.
+"""Slots: the limits for concurrent requests of one event loop.
 
-Three kinds: a *call* slot is one HTTP exchange with the API, a *put* slot one PUT of bytes, a *get* slot one GET of bytes. They
-are taken in the order get, put, call, never the other way round: a download may feed an upload, and an upload asks the API for
-its URL. One kind for two of these would deadlock as soon as every slot is held by somebody who waits for another.
+There are three kinds. A *call* slot is for one HTTP exchange with the API, a *put* slot for one PUT of bytes, and a *get* slot
+for one GET of bytes. A task acquires them only in the order get, put, call: the source of an upload may be a download, and an
+upload fetches its URL from the API. With fewer kinds, tasks that hold all slots could wait for each other for ever.
 """
 
 from __future__ import annotations
@@ -25,36 +25,40 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Kind: TypeAlias = Literal["put", "get"]
 
-# Left for the application's own files and sockets, and for this library's journals and listeners.
-_RESERVED = 32
+# Open files left to the application.
+_RESERVED_FILES = 32
 
 
 @attrs.frozen
 class Slots:
-    """The semaphores of one loop, and the sizes they were made with."""
+    """The semaphores of one event loop, and their limits."""
 
     calls: asyncio.Semaphore
     puts: asyncio.Semaphore
     gets: asyncio.Semaphore
     call_limit: int
-    transfer_limit: int  # of puts, and of gets
+    # The limit of `puts`, and the limit of `gets`.
+    transfer_limit: int
 
 
-def fitting(max_connections: int, open_files: int | None) -> int:
-    """Return `max_connections`, or fewer where sockets and open files would not fit the process's limit.
+def cap_by_open_files(max_connections: int, open_files: int | None) -> int:
+    """Return `max_connections`, or less if the process may not open enough files. `open_files` is that limit.
 
-    One unit is a call's socket, a PUT's socket and the file it reads, a GET's socket and the file it writes, and a socket that
-    idles to another host.
+    Each unit may need six open files: the socket of a call, the socket and the source file of a PUT, the socket and the target
+    file of a GET, and an idle socket to another host.
     """
     if open_files is None:
         return max_connections
-    return max(1, min(max_connections, (open_files - _RESERVED) // 6))
+    return max(1, min(max_connections, (open_files - _RESERVED_FILES) // 6))
 
 
 def make_slots(limit: int, *, shared_limit: int) -> Slots:
-    """Make the slots of the running loop. `shared_limit` is the size of a connector that all kinds share, 0 when it has none."""
+    """Return the slots of the running loop.
+
+    `shared_limit` is the connection limit of a connector that all kinds share, or 0 if there is no such limit.
+    """
     calls = transfers = limit
-    # Waiting happens in our queue, where no clock runs.
+    # Requests have to wait for a slot and not for a connection of the connector, because the connect timeout includes that wait.
     if shared_limit and shared_limit < calls + 2 * transfers:
         calls = max(1, min(calls, shared_limit // 3))
         transfers = max(1, min(transfers, (shared_limit - calls) // 2))
@@ -68,10 +72,10 @@ def make_slots(limit: int, *, shared_limit: int) -> Slots:
 
 
 class TransferSlot(AbstractAsyncContextManager[None]):
-    """One put or get slot, held inside `async with`. Raises `NoResponseError` instead of waiting for ever for itself.
+    """One put or get slot, held inside an `async with`.
 
-    A transfer that is begun inside the source or a callback of another one waits for a slot while the other holds one. When
-    all are held in that way nobody would ever give one back, so such a wait ends after `stall` seconds.
+    A transfer that starts inside the source or a callback of another transfer waits for a slot while the outer transfer holds
+    one. If all slots are held like that, none is ever released. So such a wait raises `NoResponseError` after `stall` seconds.
     """
 
     __slots__ = ("_kind", "_semaphore", "_sessions", "_stall", "_token", "held", "task")
@@ -85,48 +89,48 @@ class TransferSlot(AbstractAsyncContextManager[None]):
         self.held: bool = False
 
     async def __aenter__(self) -> None:
-        here = await self._sessions.get()
-        self._semaphore = here.slots.puts if self._kind == "put" else here.slots.gets
+        sessions = await self._sessions.get()
+        self._semaphore = sessions.slots.puts if self._kind == "put" else sessions.slots.gets
         await self.acquire()
         if self._kind == "put":
             self.task = asyncio.current_task()
-            self._token = _held.set(self)
+            self._token = _held_slot.set(self)
 
     async def __aexit__(self, *_: object) -> None:
         if self._token is not None:
-            _held.reset(self._token)
+            _held_slot.reset(self._token)
         self.release()
 
     async def acquire(self) -> None:
-        """Take a slot, after those who came before."""
+        """Acquire the slot, in first-come order."""
         try:
             await acquire(self._semaphore, self._stall)
         except AcquireTimeoutError as error:
             reason = (
                 f"no {self._kind.upper()} slot became free for {error.seconds:g} s; this call was made inside the source or a "
-                "callback of another transfer, which holds a slot meanwhile: make it outside, or allow more max_connections"
+                "callback of another transfer, which holds a slot until it ends: make the call outside of it, or increase max_connections"
             )
             raise NoResponseError(Failure(reason, kind="no_slot")) from None
         self.held = True
 
     def release(self) -> None:
-        """Give the slot back, if it is held."""
+        """Release the slot if it is held."""
         if self.held:
             self.held = False
             self._semaphore.release()
 
 
-# The put slot that an upload holds while it asks the API for a URL.
-_held: ContextVar[TransferSlot | None] = ContextVar("imgwire_async.put_slot", default=None)
+# The put slot of the current upload.
+_held_slot: ContextVar[TransferSlot | None] = ContextVar("imgwire_async.put_slot", default=None)
 
 
 async def without_slot(wait: Callable[[], Awaitable[T]]) -> T:
-    """Return what `wait()` gives. The put slot that the running task holds, if any, is free for others meanwhile.
+    """Await `wait()` and return its result. Other uploads may use the put slot of the current task meanwhile.
 
-    When `wait` fails the slot is not taken again: the upload ends.
+    If `wait` raises, the slot is not acquired again, because the upload ends.
     """
-    slot = _held.get()
-    # A task that user code started in the midst of an upload has inherited the upload's context, not its slot.
+    slot = _held_slot.get()
+    # A task that user code started inside an upload inherits the context variable, but not the slot.
     if slot is None or not slot.held or slot.task is not asyncio.current_task():
         return await wait()
     slot.release()

@@ -1,4 +1,7 @@
-"""TLS that failed: what it was, and what to do. Pure, but for a look at the environment and at one file's name."""
+"""Explain TLS errors: the reason, and advice for the user.
+
+The functions only check the given environment and whether one file exists.
+"""
 
 from __future__ import annotations
 
@@ -9,93 +12,107 @@ from pathlib import Path
 from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.redaction import excerpt, redact
 
-# OpenSSL's verification codes (x509_vfy.h).
+# OpenSSL's verification codes (x509_vfy.h): the dates, the host name, or the issuer of the certificate.
 _DATES = frozenset({9, 10})
 _NAMES = frozenset({62, 63, 64})
 _ISSUERS = frozenset({2, 18, 19, 20, 21, 27})
-_STRICT = range(79, 95)  # what only VERIFY_X509_STRICT looks at, which is on by default from Python 3.13 on
+# Codes that only VERIFY_X509_STRICT checks. Python sets this flag by default from 3.13 on.
+_STRICT = range(79, 95)
 
-# What OpenSSL calls bytes that are no TLS: it is plain http.
+# OpenSSL's reasons for bytes that are not TLS, because the server speaks plain http.
 _NO_TLS = frozenset({
     "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL", "HTTP_REQUEST",
     "HTTPS_PROXY_REQUEST", "WRONG_SSL_VERSION",
 })  # fmt: skip
 
-# Other libraries read these; ours is OpenSSL's own SSL_CERT_FILE.
-_OTHERS_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+# Variables that other programs read. OpenSSL, and so this library, reads SSL_CERT_FILE.
+_UNUSED_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 
 def certificate_failure(
     error: ssl.CertificateError, host: str, *, own_trust: bool, environ: Mapping[str, str]
 ) -> tuple[str, str]:
-    """Return why a certificate was refused, and what to do. `own_trust`: `ssl=` was given; `host` is what showed it."""
-    said = str(getattr(error, "verify_message", "")).rstrip(".") or str(error)
-    reason = f"no trusted TLS connection to {host}: {excerpt(redact(said), 200)}"
+    """Return the reason why a certificate was rejected, and advice.
+
+    `host` is the server or proxy that sent the certificate. `own_trust` says whether the option `ssl` is set.
+    """
+    message = str(getattr(error, "verify_message", "")).rstrip(".") or str(error)
+    reason = f"no trusted TLS connection to {host}: {excerpt(redact(message), 200)}"
     code: int = getattr(error, "verify_code", 0)
     if code in _DATES:
-        return reason, "Compare this machine's clock; if it is right, the certificate has to be renewed."
+        return (
+            reason,
+            "Check this machine's clock. If it is right, the server's certificate has to be renewed.",
+        )
     if code in _NAMES:
         return reason, (
-            "The certificate is for another name: check the host in the address (base_url), or whether a proxy or a login page "
-            "of the network answers in its place."
+            "The certificate is for another host name. Check the host in base_url, and whether a proxy or a login page of the "
+            "network responds in its place."
         )
     if code in _STRICT:
         return reason, (
-            "Python 3.13 and later check more strictly. Let the CA issue certificates with that extension; until then pass ssl= "
-            "a context without the flag: context = ssl.create_default_context(cafile=...); "
+            "Python 3.13 and later check certificates more strictly. The CA has to issue certificates with that extension. Until "
+            "then pass ssl= a context without the flag: context = ssl.create_default_context(cafile=...); "
             "context.verify_flags &= ~ssl.VERIFY_X509_STRICT."
         )
     if code not in _ISSUERS:
         return reason, _CONTEXT
-    return reason, f"{_whom_to_trust(own_trust=own_trust)}{_about_the_environment(environ)}"
+    return reason, f"{_trust_advice(own_trust=own_trust)}{_environment_advice(environ)}"
 
 
-_CONTEXT = "ssl= takes an ssl.SSLContext with settings of your own, or the path of a CA bundle; so does SSL_CERT_FILE, before the start."
+_CONTEXT = "ssl= takes an ssl.SSLContext, or the path of a CA bundle. SSL_CERT_FILE names a CA bundle, too, if set before the start."
 
 
-def _whom_to_trust(*, own_trust: bool) -> str:
+def _trust_advice(*, own_trust: bool) -> str:
     if own_trust:
-        return "What was given as ssl= does not hold the CA that signed it: add that CA's certificate (PEM), not the server's own."
+        return "The CA that signed it is not in ssl=: add that CA's certificate (PEM), not the server's own."
     return (
-        "Nobody whom this machine trusts has signed it. If that is a company's own CA, or a proxy that looks into TLS, give its "
-        "certificates: ssl= (the path of a CA bundle, or an ssl.SSLContext), or SSL_CERT_FILE before the program starts."
+        "No CA that this machine trusts has signed it. If a company's own CA or an intercepting proxy signed it, pass the CA's "
+        "certificates: as ssl= (the path of a CA bundle, or an ssl.SSLContext), or in SSL_CERT_FILE before the program starts."
     )
 
 
-def _about_the_environment(environ: Mapping[str, str]) -> str:
+def _environment_advice(environ: Mapping[str, str]) -> str:
     bundle = environ.get("SSL_CERT_FILE")
     if bundle:
-        return "" if Path(bundle).is_file() else " SSL_CERT_FILE names a file that is not there."
-    other = next((name for name in _OTHERS_VARIABLES if environ.get(name)), None)
-    return f' {other} is set, but not read here: ssl=os.environ["{other}"] does it.' if other else ""
+        return "" if Path(bundle).is_file() else " SSL_CERT_FILE names a file that does not exist."
+    other = next((name for name in _UNUSED_VARIABLES if environ.get(name)), None)
+    return (
+        f' {other} is set, but this library does not read it: pass ssl=os.environ["{other}"].'
+        if other
+        else ""
+    )
 
 
-def refuses_own_certificate(error: ssl.SSLError) -> bool:
-    """Return whether the other side wants a certificate of the client, or refuses the one it got: from TLS 1.3 on it says so after
-    the handshake.
+def rejects_client_certificate(error: ssl.SSLError) -> bool:
+    """Return whether the peer rejects the client's certificate, or requires one.
+
+    From TLS 1.3 on, this error comes after the handshake.
     """
     name = error.reason or ""
     return "ALERT" in name and ("CERTIFICATE" in name or "UNKNOWN_CA" in name)
 
 
 def handshake_failure(error: ssl.SSLError, host: str, proxy: ProxyInUse | None) -> tuple[str, str]:
-    """Return why no TLS came about although no certificate was refused, and what to do. `proxy`: it is what was spoken to."""
+    """Return the reason why a TLS handshake failed for another cause than the server's certificate, and advice.
+
+    `proxy` is the proxy if the handshake was with a proxy, else None.
+    """
     name = error.reason or ""
     if name in _NO_TLS:
-        return f"{host} does not speak TLS at that port: it answered in plain http or something else", _plain(
-            proxy
-        )
-    said = excerpt(redact(name.replace("_", " ").lower() or str(error)), 200)
-    if refuses_own_certificate(error):
-        advice = "The server wants a certificate of the client, or refuses it: pass ssl= an ssl.SSLContext with load_cert_chain(...)."
-        return f"no TLS connection to {host}: {said}", advice
-    return f"no TLS connection to {host}: {said}", f"Does it speak https at that port? {_CONTEXT}"
+        reason = f"{host} does not speak TLS at that port: it sent plain http or something else"
+        return reason, _plain_http_advice(proxy)
+    message = excerpt(redact(name.replace("_", " ").lower() or str(error)), 200)
+    if rejects_client_certificate(error):
+        advice = "The server requires a client certificate, or rejects yours: pass ssl= an ssl.SSLContext with load_cert_chain(...)."
+        return f"no TLS connection to {host}: {message}", advice
+    return f"no TLS connection to {host}: {message}", f"Does it speak https at that port? {_CONTEXT}"
 
 
-def _plain(proxy: ProxyInUse | None) -> str:
+def _plain_http_advice(proxy: ProxyInUse | None) -> str:
     if proxy is None:
-        return "Check the port; for a server that has no TLS begin base_url with http://, not https://."
+        return "Check the port. If the server has no TLS, base_url has to begin with http://, not https://."
     return (
-        f"Most proxies are spoken to in plain http, also on the way to https hosts: write {proxy.url.replace('https://', 'http://')} "
-        f"into {proxy.setting}."
+        f"Clients speak plain http to most proxies, for https hosts too: set {proxy.setting} to "
+        f"{proxy.url.replace('https://', 'http://')}."
     )

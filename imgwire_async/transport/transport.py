@@ -1,4 +1,4 @@
-"""The transport: API calls with their retries, and single attempts to send or get bytes. One for each set of options."""
+"""The transport for aiohttp: API calls with their retries, and single attempts to send or fetch bytes."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ from imgwire_async.protocol.signed_urls import require_safe
 from imgwire_async.protocol.status import status_error
 from imgwire_async.retry import Failure, may_retry
 from imgwire_async.settings import API_ROOT
-from imgwire_async.transport import deadline, response_body
+from imgwire_async.transport import deadline
 from imgwire_async.transport.auth_headers import AuthHeaders, api_headers
 from imgwire_async.transport.call_errors import (
     connection_error,
     long_header,
-    refuse_foreign_redirect,
-    too_large,
+    reject_foreign_redirect,
+    too_large_error,
 )
 from imgwire_async.transport.call_state import CallState, RawResponse, has_secret, without_token
-from imgwire_async.transport.connection import Unread
+from imgwire_async.transport.connection import UnreadResponse
 from imgwire_async.transport.context import Context
 from imgwire_async.transport.errors import AIOHTTP_ERRORS, scrub_traceback, translate
 from imgwire_async.transport.fetch import AiohttpStreamedResponse
 from imgwire_async.transport.loop_sessions import LoopSessions
 from imgwire_async.transport.open_calls import UntilClosed
 from imgwire_async.transport.put import send_put
-from imgwire_async.transport.rate_limit import close_gate, pass_gate
-from imgwire_async.transport.request_url import Address
+from imgwire_async.transport.rate_limit import close_after_429, wait_for_rate_limit
+from imgwire_async.transport.request_url import RequestURL
+from imgwire_async.transport.response_body import read_body
 from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.slots import Kind as SlotKind
 from imgwire_async.transport.slots import TransferSlot, without_slot
@@ -54,13 +55,17 @@ from imgwire_async.transport.tracing import TracedResponse, TracedScope, Tracer,
 
 T = TypeVar("T")
 
-# Bytes of a larger request are handed over in pieces: aiohttp warns of them as one, since they hold up the loop.
+# A larger request body is passed to aiohttp as a file, which it sends in chunks. It warns about large bytes objects.
 _LARGE_BODY = 2**20
-_NO_LIMIT = 2**62  # bytes; a bit below what C can count, so that one more fits, too
+# Bytes. It is small enough that the limit plus one still fits into a C integer.
+_NO_LIMIT = 2**62
 
 
 class AiohttpTransport:
-    """Calls the API, sends bytes to the storage, and gets them from the CDN. Implements `protocol.request.Transport`."""
+    """Calls the API, sends bytes to the storage, and fetches bytes from the CDN.
+
+    Implements `protocol.request.Transport`. Each client and each clone with other options has its own transport.
+    """
 
     def __init__(self, shared: SharedState, options: Options) -> None:
         self.options = options
@@ -72,7 +77,7 @@ class AiohttpTransport:
         self._headers = AuthHeaders(api_headers(options))
         timeouts = options.timeout
         self._body_limit = min(timeouts.max_answer_bytes or _NO_LIMIT, _NO_LIMIT)
-        # No rounding to whole seconds: a clock fires when it says.
+        # A high `ceil_threshold` keeps aiohttp from rounding timeouts up to whole seconds.
         self._timeout = aiohttp.ClientTimeout(
             total=timeouts.attempt, connect=timeouts.connect, ceil_threshold=1e9
         )
@@ -83,22 +88,25 @@ class AiohttpTransport:
         return self._shared.closed
 
     def require_usable(self) -> None:
-        """Raise `RuntimeError` where no call can be made: without a running asyncio loop, and when the client was closed."""
+        """Raise `RuntimeError` if no asyncio loop runs, or if the client was closed."""
         self._shared.sessions.require_usable()
 
     # --- API calls ----------------------------------------------------------------------------------------------------
 
     async def send(self, request: Request[Any], /) -> APIResponse:
-        """Return the API's response to `request` if it is a success. Raises the error that says why not."""
+        """Send `request`, retry it if the policy allows, and return the successful response.
+
+        Raises an `ImgwireError` if the call fails.
+        """
         name = f"{request.method} {request.path}"
         async with self._scope(name, lambda tracer: self._span(tracer, request)) as sessions:
-            call = await self._begin(request, sessions)
+            call = await self._start_call(request, sessions)
             while True:
                 result = await self._attempt(call)
                 exchange = call.exchange(result)
                 if isinstance(result, RawResponse) and call.is_done(result):
                     self._context.record_exchange(exchange)
-                    return self._reply(result, exchange)
+                    return self._success(result, exchange)
                 failure = result if isinstance(result, Failure) else Failure.of(result.status, result.headers)
                 try:
                     delay = await self._retry_delay(call, failure, exchange)
@@ -117,27 +125,32 @@ class AiohttpTransport:
     def _scope(
         self, name: str, span: Callable[[Tracer], AbstractContextManager[object]]
     ) -> AbstractAsyncContextManager[LoopSessions]:
-        """Return what surrounds a call or an operation: closing the client ends it, and so does its deadline, which tells `name`."""
+        """Return the context manager for a call or an operation. Closing the client and the deadline both end it.
+
+        `name` names the call in the message of the deadline error.
+        """
         seconds = self.options.timeout.deadline
         scope: AbstractAsyncContextManager[LoopSessions] = UntilClosed(self._shared.sessions)
         if seconds is None and self._tracer is None:
             return scope
-        self.require_usable()  # what never begins has no clock, and is not traced
+        # A call of a closed client starts no timer and no span.
+        self.require_usable()
         if seconds is not None:
-            scope = deadline.Operation(name, seconds, scope)
+            scope = deadline.Deadline(name, seconds, scope)
         return scope if self._tracer is None else TracedScope(span(self._tracer), scope)
 
     def _span(self, tracer: Tracer, request: Request[Any]) -> AbstractContextManager[object]:
-        url = self._root + request.target.partition("?")[0]  # a query may hold an upload token
-        # A path that a user wrote may hold ids: as a name it would be one of endlessly many.
+        # The query may hold an upload token.
+        url = self._root + request.target.partition("?")[0]
+        # The path of `client.request()` may hold ids. Span names must not, because they group spans.
         template = None if request.model is object else request.path
         return tracer.call(request.method, template, url)
 
-    async def _begin(self, request: Request[Any], sessions: LoopSessions) -> CallState:
+    async def _start_call(self, request: Request[Any], sessions: LoopSessions) -> CallState:
         key = self._shared.key_provider.cached or await self._key(request)
         return CallState(
             request,
-            Address.of(f"{self._root}{request.target}", self._shared.host),
+            RequestURL.parse(f"{self._root}{request.target}", self._shared.host),
             None if request.json is None else dumps(request.json),
             key,
             self.options.retries,
@@ -152,18 +165,18 @@ class AiohttpTransport:
         except asyncio.CancelledError:
             elapsed = time.monotonic() - started_at
             unsent = Exchange("api", request.method, request.path, attempts=0, elapsed=elapsed)
-            deadline.interrupted(unsent, "waiting for the answer of api_key, for")
+            deadline.note_interrupted(unsent, "waiting for api_key() before")
             raise
 
     async def _attempt(self, call: CallState) -> RawResponse | Failure:
-        """Send the request once, as soon as rate limit and slots allow it, and return what came back."""
+        """Wait for the rate limit and a slot, send the request once, and return the outcome."""
         gate, sessions, events = self._shared.rate_gate, call.sessions, call.events
         slots = sessions.slots.calls
         call.sent_at = 0.0
         is_reported = False
         while True:
             if gate.controller is not None:
-                await pass_gate(self._shared, call)
+                await wait_for_rate_limit(self._shared, call)
             if sessions.idle_check.is_due():
                 await sessions.idle_check.run()
             if events is not None and not is_reported:
@@ -171,8 +184,9 @@ class AiohttpTransport:
                 await events.request(call.attempts)
             try:
                 async with slots if events is None else events.wrap_slot(slots):
-                    if self._shared.sessions.closed:  # while we stood in the queue
-                        raise RuntimeError(CLIENT_CLOSED)  # noqa: TRY301  # what scrubs it below does it no harm
+                    # The client may have been closed while this call waited for its slot.
+                    if self._shared.sessions.closed:
+                        raise RuntimeError(CLIENT_CLOSED)  # noqa: TRY301  # the handler below only scrubs its traceback
                     if gate.controller is not None and gate.closed_since(call.gate_generation):
                         continue
                     call.sent_at = time.monotonic()
@@ -182,7 +196,7 @@ class AiohttpTransport:
                 return self._no_response(call, error)
             except BaseException as error:
                 scrub_traceback(error)
-                deadline.interrupted(call.unfinished())
+                deadline.note_interrupted(call.interrupted_exchange())
                 raise
         if events is not None:
             elapsed = time.monotonic() - call.sent_at
@@ -195,63 +209,69 @@ class AiohttpTransport:
         scrub_traceback(error)
         if self._shared.closed:
             raise RuntimeError(CLIENT_CLOSED) from None
-        failure = translate(error, call.sessions.route_to(call.address)).failure
+        failure = translate(error, call.sessions.route_to(call.url)).failure
         if call.events is not None:
             call.events.no_response(call.attempts, failure.reason, time.monotonic() - call.sent_at)
         return failure
 
     async def _round_trip(self, call: CallState) -> RawResponse:
-        """Return what comes back on one request on the wire, read to its end or to the limit."""
+        """Send one HTTP request and return its response, whose body is read up to the limit."""
         request, sessions, body = call.request, call.sessions, call.body
         is_plain = request.params is None or not has_secret(request)
         session = sessions.api if is_plain else sessions.untraced_api
-        unread: Unread | None = None
+        unread: UnreadResponse | None = None
         response: aiohttp.ClientResponse | None = None
         try:
             async with session.request(
                 request.method,
-                call.address.url,
+                call.url.url,
                 data=body if body is None or len(body) <= _LARGE_BODY else io.BytesIO(body),
                 headers=self._headers.with_key(call.key, json=body is not None),
                 timeout=self._timeout,
                 allow_redirects=False,
-                **sessions.options_for(call.address),
+                **sessions.options_for(call.url),
             ) as response:
                 if not response.content.is_eof():
-                    # Whoever closes the client must find those who wait.
+                    # `aclose` has to close this response, because closing the session would not wake up its reader.
                     sessions.open_calls.responses.add(response)
-                    unread = Unread(response)
-                content, whole = await response_body.read(response, self._body_limit)
-                return RawResponse(response.status, Headers.view(response.headers.items()), content, whole)
+                    unread = UnreadResponse(response)
+                content, is_complete = await read_body(response, self._body_limit)
+                return RawResponse(
+                    response.status, Headers.view(response.headers.items()), content, is_complete
+                )
         finally:
-            response = None  # its repr holds the URL: keep it out of tracebacks
+            # The repr of the response shows its URL: keep it out of tracebacks.
+            response = None
             if unread is not None:
-                unread.drop()
+                unread.abort()
 
-    def _reply(self, response: RawResponse, exchange: Exchange) -> APIResponse:
-        """Return the reply of a call that was carried out, also when what it was to delete is gone already."""
+    def _success(self, response: RawResponse, exchange: Exchange) -> APIResponse:
+        """Return the response of a successful call. A 404 after a repeated DELETE becomes a 200 without content."""
         if response.status == 404:
             return APIResponse(200, response.headers, b"{}", exchange)
-        if not response.whole:
-            raise too_large(response, exchange, self._body_limit)
+        if not response.is_complete:
+            raise too_large_error(response, exchange, self._body_limit)
         return APIResponse(response.status, response.headers, response.body, exchange)
 
-    # --- what follows a failed attempt --------------------------------------------------------------------------------
+    # --- after a failed attempt ---------------------------------------------------------------------------------------
 
     async def _retry_delay(self, call: CallState, failure: Failure, exchange: Exchange) -> float | None:
-        """Return the seconds before the next attempt, None when there is to be none."""
+        """Return the seconds before the next attempt, or None if the call must fail."""
         call.may_have_succeeded = call.may_have_succeeded or failure.may_have_succeeded
         deadline.note_failure(exchange, failure.reason)
         if failure.status == 401 and await self._renew_key(call):
             return 0.0
         if failure.status == 429:
-            return close_gate(self._shared.rate_gate, call, failure)
+            return close_after_429(self._shared.rate_gate, call, failure)
         if not may_retry(call.request.method, failure, repeatable=call.request.repeatable):
             return None
         return call.budget.next_delay(failure)
 
     async def _renew_key(self, call: CallState) -> bool:
-        """Whether there is another key to try; asked at most once per call. A 401 was not processed, so even a POST may go again."""
+        """Fetch a new key after a 401. Return whether the call may be repeated with it.
+
+        This happens at most once per call. The service did not process a request with a 401, so even a POST may be repeated.
+        """
         provider = self._shared.key_provider
         if not provider.renewable or call.key_renewed:
             return False
@@ -266,43 +286,43 @@ class AiohttpTransport:
     def _error(
         self, call: CallState, result: RawResponse | Failure, failure: Failure, exchange: Exchange
     ) -> errors.ImgwireError:
-        """Return the error that ends a call, or raise it."""
+        """Return the error of a failed call. Some errors are raised instead."""
         if isinstance(result, Failure):
             return connection_error(exchange, failure, self.options.timeout)
         config = self._shared.config
         if 300 <= result.status < 400:
-            refuse_foreign_redirect(result, exchange, config.base_url)
+            reject_foreign_redirect(result, exchange, config.base_url)
         return status_error(
             result.status,
             exchange,
             without_token(result.body, call.request),
             key=call.key,
             retry_after=failure.retry_after,
-            # Over https nobody on the way can answer in place of the API.
-            proxy=None if config.secure else call.sessions.route_to(call.address).proxy,
+            # Over https a proxy cannot respond in place of the API.
+            proxy=None if config.secure else call.sessions.route_to(call.url).proxy,
             long_header=long_header(self.options.default_headers),
         )
 
-    # --- what operations need besides ---------------------------------------------------------------------------------
+    # --- for the operations of resources ------------------------------------------------------------------------------
 
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]:
-        """Return what surrounds everything that one awaited operation does: `name` is its method, `text` stands in messages.
+        """Return a context manager for one operation of several requests. Closing the client and the deadline both end it.
 
-        It ends when the client is closed, or its deadline passes, wherever it waits.
+        `name` is the method of the SDK, and `text` names the operation in messages, if it differs.
         """
         return self._scope(text or name, lambda tracer: tracer.operation(name))
 
     def deadline_passed(self) -> bool:
-        """Return whether the deadline cancels the running operation, and nobody else does."""
-        return deadline.ran_out()
+        """Return whether the deadline cancels the current operation, and no other code does."""
+        return deadline.has_expired()
 
     async def call_user_code(
         self, name: str, function: Callable[[], T | Awaitable[T]], method: str, path: str, /
     ) -> T:
-        """Return the answer of a callable of the user's, which the call of `method` and `path` needs first.
+        """Call the function of the user and return its result, which the API call of `method` and `path` needs.
 
-        A put slot is held meanwhile, so that no more answers are asked for than can be used at once. Only a caller in another
-        thread, who may be busy elsewhere, gives it to others until the answer is there.
+        The current put slot stays held, so that uploads fetch no more results than they can use at once. With the blocking
+        client other uploads may use the slot meanwhile, because the caller's thread may be busy.
         """
         started_at = time.monotonic()
         try:
@@ -312,29 +332,29 @@ class AiohttpTransport:
                 return await user_code.call_maybe_async(function)
         except asyncio.CancelledError:
             unsent = Exchange("api", method, path, attempts=0, elapsed=time.monotonic() - started_at)
-            deadline.interrupted(unsent, f"waiting for the answer of {name}, for")
+            deadline.note_interrupted(unsent, f"waiting for {name}() before")
             raise
 
     async def sleep(self, seconds: float, /) -> None:
-        """Let the time pass. Raises `RuntimeError` as soon as the client is closed."""
+        """Sleep for `seconds` seconds. Raises `RuntimeError` as soon as the client is closed."""
         await self._shared.sessions.sleep(seconds)
 
     async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
-        """Report that another attempt to send or get bytes follows, and let the time pass."""
+        """Report that another attempt to send or fetch bytes follows, and sleep for `seconds` seconds."""
         await self._context.sleep_before_retry(exchange, reason, seconds)
 
     def record_exchange(self, exchange: Exchange, /) -> None:
-        """Give the record of a download to whoever captures: one for all its attempts."""
+        """Add the exchange of a download, with all its attempts, to the active captures."""
         self._context.record_exchange(exchange)
 
     # --- bytes --------------------------------------------------------------------------------------------------------
 
     def put_slot(self) -> AbstractAsyncContextManager[None]:
-        """Return one of the slots for a PUT of bytes, held for the length of the `async with`."""
+        """Return a context manager that holds a slot for a PUT of bytes."""
         return self._slot("put")
 
     def get_slot(self) -> AbstractAsyncContextManager[None]:
-        """Return one of the slots for a GET of bytes, held for the length of the `async with`."""
+        """Return a context manager that holds a slot for a GET of bytes."""
         return self._slot("get")
 
     def _slot(self, kind: SlotKind) -> AbstractAsyncContextManager[None]:

@@ -17,7 +17,7 @@ from imgwire_async import PaginationError, RetryPolicy
 from imgwire_async.models import ImageStatus
 from imgwire_async.resources.pages import last_page, pagination
 from imgwire_async.retry import Failure, may_retry, parse_retry_after, retry_delay, stagger
-from imgwire_async.transport.slots import fitting
+from imgwire_async.transport.slots import cap_by_open_files
 from imgwire_async.uploads.states import (
     MAX_UPLOAD_URLS,
     Action,
@@ -227,7 +227,7 @@ def test_pages_are_requested_in_order_and_only_once_for_any_responses(
 
 @given(connections=st.integers(1, 10**6), open_files=st.integers(1, 10**6))
 def test_the_number_of_connections_fits_the_limit_of_open_files(connections: int, open_files: int) -> None:
-    allowed = fitting(connections, open_files)
+    allowed = cap_by_open_files(connections, open_files)
     assert 1 <= allowed <= connections
     # Files of a connection: sockets to the API, the storage and the CDN, and the file that is read.
     # 32 files are left for the application.

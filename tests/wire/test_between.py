@@ -110,7 +110,7 @@ async def test_a_web_page_in_place_of_the_storages_answer_stores_nothing(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", times=None, status=200, body=PAGE)
-    with pytest.raises(UploadConnectionError, match="a web page came in place of the answer"):
+    with pytest.raises(UploadConnectionError, match="a web page came in place of the response"):
         await client.with_options(retries=0).images.upload(png())
 
 
@@ -165,9 +165,9 @@ async def test_an_unknown_ca_names_ssl_and_the_variable(monkeypatch: pytest.Monk
         assert missing(error, "no trusted TLS connection", "ssl=", "SSL_CERT_FILE", "CA bundle") == []
         assert missing(error, *GENERAL) == list(GENERAL)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/x")
-        assert missing(await told(origin), "REQUESTS_CA_BUNDLE is set, but not read here") == []
+        assert missing(await told(origin), "REQUESTS_CA_BUNDLE is set, but this library does not read it") == []
         monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/bundle.pem")
-        assert missing(await told(origin), "names a file that is not there") == []
+        assert missing(await told(origin), "names a file that does not exist") == []
         other = trusting(trustme.CA())
         assert missing(await told(origin, ssl=other), "given as ssl= does not hold the CA") == []
 

@@ -32,7 +32,7 @@ from imgwire_async import (
     UploadStalledError,
 )
 from imgwire_async.emulator import Emulator
-from imgwire_async.transport.resolver import Resolver, _in_thread, look_up
+from imgwire_async.transport.resolver import Resolver, _run_in_thread, resolve_blocking
 
 from .conftest import speaking
 from .pictures import png
@@ -161,7 +161,7 @@ async def test_a_deadline_in_a_later_attempt_tells_of_both(
     )
     error, elapsed = await running_out(hurried.images.list())
     claim((error, elapsed), "deadline", 2)
-    assert "its last try failed: GET /images/ (1 attempt" in str(error)
+    assert "its last attempt failed: GET /images/ (1 attempt" in str(error)
     assert "HTTP 503" in str(error)
 
 
@@ -196,7 +196,7 @@ async def test_a_key_that_does_not_come_ends_with_the_deadline(emulator: Emulato
     async with AsyncImgwireClient(key, base_url=emulator.base_url, timeout=clocks) as client:
         error, elapsed = await running_out(client.images.list())
     claim((error, elapsed), "deadline", 0)
-    assert "waiting for the answer of api_key, for GET /images/" in str(error)
+    assert "waiting for api_key() before GET /images/" in str(error)
 
 
 @pytest.mark.slow
@@ -301,7 +301,7 @@ async def test_neither_names_nor_files_wait_behind_jobs_of_the_application(
     assert (tmp_path / "b.png").read_bytes() == path.read_bytes()
 
 
-async def test_no_thread_stays_behind_a_look_up(emulator: Emulator) -> None:
+async def test_no_thread_stays_behind_a_resolve_blocking(emulator: Emulator) -> None:
     named = emulator.base_url.replace("127.0.0.1", "localhost")
     async with AsyncImgwireClient(emulator.api_key, base_url=named) as client:
         await asyncio.gather(*(client.images.list() for _ in range(20)))
@@ -323,10 +323,10 @@ async def test_addresses_are_numbers_of_the_family_asked_for() -> None:
     assert {(each["host"], each["port"], each["family"]) for each in found} == {
         ("127.0.0.1", 80, socket.AF_INET)
     }
-    assert look_up("127.0.0.1", 443, socket.AF_UNSPEC)[0]["host"] == "127.0.0.1"
+    assert resolve_blocking("127.0.0.1", 443, socket.AF_UNSPEC)[0]["host"] == "127.0.0.1"
     for nonsense in ("a" * 64, "a..b", ""):
         with pytest.raises(OSError, match=r".+"):
-            look_up(nonsense, 80, socket.AF_UNSPEC)
+            resolve_blocking(nonsense, 80, socket.AF_UNSPEC)
 
 
 HUNG = """
@@ -335,7 +335,7 @@ from imgwire_async.transport import resolver
 
 async def main():
     try:
-        await asyncio.wait_for(resolver._in_thread(threading.Event().wait), 0.1)
+        await asyncio.wait_for(resolver._run_in_thread(threading.Event().wait), 0.1)
     except TimeoutError:
         print("left")
 
@@ -359,7 +359,7 @@ async def test_an_answer_that_comes_when_the_loop_has_ended_disturbs_nobody(recw
 
     async def leave() -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_in_thread(late), 0.05)
+            await asyncio.wait_for(_run_in_thread(late), 0.05)
 
     await asyncio.to_thread(asyncio.run, leave())
     threads = [each for each in threading.enumerate() if each.name == "imgwire_async resolver"]

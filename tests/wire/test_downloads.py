@@ -579,7 +579,7 @@ ODD = {
     "nothing": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", "of 10 bytes"),
     "cut chunks": (chunked(b"1234", end=False), r"\(after \d bytes\)"),
     "no http": (b"SSH-2.0-OpenSSH\r\n\r\n", "no HTTP"),
-    "no answer": (b"", "without an answer"),
+    "no answer": (b"", "without a response"),
     "empty success": (b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", "HTTP 204, which is not the complete content"),
     "partial content": (http("206 Partial Content", b"123", "Content-Range: bytes 0-2/9"), "HTTP 206, which is not the complete content"),
     "compressed": (http("200 OK", gzip.compress(b"123"), "Content-Encoding: gzip"), r"compressed \(gzip\)"),
@@ -1032,7 +1032,7 @@ async def test_a_cut_archive_leaves_nothing(
     quick: AsyncImgwireClient, emulator: Emulator, job: ImageDownloadJob, folder: Path
 ) -> None:
     emulator.faults.add("GET", "/archives/*", times=None, cut=200_000)
-    with pytest.raises(DownloadError, match=r"cut its answer short \(after \d+ of"):
+    with pytest.raises(DownloadError, match=r"sent an incomplete response \(after \d+ of"):
         await quick.images.download_archive(job, folder / "all.zip")
     assert len(links(emulator)) == 4
     assert list(folder.iterdir()) == []

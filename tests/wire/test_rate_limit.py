@@ -191,7 +191,7 @@ async def test_the_deadline_error_of_an_unsent_call_names_the_rate_limit(
     with pytest.raises(RateLimitError):
         await client.with_options(retries=0).images.list()
     with pytest.raises(
-        APITimeoutError, match=r"held back by .* rate limit.*GET /images/ \(0 attempts"
+        APITimeoutError, match=r"waiting for .* rate limit.*GET /images/ \(0 attempts"
     ) as caught:
         await client.with_options(timeout=Timeouts(deadline=0.3)).images.list()
     assert caught.value.exchange is not None
