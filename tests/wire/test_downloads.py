@@ -578,7 +578,7 @@ ODD = {
     "short": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", "of 10 bytes"),
     "nothing": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", "of 10 bytes"),
     "cut chunks": (chunked(b"1234", end=False), r"\(after \d bytes\)"),
-    "no http": (b"SSH-2.0-OpenSSH\r\n\r\n", "no HTTP"),
+    "not http": (b"SSH-2.0-OpenSSH\r\n\r\n", "not HTTP"),
     "no answer": (b"", "without a response"),
     "empty success": (b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", "HTTP 204, which is not the complete content"),
     "partial content": (http("206 Partial Content", b"123", "Content-Range: bytes 0-2/9"), "HTTP 206, which is not the complete content"),

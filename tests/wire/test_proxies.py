@@ -393,7 +393,7 @@ async def test_a_plain_proxy_that_is_called_https_says_how_to_write_it(bare: pyt
     async with speaking(blunt(http("400 Bad Request"))) as through:
         bare.setenv("HTTPS_PROXY", through.replace("http:", "https:"))
         error = str(await told("https://api.example"))
-    assert f"write {through} into HTTPS_PROXY" in error
+    assert f"set HTTPS_PROXY to {through}" in error
 
 
 NO_ANSWERS = [b"", b"what?\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"a" * 9000 + b"\r\n\r\n"]
@@ -432,5 +432,5 @@ async def test_a_proxy_that_speaks_tls_says_how_to_write_it(bare: pytest.MonkeyP
     async with speaking(blunt(b"\x15\x03\x01\x00\x02\x02\x46")) as through:
         bare.setenv("http_proxy", through)
         error = str(await told("http://api.example"))
-    assert "in http_proxy with https://" in error
+    assert "in http_proxy has to begin with https://" in error
     assert "base_url" not in error

@@ -239,7 +239,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Bad gateway</title></head><body>" + b
         (http("502 Bad Gateway", PAGE), "an HTML page titled 'Bad gateway'"),
         (http("500 Internal Server Error"), "no message"),
         (http("503 Service Unavailable", b"plain words"), "plain words"),
-        (b"\x00\x01nonsense\r\n\r\n", "no HTTP"),
+        (b"\x00\x01nonsense\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[]", "sent an incomplete response"),
         (http("200 OK", b"<html>login</html>"), "a web page, not the API"),
         (http("200 OK"), "an empty body"),

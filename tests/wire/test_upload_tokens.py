@@ -343,7 +343,7 @@ async def test_the_deadline_counts_for_the_answer_too(browser: Browser, call: An
         await asyncio.sleep(3600)
         return SECRET
 
-    with pytest.raises(APITimeoutError, match="waiting for upload_token\(\)") as caught:
+    with pytest.raises(APITimeoutError, match=r"waiting for upload_token\(\)") as caught:
         await call(browser(timeout=Timeouts(deadline=0.1)), upload_token=never)
     assert caught.value.which == "deadline"
 
