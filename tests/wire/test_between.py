@@ -165,7 +165,9 @@ async def test_an_unknown_ca_names_ssl_and_the_variable(monkeypatch: pytest.Monk
         assert missing(error, "no trusted TLS connection", "ssl=", "SSL_CERT_FILE", "CA bundle") == []
         assert missing(error, *GENERAL) == list(GENERAL)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/x")
-        assert missing(await told(origin), "REQUESTS_CA_BUNDLE is set, but this library does not read it") == []
+        assert (
+            missing(await told(origin), "REQUESTS_CA_BUNDLE is set, but this library does not read it") == []
+        )
         monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/bundle.pem")
         assert missing(await told(origin), "names a file that does not exist") == []
         other = trusting(trustme.CA())
