@@ -8,12 +8,12 @@ from aiohttp import ClientSession, TCPConnector
 
 from imgwire_async.emulator import Emulator
 
-from .asking import Asker
+from .raw_client import RawClient
 
 
 @pytest.fixture
 def switches() -> dict[str, Any]:
-    """Overridden by `@pytest.mark.parametrize("switches", ...)`."""
+    """The arguments of the emulator, which `@pytest.mark.parametrize("switches", ...)` overrides."""
     return {}
 
 
@@ -24,6 +24,6 @@ async def emulator(switches: dict[str, Any]) -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def ask(emulator: Emulator) -> AsyncIterator[Asker]:
+async def client(emulator: Emulator) -> AsyncIterator[RawClient]:
     async with ClientSession(connector=TCPConnector(ssl=emulator.ssl_context or True)) as session:
-        yield Asker(emulator, session)
+        yield RawClient(emulator, session)

@@ -1,4 +1,4 @@
-"""Checks an answer against the contract: the subset of JSON Schema that `tests/data/openapi.json` uses."""
+"""Checks an response against the contract: the subset of JSON Schema that `tests/data/openapi.json` uses."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def check_answer(method: str, path: str, status: int, value: object) -> None:
-    """Fails when the contract describes this answer and it looks otherwise."""
-    schema = answer_schema(method, path, status)
+def check_response(method: str, path: str, status: int, value: object) -> None:
+    """Fails when the contract describes this response and it looks otherwise."""
+    schema = response_schema(method, path, status)
     assert schema is not None, f"{method} {path} is not in the contract"
     wrong = list(problems(schema, value, "$"))
     assert not wrong, wrong
 
 
 @cache
-def answer_schema(method: str, path: str, status: int) -> Any:
+def response_schema(method: str, path: str, status: int) -> Any:
     for template, operations in DOCUMENT["paths"].items():
         pattern = re.sub(r"\{\w+\}", "[^/]+", template)
         if (

@@ -12,7 +12,7 @@ import pytest
 
 from imgwire_async.emulator.dates import parse_datetime
 
-from .asking import Asker
+from .raw_client import RawClient
 
 SPELLINGS = [
     "2026-04-01", "2026-04-01T00:00", "2026-04-01T00:00Z", "2026-04-01 00:00", "2026-04-01_00:00:00", "2026-04-01t00:00:00z",
@@ -46,21 +46,21 @@ def test_a_long_line_of_digits_is_refused_at_once() -> None:
     assert time.process_time() - began < 2
 
 
-async def status_of(ask: Asker, value: str) -> int:
-    return (await ask("GET", f"/metrics/stats?date_start={quote(value)}")).status
+async def status_of(client: RawClient, value: str) -> int:
+    return (await client.request("GET", f"/metrics/stats?date_start={quote(value)}")).status
 
 
 @pytest.mark.parametrize(
     "value", ["2026-11-30T03:54:27.903942634Z", "2026-11-30T03:54:27", "2026-11-30", "1764474867"]
 )
-async def test_what_the_vendors_sdks_send_is_taken(ask: Asker, value: str) -> None:
-    assert await status_of(ask, value) == 200
+async def test_what_the_vendors_sdks_send_is_taken(client: RawClient, value: str) -> None:
+    assert await status_of(client, value) == 200
 
 
-async def test_a_naive_date_is_utc(ask: Asker) -> None:
+async def test_a_naive_date_is_utc(client: RawClient) -> None:
     days = [
         (
-            await ask(
+            await client.request(
                 "GET", f"/metrics/datasets?date_start={start}&date_end=2026-01-03T00:00:00Z&interval=DAILY"
             )
         ).json
@@ -71,8 +71,11 @@ async def test_a_naive_date_is_utc(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize("switches", [{"naive_dates": "refused"}])
-async def test_naive_dates_may_be_refused(ask: Asker) -> None:
-    reply = await ask("GET", "/metrics/stats?date_start=2026-01-01&date_end=2026-01-02T00:00")
-    wrong = [(each["loc"][1], each["type"]) for each in reply.json["detail"]]
-    assert (reply.status, wrong) == (422, [("date_start", "timezone_aware"), ("date_end", "timezone_aware")])
-    assert await status_of(ask, "2026-11-30T03:54:27.9Z") == 200
+async def test_naive_dates_may_be_refused(client: RawClient) -> None:
+    response = await client.request("GET", "/metrics/stats?date_start=2026-01-01&date_end=2026-01-02T00:00")
+    wrong = [(each["loc"][1], each["type"]) for each in response.json["detail"]]
+    assert (response.status, wrong) == (
+        422,
+        [("date_start", "timezone_aware"), ("date_end", "timezone_aware")],
+    )
+    assert await status_of(client, "2026-11-30T03:54:27.9Z") == 200

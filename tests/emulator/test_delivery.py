@@ -14,95 +14,100 @@ import pytest
 from imgwire_async.emulator import Emulator
 from imgwire_async.emulator.metrics import Event, TimeRange, datasets, interval_starts, stats
 
-from .asking import GIF, PNG, SOME_ID, Asker
+from .raw_client import GIF, PNG, UNKNOWN_ID, RawClient
 
 
-async def test_the_cdn_serves_the_original_bytes(ask: Asker) -> None:
-    image = await ask.upload()
+async def test_the_cdn_serves_the_original_bytes(client: RawClient) -> None:
+    image = await client.upload()
     for suffix in ("", "@small", "@thumbnail?width=10", "?format=auto"):
-        reply = await ask.get(image["cdn_url"] + suffix)
-        assert (reply.status, reply.body, reply.headers["Content-Type"]) == (200, PNG, "image/png")
-    head = await ask.get(image["cdn_url"], "HEAD")
+        response = await client.get(image["cdn_url"] + suffix)
+        assert (response.status, response.body, response.headers["Content-Type"]) == (200, PNG, "image/png")
+    head = await client.get(image["cdn_url"], "HEAD")
     assert (head.status, head.headers["Content-Length"], head.body) == (200, str(len(PNG)), b"")
 
 
-async def test_the_cdn_has_nothing_else(ask: Asker) -> None:
-    image = await ask.upload()
+async def test_the_cdn_has_nothing_else(client: RawClient) -> None:
+    image = await client.upload()
     url: str = image["cdn_url"]
     for wrong in (
         f"{url}@huge",
         f"{url}/x",
-        url.replace(image["id"], SOME_ID),
-        url.replace(ask.emulator.environment_id, SOME_ID),
+        url.replace(image["id"], UNKNOWN_ID),
+        url.replace(client.emulator.environment_id, UNKNOWN_ID),
     ):
-        assert (await ask.get(wrong)).status == 404
-    assert (await ask.get((await ask.create())["image"]["cdn_url"])).status == 404
-    refused = await ask.get(url, "POST")
+        assert (await client.get(wrong)).status == 404
+    assert (await client.get((await client.create())["image"]["cdn_url"])).status == 404
+    refused = await client.get(url, "POST")
     assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
 
 
-async def job(ask: Asker, ids: list[str]) -> Any:
-    reply = await ask("POST", "/images/downloads", json={"image_ids": ids})
-    assert reply.status == 200
-    return reply.json
+async def job(client: RawClient, ids: list[str]) -> Any:
+    response = await client.request("POST", "/images/downloads", json={"image_ids": ids})
+    assert response.status == 200
+    return response.json
 
 
-async def seen(ask: Asker, made: Any) -> Any:
-    return (await ask("GET", f"/images/downloads/{made['id']}")).json
+async def seen(client: RawClient, made: Any) -> Any:
+    return (await client.request("GET", f"/images/downloads/{made['id']}")).json
 
 
-async def test_a_download_job_ends_in_an_archive(ask: Asker) -> None:
+async def test_a_download_job_ends_in_an_archive(client: RawClient) -> None:
     names = ["a.png", "A.png", "../evil/a.png", "c:\\x\\b.gif", "a.png", "/"]
-    images = [await ask.upload(GIF if name.endswith("gif") else PNG, name, None) for name in names]
-    pending = (await ask.create("late.png"))["image"]["id"]
-    made = await job(ask, [*(image["id"] for image in images), pending])
+    images = [await client.upload(GIF if name.endswith("gif") else PNG, name, None) for name in names]
+    pending = (await client.create("late.png"))["image"]["id"]
+    made = await job(client, [*(image["id"] for image in images), pending])
     assert (made["status"], made["download_url"]) == ("PENDING", None)
-    first, second = await seen(ask, made), await seen(ask, made)
+    first, second = await seen(client, made), await seen(client, made)
     assert [first["status"], first["download_url"], second["status"]] == ["PROCESSING", None, "READY"]
-    reply = await ask.get(second["download_url"])
-    assert (reply.status, reply.headers["Content-Type"]) == (200, "application/zip")
-    with zipfile.ZipFile(io.BytesIO(reply.body)) as archive:
+    response = await client.get(second["download_url"])
+    assert (response.status, response.headers["Content-Type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(response.body)) as archive:
         assert archive.namelist() == ["a.png", "A (2).png", "a (3).png", "b.gif", "a (4).png", "image"]
         assert [archive.read(name) for name in archive.namelist()] == [PNG, PNG, PNG, GIF, PNG, PNG]
 
 
-async def test_an_archive_link_is_signed_and_expires_and_is_renewed(ask: Asker, emulator: Emulator) -> None:
+async def test_an_archive_link_is_signed_and_expires_and_is_renewed(
+    client: RawClient, emulator: Emulator
+) -> None:
     emulator.download_polls = 1
-    made = await job(ask, [(await ask.upload())["id"]])
-    url = (await seen(ask, made))["download_url"]
+    made = await job(client, [(await client.upload())["id"]])
+    url = (await seen(client, made))["download_url"]
     assert url.startswith(f"{emulator.storage_url}/archives/")
-    assert (await ask.get(url.replace("%7E", "~"))).code == (403, "SignatureDoesNotMatch")
-    assert (await ask.get(url, "PUT")).code == (405, "MethodNotAllowed")
-    assert (await ask.get(url)).status == (await ask.get(url)).status == 200
+    assert (await client.get(url.replace("%7E", "~"))).s3_error == (403, "SignatureDoesNotMatch")
+    assert (await client.get(url, "PUT")).s3_error == (405, "MethodNotAllowed")
+    assert (await client.get(url)).status == (await client.get(url)).status == 200
     emulator.clock.advance(900)
-    assert (await ask.get(url)).code == (403, "AccessDenied")
-    fresh = (await seen(ask, made))["download_url"]
+    assert (await client.get(url)).s3_error == (403, "AccessDenied")
+    fresh = (await seen(client, made))["download_url"]
     assert fresh != url
-    assert (await ask.get(fresh)).status == 200
+    assert (await client.get(fresh)).status == 200
     emulator._state.store.jobs.clear()
-    assert (await ask.get(fresh)).code == (404, "NoSuchKey")
+    assert (await client.get(fresh)).s3_error == (404, "NoSuchKey")
 
 
-async def test_a_job_without_any_picture_fails(ask: Asker) -> None:
-    made = await job(ask, [(await ask.create())["image"]["id"]])
-    assert [(await seen(ask, made))["status"] for _ in range(3)] == ["PROCESSING", "FAILED", "FAILED"]
-    assert (await seen(ask, made))["download_url"] is None
+async def test_a_job_without_any_picture_fails(client: RawClient) -> None:
+    made = await job(client, [(await client.create())["image"]["id"]])
+    assert [(await seen(client, made))["status"] for _ in range(3)] == ["PROCESSING", "FAILED", "FAILED"]
+    assert (await seen(client, made))["download_url"] is None
 
 
-async def test_a_job_knows_its_images(ask: Asker) -> None:
-    reply = await ask("POST", "/images/downloads", json={"image_ids": [SOME_ID]})
-    assert reply.error == (404, "ResourceNotFoundError")
-    assert (await ask("GET", f"/images/downloads/{SOME_ID}")).error == (404, "ResourceNotFoundError")
+async def test_a_job_knows_its_images(client: RawClient) -> None:
+    response = await client.request("POST", "/images/downloads", json={"image_ids": [UNKNOWN_ID]})
+    assert response.api_error == (404, "ResourceNotFoundError")
+    assert (await client.request("GET", f"/images/downloads/{UNKNOWN_ID}")).api_error == (
+        404,
+        "ResourceNotFoundError",
+    )
 
 
-async def test_metrics_are_what_the_log_holds(ask: Asker, emulator: Emulator) -> None:
-    kept, gone = await ask.upload(), await ask.upload(GIF, "b.gif", "image/gif")
-    await ask.upload(b"no picture", "c.png", None)
+async def test_metrics_are_what_the_log_holds(client: RawClient, emulator: Emulator) -> None:
+    kept, gone = await client.upload(), await client.upload(GIF, "b.gif", "image/gif")
+    await client.upload(b"no picture", "c.png", None)
     for url in (kept["cdn_url"], kept["cdn_url"], f"{kept['cdn_url']}/missing"):
-        await ask.get(url)
-    await ask.get(kept["cdn_url"], "HEAD")
-    await ask("DELETE", f"/images/{gone['id']}")
-    numbers = (await ask("GET", "/metrics/stats")).json
+        await client.get(url)
+    await client.get(kept["cdn_url"], "HEAD")
+    await client.request("DELETE", f"/images/{gone['id']}")
+    numbers = (await client.request("GET", "/metrics/stats")).json
     assert {name: each["value"] for name, each in numbers.items()} == {
         "uploads": 2,
         "requests": 4,
@@ -114,16 +119,16 @@ async def test_metrics_are_what_the_log_holds(ask: Asker, emulator: Emulator) ->
     assert {each["prev"] for each in numbers.values()} == {0}
     assert {each["pct_change"] for each in numbers.values()} == {None}
     emulator.clock.advance(86_400)
-    await ask.get(kept["cdn_url"])
-    later = (await ask("GET", "/metrics/stats")).json
+    await client.get(kept["cdn_url"])
+    later = (await client.request("GET", "/metrics/stats")).json
     assert later["requests"] == {"value": 1, "prev": 4, "pct_change": -75.0}
     assert later["uploads"] == {"value": 0, "prev": 2, "pct_change": -100.0}
     assert later["storage_bytes"] == {"value": len(PNG), "prev": len(PNG), "pct_change": 0.0}
 
 
-async def test_datasets_hold_a_point_per_bucket(ask: Asker, emulator: Emulator) -> None:
-    await ask.get((await ask.upload())["cdn_url"])
-    points = (await ask("GET", "/metrics/datasets?tz=UTC")).json
+async def test_datasets_hold_a_point_per_bucket(client: RawClient, emulator: Emulator) -> None:
+    await client.get((await client.upload())["cdn_url"])
+    points = (await client.request("GET", "/metrics/datasets?tz=UTC")).json
     assert len(points["uploads"]) in {24, 25}
     assert sum(point["uploads"] for point in points["uploads"]) == 1
     assert sum(point["requests"] for point in points["requests"]) == 1
@@ -131,7 +136,7 @@ async def test_datasets_hold_a_point_per_bucket(ask: Asker, emulator: Emulator) 
     assert [point["label"] for point in points["cache_hit_ratio"]] == ["hit", "miss"]
     now = emulator.clock.now()
     day = f"date_start={quote((now - timedelta(days=2)).isoformat())}&date_end={quote((now - timedelta(days=1)).isoformat())}"
-    past = (await ask("GET", f"/metrics/datasets?interval=DAILY&{day}")).json
+    past = (await client.request("GET", f"/metrics/datasets?interval=DAILY&{day}")).json
     assert sum(point["uploads"] for point in past["uploads"]) == 0
 
 

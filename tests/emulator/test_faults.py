@@ -17,7 +17,7 @@ from imgwire_async.emulator import Emulator
 from imgwire_async.emulator.host_server import Connections
 from imgwire_async.emulator.http import Body, ClientDisconnectedError
 
-from .asking import PNG, Asker, put_head
+from .raw_client import PNG, RawClient, request_head
 
 LIST = "/api/v1/images/"
 
@@ -63,38 +63,38 @@ async def recorded(emulator: Emulator, method: str) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_an_answer_may_be_another_one(ask: Asker, emulator: Emulator) -> None:
+async def test_an_answer_may_be_another_one(client: RawClient, emulator: Emulator) -> None:
     planned = emulator.faults.add("GET", LIST, status=503, headers={"Retry-After": "7"}, body="busy")
-    reply = await ask("GET", "/images/", lenient=True)
-    assert (reply.status, reply.headers["Retry-After"], reply.body) == (503, "7", b"busy")
-    assert (await ask("GET", "/images/")).status == 200
+    response = await client.request("GET", "/images/", lenient=True)
+    assert (response.status, response.headers["Retry-After"], response.body) == (503, "7", b"busy")
+    assert (await client.request("GET", "/images/")).status == 200
     assert (planned.seen, planned.fired) == (2, 1)
     assert [record.status for record in emulator.requests] == [503, 200]
 
 
-async def test_a_mapping_is_sent_as_json(ask: Asker, emulator: Emulator) -> None:
+async def test_a_mapping_is_sent_as_json(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", "*", status=500, body={"detail": "no"})
     emulator.faults.add(
         "GET", "*", status=500, body={"detail": "no"}, headers=[("content-type", "text/html")]
     )
-    replies = [await ask("GET", "/images/") for _ in range(2)]
-    assert [reply.headers["Content-Type"] for reply in replies] == ["application/json", "text/html"]
-    assert replies[0].json == {"detail": "no"}
+    responses = [await client.request("GET", "/images/") for _ in range(2)]
+    assert [response.headers["Content-Type"] for response in responses] == ["application/json", "text/html"]
+    assert responses[0].json == {"detail": "no"}
 
 
-async def test_repeated_headers_stay_repeated(ask: Asker, emulator: Emulator) -> None:
+async def test_repeated_headers_stay_repeated(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", "*", status=200, headers=[("X-A", "1"), ("X-A", "2")], body=b"[]")
-    reply = await ask("GET", "/images/")
-    assert reply.headers.getall("X-A") == ["1", "2"]  # type: ignore[attr-defined]
+    response = await client.request("GET", "/images/")
+    assert response.headers.getall("X-A") == ["1", "2"]  # type: ignore[attr-defined]
 
 
-async def test_faults_count_and_stand_in_line(ask: Asker, emulator: Emulator) -> None:
+async def test_faults_count_and_stand_in_line(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, status=501, after=1, times=2)
     emulator.faults.add("*", "*", status=502, times=None)
-    seen = [(await ask("GET", "/images/", lenient=True)).status for _ in range(5)]
+    seen = [(await client.request("GET", "/images/", lenient=True)).status for _ in range(5)]
     assert seen == [502, 501, 501, 502, 502]
     emulator.faults.clear()
-    assert (await ask("GET", "/images/")).status == 200
+    assert (await client.request("GET", "/images/")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -109,18 +109,18 @@ async def test_faults_count_and_stand_in_line(ask: Asker, emulator: Emulator) ->
     ],
 )
 async def test_a_path_is_exact_a_template_or_has_stars(
-    ask: Asker, emulator: Emulator, path: str, hits: bool
+    client: RawClient, emulator: Emulator, path: str, hits: bool
 ) -> None:
-    image = (await ask.create())["image"]
+    image = (await client.create())["image"]
     emulator.faults.add("GET", path, status=418)
-    assert ((await ask("GET", f"/images/{image['id']}")).status == 418) is hits
+    assert ((await client.request("GET", f"/images/{image['id']}")).status == 418) is hits
 
 
-async def test_a_fault_may_be_for_one_host(ask: Asker, emulator: Emulator) -> None:
+async def test_a_fault_may_be_for_one_host(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("*", "*", host="storage", status=503, times=None)
-    made = await ask.create()
-    assert (await ask.put(made["upload_url"], PNG, None)).status == 503
-    assert (await ask.get(made["image"]["cdn_url"])).status == 404
+    made = await client.create()
+    assert (await client.put(made["upload_url"], PNG, None)).status == 503
+    assert (await client.get(made["image"]["cdn_url"])).status == 404
 
 
 @pytest.mark.parametrize(
@@ -155,12 +155,12 @@ def test_an_argument_that_needs_another_one_names_it(lonely: dict[str, Any], nee
         Emulator().faults.add("GET", "*", **lonely)
 
 
-async def test_the_body_of_a_replaced_answer_is_read_first(ask: Asker, emulator: Emulator) -> None:
-    made = await ask.create()
+async def test_the_body_of_a_replaced_answer_is_read_first(client: RawClient, emulator: Emulator) -> None:
+    made = await client.create()
     emulator.faults.add("PUT", "/uploads/*", status=503)
-    assert (await ask.put(made["upload_url"], PNG, None)).status == 503
+    assert (await client.put(made["upload_url"], PNG, None)).status == 503
     assert emulator.requests[-1].body_sha256 == hashlib.sha256(PNG).hexdigest()
-    assert (await ask.put(made["upload_url"], PNG, None)).status == 200
+    assert (await client.put(made["upload_url"], PNG, None)).status == 200
 
 
 async def test_an_early_answer_comes_before_the_body(emulator: Emulator) -> None:
@@ -178,13 +178,13 @@ async def test_an_early_answer_may_end_the_sending_while_the_body_still_comes(em
     async with Peer(emulator, emulator.storage_url) as peer:
         peer.writer.write(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         async with asyncio.timeout(5):
-            answer = await peer.reader.read()
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert answer.endswith(b"\r\n\r\nno")
+            response = await peer.reader.read()
+    assert response.startswith(b"HTTP/1.1 413 ")
+    assert response.endswith(b"\r\n\r\nno")
     assert emulator.requests[-1].body_length == 0
 
 
-async def test_a_reset_before_anything_is_a_real_one(ask: Asker, emulator: Emulator) -> None:
+async def test_a_reset_before_anything_is_a_real_one(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("POST", "/api/v1/images/standard_upload", reset="before")
     async with Peer(emulator, emulator.base_url) as peer:
         path = "/api/v1/images/standard_upload"
@@ -195,10 +195,10 @@ async def test_a_reset_before_anything_is_a_real_one(ask: Asker, emulator: Emula
     assert emulator.requests[-1].status is None
 
 
-async def test_a_reset_after_n_bytes_has_read_so_many(ask: Asker, emulator: Emulator) -> None:
-    made = await ask.create()
+async def test_a_reset_after_n_bytes_has_read_so_many(client: RawClient, emulator: Emulator) -> None:
+    made = await client.create()
     emulator.faults.add("PUT", "/uploads/*", reset=1000)
-    origin, start = put_head(made["upload_url"], length=5000)
+    origin, start = request_head(made["upload_url"], length=5000)
     async with Peer(emulator, origin) as peer:
         peer.writer.write(start + bytes(5000))
         with pytest.raises(ConnectionResetError):
@@ -207,10 +207,10 @@ async def test_a_reset_after_n_bytes_has_read_so_many(ask: Asker, emulator: Emul
     assert emulator.images[made["image"]["id"]].status == "PENDING"
 
 
-async def test_a_reset_after_commit_has_done_the_work(ask: Asker, emulator: Emulator) -> None:
-    made = await ask.create()
+async def test_a_reset_after_commit_has_done_the_work(client: RawClient, emulator: Emulator) -> None:
+    made = await client.create()
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
-    origin, start = put_head(made["upload_url"], length=len(PNG))
+    origin, start = request_head(made["upload_url"], length=len(PNG))
     async with Peer(emulator, origin) as peer:
         peer.writer.write(start + PNG)
         with pytest.raises(ConnectionResetError):
@@ -219,7 +219,9 @@ async def test_a_reset_after_commit_has_done_the_work(ask: Asker, emulator: Emul
     assert emulator.requests[-1].body_length == len(PNG)
 
 
-async def test_a_kept_connection_may_be_reset_when_it_is_used_again(ask: Asker, emulator: Emulator) -> None:
+async def test_a_kept_connection_may_be_reset_when_it_is_used_again(
+    client: RawClient, emulator: Emulator
+) -> None:
     emulator.faults.add("GET", LIST, reset="before", after=1)
     async with Peer(emulator, emulator.base_url) as peer:
         peer.writer.write(head(emulator))
@@ -232,17 +234,17 @@ async def test_a_kept_connection_may_be_reset_when_it_is_used_again(ask: Asker, 
     assert first.connection == second.connection > 0
 
 
-async def test_a_stalled_answer_comes_late(ask: Asker, emulator: Emulator) -> None:
+async def test_a_stalled_answer_comes_late(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, stall=0.2, status=504)
     start = time.monotonic()
-    assert (await ask("GET", "/images/", lenient=True)).status == 504
+    assert (await client.request("GET", "/images/", lenient=True)).status == 504
     assert time.monotonic() - start >= 0.2
 
 
-async def test_a_stall_stops_reading(ask: Asker, emulator: Emulator) -> None:
-    made = await ask.create()
+async def test_a_stall_stops_reading(client: RawClient, emulator: Emulator) -> None:
+    made = await client.create()
     emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
-    origin, start = put_head(made["upload_url"], length=10**8)
+    origin, start = request_head(made["upload_url"], length=10**8)
     async with Peer(emulator, origin) as peer:
         peer.writer.write(start)
         await recorded(emulator, "PUT")
@@ -267,10 +269,10 @@ def unsent(peer: Peer) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel in Linux's way")
 @pytest.mark.parametrize("threaded", [False, True])
 async def test_a_slow_upload_shows_at_once_on_a_kept_connection(
-    ask: Asker, emulator: Emulator, threaded: bool
+    client: RawClient, emulator: Emulator, threaded: bool
 ) -> None:
-    made = await ask.create()
-    origin, start = put_head(made["upload_url"], length=2**20)
+    made = await client.create()
+    origin, start = request_head(made["upload_url"], length=2**20)
     start = start.replace(b"Connection: close\r\n", b"")
     async with Peer(emulator, origin) as peer:
         emulator.faults.add("PUT", "/uploads/*", status=200, times=1)
@@ -297,27 +299,27 @@ async def test_a_client_that_leaves_ends_its_stall(emulator: Emulator) -> None:
                 await asyncio.sleep(0.001)
 
 
-async def test_a_slow_body_takes_its_time(ask: Asker, emulator: Emulator) -> None:
-    made = await ask.create()
+async def test_a_slow_body_takes_its_time(client: RawClient, emulator: Emulator) -> None:
+    made = await client.create()
     emulator.faults.add("PUT", "/uploads/*", slow=20_000)
     start = time.monotonic()
-    assert (await ask.put(made["upload_url"], bytes(6_000), None)).status == 200
+    assert (await client.put(made["upload_url"], bytes(6_000), None)).status == 200
     assert 0.25 < time.monotonic() - start < 3
     assert emulator.requests[-1].body_length == 6_000
 
 
-async def test_a_cut_answer_promises_more_than_comes(ask: Asker, emulator: Emulator) -> None:
-    image = await ask.upload()
+async def test_a_cut_answer_promises_more_than_comes(client: RawClient, emulator: Emulator) -> None:
+    image = await client.upload()
     emulator.faults.add("GET", "/*", host="cdn", cut=10)
     with pytest.raises(ClientPayloadError):
-        await ask.get(image["cdn_url"])
-    assert (await ask.get(image["cdn_url"])).body == PNG
+        await client.get(image["cdn_url"])
+    assert (await client.get(image["cdn_url"])).body == PNG
 
 
-async def test_a_slow_answer_takes_its_time(ask: Asker, emulator: Emulator) -> None:
+async def test_a_slow_answer_takes_its_time(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, slow=100, status=200, body=b"[" + b" " * 28 + b"]")
     start = time.monotonic()
-    assert (await ask("GET", "/images/")).json == []
+    assert (await client.request("GET", "/images/")).json == []
     assert 0.2 < time.monotonic() - start < 3
 
 
@@ -351,14 +353,14 @@ async def test_what_is_cut_is_the_start_of_the_answer(emulator: Emulator) -> Non
     emulator.faults.add("GET", LIST, status=200, body=b"0123456789", cut=4)
     async with Peer(emulator, emulator.base_url) as peer:
         peer.writer.write(head(emulator))
-        answer = await peer.reader.read()
-    assert answer.endswith(b"\r\n\r\n0123")
-    assert b"Content-Length: 10\r\n" in answer
-    assert b"Date: " in answer
+        response = await peer.reader.read()
+    assert response.endswith(b"\r\n\r\n0123")
+    assert b"Content-Length: 10\r\n" in response
+    assert b"Date: " in response
 
 
-async def test_a_mistake_in_the_emulator_shows(ask: Asker, emulator: Emulator) -> None:
+async def test_a_mistake_in_the_emulator_shows(client: RawClient, emulator: Emulator) -> None:
     emulator._state.store = None  # type: ignore[assignment]
-    reply = await ask("GET", "/images/")
-    assert reply.status == 500
-    assert b"Traceback" in reply.body
+    response = await client.request("GET", "/images/")
+    assert response.status == 500
+    assert b"Traceback" in response.body

@@ -10,110 +10,117 @@ from attrs import evolve
 from imgwire_async.emulator import ClientLimits, Emulator
 from imgwire_async.emulator.routes import OPERATIONS
 
-from .asking import PNG, SOME_ID, Asker, raw
+from .raw_client import PNG, UNKNOWN_ID, RawClient, send_raw
 
 SERVER_ONLY = [(operation.method, operation.path) for operation in OPERATIONS if not operation.client_key]
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "sk_", ""])
-async def test_a_key_that_is_not_known_is_refused_before_anything_else(ask: Asker, key: str | None) -> None:
-    reply = await ask("POST", "/images/standard_upload", key=key, data=b"no json")
-    assert reply.error == (401, "InvalidTokenError")
-    assert reply.headers["WWW-Authenticate"] == "Bearer"
+async def test_a_key_that_is_not_known_is_refused_before_anything_else(
+    client: RawClient, key: str | None
+) -> None:
+    response = await client.request("POST", "/images/standard_upload", key=key, data=b"no json")
+    assert response.api_error == (401, "InvalidTokenError")
+    assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_a_key_in_another_scheme_or_given_twice_is_refused(ask: Asker, emulator: Emulator) -> None:
+async def test_a_key_in_another_scheme_or_given_twice_is_refused(
+    client: RawClient, emulator: Emulator
+) -> None:
     basic = {"Authorization": f"Basic {emulator.api_key}"}
-    assert (await ask("GET", "/images/", key=None, headers=basic)).status == 401
+    assert (await client.request("GET", "/images/", key=None, headers=basic)).status == 401
     line = f"Authorization: Bearer {emulator.api_key}\r\n"
     for times, status in ((1, b"200"), (2, b"401")):
         head = f"GET /api/v1/images/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{line * times}\r\n"
-        answer = await raw(emulator.base_url, head.encode())
-        assert answer.split()[1] in {status, b"400"} if times == 2 else answer.split()[1] == status
+        response = await send_raw(emulator.base_url, head.encode())
+        assert response.split()[1] in {status, b"400"} if times == 2 else response.split()[1] == status
 
 
 @pytest.mark.parametrize(("method", "path"), SERVER_ONLY)
-async def test_a_client_key_may_not_use_server_operations(ask: Asker, method: str, path: str) -> None:
+async def test_a_client_key_may_not_use_server_operations(client: RawClient, method: str, path: str) -> None:
     for name in ("image_id", "image_download_job_id", "cors_origin_id"):
-        path = path.replace(f"{{{name}}}", SOME_ID)
-    assert (await ask(method, path, key="client")).error == (403, "OperationNotAllowedError")
+        path = path.replace(f"{{{name}}}", UNKNOWN_ID)
+    assert (await client.request(method, path, key="client")).api_error == (403, "OperationNotAllowedError")
 
 
-async def test_a_client_key_reads_an_image(ask: Asker) -> None:
-    image = (await ask.create())["image"]
-    assert (await ask("GET", f"/images/{image['id']}", key="client")).json["id"] == image["id"]
+async def test_a_client_key_reads_an_image(client: RawClient) -> None:
+    image = (await client.create())["image"]
+    assert (await client.request("GET", f"/images/{image['id']}", key="client")).json["id"] == image["id"]
 
 
-async def create(ask: Asker, token: str | None = None, **body: Any) -> Any:
+async def create(client: RawClient, token: str | None = None, **body: Any) -> Any:
     query = "" if token is None else f"?upload_token={token}"
-    return await ask(
+    return await client.request(
         "POST", f"/images/standard_upload{query}", key="client", json={"file_name": "a.png", **body}
     )
 
 
-async def new_token(ask: Asker) -> Any:
-    return (await ask("POST", "/images/token")).json
+async def new_token(client: RawClient) -> Any:
+    return (await client.request("POST", "/images/token")).json
 
 
-async def test_a_client_key_needs_an_upload_token(ask: Asker) -> None:
-    assert (await create(ask)).error == (403, "OperationNotAllowedError")
-    token = await new_token(ask)
-    made = await create(ask, token["token"])
+async def test_a_client_key_needs_an_upload_token(client: RawClient) -> None:
+    assert (await create(client)).api_error == (403, "OperationNotAllowedError")
+    token = await new_token(client)
+    made = await create(client, token["token"])
     assert made.json["image"]["upload_token_id"] == token["id"]
 
 
-async def test_an_upload_token_works_once(ask: Asker) -> None:
-    token = (await new_token(ask))["token"]
-    assert (await create(ask, token)).status == 200
-    assert (await create(ask, token)).error == (401, "InvalidTokenError")
+async def test_an_upload_token_works_once(client: RawClient) -> None:
+    token = (await new_token(client))["token"]
+    assert (await create(client, token)).status == 200
+    assert (await create(client, token)).api_error == (401, "InvalidTokenError")
 
 
-async def test_an_upload_token_ends(ask: Asker, emulator: Emulator) -> None:
-    token = (await new_token(ask))["token"]
+async def test_an_upload_token_ends(client: RawClient, emulator: Emulator) -> None:
+    token = (await new_token(client))["token"]
     emulator.clock.advance(900)
-    assert (await create(ask, token)).error == (401, "InvalidTokenError")
-    assert (await create(ask, "unknown")).error == (401, "InvalidTokenError")
+    assert (await create(client, token)).api_error == (401, "InvalidTokenError")
+    assert (await create(client, "unknown")).api_error == (401, "InvalidTokenError")
 
 
-async def test_a_refused_create_leaves_the_token_unused(ask: Asker) -> None:
-    token = (await new_token(ask))["token"]
-    assert (await create(ask, token, content_length=52_428_801)).error == (403, "OperationNotAllowedError")
-    assert (await create(ask, token, file_name="")).status == 422
-    assert (await create(ask, token, content_length=52_428_800)).status == 200
+async def test_a_refused_create_leaves_the_token_unused(client: RawClient) -> None:
+    token = (await new_token(client))["token"]
+    assert (await create(client, token, content_length=52_428_801)).api_error == (
+        403,
+        "OperationNotAllowedError",
+    )
+    assert (await create(client, token, file_name="")).status == 422
+    assert (await create(client, token, content_length=52_428_800)).status == 200
 
 
-async def test_the_setting_may_allow_unsigned_uploads(ask: Asker, emulator: Emulator) -> None:
+async def test_the_setting_may_allow_unsigned_uploads(client: RawClient, emulator: Emulator) -> None:
     emulator.client_limits = evolve(emulator.client_limits, allow_unsigned_upload=True)
-    assert (await create(ask)).status == 200
+    assert (await create(client)).status == 200
 
 
-async def test_a_client_key_may_be_held_to_some_types(ask: Asker, emulator: Emulator) -> None:
+async def test_a_client_key_may_be_held_to_some_types(client: RawClient, emulator: Emulator) -> None:
     emulator.client_limits = ClientLimits(
         allowed_mime_types=frozenset({"image/png"}), allow_unsigned_upload=True
     )
-    assert (await create(ask)).status == 200  # told by the name
-    assert (await create(ask, mime_type="image/jpeg")).error == (403, "OperationNotAllowedError")
-    assert (await create(ask, file_name="a")).error == (403, "OperationNotAllowedError")
+    assert (await create(client)).status == 200  # told by the name
+    assert (await create(client, mime_type="image/jpeg")).api_error == (403, "OperationNotAllowedError")
+    assert (await create(client, file_name="a")).api_error == (403, "OperationNotAllowedError")
 
 
-async def test_pending_uploads_of_a_client_key_are_counted(ask: Asker, emulator: Emulator) -> None:
+async def test_pending_uploads_of_a_client_key_are_counted(client: RawClient, emulator: Emulator) -> None:
     emulator.client_limits = ClientLimits(maximum_pending_uploads=5, allow_unsigned_upload=True)
-    made = [(await create(ask)).json for _ in range(5)]
-    assert (await create(ask)).error == (402, "PaymentRequiredError")
-    assert (await ask.create())["image"]["status"] == "PENDING"  # the server key has no such limit
-    assert (await ask.put(made[0]["upload_url"], PNG, None)).status == 200
-    assert (await create(ask)).status == 200
-    assert (await create(ask)).status == 402
-    await ask("DELETE", f"/images/{made[1]['image']['id']}")
-    assert (await create(ask, idempotency_key="k")).status == 200
-    assert (await create(ask, idempotency_key="k")).status == 200  # a repeat makes no new record
+    made = [(await create(client)).json for _ in range(5)]
+    assert (await create(client)).api_error == (402, "PaymentRequiredError")
+    assert (await client.create())["image"]["status"] == "PENDING"  # the server key has no such limit
+    assert (await client.put(made[0]["upload_url"], PNG, None)).status == 200
+    assert (await create(client)).status == 200
+    assert (await create(client)).status == 402
+    await client.request("DELETE", f"/images/{made[1]['image']['id']}")
+    assert (await create(client, idempotency_key="k")).status == 200
+    assert (await create(client, idempotency_key="k")).status == 200  # a repeat makes no new record
 
 
-async def test_the_environment_header_has_to_name_the_keys_own(ask: Asker, emulator: Emulator) -> None:
+async def test_the_environment_header_has_to_name_the_keys_own(client: RawClient, emulator: Emulator) -> None:
     async def named(value: str) -> Any:
-        return await ask("GET", "/images/", headers={"X-Environment-Id": value})
+        return await client.request("GET", "/images/", headers={"X-Environment-Id": value})
 
     assert (await named(emulator.environment_id)).status == 200
-    assert (await named(SOME_ID)).error == (403, "ResourceNotAuthorizedError")
+    assert (await named(UNKNOWN_ID)).api_error == (403, "ResourceNotAuthorizedError")
     refused = await named("mine")
     assert (refused.status, refused.json["detail"][0]["loc"]) == (422, ["header", "x-environment-id"])

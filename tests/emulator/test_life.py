@@ -10,25 +10,25 @@ import pytest
 
 from imgwire_async.emulator import Emulator
 
-from .asking import GIF, PNG, Asker
+from .raw_client import GIF, PNG, RawClient
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "pictures"
 
 
-async def uploaded(ask: Asker, data: bytes = PNG, **more: Any) -> str:
-    made = await ask.create(**more)
-    assert (await ask.put(made["upload_url"], data, more.get("mime_type"))).status == 200
+async def uploaded(client: RawClient, data: bytes = PNG, **more: Any) -> str:
+    made = await client.create(**more)
+    assert (await client.put(made["upload_url"], data, more.get("mime_type"))).status == 200
     image_id: str = made["image"]["id"]
     return image_id
 
 
-async def states(ask: Asker, image_id: str, count: int) -> list[str]:
-    return [(await ask.look(image_id))["status"] for _ in range(count)]
+async def states(client: RawClient, image_id: str, count: int) -> list[str]:
+    return [(await client.retrieve(image_id))["status"] for _ in range(count)]
 
 
-async def test_looking_at_a_pending_image_changes_nothing(ask: Asker) -> None:
-    made = await ask.create()
-    assert await states(ask, made["image"]["id"], 3) == ["PENDING"] * 3
+async def test_looking_at_a_pending_image_changes_nothing(client: RawClient) -> None:
+    made = await client.create()
+    assert await states(client, made["image"]["id"], 3) == ["PENDING"] * 3
 
 
 @pytest.mark.parametrize(
@@ -40,23 +40,25 @@ async def test_looking_at_a_pending_image_changes_nothing(ask: Asker) -> None:
         ({"ready_after": 60}, ["PROCESSING", "PROCESSING", "PROCESSING"]),
     ],
 )
-async def test_an_image_is_ready_after_so_many_looks(ask: Asker, seen: list[str]) -> None:
-    assert await states(ask, await uploaded(ask), 3) == seen
+async def test_an_image_is_ready_after_so_many_looks(client: RawClient, seen: list[str]) -> None:
+    assert await states(client, await uploaded(client), 3) == seen
 
 
 @pytest.mark.parametrize("switches", [{"ready_after": 60, "ready_polls": 1}])
-async def test_both_time_and_looks_have_to_pass(ask: Asker, emulator: Emulator) -> None:
-    image_id = await uploaded(ask)
+async def test_both_time_and_looks_have_to_pass(client: RawClient, emulator: Emulator) -> None:
+    image_id = await uploaded(client)
     emulator.clock.advance(60)
-    assert await states(ask, image_id, 2) == ["PROCESSING", "READY"]
+    assert await states(client, image_id, 2) == ["PROCESSING", "READY"]
 
 
 @pytest.mark.parametrize("switches", [{"ready_after": 60, "ready_polls": 0}])
-async def test_the_moment_of_ready_does_not_depend_on_who_looks(ask: Asker, emulator: Emulator) -> None:
-    image_id = await uploaded(ask)
+async def test_the_moment_of_ready_does_not_depend_on_who_looks(
+    client: RawClient, emulator: Emulator
+) -> None:
+    image_id = await uploaded(client)
     assert emulator.images[image_id].status == "PROCESSING"
     emulator.clock.advance(600)
-    image = await ask.look(image_id)
+    image = await client.retrieve(image_id)
     record = emulator.images[image_id]
     assert record.stored_at is not None
     assert record.ready_at is not None
@@ -64,23 +66,26 @@ async def test_the_moment_of_ready_does_not_depend_on_who_looks(ask: Asker, emul
     assert image["processed_metadata_at"] == image["updated_at"]
 
 
-async def test_lists_and_the_shelf_look_without_counting(ask: Asker, emulator: Emulator) -> None:
-    image_id = await uploaded(ask)
+async def test_lists_and_the_shelf_look_without_counting(client: RawClient, emulator: Emulator) -> None:
+    image_id = await uploaded(client)
     for _ in range(3):
-        assert [image["status"] for image in (await ask("GET", "/images/")).json] == ["PROCESSING"]
+        assert [image["status"] for image in (await client.request("GET", "/images/")).json] == ["PROCESSING"]
         assert emulator.images[image_id].polls == 0
-    assert await states(ask, image_id, 1) == ["PROCESSING"]
-    assert [image["status"] for image in (await ask("GET", "/images/")).json] == ["READY"]
+    assert await states(client, image_id, 1) == ["PROCESSING"]
+    assert [image["status"] for image in (await client.request("GET", "/images/")).json] == ["READY"]
 
 
 @pytest.mark.parametrize("switches", [{"null_sizes_while_pending": True, "ready_polls": 1}])
-async def test_sizes_may_be_null_until_the_end(ask: Asker) -> None:
-    reply = await ask("POST", "/images/standard_upload", json={"file_name": "a.png"}, lenient=True)
-    image_id = reply.json["image"]["id"]
-    assert (await ask.put(reply.json["upload_url"], PNG, None)).status == 200
-    seen = [(await ask("GET", f"/images/{image_id}", lenient=True)).json for _ in range(2)]
+async def test_sizes_may_be_null_until_the_end(client: RawClient) -> None:
+    response = await client.request(
+        "POST", "/images/standard_upload", json={"file_name": "a.png"}, lenient=True
+    )
+    image_id = response.json["image"]["id"]
+    assert (await client.put(response.json["upload_url"], PNG, None)).status == 200
+    seen = [(await client.request("GET", f"/images/{image_id}", lenient=True)).json for _ in range(2)]
     sizes = [
-        [image[name] for name in ("width", "height", "size_bytes")] for image in (reply.json["image"], *seen)
+        [image[name] for name in ("width", "height", "size_bytes")]
+        for image in (response.json["image"], *seen)
     ]
     assert sizes == [[None] * 3, [None] * 3, [3, 2, len(PNG)]]
 
@@ -96,18 +101,18 @@ async def test_sizes_may_be_null_until_the_end(ask: Asker) -> None:
     ],
 )
 async def test_bad_bytes_end_in_quarantine(
-    ask: Asker, emulator: Emulator, data: bytes, mime_type: str | None, why: str
+    client: RawClient, emulator: Emulator, data: bytes, mime_type: str | None, why: str
 ) -> None:
-    image_id = await uploaded(ask, data, **({"mime_type": mime_type} if mime_type else {}))
-    assert await states(ask, image_id, 2) == ["PROCESSING", "QUARANTINE"]
-    image = await ask.look(image_id)
+    image_id = await uploaded(client, data, **({"mime_type": mime_type} if mime_type else {}))
+    assert await states(client, image_id, 2) == ["PROCESSING", "QUARANTINE"]
+    image = await client.retrieve(image_id)
     assert (image["width"], image["size_bytes"], image["processed_metadata_at"]) == (0, len(data), None)
     assert why in str(emulator.images[image_id].reason)
-    assert (await ask.get(image["cdn_url"])).status == 404
+    assert (await client.get(image["cdn_url"])).status == 404
 
 
-async def test_the_bytes_decide_when_no_type_was_declared(ask: Asker) -> None:
-    image = await ask.upload(GIF, "wrong.png", None)
+async def test_the_bytes_decide_when_no_type_was_declared(client: RawClient) -> None:
+    image = await client.upload(GIF, "wrong.png", None)
     assert (image["status"], image["mime_type"], image["extension"]) == ("READY", "image/gif", "gif")
 
 
@@ -118,13 +123,15 @@ PICTURES = json.loads((SHARED / "manifest.json").read_text()) if SHARED.exists()
     not PICTURES, reason="the shared pictures lie beside the repository, and they are not there"
 )
 @pytest.mark.parametrize("switches", [{"ready_polls": 0}])
-async def test_real_pictures_end_as_their_manifest_says(ask: Asker, emulator: Emulator) -> None:
+async def test_real_pictures_end_as_their_manifest_says(client: RawClient, emulator: Emulator) -> None:
     for picture in PICTURES:
         data = (SHARED / picture["name"]).read_bytes()
         name = Path(picture["name"]).name
-        made = await ask.create(name, **({"mime_type": picture["mime_type"]} if picture["mime_type"] else {}))
-        assert (await ask.put(made["upload_url"], data, picture["mime_type"])).status == 200
-        image = await ask.look(made["image"]["id"])
+        made = await client.create(
+            name, **({"mime_type": picture["mime_type"]} if picture["mime_type"] else {})
+        )
+        assert (await client.put(made["upload_url"], data, picture["mime_type"])).status == 200
+        image = await client.retrieve(made["image"]["id"])
         record = emulator.images[image["id"]]
         assert record.stored is not None
         assert record.stored.sha256 == picture["sha256"]
@@ -134,6 +141,6 @@ async def test_real_pictures_end_as_their_manifest_says(ask: Asker, emulator: Em
                 "READY",
                 *(picture[key] for key in ("mime_type", "width", "height", "size_bytes")),
             ), name
-            assert (await ask.get(image["cdn_url"])).body == data
+            assert (await client.get(image["cdn_url"])).body == data
         else:
             assert (image["status"], bool(record.reason)) == ("QUARANTINE", True), name

@@ -11,13 +11,13 @@ import pytest
 from imgwire_async.emulator import Emulator
 from imgwire_async.emulator.clock import Clock
 
-from .asking import PNG, Asker, raw
+from .raw_client import PNG, RawClient, send_raw
 
 
 async def test_the_log_keeps_targets_and_headers_as_sent(emulator: Emulator) -> None:
     target = "/api/v1/images/?a=%2f+%C3%A9&b=~%7e"
     lines = (f"GET {target} HTTP/1.1", "Host: x", "X-ODD: one", "x-odd: two", "Connection: close", "", "")
-    await raw(emulator.base_url, "\r\n".join(lines).encode())
+    await send_raw(emulator.base_url, "\r\n".join(lines).encode())
     record = emulator.requests[0]
     assert (record.host, record.method, record.target, record.status) == ("api", "GET", target, 401)
     assert record.headers == [("Host", "x"), ("X-ODD", "one"), ("x-odd", "two"), ("Connection", "close")]
@@ -26,9 +26,9 @@ async def test_the_log_keeps_targets_and_headers_as_sent(emulator: Emulator) -> 
     assert "headers" not in repr(record)
 
 
-async def test_the_log_is_a_list_of_all_hosts_in_order(ask: Asker, emulator: Emulator) -> None:
-    image = await ask.upload()
-    await ask.get(image["cdn_url"], "HEAD")
+async def test_the_log_is_a_list_of_all_hosts_in_order(client: RawClient, emulator: Emulator) -> None:
+    image = await client.upload()
+    await client.get(image["cdn_url"], "HEAD")
     hosts = [record.host for record in emulator.requests]
     assert hosts == ["api", "storage", "api", "api", "cdn"]
     assert len(emulator.requests) == 5
@@ -41,9 +41,9 @@ async def test_the_log_is_a_list_of_all_hosts_in_order(ask: Asker, emulator: Emu
     assert "5" in repr(emulator.requests)
 
 
-async def test_a_request_is_in_the_log_before_it_is_answered(ask: Asker, emulator: Emulator) -> None:
+async def test_a_request_is_in_the_log_before_it_is_answered(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", "*", stall=float("inf"))
-    waiting = asyncio.create_task(ask("GET", "/images/"))
+    waiting = asyncio.create_task(client.request("GET", "/images/"))
     while not len(emulator.requests):
         await asyncio.sleep(0.001)
     assert emulator.requests[0].status is None
@@ -56,12 +56,12 @@ async def test_a_request_is_in_the_log_before_it_is_answered(ask: Asker, emulato
     assert list(emulator.requests) == []  # what was under way does not come back
 
 
-async def test_dates_come_from_the_clock(ask: Asker, emulator: Emulator) -> None:
+async def test_dates_come_from_the_clock(client: RawClient, emulator: Emulator) -> None:
     emulator.clock.advance(86_400)
-    reply = await ask("GET", "/images/")
-    ahead = parsedate_to_datetime(reply.headers["Date"]) - datetime.now(UTC)
+    response = await client.request("GET", "/images/")
+    ahead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
     assert timedelta(hours=23) < ahead < timedelta(hours=25)
-    made = await ask.create()
+    made = await client.create()
     assert f"X-Amz-Date={emulator.clock.now():%Y%m%dT}" in made["upload_url"]
     assert made["image"]["created_at"].startswith(f"{emulator.clock.now():%Y-%m-%d}")
 
@@ -79,7 +79,7 @@ def test_the_clock_runs_and_only_forwards() -> None:
     assert clock.now() - first < timedelta(seconds=10)
 
 
-async def test_a_reset_makes_all_new_but_the_address(ask: Asker, emulator: Emulator) -> None:
+async def test_a_reset_makes_all_new_but_the_address(client: RawClient, emulator: Emulator) -> None:
     before = (
         emulator.base_url,
         emulator.storage_url,
@@ -88,8 +88,8 @@ async def test_a_reset_makes_all_new_but_the_address(ask: Asker, emulator: Emula
         emulator.client_key,
         emulator.environment_id,
     )
-    made = await ask.create(idempotency_key="k")
-    await ask("POST", "/cors_origins/", json={"pattern": "x"})
+    made = await client.create(idempotency_key="k")
+    await client.request("POST", "/cors_origins/", json={"pattern": "x"})
     emulator.faults.add("*", "*", status=500, times=None)
     emulator.clock.advance(1000)
     emulator.urls["https://example.com/"] = PNG
@@ -101,19 +101,19 @@ async def test_a_reset_makes_all_new_but_the_address(ask: Asker, emulator: Emula
         {},
         2,
     )
-    assert (await ask("GET", "/cors_origins/")).json == []
-    assert (await ask.create(idempotency_key="k"))["image"]["id"] != made["image"]["id"]
-    assert (await ask.put(made["upload_url"], PNG, None)).code == (404, "NoSuchKey")
+    assert (await client.request("GET", "/cors_origins/")).json == []
+    assert (await client.create(idempotency_key="k"))["image"]["id"] != made["image"]["id"]
+    assert (await client.put(made["upload_url"], PNG, None)).s3_error == (404, "NoSuchKey")
     assert before == (
         emulator.base_url, emulator.storage_url, emulator.cdn_url, emulator.api_key, emulator.client_key, emulator.environment_id,
     )  # fmt: skip
     assert emulator.clock.now() - datetime.now(UTC) < timedelta(seconds=100)
 
 
-async def test_a_reset_in_the_middle_of_a_put_wins(ask: Asker, emulator: Emulator) -> None:
-    made = await ask.create()
+async def test_a_reset_in_the_middle_of_a_put_wins(client: RawClient, emulator: Emulator) -> None:
+    made = await client.create()
     emulator.faults.add("PUT", "*", slow=1_000)
-    under_way = asyncio.create_task(ask.put(made["upload_url"], PNG, None))
+    under_way = asyncio.create_task(client.put(made["upload_url"], PNG, None))
     while emulator.requests[-1].method != "PUT":
         await asyncio.sleep(0.001)
     emulator.reset()

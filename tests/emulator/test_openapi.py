@@ -11,7 +11,7 @@ import pytest
 from imgwire_async.emulator import Emulator
 from imgwire_async.emulator.openapi import document
 
-from .asking import Asker
+from .raw_client import RawClient
 from .schema import DOCUMENT
 
 PROSE = {"title", "description", "summary", "tags"}
@@ -53,19 +53,19 @@ def test_it_has_the_contracts_schemas() -> None:
     assert ours == theirs
 
 
-async def test_it_is_served_without_a_key_and_names_the_server(ask: Asker, emulator: Emulator) -> None:
-    reply = await ask("GET", "/openapi-server.json", key=None, lenient=True)
-    assert reply.status == 200
-    assert (reply.json["openapi"], reply.json["servers"]) == ("3.1.0", [{"url": emulator.base_url}])
-    assert (await ask("POST", "/openapi-server.json")).status == 405
+async def test_it_is_served_without_a_key_and_names_the_server(client: RawClient, emulator: Emulator) -> None:
+    response = await client.request("GET", "/openapi-server.json", key=None, lenient=True)
+    assert response.status == 200
+    assert (response.json["openapi"], response.json["servers"]) == ("3.1.0", [{"url": emulator.base_url}])
+    assert (await client.request("POST", "/openapi-server.json")).status == 405
     assert [record.target for record in emulator.requests] == ["/api/v1/openapi-server.json"] * 2
 
 
 @pytest.mark.parametrize("switches", [{"rate_limit": 1}])
-async def test_health_is_no_business_of_log_faults_and_limits(ask: Asker, emulator: Emulator) -> None:
+async def test_health_is_no_business_of_log_faults_and_limits(client: RawClient, emulator: Emulator) -> None:
     planned = emulator.faults.add("*", "*", status=503)
     for _ in range(3):
-        assert (await ask.get(f"{emulator.base_url}/health")).json == {"status": "ok"}
-    assert (await ask.get(f"{emulator.base_url}/health", "POST")).status == 405
+        assert (await client.get(f"{emulator.base_url}/health")).json == {"status": "ok"}
+    assert (await client.get(f"{emulator.base_url}/health", "POST")).status == 405
     assert (len(emulator.requests), planned.seen) == (0, 0)
-    assert (await ask.get(f"{emulator.storage_url}/health")).status == 503
+    assert (await client.get(f"{emulator.storage_url}/health")).status == 503

@@ -9,7 +9,7 @@ import pytest
 from imgwire_async.emulator import Emulator
 from imgwire_async.emulator.routes import OPERATIONS, PREFIX
 
-from .asking import PNG, SOME_ID, Asker
+from .raw_client import PNG, UNKNOWN_ID, RawClient
 from .schema import DOCUMENT
 
 
@@ -25,9 +25,9 @@ def test_the_table_holds_the_operations_of_the_contract_and_no_others() -> None:
     assert len({operation.name for operation in OPERATIONS}) == len(contract) == 20
 
 
-async def test_create_tells_the_record_before_its_bytes(ask: Asker) -> None:
+async def test_create_tells_the_record_before_its_bytes(client: RawClient) -> None:
     metadata = {"text": "é", "whole": 1, "part": 0.5, "yes": True}
-    made = await ask.create(
+    made = await client.create(
         "Été à la plage.JPG",
         mime_type="image/jpeg",
         content_length=12,
@@ -46,7 +46,7 @@ async def test_create_tells_the_record_before_its_bytes(ask: Asker) -> None:
     assert (image["original_filename"], image["extension"]) == ("Été à la plage.JPG", "jpg")
     assert (image["hash_sha256"], image["idempotency_key"], image["purpose"]) == ("ab", "k", "p")
     assert image["custom_metadata"] == metadata
-    assert made["upload_url"].startswith(f"{ask.emulator.storage_url}/uploads/{image['id']}/")
+    assert made["upload_url"].startswith(f"{client.emulator.storage_url}/uploads/{image['id']}/")
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ async def test_create_tells_the_record_before_its_bytes(ask: Asker) -> None:
     ],
 )
 async def test_a_type_that_was_not_declared_is_guessed_from_the_name(
-    ask: Asker, name: str, mime_type: str, extension: str
+    client: RawClient, name: str, mime_type: str, extension: str
 ) -> None:
-    image = (await ask.create(name, mime_type=None, content_length=None, purpose=None))["image"]
+    image = (await client.create(name, mime_type=None, content_length=None, purpose=None))["image"]
     assert (image["mime_type"], image["extension"]) == (mime_type, extension)
 
 
-async def test_an_upload_ends_ready_with_what_the_bytes_say(ask: Asker) -> None:
-    image = await ask.upload(PNG, "a.png", "image/png")
+async def test_an_upload_ends_ready_with_what_the_bytes_say(client: RawClient) -> None:
+    image = await client.upload(PNG, "a.png", "image/png")
     assert (image["status"], image["width"], image["height"], image["size_bytes"]) == (
         "READY",
         3,
@@ -78,60 +78,65 @@ async def test_an_upload_ends_ready_with_what_the_bytes_say(ask: Asker) -> None:
     assert not image["can_upload"]
 
 
-async def test_images_are_listed_newest_first_in_pages(ask: Asker) -> None:
-    made = [(await ask.create(f"{n}.png"))["image"]["id"] for n in range(5)]
-    pages = [await ask("GET", f"/images/?page={n}&limit=2") for n in (1, 2, 3, 4)]
+async def test_images_are_listed_newest_first_in_pages(client: RawClient) -> None:
+    made = [(await client.create(f"{n}.png"))["image"]["id"] for n in range(5)]
+    pages = [await client.request("GET", f"/images/?page={n}&limit=2") for n in (1, 2, 3, 4)]
     assert [image["id"] for page in pages for image in page.json] == made[::-1]
     told = [(p.headers["X-Page"], p.headers["X-Prev-Page"], p.headers["X-Next-Page"]) for p in pages]
     assert told == [("1", "null", "2"), ("2", "1", "3"), ("3", "2", "null"), ("4", "3", "null")]
     assert {(page.headers["X-Total-Count"], page.headers["X-Limit"]) for page in pages} == {("5", "2")}
 
 
-async def test_an_empty_list_has_no_neighbours(ask: Asker) -> None:
-    reply = await ask("GET", "/images/")
-    assert reply.json == []
+async def test_an_empty_list_has_no_neighbours(client: RawClient) -> None:
+    response = await client.request("GET", "/images/")
+    assert response.json == []
     names = ("X-Total-Count", "X-Page", "X-Limit", "X-Prev-Page", "X-Next-Page")
-    assert [reply.headers[name] for name in names] == ["0", "1", "20", "null", "null"]
+    assert [response.headers[name] for name in names] == ["0", "1", "20", "null", "null"]
 
 
-async def test_a_deleted_image_is_gone_everywhere(ask: Asker) -> None:
-    image = await ask.upload()
-    assert (await ask("DELETE", f"/images/{image['id']}")).json["id"] == image["id"]
-    assert (await ask("GET", f"/images/{image['id']}")).error == (404, "ResourceNotFoundError")
-    assert (await ask("DELETE", f"/images/{image['id']}")).error == (404, "ResourceNotFoundError")
-    assert (await ask("GET", "/images/")).json == []
-    assert (await ask.get(image["cdn_url"])).status == 404
-    assert image["id"] not in ask.emulator.images
+async def test_a_deleted_image_is_gone_everywhere(client: RawClient) -> None:
+    image = await client.upload()
+    assert (await client.request("DELETE", f"/images/{image['id']}")).json["id"] == image["id"]
+    assert (await client.request("GET", f"/images/{image['id']}")).api_error == (404, "ResourceNotFoundError")
+    assert (await client.request("DELETE", f"/images/{image['id']}")).api_error == (
+        404,
+        "ResourceNotFoundError",
+    )
+    assert (await client.request("GET", "/images/")).json == []
+    assert (await client.get(image["cdn_url"])).status == 404
+    assert image["id"] not in client.emulator.images
 
 
-async def test_bulk_delete_takes_all_or_none(ask: Asker) -> None:
-    ids = [(await ask.create())["image"]["id"] for _ in range(3)]
-    refused = await ask("POST", "/images/bulk_delete", json={"image_ids": [ids[0], SOME_ID]})
-    assert refused.error == (404, "ResourceNotFoundError")
-    done = await ask("POST", "/images/bulk_delete", json={"image_ids": [ids[0], ids[1].upper(), ids[0]]})
+async def test_bulk_delete_takes_all_or_none(client: RawClient) -> None:
+    ids = [(await client.create())["image"]["id"] for _ in range(3)]
+    refused = await client.request("POST", "/images/bulk_delete", json={"image_ids": [ids[0], UNKNOWN_ID]})
+    assert refused.api_error == (404, "ResourceNotFoundError")
+    done = await client.request(
+        "POST", "/images/bulk_delete", json={"image_ids": [ids[0], ids[1].upper(), ids[0]]}
+    )
     assert done.json == {"detail": "2 images deleted."}
-    assert list(ask.emulator.images) == [ids[2]]
+    assert list(client.emulator.images) == [ids[2]]
 
 
-async def test_upload_by_url_takes_what_the_internet_holds(ask: Asker) -> None:
-    ask.emulator.urls["https://example.com/pics/a%20b.png?x=1"] = PNG
+async def test_upload_by_url_takes_what_the_internet_holds(client: RawClient) -> None:
+    client.emulator.urls["https://example.com/pics/a%20b.png?x=1"] = PNG
     body = {"url": "https://example.com/pics/a%20b.png?x=1", "custom_metadata": {"a": 1}, "purpose": "p"}
-    image = (await ask("POST", "/images/upload_via_url", json=body)).json
+    image = (await client.request("POST", "/images/upload_via_url", json=body)).json
     assert (image["status"], image["original_filename"], image["purpose"]) == ("PROCESSING", "a b.png", "p")
-    await ask.look(image["id"])
-    assert (await ask.look(image["id"]))["status"] == "READY"
+    await client.retrieve(image["id"])
+    assert (await client.retrieve(image["id"]))["status"] == "READY"
 
 
-async def test_upload_by_url_knows_its_own_cdn(ask: Asker) -> None:
-    image = await ask.upload()
+async def test_upload_by_url_knows_its_own_cdn(client: RawClient) -> None:
+    image = await client.upload()
     copy = (
-        await ask(
+        await client.request(
             "POST", "/images/upload_via_url", json={"url": f"{image['cdn_url']}@small", "file_name": "c.png"}
         )
     ).json
-    assert ask.emulator.images[copy["id"]].stored == ask.emulator.images[image["id"]].stored
-    pending = (await ask.create())["image"]["cdn_url"]
-    assert (await ask("POST", "/images/upload_via_url", json={"url": pending})).error == (
+    assert client.emulator.images[copy["id"]].stored == client.emulator.images[image["id"]].stored
+    pending = (await client.create())["image"]["cdn_url"]
+    assert (await client.request("POST", "/images/upload_via_url", json={"url": pending})).api_error == (
         422,
         "InvalidUrlError",
     )
@@ -150,91 +155,108 @@ async def test_upload_by_url_knows_its_own_cdn(ask: Asker) -> None:
         ("http://8.8.8.8/a.png", "cannot be fetched"),
     ],
 )
-async def test_upload_by_url_refuses_what_it_can_not_have(ask: Asker, url: str, why: str) -> None:
-    reply = await ask("POST", "/images/upload_via_url", json={"url": url})
-    assert reply.error == (422, "InvalidUrlError")
-    assert why in reply.json["detail"]
+async def test_upload_by_url_refuses_what_it_can_not_have(client: RawClient, url: str, why: str) -> None:
+    response = await client.request("POST", "/images/upload_via_url", json={"url": url})
+    assert response.api_error == (422, "InvalidUrlError")
+    assert why in response.json["detail"]
 
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
-async def test_upload_by_url_repeats_with_its_idempotency_key(ask: Asker) -> None:
-    ask.emulator.urls["https://example.com/"] = PNG
+async def test_upload_by_url_repeats_with_its_idempotency_key(client: RawClient) -> None:
+    client.emulator.urls["https://example.com/"] = PNG
     body = {"url": "https://example.com/", "idempotency_key": "k"}
-    first, second = [(await ask("POST", "/images/upload_via_url", json=body)).json for _ in range(2)]
+    first, second = [
+        (await client.request("POST", "/images/upload_via_url", json=body)).json for _ in range(2)
+    ]
     assert first["id"] == second["id"]
     assert first["original_filename"] == "upload"
     # The same key in the other operation finds the image, which never had an upload URL.
-    again = await ask.create("other.png", idempotency_key="k")
+    again = await client.create("other.png", idempotency_key="k")
     assert again["image"]["id"] == first["id"]
-    assert (await ask.put(again["upload_url"], PNG, None)).code == (403, "AccessDenied")
+    assert (await client.put(again["upload_url"], PNG, None)).s3_error == (403, "AccessDenied")
 
 
-async def test_upload_by_url_stops_at_100_mib(ask: Asker) -> None:
-    ask.emulator.urls["https://example.com/big.png"] = bytes(100 * 2**20 + 1)
-    reply = await ask("POST", "/images/upload_via_url", json={"url": "https://example.com/big.png"})
-    assert reply.error == (422, "InvalidUrlError")
+async def test_upload_by_url_stops_at_100_mib(client: RawClient) -> None:
+    client.emulator.urls["https://example.com/big.png"] = bytes(100 * 2**20 + 1)
+    response = await client.request(
+        "POST", "/images/upload_via_url", json={"url": "https://example.com/big.png"}
+    )
+    assert response.api_error == (422, "InvalidUrlError")
 
 
-async def test_cors_origins_live_and_die(ask: Asker) -> None:
+async def test_cors_origins_live_and_die(client: RawClient) -> None:
     made = [
-        (await ask("POST", "/cors_origins/", json={"pattern": f"{n}.example.com"})).json for n in range(3)
+        (await client.request("POST", "/cors_origins/", json={"pattern": f"{n}.example.com"})).json
+        for n in range(3)
     ]
-    page = await ask("GET", "/cors_origins/?limit=2")
+    page = await client.request("GET", "/cors_origins/?limit=2")
     assert [origin["id"] for origin in page.json] == [made[2]["id"], made[1]["id"]]
     assert page.headers["X-Next-Page"] == "2"
     path = f"/cors_origins/{made[0]['id']}"
-    assert (await ask("PATCH", path, json={"pattern": "*.example.org"})).json["pattern"] == "*.example.org"
-    assert (await ask("GET", path)).json["pattern"] == "*.example.org"
-    assert (await ask("DELETE", path)).json["id"] == made[0]["id"]
+    assert (await client.request("PATCH", path, json={"pattern": "*.example.org"})).json[
+        "pattern"
+    ] == "*.example.org"
+    assert (await client.request("GET", path)).json["pattern"] == "*.example.org"
+    assert (await client.request("DELETE", path)).json["id"] == made[0]["id"]
     for method in ("GET", "PATCH", "DELETE"):
-        assert (await ask(method, path, json={"pattern": "x"})).error == (404, "ResourceNotFoundError")
+        assert (await client.request(method, path, json={"pattern": "x"})).api_error == (
+            404,
+            "ResourceNotFoundError",
+        )
 
 
-async def test_a_custom_domain_connects_after_some_tests(ask: Asker) -> None:
+async def test_a_custom_domain_connects_after_some_tests(client: RawClient) -> None:
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "test_connection")):
-        assert (await ask(method, f"/custom_domain/{path}")).error == (404, "ResourceNotFoundError")
-    made = (await ask("POST", "/custom_domain/", json={"hostname": "Images.Example.com"})).json
+        assert (await client.request(method, f"/custom_domain/{path}")).api_error == (
+            404,
+            "ResourceNotFoundError",
+        )
+    made = (await client.request("POST", "/custom_domain/", json={"hostname": "Images.Example.com"})).json
     assert (made["hostname"], made["status"], made["certificate_status"]) == (
         "images.example.com",
         "PENDING",
         "PENDING",
     )
     assert made["dcv_cname_record"].startswith("_acme-challenge.images")
-    seen = [(await ask("POST", "/custom_domain/test_connection")).json for _ in range(3)]
+    seen = [(await client.request("POST", "/custom_domain/test_connection")).json for _ in range(3)]
     assert [(each["status"], each["certificate_status"]) for each in seen] == [
         ("PENDING", "PENDING"), ("CONNECTED", "PENDING"), ("CONNECTED", "ACTIVE"),
     ]  # fmt: skip
     assert [each["last_verified_at"] is None for each in seen] == [True, False, False]
-    assert (await ask("GET", "/custom_domain/")).json == seen[-1]
-    assert (await ask("DELETE", "/custom_domain/")).json["id"] == made["id"]
-    assert (await ask("GET", "/custom_domain/")).status == 404
+    assert (await client.request("GET", "/custom_domain/")).json == seen[-1]
+    assert (await client.request("DELETE", "/custom_domain/")).json["id"] == made["id"]
+    assert (await client.request("GET", "/custom_domain/")).status == 404
 
 
-async def test_there_is_one_custom_domain_and_nobody_elses(ask: Asker, emulator: Emulator) -> None:
+async def test_there_is_one_custom_domain_and_nobody_elses(client: RawClient, emulator: Emulator) -> None:
     emulator.claimed_hostnames.add("taken.example.com")
     emulator.domain_polls = 1
-    assert (await ask("POST", "/custom_domain/", json={"hostname": "taken.example.com"})).error == (
+    assert (
+        await client.request("POST", "/custom_domain/", json={"hostname": "taken.example.com"})
+    ).api_error == (
         409,
         "ConflictError",
     )
-    assert (await ask("POST", "/custom_domain/", json={"hostname": "a.example.com"})).status == 200
-    assert (await ask("POST", "/custom_domain/", json={"hostname": "b.example.com"})).error == (
+    assert (await client.request("POST", "/custom_domain/", json={"hostname": "a.example.com"})).status == 200
+    assert (
+        await client.request("POST", "/custom_domain/", json={"hostname": "b.example.com"})
+    ).api_error == (
         409,
         "ConflictError",
     )
-    assert (await ask("POST", "/custom_domain/test_connection")).json["status"] == "CONNECTED"
+    assert (await client.request("POST", "/custom_domain/test_connection")).json["status"] == "CONNECTED"
     assert emulator.domain_polls == 1
 
 
-async def test_a_token_is_told_once_it_is_made(ask: Asker) -> None:
-    token = (await ask("POST", "/images/token")).json
+async def test_a_token_is_told_once_it_is_made(client: RawClient) -> None:
+    token = (await client.request("POST", "/images/token")).json
     assert token["used_at"] is None
-    assert token["environment_id"] == ask.emulator.environment_id
+    assert token["environment_id"] == client.emulator.environment_id
     assert token["token"]
 
 
-async def test_answers_are_plain_utf8_json(ask: Asker) -> None:
-    reply = await ask("POST", "/images/standard_upload", json={"file_name": "é.png"})
-    assert "é.png".encode() in reply.body
-    assert reply.headers["Content-Type"] == "application/json"
-    assert json.loads(reply.body)
+async def test_answers_are_plain_utf8_json(client: RawClient) -> None:
+    response = await client.request("POST", "/images/standard_upload", json={"file_name": "é.png"})
+    assert "é.png".encode() in response.body
+    assert response.headers["Content-Type"] == "application/json"
+    assert json.loads(response.body)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from imgwire_async.emulator.pictures import Finding, Picture, Unreadable, examine
 from imgwire_async.emulator.pictures.decoder import decoded_size
 
-from .asking import GIF, PNG
+from .raw_client import GIF, PNG
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "pictures"
 PICTURES = json.loads((SHARED / "manifest.json").read_text()) if SHARED.exists() else []

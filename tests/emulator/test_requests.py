@@ -9,7 +9,7 @@ import pytest
 
 from imgwire_async.emulator import Emulator
 
-from .asking import SOME_ID, Asker, raw
+from .raw_client import UNKNOWN_ID, RawClient, send_raw
 
 CREATE, VIA_URL = "/images/standard_upload", "/images/upload_via_url"
 
@@ -44,7 +44,7 @@ CREATE, VIA_URL = "/images/standard_upload", "/images/upload_via_url"
         (VIA_URL, {"url": "https://example.com/", "file_name": ""}, ["body", "file_name"], "string_too_short"),
         ("/images/bulk_delete", {"image_ids": []}, ["body", "image_ids"], "too_short"),
         ("/images/bulk_delete", {"image_ids": "x"}, ["body", "image_ids"], "list_type"),
-        ("/images/bulk_delete", {"image_ids": [SOME_ID, "x"]}, ["body", "image_ids", 1], "uuid_parsing"),
+        ("/images/bulk_delete", {"image_ids": [UNKNOWN_ID, "x"]}, ["body", "image_ids", 1], "uuid_parsing"),
         ("/images/downloads", {"image_ids": [1]}, ["body", "image_ids", 0], "uuid_parsing"),
         ("/cors_origins/", {"pattern": ""}, ["body", "pattern"], "string_too_short"),
         ("/custom_domain/", {}, ["body", "hostname"], "missing"),
@@ -58,16 +58,18 @@ CREATE, VIA_URL = "/images/standard_upload", "/images/upload_via_url"
     ],
 )  # fmt: skip
 async def test_a_wrong_body_is_named_where_it_is_wrong(
-    ask: Asker, path: str, body: Any, loc: list[Any], kind: str
+    client: RawClient, path: str, body: Any, loc: list[Any], kind: str
 ) -> None:
-    reply = await ask("POST", path, json=body)
-    assert reply.status == 422
-    assert [(each["loc"], each["type"]) for each in reply.json["detail"]] == [(loc, kind)]
+    response = await client.request("POST", path, json=body)
+    assert response.status == 422
+    assert [(each["loc"], each["type"]) for each in response.json["detail"]] == [(loc, kind)]
 
 
-async def test_all_mistakes_are_told_at_once(ask: Asker) -> None:
-    reply = await ask("POST", CREATE, json={"content_length": -1, "custom_metadata": {"a": None, "b": []}})
-    assert len(reply.json["detail"]) == 4
+async def test_all_mistakes_are_told_at_once(client: RawClient) -> None:
+    response = await client.request(
+        "POST", CREATE, json={"content_length": -1, "custom_metadata": {"a": None, "b": []}}
+    )
+    assert len(response.json["detail"]) == 4
 
 
 @pytest.mark.parametrize(
@@ -85,11 +87,13 @@ async def test_all_mistakes_are_told_at_once(ask: Asker) -> None:
     ],
 )
 async def test_a_body_has_to_be_json_and_say_so(
-    ask: Asker, data: bytes, content_type: str | None, kind: str
+    client: RawClient, data: bytes, content_type: str | None, kind: str
 ) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
-    reply = await ask("POST", CREATE, data=data, headers=headers, skip_auto_headers=["Content-Type"])
-    assert (reply.status, reply.json["detail"][0]["type"]) == (422, kind)
+    response = await client.request(
+        "POST", CREATE, data=data, headers=headers, skip_auto_headers=["Content-Type"]
+    )
+    assert (response.status, response.json["detail"][0]["type"]) == (422, kind)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +127,10 @@ async def test_a_body_has_to_be_json_and_say_so(
         ("/metrics/datasets?date_start=1990-04-02T00:00:00Z", "interval", "value_error"),
     ],
 )
-async def test_a_wrong_query_is_named(ask: Asker, path: str, loc: str, kind: str) -> None:
-    reply = await ask("GET", path)
-    assert reply.status == 422
-    assert [(each["loc"], each["type"]) for each in reply.json["detail"]] == [(["query", loc], kind)]
+async def test_a_wrong_query_is_named(client: RawClient, path: str, loc: str, kind: str) -> None:
+    response = await client.request("GET", path)
+    assert response.status == 422
+    assert [(each["loc"], each["type"]) for each in response.json["detail"]] == [(["query", loc], kind)]
 
 
 @pytest.mark.parametrize(
@@ -135,18 +139,18 @@ async def test_a_wrong_query_is_named(ask: Asker, path: str, loc: str, kind: str
         ("GET", "/images/img_123", "image_id"),
         ("DELETE", "/images/%2e%2e", "image_id"),
         ("GET", "/images/token", "image_id"),
-        ("GET", f"/images/downloads/{SOME_ID}%0A", "image_download_job_id"),
-        ("PATCH", f"/cors_origins/{SOME_ID.replace('-', '')}", "cors_origin_id"),
+        ("GET", f"/images/downloads/{UNKNOWN_ID}%0A", "image_download_job_id"),
+        ("PATCH", f"/cors_origins/{UNKNOWN_ID.replace('-', '')}", "cors_origin_id"),
     ],
 )
-async def test_an_id_in_a_path_has_to_be_a_uuid(ask: Asker, method: str, path: str, name: str) -> None:
-    reply = await ask(method, path)
-    assert (reply.status, reply.json["detail"][0]["loc"]) == (422, ["path", name])
+async def test_an_id_in_a_path_has_to_be_a_uuid(client: RawClient, method: str, path: str, name: str) -> None:
+    response = await client.request(method, path)
+    assert (response.status, response.json["detail"][0]["loc"]) == (422, ["path", name])
 
 
-async def test_an_id_is_the_same_in_capitals(ask: Asker) -> None:
-    image = (await ask.create())["image"]
-    assert (await ask("GET", f"/images/{image['id'].upper()}")).json["id"] == image["id"]
+async def test_an_id_is_the_same_in_capitals(client: RawClient) -> None:
+    image = (await client.create())["image"]
+    assert (await client.request("GET", f"/images/{image['id'].upper()}")).json["id"] == image["id"]
 
 
 @pytest.mark.parametrize(
@@ -159,25 +163,25 @@ async def test_an_id_is_the_same_in_capitals(ask: Asker) -> None:
     ],
 )
 async def test_unknown_routes_are_refused_without_a_key(
-    ask: Asker, method: str, path: str, status: int, detail: str
+    client: RawClient, method: str, path: str, status: int, detail: str
 ) -> None:
-    reply = await ask(method, path, key=None)
-    assert (reply.status, reply.json) == (status, {"detail": detail})
+    response = await client.request(method, path, key=None)
+    assert (response.status, response.json) == (status, {"detail": detail})
 
 
-async def test_a_doubled_slash_is_another_path(ask: Asker, emulator: Emulator) -> None:
-    reply = await ask.get(f"{emulator.base_url}//api/v1/images/")
-    assert (reply.status, reply.json) == (404, {"detail": "Not Found"})
+async def test_a_doubled_slash_is_another_path(client: RawClient, emulator: Emulator) -> None:
+    response = await client.get(f"{emulator.base_url}//api/v1/images/")
+    assert (response.status, response.json) == (404, {"detail": "Not Found"})
 
 
-async def test_nulls_for_what_was_not_given_are_taken(ask: Asker) -> None:
+async def test_nulls_for_what_was_not_given_are_taken(client: RawClient) -> None:
     names = ("mime_type", "content_length", "hash_sha256", "idempotency_key", "purpose")
-    image = (await ask.create(**dict.fromkeys(names)))["image"]
+    image = (await client.create(**dict.fromkeys(names)))["image"]
     assert (image["width"], image["height"], image["size_bytes"]) == (0, 0, 0)
 
 
-async def test_a_wrong_method_is_told_the_right_ones(ask: Asker) -> None:
-    assert (await ask("PUT", f"/images/{SOME_ID}")).headers["Allow"] == "DELETE, GET"
+async def test_a_wrong_method_is_told_the_right_ones(client: RawClient) -> None:
+    assert (await client.request("PUT", f"/images/{UNKNOWN_ID}")).headers["Allow"] == "DELETE, GET"
 
 
 @pytest.mark.parametrize(
@@ -189,26 +193,26 @@ async def test_a_wrong_method_is_told_the_right_ones(ask: Asker) -> None:
     ],
 )
 async def test_a_wrong_last_slash_is_redirected(
-    ask: Asker, emulator: Emulator, path: str, target: str
+    client: RawClient, emulator: Emulator, path: str, target: str
 ) -> None:
-    reply = await ask("GET", path)
-    assert (reply.status, reply.headers["Location"]) == (307, f"{emulator.base_url}/api/v1{target}")
+    response = await client.request("GET", path)
+    assert (response.status, response.headers["Location"]) == (307, f"{emulator.base_url}/api/v1{target}")
 
 
-async def test_a_body_has_a_limit(ask: Asker) -> None:
-    reply = await ask("POST", CREATE, data=io.BytesIO(b" " * 2**20 + b"{}"))
-    assert reply.status == 413
+async def test_a_body_has_a_limit(client: RawClient) -> None:
+    response = await client.request("POST", CREATE, data=io.BytesIO(b" " * 2**20 + b"{}"))
+    assert response.status == 413
 
 
-async def test_an_absolute_target_is_understood(emulator: Emulator, ask: Asker) -> None:
+async def test_an_absolute_target_is_understood(emulator: Emulator, client: RawClient) -> None:
     head = f"GET {emulator.base_url}/api/v1/images/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {emulator.api_key}\r\n\r\n"
-    assert (await raw(emulator.base_url, head.encode())).startswith(b"HTTP/1.1 200 OK")
+    assert (await send_raw(emulator.base_url, head.encode())).startswith(b"HTTP/1.1 200 OK")
 
 
 @pytest.mark.parametrize("switches", [{"rate_limit": 3}])
-async def test_over_the_rate_limit_is_told_to_wait(ask: Asker) -> None:
-    replies = [await ask("GET", "/images/") for _ in range(12)]
-    refused = [reply for reply in replies if reply.status == 429]
+async def test_over_the_rate_limit_is_told_to_wait(client: RawClient) -> None:
+    responses = [await client.request("GET", "/images/") for _ in range(12)]
+    refused = [response for response in responses if response.status == 429]
     assert len(refused) >= 3  # twelve calls may lie in two or three seconds, three of each pass
     assert refused[0].headers["Retry-After"] == "1"
-    assert refused[0].error == (429, "RateLimitError")
+    assert refused[0].api_error == (429, "RateLimitError")

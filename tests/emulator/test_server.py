@@ -23,15 +23,15 @@ from yarl import URL
 from imgwire_async.emulator import Emulator
 from imgwire_async.emulator.__main__ import main
 
-from .asking import PNG, Asker, complaints
+from .raw_client import PNG, RawClient, without_slow_step_warnings
 
 
 def ask_plainly(emulator: Emulator, path: str = "/api/v1/images/") -> tuple[int, Any]:
     connection = http.client.HTTPConnection(emulator.base_url.removeprefix("http://"), timeout=10)
     try:
         connection.request("GET", path, headers={"Authorization": f"Bearer {emulator.api_key}"})
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
     finally:
         connection.close()
 
@@ -128,9 +128,9 @@ async def test_the_host_may_be_chosen(host: str, caplog: pytest.LogCaptureFixtur
         pytest.skip(f"this machine does not listen on {host}: {error}")
     try:
         async with ClientSession() as session:
-            ask = Asker(emulator, session)
-            image = await ask.upload()
-            assert (await ask.get(image["cdn_url"])).body == PNG
+            client = RawClient(emulator, session)
+            image = await client.upload()
+            assert (await client.get(image["cdn_url"])).body == PNG
     finally:
         await emulator.__aexit__(None, None, None)
     name = f"[{host}]" if ":" in host else host
@@ -142,20 +142,24 @@ async def test_on_all_addresses_it_warns_and_takes_the_name_that_a_client_used(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with Emulator(host="0.0.0.0") as emulator, ClientSession() as session:
-        ask = Asker(emulator, session)
+        client = RawClient(emulator, session)
         assert emulator.base_url.startswith("http://127.0.0.1:")
         named = {"Host": emulator.base_url.replace("http://127.0.0.1", "localhost")}
-        reply = await ask("POST", "/images/standard_upload", headers=named, json={"file_name": "a.png"})
-        assert URL(reply.json["upload_url"]).origin() == URL(emulator.storage_url).with_host("localhost")
-        assert (await ask.put(reply.json["upload_url"], PNG, None)).status == 200
-        path = f"/images/{reply.json['image']['id']}"
+        response = await client.request(
+            "POST", "/images/standard_upload", headers=named, json={"file_name": "a.png"}
+        )
+        assert URL(response.json["upload_url"]).origin() == URL(emulator.storage_url).with_host("localhost")
+        assert (await client.put(response.json["upload_url"], PNG, None)).status == 200
+        path = f"/images/{response.json['image']['id']}"
         for _ in range(2):
-            seen = [(await ask("GET", path, headers=more)).json["cdn_url"] for more in (named, {})]
+            seen = [(await client.request("GET", path, headers=more)).json["cdn_url"] for more in (named, {})]
         assert [str(URL(url).host) for url in seen] == ["localhost", "127.0.0.1"]
-        assert (await ask.get(seen[0])).body == PNG
+        assert (await client.get(seen[0])).body == PNG
         by_url = {"url": seen[0], "file_name": "again.png"}
-        assert (await ask("POST", "/images/upload_via_url", headers=named, json=by_url)).status == 200
-        assert (await ask("GET", "/images/", headers={"Host": "a b"})).status == 200
+        assert (
+            await client.request("POST", "/images/upload_via_url", headers=named, json=by_url)
+        ).status == 200
+        assert (await client.request("GET", "/images/", headers={"Host": "a b"})).status == 200
     assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["WARNING"]
 
 
@@ -171,9 +175,12 @@ async def test_a_host_that_is_none_is_named(host: str, message: str) -> None:
 
 async def test_keys_may_be_chosen() -> None:
     async with Emulator(api_key="sk_local", client_key="ck_local") as emulator, ClientSession() as session:
-        ask = Asker(emulator, session)
-        assert (await ask("GET", "/images/", key="sk_local")).status == 200
-        assert (await ask("GET", "/images/", key="ck_local")).error == (403, "OperationNotAllowedError")
+        client = RawClient(emulator, session)
+        assert (await client.request("GET", "/images/", key="sk_local")).status == 200
+        assert (await client.request("GET", "/images/", key="ck_local")).api_error == (
+            403,
+            "OperationNotAllowedError",
+        )
         emulator.reset()
         assert (emulator.api_key, emulator.client_key) == ("sk_local", "ck_local")
 
@@ -212,7 +219,7 @@ def test_a_switch_has_its_values(wrong: dict[str, Any]) -> None:
 
 
 async def test_malformed_requests_make_no_noise(
-    ask: Asker, emulator: Emulator, caplog: pytest.LogCaptureFixture
+    client: RawClient, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     host, _, port = emulator.base_url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -250,7 +257,7 @@ def test_as_a_process_it_says_where_it_is_and_ends_cleanly(number: signal.Signal
         process.send_signal(number)
         out, err = process.communicate(timeout=10)
         connection.close()
-    assert (process.returncode, out, complaints(err)) == (0, "", "")
+    assert (process.returncode, out, without_slow_step_warnings(err)) == (0, "", "")
     assert lines[-1] == "Press Ctrl-C to stop."
     assert all(line.startswith("export IMGWIRE_") for line in lines[:2])  # so that a shell hands them on
 
@@ -295,15 +302,15 @@ def test_a_process_takes_host_keys_ports_and_urls(tmp_path: Path) -> None:
         connection = http.client.HTTPConnection(origin.removeprefix("http://"), timeout=10)
         headers = {"Authorization": "Bearer sk_local", "Content-Type": "application/json"}
         connection.request("POST", "/api/v1/images/upload_via_url", json.dumps({"url": url}), headers)
-        answer = connection.getresponse()
-        image = json.loads(answer.read())
+        response = connection.getresponse()
+        image = json.loads(response.read())
         connection.close()
         process.terminate()
         _, err = process.communicate(timeout=10)
     assert lines[1:3] == ["export IMGWIRE_API_KEY=sk_local", "client key  ck_local"]
-    assert (answer.status, URL(image["cdn_url"]).port) == (200, cdn_port)
+    assert (response.status, URL(image["cdn_url"]).port) == (200, cdn_port)
     assert err.startswith("WARNING: ")
-    assert complaints(err).count("\n") == 1
+    assert without_slow_step_warnings(err).count("\n") == 1
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from aiohttp import ClientConnectorCertificateError, ClientSession
 
 from imgwire_async.emulator import Emulator
 
-from .asking import PNG, Asker, complaints
+from .raw_client import PNG, RawClient, without_slow_step_warnings
 
 pytest.importorskip("trustme", reason="https needs trustme")
 
@@ -43,36 +43,38 @@ def got_by_hand(
         ) as secure,
     ):
         secure.sendall(data)
-        answer = b""
+        response = b""
         try:
             while piece := secure.recv(65536):
-                answer += piece
+                response += piece
         except ssl.SSLEOFError:
-            return answer, False
-        return answer, True
+            return response, False
+        return response, True
 
 
-async def test_all_three_hosts_and_what_they_hand_out_are_https(ask: Asker, emulator: Emulator) -> None:
-    made = await ask.create()
-    image = await ask.upload()
-    assert (await ask.get(image["cdn_url"])).body == PNG
-    token = (await ask("POST", "/images/upload_token")).json
+async def test_all_three_hosts_and_what_they_hand_out_are_https(
+    client: RawClient, emulator: Emulator
+) -> None:
+    made = await client.create()
+    image = await client.upload()
+    assert (await client.get(image["cdn_url"])).body == PNG
+    token = (await client.request("POST", "/images/upload_token")).json
     urls = [emulator.base_url, emulator.storage_url, emulator.cdn_url, made["upload_url"], image["cdn_url"]]
     assert [url.partition(":")[0] for url in urls] == ["https"] * 5, token
 
 
-async def test_a_slash_too_many_leads_to_https_again(ask: Asker, emulator: Emulator) -> None:
-    reply = await ask("GET", "/images", lenient=True)
-    assert (reply.status, reply.headers["Location"]) == (307, f"{emulator.base_url}/api/v1/images/")
+async def test_a_slash_too_many_leads_to_https_again(client: RawClient, emulator: Emulator) -> None:
+    response = await client.request("GET", "/images", lenient=True)
+    assert (response.status, response.headers["Location"]) == (307, f"{emulator.base_url}/api/v1/images/")
 
 
-async def test_the_link_to_an_archive_is_https(ask: Asker) -> None:
-    image = await ask.upload()
-    job = (await ask("POST", "/images/downloads", json={"image_ids": [image["id"]]})).json
+async def test_the_link_to_an_archive_is_https(client: RawClient) -> None:
+    image = await client.upload()
+    job = (await client.request("POST", "/images/downloads", json={"image_ids": [image["id"]]})).json
     for _ in range(3):
-        job = (await ask("GET", f"/images/downloads/{job['id']}")).json
+        job = (await client.request("GET", f"/images/downloads/{job['id']}")).json
     assert job["download_url"].startswith("https://")
-    assert (await ask.get(job["download_url"])).body.startswith(b"PK")
+    assert (await client.get(job["download_url"])).body.startswith(b"PK")
 
 
 async def test_the_certificate_is_for_the_chosen_host_too() -> None:
@@ -93,8 +95,8 @@ async def test_nobody_trusts_it_by_accident(emulator: Emulator) -> None:
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "::1"])
 async def test_the_certificate_is_for_every_name_of_loopback(emulator: Emulator, name: str) -> None:
     request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answer, polite = await asyncio.to_thread(got_by_hand, emulator, emulator.base_url, request, name)
-    assert answer.startswith(b"HTTP/1.1 404 ")
+    response, polite = await asyncio.to_thread(got_by_hand, emulator, emulator.base_url, request, name)
+    assert response.startswith(b"HTTP/1.1 404 ")
     assert polite
 
 
@@ -105,8 +107,8 @@ async def test_a_cut_says_goodbye_or_not(emulator: Emulator, polite: bool, size:
         "GET", "*", status=200, body=bytes(size + 1), headers={"X": "y"}, cut=size, close_notify=polite
     )
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-    answer, said = await asyncio.to_thread(got_by_hand, emulator, emulator.cdn_url, request)
-    assert len(answer.partition(b"\r\n\r\n")[2]) == size
+    response, said = await asyncio.to_thread(got_by_hand, emulator, emulator.cdn_url, request)
+    assert len(response.partition(b"\r\n\r\n")[2]) == size
     assert said is polite
 
 
@@ -208,7 +210,7 @@ def test_what_a_process_prints_lets_another_shell_in(tmp_path: Path) -> None:
         process.terminate()
         out, err = process.communicate(timeout=10)
     assert (done.returncode, done.stdout, done.stderr) == (0, "READY\n", "")
-    assert (process.returncode, out, complaints(err)) == (0, "", "")
+    assert (process.returncode, out, without_slow_step_warnings(err)) == (0, "", "")
     path = next(line for line in lines if line.startswith("CA ")).removeprefix("CA ").strip()
     assert Path(path).parent == folder
     assert not Path(path).exists()
