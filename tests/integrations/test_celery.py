@@ -104,7 +104,7 @@ def test_the_forked_processes_of_a_worker_upload_and_delete(tasks: Tasks) -> Non
     assert not tasks.emulator.images
 
 
-def test_a_file_that_is_no_picture_fails_at_once_and_says_why(tasks: Tasks) -> None:
+def test_a_file_that_is_no_picture_fails_without_a_retry_and_with_a_reason(tasks: Tasks) -> None:
     (tasks.folder / "notes.txt").write_text("plain text", "utf-8")
     answer = tasks.run(
         "error = upload.delay('notes.txt', 'key-notes').get(timeout=40, propagate=False)\n"
@@ -114,7 +114,7 @@ def test_a_file_that_is_no_picture_fails_at_once_and_says_why(tasks: Tasks) -> N
     assert "notes.txt" in answer[1]
 
 
-def test_a_service_that_is_down_for_a_moment_makes_the_task_come_again(tasks: Tasks) -> None:
+def test_a_service_that_is_down_for_a_moment_makes_the_task_retry(tasks: Tasks) -> None:
     (tasks.folder / "late.gif").write_bytes(GIF)
     fault = tasks.emulator.faults.add("POST", "/api/v1/images/standard_upload", times=4, status=500)
     answer = tasks.run("print(json.dumps(upload.delay('late.gif', 'key-late').get(timeout=50)))")

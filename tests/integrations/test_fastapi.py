@@ -78,7 +78,7 @@ async def ask(
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 
-async def test_a_handler_is_given_the_one_client_of_the_application(emulator: Emulator) -> None:
+async def test_a_handler_gets_the_client_of_the_application(emulator: Emulator) -> None:
     made: list[AsyncImgwireClient] = []
 
     def make() -> AsyncImgwireClient:
@@ -103,7 +103,7 @@ async def test_a_handler_is_given_the_one_client_of_the_application(emulator: Em
     assert [client.closed for client in made] == [True]
 
 
-async def test_an_error_that_a_handler_lets_pass_is_answered(
+async def test_an_error_that_a_handler_does_not_catch_becomes_a_response(
     emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = application(partial(AsyncImgwireClient, emulator.api_key, base_url=emulator.base_url, retries=0))
@@ -119,7 +119,7 @@ async def test_an_error_that_a_handler_lets_pass_is_answered(
     assert "GET /images/{image_id}" in caplog.text
 
 
-async def test_a_path_writes_nothing_of_its_own_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_request_path_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     app = FastAPI()
     add_error_answers(app)
 
@@ -131,7 +131,7 @@ async def test_a_path_writes_nothing_of_its_own_into_the_log(caplog: pytest.LogC
     assert [record.message for record in caplog.records] == [r"GET '/a\x1b[2J': no"]
 
 
-async def test_a_missing_key_is_told_when_the_application_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_key_raises_when_the_application_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMGWIRE_API_KEY", raising=False)
     app = FastAPI(lifespan=lifespan())
     with pytest.raises(ConfigurationError, match="IMGWIRE_API_KEY"):
@@ -139,19 +139,19 @@ async def test_a_missing_key_is_told_when_the_application_starts(monkeypatch: py
             pass
 
 
-async def test_an_application_without_the_lifespan_is_told_to_take_it() -> None:
+async def test_an_application_without_the_lifespan_raises_with_advice() -> None:
     with pytest.raises(RuntimeError, match=r"FastAPI\(lifespan=lifespan\(\)\)"):
         await ask(application(None), f"/pictures/{ID}")
 
 
-async def test_a_test_puts_another_client_in_its_place(emulator: Emulator) -> None:
+async def test_a_test_can_override_the_client(emulator: Emulator) -> None:
     app = application(None)
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         app.dependency_overrides[get_client] = lambda: client
         assert (await ask(app, f"/pictures/{ID}"))[0] == 404
 
 
-async def test_two_lives_of_an_application_have_two_clients(emulator: Emulator) -> None:
+async def test_a_restarted_application_has_a_new_client(emulator: Emulator) -> None:
     app = application(partial(AsyncImgwireClient, emulator.api_key, base_url=emulator.base_url))
     for _ in range(2):
         async with alive(app):

@@ -26,7 +26,7 @@ def cells(text: str) -> dict[str, Any]:
     return {cell["id"]: cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"}
 
 
-def test_the_notebook_is_kept_without_outputs() -> None:
+def test_the_notebook_is_saved_without_outputs() -> None:
     for name, cell in cells(NOTEBOOK.read_text("utf-8")).items():
         assert (cell["outputs"], cell["execution_count"], cell["metadata"]) == ([], None, {}), name
 

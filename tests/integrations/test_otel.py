@@ -155,7 +155,7 @@ async def test_a_call_is_a_span_with_one_client_span_inside(
     assert {span.status.status_code for span in witness.spans} == {StatusCode.UNSET}
 
 
-async def test_a_path_of_the_callers_own_makes_no_name_and_no_series(
+async def test_the_path_of_a_custom_request_is_in_no_span_name_and_no_metric(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator
 ) -> None:
     emulator.faults.add("GET", "*", status=503)
@@ -168,7 +168,7 @@ async def test_a_path_of_the_callers_own_makes_no_name_and_no_series(
         assert NOBODY not in str(point.attributes)
 
 
-async def test_an_error_is_told_by_both_spans(client: AsyncImgwireClient, witness: Witness) -> None:
+async def test_an_error_is_recorded_on_both_spans(client: AsyncImgwireClient, witness: Witness) -> None:
     with pytest.raises(NotFoundError):
         await client.images.retrieve(NOBODY)
     call, attempt = witness.spans
@@ -178,7 +178,7 @@ async def test_an_error_is_told_by_both_spans(client: AsyncImgwireClient, witnes
     assert about(attempt)["url.full"].endswith(f"/images/{NOBODY}")
 
 
-async def test_every_attempt_has_a_span_and_the_call_one_for_all(
+async def test_a_call_has_one_span_and_one_more_for_each_attempt(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator
 ) -> None:
     emulator.faults.add("GET", "*", status=503)
@@ -194,7 +194,7 @@ async def test_every_attempt_has_a_span_and_the_call_one_for_all(
 
 
 @pytest.mark.parametrize(("status", "error_type"), [(407, "not_sent"), (101, "connection_lost")])
-async def test_an_answer_of_somebody_on_the_way_is_told_by_what_it_proves(
+async def test_a_response_of_a_proxy_is_recorded_as_a_failure_kind(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator, status: int, error_type: str
 ) -> None:
     image = await client.images.upload(GIF, wait=True)
@@ -208,9 +208,7 @@ async def test_an_answer_of_somebody_on_the_way_is_told_by_what_it_proves(
     assert failed == {("api", error_type), ("storage", error_type), ("cdn", error_type)}
 
 
-async def test_what_a_closed_client_is_asked_for_makes_no_span(
-    client: AsyncImgwireClient, witness: Witness
-) -> None:
+async def test_a_call_of_a_closed_client_makes_no_span(client: AsyncImgwireClient, witness: Witness) -> None:
     await client.aclose()
     for call in (
         client.images.list(),
@@ -222,7 +220,7 @@ async def test_what_a_closed_client_is_asked_for_makes_no_span(
     assert witness.names == []
 
 
-async def test_what_the_rate_limit_costs_is_told(
+async def test_waits_for_the_rate_limit_are_recorded(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator
 ) -> None:
     emulator.faults.add("GET", "*", status=429)  # keeps the gate closed for a quarter of a second
@@ -233,7 +231,7 @@ async def test_what_the_rate_limit_costs_is_told(
     assert [about(span).get("http.response.status_code") for span in witness.spans[1:]] == [429, 200]
 
 
-async def test_a_call_that_the_gate_holds_back_counts_its_wait(
+async def test_a_call_delayed_by_the_rate_gate_records_its_wait(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator
 ) -> None:
     emulator.faults.add("GET", "*", status=429)
@@ -266,7 +264,7 @@ async def test_an_upload_is_one_span_with_the_calls_and_the_transfer_inside(
     }
 
 
-async def test_progress_is_told_on_the_uploads_span_at_most_in_quarters(
+async def test_upload_progress_is_recorded_in_at_most_four_events(
     client: AsyncImgwireClient, witness: Witness
 ) -> None:
     body = GIF + bytes(4 * 2**20)
@@ -294,7 +292,7 @@ async def test_an_expired_upload_url_shows_as_two_transfers(
     assert witness.names.count("POST /images/standard_upload") == 2
 
 
-async def test_a_refused_upload_fails_its_span(
+async def test_a_rejected_upload_marks_its_span_as_failed(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "*", host="storage", status=400, body="no")
@@ -305,7 +303,7 @@ async def test_a_refused_upload_fails_its_span(
     assert "HTTP 400" in (upload.status.description or "")
 
 
-async def test_a_download_is_told_to_its_last_byte(
+async def test_a_download_is_recorded_with_all_its_bytes(
     client: AsyncImgwireClient, witness: Witness, tmp_path: Path
 ) -> None:
     image = await client.images.upload(GIF, wait=True)
@@ -321,7 +319,7 @@ async def test_a_download_is_told_to_its_last_byte(
     assert received["cdn"] == (tmp_path / "a.gif").stat().st_size
 
 
-async def test_a_download_that_is_cut_off_shows_both_attempts(
+async def test_a_download_that_breaks_off_has_a_span_for_both_attempts(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator, tmp_path: Path
 ) -> None:
     image = await client.images.upload(GIF, wait=True)
@@ -345,7 +343,7 @@ async def test_a_stream_that_is_left_early_ends_its_span_without_an_error(
     assert "error.type" not in about(witness.only("GET"))
 
 
-async def test_a_cancelled_call_ends_its_spans_and_says_so(
+async def test_a_cancelled_call_ends_its_spans_as_cancelled(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator
 ) -> None:
     sent = asyncio.Event()
@@ -384,7 +382,7 @@ async def test_a_cancelled_upload_ends_its_spans(
     assert all(span.end_time for span in witness.spans)
 
 
-async def test_a_deadline_that_passes_fails_the_operations_span(
+async def test_a_passed_deadline_marks_the_operations_span_as_failed(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "*", host="storage", stall=float("inf"))
@@ -396,7 +394,7 @@ async def test_a_deadline_that_passes_fails_the_operations_span(
     assert about(witness.only("PUT"))["error.type"].endswith("CancelledError")
 
 
-async def test_a_transfer_that_stands_still_says_so(
+async def test_a_stalled_transfer_is_recorded_as_stalled(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "*", host="storage", stall=float("inf"))
@@ -406,7 +404,7 @@ async def test_a_transfer_that_stands_still_says_so(
     assert about(witness.only("PUT"))["error.type"] == "stalled"
 
 
-async def test_of_an_error_of_the_callers_own_only_the_type_is_told(
+async def test_only_the_type_of_an_error_in_user_code_is_recorded(
     client: AsyncImgwireClient, witness: Witness
 ) -> None:
     async def source() -> AsyncIterator[bytes]:
@@ -419,7 +417,7 @@ async def test_of_an_error_of_the_callers_own_only_the_type_is_told(
     assert "hunter22" not in witness.everything
 
 
-async def test_concurrent_calls_belong_each_to_its_own_parent(
+async def test_concurrent_calls_belong_to_their_own_parent_spans(
     client: AsyncImgwireClient, witness: Witness
 ) -> None:
     tracer = trace.get_tracer("tests", tracer_provider=witness.tracers)
@@ -458,7 +456,7 @@ async def test_pages_fetched_ahead_belong_to_the_span_of_the_loop(
     assert [parent for name, parent in witness.tree if name == f"imgwire {LIST}"] == ["loop"] * 3
 
 
-def test_a_call_of_the_blocking_client_belongs_to_the_callers_span(
+def test_a_call_of_the_blocking_client_is_a_child_of_the_callers_span(
     witness: Witness, emulator: Emulator
 ) -> None:
     tracer = trace.get_tracer("tests", tracer_provider=witness.tracers)
@@ -516,7 +514,7 @@ async def test_requests_are_measured_by_template_and_status(
     assert not [name for name in point.attributes if name.startswith(("url.full", "imgwire.request"))]
 
 
-async def test_the_queue_is_measured_and_empty_in_the_end(emulator: Emulator, witness: Witness) -> None:
+async def test_the_queue_for_slots_is_measured_and_ends_empty(emulator: Emulator, witness: Witness) -> None:
     emulator.faults.add("GET", "*", times=None, stall=0.1)
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, hooks=witness.hooks, max_connections=1
@@ -532,7 +530,7 @@ async def test_the_queue_is_measured_and_empty_in_the_end(emulator: Emulator, wi
     assert queue.sum >= 0.1
 
 
-async def test_an_operation_is_measured_with_its_outcome(
+async def test_the_duration_of_an_operation_is_measured_with_its_error_type(
     client: AsyncImgwireClient, witness: Witness
 ) -> None:
     await client.images.upload(GIF)
@@ -560,7 +558,7 @@ def secrets_of(emulator: Emulator) -> set[str]:
     return found
 
 
-async def test_no_key_no_query_and_no_token_is_recorded(
+async def test_no_key_query_or_token_is_recorded(
     client: AsyncImgwireClient, witness: Witness, emulator: Emulator, tmp_path: Path
 ) -> None:
     emulator.faults.add("PUT", "*", host="storage", status=500, body=f"Bearer {emulator.api_key}")
@@ -582,9 +580,7 @@ async def test_no_key_no_query_and_no_token_is_recorded(
     assert "?" not in "".join(about(span).get("url.full", "") for span in witness.spans)
 
 
-async def test_an_address_with_user_info_is_not_recorded_whole(
-    client: AsyncImgwireClient, witness: Witness
-) -> None:
+async def test_user_info_in_a_url_is_not_recorded(client: AsyncImgwireClient, witness: Witness) -> None:
     image = await client.images.upload(GIF, wait=True)
     hostile = attrs.evolve(image, cdn_url="http://user:hunter22@cdn.example/a/b/c?v=deadbeef")
     with pytest.raises(UnsafeURLError):
@@ -616,7 +612,7 @@ def instrumented(witness: Witness) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("instrumented")
-async def test_the_instrumentation_of_aiohttp_adds_no_span_of_ours(
+async def test_the_instrumentation_of_aiohttp_adds_no_span_to_a_traced_call(
     witness: Witness, emulator: Emulator
 ) -> None:
     async with AsyncImgwireClient(
@@ -635,7 +631,7 @@ async def test_the_instrumentation_of_aiohttp_adds_no_span_of_ours(
 
 
 @pytest.mark.usefixtures("instrumented")
-async def test_the_instrumentation_of_aiohttp_alone_sees_the_api_and_no_signed_address(
+async def test_the_instrumentation_of_aiohttp_alone_records_no_presigned_url(
     witness: Witness, emulator: Emulator
 ) -> None:
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
@@ -649,7 +645,7 @@ async def test_the_instrumentation_of_aiohttp_alone_sees_the_api_and_no_signed_a
 
 
 @pytest.mark.usefixtures("instrumented")
-async def test_an_upload_token_in_a_query_reaches_no_instrumentation_of_others(
+async def test_an_upload_token_is_not_recorded_by_other_instrumentations(
     witness: Witness, emulator: Emulator
 ) -> None:
     """What traces all sessions of a process, error reporters among them, keeps whole URLs."""
@@ -665,7 +661,7 @@ async def test_an_upload_token_in_a_query_reaches_no_instrumentation_of_others(
 
 
 @pytest.mark.usefixtures("instrumented")
-async def test_the_instrumentation_goes_on_in_the_applications_own_code(
+async def test_other_instrumentations_still_record_requests_of_the_application(
     witness: Witness, emulator: Emulator
 ) -> None:
     async def source() -> AsyncIterator[bytes]:
@@ -688,7 +684,7 @@ async def test_the_instrumentation_goes_on_in_the_applications_own_code(
 # --- nothing breaks ---------------------------------------------------------------------------------------------------
 
 
-async def test_without_an_sdk_nothing_is_recorded_and_everything_works(emulator: Emulator) -> None:
+async def test_hooks_without_an_sdk_record_nothing_and_do_not_fail(emulator: Emulator) -> None:
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, hooks=OpenTelemetryHooks()
     ) as client:
@@ -710,7 +706,7 @@ class BrokenEnd(SpanProcessor):
 @pytest.mark.parametrize(
     ("processor", "what"), [(BrokenStart, "could not be started"), (BrokenEnd, "could not be ended")]
 )
-async def test_a_broken_processor_is_logged_and_changes_nothing(
+async def test_a_broken_span_processor_is_logged_and_fails_no_call(
     processor: type[SpanProcessor], what: str, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracers = TracerProvider()
@@ -778,7 +774,7 @@ class BrokenTracers(trace.NoOpTracerProvider):
     ],
     ids=["metrics", "spans", "both"],
 )
-async def test_whatever_an_sdk_raises_is_logged_and_costs_no_call_and_no_slot(
+async def test_an_exception_of_the_sdk_is_logged_and_fails_no_call_and_leaks_no_slot(
     hooks: OpenTelemetryHooks, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add("POST", "*", status=429, headers={"Retry-After": "0"})

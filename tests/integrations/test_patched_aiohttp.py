@@ -69,7 +69,7 @@ def mocked(record: dict[str, Any]) -> Iterator[Any]:  # begins once there is a r
         yield mocked
 
 
-async def test_aioresponses_answers_calls_and_downloads(
+async def test_api_calls_and_downloads_work_with_aioresponses(
     mocked: Any, client: AsyncImgwireClient, record: dict[str, Any], tmp_path: Path
 ) -> None:
     address = f"{API}/images/{record['id']}"
@@ -84,7 +84,7 @@ async def test_aioresponses_answers_calls_and_downloads(
     assert (await client.images.download(image, tmp_path / "hero.gif")).read_bytes() == GIF
 
 
-async def test_an_upload_under_aioresponses_says_once_that_nothing_was_sent(
+async def test_an_upload_under_aioresponses_raises_once_that_nothing_was_sent(
     mocked: Any, client: AsyncImgwireClient, record: dict[str, Any]
 ) -> None:
     created = {"image": record, "upload_url": UPLOAD_URL}
@@ -99,7 +99,7 @@ async def test_an_upload_under_aioresponses_says_once_that_nothing_was_sent(
         await client.images.upload(GIF, file_name="hero.gif")
 
 
-async def test_vcrpy_plays_calls_and_downloads_back_and_no_upload(
+async def test_vcrpy_replays_calls_and_downloads_but_no_upload(
     local: AsyncImgwireClient, emulator: Emulator, image: Image, tmp_path: Path
 ) -> None:
     vcr: Any = pytest.importorskip("vcr", reason="needs vcrpy")
@@ -119,7 +119,7 @@ async def test_vcrpy_plays_calls_and_downloads_back_and_no_upload(
     assert emulator.api_key not in Path(cassette).read_text()
 
 
-async def test_uploads_go_to_the_emulator_through_vcrpy(
+async def test_uploads_reach_the_emulator_through_vcrpy(
     local: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     vcr: Any = pytest.importorskip("vcr", reason="needs vcrpy")

@@ -94,14 +94,14 @@ def test_a_picture_in_a_form_arrives_under_its_name(site: Site) -> None:
     assert puts(site) == [(200, len(GIF))]
 
 
-def test_a_token_comes_in_the_form_that_the_browsers_package_wants(site: Site) -> None:
+def test_a_token_has_the_form_that_the_browser_package_expects(site: Site) -> None:
     answer = site.ask("POST", "/upload-token", b"")
     assert answer.status == 200, answer.text
     assert list(answer.json) == ["uploadToken"]
     assert answer.json["uploadToken"]
 
 
-def test_a_page_shows_a_responsive_picture_with_its_name_escaped(site: Site) -> None:
+def test_a_page_shows_a_responsive_picture_with_an_escaped_name(site: Site) -> None:
     image_id = site.upload(name="<script>alert(1)</script>.gif").json["id"]
     answer = site.ask("GET", f"/pictures/{image_id}")
     assert answer.status == 200, answer.text
@@ -114,12 +114,14 @@ def test_a_page_shows_a_responsive_picture_with_its_name_escaped(site: Site) -> 
 
 
 @pytest.mark.parametrize("odd", ["a%20b", "..", "%2e%2e", "a%2Fb", "hero.jpg"])
-def test_an_odd_id_in_the_address_is_the_browsers_fault_and_asks_nothing(site: Site, odd: str) -> None:
+def test_an_invalid_id_in_the_url_is_a_client_error_without_an_api_request(site: Site, odd: str) -> None:
     assert site.ask("GET", f"/pictures/{odd}").status in {404, 422}
     assert list(site.emulator.requests) == []
 
 
-def test_an_upload_ends_when_the_browser_goes_away_and_the_next_one_works(site: Site, framework: str) -> None:
+def test_an_upload_ends_when_the_browser_disconnects_and_the_next_one_works(
+    site: Site, framework: str
+) -> None:
     with socket.create_connection((site.host, site.port), timeout=30) as browser:
         head = (
             f"POST /pictures?name=big.gif HTTP/1.1\r\nHost: {site.host}\r\nContent-Length: {50 * MIB}\r\n\r\n"
@@ -139,7 +141,7 @@ def test_an_upload_ends_when_the_browser_goes_away_and_the_next_one_works(site: 
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
-def test_200_megabytes_pass_through_without_being_held_in_memory(site: Site, framework: str) -> None:
+def test_200_megabytes_are_not_kept_in_memory(site: Site, framework: str) -> None:
     site.emulator.keep_bodies = False
     piece, pieces = bytes(MIB), 200
     body = [GIF, *[piece] * pieces]
@@ -156,9 +158,7 @@ def test_200_megabytes_pass_through_without_being_held_in_memory(site: Site, fra
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
-def test_a_storage_that_stands_still_holds_the_browser_up_and_fills_no_memory(
-    site: Site, framework: str
-) -> None:
+def test_a_stalled_storage_stops_the_browser_and_fills_no_memory(site: Site, framework: str) -> None:
     if framework in BUFFERING | HOARDING:
         pytest.skip(f"{framework} takes the body at its own pace")
     site.emulator.faults.add("PUT", "/uploads/*", stall=4)
@@ -174,7 +174,7 @@ def test_a_storage_that_stands_still_holds_the_browser_up_and_fills_no_memory(
     assert max(grown) < 40 * MIB
 
 
-def test_errors_are_answered_with_what_they_mean(site: Site) -> None:
+def test_an_error_becomes_the_matching_response(site: Site) -> None:
     faults, upload = site.emulator.faults, "/api/v1/images/standard_upload"
     answers = {"missing": site.ask("GET", "/pictures/00000000-0000-0000-0000-000000000000")}
     answers["text"] = site.upload(b"plain text, no picture")
@@ -197,7 +197,7 @@ def test_errors_are_answered_with_what_they_mean(site: Site) -> None:
 
 
 @pytest.mark.parametrize("threads", [["--enable-threads"], []], ids=["threads", "no threads"])
-def test_workers_of_uwsgi_upload_side_by_side_with_a_client_made_before_the_fork(
+def test_uwsgi_workers_upload_in_parallel_with_a_client_made_before_the_fork(
     tmp_path: Path, threads: list[str]
 ) -> None:
     needs("flask", "pyuwsgi")

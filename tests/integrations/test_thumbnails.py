@@ -59,7 +59,7 @@ def run(emulator: Emulator, tmp_path: Path, package: str) -> Any:
 
 @pytest.mark.parametrize("storage", ["disk", "default"])
 @pytest.mark.parametrize("package", PACKAGES)
-def test_originals_outlive_all_that_is_derived_from_them(run: Any, storage: str) -> None:
+def test_originals_survive_the_deletion_of_their_thumbnails(run: Any, storage: str) -> None:
     report = run(storage)
     assert report["survivors"] == [True, True]
     assert report["opened"] == [64, 48]

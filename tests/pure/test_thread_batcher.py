@@ -20,7 +20,7 @@ def batcher(threads: int = 4) -> ThreadBatcher:
     return ThreadBatcher(ThreadPool(threads))
 
 
-async def test_everybody_gets_the_own_answer() -> None:
+async def test_each_future_gets_the_result_of_its_own_function() -> None:
     batches = batcher()
 
     def odd(number: int) -> int:
@@ -37,11 +37,11 @@ async def test_everybody_gets_the_own_answer() -> None:
     assert answers[1] == 1
 
 
-async def test_a_look_runs_in_another_thread() -> None:
+async def test_a_function_runs_in_another_thread() -> None:
     assert await batcher().submit(threading.get_ident) != threading.get_ident()
 
 
-async def test_one_that_hangs_holds_up_neither_those_before_nor_those_behind_it() -> None:
+async def test_a_function_that_hangs_delays_no_other_function() -> None:
     batches, go = batcher(), threading.Event()
     before = [batches.submit(lambda: "before") for _ in range(3)]
     hanging = batches.submit(lambda: go.wait(10))
@@ -55,7 +55,7 @@ async def test_one_that_hangs_holds_up_neither_those_before_nor_those_behind_it(
         assert await hanging
 
 
-async def test_a_look_that_nobody_waits_for_any_more_is_not_made() -> None:
+async def test_a_function_whose_future_was_cancelled_is_not_run() -> None:
     batches, go, made = batcher(threads=1), threading.Event(), list[str]()
     first = batches.submit(lambda: go.wait(10))
     unwanted, wanted = (
@@ -101,7 +101,7 @@ class Bus(BatchTimer):
         self._schedule_batch()
 
 
-async def test_where_many_come_one_after_the_other_they_share_a_way() -> None:
+async def test_items_that_arrive_in_a_row_share_a_batch() -> None:
     bus = Bus()
     bus.come()
     assert bus.trips == [1], "who comes first goes at once"
@@ -113,7 +113,7 @@ async def test_where_many_come_one_after_the_other_they_share_a_way() -> None:
     assert bus.trips == [1, *[BATCH_SIZE] * 6]
 
 
-async def test_it_waits_no_longer_than_some_rounds_for_those_who_do_not_come() -> None:
+async def test_a_batch_waits_only_a_few_loop_iterations_for_further_items() -> None:
     bus = Bus()
     bus.waiting = 2
     bus.come()
@@ -133,14 +133,14 @@ async def test_it_waits_no_longer_than_some_rounds_for_those_who_do_not_come() -
     assert bus.trips == [3, 1, 1, 6], "nobody there, no trip"
 
 
-async def test_who_comes_alone_goes_at_once() -> None:
+async def test_a_single_function_starts_at_once() -> None:
     batches = Counted()
     for number in range(1, 30):
         await batches.submit(int)
         assert batches.ways == number
 
 
-async def test_however_slow_a_round_is_it_waits_no_longer_than_a_moment() -> None:
+async def test_a_batch_waits_no_longer_than_its_window() -> None:
     bus = Bus(window=0.0)
     bus.waiting = 9
     bus.come()
@@ -161,7 +161,7 @@ class Opened:
         Opened.held -= 1
 
 
-async def test_what_was_seen_is_finished_on_the_loop_and_dropped_where_nobody_waits() -> None:
+async def test_finish_runs_on_the_loop_and_the_result_of_a_cancelled_future_is_dropped() -> None:
     batches, go, finished = batcher(threads=1), threading.Event(), list[int]()
 
     def seen() -> Opened:
@@ -185,7 +185,7 @@ async def test_what_was_seen_is_finished_on_the_loop_and_dropped_where_nobody_wa
     assert Opened.held == 0
 
 
-def test_a_loop_that_ends_in_the_midst_of_looks_is_let_go() -> None:
+def test_a_loop_that_ends_with_waiting_functions_is_not_kept_alive() -> None:
     async def leave() -> weakref.ref[asyncio.AbstractEventLoop]:
         for _ in range(40):
             task = asyncio.ensure_future(disk_work.run_batched(int))
@@ -200,7 +200,7 @@ def test_a_loop_that_ends_in_the_midst_of_looks_is_let_go() -> None:
     assert [loop() for loop in loops] == [None] * 5
 
 
-async def test_an_error_of_the_finish_goes_to_whoever_asked() -> None:
+async def test_an_exception_of_finish_is_raised_by_the_future() -> None:
     def finish(_: int) -> None:
         raise LookupError("mine")
 
@@ -208,7 +208,7 @@ async def test_an_error_of_the_finish_goes_to_whoever_asked() -> None:
         await batcher().submit(int, finish)
 
 
-async def test_no_thread_to_be_had_is_told_to_everybody() -> None:
+async def test_a_failure_to_start_a_thread_is_raised_by_all_futures() -> None:
     class Broken(ThreadPool):
         def submit(self, function: Any, dispose: Any = None) -> asyncio.Future[Any]:
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -223,7 +223,7 @@ async def test_no_thread_to_be_had_is_told_to_everybody() -> None:
                 await each
 
 
-def test_a_loop_that_ended_is_not_kept() -> None:
+def test_a_loop_that_ended_is_not_kept_alive() -> None:
     loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
 
     async def look() -> None:
@@ -235,7 +235,7 @@ def test_a_loop_that_ended_is_not_kept() -> None:
     assert loops[0]() is None
 
 
-async def test_what_nobody_waits_for_any_more_is_cleaned_up_in_a_thread() -> None:
+async def test_the_result_of_a_cancelled_future_is_disposed_of_in_a_thread() -> None:
     batches, go, cleaned = batcher(threads=1), threading.Event(), list[tuple[str, int]]()
     reached = threading.Event()
 

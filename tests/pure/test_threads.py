@@ -17,7 +17,7 @@ from imgwire_async import cancellation, disk_work, thread_pools, user_code
 from imgwire_async.threads import CANCEL_GRACE, ThreadPool
 
 
-async def test_one_that_is_stuck_gives_its_place_away() -> None:
+async def test_a_stuck_job_does_not_count_towards_the_limit() -> None:
     pool, go = ThreadPool(2), threading.Event()
     stuck = [pool.submit(lambda: go.wait(20)) for _ in range(2)]
     behind = [pool.submit(threading.get_ident) for _ in range(5)]
@@ -30,7 +30,7 @@ async def test_one_that_is_stuck_gives_its_place_away() -> None:
         assert await asyncio.gather(*stuck) == [True] * 2
 
 
-async def test_only_so_many_may_be_stuck() -> None:
+async def test_the_number_of_stuck_jobs_is_limited() -> None:
     pool, go = ThreadPool(1, stuck_limit=1), threading.Event()
     stuck = [pool.submit(lambda: go.wait(20)) for _ in range(2)]
     behind = pool.submit(int)
@@ -42,7 +42,7 @@ async def test_only_so_many_may_be_stuck() -> None:
         assert await behind == 0
 
 
-async def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
+async def test_a_job_whose_future_was_cancelled_is_not_started() -> None:
     pool, go, ran = ThreadPool(1), threading.Event(), list[str]()
     first = pool.submit(lambda: go.wait(20))
     pool.submit(lambda: ran.append("unwanted")).cancel()
@@ -53,7 +53,7 @@ async def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
 
 
 @pytest.mark.parametrize("error", [StopIteration(3), LookupError("mine"), SystemExit(4)], ids=repr)
-async def test_what_a_function_raises_reaches_whoever_waits(error: BaseException) -> None:
+async def test_an_exception_of_a_function_is_raised_by_its_future(error: BaseException) -> None:
     def fail() -> None:
         raise error
 
@@ -77,7 +77,7 @@ made: list[Opened] = []
 
 
 @pytest.mark.parametrize("slow", [False, True], ids=["soon", "late"])
-async def test_what_comes_after_its_caller_has_gone_is_closed(slow: bool) -> None:
+async def test_a_result_that_comes_after_the_cancellation_is_disposed_of(slow: bool) -> None:
     made.clear()
     go = threading.Event()
     task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, go))
@@ -96,7 +96,7 @@ async def test_what_comes_after_its_caller_has_gone_is_closed(slow: bool) -> Non
     assert await asyncio.to_thread(made[0].closed.wait, 10)
 
 
-def test_what_comes_after_its_loop_has_ended_is_closed() -> None:
+def test_a_result_that_comes_after_the_end_of_the_loop_is_disposed_of() -> None:
     made.clear()
     go = threading.Event()
 
@@ -120,7 +120,7 @@ def test_what_comes_after_its_loop_has_ended_is_closed() -> None:
         *(pytest.param(run, marks=pytest.mark.slow) for run in (user_code.run_reader, disk_work.run_cleanup)),
     ],
 )
-async def test_a_cancelled_wait_for_a_thread_ends_after_a_moment(run: Any) -> None:
+async def test_a_cancelled_wait_for_a_thread_ends_soon(run: Any) -> None:
     go = threading.Event()
     task = asyncio.ensure_future(run(go.wait, 20))
     await asyncio.sleep(0.05)
@@ -132,7 +132,7 @@ async def test_a_cancelled_wait_for_a_thread_ends_after_a_moment(run: Any) -> No
     go.set()
 
 
-async def test_tidying_is_done_though_the_task_is_cancelled_again_and_again() -> None:
+async def test_cleanup_is_done_although_the_task_is_cancelled_repeatedly() -> None:
     done = threading.Event()
 
     async def work() -> None:
@@ -151,7 +151,7 @@ async def test_tidying_is_done_though_the_task_is_cancelled_again_and_again() ->
 
 
 @pytest.mark.parametrize("now", [lambda: 0.0, lambda: 1e12], ids=["stands still", "far ahead"])
-async def test_another_clock_than_the_loops_does_not_count(monkeypatch: pytest.MonkeyPatch, now: Any) -> None:
+async def test_only_the_clock_of_the_loop_counts(monkeypatch: pytest.MonkeyPatch, now: Any) -> None:
     loop, real = asyncio.get_running_loop(), time.monotonic
     monkeypatch.setattr(loop, "time", real)
     future: asyncio.Future[None] = loop.create_future()
@@ -161,7 +161,7 @@ async def test_another_clock_than_the_loops_does_not_count(monkeypatch: pytest.M
     assert 0.09 < real() - began < 5
 
 
-async def test_who_cancels_all_tasks_takes_nothing_from_others() -> None:
+async def test_cancelling_all_tasks_does_not_cancel_later_work() -> None:
     go = threading.Event()
     first = asyncio.ensure_future(disk_work.run_batched(go.wait, 20))
     await asyncio.sleep(0.02)
@@ -180,7 +180,7 @@ async def test_who_cancels_all_tasks_takes_nothing_from_others() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_has_threads_of_its_own(tmp_path: Path) -> None:
+def test_a_forked_child_has_its_own_threads(tmp_path: Path) -> None:
     asyncio.run(disk_work.run(int))  # its thread idles in the parent
     child = os.fork()
     if child == 0:
@@ -189,7 +189,7 @@ def test_a_forked_child_has_threads_of_its_own(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
-async def test_a_wait_that_is_cancelled_twice_ends_as_cancelled_and_what_comes_late_is_closed() -> None:
+async def test_a_wait_that_is_cancelled_twice_raises_once_and_disposes_of_the_result() -> None:
     made.clear()
     go = threading.Event()
     task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, go))
@@ -206,7 +206,7 @@ async def test_a_wait_that_is_cancelled_twice_ends_as_cancelled_and_what_comes_l
 
 
 @pytest.mark.slow
-async def test_what_waits_gets_its_place_once_a_stuck_one_ends_though_no_more_could_be_stuck() -> None:
+async def test_a_waiting_job_starts_when_a_stuck_job_ends() -> None:
     pool, first, second = ThreadPool(1, stuck_limit=1), threading.Event(), threading.Event()
     stuck = [pool.submit(lambda: first.wait(60)), pool.submit(lambda: second.wait(60))]
     behind = pool.submit(int)
@@ -220,7 +220,7 @@ async def test_what_waits_gets_its_place_once_a_stuck_one_ends_though_no_more_co
         await asyncio.gather(*stuck)
 
 
-async def test_what_a_late_clean_up_raises_is_no_news_to_asyncio() -> None:
+async def test_an_exception_of_dispose_is_not_logged_by_asyncio() -> None:
     told = list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     pool, go, tried = ThreadPool(1), threading.Event(), threading.Event()
@@ -243,7 +243,7 @@ async def test_what_a_late_clean_up_raises_is_no_news_to_asyncio() -> None:
     assert told == []
 
 
-def test_a_clean_up_that_hangs_once_its_loop_has_ended_holds_up_no_other_loop() -> None:
+def test_a_dispose_that_hangs_after_the_end_of_its_loop_delays_no_other_loop() -> None:
     go, cleaning, end = threading.Event(), threading.Event(), threading.Event()
 
     def late(_: object) -> None:
@@ -268,7 +268,7 @@ def test_a_clean_up_that_hangs_once_its_loop_has_ended_holds_up_no_other_loop() 
         end.set()
 
 
-def test_a_clean_up_that_fails_once_its_loop_has_ended_takes_no_thread_along() -> None:
+def test_a_dispose_that_fails_after_the_end_of_its_loop_ends_no_thread() -> None:
     go, tried = threading.Event(), threading.Event()
 
     def late(_: object) -> None:
@@ -285,7 +285,7 @@ def test_a_clean_up_that_fails_once_its_loop_has_ended_takes_no_thread_along() -
     asyncio.run(asyncio.wait_for(disk_work.run(int), 10))
 
 
-def test_loops_of_many_threads_begin_at_the_same_time() -> None:
+def test_loops_of_many_threads_can_start_at_the_same_time() -> None:
     before = sys.getswitchinterval()
     errors = list[Exception]()
     kept = [asyncio.new_event_loop() for _ in range(60)]

@@ -20,12 +20,12 @@ async def test_a_callback_runs_on_the_loop() -> None:
 
 
 @pytest.mark.parametrize("run", [user_code.run_reader, disk_work.run])
-async def test_readers_and_the_disk_run_in_worker_threads(run: Any) -> None:
+async def test_readers_and_disk_work_run_in_worker_threads(run: Any) -> None:
     assert await run(here) != here()
 
 
 @pytest.mark.parametrize("run", [user_code.run_reader, disk_work.run, user_code.run_callback])
-async def test_arguments_results_and_errors_pass_unchanged(run: Any) -> None:
+async def test_arguments_results_and_exceptions_are_passed_unchanged(run: Any) -> None:
     assert await run(int, "ff", base=16) == 255
     with pytest.raises(ValueError, match="no number"):
         await run(fail, ValueError("no number"))
@@ -35,7 +35,7 @@ def fail(error: Exception) -> None:
     raise error
 
 
-async def test_slow_readers_do_not_take_the_threads_of_the_disk() -> None:
+async def test_slow_readers_do_not_use_the_threads_of_disk_work() -> None:
     go = threading.Event()
     readers = [
         asyncio.ensure_future(user_code.run_reader(go.wait, 10)) for _ in range(thread_pools.DISK_THREADS + 4)
@@ -61,5 +61,5 @@ class Promise:
 @pytest.mark.parametrize(
     ("source", "answer"), [(lambda: "plain", "plain"), (ask_async, "async"), (Promise, "promise")]
 )
-async def test_a_question_may_be_answered_at_once_or_later(source: Any, answer: str) -> None:
+async def test_a_callable_may_return_a_result_or_an_awaitable(source: Any, answer: str) -> None:
     assert await user_code.call_maybe_async(source) == answer

@@ -82,7 +82,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_what_is_no_picture_is_refused_at_once_and_the_old_file_stays(
+async def test_content_that_is_no_picture_is_rejected_without_a_retry_and_the_old_file_stays(
     client: AsyncImgwireClient, image: Image, old: Path, get: Get, name: str
 ) -> None:
     raw, match = WRONG[name]
@@ -95,7 +95,7 @@ async def test_what_is_no_picture_is_refused_at_once_and_the_old_file_stays(
 
 
 @pytest.mark.parametrize("raw", [http("200 OK", b"", "Content-Type: image/png"), chunked()])
-async def test_an_empty_answer_is_asked_for_again(
+async def test_an_empty_response_is_retried(
     client: AsyncImgwireClient, image: Image, old: Path, get: Get, raw: bytes
 ) -> None:
     quick = client.with_options(retries=RetryPolicy(2, backoff=0.01))
@@ -112,7 +112,7 @@ async def test_an_empty_answer_is_asked_for_again(
 @pytest.mark.parametrize(
     "head", ["HTTP/1.1 200 OK", "HTTP/1.0 200 OK", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity"]
 )
-async def test_an_answer_that_does_not_say_where_it_ends_is_refused(
+async def test_a_response_without_a_length_or_chunks_is_rejected(
     client: AsyncImgwireClient, image: Image, old: Path, get: Get, head: str
 ) -> None:
     raw = head.encode() + b"\r\nContent-Type: image/png\r\nConnection: close\r\n\r\n" + png()
@@ -136,7 +136,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("name", RIGHT)
-async def test_a_picture_passes_whatever_it_is_called(
+async def test_a_picture_is_accepted_with_any_content_type(
     client: AsyncImgwireClient, image: Image, get: Get, name: str
 ) -> None:
     wanted = TOMORROW if TOMORROW in RIGHT[name] else png()
@@ -144,7 +144,7 @@ async def test_a_picture_passes_whatever_it_is_called(
         assert await get(client, at(image, f"{served.origin}/i")) == wanted
 
 
-async def test_pieces_that_come_slowly_are_gathered_before_they_are_judged(
+async def test_slow_small_chunks_are_collected_before_the_check(
     client: AsyncImgwireClient, image: Image, get: Get
 ) -> None:
     async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -179,7 +179,7 @@ async def test_pieces_that_come_slowly_are_gathered_before_they_are_judged(
         ),
     ],
 )
-async def test_what_is_no_archive_is_refused_and_the_old_file_stays(
+async def test_content_that_is_no_archive_is_rejected_and_the_old_file_stays(
     client: AsyncImgwireClient, job: ImageDownloadJob, old: Path, raw: bytes, match: str
 ) -> None:
     async with site({"/a?sig=secret": raw}) as served:
@@ -190,7 +190,7 @@ async def test_what_is_no_archive_is_refused_and_the_old_file_stays(
     assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
 
 
-async def test_an_archive_passes_whatever_it_is_called(
+async def test_an_archive_is_accepted_with_any_content_type(
     client: AsyncImgwireClient, job: ImageDownloadJob, old: Path
 ) -> None:
     empty = b"PK\x05\x06" + bytes(18)
@@ -223,7 +223,7 @@ async def cut() -> AsyncIterator[str]:
     server.close()
 
 
-async def test_a_cut_that_tls_does_not_show_is_no_end(
+async def test_a_connection_that_breaks_without_a_tls_close_is_no_complete_response(
     emulator: Emulator, image: Image, old: Path, get: Get, cut: str
 ) -> None:
     async with AsyncImgwireClient(

@@ -112,7 +112,7 @@ def get(request: pytest.FixtureRequest, folder: Path) -> Get:
 
 
 @with_pictures
-async def test_every_real_picture_comes_back_as_it_was(client: AsyncImgwireClient, folder: Path) -> None:
+async def test_real_pictures_are_downloaded_unchanged(client: AsyncImgwireClient, folder: Path) -> None:
     manifest = json.loads((PICTURES / "manifest.json").read_text())
     pictures = [entry for entry in manifest if entry["decodes"] and entry["mime_type"]]
     assert len(pictures) > 30
@@ -126,11 +126,13 @@ async def test_every_real_picture_comes_back_as_it_was(client: AsyncImgwireClien
     await asyncio.gather(*map(there_and_back, pictures))
 
 
-async def test_all_ways_give_the_bytes(client: AsyncImgwireClient, image: Image, get: Get) -> None:
+async def test_download_read_and_stream_return_the_bytes(
+    client: AsyncImgwireClient, image: Image, get: Get
+) -> None:
     assert await get(client, image) == BIG
 
 
-async def test_a_picture_may_be_told_by_its_id(
+async def test_a_picture_can_be_downloaded_by_its_id(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path
 ) -> None:
     assert (await client.images.download(image.id, str(folder / "a.png"))).read_bytes() == BIG
@@ -142,7 +144,7 @@ async def test_a_picture_may_be_told_by_its_id(
         await client.images.read("7d0c1f9e-0000-4000-8000-000000000000")
 
 
-async def test_no_credential_leaves_for_the_cdn(
+async def test_no_credential_is_sent_to_the_cdn(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, get: Get
 ) -> None:
     await get(client.with_options(default_headers={"X-Team": "a"}), image)
@@ -152,7 +154,7 @@ async def test_no_credential_leaves_for_the_cdn(
     assert record.header("Accept-Encoding") == "identity"
 
 
-async def test_the_umask_sets_the_permissions_of_extracted_files(
+async def test_the_umask_sets_the_permissions_of_a_downloaded_file(
     client: AsyncImgwireClient, image: Image, folder: Path
 ) -> None:
     before = os.umask(0o026)
@@ -163,13 +165,15 @@ async def test_the_umask_sets_the_permissions_of_extracted_files(
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-async def test_the_longest_name_is_fine(client: AsyncImgwireClient, image: Image, folder: Path) -> None:
+async def test_a_file_name_of_maximum_length_works(
+    client: AsyncImgwireClient, image: Image, folder: Path
+) -> None:
     path = folder / ("ü" * 125 + ".png")
     assert await client.images.download(image, path) == path
     assert [each.name for each in folder.iterdir()] == [path.name]
 
 
-async def test_a_relative_path_is_taken_where_the_call_began(
+async def test_a_relative_path_is_resolved_when_the_call_starts(
     client: AsyncImgwireClient, image: Image, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -180,7 +184,7 @@ async def test_a_relative_path_is_taken_where_the_call_began(
     assert (folder / "a.png").read_bytes() == BIG
 
 
-async def test_a_way_up_behind_a_link_is_taken_as_the_system_takes_it(
+async def test_two_dots_behind_a_link_mean_the_parent_of_the_links_target(
     client: AsyncImgwireClient, image: Image, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "far" / "deep").mkdir(parents=True)
@@ -192,7 +196,7 @@ async def test_a_way_up_behind_a_link_is_taken_as_the_system_takes_it(
     assert sorted(each.name for each in (folder / "far").iterdir()) == ["a.png", "b.png", "deep"]
 
 
-async def test_a_deadline_that_passes_while_the_file_takes_its_place_is_no_error(
+async def test_a_deadline_that_passes_while_the_file_is_moved_into_place_is_no_error(
     client: AsyncImgwireClient, folder: Path
 ) -> None:
     image, target = await uploaded(client, png()), folder / "a.png"
@@ -213,7 +217,7 @@ async def test_a_deadline_that_passes_while_the_file_takes_its_place_is_no_error
     assert [each.read_bytes() for each in folder.iterdir()] == [png()]
 
 
-def test_the_blocking_client_downloads_too(folder: Path) -> None:
+def test_the_blocking_client_downloads_pictures_and_archives(folder: Path) -> None:
     steps: list[DownloadProgress] = []
     with Emulator() as emulator, ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         image = client.images.upload(BIG, wait=True)
@@ -234,7 +238,7 @@ def test_the_blocking_client_downloads_too(folder: Path) -> None:
 # --- transformed ------------------------------------------------------------------------------------------------------------
 
 
-async def test_rules_and_preset_are_asked_for(
+async def test_rules_and_preset_are_in_the_requested_url(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path
 ) -> None:
     await client.images.download(image, folder / "a", preset="thumbnail", width=300, format="webp")
@@ -250,7 +254,7 @@ async def test_rules_and_preset_are_asked_for(
 
 
 @pytest.mark.parametrize("by_id", [False, True])
-async def test_a_wrong_rule_is_told_before_any_request(
+async def test_a_wrong_rule_raises_before_any_request(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path, by_id: bool
 ) -> None:
     thing: Any = image.id if by_id else image
@@ -270,7 +274,7 @@ async def test_a_wrong_rule_is_told_before_any_request(
 # --- checks before any request ------------------------------------------------------------------------------------------------
 
 
-async def test_what_stands_in_the_way_is_told_before_any_request(
+async def test_a_path_that_cannot_be_written_raises_before_any_request(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path
 ) -> None:
     (folder / "file").write_bytes(b"mine")
@@ -329,7 +333,7 @@ async def test_wrong_arguments_are_told_before_any_request(
 # --- the file --------------------------------------------------------------------------------------------------------------------
 
 
-async def test_an_existing_file_is_replaced_in_one_step_when_told_so(
+async def test_overwrite_replaces_an_existing_file_in_one_step(
     client: AsyncImgwireClient, image: Image, folder: Path
 ) -> None:
     target = folder / "a.png"
@@ -342,7 +346,7 @@ async def test_an_existing_file_is_replaced_in_one_step_when_told_so(
     assert list(folder.iterdir()) == [target]
 
 
-async def test_a_file_that_came_meanwhile_is_not_overwritten(
+async def test_a_file_created_during_the_download_is_not_overwritten(
     client: AsyncImgwireClient, image: Image, folder: Path
 ) -> None:
     target = folder / "a.png"
@@ -353,7 +357,7 @@ async def test_a_file_that_came_meanwhile_is_not_overwritten(
     assert list(folder.iterdir()) == [target]
 
 
-async def test_of_many_downloads_to_one_path_one_wins(
+async def test_one_of_many_downloads_to_one_path_succeeds(
     client: AsyncImgwireClient, image: Image, folder: Path
 ) -> None:
     calls = [client.images.download(image, folder / "a.png") for _ in range(8)]
@@ -363,7 +367,9 @@ async def test_of_many_downloads_to_one_path_one_wins(
     assert [each.read_bytes() for each in folder.iterdir()] == [BIG]
 
 
-async def test_with_overwrite_all_of_them_win(client: AsyncImgwireClient, image: Image, folder: Path) -> None:
+async def test_many_downloads_to_one_path_succeed_with_overwrite(
+    client: AsyncImgwireClient, image: Image, folder: Path
+) -> None:
     calls = [client.images.download(image, folder / "a.png", overwrite=True) for _ in range(8)]
     assert set(await asyncio.gather(*calls)) == {folder / "a.png"}
     assert [each.read_bytes() for each in folder.iterdir()] == [BIG]
@@ -382,7 +388,7 @@ async def test_progress_grows_and_ends_at_the_total(
     assert received[-1] == len(BIG)
 
 
-async def test_an_error_in_progress_ends_the_call_and_leaves_nothing(
+async def test_an_exception_in_on_progress_is_raised_and_leaves_no_file(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path
 ) -> None:
     def fail(_: DownloadProgress) -> None:
@@ -394,7 +400,9 @@ async def test_an_error_in_progress_ends_the_call_and_leaves_nothing(
     assert len(emulator.requests) == 1
 
 
-async def test_a_directory_that_takes_no_files_is_told(client: AsyncImgwireClient, image: Image) -> None:
+async def test_a_directory_without_write_access_is_named_in_the_error(
+    client: AsyncImgwireClient, image: Image
+) -> None:
     if not Path("/proc/self").exists():
         pytest.skip("needs a directory that refuses even root")
     with pytest.raises(OSError, match="proc"):
@@ -405,7 +413,7 @@ async def test_a_directory_that_takes_no_files_is_told(client: AsyncImgwireClien
 
 
 @pytest.mark.world
-async def test_a_cut_answer_is_asked_for_again(
+async def test_a_response_that_breaks_off_is_retried(
     quick: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path
 ) -> None:
     steps: list[int] = []
@@ -423,7 +431,7 @@ async def test_a_cut_answer_is_asked_for_again(
 @pytest.mark.parametrize(
     "fault", [{"cut": 200_000}, {"reset": "before"}, {"status": 503}, {"cut": 0}, {"reset": "after_commit"}]
 )
-async def test_what_goes_on_breaking_is_an_error_and_leaves_nothing(
+async def test_a_download_that_fails_in_all_attempts_raises_and_leaves_no_file(
     quick: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path, fault: dict[str, Any], get: Get
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", times=None, **fault)
@@ -438,7 +446,7 @@ async def test_what_goes_on_breaking_is_an_error_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("fault", [{"cut": 1000}, {"reset": "before"}, {"status": 503}, {"status": 429}])
-async def test_without_retries_exactly_one_request_leaves(
+async def test_without_retries_exactly_one_request_is_sent(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, fault: dict[str, Any]
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", times=None, **fault)
@@ -449,7 +457,7 @@ async def test_without_retries_exactly_one_request_leaves(
 
 @pytest.mark.world
 @pytest.mark.parametrize("fault", [{"stall": float("inf")}, {"stall": float("inf"), "cut": 200_000}])
-async def test_a_standing_answer_is_an_error_after_the_stall_clock(
+async def test_a_stalled_response_raises_after_the_stall_timeout(
     client: AsyncImgwireClient,
     emulator: Emulator,
     image: Image,
@@ -468,7 +476,7 @@ async def test_a_standing_answer_is_an_error_after_the_stall_clock(
 
 @pytest.mark.slow
 @pytest.mark.world
-async def test_a_slow_answer_that_moves_is_fine(
+async def test_a_slow_response_that_makes_progress_is_no_error(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, get: Get
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", slow=900_000)
@@ -478,7 +486,7 @@ async def test_a_slow_answer_that_moves_is_fine(
 
 
 @pytest.mark.world
-async def test_a_consumer_may_think_for_longer_than_the_stall_clock(
+async def test_a_consumer_may_be_slower_than_the_stall_timeout(
     client: AsyncImgwireClient, image: Image
 ) -> None:
     slow = client.with_options(timeout=Timeouts(stall=0.2))
@@ -491,7 +499,7 @@ async def test_a_consumer_may_think_for_longer_than_the_stall_clock(
     assert got == BIG
 
 
-async def test_no_clock_when_it_is_switched_off(client: AsyncImgwireClient, image: Image) -> None:
+async def test_a_timeout_of_none_sets_no_timeout(client: AsyncImgwireClient, image: Image) -> None:
     assert await client.with_options(timeout=Timeouts(stall=None, connect=None)).images.read(image) == BIG
 
 
@@ -500,7 +508,7 @@ async def test_no_clock_when_it_is_switched_off(client: AsyncImgwireClient, imag
     [(404, 1, "wait_until_ready"), (410, 1, "wait_until_ready"), (403, 1, "preset and rules"), (400, 1, "preset and rules"),
      (501, 1, "preset and rules"), (500, 4, "later"), (429, 4, "later"), (408, 4, "later")],
 )  # fmt: skip
-async def test_a_refusal_says_what_to_do(
+async def test_an_error_response_is_reported_with_advice(
     quick: AsyncImgwireClient,
     emulator: Emulator,
     image: Image,
@@ -522,14 +530,16 @@ async def test_a_refusal_says_what_to_do(
     assert len(emulator.requests) == tries
 
 
-async def test_an_image_that_is_not_ready_is_not_there_yet(client: AsyncImgwireClient, folder: Path) -> None:
+async def test_an_image_that_is_not_ready_cannot_be_downloaded(
+    client: AsyncImgwireClient, folder: Path
+) -> None:
     upload = await client.images.create(file_name="a.png", content_length=10)
     with pytest.raises(DownloadError, match="READY images only") as caught:
         await client.images.download(upload.image, folder / "a.png")
     assert (caught.value.status, list(folder.iterdir())) == (404, [])
 
 
-async def test_the_cdns_wish_to_wait_is_honoured_and_closes_no_gate(
+async def test_retry_after_of_the_cdn_is_obeyed_and_does_not_delay_api_calls(
     client: AsyncImgwireClient, emulator: Emulator, image: Image
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", status=429, headers={"Retry-After": "1"})
@@ -546,7 +556,7 @@ async def test_the_cdns_wish_to_wait_is_honoured_and_closes_no_gate(
         await client.images.read(image)
 
 
-async def test_a_cdn_that_is_not_there_is_told(quick: AsyncImgwireClient, image: Image) -> None:
+async def test_an_unreachable_cdn_is_named_in_the_error(quick: AsyncImgwireClient, image: Image) -> None:
     nowhere = attrs.evolve(image, cdn_url="http://127.0.0.1:9/o/e/i")
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1:9 cannot be reached.* network") as caught:
         await quick.images.read(nowhere)
@@ -554,7 +564,7 @@ async def test_a_cdn_that_is_not_there_is_told(quick: AsyncImgwireClient, image:
 
 
 @pytest.mark.world
-async def test_the_deadline_bounds_the_whole(
+async def test_the_deadline_limits_all_attempts_together(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, get: Get, folder: Path
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", times=None, status=503)
@@ -590,7 +600,7 @@ ODD = {
 
 @pytest.mark.world
 @pytest.mark.parametrize("name", ODD)
-async def test_an_odd_answer_is_an_error_and_leaves_nothing(
+async def test_a_malformed_response_raises_and_leaves_no_file(
     quick: AsyncImgwireClient, image: Image, folder: Path, get: Get, name: str
 ) -> None:
     raw, match = ODD[name]
@@ -610,7 +620,7 @@ FINE = {
 
 @pytest.mark.world
 @pytest.mark.parametrize("name", FINE)
-async def test_an_unusual_answer_is_whole_or_an_error(
+async def test_an_unusual_response_is_returned_completely_or_raises(
     quick: AsyncImgwireClient, image: Image, folder: Path, get: Get, name: str
 ) -> None:
     async with site({"/i": FINE[name]}) as served:
@@ -621,7 +631,7 @@ async def test_an_unusual_answer_is_whole_or_an_error(
     assert list(folder.iterdir()) == []
 
 
-async def test_progress_of_an_answer_without_length_has_no_total(
+async def test_progress_without_a_content_length_has_no_total(
     client: AsyncImgwireClient, image: Image, folder: Path
 ) -> None:
     steps: list[tuple[int, int | None]] = []
@@ -634,7 +644,7 @@ async def test_progress_of_an_answer_without_length_has_no_total(
 
 
 @pytest.mark.world
-async def test_more_than_max_bytes_is_an_error(
+async def test_a_picture_larger_than_max_bytes_raises(
     quick: AsyncImgwireClient, emulator: Emulator, image: Image
 ) -> None:
     assert await quick.images.read(image, max_bytes=len(BIG)) == BIG
@@ -671,7 +681,7 @@ async def test_five_redirects_are_followed_and_a_sixth_is_not(
         assert (len(served.heads), caught.value.status) == (6, 301)
 
 
-async def test_a_redirect_is_followed_to_the_byte_and_without_credentials(
+async def test_a_redirect_url_is_requested_unchanged_and_without_credentials(
     client: AsyncImgwireClient, image: Image, get: Get
 ) -> None:
     exact = "/a%2Fb/%7E?x=%2F%7E+%20&y=%3d%C3%A9&"
@@ -712,7 +722,7 @@ async def test_an_unsafe_redirect_is_not_followed(
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x", "http://user:pw@host/x", "file:///etc/passwd"])
-async def test_an_unsafe_address_is_not_used(client: AsyncImgwireClient, image: Image, url: str) -> None:
+async def test_an_unsafe_url_is_not_requested(client: AsyncImgwireClient, image: Image, url: str) -> None:
     with pytest.raises(UnsafeURLError, match="cdn_url"):
         await client.images.read(at(image, url))
 
@@ -735,7 +745,9 @@ async def over_tls(answers: dict[str, bytes]) -> AsyncIterator[Site]:
         server.close()
 
 
-async def test_https_never_leads_to_http(emulator: Emulator, image: Image, get: Get) -> None:
+async def test_a_redirect_from_https_to_http_is_not_followed(
+    emulator: Emulator, image: Image, get: Get
+) -> None:
     settings: dict[str, Any] = {"base_url": emulator.base_url, "ssl": LOOPBACK}
     async with (
         site({"/plain": http("200 OK", TINY)}) as plain,
@@ -751,13 +763,13 @@ async def test_https_never_leads_to_http(emulator: Emulator, image: Image, get: 
         assert await get(client, at(image, f"{served.origin}/j")) == TINY
 
 
-async def test_where_the_api_is_https_the_cdn_must_be_too(image: Image) -> None:
+async def test_an_http_cdn_url_is_rejected_when_the_api_uses_https(image: Image) -> None:
     async with AsyncImgwireClient("sk_x", base_url="https://127.0.0.1:9") as client:
         with pytest.raises(UnsafeURLError, match=r"cdn_url .*although the API is reached over https"):
             await client.images.read(image)
 
 
-async def test_a_proxy_leads_to_the_cdn_too(emulator: Emulator, image: Image) -> None:
+async def test_requests_to_the_cdn_use_the_proxy(emulator: Emulator, image: Image) -> None:
     async with site({"http://cdn.example/o/e/i?width=3": http("200 OK", TINY)}) as proxy:
         async with AsyncImgwireClient(
             emulator.api_key, base_url=emulator.base_url, proxy=proxy.origin
@@ -784,7 +796,7 @@ async def arrived(emulator: Emulator, count: int) -> None:
 @pytest.mark.parametrize(
     "fault", [{"stall": float("inf")}, {"stall": float("inf"), "cut": 200_000}, {"slow": 500_000}]
 )
-async def test_a_cancelled_download_leaves_no_file_and_gives_its_slot_back(
+async def test_a_cancelled_download_leaves_no_file_and_releases_its_slot(
     narrow: AsyncImgwireClient,
     emulator: Emulator,
     image: Image,
@@ -825,7 +837,7 @@ async def test_a_timeout_around_a_download_leaves_no_file(
         assert await narrow.images.read(image) == BIG
 
 
-async def test_cancelled_at_any_moment_a_download_leaves_all_or_nothing(
+async def test_a_cancelled_download_leaves_the_complete_file_or_none(
     narrow: AsyncImgwireClient, image: Image, folder: Path
 ) -> None:
     for moment in range(40):
@@ -845,7 +857,7 @@ async def test_cancelled_at_any_moment_a_download_leaves_all_or_nothing(
 
 
 @pytest.mark.world
-async def test_leaving_a_stream_early_frees_its_slot_and_connection(
+async def test_leaving_a_stream_early_releases_its_slot_and_connection(
     narrow: AsyncImgwireClient, emulator: Emulator, image: Image
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", slow=500_000, times=None)
@@ -863,7 +875,7 @@ async def test_leaving_a_stream_early_frees_its_slot_and_connection(
         assert await narrow.images.read(image) == BIG
 
 
-async def test_a_stream_that_has_ended_frees_its_slot_before_it_is_left(
+async def test_a_finished_stream_releases_its_connection_inside_the_with_block(
     narrow: AsyncImgwireClient, image: Image
 ) -> None:
     async with narrow.images.stream(image) as chunks, asyncio.timeout(10):
@@ -873,7 +885,7 @@ async def test_a_stream_that_has_ended_frees_its_slot_before_it_is_left(
         assert await anext(chunks, None) is None
 
 
-async def test_a_stream_that_was_left_gives_no_more(client: AsyncImgwireClient, image: Image) -> None:
+async def test_a_stream_cannot_be_read_after_its_with_block(client: AsyncImgwireClient, image: Image) -> None:
     stream = client.images.stream(image)
     async with stream as chunks:
         await anext(chunks)
@@ -887,14 +899,16 @@ async def test_a_stream_that_was_left_gives_no_more(client: AsyncImgwireClient, 
             pass
 
 
-async def test_an_upload_knows_a_stream_that_was_begun(client: AsyncImgwireClient, image: Image) -> None:
+async def test_an_upload_rejects_a_stream_that_was_read_in_part(
+    client: AsyncImgwireClient, image: Image
+) -> None:
     async with client.images.stream(image) as chunks:
         await anext(chunks)
         with pytest.raises(UploadError, match="read in part before"):
             await client.images.upload(chunks, file_name="rest.png")
 
 
-async def test_the_steps_of_a_stream_may_run_in_different_tasks(
+async def test_a_stream_may_be_entered_read_and_left_in_different_tasks(
     client: AsyncImgwireClient, image: Image
 ) -> None:
     hasty = client.with_options(timeout=Timeouts(deadline=20, stall=20))
@@ -921,7 +935,7 @@ async def test_closing_the_client_ends_a_stream(emulator: Emulator, image: Image
 
 
 @pytest.mark.world
-async def test_a_stream_goes_straight_into_an_upload(client: AsyncImgwireClient, image: Image) -> None:
+async def test_a_stream_can_be_the_source_of_an_upload(client: AsyncImgwireClient, image: Image) -> None:
     async with client.images.stream(image) as chunks:
         copy = await client.images.upload(chunks, file_name="copy.png", content_length=len(BIG), wait=True)
     assert await client.images.read(copy) == BIG
@@ -943,7 +957,7 @@ def links(emulator: Emulator) -> list[int | None]:
     return [record.status for record in emulator.requests if record.target.startswith("/archives/")]
 
 
-async def test_an_archive_is_saved_and_unpacked(
+async def test_a_downloaded_archive_can_be_extracted(
     client: AsyncImgwireClient, emulator: Emulator, job: ImageDownloadJob, folder: Path
 ) -> None:
     steps: list[DownloadProgress] = []
@@ -961,7 +975,7 @@ async def test_an_archive_is_saved_and_unpacked(
 
 @pytest.mark.world
 @pytest.mark.parametrize("switches", [{"expired_status": 403}, {"expired_status": 400}])
-async def test_an_expired_link_is_replaced_once(
+async def test_an_expired_archive_link_is_replaced_once(
     client: AsyncImgwireClient, emulator: Emulator, job: ImageDownloadJob, folder: Path
 ) -> None:
     emulator.clock.advance(10_000)
@@ -975,7 +989,7 @@ async def test_an_expired_link_is_replaced_once(
 
 
 @pytest.mark.parametrize(("status", "asked"), [(404, 2), (410, 2), (403, 1), (400, 1)])
-async def test_a_link_is_replaced_only_when_its_time_was_over(
+async def test_an_archive_link_is_replaced_only_when_it_has_expired(
     quick: AsyncImgwireClient,
     emulator: Emulator,
     job: ImageDownloadJob,
@@ -995,7 +1009,7 @@ async def test_a_link_is_replaced_only_when_its_time_was_over(
     assert list(folder.iterdir()) == []
 
 
-async def test_a_link_that_stays_the_same_is_not_used_again(
+async def test_an_expired_archive_link_is_not_used_twice(
     client: AsyncImgwireClient, emulator: Emulator, job: ImageDownloadJob, folder: Path
 ) -> None:
     async with site({"/dead": http("410 Gone")}) as served:
@@ -1010,7 +1024,7 @@ async def test_a_link_that_stays_the_same_is_not_used_again(
         assert len(served.heads) == 1
 
 
-async def test_a_job_that_is_not_ready_is_told_without_a_request(
+async def test_a_job_that_is_not_ready_raises_without_a_request(
     client: AsyncImgwireClient, emulator: Emulator, job: ImageDownloadJob, folder: Path
 ) -> None:
     emulator.requests.clear()
@@ -1028,7 +1042,7 @@ async def test_a_job_that_is_not_ready_is_told_without_a_request(
 
 
 @pytest.mark.world
-async def test_a_cut_archive_leaves_nothing(
+async def test_an_archive_that_breaks_off_leaves_no_file(
     quick: AsyncImgwireClient, emulator: Emulator, job: ImageDownloadJob, folder: Path
 ) -> None:
     emulator.faults.add("GET", "/archives/*", times=None, cut=200_000)
@@ -1041,7 +1055,7 @@ async def test_a_cut_archive_leaves_nothing(
 # --- what is told ---------------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_download_is_one_exchange_whatever_it_took(
+async def test_a_download_with_retries_is_one_exchange(
     quick: AsyncImgwireClient, emulator: Emulator, image: Image, get: Get
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", status=503)
@@ -1059,7 +1073,7 @@ async def test_a_download_is_one_exchange_whatever_it_took(
     assert caught.value.exchange.attempts == 4
 
 
-async def test_hooks_see_every_request_and_every_retry(
+async def test_hooks_are_called_for_all_requests_and_retries_of_a_download(
     quick: AsyncImgwireClient, image: Image, get: Get
 ) -> None:
     told: list[Any] = []
@@ -1081,7 +1095,7 @@ async def test_hooks_see_every_request_and_every_retry(
     assert (told[2].reason, told[2].delay <= 0.01) == ("HTTP 503", True)
 
 
-async def test_the_log_shows_a_line_per_request_and_no_secret(
+async def test_the_log_has_one_line_per_request_and_no_secret(
     quick: AsyncImgwireClient,
     emulator: Emulator,
     job: ImageDownloadJob,
@@ -1098,7 +1112,7 @@ async def test_the_log_shows_a_line_per_request_and_no_secret(
     assert emulator.api_key not in caplog.text
 
 
-async def test_a_hook_that_takes_the_process_down_leaks_no_connection(
+async def test_a_hook_that_raises_a_cancellation_leaks_no_connection(
     client: AsyncImgwireClient, image: Image
 ) -> None:
     def interrupt(_: object) -> None:

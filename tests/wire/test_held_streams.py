@@ -29,7 +29,7 @@ async def image(client: AsyncImgwireClient) -> Image:
     return await client.images.retrieve((await client.images.upload(BIG)).id)
 
 
-async def test_two_held_streams_stop_no_transfer(narrow: AsyncImgwireClient, image: Image) -> None:
+async def test_open_streams_do_not_block_other_transfers(narrow: AsyncImgwireClient, image: Image) -> None:
     async with asyncio.timeout(20), narrow.images.stream(image) as one, narrow.images.stream(image) as two:
         first = await anext(one), await anext(two)
         copy = await narrow.images.upload(BIG, wait=True)
@@ -47,7 +47,7 @@ async def test_a_stream_feeds_an_upload_of_known_length_through_one_slot(
 
 
 @pytest.mark.parametrize(("slots", "copies"), [(3, 10), pytest.param(100, 120, marks=pytest.mark.slow)])
-async def test_more_copies_than_slots_all_end(emulator: Emulator, slots: int, copies: int) -> None:
+async def test_more_copies_than_slots_all_finish(emulator: Emulator, slots: int, copies: int) -> None:
     settings: dict[str, Any] = {"base_url": emulator.base_url, "max_connections": slots}
     held = asyncio.Barrier(copies)
 
@@ -62,7 +62,7 @@ async def test_more_copies_than_slots_all_end(emulator: Emulator, slots: int, co
     assert len(emulator.images) == copies + 1
 
 
-async def test_streams_that_begin_are_bounded_all_the_same(
+async def test_the_number_of_streams_that_start_is_limited(
     narrow: AsyncImgwireClient, emulator: Emulator, image: Image
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", stall=float("inf"))

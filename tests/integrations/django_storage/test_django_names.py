@@ -99,7 +99,7 @@ def require_never_stored(storage: ImgwireStorage, name: str) -> None:
     storage.delete(name)
 
 
-def test_a_derived_name_is_a_missing_file_and_its_original_stays(
+def test_a_derived_name_is_a_missing_file_and_its_original_is_kept(
     storage: ImgwireStorage, emulator: Emulator
 ) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
@@ -114,7 +114,7 @@ def test_a_derived_name_is_a_missing_file_and_its_original_stays(
 @pytest.mark.parametrize(
     "how", ["easy-thumbnails", "easy-thumbnails, hashed", "webp", "upper case", "trailing newline", "query"]
 )
-def test_a_derived_name_is_a_missing_file_in_another_process_too(
+def test_a_derived_name_is_a_missing_file_in_another_process(
     later: ImgwireStorage, storage: ImgwireStorage, emulator: Emulator, how: str
 ) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
@@ -125,7 +125,7 @@ def test_a_derived_name_is_a_missing_file_in_another_process_too(
     assert {(each.method, each.status) for each in emulator.requests} == {("GET", 200)}
 
 
-def test_a_derived_name_never_has_the_address_of_its_original(
+def test_a_derived_name_never_has_the_url_of_its_original(
     either: ImgwireStorage, storage: ImgwireStorage
 ) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
@@ -138,7 +138,7 @@ def test_a_derived_name_never_has_the_address_of_its_original(
 
 
 @pytest.mark.parametrize("how", ["easy-thumbnails", "easy-thumbnails, by alias", "easy-thumbnails, subdir"])
-def test_what_looks_derived_is_looked_up_once_where_its_original_was_never_seen(
+def test_a_name_that_may_be_derived_from_an_unknown_name_is_checked_once(
     later: ImgwireStorage, storage: ImgwireStorage, emulator: Emulator, how: str
 ) -> None:
     derived = DERIVED[how](storage.save("hero.gif", ContentFile(GIF)))
@@ -147,15 +147,13 @@ def test_what_looks_derived_is_looked_up_once_where_its_original_was_never_seen(
     assert len(emulator.requests) == ("subdir" not in how)
 
 
-def test_a_stored_name_that_looks_derived_is_a_stored_name(
-    later: ImgwireStorage, storage: ImgwireStorage
-) -> None:
+def test_a_stored_name_that_looks_derived_is_found(later: ImgwireStorage, storage: ImgwireStorage) -> None:
     name = storage.save("hero.jpg.100x100_q85.gif", ContentFile(GIF))
     assert later.url(name).endswith(name[:36])
     assert later.exists(name)
 
 
-def test_a_name_that_cannot_be_of_this_storage_asks_nobody(unasked: ImgwireStorage) -> None:
+def test_an_impossible_name_sends_no_request(unasked: ImgwireStorage) -> None:
     for name in FOREIGN:
         require_never_stored(unasked, name)
         with pytest.raises(FileNotFoundError, match="was not stored here") as caught:
@@ -165,7 +163,7 @@ def test_a_name_that_cannot_be_of_this_storage_asks_nobody(unasked: ImgwireStora
         assert not unasked.url(name).startswith("//"), name
 
 
-def test_the_address_of_a_foreign_name_is_the_one_that_djangos_own_storage_gives(
+def test_a_foreign_name_has_the_url_of_djangos_own_storage(
     unasked: ImgwireStorage,
 ) -> None:
     own = storages.create_storage({"BACKEND": "django.core.files.storage.FileSystemStorage"})
@@ -178,7 +176,7 @@ def test_the_address_of_a_foreign_name_is_the_one_that_djangos_own_storage_gives
         )
 
 
-def test_an_image_of_another_environment_or_one_that_is_deleted_is_a_missing_file(
+def test_an_image_that_is_deleted_or_in_another_environment_is_a_missing_file(
     storage: ImgwireStorage, emulator: Emulator
 ) -> None:
     name = f"{uuid.UUID(int=7)}/hero.gif"
@@ -191,7 +189,7 @@ def test_an_image_of_another_environment_or_one_that_is_deleted_is_a_missing_fil
     storage.delete(mine)
 
 
-def test_a_path_object_is_a_name(storage: ImgwireStorage) -> None:
+def test_a_name_may_be_a_path_object(storage: ImgwireStorage) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
     path: Any = PurePosixPath(name)
     assert storage.exists(path)
@@ -201,7 +199,7 @@ def test_a_path_object_is_a_name(storage: ImgwireStorage) -> None:
     assert not storage.exists(name)
 
 
-def test_the_service_has_the_last_word_on_a_files_name(
+def test_the_file_name_of_the_service_counts(
     storage: ImgwireStorage, emulator: Emulator, later: ImgwireStorage
 ) -> None:
     uploaded = storage.client.images.upload(io.BytesIO(GIF), file_name="C:\\photos\\hero.gif")
@@ -217,13 +215,13 @@ def test_the_service_has_the_last_word_on_a_files_name(
 @pytest.mark.parametrize(
     "given", ["hero.gif.100x100_q85.jpg", "../../hero.gif", "a/../hero.gif", "/hero.gif"]
 )
-def test_a_free_name_is_a_file_name_alone(unasked: ImgwireStorage, given: str) -> None:
+def test_an_available_name_is_a_file_name_without_an_id(unasked: ImgwireStorage, given: str) -> None:
     stored = f"{uuid.UUID(int=7)}/{given}"
     assert unasked.get_available_name(stored, max_length=100) == given.rpartition("/")[2]
 
 
 @pytest.mark.slow
-def test_what_is_remembered_of_names_stays_small(later: ImgwireStorage) -> None:
+def test_the_number_of_remembered_names_is_limited(later: ImgwireStorage) -> None:
     for number in range(10_010):
         later.url(f"{uuid.UUID(int=number)}/hero.gif")
     assert len(later._names.trusted) <= 10_000
@@ -236,7 +234,7 @@ class Member(models.Model):
         app_label = "pictures"
 
 
-def test_a_field_with_a_default_is_shown_edited_and_deleted(
+def test_a_field_with_a_default_can_be_shown_edited_and_deleted(
     options: dict[str, Any], emulator: Emulator
 ) -> None:
     with override_settings(STORAGES={"default": {"BACKEND": BACKEND, "OPTIONS": options}}):
@@ -251,7 +249,7 @@ def test_a_field_with_a_default_is_shown_edited_and_deleted(
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_a_stored_field_is_uploaded_again_by_either_client(
+def test_a_stored_file_can_be_uploaded_again_by_both_clients(
     options: dict[str, Any], emulator: Emulator, blocking: bool
 ) -> None:
     """A field opens its file when it is asked for `read`: by calls of the storage's client, which may not run on a loop."""

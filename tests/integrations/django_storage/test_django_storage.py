@@ -76,7 +76,7 @@ def asked(emulator: Emulator) -> list[tuple[str, str]]:
 # --- saving and names -------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_name_leads_back_to_the_image(storage: ImgwireStorage, emulator: Emulator) -> None:
+def test_the_name_of_a_saved_file_contains_the_images_id(storage: ImgwireStorage, emulator: Emulator) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
     image_id, _, file_name = name.partition("/")
     assert file_name == "hero.gif"
@@ -84,7 +84,7 @@ def test_a_saved_name_leads_back_to_the_image(storage: ImgwireStorage, emulator:
     assert storage.image(name).id == image_id
 
 
-def test_folders_are_left_out_of_a_name(storage: ImgwireStorage) -> None:
+def test_a_name_has_no_folders(storage: ImgwireStorage) -> None:
     assert storage.save("photos/2026/hero.gif", ContentFile(GIF)).count("/") == 1
 
 
@@ -107,7 +107,7 @@ def test_saving_under_a_stored_name_makes_another_image(storage: ImgwireStorage)
     ],
     ids=["ContentFile", "File", "plain file", "uploaded in memory", "uploaded to disk"],
 )
-def test_whatever_django_saves_is_sent_whole_even_when_it_was_read_before(
+def test_a_file_of_any_kind_is_sent_completely_even_if_it_was_read_before(
     storage: ImgwireStorage, emulator: Emulator, content: Any
 ) -> None:
     file = content()
@@ -135,38 +135,36 @@ def uploaded_to_disk(data: bytes) -> TemporaryUploadedFile:
         ("C:\\pictures\\hero.gif", 100, "hero.gif"),
     ],
 )
-def test_a_name_is_cut_so_that_it_fits_together_with_the_id(
-    given: str, max_length: int | None, kept: str
-) -> None:
+def test_a_name_is_shortened_to_fit_with_the_id(given: str, max_length: int | None, kept: str) -> None:
     assert ImgwireStorage(api_key="k").get_available_name(given, max_length) == kept
 
 
 @pytest.mark.parametrize("max_length", [10, 37, 41])
-def test_a_field_without_room_for_the_id_is_told_so(max_length: int) -> None:
+def test_a_field_too_short_for_the_id_raises(max_length: int) -> None:
     with pytest.raises(SuspiciousFileOperation, match="max_length of 37"):
         ImgwireStorage(api_key="k").get_available_name("hero.gif", max_length)
 
 
 @pytest.mark.parametrize("name", ["..", "photos/..", ""])
-def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
+def test_a_name_of_dots_is_rejected(name: str) -> None:
     with pytest.raises(SuspiciousFileOperation):
         ImgwireStorage(api_key="k").get_available_name(name)
 
 
-def test_no_picture_is_not_saved(storage: ImgwireStorage, emulator: Emulator) -> None:
+def test_a_file_that_is_no_picture_is_not_saved(storage: ImgwireStorage, emulator: Emulator) -> None:
     with pytest.raises(UnsupportedImageError):
         storage.save("report.pdf", ContentFile(b"%PDF-1.7"))
     assert not emulator.images
 
 
-def test_what_the_storage_was_told_is_written_on_each_image(options: dict[str, Any]) -> None:
+def test_purpose_and_metadata_of_the_storage_are_set_on_saved_images(options: dict[str, Any]) -> None:
     storage = ImgwireStorage(**options, purpose="avatar", custom_metadata={"site": "shop"}, wait=True)
     image = storage.image(storage.save("hero.gif", ContentFile(GIF)))
     assert (image.purpose, image.custom_metadata, image.status) == ("avatar", {"site": "shop"}, "READY")
     storage.client.close()
 
 
-def test_waiting_tells_when_the_service_refuses_the_picture(options: dict[str, Any]) -> None:
+def test_saving_with_wait_raises_when_the_image_is_quarantined(options: dict[str, Any]) -> None:
     storage = ImgwireStorage(**options, wait=True)
     with pytest.raises(ImageQuarantinedError):
         storage.save("broken.gif", ContentFile(GIF[:10]))
@@ -176,7 +174,7 @@ def test_waiting_tells_when_the_service_refuses_the_picture(options: dict[str, A
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_open_file_has_the_bytes_that_were_saved(storage: ImgwireStorage) -> None:
+def test_an_opened_file_has_the_saved_bytes(storage: ImgwireStorage) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
     with storage.open(name) as file:
         assert (file.name, file.mode, file.size, len(file)) == (name, "rb", len(GIF), len(GIF))
@@ -187,7 +185,7 @@ def test_an_open_file_has_the_bytes_that_were_saved(storage: ImgwireStorage) -> 
         assert again.read() == GIF
 
 
-def test_an_image_that_nobody_knows_is_a_missing_file(storage: ImgwireStorage) -> None:
+def test_an_unknown_image_is_a_missing_file(storage: ImgwireStorage) -> None:
     for ask in (
         storage.open,
         storage.size,
@@ -212,7 +210,7 @@ def test_a_file_opens_for_reading_bytes_only(mode: str) -> None:
         file.open(mode)
 
 
-def test_a_file_whose_bytes_do_not_come_is_not_opened(storage: ImgwireStorage, emulator: Emulator) -> None:
+def test_a_file_that_cannot_be_downloaded_is_not_opened(storage: ImgwireStorage, emulator: Emulator) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
     emulator.faults.add("GET", "*", host="cdn", cut=10)
     with pytest.raises(DownloadError):
@@ -221,7 +219,7 @@ def test_a_file_whose_bytes_do_not_come_is_not_opened(storage: ImgwireStorage, e
         assert file.read() == GIF
 
 
-def test_the_service_is_asked_for_size_and_times(storage: ImgwireStorage) -> None:
+def test_size_and_times_come_from_the_record(storage: ImgwireStorage) -> None:
     began = datetime.now(UTC)
     name = storage.save("hero.gif", ContentFile(GIF))
     assert storage.size(name) == len(GIF)
@@ -235,7 +233,7 @@ def test_the_service_is_asked_for_size_and_times(storage: ImgwireStorage) -> Non
         storage.path(name)
 
 
-def test_a_picture_that_is_not_ready_in_time_is_neither_opened_nor_measured(options: dict[str, Any]) -> None:
+def test_open_and_size_raise_when_the_image_is_not_ready_in_time(options: dict[str, Any]) -> None:
     with Emulator(ready_after=3600, null_sizes_while_pending=True) as slow:
         options |= {"api_key": slow.api_key, "base_url": slow.base_url, "ready_timeout": 0.2}
         storage = ImgwireStorage(**options)
@@ -246,7 +244,7 @@ def test_a_picture_that_is_not_ready_in_time_is_neither_opened_nor_measured(opti
         storage.client.close()
 
 
-def test_a_deleted_image_is_gone_and_may_be_deleted_again(storage: ImgwireStorage) -> None:
+def test_a_deleted_image_does_not_exist_and_can_be_deleted_again(storage: ImgwireStorage) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
     assert storage.exists(name)
     storage.delete(name)
@@ -256,7 +254,7 @@ def test_a_deleted_image_is_gone_and_may_be_deleted_again(storage: ImgwireStorag
         storage.delete("")
 
 
-def test_the_root_has_a_folder_for_each_image_and_the_folder_its_file(storage: ImgwireStorage) -> None:
+def test_the_root_has_one_folder_per_image_and_the_folder_one_file(storage: ImgwireStorage) -> None:
     names = {storage.save(f"{number}.gif", ContentFile(GIF)) for number in range(3)}
     folders, files = storage.listdir("")
     assert files == []
@@ -267,7 +265,7 @@ def test_the_root_has_a_folder_for_each_image_and_the_folder_its_file(storage: I
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 
-def test_addresses_cost_no_request_once_one_image_was_seen(
+def test_url_sends_no_request_after_the_first_image(
     storage: ImgwireStorage, options: dict[str, Any], emulator: Emulator
 ) -> None:
     names = [storage.save("hero.gif", ContentFile(GIF)) for _ in range(3)]
@@ -281,7 +279,7 @@ def test_addresses_cost_no_request_once_one_image_was_seen(
     other.client.close()
 
 
-def test_an_address_follows_the_rules_of_the_storage_and_of_the_call() -> None:
+def test_url_applies_the_rules_of_the_storage_and_of_the_call() -> None:
     base = "https://cdn.example.com/o/e"
     storage = ImgwireStorage(api_key="k", cdn_base=f"{base}/", url_rules={"width": 1200, "format": "webp"})
     image_id = MISSING.partition("/")[0]
@@ -291,7 +289,7 @@ def test_an_address_follows_the_rules_of_the_storage_and_of_the_call() -> None:
         storage.url(MISSING, widht=300)
 
 
-def test_wrong_rules_are_told_when_the_storage_is_made() -> None:
+def test_wrong_url_rules_raise_when_the_storage_is_created() -> None:
     with pytest.raises(ImproperlyConfigured, match="did you mean 'width'"):
         ImgwireStorage(api_key="k", url_rules={"widht": 300})
 
@@ -299,7 +297,7 @@ def test_wrong_rules_are_told_when_the_storage_is_made() -> None:
 # --- the object -------------------------------------------------------------------------------------------------------
 
 
-def test_a_storage_without_a_key_can_be_made_and_says_so_when_it_is_used(
+def test_a_storage_without_a_key_raises_on_first_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("IMGWIRE_API_KEY", raising=False)
@@ -308,7 +306,7 @@ def test_a_storage_without_a_key_can_be_made_and_says_so_when_it_is_used(
         storage.exists(MISSING)
 
 
-def test_a_pickled_storage_makes_a_client_of_its_own(
+def test_an_unpickled_storage_creates_its_own_client(
     storage: ImgwireStorage, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
@@ -323,7 +321,7 @@ def current_key() -> str:
     return "sk_of_a_function"
 
 
-def test_a_pickle_holds_no_key_and_needs_one_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_contains_no_key_and_needs_one_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMGWIRE_API_KEY", raising=False)
     pickled = pickle.dumps(ImgwireStorage(api_key="sk_text"))
     assert b"sk_text" not in pickled
@@ -354,7 +352,7 @@ def test_a_storage_that_was_used_works_on_both_sides_of_a_fork(storage: ImgwireS
     assert storage.exists(name)
 
 
-def test_a_migration_knows_the_storage_but_not_its_key() -> None:
+def test_a_migration_contains_the_storage_without_its_key() -> None:
     storage = ImgwireStorage(
         api_key="sk_secret", base_url="http://127.0.0.1:9", timeout=5, url_rules={"width": 300}
     )
@@ -401,7 +399,7 @@ def test_a_model_saves_reads_and_deletes_its_files(emulator: Emulator) -> None:
 
 
 @pytest.mark.usefixtures("table")
-def test_an_image_field_knows_its_size_without_asking(emulator: Emulator) -> None:
+def test_an_image_field_stores_its_size_without_a_request(emulator: Emulator) -> None:
     pytest.importorskip("PIL", reason="Django's ImageField needs Pillow")
     Picture.objects.create(file=ContentFile(GIF, "a.gif"), cover=ImageFile(io.BytesIO(GIF), "cover.gif"))
     emulator.requests.clear()
@@ -414,7 +412,7 @@ def test_an_image_field_knows_its_size_without_asking(emulator: Emulator) -> Non
 
 
 @pytest.mark.usefixtures("table")
-def test_a_long_name_fits_the_column_of_a_field() -> None:
+def test_a_long_name_is_shortened_to_the_fields_max_length() -> None:
     picture = Picture.objects.create(file=ContentFile(GIF, "x" * 200 + ".gif"))
     assert len(picture.file.name) == 100
 
@@ -422,7 +420,7 @@ def test_a_long_name_fits_the_column_of_a_field() -> None:
 # --- errors as answers ------------------------------------------------------------------------------------------------
 
 
-def test_the_middleware_answers_errors_of_this_package_and_no_others(
+def test_the_middleware_handles_only_errors_of_this_package(
     storage: ImgwireStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
     def nothing(_: HttpRequest) -> HttpResponse:
@@ -438,7 +436,7 @@ def test_the_middleware_answers_errors_of_this_package_and_no_others(
     assert middleware.process_exception(request, KeyError("x")) is None
 
 
-def test_what_the_middleware_answers_with_500_or_more_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_middleware_logs_responses_of_500_or_more(caplog: pytest.LogCaptureFixture) -> None:
     middleware = ErrorAnswers(lambda _: HttpResponse())
     error = AuthenticationError("the key was refused", status=401)
     answer = middleware.process_exception(RequestFactory().get("/pictures/7"), error)
@@ -447,7 +445,7 @@ def test_what_the_middleware_answers_with_500_or_more_is_logged(caplog: pytest.L
     assert [record.message for record in caplog.records] == ["GET '/pictures/7': the key was refused"]
 
 
-def test_a_path_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_path_cannot_add_a_line_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     request = RequestFactory().get("/a%0AWARNING%20forged%1B[2J")
     ErrorAnswers(lambda _: HttpResponse()).process_exception(request, AuthenticationError("no", status=401))
     assert [record.message for record in caplog.records] == [r"GET '/a\nWARNING forged\x1b[2J': no"]
