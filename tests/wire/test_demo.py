@@ -37,7 +37,7 @@ def rows(output: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_without_a_folder_its_own_pictures_arrive() -> None:
+def test_without_a_folder_the_demo_uploads_pictures_of_its_own() -> None:
     answer = demo()
     assert (answer.returncode, answer.stderr) == (0, "")
     assert len(rows(answer.stdout)) == 10
@@ -45,14 +45,14 @@ def test_without_a_folder_its_own_pictures_arrive() -> None:
 
 
 @pytest.mark.slow
-def test_its_own_pictures_come_in_five_formats() -> None:
+def test_the_demos_own_pictures_have_five_formats() -> None:
     types = {re.split(r"  +", row)[1] for row in rows(demo().stdout)}
     assert types == {"png", "bmp", "gif", "tiff", "icon"}
 
 
 @pytest.mark.slow
 @with_pictures
-def test_a_folder_of_photos_arrives_whole() -> None:
+def test_a_folder_of_photos_is_uploaded_completely() -> None:
     answer = demo(PICTURES / "photos")
     assert answer.returncode == 0
     assert len(rows(answer.stdout)) == 23
@@ -60,7 +60,7 @@ def test_a_folder_of_photos_arrives_whole() -> None:
 
 @pytest.mark.slow
 @with_pictures
-def test_an_odd_folder_names_what_was_refused_and_ends_with_3() -> None:
+def test_rejected_files_are_listed_and_the_exit_code_is_3() -> None:
     answer = demo(PICTURES / "odd")
     assert answer.returncode == 3
     assert len(rows(answer.stdout)) == 18
@@ -77,21 +77,21 @@ def test_an_odd_folder_names_what_was_refused_and_ends_with_3() -> None:
 
 @pytest.mark.slow
 @with_pictures
-def test_names_are_shown_as_the_folder_has_them() -> None:
+def test_file_names_are_printed_as_in_the_folder() -> None:
     output = demo(PICTURES / "odd").stdout
     for path in (PICTURES / "odd" / "album 2023").rglob("*.*"):
         assert path.relative_to(PICTURES / "odd").as_posix() in output
 
 
 @pytest.mark.slow
-def test_a_folder_without_files_is_told() -> None:
+def test_a_folder_without_files_is_reported() -> None:
     answer = demo(ROOT / "no such folder")
     assert answer.returncode == 2
     assert "is not a folder" in answer.stderr
 
 
 @pytest.mark.slow
-def test_a_broken_name_is_shown_and_uploaded(tmp_path: Path) -> None:
+def test_a_file_with_an_undecodable_name_is_uploaded(tmp_path: Path) -> None:
     picture = bytes.fromhex(
         "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
     )

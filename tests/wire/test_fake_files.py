@@ -28,7 +28,9 @@ async def pieces(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + 100_000]
 
 
-async def test_uploads_and_downloads_work_on_pyfakefs(client: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_uploads_and_downloads_work_with_pyfakefs(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
     real = os.open(__file__, os.O_RDONLY)
     with patching.Patcher() as patcher:
         for name, data in PICTURES.items():

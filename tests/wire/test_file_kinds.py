@@ -67,7 +67,7 @@ def require_whole(emulator: Emulator, data: bytes) -> None:
     [(kind, False) for kind in [*KNOWN, *UNKNOWN]]
     + [pytest.param(kind, True, marks=pytest.mark.slow) for kind in UNKNOWN],
 )
-async def test_it_arrives_whole(
+async def test_every_kind_of_file_arrives_completely(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, declared: bool
 ) -> None:
     before = open_below(tmp_path)
@@ -107,7 +107,7 @@ def fed_reader(data: bytes) -> asyncio.StreamReader:
 @pytest.mark.parametrize("off", [-1, 1], ids=["shorter", "longer"])
 @pytest.mark.parametrize("size", [100, 5_000_000])
 @pytest.mark.parametrize("kind", ["generator", "async generator", "source", "source, once", "reader"])
-async def test_a_wrong_size_is_told_at_once_and_nothing_looks_stored(
+async def test_a_wrong_size_raises_at_once_and_nothing_is_stored(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, size: int, off: int
 ) -> None:
     file = later_told(noise(size), tmp_path)[kind]
@@ -139,7 +139,7 @@ async def test_a_wrong_size_is_told_at_once_and_nothing_looks_stored(
 @pytest.mark.parametrize("after", [0, 2_000_000], ids=["at once", "midway"])
 @pytest.mark.parametrize("declared", [None, 5_000_000], ids=["spooled", "declared"])
 @pytest.mark.parametrize("kind", ["generator", "async generator", "source", "file"])
-async def test_what_a_source_raises_passes_unchanged(
+async def test_an_exception_of_a_source_is_raised_unchanged(
     client: AsyncImgwireClient,
     emulator: Emulator,
     spool: Path,
@@ -214,7 +214,7 @@ async def test_a_source_that_waits_for_what_is_cancelled_is_cancelled(
 
 @pytest.mark.parametrize("piece", ["text", None, 7], ids=repr)
 @pytest.mark.parametrize("kind", ["generator", "async generator", "source", "file", "async file"])
-async def test_pieces_that_are_no_bytes_are_a_type_error(
+async def test_chunks_that_are_no_bytes_raise_a_type_error(
     client: AsyncImgwireClient, emulator: Emulator, kind: str, piece: Any
 ) -> None:
     pieces = [bytes(1_000), piece]
@@ -249,7 +249,7 @@ async def test_pieces_that_are_no_bytes_are_a_type_error(
 
 
 @pytest.mark.parametrize("way", ["bare", "limited"])
-async def test_a_reader_to_which_0_means_everything_loses_no_byte(
+async def test_a_reader_whose_read_0_returns_everything_loses_no_byte(
     client: AsyncImgwireClient, emulator: Emulator, way: str
 ) -> None:
     data = png(padding=100_000)
@@ -274,7 +274,7 @@ async def test_a_reader_to_which_0_means_everything_loses_no_byte(
     require_whole(emulator, data)
 
 
-async def test_the_callers_generator_is_left_where_reading_ended(client: AsyncImgwireClient) -> None:
+async def test_the_callers_generator_is_not_advanced_further_than_needed(client: AsyncImgwireClient) -> None:
     pieces = apieces_of(noise(100_000), 10_000)
     with pytest.raises(UploadSizeError):
         await client.images.upload(pieces, mime_type="image/png", content_length=35_000)
@@ -317,7 +317,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("declared", [None, 5_000_000], ids=["spooled", "declared"])
-async def test_a_cancelled_source_is_closed_and_its_spool_is_gone(
+async def test_on_cancellation_the_source_is_closed_and_its_spool_file_removed(
     client: AsyncImgwireClient, emulator: Emulator, spool: Path, declared: int | None
 ) -> None:
     standing = Standing()
@@ -340,7 +340,7 @@ async def test_a_cancelled_source_is_closed_and_its_spool_is_gone(
 
 
 @pytest.mark.parametrize("kind", sorted({*KNOWN, *UNKNOWN} - {"FIFO", "pipe", "raw pipe"}))
-async def test_cancelled_in_its_put_nothing_of_ours_stays_open(
+async def test_on_cancellation_during_the_put_no_file_of_the_sdk_stays_open(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
@@ -357,7 +357,7 @@ async def test_cancelled_in_its_put_nothing_of_ours_stays_open(
     assert open_below(tmp_path) == before
 
 
-async def test_a_cancelled_fifo_that_nobody_writes_to_is_let_go(
+async def test_an_upload_of_a_fifo_without_a_writer_can_be_cancelled(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     where = tmp_path / "fifo"
@@ -379,7 +379,7 @@ async def test_a_cancelled_fifo_that_nobody_writes_to_is_let_go(
 
 
 @pytest.mark.parametrize("buffering", [-1, 0], ids=["buffered", "raw"])
-async def test_a_cancelled_pipe_that_nobody_writes_to_is_let_go(
+async def test_an_upload_of_a_pipe_without_bytes_can_be_cancelled(
     client: AsyncImgwireClient, emulator: Emulator, buffering: int
 ) -> None:
     reading, writing = os.pipe()
@@ -404,7 +404,7 @@ async def test_a_cancelled_pipe_that_nobody_writes_to_is_let_go(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["FIFO", "pipe"])
-async def test_a_pipe_that_trickles_does_not_stall(
+async def test_a_slow_pipe_does_not_stall(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str
 ) -> None:
     """Every piece is progress: nobody waits for a whole buffer of them."""
@@ -440,7 +440,7 @@ async def test_a_pipe_that_trickles_does_not_stall(
 @pytest.mark.parametrize(
     "kind", ["request.content", "asyncio reader", "async generator", "anyio", "aiofiles"]
 )
-async def test_what_only_a_loop_can_read_is_refused_in_the_blocking_client(
+async def test_the_blocking_client_rejects_async_sources(
     emulator: Emulator, tmp_path: Path, kind: str
 ) -> None:
     async with {**KNOWN, **UNKNOWN}[kind](b"", tmp_path) as file:
@@ -454,7 +454,7 @@ async def test_what_only_a_loop_can_read_is_refused_in_the_blocking_client(
     assert len(emulator.requests) == 0
 
 
-async def test_what_python_calls_its_standard_input_is_no_file_name(client: AsyncImgwireClient) -> None:
+async def test_the_name_of_standard_input_is_no_file_name(client: AsyncImgwireClient) -> None:
     file = io.BytesIO(png())
     file.name = "<stdin>"
     assert (await client.images.upload(file)).original_filename == "upload.png"

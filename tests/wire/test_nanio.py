@@ -151,7 +151,7 @@ NAMES = ["plain.png", "a b+c~d (1).png", "Zoë-ß-写真.png"]  # a literal % na
 
 @pytest.mark.parametrize("signed", [{}, {"content_type": "image/png"}], ids=["host alone", "with its type"])
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_valid_url_is_taken_as_it_is(
+async def test_a_valid_url_is_used_unchanged(
     client: AsyncImgwireClient, store: Store, name: str, signed: dict[str, str]
 ) -> None:
     data = noise(100_000 + len(name) + len(signed))
@@ -162,7 +162,7 @@ async def test_a_valid_url_is_taken_as_it_is(
 
 @pytest.mark.parametrize("size", [0, 1, 5_000_000, 200_000_000])
 @pytest.mark.parametrize("kind", ["path", "stream"])
-async def test_every_size_arrives_whole(
+async def test_every_size_arrives_completely(
     client: AsyncImgwireClient, store: Store, tmp_path: Path, size: int, kind: str
 ) -> None:
     data, name = noise(size), f"{kind}-{size}.png"
@@ -193,7 +193,7 @@ WRONGS: dict[str, Callable[[Store, str], str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONGS)
-async def test_a_refused_url_gets_one_successor_then_the_error(
+async def test_a_rejected_url_is_replaced_once_and_then_raises(
     client: AsyncImgwireClient, store: Store, wrong: str
 ) -> None:
     names = [f"{wrong} {number}.png" for number in range(4)]
@@ -206,16 +206,14 @@ async def test_a_refused_url_gets_one_successor_then_the_error(
     assert await asyncio.gather(*(store.held(name) for name in names)) == [None] * 4
 
 
-async def test_a_refused_url_and_a_good_successor_are_a_success(
-    client: AsyncImgwireClient, store: Store
-) -> None:
+async def test_an_upload_succeeds_with_the_second_url(client: AsyncImgwireClient, store: Store) -> None:
     data = noise(100_000)
     store.mints(tampered(store.url("second.png")), store.url("second.png"))
     await client.images.upload(data, mime_type="image/png")
     assert await store.held("second.png") == whole(data)
 
 
-async def test_an_expired_url_is_minted_anew(client: AsyncImgwireClient, store: Store) -> None:
+async def test_an_expired_url_is_replaced(client: AsyncImgwireClient, store: Store) -> None:
     data = noise(100_001)
     old = [store.url("third.png", age=age, lifetime=60) for age in (100, 200)]
     store.mints(*old, store.url("third.png"))
@@ -224,7 +222,9 @@ async def test_an_expired_url_is_minted_anew(client: AsyncImgwireClient, store: 
 
 
 @pytest.mark.parametrize("life", [60, 604_800], ids=["a minute", "a week"])
-async def test_three_expired_urls_are_the_end(client: AsyncImgwireClient, store: Store, life: int) -> None:
+async def test_an_upload_fails_after_three_expired_urls(
+    client: AsyncImgwireClient, store: Store, life: int
+) -> None:
     store.mints(*(store.url("fourth.png", age=life + 100 + n, lifetime=life) for n in range(4)))
     with pytest.raises(UploadUrlExpiredError, match="3 requested") as caught:
         await client.images.upload(noise(100_000), mime_type="image/png")

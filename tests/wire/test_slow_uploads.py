@@ -60,7 +60,7 @@ def folder_of(where: Path, count: int, padding: int) -> Path:
     return where
 
 
-def test_many_small_files_take_no_memory_and_few_open_files(storage: Elsewhere, tmp_path: Path) -> None:
+def test_many_small_files_need_little_memory_and_few_open_files(storage: Elsewhere, tmp_path: Path) -> None:
     found = haul(
         storage,
         "many",
@@ -82,7 +82,7 @@ def test_many_small_files_take_no_memory_and_few_open_files(storage: Elsewhere, 
 
 
 @pytest.mark.parametrize("unknown_size", [False, True], ids=["paths", "spooled"])
-def test_open_files_stay_below_the_limit_whatever_the_concurrency(
+def test_open_files_stay_below_the_limit_at_any_concurrency(
     storage: Elsewhere, tmp_path: Path, unknown_size: bool
 ) -> None:
     found = haul(
@@ -103,7 +103,7 @@ def test_open_files_stay_below_the_limit_whatever_the_concurrency(
 
 
 @pytest.mark.parametrize("kind", ["path", "async iterator", "spooled"])
-def test_a_gibibyte_takes_no_memory(storage: Elsewhere, tmp_path: Path, kind: str) -> None:
+def test_a_file_of_one_gibibyte_needs_little_memory(storage: Elsewhere, tmp_path: Path, kind: str) -> None:
     size = 2**30
     path = tmp_path / "big.bin"
     with path.open("wb") as file:
@@ -137,7 +137,9 @@ BIG_KINDS = [
 
 
 @pytest.mark.parametrize("kind", BIG_KINDS)
-async def test_70_megabytes_of_every_kind(storage: Elsewhere, tmp_path: Path, kind: str) -> None:
+async def test_70_megabytes_of_every_kind_arrive_completely(
+    storage: Elsewhere, tmp_path: Path, kind: str
+) -> None:
     data = noise(70_000_000)  # more than any buffer, and than the emulator keeps
     async with AsyncImgwireClient(storage.api_key, base_url=storage.base_url) as client:
         async with {**KNOWN, **UNKNOWN}[kind](data, tmp_path) as file:
@@ -168,7 +170,7 @@ def run(code: str, storage: Elsewhere, *before: str, **environment: str) -> subp
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody who may not read the file")
-def test_a_file_that_may_not_be_read_is_a_permission_error(storage: Elsewhere, tmp_path: Path) -> None:
+def test_a_file_without_read_permission_raises_permission_error(storage: Elsewhere, tmp_path: Path) -> None:
     path, ordinary = tmp_path / "secret.png", tmp_path / "ordinary.png"
     path.write_bytes(png())
     ordinary.write_bytes(png(padding=2_000))
@@ -215,7 +217,9 @@ def small_disk(where: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [1_200_000, 5_000_000])
-def test_a_full_disk_names_the_folder_and_the_way_out(storage: Elsewhere, tmp_path: Path, size: int) -> None:
+def test_the_error_for_a_full_disk_names_the_folder_and_what_to_do(
+    storage: Elsewhere, tmp_path: Path, size: int
+) -> None:
     done = run(
         f"""
         async def pieces(size):
@@ -289,7 +293,7 @@ def way_id(switches: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=way_id)
-async def test_under_every_switch_each_upload_arrives_whole(
+async def test_an_upload_arrives_completely_with_every_emulator_switch(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     """Once, whatever is in the way: one record that is READY with all its bytes; others are PENDING without any."""
@@ -313,7 +317,7 @@ async def test_under_every_switch_each_upload_arrives_whole(
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=way_id)
-async def test_under_every_switch_a_url_that_is_too_old_is_replaced(
+async def test_an_expired_url_is_replaced_with_every_emulator_switch(
     client: AsyncImgwireClient, emulator: Emulator, switches: dict[str, Any]
 ) -> None:
     aged: list[str] = []
@@ -332,7 +336,7 @@ async def test_under_every_switch_a_url_that_is_too_old_is_replaced(
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=way_id)
-async def test_under_every_switch_many_arrive_once_each(
+async def test_each_of_many_files_is_stored_once_with_every_emulator_switch(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     quick = client.with_options(retries=RetryPolicy(max_retries=6, backoff=0.01))

@@ -98,7 +98,7 @@ def require_nothing_short(emulator: Emulator) -> None:
         ),
     ],
 )
-async def test_whole_or_an_error(
+async def test_an_upload_arrives_completely_or_raises(
     client: AsyncImgwireClient, emulator: Emulator, given: Any, kind: str, fault: str, reused: bool
 ) -> None:
     """On a fresh connection, and on one that has been kept alive."""
@@ -145,7 +145,7 @@ def connections_to(origin: str) -> int:
         pytest.param("deadline", marks=pytest.mark.slow),
     ],
 )
-async def test_a_storage_that_stands_still_keeps_no_connection(
+async def test_no_connection_stays_open_to_a_storage_that_stalls(
     client: AsyncImgwireClient, emulator: Emulator, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is buffered for a peer that reads no more would hold its socket for as long as it likes."""
@@ -173,7 +173,7 @@ async def test_a_storage_that_stands_still_keeps_no_connection(
 @pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="from 3.12 on aiohttp's writer takes its first step at once"
 )
-async def test_a_writer_that_is_cancelled_before_its_first_step_hangs_nobody(
+async def test_an_upload_fails_if_other_code_cancels_its_writer_task(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     """Who cancels all tasks of a loop may meet aiohttp's writer then, and aiohttp itself hears nothing of it."""
@@ -205,9 +205,7 @@ async def test_a_writer_that_is_cancelled_before_its_first_step_hangs_nobody(
 
 @pytest.mark.world
 @pytest.mark.parametrize("switches", [{"url_lifetime": 1.0}])
-async def test_no_dead_url_is_used_twice_when_they_live_a_second(
-    client: AsyncImgwireClient, emulator: Emulator
-) -> None:
+async def test_no_expired_url_is_used_twice(client: AsyncImgwireClient, emulator: Emulator) -> None:
     """50 files, two at once; the emulator's clock goes on 0.3 s with each PUT, and stands still for nobody in between."""
     created = 0
 
@@ -240,7 +238,7 @@ async def test_no_dead_url_is_used_twice_when_they_live_a_second(
 
 @pytest.mark.world
 @pytest.mark.parametrize("switches", [{"url_lifetime": 1.0}])
-async def test_a_slow_storage_ends_no_url_of_the_files_that_wait(
+async def test_no_url_expires_while_files_wait_for_a_slot(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     """URLs are made when their PUT may begin: twelve files of 0.3 s each on two slots, and none is refused."""

@@ -77,7 +77,7 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
     return client.with_options(retries=FAST)
 
 
-async def test_the_key_is_asked_for_first_then_the_record_and_the_storing_are_told(
+async def test_hooks_are_called_for_key_record_and_stored_bytes_in_that_order(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     journal = Journal()
@@ -92,7 +92,7 @@ async def test_the_key_is_asked_for_first_then_the_record_and_the_storing_are_to
 
 @pytest.mark.world
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}, {"second_put": "accepted"}], ids=str)
-async def test_what_an_earlier_run_has_stored_is_adopted_without_a_put(
+async def test_a_record_stored_by_an_earlier_run_is_taken_without_a_put(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     first = await upload_of(client, Journal()).run()
@@ -106,9 +106,7 @@ async def test_what_an_earlier_run_has_stored_is_adopted_without_a_put(
     assert journal.stored_ids == [first.id]
 
 
-async def test_a_record_whose_bytes_never_came_gets_them(
-    client: AsyncImgwireClient, emulator: Emulator
-) -> None:
+async def test_a_record_without_bytes_gets_them(client: AsyncImgwireClient, emulator: Emulator) -> None:
     made = await client.images.create(file_name="upload.png", idempotency_key="key-0")
     journal = Journal()
     assert (await upload_of(client, journal).run()).id == made.image.id
@@ -118,7 +116,7 @@ async def test_a_record_whose_bytes_never_came_gets_them(
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
 @pytest.mark.parametrize("retries", [0, 3])
-async def test_a_refusal_asks_the_record_first_and_one_with_bytes_is_stored(
+async def test_after_a_rejected_put_a_record_with_bytes_counts_as_stored(
     client: AsyncImgwireClient, emulator: Emulator, retries: int
 ) -> None:
     some = client.with_options(retries=RetryPolicy(max_retries=retries, backoff=0.01))
@@ -135,7 +133,7 @@ async def test_a_refusal_asks_the_record_first_and_one_with_bytes_is_stored(
 
 
 @pytest.mark.parametrize("status", [403, 409, 412])
-async def test_a_refusal_of_a_record_without_bytes_is_told_as_ever(
+async def test_a_rejected_put_of_a_record_without_bytes_raises(
     quick: AsyncImgwireClient, emulator: Emulator, status: int
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", times=None, status=status)
@@ -149,7 +147,7 @@ async def test_a_refusal_of_a_record_without_bytes_is_told_as_ever(
     assert sum(request.method == "GET" for request in emulator.requests) == upload.puts
 
 
-async def test_a_record_that_was_deleted_meanwhile_gets_a_key_of_the_next_generation(
+async def test_a_record_deleted_meanwhile_is_replaced_under_the_next_key(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     journal = Journal(then=lambda image: quick.images.delete(image.id))
@@ -162,7 +160,7 @@ async def test_a_record_that_was_deleted_meanwhile_gets_a_key_of_the_next_genera
 
 
 @pytest.mark.parametrize("switches", [{"idempotency": "conflict"}])
-async def test_a_used_key_is_followed_by_the_next_generation_once(
+async def test_a_used_key_is_replaced_by_the_next_one_once(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     for retries in (0, 3):
@@ -180,7 +178,7 @@ async def test_a_used_key_is_followed_by_the_next_generation_once(
 
 
 @pytest.mark.parametrize("switches", [{"idempotency": "same_dead_url", "url_lifetime": LIFETIME}])
-async def test_the_same_dead_url_again_is_followed_by_the_next_generation_once(
+async def test_a_rejected_url_returned_again_leads_to_the_next_key_once(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     await quick.images.create(file_name="upload.png", idempotency_key="key-0")
@@ -207,7 +205,7 @@ async def test_the_callers_own_key_is_kept(quick: AsyncImgwireClient, emulator: 
     assert journal.keys == []
 
 
-async def test_every_file_of_a_run_is_there_once_when_it_is_run_again(
+async def test_a_run_that_is_repeated_stores_every_file_once(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     files = [png(width, 1) for width in range(1, 9)]
@@ -247,7 +245,7 @@ async def test_a_hook_that_fails_ends_the_upload_with_its_own_error(
         assert puts(emulator) == (hook == "stored")
 
 
-async def test_a_hook_that_uploads_itself_ends_where_it_holds_the_only_slot(emulator: Emulator) -> None:
+async def test_a_hook_that_uploads_itself_fails_if_it_holds_the_only_slot(emulator: Emulator) -> None:
     async with AsyncImgwireClient(
         emulator.api_key,
         base_url=emulator.base_url,

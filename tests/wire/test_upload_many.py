@@ -40,7 +40,7 @@ async def results_of(client: AsyncImgwireClient, files: Any, **options: Any) -> 
     return [result async for result in client.images.upload_many(files, **options)]
 
 
-async def test_every_file_has_one_result_with_its_place(
+async def test_every_file_has_one_result_with_its_index(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     files = [png(width, 1) for width in range(1, 41)]
@@ -60,7 +60,7 @@ async def numbered(count: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async generator", "tuple", "iterator", "dict values"])
-async def test_files_may_come_from_anything_iterable(client: AsyncImgwireClient, kind: str) -> None:
+async def test_files_may_be_any_iterable(client: AsyncImgwireClient, kind: str) -> None:
     files = [png(number + 1, 1) for number in range(10)]
     given: dict[str, Any] = {
         "list": files,
@@ -88,7 +88,9 @@ async def test_files_may_come_from_anything_iterable(client: AsyncImgwireClient,
         None,
     ],
 )
-async def test_one_file_is_not_many(client: AsyncImgwireClient, emulator: Emulator, single: Any) -> None:
+async def test_one_file_instead_of_many_is_rejected(
+    client: AsyncImgwireClient, emulator: Emulator, single: Any
+) -> None:
     many = client.images.upload_many(single)
     with pytest.raises(TypeError, match="files must be an iterable"):
         await anext(many)
@@ -98,14 +100,14 @@ async def test_one_file_is_not_many(client: AsyncImgwireClient, emulator: Emulat
 @pytest.mark.parametrize(
     "options", [{"concurrency": 0}, {"wait": -1}, {"purpose": ""}, {"custom_metadata": {"a": 1e999}}]
 )
-async def test_wrong_options_are_told_at_the_first_step(
+async def test_wrong_options_raise_at_the_first_step(
     client: AsyncImgwireClient, options: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         await anext(client.images.upload_many([png()], **options))
 
 
-async def test_items_have_arguments_of_their_own(client: AsyncImgwireClient) -> None:
+async def test_arguments_of_an_item_take_precedence(client: AsyncImgwireClient) -> None:
     items = [
         UploadItem(png(), file_name="a.png", purpose="mine", custom_metadata={"n": 1}),
         UploadItem(png(), file_name="b.png", hash_sha256=True, idempotency_key="key-b"),
@@ -121,7 +123,7 @@ async def test_items_have_arguments_of_their_own(client: AsyncImgwireClient) -> 
     assert third.purpose == "theirs"
 
 
-async def test_one_bad_file_never_ends_the_others(
+async def test_one_bad_file_does_not_end_the_others(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     class Broken(io.BytesIO):
@@ -147,7 +149,7 @@ async def test_one_bad_file_never_ends_the_others(
     assert len(emulator.images) == 2
 
 
-async def test_a_failed_put_keeps_its_record_beside_the_error(
+async def test_the_result_of_a_failed_put_has_the_record_and_the_error(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", times=None, status=503)
@@ -160,7 +162,7 @@ async def test_a_failed_put_keeps_its_record_beside_the_error(
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
-async def test_what_would_hit_every_file_ends_the_run(
+async def test_an_error_that_would_occur_for_every_file_ends_the_run(
     client: AsyncImgwireClient, emulator: Emulator, status: int
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload", after=5, times=None, status=status, body=b"{}")
@@ -174,7 +176,7 @@ async def test_what_would_hit_every_file_ends_the_run(
     assert len(emulator.requests) < 40
 
 
-async def test_a_403_of_the_storage_is_one_files_matter(
+async def test_a_403_of_the_storage_fails_one_file_only(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", times=2, status=403, body=b"<Code>AccessDenied</Code>")
@@ -182,7 +184,7 @@ async def test_a_403_of_the_storage_is_one_files_matter(
     assert [type(result.error).__name__ for result in results if result.error] == ["UploadRejectedError"]
 
 
-async def test_a_cancellation_that_is_not_ours_loses_no_file(client: AsyncImgwireClient) -> None:
+async def test_a_cancelled_source_fails_its_own_file_only(client: AsyncImgwireClient) -> None:
     async def cancelled() -> AsyncIterator[bytes]:
         yield png()
         raise asyncio.CancelledError
@@ -202,7 +204,9 @@ async def test_a_cancellation_that_is_not_ours_loses_no_file(client: AsyncImgwir
         await results_of(client, broken())
 
 
-async def test_what_files_raises_comes_after_what_is_in_flight(client: AsyncImgwireClient) -> None:
+async def test_an_exception_of_the_iterator_is_raised_after_the_running_uploads(
+    client: AsyncImgwireClient,
+) -> None:
     def files() -> Iterator[bytes]:
         yield from (png() for _ in range(5))
         raise KeyError("mine")
@@ -214,7 +218,7 @@ async def test_what_files_raises_comes_after_what_is_in_flight(client: AsyncImgw
     assert sorted(result.index for result in results) == list(range(5))
 
 
-async def test_what_a_callback_raises_ends_the_run_at_once(
+async def test_an_exception_of_a_callback_ends_the_run_at_once(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     def created(_: object) -> None:
@@ -226,7 +230,7 @@ async def test_what_a_callback_raises_ends_the_run_at_once(
     assert len(emulator.images) < 15
 
 
-async def test_an_endless_iterator_is_pulled_only_as_workers_become_free(client: AsyncImgwireClient) -> None:
+async def test_an_endless_iterator_is_advanced_only_for_free_workers(client: AsyncImgwireClient) -> None:
     pulled = 0
 
     def endless() -> Iterator[bytes]:
@@ -245,7 +249,7 @@ async def test_an_endless_iterator_is_pulled_only_as_workers_become_free(client:
                 break
 
 
-async def test_an_iterator_that_hangs_holds_no_file_back_that_it_gave(client: AsyncImgwireClient) -> None:
+async def test_an_iterator_that_hangs_does_not_delay_the_files_before(client: AsyncImgwireClient) -> None:
     more = threading.Event()
 
     def hanging() -> Iterator[bytes]:
@@ -263,9 +267,7 @@ async def test_an_iterator_that_hangs_holds_no_file_back_that_it_gave(client: As
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
-async def test_a_fatal_error_ends_the_run_though_the_iterator_waits_and_begins_no_further_file(
-    emulator: Emulator, kind: str
-) -> None:
+async def test_a_fatal_error_ends_the_run_while_the_iterator_waits(emulator: Emulator, kind: str) -> None:
     more, left = threading.Event(), asyncio.Event()
 
     def plain() -> Iterator[bytes]:
@@ -297,9 +299,7 @@ async def test_a_fatal_error_ends_the_run_though_the_iterator_waits_and_begins_n
     assert left.is_set() is (kind == "async")
 
 
-async def test_uploading_pauses_when_nobody_reads_the_results(
-    client: AsyncImgwireClient, emulator: Emulator
-) -> None:
+async def test_workers_wait_while_results_are_unread(client: AsyncImgwireClient, emulator: Emulator) -> None:
     many = client.images.upload_many((png() for _ in range(1000)), concurrency=4)
     async with aclosing(many):
         await anext(many)
@@ -312,7 +312,7 @@ async def test_uploading_pauses_when_nobody_reads_the_results(
 
 
 @pytest.mark.world
-async def test_leaving_early_stops_the_work_and_gives_everything_back(
+async def test_leaving_the_iterator_early_stops_the_uploads_and_releases_everything(
     emulator: Emulator, world: World
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", after=3, times=None, stall=float("inf"))
@@ -342,7 +342,7 @@ async def test_a_cancelled_run_passes_the_cancellation_on(
 
 
 @pytest.mark.world
-async def test_a_client_that_is_closed_ends_the_run(emulator: Emulator, world: World) -> None:
+async def test_closing_the_client_ends_the_run(emulator: Emulator, world: World) -> None:
     client = world.client_of(emulator)
     with pytest.raises(RuntimeError, match="client is closed"):
         async for result in client.images.upload_many((png() for _ in range(1000)), concurrency=2):
@@ -350,14 +350,14 @@ async def test_a_client_that_is_closed_ends_the_run(emulator: Emulator, world: W
                 await client.aclose()
 
 
-async def test_an_empty_iterable_gives_nothing(client: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_an_empty_iterable_yields_no_result(client: AsyncImgwireClient, emulator: Emulator) -> None:
     assert await results_of(client, []) == []
     assert len(emulator.requests) == 0
 
 
 @pytest.mark.world
 @pytest.mark.parametrize("count", [20, pytest.param(60, marks=pytest.mark.slow)])
-async def test_faults_here_and_there_lose_nothing(
+async def test_faults_lose_no_file(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, count: int
 ) -> None:
     paths = []
@@ -383,7 +383,7 @@ async def test_faults_here_and_there_lose_nothing(
 
 
 @with_pictures
-async def test_the_folder_of_odd_pictures_goes_as_the_manifest_says(client: AsyncImgwireClient) -> None:
+async def test_the_folder_of_odd_pictures_uploads_as_its_manifest_says(client: AsyncImgwireClient) -> None:
     folder = PICTURES / "odd"
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     results = await results_of(client, paths, wait=True)
@@ -399,7 +399,7 @@ async def test_the_folder_of_odd_pictures_goes_as_the_manifest_says(client: Asyn
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1, CHUNK_SIZE + 1])
-async def test_files_of_about_one_piece_and_more_arrive_whole(
+async def test_files_around_the_chunk_size_arrive_completely(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, more: int
 ) -> None:
     data = png(padding=CHUNK_SIZE)
@@ -424,7 +424,9 @@ def cancel_all_but(mine: asyncio.Task[Any] | None) -> None:
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async generator"])
 @pytest.mark.parametrize("begun", [0, 4])
-async def test_a_run_whose_tasks_others_cancel_is_an_error_after_what_is_known(kind: str, begun: int) -> None:
+async def test_a_run_whose_tasks_are_cancelled_by_other_code_raises_after_its_results(
+    kind: str, begun: int
+) -> None:
     with Emulator() as emulator:  # in a thread of its own
         async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
             files = [png() for _ in range(40)]
@@ -445,7 +447,7 @@ async def test_a_run_whose_tasks_others_cancel_is_an_error_after_what_is_known(k
             assert (await client.images.upload(png())).id  # the client is none the worse
 
 
-async def test_a_file_whose_upload_others_cancel_has_its_result(
+async def test_an_upload_cancelled_by_other_code_has_its_result(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", after=2, times=1, stall=float("inf"))
@@ -537,7 +539,7 @@ async def test_no_error_of_an_iterator_is_lost_and_none_hangs(
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 @pytest.mark.parametrize("kind", [OddPlain, OddAsync])
-def test_what_ends_the_process_ends_the_run(error: type[BaseException], kind: type[Odd]) -> None:
+def test_an_exception_that_ends_the_process_ends_the_run(error: type[BaseException], kind: type[Odd]) -> None:
     async def run(emulator: Emulator) -> None:
         async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
             files: Any = kind(error())

@@ -93,7 +93,7 @@ async def finished(reading: asyncio.Task[list[UploadResult]], count: int) -> Non
 
 
 @pytest.mark.world
-async def test_more_begin_at_once_when_the_limit_is_raised(
+async def test_more_uploads_start_when_the_limit_is_raised(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     gate = Gate()
@@ -107,7 +107,7 @@ async def test_more_begin_at_once_when_the_limit_is_raised(
     assert len(emulator.images) == 12
 
 
-async def test_too_many_end_after_their_file_when_the_limit_is_lowered(client: AsyncImgwireClient) -> None:
+async def test_workers_above_a_lowered_limit_end_after_their_file(client: AsyncImgwireClient) -> None:
     gate = Gate()
     async with running(client, gate.pictures(12), 6) as (run, reading):
         await gate.until(waiting=6, begun=6)
@@ -125,7 +125,7 @@ async def test_too_many_end_after_their_file_when_the_limit_is_lowered(client: A
         await finished(reading, 12)
 
 
-async def test_files_that_were_being_waited_for_begin_one_by_one_under_a_lowered_limit(
+async def test_files_that_arrive_late_start_one_by_one_under_a_lowered_limit(
     client: AsyncImgwireClient,
 ) -> None:
     gate = Gate()
@@ -148,7 +148,7 @@ async def test_files_that_were_being_waited_for_begin_one_by_one_under_a_lowered
     assert gate.most == 1
 
 
-async def test_a_limit_that_goes_up_and_down_loses_nothing(client: AsyncImgwireClient) -> None:
+async def test_changing_the_limit_loses_no_file(client: AsyncImgwireClient) -> None:
     gate = Gate()
     async with running(client, iter(gate.pictures(40)), 8) as (run, reading):
         gate.let(40)
@@ -159,7 +159,7 @@ async def test_a_limit_that_goes_up_and_down_loses_nothing(client: AsyncImgwireC
         await finished(reading, 40)
 
 
-async def test_a_run_whose_limit_was_lowered_ends_with_what_ends_it(client: AsyncImgwireClient) -> None:
+async def test_a_run_with_a_lowered_limit_raises_the_error_that_ends_it(client: AsyncImgwireClient) -> None:
     gate = Gate()
 
     async def broken() -> AsyncIterator[Any]:
@@ -178,7 +178,7 @@ async def test_a_run_whose_limit_was_lowered_ends_with_what_ends_it(client: Asyn
         assert not run._workers
 
 
-async def test_a_run_has_a_worker_at_least(client: AsyncImgwireClient) -> None:
+async def test_a_limit_below_one_is_rejected(client: AsyncImgwireClient) -> None:
     async with running(client, [png()], 1) as (run, reading):
         with pytest.raises(ValueError, match="1 or more"):
             run.limit = 0

@@ -94,7 +94,7 @@ calls = pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 
 @calls
 @pytest.mark.world
-async def test_a_callable_is_asked_once_for_a_file(
+async def test_a_callable_is_called_once_per_file(
     emulator: Emulator, browser: Browser, backend: Backend, call: Any
 ) -> None:
     await call(browser(), upload_token=backend)
@@ -106,7 +106,7 @@ async def test_a_callable_is_asked_once_for_a_file(
 
 
 @calls
-async def test_any_callable_may_answer_with_text_or_something_to_await(
+async def test_a_callable_may_return_text_or_an_awaitable(
     browser: Browser, client: AsyncImgwireClient, call: Any
 ) -> None:
     class Sub(str):
@@ -123,7 +123,7 @@ async def test_any_callable_may_answer_with_text_or_something_to_await(
 
 
 @calls
-async def test_what_the_call_brings_beats_what_the_client_has(
+async def test_the_token_of_a_call_takes_precedence_over_that_of_the_client(
     emulator: Emulator, browser: Browser, backend: Backend, call: Any
 ) -> None:
     other = Backend(backend.client)
@@ -134,7 +134,7 @@ async def test_what_the_call_brings_beats_what_the_client_has(
     assert tokens_sent(emulator) == other.tokens
 
 
-async def test_a_clients_own_text_goes_with_each_upload_and_clones_have_it_too(
+async def test_the_clients_token_is_sent_with_every_upload_also_of_its_clones(
     emulator: Emulator, browser: Browser, backend: Backend
 ) -> None:
     client = browser(upload_token=f" {await backend()}\n")
@@ -144,9 +144,7 @@ async def test_a_clients_own_text_goes_with_each_upload_and_clones_have_it_too(
     assert tokens_sent(emulator) == backend.tokens
 
 
-async def test_other_operations_carry_no_token_and_ask_for_none(
-    emulator: Emulator, client: AsyncImgwireClient
-) -> None:
+async def test_other_operations_send_no_token(emulator: Emulator, client: AsyncImgwireClient) -> None:
     asked: list[int] = []
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, upload_token=lambda: asked.append(1) or SECRET
@@ -168,7 +166,7 @@ async def test_each_of_many_files_gets_a_token_of_its_own(
     assert len({image.upload_token_id for image in images}) == len(set(backend.tokens)) == 20
 
 
-async def test_no_more_tokens_are_asked_for_than_can_be_used_at_once(
+async def test_no_more_tokens_are_requested_than_can_be_used_at_once(
     browser: Browser, backend: Backend
 ) -> None:
     under_way, most = 0, 0
@@ -189,7 +187,7 @@ async def test_no_more_tokens_are_asked_for_than_can_be_used_at_once(
 
 
 @pytest.mark.world
-async def test_a_token_that_is_refused_is_the_affair_of_its_file(browser: Browser, backend: Backend) -> None:
+async def test_a_rejected_token_fails_its_own_file_only(browser: Browser, backend: Backend) -> None:
     used = await backend()
     client = browser()
     await client.images.upload(png(), upload_token=used)
@@ -203,7 +201,7 @@ async def test_a_token_that_is_refused_is_the_affair_of_its_file(browser: Browse
 
 @calls
 @pytest.mark.world
-async def test_a_token_that_a_lost_answer_used_up_is_replaced(
+async def test_a_token_used_by_an_attempt_without_response_is_replaced(
     emulator: Emulator, browser: Browser, backend: Backend, call: Any
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload*", reset="after_commit")
@@ -212,7 +210,7 @@ async def test_a_token_that_a_lost_answer_used_up_is_replaced(
     assert len(emulator.images) == 1, "the key is the same"
 
 
-async def test_a_mint_that_is_tried_again_carries_the_same_token(
+async def test_a_retried_create_sends_the_same_token(
     emulator: Emulator, browser: Browser, backend: Backend
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload*", status=503, headers={"Retry-After": "0"}, times=2)
@@ -221,7 +219,7 @@ async def test_a_mint_that_is_tried_again_carries_the_same_token(
     assert tokens_sent(emulator) == backend.tokens * 3
 
 
-async def test_a_url_that_is_made_anew_wants_a_token_of_its_own(
+async def test_a_new_url_needs_a_token_of_its_own(
     emulator: Emulator, browser: Browser, backend: Backend
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
@@ -232,7 +230,7 @@ async def test_a_url_that_is_made_anew_wants_a_token_of_its_own(
 
 
 @pytest.mark.parametrize("switches", [{"idempotency": "conflict"}])
-async def test_so_does_a_second_record_in_place_of_the_first(
+async def test_a_second_record_needs_a_token_of_its_own(
     emulator: Emulator, browser: Browser, backend: Backend
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
@@ -251,7 +249,7 @@ async def test_so_does_a_second_record_in_place_of_the_first(
     [KeyError("no vault"), ConflictError("theirs", status=409), AuthenticationError("theirs", status=401)],
     ids=repr,
 )
-async def test_what_the_callable_raises_passes_unchanged(
+async def test_an_exception_of_the_callable_is_raised_unchanged(
     emulator: Emulator, browser: Browser, call: Any, error: Exception
 ) -> None:
     asked: list[int] = []
@@ -302,7 +300,7 @@ def ours(error: BaseException) -> str:
 
 @calls
 @pytest.mark.parametrize("answer", WRONG, ids=ascii)
-async def test_an_answer_that_is_no_token_is_told_without_it(
+async def test_the_error_for_an_invalid_token_does_not_show_it(
     emulator: Emulator, browser: Browser, call: Any, answer: Any
 ) -> None:
     async def ask() -> Any:
@@ -317,7 +315,7 @@ async def test_an_answer_that_is_no_token_is_told_without_it(
     assert len(emulator.requests) == 0
 
 
-async def test_an_answer_that_would_have_to_be_awaited_twice_is_told(browser: Browser) -> None:
+async def test_a_result_that_must_be_awaited_twice_is_rejected(browser: Browser) -> None:
     async def ask() -> str:
         return SECRET
 
@@ -331,14 +329,14 @@ async def test_an_answer_that_would_have_to_be_awaited_twice_is_told(browser: Br
 @pytest.mark.parametrize(
     "value", [5, b"x", [SECRET], "", " ", f"{SECRET} x", f"{SECRET}\x00", "ü"], ids=ascii
 )
-def test_a_setting_that_is_no_token_is_refused_at_construction(value: Any) -> None:
+def test_an_invalid_token_is_rejected_at_construction(value: Any) -> None:
     with pytest.raises((TypeError, ConfigurationError), match="upload_token must be") as caught:
         AsyncImgwireClient("ck_x", upload_token=value)
     assert SECRET not in str(caught.value)
 
 
 @calls
-async def test_the_deadline_counts_for_the_answer_too(browser: Browser, call: Any) -> None:
+async def test_the_deadline_also_limits_the_token_callable(browser: Browser, call: Any) -> None:
     async def never() -> str:
         await asyncio.sleep(3600)
         return SECRET
@@ -348,7 +346,7 @@ async def test_the_deadline_counts_for_the_answer_too(browser: Browser, call: An
     assert caught.value.which == "deadline"
 
 
-async def test_an_upload_that_is_cancelled_in_the_midst_of_the_question_gives_its_slot_back(
+async def test_an_upload_cancelled_during_the_token_callable_releases_its_slot(
     browser: Browser, backend: Backend
 ) -> None:
     asked = asyncio.Event()
@@ -367,7 +365,7 @@ async def test_an_upload_that_is_cancelled_in_the_midst_of_the_question_gives_it
     await asyncio.wait_for(client.images.upload(png(), upload_token=backend), 10)
 
 
-async def test_closing_the_client_ends_the_question(browser: Browser) -> None:
+async def test_closing_the_client_ends_the_token_callable(browser: Browser) -> None:
     asked = asyncio.Event()
 
     async def never() -> str:
@@ -386,7 +384,7 @@ async def test_closing_the_client_ends_the_question(browser: Browser) -> None:
             await uploading
 
 
-async def test_a_callable_that_uploads_by_the_same_client_does_not_wait_for_itself_for_ever(
+async def test_a_callable_that_uploads_with_the_same_client_does_not_deadlock(
     browser: Browser, backend: Backend
 ) -> None:
     client = browser(max_connections=1, timeout=Timeouts(stall=0.2))

@@ -68,7 +68,7 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
 @pytest.mark.slow
 @with_pictures
 @pytest.mark.parametrize("switches", [{"ready_polls": 0}])
-async def test_every_real_picture_arrives_as_it_is(client: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_every_real_picture_is_stored_unchanged(client: AsyncImgwireClient, emulator: Emulator) -> None:
     manifest = json.loads((PICTURES / "manifest.json").read_text())
     for entry in manifest:
         if entry["mime_type"] is None:
@@ -95,7 +95,7 @@ async def test_every_real_picture_arrives_as_it_is(client: AsyncImgwireClient, e
 @pytest.mark.parametrize(
     "kind", ["path", "str", "bytes", "bytearray", "memoryview", "bytesio", "open file", "at an offset"]
 )
-async def test_each_kind_arrives_whole(
+async def test_every_kind_of_file_is_uploaded_completely(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, padding: int
 ) -> None:
     data = png(padding=padding)
@@ -123,7 +123,7 @@ async def test_each_kind_arrives_whole(
     assert image.original_filename == named
 
 
-async def test_the_put_carries_what_was_declared_and_nothing_that_breaks_a_signature(
+async def test_a_put_sends_only_headers_that_the_url_was_signed_for(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     upload = client.images.upload(png(), file_name="Zoë ~ +%2F.png")
@@ -142,7 +142,9 @@ async def test_the_put_carries_what_was_declared_and_nothing_that_breaks_a_signa
     assert dict(put.headers)["Content-Type"] == "image/png"
 
 
-async def test_the_key_never_leaves_for_the_storage(client: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_the_api_key_is_never_sent_to_the_storage(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
     await client.images.upload(png(), wait=True)
     for record in emulator.requests:
         text = repr(record.headers)
@@ -150,7 +152,7 @@ async def test_the_key_never_leaves_for_the_storage(client: AsyncImgwireClient, 
         assert "ookie" not in text
 
 
-async def test_metadata_purpose_and_hash_are_kept(client: AsyncImgwireClient) -> None:
+async def test_metadata_purpose_and_hash_are_stored(client: AsyncImgwireClient) -> None:
     data = png()
     image = await client.images.upload(
         data, custom_metadata={"a": "b", "n": 1.5}, purpose="avatar", hash_sha256=True, wait=True
@@ -159,7 +161,7 @@ async def test_metadata_purpose_and_hash_are_kept(client: AsyncImgwireClient) ->
     assert image.hash_sha256 == hashlib.sha256(data).hexdigest()
 
 
-async def test_a_declared_type_is_believed_and_the_bytes_judged_by_the_service(
+async def test_a_declared_type_is_sent_and_the_service_checks_the_bytes(
     client: AsyncImgwireClient,
 ) -> None:
     with pytest.raises(ImageQuarantinedError, match="upload itself succeeded") as caught:
@@ -192,7 +194,7 @@ async def test_when_only_the_wait_fails_the_error_says_that_the_upload_succeeded
         (b"hello", "plain text"),
     ],
 )
-async def test_what_is_no_picture_is_not_sent(
+async def test_a_file_that_is_no_picture_is_not_sent(
     client: AsyncImgwireClient, emulator: Emulator, data: bytes, found: str
 ) -> None:
     with pytest.raises(UnsupportedImageError, match=f"holiday.jpg: this is {found}") as caught:
@@ -200,7 +202,7 @@ async def test_what_is_no_picture_is_not_sent(
     assert (caught.value.file_name, caught.value.image, len(emulator.requests)) == ("holiday.jpg", None, 0)
 
 
-async def test_a_wrong_length_is_told_before_any_request(
+async def test_a_wrong_content_length_raises_before_any_request(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     with pytest.raises(UploadSizeError, match="content_length=3"):
@@ -208,7 +210,7 @@ async def test_a_wrong_length_is_told_before_any_request(
     assert len(emulator.requests) == 0
 
 
-async def test_errors_of_the_disk_pass_unchanged(
+async def test_disk_errors_are_raised_unchanged(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     with pytest.raises(FileNotFoundError):
@@ -219,7 +221,7 @@ async def test_errors_of_the_disk_pass_unchanged(
 
 
 @pytest.mark.parametrize("bad", [None, 7, {"a": 1}, object(), io.StringIO("text"), {b"a"}])
-async def test_what_cannot_be_read_is_a_type_error(
+async def test_an_unreadable_object_raises_a_type_error(
     client: AsyncImgwireClient, emulator: Emulator, bad: Any
 ) -> None:
     with pytest.raises(TypeError, match="file"):
@@ -227,7 +229,7 @@ async def test_what_cannot_be_read_is_a_type_error(
     assert len(emulator.requests) == 0
 
 
-async def test_a_file_in_text_mode_is_refused(client: AsyncImgwireClient, tmp_path: Path) -> None:
+async def test_a_file_in_text_mode_is_rejected(client: AsyncImgwireClient, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
     with (tmp_path / "a.png").open(encoding="latin-1") as file, pytest.raises(TypeError, match="'rb'"):
         await client.images.upload(file)  # type: ignore[arg-type]
@@ -253,7 +255,7 @@ async def test_a_file_in_text_mode_is_refused(client: AsyncImgwireClient, tmp_pa
     "kind",
     ["path", pytest.param("bytes", marks=pytest.mark.slow), pytest.param("file", marks=pytest.mark.slow)],
 )
-async def test_a_broken_put_is_repeated_from_the_start(
+async def test_a_broken_put_is_retried_from_the_first_byte(
     quick: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, fault: dict[str, Any]
 ) -> None:
     path = tmp_path / "a.png"
@@ -273,7 +275,7 @@ async def test_a_broken_put_is_repeated_from_the_start(
 @pytest.mark.parametrize(
     "fault", [{"status": 503}, {"reset": "before"}, {"reset": 1000}, {"reset": "after_commit"}]
 )
-async def test_retries_0_is_one_mint_and_one_put(
+async def test_without_retries_one_url_is_requested_and_one_put_sent(
     client: AsyncImgwireClient, emulator: Emulator, fault: dict[str, Any]
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", times=None, **fault)
@@ -285,7 +287,7 @@ async def test_retries_0_is_one_mint_and_one_put(
 
 
 @pytest.mark.world
-async def test_an_answer_lost_after_the_bytes_arrived_is_a_success(
+async def test_a_response_lost_after_the_bytes_arrived_is_a_success(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
@@ -295,7 +297,7 @@ async def test_an_answer_lost_after_the_bytes_arrived_is_a_success(
 
 
 @pytest.mark.world
-async def test_a_lost_answer_that_nobody_can_clear_up_is_told_as_what_it_is(
+async def test_a_lost_response_raises_a_connection_error_if_the_record_cannot_be_checked(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
@@ -314,7 +316,7 @@ async def pending_again(client: AsyncImgwireClient, emulator: Emulator, *, looks
 
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
-async def test_bytes_that_the_api_hears_of_late_are_not_denied(
+async def test_an_upload_succeeds_if_the_record_shows_its_bytes_late(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     image_id = await pending_again(quick, emulator, looks=2)
@@ -325,7 +327,9 @@ async def test_bytes_that_the_api_hears_of_late_are_not_denied(
 
 
 @pytest.mark.world
-async def test_a_rejected_replay_is_looked_into(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_the_record_is_checked_after_a_rejected_second_put(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
     image_id = await pending_again(quick, emulator, looks=1)
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
     emulator.faults.add("PUT", "/uploads/*", status=412)
@@ -336,7 +340,7 @@ async def test_a_rejected_replay_is_looked_into(quick: AsyncImgwireClient, emula
     ("switches", "statuses"),
     [({"second_put": "accepted"}, [200, 200]), ({"second_put": "refused"}, [200, 403])],
 )
-async def test_a_repeat_of_an_upload_that_arrived_gives_its_record(
+async def test_an_upload_that_arrived_before_returns_its_record(
     quick: AsyncImgwireClient, emulator: Emulator, statuses: list[int]
 ) -> None:
     first = await quick.images.upload(png(), idempotency_key="once", wait=True)
@@ -345,7 +349,7 @@ async def test_a_repeat_of_an_upload_that_arrived_gives_its_record(
     assert [put.status for put in puts(emulator)] == statuses
 
 
-async def test_a_fresh_key_is_made_once(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_a_new_idempotency_key_is_made_once(quick: AsyncImgwireClient, emulator: Emulator) -> None:
     created: list[str] = []
     emulator.faults.add("POST", "*/standard_upload", status=409, body=b'{"detail": "taken"}')
     emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
@@ -355,7 +359,9 @@ async def test_a_fresh_key_is_made_once(quick: AsyncImgwireClient, emulator: Emu
 
 @pytest.mark.slow
 @pytest.mark.world
-async def test_a_refusal_in_two_packets_is_read_whole(client: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_a_rejection_in_two_packets_is_read_completely(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
     emulator.faults.add(
         "PUT",
         "/uploads/*",
@@ -368,7 +374,7 @@ async def test_a_refusal_in_two_packets_is_read_whole(client: AsyncImgwireClient
         await client.with_options(retries=FAST).images.upload(png())
 
 
-async def test_a_look_that_is_refused_is_told_as_the_put_that_failed(
+async def test_if_the_record_check_fails_the_error_is_that_of_the_put(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", reset="before")
@@ -377,7 +383,7 @@ async def test_a_look_that_is_refused_is_told_as_the_put_that_failed(
         await quick.images.upload(png())
 
 
-async def test_hooks_see_the_attempts_of_a_put(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_hooks_receive_the_attempts_of_a_put(quick: AsyncImgwireClient, emulator: Emulator) -> None:
     told: list[Any] = []
     emulator.faults.add("PUT", "/uploads/*", times=2, status=503)
     await quick.with_options(hooks=Hooks(on_request=told.append, on_retry=told.append)).images.upload(png())
@@ -396,7 +402,7 @@ async def test_a_source_that_waits_for_something_cancelled_says_so(client: Async
         await client.images.upload(pieces(), content_length=len(BIG))
 
 
-async def test_one_file_object_is_not_uploaded_twice_at_once(client: AsyncImgwireClient) -> None:
+async def test_one_file_object_cannot_be_uploaded_twice_at_the_same_time(client: AsyncImgwireClient) -> None:
     file = io.BytesIO(BIG)
     first, second = await asyncio.gather(
         client.images.upload(file), client.images.upload(file), return_exceptions=True
@@ -408,7 +414,9 @@ async def test_one_file_object_is_not_uploaded_twice_at_once(client: AsyncImgwir
     await client.images.upload(file)
 
 
-async def test_a_small_file_that_changes_is_told(client: AsyncImgwireClient, tmp_path: Path) -> None:
+async def test_a_small_file_that_changes_raises_source_changed(
+    client: AsyncImgwireClient, tmp_path: Path
+) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png())
     with pytest.raises(SourceChangedError):
@@ -416,7 +424,7 @@ async def test_a_small_file_that_changes_is_told(client: AsyncImgwireClient, tmp
 
 
 @pytest.mark.world
-async def test_a_kept_alive_connection_that_dies_mid_body_costs_no_byte(
+async def test_no_byte_is_lost_when_a_reused_connection_breaks_during_the_body(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     await quick.images.upload(png())
@@ -427,7 +435,7 @@ async def test_a_kept_alive_connection_that_dies_mid_body_costs_no_byte(
 
 @pytest.mark.world
 @pytest.mark.parametrize("switches", [{"expired_status": 403}, {"expired_status": 400}])
-async def test_an_expired_url_is_minted_anew_and_never_used_again(
+async def test_an_expired_url_is_replaced_and_never_used_again(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add(
@@ -446,7 +454,7 @@ async def test_an_expired_url_is_minted_anew_and_never_used_again(
 @pytest.mark.parametrize(
     "switches", [{"url_lifetime": 0.0, "expired_status": status} for status in (403, 400)]
 )
-async def test_urls_that_are_born_expired_end_after_three(
+async def test_an_upload_fails_after_three_expired_urls(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.clock.advance(10)
@@ -461,7 +469,9 @@ async def test_urls_that_are_born_expired_end_after_three(
     assert caught.value.image is not None
 
 
-async def test_the_urls_own_date_is_evidence_enough(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_the_date_in_the_url_proves_that_it_expired(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
     late = {"Date": "Wed, 25 Nov 2099 12:00:00 GMT"}
     emulator.faults.add("PUT", "/uploads/*", times=None, status=403, body=b"no", headers=late)
     with pytest.raises(UploadUrlExpiredError):
@@ -470,7 +480,9 @@ async def test_the_urls_own_date_is_evidence_enough(quick: AsyncImgwireClient, e
 
 
 @pytest.mark.world
-async def test_a_403_without_evidence_gets_one_new_url(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_a_403_without_a_sign_of_expiry_gets_one_new_url(
+    quick: AsyncImgwireClient, emulator: Emulator
+) -> None:
     emulator.faults.add("PUT", "/uploads/*", times=None, status=403, body=b"<Code>AccessDenied</Code>")
     with pytest.raises(UploadRejectedError, match="HTTP 403 after 2 PUTs") as caught:
         await quick.images.upload(png())
@@ -478,7 +490,7 @@ async def test_a_403_without_evidence_gets_one_new_url(quick: AsyncImgwireClient
 
 
 @pytest.mark.world
-async def test_a_413_is_told_at_once(quick: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_a_413_raises_at_once(quick: AsyncImgwireClient, emulator: Emulator) -> None:
     emulator.faults.add("PUT", "/uploads/*", status=413, body=b"<Code>EntityTooLarge</Code>")
     with pytest.raises(UploadRejectedError, match="EntityTooLarge"):
         await quick.images.upload(BIG)
@@ -486,7 +498,7 @@ async def test_a_413_is_told_at_once(quick: AsyncImgwireClient, emulator: Emulat
 
 
 @pytest.mark.parametrize("switches", [{"idempotency": "same_dead_url"}])
-async def test_the_same_dead_url_leads_to_a_fresh_key(
+async def test_a_rejected_url_that_is_returned_again_leads_to_a_new_key(
     quick: AsyncImgwireClient, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
@@ -507,7 +519,7 @@ async def test_the_callers_key_is_never_replaced(quick: AsyncImgwireClient, emul
 
 
 @pytest.mark.parametrize("switches", [{"idempotency": "conflict"}])
-async def test_a_conflict_after_a_lost_answer_takes_a_fresh_key_of_ours_only(
+async def test_after_a_conflict_only_a_generated_key_is_replaced(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload", reset="after_commit")
@@ -543,7 +555,7 @@ async def test_a_source_that_can_be_read_once_is_not_sent_twice(
 @pytest.mark.world
 @pytest.mark.parametrize("many", [False, True], ids=["alone", "among many"])
 @pytest.mark.parametrize("change", ["shorter", "longer", "touched"])
-async def test_a_file_that_changes_while_it_is_read_is_told(
+async def test_a_file_that_changes_while_it_is_read_raises_source_changed(
     quick: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, change: str, many: bool
 ) -> None:
     path = tmp_path / "a.png"
@@ -565,7 +577,7 @@ async def test_a_file_that_changes_while_it_is_read_is_told(
 
 
 @pytest.mark.world
-async def test_storage_that_cannot_be_reached_is_told_with_the_record(
+async def test_the_error_for_an_unreachable_storage_has_the_record(
     client: AsyncImgwireClient, emulator: Emulator, world: World
 ) -> None:
     made = await client.images.create(file_name="a.png")
@@ -615,7 +627,7 @@ async def test_a_record_with_an_unsafe_upload_url_is_reported_and_no_put_is_coun
     assert [image.id for image in created] == [made.image.id]
 
 
-async def test_errors_of_the_api_carry_no_record_when_none_was_made(
+async def test_an_api_error_has_no_image_if_no_record_was_created(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("POST", "*", times=None, status=500)
@@ -629,7 +641,9 @@ async def test_errors_of_the_api_carry_no_record_when_none_was_made(
 
 @pytest.mark.slow
 @pytest.mark.world
-async def test_a_slow_transfer_that_moves_never_dies(client: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_a_slow_transfer_that_makes_progress_never_stalls(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
     emulator.faults.add("PUT", "/uploads/*", slow=400_000)
     patient = client.with_options(timeout=Timeouts(attempt=1.0, stall=1.0))
     began = time.monotonic()
@@ -639,7 +653,7 @@ async def test_a_slow_transfer_that_moves_never_dies(client: AsyncImgwireClient,
 
 @pytest.mark.world
 @pytest.mark.parametrize("size", [3_000, 20_000_000])
-async def test_a_standing_transfer_dies_in_stall_seconds(
+async def test_a_transfer_without_progress_fails_after_the_stall_timeout(
     client: AsyncImgwireClient, emulator: Emulator, size: int
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
@@ -665,7 +679,7 @@ async def test_the_deadline_ends_an_upload_inside_its_put(
 
 
 @pytest.mark.parametrize("switches", [{"ready_after": 1e9}])
-async def test_waiting_too_long_is_told_with_the_record(client: AsyncImgwireClient) -> None:
+async def test_the_error_for_a_wait_that_is_too_long_has_the_record(client: AsyncImgwireClient) -> None:
     with pytest.raises(WaitTimeoutError, match="still PROCESSING") as caught:
         await client.images.upload(png(), wait=0.4)
     assert caught.value.image is not None
@@ -673,7 +687,7 @@ async def test_waiting_too_long_is_told_with_the_record(client: AsyncImgwireClie
 
 
 @pytest.mark.world
-async def test_progress_grows_rolls_back_and_is_whole_only_at_the_end(
+async def test_progress_can_go_back_and_reaches_the_total_only_at_the_end(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     seen: list[UploadProgress] = []
@@ -685,7 +699,7 @@ async def test_progress_grows_rolls_back_and_is_whole_only_at_the_end(
 
 
 @pytest.mark.world
-async def test_what_a_callback_raises_ends_the_upload_as_it_is(
+async def test_an_exception_of_a_callback_ends_the_upload_unchanged(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     class Mine(Exception):  # noqa: N818
@@ -701,7 +715,7 @@ async def test_what_a_callback_raises_ends_the_upload_as_it_is(
     await client.images.upload(BIG, wait=True)
 
 
-async def test_what_the_callers_file_raises_passes_unchanged(client: AsyncImgwireClient) -> None:
+async def test_an_exception_of_the_callers_file_is_raised_unchanged(client: AsyncImgwireClient) -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell() > 600_000:
@@ -712,7 +726,9 @@ async def test_what_the_callers_file_raises_passes_unchanged(client: AsyncImgwir
         await client.images.upload(Broken(BIG))
 
 
-async def test_a_coroutine_function_is_no_callback(client: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_a_coroutine_function_is_rejected_as_callback(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
     async def hello(_: object) -> None: ...
 
     with pytest.raises(TypeError, match="on_progress must be a plain function"):
@@ -721,7 +737,7 @@ async def test_a_coroutine_function_is_no_callback(client: AsyncImgwireClient, e
 
 
 @pytest.mark.world
-async def test_a_cancelled_upload_gives_everything_back(
+async def test_a_cancelled_upload_releases_everything(
     emulator: Emulator, tmp_path: Path, world: World
 ) -> None:
     path = tmp_path / "a.png"

@@ -60,7 +60,7 @@ def require_whole(emulator: Emulator, data: bytes) -> None:
         pytest.param(64, id="small buffer", marks=pytest.mark.slow),
     ],
 )
-async def test_a_pipe_that_does_not_block_is_read_to_its_end(
+async def test_a_non_blocking_pipe_is_read_to_its_end(
     client: AsyncImgwireClient, emulator: Emulator, buffering: int, declared: bool
 ) -> None:
     data = noise(600_000)
@@ -104,7 +104,7 @@ class Halting(io.RawIOBase):
         return len(piece)
 
 
-async def test_a_buffer_over_a_file_that_has_nothing_just_now_is_no_end(
+async def test_an_empty_read_of_a_non_blocking_buffered_file_is_not_its_end(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     whole = io.BufferedReader(Halting([b"x" * 100, None, b"y" * 8]))
@@ -118,7 +118,7 @@ async def test_a_buffer_over_a_file_that_has_nothing_just_now_is_no_end(
     assert len(emulator.requests) == 0
 
 
-async def test_an_empty_read_before_the_end_that_a_reader_itself_tells_is_no_end(
+async def test_an_empty_read_is_not_the_end_if_at_eof_says_so(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     class Reader:
@@ -139,7 +139,7 @@ async def test_an_empty_read_before_the_end_that_a_reader_itself_tells_is_no_end
         await client.images.upload(endless, mime_type="image/png")
 
 
-async def test_a_gzip_stream_whose_file_has_nothing_just_now_is_never_cut(
+async def test_a_gzip_stream_over_a_non_blocking_file_is_never_truncated(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     packed = gzip.compress(noise(50_000))
@@ -164,7 +164,7 @@ async def test_a_gzip_stream_whose_file_has_nothing_just_now_is_never_cut(
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("method", ["seekable", "tell", "seek"])
-async def test_a_file_that_only_says_that_it_has_positions_is_read_as_a_stream(
+async def test_a_file_whose_seek_fails_is_read_as_a_stream(
     client: AsyncImgwireClient, emulator: Emulator, method: str, error: Exception
 ) -> None:
     def refuse(*_: object) -> Any:
@@ -182,7 +182,7 @@ async def test_a_file_that_only_says_that_it_has_positions_is_read_as_a_stream(
     require_whole(emulator, data)
 
 
-async def test_a_file_that_cannot_go_back_is_an_error_and_not_an_empty_picture(
+async def test_a_file_that_can_only_seek_to_its_end_raises(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     class File(io.BytesIO):
@@ -197,7 +197,7 @@ async def test_a_file_that_cannot_go_back_is_an_error_and_not_an_empty_picture(
 
 
 @pytest.mark.parametrize("made", ["path", "file"])
-async def test_a_file_that_says_it_is_empty_is_read_all_the_same(
+async def test_a_file_that_reports_size_0_is_read_anyway(
     client: AsyncImgwireClient, emulator: Emulator, made: str
 ) -> None:
     path = Path("/proc/self/limits")
@@ -247,7 +247,7 @@ BUFFERS: dict[str, Callable[[bytes], Any]] = {
 
 
 @pytest.mark.parametrize("kind", BUFFERS)
-async def test_whatever_has_the_buffer_protocol_is_bytes(
+async def test_an_object_with_the_buffer_protocol_is_uploaded_as_bytes(
     client: AsyncImgwireClient, emulator: Emulator, kind: str
 ) -> None:
     data = png(padding=112_000)
@@ -262,7 +262,7 @@ async def test_whatever_has_the_buffer_protocol_is_bytes(
 
 
 @pytest.mark.parametrize("file", [[1, 2, 3], range(5), deque(["a", "b"]), [1.5]], ids=repr)
-async def test_an_iterable_of_anything_else_is_refused_at_its_first_item(
+async def test_an_iterable_of_other_objects_is_rejected_at_its_first_item(
     client: AsyncImgwireClient, emulator: Emulator, file: Any
 ) -> None:
     with pytest.raises(TypeError, match="a source must give bytes, not "):
@@ -270,7 +270,7 @@ async def test_an_iterable_of_anything_else_is_refused_at_its_first_item(
     assert len(emulator.requests) == 0
 
 
-async def test_a_large_piece_is_cut(client: AsyncImgwireClient, emulator: Emulator) -> None:
+async def test_a_large_item_is_split_into_chunks(client: AsyncImgwireClient, emulator: Emulator) -> None:
     data, sent = noise(5_000_000), list[int]()
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -317,7 +317,7 @@ async def test_two_files_of_equal_size_and_time_are_never_mixed(
         assert stored == []
 
 
-async def test_a_new_mode_before_the_put_changes_no_byte(
+async def test_a_new_file_mode_before_the_put_is_no_change(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.png"
@@ -330,7 +330,7 @@ async def test_a_new_mode_before_the_put_changes_no_byte(
 
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "file", "stream", "declared stream"])
-async def test_a_raw_picture_in_tiffs_clothes_is_refused_before_any_request(
+async def test_a_raw_picture_that_begins_like_a_tiff_is_rejected_before_any_request(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str
 ) -> None:
     # Its only directory lies at the end: the photometric interpretation is that of colour filters.
@@ -383,7 +383,7 @@ def hanging(path: Path) -> Iterator[Path]:
             process.stdin.close()
 
 
-async def test_an_open_that_hangs_holds_up_neither_a_deadline_nor_a_cancellation(
+async def test_an_open_that_hangs_delays_neither_a_deadline_nor_a_cancellation(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     with hanging(tmp_path / "far.png") as far:
@@ -400,7 +400,7 @@ async def test_an_open_that_hangs_holds_up_neither_a_deadline_nor_a_cancellation
 
 
 @pytest.mark.slow
-async def test_open_files_that_hang_leave_healthy_disks_alone(
+async def test_files_that_hang_do_not_delay_other_files(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     near = tmp_path / "near.png"
@@ -418,7 +418,7 @@ async def test_open_files_that_hang_leave_healthy_disks_alone(
     assert {put.body_sha256 for put in puts(emulator)} == {hashlib.sha256(data).hexdigest()}
 
 
-def test_a_process_ends_though_a_disk_hangs(tmp_path: Path) -> None:
+def test_a_process_can_end_while_a_disk_hangs(tmp_path: Path) -> None:
     """A FIFO opened to block is a disk that never answers: nobody ever writes to this one."""
     os.mkfifo(tmp_path / "fifo")
     code = """
@@ -449,7 +449,7 @@ def test_a_process_ends_though_a_disk_hangs(tmp_path: Path) -> None:
     assert time.monotonic() - began < 20
 
 
-async def test_a_fifo_that_takes_the_place_of_a_file_does_not_block_a_thread(
+async def test_a_fifo_that_replaces_a_file_does_not_block_a_thread(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     where = tmp_path / "fifo"
@@ -466,7 +466,7 @@ async def test_a_fifo_that_takes_the_place_of_a_file_does_not_block_a_thread(
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2, 3, 5])
-async def test_whoever_was_not_cancelled_goes_on_when_all_other_tasks_were(
+async def test_an_upload_continues_when_all_other_tasks_are_cancelled(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, rounds: int
 ) -> None:
     path = tmp_path / "a.png"
@@ -485,7 +485,7 @@ async def test_whoever_was_not_cancelled_goes_on_when_all_other_tasks_were(
             assert isinstance(end, asyncio.CancelledError)
 
 
-async def test_a_size_that_is_wrong_because_the_last_piece_was_cut_is_told(
+async def test_a_wrong_size_is_detected_when_the_last_item_was_split(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     async def pieces() -> AsyncIterator[bytes]:

@@ -92,7 +92,7 @@ async def stale(end: str, **options: Any) -> AsyncIterator[tuple[Stale, AsyncImg
     ids=["close", "close, a body", "reset", "half, a body"],
 )
 @pytest.mark.parametrize("method", METHODS)
-async def test_with_retries_0_a_stale_connection_is_one_request(
+async def test_without_retries_a_stale_connection_is_used_for_one_request(
     method: str, end: str, body: dict[str, str] | None
 ) -> None:
     async with stale(end, retries=0) as (server, client):
@@ -106,14 +106,14 @@ async def test_with_retries_0_a_stale_connection_is_one_request(
 @pytest.mark.parametrize(
     ("method", "end"), [*((method, "close") for method in METHODS), ("GET", "reset"), ("POST", "half")]
 )
-async def test_with_retries_a_stale_connection_is_left_for_a_new_one(method: str, end: str) -> None:
+async def test_with_retries_a_stale_connection_is_replaced(method: str, end: str) -> None:
     async with stale(end, retries=RetryPolicy(backoff=0.01)) as (server, client):
         await client.request(method, "/things", json={"a": "b"}, idempotent=True)
         assert server.methods == ["GET", method, method]
         assert len({body for _, body in server.requests[1:]}) == 1
 
 
-async def test_a_post_that_names_no_key_is_not_sent_again_over_a_stale_connection() -> None:
+async def test_a_post_without_a_key_is_not_repeated_after_a_stale_connection() -> None:
     async with stale("close", retries=3) as (server, client):
         with pytest.raises(ImgwireError, match="may have carried out this call"):
             await client.request("POST", "/things", json={})
@@ -132,7 +132,7 @@ FAULTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-async def test_the_number_of_requests_is_one_and_the_retries(
+async def test_a_failing_call_sends_one_request_and_one_per_retry(
     emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
 ) -> None:
     some = client.with_options(retries=RetryPolicy(max_retries=2, backoff=0.001))
@@ -151,7 +151,7 @@ async def test_the_number_of_requests_is_one_and_the_retries(
 
 @pytest.mark.world
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-async def test_with_retries_0_an_upload_is_one_mint_and_one_put(
+async def test_without_retries_an_upload_is_one_post_and_one_put(
     emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
 ) -> None:
     once = client.with_options(retries=0)
@@ -164,7 +164,7 @@ async def test_with_retries_0_an_upload_is_one_mint_and_one_put(
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"reset": "before"}, {"reset": "after_commit"}], ids=str)
-async def test_with_retries_0_a_download_is_one_get(
+async def test_without_retries_a_download_is_one_get(
     emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
 ) -> None:
     once = client.with_options(retries=0)
@@ -217,7 +217,7 @@ async def refusing(**options: Any) -> AsyncIterator[tuple[list[dict[str, Any]], 
 
 
 @pytest.mark.parametrize("name", WITH_A_KEY)
-async def test_the_callers_key_is_the_same_to_the_byte_on_every_attempt(name: str) -> None:
+async def test_the_callers_key_is_sent_unchanged_on_every_attempt(name: str) -> None:
     async with refusing() as (seen, client):
         with pytest.raises(ImgwireError):
             await WITH_A_KEY[name](client, ODD_KEY)
@@ -225,7 +225,7 @@ async def test_the_callers_key_is_the_same_to_the_byte_on_every_attempt(name: st
 
 
 @pytest.mark.parametrize("name", WITH_A_KEY)
-async def test_a_key_of_ours_is_one_for_all_attempts_and_another_for_the_next_call(name: str) -> None:
+async def test_a_generated_key_is_the_same_for_all_attempts_and_new_for_the_next_call(name: str) -> None:
     async with refusing() as (seen, client):
         for _ in range(2):
             with pytest.raises(ImgwireError):
@@ -234,7 +234,7 @@ async def test_a_key_of_ours_is_one_for_all_attempts_and_another_for_the_next_ca
 
 
 @pytest.mark.parametrize("name", WITH_A_KEY)
-async def test_without_a_key_a_post_goes_out_once(name: str) -> None:
+async def test_without_a_key_a_post_is_sent_once(name: str) -> None:
     async with refusing() as (seen, client):
         with pytest.raises(ImgwireError):
             await WITH_A_KEY[name](client, False)
@@ -246,7 +246,7 @@ async def test_without_a_key_a_post_goes_out_once(name: str) -> None:
 
 @pytest.mark.parametrize("lost", [1, 2])
 @pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
-async def test_a_mint_whose_answer_is_lost_ends_in_one_ready_image(
+async def test_an_upload_whose_create_response_is_lost_ends_with_one_ready_image(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any], lost: int
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload", times=lost, reset="after_commit")
@@ -261,7 +261,7 @@ async def test_a_mint_whose_answer_is_lost_ends_in_one_ready_image(
 
 
 @pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
-async def test_with_the_callers_key_a_lost_answer_ends_as_the_service_takes_keys(
+async def test_with_the_callers_key_a_lost_response_ends_as_the_idempotency_switch_says(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload", reset="after_commit")
@@ -276,7 +276,7 @@ async def test_with_the_callers_key_a_lost_answer_ends_as_the_service_takes_keys
 
 
 @pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
-async def test_create_whose_answer_is_lost_is_asked_for_again_with_its_key(
+async def test_a_create_whose_response_is_lost_is_repeated_with_its_key(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload", reset="after_commit")
@@ -293,7 +293,7 @@ async def test_create_whose_answer_is_lost_is_asked_for_again_with_its_key(
 
 @pytest.mark.world
 @pytest.mark.parametrize("switches", [{"idempotency": each, "second_put": "refused"} for each in SWITCHES])
-async def test_a_put_whose_answer_is_lost_ends_in_one_ready_image(
+async def test_an_upload_whose_put_response_is_lost_ends_with_one_ready_image(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
