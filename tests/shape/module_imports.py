@@ -1,4 +1,4 @@
-"""Read which modules the package has and what they import, without running them."""
+"""Find the modules of the package and what they import, without running them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def imports(tree: ast.Module, package: str) -> Iterator[str]:
             parents = package.split(".")
             base = parents[: len(parents) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            # `from package import name` may name a module or a thing in it: the longer path says more, and harms nothing.
+            # In `from package import name`, the name may be a module. The longer path is right in both cases,
+            # because `module_of` finds the module that contains a name.
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
@@ -55,7 +56,7 @@ def import_graph() -> dict[str, set[str]]:
     """Return for each module of the package the modules of the package that it imports by name."""
     names = {module_name(path) for path in modules()}
     return {
-        module_name(path): {own for each in imported(path) if (own := module_of(each, names))}
+        module_name(path): {own for name in imported(path) if (own := module_of(name, names))}
         for path in modules()
     }
 

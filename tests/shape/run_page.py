@@ -1,9 +1,9 @@
-"""Run the python blocks of one page, in order: `python run_page.py PAGE`. They may await.
+"""Run the Python blocks of one page, in order: `python run_page.py PAGE`. They may use `await`.
 
-The blocks of a page share one namespace, as the cells of a notebook do; a page is one story, so it is one test. Blocks in a
-tab `=== "Blocking"` share a second one: they use the same names for the other client. A block whose title begins with
-"Not run" is for the reader only, and the title, which the site shows, says why. One whose title is a file of `examples/` is
-taken from there, word for word, and runs there.
+The blocks of a page share one namespace, as the cells of a notebook do. Blocks in a tab `=== "Blocking"`
+share a second namespace, because they use the same names for the blocking client. A block whose title begins
+with "Not run" does not run, and its title gives the reason. A block whose title is a file of `examples/`
+repeats a part of that file, and the tests of the examples run it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOT_RUN = re.compile(r'title="Not run: [^"]{10,}"')
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: the line on which its text begins, what stands behind the fence, the tab that it is in."""
+    """One fenced block: the first line of its text, the text after the fence, its tab, and its text."""
 
     line: int
     info: str
@@ -63,21 +63,22 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def run(page: Path) -> None:
-    """Run them all; a traceback names the page and the line in it."""
-    ours = types.ModuleType("__main__")
-    theirs = types.ModuleType("__main__")
+    """Run the blocks of a page. A traceback names the page and the line in it."""
+    main = types.ModuleType("__main__")
+    blocking = types.ModuleType("__main__")
     with asyncio.Runner() as runner:
         for block in blocks(page):
             if not block.runs:
                 continue
             source = "\n" * (block.line - 1) + block.text
             code = compile(source, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-            module = theirs if block.tab == "Blocking" else ours
+            module = blocking if block.tab == "Blocking" else main
             function = types.FunctionType(code, module.__dict__)
             if code.co_flags & inspect.CO_COROUTINE:
                 runner.run(function())
             else:
-                function()  # it may start a loop of its own
+                # The block may start an event loop of its own.
+                function()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The public API as one text file: whoever changes a name, a parameter, a default or a base class sees it in the diff.
+"""One text file describes the public API.
 
-`tests/data/public_api.txt` is written by `python tests/shape/test_api_snapshot.py`; commit it with the change, and say in
-CHANGELOG.md what users have to do.
+So a diff shows every change of a name, parameter, default or base class.
+
+`python tests/shape/test_api_snapshot.py` writes `tests/data/public_api.txt`. Commit the file with the change,
+and say in CHANGELOG.md what users have to do.
 """
 
 from __future__ import annotations
@@ -21,17 +23,18 @@ from imgwire_async.transport.tracing import Tracer
 
 SNAPSHOT = Path(__file__).parents[1] / "data" / "public_api.txt"
 NAME = "imgwire_async"
-# Every module that users import by name. Those for one framework are left out: they look as that framework's version does.
+# Every module that users import by name. Integrations for one framework are missing here, because their
+# signatures depend on the version of the framework.
 MODULES = [NAME, f"{NAME}.urls", f"{NAME}.emulator", f"{NAME}.integrations.http", f"{NAME}.otel"]
 
 
 def described() -> str:
-    """The public API, a line per name and member, sorted."""
+    """Return the public API, one line per name and member, sorted."""
     lines: list[str] = []
     for name in MODULES:
         module = importlib.import_module(name)
-        twice = set() if name == NAME else set(importlib.import_module(NAME).__all__)
-        for public in sorted(set(module.__all__) - twice):
+        exported = set() if name == NAME else set(importlib.import_module(NAME).__all__)
+        for public in sorted(set(module.__all__) - exported):
             lines += about(f"{name}.{public}", getattr(module, public))
     for name, resource in sorted(resources().items()):
         lines += about(f"client.{name}", resource)
@@ -39,7 +42,7 @@ def described() -> str:
 
 
 def resources() -> dict[str, type[Any]]:
-    """The classes behind `client.images` and its like; the blocking ones are held to them by the test of the twin."""
+    """Return the asynchronous classes of the resources, such as `client.images`."""
     import imgwire_async
 
     client = imgwire_async.AsyncImgwireClient("sk_test")
@@ -47,7 +50,7 @@ def resources() -> dict[str, type[Any]]:
 
 
 def about(path: str, value: Any) -> Iterator[str]:
-    """What there is to say about one public thing."""
+    """Yield the lines that describe one public object."""
     if typing.is_typeddict(value):
         yield f"{path}: TypedDict"
         for key, kind in sorted(value.__annotations__.items()):
@@ -65,14 +68,15 @@ def about(path: str, value: Any) -> Iterator[str]:
 
 
 def members(path: str, owner: type[Any]) -> Iterator[str]:
-    """What the class and its bases in this package offer."""
+    """Yield the lines that describe the members of a class and of its base classes in this package."""
     if issubclass(owner, enum.Enum):
         yield from (f"{path}.{member.name} = {member.value!r}" for member in owner)
     elif not getattr(owner, "_is_protocol", False) and "__init__" in found_in(owner):
         yield f"{path}{signature(owner)}"
-    seam = vars(Tracer) if issubclass(owner, Tracer) else ()  # between rooms of the house, not for users
+    # The interface of tracers is internal.
+    internal = vars(Tracer) if issubclass(owner, Tracer) else ()
     for name, value in found_in(owner).items():
-        if name.startswith("_") or name in seam:
+        if name.startswith("_") or name in internal:
             continue
         if isinstance(value, property):
             yield f"{path}.{name}: property -> {inspect.signature(value.fget or len).return_annotation}"
@@ -80,20 +84,21 @@ def members(path: str, owner: type[Any]) -> Iterator[str]:
             yield f"{type(value).__name__} {path}.{name}{signature(value.__func__)}"
         elif inspect.isfunction(value):
             yield f"{kind_of(value)}{path}.{name}{signature(value)}"
-    for name, kind in annotations(owner).items():  # attrs' own fields change once a codec has resolved them
+    # The annotations of the class, because the fields of attrs change when a codec resolves them.
+    for name, kind in annotations(owner).items():
         if not name.startswith("_"):
             yield f"{path}.{name}: {getattr(kind, '__forward_arg__', kind)}"
 
 
 def found_in(owner: type[Any]) -> dict[str, Any]:
-    """The members that classes of this package define, the nearest first."""
-    ours = [base for base in reversed(owner.__mro__) if base.__module__.startswith(NAME)]
-    return {name: value for base in ours for name, value in vars(base).items()}
+    """Return the members that classes of this package define. A subclass overrides its base classes."""
+    own_classes = [base for base in reversed(owner.__mro__) if base.__module__.startswith(NAME)]
+    return {name: value for base in own_classes for name, value in vars(base).items()}
 
 
 def annotations(owner: type[Any]) -> dict[str, Any]:
-    ours = [base for base in reversed(owner.__mro__) if base.__module__.startswith(NAME)]
-    return {name: kind for base in ours for name, kind in inspect.get_annotations(base).items()}
+    own_classes = [base for base in reversed(owner.__mro__) if base.__module__.startswith(NAME)]
+    return {name: kind for base in own_classes for name, kind in inspect.get_annotations(base).items()}
 
 
 def kind_of(function: Any) -> str:
@@ -104,15 +109,15 @@ def signature(function: Any) -> str:
     return str(inspect.signature(function))
 
 
-def test_the_public_api_is_the_one_in_the_snapshot() -> None:
+def test_the_public_api_is_equal_to_the_snapshot() -> None:
     for name in MODULES:
         pytest.importorskip(name, exc_type=ImportError)
     now, before = described().splitlines(), SNAPSHOT.read_text("utf-8").splitlines()
     changes = "\n".join(difflib.unified_diff(before, now, "before", "now", lineterm="", n=0))
-    assert not changes, f"the public API changed:\n{changes}\nIf that is meant: {__doc__}"
+    assert not changes, f"the public API changed:\n{changes}\nIf the change is intended: {__doc__}"
 
 
-def test_the_description_shows_what_callers_depend_on() -> None:
+def test_the_description_has_parameters_defaults_and_types() -> None:
     class Before:
         __module__ = NAME
 

@@ -1,4 +1,4 @@
-"""The benchmarks are whole, judge as they say, and the page shows what was measured."""
+"""The benchmarks are complete, their verdicts follow the rules, and the page shows the measured figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # they are run from the tree, and never installed
+# The benchmarks are run from the repository and never installed.
+sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
     from benchmarks import calls, cases, job, page, results, targets
@@ -56,70 +57,72 @@ OVER = targets.Target("a case", targets.OVER, "floor", must=5.0, aim=1.0)
         (OVER, 1.0051, "missed"),
     ],
 )
-def test_a_figure_is_held_to_its_must_and_its_aim(target: Any, own: float, expected: str) -> None:
+def test_the_verdict_compares_a_figure_with_must_and_aim(target: Any, own: float, expected: str) -> None:
     assert verdict(target, [own] * 3, [1.0] * 3) == expected
 
 
-def test_a_must_missed_by_less_than_the_floors_own_spread_is_met() -> None:
+def test_a_must_missed_by_less_than_the_spread_of_the_baseline_is_met() -> None:
     steady, unsteady = [1.0, 1.0, 1.0], [0.9, 1.0, 1.1]
     assert verdict(TIMES, [2.1] * 3, steady) == "missed"
     assert verdict(TIMES, [2.1] * 3, unsteady) == "met within the noise"
     assert verdict(TIMES, [2.6] * 3, unsteady) == "missed"
 
 
-def test_beside_a_restless_floor_only_rounds_that_agree_decide() -> None:
-    restless = [0.8, 1.0, 1.2]
-    assert verdict(TIMES, [2.1] * 3, restless) == "undecided"
-    assert verdict(TIMES, [9.0] * 3, restless) == "missed"
-    assert verdict(TIMES, [1.5] * 3, restless) == "met"
+def test_with_an_unsteady_baseline_only_rounds_that_agree_give_a_verdict() -> None:
+    unsteady = [0.8, 1.0, 1.2]
+    assert verdict(TIMES, [2.1] * 3, unsteady) == "undecided"
+    assert verdict(TIMES, [9.0] * 3, unsteady) == "missed"
+    assert verdict(TIMES, [1.5] * 3, unsteady) == "met"
 
 
-def test_a_figure_in_units_gets_no_allowance() -> None:
+def test_a_figure_with_a_unit_gets_no_allowance_for_noise() -> None:
     assert verdict(OVER, [1.0051] * 3, [0.9, 1.0, 1.1]) == "missed"
 
 
-def test_a_ratio_is_taken_within_its_round() -> None:
-    # The machine became three times slower in the middle; the ratio did not.
+def test_a_ratio_is_computed_within_its_round() -> None:
+    # The machine is three times slower in the second round, but the ratio is the same.
     samples = {"ours": [sample(2.0), sample(6.0)], "floor": [sample(1.0), sample(3.0)]}
     judged = targets.judge(TIMES, samples)
     assert (judged.low, judged.figure, judged.high) == (2.0, 2.0, 2.0)
 
 
-@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda t: f"{t.case}, {t.kind}: {t.measure}")
-def test_a_target_is_held_to_something_that_is_measured(target: Any) -> None:
+@pytest.mark.parametrize(
+    "target", targets.TARGETS, ids=lambda target: f"{target.case}, {target.kind}: {target.measure}"
+)
+def test_a_target_names_a_measured_case_and_its_kinds(target: Any) -> None:
     (case,) = [case for case in ALL if case.name == target.case]
     assert {target.kind, target.floor} <= set(case.kinds)
     assert (target.aim > target.must) == target.compare.more_is_better
 
 
-def test_cases_have_names_of_their_own() -> None:
+def test_cases_have_unique_names() -> None:
     assert len({case.name for case in ALL}) == len(ALL)
 
 
-def test_a_quick_run_goes_through_every_part() -> None:
+def test_a_quick_run_covers_every_part() -> None:
     assert {case.work.part for case in ALL if case.quick is not None} == set(cases.PARTS.values())
 
 
 @pytest.mark.parametrize("part", sorted(cases.PARTS.values()))
-def test_a_part_is_a_module_that_measures_a_job(part: str) -> None:
+def test_a_part_is_a_module_with_a_function_that_measures_a_job(part: str) -> None:
     tree = ast.parse((ROOT / f"benchmarks/{part}.py").read_text("utf-8"))
     (measure,) = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "measure"]
     assert [argument.arg for argument in measure.args.args] == ["job"]
 
 
-def test_a_job_survives_the_way_into_its_process() -> None:
+def test_a_job_is_equal_after_its_transfer_to_a_process() -> None:
     work = replace(cases.UPLOAD, tls=True)
     given = job.Job("ours", work, job.Place(files="here", https="https://127.0.0.1:1", cafile="ca.pem"))
     assert job.Job.from_json(given.to_json()) == given
 
 
-def test_outside_drivers_find_their_six_functions() -> None:
+def test_the_module_for_external_drivers_has_six_functions() -> None:
     tree = ast.parse((ROOT / "benchmarks/ours.py").read_text("utf-8"))
     found = [n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     assert found == ["client", "upload_many", "upload_one", "retrieve", "list_all", "decode_page"]
 
 
-def test_results_of_another_part_are_kept_and_those_of_the_same_case_replaced(tmp_path: Path) -> None:
+def test_writing_results_replaces_those_of_the_same_case_and_keeps_the_others(tmp_path: Path) -> None:
     first, second = cases.CASES[:2]
     file = tmp_path / "results.json"
     results.write(file, [results.Result.of(case, {"x": [sample(1.0)]}) for case in (first, second)], 1)
@@ -130,20 +133,20 @@ def test_results_of_another_part_are_kept_and_those_of_the_same_case_replaced(tm
     }
 
 
-def test_the_page_shows_the_figures_that_its_samples_give() -> None:
+def test_the_page_shows_the_figures_of_its_samples() -> None:
     text = page.PAGE.read_text("utf-8")
     assert page.filled(text) == text
     assert text.count(" | >= ") + text.count(" | <= ") == len(targets.TARGETS)
 
 
-def test_a_figure_on_the_page_rests_on_five_rounds() -> None:
+def test_a_figure_on_the_page_has_at_least_five_rounds() -> None:
     found = {result.case: result for result in results.read(page.KEPT)}
     for target in targets.TARGETS:
         if target.case in found:
             assert len(found[target.case].samples[target.kind]) >= 5
 
 
-def test_the_page_shows_the_calls_that_were_counted() -> None:
+def test_the_page_shows_the_counted_calls() -> None:
     text = calls.PAGE.read_text("utf-8")
     assert calls.filled(text, json.loads(calls.KEPT.read_text("utf-8"))) == text
 
@@ -171,10 +174,11 @@ def test_a_coroutine_that_waits_is_counted_once(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_calls_are_counted_the_same_twice() -> None:
+def test_two_counts_of_calls_are_equal() -> None:
     first, second = asyncio.run(calls.count(10)), asyncio.run(calls.count(10))
     assert set(first) == set(second) == set(json.loads(calls.KEPT.read_text("utf-8"))["now"])
     for name in ("retrieve", "list", "image.url"):
         assert first[name] == second[name]
-    for name in ("upload", "upload_many", "download"):  # a busy machine looks at more files in threads
+    # On a busy machine, more files are checked in threads.
+    for name in ("upload", "upload_many", "download"):
         assert first[name].calls == pytest.approx(second[name].calls, rel=0.15)

@@ -1,4 +1,4 @@
-"""The blocking client is the asynchronous one without `await`: every name, parameter, default, answer and docstring."""
+"""The blocking client has the names, parameters, defaults and docstrings of the asynchronous client."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PAIRS: list[tuple[type[Any], type[Any]]] = [
     (AsyncMetrics, blocking.Metrics),
     (AsyncImgwireClient, ImgwireClient),
 ]
-# What waiting makes of an answer.
-ANSWERS = {
+# The return type of a blocking method, for each asynchronous return type.
+RETURN_TYPES = {
     r"^AsyncGenerator\[(.*), None\]$": r"Generator[\1, None, None]",
     r"^AbstractAsyncContextManager\[AsyncIterator\[(.*)\]\]$": r"AbstractContextManager[Iterator[\1]]",
 }
@@ -36,22 +36,26 @@ def public(kind: type[Any]) -> set[str]:
 
 def methods() -> list[Any]:
     return [
-        pytest.param(getattr(original, name), getattr(twin, name, None), id=f"{twin.__name__}.{name}")
-        for original, twin in PAIRS
+        pytest.param(
+            getattr(original, name),
+            getattr(blocking_class, name, None),
+            id=f"{blocking_class.__name__}.{name}",
+        )
+        for original, blocking_class in PAIRS
         for name in sorted(public(original) - ONLY_ASYNC)
         if inspect.isroutine(getattr(original, name))
     ]
 
 
-def waited_for(answer: str) -> str:
-    for pattern, plain in ANSWERS.items():
-        answer = re.sub(pattern, plain, answer)
-    return answer
+def blocking_type(annotation: str) -> str:
+    for pattern, replacement in RETURN_TYPES.items():
+        annotation = re.sub(pattern, replacement, annotation)
+    return annotation
 
 
-@pytest.mark.parametrize(("original", "twin"), PAIRS, ids=lambda kind: kind.__name__)
-def test_both_have_the_same_public_names(original: type[Any], twin: type[Any]) -> None:
-    assert public(twin) - ONLY_BLOCKING == public(original) - ONLY_ASYNC
+@pytest.mark.parametrize(("original", "blocking_class"), PAIRS, ids=lambda kind: kind.__name__)
+def test_both_have_the_same_public_names(original: type[Any], blocking_class: type[Any]) -> None:
+    assert public(blocking_class) - ONLY_BLOCKING == public(original) - ONLY_ASYNC
 
 
 def test_both_clients_have_the_same_resources() -> None:
@@ -63,50 +67,54 @@ def test_both_clients_have_the_same_resources() -> None:
         }
 
     assert resources(ImgwireClient("sk_test")) == resources(AsyncImgwireClient("sk_test"))
-    assert {twin.__name__ for _, twin in PAIRS[:-1]} == set(resources(ImgwireClient("sk_test")).values())
+    assert {blocking_class.__name__ for _, blocking_class in PAIRS[:-1]} == set(
+        resources(ImgwireClient("sk_test")).values()
+    )
 
 
-@pytest.mark.parametrize(("original", "twin"), methods())
+@pytest.mark.parametrize(("original", "blocking_method"), methods())
 def test_parameters_defaults_and_types_are_equal(
-    original: Callable[..., Any], twin: Callable[..., Any]
+    original: Callable[..., Any], blocking_method: Callable[..., Any]
 ) -> None:
-    assert inspect.signature(twin).parameters == inspect.signature(original).parameters
+    assert inspect.signature(blocking_method).parameters == inspect.signature(original).parameters
 
 
-@pytest.mark.parametrize(("original", "twin"), methods())
-def test_the_answer_is_what_waiting_for_it_gives(
-    original: Callable[..., Any], twin: Callable[..., Any]
+@pytest.mark.parametrize(("original", "blocking_method"), methods())
+def test_the_return_type_is_the_awaited_one(
+    original: Callable[..., Any], blocking_method: Callable[..., Any]
 ) -> None:
-    told = inspect.signature(twin).return_annotation
-    assert told == waited_for(inspect.signature(original).return_annotation)
-    assert "Async" not in told
+    annotation = inspect.signature(blocking_method).return_annotation
+    assert annotation == blocking_type(inspect.signature(original).return_annotation)
+    assert "Async" not in annotation
 
 
-@pytest.mark.parametrize(("original", "twin"), methods())
-def test_the_docstring_is_the_same(original: Callable[..., Any], twin: Callable[..., Any]) -> None:
-    assert inspect.getdoc(twin) == inspect.getdoc(original)
-    assert inspect.getdoc(twin)
+@pytest.mark.parametrize(("original", "blocking_method"), methods())
+def test_the_docstring_is_the_same(original: Callable[..., Any], blocking_method: Callable[..., Any]) -> None:
+    assert inspect.getdoc(blocking_method) == inspect.getdoc(original)
+    assert inspect.getdoc(blocking_method)
 
 
-@pytest.mark.parametrize(("original", "twin"), PAIRS[:-1], ids=lambda kind: kind.__name__)
-def test_a_resource_is_described_alike(original: type[Any], twin: type[Any]) -> None:
-    assert twin.__doc__ == original.__doc__
+@pytest.mark.parametrize(("original", "blocking_class"), PAIRS[:-1], ids=lambda kind: kind.__name__)
+def test_a_resource_has_the_same_docstring(original: type[Any], blocking_class: type[Any]) -> None:
+    assert blocking_class.__doc__ == original.__doc__
 
 
-def test_a_method_goes_by_its_own_name() -> None:
+def test_a_method_has_its_own_qualified_name() -> None:
     upload = blocking.Images.upload
     assert (upload.__module__, upload.__qualname__) == ("imgwire_async.blocking", "Images.upload")
 
 
-def test_both_constructors_are_one() -> None:
+def test_both_clients_have_the_same_constructor() -> None:
     assert ImgwireClient.__init__ is AsyncImgwireClient.__init__
     assert inspect.signature(ImgwireClient) == inspect.signature(AsyncImgwireClient)
 
 
-def test_no_method_of_the_twin_is_a_coroutine_function() -> None:
-    for _, twin in PAIRS:
-        for name in public(twin):
-            assert not inspect.iscoroutinefunction(getattr(twin, name)), f"{twin.__name__}.{name}"
+def test_no_blocking_method_is_a_coroutine_function() -> None:
+    for _, blocking_class in PAIRS:
+        for name in public(blocking_class):
+            assert not inspect.iscoroutinefunction(getattr(blocking_class, name)), (
+                f"{blocking_class.__name__}.{name}"
+            )
 
 
 def test_help_shows_parameters_and_docstring() -> None:

@@ -1,4 +1,4 @@
-"""Arguments are checked in one place, so that one mistake reads the same everywhere."""
+"""`checks` checks all arguments, so that the same mistake has the same message everywhere."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 
 from module_imports import PACKAGE, modules
 
-# The emulator shares no line with the client; the rules of URLs gather their faults, and quote values.
-_APART = {"emulator", "urls"}
-_BY_HAND = re.compile(r"must be [^\n]*, not \{type\(")
+# The emulator shares no code with the client. The rules of URLs collect their faults and quote values.
+_EXEMPT = {"emulator", "urls"}
+_MESSAGE = re.compile(r"must be [^\n]*, not \{type\(")
 
 
-def test_no_module_writes_by_hand_that_an_argument_is_of_a_wrong_type() -> None:
-    checked = [path for path in modules() if path.relative_to(PACKAGE).parts[0] not in _APART]
-    by_hand = {path.name for path in checked if _BY_HAND.search(path.read_text("utf-8"))}
-    assert by_hand == {"checks.py"}
+def test_only_checks_writes_the_message_about_a_wrong_type() -> None:
+    checked = [path for path in modules() if path.relative_to(PACKAGE).parts[0] not in _EXEMPT]
+    found = {path.name for path in checked if _MESSAGE.search(path.read_text("utf-8"))}
+    assert found == {"checks.py"}, f"call a function of checks.py instead of writing the message: {found}"

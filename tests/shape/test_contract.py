@@ -1,4 +1,7 @@
-"""Operations and models against the contract's document: nothing missing, nothing extra. Each method is called with all it takes."""
+"""Compare operations and models with the OpenAPI document: nothing may be missing or added.
+
+The tests call each method with all its arguments.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from imgwire_async.resources.base import Resource
 
 Operation = tuple[str, str, dict[str, Any]]
 
-# The SDK's name of each operation, from its id: Images_createBulkDownloadJob -> images.create_bulk_download_job.
+# The name of each operation in the SDK. Images_createBulkDownloadJob becomes images.create_bulk_download_job.
 OPERATIONS: dict[str, Operation] = {}
 for _path, _methods in OPENAPI["paths"].items():
     for _method, _operation in _methods.items():
@@ -29,7 +32,7 @@ for _path, _methods in OPENAPI["paths"].items():
         ]
         OPERATIONS[".".join(_snake)] = (_method.upper(), _path, _operation)
 
-# Each operation with every argument it takes.
+# A call of each operation with all its arguments.
 CALLS: dict[str, Callable[[Api], Awaitable[Any]]] = {
     "images.list": lambda api: api.images.list(page=2, limit=10),
     "images.retrieve": lambda api: api.images.retrieve(ID),
@@ -80,8 +83,8 @@ CALLS: dict[str, Callable[[Api], Awaitable[Any]]] = {
     ),
 }
 
-# What resources offer beyond the contract's operations. [public_api 2]
-BEYOND = {
+# Methods of resources that are not operations of the API. [public_api 2]
+CONVENIENCE_METHODS = {
     "images": {
         "list_pages",
         "list_all",
@@ -103,19 +106,23 @@ operations = pytest.mark.parametrize("name", OPERATIONS)
 
 
 async def sent(name: str) -> Any:
-    """The one request of an operation that is answered as the contract says."""
-    api = Api(answer_to(name))
+    """Return the only request of an operation, after a response that the contract allows."""
+    api = Api(response_of(name))
     await CALLS[name](api)
     return api.sent.only
 
 
-def answer_to(name: str) -> Any:
+def response_of(name: str) -> Any:
     content = OPERATIONS[name][2]["responses"]["200"]["content"]["application/json"]["schema"]
     return example(content)
 
 
 def parameters(name: str, place: str) -> set[str]:
-    return {each["name"] for each in OPERATIONS[name][2].get("parameters", []) if each["in"] == place}
+    return {
+        parameter["name"]
+        for parameter in OPERATIONS[name][2].get("parameters", [])
+        if parameter["in"] == place
+    }
 
 
 def body_of(name: str) -> dict[str, Any] | None:
@@ -131,10 +138,10 @@ def public_methods(group: str) -> set[str]:
     }
 
 
-# --- operations -------------------------------------------------------------------------------------------------------
+# --- operations ---
 
 
-def test_there_are_twenty_operations_and_each_is_called_here() -> None:
+def test_the_tests_call_all_twenty_operations() -> None:
     assert len(OPERATIONS) == 20
     assert set(CALLS) == set(OPERATIONS)
 
@@ -145,25 +152,26 @@ def test_an_operation_is_a_method_of_its_resource(name: str) -> None:
     assert method in public_methods(group)
 
 
-@pytest.mark.parametrize("group", BEYOND)
-def test_a_resource_offers_nothing_that_is_not_designed(group: str) -> None:
+@pytest.mark.parametrize("group", CONVENIENCE_METHODS)
+def test_a_resource_has_no_unlisted_method(group: str) -> None:
     contract = {name.partition(".")[2] for name in OPERATIONS if name.startswith(f"{group}.")}
-    unknown = public_methods(group) - contract - BEYOND[group]
+    unknown = public_methods(group) - contract - CONVENIENCE_METHODS[group]
     assert not unknown, (
-        "an operation of the API goes into tests/data/openapi.json first; only a convenience into BEYOND"
+        "add an operation of the API to tests/data/openapi.json first, and another method to CONVENIENCE_METHODS: "
+        f"{unknown}"
     )
 
 
 def leaves(kind: type[Resource]) -> Iterator[type[Resource]]:
-    """The classes below `kind` that none is made of: others hold a part of a resource each."""
-    below = kind.__subclasses__()
-    for each in below:
-        yield from leaves(each)
-    if not below:
+    """Yield the subclasses of `kind` that have no subclass. The other ones contain a part of a resource."""
+    subclasses = kind.__subclasses__()
+    for subclass in subclasses:
+        yield from leaves(subclass)
+    if not subclasses:
         yield kind
 
 
-def test_every_resource_is_looked_at() -> None:
+def test_these_tests_cover_every_resource() -> None:
     whole = set(leaves(Resource))
     assert {type(value) for value in vars(Api()).values() if isinstance(value, Resource)} == whole
 
@@ -202,16 +210,16 @@ async def test_an_operation_sends_exactly_the_fields_of_its_body(name: str) -> N
 
 
 @operations
-async def test_an_operation_decodes_its_answer(name: str) -> None:
-    api = Api(answer_to(name))
+async def test_an_operation_decodes_its_response(name: str) -> None:
+    api = Api(response_of(name))
     result = await CALLS[name](api)
     schema = OPERATIONS[name][2]["responses"]["200"]["content"]["application/json"]["schema"]
     if "$ref" in schema:
         assert type(result) is RECORDS[schema["$ref"].rpartition("/")[2]]
     elif schema["type"] == "array":
-        assert {type(each) for each in result.data} == {RECORDS[schema["items"]["$ref"].rpartition("/")[2]]}
+        assert {type(item) for item in result.data} == {RECORDS[schema["items"]["$ref"].rpartition("/")[2]]}
     elif name != "images.bulk_delete":
-        assert result == answer_to(name)
+        assert result == response_of(name)
 
 
 @operations
@@ -222,7 +230,7 @@ def test_a_docstring_names_the_operation(name: str) -> None:
     assert f"[{verb} {path.removeprefix('/api/v1')}" in doc
 
 
-# --- models -----------------------------------------------------------------------------------------------------------
+# --- models ---
 
 BODIES = {
     name
@@ -240,11 +248,11 @@ def test_every_body_belongs_to_an_operation() -> None:
     assert {name for name in BODIES if id(SCHEMAS[name]) in used} == BODIES
 
 
-def test_every_record_stands_for_a_schema() -> None:
+def test_every_record_has_a_schema() -> None:
     assert set(models.Record.__subclasses__()) == set(RECORDS.values())
 
 
-def test_every_enum_stands_for_a_schema() -> None:
+def test_every_enum_has_a_schema() -> None:
     assert set(models.OpenEnum.__subclasses__()) == set(ENUMS.values())
 
 
@@ -271,9 +279,11 @@ def test_a_field_has_the_type_of_its_schema(
 ) -> None:
     hint = get_type_hints(record)[name]
     assert (type(None) in get_args(hint)) == nullable(schema)
-    inner = next(each for each in schema.get("anyOf", [schema]) if each != {"type": "null"})
+    inner = next(option for option in schema.get("anyOf", [schema]) if option != {"type": "null"})
     kind = (
-        next((each for each in get_args(hint) if each is not type(None)), hint) if nullable(schema) else hint
+        next((option for option in get_args(hint) if option is not type(None)), hint)
+        if nullable(schema)
+        else hint
     )
     assert fits(kind, inner)
 
@@ -290,13 +300,13 @@ def fits(hint: Any, schema: dict[str, Any]) -> bool:
         case "object":
             return getattr(hint, "__origin__", None) is dict
         case None:
-            return set(get_args(hint)) == {SIMPLE.get(each["type"], str) for each in schema["anyOf"]}
+            return set(get_args(hint)) == {SIMPLE.get(option["type"], str) for option in schema["anyOf"]}
         case simple:
             return hint is SIMPLE[simple]
 
 
 @pytest.mark.parametrize("record", RECORDS.values(), ids=lambda record: record.__name__)
-def test_only_what_may_be_absent_has_a_default(record: type[models.Record]) -> None:
+def test_only_a_field_that_may_be_absent_has_a_default(record: type[models.Record]) -> None:
     schema = dict(fields_of(record))
     may_be_absent = {name for name in schema if nullable(schema[name])}
     if record is models.Image:

@@ -1,4 +1,4 @@
-"""Every public name says what it is: the reference, `help()` and editors show nothing else."""
+"""Every public name has a docstring: the reference, `help()` and editors show it."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from imgwire_async.resources.custom_domain import AsyncCustomDomain
 from imgwire_async.resources.images import AsyncImages
 from imgwire_async.resources.metrics import AsyncMetrics
 
-UNSPOKEN = {"__version__", "File"}  # a text, and a union: neither holds a docstring at run time
-BEHIND_CLIENTS = (AsyncImages, AsyncCorsOrigins, AsyncCustomDomain, AsyncMetrics, Clock, Faults)
+# A string and a union have no docstring at run time.
+WITHOUT_DOCSTRING = {"__version__", "File"}
+REACHED_FROM_CLIENTS = (AsyncImages, AsyncCorsOrigins, AsyncCustomDomain, AsyncMetrics, Clock, Faults)
 
 
-def things() -> Iterator[tuple[str, Any]]:
+def public_objects() -> Iterator[tuple[str, Any]]:
     for name in imgwire_async.__all__:
-        if name not in UNSPOKEN:
+        if name not in WITHOUT_DOCSTRING:
             yield name, getattr(imgwire_async, name)
     for name in emulator.__all__:
         yield f"emulator.{name}", getattr(emulator, name)
-    for each in BEHIND_CLIENTS:
-        yield each.__name__, each
+    for owner in REACHED_FROM_CLIENTS:
+        yield owner.__name__, owner
 
 
 def members(thing: type) -> Iterator[tuple[str, Any]]:
-    """Its public methods and properties, inherited ones included, as they were written."""
+    """Yield the public methods and properties of a class, with the inherited ones."""
     for name in dir(thing):
         value = inspect.getattr_static(thing, name)
         value = getattr(value, "__func__", value)  # of a classmethod
@@ -47,16 +48,17 @@ def members(thing: type) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-@pytest.mark.parametrize(("name", "thing"), [pytest.param(*each, id=each[0]) for each in things()])
+@pytest.mark.parametrize(("name", "thing"), [pytest.param(*item, id=item[0]) for item in public_objects()])
 def test_a_public_name_and_all_its_members_have_docstrings(name: str, thing: Any) -> None:
-    spoken = [(name, thing)]
+    checked = [(name, thing)]
     if inspect.isclass(thing):
-        spoken += [(f"{name}.{member}", value) for member, value in members(thing)]
-    # What attrs, dataclasses and enums write themselves only repeats the signature.
-    assert [each for each, value in spoken if len((value.__doc__ or "").split()) < 3] == []
+        checked += [(f"{name}.{member}", value) for member, value in members(thing)]
+    # The docstrings that attrs, dataclasses and enums generate only repeat the signature.
+    missing = [path for path, value in checked if len((value.__doc__ or "").split()) < 3]
+    assert not missing, f"write a docstring of at least three words for {missing}"
 
 
-def test_a_union_is_described_where_it_is_made() -> None:
+def test_the_union_of_sources_has_a_docstring_at_its_definition() -> None:
     from imgwire_async.uploads import source
 
     body = ast.parse(inspect.getsource(source)).body

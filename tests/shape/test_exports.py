@@ -1,4 +1,4 @@
-"""The public names are one list, and each of them is there."""
+"""`__all__` lists the public names, and every one of them exists."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pytest
 import imgwire_async
 from imgwire_async import errors, models
 
-BASES = {"OpenEnum", "Record"}  # what models are made from
+# The base classes of models are not public.
+BASES = {"OpenEnum", "Record"}
 INIT = ast.parse(Path(imgwire_async.__file__).read_text("utf-8"))
 
 
 def seen_by_type_checkers() -> list[str]:
-    """What `__init__` imports under TYPE_CHECKING, in order."""
+    """Return the names that `__init__` imports under TYPE_CHECKING, in order."""
     return [
         alias.asname or alias.name
         for block in INIT.body
@@ -54,15 +55,17 @@ def test_dir_shows_every_public_name() -> None:
     assert set(imgwire_async.__all__) <= set(dir(imgwire_async))
 
 
-def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
+def test_an_unknown_name_raises_an_attribute_error_with_the_name() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         imgwire_async.no_such_name  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_every_error_is_public() -> None:
     tree = {name for name in public_classes(errors) if issubclass(getattr(errors, name), BaseException)}
-    assert tree <= set(imgwire_async.__all__)
+    missing = tree - set(imgwire_async.__all__)
+    assert not missing, f"add these errors to __all__ and the other lists of __init__.py: {missing}"
 
 
 def test_every_model_is_public() -> None:
-    assert public_classes(models) - BASES <= set(imgwire_async.__all__)
+    missing = public_classes(models) - BASES - set(imgwire_async.__all__)
+    assert not missing, f"add these models to __all__ and the other lists of __init__.py: {missing}"

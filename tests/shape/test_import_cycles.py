@@ -1,4 +1,4 @@
-"""No module needs itself: imports inside functions are followed, too. What only type checkers see may go round."""
+"""No import cycles in the package, not even inside functions. Imports for type checkers may form cycles."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from graphlib import CycleError, TopologicalSorter
 from module_imports import import_graph, imports, module_of
 
 
-def test_no_module_imports_itself_through_others() -> None:
+def test_the_package_has_no_import_cycle() -> None:
     cycle = find_cycle(import_graph())
-    assert not cycle, f"each imports the next: {' -> '.join(cycle)}"
+    assert not cycle, f"break this cycle; every module imports the next one: {' -> '.join(cycle)}"
 
 
 def find_cycle(graph: dict[str, set[str]]) -> list[str]:
     try:
         TopologicalSorter({name: graph[name] - {name} for name in sorted(graph)}).prepare()
     except CycleError as error:
-        return list(reversed(error.args[1]))  # graphlib begins with the one that is imported
+        # graphlib lists an imported module before the module that imports it.
+        return list(reversed(error.args[1]))
     return []
 
 
-def test_a_cycle_is_shown_in_the_order_of_its_imports() -> None:
+def test_a_cycle_is_reported_in_the_order_of_its_imports() -> None:
     cycle = find_cycle({"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": set()})
     assert cycle[0] == cycle[-1]
     assert "a b c a" in " ".join([*cycle, *cycle[1:]])
 
 
-def test_an_imported_name_is_followed_to_its_module() -> None:
+def test_an_imported_name_is_resolved_to_its_module() -> None:
     names = {"a", "a.b"}
     assert [module_of(name, names) for name in ("a.b", "a.b.thing", "a.thing", "os.path")] == [
         "a.b",

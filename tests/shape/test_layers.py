@@ -1,4 +1,4 @@
-"""The house holds: a module imports only from lower levels (docs/architecture.md draws them)."""
+"""A module imports only from lower levels. docs/architecture.md describes the levels."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ LEVELS = [
     {"client"},
 ]
 OUTER = {"blocking", "_bridge", "_loop_thread", "otel", "integrations"}
-APART = {"emulator"}
-# The blocking client is one room in three files; of two rooms on one level none else may touch.
-NEIGHBOURS = {("blocking", "_bridge"), ("_bridge", "_loop_thread")}
-# They come in by the front door: of the package they know the public names, and nobody knows them.
-GUESTS = {"integrations"}
-LEVEL = {room: level for level, rooms in enumerate([*LEVELS, OUTER]) for room in rooms}
+SEPARATE = {"emulator"}
+# The blocking client has three files. No other modules of one level may import each other.
+SAME_LEVEL = {("blocking", "_bridge"), ("_bridge", "_loop_thread")}
+# These import only public names of the package, and no module imports them.
+PLUGINS = {"integrations"}
+LEVEL = {
+    module: level for level, modules_of_level in enumerate([*LEVELS, OUTER]) for module in modules_of_level
+}
 
 DESIGN = Path(__file__).parents[2] / "docs" / "architecture.md"
 
-# What a room may import from outside; the standard library is free. Optional ones are imported where they are used.
+# The libraries that a module may import, besides the standard library.
 CORE = {"attrs", "attr"}
 FOREIGN = {
     "cancellation": CORE | {"anyio"},
@@ -48,12 +50,12 @@ FOREIGN = {
 }
 
 
-def room(path: Path) -> str:
+def top_module(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def own(names: Iterable[str]) -> set[str]:
-    """The rooms of the package among imported names."""
+    """Return the modules of the package among imported names."""
     return {name.split(".")[1] for name in names if name.startswith(f"{NAME}.")}
 
 
@@ -65,52 +67,65 @@ def path_id(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-rooms = pytest.mark.parametrize("path", [p for p in modules() if room(p) != "__init__"], ids=path_id)
+all_modules = pytest.mark.parametrize(
+    "path", [path for path in modules() if top_module(path) != "__init__"], ids=path_id
+)
 
 
-def test_the_table_of_rooms_says_the_same() -> None:
+def test_the_table_of_the_page_has_the_same_levels() -> None:
     table = DESIGN.read_text("utf-8").partition("## Layers")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\w+) \|([^|]+)\|", table, re.MULTILINE)
-    on_page = {room: level for level, names in rows for room in re.findall(r"`(\w+)`", names)}
-    levels = {room: str(level) for level, rooms in enumerate(LEVELS) for room in rooms}
-    assert on_page == levels | dict.fromkeys(OUTER, "outer") | dict.fromkeys(APART, "apart")
+    on_page = {name: level for level, names in rows for name in re.findall(r"`(\w+)`", names)}
+    levels = {name: str(level) for level, names in enumerate(LEVELS) for name in names}
+    levels |= dict.fromkeys(OUTER, "outer") | dict.fromkeys(SEPARATE, "separate")
+    different = sorted(on_page.items() ^ levels.items())
+    assert not different, f"docs/architecture.md and LEVELS differ: {different}"
 
 
-def test_every_module_stands_on_a_level_or_apart_and_nothing_else_does() -> None:
-    assert {room(path) for path in modules()} - {"__init__"} == LEVEL.keys() | APART
+def test_every_module_has_a_level_and_every_level_has_only_existing_modules() -> None:
+    existing = {top_module(path) for path in modules()} - {"__init__"}
+    different = existing ^ (LEVEL.keys() | SEPARATE)
+    assert not different, f"add these modules to LEVELS, or remove them: {different}"
 
 
-@rooms
+@all_modules
 def test_a_module_imports_only_from_lower_levels(path: Path) -> None:
-    here = room(path)
-    if here in APART:
-        assert own(imported(path)) <= {here}, "the emulator must not be able to repeat the client's mistakes"
+    here = top_module(path)
+    if here in SEPARATE:
+        others = own(imported(path)) - {here}
+        assert not others, (
+            f"the emulator must share no code with the client, so that it can find its mistakes: {others}"
+        )
         return
     others = own(imported(path)) - {here, "__version__"}
-    if here in GUESTS:
-        assert others <= set(imgwire_async.__all__), "a guest knows the public names only"
+    if here in PLUGINS:
+        private = others - set(imgwire_async.__all__)
+        assert not private, f"integrations may import only public names, not {private}"
         return
     upward = {
         other
         for other in others
-        if LEVEL.get(other, len(LEVELS)) >= LEVEL[here] and (here, other) not in NEIGHBOURS
+        if LEVEL.get(other, len(LEVELS)) >= LEVEL[here] and (here, other) not in SAME_LEVEL
     }
     assert not upward, f"{path_id(path)} (level {LEVEL[here]}) imports {sorted(upward)}"
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in modules() if room(p) in {"resources", "uploads", "downloads"}], ids=path_id
+    "path", [p for p in modules() if top_module(p) in {"resources", "uploads", "downloads"}], ids=path_id
 )
-def test_who_asks_has_never_heard_of_who_carries(path: Path) -> None:
-    assert "transport" not in own(imported(path))
+def test_resources_uploads_and_downloads_do_not_import_transport(path: Path) -> None:
+    assert "transport" not in own(imported(path)), "use protocol.request.Transport instead"
 
 
-@rooms
-def test_a_module_imports_only_the_libraries_of_its_room(path: Path) -> None:
-    here = room(path)
-    assert foreign(imported(path)) <= FOREIGN.get(here, CORE)
+@all_modules
+def test_a_module_imports_only_its_allowed_libraries(path: Path) -> None:
+    here = top_module(path)
+    not_allowed = foreign(imported(path)) - FOREIGN.get(here, CORE)
+    assert not not_allowed, (
+        f"{path_id(path)} may not import {not_allowed}; FOREIGN lists the allowed libraries"
+    )
 
 
-def test_the_logger_is_made_in_one_module() -> None:
-    asking = {path_id(path) for path in modules() if f'getLogger("{NAME}")' in path.read_text("utf-8")}
-    assert asking == {"logs.py"}, "import it from there: it escapes what a line quotes"
+def test_only_logs_creates_the_logger() -> None:
+    found = {path_id(path) for path in modules() if f'getLogger("{NAME}")' in path.read_text("utf-8")}
+    assert found == {"logs.py"}, "import the logger from logs.py: it escapes control characters in log lines"

@@ -1,4 +1,4 @@
-"""What the pages of the site show is what works, and what they list is complete."""
+"""The code and links of the pages work, and their lists are complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 PACKAGE = ROOT / "imgwire_async"
 PAGES = sorted(DOCS.rglob("*.md"))
 LANGUAGES = {"python", "console", "text", "html", "toml", "json"}
-# A 1x1 GIF under every name that a page may upload: the service goes by the bytes.
+# A GIF of 1 x 1 pixels for all file names of a page: the service checks the bytes, not the name.
 PICTURE = bytes.fromhex(
     "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
 )
@@ -36,8 +36,8 @@ def named(page: Path) -> str:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder to be in, and an Imgwire that the environment names."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory, and an emulator in the environment variables."""
     with Emulator() as emulator:
         monkeypatch.setenv("IMGWIRE_API_KEY", emulator.api_key)
         monkeypatch.setenv("IMGWIRE_API_BASE_URL", emulator.base_url)
@@ -49,28 +49,31 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(block.runs for block in blocks(page))], ids=named
 )
-def test_the_python_blocks_of_a_page_run(page: Path, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_python_blocks_of_a_page_run(page: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name in set(re.findall(r"[\w-]+\.(?:jpe?g|png|gif|webp)\b", page.read_text("utf-8"))):
-        (place / name).write_bytes(PICTURE)
-    (place / "photos").mkdir()  # the folder that pages upload
-    (place / "photos/beach.JPG").write_bytes(PICTURE)
+        (folder / name).write_bytes(PICTURE)
+    # Pages upload this folder.
+    (folder / "photos").mkdir()
+    (folder / "photos/beach.JPG").write_bytes(PICTURE)
     run(page)
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_block_says_what_it_is_and_runs_if_it_is_python(page: Path) -> None:
-    # "py", "pycon" and the like would be coloured as code and never be run.
-    assert {block.language for block in blocks(page)} <= LANGUAGES
+def test_every_block_names_a_known_language(page: Path) -> None:
+    # "py" or "pycon" would be highlighted as code and never run.
+    unknown = {block.language for block in blocks(page)} - LANGUAGES
+    assert not unknown, f"name one of {sorted(LANGUAGES)} behind the fence, not {unknown}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_a_line_of_code_is_read_without_scrolling(page: Path) -> None:
+def test_a_line_of_code_has_at_most_90_characters(page: Path) -> None:
     shown = [line for block in blocks(page) if block.language == "python" for line in block.text.splitlines()]
-    assert [line for line in shown if len(line) > 90] == []
+    long = [line for line in shown if len(line) > 90]
+    assert not long, f"shorten these lines, so that readers need not scroll: {long}"
 
 
-def test_hardly_a_block_is_not_run() -> None:
+def test_at_most_one_block_in_twenty_is_not_run() -> None:
     shown = [block for page in PAGES for block in blocks(page) if block.language == "python"]
     assert sum(not block.runs and block.excerpt_of is None for block in shown) <= len(shown) // 20
 
@@ -78,12 +81,13 @@ def test_hardly_a_block_is_not_run() -> None:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(block.excerpt_of for block in blocks(page))], ids=named
 )
-def test_what_a_page_shows_of_an_example_stands_there_word_for_word(page: Path) -> None:
+def test_a_part_of_an_example_on_a_page_is_equal_to_the_file(page: Path) -> None:
     for block in blocks(page):
         if block.excerpt_of is not None:
             source = (ROOT / block.excerpt_of).read_text("utf-8")
             paragraphs = block.text.strip("\n").split("\n\n")
-            assert [text for text in paragraphs if f"\n{text}\n" not in f"\n{source}"] == []
+            different = [text for text in paragraphs if f"\n{text}\n" not in f"\n{source}"]
+            assert not different, f"copy these parts anew from {block.excerpt_of}: {different}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
@@ -95,31 +99,34 @@ def test_an_async_tab_has_a_blocking_one_beside_it(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_file_that_a_page_links_exists(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text("utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert not missing, f"correct these links of {page.name}: {missing}"
 
 
-def test_every_page_stands_in_the_navigation() -> None:
+def test_the_navigation_lists_every_page() -> None:
     listed = set(
         re.findall(
             r"^ +- (?:[^:\n]+: )?([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE
         )
     )
-    assert listed == {named(page) for page in PAGES}
+    pages = {named(page) for page in PAGES}
+    assert listed == pages, f"correct `nav` in mkdocs.yml: {listed ^ pages}"
 
 
 def described() -> list[str]:
-    """What the reference has an entry for, as paths below `imgwire_async`."""
+    """Return the entries of the reference, as paths below `imgwire_async`."""
     text = "\n".join(page.read_text("utf-8") for page in sorted(DOCS.glob("reference/*.md")))
     return re.findall(r"^::: imgwire_async\.([\w.]+)$", text, re.MULTILINE)
 
 
 def test_every_public_name_has_one_entry_in_the_reference() -> None:
-    names = [name for name in described() if "." not in name and name != "emulator"]  # that is a module
+    # `emulator` is a module.
+    names = [name for name in described() if "." not in name and name != "emulator"]
     assert sorted(names) == imgwire_async.__all__
 
 
-def tree_of_errors() -> dict[str, int]:
-    """Every error with the number of its public ancestors below the root."""
+def error_tree() -> dict[str, int]:
+    """Return every error with the number of its public base classes below `ImgwireError`."""
     return {
         name: len([base for base in value.__mro__[1:] if is_public_error(base)][:-1])
         for name, value in vars(errors).items()
@@ -127,25 +134,26 @@ def tree_of_errors() -> dict[str, int]:
     }
 
 
-APART = [
+SEPARATE_MODULES = [
     "emulator",
     "otel",
     *(f"integrations.{path.stem}" for path in PACKAGE.glob("integrations/[a-z]*.py")),
 ]
 
 
-@pytest.mark.parametrize("module", APART)
-def test_every_name_of_a_module_apart_has_an_entry_in_the_reference(module: str) -> None:
-    # Read, not imported: each wants a package of its own.
+@pytest.mark.parametrize("module", SEPARATE_MODULES)
+def test_every_name_of_a_separate_module_has_an_entry_in_the_reference(module: str) -> None:
+    # The test reads the file instead of importing it, because the import needs an optional package.
     path = PACKAGE / module.replace(".", "/")
     source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8")
     (listed,) = [
-        ast.literal_eval(each.value)
-        for each in ast.parse(source).body
-        if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "__all__"
+        ast.literal_eval(statement.value)
+        for statement in ast.parse(source).body
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__"
     ]
     assert listed
-    assert {f"{module}.{name}" for name in listed} <= set(described())
+    missing = {f"{module}.{name}" for name in listed} - set(described())
+    assert not missing, f"add these to a page of docs/reference, as `::: imgwire_async.NAME`: {missing}"
 
 
 def is_public_error(value: object) -> bool:
@@ -156,16 +164,16 @@ def is_public_error(value: object) -> bool:
     )
 
 
-def test_every_error_has_a_row_at_its_place_in_the_table_of_errors() -> None:
+def test_the_table_of_errors_has_every_error_below_its_base_class() -> None:
     table = (DOCS / "errors.md").read_text("utf-8").partition("## All errors")[2]
     rows = re.findall(r"^\| ((?:↳ )*)`(\w+)`", table, re.MULTILINE)
-    assert {name: len(arrows) // 2 for arrows, name in rows} == tree_of_errors()
-    assert len(rows) == len(tree_of_errors())
+    assert {name: len(arrows) // 2 for arrows, name in rows} == error_tree()
+    assert len(rows) == len(error_tree())
 
 
 def test_the_drawing_shows_every_module_of_the_table() -> None:
     table = (DOCS / "architecture.md").read_text("utf-8").partition("## Layers")[2].partition("\n## ")[0]
-    rooms = [
+    names = [
         name
         for row in re.findall(r"^\|[^|]+\|([^|]+)\|", table, re.MULTILINE)
         for name in re.findall(r"`(\w+)`", row)
@@ -174,18 +182,20 @@ def test_the_drawing_shows_every_module_of_the_table() -> None:
         r"\w+",
         " ".join(re.findall(r"<text[^>]*>([^<]*)", (DOCS / "assets/architecture.svg").read_text("utf-8"))),
     )
-    assert set(rooms) <= set(drawn)
-    assert len(rooms) > 15
+    missing = set(names) - set(drawn)
+    assert not missing, f"add these modules to docs/assets/architecture.svg: {missing}"
+    assert len(names) > 15
 
 
 @pytest.mark.parametrize(
-    ("page", "maker"),
+    ("page", "settings"),
     [("testing.md", Emulator), ("retries.md", Timeouts), ("retries.md", RetryPolicy)],
-    ids=lambda each: getattr(each, "__name__", each),
+    ids=lambda value: getattr(value, "__name__", value),
 )
-def test_a_page_names_every_setting(page: str, maker: type) -> None:
-    shown = set(words(DOCS / page))
-    assert [name for name in inspect.signature(maker).parameters if name not in shown] == []
+def test_a_page_names_every_setting(page: str, settings: type) -> None:
+    shown = set(in_backticks(DOCS / page))
+    missing = [name for name in inspect.signature(settings).parameters if name not in shown]
+    assert not missing, f"docs/{page} does not describe {missing}"
 
 
 RESOURCES = {
@@ -196,32 +206,35 @@ RESOURCES = {
 }
 
 
-def words(page: Path) -> list[str]:
-    """What stands in backticks in the text, outside of blocks."""
+def in_backticks(page: Path) -> list[str]:
+    """Return the texts in backticks outside of code blocks."""
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     return re.findall(r"`([^`\n]+)`", text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_method_that_a_page_names_exists(page: Path) -> None:
-    named_methods = re.findall(rf"\b({'|'.join(RESOURCES)})\.(\w+)", "\n".join(words(page)))
-    assert [each for each in named_methods if not hasattr(RESOURCES[each[0]], each[1])] == []
+    named_methods = re.findall(rf"\b({'|'.join(RESOURCES)})\.(\w+)", "\n".join(in_backticks(page)))
+    unknown = [(group, name) for group, name in named_methods if not hasattr(RESOURCES[group], name)]
+    assert not unknown, f"these methods do not exist: {unknown}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_error_that_a_page_names_exists(page: Path) -> None:
-    # Whole words in backticks; what has a dot before it is another library's.
-    errors_named = {word for word in words(page) if re.fullmatch(r"[A-Z]\w+Error", word)}
-    assert {
+    # A name with a dot before it belongs to another library.
+    errors_named = {text for text in in_backticks(page) if re.fullmatch(r"[A-Z]\w+Error", text)}
+    unknown = {
         name for name in errors_named if not hasattr(imgwire_async, name) and not hasattr(builtins, name)
-    } == set()
+    }
+    assert not unknown, f"these errors do not exist: {unknown}"
 
 
-def test_the_site_fetches_nothing_from_others() -> None:
+def test_the_site_loads_nothing_from_third_parties() -> None:
     settings = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert "font: false" in settings
     foreign = re.compile(
         r"(?:src|href)=[\"']?(?:https?:)?//|!\[[^\]]*\]\((?:https?:)?//|https?://\S+\.(?:js|css)\b"
     )
-    assert [named(page) for page in PAGES if foreign.search(page.read_text("utf-8"))] == []
+    found = [named(page) for page in PAGES if foreign.search(page.read_text("utf-8"))]
+    assert not found, f"copy scripts, styles and pictures into docs/assets: {found}"
     assert foreign.search(settings) is None

@@ -1,4 +1,4 @@
-"""The files around the package agree with each other."""
+"""The settings, the changelog and the workflows of the project agree with each other."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ def test_there_are_four_hard_dependencies() -> None:
 
 @pytest.mark.parametrize("requirement", requirements())
 def test_no_requirement_has_an_upper_bound(requirement: str) -> None:
-    assert not re.search(r"<|==|~=|!=", requirement.partition(";")[0])
+    found = re.search(r"<|==|~=|!=", requirement.partition(";")[0])
+    assert not found, f"use >= only, so that this package never blocks an update: {requirement}"
 
 
-def test_the_changelog_knows_this_version() -> None:
+def test_the_changelog_has_a_section_for_this_version() -> None:
     headings = re.findall(r"^## \[?([^\]\s]+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert imgwire_async.__version__ in headings
 
@@ -51,6 +52,7 @@ def test_the_workflow_and_the_classifiers_name_the_same_pythons() -> None:
     assert set(re.findall(r"\b3\.\d+\b", workflow)) == named
 
 
-def test_no_file_knows_the_machine_it_was_written_on() -> None:
+def test_no_page_contains_a_path_of_a_developers_machine() -> None:
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "noxfile.py", ROOT / ".ci/run"]
-    assert not [page.name for page in pages if re.search(r"/(home|root|Users)/", page.read_text("utf-8"))]
+    found = [page.name for page in pages if re.search(r"/(home|root|Users)/", page.read_text("utf-8"))]
+    assert not found, f"these files contain a path below /home, /root or /Users: {found}"

@@ -1,4 +1,4 @@
-"""docs/promises.md names a test for every promise, and every test that it names exists."""
+"""docs/promises.md names a test for every guarantee, and every test that it names exists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)
 
 @cache
 def names_in(path: Path) -> frozenset[str]:
-    """Tests of a file: its functions, and what stands for a test under another name."""
+    """Return the tests of a file: its functions, and the names that it assigns."""
     tree = ast.parse(path.read_text("utf-8"))
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     assigned = {
@@ -30,17 +30,21 @@ def names_in(path: Path) -> frozenset[str]:
     return frozenset(name for name in functions | assigned if name.lower().startswith("test"))
 
 
-@pytest.mark.parametrize(("file", "name"), NAMED, ids=lambda each: each)
-def test_a_test_that_stands_for_a_promise_exists(file: str, name: str) -> None:
-    assert name in names_in(ROOT / "tests" / file), f"tests/{file} has no {name}"
+@pytest.mark.parametrize(("file", "name"), NAMED, ids=str)
+def test_the_test_of_a_guarantee_exists(file: str, name: str) -> None:
+    assert name in names_in(ROOT / "tests" / file), (
+        f"tests/{file} has no {name}: correct the name in docs/promises.md"
+    )
 
 
 @pytest.mark.parametrize(("promise", "shown"), ROWS, ids=[row[0][:60] for row in ROWS])
-def test_every_promise_is_shown_by_a_test(promise: str, shown: str) -> None:
-    assert re.fullmatch(r"`[\w/]+\.py::\w+`(, `[\w/]+\.py::\w+`)*", shown), f"no test stands for: {promise}"
+def test_every_guarantee_names_a_test(promise: str, shown: str) -> None:
+    assert re.fullmatch(r"`[\w/]+\.py::\w+`(, `[\w/]+\.py::\w+`)*", shown), (
+        f"name a test in the second column, as `folder/file.py::test_name`: {promise}"
+    )
 
 
-def test_the_page_was_read_at_all() -> None:
+def test_the_page_has_rows_and_no_guarantee_twice() -> None:
     assert len(ROWS) > 60
     assert len(NAMED) >= len(ROWS)
     assert len({promise for promise, _ in ROWS}) == len(ROWS)

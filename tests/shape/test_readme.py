@@ -1,4 +1,4 @@
-"""What the README and CONTRIBUTING show is what works; the pages of the site have tests of their own."""
+"""The code, commands and links of the README and CONTRIBUTING work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imgwire_async.emulator import Emulator
 ROOT = Path(__file__).parents[2]
 RUNNER = Path(__file__).with_name("run_page.py")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-# A 1x1 GIF under every name that a page may upload: the service goes by the bytes.
+# A GIF of 1 x 1 pixels for all file names of a page: the service checks the bytes, not the name.
 PICTURE = bytes.fromhex(
     "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
 )
@@ -30,14 +30,15 @@ def test_the_python_blocks_of_the_readme_run(tmp_path: Path) -> None:
     page = ROOT / "README.md"
     for name in set(re.findall(r"[\w-]+\.(?:jpe?g|png|gif)\b", page.read_text("utf-8"))):
         (tmp_path / name).write_bytes(PICTURE)
-    (tmp_path / "photos").mkdir()  # the folder that it uploads
+    # The page uploads this folder.
+    (tmp_path / "photos").mkdir()
     (tmp_path / "photos/beach.JPG").write_bytes(PICTURE)
-    # In a process of its own, as a newcomer would, so that noise at its end shows as well. Without coverage, which would take
-    # longer than the page and learns nothing new here.
+    # The page runs in a process of its own, so that output at its exit is noticed, too. The process
+    # measures no coverage, because that would take longer than the page itself.
     plain = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
     with Emulator() as emulator:
         settings = {"IMGWIRE_API_KEY": emulator.api_key, "IMGWIRE_API_BASE_URL": emulator.base_url}
-        answer = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-W", "error", RUNNER, page],
             cwd=tmp_path,
             env=plain | settings,
@@ -45,10 +46,12 @@ def test_the_python_blocks_of_the_readme_run(tmp_path: Path) -> None:
             text=True,
             timeout=50,
         )
-    assert (answer.returncode, answer.stderr) == (0, "")
+    assert (process.returncode, process.stderr) == (0, ""), (
+        "the code of README.md failed or printed a warning"
+    )
 
 
-def test_the_readme_gives_two_whole_commands_that_run_demo_and_tests() -> None:
+def test_the_readme_has_a_complete_command_for_the_demo_and_for_the_tests() -> None:
     commands = COMMAND.findall(read("README.md"))
     assert [command.rpartition(" ")[2] for command in commands] == ["demo", "tests"]
     assert all("pip install" in command for command in commands)
@@ -69,10 +72,11 @@ def test_every_session_that_a_page_names_exists(name: str) -> None:
     sessions = set(re.findall(r"^def (\w+)\(session: nox\.Session", read("noxfile.py"), re.MULTILINE))
     named = set(re.findall(r"nox -s (\w+)", read(name)))
     assert named
-    assert named <= sessions
+    assert named <= sessions, f"noxfile.py has no session {named - sessions}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_file_that_a_page_links_exists(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text("utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert not missing, f"correct these links of {page.name}: {missing}"

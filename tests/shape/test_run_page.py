@@ -1,4 +1,4 @@
-"""The runner of the pages' code notices what it should: else every page would pass."""
+"""`run_page` runs the code of a page and reports its failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def page(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_failing_block_is_told_with_its_page_and_line(tmp_path: Path) -> None:
+def test_a_failing_block_is_reported_with_its_page_and_line(tmp_path: Path) -> None:
     wrong = page(tmp_path, "# Page\n\n```python\nx = 1\nassert x == 2\n```\n")
     with pytest.raises(AssertionError) as caught:
         run(wrong)
@@ -32,7 +32,7 @@ def test_blocks_share_names_and_may_await(tmp_path: Path) -> None:
     )
 
 
-def test_blocks_in_tabs_run_and_blocking_ones_keep_their_names_apart(tmp_path: Path) -> None:
+def test_blocks_in_tabs_run_and_blocking_tabs_have_a_namespace_of_their_own(tmp_path: Path) -> None:
     tabs = '=== "Async"\n\n    ```python\n    x = 1\n    ```\n\n=== "Blocking"\n\n    ```python\n    x = 2\n    ```\n'
     after = '\n```python\nassert x == 1\n```\n\n=== "Blocking"\n\n    ```python\n    assert x == 2\n    ```\n'
     both = page(tmp_path, tabs + after)
@@ -40,7 +40,7 @@ def test_blocks_in_tabs_run_and_blocking_ones_keep_their_names_apart(tmp_path: P
     run(both)
 
 
-def test_a_block_that_says_why_is_not_run(tmp_path: Path) -> None:
+def test_a_block_with_a_reason_is_not_run(tmp_path: Path) -> None:
     run(page(tmp_path, '```python title="Not run: needs a printer"\nraise SystemExit\n```\n'))
 
 
@@ -50,5 +50,5 @@ def test_a_block_without_a_reason_is_run(title: str, tmp_path: Path) -> None:
         run(page(tmp_path, f"```python{title}\n1 / 0\n```\n"))
 
 
-def test_a_block_that_is_not_python_is_left_alone(tmp_path: Path) -> None:
+def test_a_block_in_another_language_is_not_run(tmp_path: Path) -> None:
     run(page(tmp_path, "```console\nrm -r everything\n```\n```text\nnot code\n```\n"))

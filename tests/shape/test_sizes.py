@@ -1,4 +1,7 @@
-"""Files have at most 400 lines and functions at most 40, or a reason beside them: what is longer, as a rule, lacks a noun."""
+"""Files have at most 400 lines. Functions have at most 40 lines, or give a reason.
+
+A longer function usually contains a part that has a name of its own: move it into a function with that name.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,21 @@ from module_imports import PACKAGE, modules
 
 FILE_LIMIT = 400
 FUNCTION_LIMIT = 40
-# Above a function and its decorators, or behind its `def`: "# long: one row a field".
+# The comment stands above a function and its decorators, or behind its `def`.
 REASON = re.compile(r"# long: \w")
 
 
 def functions(source: str) -> Iterator[tuple[str, int, bool]]:
-    """Yield each function's name, its lines from `def` to the last without the docstring, and whether it has a reason."""
+    """Yield for each function its name, its number of lines, and whether it has a reason.
+
+    The number is from `def` to the last line, without the docstring.
+    """
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-            beside = f"{lines[first - 2] if first > 1 else ''}\n{lines[node.lineno - 1]}"
-            yield node.name, _length(node) - _docstring_length(node), REASON.search(beside) is not None
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            around = f"{lines[first - 2] if first > 1 else ''}\n{lines[node.lineno - 1]}"
+            yield node.name, _length(node) - _docstring_length(node), REASON.search(around) is not None
 
 
 def _length(node: ast.stmt) -> int:
@@ -38,17 +44,21 @@ def _docstring_length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_no_file_is_too_long() -> None:
     counted = {path: len(path.read_text("utf-8").splitlines()) for path in modules()}
-    assert {short(path): count for path, count in counted.items() if count > FILE_LIMIT} == {}
+    found = {short(path): count for path, count in counted.items() if count > FILE_LIMIT}
+    assert not found, f"split these files by their tasks; the limit is {FILE_LIMIT} lines: {found}"
 
 
 def test_no_function_is_too_long_without_a_reason() -> None:
-    assert [
-        found for found, length, reason in all_functions() if length > FUNCTION_LIMIT and not reason
-    ] == []
+    found = [name for name, length, reason in all_functions() if length > FUNCTION_LIMIT and not reason]
+    assert not found, (
+        f"split these functions, or give a reason above them with '# long: reason'; the limit is {FUNCTION_LIMIT} "
+        f"lines: {found}"
+    )
 
 
 def test_no_function_gives_a_reason_that_it_does_not_need() -> None:
-    assert [found for found, length, reason in all_functions() if reason and length <= FUNCTION_LIMIT] == []
+    found = [name for name, length, reason in all_functions() if reason and length <= FUNCTION_LIMIT]
+    assert not found, f"these functions are short; remove the '# long:' comment: {found}"
 
 
 @functools.cache

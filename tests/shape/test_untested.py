@@ -1,4 +1,4 @@
-"""A method of a resource that no test calls is not tested, whatever the coverage says; nor is a name that no page of types uses."""
+"""A test calls every public method, and the tests of types use every public name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METHODS = [
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Every `something.resource.method(...)` and `resource.method(...)`."""
+    """Yield resource and method of all calls `client.resource.method(...)` and `resource.method(...)`."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
@@ -52,10 +52,10 @@ NAMED = {
 
 @pytest.mark.parametrize(("resource", "method"), METHODS)
 def test_a_public_method_is_called_by_a_test(resource: str, method: str) -> None:
-    assert (resource, method) in CALLED, f"no test calls {resource}.{method}()"
+    assert (resource, method) in CALLED, f"add a test that calls {resource}.{method}()"
 
 
-def test_the_reader_of_calls_sees_them_wherever_they_stand() -> None:
+def test_calls_are_found_inside_other_expressions() -> None:
     source = (
         "await client.images.list()\nx = [images.read(i) for i in y]\nclient.images.stream\nlist()\nf().g()"
     )
@@ -63,5 +63,5 @@ def test_the_reader_of_calls_sees_them_wherever_they_stand() -> None:
 
 
 @pytest.mark.parametrize("name", imgwire_async.__all__)
-def test_a_public_name_stands_in_a_type_checkers_page(name: str) -> None:
-    assert name in NAMED, f"tests/typing says nothing about {name}"
+def test_the_tests_of_types_use_every_public_name(name: str) -> None:
+    assert name in NAMED, f"add {name} to a file of tests/typing"
