@@ -120,7 +120,7 @@ def configure(given: Mapping[str, object], environment: Mapping[str, str]) -> Co
 
 
 def masked_key(key: KeySource) -> str:
-    """Return a key for the repr of a client: the first and last characters, or only asterisks if it is short."""
+    """Return a key for the repr of a client: its first and last characters, or asterisks for a short key."""
     if not isinstance(key, str):
         return "<callable>"
     return f"{key[:6]}...{key[-4:]}" if len(key) > 16 else "********"

@@ -1,9 +1,9 @@
-"""Every error this package raises on its own.
+"""The exceptions of this package.
 
 ```
 ImgwireError                               .exchange, .image
 ├── ConfigurationError (ValueError)        no key, a bad base URL ...
-├── APIConnectionError                     no answer came
+├── APIConnectionError                     no response came
 │   └── APITimeoutError (TimeoutError)     .which = "connect" | "attempt" | "deadline"
 ├── APIStatusError                         .status .error_type .message .request_id .headers .body
 │   ├── BadRequestError 400          ├── ConflictError 409
@@ -11,29 +11,29 @@ ImgwireError                               .exchange, .image
 │   ├── PaymentRequiredError 402     ├── UnprocessableEntityError 422   .errors
 │   ├── PermissionDeniedError 403    ├── RateLimitError 429             .retry_after
 │   └── NotFoundError 404            └── ServerError 5xx
-├── DecodeError                            the answer does not fit the model: .path .body
-├── UnsafeURLError                         a URL that must not be followed; nothing was sent there
-├── PaginationError                        the server repeats a page
+├── DecodeError                            the response does not match the model: .path .body
+├── UnsafeURLError                         a URL that is not safe to use; nothing was sent there
+├── PaginationError                        the page numbers do not increase
 ├── UploadError                            .file_name
-│   ├── UnsupportedImageError (ValueError)   no supported picture type
-│   ├── UploadSizeError                    shorter or longer than declared
-│   ├── SourceChangedError                 the file changed while it was read
-│   ├── UploadNotReplayableError           a one-shot source would have to be sent again
-│   ├── UploadConnectionError              storage unreachable, reset, TLS
-│   ├── UploadStalledError (TimeoutError)  no progress for `stall` seconds
-│   ├── UploadUrlExpiredError              the signed URL expired again and again
-│   └── UploadRejectedError                storage refused the bytes: .status
-├── WaitTimeoutError (TimeoutError)        not finished in time: .record
-├── ImageQuarantinedError                  the service refused the picture
+│   ├── UnsupportedImageError (ValueError)   not a supported picture type
+│   ├── UploadSizeError                    fewer or more bytes than declared
+│   ├── SourceChangedError                 the file changed during the upload
+│   ├── UploadNotReplayableError           a retry needs a source that can be read again
+│   ├── UploadConnectionError              no connection to the storage, or it broke
+│   ├── UploadStalledError (TimeoutError)  no progress for `Timeouts.stall` seconds
+│   ├── UploadUrlExpiredError              all upload URLs expired
+│   └── UploadRejectedError                the storage rejected the bytes: .status
+├── WaitTimeoutError (TimeoutError)        not ready in time: .record
+├── ImageQuarantinedError                  the service rejected the picture: .record
 ├── DownloadJobFailedError                 .record is the job
 ├── CustomDomainFailedError                .record is the domain
 ├── TransformationError (ValueError)       .faults
-├── DownloadError                          cut, stalled, wrong length: .status
-│   └── ArchiveError                       unsafe or broken archive
+├── DownloadError                          rejected, incomplete or stalled: .status
+│   └── ArchiveError                       an unsafe or broken archive
 └── BulkDeleteError                        from `raise_if_failed()`: .result
 ```
 
-Wrong arguments are plain `TypeError` and `ValueError`, raised before any request.
+Wrong arguments raise the built-in `TypeError` or `ValueError`, before any request.
 """
 
 from __future__ import annotations
@@ -60,14 +60,15 @@ MAY_HAVE_SUCCEEDED = "The service may have carried out this call: check the reco
 CLIENT_CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
 
 
-def prefix_if_closed(error: RuntimeError, what: str) -> None:
-    """Let an error of a closed client begin with what it ended: a call, and the upload or operation around it.
+def prefix_if_closed(error: RuntimeError, operation: str) -> None:
+    """Put the name of the failed operation before the message of an error, if a closed client raised the error.
 
-    Not with more: calls that wait for one key share its error.
+    At most two names are added: the call, and the upload around it. Several calls may share one error,
+    because they wait for the same API key.
     """
-    said = str(error.args[0]) if error.args else ""
-    if said.endswith(CLIENT_CLOSED) and said.removesuffix(CLIENT_CLOSED).count(": ") < 2:
-        error.args = (escape_unprintable(f"{what}: {said}"),)
+    message = str(error.args[0]) if error.args else ""
+    if message.endswith(CLIENT_CLOSED) and message.removesuffix(CLIENT_CLOSED).count(": ") < 2:
+        error.args = (escape_unprintable(f"{operation}: {message}"),)
 
 
 def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str, Any]) -> ImgwireError:
@@ -77,45 +78,49 @@ def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str,
     return error
 
 
-def _without_page(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the attributes of an error with a `body`; of a whole web page, which has no place in a queue or a log, the title."""
+def _without_html(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an error for a pickle, with a web page in `body` replaced by its title."""
     body = state.get("body")
     return state | {"body": excerpt(body)} if isinstance(body, str) and is_html(body) else state
 
 
 class ImgwireError(Exception):
-    """The root of the tree. `exchange` is the call that failed, `image` the last known record, each None when there is none."""
+    """The base class of all exceptions of this package.
+
+    `exchange` describes the failed call, and `image` is the last known image record. Both may be None.
+    """
 
     def __init__(self, message: str, *, exchange: Exchange | None = None, image: Image | None = None) -> None:
-        # It may quote the service or a file's name, whose control characters must not reach a terminal or a log.
+        # The message may contain a file name or a text of the service with control characters.
         super().__init__(escape_unprintable(message))
         self.exchange: Exchange | None = exchange
         self.image: Image | None = image
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Not through __init__: subclasses take keywords, and the notes people added travel too.
+        # __init__ is not called, because its keyword arguments differ between subclasses. Notes are pickled,
+        # too.
         return _rebuild, (type(self), self.args, self._pickled())
 
     def _pickled(self) -> dict[str, Any]:
-        """Return the attributes that go into a pickle."""
+        """Return the attributes to pickle."""
         return dict(self.__dict__)
 
 
 class ConfigurationError(ImgwireError, ValueError):
-    """A setting is missing or cannot be used; the message names it and where it can be given."""
+    """A setting of the client is missing or not valid. The message names the setting."""
 
 
 class APIConnectionError(ImgwireError):
-    """No answer came from the API: DNS, refused, reset, TLS.
+    """The API sent no response: the connection failed or broke, for example because of DNS or TLS.
 
-    `sent` tells whether the request may have reached the service; False means that it certainly did nothing.
+    `sent` is True if the request may have reached the service, and False if it was certainly not processed.
     """
 
     sent: bool = True
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
-    """A clock ran out; `which` says which one: "connect", "attempt" or "deadline"."""
+    """A timeout expired. `which` names it: "connect", "attempt" or "deadline"."""
 
     def __init__(
         self, message: str, *, which: Which, exchange: Exchange | None = None, image: Image | None = None
@@ -125,10 +130,10 @@ class APITimeoutError(APIConnectionError, TimeoutError):
 
 
 class APIStatusError(ImgwireError):
-    """The API answered with a status that is no success.
+    """The API sent a response with an error status, or with a redirect that is not followed.
 
-    `message` is the server's own text, `error_type` its name for the error or None, `body` the answer as text
-    (signed queries and keys removed), `headers` a case-insensitive mapping.
+    `message` is the text of the service, and `error_type` the service's name for the error, or None. `body`
+    is the body of the response as text without secrets. `headers` is a case-insensitive mapping.
     """
 
     def __init__(
@@ -151,63 +156,73 @@ class APIStatusError(ImgwireError):
         self.body: str = body
 
     def _pickled(self) -> dict[str, Any]:
-        return _without_page(super()._pickled())
+        return _without_html(super()._pickled())
 
     @property
     def request_id(self) -> str | None:
-        """The service's id for this answer, or None when it named none."""
+        """The service's id for this response, or None when the response has none."""
         return self.headers.request_id if isinstance(self.headers, Headers) else None
 
 
 class BadRequestError(APIStatusError):
-    """400: the request could not be understood. Keep `request_id` when you report it."""
+    """Status 400: the service could not understand the request. Mention `request_id` when you report it."""
 
 
 class AuthenticationError(APIStatusError):
-    """401: the key, upload token or bearer credential is not valid. A key callable was asked once more before."""
+    """Status 401: the API key or the upload token is not valid.
+
+    If `api_key` is a callable, it was called again for a new key before this error.
+    """
 
 
 class PaymentRequiredError(APIStatusError):
-    """402: no active subscription, or a plan or quota limit is reached."""
+    """Status 402: there is no active subscription, or a limit of the plan is reached."""
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: this key may not do that, or not with that resource."""
+    """Status 403: the API key does not allow this operation or this resource."""
 
 
 class NotFoundError(APIStatusError):
-    """404: no such resource in this environment."""
+    """Status 404: the environment has no such resource."""
 
 
 class ConflictError(APIStatusError):
-    """409: the state at the service stands against it, e.g. an idempotency key or host name already taken."""
+    """Status 409: the request conflicts with an existing record, for example by its idempotency key or host name."""
 
 
 class PayloadTooLargeError(APIStatusError):
-    """413: the request is too large: send fewer ids, or less metadata."""
+    """Status 413: the request is too large. Send fewer ids or less metadata."""
 
 
 class UnprocessableEntityError(APIStatusError):
-    """422: the service refused the values; `errors` lists them (`loc`, `msg`, `type`), empty for a domain error."""
+    """Status 422: the service rejected values of the request.
+
+    `errors` lists these values (`loc`, `msg`, `type`). It is empty if the service sent only a message.
+    """
 
     errors: Sequence[ValidationError] = ()
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests; `retry_after` is the server's wish in seconds, or None when it gave none."""
+    """Status 429: too many requests.
+
+    `retry_after` is the delay in seconds that the service asks for, or None.
+    """
 
     retry_after: float | None = None
 
 
 class ServerError(APIStatusError):
-    """5xx: the service failed, and again at every retry that the policy and the operation allow."""
+    """Status 5xx: the service failed, also after all retries that the policy and the operation allow."""
 
 
 class DecodeError(ImgwireError):
-    """An answer does not fit the model.
+    """A successful response does not match the model.
 
-    `path` is the place in the body (`$[3].id`), `body` the answer as text (signed queries and keys removed). `from_api` is False
-    for a web page or other text that is no JSON, which the API never sends: whether the service has carried out the call is then unknown.
+    `path` is the JSON path of the wrong value (`$[3].id`). `body` is the body of the response as text without
+    secrets. `from_api` is False if the body is a web page or another text that is not JSON. The API never
+    sends such a body, so it is unknown whether the service has carried out the call.
     """
 
     from_api: bool = True
@@ -220,19 +235,22 @@ class DecodeError(ImgwireError):
         self.body: str = body
 
     def _pickled(self) -> dict[str, Any]:
-        return _without_page(super()._pickled())
+        return _without_html(super()._pickled())
 
 
 class UnsafeURLError(ImgwireError):
-    """A URL from the service, or a redirect, that must not be followed. Nothing was sent there."""
+    """A URL from the service, or a redirect, is not safe to use. Nothing was sent there."""
 
 
 class PaginationError(ImgwireError):
-    """The server's page numbers do not move forward, so going on would never end."""
+    """The page numbers of the service do not increase, so the iteration would never end."""
 
 
 class UploadError(ImgwireError):
-    """An upload failed; `file_name` says which file, `image` the record that was made for it, if any."""
+    """An upload failed.
+
+    `file_name` is the name of the file, and `image` the record of this upload, or None.
+    """
 
     def __init__(
         self,
@@ -243,42 +261,45 @@ class UploadError(ImgwireError):
         image: Image | None = None,
     ) -> None:
         super().__init__(message, exchange=exchange, image=image)
-        # No file system has longer names: a longer one is no name, and has no place in logs.
+        # No file system allows a longer name, so a longer text is something else and is shortened for logs.
         self.file_name: str | None = (
             file_name if file_name is None or len(file_name) <= 255 else shortened(file_name)
         )
 
 
 class UnsupportedImageError(UploadError, ValueError):
-    """The bytes are none of the ten supported picture types; the message says what they are."""
+    """The file is not one of the ten supported picture types. The message says what the file seems to be."""
 
 
 class UploadSizeError(UploadError):
-    """The source gave fewer or more bytes than were declared; the image is not complete."""
+    """The source returned fewer or more bytes than declared, so the upload is not complete."""
 
 
 class SourceChangedError(UploadError):
-    """The file changed while it was read, by its size, its modification time, or its hash: upload it again."""
+    """The size, the modification time or the hash of the file changed during the upload. Upload it again."""
 
 
 class UploadNotReplayableError(UploadError):
-    """The upload broke off and its source can be read only once; `__cause__` is the first failure."""
+    """The upload failed and cannot be retried, because its source can be read only once.
+
+    `__cause__` is the failure of the first attempt.
+    """
 
 
 class UploadConnectionError(UploadError):
-    """The storage could not be reached, or the connection broke, also at every retry; the record is still PENDING."""
+    """The connection to the storage failed or broke in all attempts. The image record is still `PENDING`."""
 
 
 class UploadStalledError(UploadError, TimeoutError):
-    """No byte moved, or no answer came from the storage, for `stall` seconds."""
+    """For `Timeouts.stall` seconds no byte was sent, or the storage sent no response."""
 
 
 class UploadUrlExpiredError(UploadError):
-    """Every signed upload URL, three at most, had expired before the bytes arrived."""
+    """The upload URL expired before the bytes arrived, and so did the next two upload URLs."""
 
 
 class UploadRejectedError(UploadError):
-    """The storage refused the bytes; `status` is its HTTP status."""
+    """The storage rejected the bytes. `status` is the HTTP status of its response."""
 
     def __init__(
         self,
@@ -294,7 +315,7 @@ class UploadRejectedError(UploadError):
 
 
 class _RecordError(ImgwireError):
-    """An error about something that was waited for; `record` is its last known state."""
+    """An error of a wait for a record. `record` is the last known state of the record."""
 
     def __init__(
         self,
@@ -309,30 +330,44 @@ class _RecordError(ImgwireError):
 
     def _pickled(self) -> dict[str, Any]:
         state = super()._pickled()
-        if getattr(state.get("record"), "download_url", None) is not None:  # a job's is a secret
+        if getattr(state.get("record"), "download_url", None) is not None:
+            # The download URL of a job is a secret.
             state["record"] = attrs.evolve(state["record"], download_url=None)
         return state
 
 
 class WaitTimeoutError(_RecordError, TimeoutError):
-    """Waiting took longer than allowed; `record` (and `image`, for an image) is the last known state."""
+    """The wait for a record took too long.
+
+    `record` is the last known state of the record. For an image, `image` is the same object.
+    """
 
 
 class ImageQuarantinedError(_RecordError):
-    """The service put the picture into quarantine: it will not be delivered."""
+    """The service has put the image into quarantine and will not deliver it. `record` is the image."""
 
 
 class DownloadJobFailedError(_RecordError):
-    """The bulk download job ended as FAILED; `record` is the job. Its images may be gone, or not READY."""
+    """The bulk download job has the status `FAILED`. `record` is the job.
+
+    Perhaps some of its images are deleted or not `READY`.
+    """
 
 
 class CustomDomainFailedError(_RecordError):
-    """The custom domain ended as FAILED; `record` is the domain, with the DNS records that it needs."""
+    """The custom domain has the status `FAILED`.
+
+    `record` is the domain, with the DNS records that it needs.
+    """
 
 
 @attrs.frozen(slots=True)
 class Fault:
-    """One thing wrong with an image URL's rules: the rule as it was written, its value, why, and the nearest known name."""
+    """One mistake in the transformation rules of an image URL.
+
+    `rule` is the name of the rule as the caller wrote it, `value` its value, and `reason` says what is wrong.
+    `suggestion` is the most similar known name, or None.
+    """
 
     rule: str
     value: object
@@ -341,41 +376,50 @@ class Fault:
 
     def __str__(self) -> str:
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
-        # An unknown name is anybody's text: no line breaks and no novels in messages and logs.
-        plain = len(self.rule) <= 60 and self.rule.isascii() and self.rule.isprintable()
-        return escape_unprintable(f"{self.rule if plain else quoted(self.rule)}: {self.reason}{hint}")
+        # An unknown name may be any text, also with line breaks or very long.
+        is_short = len(self.rule) <= 60 and self.rule.isascii() and self.rule.isprintable()
+        return escape_unprintable(f"{self.rule if is_short else quoted(self.rule)}: {self.reason}{hint}")
 
 
-_NAMED_FAULTS = 50  # a list of thousands of wrong widths would make a message of megabytes
+# The maximum number of faults in a message. Thousands of wrong widths would make a message of megabytes.
+_MAX_FAULTS_SHOWN = 50
 
 
 class TransformationError(ImgwireError, ValueError):
-    """Image URL rules that the CDN would refuse or ignore; `faults` lists all of them."""
+    """Transformation rules of an image URL that the CDN would reject or ignore.
+
+    `faults` lists all mistakes.
+    """
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        named = [*map(str, faults[:_NAMED_FAULTS])]
-        if len(faults) > _NAMED_FAULTS:
-            named.append(f"and {len(faults) - _NAMED_FAULTS} more")
-        super().__init__("; ".join(named))
+        texts = [*map(str, faults[:_MAX_FAULTS_SHOWN])]
+        if len(faults) > _MAX_FAULTS_SHOWN:
+            texts.append(f"and {len(faults) - _MAX_FAULTS_SHOWN} more")
+        super().__init__("; ".join(texts))
         self.faults: tuple[Fault, ...] = tuple(faults)
 
     def _pickled(self) -> dict[str, Any]:
-        # A faulty value may be anything, also what cannot travel: then its text goes instead, so that the error arrives.
-        return super()._pickled() | {"faults": tuple(map(_travelling, self.faults))}
+        # A wrong value may be an object that cannot be pickled. Then the name of its class replaces the
+        # value.
+        return super()._pickled() | {"faults": tuple(map(_picklable, self.faults))}
 
 
-def _travelling(fault: Fault) -> Fault:
-    import pickle  # such errors seldom travel, and it would be loaded with the client class
+def _picklable(fault: Fault) -> Fault:
+    # Imported here, because such errors are rarely pickled and importing the client class has to stay fast.
+    import pickle
 
     try:
         pickle.dumps(fault)
-    except Exception:  # noqa: BLE001  # whatever a foreign object raises
+    except Exception:  # noqa: BLE001  # the object may raise anything
         return attrs.evolve(fault, value=type(fault.value).__name__)
     return fault
 
 
 class DownloadError(ImgwireError):
-    """A download was refused, cut, stalled or of the wrong length; `status` is the HTTP status, if there was an answer."""
+    """A download was rejected, cut off or stalled, or had the wrong length.
+
+    `status` is the HTTP status, or None when no response came.
+    """
 
     def __init__(self, message: str, *, status: int | None = None, exchange: Exchange | None = None) -> None:
         super().__init__(message, exchange=exchange)
@@ -383,11 +427,11 @@ class DownloadError(ImgwireError):
 
 
 class ArchiveError(DownloadError):
-    """An archive is broken or would write outside its target; nothing was left half extracted."""
+    """An archive is broken, or would write outside its target folder. No partly extracted files remain."""
 
 
 class BulkDeleteError(ImgwireError):
-    """Some images were not deleted, or it is not known; `result` is the `BulkDeleteResult` that says which."""
+    """Some images were not deleted, or it is unknown. `result` is the `BulkDeleteResult` with their ids."""
 
     def __init__(self, message: str, *, result: BulkDeleteResult) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What the SDK itself hands out: pages, progress, and the results of many uploads or deletions."""
+"""The result classes of the SDK: pages, progress, and the results of many uploads or deletions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Pagination:
-    """The numbers of a page, from the answer's headers; None where the service gave none. [contract 4]"""
+    """The page numbers and counts from the headers of a list response.
+
+    A number is None when the service did not send it. [contract 4]
+    """
 
     total_count: int | None = None
     page: int | None = None
@@ -28,10 +31,10 @@ class Pagination:
 
 @attrs.frozen
 class Page(Generic[T]):
-    """One page of a list: the records in `data`, the numbers in `pagination`.
+    """One page of a list, with the records in `data` and the page numbers in `pagination`.
 
-    Not iterable on purpose: a loop over one page looks like a loop over everything. Loop over `page.data`, or use
-    `list_all()`.
+    A page is not iterable on purpose, because a loop over a page is easily mistaken for a loop over all
+    records. Loop over `page.data`, or use `list_all()`.
     """
 
     data: Sequence[T]
@@ -40,7 +43,10 @@ class Page(Generic[T]):
 
 @attrs.frozen(kw_only=True)
 class UploadProgress:
-    """How far one upload is: `sent` of `total` bytes. They are equal only after the storage accepted the file."""
+    """The progress of one upload: `sent` of `total` bytes.
+
+    `sent` equals `total` only after the storage has accepted the file.
+    """
 
     sent: int
     total: int
@@ -49,7 +55,10 @@ class UploadProgress:
 
 @attrs.frozen(kw_only=True)
 class DownloadProgress:
-    """How far one download is: `received` of `total` bytes (None when the server did not say)."""
+    """The progress of one download: `received` of `total` bytes.
+
+    `total` is None when the server did not send the length.
+    """
 
     received: int
     total: int | None
@@ -58,11 +67,12 @@ class DownloadProgress:
 
 @attrs.frozen(kw_only=True, eq=False)
 class UploadResult:
-    """What became of one file of `upload_many`.
+    """The result for one file of `upload_many`.
 
-    `index` is its position in `files`, `file` the thing as given. `image` is set on success, and beside `error` when a
-    record exists. `attempts` counts PUTs, `bytes_sent` the bytes of all of them, `elapsed` is in seconds. `abandoned` are
-    ids of records that were made for this file and then replaced.
+    `index` is the position of the file in `files`, and `file` is that item. `image` is set on success. With
+    `error` it is set, too, if the service has a record for the file. `attempts` counts the PUT requests,
+    `bytes_sent` their bytes, and `elapsed` is in seconds. `abandoned` contains the ids of records that were
+    created for this file and then replaced by a new one.
     """
 
     index: int
@@ -75,7 +85,7 @@ class UploadResult:
     abandoned: tuple[str, ...] = ()
 
     def unwrap(self) -> Image:
-        """Return the image, or raise what went wrong."""
+        """Return the image, or raise the error."""
         if self.error is not None:
             raise self.error
         assert self.image is not None
@@ -84,10 +94,11 @@ class UploadResult:
 
 @attrs.frozen(kw_only=True)
 class BulkDeleteResult:
-    """What became of the ids given to `bulk_delete`.
+    """The result of `bulk_delete`, which sends the ids in batches.
 
-    `deleted` were in chunks that the service answered with success; `failed` pairs each id of a refused chunk with the
-    error; `unknown` are the ids of chunks whose answer was lost (they may be gone); `replies` are the answers as they came.
+    `deleted` contains the ids of successful batches. `failed` contains pairs of an id and the error of its
+    batch. `unknown` contains the ids of batches without a response, so these images may be deleted or not.
+    `replies` contains the JSON bodies of the responses.
     """
 
     deleted: tuple[str, ...] = ()
@@ -96,12 +107,12 @@ class BulkDeleteResult:
     replies: tuple[Mapping[str, object], ...] = attrs.field(default=(), hash=False)
 
     def raise_if_failed(self) -> None:
-        """Raise `BulkDeleteError` unless every id is known to be deleted."""
+        """Raise `BulkDeleteError` unless all images are deleted for certain."""
         if not self.failed and not self.unknown:
             return
-        first = next((str(error) for _, error in self.failed), "the answer was lost")
+        first = next((str(error) for _, error in self.failed), "no response came")
         msg = (
-            f"{len(self.failed)} image(s) were not deleted and {len(self.unknown)} are in doubt, {len(self.deleted)} are "
-            f"deleted; the first reason: {first}. Look at .result and give those ids to bulk_delete again."
+            f"{len(self.failed)} image(s) were not deleted, {len(self.unknown)} may be deleted or not, {len(self.deleted)} were "
+            f"deleted; the first reason: {first}. Pass the ids in .result.failed and .result.unknown to bulk_delete again."
         )
         raise BulkDeleteError(msg, result=self)
