@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack
 
 from imgwire_async import checks
-from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.exchange import Exchange
 from imgwire_async.hooks import Hooks
 from imgwire_async.lazy import LazyModule
+from imgwire_async.messages import CLIENT_CLOSED
 from imgwire_async.policies import RetryPolicy, Timeouts
 from imgwire_async.redaction import as_secret
 from imgwire_async.transport.capture import Capture

@@ -53,23 +53,6 @@ if TYPE_CHECKING:
 
 Which: TypeAlias = Literal["connect", "attempt", "deadline"]
 
-# For calls that change records and failed in a way that does not tell whether the service has changed them.
-MAY_HAVE_SUCCEEDED = "The service may have carried out this call: check the records before you repeat it."
-
-# The message of the `RuntimeError` for any use of a closed client.
-CLIENT_CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
-
-
-def prefix_if_closed(error: RuntimeError, operation: str) -> None:
-    """Put the name of the failed operation before the message of an error, if a closed client raised the error.
-
-    At most two names are added: the call, and the upload around it. Several calls may share one error,
-    because they wait for the same API key.
-    """
-    message = str(error.args[0]) if error.args else ""
-    if message.endswith(CLIENT_CLOSED) and message.removesuffix(CLIENT_CLOSED).count(": ") < 2:
-        error.args = (escape_unprintable(f"{operation}: {message}"),)
-
 
 def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str, Any]) -> ImgwireError:
     error = cls.__new__(cls, *args)
@@ -85,10 +68,7 @@ def _without_html(state: dict[str, Any]) -> dict[str, Any]:
 
 
 class ImgwireError(Exception):
-    """The base class of all exceptions of this package.
-
-    `exchange` describes the failed call, and `image` is the last known image record. Both may be None.
-    """
+    """The base class. `exchange` describes the failed call, `image` is the last known record, or None."""
 
     def __init__(self, message: str, *, exchange: Exchange | None = None, image: Image | None = None) -> None:
         # The message may contain a file name or a text of the service with control characters.
@@ -97,8 +77,7 @@ class ImgwireError(Exception):
         self.image: Image | None = image
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # __init__ is not called, because its keyword arguments differ between subclasses. Notes are pickled,
-        # too.
+        # __init__ is not called, because subclasses have other arguments. Notes are pickled, too.
         return _rebuild, (type(self), self.args, self._pickled())
 
     def _pickled(self) -> dict[str, Any]:
@@ -111,10 +90,7 @@ class ConfigurationError(ImgwireError, ValueError):
 
 
 class APIConnectionError(ImgwireError):
-    """The API sent no response: the connection failed or broke, for example because of DNS or TLS.
-
-    `sent` is True if the request may have reached the service, and False if it was certainly not processed.
-    """
+    """The API sent no response. `sent` is False if the service certainly did not process the request."""
 
     sent: bool = True
 
@@ -169,10 +145,7 @@ class BadRequestError(APIStatusError):
 
 
 class AuthenticationError(APIStatusError):
-    """Status 401: the API key or the upload token is not valid.
-
-    If `api_key` is a callable, it was called again for a new key before this error.
-    """
+    """Status 401: the API key or upload token is not valid, also after a new call of a callable `api_key`."""
 
 
 class PaymentRequiredError(APIStatusError):
@@ -188,7 +161,7 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """Status 409: the request conflicts with an existing record, for example by its idempotency key or host name."""
+    """Status 409: the request conflicts with an existing record, for example by its host name."""
 
 
 class PayloadTooLargeError(APIStatusError):
@@ -196,10 +169,7 @@ class PayloadTooLargeError(APIStatusError):
 
 
 class UnprocessableEntityError(APIStatusError):
-    """Status 422: the service rejected values of the request.
-
-    `errors` lists these values (`loc`, `msg`, `type`). It is empty if the service sent only a message.
-    """
+    """Status 422: the service rejected values. `errors` lists them, or is empty."""
 
     errors: Sequence[ValidationError] = ()
 
@@ -220,9 +190,8 @@ class ServerError(APIStatusError):
 class DecodeError(ImgwireError):
     """A successful response does not match the model.
 
-    `path` is the JSON path of the wrong value (`$[3].id`). `body` is the body of the response as text without
-    secrets. `from_api` is False if the body is a web page or another text that is not JSON. The API never
-    sends such a body, so it is unknown whether the service has carried out the call.
+    `path` is the JSON path of the wrong value (`$[3].id`), and `body` the body as text without secrets.
+    `from_api` is False if the body is not JSON, for example a web page, which the API never sends.
     """
 
     from_api: bool = True
@@ -280,9 +249,9 @@ class SourceChangedError(UploadError):
 
 
 class UploadNotReplayableError(UploadError):
-    """The upload failed and cannot be retried, because its source can be read only once.
+    """The upload failed, and its source cannot be read again for a retry.
 
-    `__cause__` is the failure of the first attempt.
+    `__cause__` is the first failure.
     """
 
 
@@ -337,10 +306,7 @@ class _RecordError(ImgwireError):
 
 
 class WaitTimeoutError(_RecordError, TimeoutError):
-    """The wait for a record took too long.
-
-    `record` is the last known state of the record. For an image, `image` is the same object.
-    """
+    """The wait for a record took too long. `record` is its last known state."""
 
 
 class ImageQuarantinedError(_RecordError):
@@ -348,9 +314,9 @@ class ImageQuarantinedError(_RecordError):
 
 
 class DownloadJobFailedError(_RecordError):
-    """The bulk download job has the status `FAILED`. `record` is the job.
+    """The bulk download job failed, perhaps because images are deleted or not `READY`.
 
-    Perhaps some of its images are deleted or not `READY`.
+    `record` is the job.
     """
 
 
@@ -363,11 +329,7 @@ class CustomDomainFailedError(_RecordError):
 
 @attrs.frozen(slots=True)
 class Fault:
-    """One mistake in the transformation rules of an image URL.
-
-    `rule` is the name of the rule as the caller wrote it, `value` its value, and `reason` says what is wrong.
-    `suggestion` is the most similar known name, or None.
-    """
+    """One mistake in the rules of an image URL. `suggestion` is the most similar known name, or None."""
 
     rule: str
     value: object
@@ -416,9 +378,9 @@ def _picklable(fault: Fault) -> Fault:
 
 
 class DownloadError(ImgwireError):
-    """A download was rejected, cut off or stalled, or had the wrong length.
+    """A download was rejected, cut off or stalled.
 
-    `status` is the HTTP status, or None when no response came.
+    `status` is the HTTP status, or None without a response.
     """
 
     def __init__(self, message: str, *, status: int | None = None, exchange: Exchange | None = None) -> None:

@@ -12,8 +12,9 @@ import attrs
 
 from imgwire_async.downloads.content import Content
 from imgwire_async.downloads.response import ResponseBody, UnexpectedResponse, check_response
-from imgwire_async.errors import DownloadError, prefix_if_closed
+from imgwire_async.errors import DownloadError
 from imgwire_async.exchange import Exchange
+from imgwire_async.messages import prefix_if_closed
 from imgwire_async.protocol.intermediaries import interception_warning
 from imgwire_async.protocol.request import GetRequest, NoResponseError, StreamedResponse, Transport
 from imgwire_async.redaction import excerpt, redact

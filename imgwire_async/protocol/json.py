@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
-from imgwire_async.errors import MAY_HAVE_SUCCEEDED, DecodeError
+from imgwire_async.errors import DecodeError
 from imgwire_async.exchange import Exchange
 from imgwire_async.logs import logger
+from imgwire_async.messages import MAY_HAVE_SUCCEEDED
 from imgwire_async.protocol import parsing
 from imgwire_async.protocol.intermediaries import WEB_PAGE_ADVICE, web_page_title
 from imgwire_async.redaction import excerpt, redacted_body

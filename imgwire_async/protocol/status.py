@@ -9,6 +9,7 @@ from typing import cast
 
 from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange
+from imgwire_async.messages import MAY_HAVE_SUCCEEDED
 from imgwire_async.protocol.intermediaries import (
     WEB_PAGE_ADVICE,
     ProxyInUse,
@@ -110,7 +111,7 @@ def status_error(
     elif not is_json and status not in _SAYS_ENOUGH:
         advice = _not_the_api(status, exchange, body, proxy) or advice
     if status in _MAY_HAVE_SUCCEEDED and exchange.method not in {"GET", "HEAD"}:
-        advice = f"{errors.MAY_HAVE_SUCCEEDED} {advice}"
+        advice = f"{MAY_HAVE_SUCCEEDED} {advice}"
     said = excerpt(message or text) or "no message"
     named = f" ({excerpt(error_type, 80)})" if error_type else ""
     error = cls(

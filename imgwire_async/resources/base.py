@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar, cast
 
-from imgwire_async.errors import prefix_if_closed
+from imgwire_async.messages import prefix_if_closed
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import APIResponse, Request, Transport
 from imgwire_async.resources.pages import PageIterator, iterator_arguments, pagination

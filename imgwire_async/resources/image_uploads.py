@@ -16,7 +16,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Literal
 
 from imgwire_async import checks
-from imgwire_async.errors import prefix_if_closed
+from imgwire_async.messages import prefix_if_closed
 from imgwire_async.models import Image, StandardUpload, SupportedMimeType, UploadToken
 from imgwire_async.protocol.request import Request, Transport, drop_none
 from imgwire_async.resources import arguments, waiting

@@ -9,6 +9,7 @@ from yarl import URL
 
 from imgwire_async import errors
 from imgwire_async.exchange import Exchange
+from imgwire_async.messages import MAY_HAVE_SUCCEEDED
 from imgwire_async.policies import Timeouts
 from imgwire_async.protocol.json import side_effect_warning
 from imgwire_async.protocol.signed_urls import origin, without_query
@@ -33,7 +34,7 @@ def connection_error(
 ) -> errors.APIConnectionError | errors.APITimeoutError:
     """Return the error for a call whose last attempt got no response."""
     warning = (
-        f" {errors.MAY_HAVE_SUCCEEDED}"
+        f" {MAY_HAVE_SUCCEEDED}"
         if failure.may_have_succeeded and exchange.method not in {"GET", "HEAD"}
         else ""
     )

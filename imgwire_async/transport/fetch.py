@@ -15,8 +15,8 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import attrs
 
-from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.messages import CLIENT_CLOSED
 from imgwire_async.protocol.request import GetRequest, NoResponseError
 from imgwire_async.protocol.signed_urls import require_safe, without_query
 from imgwire_async.redaction import Secret

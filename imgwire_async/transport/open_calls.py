@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from imgwire_async.errors import CLIENT_CLOSED
+from imgwire_async.messages import CLIENT_CLOSED
 from imgwire_async.transport.stall_watchdog import StallWatchdog
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import time
 import aiohttp
 
 from imgwire_async import cancellation
-from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.messages import CLIENT_CLOSED
 from imgwire_async.protocol.decompression import ERROR_BODY_LIMIT, decompressed_prefix
 from imgwire_async.protocol.intermediaries import WEB_PAGE_ADVICE_FOR_FILES, web_page_title
 from imgwire_async.protocol.request import APIResponse, NoResponseError, PutRequest

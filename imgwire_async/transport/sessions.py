@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgwire_async import forks
 from imgwire_async.config import Config
-from imgwire_async.errors import CLIENT_CLOSED
+from imgwire_async.messages import CLIENT_CLOSED
 from imgwire_async.transport import disposal
 from imgwire_async.transport.open_calls import UntilClosed
 from imgwire_async.transport.slots import without_slot

@@ -14,8 +14,8 @@ import aiohttp
 
 from imgwire_async import errors, user_code
 from imgwire_async.config import Options
-from imgwire_async.errors import CLIENT_CLOSED
 from imgwire_async.exchange import Exchange, Headers
+from imgwire_async.messages import CLIENT_CLOSED
 from imgwire_async.protocol.json import dumps
 from imgwire_async.protocol.request import (
     APIResponse,

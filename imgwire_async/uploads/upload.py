@@ -22,10 +22,10 @@ from imgwire_async.errors import (
     PaymentRequiredError,
     PermissionDeniedError,
     UploadError,
-    prefix_if_closed,
 )
 from imgwire_async.formatting import shortened
 from imgwire_async.logs import logger
+from imgwire_async.messages import prefix_if_closed
 from imgwire_async.mime import HEAD_BYTES
 from imgwire_async.models import Image, StandardUpload
 from imgwire_async.protocol import codec

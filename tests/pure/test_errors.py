@@ -12,7 +12,7 @@ import pytest
 from samples import EXCHANGE, SECRET, data, image, reply
 
 import imgwire_async
-from imgwire_async import errors, models, results
+from imgwire_async import errors, messages, models, results
 from imgwire_async.errors import Fault, ImgwireError
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.codec import decode
@@ -233,7 +233,7 @@ def test_no_link_of_a_download_job_stands_in_the_pickle_of_an_error() -> None:
 
 
 def test_an_error_that_many_calls_share_names_two_of_them_at_most() -> None:
-    error = RuntimeError(errors.CLIENT_CLOSED)
+    error = RuntimeError(messages.CLIENT_CLOSED)
     for number in range(32):
-        errors.prefix_if_closed(error, f"upload of {number}.png")
-    assert str(error) == f"upload of 1.png: upload of 0.png: {errors.CLIENT_CLOSED}"
+        messages.prefix_if_closed(error, f"upload of {number}.png")
+    assert str(error) == f"upload of 1.png: upload of 0.png: {messages.CLIENT_CLOSED}"

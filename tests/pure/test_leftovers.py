@@ -30,8 +30,8 @@ LEFT = [
     (f'{{"api_key": "{SECRET}"}}', "JSON"),
     (f"Bearer {SECRET}", "Bearer"),
     (f"bearer {SECRET}", "Bearer"),
-    (f"{SECRET[:8]} {SECRET[8:]}", "blanks"),
-    (f"{SECRET[:8]}\n{SECRET[8:]}", "blanks"),
+    (f"{SECRET[:8]} {SECRET[8:]}", "whitespace"),
+    (f"{SECRET[:8]}\n{SECRET[8:]}", "whitespace"),
 ]
 
 

@@ -25,7 +25,7 @@ from imgwire_async import (
     checks,
     extract_archive,
 )
-from imgwire_async.errors import CLIENT_CLOSED, prefix_if_closed
+from imgwire_async.messages import CLIENT_CLOSED, prefix_if_closed
 from imgwire_async.mime import CAMERA_RAW
 from imgwire_async.policies import retry_policy, timeouts
 from imgwire_async.resources import arguments

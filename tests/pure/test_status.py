@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import REQUEST_ID, SECRET
 
-from imgwire_async import errors
+from imgwire_async import errors, messages
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.status import status_error
 
@@ -214,4 +214,4 @@ def test_an_error_says_when_the_service_may_have_carried_out_the_call(
     method: str, status: int, warns: bool
 ) -> None:
     error = status_error(status, Exchange("api", method, "/cors_origins/", status), DOMAIN)
-    assert (errors.MAY_HAVE_SUCCEEDED in str(error)) is warns
+    assert (messages.MAY_HAVE_SUCCEEDED in str(error)) is warns

@@ -14,7 +14,7 @@ import imgwire_async
 
 LEVELS = [
     {"coercion", "formatting", "hosts", "shell_syntax", "redaction", "forks", "lazy", "atomic"},
-    {"checks", "exchange", "logs", "threads"},
+    {"checks", "exchange", "messages", "logs", "threads"},
     {"errors", "hooks", "policies", "thread_batcher", "cancellation"},
     {"settings", "retry", "thread_pools", "urls", "archive_entries"},
     {"config", "models", "archives", "user_code"},
