@@ -250,7 +250,7 @@ def test_an_empty_base_url_is_told_so() -> None:
 
 
 def test_a_base_url_without_a_scheme_is_told_what_it_lacks() -> None:
-    with pytest.raises(ConfigurationError, match="no scheme .https://"):
+    with pytest.raises(ConfigurationError, match=r"no scheme \(https://"):
         configured(base_url="api.example")
 
 
