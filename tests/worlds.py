@@ -34,7 +34,7 @@ class World:
 
     @property
     def ssl(self) -> ssl.SSLContext | None:
-        """What a client of this world trusts: the emulator and `speaking()` servers alike; None is the default over http."""
+        """What a client of this world trusts: the emulator and `raw_server()` servers alike; None is the default over http."""
         return _certificates().client if self.tls else None
 
     @property

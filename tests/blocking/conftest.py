@@ -57,7 +57,7 @@ def open_handlers(emulator: Emulator) -> int:
 def held(client: Any) -> int:
     """How many connections calls of this client hold at the moment, in every loop."""
     sessions = list(client._shared.sessions._by_loop.values())
-    connectors = {session.connector for here in sessions for session in (here.api, here.files)}
+    connectors = {session.connector for here in sessions for session in (here.api, here.uploads)}
     return sum(len(connector._acquired) for connector in connectors if connector is not None)
 
 

@@ -282,7 +282,7 @@ async def test_a_dropped_client_ends_its_connections_while_the_loop_runs(emulato
     client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
     await client.images.list()
     (here,) = sessions(client).values()
-    api, files = here.api, here.files
+    api, files = here.api, here.uploads
     del client, here
     gc.collect()
     await soon(lambda: api.closed and files.closed)

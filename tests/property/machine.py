@@ -22,8 +22,8 @@ import anyio
 import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from wire.cancellation_points import CancelledAt, Holdings, running_tasks, wait_until_released
 from wire.pictures import png
-from wire.stepping import Holdings, Stepped, nothing_more, running_tasks
 
 from imgwire_async import AsyncImgwireClient, ImgwireError, RetryPolicy, Timeouts, UploadItem
 from imgwire_async.emulator import Emulator
@@ -210,7 +210,7 @@ class Night(RuleBasedStateMachine):
     async def step(self, work: Awaitable[Any], strike: int | None) -> Any:
         """What comes of `work`: its result, `Failed` or `Cancelled`."""
         foreign, self.foreign = self.foreign, False
-        stepped = Stepped(
+        stepped = CancelledAt(
             work, strike or 0, lambda awaited: self.cancel_others(task) if foreign else task.cancel()
         )
         self.tally["steps"] += 1
@@ -521,7 +521,7 @@ class Night(RuleBasedStateMachine):
     @invariant()
     def nobody_holds_anything_any_more(self) -> None:
         (self.folder / "picture").unlink(missing_ok=True)
-        self.run(nothing_more(self.client, self.before, self.folder))
+        self.run(wait_until_released(self.client, self.before, self.folder))
 
     def teardown(self) -> None:
         try:

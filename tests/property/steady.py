@@ -23,8 +23,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from wire.hauling import memory
 from wire.pictures import png
+from wire.resource_usage import memory
 
 from imgwire_async import (
     AsyncImgwireClient,

@@ -35,7 +35,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    worlds.enter(worlds.PLAIN)  # other folders use `speaking()`, too
+    worlds.enter(worlds.PLAIN)  # other folders use `raw_server()`, too
 
 
 def pytest_asyncio_loop_factories(
@@ -46,7 +46,7 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(autouse=True)
 def world() -> World:
-    """Where the test runs: its `emulator`, `client` and `speaking()` servers obey, what a test makes itself asks here.
+    """Where the test runs: its `emulator`, `client` and `raw_server()` servers obey, what a test makes itself asks here.
 
     Plain http on asyncio's loop, but for tests marked `world`.
     """
@@ -79,7 +79,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 
 @asynccontextmanager
-async def speaking(answer: Answer) -> AsyncIterator[str]:
+async def raw_server(answer: Answer) -> AsyncIterator[str]:
     """A server that lets `answer` speak on each connection, and its origin. For answers that no real server gives.
 
     It speaks TLS where the test's world does.
@@ -109,7 +109,7 @@ async def speaking(answer: Answer) -> AsyncIterator[str]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def always(raw: bytes) -> Answer:
+def respond_with(raw: bytes) -> Answer:
     """Answers every request of a connection with the same bytes, then closes."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,7 +120,7 @@ def always(raw: bytes) -> Answer:
     return answer
 
 
-def blunt(raw: bytes) -> Answer:
+def send_raw(raw: bytes) -> Answer:
     """Answers whatever comes first, HTTP or not, then closes."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,7 +10,7 @@ import attrs
 
 from imgwire_async import Image
 
-from .conftest import http, speaking
+from .conftest import http, raw_server
 
 TINY = b"GIF89a, or what begins like one"
 
@@ -35,7 +35,7 @@ class Site:
 @asynccontextmanager
 async def site(answers: dict[str, bytes], *, first: bytes | None = None) -> AsyncIterator[Site]:
     served = Site(answers, first)
-    async with speaking(served) as served.origin:
+    async with raw_server(served) as served.origin:
         yield served
 
 

@@ -23,7 +23,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from .conftest import http, speaking
+from .conftest import http, raw_server
 from .pictures import png
 
 METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"]
@@ -78,7 +78,7 @@ async def stale(end: str, **options: Any) -> AsyncIterator[tuple[Stale, AsyncImg
     """A server, and a client whose one connection has served a call already."""
     server = Stale(end)
     async with (
-        speaking(server) as origin,
+        raw_server(server) as origin,
         worlds.current().client("sk_x", origin, **options) as client,
     ):
         await client.request("GET", "/warm")
@@ -208,7 +208,7 @@ async def refusing(**options: Any) -> AsyncIterator[tuple[list[dict[str, Any]], 
         await writer.drain()
 
     async with (
-        speaking(refuse) as origin,
+        raw_server(refuse) as origin,
         AsyncImgwireClient(
             "sk_x", base_url=origin, retries=RetryPolicy(max_retries=2, backoff=0.001)
         ) as client,

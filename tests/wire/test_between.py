@@ -28,7 +28,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from .conftest import always, blunt, http, speaking
+from .conftest import http, raw_server, respond_with, send_raw
 from .pictures import png
 
 PAGE = b"<!-- portal -->\n<!DOCTYPE html><html><head><title>Log in to Wi-Fi</title></head></html>"
@@ -54,8 +54,8 @@ def missing(error: BaseException, *words: str) -> list[str]:
 @pytest.mark.world
 @pytest.mark.parametrize("page", [PAGE, ODD_PAGE, b"\xef\xbb\xbf" + PAGE])
 async def test_a_web_page_is_never_taken_for_the_services_word(page: bytes, world: World) -> None:
-    answer = always(http("200 OK", page, "Content-Type: text/html; charset=utf-8"))
-    async with speaking(answer) as origin, world.client("sk_x", origin, retries=0) as client:
+    answer = respond_with(http("200 OK", page, "Content-Type: text/html; charset=utf-8"))
+    async with raw_server(answer) as origin, world.client("sk_x", origin, retries=0) as client:
         calls = {
             "GET": client.images.list(),
             "POST": client.cors_origins.create("app.example.com"),
@@ -74,7 +74,7 @@ async def test_a_web_page_is_never_taken_for_the_services_word(page: bytes, worl
 
 @pytest.mark.parametrize("words", [b"Access denied by policy", b"OK", b"<Error/>"])
 async def test_text_in_place_of_json_is_not_the_services_word_either(words: bytes) -> None:
-    async with speaking(always(http("200 OK", words, "Content-Type: text/plain"))) as origin:
+    async with raw_server(respond_with(http("200 OK", words, "Content-Type: text/plain"))) as origin:
         async with AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client:
             with pytest.raises(DecodeError) as caught:
                 await client.images.create_upload_token()
@@ -85,7 +85,7 @@ async def test_text_in_place_of_json_is_not_the_services_word_either(words: byte
 
 
 async def test_ids_whose_deletion_a_web_page_answered_are_unknown() -> None:
-    async with speaking(always(http("200 OK", PAGE))) as origin:
+    async with raw_server(respond_with(http("200 OK", PAGE))) as origin:
         async with AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client:
             result = await client.images.bulk_delete(["a", "b"])
     assert (result.deleted, result.unknown) == ((), ("a", "b"))
@@ -93,16 +93,16 @@ async def test_ids_whose_deletion_a_web_page_answered_are_unknown() -> None:
 
 @pytest.mark.parametrize("status", ["401 U", "403 F", "404 N", "418 T", "500 S", "502 B"])
 async def test_a_web_page_with_an_error_status_blames_neither_key_nor_id(status: str) -> None:
-    async with speaking(always(http(status, PAGE))) as origin:
+    async with raw_server(respond_with(http(status, PAGE))) as origin:
         error = await told(origin)
     assert missing(error, "web page", "Log in to Wi-Fi", "proxy") == []
     assert not [word for word in ("This key", "Check the key", "Check the id") if word in str(error)]
 
 
 async def test_a_login_that_the_network_wants_is_said() -> None:
-    async with speaking(always(http("511 Network Authentication Required", PAGE))) as origin:
+    async with raw_server(respond_with(http("511 Network Authentication Required", PAGE))) as origin:
         assert missing(await told(origin), "HTML page", "captive portal") == []
-    async with speaking(always(http("302 Found", b"", "Location: http://login.example/"))) as origin:
+    async with raw_server(respond_with(http("302 Found", b"", "Location: http://login.example/"))) as origin:
         assert missing(await told(origin), "another origin", "captive portal") == []
 
 
@@ -120,7 +120,7 @@ async def test_a_deletion_without_words_is_one(status: str, body: bytes) -> None
     """Some frameworks call an empty body HTML."""
     if status.startswith("204"):
         body = b""
-    async with speaking(always(http(status, body, "Content-Type: text/html"))) as origin:
+    async with raw_server(respond_with(http(status, body, "Content-Type: text/html"))) as origin:
         async with AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client:
             assert await client.images.delete("a") == {}
             assert await client.cors_origins.delete("a") == {}
@@ -236,7 +236,7 @@ async def test_a_server_that_wants_a_certificate_of_the_client_says_so(version: 
                 await reader.read()
                 return
 
-    async with speaking(refuse) as origin:
+    async with raw_server(refuse) as origin:
         origin = origin.replace("http:", "https:")
         async with AsyncImgwireClient("sk_x", base_url=origin, retries=0, ssl=trusting(AUTHORITY)) as client:
             with pytest.raises(APIConnectionError) as caught:
@@ -298,7 +298,7 @@ async def test_a_storage_and_a_cdn_that_nobody_trusts_name_ssl() -> None:
         upload = data(StandardUpload, upload_url=f"{elsewhere}/k")
         upload["image"]["cdn_url"] = f"{elsewhere}/o/e/i"
         async with (
-            speaking(always(http("200 OK", json.dumps(upload).encode()))) as origin,
+            raw_server(respond_with(http("200 OK", json.dumps(upload).encode()))) as origin,
             AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
         ):
             with pytest.raises(UploadConnectionError, match=r"ssl=.*SSL_CERT_FILE"):
@@ -313,14 +313,14 @@ async def test_a_storage_and_a_cdn_that_nobody_trusts_name_ssl() -> None:
 
 @pytest.mark.parametrize("raw", [http("400 Bad Request"), http("200 OK", b"[]"), b"SSH-2.0-x\r\n"])
 async def test_https_spoken_to_a_plain_port_says_so(raw: bytes) -> None:
-    async with speaking(blunt(raw)) as origin:
+    async with raw_server(send_raw(raw)) as origin:
         error = await told(origin.replace("http:", "https:"))
     assert missing(error, "does not speak TLS at that port", "http://") == []
     assert missing(error, *GENERAL) == list(GENERAL)
 
 
 async def test_a_port_that_hangs_up_while_tls_begins_says_so() -> None:
-    async with speaking(lambda reader, writer: reader.read(1)) as origin:
+    async with raw_server(lambda reader, writer: reader.read(1)) as origin:
         error = await told(origin.replace("http:", "https:"))
     assert missing(error, "https at that port") == []
 
@@ -338,7 +338,7 @@ REFUSES_HTTP = b"<html><body>400 The plain HTTP request was sent to HTTPS port</
     ids=["alert", "page", "silence"],
 )
 async def test_http_spoken_to_a_tls_port_says_so(raw: bytes) -> None:
-    async with speaking(always(raw)) as origin:
+    async with raw_server(respond_with(raw)) as origin:
         assert (
             missing(await told(origin), "https at that port" if raw[:1] != b"\x15" else "TLS", "https://")
             == []
@@ -353,11 +353,11 @@ async def test_http_spoken_to_a_real_tls_port_says_so() -> None:
 @pytest.mark.parametrize("status", ["403 Forbidden", "413 Too Large", "503 Service Unavailable"])
 async def test_a_page_that_refuses_a_transfer_may_be_somebody_elses(status: str) -> None:
     for body, count in ((PAGE, 0), (b"<Error><Code>AccessDenied</Code></Error>", 3)):
-        async with speaking(always(http(status, body))) as elsewhere:
+        async with raw_server(respond_with(http(status, body))) as elsewhere:
             upload = data(StandardUpload, upload_url=f"{elsewhere}/k")
             upload["image"]["cdn_url"] = f"{elsewhere}/o/e/i"
             async with (
-                speaking(always(http("200 OK", json.dumps(upload).encode()))) as origin,
+                raw_server(respond_with(http("200 OK", json.dumps(upload).encode()))) as origin,
                 AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
             ):
                 image = (await client.images.create(file_name="a.png")).image
@@ -375,12 +375,12 @@ LONG = "x" * 9000
 @pytest.mark.world
 @pytest.mark.parametrize("header", [f"X-Policy: {LONG}", f"{LONG}: x"])
 async def test_an_answer_whose_header_is_too_long_says_so(header: str, world: World) -> None:
-    sent = always(http("200 OK", b"[]", header))
-    async with speaking(sent) as elsewhere:
+    sent = respond_with(http("200 OK", b"[]", header))
+    async with raw_server(sent) as elsewhere:
         upload = data(StandardUpload, upload_url=f"{elsewhere}/k")
         upload["image"]["cdn_url"] = f"{elsewhere}/o/e/i"
         async with (
-            speaking(always(http("200 OK", json.dumps(upload).encode()))) as origin,
+            raw_server(respond_with(http("200 OK", json.dumps(upload).encode()))) as origin,
             world.client("sk_x", origin, retries=0) as client,
             world.client("sk_x", elsewhere, retries=0) as other,
         ):
@@ -400,5 +400,5 @@ async def test_a_header_of_ours_that_is_too_long_is_named(
     long = client.with_options(default_headers={"X-Baggage": LONG}, retries=0)
     with pytest.raises(ImgwireError, match=r"X-Baggage.*too long"):
         await long.images.list()
-    async with speaking(always(http("431 Request Header Fields Too Large"))) as origin:
+    async with raw_server(respond_with(http("431 Request Header Fields Too Large"))) as origin:
         assert missing(await told(origin), "header", "default_headers") == []

@@ -28,9 +28,9 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from . import stepping
+from . import cancellation_points
+from .cancellation_points import Holdings, Way
 from .pictures import png
-from .stepping import Holdings, Way
 
 PICTURE = png(padding=3000)
 
@@ -155,15 +155,15 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 QUICK: list[Way] = [
-    stepping.cancelled_at_once,
-    stepping.cancelled_with_its_result_there,
-    stepping.left_by_a_scope,
+    cancellation_points.cancelled_at_once,
+    cancellation_points.cancelled_with_its_result_there,
+    cancellation_points.left_by_a_scope,
 ]
 WAYS: list[Way] = [
     *QUICK,
-    stepping.cancelled_again_and_again,  # with those before it: all that differ to the work; the rest are such in disguise
-    stepping.out_of_time,
-    stepping.beside_one_that_fails,
+    cancellation_points.cancelled_again_and_again,  # with those before it: all that differ to the work; the rest are such in disguise
+    cancellation_points.out_of_time,
+    cancellation_points.beside_one_that_fails,
 ]
 
 Fault = dict[str, Any]
@@ -206,12 +206,12 @@ async def cancel_everywhere(stage: Stage, name: str, way: Way, fault: Fault) -> 
     for at in itertools.count(1):
         emulator.faults.clear()
         await client.images.retrieve(stage.image.id)
-        before = await stepping.at_rest(client)
+        before = await cancellation_points.holdings_at_rest(client)
         for host in ("api", "storage", "cdn") if fault else ():
             emulator.faults.add("*", "*", host=host, **fault)
         try:
             struck = await way(OPERATIONS[name](stage), at)
-            await stepping.nothing_more(client, before)
+            await cancellation_points.wait_until_released(client, before)
             assert not [path.name for path in stage.folder.iterdir() if path.suffix == ".part"]
         except BaseException as error:
             error.add_note(f"{name}, at suspension {at}")
@@ -262,7 +262,7 @@ async def test_cancelled_at_any_point_of_its_first_call_a_client_is_as_new(
         async with a_client(stage.emulator) as client:
             nothing = Holdings.of(client)
             struck = await way(OPERATIONS[name](attrs.evolve(stage, client=client)), at)
-            await stepping.nothing_more(client, nothing)
+            await cancellation_points.wait_until_released(client, nothing)
             await client.images.retrieve(stage.image.id)
         if not struck:
             break
@@ -341,7 +341,7 @@ async def test_a_source_that_blocks_holds_no_scope_up(stage: Stage, hangs: str) 
         assert time.monotonic() - began < 5
     finally:
         go.set()
-    await stepping.nothing_more(stage.client, before)
+    await cancellation_points.wait_until_released(stage.client, before)
     await stage.client.images.retrieve(stage.image.id)
 
 
@@ -363,7 +363,7 @@ async def test_a_storm_of_cancelled_uploads_leaves_nothing_behind(stage: Stage, 
     outcomes = await asyncio.gather(*uploads, return_exceptions=True)
     assert {type(each) for each in outcomes} >= {asyncio.CancelledError}
     assert not [each for each in outcomes if isinstance(each, Exception)]
-    await stepping.nothing_more(client, before)
+    await cancellation_points.wait_until_released(client, before)
     await asyncio.gather(*(client.images.upload(PICTURE) for _ in range(8)))
 
 
@@ -408,7 +408,7 @@ async def test_an_iterator_that_is_left_early_stops_all_its_work(
         assert Holdings.of(client).tasks == before.tasks
     del items
     gc.collect()
-    await stepping.nothing_more(client, before)
+    await cancellation_points.wait_until_released(client, before)
     await client.images.retrieve(stage.image.id)
 
 
@@ -421,7 +421,7 @@ async def test_a_stream_that_is_left_early_stops_its_work(stage: Stage) -> None:
         async with client.images.stream(large) as chunks:
             async for _ in chunks:
                 break
-    await stepping.nothing_more(client, before)
+    await cancellation_points.wait_until_released(client, before)
 
 
 # --- what goes wrong in several places at once --------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from .conftest import always, http, speaking
+from .conftest import http, raw_server, respond_with
 from .pictures import png
 
 
@@ -291,7 +291,7 @@ async def test_an_unreadable_ca_bundle_is_a_configuration_error(tmp_path: Path) 
 
 
 async def test_tls_to_a_server_without_tls_is_told() -> None:
-    async with speaking(always(http("200 OK", b"[]"))) as origin:
+    async with raw_server(respond_with(http("200 OK", b"[]"))) as origin:
         async with AsyncImgwireClient(
             "sk_x", base_url=origin.replace("http", "https"), retries=0, timeout=Timeouts(connect=0.5)
         ) as client:
@@ -391,8 +391,8 @@ async def test_the_deadline_bounds_all_chunks(emulator: Emulator, client: AsyncI
 
 @pytest.mark.parametrize("location", ["http://[bad", "http://" + "a" * 70 + ".example/"])
 async def test_a_redirect_to_nonsense_is_an_error_of_ours(location: str) -> None:
-    away = always(http("307 Temporary Redirect", b"", f"Location: {location}"))
-    async with speaking(away) as origin, AsyncImgwireClient("sk_x", base_url=origin) as client:
+    away = respond_with(http("307 Temporary Redirect", b"", f"Location: {location}"))
+    async with raw_server(away) as origin, AsyncImgwireClient("sk_x", base_url=origin) as client:
         with pytest.raises(ImgwireError, match="another origin"):
             await client.images.list()
 

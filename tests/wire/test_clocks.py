@@ -34,7 +34,7 @@ from imgwire_async import (
 from imgwire_async.emulator import Emulator
 from imgwire_async.transport.resolver import Resolver, _run_in_thread, resolve_blocking
 
-from .conftest import speaking
+from .conftest import raw_server
 from .pictures import png
 
 NEVER = float("inf")
@@ -242,7 +242,7 @@ async def test_an_answer_without_a_length_that_stands_still_is_no_answer(
         writer.write(f"HTTP/1.1 {status} Something\r\n\r\nhalf a wo".encode())
         await reader.read()  # until the client hangs up
 
-    async with speaking(half) as storage:
+    async with raw_server(half) as storage:
         made = await client.images.create(file_name="a.png")
         answer = json.loads((await client.request("GET", f"/images/{made.image.id}")).text)
         body = {"image": answer, "upload_url": f"{storage}/a?X-Amz-Signature=abc"}

@@ -15,7 +15,7 @@ from samples import data
 from imgwire_async import APIConnectionError, AsyncImgwireClient, StandardUpload, Timeouts
 from imgwire_async.emulator import Emulator
 
-from .conftest import http, speaking
+from .conftest import http, raw_server
 from .pictures import png
 
 PATIENT = Timeouts(connect=None, attempt=None, stall=None)
@@ -63,7 +63,7 @@ async def test_a_call_in_its_tls_handshake_ends() -> None:
         connected.set()
         await asyncio.sleep(60)
 
-    async with speaking(silent) as origin:
+    async with raw_server(silent) as origin:
         client = AsyncImgwireClient("sk_x", base_url=origin.replace("http:", "https:"), timeout=PATIENT)
         await require_closed_soon(client, client.images.list(), waits=connected.is_set)
 
@@ -93,7 +93,7 @@ async def test_a_transfer_that_connects_ends(operation: str, emulator: Emulator,
             writer.write(http("200 OK", json.dumps(upload).encode(), "Content-Type: application/json"))
             await writer.drain()
 
-        async with speaking(answer) as api:
+        async with raw_server(answer) as api:
             client = AsyncImgwireClient("sk_x", base_url=api, timeout=PATIENT)
             image = (await client.images.create(file_name="a.png")).image
 
@@ -158,13 +158,13 @@ async def test_closing_ends_what_another_loop_waits_for_too() -> None:
             begun.set()
             await client.images.list()
 
-        def elsewhere() -> None:
+        def run_call() -> None:
             try:
                 asyncio.run(call())
             except RuntimeError as error:
                 ended.append(error)
 
-        thread = threading.Thread(target=elsewhere, daemon=True)
+        thread = threading.Thread(target=run_call, daemon=True)
         thread.start()
         await asyncio.to_thread(begun.wait, 10)
         await asyncio.sleep(0.2)

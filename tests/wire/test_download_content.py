@@ -15,7 +15,7 @@ import pytest
 from imgwire_async import AsyncImgwireClient, DownloadError, Image, ImageDownloadJob, RetryPolicy
 from imgwire_async.emulator import Emulator
 
-from .conftest import http, speaking
+from .conftest import http, raw_server
 from .pictures import png
 from .sites import TINY, at, chunked, site
 
@@ -155,7 +155,7 @@ async def test_slow_small_chunks_are_collected_before_the_check(
             await writer.drain()
             await asyncio.sleep(0.005)
 
-    async with speaking(slowly) as origin:
+    async with raw_server(slowly) as origin:
         with pytest.raises(DownloadError, match="an HTML page titled 'Sign in to Free Wi-Fi'"):
             await get(client, at(image, f"{origin}/i"))
 

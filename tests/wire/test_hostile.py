@@ -34,7 +34,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from .conftest import Answer, always, http, speaking
+from .conftest import Answer, http, raw_server, respond_with
 from .pictures import png
 
 MIB = 1024 * 1024
@@ -44,7 +44,7 @@ SMALL = Timeouts(attempt=10, max_answer_bytes=MIB)
 @asynccontextmanager
 async def talking_to(answer: Answer, **options: Any) -> AsyncIterator[AsyncImgwireClient]:
     async with (
-        speaking(answer) as origin,
+        raw_server(answer) as origin,
         worlds.current().client("sk_x", origin, **({"retries": 0} | options)) as client,
     ):
         yield client
@@ -143,7 +143,7 @@ async def test_an_answer_of_just_the_limit_is_whole() -> None:
     body = b"[]".ljust(5000)
     for limit, fits in ((5000, True), (4999, False)):
         async with talking_to(
-            always(http("200 OK", body)), timeout=Timeouts(max_answer_bytes=limit)
+            respond_with(http("200 OK", body)), timeout=Timeouts(max_answer_bytes=limit)
         ) as client:
             if fits:
                 assert (await client.images.list()).data == []
@@ -181,7 +181,7 @@ def deflated(data: bytes) -> bytes:
 )
 @pytest.mark.parametrize("limit", [MIB, 2**63, None])
 async def test_a_packed_answer_is_unpacked(answer: bytes, limit: int | None) -> None:
-    async with talking_to(always(answer), timeout=Timeouts(max_answer_bytes=limit)) as client:
+    async with talking_to(respond_with(answer), timeout=Timeouts(max_answer_bytes=limit)) as client:
         assert (await client.images.list()).data == []
 
 
@@ -196,7 +196,7 @@ async def test_a_bomb_is_left_at_the_limit_and_never_unpacked(members: int) -> N
     bomb = packed("gzip", gzip.compress(b" " * 16 * MIB) * members)
     tracemalloc.start()
     try:
-        error = await failure(always(bomb), timeout=SMALL)
+        error = await failure(respond_with(bomb), timeout=SMALL)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -220,7 +220,7 @@ async def test_a_bomb_is_left_at_the_limit_and_never_unpacked(members: int) -> N
     ],
 )
 async def test_what_cannot_be_unpacked_is_told(answer: bytes, message: str) -> None:
-    error = await failure(always(answer))
+    error = await failure(respond_with(answer))
     assert isinstance(error, APIConnectionError)
     assert message in str(error)
 
@@ -255,7 +255,7 @@ async def test_padding_without_end_is_left_at_the_limit(filling: bytes) -> None:
     ids=["204", "empty", "a blank", "an object"],
 )
 async def test_a_deletion_needs_no_word_to_be_a_success(answer: bytes) -> None:
-    async with talking_to(always(answer)) as client:
+    async with talking_to(respond_with(answer)) as client:
         assert await client.images.delete("a") == {}
         assert await client.cors_origins.delete("a") == {}
         assert await client.custom_domain.delete() == {}
@@ -291,7 +291,7 @@ async def test_a_request_of_any_size_goes_out_whole_and_without_a_warning(number
 async def test_a_refusal_of_a_mebibyte_of_one_word_is_told_at_once(fragment: str) -> None:
     body = f"<html>{fragment * (MIB // len(fragment) - 10)}".encode()
     began = time.monotonic()
-    error = await failure(always(http("403 Forbidden", body)))
+    error = await failure(respond_with(http("403 Forbidden", body)))
     assert time.monotonic() - began < 3
     assert isinstance(error, APIStatusError)
 
@@ -303,7 +303,7 @@ async def test_no_control_character_of_a_server_reaches_message_or_log(
     body = json.dumps({"detail": f"\x1b[2J{evil}", "error_type": evil}).encode()
     raw = http("409 Conflict", body, f"X-Request-Id: {evil}")
     with caplog.at_level(logging.DEBUG, "imgwire_async"):
-        error = await failure(always(raw))
+        error = await failure(respond_with(raw))
     assert isinstance(error, APIStatusError)
     assert r"\u001b[2J\u009b31m\u202egpj.exe" in str(error)
     told = [str(error), error.message, str(error.request_id), *(r.getMessage() for r in caplog.records)]
@@ -313,7 +313,7 @@ async def test_no_control_character_of_a_server_reaches_message_or_log(
 async def test_one_odd_text_spoils_no_listing() -> None:
     page = [samples.image(), samples.image(original_filename="HERE"), samples.image()]
     body = json.dumps(page).replace('"HERE"', '"caf\\ud800.jpg"').encode()
-    async with talking_to(always(http("200 OK", body))) as client:
+    async with talking_to(respond_with(http("200 OK", body))) as client:
         images = (await client.images.list()).data
     assert [image.original_filename for image in images[1:2]] == ["caf\ufffd.jpg"]
     assert len(images) == 3
@@ -355,20 +355,20 @@ def listing(**changes: Any) -> bytes:
     ],
 )
 async def test_json_that_does_not_fit_is_a_decode_error_with_the_place(body: bytes, message: str) -> None:
-    error = await failure(always(http("200 OK", body)))
+    error = await failure(respond_with(http("200 OK", body)))
     assert isinstance(error, DecodeError)
     assert re.search(message, str(error)), error
 
 
 async def test_of_a_field_that_is_named_twice_the_last_one_counts() -> None:
     body = listing().replace(b"{", b'{"id": "first", ', 1)
-    async with talking_to(always(http("200 OK", body))) as client:
+    async with talking_to(respond_with(http("200 OK", body))) as client:
         assert (await client.images.list()).data[0].id == samples.ID
 
 
 async def test_deeply_nested_data_in_a_free_field_comes_and_goes() -> None:
     exif = json.loads('{"a":' * 400 + "1" + "}" * 400)
-    async with talking_to(always(http("200 OK", listing(exif_data=exif)))) as client:
+    async with talking_to(respond_with(http("200 OK", listing(exif_data=exif)))) as client:
         image = (await client.images.list()).data[0]
     assert to_dict(image)["exif_data"] == exif
 
@@ -383,7 +383,7 @@ async def test_deeply_nested_data_in_a_free_field_comes_and_goes() -> None:
     ],
 )
 async def test_a_refusal_with_a_strange_body_keeps_its_status(body: bytes) -> None:
-    error = await failure(always(http("422 Unprocessable Entity", body)))
+    error = await failure(respond_with(http("422 Unprocessable Entity", body)))
     assert isinstance(error, APIStatusError)
     assert error.status == 422
 
@@ -392,7 +392,7 @@ async def test_a_refusal_with_a_strange_body_keeps_its_status(body: bytes) -> No
 
 
 async def test_thousands_of_headers_are_refused_or_borne() -> None:
-    many = always(http("200 OK", b"[]", *(f"X-{i}: {i}" for i in range(5000))))
+    many = respond_with(http("200 OK", b"[]", *(f"X-{i}: {i}" for i in range(5000))))
     async with talking_to(many) as client:
         outcome = (await asyncio.gather(client.images.list(), return_exceptions=True))[0]
     # Newer versions of aiohttp set a limit.
@@ -424,7 +424,7 @@ async def test_interim_answers_without_end_are_left() -> None:
 
 
 async def test_a_long_request_id_does_not_flood_the_message() -> None:
-    error = await failure(always(http("404 Not Found", b"", f"X-Request-Id: {'r' * 7000}")))
+    error = await failure(respond_with(http("404 Not Found", b"", f"X-Request-Id: {'r' * 7000}")))
     assert isinstance(error, APIStatusError)
     assert error.request_id == "r" * 7000
 
@@ -435,7 +435,7 @@ async def test_a_long_request_id_does_not_flood_the_message() -> None:
 )
 async def test_a_length_that_is_none_is_no_http(length: str) -> None:
     raw = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n[]".encode()
-    error = await failure(always(raw), timeout=5)
+    error = await failure(respond_with(raw), timeout=5)
     assert isinstance(error, APIConnectionError)
 
 

@@ -18,10 +18,10 @@ from worlds import World
 from imgwire_async import AsyncImgwireClient, Image, ImgwireClient
 from imgwire_async.emulator import Emulator
 
-from . import stepping
-from .elsewhere import Elsewhere, elsewhere
-from .hauling import memory
+from . import cancellation_points
+from .emulator_process import EmulatorProcess, emulator_process
 from .pictures import png
+from .resource_usage import memory
 
 ROOT = Path(__file__).parents[2]
 FOREVER = float("inf")
@@ -45,10 +45,10 @@ def test_thousands_of_clients_that_nobody_used_leave_nothing(kind: type[Any], co
         gc.collect()
 
     make(500)
-    before, files = memory("VmRSS"), stepping.open_files()
+    before, files = memory("VmRSS"), cancellation_points.open_files()
     make(count)
     assert memory("VmRSS") - before < 4 * 2**20
-    assert stepping.open_files() == files
+    assert cancellation_points.open_files() == files
 
 
 @pytest.mark.world
@@ -67,14 +67,14 @@ async def test_clients_that_were_used_and_forgotten_leave_nothing(
     await use(20)
     emulator.reset()
     await settled()
-    before, sockets = memory("VmRSS"), stepping.sockets()
+    before, sockets = memory("VmRSS"), cancellation_points.sockets()
     await use(count)
     emulator.reset()
     for _ in range(1000):
-        if stepping.sockets() <= sockets:
+        if cancellation_points.sockets() <= sockets:
             break
         await asyncio.sleep(0.005)
-    assert stepping.sockets() <= sockets
+    assert cancellation_points.sockets() <= sockets
     assert memory("VmRSS") - before < 16 * 2**20  # the emulator lives here, too
     await settled()
 
@@ -82,10 +82,10 @@ async def test_clients_that_were_used_and_forgotten_leave_nothing(
 async def settled() -> None:
     """Return once no task but this one and the emulator's runs."""
     for _ in range(1000):
-        if not stepping.running_tasks():
+        if not cancellation_points.running_tasks():
             return
         await asyncio.sleep(0.005)
-    raise AssertionError(stepping.running_tasks())
+    raise AssertionError(cancellation_points.running_tasks())
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.slow)])
@@ -94,13 +94,13 @@ async def test_one_client_serves_a_thousand_tasks(
 ) -> None:
     image = await client.images.upload(png())
     await client.images.list()
-    before = stepping.Holdings.of(client)
+    before = cancellation_points.Holdings.of(client)
     found = await asyncio.gather(*(client.images.retrieve(image.id) for _ in range(count)))
     assert {each.id for each in found} == {image.id}
     assert (
         len({record.connection for record in emulator.requests}) <= 102
     )  # a hundred, and one per host before
-    await stepping.nothing_more(client, before)
+    await cancellation_points.wait_until_released(client, before)
 
 
 # --- closed in the midst ------------------------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ QUICK_ENDS = {"during an upload"}
 
 @pytest.fixture(scope="module")
 def service() -> Any:
-    with elsewhere() as there:
+    with emulator_process() as there:
         yield there
 
 
@@ -316,7 +316,7 @@ def _marks(how: str) -> list[pytest.MarkDecorator]:
 
 
 @pytest.mark.parametrize("how", [pytest.param(how, marks=_marks(how)) for how in ENDS])
-def test_the_end_of_the_interpreter_is_quick_and_silent(service: Elsewhere, how: str) -> None:
+def test_the_end_of_the_interpreter_is_quick_and_silent(service: EmulatorProcess, how: str) -> None:
     script = SCRIPT + textwrap.dedent(ENDS[how])
     began = time.monotonic()
     ended = subprocess.run(

@@ -29,7 +29,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from .conftest import http, speaking
+from .conftest import http, raw_server
 from .pictures import png
 
 EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
@@ -58,7 +58,7 @@ async def test_a_service_whose_clock_is_off_is_waited_for_as_long_as_it_says(hou
         await writer.drain()
 
     async with (
-        speaking(answer) as origin,
+        raw_server(answer) as origin,
         AsyncImgwireClient("sk_x", base_url=origin) as client,
         asyncio.timeout(10),
     ):
@@ -89,7 +89,7 @@ async def test_a_status_below_200_is_never_a_success(raw: bytes, operation: str,
         await writer.drain()
 
     async with (
-        speaking(answer) as origin,
+        raw_server(answer) as origin,
         AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
         asyncio.timeout(20),
     ):
@@ -129,7 +129,7 @@ async def test_a_connection_that_ended_while_the_loop_stood_still_is_not_used() 
         await writer.drain()  # then it closes, without a word before
 
     async with (
-        speaking(answer) as origin,
+        raw_server(answer) as origin,
         AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
     ):
         for _ in range(3):
@@ -158,7 +158,7 @@ async def test_an_answer_that_cannot_be_unpacked_breaks_no_other_call() -> None:
             writer.write(cut)
 
     async with (
-        speaking(answer) as origin,
+        raw_server(answer) as origin,
         AsyncImgwireClient("sk_x", base_url=origin, retries=0, max_connections=30) as client,
     ):
 
@@ -259,7 +259,7 @@ async def test_chunks_that_are_none_are_an_error_of_ours(body: bytes, operation:
 
     clocks = Timeouts(attempt=1, stall=1)
     async with (
-        speaking(answer) as origin,
+        raw_server(answer) as origin,
         AsyncImgwireClient("sk_x", base_url=origin, retries=0, timeout=clocks) as client,
         asyncio.timeout(20),
     ):
@@ -279,7 +279,7 @@ async def test_a_proxy_that_breaks_off_says_that_nothing_was_sent() -> None:
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"CONNECT")
 
     async with (
-        speaking(refuse) as proxy,
+        raw_server(refuse) as proxy,
         AsyncImgwireClient("sk_x", base_url="https://api.example", proxy=proxy, retries=0) as client,
     ):
         with pytest.raises(APIConnectionError) as caught:

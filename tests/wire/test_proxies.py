@@ -27,7 +27,7 @@ from imgwire_async import (
     UploadConnectionError,
 )
 
-from .conftest import always, blunt, http, speaking
+from .conftest import http, raw_server, respond_with, send_raw
 from .pictures import png
 
 LOOPBACK = Path(__file__).parents[1] / "data" / "loopback.pem"
@@ -136,7 +136,7 @@ def basic(pair: str) -> str:
 )
 async def test_what_a_proxy_forwards_carries_its_password_on_every_request(user_info: str, pair: str) -> None:
     proxy = Proxy()
-    async with speaking(proxy) as origin:
+    async with raw_server(proxy) as origin:
         async with AsyncImgwireClient(
             "sk_x", base_url="http://127.0.0.1:9", proxy=with_user(origin, user_info), retries=0
         ) as client:
@@ -150,7 +150,7 @@ async def test_what_a_proxy_forwards_carries_its_password_on_every_request(user_
 
 async def test_a_tunnel_takes_the_password_and_the_host_behind_it_never_sees_it() -> None:
     proxy = Proxy()
-    async with speaking(proxy) as through, behind_tls() as (origin, seen):
+    async with raw_server(proxy) as through, behind_tls() as (origin, seen):
         async with AsyncImgwireClient(
             "sk_x", base_url=origin, ssl=LOOPBACK, proxy=with_user(through, "user:p%E2%82%AC"), retries=0
         ) as client:
@@ -164,7 +164,7 @@ async def test_a_tunnel_takes_the_password_and_the_host_behind_it_never_sees_it(
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_password_that_a_proxy_refuses_shows_nowhere(scheme: str) -> None:
     password = "sk_0123456789abcdef0123456789abcdef"
-    async with speaking(Proxy(WANTS_PASSWORD)) as origin:
+    async with raw_server(Proxy(WANTS_PASSWORD)) as origin:
         async with AsyncImgwireClient(
             "sk_x", base_url=f"{scheme}://127.0.0.1:9", proxy=with_user(origin, f"user:{password}"), retries=0
         ) as client:
@@ -216,7 +216,7 @@ async def test_a_proxy_of_the_environment_leads_to_api_storage_and_cdn_alike(
     bare: pytest.MonkeyPatch, variable: str
 ) -> None:
     proxy = Proxy(origin="http://storage.example")
-    async with speaking(proxy) as through:
+    async with raw_server(proxy) as through:
         bare.setenv(variable, through)
         async with AsyncImgwireClient("sk_x", base_url="http://api.example", retries=0) as client:
             image = await client.images.upload(png())
@@ -229,7 +229,7 @@ async def test_what_the_environment_keeps_from_a_proxy_goes_without(
     bare: pytest.MonkeyPatch, way: str
 ) -> None:
     proxy = Proxy()
-    async with speaking(proxy) as through:
+    async with raw_server(proxy) as through:
         bare.setenv("http_proxy", through)
         bare.setenv("NO_PROXY", f"a.example, {NOWHERE}" if way == "no_proxy" else "")
         async with AsyncImgwireClient(
@@ -245,7 +245,7 @@ async def test_this_machine_is_reached_without_a_proxy_of_the_environment(
     bare: pytest.MonkeyPatch, host: str
 ) -> None:
     proxy = Proxy()
-    async with speaking(proxy) as through:
+    async with raw_server(proxy) as through:
         for name in ("http_proxy", "all_proxy"):
             bare.setenv(name, through)
         async with AsyncImgwireClient("sk_x", base_url=f"http://{host}:9", retries=0) as client:
@@ -275,7 +275,7 @@ async def test_a_proxy_that_wants_a_password_says_which_and_from_where(
     bare: pytest.MonkeyPatch, scheme: str, given: bool
 ) -> None:
     proxy = Proxy(WANTS_PASSWORD)
-    async with speaking(proxy) as through:
+    async with raw_server(proxy) as through:
         if not given:
             bare.setenv("ALL_PROXY", through)
         error = await told(f"{scheme}://api.example", **({"proxy": through} if given else {}))
@@ -289,7 +289,7 @@ async def test_a_proxy_that_wants_a_password_says_which_and_from_where(
 async def test_a_password_that_a_proxy_refuses_is_not_tried_again() -> None:
     """Each try counts, where an account is locked after a few."""
     proxy = Proxy(WANTS_PASSWORD)
-    async with speaking(proxy) as through:
+    async with raw_server(proxy) as through:
         async with AsyncImgwireClient(
             "sk_x", base_url="http://api.example", proxy=with_user(through, "user:pw")
         ) as client:
@@ -303,8 +303,8 @@ async def test_a_storage_behind_a_proxy_that_wants_a_password_says_so(bare: pyte
     upload = data(StandardUpload, upload_url="http://storage.example/k")
     upload["image"]["cdn_url"] = "http://cdn.example/o/e/i"
     async with (
-        speaking(always(http("200 OK", json.dumps(upload).encode()))) as api,
-        speaking(proxy) as through,
+        raw_server(respond_with(http("200 OK", json.dumps(upload).encode()))) as api,
+        raw_server(proxy) as through,
     ):
         bare.setenv("HTTP_PROXY", through)
         async with AsyncImgwireClient("sk_x", base_url=api) as client:
@@ -332,7 +332,7 @@ async def test_a_storage_behind_a_proxy_that_wants_a_password_says_so(bare: pyte
 async def test_a_refusal_that_may_be_the_proxys_own_names_it(
     bare: pytest.MonkeyPatch, answer: bytes, words: str
 ) -> None:
-    async with speaking(Proxy(answer)) as through:
+    async with raw_server(Proxy(answer)) as through:
         bare.setenv("http_proxy", with_user(through, "user:pa55"))
         error = str(await told("http://api.example"))
     for word in (words, through, "http_proxy", "NO_PROXY", "trust_env=False"):
@@ -343,7 +343,7 @@ async def test_a_refusal_that_may_be_the_proxys_own_names_it(
 
 async def test_what_the_api_says_through_a_proxy_stays_the_apis(bare: pytest.MonkeyPatch) -> None:
     said = b'{"detail": "not yours", "error_type": "OperationNotAllowedError"}'
-    async with speaking(Proxy(http("403 Forbidden", said, "Via: 1.1 squid"))) as through:
+    async with raw_server(Proxy(http("403 Forbidden", said, "Via: 1.1 squid"))) as through:
         bare.setenv("http_proxy", through)
         error = str(await told("http://api.example"))
     assert "This key may not do that" in error
@@ -354,7 +354,7 @@ async def test_what_the_api_says_through_a_proxy_stays_the_apis(bare: pytest.Mon
 async def test_a_tunnel_that_is_refused_says_by_whom(
     bare: pytest.MonkeyPatch, status: int, words: str
 ) -> None:
-    async with speaking(Proxy(http(f"{status} X", PAGE))) as through:
+    async with raw_server(Proxy(http(f"{status} X", PAGE))) as through:
         bare.setenv("HTTPS_PROXY", through)
         error = str(await told("https://api.example"))
     for word in (words, str(status), through, "HTTPS_PROXY", "NO_PROXY", "trust_env=False"):
@@ -390,7 +390,7 @@ async def test_a_proxy_that_cannot_be_reached_is_named_with_its_variable(
 
 
 async def test_a_plain_proxy_that_is_called_https_says_how_to_write_it(bare: pytest.MonkeyPatch) -> None:
-    async with speaking(blunt(http("400 Bad Request"))) as through:
+    async with raw_server(send_raw(http("400 Bad Request"))) as through:
         bare.setenv("HTTPS_PROXY", through.replace("http:", "https:"))
         error = str(await told("https://api.example"))
     assert f"set HTTPS_PROXY to {through}" in error
@@ -405,7 +405,7 @@ NO_ANSWER_IDS = ["hangs up", "speaks no HTTP", "sends a long line"]
 async def test_a_proxy_that_gives_no_answer_is_named_with_its_variable(
     bare: pytest.MonkeyPatch, scheme: str, answer: bytes
 ) -> None:
-    async with speaking(blunt(answer)) as through:
+    async with raw_server(send_raw(answer)) as through:
         bare.setenv("all_proxy", through)
         error = str(await told(f"{scheme}://api.example"))
     words = (
@@ -419,7 +419,7 @@ async def test_a_proxy_that_gives_no_answer_is_named_with_its_variable(
 async def test_what_never_went_through_a_tunnel_was_not_carried_out(
     bare: pytest.MonkeyPatch, answer: bytes
 ) -> None:
-    async with speaking(blunt(answer)) as through:
+    async with raw_server(send_raw(answer)) as through:
         bare.setenv("https_proxy", through)
         async with AsyncImgwireClient("sk_x", base_url="https://api.example", retries=0) as client:
             with pytest.raises(APIConnectionError) as caught:
@@ -429,7 +429,7 @@ async def test_what_never_went_through_a_tunnel_was_not_carried_out(
 
 
 async def test_a_proxy_that_speaks_tls_says_how_to_write_it(bare: pytest.MonkeyPatch) -> None:
-    async with speaking(blunt(b"\x15\x03\x01\x00\x02\x02\x46")) as through:
+    async with raw_server(send_raw(b"\x15\x03\x01\x00\x02\x02\x46")) as through:
         bare.setenv("http_proxy", through)
         error = str(await told("http://api.example"))
     assert "in http_proxy has to begin with https://" in error

@@ -21,7 +21,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from .conftest import always, http, speaking
+from .conftest import http, raw_server, respond_with
 from .pictures import png
 
 FAST = RetryPolicy(backoff=0.01)
@@ -248,7 +248,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Bad gateway</title></head><body>" + b
 )
 async def test_whatever_comes_back_is_an_error_of_ours(raw: bytes, message: str, world: World) -> None:
     async with (
-        speaking(always(raw)) as origin,
+        raw_server(respond_with(raw)) as origin,
         world.client("sk_x", origin, retries=0) as client,
     ):
         with pytest.raises(ImgwireError, match=message) as caught:
@@ -257,10 +257,10 @@ async def test_whatever_comes_back_is_an_error_of_ours(raw: bytes, message: str,
 
 
 async def test_a_redirect_to_another_origin_is_not_followed(emulator: Emulator) -> None:
-    away = always(
+    away = respond_with(
         http("307 Temporary Redirect", b"", f"Location: {emulator.base_url}/api/v1/images/?a=secret")
     )
-    async with speaking(away) as origin, AsyncImgwireClient("sk_x", base_url=origin) as client:
+    async with raw_server(away) as origin, AsyncImgwireClient("sk_x", base_url=origin) as client:
         with pytest.raises(ImgwireError, match="another origin") as caught:
             await client.images.list()
     assert type(caught.value).__name__ == "UnsafeURLError"

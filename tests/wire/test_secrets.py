@@ -27,7 +27,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from .conftest import http, speaking
+from .conftest import http, raw_server
 from .pictures import png
 
 PICTURE = png(padding=3000)
@@ -78,7 +78,7 @@ async def test_a_key_that_changes_under_many_calls_fails_none_of_them(emulator: 
             await writer.drain()
 
     sent: list[bytes] = []
-    async with speaking(answer) as origin, AsyncImgwireClient(key, base_url=origin) as client:
+    async with raw_server(answer) as origin, AsyncImgwireClient(key, base_url=origin) as client:
         await client.images.list()
         calls = [asyncio.ensure_future(client.images.list()) for _ in range(50)]
         while len(sent) < 20:
@@ -137,7 +137,7 @@ async def test_a_redirect_of_the_api_takes_the_key_nowhere(status: int) -> None:
     async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         strangers.append(await reader.readuntil(b"\r\n\r\n"))
 
-    async with speaking(stranger) as there:
+    async with raw_server(stranger) as there:
         answer = http(f"{status} Moved", b"", f"Location: {there}/api/v1/images/")
 
         async def moved(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,7 +145,7 @@ async def test_a_redirect_of_the_api_takes_the_key_nowhere(status: int) -> None:
             writer.write(answer)
             await writer.drain()
 
-        async with speaking(moved) as origin, AsyncImgwireClient("sk_x", base_url=origin) as client:
+        async with raw_server(moved) as origin, AsyncImgwireClient("sk_x", base_url=origin) as client:
             with pytest.raises(UnsafeURLError, match="another origin"):
                 await client.images.list()
     assert strangers == []

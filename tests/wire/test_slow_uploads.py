@@ -20,7 +20,7 @@ import pytest
 from imgwire_async import AsyncImgwireClient, Image, RetryPolicy
 from imgwire_async.emulator import Emulator
 
-from .elsewhere import ROOT, Elsewhere, elsewhere
+from .emulator_process import ROOT, EmulatorProcess, emulator_process
 from .pictures import png
 from .sources import KNOWN, UNKNOWN, noise
 
@@ -30,16 +30,16 @@ MIB = 2**20
 
 
 @pytest.fixture
-def storage() -> Iterator[Elsewhere]:
-    with elsewhere() as there:
+def storage() -> Iterator[EmulatorProcess]:
+    with emulator_process() as there:
         yield there
 
 
-def haul(storage: Elsewhere, what: str, **given: Any) -> dict[str, Any]:
+def haul(storage: EmulatorProcess, what: str, **given: Any) -> dict[str, Any]:
     """What the uploads took, from a process of their own."""
     settings = {"base_url": storage.base_url, "api_key": storage.api_key, **given}
     done = subprocess.run(
-        [sys.executable, "-m", "wire.hauling", what, json.dumps(settings)],
+        [sys.executable, "-m", "wire.resource_usage", what, json.dumps(settings)],
         cwd=ROOT / "tests",
         text=True,
         capture_output=True,
@@ -60,7 +60,7 @@ def folder_of(where: Path, count: int, padding: int) -> Path:
     return where
 
 
-def test_many_small_files_need_little_memory_and_few_open_files(storage: Elsewhere, tmp_path: Path) -> None:
+def test_many_small_files_need_little_memory_and_few_open_files(storage: EmulatorProcess, tmp_path: Path) -> None:
     found = haul(
         storage,
         "many",
@@ -73,7 +73,7 @@ def test_many_small_files_need_little_memory_and_few_open_files(storage: Elsewhe
     assert found["done"] == 4_000
     assert found["growth"] < 12 * MIB  # 3 kB a file
     assert found["open_files"] < 100
-    arrived = storage.arrived()
+    arrived = storage.received_puts()
     assert sum(each.count for each in arrived) == 5_000
     assert {(each.status, each.chunked) for each in arrived} == {(200, False)}
     assert {each.sha256 for each in arrived} == {
@@ -83,7 +83,7 @@ def test_many_small_files_need_little_memory_and_few_open_files(storage: Elsewhe
 
 @pytest.mark.parametrize("unknown_size", [False, True], ids=["paths", "spooled"])
 def test_open_files_stay_below_the_limit_at_any_concurrency(
-    storage: Elsewhere, tmp_path: Path, unknown_size: bool
+    storage: EmulatorProcess, tmp_path: Path, unknown_size: bool
 ) -> None:
     found = haul(
         storage,
@@ -96,14 +96,14 @@ def test_open_files_stay_below_the_limit_at_any_concurrency(
         unknown_size=unknown_size,
     )
     assert (found["done"], found["open_files"] < 128) == (500, True)
-    assert {each.status for each in storage.arrived()} == {200}
+    assert {puts.status for puts in storage.received_puts()} == {200}
 
 
 # --- big ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["path", "async iterator", "spooled"])
-def test_a_file_of_one_gibibyte_needs_little_memory(storage: Elsewhere, tmp_path: Path, kind: str) -> None:
+def test_a_file_of_one_gibibyte_needs_little_memory(storage: EmulatorProcess, tmp_path: Path, kind: str) -> None:
     size = 2**30
     path = tmp_path / "big.bin"
     with path.open("wb") as file:
@@ -113,7 +113,7 @@ def test_a_file_of_one_gibibyte_needs_little_memory(storage: Elsewhere, tmp_path
     digest = hashlib.sha256()
     for _ in range(size // MIB):
         digest.update(bytes(MIB))
-    big = [each for each in storage.arrived() if each.length == size]
+    big = [puts for puts in storage.received_puts() if puts.length == size]
     assert [(each.status, each.sha256, each.chunked) for each in big] == [(200, digest.hexdigest(), False)]
 
 
@@ -138,13 +138,13 @@ BIG_KINDS = [
 
 @pytest.mark.parametrize("kind", BIG_KINDS)
 async def test_70_megabytes_of_every_kind_arrive_completely(
-    storage: Elsewhere, tmp_path: Path, kind: str
+    storage: EmulatorProcess, tmp_path: Path, kind: str
 ) -> None:
     data = noise(70_000_000)  # more than any buffer, and than the emulator keeps
     async with AsyncImgwireClient(storage.api_key, base_url=storage.base_url) as client:
         async with {**KNOWN, **UNKNOWN}[kind](data, tmp_path) as file:
             await client.images.upload(file, mime_type="image/png")
-    (put,) = storage.arrived()
+    (put,) = storage.received_puts()
     assert (put.status, put.length, put.chunked) == (200, len(data), False)
     assert put.sha256 == hashlib.sha256(data).hexdigest()
     for path in tmp_path.iterdir():  # before pytest keeps three runs of them
@@ -154,7 +154,9 @@ async def test_70_megabytes_of_every_kind_arrive_completely(
 # --- machines that refuse -------------------------------------------------------------------------------------------------
 
 
-def run(code: str, storage: Elsewhere, *before: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    code: str, storage: EmulatorProcess, *before: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """A script in a process of its own, with a client for the emulator; `before` is the command that starts it."""
     script = "import asyncio, os\nfrom imgwire_async import AsyncImgwireClient\n" + textwrap.dedent(code)
     settings = {"IMGWIRE_API_KEY": storage.api_key, "IMGWIRE_API_BASE_URL": storage.base_url}
@@ -170,7 +172,7 @@ def run(code: str, storage: Elsewhere, *before: str, **environment: str) -> subp
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody who may not read the file")
-def test_a_file_without_read_permission_raises_permission_error(storage: Elsewhere, tmp_path: Path) -> None:
+def test_a_file_without_read_permission_raises_permission_error(storage: EmulatorProcess, tmp_path: Path) -> None:
     path, ordinary = tmp_path / "secret.png", tmp_path / "ordinary.png"
     path.write_bytes(png())
     ordinary.write_bytes(png(padding=2_000))
@@ -200,7 +202,7 @@ def test_a_file_without_read_permission_raises_permission_error(storage: Elsewhe
     assert done.stdout == f"PermissionError {path}\n['PermissionError', 'UnsupportedImageError']\n", (
         done.stderr
     )
-    assert sum(each.count for each in storage.arrived()) == 1
+    assert sum(puts.count for puts in storage.received_puts()) == 1
 
 
 def small_disk(where: Path) -> list[str]:
@@ -218,7 +220,7 @@ def small_disk(where: Path) -> list[str]:
 
 @pytest.mark.parametrize("size", [1_200_000, 5_000_000])
 def test_the_error_for_a_full_disk_names_the_folder_and_what_to_do(
-    storage: Elsewhere, tmp_path: Path, size: int
+    storage: EmulatorProcess, tmp_path: Path, size: int
 ) -> None:
     done = run(
         f"""
@@ -247,7 +249,7 @@ def test_the_error_for_a_full_disk_names_the_folder_and_what_to_do(
     assert str(tmp_path) in said
     assert "set TMPDIR to another directory, or give content_length=" in said
     assert left == "[]"
-    (put,) = storage.arrived()
+    (put,) = storage.received_puts()
     assert (put.status, put.length) == (200, size)
 
 

@@ -1,4 +1,4 @@
-"""Uploads in a process of their own, and what they took of it: `python -m wire.hauling WHAT SETTINGS` in `tests`, JSON in and out."""
+"""Uploads in a process of their own, and what they took of it: `python -m wire.resource_usage WHAT SETTINGS` in `tests`, JSON in and out."""
 
 from __future__ import annotations
 

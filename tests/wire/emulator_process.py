@@ -1,7 +1,7 @@
-"""An emulator in a process of its own, which keeps no bodies: for tests that measure this process, or send gigabytes.
+"""An emulator in its own process that keeps no bodies: for tests that measure this process, or that upload gigabytes.
 
-`python -m wire.elsewhere SWITCHES` in `tests` prints where it listens; each line that it reads is answered with what arrived
-since the last one.
+`python -m wire.emulator_process SWITCHES` in `tests` prints the address of the emulator. For each line on its stdin it prints
+the PUTs that it has received since the previous line.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @attrs.frozen
-class Arrived:
-    """The PUTs that had one outcome."""
+class ReceivedPuts:
+    """The number of PUTs with the same status, length, digest and encoding."""
 
     status: int | None
     length: int
@@ -35,32 +35,35 @@ class Arrived:
 
 
 @attrs.frozen
-class Elsewhere:
+class EmulatorProcess:
+    """A running emulator process."""
+
     base_url: str
     api_key: str
     _process: subprocess.Popen[str] = attrs.field(repr=False)
 
-    def arrived(self) -> list[Arrived]:
-        """What was PUT since the last time one asked; the emulator forgets it."""
+    def received_puts(self) -> list[ReceivedPuts]:
+        """Return the PUTs received since the previous call. The emulator then forgets them."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return [Arrived(**each) for each in json.loads(self._process.stdout.readline())]
+        return [ReceivedPuts(**puts) for puts in json.loads(self._process.stdout.readline())]
 
 
 @contextmanager
-def elsewhere(**switches: Any) -> Iterator[Elsewhere]:
+def emulator_process(**switches: Any) -> Iterator[EmulatorProcess]:
+    """Start an emulator in a new process, and stop it at the end."""
     with subprocess.Popen(
-        # Not as `tests.wire...`: installed packages of others have a folder `tests`, too.
-        [sys.executable, "-m", "wire.elsewhere", json.dumps(switches)],
+        # Not `tests.wire...`, because some installed packages have a folder `tests`, too.
+        [sys.executable, "-m", "wire.emulator_process", json.dumps(switches)],
         cwd=ROOT / "tests",
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
-        yield Elsewhere(**json.loads(process.stdout.readline()), process=process)
+        yield EmulatorProcess(**json.loads(process.stdout.readline()), process=process)
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(10) == 0
@@ -78,7 +81,7 @@ async def _serve(switches: dict[str, Any]) -> None:
             )
             names = ("status", "length", "sha256", "chunked")
             print(
-                json.dumps([dict(zip(names, what, strict=True), count=n) for what, n in puts.items()]),
+                json.dumps([dict(zip(names, group, strict=True), count=n) for group, n in puts.items()]),
                 flush=True,
             )
             emulator.reset()

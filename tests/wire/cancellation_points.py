@@ -25,7 +25,7 @@ T = TypeVar("T")
 _SERVING = ("web_protocol.py", "emulator/tls.py")
 
 
-class Stepped(Awaitable[T], Generic[T]):
+class CancelledAt(Awaitable[T], Generic[T]):
     """`work`, with `strike` at its `at`-th suspension, counted from 1; it is given what the work then waits for."""
 
     def __init__(self, work: Awaitable[T], at: int, strike: Callable[[Any], object]) -> None:
@@ -86,7 +86,7 @@ async def _cancelled(
     work: Awaitable[object], at: int, strike: Callable[[asyncio.Task[object], Any], object]
 ) -> bool:
     task: asyncio.Task[object]
-    stepped = Stepped(work, at, lambda awaited: strike(task, awaited))
+    stepped = CancelledAt(work, at, lambda awaited: strike(task, awaited))
 
     async def run() -> object:
         return await stepped
@@ -104,7 +104,7 @@ async def left_by_a_scope(work: Awaitable[object], at: int) -> bool:
     """`anyio.CancelScope.cancel()`, which cancels in every round of the loop until the scope is left, or the work done."""
     ended = False
     with anyio.fail_after(20), anyio.CancelScope() as scope:
-        stepped = Stepped(work, at, lambda awaited: scope.cancel())
+        stepped = CancelledAt(work, at, lambda awaited: scope.cancel())
         await stepped
         ended = True
     assert ended or stepped.struck
@@ -127,7 +127,7 @@ async def out_of_time(work: Awaitable[object], at: int) -> bool:
     async with asyncio.timeout(20):
         try:
             async with asyncio.timeout(None) as limit:
-                stepped = Stepped(
+                stepped = CancelledAt(
                     work, at, lambda awaited: limit.reschedule(asyncio.get_running_loop().time())
                 )
                 await stepped
@@ -140,7 +140,7 @@ async def out_of_time(work: Awaitable[object], at: int) -> bool:
 async def beside_one_that_fails(work: Awaitable[object], at: int) -> bool:
     """A task of the caller's `TaskGroup` fails; of its errors none is ours."""
     wrong = asyncio.Event()
-    stepped = Stepped(work, at, lambda awaited: wrong.set())
+    stepped = CancelledAt(work, at, lambda awaited: wrong.set())
 
     async def fail() -> None:
         await wrong.wait()
@@ -183,7 +183,7 @@ class Holdings:
         """What is held now; `folders` are those in which files may be left."""
         here = client._shared.sessions._by_loop.get(asyncio.get_running_loop())
         slots = [] if here is None else [here.slots.calls, here.slots.puts, here.slots.gets]
-        connectors = [] if here is None else [here.api.connector, here.files.connector]
+        connectors = [] if here is None else [here.api.connector, here.uploads.connector]
         in_use = [slot._value for slot in slots] or [0, 0, 0]
         return cls(
             calls=0 if here is None else here.slots.call_limit - in_use[0],
@@ -228,7 +228,7 @@ def running_tasks() -> set[asyncio.Task[Any]]:
     return {task for task in others if not any(place in repr(task) for place in _SERVING)}  # type: ignore[arg-type]
 
 
-async def at_rest(client: AsyncImgwireClient, *folders: Path) -> Holdings:
+async def holdings_at_rest(client: AsyncImgwireClient, *folders: Path) -> Holdings:
     """What is held once no task runs: a generator that was dropped is closed by one of the loop's own."""
     for pause in (0, 0, 0, *[0.002] * 2500):
         if not running_tasks():
@@ -237,7 +237,7 @@ async def at_rest(client: AsyncImgwireClient, *folders: Path) -> Holdings:
     return Holdings.of(client, *folders)
 
 
-async def nothing_more(client: AsyncImgwireClient, before: Holdings, *folders: Path) -> None:
+async def wait_until_released(client: AsyncImgwireClient, before: Holdings, *folders: Path) -> None:
     """Return once no more is held than before: at once, or after what needs a moment (a thread's work, a closing socket)."""
     for pause in (0, 0, 0, *[0.002] * 2500):
         now = Holdings.of(client, *folders)
