@@ -635,7 +635,7 @@ def test_a_child_leaves_the_loops_of_its_parent_alone(script: Script, fork: str)
         ended.close()
 
         running = threading.Event()
-        async def emulator_process():
+        async def run_in_thread():
             await client.images.list()
             over, loop = asyncio.Event(), asyncio.get_running_loop()
             ends.append(lambda: loop.call_soon_threadsafe(over.set))
@@ -643,7 +643,7 @@ def test_a_child_leaves_the_loops_of_its_parent_alone(script: Script, fork: str)
             await over.wait()
             await client.images.list()
         ends = []
-        thread = threading.Thread(target=asyncio.run, args=(emulator_process(),), daemon=True)
+        thread = threading.Thread(target=asyncio.run, args=(run_in_thread(),), daemon=True)
         thread.start()
         running.wait()
 
