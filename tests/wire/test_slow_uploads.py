@@ -60,7 +60,9 @@ def folder_of(where: Path, count: int, padding: int) -> Path:
     return where
 
 
-def test_many_small_files_need_little_memory_and_few_open_files(storage: EmulatorProcess, tmp_path: Path) -> None:
+def test_many_small_files_need_little_memory_and_few_open_files(
+    storage: EmulatorProcess, tmp_path: Path
+) -> None:
     found = haul(
         storage,
         "many",
@@ -103,7 +105,9 @@ def test_open_files_stay_below_the_limit_at_any_concurrency(
 
 
 @pytest.mark.parametrize("kind", ["path", "async iterator", "spooled"])
-def test_a_file_of_one_gibibyte_needs_little_memory(storage: EmulatorProcess, tmp_path: Path, kind: str) -> None:
+def test_a_file_of_one_gibibyte_needs_little_memory(
+    storage: EmulatorProcess, tmp_path: Path, kind: str
+) -> None:
     size = 2**30
     path = tmp_path / "big.bin"
     with path.open("wb") as file:
@@ -172,7 +176,9 @@ def run(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody who may not read the file")
-def test_a_file_without_read_permission_raises_permission_error(storage: EmulatorProcess, tmp_path: Path) -> None:
+def test_a_file_without_read_permission_raises_permission_error(
+    storage: EmulatorProcess, tmp_path: Path
+) -> None:
     path, ordinary = tmp_path / "secret.png", tmp_path / "ordinary.png"
     path.write_bytes(png())
     ordinary.write_bytes(png(padding=2_000))
