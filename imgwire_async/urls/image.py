@@ -61,8 +61,8 @@ class ImageUrls:
     ) -> str:
         """Return the text of a `srcset` attribute.
 
-        `options` is a `Transformation` or a mapping of rules. The `keywords` are those of `responsive`: `widths`,
-        `breakpoints`, `densities`, `upscale`, `preset`, `on_invalid`, `raw`, and rules.
+        `options` is a `Transformation` or a mapping of rules. The `keywords` are those of `responsive`:
+        `widths`, `breakpoints`, `densities`, `upscale`, `preset`, `on_invalid`, `raw`, and rules.
         """
         from imgwire_async.urls.responsive import srcset
 

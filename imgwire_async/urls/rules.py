@@ -60,8 +60,7 @@ ROWS = (
     Rule("quality", one_of(integer(1, 100), _AUTO), ("q",)),
     Rule("progressive", one_of(BOOLEAN, _AUTO)),
     Rule("chroma_subsampling", enum(CHROMA_SUBSAMPLINGS)),
-    # `jpeg` is written as `jpg`, as the official Python and Node SDKs write it. The CDN accepts both. [rules
-    # 8.1]
+    # The official Python and Node SDKs write `jpg`, too. The CDN accepts both spellings. [rules 8.1]
     Rule(
         "format",
         enum([name for name in OUTPUT_FORMATS if name != "jpeg"], {"jpeg": "jpg"}),

@@ -243,8 +243,7 @@ def _alpha_flag(value: object) -> str:
     return f"alpha:{'true' if flag else 'false'}"
 
 
-# An object is written as text, since the CDN does not read JSON in this rule, nor in `normalize`. [rules 8.2,
-# 9 O1]
+# An object is written as text: the CDN reads no JSON here, nor in `normalize`. [rules 8.2, 9 O1]
 NEGATE = switch_or(
     text_or_object(
         ValueType("alpha:true or alpha:false", _alpha_flag),
@@ -322,8 +321,7 @@ WATERMARK_SIZE = structured(WIDTH, HEIGHT, Field("scale", _FACTOR), empty=EmptyP
 
 def _watermark_text(value: object) -> str:
     text = TEXT.text(value)
-    # The official builders count UTF-16 code units or code points. The first count is never smaller. [rules 9
-    # V11]
+    # The official SDKs count code points or UTF-16 units; the second number is never smaller. [rules 9 V11]
     if len(text.encode("utf-16-le")) > 2 * 2048:
         raise InvalidValue("a text of more than 2048 UTF-16 code units is too long")
     return text

@@ -1,4 +1,4 @@
-"""A file appears whole or not at all, and nothing that exists is lost."""
+"""Tests of files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from imgwire_async.atomic import PartFile, check_target, new_file, part_path, rename_no_replace
 
 
-def test_nothing_shows_under_the_target_before_it_is_published(tmp_path: Path) -> None:
+def test_the_target_does_not_exist_before_publish(tmp_path: Path) -> None:
     target = tmp_path / "a"
     part = PartFile(target, overwrite=False)
     part.begin()
@@ -24,16 +24,16 @@ def test_nothing_shows_under_the_target_before_it_is_published(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_beginning_again_forgets_what_was_written(tmp_path: Path) -> None:
+def test_a_second_begin_discards_written_chunks(tmp_path: Path) -> None:
     part = PartFile(tmp_path / "a", overwrite=False)
-    for pieces in ([b"a longer first try"], [b"123"]):
+    for chunks in ([b"a longer first try"], [b"123"]):
         part.begin()
-        part.write(pieces)
+        part.write(chunks)
     part.publish()
     assert (tmp_path / "a").read_bytes() == b"123"
 
 
-def test_a_discarded_file_leaves_nothing_and_late_calls_do_nothing(tmp_path: Path) -> None:
+def test_discard_removes_the_file_and_later_calls_do_nothing(tmp_path: Path) -> None:
     part = PartFile(tmp_path / "a", overwrite=True)
     part.begin()
     part.discard()
@@ -44,13 +44,13 @@ def test_a_discarded_file_leaves_nothing_and_late_calls_do_nothing(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_publishing_what_never_began_does_nothing(tmp_path: Path) -> None:
+def test_publish_without_begin_does_nothing(tmp_path: Path) -> None:
     PartFile(tmp_path / "a", overwrite=True).publish()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_file_that_came_meanwhile_stays_unless_told_otherwise(tmp_path: Path, overwrite: bool) -> None:
+def test_a_file_created_meanwhile_is_replaced_only_with_overwrite(tmp_path: Path, overwrite: bool) -> None:
     target = tmp_path / "a"
     part = PartFile(target, overwrite=overwrite)
     part.begin()
@@ -67,8 +67,8 @@ def test_a_file_that_came_meanwhile_stays_unless_told_otherwise(tmp_path: Path, 
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_of_many_that_publish_at_once_one_wins(tmp_path: Path) -> None:
-    target, won = tmp_path / "a", list[int]()
+def test_one_of_several_concurrent_publish_calls_succeeds(tmp_path: Path) -> None:
+    target, winners = tmp_path / "a", list[int]()
     barrier = threading.Barrier(8)
 
     def publish(number: int) -> None:
@@ -78,7 +78,7 @@ def test_of_many_that_publish_at_once_one_wins(tmp_path: Path) -> None:
         barrier.wait()
         try:
             part.publish()
-            won.append(number)
+            winners.append(number)
         except FileExistsError:
             part.discard()
 
@@ -87,91 +87,92 @@ def test_of_many_that_publish_at_once_one_wins(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [target.read_bytes()] == [b"%d" % number for number in won]
+    assert [target.read_bytes()] == [b"%d" % number for number in winners]
     assert list(tmp_path.iterdir()) == [target]
 
 
 class Hanging(type(Path())):  # type: ignore[misc]  # the class of this system's paths
-    """A path of a disk that hangs whenever it is asked, until it wakes."""
+    """A path on a disk that hangs at each access until `resumed` is set."""
 
-    asked = threading.Event()
-    awake = threading.Event()
+    accessed = threading.Event()
+    resumed = threading.Event()
 
     def __fspath__(self) -> str:
-        self.asked.set()
-        assert self.awake.wait(30)
+        self.accessed.set()
+        assert self.resumed.wait(30)
         return str(self)
 
 
 @pytest.fixture
 def hanging(tmp_path: Path) -> Hanging:
-    Hanging.asked.clear()
-    Hanging.awake.clear()
+    Hanging.accessed.clear()
+    Hanging.resumed.clear()
     return Hanging(tmp_path / "a")
 
 
-def late(call: Callable[[], object]) -> threading.Thread:
-    """A thread in which `call` hangs."""
+def hanging_thread(call: Callable[[], object]) -> threading.Thread:
+    """Start a thread, and return it when `call` hangs in it."""
     thread = threading.Thread(target=call)
     thread.start()
-    assert Hanging.asked.wait(30)
+    assert Hanging.accessed.wait(30)
     return thread
 
 
-def test_a_file_that_is_made_late_is_removed_by_who_made_it(tmp_path: Path, hanging: Hanging) -> None:
+def test_a_begin_that_hangs_removes_its_file_after_discard(tmp_path: Path, hanging: Hanging) -> None:
     part = PartFile(hanging, overwrite=True)
-    thread = late(part.begin)
+    thread = hanging_thread(part.begin)
     assert part.abandon()
-    part.discard()  # does not hang, too
+    # `discard` does not wait for the hanging thread.
+    part.discard()
     assert thread.is_alive()
-    hanging.awake.set()
+    hanging.resumed.set()
     thread.join()
     part.write([b"1"])
     part.publish()
     assert (list(tmp_path.iterdir()), part.published) == ([], False)
 
 
-def test_what_is_written_late_is_removed_by_who_wrote_it(tmp_path: Path) -> None:
+def test_a_write_that_hangs_removes_its_file_after_discard(tmp_path: Path) -> None:
     part = PartFile(tmp_path / "a", overwrite=True)
     part.begin()
-    begun, go = threading.Event(), threading.Event()
+    started, resume = threading.Event(), threading.Event()
 
-    def pieces() -> Iterator[bytes]:
-        begun.set()
-        assert go.wait(30)
+    def chunks() -> Iterator[bytes]:
+        started.set()
+        assert resume.wait(30)
         yield b"1"
 
-    thread = threading.Thread(target=part.write, args=[pieces()])
+    thread = threading.Thread(target=part.write, args=[chunks()])
     thread.start()
-    assert begun.wait(30)
+    assert started.wait(30)
     part.discard()
-    go.set()
+    resume.set()
     thread.join()
     part.publish()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_file_that_takes_its_place_late_is_whole_and_leaves_nothing_beside(
+def test_a_publish_that_hangs_during_the_rename_leaves_the_complete_file(
     tmp_path: Path, hanging: Hanging, overwrite: bool
 ) -> None:
-    hanging.awake.set()
+    hanging.resumed.set()
     part = PartFile(hanging, overwrite=overwrite)
     part.begin()
     part.write([b"whole"])
-    hanging.asked.clear()
-    hanging.awake.clear()
-    thread = late(part.publish)
+    hanging.accessed.clear()
+    hanging.resumed.clear()
+    thread = hanging_thread(part.publish)
     part.discard()
     assert not part.published
-    hanging.awake.set()
+    hanging.resumed.set()
     thread.join()
     assert part.published
     assert not part.abandon()
-    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"whole"]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
 
 
-def test_a_file_that_cannot_be_removed_is_no_error(tmp_path: Path) -> None:
+def test_discard_ignores_a_file_that_cannot_be_removed(tmp_path: Path) -> None:
     part = PartFile(tmp_path / "gone" / "a", overwrite=True)
     (tmp_path / "gone").mkdir()
     part.begin()
@@ -181,33 +182,34 @@ def test_a_file_that_cannot_be_removed_is_no_error(tmp_path: Path) -> None:
     assert not part.abandon()
 
 
-def test_without_hard_links_the_name_is_taken_first(tmp_path: Path) -> None:
-    """A directory has no hard links either: it stands for a file of a system without them."""
+def test_without_hard_links_an_empty_file_reserves_the_name(tmp_path: Path) -> None:
+    """Test with a directory as the source, since `os.link` fails for a directory, too."""
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
     with pytest.raises(OSError, match="directory"):
-        rename_no_replace(source, target)  # a directory cannot take the place of the file that holds the name
+        # A directory cannot replace the file that reserves the name.
+        rename_no_replace(source, target)
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_place_whose_parent_went_away_is_told(tmp_path: Path) -> None:
+def test_a_missing_parent_raises_file_not_found_error(tmp_path: Path) -> None:
     new_file(tmp_path / "a").close()
     with pytest.raises(FileNotFoundError):
         rename_no_replace(tmp_path / "a", tmp_path / "gone" / "b")
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 255, "é" * 127, "☃" * 85, ".hidden", "a.tar.gz"])
-def test_the_name_beside_is_another_and_not_too_long(tmp_path: Path, name: str) -> None:
+def test_a_part_path_is_unique_and_not_too_long(tmp_path: Path, name: str) -> None:
     names = {part_path(tmp_path / name) for _ in range(10)}
     assert len(names) == 10
-    for each in names:
-        assert each.parent == tmp_path
-        assert each.suffix == ".part"
-        assert len(os.fsencode(each.name)) <= 255
-        new_file(each).close()
+    for path in names:
+        assert path.parent == tmp_path
+        assert path.suffix == ".part"
+        assert len(os.fsencode(path.name)) <= 255
+        new_file(path).close()
 
 
-def test_a_free_place_is_fine(tmp_path: Path) -> None:
+def test_a_target_that_can_be_written_passes_the_check(tmp_path: Path) -> None:
     check_target(tmp_path / "a", overwrite=False)
     (tmp_path / "a").write_bytes(b"")
     check_target(tmp_path / "a", overwrite=True)
@@ -215,7 +217,7 @@ def test_a_free_place_is_fine(tmp_path: Path) -> None:
     check_target(tmp_path / "link", overwrite=True)
 
 
-def test_a_place_that_is_not_free_is_told(tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_written_fails_the_check(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
     (tmp_path / "d").mkdir()
     (tmp_path / "link").symlink_to("d")

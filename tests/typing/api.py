@@ -1,7 +1,7 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=error
-"""A user's program that names everything public, as both type checkers see it. Never run: `nox -s typing` reads it.
+"""Type checks of every public name. `nox -s typing` checks this file; it is never run.
 
-An ignore that is not needed is itself an error in both checkers, so each marked line proves that the mistake is reported.
+Both checkers report an unused ignore as an error, so each ignore shows that they report the mistake.
 """
 
 from __future__ import annotations
@@ -162,10 +162,10 @@ async def clients(context: ssl.SSLContext) -> None:
         assert_type(client, AsyncImgwireClient)
         assert_type(client.closed, bool)
         assert_type(client.with_options(timeout=5, retries=0, environment_id=None), AsyncImgwireClient)
-        reply = await client.request("GET", "/images/", params={"page": 1}, idempotent=True)
-        assert_type(reply, APIResponse)
-        assert_type((reply.status, reply.text, reply.body), tuple[int, str, bytes])
-        assert_type(reply.headers.get("X-Page"), str | None)
+        response = await client.request("GET", "/images/", params={"page": 1}, idempotent=True)
+        assert_type(response, APIResponse)
+        assert_type((response.status, response.text, response.body), tuple[int, str, bytes])
+        assert_type(response.headers.get("X-Page"), str | None)
         with client.capture() as exchanges:
             assert_type(exchanges, list[Exchange])
     await client.aclose()
@@ -178,8 +178,8 @@ async def images(client: AsyncImgwireClient) -> None:
     assert_type(page.pagination, Pagination)
     assert_type(page.pagination.next_page, int | None)
     assert_type(client.images.list_pages(limit=50, prefetch=4), AsyncGenerator[Page[Image], None])
-    async with contextlib.aclosing(client.images.list_all()) as walk:
-        async for image in walk:
+    async with contextlib.aclosing(client.images.list_all()) as images:
+        async for image in images:
             assert_type(image, Image)
     image = await client.images.retrieve(uuid.uuid4())
     assert_type(image.status, ImageStatus)
@@ -225,7 +225,7 @@ async def downloads(client: AsyncImgwireClient, image: Image, job: ImageDownload
 
 
 class Rows:
-    """A source of the user's own."""
+    """A user's source class."""
 
     name = "rows.png"
     size = None
@@ -328,7 +328,7 @@ async def others(client: AsyncImgwireClient) -> None:
     assert_type(stats.uploads.pct_change, float | None)
 
 
-def told(error: ImgwireError) -> str:
+def describe(error: ImgwireError) -> str:
     assert_type(error.exchange, Exchange | None)
     assert_type(error.image, Image | None)
     match error:
@@ -364,7 +364,7 @@ def told(error: ImgwireError) -> str:
     return str(error)
 
 
-EVERY_OTHER: tuple[type[ImgwireError], ...] = (
+OTHER_ERRORS: tuple[type[ImgwireError], ...] = (
     APIConnectionError,
     ArchiveError,
     AuthenticationError,

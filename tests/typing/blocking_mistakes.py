@@ -1,7 +1,7 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=error
-"""Mistakes that both type checkers must report in code that uses the blocking client. Never run.
+"""Mistakes with the blocking client that both type checkers must report. `nox -s typing` checks this file.
 
-An ignore that is not needed is itself an error in both checkers, so each marked line proves that the mistake is reported.
+Both checkers report an unused ignore as an error, so each ignore shows that they report the mistake.
 """
 
 from __future__ import annotations

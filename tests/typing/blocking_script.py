@@ -1,4 +1,4 @@
-"""A script as somebody writes it with the blocking client: no ignores, no casts. `nox -s typing` reads it with both checkers."""
+"""A script with the blocking client that needs no ignores or casts. `nox -s typing` checks this file."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def show(progress: UploadProgress) -> None:
     print(f"{progress.file_name}: {progress.sent} of {progress.total}", file=sys.stderr)
 
 
-def pieces(path: Path) -> Iterator[bytes]:
+def chunks_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        while piece := file.read(65536):
-            yield piece
+        while chunk := file.read(65536):
+            yield chunk
 
 
 def main(folder: Path) -> int:
@@ -48,15 +48,17 @@ def main(folder: Path) -> int:
         assert_type(client, ImgwireClient)
         image = client.images.upload(folder / "hero.jpg", wait=True, on_progress=show)
         assert_type(image, Image)
-        client.images.upload(pieces(folder / "big.tif"), file_name="big.tif", hash_sha256=True)
+        client.images.upload(chunks_of(folder / "big.tif"), file_name="big.tif", hash_sha256=True)
         client.images.upload(io.BytesIO(b""), mime_type="image/png", idempotency_key=False)
         files = (UploadItem(path, purpose="gallery") for path in folder.glob("*.png"))
-        for result in client.images.upload_many(files, concurrency=8, on_created=lambda made: print(made.id)):
+        for result in client.images.upload_many(
+            files, concurrency=8, on_created=lambda image: print(image.id)
+        ):
             assert_type(result, UploadResult)
             print(result.file, result.error or result.unwrap().url(preset="thumbnail"))
         for page in client.images.list_pages(limit=50):
             assert_type(page, Page[Image])
-        ids = [found.id for found in client.images.list_all() if found.width > 4000]
+        ids = [image.id for image in client.images.list_all() if image.width > 4000]
         assert_type(client.images.list(page=2), Page[Image])
         with client.images.stream(image, width=800) as chunks:
             assert_type(chunks, Iterator[bytes])
@@ -78,12 +80,14 @@ def main(folder: Path) -> int:
         assert_type(client.cors_origins.create("app.example.com"), CorsOrigin)
         assert_type([origin.pattern for origin in client.cors_origins.list_all()], list[str])
         print(client.custom_domain.wait_until_connected(timeout=300.0).hostname)
-        figures = client.metrics.get_datasets(tz="Europe/Berlin", date_start=datetime(2026, 1, 1, tzinfo=UTC))
-        assert_type(figures, MetricsDatasets)
-        light = client.with_options(timeout=2, retries=0)
-        assert_type(light, ImgwireClient)
-        with light.capture() as exchanges:
-            print(light.request("GET", "/images/", params={"limit": 1}).json())
+        datasets = client.metrics.get_datasets(
+            tz="Europe/Berlin", date_start=datetime(2026, 1, 1, tzinfo=UTC)
+        )
+        assert_type(datasets, MetricsDatasets)
+        quick = client.with_options(timeout=2, retries=0)
+        assert_type(quick, ImgwireClient)
+        with quick.capture() as exchanges:
+            print(quick.request("GET", "/images/", params={"limit": 1}).json())
         print([exchange.elapsed for exchange in exchanges])
     return 0 if client.closed else 1
 

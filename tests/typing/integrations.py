@@ -1,4 +1,4 @@
-"""What the integrations give to those who use them. `nox -s typing` reads it with both checkers."""
+"""Type checks of the integrations. `nox -s typing` checks this file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imgwire_async.integrations.fastapi import ClientDep, add_error_answers, get
 from imgwire_async.integrations.http import ErrorAnswer, answer_for
 
 
-def answers(error: ImgwireError) -> None:
+def check_response(error: ImgwireError) -> None:
     answer = answer_for(error, retry_after=10)
     assert_type(answer, ErrorAnswer)
     status, headers, body = answer

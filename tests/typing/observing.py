@@ -1,5 +1,5 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=error
-"""What type checkers know about the tracer for OpenTelemetry. Never run: `nox -s typing` reads it."""
+"""Type checks of the OpenTelemetry hooks. `nox -s typing` checks this file; it is never run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=error
-"""What a type checker must let through and what it must refuse in image URLs. Never run: `nox -s typing` reads it.
+"""Type checks of image URLs: valid calls and mistakes. `nox -s typing` checks this file; it is never run.
 
-An ignore that is not needed is itself an error in both checkers, so each marked line proves that the mistake is reported.
+Both checkers report an unused ignore as an error, so each ignore shows that they report the mistake.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Brand(StrEnum):
     BLUE = "#0044ff"
 
 
-def passes(image: Image, settings: dict[str, object], url: str) -> None:
+def valid_calls(image: Image, settings: dict[str, object], url: str) -> None:
     assert_type(image.url(), str)
     assert_type(image.url(preset="thumbnail", width=300, h=200, format="webp", quality="auto"), str)
     image.url(settings)
@@ -66,7 +66,7 @@ def passes(image: Image, settings: dict[str, object], url: str) -> None:
     assert_type(parse_url(url).base, str)
 
 
-def is_refused(image: Image, url: str) -> None:
+def mistakes(image: Image, url: str) -> None:
     image.url(widht=300)  # type: ignore[call-arg]
     image.url(width="wide")  # type: ignore[arg-type]
     image.url(width=1.5)  # type: ignore[arg-type]

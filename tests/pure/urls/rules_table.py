@@ -1,4 +1,4 @@
-"""The table of docs/urls.md, made from the rows. `python tests/pure/urls/rules_table.py` writes it into the page."""
+"""Write the table of rules into docs/urls.md. Run: `python tests/pure/urls/rules_table.py`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ BEGIN, END = "<!-- rules: made by tests/pure/urls/rules_table.py -->", "<!-- /ru
 
 
 def table() -> str:
-    """One line per rule, in the order of the rows."""
+    """Return the table as Markdown, with one row per rule."""
     lines = ["| rule | other names | value |", "| --- | --- | --- |"]
     for rule in ROWS:
-        others = ", ".join(f"`{name}`" for name in rule.aliases)
-        lines.append(f"| `{rule.name}` | {others} | {rule.value_type.description} |")
+        aliases = ", ".join(f"`{name}`" for name in rule.aliases)
+        lines.append(f"| `{rule.name}` | {aliases} | {rule.value_type.description} |")
     return "\n".join(lines)
 
 
 def page_with_table(page: str) -> str:
-    """The page, with the table of today between its marks."""
+    """Return the text of the page with the current table between its two comments."""
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
 

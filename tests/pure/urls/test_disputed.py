@@ -1,4 +1,7 @@
-"""The cases where the official builders disagree: ours follows the "suggest" column, row by row. [rules 9]"""
+"""Tests of the cases in which the official packages differ, by the name of the case.
+
+[rules 9]
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,14 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize(("row", "options", "query"), QUERIES)
-def test_encoding(row: str, options: dict[str, object], query: str) -> None:
-    assert build_url(B, options) == f"{B}?{query}", row
+@pytest.mark.parametrize(("case", "options", "query"), QUERIES)
+def test_a_value_is_encoded_as_by_the_official_python_package(
+    case: str, options: dict[str, object], query: str
+) -> None:
+    assert build_url(B, options) == f"{B}?{query}", case
 
 
-# row of the contract, options, what the rules say in the URL; None: the value is left out
+# The name of the case, the options, and the rules in the URL.
 CASES: list[tuple[str, dict[str, object], dict[str, str]]] = [
     ("E2", {"crop": {"width": 4, "height": 3, "gravity": "n"}}, {"crop": '{"gravity":"north","height":3,"width":4}'}),
     ("E3", {"adjust": {"brightness": 2.0}}, {"adjust": '{"brightness":2}'}),
@@ -113,9 +118,11 @@ CASES: list[tuple[str, dict[str, object], dict[str, str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("row", "options", "expected"), CASES)
-def test_a_disputed_value(row: str, options: dict[str, object], expected: dict[str, str]) -> None:
-    assert rules_of(options) == expected, row
+@pytest.mark.parametrize(("case", "options", "expected"), CASES)
+def test_a_value_on_which_the_official_packages_differ(
+    case: str, options: dict[str, object], expected: dict[str, str]
+) -> None:
+    assert rules_of(options) == expected, case
 
 
 @pytest.mark.parametrize("mode", ["raise", "warn", "omit"])
@@ -124,13 +131,13 @@ def test_v13_an_unknown_preset_is_an_error_in_every_mode(mode: Any) -> None:
         build_url(B, {"preset": "thumbnal"}, on_invalid=mode)
 
 
-def test_c1_without_a_source_is_a_fault_in_strict_mode() -> None:
+def test_c1_a_missing_source_is_a_fault_in_strict_mode() -> None:
     with pytest.raises(TransformationError) as caught:
         build_url(B, watermark_size=50, watermark_position="se")
     assert [fault.rule for fault in caught.value.faults] == ["watermark_position", "watermark_size"]
 
 
-def test_c1_is_not_told_beside_the_refused_source() -> None:
+def test_c1_an_invalid_source_is_the_only_fault() -> None:
     with pytest.raises(TransformationError) as caught:
         build_url(B, watermark="a/b", watermark_size=50)
     assert [fault.rule for fault in caught.value.faults] == ["watermark"]
@@ -159,5 +166,5 @@ def test_c3_a_preset_needs_a_path(cdn_url: str) -> None:
         ("https://host/a@small", "https://host/a@small@small?width=5"),
     ],
 )
-def test_c4_an_unusual_address_is_left_alone(cdn_url: str, url: str) -> None:
+def test_c4_an_unusual_cdn_url_is_not_changed(cdn_url: str, url: str) -> None:
     assert build_url(cdn_url, preset="small", width=5) == url

@@ -1,4 +1,4 @@
-"""The page about URLs tells what the rows say."""
+"""Tests that the page on image URLs has the current table of rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rules_table import PAGE, page_with_table
 from imgwire_async.urls.rules import ROWS
 
 
-def test_the_table_of_the_page_is_made_from_the_rows() -> None:
+def test_the_table_of_the_page_is_current() -> None:
     page = PAGE.read_text("utf-8")
     assert page == page_with_table(page), "run: python tests/pure/urls/rules_table.py"
     assert all(f"| `{rule.name}` |" in page for rule in ROWS)

@@ -1,4 +1,4 @@
-"""What holds for every value, drawn by hypothesis."""
+"""Property tests of building and parsing URLs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from imgwire_async.urls.rules import BY_NAME, DEPENDENTS
 
 B = "https://cdn.imgwire.dev/org/env/image.png"
 PRESET: Any = st.sampled_from([None, "thumbnail", "small", "medium", "large"])
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.decimals(), st.fractions(), st.text(), st.binary(), st.uuids(),
     st.text(st.characters(categories=["Cs", "Cc", "Nd"])), st.text(":,.#{}[]-+0123456789aeEx ", max_size=20),
     st.sampled_from([1, -1]).map(lambda sign: sign * 10**5000), st.sampled_from([1e308, float("nan"), "9" * 5000, "{" * 5000, '{"a":' * 3000, "\x00", ":" * 99]),
 )  # fmt: skip
-anything = st.recursive(
+any_value = st.recursive(
     scalars,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
@@ -41,20 +41,20 @@ names = st.one_of(st.sampled_from(sorted(BY_NAME)), st.text())
 
 @pytest.mark.parametrize("rule", sorted(VALUES))
 @given(data=st.data())
-@settings(calm, max_examples=examples(25))
-def test_an_accepted_value_parses_back_to_an_equal_rule_set(rule: str, data: st.DataObject) -> None:
+@settings(relaxed, max_examples=examples(25))
+def test_a_valid_value_is_parsed_back_to_equal_rules(rule: str, data: st.DataObject) -> None:
     options = {rule: data.draw(VALUES[rule])}
-    made = Transformation(options, raw={"watermark": "id"} if rule in DEPENDENTS else None)
-    url = build_url(B, made)
+    transformation = Transformation(options, raw={"watermark": "id"} if rule in DEPENDENTS else None)
+    url = build_url(B, transformation)
     parsed = parse_url(url)
-    assert parsed.transformation == made
+    assert parsed.transformation == transformation
     assert build_url(parsed.base, parsed.rules) == url
-    assert build_url(B, options, on_invalid="omit", raw=made.raw) == url or rule in DEPENDENTS
+    assert build_url(B, options, on_invalid="omit", raw=transformation.raw) == url or rule in DEPENDENTS
 
 
 @given(rules=rule_sets, preset=PRESET)
-@settings(calm, max_examples=examples(100))
-def test_building_is_idempotent_over_parsing_in_every_mode(rules: dict[str, Any], preset: Any) -> None:
+@settings(relaxed, max_examples=examples(100))
+def test_a_parsed_url_is_built_again_unchanged_in_every_mode(rules: dict[str, Any], preset: Any) -> None:
     url = build_url(B, rules, preset=preset)
     assert {
         build_url(B, rules, preset=preset, on_invalid="warn"),
@@ -66,19 +66,19 @@ def test_building_is_idempotent_over_parsing_in_every_mode(rules: dict[str, Any]
     assert url.isascii()
     assert url.isprintable()
     assert " " not in url
-    made = Transformation(rules, preset=preset)
-    assert build_url(B, made) == url
+    transformation = Transformation(rules, preset=preset)
+    assert build_url(B, transformation) == url
     assert (
-        pickle.loads(pickle.dumps(made))
+        pickle.loads(pickle.dumps(transformation))
         == parsed.transformation
-        == eval(repr(made), {"Transformation": Transformation})
+        == eval(repr(transformation), {"Transformation": Transformation})
     )
 
 
 @given(
-    rules=st.dictionaries(names, anything, max_size=4), raw=st.dictionaries(st.text(), anything, max_size=2)
+    rules=st.dictionaries(names, any_value, max_size=4), raw=st.dictionaries(st.text(), any_value, max_size=2)
 )
-@settings(calm, max_examples=examples(150))
+@settings(relaxed, max_examples=examples(150))
 def test_in_omit_mode_only_duplicates_and_presets_raise(rules: dict[str, Any], raw: dict[str, Any]) -> None:
     rules.pop("preset", None)
     try:
@@ -93,16 +93,16 @@ def test_in_omit_mode_only_duplicates_and_presets_raise(rules: dict[str, Any], r
     assert parse_url(again) == parsed
 
 
-@given(value=anything)
+@given(value=any_value)
 @example(value=100)
-@settings(calm, max_examples=examples(30))
+@settings(relaxed, max_examples=examples(30))
 def test_strict_mode_accepts_exactly_what_omit_mode_writes(value: Any) -> None:
     for name in BY_NAME:
         omitted = build_url(B, {name: value}, on_invalid="omit")
         try:
             strict = build_url(B, {name: value})
         except TransformationError:
-            # A number may be the digits of a colour there, as in the official builders.
+            # In omit mode an integer may be a colour, as in the official packages.
             if omitted != B:
                 assert omitted == build_url(B, {name: numbers_as_text(value)})
         else:
@@ -110,8 +110,8 @@ def test_strict_mode_accepts_exactly_what_omit_mode_writes(value: Any) -> None:
 
 
 @given(st.text(), st.text())
-@settings(calm)
-def test_an_address_is_never_written_with_raw_characters(base: str, end: str) -> None:
+@settings(relaxed)
+def test_a_url_is_always_printable_ascii(base: str, end: str) -> None:
     url = build_url(f"https://h/{base}#{end}", width=5)
     assert url.isascii()
     assert url.isprintable()

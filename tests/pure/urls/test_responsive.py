@@ -1,4 +1,7 @@
-"""Responsive images: candidates, sizes, boxes and HTML. [contract 12]"""
+"""Tests of responsive images: candidates, sizes and HTML.
+
+[contract 12]
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def image(width: int = 0, height: int = 0, cdn_url: str = B) -> Image:
 
 
 def pairs(text: str) -> list[tuple[str, str]]:
-    """(query, descriptor) of each candidate."""
+    """Return the query and the descriptor of each candidate."""
     candidates = [candidate.split(" ") for candidate in text.split(", ")]
     assert all(len(candidate) == 2 for candidate in candidates)
     return [(url.partition("?")[2], descriptor) for url, descriptor in candidates]
@@ -66,17 +69,17 @@ class Tags(HTMLParser):
         self.text += data
 
 
-def img_of(html: str) -> dict[str, str | None]:
+def img_attributes(html: str) -> dict[str, str | None]:
     parsed = Tags(html)
     assert [tag for tag, _ in parsed.tags] == ["img"]
     assert parsed.text == ""
     return parsed.tags[0][1]
 
 
-# --- candidates -------------------------------------------------------------------------------------------------------
+# --- candidates ---------------------------------------------------------------------------------------
 
 
-def test_the_options_that_are_handed_on_are_the_keywords_of_responsive_image() -> None:
+def test_responsive_options_has_the_keywords_of_responsive_image() -> None:
     own = set(ResponsiveOptions.__annotations__) - set(Rules.__annotations__)
     keywords = {
         name: parameter
@@ -91,29 +94,30 @@ def test_the_options_that_are_handed_on_are_the_keywords_of_responsive_image() -
 
 
 @pytest.mark.parametrize("method", [responsive_image, srcset])
-def test_a_keyword_that_is_no_rule_is_told_by_name(method: Any) -> None:
+def test_an_unknown_keyword_is_reported_by_name(method: Any) -> None:
     for call in (lambda: method(B, 0, 0, widhts=[5]), lambda: image().responsive(widhts=[5])):
         with pytest.raises(TransformationError, match="widhts: there is no such rule"):
             call()
 
 
 def test_the_default_breakpoints_and_densities() -> None:
-    made = image().responsive()
-    assert pairs(made.srcset) == [
+    responsive = image().responsive()
+    assert pairs(responsive.srcset) == [
         ("dpr=1&width=320", "320w"),
-        ("dpr=2&width=320", "640w"),  # 640 at density 1 says 640w too: the first stays
+        # The breakpoint 640 at density 1 has the same descriptor, and is dropped.
+        ("dpr=2&width=320", "640w"),
         ("dpr=2&width=640", "1280w"),
         ("dpr=1&width=1024", "1024w"),
         ("dpr=2&width=1024", "2048w"),
         ("dpr=1&width=1440", "1440w"),
         ("dpr=2&width=1440", "2880w"),
     ]
-    assert made.sizes == DEFAULT_SIZES
-    assert made.src == f"{B}?dpr=1&width=320"
-    assert (made.width, made.height) == (None, None)
+    assert responsive.sizes == DEFAULT_SIZES
+    assert responsive.src == f"{B}?dpr=1&width=320"
+    assert (responsive.width, responsive.height) == (None, None)
 
 
-def test_rules_preset_and_raw_pairs_stand_in_every_candidate() -> None:
+def test_every_candidate_has_the_rules_the_preset_and_the_raw_pairs() -> None:
     thumb = Transformation(quality=80, preset="small")
     text = image().srcset(thumb, widths=[10, 20], format="webp", raw={"new": 1})
     assert text == (
@@ -122,8 +126,8 @@ def test_rules_preset_and_raw_pairs_stand_in_every_candidate() -> None:
     assert text == srcset(B, 0, 0, thumb, widths=[10, 20], format="webp", raw={"new": 1})
 
 
-def test_breakpoints_are_sorted_and_may_override() -> None:
-    made = image(4000, 4000).responsive(
+def test_breakpoints_are_sorted_and_may_override_rules() -> None:
+    responsive = image(4000, 4000).responsive(
         breakpoints={
             "wide": {"minWidth": 1000, "width": 800, "crop": "800:400", "quality": 70, "densities": [1]},
             "narrow": Breakpoint(0, 300, height=200, format="avif", gravity="n"),
@@ -131,29 +135,37 @@ def test_breakpoints_are_sorted_and_may_override() -> None:
         densities=(1, 1.5, 3),
         quality=50,
     )
-    assert pairs(made.srcset) == [
+    assert pairs(responsive.srcset) == [
         ("dpr=1&format=avif&gravity=north&height=200&quality=50&width=300", "300w"),
         ("dpr=1.5&format=avif&gravity=north&height=200&quality=50&width=300", "450w"),
         ("dpr=3&format=avif&gravity=north&height=200&quality=50&width=300", "900w"),
         ("crop=800%3A400%3Ace&dpr=1&quality=70&width=800", "800w"),
     ]
-    assert made.sizes == "(min-width: 1000px) 800px, 300px"
-    assert (made.width, made.height) == (800, 400)
+    assert responsive.sizes == "(min-width: 1000px) 800px, 300px"
+    assert (responsive.width, responsive.height) == (800, 400)
 
 
 def test_breakpoints_without_a_width_are_described_by_density() -> None:
-    made = image().responsive(breakpoints=[Breakpoint(0, quality=50)], densities=[1, 2], width=100)
-    assert pairs(made.srcset) == [("dpr=1&quality=50&width=100", "1x"), ("dpr=2&quality=50&width=100", "2x")]
-    assert made.sizes == ""
+    responsive = image().responsive(breakpoints=[Breakpoint(0, quality=50)], densities=[1, 2], width=100)
+    assert pairs(responsive.srcset) == [
+        ("dpr=1&quality=50&width=100", "1x"),
+        ("dpr=2&quality=50&width=100", "2x"),
+    ]
+    assert responsive.sizes == ""
 
 
 def test_a_width_among_the_rules_is_a_fixed_width_in_several_densities() -> None:
-    made = image(1000, 500).responsive(width=300)
-    assert pairs(made.srcset) == [("dpr=1&width=300", "1x"), ("dpr=2&width=300", "2x")]
-    assert (made.src, made.sizes, made.width, made.height) == (f"{B}?dpr=1&width=300", "", 300, 150)
+    responsive = image(1000, 500).responsive(width=300)
+    assert pairs(responsive.srcset) == [("dpr=1&width=300", "1x"), ("dpr=2&width=300", "2x")]
+    assert (responsive.src, responsive.sizes, responsive.width, responsive.height) == (
+        f"{B}?dpr=1&width=300",
+        "",
+        300,
+        150,
+    )
 
 
-def test_nothing_is_wider_than_the_original() -> None:
+def test_no_candidate_is_wider_than_the_original() -> None:
     assert descriptors(image(1000, 500).srcset()) == ["320w", "640w", "1000w"]
     assert descriptors(image(1000, 500).srcset(widths=[2000, 500, 500, 1500])) == ["500w", "1000w"]
     assert descriptors(image(500, 500).srcset(width=300)) == ["1x", "1.6667x"]
@@ -161,7 +173,7 @@ def test_nothing_is_wider_than_the_original() -> None:
     assert descriptors(image(500, 500).srcset(breakpoints=[Breakpoint(0)])) == ["1x"]
 
 
-def test_upscale_and_an_unknown_width_set_no_cap_but_that_of_the_cdn() -> None:
+def test_with_upscale_or_an_unknown_width_only_the_cdn_limits_the_width() -> None:
     for one, upscale in ((image(), False), (image(100, 100), True)):
         assert descriptors(one.srcset(widths=[500, 8192], upscale=upscale)) == ["500w", "8192w"]
         assert descriptors(one.srcset(breakpoints=[(0, 8000)], upscale=upscale)) == ["8000w", "8192w"]
@@ -169,7 +181,7 @@ def test_upscale_and_an_unknown_width_set_no_cap_but_that_of_the_cdn() -> None:
         assert descriptors(one.srcset(breakpoints=[Breakpoint(0)], upscale=upscale)) == ["1x", "2x"]
 
 
-def test_the_cap_knows_crop_and_rotation() -> None:
+def test_the_maximum_width_is_computed_after_crop_and_rotation() -> None:
     known = image(1000, 500)
     assert descriptors(known.srcset(widths=[300, 800], crop="400:400")) == ["300w", "400w"]
     assert descriptors(known.srcset(widths=[300, 800], crop={"width": 4000, "height": 10})) == [
@@ -191,13 +203,13 @@ def test_a_capped_candidate_keeps_its_ratio() -> None:
 @pytest.mark.parametrize(
     "given", [{"dpr": 2}, {"widths": [5], "width": 5}, {"widths": [5], "options": Transformation(w=5)}, {"breakpoints": [(0, 5)], "dpr": 1}]
 )  # fmt: skip
-def test_what_the_layout_sets_is_a_duplicate_among_the_rules(given: dict[str, Any], mode: Any) -> None:
+def test_a_rule_that_the_layout_sets_is_a_duplicate(given: dict[str, Any], mode: Any) -> None:
     rules = {name: value for name, value in given.items() if name != "options"}
     with pytest.raises(TransformationError, match="Duplicate transformation rule"):
         image().srcset(given.get("options"), **rules, on_invalid=mode)
 
 
-def test_faults_of_rules_widths_densities_and_breakpoints_come_together() -> None:
+def test_all_faults_of_rules_widths_densities_and_breakpoints_are_raised_together() -> None:
     wrong: Any = {
         "breakpoints": [{"min_width": 0, "width": 9000, "quality": 0}, (1, 5)],
         "densities": (0, 1),
@@ -213,15 +225,15 @@ def test_faults_of_rules_widths_densities_and_breakpoints_come_together() -> Non
         image().srcset(widths=[0])
 
 
-def test_when_nothing_is_left_only_the_source_is() -> None:
-    made = image(100, 50).responsive(widths=[0], on_invalid="omit")
-    assert (made.src, made.srcset) == (B, "")
-    assert img_of(made.html(alt="")).keys().isdisjoint({"srcset"})
-    assert Tags(made.picture(alt="")).tags[0][0] == "picture"
+def test_without_valid_widths_only_src_is_set() -> None:
+    responsive = image(100, 50).responsive(widths=[0], on_invalid="omit")
+    assert (responsive.src, responsive.srcset) == (B, "")
+    assert img_attributes(responsive.html(alt="")).keys().isdisjoint({"srcset"})
+    assert Tags(responsive.picture(alt="")).tags[0][0] == "picture"
     assert image().responsive(breakpoints=[(0, 9000)], on_invalid="omit").srcset == ""
 
 
-def test_a_dependent_watermark_rule_needs_its_source_here_too() -> None:
+def test_a_watermark_rule_needs_a_source_in_a_srcset_too() -> None:
     with pytest.raises(TransformationError, match="needs a source"):
         image().srcset(watermark_position="se")
     assert "watermark" not in image().srcset(watermark_position="se", on_invalid="omit")
@@ -239,7 +251,9 @@ def test_a_dependent_watermark_rule_needs_its_source_here_too() -> None:
         ({"on_invalid": "ignore"}, ValueError, "on_invalid"),
     ],
 )
-def test_a_wrong_layout_is_refused(given: dict[str, Any], error: type[Exception], text: str) -> None:
+def test_invalid_layout_arguments_are_rejected(
+    given: dict[str, Any], error: type[Exception], text: str
+) -> None:
     with pytest.raises(error, match=text):
         image().srcset(**given)
 
@@ -251,23 +265,23 @@ def test_a_wrong_layout_is_refused(given: dict[str, Any], error: type[Exception]
     densities=st.lists(st.floats(0.01, 8), max_size=3),
 )
 @settings(deadline=None)
-def test_no_candidate_repeats_or_is_wider_than_allowed(
+def test_descriptors_are_unique_and_within_the_limit(
     width: int, height: int, widths: list[int], densities: list[float]
 ) -> None:
     one = image(width, height)
     texts = [one.srcset(widths=widths), one.srcset(breakpoints=[(w, w) for w in widths], densities=densities)]
     for text in texts:
-        found = descriptors(text)
-        assert len(found) == len(set(found)) >= 1
-        assert all(1 <= int(each.removesuffix("w")) <= (width or 8192) for each in found)
+        widths_found = descriptors(text)
+        assert len(widths_found) == len(set(widths_found)) >= 1
+        assert all(1 <= int(text.removesuffix("w")) <= (width or 8192) for text in widths_found)
     assert "1x" in descriptors(one.srcset(width=widths[0], upscale=True))
 
 
-# --- boxes ------------------------------------------------------------------------------------------------------------
+# --- width and height ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("rules", "box"),
+    ("rules", "size"),
     [
         ({}, (1000, 500)),
         ({"width": 200}, (200, 100)),
@@ -285,47 +299,47 @@ def test_no_candidate_repeats_or_is_wider_than_allowed(
         ({"width": 200, "extend_aspect_ratio": "1:1"}, (None, None)),
     ],
 )
-def test_width_and_height_keep_the_place_free(
-    rules: dict[str, Any], box: tuple[int | None, int | None]
+def test_width_and_height_are_the_size_after_all_rules(
+    rules: dict[str, Any], size: tuple[int | None, int | None]
 ) -> None:
     breakpoints = None if "width" in rules else [Breakpoint(0)]
-    made = image(1000, 500).responsive(**rules, breakpoints=breakpoints)
-    assert (made.width, made.height) == box
+    responsive = image(1000, 500).responsive(**rules, breakpoints=breakpoints)
+    assert (responsive.width, responsive.height) == size
 
 
 def test_a_height_alone_scales_the_width() -> None:
-    made = image(1000, 500).responsive(breakpoints=[Breakpoint(0)], height=100)
-    assert (made.width, made.height) == (200, 100)
+    responsive = image(1000, 500).responsive(breakpoints=[Breakpoint(0)], height=100)
+    assert (responsive.width, responsive.height) == (200, 100)
 
 
-def test_the_largest_candidate_gives_the_box() -> None:
+def test_width_and_height_are_those_of_the_largest_candidate() -> None:
     assert (image(3000, 1500).responsive().width, image(700, 350).responsive().width) == (1440, 700)
     assert image(3000, 1500).responsive(widths=[100, 400]).height == 200
 
 
 def test_a_placeholder_is_tiny_and_blurred() -> None:
     assert image(1000, 500).responsive().placeholder == f"{B}?blur=2&quality=40&width=32"
-    made = image(1000, 500).responsive(
+    responsive = image(1000, 500).responsive(
         width=300, height=600, crop="100:200", quality=90, blur=50, preset="small"
     )
-    assert made.placeholder == f"{B}@small?blur=2&crop=100%3A200%3Ace&height=64&quality=40&width=32"
+    assert responsive.placeholder == f"{B}@small?blur=2&crop=100%3A200%3Ace&height=64&quality=40&width=32"
     assert image(10, 10).responsive().placeholder.endswith("width=10")
 
 
-# --- HTML -------------------------------------------------------------------------------------------------------------
+# --- HTML ---------------------------------------------------------------------------------------------
 
 
-def test_an_img_tag() -> None:
-    made = image(1000, 500).responsive(width=300)
-    assert made.html(alt="A <b>\"bold\"</b> 'cat' & dog", class_="hero", data_id=7) == (
+def test_html_returns_an_escaped_img_tag() -> None:
+    responsive = image(1000, 500).responsive(width=300)
+    assert responsive.html(alt="A <b>\"bold\"</b> 'cat' & dog", class_="hero", data_id=7) == (
         f'<img src="{B}?dpr=1&amp;width=300" srcset="{B}?dpr=1&amp;width=300 1x, {B}?dpr=2&amp;width=300 2x"'
         ' width="300" height="150" alt="A &lt;b&gt;&quot;bold&quot;&lt;/b&gt; &#x27;cat&#x27; &amp; dog"'
         ' loading="lazy" decoding="async" class="hero" data-id="7">'
     )
 
 
-def test_attributes_are_added_replaced_and_taken_away() -> None:
-    made = image().responsive()
+def test_attributes_are_added_replaced_and_removed() -> None:
+    responsive = image().responsive()
     given: Any = {
         "loading": None,
         "decoding": None,
@@ -334,20 +348,20 @@ def test_attributes_are_added_replaced_and_taken_away() -> None:
         "draggable": False,
         "aria_label": "x",
     }
-    got = img_of(made.html(alt="", **given))
+    got = img_attributes(responsive.html(alt="", **given))
     assert got.keys() == {"src", "srcset", "sizes", "alt", "hidden", "aria-label"}
     assert (got["sizes"], got["hidden"], got["alt"]) == ("50vw", None, "")
 
 
 @pytest.mark.parametrize("name", ["on click", "a>b", 'a"b', "a=b", "", "_", "é", "1a", "a/b", "a\nb"])
-def test_what_is_no_attribute_name_is_refused(name: str) -> None:
+def test_an_invalid_attribute_name_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match="not a valid attribute name"):
         image().responsive().html(alt="", **{name: "x"})
 
 
-def test_a_picture_has_sources_in_the_best_formats_and_a_fallback() -> None:
-    made = image(1000, 500).responsive(widths=[100], quality=80)
-    html = made.picture(alt="x", class_="hero", formats=("avif", "webp", "jpeg"), sizes="50vw")
+def test_a_picture_tag_has_a_source_per_format_and_a_fallback() -> None:
+    responsive = image(1000, 500).responsive(widths=[100], quality=80)
+    html = responsive.picture(alt="x", class_="hero", formats=("avif", "webp", "jpeg"), sizes="50vw")
     assert html.startswith("<picture><source ")
     assert html.endswith("></picture>")
     tags = Tags(html).tags
@@ -356,19 +370,19 @@ def test_a_picture_has_sources_in_the_best_formats_and_a_fallback() -> None:
     assert tags[1][1]["srcset"] == f"{B}?format=avif&quality=80&width=100 100w"
     assert tags[3][1]["srcset"] == f"{B}?format=jpg&quality=80&width=100 100w"
     assert {attrs["sizes"] for _, attrs in tags[1:]} == {"50vw"}
-    assert tags[4][1] == img_of(made.html(alt="x", class_="hero", sizes="50vw"))
+    assert tags[4][1] == img_attributes(responsive.html(alt="x", class_="hero", sizes="50vw"))
     assert (
         Tags(image().responsive(format="png").picture(alt="")).tags[-1][1]["src"]
         == f"{B}?dpr=1&format=png&width=320"
     )
 
 
-def test_a_source_has_one_known_format() -> None:
-    made = image().responsive()
+def test_an_unknown_format_or_auto_is_rejected_for_a_source() -> None:
+    responsive = image().responsive()
     with pytest.raises(TransformationError, match="did you mean 'webp'"):
-        made.picture(alt="", formats=["wepb"])
+        responsive.picture(alt="", formats=["wepb"])
     with pytest.raises(ValueError, match="one format"):
-        made.picture(alt="", formats=["auto"])
+        responsive.picture(alt="", formats=["auto"])
 
 
 HOSTILE = [
@@ -379,15 +393,17 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_inside_its_attribute(text: str) -> None:
-    made = image(10, 10, cdn_url=f"https://h/{text}").responsive()
-    shown = text.replace("\x00", "\N{REPLACEMENT CHARACTER}").replace("\ud800", "\N{REPLACEMENT CHARACTER}")
-    for html in (made.html(alt=text, title=text), made.picture(alt=text, title=text)):
+    responsive = image(10, 10, cdn_url=f"https://h/{text}").responsive()
+    expected = text.replace("\x00", "\N{REPLACEMENT CHARACTER}").replace(
+        "\ud800", "\N{REPLACEMENT CHARACTER}"
+    )
+    for html in (responsive.html(alt=text, title=text), responsive.picture(alt=text, title=text)):
         html.encode()
         parsed = Tags(html)
         assert parsed.text == ""
         assert [tag for tag, _ in parsed.tags if tag not in {"picture", "source"}] == ["img"]
         got = parsed.tags[-1][1]
-        assert (got["alt"], got["title"]) == (shown, shown)
+        assert (got["alt"], got["title"]) == (expected, expected)
         assert set(got) == {
             "src",
             "srcset",
@@ -400,35 +416,35 @@ def test_hostile_text_stays_inside_its_attribute(text: str) -> None:
             "decoding",
         }
         assert descriptors(str(got["srcset"])) == ["10w"]
-        assert got["src"] == made.src
+        assert got["src"] == responsive.src
 
 
 @given(st.text())
 @settings(deadline=None)
-def test_any_alt_text_is_read_back(alt: str) -> None:
-    got = img_of(image().responsive(widths=[5]).html(alt=alt))
+def test_a_browser_reads_back_any_alt_text(alt: str) -> None:
+    got = img_attributes(image().responsive(widths=[5]).html(alt=alt))
     assert got["alt"] == "".join("\N{REPLACEMENT CHARACTER}" if c == "\x00" else c for c in alt)
 
 
-def escaped(value: object) -> str:
-    """What Jinja's MarkupSafe and Django's `conditional_escape` do with a value in a template."""
-    finished = getattr(value, "__html__", None)
-    return escape(str(value)) if finished is None else str(finished())
+def escape_in_template(value: object) -> str:
+    """Escape a value as Jinja's MarkupSafe and Django's `conditional_escape` do in a template."""
+    to_html = getattr(value, "__html__", None)
+    return escape(str(value)) if to_html is None else str(to_html())
 
 
-def test_templates_do_not_escape_it_again() -> None:
-    made = image().responsive(widths=[5])
-    html = made.html(alt="<x>")
-    assert escaped(html) == html
+def test_templates_do_not_escape_the_html_again() -> None:
+    responsive = image().responsive(widths=[5])
+    html = responsive.html(alt="<x>")
+    assert escape_in_template(html) == html
     assert type(html.__html__()) is str
-    assert escaped(made) == made.html(alt="")
-    assert escaped(made.picture(alt="<x>")) == made.picture(alt="<x>")
+    assert escape_in_template(responsive) == responsive.html(alt="")
+    assert escape_in_template(responsive.picture(alt="<x>")) == responsive.picture(alt="<x>")
 
 
-def test_it_is_a_value() -> None:
-    made = image(100, 50).responsive(width=10)
-    assert pickle.loads(pickle.dumps(made)) == made == responsive_image(B, 100, 50, width=10)
-    assert hash(made) == hash(image(100, 50).responsive(width=10))
-    assert isinstance(made, ResponsiveImage)
-    assert pickle.loads(pickle.dumps(made.html(alt=""))) == made.html(alt="")
+def test_a_responsive_image_is_hashable_and_can_be_pickled() -> None:
+    responsive = image(100, 50).responsive(width=10)
+    assert pickle.loads(pickle.dumps(responsive)) == responsive == responsive_image(B, 100, 50, width=10)
+    assert hash(responsive) == hash(image(100, 50).responsive(width=10))
+    assert isinstance(responsive, ResponsiveImage)
+    assert pickle.loads(pickle.dumps(responsive.html(alt=""))) == responsive.html(alt="")
     assert image(100, 50).url(preset="small", width=5) == build_url(B, preset="small", width=5)

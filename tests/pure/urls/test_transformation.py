@@ -1,4 +1,4 @@
-"""`Transformation` and `parse_url`: checked once, used often; and the way back."""
+"""Tests of `Transformation` and `parse_url`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from imgwire_async.urls import Color, Crop, Transformation, build_url, parse_url
 from imgwire_async.urls.transformation import complete_transformation
 
 B = "https://cdn.imgwire.dev/example"
-make: Any = Transformation  # wrong names and values are what is tested here
+# `Any`, because these tests pass invalid names and values.
+make: Any = Transformation
 complete: Any = complete_transformation
 
 
-def test_it_gives_the_url_of_its_rules_on_every_image() -> None:
+def test_a_transformation_builds_the_url_of_its_rules_for_every_image() -> None:
     thumb = Transformation(
         {"min-width": 5}, preset="thumbnail", width=300, crop=Crop(4, 3), raw={"new": "a b"}
     )
@@ -33,7 +34,7 @@ def test_it_gives_the_url_of_its_rules_on_every_image() -> None:
     assert build_url(B, thumb, raw={"newer": 1}) == build_url(B, thumb | Transformation(raw={"newer": 1}))
 
 
-def test_faults_are_told_when_it_is_made() -> None:
+def test_faults_are_raised_when_a_transformation_is_created() -> None:
     with pytest.raises(TransformationError) as caught:
         make(widht=1, width=0)
     assert [fault.rule for fault in caught.value.faults] == ["widht", "width"]
@@ -41,21 +42,21 @@ def test_faults_are_told_when_it_is_made() -> None:
         make(width=1, w=2, on_invalid="omit")
 
 
-def test_what_was_left_out_can_be_read() -> None:
+def test_the_faults_of_omitted_rules_can_be_read() -> None:
     made = make(widht=1, width=0, height=5, on_invalid="omit")
     assert [(fault.rule, fault.suggestion) for fault in made.faults] == [("widht", None), ("width", None)]
     assert made == Transformation(height=5)
     assert Transformation(height=5).faults == ()
 
 
-def test_it_cannot_be_changed() -> None:
+def test_a_transformation_is_immutable() -> None:
     thumb: Any = Transformation(width=300)
     for name in ("preset", "pairs", "width", "query"):
         with pytest.raises((attrs.exceptions.FrozenInstanceError, AttributeError)):
             setattr(thumb, name, None)
 
 
-def test_equal_rules_are_equal_and_hash_alike() -> None:
+def test_transformations_with_equal_rules_are_equal_and_have_the_same_hash() -> None:
     assert Transformation(w=300, bg="#FFF") == Transformation(background="fff", width="300")  # type: ignore[arg-type]
     assert len({Transformation(w=300), Transformation(width=300), Transformation(width=301)}) == 2
     assert Transformation(width=300) != Transformation(width=300, preset="small")
@@ -63,21 +64,23 @@ def test_equal_rules_are_equal_and_hash_alike() -> None:
     assert Transformation(width=300) != "width=300"
 
 
-@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
-def test_it_is_copied_and_pickled(again: Any) -> None:
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
+)
+def test_a_transformation_can_be_copied_and_pickled(duplicate: Any) -> None:
     thumb = Transformation(preset="small", width=300, crop={"width": 4, "height": 3}, raw={"new": "é"})
-    other = again(thumb)
+    other = duplicate(thumb)
     assert other == thumb
     assert hash(other) == hash(thumb)
     assert build_url(B, other) == build_url(B, thumb)
 
 
-def test_it_is_pickled_without_the_odd_values_that_were_left_out() -> None:
+def test_a_pickle_does_not_contain_omitted_values() -> None:
     odd = make(width=lambda: 1, height=5, on_invalid="omit")
     assert pickle.loads(pickle.dumps(odd)) == odd
 
 
-def test_of_two_the_right_one_counts() -> None:
+def test_the_right_operand_takes_precedence() -> None:
     both = Transformation(width=300, quality=80, preset="small") | Transformation(q=90, preset="large")
     assert both == Transformation(width=300, quality=90, preset="large")
     assert Transformation(preset="small") | {"w": 5} == Transformation(width=5, preset="small")
@@ -87,12 +90,12 @@ def test_of_two_the_right_one_counts() -> None:
         _ = Transformation() | {"widht": 5}
 
 
-def test_two_watermark_sources_do_not_go_together() -> None:
+def test_two_watermark_sources_are_a_fault() -> None:
     with pytest.raises(TransformationError, match="only one watermark source"):
         _ = Transformation(watermark="id") | Transformation(watermark_text="hi")
 
 
-def test_a_watermark_may_be_prepared_without_its_source() -> None:
+def test_a_transformation_may_lack_the_watermark_source() -> None:
     corner = Transformation(watermark_position="se", width=5)
     assert build_url(B, corner, watermark="id") == f"{B}?watermark=id&watermark_position=southeast&width=5"
     assert build_url(B, corner | {"watermark": "id"}) == build_url(B, corner, watermark="id")
@@ -102,13 +105,13 @@ def test_a_watermark_may_be_prepared_without_its_source() -> None:
             build_url(B, corner, **rules)  # type: ignore[arg-type]
 
 
-def test_a_complete_one_reports_a_missing_source_when_it_is_made() -> None:
-    with pytest.raises(TransformationError) as made:
+def test_a_complete_transformation_reports_a_missing_source_at_once() -> None:
+    with pytest.raises(TransformationError) as created:
         complete(watermark_position="se", width=0)
     with pytest.raises(TransformationError) as built:
         build_url(B, watermark_position="se", width=0)
-    assert made.value.faults == built.value.faults
-    assert [fault.rule for fault in made.value.faults] == ["width", "watermark_position"]
+    assert created.value.faults == built.value.faults
+    assert [fault.rule for fault in created.value.faults] == ["width", "watermark_position"]
 
 
 @pytest.mark.parametrize(
@@ -121,11 +124,11 @@ def test_a_complete_one_reports_a_missing_source_when_it_is_made() -> None:
         {"watermark": "", "watermark_position": "se", "width": 5, "on_invalid": "omit"},
     ],
 )
-def test_a_complete_one_builds_what_its_rules_build(rules: dict[str, Any]) -> None:
+def test_a_complete_transformation_builds_the_url_of_its_rules(rules: dict[str, Any]) -> None:
     assert build_url(B, complete(**rules)) == build_url(B, **rules)
 
 
-def test_the_repr_makes_it_again() -> None:
+def test_the_repr_can_be_evaluated() -> None:
     thumb = Transformation(
         {"min-width": 5}, preset="small", blur=1, crop={"width": 4, "height": 3}, raw={"new": "é"}
     )
@@ -137,7 +140,7 @@ def test_the_repr_makes_it_again() -> None:
     assert repr(Transformation()) == "Transformation()"
 
 
-def test_rules_come_back_as_plain_values() -> None:
+def test_rules_returns_builtin_values() -> None:
     thumb = Transformation(
         width=300, dpr=1.5, enlarge=False, blur=1, sharpen=True, background="000", rotate="007", quality="auto",
         watermark_text="007", zoom=(2, "n"), normalize=(1, 99), hue=1e-7,
@@ -150,7 +153,7 @@ def test_rules_come_back_as_plain_values() -> None:
     assert thumb.raw == {}
 
 
-def test_a_url_is_taken_apart() -> None:
+def test_parse_url_splits_a_url() -> None:
     url = f"{B}@small?blur=1&crop=4%3A3%3Ace&future=a+b&min-width=5&width=300#top"
     parsed = parse_url(url)
     assert (parsed.base, parsed.preset) == (f"{B}#top", "small")
@@ -173,11 +176,11 @@ def test_a_url_is_taken_apart() -> None:
         (f"{B}?a=b@small", B),
     ],
 )
-def test_what_is_no_preset_stays_in_the_base(url: str, base: str) -> None:
+def test_a_suffix_that_is_not_a_preset_stays_in_the_base(url: str, base: str) -> None:
     assert (parse_url(url).base, parse_url(url).preset) == (base, None)
 
 
-def test_what_would_be_refused_is_raw() -> None:
+def test_invalid_pairs_are_raw() -> None:
     url = f"{B}?crop=320%3A320%3Ace%3A0%3A0&flag=&quality=0&rotate=%7B"
     parsed = parse_url(url)
     assert parsed.rules == {}
@@ -185,7 +188,7 @@ def test_what_would_be_refused_is_raw() -> None:
     assert build_url(parsed.base, parsed.transformation) == url
 
 
-def test_other_spellings_are_understood() -> None:
+def test_other_spellings_are_parsed() -> None:
     parsed = parse_url(f"{B}?w=0300&crop=400:300&blur=false&progressive=T&watermark_text=%FF")
     assert parsed.rules == {
         "width": "0300",
@@ -201,12 +204,12 @@ def test_other_spellings_are_understood() -> None:
 
 
 @pytest.mark.parametrize("query", ["width=1&width=1", "w=1&width=2", "new=1&new=2"])
-def test_a_url_with_a_rule_twice_is_refused(query: str) -> None:
+def test_a_url_with_a_duplicate_rule_is_rejected(query: str) -> None:
     with pytest.raises(TransformationError, match="Duplicate"):
         parse_url(f"{B}?{query}")
 
 
-def test_a_colour_of_hex_digits() -> None:
+def test_a_colour_is_created_from_hex_digits() -> None:
     assert Color.from_hex("#Fa0") == Color.from_hex("ffaa00") == Color(255, 170, 0)
     assert Color.from_hex("00000080").alpha == pytest.approx(0.502, abs=1e-3)
     assert build_url(B, background=Color(1, 2, 3, 0.5)) == f"{B}?background=1%3A2%3A3%3A0.5"

@@ -1,4 +1,4 @@
-"""Value classes are accepted wherever the mapping is, and mean the same."""
+"""Tests that a value class has the same result as the mapping that it replaces."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ PAIRS: list[tuple[str, Value, object]] = [
 
 
 @pytest.mark.parametrize(("rule", "value", "mapping"), PAIRS)
-def test_a_value_class_means_its_mapping(rule: str, value: Value, mapping: object) -> None:
+def test_a_value_class_has_the_result_of_its_mapping(rule: str, value: Value, mapping: object) -> None:
     assert Transformation({rule: value}) == Transformation({rule: mapping})
 
 
-def test_every_value_class_is_tried() -> None:
-    known = {
+def test_every_value_class_is_tested() -> None:
+    classes = {
         name
-        for name, it in vars(values).items()
-        if isinstance(it, type) and issubclass(it, Value) and name[0] not in "_V"
+        for name, value in vars(values).items()
+        if isinstance(value, type) and issubclass(value, Value) and name[0] not in "_V"
     }
-    assert {type(value).__name__ for _, value, _ in PAIRS} == known
+    assert {type(value).__name__ for _, value, _ in PAIRS} == classes
 
 
 @pytest.mark.parametrize("value", [value for _, value, _ in PAIRS])
-def test_values_are_frozen_hashable_and_travel(value: Any) -> None:
+def test_values_are_frozen_hashable_and_can_be_pickled(value: Any) -> None:
     assert pickle.loads(pickle.dumps(value)) == copy.deepcopy(value) == value
     assert len({value, copy.copy(value)}) == 1
     with pytest.raises(attrs.exceptions.FrozenInstanceError):

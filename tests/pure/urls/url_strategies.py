@@ -1,4 +1,7 @@
-"""For every rule, values that it takes: what the property tests draw from. [rules 4-8]"""
+"""Hypothesis strategies for valid values of every rule.
+
+[rules 4-8]
+"""
 
 from __future__ import annotations
 
@@ -14,36 +17,38 @@ Strategy = st.SearchStrategy[Any]
 
 
 def integers(low: int, high: int) -> Strategy:
-    whole = st.integers(low, high)
+    number = st.integers(low, high)
     return st.one_of(
-        whole, whole.map(str), whole.map(float), whole.map(Decimal), whole.map(lambda n: f" {n:05d} ")
+        number, number.map(str), number.map(float), number.map(Decimal), number.map(lambda n: f" {n:05d} ")
     )
 
 
 def numbers(low: float, high: float) -> Strategy:
-    real = st.floats(low, high, allow_nan=False)
-    inner = st.decimals(Decimal(str(low)), Decimal(str(high)), places=3)
-    return st.one_of(real, real.map(repr), inner, inner.map(str))
+    number = st.floats(low, high, allow_nan=False)
+    decimal = st.decimals(Decimal(str(low)), Decimal(str(high)), places=3)
+    return st.one_of(number, number.map(repr), decimal, decimal.map(str))
 
 
-def joined(*parts: Strategy, least: int = 1) -> Strategy:
-    """Colon strings and tuples of the first parts, from `least` on."""
-    tuples = st.one_of([st.tuples(*parts[:n]) for n in range(least, len(parts) + 1)])
-    return st.one_of(tuples, tuples.map(lambda them: ":".join(map(_part, them))))
+def joined(*parts: Strategy, minimum: int = 1) -> Strategy:
+    """Return colon strings and tuples with at least `minimum` of the parts."""
+    tuples = st.one_of([st.tuples(*parts[:n]) for n in range(minimum, len(parts) + 1)])
+    return st.one_of(tuples, tuples.map(lambda items: ":".join(map(_part, items))))
 
 
 def _part(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def objects(optional: dict[str, Strategy], needed: dict[str, Strategy] | None = None) -> Strategy:
-    least = 0 if needed else 1
-    return st.fixed_dictionaries(needed or {}, optional=optional).filter(lambda found: len(found) >= least)
+def objects(optional: dict[str, Strategy], required: dict[str, Strategy] | None = None) -> Strategy:
+    minimum = 0 if required else 1
+    return st.fixed_dictionaries(required or {}, optional=optional).filter(
+        lambda fields: len(fields) >= minimum
+    )
 
 
-def any_case(words_: Any) -> Strategy:
-    return st.sampled_from(sorted(words_)).flatmap(
-        lambda word: st.sampled_from([word, word.upper(), f" {word.title()}"])
+def any_case(keywords: Any) -> Strategy:
+    return st.sampled_from(sorted(keywords)).flatmap(
+        lambda keyword: st.sampled_from([keyword, keyword.upper(), f" {keyword.title()}"])
     )
 
 
@@ -61,15 +66,15 @@ channels = st.tuples(*[st.integers(0, 255)] * 3)
 colors = st.one_of(
     hexes,
     channels,
-    channels.map(lambda them: ":".join(map(str, them))),
-    channels.map(lambda them: dict(zip("rgb", them, strict=True))),
-    st.tuples(channels, numbers(0, 1)).map(lambda them: (*them[0], them[1])),
+    channels.map(lambda items: ":".join(map(str, items))),
+    channels.map(lambda items: dict(zip("rgb", items, strict=True))),
+    st.tuples(channels, numbers(0, 1)).map(lambda items: (*items[0], items[1])),
 )
 gravities = any_case([*literals.GRAVITIES, *literals.GRAVITY_ALIASES])
 size, edge, signed, factor, opacity = (
     integers(1, 8192), integers(0, 8192), integers(-9999, 9999), numbers(0.01, 10), numbers(0, 1)
 )  # fmt: skip
-place = {
+position = {
     "gravity": gravities,
     "x": signed,
     "y": signed,
@@ -81,7 +86,7 @@ place = {
 image_ids = colonless.filter(lambda t: "/" not in t)
 rotations = st.one_of(signed, joined(signed, hexes), objects({"background": colors}, {"angle": signed}))
 bounds = st.tuples(numbers(0, 49), numbers(50, 100))
-ratio = st.one_of(numbers(0.01, 8192), joined(numbers(1, 8192), numbers(1, 8192), least=2))
+ratio = st.one_of(numbers(0.01, 8192), joined(numbers(1, 8192), numbers(1, 8192), minimum=2))
 hosts = st.text("abcdefghij.-é", min_size=1, max_size=20)
 
 VALUES: dict[str, Strategy] = {
@@ -107,13 +112,13 @@ VALUES: dict[str, Strategy] = {
     "adjust": st.one_of(factor, joined(factor, st.one_of(st.just(""), factor), factor), objects({"brightness": factor, "saturation": factor, "color": factor})),
     "contrast": st.one_of(joined(factor, numbers(0, 255)), objects({"pivot": numbers(0, 255)}, {"multiplier": factor})),
     "crop": st.one_of(
-        joined(size, size, gravities, least=2),
-        joined(edge, edge, size, size, gravities, least=4),
+        joined(size, size, gravities, minimum=2),
+        joined(edge, edge, size, size, gravities, minimum=4),
         st.tuples(size, size, gravities),
         objects({"gravity": gravities, "mode": any_case(["cover", "attention", "entropy"])}, {"width": size, "height": size}),
         objects({"gravity": gravities}, {"width": size, "height": size, "x": edge, "y": edge}),
     ),
-    "duotone": st.one_of(joined(hexes, hexes, least=2), objects({}, {"shadowColor": colors, "highlightColor": colors}), st.tuples(colors.filter(lambda c: not isinstance(c, str)), hexes)),
+    "duotone": st.one_of(joined(hexes, hexes, minimum=2), objects({}, {"shadowColor": colors, "highlightColor": colors}), st.tuples(colors.filter(lambda c: not isinstance(c, str)), hexes)),
     "extend": st.one_of(joined(edge, edge, edge, edge, hexes), objects({"top": edge, "left": edge, "background": colors})),
     "extend_aspect_ratio": st.one_of(ratio, objects({}, {"width": numbers(1, 8192), "height": numbers(1, 8192)}), objects({}, {"ratio": ratio})),
     "flip": st.one_of(any_case(literals.FLIPS), st.tuples(flags, flags), objects({"horizontal": flags, "vertical": flags})),
@@ -127,22 +132,22 @@ VALUES: dict[str, Strategy] = {
     "padding": st.one_of(joined(edge, edge, edge, edge), objects({"all": edge, "x": edge, "top": edge})),
     "sharpen": st.one_of(switches, numbers(0.01, 1e6), objects({"sigma": numbers(0, 9), "m1": numbers(0, 9), "x1": numbers(0, 9)})),
     "zoom": st.one_of(joined(numbers(1, 10), gravities), objects({"gravity": gravities}, {"factor": numbers(1, 10)})),
-    "watermark": st.one_of(joined(image_ids, gravities, signed, signed), objects(place, {"image_id": image_ids})),
-    "watermark_position": st.one_of(joined(gravities, signed, signed, opacity, colonless), objects(place)),
+    "watermark": st.one_of(joined(image_ids, gravities, signed, signed), objects(position, {"image_id": image_ids})),
+    "watermark_position": st.one_of(joined(gravities, signed, signed, opacity, colonless), objects(position)),
     "watermark_shadow": st.one_of(switches, joined(hexes, numbers(0.3, 100), signed, signed), objects({"color": colors, "x": signed})),
     "watermark_size": st.one_of(joined(size, st.one_of(st.just(""), size), factor), objects({"width": size, "scale": factor})),
-    "watermark_text": st.one_of(text.filter(lambda t: not t.strip().startswith("{")), numbers(0, 5), objects(place | {"size": integers(1, 512), "color": colors, "font": text}, {"text": text})),
+    "watermark_text": st.one_of(text.filter(lambda t: not t.strip().startswith("{")), numbers(0, 5), objects(position | {"size": integers(1, 512), "color": colors, "font": text}, {"text": text})),
     "watermark_url": st.tuples(hosts, text).map(lambda two: f"https://{two[0]}/{two[1]}"),
 }  # fmt: skip
 
 assert VALUES.keys() == {rule.name for rule in ROWS}
 
 
-def _settled(found: dict[str, Any]) -> dict[str, Any]:
-    """One source at most, and nothing that depends on one without it."""
-    sources = [name for name in SOURCES if name in found]
+def _with_valid_watermark(rules: dict[str, Any]) -> dict[str, Any]:
+    """Keep one watermark source at most, and rules that need a source only beside one."""
+    sources = [name for name in SOURCES if name in rules]
     dropped = set(sources[1:]) | (set() if sources else DEPENDENTS)
-    return {name: value for name, value in found.items() if name not in dropped}
+    return {name: value for name, value in rules.items() if name not in dropped}
 
 
-rule_sets = st.fixed_dictionaries({}, optional=VALUES).map(_settled)
+rule_sets = st.fixed_dictionaries({}, optional=VALUES).map(_with_valid_watermark)

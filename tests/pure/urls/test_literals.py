@@ -1,4 +1,4 @@
-"""The lists of allowed words that users may loop over: each word is taken, and nothing is missing."""
+"""Tests of the public tuples of keywords, such as `OUTPUT_FORMATS`."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ LISTS = {
 
 
 @pytest.mark.parametrize("rule", LISTS)
-def test_each_word_of_a_list_is_taken_by_its_rule(rule: str) -> None:
+def test_every_keyword_of_a_tuple_is_accepted_by_its_rule(rule: str) -> None:
     options: Any
-    for word in LISTS[rule]:
-        options = {rule: word}
+    for keyword in LISTS[rule]:
+        options = {rule: keyword}
         assert build_url(URL, options).startswith(f"{URL}?{rule}=")
-    options = {rule: "no such word"}
+    options = {rule: "no such keyword"}
     with pytest.raises(ValueError, match=LISTS[rule][-1]):
         build_url(URL, options)
 
 
-def test_each_preset_and_each_crop_mode_is_taken() -> None:
+def test_every_preset_and_every_crop_mode_is_accepted() -> None:
     for preset in urls.PRESETS:
         assert build_url(URL, preset=preset) == f"{URL}@{preset}"
     for mode in urls.CROP_MODES:
         assert mode in build_url(URL, {"crop": {"x": 0, "y": 0, "width": 5, "height": 5, "mode": mode}})
 
 
-def test_the_rules_are_the_49_names_that_stand_in_urls() -> None:
+def test_rules_has_the_49_canonical_names() -> None:
     assert len(set(urls.RULES)) == 49
     assert {"width", "min-width", "watermark_url"} <= set(urls.RULES)
     assert {rule.name for rule in BY_NAME.values()} == set(urls.RULES)
@@ -50,12 +50,12 @@ def test_the_rules_are_the_49_names_that_stand_in_urls() -> None:
     assert {name.replace("-", "_") for name in urls.RULES} <= keys
 
 
-def test_every_list_is_a_tuple_of_texts_and_listed_with_the_package() -> None:
+def test_every_list_of_keywords_is_an_exported_tuple_of_texts() -> None:
     lists = [name for name in urls.__all__ if name.isupper()]
     assert len(lists) == 10
     for name in lists:
         value = getattr(urls, name)
         assert type(value) is tuple
-        assert {type(word) for word in value} == {str}
+        assert {type(item) for item in value} == {str}
     assert set(urls.__all__) <= set(dir(urls))
     assert set(lists) <= {name for name, _ in inspect.getmembers(urls)}
