@@ -51,7 +51,7 @@ def until(condition: Callable[[], object], what: str = "", seconds: float = 30.0
 
 def open_handlers(emulator: Emulator) -> int:
     """How many requests the emulator is busy with."""
-    return sum(len(host._host_server._tasks) for host in emulator._servers.listeners)
+    return sum(len(listener._host_server._tasks) for listener in emulator._servers.listeners)
 
 
 def held(client: Any) -> int:

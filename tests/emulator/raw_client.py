@@ -57,7 +57,10 @@ class RawResponse:
 
 
 class RawClient:
-    """Send requests to an emulator, and check each 200 and each validation 422 of the API against the contract."""
+    """Send requests to an emulator.
+
+    Each 200 and each validation 422 of the API is checked against the contract.
+    """
 
     def __init__(self, emulator: Emulator, session: ClientSession) -> None:
         self.emulator = emulator

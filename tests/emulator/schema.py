@@ -1,4 +1,7 @@
-"""Checks an response against the contract: the subset of JSON Schema that `tests/data/openapi.json` uses."""
+"""Check a response against the contract.
+
+The checks cover the part of JSON Schema that `tests/data/openapi.json` uses.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 def check_response(method: str, path: str, status: int, value: object) -> None:
-    """Fails when the contract describes this response and it looks otherwise."""
+    """Fail unless the response body has the form that the contract describes."""
     schema = response_schema(method, path, status)
     assert schema is not None, f"{method} {path} is not in the contract"
-    wrong = list(problems(schema, value, "$"))
-    assert not wrong, wrong
+    found = list(problems(schema, value, "$"))
+    assert not found, found
 
 
 @cache
@@ -45,46 +48,48 @@ def response_schema(method: str, path: str, status: int) -> Any:
     return None
 
 
-def problems(schema: Any, value: object, place: str) -> Any:
+def problems(schema: Any, value: object, path_in_body: str) -> Any:
     if "$ref" in schema:
         schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:
-        if not any(not list(problems(each, value, place)) for each in schema["anyOf"]):
-            yield f"{place}: {value!r} fits none of {schema['anyOf']}"
+        if not any(not list(problems(option, value, path_in_body)) for option in schema["anyOf"]):
+            yield f"{path_in_body}: {value!r} matches none of {schema['anyOf']}"
         return
     kind = schema.get("type")
     if kind and (not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
-        yield f"{place}: {value!r} is no {kind}"
+        yield f"{path_in_body}: {value!r} is not a {kind}"
         return
     if "enum" in schema and value not in schema["enum"]:
-        yield f"{place}: {value!r} is none of {schema['enum']}"
+        yield f"{path_in_body}: {value!r} is not one of {schema['enum']}"
     if isinstance(value, str):
-        yield from _format(schema.get("format"), value, place)
+        yield from _format(schema.get("format"), value, path_in_body)
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from problems(schema.get("items", {}), item, f"{place}[{index}]")
+            yield from problems(schema.get("items", {}), item, f"{path_in_body}[{index}]")
     if isinstance(value, dict):
-        yield from _object(schema, value, place)
+        yield from _object(schema, value, path_in_body)
 
 
-def _object(schema: Any, value: dict[str, object], place: str) -> Any:
+def _object(schema: Any, value: dict[str, object], path_in_body: str) -> Any:
     known = schema.get("properties", {})
-    yield from (f"{place}.{name} is missing" for name in schema.get("required", ()) if name not in value)
+    yield from (
+        f"{path_in_body}.{name} is missing" for name in schema.get("required", ()) if name not in value
+    )
     others = schema.get("additionalProperties", not known)
     for name, item in value.items():
         if name in known:
-            yield from problems(known[name], item, f"{place}.{name}")
+            yield from problems(known[name], item, f"{path_in_body}.{name}")
         elif isinstance(others, dict):
-            yield from problems(others, item, f"{place}.{name}")
+            yield from problems(others, item, f"{path_in_body}.{name}")
         elif not others:
-            yield f"{place}.{name} is not in the contract"
+            yield f"{path_in_body}.{name} is not in the contract"
 
 
-def _format(name: str | None, value: str, place: str) -> Any:
+def _format(name: str | None, value: str, path_in_body: str) -> Any:
     try:
         if name == "uuid":
             UUID(value)
         elif name == "date-time":
             assert datetime.fromisoformat(value).tzinfo is not None
     except (ValueError, AssertionError):
-        yield f"{place}: {value!r} is no {name}"
+        yield f"{path_in_body}: {value!r} is not a {name}"

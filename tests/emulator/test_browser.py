@@ -1,4 +1,4 @@
-"""A page of another origin, in a real browser."""
+"""Uploads from a page of another origin, in a real browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 PAGES = Path(__file__).parent / "pages"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# As root, and on machines whose network is closed: without these, it looks up its maker's hosts at every start.
+# The browser must run as root, and must not connect to the hosts of its vendor at each start.
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -29,15 +29,15 @@ FLAGS = [
 
 
 class Pages(http.server.SimpleHTTPRequestHandler):
-    """Serves the folder `pages`, silently."""
+    """Serve the folder `pages` without logging."""
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """The host and port of a server of the pages."""
+def page_server() -> Iterator[str]:
+    """Run a server for the pages, and yield its host and port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, directory=str(PAGES)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -52,7 +52,7 @@ def served() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="a browser is driven with playwright")
-    path = next((found for found in map(shutil.which, BROWSERS) if found is not None), None)
+    path = next((candidate for candidate in map(shutil.which, BROWSERS) if candidate is not None), None)
     if path is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
     with sync_api.sync_playwright() as playwright:
@@ -68,12 +68,12 @@ def emulator() -> Iterator[Emulator]:
 
 
 @contextmanager
-def opened(browser: Any, where: str) -> Iterator[Any]:
-    """The page, in a profile of its own."""
+def open_page(browser: Any, address: str) -> Iterator[Any]:
+    """Open the page in a new browser profile."""
     context = browser.new_context()
     try:
         page = context.new_page()
-        page.goto(f"http://{where}/upload.html")
+        page.goto(f"http://{address}/upload.html")
         yield page
     finally:
         context.close()
@@ -85,15 +85,15 @@ def settings(emulator: Emulator) -> dict[str, str]:
     return {"api": emulator.base_url, "key": emulator.client_key, "token": token}
 
 
-def test_a_page_uploads_waits_shows_and_reads_what_went_wrong(browser: Any, emulator: Emulator) -> None:
-    with served() as where, opened(browser, where) as page:
+def test_a_page_uploads_shows_the_picture_and_reads_errors(browser: Any, emulator: Emulator) -> None:
+    with page_server() as address, open_page(browser, address) as page:
         with ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
-            client.cors_origins.create(where)
-        seen = page.evaluate("settings => upload(settings)", settings(emulator))
-    assert emulator.images[seen["id"]].status == "READY"
-    assert (seen["put"], seen["shown"], seen["same"], seen["missing"]) == (200, [40, 30], True, 404)
-    assert (seen["wrong"]["status"], "SignatureDoesNotMatch" in seen["wrong"]["body"]) == (403, True)
-    assert (seen["usedToken"]["status"], json.loads(seen["usedToken"]["body"])["error_type"]) == (
+            client.cors_origins.create(address)
+        result = page.evaluate("settings => upload(settings)", settings(emulator))
+    assert emulator.images[result["id"]].status == "READY"
+    assert (result["put"], result["shown"], result["same"], result["missing"]) == (200, [40, 30], True, 404)
+    assert (result["wrong"]["status"], "SignatureDoesNotMatch" in result["wrong"]["body"]) == (403, True)
+    assert (result["usedToken"]["status"], json.loads(result["usedToken"]["body"])["error_type"]) == (
         401, "InvalidTokenError",
     )  # fmt: skip
     preflights = [record.host for record in emulator.requests if record.method == "OPTIONS"]
@@ -104,19 +104,18 @@ def test_a_page_reads_a_planned_fault(browser: Any, emulator: Emulator) -> None:
     emulator.faults.add(
         "*", "/api/v1/images/standard_upload", status=503, headers={"Retry-After": "7"}, body="busy"
     )
-    given = {"api": emulator.base_url, "key": "any", "token": "any"}
-    with served() as where, opened(browser, where) as page:
-        told = page.evaluate("settings => refused(settings)", given)
-    assert told == {"status": 503, "body": "busy", "retryAfter": "7"}
+    page_settings = {"api": emulator.base_url, "key": "any", "token": "any"}
+    with page_server() as address, open_page(browser, address) as page:
+        result = page.evaluate("settings => createOnly(settings)", page_settings)
+    assert result == {"status": 503, "body": "busy", "retryAfter": "7"}
 
 
-def test_a_page_of_an_origin_that_no_pattern_names_reads_nothing(browser: Any, emulator: Emulator) -> None:
+def test_a_page_of_an_origin_without_a_pattern_reads_nothing(browser: Any, emulator: Emulator) -> None:
     with ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         client.cors_origins.create("app.example.com")
     caught = "settings => upload(settings).catch(error => error.name)"
-    with served() as where, opened(browser, where) as page:
+    with page_server() as address, open_page(browser, address) as page:
         assert page.evaluate(caught, settings(emulator)) == "TypeError"
-    assert [record.method for record in emulator.requests][
-        -1
-    ] == "OPTIONS"  # what it asked for was never sent
+    # The browser never sent the request after the preflight.
+    assert [record.method for record in emulator.requests][-1] == "OPTIONS"
     assert len(emulator.images) == 0

@@ -1,4 +1,7 @@
-"""What a page of another origin may do and read. `Page` asks and judges as the Fetch standard has a browser do it."""
+"""What a page of another origin may do and read.
+
+`Page` sends the preflights and checks the CORS headers that the Fetch standard requires of a browser.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .raw_client import PNG, UNKNOWN_ID, RawClient, RawResponse
 CREATE = "/images/standard_upload"
 ORIGIN = "http://localhost:3000"
 SAFE_METHODS = {"GET", "HEAD", "POST"}
-SAFE_ANSWER_HEADERS = {
+SAFE_RESPONSE_HEADERS = {
     "cache-control",
     "content-language",
     "content-length",
@@ -27,46 +30,52 @@ SAFE_ANSWER_HEADERS = {
 
 
 class BlockedError(Exception):
-    """The browser tells the page of a network error, and nothing else."""
+    """The browser blocks the request. The page gets a network error without details."""
 
 
-def words(value: str | None) -> set[str]:
-    return {word.strip().lower() for word in (value or "").split(",")}
+def header_items(value: str | None) -> set[str]:
+    return {item.strip().lower() for item in (value or "").split(",")}
 
 
 @frozen
 class Page:
-    """A page of an origin, in a browser without cookies."""
+    """A page with an origin, in a browser without cookies."""
 
     client: RawClient
     origin: str = ORIGIN
 
     async def fetch(self, url: str, method: str = "GET", *, data: bytes = b"", **headers: str) -> RawResponse:
-        """Like `fetch(url, {method, headers, body})` of JavaScript; of the headers only those that a page may see."""
+        """Do what `fetch(url, {method, headers, body})` does in JavaScript.
+
+        The response has only the headers that the page may read.
+        """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         unsafe = {name.lower() for name, value in sent.items() if not is_safelisted(name, value)}
         if unsafe or method not in SAFE_METHODS:
             await self.preflight(url, method, unsafe)
         response = await self._send(method, url, sent, data)
         self._check_origin(response)
-        shown = SAFE_ANSWER_HEADERS | words(response.headers.get("Access-Control-Expose-Headers"))
-        seen = CIMultiDict((n, v) for n, v in response.headers.items() if n.lower() in shown)
-        return RawResponse(response.status, seen, response.body)
+        readable = SAFE_RESPONSE_HEADERS | header_items(response.headers.get("Access-Control-Expose-Headers"))
+        headers = CIMultiDict(
+            (name, value) for name, value in response.headers.items() if name.lower() in readable
+        )
+        return RawResponse(response.status, headers, response.body)
 
     async def preflight(self, url: str, method: str, unsafe: set[str]) -> None:
-        asked = {"Access-Control-Request-Method": method}
+        requested = {"Access-Control-Request-Method": method}
         if unsafe:
-            asked["Access-Control-Request-Headers"] = ",".join(sorted(unsafe))
-        response = await self._send("OPTIONS", url, asked, b"")
+            requested["Access-Control-Request-Headers"] = ",".join(sorted(unsafe))
+        response = await self._send("OPTIONS", url, requested, b"")
         self._check_origin(response)
         if not 200 <= response.status < 300:
             raise BlockedError(f"preflight {response.status}")
-        allowed = {word.upper() for word in words(response.headers.get("Access-Control-Allow-Methods"))}
+        allowed = {
+            item.upper() for item in header_items(response.headers.get("Access-Control-Allow-Methods"))
+        }
         if method not in allowed | SAFE_METHODS:
             raise BlockedError(f"{method} is not among {allowed}")
-        if not unsafe <= words(
-            response.headers.get("Access-Control-Allow-Headers")
-        ):  # `*` is none of Authorization
+        # The wildcard `*` never allows the Authorization header.
+        if not unsafe <= header_items(response.headers.get("Access-Control-Allow-Headers")):
             raise BlockedError(f"{unsafe} are not among the allowed headers")
 
     def _check_origin(self, response: RawResponse) -> None:
@@ -74,7 +83,7 @@ class Page:
         if allowed not in {"*", self.origin}:
             raise BlockedError(f"{allowed} is not {self.origin}")
         if allowed != "*":
-            assert "origin" in words(response.headers.get("Vary")), (
+            assert "origin" in header_items(response.headers.get("Vary")), (
                 "a cache would give this to another origin"
             )
 
@@ -82,8 +91,8 @@ class Page:
         async with self.client.session.request(
             method, URL(url, encoded=True), data=io.BytesIO(data) if data else None, headers={"Origin": self.origin, **headers},
             skip_auto_headers=["Content-Type"], allow_redirects=False,
-        ) as answer:  # fmt: skip
-            return RawResponse(answer.status, answer.headers, await answer.read())
+        ) as response:  # fmt: skip
+            return RawResponse(response.status, response.headers, await response.read())
 
 
 def is_safelisted(name: str, value: str) -> bool:
@@ -111,26 +120,27 @@ async def create(
     )  # fmt: skip
 
 
-async def test_a_page_uploads_waits_and_shows_with_a_client_key_and_a_token(
+async def test_a_page_uploads_with_a_client_key_and_an_upload_token(
     page: Page, client: RawClient, emulator: Emulator
 ) -> None:
     token = (await client.request("POST", "/images/token")).json["token"]
-    made = (await create(page, emulator, key=emulator.client_key, query=f"?upload_token={token}")).json
-    put = await page.fetch(made["upload_url"], "PUT", data=PNG, Content_Type="image/png")
+    created = (await create(page, emulator, key=emulator.client_key, query=f"?upload_token={token}")).json
+    put = await page.fetch(created["upload_url"], "PUT", data=PNG, Content_Type="image/png")
     assert (put.status, bool(put.headers["ETag"])) == (200, True)
     key = f"Bearer {emulator.client_key}"
-    looks = [
-        await page.fetch(api(emulator, f"/images/{made['image']['id']}"), Authorization=key) for _ in range(2)
+    responses = [
+        await page.fetch(api(emulator, f"/images/{created['image']['id']}"), Authorization=key)
+        for _ in range(2)
     ]
-    assert [look.json["status"] for look in looks] == ["PROCESSING", "READY"]
-    assert (await page.fetch(made["image"]["cdn_url"])).body == PNG
-    assert [(each.host, each.method) for each in emulator.requests[1:]] == [
+    assert [response.json["status"] for response in responses] == ["PROCESSING", "READY"]
+    assert (await page.fetch(created["image"]["cdn_url"])).body == PNG
+    assert [(record.host, record.method) for record in emulator.requests[1:]] == [
         ("api", "OPTIONS"), ("api", "POST"), ("storage", "OPTIONS"), ("storage", "PUT"),
         ("api", "OPTIONS"), ("api", "GET"), ("api", "OPTIONS"), ("api", "GET"), ("cdn", "GET"),
     ]  # fmt: skip
 
 
-async def test_a_page_reads_every_refusal_of_the_api(page: Page, emulator: Emulator) -> None:
+async def test_a_page_reads_every_error_of_the_api(page: Page, emulator: Emulator) -> None:
     key = emulator.client_key
     assert (await create(page, emulator, key="ck_wrong")).api_error == (401, "InvalidTokenError")
     assert (await create(page, emulator, key=key)).api_error == (403, "OperationNotAllowedError")
@@ -140,19 +150,19 @@ async def test_a_page_reads_every_refusal_of_the_api(page: Page, emulator: Emula
     )
     assert (await create(page, emulator, key=key, body=b"{")).status == 422
     assert (await create(page, emulator, key=key, body=b" " * (2**20 + 1))).status == 413
-    found = [
+    responses = [
         await page.fetch(api(emulator, f"/images/{image_id}"), Authorization=f"Bearer {key}")
         for image_id in (UNKNOWN_ID, "img_1")
     ]
-    assert [response.status for response in found] == [404, 422]
+    assert [response.status for response in responses] == [404, 422]
     assert (await page.fetch(api(emulator, f"/images/{UNKNOWN_ID}"))).status == 401
 
 
-async def test_a_page_reads_every_refusal_of_storage_and_cdn(
+async def test_a_page_reads_every_error_of_storage_and_cdn(
     page: Page, client: RawClient, emulator: Emulator
 ) -> None:
-    made = await client.create(mime_type="image/png", content_length=len(PNG))
-    url: str = made["upload_url"]
+    created = await client.create(mime_type="image/png", content_length=len(PNG))
+    url: str = created["upload_url"]
     for headers, status in (
         ({"Content_Type": "image/gif"}, 403), ({"Content_Type": "image/png", "Authorization": "x"}, 400),
         ({"Content_Type": "image/png", "x_amz_acl": "private"}, 403),
@@ -163,13 +173,13 @@ async def test_a_page_reads_every_refusal_of_storage_and_cdn(
     assert expired.s3_error == (403, "AccessDenied")
     assert (await page.fetch(f"{emulator.storage_url}/uploads/x", "PUT", data=PNG)).status == 403
     assert (await page.fetch(f"{emulator.storage_url}/nothing")).status == 404
-    assert (await page.fetch(made["image"]["cdn_url"])).status == 404
-    assert (await page.fetch(made["image"]["cdn_url"], "POST")).status == 405
+    assert (await page.fetch(created["image"]["cdn_url"])).status == 404
+    assert (await page.fetch(created["image"]["cdn_url"], "POST")).status == 405
 
 
-async def test_a_page_reads_what_faults_answer(page: Page, emulator: Emulator) -> None:
-    told = {"Retry-After": "7", "X-Request-Id": "r-1"}
-    emulator.faults.add("*", "/api/v1/*", status=503, headers=told, body={"detail": "later"})
+async def test_a_page_reads_the_response_of_a_fault(page: Page, emulator: Emulator) -> None:
+    headers = {"Retry-After": "7", "X-Request-Id": "r-1"}
+    emulator.faults.add("*", "/api/v1/*", status=503, headers=headers, body={"detail": "later"})
     response = await create(page, emulator, key=emulator.client_key)
     assert (response.status, response.headers["Retry-After"], response.headers["X-Request-Id"]) == (
         503,
@@ -182,9 +192,7 @@ async def test_a_page_reads_what_faults_answer(page: Page, emulator: Emulator) -
     assert (await page.fetch(f"{emulator.storage_url}/uploads/x", "PUT", data=PNG)).status == 500
 
 
-async def test_faults_may_spoil_the_preflight_or_take_the_permission_away(
-    page: Page, emulator: Emulator
-) -> None:
+async def test_a_fault_can_fail_the_preflight_or_deny_the_origin(page: Page, emulator: Emulator) -> None:
     emulator.faults.add("OPTIONS", "/api/v1/*", status=503)
     with pytest.raises(BlockedError, match="preflight 503"):
         await create(page, emulator, key=emulator.client_key)
@@ -196,57 +204,56 @@ async def test_faults_may_spoil_the_preflight_or_take_the_permission_away(
 
 
 @pytest.mark.parametrize("switches", [{"rate_limit": 1}])
-async def test_preflights_use_up_no_rate_and_its_refusal_can_be_read(page: Page, emulator: Emulator) -> None:
+async def test_preflights_do_not_count_for_the_rate_limit_and_a_page_reads_the_429(
+    page: Page, emulator: Emulator
+) -> None:
     for _ in range(5):
         await page.preflight(api(emulator, CREATE), "POST", {"authorization"})
-    responses = [
-        await create(page, emulator, key=emulator.api_key) for _ in range(5)
-    ]  # they may lie in two seconds
+    # The requests may fall into two different seconds.
+    responses = [await create(page, emulator, key=emulator.api_key) for _ in range(5)]
     assert responses[0].status == 200
     refused = next(response for response in responses if response.status == 429)
     assert refused.headers["Retry-After"] == "1"
 
 
-async def test_a_mistake_in_the_emulator_can_be_read_too(page: Page, emulator: Emulator) -> None:
-    emulator._state.store.tokens = None  # type: ignore[assignment]  # what no test should do
+async def test_a_page_reads_the_traceback_of_an_emulator_bug(page: Page, emulator: Emulator) -> None:
+    emulator._state.store.tokens = None  # type: ignore[assignment]  # a broken state triggers the bug
     response = await create(page, emulator, key=emulator.client_key, query="?upload_token=x")
     assert (response.status, b"Traceback" in response.body) == (500, True)
 
 
-async def test_a_preflight_allows_what_was_asked_and_one_method(client: RawClient) -> None:
-    asked = {
+async def test_a_preflight_allows_the_requested_headers_and_one_method(client: RawClient) -> None:
+    requested = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": "authorization,traceparent",
         "Access-Control-Request-Private-Network": "true",
     }
     path = f"/images/{UNKNOWN_ID}"
-    told = (await client.request("OPTIONS", path, key=None, headers=asked)).headers
+    headers = (await client.request("OPTIONS", path, key=None, headers=requested)).headers
     names = ("Origin", "Methods", "Headers", "Private-Network")
-    assert [told[f"Access-Control-Allow-{name}"] for name in names] == [
+    assert [headers[f"Access-Control-Allow-{name}"] for name in names] == [
         ORIGIN, "GET", "authorization,traceparent", "true",
     ]  # fmt: skip
-    assert int(told["Access-Control-Max-Age"]) > 0
-    assert "Access-Control-Allow-Credentials" not in told
-    asked["Access-Control-Request-Method"] = "DELETE"  # the same path, but a server key's operation
+    assert int(headers["Access-Control-Max-Age"]) > 0
+    assert "Access-Control-Allow-Credentials" not in headers
+    # This operation has the same path, but needs a server key.
+    requested["Access-Control-Request-Method"] = "DELETE"
     assert (
         "Access-Control-Allow-Origin"
-        not in (await client.request("OPTIONS", path, key=None, headers=asked)).headers
+        not in (await client.request("OPTIONS", path, key=None, headers=requested)).headers
     )
 
 
-async def test_a_picture_from_the_cache_can_be_fetched_later(client: RawClient) -> None:
+async def test_the_cdn_response_to_an_img_element_can_be_reused_by_fetch(client: RawClient) -> None:
     image = await client.upload()
-    drawn = await client.get(
-        image["cdn_url"]
-    )  # as an <img> asks: without Origin, and it is cached for a year
-    assert drawn.headers["Access-Control-Allow-Origin"] == "*"
-    assert "Vary" not in drawn.headers
+    # An <img> element sends no Origin header, and its response is cached for a year.
+    response = await client.get(image["cdn_url"])
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Vary" not in response.headers
 
 
-async def test_preflights_are_no_requests_of_the_metrics(
-    page: Page, client: RawClient, emulator: Emulator
-) -> None:
+async def test_the_metrics_do_not_count_preflights(page: Page, client: RawClient, emulator: Emulator) -> None:
     await page.preflight(f"{emulator.cdn_url}/x", "GET", {"range"})
     assert (await client.request("GET", "/metrics/stats")).json["requests"]["value"] == 0
 
@@ -257,7 +264,7 @@ async def preflight(client: RawClient, origin: str) -> RawResponse:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "origin", "fits"),
+    ("pattern", "origin", "matches"),
     [
         (None, "https://anything.example", True),
         ("app.example.com", "https://app.example.com", True),
@@ -282,25 +289,26 @@ async def preflight(client: RawClient, origin: str) -> RawResponse:
         ("*.", "https://app.example.com.", False),
     ],
 )
-async def test_browsers_hear_only_what_the_patterns_allow(
-    client: RawClient, pattern: str | None, origin: str, fits: bool
+async def test_only_origins_that_match_a_pattern_are_allowed(
+    client: RawClient, pattern: str | None, origin: str, matches: bool
 ) -> None:
     if pattern is not None:
         await client.request("POST", "/cors_origins/", json={"pattern": pattern})
-    asked = await preflight(client, origin)
-    assert asked.status == 200
-    assert ("Access-Control-Allow-Methods" in asked.headers) is fits
-    made = await client.request("POST", CREATE, headers={"Origin": origin}, json={"file_name": "a.png"})
-    assert made.status == 200  # a mismatch only takes the headers away
-    assert made.headers.get("Access-Control-Allow-Origin") == (origin if fits else None)
-    assert made.headers["Vary"] == "Origin"
+    preflight_response = await preflight(client, origin)
+    assert preflight_response.status == 200
+    assert ("Access-Control-Allow-Methods" in preflight_response.headers) is matches
+    created = await client.request("POST", CREATE, headers={"Origin": origin}, json={"file_name": "a.png"})
+    # The request is accepted, but the response has no CORS headers.
+    assert created.status == 200
+    assert created.headers.get("Access-Control-Allow-Origin") == (origin if matches else None)
+    assert created.headers["Vary"] == "Origin"
     refused = await client.request(
         "POST", CREATE, key="client", headers={"Origin": origin}, json={"file_name": "a.png"}
     )
-    assert (refused.headers.get("Access-Control-Allow-Origin") == origin) is fits
+    assert (refused.headers.get("Access-Control-Allow-Origin") == origin) is matches
 
 
-async def test_only_what_a_client_key_may_do_is_for_browsers(client: RawClient) -> None:
+async def test_only_operations_for_client_keys_have_cors_headers(client: RawClient) -> None:
     assert (
         "Vary"
         not in (await client.request("GET", "/images/", headers={"Origin": "https://a.example"})).headers

@@ -1,4 +1,4 @@
-"""Moments in a query: what a FastAPI service takes, and what clients of other languages send."""
+"""Dates in a query: the forms that FastAPI accepts, and those that clients in other languages send."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imgwire_async.emulator.dates import parse_datetime
 
 from .raw_client import RawClient
 
-SPELLINGS = [
+DATES = [
     "2026-04-01", "2026-04-01T00:00", "2026-04-01T00:00Z", "2026-04-01 00:00", "2026-04-01_00:00:00", "2026-04-01t00:00:00z",
     "2026-04-01T00:00:00.1Z", "2026-04-01T00:00:00,5Z", "2026-04-01T00:00:00.123456789Z", "2026-04-01T00:00:00.123456789",
     "2026-04-01T00:00:00.Z", "2026-04-01T00:00:00+02", "2026-04-01T00:00:00+0200", "2026-04-01T00:00:00-02:00",
@@ -26,24 +26,24 @@ SPELLINGS = [
 ]  # fmt: skip
 
 
-def moment_or_none(parse: Any, value: str) -> datetime | None:
+def date_or_none(parse: Any, value: str) -> datetime | None:
     try:
-        moment: datetime = parse(value)
+        date: datetime = parse(value)
     except (ValueError, ArithmeticError):
         return None
-    return moment
+    return date
 
 
-@pytest.mark.parametrize("value", SPELLINGS)
-def test_a_moment_is_what_pydantic_makes_of_it(value: str) -> None:
-    theirs = pydantic.TypeAdapter(datetime).validate_python
-    assert moment_or_none(parse_datetime, value) == moment_or_none(theirs, value)
+@pytest.mark.parametrize("value", DATES)
+def test_a_date_is_parsed_as_pydantic_parses_it(value: str) -> None:
+    pydantic_parse = pydantic.TypeAdapter(datetime).validate_python
+    assert date_or_none(parse_datetime, value) == date_or_none(pydantic_parse, value)
 
 
-def test_a_long_line_of_digits_is_refused_at_once() -> None:
-    began = time.process_time()
-    assert moment_or_none(parse_datetime, "1" * 100_000 + "x") is None
-    assert time.process_time() - began < 2
+def test_a_long_line_of_digits_is_rejected_quickly() -> None:
+    started_at = time.process_time()
+    assert date_or_none(parse_datetime, "1" * 100_000 + "x") is None
+    assert time.process_time() - started_at < 2
 
 
 async def status_of(client: RawClient, value: str) -> int:
@@ -53,11 +53,11 @@ async def status_of(client: RawClient, value: str) -> int:
 @pytest.mark.parametrize(
     "value", ["2026-11-30T03:54:27.903942634Z", "2026-11-30T03:54:27", "2026-11-30", "1764474867"]
 )
-async def test_what_the_vendors_sdks_send_is_taken(client: RawClient, value: str) -> None:
+async def test_the_dates_of_the_vendors_sdks_are_accepted(client: RawClient, value: str) -> None:
     assert await status_of(client, value) == 200
 
 
-async def test_a_naive_date_is_utc(client: RawClient) -> None:
+async def test_a_naive_date_is_read_as_utc(client: RawClient) -> None:
     days = [
         (
             await client.request(
@@ -71,10 +71,10 @@ async def test_a_naive_date_is_utc(client: RawClient) -> None:
 
 
 @pytest.mark.parametrize("switches", [{"naive_dates": "refused"}])
-async def test_naive_dates_may_be_refused(client: RawClient) -> None:
+async def test_naive_dates_are_rejected_if_the_switch_says_so(client: RawClient) -> None:
     response = await client.request("GET", "/metrics/stats?date_start=2026-01-01&date_end=2026-01-02T00:00")
-    wrong = [(each["loc"][1], each["type"]) for each in response.json["detail"]]
-    assert (response.status, wrong) == (
+    problems = [(problem["loc"][1], problem["type"]) for problem in response.json["detail"]]
+    assert (response.status, problems) == (
         422,
         [("date_start", "timezone_aware"), ("date_end", "timezone_aware")],
     )

@@ -1,4 +1,4 @@
-"""Planned faults, seen from the other end of a real socket."""
+"""Planned faults, observed by a client on a real socket."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ LIST = "/api/v1/images/"
 
 @pytest.fixture(params=["http", pytest.param("https", marks=pytest.mark.slow)])
 def switches(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Each test here runs over TLS, too."""
+    """Run each test over TCP and over TLS."""
     if request.param == "https":
         pytest.importorskip("trustme")
     return {"tls": request.param == "https"}
 
 
-class Peer:
-    """One connection that a test reads and writes by hand."""
+class Connection:
+    """One connection with a plain reader and writer."""
 
     def __init__(self, emulator: Emulator, origin: str) -> None:
         host, _, port = origin.partition("://")[2].partition(":")
         self.address = host, int(port)
-        self.trust = emulator.ssl_context
+        self.ssl_context = emulator.ssl_context
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection(*self.address, ssl=self.trust)
+        self.reader, self.writer = await asyncio.open_connection(*self.address, ssl=self.ssl_context)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -58,12 +58,12 @@ def head(emulator: Emulator, method: str = "GET", path: str = LIST, *more: str) 
     return "\r\n".join(lines).encode()
 
 
-async def recorded(emulator: Emulator, method: str) -> None:
+async def wait_for_request(emulator: Emulator, method: str) -> None:
     while not any(record.method == method for record in emulator.requests):
         await asyncio.sleep(0.001)
 
 
-async def test_an_answer_may_be_another_one(client: RawClient, emulator: Emulator) -> None:
+async def test_a_fault_can_replace_a_response(client: RawClient, emulator: Emulator) -> None:
     planned = emulator.faults.add("GET", LIST, status=503, headers={"Retry-After": "7"}, body="busy")
     response = await client.request("GET", "/images/", lenient=True)
     assert (response.status, response.headers["Retry-After"], response.body) == (503, "7", b"busy")
@@ -72,7 +72,7 @@ async def test_an_answer_may_be_another_one(client: RawClient, emulator: Emulato
     assert [record.status for record in emulator.requests] == [503, 200]
 
 
-async def test_a_mapping_is_sent_as_json(client: RawClient, emulator: Emulator) -> None:
+async def test_a_mapping_as_body_is_sent_as_json(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", "*", status=500, body={"detail": "no"})
     emulator.faults.add(
         "GET", "*", status=500, body={"detail": "no"}, headers=[("content-type", "text/html")]
@@ -88,17 +88,17 @@ async def test_repeated_headers_stay_repeated(client: RawClient, emulator: Emula
     assert response.headers.getall("X-A") == ["1", "2"]  # type: ignore[attr-defined]
 
 
-async def test_faults_count_and_stand_in_line(client: RawClient, emulator: Emulator) -> None:
+async def test_faults_count_requests_and_apply_in_order(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, status=501, after=1, times=2)
     emulator.faults.add("*", "*", status=502, times=None)
-    seen = [(await client.request("GET", "/images/", lenient=True)).status for _ in range(5)]
-    assert seen == [502, 501, 501, 502, 502]
+    statuses = [(await client.request("GET", "/images/", lenient=True)).status for _ in range(5)]
+    assert statuses == [502, 501, 501, 502, 502]
     emulator.faults.clear()
     assert (await client.request("GET", "/images/")).status == 200
 
 
 @pytest.mark.parametrize(
-    ("path", "hits"),
+    ("path", "matches"),
     [
         ("/api/v1/images/{image_id}", True),
         ("/api/v1/images/*", True),
@@ -108,23 +108,23 @@ async def test_faults_count_and_stand_in_line(client: RawClient, emulator: Emula
         ("*", True),
     ],
 )
-async def test_a_path_is_exact_a_template_or_has_stars(
-    client: RawClient, emulator: Emulator, path: str, hits: bool
+async def test_the_path_of_a_fault_is_exact_a_template_or_has_wildcards(
+    client: RawClient, emulator: Emulator, path: str, matches: bool
 ) -> None:
     image = (await client.create())["image"]
     emulator.faults.add("GET", path, status=418)
-    assert ((await client.request("GET", f"/images/{image['id']}")).status == 418) is hits
+    assert ((await client.request("GET", f"/images/{image['id']}")).status == 418) is matches
 
 
-async def test_a_fault_may_be_for_one_host(client: RawClient, emulator: Emulator) -> None:
+async def test_a_fault_can_be_limited_to_one_host(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("*", "*", host="storage", status=503, times=None)
-    made = await client.create()
-    assert (await client.put(made["upload_url"], PNG, None)).status == 503
-    assert (await client.get(made["image"]["cdn_url"])).status == 404
+    created = await client.create()
+    assert (await client.put(created["upload_url"], PNG, None)).status == 503
+    assert (await client.get(created["image"]["cdn_url"])).status == 404
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "arguments",
     [
         {},
         {"headers": {"A": "b"}},
@@ -141,174 +141,181 @@ async def test_a_fault_may_be_for_one_host(client: RawClient, emulator: Emulator
         {"status": 500, "after": -1},
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+def test_wrong_arguments_of_a_fault_are_rejected(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        Emulator().faults.add("GET", "*", **wrong)
+        Emulator().faults.add("GET", "*", **arguments)
 
 
 @pytest.mark.parametrize(
-    ("lonely", "needed"),
+    ("arguments", "required"),
     [({"close_notify": False}, "cut"), ({"early": True}, "status"), ({"headers": {"A": "b"}}, "status")],
 )
-def test_an_argument_that_needs_another_one_names_it(lonely: dict[str, Any], needed: str) -> None:
-    with pytest.raises(ValueError, match=f"^{next(iter(lonely))}.*{needed}"):
-        Emulator().faults.add("GET", "*", **lonely)
+def test_an_argument_that_requires_another_one_names_it(arguments: dict[str, Any], required: str) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(arguments))}.*{required}"):
+        Emulator().faults.add("GET", "*", **arguments)
 
 
-async def test_the_body_of_a_replaced_answer_is_read_first(client: RawClient, emulator: Emulator) -> None:
-    made = await client.create()
+async def test_the_request_body_is_read_before_a_replaced_response(
+    client: RawClient, emulator: Emulator
+) -> None:
+    created = await client.create()
     emulator.faults.add("PUT", "/uploads/*", status=503)
-    assert (await client.put(made["upload_url"], PNG, None)).status == 503
+    assert (await client.put(created["upload_url"], PNG, None)).status == 503
     assert emulator.requests[-1].body_sha256 == hashlib.sha256(PNG).hexdigest()
-    assert (await client.put(made["upload_url"], PNG, None)).status == 200
+    assert (await client.put(created["upload_url"], PNG, None)).status == 200
 
 
-async def test_an_early_answer_comes_before_the_body(emulator: Emulator) -> None:
+async def test_an_early_response_comes_before_the_request_body(emulator: Emulator) -> None:
     emulator.faults.add("PUT", "/uploads/*", status=413, early=True)
-    async with Peer(emulator, emulator.storage_url) as peer:
-        peer.writer.write(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-        assert (await peer.reader.readline()).startswith(b"HTTP/1.1 413 ")
+    async with Connection(emulator, emulator.storage_url) as connection:
+        connection.writer.write(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        assert (await connection.reader.readline()).startswith(b"HTTP/1.1 413 ")
     assert emulator.requests[-1].body_length == 0
 
 
-async def test_an_early_answer_may_end_the_sending_while_the_body_still_comes(emulator: Emulator) -> None:
+async def test_an_early_response_with_connection_close_ends_the_servers_side(emulator: Emulator) -> None:
     emulator.faults.add(
         "PUT", "/uploads/*", status=413, early=True, headers={"Connection": "close"}, body="no"
     )
-    async with Peer(emulator, emulator.storage_url) as peer:
-        peer.writer.write(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+    async with Connection(emulator, emulator.storage_url) as connection:
+        connection.writer.write(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         async with asyncio.timeout(5):
-            response = await peer.reader.read()
+            response = await connection.reader.read()
     assert response.startswith(b"HTTP/1.1 413 ")
     assert response.endswith(b"\r\n\r\nno")
     assert emulator.requests[-1].body_length == 0
 
 
-async def test_a_reset_before_anything_is_a_real_one(client: RawClient, emulator: Emulator) -> None:
+async def test_a_reset_before_the_operation_resets_the_tcp_connection(
+    client: RawClient, emulator: Emulator
+) -> None:
     emulator.faults.add("POST", "/api/v1/images/standard_upload", reset="before")
-    async with Peer(emulator, emulator.base_url) as peer:
+    async with Connection(emulator, emulator.base_url) as connection:
         path = "/api/v1/images/standard_upload"
-        peer.writer.write(head(emulator, "POST", path, "Content-Length: 19") + b'{"file_name":"a.p"}')
+        connection.writer.write(head(emulator, "POST", path, "Content-Length: 19") + b'{"file_name":"a.p"}')
         with pytest.raises(ConnectionResetError):
-            await peer.reader.read()
+            await connection.reader.read()
     assert len(emulator.images) == 0
     assert emulator.requests[-1].status is None
 
 
-async def test_a_reset_after_n_bytes_has_read_so_many(client: RawClient, emulator: Emulator) -> None:
-    made = await client.create()
+async def test_a_reset_after_n_bytes_has_read_n_bytes(client: RawClient, emulator: Emulator) -> None:
+    created = await client.create()
     emulator.faults.add("PUT", "/uploads/*", reset=1000)
-    origin, start = request_head(made["upload_url"], length=5000)
-    async with Peer(emulator, origin) as peer:
-        peer.writer.write(start + bytes(5000))
+    origin, start = request_head(created["upload_url"], length=5000)
+    async with Connection(emulator, origin) as connection:
+        connection.writer.write(start + bytes(5000))
         with pytest.raises(ConnectionResetError):
-            await peer.reader.read()
+            await connection.reader.read()
     assert (emulator.requests[-1].body_length, emulator.requests[-1].status) == (1000, None)
-    assert emulator.images[made["image"]["id"]].status == "PENDING"
+    assert emulator.images[created["image"]["id"]].status == "PENDING"
 
 
-async def test_a_reset_after_commit_has_done_the_work(client: RawClient, emulator: Emulator) -> None:
-    made = await client.create()
+async def test_a_reset_after_commit_has_done_the_operation(client: RawClient, emulator: Emulator) -> None:
+    created = await client.create()
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
-    origin, start = request_head(made["upload_url"], length=len(PNG))
-    async with Peer(emulator, origin) as peer:
-        peer.writer.write(start + PNG)
+    origin, start = request_head(created["upload_url"], length=len(PNG))
+    async with Connection(emulator, origin) as connection:
+        connection.writer.write(start + PNG)
         with pytest.raises(ConnectionResetError):
-            await peer.reader.read()
-    assert emulator.images[made["image"]["id"]].status == "PROCESSING"
+            await connection.reader.read()
+    assert emulator.images[created["image"]["id"]].status == "PROCESSING"
     assert emulator.requests[-1].body_length == len(PNG)
 
 
-async def test_a_kept_connection_may_be_reset_when_it_is_used_again(
+async def test_a_kept_connection_can_be_reset_when_it_is_reused(
     client: RawClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("GET", LIST, reset="before", after=1)
-    async with Peer(emulator, emulator.base_url) as peer:
-        peer.writer.write(head(emulator))
-        assert (await peer.reader.readline()).startswith(b"HTTP/1.1 200 ")
-        await peer.reader.readuntil(b"[]")
-        peer.writer.write(head(emulator))
+    async with Connection(emulator, emulator.base_url) as connection:
+        connection.writer.write(head(emulator))
+        assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200 ")
+        await connection.reader.readuntil(b"[]")
+        connection.writer.write(head(emulator))
         with pytest.raises(ConnectionResetError):
-            await peer.reader.read()
+            await connection.reader.read()
     first, second = emulator.requests
     assert first.connection == second.connection > 0
 
 
-async def test_a_stalled_answer_comes_late(client: RawClient, emulator: Emulator) -> None:
+async def test_a_stalled_response_comes_late(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, stall=0.2, status=504)
     start = time.monotonic()
     assert (await client.request("GET", "/images/", lenient=True)).status == 504
     assert time.monotonic() - start >= 0.2
 
 
-async def test_a_stall_stops_reading(client: RawClient, emulator: Emulator) -> None:
-    made = await client.create()
+async def test_a_stall_stops_reading_the_request_body(client: RawClient, emulator: Emulator) -> None:
+    created = await client.create()
     emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
-    origin, start = request_head(made["upload_url"], length=10**8)
-    async with Peer(emulator, origin) as peer:
-        peer.writer.write(start)
-        await recorded(emulator, "PUT")
+    origin, start = request_head(created["upload_url"], length=10**8)
+    async with Connection(emulator, origin) as connection:
+        connection.writer.write(start)
+        await wait_for_request(emulator, "PUT")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
-                while True:  # what the kernel takes at this end is not endless
-                    peer.writer.write(bytes(2**20))
-                    await peer.writer.drain()
+                # The send buffer of the kernel is full after some megabytes.
+                while True:
+                    connection.writer.write(bytes(2**20))
+                    await connection.writer.drain()
         assert emulator.requests[-1].body_length == 0
-        peer.writer.transport.abort()
+        connection.writer.transport.abort()
 
 
-def unsent(peer: Peer) -> int:
-    """The bytes of a connection that the other side's kernel has not taken yet."""
+def unacknowledged(connection: Connection) -> int:
+    """Return the number of sent bytes that the kernel of the server has not received."""
     import fcntl
     import termios
 
-    packed = fcntl.ioctl(peer.writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-    return peer.writer.transport.get_write_buffer_size() + int.from_bytes(packed, sys.byteorder)
+    packed = fcntl.ioctl(connection.writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    return connection.writer.transport.get_write_buffer_size() + int.from_bytes(packed, sys.byteorder)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel in Linux's way")
+@pytest.mark.skipif(sys.platform != "linux", reason="uses an ioctl of Linux")
 @pytest.mark.parametrize("threaded", [False, True])
-async def test_a_slow_upload_shows_at_once_on_a_kept_connection(
+async def test_a_client_notices_a_slow_upload_at_once_on_a_kept_connection(
     client: RawClient, emulator: Emulator, threaded: bool
 ) -> None:
-    made = await client.create()
-    origin, start = request_head(made["upload_url"], length=2**20)
+    created = await client.create()
+    origin, start = request_head(created["upload_url"], length=2**20)
     start = start.replace(b"Connection: close\r\n", b"")
-    async with Peer(emulator, origin) as peer:
+    async with Connection(emulator, origin) as connection:
         emulator.faults.add("PUT", "/uploads/*", status=200, times=1)
-        peer.writer.write(start + bytes(2**20))
-        await peer.reader.readuntil(b"\r\n\r\n")
-        plan = functools.partial(emulator.faults.add, "PUT", "/uploads/*", slow=10_000)
-        await (asyncio.to_thread(plan) if threaded else asyncio.sleep(0, plan()))
-        peer.writer.write(start + bytes(2**20))
+        connection.writer.write(start + bytes(2**20))
+        await connection.reader.readuntil(b"\r\n\r\n")
+        add_fault = functools.partial(emulator.faults.add, "PUT", "/uploads/*", slow=10_000)
+        await (asyncio.to_thread(add_fault) if threaded else asyncio.sleep(0, add_fault()))
+        connection.writer.write(start + bytes(2**20))
         await asyncio.sleep(0.2)
-        assert unsent(peer) > 2**20 * 2 // 3
-        peer.writer.transport.abort()
+        assert unacknowledged(connection) > 2**20 * 2 // 3
+        connection.writer.transport.abort()
 
 
-async def test_a_client_that_leaves_ends_its_stall(emulator: Emulator) -> None:
+async def test_a_client_that_disconnects_ends_its_stall(emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, stall=float("inf"))
-    async with Peer(emulator, emulator.base_url) as peer:
-        peer.writer.write(head(emulator))
-        await recorded(emulator, "GET")
-        front = emulator._servers.listeners[0]._host_server  # pyright: ignore[reportPrivateUsage]
-        assert front._tasks
-        peer.writer.close()
+    async with Connection(emulator, emulator.base_url) as connection:
+        connection.writer.write(head(emulator))
+        await wait_for_request(emulator, "GET")
+        host_server = emulator._servers.listeners[0]._host_server  # pyright: ignore[reportPrivateUsage]
+        assert host_server._tasks
+        connection.writer.close()
         async with asyncio.timeout(2):
-            while front._tasks:
+            while host_server._tasks:
                 await asyncio.sleep(0.001)
 
 
-async def test_a_slow_body_takes_its_time(client: RawClient, emulator: Emulator) -> None:
-    made = await client.create()
+async def test_a_slow_request_body_takes_the_planned_time(client: RawClient, emulator: Emulator) -> None:
+    created = await client.create()
     emulator.faults.add("PUT", "/uploads/*", slow=20_000)
     start = time.monotonic()
-    assert (await client.put(made["upload_url"], bytes(6_000), None)).status == 200
+    assert (await client.put(created["upload_url"], bytes(6_000), None)).status == 200
     assert 0.25 < time.monotonic() - start < 3
     assert emulator.requests[-1].body_length == 6_000
 
 
-async def test_a_cut_answer_promises_more_than_comes(client: RawClient, emulator: Emulator) -> None:
+async def test_a_cut_response_is_shorter_than_its_content_length(
+    client: RawClient, emulator: Emulator
+) -> None:
     image = await client.upload()
     emulator.faults.add("GET", "/*", host="cdn", cut=10)
     with pytest.raises(ClientPayloadError):
@@ -316,24 +323,24 @@ async def test_a_cut_answer_promises_more_than_comes(client: RawClient, emulator
     assert (await client.get(image["cdn_url"])).body == PNG
 
 
-async def test_a_slow_answer_takes_its_time(client: RawClient, emulator: Emulator) -> None:
+async def test_a_slow_response_takes_the_planned_time(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, slow=100, status=200, body=b"[" + b" " * 28 + b"]")
     start = time.monotonic()
     assert (await client.request("GET", "/images/")).json == []
     assert 0.2 < time.monotonic() - start < 3
 
 
-async def test_a_stall_may_come_in_the_middle_of_an_answer(emulator: Emulator) -> None:
+async def test_a_stall_can_come_in_the_middle_of_a_response(emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, status=200, body=b"0123456789", cut=4, stall=float("inf"))
-    async with Peer(emulator, emulator.base_url) as peer:
-        peer.writer.write(head(emulator))
-        await peer.reader.readuntil(b"\r\n\r\n0123")
+    async with Connection(emulator, emulator.base_url) as connection:
+        connection.writer.write(head(emulator))
+        await connection.reader.readuntil(b"\r\n\r\n0123")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await peer.reader.read(1)
+                await connection.reader.read(1)
 
 
-async def test_a_body_that_fails_on_the_way_means_that_the_client_left() -> None:
+async def test_a_read_error_in_the_body_is_a_client_disconnect() -> None:
     loop = asyncio.get_running_loop()
     reader = StreamReader(BaseProtocol(loop), 2**16, loop=loop)
     reader.feed_data(b"abc")
@@ -345,21 +352,21 @@ async def test_a_body_that_fails_on_the_way_means_that_the_client_left() -> None
     assert body.length == 3
 
 
-def test_a_connection_that_is_gone_has_no_number() -> None:
+def test_a_closed_connection_has_the_number_0() -> None:
     assert Connections().number(None) == 0
 
 
-async def test_what_is_cut_is_the_start_of_the_answer(emulator: Emulator) -> None:
+async def test_a_cut_response_sends_the_start_of_the_body(emulator: Emulator) -> None:
     emulator.faults.add("GET", LIST, status=200, body=b"0123456789", cut=4)
-    async with Peer(emulator, emulator.base_url) as peer:
-        peer.writer.write(head(emulator))
-        response = await peer.reader.read()
+    async with Connection(emulator, emulator.base_url) as connection:
+        connection.writer.write(head(emulator))
+        response = await connection.reader.read()
     assert response.endswith(b"\r\n\r\n0123")
     assert b"Content-Length: 10\r\n" in response
     assert b"Date: " in response
 
 
-async def test_a_mistake_in_the_emulator_shows(client: RawClient, emulator: Emulator) -> None:
+async def test_a_bug_in_the_emulator_is_sent_as_a_traceback(client: RawClient, emulator: Emulator) -> None:
     emulator._state.store = None  # type: ignore[assignment]
     response = await client.request("GET", "/images/")
     assert response.status == 500

@@ -26,7 +26,7 @@ async def test_the_log_keeps_targets_and_headers_as_sent(emulator: Emulator) -> 
     assert "headers" not in repr(record)
 
 
-async def test_the_log_is_a_list_of_all_hosts_in_order(client: RawClient, emulator: Emulator) -> None:
+async def test_the_log_has_the_requests_of_all_hosts_in_order(client: RawClient, emulator: Emulator) -> None:
     image = await client.upload()
     await client.get(image["cdn_url"], "HEAD")
     hosts = [record.host for record in emulator.requests]
@@ -41,7 +41,7 @@ async def test_the_log_is_a_list_of_all_hosts_in_order(client: RawClient, emulat
     assert "5" in repr(emulator.requests)
 
 
-async def test_a_request_is_in_the_log_before_it_is_answered(client: RawClient, emulator: Emulator) -> None:
+async def test_a_request_is_in_the_log_before_its_response(client: RawClient, emulator: Emulator) -> None:
     emulator.faults.add("GET", "*", stall=float("inf"))
     waiting = asyncio.create_task(client.request("GET", "/images/"))
     while not len(emulator.requests):
@@ -53,7 +53,8 @@ async def test_a_request_is_in_the_log_before_it_is_answered(client: RawClient, 
         await waiting
     while emulator._servers.listeners[0]._host_server._tasks:
         await asyncio.sleep(0.001)
-    assert list(emulator.requests) == []  # what was under way does not come back
+    # The unfinished request does not appear again.
+    assert list(emulator.requests) == []
 
 
 async def test_dates_come_from_the_clock(client: RawClient, emulator: Emulator) -> None:
@@ -61,25 +62,27 @@ async def test_dates_come_from_the_clock(client: RawClient, emulator: Emulator) 
     response = await client.request("GET", "/images/")
     ahead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
     assert timedelta(hours=23) < ahead < timedelta(hours=25)
-    made = await client.create()
-    assert f"X-Amz-Date={emulator.clock.now():%Y%m%dT}" in made["upload_url"]
-    assert made["image"]["created_at"].startswith(f"{emulator.clock.now():%Y-%m-%d}")
+    created = await client.create()
+    assert f"X-Amz-Date={emulator.clock.now():%Y%m%dT}" in created["upload_url"]
+    assert created["image"]["created_at"].startswith(f"{emulator.clock.now():%Y-%m-%d}")
 
 
-def test_the_clock_runs_and_only_forwards() -> None:
+def test_the_clock_runs_and_moves_only_forward() -> None:
     clock = Clock()
     first = clock.now()
     assert clock.now() >= first
     clock.advance(10)
     assert clock.now() - first >= timedelta(seconds=10)
-    for wrong in (-1, float("nan")):
+    for seconds in (-1, float("nan")):
         with pytest.raises(ValueError):
-            clock.advance(wrong)
+            clock.advance(seconds)
     clock.reset()
     assert clock.now() - first < timedelta(seconds=10)
 
 
-async def test_a_reset_makes_all_new_but_the_address(client: RawClient, emulator: Emulator) -> None:
+async def test_a_reset_removes_all_state_and_keeps_urls_and_keys(
+    client: RawClient, emulator: Emulator
+) -> None:
     before = (
         emulator.base_url,
         emulator.storage_url,
@@ -88,7 +91,7 @@ async def test_a_reset_makes_all_new_but_the_address(client: RawClient, emulator
         emulator.client_key,
         emulator.environment_id,
     )
-    made = await client.create(idempotency_key="k")
+    created = await client.create(idempotency_key="k")
     await client.request("POST", "/cors_origins/", json={"pattern": "x"})
     emulator.faults.add("*", "*", status=500, times=None)
     emulator.clock.advance(1000)
@@ -102,20 +105,20 @@ async def test_a_reset_makes_all_new_but_the_address(client: RawClient, emulator
         2,
     )
     assert (await client.request("GET", "/cors_origins/")).json == []
-    assert (await client.create(idempotency_key="k"))["image"]["id"] != made["image"]["id"]
-    assert (await client.put(made["upload_url"], PNG, None)).s3_error == (404, "NoSuchKey")
+    assert (await client.create(idempotency_key="k"))["image"]["id"] != created["image"]["id"]
+    assert (await client.put(created["upload_url"], PNG, None)).s3_error == (404, "NoSuchKey")
     assert before == (
         emulator.base_url, emulator.storage_url, emulator.cdn_url, emulator.api_key, emulator.client_key, emulator.environment_id,
     )  # fmt: skip
     assert emulator.clock.now() - datetime.now(UTC) < timedelta(seconds=100)
 
 
-async def test_a_reset_in_the_middle_of_a_put_wins(client: RawClient, emulator: Emulator) -> None:
-    made = await client.create()
+async def test_a_reset_during_a_put_discards_the_upload(client: RawClient, emulator: Emulator) -> None:
+    created = await client.create()
     emulator.faults.add("PUT", "*", slow=1_000)
-    under_way = asyncio.create_task(client.put(made["upload_url"], PNG, None))
+    upload = asyncio.create_task(client.put(created["upload_url"], PNG, None))
     while emulator.requests[-1].method != "PUT":
         await asyncio.sleep(0.001)
     emulator.reset()
-    assert (await under_way).status == 404
+    assert (await upload).status == 404
     assert len(emulator.images) == len(emulator.requests) == 0

@@ -1,4 +1,4 @@
-"""The document that the emulator serves, beside the contract's own."""
+"""The OpenAPI document of the emulator, normalized with that of the contract."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ from imgwire_async.emulator.openapi import document
 from .raw_client import RawClient
 from .schema import DOCUMENT
 
-PROSE = {"title", "description", "summary", "tags"}
+TEXTS_FOR_READERS = {"title", "description", "summary", "tags"}
 
 
-def compared(value: Any) -> Any:
-    """A part of a document without its prose, in an order of its own."""
+def normalized(value: Any) -> Any:
+    """Return a part of a document in sorted order, without the texts for readers."""
     if isinstance(value, list):
-        return sorted((compared(each) for each in value), key=functools.partial(json.dumps, sort_keys=True))
+        return sorted((normalized(item) for item in value), key=functools.partial(json.dumps, sort_keys=True))
     if not isinstance(value, dict):
         return value
     return {
-        name: {inner: compared(schema) for inner, schema in each.items()}
+        name: {inner: normalized(schema) for inner, schema in item.items()}
         if name == "properties"
-        else compared(each)
-        for name, each in value.items()
-        if name not in PROSE and not name.startswith("x-") and each != []
+        else normalized(item)
+        for name, item in value.items()
+        if name not in TEXTS_FOR_READERS and not name.startswith("x-") and item != []
     }
 
 
 def operations(paths: Any) -> dict[tuple[str, str], Any]:
     return {
-        (path, method): compared(each) for path, methods in paths.items() for method, each in methods.items()
+        (path, method): normalized(operation)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
     }
 
 
-def test_it_has_the_contracts_operations_with_all_they_take_and_answer() -> None:
-    ours, theirs = operations(document()["paths"]), operations(DOCUMENT["paths"])
-    assert len(theirs) == 20
-    assert ours == theirs
+def test_the_openapi_document_has_the_operations_of_the_contract() -> None:
+    actual, expected = operations(document()["paths"]), operations(DOCUMENT["paths"])
+    assert len(expected) == 20
+    assert actual == expected
 
 
-def test_it_has_the_contracts_schemas() -> None:
+def test_the_openapi_document_has_the_schemas_of_the_contract() -> None:
     components: Any = document()["components"]
-    ours, theirs = compared(components["schemas"]), compared(DOCUMENT["components"]["schemas"])
-    theirs["CacheHitRatioDatasetPointSchema"]["properties"]["value"] = {
-        "type": "number"
-    }  # as the service sends it
-    assert ours == theirs
+    actual, expected = normalized(components["schemas"]), normalized(DOCUMENT["components"]["schemas"])
+    # The service sends fractions.
+    expected["CacheHitRatioDatasetPointSchema"]["properties"]["value"] = {"type": "number"}
+    assert actual == expected
 
 
-async def test_it_is_served_without_a_key_and_names_the_server(client: RawClient, emulator: Emulator) -> None:
+async def test_the_openapi_document_is_served_without_a_key(client: RawClient, emulator: Emulator) -> None:
     response = await client.request("GET", "/openapi-server.json", key=None, lenient=True)
     assert response.status == 200
     assert (response.json["openapi"], response.json["servers"]) == ("3.1.0", [{"url": emulator.base_url}])
@@ -62,7 +63,7 @@ async def test_it_is_served_without_a_key_and_names_the_server(client: RawClient
 
 
 @pytest.mark.parametrize("switches", [{"rate_limit": 1}])
-async def test_health_is_no_business_of_log_faults_and_limits(client: RawClient, emulator: Emulator) -> None:
+async def test_health_requests_skip_log_faults_and_rate_limit(client: RawClient, emulator: Emulator) -> None:
     planned = emulator.faults.add("*", "*", status=503)
     for _ in range(3):
         assert (await client.get(f"{emulator.base_url}/health")).json == {"status": "ok"}

@@ -1,4 +1,4 @@
-"""Each of the 20 operations, answered as the contract says and refused as it says."""
+"""The responses and errors of the 20 operations."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .raw_client import PNG, UNKNOWN_ID, RawClient
 from .schema import DOCUMENT
 
 
-def test_the_table_holds_the_operations_of_the_contract_and_no_others() -> None:
+def test_the_route_table_has_exactly_the_operations_of_the_contract() -> None:
     contract = {
-        (method.upper(), path): each["x-codegen-sdk-auth"] == "server_or_client_key"
+        (method.upper(), path): operation["x-codegen-sdk-auth"] == "server_or_client_key"
         for path, methods in DOCUMENT["paths"].items()
-        for method, each in methods.items()
+        for method, operation in methods.items()
     }
     assert {
         (operation.method, PREFIX + operation.path): operation.client_key for operation in OPERATIONS
@@ -25,9 +25,9 @@ def test_the_table_holds_the_operations_of_the_contract_and_no_others() -> None:
     assert len({operation.name for operation in OPERATIONS}) == len(contract) == 20
 
 
-async def test_create_tells_the_record_before_its_bytes(client: RawClient) -> None:
-    metadata = {"text": "é", "whole": 1, "part": 0.5, "yes": True}
-    made = await client.create(
+async def test_create_returns_the_pending_image(client: RawClient) -> None:
+    metadata = {"text": "é", "integer": 1, "fraction": 0.5, "boolean": True}
+    created = await client.create(
         "Été à la plage.JPG",
         mime_type="image/jpeg",
         content_length=12,
@@ -36,7 +36,7 @@ async def test_create_tells_the_record_before_its_bytes(client: RawClient) -> No
         purpose="p",
         custom_metadata=metadata,
     )
-    image = made["image"]
+    image = created["image"]
     assert (image["status"], image["can_upload"], image["width"], image["size_bytes"]) == (
         "PENDING",
         True,
@@ -46,7 +46,7 @@ async def test_create_tells_the_record_before_its_bytes(client: RawClient) -> No
     assert (image["original_filename"], image["extension"]) == ("Été à la plage.JPG", "jpg")
     assert (image["hash_sha256"], image["idempotency_key"], image["purpose"]) == ("ab", "k", "p")
     assert image["custom_metadata"] == metadata
-    assert made["upload_url"].startswith(f"{client.emulator.storage_url}/uploads/{image['id']}/")
+    assert created["upload_url"].startswith(f"{client.emulator.storage_url}/uploads/{image['id']}/")
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ async def test_create_tells_the_record_before_its_bytes(client: RawClient) -> No
         ("a.ICO", "image/vnd.microsoft.icon", "ico"),
     ],
 )
-async def test_a_type_that_was_not_declared_is_guessed_from_the_name(
+async def test_an_undeclared_type_comes_from_the_file_name(
     client: RawClient, name: str, mime_type: str, extension: str
 ) -> None:
     image = (await client.create(name, mime_type=None, content_length=None, purpose=None))["image"]
     assert (image["mime_type"], image["extension"]) == (mime_type, extension)
 
 
-async def test_an_upload_ends_ready_with_what_the_bytes_say(client: RawClient) -> None:
+async def test_a_ready_image_has_the_size_of_its_bytes(client: RawClient) -> None:
     image = await client.upload(PNG, "a.png", "image/png")
     assert (image["status"], image["width"], image["height"], image["size_bytes"]) == (
         "READY",
@@ -78,16 +78,18 @@ async def test_an_upload_ends_ready_with_what_the_bytes_say(client: RawClient) -
     assert not image["can_upload"]
 
 
-async def test_images_are_listed_newest_first_in_pages(client: RawClient) -> None:
-    made = [(await client.create(f"{n}.png"))["image"]["id"] for n in range(5)]
+async def test_images_are_listed_in_pages_newest_first(client: RawClient) -> None:
+    created = [(await client.create(f"{n}.png"))["image"]["id"] for n in range(5)]
     pages = [await client.request("GET", f"/images/?page={n}&limit=2") for n in (1, 2, 3, 4)]
-    assert [image["id"] for page in pages for image in page.json] == made[::-1]
-    told = [(p.headers["X-Page"], p.headers["X-Prev-Page"], p.headers["X-Next-Page"]) for p in pages]
-    assert told == [("1", "null", "2"), ("2", "1", "3"), ("3", "2", "null"), ("4", "3", "null")]
+    assert [image["id"] for page in pages for image in page.json] == created[::-1]
+    pagination = [
+        (page.headers["X-Page"], page.headers["X-Prev-Page"], page.headers["X-Next-Page"]) for page in pages
+    ]
+    assert pagination == [("1", "null", "2"), ("2", "1", "3"), ("3", "2", "null"), ("4", "3", "null")]
     assert {(page.headers["X-Total-Count"], page.headers["X-Limit"]) for page in pages} == {("5", "2")}
 
 
-async def test_an_empty_list_has_no_neighbours(client: RawClient) -> None:
+async def test_an_empty_list_has_no_other_pages(client: RawClient) -> None:
     response = await client.request("GET", "/images/")
     assert response.json == []
     names = ("X-Total-Count", "X-Page", "X-Limit", "X-Prev-Page", "X-Next-Page")
@@ -107,7 +109,7 @@ async def test_a_deleted_image_is_gone_everywhere(client: RawClient) -> None:
     assert image["id"] not in client.emulator.images
 
 
-async def test_bulk_delete_takes_all_or_none(client: RawClient) -> None:
+async def test_bulk_delete_deletes_all_images_or_none(client: RawClient) -> None:
     ids = [(await client.create())["image"]["id"] for _ in range(3)]
     refused = await client.request("POST", "/images/bulk_delete", json={"image_ids": [ids[0], UNKNOWN_ID]})
     assert refused.api_error == (404, "ResourceNotFoundError")
@@ -118,7 +120,7 @@ async def test_bulk_delete_takes_all_or_none(client: RawClient) -> None:
     assert list(client.emulator.images) == [ids[2]]
 
 
-async def test_upload_by_url_takes_what_the_internet_holds(client: RawClient) -> None:
+async def test_upload_by_url_fetches_the_picture_from_emulator_urls(client: RawClient) -> None:
     client.emulator.urls["https://example.com/pics/a%20b.png?x=1"] = PNG
     body = {"url": "https://example.com/pics/a%20b.png?x=1", "custom_metadata": {"a": 1}, "purpose": "p"}
     image = (await client.request("POST", "/images/upload_via_url", json=body)).json
@@ -127,7 +129,7 @@ async def test_upload_by_url_takes_what_the_internet_holds(client: RawClient) ->
     assert (await client.retrieve(image["id"]))["status"] == "READY"
 
 
-async def test_upload_by_url_knows_its_own_cdn(client: RawClient) -> None:
+async def test_upload_by_url_fetches_ready_images_from_the_cdn(client: RawClient) -> None:
     image = await client.upload()
     copy = (
         await client.request(
@@ -143,7 +145,7 @@ async def test_upload_by_url_knows_its_own_cdn(client: RawClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "why"),
+    ("url", "reason"),
     [
         ("https://example.com/unknown.png", "cannot be fetched"),
         ("http://127.0.0.1:1/a.png", "is not public"),
@@ -155,14 +157,16 @@ async def test_upload_by_url_knows_its_own_cdn(client: RawClient) -> None:
         ("http://8.8.8.8/a.png", "cannot be fetched"),
     ],
 )
-async def test_upload_by_url_refuses_what_it_can_not_have(client: RawClient, url: str, why: str) -> None:
+async def test_upload_by_url_rejects_urls_that_it_cannot_fetch(
+    client: RawClient, url: str, reason: str
+) -> None:
     response = await client.request("POST", "/images/upload_via_url", json={"url": url})
     assert response.api_error == (422, "InvalidUrlError")
-    assert why in response.json["detail"]
+    assert reason in response.json["detail"]
 
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
-async def test_upload_by_url_repeats_with_its_idempotency_key(client: RawClient) -> None:
+async def test_upload_by_url_returns_the_same_image_for_the_same_idempotency_key(client: RawClient) -> None:
     client.emulator.urls["https://example.com/"] = PNG
     body = {"url": "https://example.com/", "idempotency_key": "k"}
     first, second = [
@@ -170,13 +174,13 @@ async def test_upload_by_url_repeats_with_its_idempotency_key(client: RawClient)
     ]
     assert first["id"] == second["id"]
     assert first["original_filename"] == "upload"
-    # The same key in the other operation finds the image, which never had an upload URL.
+    # `images.create` with the same key returns this image, which never had an upload URL.
     again = await client.create("other.png", idempotency_key="k")
     assert again["image"]["id"] == first["id"]
     assert (await client.put(again["upload_url"], PNG, None)).s3_error == (403, "AccessDenied")
 
 
-async def test_upload_by_url_stops_at_100_mib(client: RawClient) -> None:
+async def test_upload_by_url_rejects_more_than_100_mib(client: RawClient) -> None:
     client.emulator.urls["https://example.com/big.png"] = bytes(100 * 2**20 + 1)
     response = await client.request(
         "POST", "/images/upload_via_url", json={"url": "https://example.com/big.png"}
@@ -184,20 +188,20 @@ async def test_upload_by_url_stops_at_100_mib(client: RawClient) -> None:
     assert response.api_error == (422, "InvalidUrlError")
 
 
-async def test_cors_origins_live_and_die(client: RawClient) -> None:
-    made = [
+async def test_cors_origins_can_be_created_changed_and_deleted(client: RawClient) -> None:
+    created = [
         (await client.request("POST", "/cors_origins/", json={"pattern": f"{n}.example.com"})).json
         for n in range(3)
     ]
     page = await client.request("GET", "/cors_origins/?limit=2")
-    assert [origin["id"] for origin in page.json] == [made[2]["id"], made[1]["id"]]
+    assert [origin["id"] for origin in page.json] == [created[2]["id"], created[1]["id"]]
     assert page.headers["X-Next-Page"] == "2"
-    path = f"/cors_origins/{made[0]['id']}"
+    path = f"/cors_origins/{created[0]['id']}"
     assert (await client.request("PATCH", path, json={"pattern": "*.example.org"})).json[
         "pattern"
     ] == "*.example.org"
     assert (await client.request("GET", path)).json["pattern"] == "*.example.org"
-    assert (await client.request("DELETE", path)).json["id"] == made[0]["id"]
+    assert (await client.request("DELETE", path)).json["id"] == created[0]["id"]
     for method in ("GET", "PATCH", "DELETE"):
         assert (await client.request(method, path, json={"pattern": "x"})).api_error == (
             404,
@@ -205,30 +209,32 @@ async def test_cors_origins_live_and_die(client: RawClient) -> None:
         )
 
 
-async def test_a_custom_domain_connects_after_some_tests(client: RawClient) -> None:
+async def test_a_custom_domain_connects_after_two_tests(client: RawClient) -> None:
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "test_connection")):
         assert (await client.request(method, f"/custom_domain/{path}")).api_error == (
             404,
             "ResourceNotFoundError",
         )
-    made = (await client.request("POST", "/custom_domain/", json={"hostname": "Images.Example.com"})).json
-    assert (made["hostname"], made["status"], made["certificate_status"]) == (
+    created = (await client.request("POST", "/custom_domain/", json={"hostname": "Images.Example.com"})).json
+    assert (created["hostname"], created["status"], created["certificate_status"]) == (
         "images.example.com",
         "PENDING",
         "PENDING",
     )
-    assert made["dcv_cname_record"].startswith("_acme-challenge.images")
-    seen = [(await client.request("POST", "/custom_domain/test_connection")).json for _ in range(3)]
-    assert [(each["status"], each["certificate_status"]) for each in seen] == [
+    assert created["dcv_cname_record"].startswith("_acme-challenge.images")
+    domains = [(await client.request("POST", "/custom_domain/test_connection")).json for _ in range(3)]
+    assert [(domain["status"], domain["certificate_status"]) for domain in domains] == [
         ("PENDING", "PENDING"), ("CONNECTED", "PENDING"), ("CONNECTED", "ACTIVE"),
     ]  # fmt: skip
-    assert [each["last_verified_at"] is None for each in seen] == [True, False, False]
-    assert (await client.request("GET", "/custom_domain/")).json == seen[-1]
-    assert (await client.request("DELETE", "/custom_domain/")).json["id"] == made["id"]
+    assert [domain["last_verified_at"] is None for domain in domains] == [True, False, False]
+    assert (await client.request("GET", "/custom_domain/")).json == domains[-1]
+    assert (await client.request("DELETE", "/custom_domain/")).json["id"] == created["id"]
     assert (await client.request("GET", "/custom_domain/")).status == 404
 
 
-async def test_there_is_one_custom_domain_and_nobody_elses(client: RawClient, emulator: Emulator) -> None:
+async def test_a_second_domain_and_a_claimed_host_name_get_a_409(
+    client: RawClient, emulator: Emulator
+) -> None:
     emulator.claimed_hostnames.add("taken.example.com")
     emulator.domain_polls = 1
     assert (
@@ -248,14 +254,14 @@ async def test_there_is_one_custom_domain_and_nobody_elses(client: RawClient, em
     assert emulator.domain_polls == 1
 
 
-async def test_a_token_is_told_once_it_is_made(client: RawClient) -> None:
+async def test_creating_an_upload_token_returns_its_secret(client: RawClient) -> None:
     token = (await client.request("POST", "/images/token")).json
     assert token["used_at"] is None
     assert token["environment_id"] == client.emulator.environment_id
     assert token["token"]
 
 
-async def test_answers_are_plain_utf8_json(client: RawClient) -> None:
+async def test_responses_are_json_in_utf8(client: RawClient) -> None:
     response = await client.request("POST", "/images/standard_upload", json={"file_name": "é.png"})
     assert "é.png".encode() in response.body
     assert response.headers["Content-Type"] == "application/json"

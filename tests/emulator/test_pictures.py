@@ -1,4 +1,4 @@
-"""Type, size and wholeness from the bytes alone; nothing in them may make the readers fail or go on for ever."""
+"""The type, size and completeness of pictures. No bytes may make `examine` fail or run forever."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "pictures"
 PICTURES = json.loads((SHARED / "manifest.json").read_text()) if SHARED.exists() else []
 
 
-def size(data: bytes, **more: Any) -> tuple[str, int, int]:
-    found = examine(data, **more)
-    assert isinstance(found, Picture), found
-    return found.mime_type, found.width, found.height
+def size(data: bytes, **arguments: Any) -> tuple[str, int, int]:
+    finding = examine(data, **arguments)
+    assert isinstance(finding, Picture), finding
+    return finding.mime_type, finding.width, finding.height
 
 
-def reason(data: bytes, **more: Any) -> str:
-    found = examine(data, **more)
-    assert isinstance(found, Unreadable), found
-    return found.reason
+def reason(data: bytes, **arguments: Any) -> str:
+    finding = examine(data, **arguments)
+    assert isinstance(finding, Unreadable), finding
+    return finding.reason
 
 
 def box(name: bytes, *content: bytes) -> bytes:
@@ -119,11 +119,9 @@ def ico(*entries: tuple[int, int], data: bytes = PNG) -> bytes:
     return b"\0\0\1\0" + struct.pack("<H", len(entries)) + rows + data
 
 
-@pytest.mark.skipif(
-    not PICTURES, reason="the shared pictures lie beside the repository, and they are not there"
-)
+@pytest.mark.skipif(not PICTURES, reason="the folder with the shared pictures is missing")
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture["name"])
-def test_the_real_pictures_are_read_as_their_manifest_says(picture: dict[str, Any]) -> None:
+def test_real_pictures_have_the_size_in_their_manifest(picture: dict[str, Any]) -> None:
     data = (SHARED / picture["name"]).read_bytes()
     if picture["decodes"]:
         assert size(data) == (picture["mime_type"], picture["width"], picture["height"])
@@ -132,12 +130,12 @@ def test_the_real_pictures_are_read_as_their_manifest_says(picture: dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("data", "found"),
+    ("data", "expected"),
     [
         (PNG, ("image/png", 3, 2)),
         (GIF, ("image/gif", 1, 1)),
         (JPEG, ("image/jpeg", 3, 2)),
-        (JPEG + b"a trailer that nobody asked for", ("image/jpeg", 3, 2)),
+        (JPEG + b"bytes after the end", ("image/jpeg", 3, 2)),
         (b"\xff\xd8\xff\x01\xff\xff\xd0" + JPEG[2:], ("image/jpeg", 3, 2)),
         (tiff((256, 3, 1, 3), (257, 4, 1, 2), *STRIP), ("image/tiff", 3, 2)),
         (tiff((256, 3, 1, 3), (257, 4, 1, 2), *STRIP, order=">"), ("image/tiff", 3, 2)),
@@ -166,12 +164,12 @@ def test_the_real_pictures_are_read_as_their_manifest_says(picture: dict[str, An
         (ico((16, 16), data=info(16, 32)), ("image/vnd.microsoft.icon", 16, 16)),
     ],
 )  # fmt: skip
-def test_a_size_is_read_from_the_header(data: bytes, found: tuple[str, int, int]) -> None:
-    assert size(data) == found
+def test_a_size_is_read_from_the_header(data: bytes, expected: tuple[str, int, int]) -> None:
+    assert size(data) == expected
 
 
 @pytest.mark.parametrize(
-    ("data", "why"),
+    ("data", "expected"),
     [
         (b"", "empty"),
         (b"<svg/>", "not a picture"),
@@ -222,15 +220,15 @@ def test_a_size_is_read_from_the_header(data: bytes, found: tuple[str, int, int]
         (bmp(info(3, 2, 8, 1, 5), 54, bytes(4)), "ends early"),
         (bmp(info(3, 2), 0, bytes(24)), "no picture data"),
         (ico((16, 16))[:-1], "ends early"),
-        (ico((16, 16), data=b"neither nor"), "not a picture"),
+        (ico((16, 16), data=b"no picture"), "not a picture"),
     ],
 )  # fmt: skip
-def test_what_is_no_whole_picture_is_told_why(data: bytes, why: str) -> None:
-    assert why in reason(data)
+def test_a_broken_picture_has_the_reason(data: bytes, expected: str) -> None:
+    assert expected in reason(data)
 
 
 @pytest.mark.parametrize(
-    ("data", "head", "tail", "whole"),
+    ("data", "head", "tail", "complete"),
     [
         (JPEG[:-2] + bytes(500) + b"\xff\xd9", 60, 20, True),
         (JPEG[:-2] + bytes(500), 60, 20, False),
@@ -240,14 +238,14 @@ def test_what_is_no_whole_picture_is_told_why(data: bytes, why: str) -> None:
         (tiff((256, 3, 1, 3), (257, 4, 1, 2), *STRIP)[:8] + bytes(100), 6, 0, False),
     ],
 )
-def test_of_a_body_that_was_not_kept_whole_both_ends_have_to_do(
-    data: bytes, head: int, tail: int, whole: bool
+def test_a_large_body_is_checked_by_its_start_and_end(
+    data: bytes, head: int, tail: int, complete: bool
 ) -> None:
-    found = examine(data[:head], length=len(data), tail=data[len(data) - tail :])
-    assert isinstance(found, Picture) is whole, found
+    finding = examine(data[:head], length=len(data), tail=data[len(data) - tail :])
+    assert isinstance(finding, Picture) is complete, finding
 
 
-def test_pillow_tells_what_the_header_does_not(tmp_path: Path) -> None:
+def test_pillow_reads_the_size_that_the_header_does_not_have(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image", reason="needs the extra `emulator`")
     target = tmp_path / "big.tif"
     image.new("L", (3, 2)).save(target, format="TIFF", big_tiff=True)
@@ -255,22 +253,22 @@ def test_pillow_tells_what_the_header_does_not(tmp_path: Path) -> None:
     assert decoded_size(b"nothing") is None
 
 
-def test_exif_is_told_by_name() -> None:
+def test_exif_fields_have_their_exif_names() -> None:
     fields = (
-        (0x0110, 2, 3, 0x4231),  # Model, the text "1B" and what Hxx pads it with
+        (0x0110, 2, 3, 0x4231),  # Model, the text "1B"
         (0x0112, 3, 1, 6),
-        (0x829A, 5, 1, 8),  # ExposureTime, a fraction made of the first row's bytes
-        (0x8827, 7, 1, 0),  # a kind that the field never has
-        (0x8769, 4, 1, 8),  # the camera's own directory: this one again
+        (0x829A, 5, 1, 8),  # ExposureTime, a fraction created of the first row's bytes
+        (0x8827, 7, 1, 0),  # a type that this field never has
+        (0x8769, 4, 1, 8),  # the second directory, which is the first one again
     )
     block = b"Exif\0\0" + tiff(*fields)
     data = b"\xff\xd8" + segment(0xE1, b"other") + segment(0xE1, block) + JPEG[2:]
-    found = examine(data)
-    assert isinstance(found, Picture)
-    assert found.exif == {
+    finding = examine(data)
+    assert isinstance(finding, Picture)
+    assert finding.exif == {
         "Model": "1B",
         "Orientation": 6,
-        "ExposureTime": pytest.approx(found.exif["ExposureTime"]),
+        "ExposureTime": pytest.approx(finding.exif["ExposureTime"]),
     }
 
 
@@ -279,9 +277,9 @@ def test_exif_is_told_by_name() -> None:
     [b"no tiff at all", b"II*\0\xff\xff\0\0", tiff((0x829A, 5, 1, 30), (257, 4, 1, 0))[:-4] + bytes(12)],
 )
 def test_broken_exif_is_left_out(block: bytes) -> None:
-    found = examine(b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + block) + JPEG[2:])
-    assert isinstance(found, Picture)
-    assert found.exif == {}
+    finding = examine(b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + block) + JPEG[2:])
+    assert isinstance(finding, Picture)
+    assert finding.exif == {}
 
 
 @pytest.mark.parametrize(
@@ -293,10 +291,10 @@ def test_broken_exif_is_left_out(block: bytes) -> None:
         tiff((256, 3, 1, 3), (257, 4, 1, 2), *STRIP, (0x0112, 3, 1, 6)),
     ],
 )
-def test_exif_is_found_where_each_format_keeps_it(data: bytes) -> None:
-    found = examine(data)
-    assert isinstance(found, Picture)
-    assert found.exif == {"Orientation": 6}
+def test_exif_is_read_from_every_format_that_has_it(data: bytes) -> None:
+    finding = examine(data)
+    assert isinstance(finding, Picture)
+    assert finding.exif == {"Orientation": 6}
 
 
 SAMPLES = [PNG, GIF, JPEG, tiff((256, 3, 1, 3), (257, 4, 1, 2), *STRIP), webp(b"VP8 ", VP8), avif(ISPE)]
@@ -305,14 +303,14 @@ SAMPLES += [b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"jxlc", b"\xff\x0a" + bits((1, 1)
 SAMPLES += [b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + tiff((0x0112, 3, 1, 6), (0x8769, 4, 1, 8))) + JPEG[2:]]
 
 
-def fine(found: Finding) -> bool:
-    return isinstance(found, Unreadable) or (found.width > 0 and found.height > 0)
+def is_valid(finding: Finding) -> bool:
+    return isinstance(finding, Unreadable) or (finding.width > 0 and finding.height > 0)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(SAMPLES), st.integers(0, 40))
-def test_no_bytes_make_the_readers_fail(junk: bytes, sample: bytes, kept: int) -> None:
-    assert fine(examine(sample[:kept] + junk))
+def test_random_bytes_never_make_examine_fail(junk: bytes, sample: bytes, kept: int) -> None:
+    assert is_valid(examine(sample[:kept] + junk))
 
 
 @given(
@@ -320,15 +318,18 @@ def test_no_bytes_make_the_readers_fail(junk: bytes, sample: bytes, kept: int) -
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=6),
     st.integers(0, 300),
 )
-@settings(max_examples=examples(400), deadline=None)  # a busy machine is no mistake of the readers
-def test_no_change_makes_the_readers_fail(sample: bytes, changes: list[tuple[int, int]], cut: int) -> None:
+# No deadline, because a busy machine is slow.
+@settings(max_examples=examples(400), deadline=None)
+def test_changed_bytes_never_make_examine_fail(
+    sample: bytes, changes: list[tuple[int, int]], cut: int
+) -> None:
     data = bytearray(sample)
     for at, value in changes:
         data[at % len(data)] = value
-    assert fine(examine(bytes(data[: len(data) - cut % len(data)])))
+    assert is_valid(examine(bytes(data[: len(data) - cut % len(data)])))
 
 
 @settings(deadline=None)
 @given(st.sampled_from(SAMPLES), st.integers(0, 100), st.integers(0, 100), st.integers(0, 10**12))
-def test_no_gap_makes_the_readers_fail(sample: bytes, head: int, tail: int, more: int) -> None:
-    assert fine(examine(sample[:head], length=len(sample) + more, tail=sample[len(sample) - tail :]))
+def test_missing_bytes_never_make_examine_fail(sample: bytes, head: int, tail: int, more: int) -> None:
+    assert is_valid(examine(sample[:head], length=len(sample) + more, tail=sample[len(sample) - tail :]))

@@ -1,4 +1,4 @@
-"""Starting and stopping: in the loop, in a thread, in a process."""
+"""Starting and stopping an emulator: in the event loop, in a thread, in a process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from imgwire_async.emulator.__main__ import main
 from .raw_client import PNG, RawClient, without_slow_step_warnings
 
 
-def ask_plainly(emulator: Emulator, path: str = "/api/v1/images/") -> tuple[int, Any]:
+def get_json(emulator: Emulator, path: str = "/api/v1/images/") -> tuple[int, Any]:
     connection = http.client.HTTPConnection(emulator.base_url.removeprefix("http://"), timeout=10)
     try:
         connection.request("GET", path, headers={"Authorization": f"Bearer {emulator.api_key}"})
@@ -36,23 +36,23 @@ def ask_plainly(emulator: Emulator, path: str = "/api/v1/images/") -> tuple[int,
         connection.close()
 
 
-def test_in_a_thread_it_answers_and_takes_orders_from_others() -> None:
+def test_an_emulator_in_a_thread_can_be_used_from_other_threads() -> None:
     with Emulator(ready_polls=0) as emulator:
-        assert ask_plainly(emulator) == (200, [])
+        assert get_json(emulator) == (200, [])
         emulator.faults.add("GET", "*", status=503, body={"detail": "no"}, times=5)
         with ThreadPoolExecutor(5) as pool:
-            assert {status for status, _ in pool.map(lambda _: ask_plainly(emulator), range(5))} == {503}
+            assert {status for status, _ in pool.map(lambda _: get_json(emulator), range(5))} == {503}
         emulator.clock.advance(5)
         assert len(emulator.requests) == 6
         emulator.reset()
         assert len(emulator.requests) == 0
-        assert ask_plainly(emulator)[0] == 200
+        assert get_json(emulator)[0] == 200
     assert not [thread for thread in threading.enumerate() if thread.name == "imgwire-emulator"]
     with pytest.raises(OSError):
-        ask_plainly(emulator)
+        get_json(emulator)
 
 
-def test_the_end_is_prompt_with_stalled_and_idle_connections() -> None:
+def test_a_threaded_emulator_stops_soon_with_open_connections() -> None:
     with Emulator() as emulator:
         emulator.faults.add("GET", "*", stall=float("inf"), after=1)
         host, _, port = emulator.base_url.removeprefix("http://").partition(":")
@@ -69,25 +69,26 @@ def test_the_end_is_prompt_with_stalled_and_idle_connections() -> None:
             start = time.monotonic()
             emulator.__exit__(None, None, None)
             assert time.monotonic() - start < 10
-            emulator.__exit__(None, None, None)  # twice does nothing
+            # A second exit does nothing.
+            emulator.__exit__(None, None, None)
 
 
-async def test_the_end_is_prompt_in_the_loop_too() -> None:
+async def test_an_emulator_in_the_loop_stops_soon_with_open_connections() -> None:
     async with Emulator() as emulator:
         emulator.faults.add("*", "*", stall=float("inf"), times=None)
         host, _, port = emulator.base_url.removeprefix("http://").partition(":")
-        peers = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
-        for _, writer in peers:
+        connections = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+        for _, writer in connections:
             writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
         while len(emulator.requests) < 3:
             await asyncio.sleep(0.001)
         start = time.monotonic()
     assert time.monotonic() - start < 10
-    for _, writer in peers:
+    for _, writer in connections:
         writer.close()
 
 
-async def test_one_emulator_runs_once_at_a_time_and_again() -> None:
+async def test_an_emulator_can_be_restarted_but_not_entered_twice() -> None:
     emulator = Emulator()
     async with emulator:
         with pytest.raises(RuntimeError):
@@ -97,10 +98,10 @@ async def test_one_emulator_runs_once_at_a_time_and_again() -> None:
         key = emulator.api_key
     async with emulator:
         assert emulator.api_key == key
-        assert (await asyncio.to_thread(ask_plainly, emulator))[0] == 200
+        assert (await asyncio.to_thread(get_json, emulator))[0] == 200
 
 
-async def test_a_taken_port_is_told_to_who_asked(emulator: Emulator) -> None:
+async def test_a_port_in_use_raises_an_os_error(emulator: Emulator) -> None:
     port = int(emulator.base_url.rpartition(":")[2])
     with pytest.raises(OSError):
         async with Emulator(port=port):
@@ -111,7 +112,7 @@ async def test_a_taken_port_is_told_to_who_asked(emulator: Emulator) -> None:
             pass
 
 
-async def test_ports_may_be_chosen() -> None:
+async def test_ports_can_be_chosen() -> None:
     async with Emulator() as first:
         urls = (first.base_url, first.storage_url, first.cdn_url)
     port, storage_port, cdn_port = (int(url.rpartition(":")[2]) for url in urls)
@@ -120,7 +121,7 @@ async def test_ports_may_be_chosen() -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])
-async def test_the_host_may_be_chosen(host: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_host_can_be_chosen(host: str, caplog: pytest.LogCaptureFixture) -> None:
     emulator = Emulator(host=host)
     try:
         await emulator.__aenter__()
@@ -138,7 +139,7 @@ async def test_the_host_may_be_chosen(host: str, caplog: pytest.LogCaptureFixtur
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_on_all_addresses_it_warns_and_takes_the_name_that_a_client_used(
+async def test_listening_on_all_addresses_warns_and_uses_the_clients_host_name(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with Emulator(host="0.0.0.0") as emulator, ClientSession() as session:
@@ -152,10 +153,13 @@ async def test_on_all_addresses_it_warns_and_takes_the_name_that_a_client_used(
         assert (await client.put(response.json["upload_url"], PNG, None)).status == 200
         path = f"/images/{response.json['image']['id']}"
         for _ in range(2):
-            seen = [(await client.request("GET", path, headers=more)).json["cdn_url"] for more in (named, {})]
-        assert [str(URL(url).host) for url in seen] == ["localhost", "127.0.0.1"]
-        assert (await client.get(seen[0])).body == PNG
-        by_url = {"url": seen[0], "file_name": "again.png"}
+            cdn_urls = [
+                (await client.request("GET", path, headers=headers)).json["cdn_url"]
+                for headers in (named, {})
+            ]
+        assert [str(URL(url).host) for url in cdn_urls] == ["localhost", "127.0.0.1"]
+        assert (await client.get(cdn_urls[0])).body == PNG
+        by_url = {"url": cdn_urls[0], "file_name": "again.png"}
         assert (
             await client.request("POST", "/images/upload_via_url", headers=named, json=by_url)
         ).status == 200
@@ -167,13 +171,13 @@ async def test_on_all_addresses_it_warns_and_takes_the_name_that_a_client_used(
     ("host", "message"),
     [("", "host: ''"), ("a b", "host: 'a b'"), ("nowhere.invalid", "host 'nowhere.invalid'")],
 )
-async def test_a_host_that_is_none_is_named(host: str, message: str) -> None:
+async def test_the_error_names_a_wrong_host(host: str, message: str) -> None:
     with pytest.raises((ValueError, OSError), match=message):
         async with Emulator(host=host):
             pass
 
 
-async def test_keys_may_be_chosen() -> None:
+async def test_keys_can_be_chosen() -> None:
     async with Emulator(api_key="sk_local", client_key="ck_local") as emulator, ClientSession() as session:
         client = RawClient(emulator, session)
         assert (await client.request("GET", "/images/", key="sk_local")).status == 200
@@ -194,14 +198,14 @@ async def test_keys_may_be_chosen() -> None:
         ({"api_key": "secret", "client_key": "secret"}, "client_key"),
     ],
 )
-def test_keys_that_make_no_sense_are_refused_and_not_repeated(keys: dict[str, str], name: str) -> None:
+def test_wrong_keys_are_rejected_and_not_shown(keys: dict[str, str], name: str) -> None:
     with pytest.raises(ValueError, match=name) as caught:
         Emulator(**keys)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "switch",
     [
         {"idempotency": "maybe"},
         {"second_put": "ignored"},
@@ -213,12 +217,12 @@ def test_keys_that_make_no_sense_are_refused_and_not_repeated(keys: dict[str, st
         {"rate_limit": 0},
     ],
 )
-def test_a_switch_has_its_values(wrong: dict[str, Any]) -> None:
+def test_a_switch_rejects_other_values(switch: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        Emulator(**wrong)
+        Emulator(**switch)
 
 
-async def test_malformed_requests_make_no_noise(
+async def test_malformed_requests_are_not_logged(
     client: RawClient, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     host, _, port = emulator.base_url.removeprefix("http://").partition(":")
@@ -230,7 +234,7 @@ async def test_malformed_requests_make_no_noise(
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
-def test_as_a_process_it_says_where_it_is_and_ends_cleanly(number: signal.Signals) -> None:
+def test_the_process_prints_its_urls_and_stops_cleanly(number: signal.Signals) -> None:
     command = [
         sys.executable,
         "-X",
@@ -246,12 +250,12 @@ def test_as_a_process_it_says_where_it_is_and_ends_cleanly(number: signal.Signal
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline().strip() for _ in range(6)]
-        told = dict(line.removeprefix("export ").split("=", 1) for line in lines[:2])
+        variables = dict(line.removeprefix("export ").split("=", 1) for line in lines[:2])
         connection = http.client.HTTPConnection(
-            told["IMGWIRE_API_BASE_URL"].removeprefix("http://"), timeout=10
+            variables["IMGWIRE_API_BASE_URL"].removeprefix("http://"), timeout=10
         )
         connection.request(
-            "GET", "/api/v1/images/", headers={"Authorization": f"Bearer {told['IMGWIRE_API_KEY']}"}
+            "GET", "/api/v1/images/", headers={"Authorization": f"Bearer {variables['IMGWIRE_API_KEY']}"}
         )
         assert connection.getresponse().status == 200
         process.send_signal(number)
@@ -259,33 +263,34 @@ def test_as_a_process_it_says_where_it_is_and_ends_cleanly(number: signal.Signal
         connection.close()
     assert (process.returncode, out, without_slow_step_warnings(err)) == (0, "", "")
     assert lines[-1] == "Press Ctrl-C to stop."
-    assert all(line.startswith("export IMGWIRE_") for line in lines[:2])  # so that a shell hands them on
+    # A shell passes exported variables to its programs.
+    assert all(line.startswith("export IMGWIRE_") for line in lines[:2])
 
 
-def test_wrong_arguments_and_taken_ports_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as wrong:
+def test_the_process_reports_wrong_arguments_and_ports_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
         main(["--rate-limit", "0"])
     with pytest.raises(SystemExit):
         main(["--port", "65536"])
     assert "from 0 (any free port) to 65535" in capsys.readouterr().err
-    assert wrong.value.code == 2
+    assert caught.value.code == 2
     with Emulator() as emulator:
         assert main(["--port", emulator.base_url.rpartition(":")[2]]) == 1
     assert "imgwire emulator:" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "wrong", ["a=b", "ftp://a.example/x=a.png", "https://a.example/x=missing.png", "https://a.example"]
+    "option", ["a=b", "ftp://a.example/x=a.png", "https://a.example/x=missing.png", "https://a.example"]
 )
-def test_a_url_without_its_file_is_told(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_process_reports_a_url_without_a_file(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["--url", wrong])
+        main(["--url", option])
     assert caught.value.code == 2
     assert "--url" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.slow
-def test_a_process_takes_host_keys_ports_and_urls(tmp_path: Path) -> None:
+def test_the_process_accepts_host_keys_ports_and_urls(tmp_path: Path) -> None:
     (tmp_path / "a=b.png").write_bytes(PNG)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -314,7 +319,7 @@ def test_a_process_takes_host_keys_ports_and_urls(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_forgotten_emulator_does_not_hold_the_process() -> None:
+def test_a_running_emulator_does_not_keep_the_process_alive() -> None:
     code = "from imgwire_async.emulator import Emulator\nemulator = Emulator()\nemulator.__enter__()\n"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False

@@ -1,4 +1,4 @@
-"""The storage host believes nothing but the signature."""
+"""The storage host, which accepts exactly the request that was signed."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ from imgwire_async.emulator.bodies import MAXIMUM_WHOLE_BODY
 from .raw_client import PNG, RawClient, RawResponse, request_head, send_raw
 
 
-async def made_url(client: RawClient, **more: Any) -> str:
+async def new_upload_url(client: RawClient, **more: Any) -> str:
     url: str = (await client.create(**{"name": "a b~é.png", "mime_type": "image/png", **more}))["upload_url"]
     return url
 
 
-async def test_the_url_holds_what_careless_clients_rewrite(client: RawClient) -> None:
-    url = await made_url(client, name="Zoë-1~2 (a+b)/c.png")
-    for piece in ("%2F", "%7E", "%2B", "+", "%3d", "%C3%A9", "%20", "%2D", "%28"):
-        assert piece in url
-    assert len(await made_url(client, name="🏔" * 5000)) < 4000  # request lines have an end
+async def test_the_upload_url_has_characters_that_clients_re_encode(client: RawClient) -> None:
+    url = await new_upload_url(client, name="Zoë-1~2 (a+b)/c.png")
+    for part in ("%2F", "%7E", "%2B", "+", "%3d", "%C3%A9", "%20", "%2D", "%28"):
+        assert part in url
+    # The length of a request line is limited.
+    assert len(await new_upload_url(client, name="🏔" * 5000)) < 4000
 
 
-async def test_a_put_as_declared_is_taken(client: RawClient, emulator: Emulator) -> None:
-    made = await client.create(mime_type="image/png", content_length=len(PNG))
-    response = await client.put(made["upload_url"], PNG)
+async def test_a_put_with_the_declared_type_and_length_is_accepted(
+    client: RawClient, emulator: Emulator
+) -> None:
+    created = await client.create(mime_type="image/png", content_length=len(PNG))
+    response = await client.put(created["upload_url"], PNG)
     assert (response.status, response.body) == (200, b"")
     assert response.headers["ETag"]
-    stored = emulator.images[made["image"]["id"]].stored
+    stored = emulator.images[created["image"]["id"]].stored
     assert stored is not None
     assert (stored.data, stored.length, stored.sha256) == (PNG, len(PNG), hashlib.sha256(PNG).hexdigest())
-    assert emulator.requests[-1].target == made["upload_url"].removeprefix(emulator.storage_url)
+    assert emulator.requests[-1].target == created["upload_url"].removeprefix(emulator.storage_url)
     assert emulator.requests[-1].body_sha256 == stored.sha256
 
 
@@ -58,75 +61,78 @@ def _requoted(url: str) -> str:
         lambda url: url.replace("&X-Amz-Date", "&x-id=PutObject&X-Amz-Date"),
         lambda url: url.replace("content-type%3B", ""),
         lambda url: re.sub(
-            r"Signature=.", lambda found: "Signature=" + ("0" if found[0][-1] != "0" else "1"), url
+            r"Signature=.", lambda match: "Signature=" + ("0" if match[0][-1] != "0" else "1"), url
         ),
         _requoted,
     ],
 )
-async def test_any_changed_byte_is_refused(client: RawClient, change: Any) -> None:
-    url = await made_url(client)
+async def test_any_changed_byte_of_the_url_is_rejected(client: RawClient, change: Any) -> None:
+    url = await new_upload_url(client)
     assert change(url) != url
     response = await client.put(change(url), PNG)
     assert response.s3_error == (403, "SignatureDoesNotMatch")
-    assert (await client.put(url, PNG)).status == 200  # the right one still works
+    # The unchanged URL still works.
+    assert (await client.put(url, PNG)).status == 200
 
 
 @pytest.mark.parametrize("tail", ["", "?", "?a=b", "?X-Amz-Signature=00", "?a=b&X-Amz-Signature=" + "0" * 64])
-async def test_an_unsigned_target_is_refused(client: RawClient, tail: str) -> None:
-    assert (await client.put((await made_url(client)).partition("?")[0] + tail, PNG)).s3_error == (
+async def test_an_unsigned_target_is_rejected(client: RawClient, tail: str) -> None:
+    assert (await client.put((await new_upload_url(client)).partition("?")[0] + tail, PNG)).s3_error == (
         403,
         "AccessDenied",
     )
 
 
-async def test_other_paths_hold_nothing(client: RawClient, emulator: Emulator) -> None:
+async def test_other_paths_get_a_404(client: RawClient, emulator: Emulator) -> None:
     assert (await client.get(f"{emulator.storage_url}/")).s3_error == (404, "NoSuchKey")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "HEAD", "PATCH", "OPTIONS"])
-async def test_the_url_is_for_one_method(client: RawClient, method: str) -> None:
-    response = await client.get(await made_url(client), method)
+async def test_an_upload_url_allows_only_put(client: RawClient, method: str) -> None:
+    response = await client.get(await new_upload_url(client), method)
     assert (response.status, response.headers["Allow"]) == (405, "PUT")
 
 
 @pytest.mark.parametrize(
     "content_type", [None, "image/jpeg", "application/octet-stream", "image/png; charset=x"]
 )
-async def test_the_declared_type_has_to_come(client: RawClient, content_type: str | None) -> None:
-    assert (await client.put(await made_url(client), PNG, content_type)).s3_error == (
+async def test_the_put_must_have_the_declared_type(client: RawClient, content_type: str | None) -> None:
+    assert (await client.put(await new_upload_url(client), PNG, content_type)).s3_error == (
         403,
         "SignatureDoesNotMatch",
     )
 
 
-async def test_no_type_may_come_when_none_was_declared(client: RawClient) -> None:
-    url = await made_url(client, mime_type=None)
+async def test_the_put_must_not_have_a_type_if_none_was_declared(client: RawClient) -> None:
+    url = await new_upload_url(client, mime_type=None)
     assert (await client.put(url, PNG, "image/png")).s3_error == (403, "SignatureDoesNotMatch")
     assert (await client.put(url, PNG, None)).status == 200
 
 
 @pytest.mark.parametrize("switches", [{"signed_content_type": False}])
 @pytest.mark.parametrize("content_type", [None, "image/png", "text/plain"])
-async def test_an_unsigned_type_may_be_any(client: RawClient, content_type: str | None) -> None:
-    url = await made_url(client)
+async def test_any_type_is_accepted_if_the_type_is_not_signed(
+    client: RawClient, content_type: str | None
+) -> None:
+    url = await new_upload_url(client)
     assert "content-type" not in url
     assert (await client.put(url, PNG, content_type)).status == 200
 
 
 @pytest.mark.parametrize("off", [-1, 1])
-async def test_the_declared_length_has_to_come(client: RawClient, off: int) -> None:
-    url = await made_url(client, content_length=len(PNG) + off)
+async def test_the_put_must_have_the_declared_length(client: RawClient, off: int) -> None:
+    url = await new_upload_url(client, content_length=len(PNG) + off)
     assert (await client.put(url, PNG)).s3_error == (403, "SignatureDoesNotMatch")
 
 
-async def test_a_declared_length_of_zero_counts(client: RawClient) -> None:
-    url = await made_url(client, content_length=0)
+async def test_a_declared_length_of_0_is_signed(client: RawClient) -> None:
+    url = await new_upload_url(client, content_length=0)
     assert (await client.put(url, PNG)).status == 403
     assert (await client.put(url, b"")).status == 200
 
 
-async def test_another_host_name_is_refused(client: RawClient) -> None:
-    url = (await made_url(client)).replace("127.0.0.1", "localhost")
+async def test_another_host_name_is_rejected(client: RawClient) -> None:
+    url = (await new_upload_url(client)).replace("127.0.0.1", "localhost")
     assert (await client.put(url, PNG)).s3_error == (403, "SignatureDoesNotMatch")
 
 
@@ -139,37 +145,37 @@ async def test_another_host_name_is_refused(client: RawClient) -> None:
         ("x-amz-acl", 403, "AccessDenied"),
     ],
 )
-async def test_headers_that_nobody_signed_are_refused(
-    client: RawClient, name: str, status: int, code: str
-) -> None:
-    assert (await client.put(await made_url(client), PNG, **{name: "x=y"})).s3_error == (status, code)
+async def test_unsigned_headers_are_rejected(client: RawClient, name: str, status: int, code: str) -> None:
+    assert (await client.put(await new_upload_url(client), PNG, **{name: "x=y"})).s3_error == (status, code)
 
 
-async def test_chunks_are_refused(client: RawClient) -> None:
+async def test_a_chunked_body_is_rejected(client: RawClient) -> None:
     origin, head = request_head(
-        await made_url(client), "Content-Type: image/png", "Transfer-Encoding: chunked"
+        await new_upload_url(client), "Content-Type: image/png", "Transfer-Encoding: chunked"
     )
     response = await send_raw(origin, head + b"1\r\na\r\n0\r\n\r\n")
     assert response.startswith(b"HTTP/1.1 411 ")
     assert b"<Code>MissingContentLength</Code>" in response
 
 
-async def test_a_put_without_a_length_is_refused(client: RawClient) -> None:
-    origin, head = request_head(await made_url(client), "Content-Type: image/png")
+async def test_a_put_without_a_length_is_rejected(client: RawClient) -> None:
+    origin, head = request_head(await new_upload_url(client), "Content-Type: image/png")
     assert (await send_raw(origin, head)).startswith(b"HTTP/1.1 411 ")
 
 
-async def test_an_encoded_body_is_stored_as_it_came(client: RawClient, emulator: Emulator) -> None:
-    made = await client.create(mime_type="image/png")
-    assert (await client.put(made["upload_url"], PNG, **{"Content-Encoding": "gzip"})).status == 200
-    stored = emulator.images[made["image"]["id"]].stored
+async def test_a_body_with_content_encoding_is_stored_unchanged(
+    client: RawClient, emulator: Emulator
+) -> None:
+    created = await client.create(mime_type="image/png")
+    assert (await client.put(created["upload_url"], PNG, **{"Content-Encoding": "gzip"})).status == 200
+    stored = emulator.images[created["image"]["id"]].stored
     assert stored is not None
     assert stored.data == PNG
 
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
-async def test_the_body_is_waved_through_only_after_the_checks(client: RawClient, emulator: Emulator) -> None:
-    url = await made_url(client)
+async def test_100_continue_comes_only_after_the_checks(client: RawClient, emulator: Emulator) -> None:
+    url = await new_upload_url(client)
     headers = ("Content-Type: image/png", "Expect: 100-continue")
     origin, head = request_head(url, *headers, length=len(PNG))
     response = await send_raw(origin, head, then=PNG)
@@ -181,8 +187,8 @@ async def test_the_body_is_waved_through_only_after_the_checks(client: RawClient
     assert emulator.requests[-1].body_length == 0
 
 
-async def test_a_body_that_breaks_off_is_no_upload(client: RawClient, emulator: Emulator) -> None:
-    url = await made_url(client)
+async def test_an_incomplete_body_is_not_an_upload(client: RawClient, emulator: Emulator) -> None:
+    url = await new_upload_url(client)
     origin, head = request_head(url, "Content-Type: image/png", length=len(PNG))
     host, _, port = origin.removeprefix("http://").partition(":")
     _, writer = await asyncio.open_connection(host, int(port))
@@ -200,33 +206,33 @@ async def test_a_body_that_breaks_off_is_no_upload(client: RawClient, emulator: 
 
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
-async def test_a_url_may_be_used_up(client: RawClient) -> None:
-    url = await made_url(client)
+async def test_a_used_url_is_rejected_if_the_switch_says_so(client: RawClient) -> None:
+    url = await new_upload_url(client)
     assert (await client.put(url, PNG)).status == 200
     refused = await client.put(url, PNG)
     assert refused.s3_error == (403, "AccessDenied")
     assert b"already been used" in refused.body
 
 
-async def test_a_second_put_is_accepted_and_counts(client: RawClient, emulator: Emulator) -> None:
-    made = await client.create()
+async def test_a_second_put_replaces_the_bytes(client: RawClient, emulator: Emulator) -> None:
+    created = await client.create()
     for data in (PNG, b"no picture"):
-        assert (await client.put(made["upload_url"], data, None)).status == 200
-    await client.retrieve(made["image"]["id"])
-    assert (await client.retrieve(made["image"]["id"]))["status"] == "QUARANTINE"
+        assert (await client.put(created["upload_url"], data, None)).status == 200
+    await client.retrieve(created["image"]["id"])
+    assert (await client.retrieve(created["image"]["id"]))["status"] == "QUARANTINE"
 
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
-async def test_of_two_puts_at_once_one_may_win(client: RawClient) -> None:
-    url = await made_url(client)
+async def test_only_one_of_several_concurrent_puts_is_accepted(client: RawClient) -> None:
+    url = await new_upload_url(client)
     responses: list[RawResponse] = await asyncio.gather(*(client.put(url, PNG) for _ in range(4)))
     assert sorted(response.status for response in responses) == [200, 403, 403, 403]
 
 
-async def test_a_deleted_image_takes_no_bytes(client: RawClient) -> None:
-    made = await client.create()
-    await client.request("DELETE", f"/images/{made['image']['id']}")
-    assert (await client.put(made["upload_url"], PNG, None)).s3_error == (404, "NoSuchKey")
+async def test_a_put_for_a_deleted_image_gets_a_404(client: RawClient) -> None:
+    created = await client.create()
+    await client.request("DELETE", f"/images/{created['image']['id']}")
+    assert (await client.put(created["upload_url"], PNG, None)).s3_error == (404, "NoSuchKey")
 
 
 @pytest.mark.parametrize(
@@ -237,24 +243,24 @@ async def test_a_url_expires(
     client: RawClient, emulator: Emulator, switches: dict[str, Any], status: int
 ) -> None:
     lifetime = switches.get("url_lifetime", 900.0)
-    url = await made_url(client)
+    url = await new_upload_url(client)
     emulator.clock.advance(lifetime)
     response = await client.put(url, PNG)
     assert response.s3_error == (status, "AccessDenied")
     assert b"<Message>Request has expired</Message>" in response.body
     stamp = re.search(r"X-Amz-Date=(\d{8}T\d{6}Z)", url)
     assert stamp is not None
-    late = parsedate_to_datetime(response.headers["Date"]) - emulator.clock.now()
-    assert abs(late) < timedelta(seconds=5)
+    delay = parsedate_to_datetime(response.headers["Date"]) - emulator.clock.now()
+    assert abs(delay) < timedelta(seconds=5)
 
 
 @pytest.mark.parametrize("switches", [{"url_lifetime": 0.0}])
-async def test_a_life_of_nothing_is_over_at_once(client: RawClient) -> None:
-    assert (await client.put(await made_url(client), PNG)).s3_error == (403, "AccessDenied")
+async def test_a_url_with_a_lifetime_of_0_is_expired(client: RawClient) -> None:
+    assert (await client.put(await new_upload_url(client), PNG)).s3_error == (403, "AccessDenied")
 
 
-async def test_a_url_lives_until_its_last_moment(client: RawClient, emulator: Emulator) -> None:
-    url = await made_url(client)
+async def test_a_url_works_until_its_expiry(client: RawClient, emulator: Emulator) -> None:
+    url = await new_upload_url(client)
     emulator.clock.advance(890)
     assert (await client.put(url, PNG)).status == 200
 
@@ -268,7 +274,7 @@ async def test_a_url_lives_until_its_last_moment(client: RawClient, emulator: Em
         ({"idempotency": "conflict"}, 409, None, None),
     ],
 )
-async def test_a_repeated_idempotency_key(
+async def test_a_repeated_idempotency_key_gets_the_response_of_the_switch(
     client: RawClient, status: int, same_image: bool | None, same_url: bool | None
 ) -> None:
     first = await client.create(idempotency_key="k")
@@ -284,10 +290,11 @@ async def test_a_repeated_idempotency_key(
     assert (await client.put(again.json["upload_url"], PNG, None)).status == 200
 
 
-async def test_a_repeat_after_the_bytes_gets_a_url_that_takes_them_again(client: RawClient) -> None:
+async def test_a_repeat_after_the_upload_gets_a_url_that_accepts_the_bytes_again(client: RawClient) -> None:
     first = await client.create(idempotency_key="k")
     assert (await client.put(first["upload_url"], PNG, None)).status == 200
-    again = await client.create(idempotency_key="k")  # the vendor's SDKs then send the bytes once more
+    # The vendor's SDKs then send the bytes again.
+    again = await client.create(idempotency_key="k")
     assert (again["image"]["id"], again["upload_url"]) == (first["image"]["id"], first["upload_url"])
     assert (await client.put(again["upload_url"], PNG, None)).status == 200
     assert (await client.retrieve(first["image"]["id"]))["status"] == "PROCESSING"
@@ -295,45 +302,46 @@ async def test_a_repeat_after_the_bytes_gets_a_url_that_takes_them_again(client:
 
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
-async def test_a_repeat_after_the_bytes_gets_the_used_url(client: RawClient) -> None:
+async def test_a_repeat_after_the_upload_gets_the_last_url(client: RawClient) -> None:
     first = await client.create(idempotency_key="k")
     fresh = await client.create(idempotency_key="k")
     assert (await client.put(first["upload_url"], PNG, None)).status == 200
     assert (await client.put(fresh["upload_url"], PNG, None)).s3_error == (403, "AccessDenied")
-    late = await client.create(idempotency_key="k")
-    assert (late["image"]["status"], late["upload_url"]) == ("PROCESSING", fresh["upload_url"])
+    delay = await client.create(idempotency_key="k")
+    assert (delay["image"]["status"], delay["upload_url"]) == ("PROCESSING", fresh["upload_url"])
 
 
-async def test_the_key_of_a_deleted_image_is_free(client: RawClient) -> None:
+async def test_the_idempotency_key_of_a_deleted_image_can_be_reused(client: RawClient) -> None:
     first = await client.create(idempotency_key="k")
     await client.request("DELETE", f"/images/{first['image']['id']}")
     assert (await client.create(idempotency_key="k"))["image"]["id"] != first["image"]["id"]
 
 
-async def test_a_big_body_is_kept_by_its_ends(client: RawClient, emulator: Emulator) -> None:
+async def test_the_start_and_end_of_a_large_body_are_kept(client: RawClient, emulator: Emulator) -> None:
     data = PNG[:33] + bytes(MAXIMUM_WHOLE_BODY) + PNG[-12:]
-    made = await client.create()
+    created = await client.create()
 
-    async def pieces() -> Any:
+    async def chunks() -> Any:
         for at in range(0, len(data), 2**20):
             yield data[at : at + 2**20]
 
-    response = await client.put(made["upload_url"], pieces(), None, **{"Content-Length": str(len(data))})  # type: ignore[arg-type]
+    response = await client.put(created["upload_url"], chunks(), None, **{"Content-Length": str(len(data))})  # type: ignore[arg-type]
     assert response.status == 200
-    stored = emulator.images[made["image"]["id"]].stored
+    stored = emulator.images[created["image"]["id"]].stored
     assert stored is not None
     assert (stored.data, stored.length, stored.sha256) == (None, len(data), hashlib.sha256(data).hexdigest())
     assert (stored.head, stored.tail) == (data[: 2**20], data[-(2**16) :])
-    await client.retrieve(made["image"]["id"])
-    image = await client.retrieve(made["image"]["id"])
+    await client.retrieve(created["image"]["id"])
+    image = await client.retrieve(created["image"]["id"])
+    # The bytes between start and end are a chunk of length 0, so the picture is broken.
     assert (image["status"], image["width"], image["size_bytes"]) == (
         "QUARANTINE",
         0,
         len(data),
-    )  # a chunk of no length
+    )
 
 
-async def test_bodies_need_not_be_kept(client: RawClient, emulator: Emulator) -> None:
+async def test_bodies_are_not_kept_if_keep_bodies_is_false(client: RawClient, emulator: Emulator) -> None:
     emulator.keep_bodies = False
     image = await client.upload()
     assert (image["status"], image["width"]) == ("READY", 3)

@@ -1,4 +1,4 @@
-"""https on all three hosts: who trusts it, what the CA's file is, and endings that TLS sees."""
+"""TLS on all three hosts: trust, the file of the CA, and how connections end."""
 
 from __future__ import annotations
 
@@ -31,44 +31,49 @@ def address(origin: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def got_by_hand(
+def read_until_end(
     emulator: Emulator, origin: str, data: bytes, server_name: str = "127.0.0.1"
 ) -> tuple[bytes, bool]:
-    """What a plain TLS socket reads after it sent `data`, and whether it ended with close_notify."""
+    """Send `data` on a TLS socket.
+
+    Return all received bytes, and whether the connection ended with close_notify.
+    """
     assert emulator.ssl_context is not None
     with (
         socket.create_connection(address(origin), timeout=10) as tcp,
-        emulator.ssl_context.wrap_socket(
-            tcp, server_hostname=server_name, suppress_ragged_eofs=False
-        ) as secure,
+        emulator.ssl_context.wrap_socket(tcp, server_hostname=server_name, suppress_ragged_eofs=False) as tls,
     ):
-        secure.sendall(data)
+        tls.sendall(data)
         response = b""
         try:
-            while piece := secure.recv(65536):
-                response += piece
+            while chunk := tls.recv(65536):
+                response += chunk
         except ssl.SSLEOFError:
             return response, False
         return response, True
 
 
-async def test_all_three_hosts_and_what_they_hand_out_are_https(
-    client: RawClient, emulator: Emulator
-) -> None:
-    made = await client.create()
+async def test_all_hosts_and_their_urls_use_https(client: RawClient, emulator: Emulator) -> None:
+    created = await client.create()
     image = await client.upload()
     assert (await client.get(image["cdn_url"])).body == PNG
     token = (await client.request("POST", "/images/upload_token")).json
-    urls = [emulator.base_url, emulator.storage_url, emulator.cdn_url, made["upload_url"], image["cdn_url"]]
+    urls = [
+        emulator.base_url,
+        emulator.storage_url,
+        emulator.cdn_url,
+        created["upload_url"],
+        image["cdn_url"],
+    ]
     assert [url.partition(":")[0] for url in urls] == ["https"] * 5, token
 
 
-async def test_a_slash_too_many_leads_to_https_again(client: RawClient, emulator: Emulator) -> None:
+async def test_a_redirect_uses_https(client: RawClient, emulator: Emulator) -> None:
     response = await client.request("GET", "/images", lenient=True)
     assert (response.status, response.headers["Location"]) == (307, f"{emulator.base_url}/api/v1/images/")
 
 
-async def test_the_link_to_an_archive_is_https(client: RawClient) -> None:
+async def test_an_archive_url_uses_https(client: RawClient) -> None:
     image = await client.upload()
     job = (await client.request("POST", "/images/downloads", json={"image_ids": [image["id"]]})).json
     for _ in range(3):
@@ -77,7 +82,7 @@ async def test_the_link_to_an_archive_is_https(client: RawClient) -> None:
     assert (await client.get(job["download_url"])).body.startswith(b"PK")
 
 
-async def test_the_certificate_is_for_the_chosen_host_too() -> None:
+async def test_the_certificate_includes_the_chosen_host() -> None:
     async with Emulator(tls=True, host="127.0.0.2") as emulator, ClientSession() as session:
         assert emulator.base_url.startswith("https://127.0.0.2:")
         assert (
@@ -85,7 +90,7 @@ async def test_the_certificate_is_for_the_chosen_host_too() -> None:
         ).status == 200
 
 
-async def test_nobody_trusts_it_by_accident(emulator: Emulator) -> None:
+async def test_a_client_without_the_ca_does_not_connect(emulator: Emulator) -> None:
     async with ClientSession() as session:
         with pytest.raises(ClientConnectorCertificateError):
             await session.get(emulator.base_url)
@@ -93,27 +98,33 @@ async def test_nobody_trusts_it_by_accident(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "::1"])
-async def test_the_certificate_is_for_every_name_of_loopback(emulator: Emulator, name: str) -> None:
+async def test_the_certificate_includes_all_loopback_names(emulator: Emulator, name: str) -> None:
     request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    response, polite = await asyncio.to_thread(got_by_hand, emulator, emulator.base_url, request, name)
+    response, close_notify = await asyncio.to_thread(
+        read_until_end, emulator, emulator.base_url, request, name
+    )
     assert response.startswith(b"HTTP/1.1 404 ")
-    assert polite
+    assert close_notify
 
 
-@pytest.mark.parametrize("polite", [True, False])
+@pytest.mark.parametrize("close_notify", [True, False])
 @pytest.mark.parametrize("size", [100, 3_000_000])
-async def test_a_cut_says_goodbye_or_not(emulator: Emulator, polite: bool, size: int) -> None:
+async def test_a_cut_ends_with_or_without_close_notify(
+    emulator: Emulator, close_notify: bool, size: int
+) -> None:
     emulator.faults.add(
-        "GET", "*", status=200, body=bytes(size + 1), headers={"X": "y"}, cut=size, close_notify=polite
+        "GET", "*", status=200, body=bytes(size + 1), headers={"X": "y"}, cut=size, close_notify=close_notify
     )
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-    response, said = await asyncio.to_thread(got_by_hand, emulator, emulator.cdn_url, request)
+    response, ended_with_close_notify = await asyncio.to_thread(
+        read_until_end, emulator, emulator.cdn_url, request
+    )
     assert len(response.partition(b"\r\n\r\n")[2]) == size
-    assert said is polite
+    assert ended_with_close_notify is close_notify
 
 
-async def test_a_stalled_upload_is_seen_soon(emulator: Emulator) -> None:
-    """The kernels and TLS at both ends take little of a body that nobody reads."""
+async def test_a_client_notices_a_stalled_upload_soon(emulator: Emulator) -> None:
+    """The kernels and TLS buffer only a small part of a body that the server does not read."""
     emulator.faults.add("PUT", "*", stall=float("inf"))
 
     def push() -> int:
@@ -122,32 +133,32 @@ async def test_a_stalled_upload_is_seen_soon(emulator: Emulator) -> None:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
             tcp.settimeout(1)
             tcp.connect(address(emulator.storage_url))
-            with emulator.ssl_context.wrap_socket(tcp, server_hostname="127.0.0.1") as secure:
-                secure.sendall(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+            with emulator.ssl_context.wrap_socket(tcp, server_hostname="127.0.0.1") as tls:
+                tls.sendall(b"PUT /uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
                 sent = 0
                 with pytest.raises(TimeoutError):
                     while sent < 10**8:
-                        sent += secure.send(bytes(16 * 1024))
+                        sent += tls.send(bytes(16 * 1024))
                 return sent
 
     assert await asyncio.to_thread(push) < 2**20
 
 
-async def test_what_speaks_no_tls_and_what_says_nothing_are_let_go(emulator: Emulator) -> None:
+async def test_clients_without_tls_and_silent_clients_are_disconnected(emulator: Emulator) -> None:
     reader, writer = await asyncio.open_connection(*address(emulator.base_url))
-    silent, silence = await asyncio.open_connection(*address(emulator.base_url))
+    silent_reader, silent_writer = await asyncio.open_connection(*address(emulator.base_url))
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"HTTP" not in await reader.read()
     await emulator.__aexit__(None, None, None)
     try:
-        assert await silent.read() == b""
+        assert await silent_reader.read() == b""
     except ConnectionResetError:
         pass
-    for each in (writer, silence):
-        each.close()
+    for connection in (writer, silent_writer):
+        connection.close()
 
 
-async def test_the_file_of_the_ca_is_there_while_it_runs(emulator: Emulator) -> None:
+async def test_the_ca_file_exists_while_the_emulator_runs(emulator: Emulator) -> None:
     path = emulator.ca_path
     assert path is not None
     assert ssl.create_default_context(cafile=path).cert_store_stats()["x509_ca"] == 1
@@ -156,7 +167,7 @@ async def test_the_file_of_the_ca_is_there_while_it_runs(emulator: Emulator) -> 
     assert emulator.ca_path is None
 
 
-def test_without_tls_there_is_nothing_to_trust() -> None:
+def test_an_emulator_without_tls_has_no_ca() -> None:
     with Emulator() as emulator:
         assert (emulator.ca_path, emulator.ssl_context) == (None, None)
         assert emulator.base_url.startswith("http://")
@@ -170,7 +181,7 @@ def test_without_tls_there_is_nothing_to_trust() -> None:
         "\nif os.fork() == 0: sys.exit()\nos.wait(); print(emulator.ca_path.exists())",
     ],
 )
-def test_the_file_of_the_ca_goes_with_its_process_and_not_with_a_child(code: str) -> None:
+def test_the_ca_file_is_removed_by_its_process_and_not_by_a_child(code: str) -> None:
     code = f"import os, sys\nfrom imgwire_async.emulator import Emulator\nemulator = Emulator(tls=True)\nemulator.__enter__()\nprint(emulator.ca_path){code}\n"
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
@@ -195,8 +206,8 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-def test_what_a_process_prints_lets_another_shell_in(tmp_path: Path) -> None:
-    folder = tmp_path / "with blanks"
+def test_the_printed_exports_let_another_shell_connect(tmp_path: Path) -> None:
+    folder = tmp_path / "with spaces"
     folder.mkdir()
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "imgwire_async.emulator", "--tls"]
     with subprocess.Popen(
@@ -219,7 +230,7 @@ def test_what_a_process_prints_lets_another_shell_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_trustme_it_says_what_to_install() -> None:
+def test_the_error_without_trustme_says_what_to_install() -> None:
     code = (
         "import sys\nsys.modules['trustme'] = None\nfrom imgwire_async.emulator import Emulator\nEmulator()\n"
         "try: Emulator(tls=True)\nexcept ImportError as error: print(error)"

@@ -1,4 +1,4 @@
-"""422 as FastAPI words it, routing as FastAPI does it, and the rate limit."""
+"""Validation errors and routing as in FastAPI, and the rate limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CREATE, VIA_URL = "/images/standard_upload", "/images/upload_via_url"
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "loc", "kind"),
+    ("path", "body", "loc", "error_type"),
     [
         (CREATE, {}, ["body", "file_name"], "missing"),
         (CREATE, {"file_name": ""}, ["body", "file_name"], "string_too_short"),
@@ -57,15 +57,15 @@ CREATE, VIA_URL = "/images/standard_upload", "/images/upload_via_url"
         ],
     ],
 )  # fmt: skip
-async def test_a_wrong_body_is_named_where_it_is_wrong(
-    client: RawClient, path: str, body: Any, loc: list[Any], kind: str
+async def test_the_error_names_the_wrong_field_of_a_body(
+    client: RawClient, path: str, body: Any, loc: list[Any], error_type: str
 ) -> None:
     response = await client.request("POST", path, json=body)
     assert response.status == 422
-    assert [(each["loc"], each["type"]) for each in response.json["detail"]] == [(loc, kind)]
+    assert [(problem["loc"], problem["type"]) for problem in response.json["detail"]] == [(loc, error_type)]
 
 
-async def test_all_mistakes_are_told_at_once(client: RawClient) -> None:
+async def test_the_error_names_all_wrong_fields(client: RawClient) -> None:
     response = await client.request(
         "POST", CREATE, json={"content_length": -1, "custom_metadata": {"a": None, "b": []}}
     )
@@ -73,7 +73,7 @@ async def test_all_mistakes_are_told_at_once(client: RawClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "content_type", "kind"),
+    ("data", "content_type", "error_type"),
     [
         (b"{", "application/json", "json_invalid"),
         (b'{"file_name": NaN}', "application/json", "json_invalid"),
@@ -86,18 +86,18 @@ async def test_all_mistakes_are_told_at_once(client: RawClient) -> None:
         (b"null", "application/json", "model_attributes_type"),
     ],
 )
-async def test_a_body_has_to_be_json_and_say_so(
-    client: RawClient, data: bytes, content_type: str | None, kind: str
+async def test_a_body_must_be_json_and_have_its_content_type(
+    client: RawClient, data: bytes, content_type: str | None, error_type: str
 ) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
     response = await client.request(
         "POST", CREATE, data=data, headers=headers, skip_auto_headers=["Content-Type"]
     )
-    assert (response.status, response.json["detail"][0]["type"]) == (422, kind)
+    assert (response.status, response.json["detail"][0]["type"]) == (422, error_type)
 
 
 @pytest.mark.parametrize(
-    ("path", "loc", "kind"),
+    ("path", "loc", "error_type"),
     [
         ("/images/?page=0", "page", "greater_than_equal"),
         ("/images/?limit=101", "limit", "less_than_equal"),
@@ -118,7 +118,11 @@ async def test_a_body_has_to_be_json_and_say_so(
             "value_error",
         ),
         ("/metrics/stats?date_end=2026-13-01T00:00:00Z", "date_end", "datetime_parsing"),
-        ("/metrics/stats?date_end=2026-04-01T00:00:00+00:00", "date_end", "datetime_parsing"),  # a bare plus
+        (
+            "/metrics/stats?date_end=2026-04-01T00:00:00+00:00",
+            "date_end",
+            "datetime_parsing",
+        ),  # an unencoded plus
         (
             "/metrics/stats?date_start=2026-04-02T00:00:00Z&date_end=2026-04-01T00:00:00Z",
             "date_start",
@@ -127,10 +131,14 @@ async def test_a_body_has_to_be_json_and_say_so(
         ("/metrics/datasets?date_start=1990-04-02T00:00:00Z", "interval", "value_error"),
     ],
 )
-async def test_a_wrong_query_is_named(client: RawClient, path: str, loc: str, kind: str) -> None:
+async def test_the_error_names_the_wrong_query_parameter(
+    client: RawClient, path: str, loc: str, error_type: str
+) -> None:
     response = await client.request("GET", path)
     assert response.status == 422
-    assert [(each["loc"], each["type"]) for each in response.json["detail"]] == [(["query", loc], kind)]
+    assert [(problem["loc"], problem["type"]) for problem in response.json["detail"]] == [
+        (["query", loc], error_type)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -143,12 +151,12 @@ async def test_a_wrong_query_is_named(client: RawClient, path: str, loc: str, ki
         ("PATCH", f"/cors_origins/{UNKNOWN_ID.replace('-', '')}", "cors_origin_id"),
     ],
 )
-async def test_an_id_in_a_path_has_to_be_a_uuid(client: RawClient, method: str, path: str, name: str) -> None:
+async def test_an_id_in_a_path_must_be_a_uuid(client: RawClient, method: str, path: str, name: str) -> None:
     response = await client.request(method, path)
     assert (response.status, response.json["detail"][0]["loc"]) == (422, ["path", name])
 
 
-async def test_an_id_is_the_same_in_capitals(client: RawClient) -> None:
+async def test_an_id_in_capitals_is_the_same_id(client: RawClient) -> None:
     image = (await client.create())["image"]
     assert (await client.request("GET", f"/images/{image['id'].upper()}")).json["id"] == image["id"]
 
@@ -162,25 +170,25 @@ async def test_an_id_is_the_same_in_capitals(client: RawClient) -> None:
         ("PUT", "/images/token", 405, "Method Not Allowed"),
     ],
 )
-async def test_unknown_routes_are_refused_without_a_key(
+async def test_unknown_routes_get_an_error_without_a_key(
     client: RawClient, method: str, path: str, status: int, detail: str
 ) -> None:
     response = await client.request(method, path, key=None)
     assert (response.status, response.json) == (status, {"detail": detail})
 
 
-async def test_a_doubled_slash_is_another_path(client: RawClient, emulator: Emulator) -> None:
+async def test_a_double_slash_is_another_path(client: RawClient, emulator: Emulator) -> None:
     response = await client.get(f"{emulator.base_url}//api/v1/images/")
     assert (response.status, response.json) == (404, {"detail": "Not Found"})
 
 
-async def test_nulls_for_what_was_not_given_are_taken(client: RawClient) -> None:
+async def test_null_means_that_an_optional_field_is_absent(client: RawClient) -> None:
     names = ("mime_type", "content_length", "hash_sha256", "idempotency_key", "purpose")
     image = (await client.create(**dict.fromkeys(names)))["image"]
     assert (image["width"], image["height"], image["size_bytes"]) == (0, 0, 0)
 
 
-async def test_a_wrong_method_is_told_the_right_ones(client: RawClient) -> None:
+async def test_a_wrong_method_gets_the_allowed_methods(client: RawClient) -> None:
     assert (await client.request("PUT", f"/images/{UNKNOWN_ID}")).headers["Allow"] == "DELETE, GET"
 
 
@@ -199,20 +207,21 @@ async def test_a_wrong_last_slash_is_redirected(
     assert (response.status, response.headers["Location"]) == (307, f"{emulator.base_url}/api/v1{target}")
 
 
-async def test_a_body_has_a_limit(client: RawClient) -> None:
+async def test_a_body_over_1_mib_gets_a_413(client: RawClient) -> None:
     response = await client.request("POST", CREATE, data=io.BytesIO(b" " * 2**20 + b"{}"))
     assert response.status == 413
 
 
-async def test_an_absolute_target_is_understood(emulator: Emulator, client: RawClient) -> None:
+async def test_an_absolute_request_target_is_accepted(emulator: Emulator, client: RawClient) -> None:
     head = f"GET {emulator.base_url}/api/v1/images/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {emulator.api_key}\r\n\r\n"
     assert (await send_raw(emulator.base_url, head.encode())).startswith(b"HTTP/1.1 200 OK")
 
 
 @pytest.mark.parametrize("switches", [{"rate_limit": 3}])
-async def test_over_the_rate_limit_is_told_to_wait(client: RawClient) -> None:
+async def test_a_request_over_the_rate_limit_gets_a_429_with_retry_after(client: RawClient) -> None:
     responses = [await client.request("GET", "/images/") for _ in range(12)]
-    refused = [response for response in responses if response.status == 429]
-    assert len(refused) >= 3  # twelve calls may lie in two or three seconds, three of each pass
-    assert refused[0].headers["Retry-After"] == "1"
-    assert refused[0].api_error == (429, "RateLimitError")
+    rejected = [response for response in responses if response.status == 429]
+    # Twelve requests take up to three seconds, and three pass in each second.
+    assert len(rejected) >= 3
+    assert rejected[0].headers["Retry-After"] == "1"
+    assert rejected[0].api_error == (429, "RateLimitError")

@@ -1,4 +1,4 @@
-"""Who may do what: keys, upload tokens, the client key's limits, the environment header."""
+"""Permissions: keys, upload tokens, the limits of the client key, the environment header."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ SERVER_ONLY = [(operation.method, operation.path) for operation in OPERATIONS if
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "sk_", ""])
-async def test_a_key_that_is_not_known_is_refused_before_anything_else(
-    client: RawClient, key: str | None
-) -> None:
+async def test_an_unknown_key_is_rejected_before_all_other_checks(client: RawClient, key: str | None) -> None:
     response = await client.request("POST", "/images/standard_upload", key=key, data=b"no json")
     assert response.api_error == (401, "InvalidTokenError")
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_a_key_in_another_scheme_or_given_twice_is_refused(
+async def test_a_key_in_another_scheme_or_sent_twice_is_rejected(
     client: RawClient, emulator: Emulator
 ) -> None:
     basic = {"Authorization": f"Basic {emulator.api_key}"}
@@ -43,7 +41,7 @@ async def test_a_client_key_may_not_use_server_operations(client: RawClient, met
     assert (await client.request(method, path, key="client")).api_error == (403, "OperationNotAllowedError")
 
 
-async def test_a_client_key_reads_an_image(client: RawClient) -> None:
+async def test_a_client_key_can_retrieve_an_image(client: RawClient) -> None:
     image = (await client.create())["image"]
     assert (await client.request("GET", f"/images/{image['id']}", key="client")).json["id"] == image["id"]
 
@@ -62,8 +60,8 @@ async def new_token(client: RawClient) -> Any:
 async def test_a_client_key_needs_an_upload_token(client: RawClient) -> None:
     assert (await create(client)).api_error == (403, "OperationNotAllowedError")
     token = await new_token(client)
-    made = await create(client, token["token"])
-    assert made.json["image"]["upload_token_id"] == token["id"]
+    created = await create(client, token["token"])
+    assert created.json["image"]["upload_token_id"] == token["id"]
 
 
 async def test_an_upload_token_works_once(client: RawClient) -> None:
@@ -72,14 +70,14 @@ async def test_an_upload_token_works_once(client: RawClient) -> None:
     assert (await create(client, token)).api_error == (401, "InvalidTokenError")
 
 
-async def test_an_upload_token_ends(client: RawClient, emulator: Emulator) -> None:
+async def test_an_upload_token_expires(client: RawClient, emulator: Emulator) -> None:
     token = (await new_token(client))["token"]
     emulator.clock.advance(900)
     assert (await create(client, token)).api_error == (401, "InvalidTokenError")
     assert (await create(client, "unknown")).api_error == (401, "InvalidTokenError")
 
 
-async def test_a_refused_create_leaves_the_token_unused(client: RawClient) -> None:
+async def test_a_rejected_create_does_not_use_up_the_token(client: RawClient) -> None:
     token = (await new_token(client))["token"]
     assert (await create(client, token, content_length=52_428_801)).api_error == (
         403,
@@ -89,34 +87,37 @@ async def test_a_refused_create_leaves_the_token_unused(client: RawClient) -> No
     assert (await create(client, token, content_length=52_428_800)).status == 200
 
 
-async def test_the_setting_may_allow_unsigned_uploads(client: RawClient, emulator: Emulator) -> None:
+async def test_client_limits_can_allow_uploads_without_a_token(client: RawClient, emulator: Emulator) -> None:
     emulator.client_limits = evolve(emulator.client_limits, allow_unsigned_upload=True)
     assert (await create(client)).status == 200
 
 
-async def test_a_client_key_may_be_held_to_some_types(client: RawClient, emulator: Emulator) -> None:
+async def test_client_limits_can_allow_some_types_only(client: RawClient, emulator: Emulator) -> None:
     emulator.client_limits = ClientLimits(
         allowed_mime_types=frozenset({"image/png"}), allow_unsigned_upload=True
     )
-    assert (await create(client)).status == 200  # told by the name
+    # The type comes from the file name.
+    assert (await create(client)).status == 200
     assert (await create(client, mime_type="image/jpeg")).api_error == (403, "OperationNotAllowedError")
     assert (await create(client, file_name="a")).api_error == (403, "OperationNotAllowedError")
 
 
-async def test_pending_uploads_of_a_client_key_are_counted(client: RawClient, emulator: Emulator) -> None:
+async def test_the_pending_uploads_of_a_client_key_are_limited(client: RawClient, emulator: Emulator) -> None:
     emulator.client_limits = ClientLimits(maximum_pending_uploads=5, allow_unsigned_upload=True)
-    made = [(await create(client)).json for _ in range(5)]
+    created = [(await create(client)).json for _ in range(5)]
     assert (await create(client)).api_error == (402, "PaymentRequiredError")
-    assert (await client.create())["image"]["status"] == "PENDING"  # the server key has no such limit
-    assert (await client.put(made[0]["upload_url"], PNG, None)).status == 200
+    # The server key has no such limit.
+    assert (await client.create())["image"]["status"] == "PENDING"
+    assert (await client.put(created[0]["upload_url"], PNG, None)).status == 200
     assert (await create(client)).status == 200
     assert (await create(client)).status == 402
-    await client.request("DELETE", f"/images/{made[1]['image']['id']}")
+    await client.request("DELETE", f"/images/{created[1]['image']['id']}")
     assert (await create(client, idempotency_key="k")).status == 200
-    assert (await create(client, idempotency_key="k")).status == 200  # a repeat makes no new record
+    # A repeated key does not create an image.
+    assert (await create(client, idempotency_key="k")).status == 200
 
 
-async def test_the_environment_header_has_to_name_the_keys_own(client: RawClient, emulator: Emulator) -> None:
+async def test_the_environment_header_must_match_the_key(client: RawClient, emulator: Emulator) -> None:
     async def named(value: str) -> Any:
         return await client.request("GET", "/images/", headers={"X-Environment-Id": value})
 
