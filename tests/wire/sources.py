@@ -1,7 +1,7 @@
-"""Everything that can be uploaded, each kind made of the same bytes with the library that its users would take.
+"""Every kind of object that can be uploaded, created from given bytes with the library that users would use.
 
-A kind is an async context manager: it gives the file, and at its end holds that what its caller opened is still open and
-stands where reading ended.
+A kind is an async context manager that yields the object. At its end it asserts that the file of the caller is still
+open, and that its position is where reading ended.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from obstore.store import LocalStore, MemoryStore
 from starlette.datastructures import UploadFile
 
 MIB = 2**20
-UNEVEN = 60_013  # a size of pieces that fits nothing
+# A chunk size that divides none of the sizes in the tests.
+UNEVEN = 60_013
 
 
 @functools.cache
 def noise(size: int) -> bytes:
-    """The same bytes for the same size, alike nowhere."""
+    """Return random bytes, the same ones for the same size."""
     return random.Random(size).randbytes(size)
 
 
@@ -45,15 +46,15 @@ def on_disk(data: bytes, folder: Path) -> Path:
     return path
 
 
-def pieces_of(data: bytes, size: int = UNEVEN) -> Iterator[bytes]:
-    for at in range(0, len(data), size):
-        yield data[at : at + size]
+def chunks_of(data: bytes, size: int = UNEVEN) -> Iterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
 
 
-async def apieces_of(data: bytes, size: int = UNEVEN) -> AsyncGenerator[bytes, None]:
-    for piece in pieces_of(data, size):
+async def async_chunks_of(data: bytes, size: int = UNEVEN) -> AsyncGenerator[bytes, None]:
+    for chunk in chunks_of(data, size):
         await asyncio.sleep(0)
-        yield piece
+        yield chunk
 
 
 Kind = Callable[[bytes, Path], AbstractAsyncContextManager[Any]]
@@ -65,13 +66,13 @@ async def path(data: bytes, folder: Path) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def data_itself(data: bytes, folder: Path) -> AsyncIterator[Any]:
+async def bytes_object(data: bytes, folder: Path) -> AsyncIterator[Any]:
     yield data
 
 
 @asynccontextmanager
 async def wide_memoryview(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    """Every second byte of a buffer: not contiguous."""
+    """Every second byte of a buffer, so the view is not contiguous."""
     buffer = bytearray(2 * len(data))
     buffer[::2] = data
     yield memoryview(buffer)[::2]
@@ -123,27 +124,27 @@ async def aiofiles_file(data: bytes, folder: Path) -> AsyncIterator[Any]:
 
 
 def _upload_file(*, in_memory: bool) -> Kind:
-    """As Starlette's form parser makes it: written piece by piece, then set to its start."""
+    """An `UploadFile` as Starlette's form parser creates it: written in chunks, then set to its start."""
 
     @asynccontextmanager
-    async def made(data: bytes, folder: Path) -> AsyncIterator[Any]:
+    async def create(data: bytes, folder: Path) -> AsyncIterator[Any]:
         limit = 2 * len(data) + 1 if in_memory else 1
         with tempfile.SpooledTemporaryFile(max_size=limit) as inner:
             file = UploadFile(inner, size=0, filename="holiday.png")  # type: ignore[arg-type]  # as Starlette does
-            for piece in pieces_of(data):
-                await file.write(piece)
+            for chunk in chunks_of(data):
+                await file.write(chunk)
             await file.seek(0)
             assert file._in_memory is (in_memory or len(data) < 2)
             yield file
             assert not inner.closed
             assert inner.tell() == len(data)
 
-    return made
+    return create
 
 
 @asynccontextmanager
-async def serving(handler: Callable[[web.BaseRequest], Any]) -> AsyncIterator[str]:
-    """A real aiohttp server with one handler, and its origin."""
+async def http_server(handler: Callable[[web.BaseRequest], Any]) -> AsyncIterator[str]:
+    """Run an aiohttp server with one handler, and yield its origin."""
     runner = web.ServerRunner(web.Server(handler, access_log=None))
     await runner.setup()
     try:
@@ -155,7 +156,7 @@ async def serving(handler: Callable[[web.BaseRequest], Any]) -> AsyncIterator[st
 
 
 def _request_body(*, multipart: bool) -> Kind:
-    """The body of a request to somebody's web application, in the hands of its handler."""
+    """The body of a request to a web application of aiohttp, as its handler receives it."""
 
     @asynccontextmanager
     async def received(data: bytes, folder: Path) -> AsyncIterator[Any]:
@@ -177,10 +178,10 @@ def _request_body(*, multipart: bool) -> Kind:
             if multipart:
                 body = aiohttp.FormData()
                 body.add_field("picture", io.BytesIO(data), filename="holiday.png", content_type="image/png")
-            async with aiohttp.ClientSession() as session, session.post(origin, data=body) as answer:
-                return await answer.text()
+            async with aiohttp.ClientSession() as session, session.post(origin, data=body) as response:
+                return await response.text()
 
-        async with serving(handler) as origin:
+        async with http_server(handler) as origin:
             browser = asyncio.ensure_future(post(origin))
             browser.add_done_callback(lambda _: arrived.done() or arrived.cancel())
             try:
@@ -196,51 +197,51 @@ def _request_body(*, multipart: bool) -> Kind:
 
 @asynccontextmanager
 async def generator(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    yield pieces_of(data)
+    yield chunks_of(data)
 
 
 @asynccontextmanager
 async def async_generator(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    yield apieces_of(data)
+    yield async_chunks_of(data)
 
 
 @asynccontextmanager
-async def big_pieces(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    yield pieces_of(data, 2 * MIB)
+async def big_chunks(data: bytes, folder: Path) -> AsyncIterator[Any]:
+    yield chunks_of(data, 2 * MIB)
 
 
 @asynccontextmanager
 async def list_of_bytes(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    yield [b"", *pieces_of(data), b"", b""]
+    yield [b"", *chunks_of(data), b"", b""]
 
 
 @asynccontextmanager
 async def one_buffer(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    """A generator that fills the same buffer again and again."""
+    """A generator that yields the same buffer for every chunk."""
 
-    def pieces() -> Iterator[bytearray]:
+    def chunks() -> Iterator[bytearray]:
         buffer = bytearray(UNEVEN)
-        for piece in pieces_of(data):
-            buffer[:] = piece
+        for chunk in chunks_of(data):
+            buffer[:] = chunk
             yield buffer
 
-    yield pieces()
+    yield chunks()
 
 
 @asynccontextmanager
 async def one_async_buffer(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    async def pieces() -> AsyncIterator[memoryview]:
+    async def chunks() -> AsyncIterator[memoryview]:
         buffer = bytearray(UNEVEN)
-        for piece in pieces_of(data):
-            buffer[: len(piece)] = piece
-            yield memoryview(buffer)[: len(piece)]
+        for chunk in chunks_of(data):
+            buffer[: len(chunk)] = chunk
+            yield memoryview(buffer)[: len(chunk)]
 
-    yield pieces()
+    yield chunks()
 
 
 @attrs.define
-class Table:
-    """A source of one's own; counts how often it was opened and closed."""
+class ExampleSource:
+    """An `UploadSource` that counts how often it was opened and closed."""
 
     data: bytes
     name: str | None = "row-7.png"
@@ -248,30 +249,30 @@ class Table:
     replayable: bool = True
     opened: int = 0
     closed: int = 0
-    pause: Callable[[], Any] | None = None
+    before_chunk: Callable[[], Any] | None = None
 
     async def open(self) -> AsyncGenerator[bytes, None]:
         self.opened += 1
         buffer = bytearray(UNEVEN)
         try:
-            for piece in pieces_of(self.data):
-                buffer[:] = piece
-                if self.pause is not None:
-                    await self.pause()
-                yield buffer  # type: ignore[misc]  # bytes-like is taken, too
+            for chunk in chunks_of(self.data):
+                buffer[:] = chunk
+                if self.before_chunk is not None:
+                    await self.before_chunk()
+                yield buffer  # type: ignore[misc]  # a bytes-like object is accepted, too
         finally:
             self.closed += 1
 
 
-def _table(*, sized: bool, replayable: bool) -> Kind:
+def _example_source(*, sized: bool, replayable: bool) -> Kind:
     @asynccontextmanager
-    async def made(data: bytes, folder: Path) -> AsyncIterator[Any]:
-        table = Table(data, size=len(data) if sized else None, replayable=replayable)
-        yield table
-        assert table.opened == table.closed
-        assert replayable or table.opened == 1
+    async def create(data: bytes, folder: Path) -> AsyncIterator[Any]:
+        source = ExampleSource(data, size=len(data) if sized else None, replayable=replayable)
+        yield source
+        assert source.opened == source.closed
+        assert replayable or source.opened == 1
 
-    return made
+    return create
 
 
 @asynccontextmanager
@@ -283,11 +284,11 @@ async def fsspec_file(data: bytes, folder: Path) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def fsspec_unzipped(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    """A size that only reading tells."""
-    zipped = str(folder / f"zipped-{len(data)}.gz")
-    with fsspec.open(zipped, "wb", compression="gzip") as file:
+    """A compressed file, whose size is known only after reading."""
+    compressed = str(folder / f"compressed-{len(data)}.gz")
+    with fsspec.open(compressed, "wb", compression="gzip") as file:
         file.write(data)
-    with fsspec.open(zipped, "rb", compression="gzip") as file:
+    with fsspec.open(compressed, "rb", compression="gzip") as file:
         yield file
         assert file.tell() == len(data)
 
@@ -313,15 +314,15 @@ async def obstore_reader(data: bytes, folder: Path) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def obstore_local_reader(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    found = on_disk(data, folder)
-    file = obstore.open_reader(LocalStore(found.parent), found.name)
+    file_path = on_disk(data, folder)
+    file = obstore.open_reader(LocalStore(file_path.parent), file_path.name)
     yield file
     assert file.tell() == len(data)
 
 
 @contextmanager
-def fed(write: Callable[[], Any]) -> Iterator[None]:
-    """A thread that writes while the block runs, and its end."""
+def writing_thread(write: Callable[[], Any]) -> Iterator[None]:
+    """Run `write` in a thread while the block runs, and wait for its end."""
     thread = threading.Thread(target=write)
     thread.start()
     try:
@@ -333,33 +334,33 @@ def fed(write: Callable[[], Any]) -> Iterator[None]:
 
 def _pipe(buffering: int) -> Kind:
     @asynccontextmanager
-    async def made(data: bytes, folder: Path) -> AsyncIterator[Any]:
+    async def create(data: bytes, folder: Path) -> AsyncIterator[Any]:
         reading, writing = os.pipe()
 
         def write() -> None:
             with os.fdopen(writing, "wb", buffering=0) as end:
-                end.writelines(pieces_of(data))
+                end.writelines(chunks_of(data))
 
-        with os.fdopen(reading, "rb", buffering=buffering) as file, fed(write):
+        with os.fdopen(reading, "rb", buffering=buffering) as file, writing_thread(write):
             yield file
             assert not file.closed
             assert file.read(1) == b""
 
-    return made
+    return create
 
 
 @asynccontextmanager
 async def fifo(data: bytes, folder: Path) -> AsyncIterator[Any]:
-    where = folder / f"fifo-{len(data)}"
-    os.mkfifo(where)
+    path = folder / f"fifo-{len(data)}"
+    os.mkfifo(path)
 
     def write() -> None:
-        with where.open("wb", buffering=0) as end:
-            end.writelines(pieces_of(data))
+        with path.open("wb", buffering=0) as end:
+            end.writelines(chunks_of(data))
 
-    with fed(write):
-        yield where
-    where.unlink()
+    with writing_thread(write):
+        yield path
+    path.unlink()
 
 
 @asynccontextmanager
@@ -371,9 +372,10 @@ async def asyncio_reader(data: bytes, folder: Path) -> AsyncIterator[Any]:
     assert reader.at_eof()
 
 
-KNOWN: dict[str, Kind] = {  # what tells its size
+# Kinds whose size is known before they are read.
+KNOWN: dict[str, Kind] = {
     "path": path,
-    "bytes": data_itself,
+    "bytes": bytes_object,
     "wide memoryview": wide_memoryview,
     "open file": _file("rb", -1),
     "unbuffered file": _file("rb", 0),
@@ -389,22 +391,23 @@ KNOWN: dict[str, Kind] = {  # what tells its size
     "fsspec memory file": fsspec_memory_file,
     "obstore reader": obstore_reader,
     "obstore local reader": obstore_local_reader,
-    "own source": _table(sized=True, replayable=True),
-    "own source, once": _table(sized=True, replayable=False),
+    "own source": _example_source(sized=True, replayable=True),
+    "own source, once": _example_source(sized=True, replayable=False),
 }
 
-UNKNOWN: dict[str, Kind] = {  # what has an end, and nobody knows where
+# Kinds whose size is known only after they were read.
+UNKNOWN: dict[str, Kind] = {
     "request.content": _request_body(multipart=False),
     "body part": _request_body(multipart=True),
     "asyncio reader": asyncio_reader,
     "generator": generator,
     "async generator": async_generator,
-    "big pieces": big_pieces,
+    "big chunks": big_chunks,
     "list": list_of_bytes,
     "one buffer": one_buffer,
     "one async buffer": one_async_buffer,
-    "own source of unknown size": _table(sized=False, replayable=True),
-    "own source of unknown size, once": _table(sized=False, replayable=False),
+    "own source of unknown size": _example_source(sized=False, replayable=True),
+    "own source of unknown size, once": _example_source(sized=False, replayable=False),
     "pipe": _pipe(-1),
     "raw pipe": _pipe(0),
     "FIFO": fifo,

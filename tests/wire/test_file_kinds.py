@@ -1,4 +1,4 @@
-"""Every kind of file arrives whole, from its own library; nothing of ours stays open and nothing of the caller's is closed."""
+"""Every kind of file arrives completely. The SDK closes what it opened, and no file of the caller."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from imgwire_async import AsyncImgwireClient, ImgwireClient, Timeouts, UploadSiz
 from imgwire_async.emulator import Emulator, RequestRecord
 
 from .pictures import png
-from .sources import KNOWN, UNKNOWN, Table, apieces_of, noise, pieces_of
+from .sources import KNOWN, UNKNOWN, ExampleSource, async_chunks_of, chunks_of, noise
 
 SIZES = [0, 1, 524_287, 524_288, 524_289, 5_000_000]
 
 
 @pytest.fixture(autouse=True)
 def spool(tmp_path: Path) -> Iterator[Path]:
-    """Temporary files go into a folder of this test, where they can be counted."""
+    """Let temporary files be created in a folder of this test, where they can be counted."""
     before, folder = tempfile.tempdir, tmp_path / "spool"
     folder.mkdir()
     tempfile.tempdir = str(folder)
@@ -36,12 +36,13 @@ def spool(tmp_path: Path) -> Iterator[Path]:
 
 
 def open_below(folder: Path) -> set[str]:
-    """The open files of this process that lie in a folder, deleted ones and pipes too."""
+    """Return the open files of this process that are in a folder, including deleted files and FIFOs."""
     links: set[str] = set()
-    for each in Path("/proc/self/fd").iterdir():
+    for descriptor in Path("/proc/self/fd").iterdir():
         try:
-            links.add(str(each.readlink()))
-        except OSError:  # gone meanwhile
+            links.add(str(descriptor.readlink()))
+        # It was closed meanwhile.
+        except OSError:
             continue
     return {link for link in links if link.startswith(str(folder))}
 
@@ -50,8 +51,8 @@ def puts(emulator: Emulator) -> list[RequestRecord]:
     return [record for record in emulator.requests if record.host == "storage"]
 
 
-def require_whole(emulator: Emulator, data: bytes) -> None:
-    """One PUT, told its length, with every byte in place."""
+def require_complete(emulator: Emulator, data: bytes) -> None:
+    """Assert that there was one PUT, with the right Content-Length and all bytes."""
     (put,) = puts(emulator)
     assert (put.status, put.body_length) == (200, len(data))
     assert put.body_sha256 == hashlib.sha256(data).hexdigest()
@@ -73,26 +74,27 @@ async def test_every_kind_of_file_arrives_completely(
     before = open_below(tmp_path)
     for size in SIZES:
         if kind == "file at an offset" and size == 0:
-            continue  # it stands at its end, which is refused
+            # The file is at its end, which is rejected.
+            continue
         data = noise(size)
         options: dict[str, Any] = {"content_length": size} if declared else {}
         async with {**KNOWN, **UNKNOWN}[kind](data, tmp_path) as file:
             await client.images.upload(file, mime_type="image/png", **options)
-        require_whole(emulator, data)
+        require_complete(emulator, data)
         emulator.reset()
     assert open_below(tmp_path) == before
 
 
-# --- the size was wrong -------------------------------------------------------------------------------------------------
+# --- wrong sizes -------------------------------------------------------------------------------------------------
 
 
-def later_told(data: bytes, folder: Path) -> dict[str, Any]:
-    """Sources that only reading can convict of a wrong size, one of each make."""
+def sources_of(data: bytes, folder: Path) -> dict[str, Any]:
+    """Return one source of each kind whose size is known only after reading."""
     return {
-        "generator": pieces_of(data),
-        "async generator": apieces_of(data),
-        "source": Table(data, replayable=True),
-        "source, once": Table(data, replayable=False),
+        "generator": chunks_of(data),
+        "async generator": async_chunks_of(data),
+        "source": ExampleSource(data, replayable=True),
+        "source, once": ExampleSource(data, replayable=False),
         "reader": fed_reader(data),
     }
 
@@ -110,12 +112,12 @@ def fed_reader(data: bytes) -> asyncio.StreamReader:
 async def test_a_wrong_size_raises_at_once_and_nothing_is_stored(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str, size: int, off: int
 ) -> None:
-    file = later_told(noise(size), tmp_path)[kind]
+    file = sources_of(noise(size), tmp_path)[kind]
     progress: list[int] = []
     declared: int | None = size - off
-    if isinstance(file, Table):
+    if isinstance(file, ExampleSource):
         file.size, declared = declared, None
-    began = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(UploadSizeError, match=f"{size - off} bytes were declared") as caught:
         await client.images.upload(
             file,
@@ -123,17 +125,17 @@ async def test_a_wrong_size_raises_at_once_and_nothing_is_stored(
             content_length=declared,
             on_progress=lambda moved: progress.append(moved.sent),
         )
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - started_at < 2
     assert caught.value.image is not None
     stored = emulator.images[caught.value.image.id]
     assert (stored.status, stored.stored) == ("PENDING", None)
-    assert all(put.status is None for put in puts(emulator)), "no success on record"
+    assert all(put.status is None for put in puts(emulator)), "no PUT had a response"
     assert size - off not in progress
-    if isinstance(file, Table):
+    if isinstance(file, ExampleSource):
         assert file.opened == file.closed
 
 
-# --- what the caller's own code raises ----------------------------------------------------------------------------------
+# --- exceptions of the caller's code ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("after", [0, 2_000_000], ids=["at once", "midway"])
@@ -150,7 +152,7 @@ async def test_an_exception_of_a_source_is_raised_unchanged(
     left = 0
     error: Exception
 
-    def give() -> bytes:
+    def next_chunk() -> bytes:
         nonlocal left
         if left <= 0:
             raise error
@@ -159,25 +161,25 @@ async def test_an_exception_of_a_source_is_raised_unchanged(
 
     def plain() -> Iterator[bytes]:
         while True:
-            yield give()
+            yield next_chunk()
 
     async def asynchronous() -> AsyncGenerator[bytes, None]:
         while True:
-            yield give()
+            yield next_chunk()
 
-    class Own(Table):
+    class Source(ExampleSource):
         async def open(self) -> AsyncGenerator[bytes, None]:
             while True:
-                yield give()
+                yield next_chunk()
 
     class Unseekable(io.RawIOBase):
         def read(self, size: int = -1, /) -> bytes:
-            return give() if size else b""
+            return next_chunk() if size else b""
 
     sources = {
         "generator": plain,
         "async generator": asynchronous,
-        "source": lambda: Own(b"", size=declared, replayable=False),
+        "source": lambda: Source(b"", size=declared, replayable=False),
         "file": Unseekable,
     }
     for error in (
@@ -195,55 +197,55 @@ async def test_an_exception_of_a_source_is_raised_unchanged(
     assert not open_below(spool)
 
 
-async def test_a_source_that_waits_for_what_is_cancelled_is_cancelled(
+async def test_a_source_that_awaits_a_cancelled_future_cancels_the_upload(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         yield bytes(500_000)
         yield bytes(500_000)
-        gone = asyncio.get_running_loop().create_future()
-        gone.cancel()
-        await gone
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
 
     for declared in (None, 5_000_000):
         with pytest.raises(asyncio.CancelledError):
-            await client.images.upload(pieces(), mime_type="image/png", content_length=declared)
+            await client.images.upload(chunks(), mime_type="image/png", content_length=declared)
     assert len(emulator.images) == 1
     assert len(puts(emulator)) <= 1
 
 
-@pytest.mark.parametrize("piece", ["text", None, 7], ids=repr)
+@pytest.mark.parametrize("chunk", ["text", None, 7], ids=repr)
 @pytest.mark.parametrize("kind", ["generator", "async generator", "source", "file", "async file"])
 async def test_chunks_that_are_no_bytes_raise_a_type_error(
-    client: AsyncImgwireClient, emulator: Emulator, kind: str, piece: Any
+    client: AsyncImgwireClient, emulator: Emulator, kind: str, chunk: Any
 ) -> None:
-    pieces = [bytes(1_000), piece]
+    chunks = [bytes(1_000), chunk]
 
     async def asynchronous() -> AsyncIterator[bytes]:
-        for each in pieces:
-            yield each
+        for item in chunks:
+            yield item
 
-    class Own(Table):
+    class Source(ExampleSource):
         async def open(self) -> AsyncGenerator[bytes, None]:
-            for each in pieces:
-                yield each
+            for item in chunks:
+                yield item
 
     class Unseekable(io.RawIOBase):
         def read(self, size: int = -1, /) -> bytes:
-            return pieces.pop(0) if size else b""
+            return chunks.pop(0) if size else b""
 
     class Asynchronous:
         async def read(self, size: int = -1, /) -> bytes:
-            return pieces.pop(0)
+            return chunks.pop(0)
 
     sources: dict[str, Any] = {
-        "generator": iter(pieces),
+        "generator": iter(chunks),
         "async generator": asynchronous(),
-        "source": Own(b""),
+        "source": Source(b""),
         "file": Unseekable(),
         "async file": Asynchronous(),
     }
-    with pytest.raises(TypeError, match=f"must give bytes, not {type(piece).__name__}"):
+    with pytest.raises(TypeError, match=f"must give bytes, not {type(chunk).__name__}"):
         await client.images.upload(sources[kind], mime_type="image/png")
     assert len(emulator.requests) == 0
 
@@ -254,44 +256,48 @@ async def test_a_reader_whose_read_0_returns_everything_loses_no_byte(
 ) -> None:
     data = png(padding=100_000)
 
-    class Input:  # `wsgi.input` of uWSGI
+    # Like `wsgi.input` of uWSGI.
+    class Input:
         def __init__(self) -> None:
             self.left = io.BytesIO(data)
 
         def read(self, size: int = 0) -> bytes:
             return self.left.read(size or -1)
 
-    class Limited(io.RawIOBase):  # `request.stream` of Flask, which stands before it
+    # Like `request.stream` of Flask, which wraps it.
+    class Limited(io.RawIOBase):
         def __init__(self) -> None:
             self.inner = Input()
 
         def readinto(self, buffer: Any, /) -> int:
-            piece = self.inner.read(len(buffer))
-            buffer[: len(piece)] = piece
-            return len(piece)
+            chunk = self.inner.read(len(buffer))
+            buffer[: len(chunk)] = chunk
+            return len(chunk)
 
     await client.images.upload(Input() if way == "bare" else Limited(), content_length=len(data))
-    require_whole(emulator, data)
+    require_complete(emulator, data)
 
 
 async def test_the_callers_generator_is_not_advanced_further_than_needed(client: AsyncImgwireClient) -> None:
-    pieces = apieces_of(noise(100_000), 10_000)
+    chunks = async_chunks_of(noise(100_000), 10_000)
     with pytest.raises(UploadSizeError):
-        await client.images.upload(pieces, mime_type="image/png", content_length=35_000)
-    assert len([piece async for piece in pieces]) == 6, "four were read: the fourth was too much"
+        await client.images.upload(chunks, mime_type="image/png", content_length=35_000)
+    assert len([chunk async for chunk in chunks]) == 6, (
+        "four chunks were read: with the fourth there were too many bytes"
+    )
 
 
-# --- cancelled ----------------------------------------------------------------------------------------------------------
+# --- cancellation ----------------------------------------------------------------------------------------------------------
 
 
-class Standing:
-    """Gives a little, then nothing for ever; tells when it has come so far."""
+class BlockingSource:
+    """A source that yields some chunks and then waits for ever. `reached` is set before it waits."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
         self.closed = False
 
-    async def pieces(self, count: int) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, count: int) -> AsyncGenerator[bytes, None]:
         try:
             for _ in range(count):
                 yield bytes(300_000)
@@ -301,13 +307,13 @@ class Standing:
             self.closed = True
 
 
-async def cancelled(task: asyncio.Task[Any]) -> None:
-    """Cancel, and hold that it ends soon."""
+async def require_cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, and assert that it ends soon."""
     task.cancel()
-    began = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - started_at < 2
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -320,20 +326,20 @@ async def until(condition: Callable[[], object]) -> None:
 async def test_on_cancellation_the_source_is_closed_and_its_spool_file_removed(
     client: AsyncImgwireClient, emulator: Emulator, spool: Path, declared: int | None
 ) -> None:
-    standing = Standing()
+    source = BlockingSource()
 
-    class Own(Table):
+    class Source(ExampleSource):
         def open(self) -> AsyncGenerator[bytes, None]:
-            return standing.pieces(3)
+            return source.chunks(3)
 
     task = asyncio.ensure_future(
-        client.images.upload(Own(b"", size=declared, replayable=False), mime_type="image/png")
+        client.images.upload(Source(b"", size=declared, replayable=False), mime_type="image/png")
     )
-    await standing.reached.wait()
+    await source.reached.wait()
     if declared is None:
         await until(lambda: open_below(spool))
-    await cancelled(task)
-    assert standing.closed
+    await require_cancelled(task)
+    assert source.closed
     assert not open_below(spool)
     assert len(puts(emulator)) == (1 if declared else 0)
     await client.images.upload(b"x", mime_type="image/png")
@@ -345,33 +351,36 @@ async def test_on_cancellation_during_the_put_no_file_of_the_sdk_stays_open(
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
     before = open_below(tmp_path)
-    opened = contextlib.AsyncExitStack()
-    file = await opened.enter_async_context({**KNOWN, **UNKNOWN}[kind](noise(5_000_000), tmp_path))
-    callers = open_below(tmp_path)
+    stack = contextlib.AsyncExitStack()
+    file = await stack.enter_async_context({**KNOWN, **UNKNOWN}[kind](noise(5_000_000), tmp_path))
+    held_by_caller = open_below(tmp_path)
     task = asyncio.ensure_future(client.images.upload(file, mime_type="image/png"))
     await until(lambda: puts(emulator))
-    await cancelled(task)
-    assert open_below(tmp_path) == callers
-    with contextlib.suppress(AssertionError):  # it stands somewhere in the middle, but it is still open
-        await opened.aclose()
+    await require_cancelled(task)
+    assert open_below(tmp_path) == held_by_caller
+    # The fixture asserts that the file was read completely, which it was not.
+    with contextlib.suppress(AssertionError):
+        await stack.aclose()
     assert open_below(tmp_path) == before
 
 
 async def test_an_upload_of_a_fifo_without_a_writer_can_be_cancelled(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
-    where = tmp_path / "fifo"
-    os.mkfifo(where)
-    waiting = asyncio.ensure_future(client.images.upload(where, mime_type="image/png"))
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    waiting = asyncio.ensure_future(client.images.upload(path, mime_type="image/png"))
     await until(lambda: open_below(tmp_path))
-    await cancelled(waiting)
-    reading = asyncio.ensure_future(client.images.upload(where, mime_type="image/png"))
-    writer = await asyncio.to_thread(os.open, where, os.O_WRONLY)
+    await require_cancelled(waiting)
+    reading = asyncio.ensure_future(client.images.upload(path, mime_type="image/png"))
+    writer = await asyncio.to_thread(os.open, path, os.O_WRONLY)
     try:
         os.write(writer, bytes(10_000))
-        await until(lambda: str(where) in open_below(tmp_path))
-        await cancelled(reading)
-        assert len([link for link in open_below(tmp_path) if link == str(where)]) <= 1, "the writer's own"
+        await until(lambda: str(path) in open_below(tmp_path))
+        await require_cancelled(reading)
+        assert len([link for link in open_below(tmp_path) if link == str(path)]) <= 1, (
+            "only the writer has the FIFO open"
+        )
     finally:
         os.close(writer)
     assert not open_below(tmp_path)
@@ -392,14 +401,14 @@ async def test_an_upload_of_a_pipe_without_bytes_can_be_cancelled(
             )
             await until(lambda: emulator.images)
             if ending == "cancel":
-                await cancelled(task)
+                await require_cancelled(task)
             else:
                 with pytest.raises(UploadStalledError, match="the source gave no byte"):
                     await task
             emulator.reset()
             end.write(bytes(10_000))
         assert not file.closed
-        assert file.read(10) == bytes(10), "left where reading ended"
+        assert file.read(10) == bytes(10), "the position is where reading ended"
 
 
 @pytest.mark.slow
@@ -407,13 +416,13 @@ async def test_an_upload_of_a_pipe_without_bytes_can_be_cancelled(
 async def test_a_slow_pipe_does_not_stall(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str
 ) -> None:
-    """Every piece is progress: nobody waits for a whole buffer of them."""
-    count, size, pause = 16, 60_000, 0.1
+    """Each chunk is sent when it arrives, not when a buffer is full, so each counts as progress."""
+    count, size, interval = 16, 60_000, 0.1
     if kind == "FIFO":
-        where = tmp_path / "fifo"
-        os.mkfifo(where)
-        file: Any = where
-        opening = asyncio.to_thread(os.open, where, os.O_WRONLY)
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+        file: Any = path
+        opening = asyncio.to_thread(os.open, path, os.O_WRONLY)
     else:
         reading, writing = os.pipe()
         file = os.fdopen(reading, "rb")
@@ -424,7 +433,7 @@ async def test_a_slow_pipe_does_not_stall(
     )
     writer = await opening
     for _ in range(count):
-        await asyncio.sleep(pause)
+        await asyncio.sleep(interval)
         os.write(writer, bytes(size))
     os.close(writer)
     await task
@@ -434,7 +443,7 @@ async def test_a_slow_pipe_does_not_stall(
         file.close()
 
 
-# --- the twin -----------------------------------------------------------------------------------------------------------
+# --- the blocking client -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

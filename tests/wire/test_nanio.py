@@ -26,7 +26,7 @@ import pytest
 from imgwire_async import AsyncImgwireClient, UploadRejectedError, UploadUrlExpiredError
 from imgwire_async.emulator import Emulator
 
-from .sources import apieces_of, noise
+from .sources import async_chunks_of, noise
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -173,7 +173,7 @@ async def test_every_size_arrives_completely(
         await client.images.upload(path, mime_type="image/png")
         path.unlink()
     else:
-        await client.images.upload(apieces_of(data), mime_type="image/png", content_length=size)
+        await client.images.upload(async_chunks_of(data), mime_type="image/png", content_length=size)
     assert await store.held(name) == whole(data)
 
 

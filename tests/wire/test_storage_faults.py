@@ -27,11 +27,11 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator, RequestRecord
 
-from .sources import apieces_of, noise, pieces_of
+from .sources import async_chunks_of, chunks_of, noise
 
 DATA = noise(5_000_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
-ONCE = {"async generator": apieces_of, "generator": pieces_of}
+ONCE = {"async generator": async_chunks_of, "generator": chunks_of}
 
 FAULTS: dict[str, dict[str, Any]] = {
     "RST before anything": {"reset": "before"},

@@ -1,4 +1,4 @@
-"""An upload over real sockets: whole, or an error that says what to do."""
+"""Uploads over real sockets: they arrive completely, or raise an error that says what to do."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def puts(emulator: Emulator) -> list[RequestRecord]:
     return [record for record in emulator.requests if record.host == "storage"]
 
 
-def mints(emulator: Emulator) -> list[RequestRecord]:
+def create_requests(emulator: Emulator) -> list[RequestRecord]:
     return [record for record in emulator.requests if record.target.endswith("standard_upload")]
 
 
@@ -62,7 +62,7 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
     return client.with_options(retries=FAST)
 
 
-# --- what arrives ---------------------------------------------------------------------------------------------------------
+# --- completeness ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -112,15 +112,17 @@ async def test_every_kind_of_file_is_uploaded_completely(
             "memoryview": memoryview(data),
             "bytesio": io.BytesIO(data),
         }
-        given = files.get(kind, file)
-        image = await client.images.upload(given, wait=True)
+        argument = files.get(kind, file)
+        image = await client.images.upload(argument, wait=True)
         assert not file.closed
-        assert file.tell() == (path.stat().st_size if given is file else 0), "left where reading ended"
+        assert file.tell() == (path.stat().st_size if argument is file else 0), (
+            "the position of the caller's file is where reading ended"
+        )
     (put,) = puts(emulator)
     assert (put.body_sha256, put.body_length) == (hashlib.sha256(data).hexdigest(), len(data))
     assert (image.status, image.size_bytes) == (ImageStatus.READY, len(data))
-    named = "picture.png" if kind in {"path", "str", "open file", "at an offset"} else "upload.png"
-    assert image.original_filename == named
+    name = "picture.png" if kind in {"path", "str", "open file", "at an offset"} else "upload.png"
+    assert image.original_filename == name
 
 
 async def test_a_put_sends_only_headers_that_the_url_was_signed_for(
@@ -170,11 +172,11 @@ async def test_a_declared_type_is_sent_and_the_service_checks_the_bytes(
     assert caught.value.image.status == ImageStatus.QUARANTINE
 
 
-@pytest.mark.parametrize("trouble", [{"status": 500}, {"reset": "before"}, {"body": b"[]", "status": 200}])
+@pytest.mark.parametrize("fault", [{"status": 500}, {"reset": "before"}, {"body": b"[]", "status": 200}])
 async def test_when_only_the_wait_fails_the_error_says_that_the_upload_succeeded(
-    emulator: Emulator, client: AsyncImgwireClient, trouble: dict[str, Any]
+    emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
 ) -> None:
-    emulator.faults.add("GET", "/api/v1/images/*", **trouble)
+    emulator.faults.add("GET", "/api/v1/images/*", **fault)
     with pytest.raises(
         ImgwireError, match=r"image .+ \(hero.png\): the upload itself succeeded.+GET"
     ) as caught:
@@ -183,7 +185,7 @@ async def test_when_only_the_wait_fails_the_error_says_that_the_upload_succeeded
     assert caught.value.image.id in str(caught.value)
 
 
-# --- what is refused before any request -----------------------------------------------------------------------------------
+# --- errors before any request -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ async def test_when_only_the_wait_fails_the_error_says_that_the_upload_succeeded
     [
         (b"<svg xmlns='x'/>", "an SVG drawing"),
         (b"%PDF-1.7", "a PDF"),
-        (b"hello", "plain text"),
+        (b"callback", "plain text"),
     ],
 )
 async def test_a_file_that_is_no_picture_is_not_sent(
@@ -235,7 +237,7 @@ async def test_a_file_in_text_mode_is_rejected(client: AsyncImgwireClient, tmp_p
         await client.images.upload(file)  # type: ignore[arg-type]
 
 
-# --- what goes wrong on the way -------------------------------------------------------------------------------------------
+# --- failures of requests -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.world
@@ -268,7 +270,7 @@ async def test_a_broken_put_is_retried_from_the_first_byte(
     last = puts(emulator)[-1]
     assert (last.status, last.body_sha256) == (200, hashlib.sha256(BIG).hexdigest())
     assert len(puts(emulator)) == 3
-    assert len(mints(emulator)) == 1
+    assert len(create_requests(emulator)) == 1
 
 
 @pytest.mark.world
@@ -293,7 +295,7 @@ async def test_a_response_lost_after_the_bytes_arrived_is_a_success(
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
     image = await quick.images.upload(BIG, wait=True)
     assert image.status == ImageStatus.READY
-    assert len(puts(emulator)) == 1, "asked, not sent again"
+    assert len(puts(emulator)) == 1, "the record was checked, and the bytes were not sent again"
 
 
 @pytest.mark.world
@@ -307,19 +309,19 @@ async def test_a_lost_response_raises_a_connection_error_if_the_record_cannot_be
     assert isinstance(caught.value.__cause__, ServerError)
 
 
-async def pending_again(client: AsyncImgwireClient, emulator: Emulator, *, looks: int) -> str:
-    """Plan that the next record says PENDING at its first `looks` retrieves, as a service does that hears of bytes late."""
-    made = await client.images.create(file_name="upload.png", idempotency_key="late")
-    body = (await client.request("GET", f"/images/{made.image.id}")).body
-    emulator.faults.add("GET", "/api/v1/images/{image_id}", times=looks, status=200, body=body)
-    return made.image.id
+async def report_pending(client: AsyncImgwireClient, emulator: Emulator, *, pending_responses: int) -> str:
+    """Create a record that is PENDING in the next responses, as of a service that learns of the bytes late."""
+    created = await client.images.create(file_name="upload.png", idempotency_key="late")
+    body = (await client.request("GET", f"/images/{created.image.id}")).body
+    emulator.faults.add("GET", "/api/v1/images/{image_id}", times=pending_responses, status=200, body=body)
+    return created.image.id
 
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
 async def test_an_upload_succeeds_if_the_record_shows_its_bytes_late(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    image_id = await pending_again(quick, emulator, looks=2)
+    image_id = await report_pending(quick, emulator, pending_responses=2)
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
     image = await quick.images.upload(png(), idempotency_key="late")
     assert (image.id, list(emulator.images)) == (image_id, [image_id])
@@ -330,7 +332,7 @@ async def test_an_upload_succeeds_if_the_record_shows_its_bytes_late(
 async def test_the_record_is_checked_after_a_rejected_second_put(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    image_id = await pending_again(quick, emulator, looks=1)
+    image_id = await report_pending(quick, emulator, pending_responses=1)
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
     emulator.faults.add("PUT", "/uploads/*", status=412)
     assert (await quick.images.upload(png(), idempotency_key="late")).id == image_id
@@ -354,7 +356,7 @@ async def test_a_new_idempotency_key_is_made_once(quick: AsyncImgwireClient, emu
     emulator.faults.add("POST", "*/standard_upload", status=409, body=b'{"detail": "taken"}')
     emulator.faults.add("PUT", "/uploads/*", status=403, body=b"Request has expired")
     await quick.images.upload(png(), on_created=lambda image: created.append(image.id), wait=True)
-    assert (len(created), len(mints(emulator)), len(emulator.images)) == (1, 3, 1)
+    assert (len(created), len(create_requests(emulator)), len(emulator.images)) == (1, 3, 1)
 
 
 @pytest.mark.slow
@@ -384,22 +386,24 @@ async def test_if_the_record_check_fails_the_error_is_that_of_the_put(
 
 
 async def test_hooks_receive_the_attempts_of_a_put(quick: AsyncImgwireClient, emulator: Emulator) -> None:
-    told: list[Any] = []
+    events: list[Any] = []
     emulator.faults.add("PUT", "/uploads/*", times=2, status=503)
-    await quick.with_options(hooks=Hooks(on_request=told.append, on_retry=told.append)).images.upload(png())
-    storage = [(type(e).__name__, e.attempt) for e in told if e.kind == "storage"]
+    await quick.with_options(hooks=Hooks(on_request=events.append, on_retry=events.append)).images.upload(
+        png()
+    )
+    storage = [(type(e).__name__, e.attempt) for e in events if e.kind == "storage"]
     assert storage == [
         ("RequestEvent", 1), ("RetryEvent", 1), ("RequestEvent", 2), ("RetryEvent", 2), ("RequestEvent", 3),
     ]  # fmt: skip
 
 
-async def test_a_source_that_waits_for_something_cancelled_says_so(client: AsyncImgwireClient) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
+async def test_a_source_that_raises_cancelled_error_cancels_the_upload(client: AsyncImgwireClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
         yield BIG[:700_000]
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await client.images.upload(pieces(), content_length=len(BIG))
+        await client.images.upload(chunks(), content_length=len(BIG))
 
 
 async def test_one_file_object_cannot_be_uploaded_twice_at_the_same_time(client: AsyncImgwireClient) -> None:
@@ -446,8 +450,8 @@ async def test_an_expired_url_is_replaced_and_never_used_again(
     )
     image = await quick.images.upload(png(), wait=True)
     targets = [put.target for put in puts(emulator)]
-    assert (len(targets), len(set(targets)), len(mints(emulator))) == (2, 2, 2)
-    assert list(emulator.images) == [image.id], "the same key gave the same record"
+    assert (len(targets), len(set(targets)), len(create_requests(emulator))) == (2, 2, 2)
+    assert list(emulator.images) == [image.id], "the same key returned the same record"
 
 
 @pytest.mark.world
@@ -464,7 +468,7 @@ async def test_an_upload_fails_after_three_expired_urls(
 
     with pytest.raises(UploadUrlExpiredError, match=r"3 requested.*clock") as caught:
         await quick.images.upload(png(), on_created=later)
-    assert len(mints(emulator)) == 3
+    assert len(create_requests(emulator)) == 3
     assert len({put.target for put in puts(emulator)}) == len(puts(emulator))
     assert caught.value.image is not None
 
@@ -476,7 +480,7 @@ async def test_the_date_in_the_url_proves_that_it_expired(
     emulator.faults.add("PUT", "/uploads/*", times=None, status=403, body=b"no", headers=late)
     with pytest.raises(UploadUrlExpiredError):
         await quick.images.upload(png())
-    assert len(mints(emulator)) == 3
+    assert len(create_requests(emulator)) == 3
 
 
 @pytest.mark.world
@@ -486,7 +490,7 @@ async def test_a_403_without_a_sign_of_expiry_gets_one_new_url(
     emulator.faults.add("PUT", "/uploads/*", times=None, status=403, body=b"<Code>AccessDenied</Code>")
     with pytest.raises(UploadRejectedError, match="HTTP 403 after 2 PUTs") as caught:
         await quick.images.upload(png())
-    assert (caught.value.status, len(mints(emulator)), len(puts(emulator))) == (403, 2, 2)
+    assert (caught.value.status, len(create_requests(emulator)), len(puts(emulator))) == (403, 2, 2)
 
 
 @pytest.mark.world
@@ -507,7 +511,7 @@ async def test_a_rejected_url_that_is_returned_again_leads_to_a_new_key(
     assert image.status == ImageStatus.READY
     abandoned = next(iter(set(emulator.images) - {image.id}))
     assert f"image {abandoned} never got its bytes" in caplog.text
-    assert len(mints(emulator)) == 3
+    assert len(create_requests(emulator)) == 3
 
 
 @pytest.mark.parametrize("switches", [{"idempotency": "same_dead_url"}])
@@ -561,29 +565,30 @@ async def test_a_file_that_changes_while_it_is_read_raises_source_changed(
     path = tmp_path / "a.png"
     path.write_bytes(BIG)
 
-    def meddle(_: Image) -> None:
+    def change_file(_: Image) -> None:
         if change == "touched":
             path.write_bytes(b"\0" * len(BIG))
         else:
             path.write_bytes(BIG[:-5] if change == "shorter" else BIG + b"more")
 
     with pytest.raises(SourceChangedError, match="changed while it was read"):
-        if many:  # then its first piece was read before
-            async for result in quick.images.upload_many([path], on_created=meddle):
+        # `upload_many` reads the first chunk of a file before it creates the record.
+        if many:
+            async for result in quick.images.upload_many([path], on_created=change_file):
                 result.unwrap()
         else:
-            await quick.images.upload(path, on_created=meddle)
-    assert next(iter(emulator.images.values())).status == "PENDING", "nothing looks complete"
+            await quick.images.upload(path, on_created=change_file)
+    assert next(iter(emulator.images.values())).status == "PENDING", "the record must not have bytes"
 
 
 @pytest.mark.world
 async def test_the_error_for_an_unreachable_storage_has_the_record(
     client: AsyncImgwireClient, emulator: Emulator, world: World
 ) -> None:
-    made = await client.images.create(file_name="a.png")
-    answer = {"image": json.loads((await client.request("GET", f"/images/{made.image.id}")).text)}
-    answer["upload_url"] = f"{world.origin(9)}/nobody?X-Amz-Signature=topsecret"
-    emulator.faults.add("POST", "*/standard_upload", status=200, body=json.dumps(answer).encode())
+    created = await client.images.create(file_name="a.png")
+    body = {"image": json.loads((await client.request("GET", f"/images/{created.image.id}")).text)}
+    body["upload_url"] = f"{world.origin(9)}/nobody?X-Amz-Signature=topsecret"
+    emulator.faults.add("POST", "*/standard_upload", status=200, body=json.dumps(body).encode())
     quick = client.with_options(retries=RetryPolicy(max_retries=1, backoff=0.01))
     with pytest.raises(
         UploadConnectionError, match=r"127\.0\.0\.1:9 cannot be reached.*after 2 PUTs"
@@ -591,7 +596,7 @@ async def test_the_error_for_an_unreachable_storage_has_the_record(
         await quick.images.upload(png(), file_name="holiday.png")
     assert (caught.value.file_name, caught.value.image and caught.value.image.id) == (
         "holiday.png",
-        made.image.id,
+        created.image.id,
     )
     assert "topsecret" not in str(caught.value)
 
@@ -602,9 +607,9 @@ async def test_the_error_for_an_unreachable_storage_has_the_record(
 async def test_an_unsafe_upload_url_is_not_used(
     client: AsyncImgwireClient, emulator: Emulator, url: str
 ) -> None:
-    made = await client.images.create(file_name="a.png")
+    created = await client.images.create(file_name="a.png")
     body = {
-        "image": json.loads((await client.request("GET", f"/images/{made.image.id}")).text),
+        "image": json.loads((await client.request("GET", f"/images/{created.image.id}")).text),
         "upload_url": url,
     }
     emulator.faults.add("POST", "*/standard_upload", status=200, body=json.dumps(body).encode())
@@ -617,14 +622,14 @@ async def test_an_unsafe_upload_url_is_not_used(
 async def test_a_record_with_an_unsafe_upload_url_is_reported_and_no_put_is_counted(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    made = await client.images.create(file_name="a.png")
-    body = to_dict(made) | {"upload_url": "ftp://x/"}
+    created = await client.images.create(file_name="a.png")
+    body = to_dict(created) | {"upload_url": "ftp://x/"}
     emulator.faults.add("POST", "*/standard_upload", status=200, body=body)
-    created: list[Image] = []
-    results = [each async for each in client.images.upload_many([png()], on_created=created.append)]
+    reported: list[Image] = []
+    results = [result async for result in client.images.upload_many([png()], on_created=reported.append)]
     assert type(results[0].error) is UnsafeURLError
     assert (results[0].attempts, results[0].bytes_sent) == (0, 0)
-    assert [image.id for image in created] == [made.image.id]
+    assert [image.id for image in reported] == [created.image.id]
 
 
 async def test_an_api_error_has_no_image_if_no_record_was_created(
@@ -636,7 +641,7 @@ async def test_an_api_error_has_no_image_if_no_record_was_created(
     assert caught.value.image is None
 
 
-# --- clocks, progress, callbacks -------------------------------------------------------------------------------------------
+# --- timeouts, progress, callbacks -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -646,9 +651,9 @@ async def test_a_slow_transfer_that_makes_progress_never_stalls(
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", slow=400_000)
     patient = client.with_options(timeout=Timeouts(attempt=1.0, stall=1.0))
-    began = time.monotonic()
+    started_at = time.monotonic()
     await patient.images.upload(BIG)
-    assert time.monotonic() - began > 2.5
+    assert time.monotonic() - started_at > 2.5
 
 
 @pytest.mark.world
@@ -657,10 +662,10 @@ async def test_a_transfer_without_progress_fails_after_the_stall_timeout(
     client: AsyncImgwireClient, emulator: Emulator, size: int
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
-    began = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(UploadStalledError, match=r"for 0\.5 s") as caught:
         await client.with_options(timeout=Timeouts(stall=0.5)).images.upload(png(padding=size))
-    assert 0.5 <= time.monotonic() - began < 5.0
+    assert 0.5 <= time.monotonic() - started_at < 5.0
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.image is not None
 
@@ -670,10 +675,10 @@ async def test_the_deadline_ends_an_upload_inside_its_put(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", stall=float("inf"))
-    began = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(APITimeoutError, match=r"deadline of 0.5 s") as caught:
         await client.with_options(timeout=Timeouts(deadline=0.5)).images.upload(png(), wait=True)
-    assert 0.5 <= time.monotonic() - began < 5.0
+    assert 0.5 <= time.monotonic() - started_at < 5.0
     assert caught.value.which == "deadline"
     assert caught.value.image is not None
 
@@ -690,27 +695,27 @@ async def test_the_error_for_a_wait_that_is_too_long_has_the_record(client: Asyn
 async def test_progress_can_go_back_and_reaches_the_total_only_at_the_end(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    seen: list[UploadProgress] = []
+    reports: list[UploadProgress] = []
     emulator.faults.add("PUT", "/uploads/*", reset=1_000_000)
-    await quick.images.upload(BIG, file_name="big.png", on_progress=seen.append)
-    assert {(progress.total, progress.file_name) for progress in seen} == {(len(BIG), "big.png")}
-    assert [progress.sent for progress in seen].count(len(BIG)) == 1
-    assert seen[-1].sent == len(BIG)
+    await quick.images.upload(BIG, file_name="big.png", on_progress=reports.append)
+    assert {(progress.total, progress.file_name) for progress in reports} == {(len(BIG), "big.png")}
+    assert [progress.sent for progress in reports].count(len(BIG)) == 1
+    assert reports[-1].sent == len(BIG)
 
 
 @pytest.mark.world
 async def test_an_exception_of_a_callback_ends_the_upload_unchanged(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    class Mine(Exception):  # noqa: N818
+    class CallbackError(Exception):
         pass
 
     def fail(_: object) -> None:
-        raise Mine
+        raise CallbackError
 
-    with pytest.raises(Mine):
+    with pytest.raises(CallbackError):
         await client.images.upload(BIG, on_created=fail)
-    with pytest.raises(Mine):
+    with pytest.raises(CallbackError):
         await client.images.upload(BIG, on_progress=fail)
     await client.images.upload(BIG, wait=True)
 
@@ -729,10 +734,10 @@ async def test_an_exception_of_the_callers_file_is_raised_unchanged(client: Asyn
 async def test_a_coroutine_function_is_rejected_as_callback(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    async def hello(_: object) -> None: ...
+    async def callback(_: object) -> None: ...
 
     with pytest.raises(TypeError, match="on_progress must be a plain function"):
-        await client.images.upload(png(), on_progress=hello)
+        await client.images.upload(png(), on_progress=callback)
     assert len(emulator.requests) == 0
 
 
@@ -750,8 +755,8 @@ async def test_a_cancelled_upload_releases_everything(
         for task in tasks:
             task.cancel()
         assert all(
-            isinstance(each, asyncio.CancelledError)
-            for each in await asyncio.gather(*tasks, return_exceptions=True)
+            isinstance(outcome, asyncio.CancelledError)
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True)
         )
         emulator.faults.clear()
         await asyncio.gather(*(client.images.upload(png()) for _ in range(4)))
