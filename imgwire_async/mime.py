@@ -1,4 +1,4 @@
-"""The type of a picture: from its first bytes, or, where no bytes are seen, from a name's extension."""
+"""Detect the type of a picture by its first bytes, or by the extension of its file name."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import codecs
 
 from imgwire_async.models import SupportedMimeType as Mime
 
-HEAD_BYTES = 1024  # enough for every signature below, and for an SVG's root element behind its prolog
+# The number of bytes that `sniff` and `describe` need. They contain all signatures below, and the root
+# element of an SVG.
+HEAD_BYTES = 1024
 
-# [contract 3: extensions of the supported types]; the first of each type is the one that names are made with.
+# The extensions of the supported types. The first extension of a type is the one for new names. [contract 3]
 EXTENSIONS: dict[str, Mime] = {
     ".jpg": Mime.JPEG,
     ".jpeg": Mime.JPEG,
@@ -34,13 +36,15 @@ _SIGNATURES: tuple[tuple[bytes, Mime], ...] = (
     (b"\xff\x0a", Mime.JXL),
     (b"\0\0\0\x0cJXL \r\n\x87\n", Mime.JXL),
 )
-_BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}  # sizes of the second header; "BM" alone may begin any text
+# The sizes of a BMP's second header. Without this check any text that begins with "BM" would be a BMP.
+_BMP_HEADER_SIZES = {12, 40, 52, 56, 64, 108, 124}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
 CAMERA_RAW = "a camera's raw picture"
 
-_OTHERS: tuple[tuple[bytes, str], ...] = (
+# Signatures of unsupported files, with their descriptions for messages.
+_UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive (or an Office document)"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -62,14 +66,14 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 
 
 def sniff(head: bytes) -> Mime | None:
-    """The type of the picture that begins with `head` (`HEAD_BYTES` of it, or all there is), or None."""
+    """Return the MIME type of a picture by its first `HEAD_BYTES`, or None for any other file."""
     for signature, mime in _SIGNATURES:
         if head.startswith(signature):
-            # A camera's raw file looks like TIFF.
+            # A raw file of a Canon camera has the signature of TIFF.
             return None if mime is Mime.TIFF and head[8:10] == b"CR" else mime
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return Mime.WEBP
-    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
         return Mime.BMP
     if head[:4] == b"\0\0\1\0" and head[4:6] != b"\0\0" and head[9:10] == b"\0":
         return Mime.ICO
@@ -77,7 +81,7 @@ def sniff(head: bytes) -> Mime | None:
 
 
 def _brands(head: bytes) -> list[bytes]:
-    """Major and compatible brands of an ISO base media file, empty for anything else."""
+    """Return the major and compatible brands of an ISO base media file, or an empty list for other files."""
     if head[4:8] != b"ftyp":
         return []
     box = head[: max(16, min(int.from_bytes(head[:4], "big"), len(head)))]
@@ -89,19 +93,19 @@ def _iso_picture(brands: list[bytes]) -> Mime | None:
         return None
     if not _AVIF_BRANDS.isdisjoint(brands):
         return Mime.AVIF
-    still = brands[0] in _HEIC_BRANDS or (
+    is_heic = brands[0] in _HEIC_BRANDS or (
         brands[0] in {b"mif1", b"msf1"} and not _HEIC_BRANDS.isdisjoint(brands)
     )
-    return Mime.HEIC if still else None
+    return Mime.HEIC if is_heic else None
 
 
 def describe(head: bytes) -> str:
-    """What bytes that are no supported picture seem to be, for a message."""
+    """Return a description of an unsupported file by its first bytes, for a message."""
     if not head:
         return "an empty file"
-    for signature, name in _OTHERS:
+    for signature, description in _UNSUPPORTED:
         if head.startswith(signature):
-            return name
+            return description
     brands = _brands(head)
     if brands and brands[0] == b"crx ":
         return CAMERA_RAW
@@ -117,7 +121,8 @@ def _describe_text(head: bytes) -> str:
     try:
         text = head.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # not just a character that the cut went through
+        if error.start < len(head) - 4:
+            # The wrong byte is not just the last character, which may be cut off.
             return "no picture that is known here"
         text = head[: error.start].decode()
     lower = text.lstrip().lower()
@@ -132,11 +137,14 @@ def _describe_text(head: bytes) -> str:
 
 
 def mime_type_by_name(name: str) -> Mime | None:
-    """Return the type that a file name's extension stands for, or None. Only for calls that see no bytes."""
+    """Return the MIME type for the extension of a file name, or None.
+
+    For calls that have no bytes to check.
+    """
     dot = name.rfind(".")
     return EXTENSIONS.get(name[dot:].lower()) if dot >= 0 else None
 
 
 def extension_of(mime: str) -> str:
-    """The extension, with its dot, that names of this type get; empty for an unknown type."""
+    """Return the usual extension for a MIME type, including the dot, or an empty text for an unknown type."""
     return next((extension for extension, known in EXTENSIONS.items() if known == mime), "")

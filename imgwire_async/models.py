@@ -1,6 +1,7 @@
-"""What the service answers: frozen, slotted records and open enums. [contract 3]
+"""The models of the records in API responses: frozen attrs classes, and enums that accept unknown values.
 
-Records do no I/O. Fields that the service adds tomorrow stay in `extra`; new enum values become unlisted members, so compare with `==`.
+Models do no I/O. Fields that a later version of the API adds are kept in `extra`. An unknown value of an enum
+becomes a member that the class does not list, so compare members with `==`. [contract 3]
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class OpenEnum(StrEnum):
-    """A `StrEnum` that takes values it does not know: they become members that are not listed in the class."""
+    """A `StrEnum` that accepts unknown values. Such a value becomes a member that the class does not list."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -30,10 +31,10 @@ class OpenEnum(StrEnum):
         unlisted._value_ = value
         return unlisted
 
-    # Equal things must hash alike: a member equals its text, so a dict keyed by text finds it.
+    # A member equals its text, so both need the same hash. Then a dict with text keys finds members.
     __hash__ = str.__hash__
 
-    # By value: an unlisted member has no name to be found by.
+    # Pickled by value, because an unlisted member cannot be found by its name.
     def __reduce_ex__(self, proto: Any) -> tuple[Any, ...]:
         return type(self), (self.value,)
 
@@ -45,7 +46,10 @@ class OpenEnum(StrEnum):
 
 
 class ImageStatus(OpenEnum):
-    """The life of an image: `PENDING` (no bytes yet) -> `PROCESSING` -> `READY`; `QUARANTINE` is the bad end."""
+    """The status of an image: `PENDING` (no bytes yet), then `PROCESSING`, then `READY`.
+
+    `QUARANTINE` means that the service has rejected the picture.
+    """
 
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
@@ -54,7 +58,7 @@ class ImageStatus(OpenEnum):
 
 
 class ImageDownloadStatus(OpenEnum):
-    """The life of a bulk download job: `PENDING` -> `PROCESSING` -> `READY`, or `FAILED`."""
+    """The status of a bulk download job: `PENDING`, then `PROCESSING`, then `READY` or `FAILED`."""
 
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
@@ -63,7 +67,7 @@ class ImageDownloadStatus(OpenEnum):
 
 
 class CustomDomainStatus(OpenEnum):
-    """Whether the delivery record (CNAME) of a custom domain was found; `FAILED` is final."""
+    """Whether the service has found the DNS record (CNAME) of a custom domain. `FAILED` is final."""
 
     PENDING = "PENDING"
     CONNECTED = "CONNECTED"
@@ -71,7 +75,7 @@ class CustomDomainStatus(OpenEnum):
 
 
 class CustomDomainCertificateStatus(OpenEnum):
-    """The TLS certificate of a custom domain; `FAILING` may still become `ACTIVE`."""
+    """The status of the TLS certificate of a custom domain. `FAILING` may still become `ACTIVE`."""
 
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
@@ -79,7 +83,7 @@ class CustomDomainCertificateStatus(OpenEnum):
 
 
 class MetricsDatasetInterval(OpenEnum):
-    """The width of one point of a metrics dataset; the service's default is `HOURLY`."""
+    """The time span of one point of a metrics dataset. The default of the service is `HOURLY`."""
 
     HOURLY = "HOURLY"
     DAILY = "DAILY"
@@ -88,7 +92,7 @@ class MetricsDatasetInterval(OpenEnum):
 
 
 class SupportedMimeType(OpenEnum):
-    """The ten picture types that the service takes, by their MIME types."""
+    """The MIME types of the ten picture types that the service supports."""
 
     JPEG = "image/jpeg"
     JXL = "image/jxl"
@@ -103,12 +107,16 @@ class SupportedMimeType(OpenEnum):
 
 
 def _hidden(_: object) -> str:
+    """Return the repr of a secret field."""
     return "<hidden>"
 
 
 @attrs.frozen(kw_only=True)
 class Record:
-    """What all records share: fields that this version does not know stay in `extra`, as they came."""
+    """The base class of models.
+
+    `extra` contains the JSON fields that this version of the SDK does not know.
+    """
 
     extra: dict[str, Any] = attrs.field(factory=dict[str, Any], hash=False, repr=False)
 
@@ -117,10 +125,11 @@ class Record:
 class Image(Record, ImageUrls):
     """One image record. [contract 3]
 
-    `width` and `height` are pixels as stored, `size_bytes` the bytes of the original; all three are 0 while the service
-    does not know them yet (before `READY`). They and `exif_data` are final once `processed_metadata_at` is set.
-    `can_upload` is true while bytes may still be sent for this record; `is_directly_deliverable` is false for types that
-    browsers cannot show without a conversion (JXL, ICO, HEIC, BMP, TIFF).
+    `width` and `height` are pixels as stored, `size_bytes` the bytes of the original; all three are 0 while
+    the service does not know them yet (before `READY`). They and `exif_data` are final once
+    `processed_metadata_at` is set. `can_upload` is true while bytes may still be sent for this record;
+    `is_directly_deliverable` is false for types that browsers cannot show without a conversion (JXL, ICO,
+    HEIC, BMP, TIFF).
     """
 
     id: str
@@ -147,7 +156,8 @@ class Image(Record, ImageUrls):
     processed_metadata_at: datetime | None = None
 
     def _repr_html_(self) -> str:
-        from imgwire_async.urls.preview import preview  # notebooks alone ask for it
+        # Imported here, because only notebooks need it.
+        from imgwire_async.urls.preview import preview
 
         state = None if self.status == ImageStatus.READY else f"no preview: {self.status.value}"
         size = [f"{self.width} x {self.height}"] if self.width and self.height else []
@@ -161,7 +171,10 @@ class Image(Record, ImageUrls):
 
 @attrs.frozen(kw_only=True)
 class StandardUpload(Record):
-    """A new image record and the signed URL that takes its bytes; whoever holds `upload_url` may write the image."""
+    """A new image record with the presigned URL for its bytes.
+
+    `upload_url` is a secret: anybody who has it can upload the bytes of the image.
+    """
 
     image: Image
     upload_url: str = attrs.field(repr=_hidden)
@@ -169,7 +182,7 @@ class StandardUpload(Record):
 
 @attrs.frozen(kw_only=True)
 class UploadToken(Record):
-    """A token that lets a client key make one upload before `expires_at`; hand `token` to the browser or app."""
+    """A token for one upload with a client key before `expires_at`. Pass `token` to the browser or app."""
 
     id: str
     environment_id: str
@@ -182,7 +195,7 @@ class UploadToken(Record):
 
 @attrs.frozen(kw_only=True)
 class ImageDownloadJob(Record):
-    """A job that packs images into one archive; `download_url` is None before `READY`, and a secret from then on."""
+    """A job that creates a ZIP archive of images. `download_url` is None until `READY`, and is a secret."""
 
     id: str
     environment_id: str | None = None
@@ -197,7 +210,10 @@ class ImageDownloadJob(Record):
 
 @attrs.frozen(kw_only=True)
 class CorsOrigin(Record):
-    """A host pattern (`app.example.com`, `*.example.com`, `localhost:3000`) whose pages may upload with a client key."""
+    """A pattern of hosts whose web pages may upload with a client key.
+
+    Examples are `app.example.com`, `*.example.com` and `localhost:3000`.
+    """
 
     id: str
     environment_id: str
@@ -208,7 +224,7 @@ class CorsOrigin(Record):
 
 @attrs.frozen(kw_only=True)
 class CustomDomain(Record):
-    """The environment's own CDN host name and the two DNS records (CNAME) that make it work."""
+    """A host name of your own for the CDN, with the two DNS records (CNAME) that it needs."""
 
     id: str
     environment_id: str
@@ -226,7 +242,7 @@ class CustomDomain(Record):
 
 @attrs.frozen(kw_only=True)
 class UploadsPoint(Record):
-    """Uploads that became ready in the interval that begins at `timestamp`."""
+    """The number of uploads that became ready in the interval that starts at `timestamp`."""
 
     timestamp: datetime
     uploads: int
@@ -234,7 +250,7 @@ class UploadsPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class TransformationsPoint(Record):
-    """Image transformations in the interval that begins at `timestamp`."""
+    """The number of image transformations in the interval that starts at `timestamp`."""
 
     timestamp: datetime
     transformations: int
@@ -242,7 +258,7 @@ class TransformationsPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class RequestsPoint(Record):
-    """CDN requests in the interval that begins at `timestamp`."""
+    """The number of CDN requests in the interval that starts at `timestamp`."""
 
     timestamp: datetime
     requests: int
@@ -250,7 +266,7 @@ class RequestsPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class TransferBytesPoint(Record):
-    """Bytes delivered in the interval that begins at `timestamp`."""
+    """The number of bytes that the CDN delivered in the interval that starts at `timestamp`."""
 
     timestamp: datetime
     transfer_bytes: int
@@ -258,7 +274,7 @@ class TransferBytesPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class StorageBytesPoint(Record):
-    """Bytes stored at the end of, and added during, the interval that begins at `timestamp`."""
+    """The bytes stored at the end of the interval that starts at `timestamp`, and the bytes added in it."""
 
     timestamp: datetime
     storage_bytes_current: int
@@ -267,7 +283,10 @@ class StorageBytesPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class CacheHitRatioPoint(Record):
-    """One share of the CDN's requests, e.g. `label` "hit" with `value` 92, or 0.92: any number, as the service sends it."""
+    """A share of the CDN's requests, for example with `label` "hit" and `value` 92.
+
+    `value` is the number that the service sends, which may be 92 or 0.92.
+    """
 
     label: str
     value: float
@@ -275,7 +294,7 @@ class CacheHitRatioPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class MetricsDatasets(Record):
-    """Six series of points over the asked range, oldest first as the service sends them."""
+    """Six series of points for the requested time range, in the order of the service (oldest first)."""
 
     uploads: tuple[UploadsPoint, ...]
     transformations: tuple[TransformationsPoint, ...]
@@ -287,7 +306,11 @@ class MetricsDatasets(Record):
 
 @attrs.frozen(kw_only=True)
 class MetricsStatValue(Record):
-    """A figure, the same figure of the range before, and the change in percent (None when it cannot be worked out)."""
+    """A metric of a time range.
+
+    `prev` is the same metric of the previous range, and `pct_change` the change in percent, or None if there
+    is none.
+    """
 
     value: float
     prev: float
@@ -296,7 +319,7 @@ class MetricsStatValue(Record):
 
 @attrs.frozen(kw_only=True)
 class MetricsStats(Record):
-    """Six figures over the asked range, each beside that of the range before."""
+    """Six metrics of the requested time range, compared with the previous range."""
 
     uploads: MetricsStatValue
     transformations: MetricsStatValue
@@ -308,7 +331,11 @@ class MetricsStats(Record):
 
 @attrs.frozen(kw_only=True)
 class ValidationError(Record):
-    """One refused value of a 422 answer: where (`loc`), what (`msg`) and the service's name for it (`type`). No exception."""
+    """One rejected value from a 422 response. This is not an exception.
+
+    `loc` is the path of the value in the request, `msg` the message, and `type` the service's name of the
+    problem.
+    """
 
     loc: tuple[str | int, ...]
     msg: str
@@ -320,6 +347,6 @@ class ValidationError(Record):
 
 @attrs.frozen(kw_only=True)
 class HTTPValidationError(Record):
-    """The body of a 422 answer from validation; `UnprocessableEntityError.errors` has what it lists."""
+    """The body of a 422 response. `UnprocessableEntityError.errors` contains its list `detail`."""
 
     detail: tuple[ValidationError, ...] = ()
