@@ -42,6 +42,7 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b
 _AVIF_BRANDS = {b"avif", b"avis"}
 
 CAMERA_RAW = "a camera's raw picture"
+UNKNOWN_FILE = "a file of an unknown type"
 
 # Signatures of unsupported files, with their descriptions for messages.
 _UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
@@ -123,7 +124,7 @@ def _describe_text(head: bytes) -> str:
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4:
             # The wrong byte is not just the last character, which may be cut off.
-            return "no picture that is known here"
+            return UNKNOWN_FILE
         text = head[: error.start].decode()
     lower = text.lstrip().lower()
     if "<svg" in lower:
@@ -133,7 +134,7 @@ def _describe_text(head: bytes) -> str:
     if lower.startswith("<?xml"):
         return "an XML document"
     printable = sum(c.isprintable() or c in "\t\r\n\f" for c in text)
-    return "plain text" if printable >= len(text) * 0.95 else "no picture that is known here"
+    return "plain text" if printable >= len(text) * 0.95 else UNKNOWN_FILE
 
 
 def mime_type_by_name(name: str) -> Mime | None:

@@ -125,10 +125,10 @@ class Record:
 class Image(Record, ImageUrls):
     """One image record. [contract 3]
 
-    `width` and `height` are pixels as stored, `size_bytes` the bytes of the original; all three are 0 while
-    the service does not know them yet (before `READY`). They and `exif_data` are final once
-    `processed_metadata_at` is set. `can_upload` is true while bytes may still be sent for this record;
-    `is_directly_deliverable` is false for types that browsers cannot show without a conversion (JXL, ICO,
+    `width` and `height` are the size of the original in pixels, and `size_bytes` is the size of its file. All
+    three are 0 until the service knows them, which may last until the image is `READY`. They and `exif_data`
+    are final once `processed_metadata_at` is set. `can_upload` is true while the record accepts an upload.
+    `is_directly_deliverable` is false for types that browsers cannot display without a conversion (JXL, ICO,
     HEIC, BMP, TIFF).
     """
 

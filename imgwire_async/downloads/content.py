@@ -11,7 +11,7 @@ from enum import Enum
 
 import attrs
 
-from imgwire_async.mime import describe, sniff
+from imgwire_async.mime import UNKNOWN_FILE, describe, sniff
 
 
 class Content(Enum):
@@ -116,4 +116,4 @@ def _text_mismatch(text: str) -> Mismatch:
 
 def _describe_bytes(head: bytes) -> str:
     kind = describe(head)
-    return "bytes of an unknown kind" if kind.startswith("no picture") else kind
+    return "bytes of an unknown kind" if kind == UNKNOWN_FILE else kind

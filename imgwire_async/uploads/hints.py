@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
 from imgwire_async.formatting import shortened
-from imgwire_async.mime import CAMERA_RAW, EXTENSIONS, HEAD_BYTES, describe, sniff
+from imgwire_async.mime import CAMERA_RAW, EXTENSIONS, HEAD_BYTES, UNKNOWN_FILE, describe, sniff
 
 _DECODE = "this is base64: decode it, and give the bytes: base64.b64decode(...)"
 # In characters. No file system has longer names.
@@ -134,7 +134,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ("a folder's", "Do not upload it."),
     ("an XML", "Check that this is the right file."),
     ("plain text", "Check that this is the right file."),
-    ("no picture", "If it is one of these types, give mime_type=."),
+    (UNKNOWN_FILE, "If it is one of these types, give mime_type=."),
 )
 
 
@@ -147,7 +147,7 @@ def for_bytes(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
         'encode them as a picture first, as Pillow does (Image.fromarray(array).save(buffer, "PNG")) or OpenCV '
         '(cv2.imencode(".png", array)[1])'
     )
-    unknown = found.startswith("no picture")
+    unknown = found == UNKNOWN_FILE
     if pixels and unknown:
         return f"An array must hold the bytes of a picture file. If these are pixels: {encode}."
     if found == "plain text":

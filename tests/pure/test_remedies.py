@@ -26,7 +26,7 @@ from imgwire_async import (
     extract_archive,
 )
 from imgwire_async.messages import CLIENT_CLOSED, prefix_if_closed
-from imgwire_async.mime import CAMERA_RAW
+from imgwire_async.mime import CAMERA_RAW, UNKNOWN_FILE
 from imgwire_async.policies import retry_policy, timeouts
 from imgwire_async.resources import arguments
 from imgwire_async.uploads import hints
@@ -118,17 +118,17 @@ def test_an_odd_path_says_what_is_odd(path: str, word: str) -> None:
         ("an SVG drawing", b"<svg", "PNG"),
         ("an HTML page", b"<html>", "page instead"),
         ("a Photoshop document", b"8BPS", "Convert"),
-        ("no picture that is known here", b"\1\2", "mime_type="),
+        (UNKNOWN_FILE, b"\1\2", "mime_type="),
     ],
 )
 def test_refused_bytes_get_the_remedy_of_their_kind(found: str, head: bytes, word: str) -> None:
     told = hints.for_bytes(found, head, pixels=False, in_memory=False)
     assert word in told
-    assert ("mime_type" in told) is found.startswith("no picture")
+    assert ("mime_type" in told) is (found == UNKNOWN_FILE)
 
 
 def test_pixels_are_to_be_encoded() -> None:
-    found = "no picture that is known here"
+    found = UNKNOWN_FILE
     array = hints.for_bytes(found, b"\1\2", pixels=True, in_memory=True)
     assert "pixels" in array
     assert "cv2.imencode" in array

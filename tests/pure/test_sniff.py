@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgwire_async.mime import EXTENSIONS, HEAD_BYTES, describe, extension_of, mime_type_by_name, sniff
+from imgwire_async.mime import (
+    EXTENSIONS,
+    HEAD_BYTES,
+    UNKNOWN_FILE,
+    describe,
+    extension_of,
+    mime_type_by_name,
+    sniff,
+)
 from imgwire_async.models import SupportedMimeType as Mime
 
 PICTURES = Path(__file__).parents[2].parent / "shared" / "pictures"
@@ -141,9 +149,9 @@ def test_each_signature_is_known_and_its_neighbours_are_not(head: bytes, mime: M
         (("é" * 600).encode()[:HEAD_BYTES], "plain text"),
         ((codecs.BOM_UTF8 + ("é" * 600).encode())[:HEAD_BYTES], "plain text"),
         ((b"x" + ("🌸" * 300).encode())[:HEAD_BYTES], "plain text"),
-        (b"\0" * 100, "no picture that is known here"),
-        (b"\xfe\xff\0h\0i", "no picture that is known here"),
-        (b"text and \xff\xfe then much more text", "no picture that is known here"),
+        (b"\0" * 100, UNKNOWN_FILE),
+        (b"\xfe\xff\0h\0i", UNKNOWN_FILE),
+        (b"text and \xff\xfe then much more text", UNKNOWN_FILE),
     ],
     ids=lambda each: repr(each)[:40],
 )
