@@ -327,7 +327,7 @@ def test_closing_in_one_loop_leaves_the_other_loop_to_close_its_own(emulator: Em
         for run in runs:
             run.result(30)
     assert kept[0].api.closed
-    assert kept[0].files.closed
+    assert kept[0].uploads.closed
 
 
 def test_closing_after_the_loop_has_ended_is_quiet(emulator: Emulator) -> None:
