@@ -1,1 +1,1 @@
-"""WHAT is said: requests and replies as values, and how models become JSON and back. No I/O."""
+"""Requests and responses as values, and the conversion between JSON and models. This package does no I/O."""

@@ -1,6 +1,7 @@
-"""Models <-> JSON: answers become records, records become JSON-ready data, and the way back.
+"""Decode responses to models, and convert models to JSON-ready data and back.
 
-Nothing is converted silently: null is never the text "None", 1 is never True. How records are made is told in `structure` and `records`.
+No value is converted silently: null never becomes the text "None", and 1 never becomes True. The modules
+`structure` and `codegen` create the models.
 """
 
 from __future__ import annotations
@@ -23,29 +24,39 @@ RecordT = TypeVar("RecordT", bound=models.Record)
 
 
 def decode(response: APIResponse, model: type[T]) -> T:
-    """Return the body of a successful answer as a `model`. Raises `DecodeError`, which names the place that does not fit."""
-    # Of an opaque answer nothing is expected but that it is a success.
+    """Return the decoded body of a successful response.
+
+    Raises `DecodeError` with the path of the value that does not fit.
+    """
+    # The keys of these bodies are not documented, so an empty body and null are valid, too.
     if not response.body.strip() and cast("object", model) is dict:
         return cast("T", {})
     data = parse(response.body, response.exchange)
-    if data is None and cast("object", model) is dict:  # what a handler without words gives
+    if data is None and cast("object", model) is dict:
         return cast("T", {})
     try:
         return structure(data, model)
-    except Exception as error:  # noqa: BLE001  # cattrs raises groups of anything; all of it means "does not fit"
+    except Exception as error:  # noqa: BLE001  # cattrs raises groups of any exceptions
         path, reason = error_path(error)
-    # It may hold a signed URL, as do the frames of what could not read it: neither is told with the error.
+    # The data may hold a presigned URL. Error reports list the variables of this frame, and those of the
+    # decoder's frames: so `data` is deleted, and the decoder's error is not the cause of the new one.
     del data
     raise decode_error(response.body, response.exchange, path, reason)
 
 
-# --- models -> JSON ---------------------------------------------------------------------------------------------------
+# --- models -> JSON -----------------------------------------------------------------------------------------
 
 
 def to_dict(model: models.Record) -> dict[str, Any]:
-    """`model` as JSON-ready data, equal to what came in: unknown fields included, times in RFC 3339, absent nulls as null."""
-    if not isinstance(model, models.Record):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody checks types
-        raise TypeError(f"to_dict takes a record of the service (an Image, ...), not {type(model).__name__}")
+    """Return `model` as JSON-ready data, equal to the data that it was decoded from.
+
+    Fields that this version does not know are included. Times are RFC 3339 text, and absent values are null.
+    Raises `TypeError` for any other object.
+    """
+    if not isinstance(model, models.Record):  # pyright: ignore[reportUnnecessaryIsInstance]  # for callers without a type checker
+        raise TypeError(
+            f"to_dict takes a model of this package, such as an Image, not {type(model).__name__}"
+        )
     fields = {
         field.name: _plain(getattr(model, field.name))
         for field in attrs.fields(type(model))
@@ -56,6 +67,7 @@ def to_dict(model: models.Record) -> dict[str, Any]:
 
 
 def _plain(value: object) -> Any:
+    """Return a value of a model as JSON-ready data."""
     if isinstance(value, models.Record):
         return to_dict(value)
     if isinstance(value, datetime):
@@ -70,49 +82,55 @@ def _plain(value: object) -> Any:
     return value
 
 
-# --- stored JSON -> models --------------------------------------------------------------------------------------------
+# --- stored JSON -> models ----------------------------------------------------------------------------------
 
 
 def from_dict(model: type[RecordT], data: Mapping[str, Any]) -> RecordT:
-    """Return the record of class `model` that `data` holds: the way back from `to_dict`, as strict as an answer's decoding.
+    """Return an object of the class `model` made from `data`, the reverse of `to_dict`.
 
-    `from_dict(Image, json.loads(text))`; unknown fields go to `.extra`. The record shares nothing with `data`. Raises
-    `DecodeError` with the place (`$.created_at`) when `data` does not fit, `TypeError` for another class or for what is no
-    mapping.
+    `from_dict(Image, json.loads(text))`
+
+    The checks are those of a response's decoding. Unknown fields go to `.extra`. The object shares nothing
+    with `data`. Raises `DecodeError` with the path (`$.created_at`) when `data` does not fit, and `TypeError`
+    when `model` is another class or `data` is not a mapping.
     """
     _require_model(model)
-    if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody checks types
-        raise TypeError(f"from_dict takes one record's data as a mapping, {_what_instead(model, data)}")
+    if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # for callers without a type checker
+        raise TypeError(f"from_dict takes the data of one model as a mapping, {_data_advice(model, data)}")
     try:
         return structure(copy.deepcopy(dict(data)), model)
     except Exception as error:  # noqa: BLE001  # as in `decode`
         path, reason = error_path(error)
     raise DecodeError(
         f"from_dict({model.__name__}, ...): the data does not fit: {path}: {reason}. "
-        f"Give what to_dict made of one {model.__name__}, whole and unchanged.",
+        f"Pass the complete result of to_dict for one {model.__name__}.",
         path=path,
     )
 
 
 def _require_model(model: Any) -> None:
+    """Raise a `TypeError` unless `model` is one of the model classes."""
     known = [
-        kind
-        for kind in vars(models).values()
-        if isinstance(kind, type) and issubclass(kind, models.Record) and kind is not models.Record
+        value
+        for value in vars(models).values()
+        if isinstance(value, type) and issubclass(value, models.Record) and value is not models.Record
     ]
     if model in known:
         return
     given = model.__name__ if isinstance(model, type) else f"an object of class {type(model).__name__}"
-    names = ", ".join(kind.__name__ for kind in known)
-    raise TypeError(f"from_dict takes the class of a record first, not {given}; the classes are {names}")
+    names = ", ".join(known_model.__name__ for known_model in known)
+    raise TypeError(
+        f"from_dict takes a model class as its first argument, not {given}; the classes are {names}"
+    )
 
 
-def _what_instead(model: type[models.Record], data: object) -> str:
+def _data_advice(model: type[models.Record], data: object) -> str:
+    """Return the end of a message about `data` that is not a mapping."""
     name, kind = model.__name__, type(data).__name__
     if isinstance(data, str | bytes | bytearray | memoryview):
         return f"not {kind}: from_dict({name}, json.loads(data))"
     if isinstance(data, models.Record):
-        return f"and this is a record ({kind}) already: use it as it is"
+        return f"but got a model ({kind}) already: use it as it is"
     if isinstance(data, list | tuple):
-        return f"not a {kind}: [from_dict({name}, each) for each in data]"
+        return f"not a {kind}: [from_dict({name}, item) for item in data]"
     return f"not {kind}"

@@ -1,16 +1,17 @@
-"""Builders of records: for each class the function that one would write by hand, written by this module instead.
+"""Generate a decoder function for each model, and compile it.
 
-Decoding is all the work that the client adds to an answer, so it is done in straight lines: no call per field, none of the
-frozen class's own constructor (which takes longer than all checks together). A builder only has to be right about what
-fits. Whatever it raises makes `structure` decode the same data once more, slowly, to say what does not fit, and where.
+Decoding is most of the work that the client adds to a response. A generated decoder therefore calls no
+function per field, and avoids the constructor of the frozen class, which takes longer than all checks
+together. A decoder has to be right only about data that fits. After any exception, `structure` decodes the
+same data again in detail, and reports what does not fit.
 
-`builder(CorsOrigin, ...)` writes and compiles:
+`generate_decoder(CorsOrigin, ...)` writes and compiles:
 
-    def build(data, _):
-        if type(data) is not dict: refuse()
+    def decode(data, _):
+        if type(data) is not dict: reject()
         new, get, known = Raw(), data.get, 5
         v = data['id']
-        if type(v) is not str: refuse()
+        if type(v) is not str: reject()
         new.id = v
         ...
         new.extra = {} if len(data) == known else {k: data[k] for k in data if k not in names}
@@ -32,64 +33,64 @@ from imgwire_async.protocol.validators import TypeMismatchError
 
 Hook = Callable[[Any, Any], Any]
 
-# What is checked on the spot; any other kind has a hook to call.
-_ON_THE_SPOT: dict[object, tuple[str, ...]] = {
-    str: ("if type(v) is not str: refuse()",),
-    bool: ("if type(v) is not bool: refuse()",),
-    int: ("if type(v) is not int: refuse()",),
+# Types whose checks are inlined. Values of other types are passed to a hook.
+_INLINE_CHECKS: dict[object, tuple[str, ...]] = {
+    str: ("if type(v) is not str: reject()",),
+    bool: ("if type(v) is not bool: reject()",),
+    int: ("if type(v) is not int: reject()",),
     datetime: (
-        "if type(v) is not str: refuse()",
+        "if type(v) is not str: reject()",
         "v = parse_time(v)",
         "if v.tzinfo is None: v = v.replace(tzinfo=UTC)",
     ),
 }
 
 
-def builder(
+def generate_decoder(
     cls: type[models.Record],
     hook_for: Callable[[Any], Hook],
     *,
     hooks: dict[str, Hook],
     or_null: Collection[str],
 ) -> Hook:
-    """A function of parsed JSON (and of a type, which it ignores) that returns a `cls`, or raises anything at all.
+    """Return a decoder: a function of parsed JSON, and of a type that it ignores, that returns a `cls`.
 
-    `hook_for` gives the hook of a type, `hooks` those of single fields by name. In the fields `or_null`, null stands for the
-    default.
+    It raises any exception for data that does not fit. `hook_for` returns the hook of a type, and `hooks`
+    holds the hooks of single fields by name. In the fields named by `or_null`, null means the default.
     """
     fields = [field for field in attrs.fields(attrs.resolve_types(cls)) if field.name != "extra"]
     names = frozenset(field.name for field in fields)
-    space: dict[str, Any] = {
+    namespace: dict[str, Any] = {
         "Record": cls,
         "Raw": _raw(cls),
         "names": names,
-        "refuse": _refuse,
+        "reject": _reject,
         "parse_time": datetime.fromisoformat,
         "UTC": UTC,
     }
-    lines = ["if type(data) is not dict: refuse()", f"new, get, known = Raw(), data.get, {len(fields)}"]
+    lines = ["if type(data) is not dict: reject()", f"new, get, known = Raw(), data.get, {len(fields)}"]
     for field in fields:
         kind, nullable = _plain_kind(field.type)
-        check = _check(field.name, kind, hooks.get(field.name), hook_for, space)
-        lines += _taken(field, check, space, nullable=nullable or field.name in or_null)
+        check = _check(field.name, kind, hooks.get(field.name), hook_for, namespace)
+        lines += _field_lines(field, check, namespace, nullable=nullable or field.name in or_null)
     lines += [
         "new.extra = {} if len(data) == known else {k: data[k] for k in data if k not in names}",
         "new.__class__ = Record",
         "return new",
     ]
-    text = "\n    ".join(["def build(data, _):", *lines])
-    exec(compile(text, f"<builder of {cls.__name__}>", "exec"), space)  # noqa: S102  # holds names of our own fields only
-    return cast("Hook", space["build"])
+    text = "\n    ".join(["def decode(data, _):", *lines])
+    exec(compile(text, f"<decoder of {cls.__name__}>", "exec"), namespace)  # noqa: S102  # holds names of our own fields only
+    return cast("Hook", namespace["decode"])
 
 
-def _taken(
-    field: attrs.Attribute[Any], check: Collection[str], space: dict[str, Any], *, nullable: bool
+def _field_lines(
+    field: attrs.Attribute[Any], check: Collection[str], namespace: dict[str, Any], *, nullable: bool
 ) -> list[str]:
-    """The lines that take one field: as it must be, as it may be, or its default."""
+    """Return the lines that set one field, or its default when the field is absent."""
     name = field.name
     if field.default is attrs.NOTHING:
         return [f"v = data[{name!r}]", *check, f"new.{name} = v"]
-    space[f"default_{name}"] = field.default
+    namespace[f"default_{name}"] = field.default
     checked = [f"    {line}" for line in check]
     if nullable:
         absent = [f"    known -= {name!r} not in data", f"    v = default_{name}"]
@@ -99,36 +100,40 @@ def _taken(
 
 
 def _check(
-    name: str, kind: Any, own: Hook | None, hook_for: Callable[[Any], Hook], space: dict[str, Any]
+    name: str, kind: Any, own: Hook | None, hook_for: Callable[[Any], Hook], namespace: dict[str, Any]
 ) -> Collection[str]:
-    """The lines that check, and perhaps convert, the value `v` of one field."""
-    if own is None and kind in _ON_THE_SPOT:
-        return _ON_THE_SPOT[kind]
-    space[f"hook_{name}"] = own or hook_for(kind)
-    space[f"kind_{name}"] = kind
+    """Return the lines that check, and perhaps convert, the value `v` of one field."""
+    if own is None and kind in _INLINE_CHECKS:
+        return _INLINE_CHECKS[kind]
+    namespace[f"hook_{name}"] = own or hook_for(kind)
+    namespace[f"kind_{name}"] = kind
     if own is None and isinstance(kind, type) and issubclass(kind, models.OpenEnum):
-        space[f"member_{name}"] = {member.value: member for member in kind}.get
+        namespace[f"member_{name}"] = {member.value: member for member in kind}.get
         return (f"v = member_{name}(v) or hook_{name}(v, kind_{name})",)
     return (f"v = hook_{name}(v, kind_{name})",)
 
 
 def _plain_kind(kind: Any) -> tuple[Any, bool]:
-    """A type without its None, and whether it had one."""
-    inner = [each for each in get_args(kind) if each is not type(None)]
+    """Return a type without None, and whether the type included None."""
+    inner = [member for member in get_args(kind) if member is not type(None)]
     nullable = get_origin(kind) in {Union, types.UnionType} and len(inner) < len(get_args(kind))
-    return (Union[tuple(inner)], True) if nullable else (kind, False)  # noqa: UP007  # as many as there are
+    return (Union[tuple(inner)], True) if nullable else (kind, False)  # noqa: UP007  # the number of members varies
 
 
 def _raw(cls: type[models.Record]) -> type[models.Record]:
-    """The class in the making: the same slots, but nothing frozen and no constructor. Its instances become `cls` at the end."""
-    thawed = {
+    """Return a subclass of `cls` with the same slots, but without constructor and not frozen.
+
+    A decoder creates an object of it, sets the fields, and then changes the object's class to `cls`.
+    """
+    members = {
         "__slots__": (),
         "__init__": object.__init__,
         "__setattr__": object.__setattr__,
         "__delattr__": object.__delattr__,
     }
-    return cast("type[models.Record]", type(f"Raw{cls.__name__}", (cls,), thawed))
+    return cast("type[models.Record]", type(f"Raw{cls.__name__}", (cls,), members))
 
 
-def _refuse() -> NoReturn:
+def _reject() -> NoReturn:
+    """Raise an error without details, which the detailed pass finds."""
     raise TypeMismatchError

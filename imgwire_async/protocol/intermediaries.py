@@ -1,4 +1,4 @@
-"""Who answers in place of the API: a proxy in use, or somebody who sends a web page. What that means, and what to do."""
+"""Recognize responses of proxies, firewalls and login pages in place of the API's, and advise what to do."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import attrs
 
 from imgwire_async.redaction import excerpt, is_html, redact
 
-# Of a page its beginning tells that it is one, and its title.
+# Bytes of a body that are searched for the signs and the title of a web page.
 _PAGE_PREFIX = 64 * 1024
-# What proxies set on answers of their own. `Via` says only that an answer came through one.
+# Headers of responses that a proxy made itself. `Via` would only say that a response passed through one.
 _PROXY_HEADERS = ("Proxy-Authenticate", "X-Squid-Error")
 
 WEB_PAGE_ADVICE = (
-    "A login page of the network (captive portal), a proxy or firewall, or a server that base_url names by mistake sends such pages: "
-    "open that address in a browser, and check base_url."
+    "It may come from a login page of the network (captive portal), a proxy, a firewall, or a wrong server in base_url: "
+    "open base_url in a browser and check it."
 )
 
-
-# The same of a host that base_url does not name.
-WEB_PAGE_ADVICE_FOR_FILES = "A login page of the network (captive portal), a proxy or a firewall sends such pages: let them allow that host."
+# The advice for hosts that base_url does not name.
+WEB_PAGE_ADVICE_FOR_FILES = "It may come from a login page of the network (captive portal), a proxy or a firewall: allow that host there."
 
 
 @attrs.frozen
 class ProxyInUse:
-    """The proxy that a request takes: its URL without user and password, and the setting that named it."""
+    """The proxy of a request: its URL without user and password, and the setting that names it."""
 
     url: str
-    setting: str  # "proxy=", or the name of an environment variable
+    # "proxy=", or the name of an environment variable.
+    setting: str
     has_credentials: bool = False
 
     def __str__(self) -> str:
@@ -36,37 +36,44 @@ class ProxyInUse:
 
     @property
     def bypass_advice(self) -> str:
-        """Return what leads around the proxy, as the second half of a sentence."""
+        """How to connect without the proxy, as the second half of a sentence."""
         if self.setting == "proxy=":
-            return "leave proxy= away to go without it"
-        return "list the host in NO_PROXY or pass trust_env=False to go without it"
+            return "remove proxy= to connect directly"
+        return "list the host in NO_PROXY or pass trust_env=False to connect directly"
 
     def advice(self, status: int | None, challenge: str = "") -> str:
-        """Return what to do about an answer of the proxy; `challenge` is its `Proxy-Authenticate`."""
+        """Return what to do about a response of the proxy.
+
+        `status` is None when there was no response. `challenge` is its `Proxy-Authenticate` header.
+        """
         if status == 407:
             return f"{self._credentials(challenge)}, or {self.bypass_advice}."
         if status is not None and status >= 500:
-            return f"It cannot reach the host, or not now: ask whoever runs it, or {self.bypass_advice}."
-        return f"Its rules may not allow that host, or not without user and password: ask whoever runs it, or {self.bypass_advice}."
+            return f"It cannot reach the host at the moment: ask its administrator, or {self.bypass_advice}."
+        return f"Its rules may not allow that host, or not without credentials: ask its administrator, or {self.bypass_advice}."
 
     def _credentials(self, challenge: str) -> str:
+        """Return the advice for status 407, in which a proxy asks for credentials."""
         schemes = [
-            word for word in ("Negotiate", "NTLM", "Digest", "Bearer") if word.lower() in challenge.lower()
+            name for name in ("Negotiate", "NTLM", "Digest", "Bearer") if name.lower() in challenge.lower()
         ]
         if schemes and "basic" not in challenge.lower():
-            return f"It wants {' or '.join(schemes)}, but only user and password (Basic) can be given: ask whoever runs it for another way"
+            return f"It requires {' or '.join(schemes)}, but this client supports only Basic (user and password): ask its administrator"
         if self.has_credentials:
-            return f"It refuses the user and password in {self.setting}: correct them (special characters percent-encoded)"
-        return f"It wants credentials: write them into {self.setting} as http://user:password@host:port"
+            return f"It rejects the user and password in {self.setting}: correct them (special characters percent-encoded)"
+        return f"It requires credentials: write them into {self.setting} as http://user:password@host:port"
 
 
 def is_proxy_response(headers: Mapping[str, str]) -> bool:
-    """Return whether an answer says of itself that a proxy made it, not the host behind it."""
+    """Return whether the headers say that a proxy made the response, not the host behind it."""
     return any(name in headers for name in _PROXY_HEADERS) or "error=" in headers.get("Proxy-Status", "")
 
 
 def web_page_title(headers: Mapping[str, str], body: bytes) -> str | None:
-    """Return what a body that is no JSON says, in a line, if it is a web page; None if it is none."""
+    """Return a line about the web page that the body holds, such as its title, or None when it holds none.
+
+    The body is known to be no JSON.
+    """
     text = body[:_PAGE_PREFIX].decode("utf-8", "replace")
     if is_html(text):
         return excerpt(redact(text))
@@ -75,10 +82,13 @@ def web_page_title(headers: Mapping[str, str], body: bytes) -> str | None:
 
 
 def interception_warning(host: str, headers: Mapping[str, str], body: bytes) -> str:
-    """Return a sentence, with a blank after it, when a refusal looks as if somebody else than `host` had answered; else nothing."""
+    """Return a warning that another server than `host` may have sent the response, or an empty text.
+
+    The warning is a sentence and a space, for the start of a message.
+    """
     if web_page_title(headers, body) is None and not is_proxy_response(headers):
         return ""
     return (
-        f"By its looks a proxy, a firewall or a login page of the network (captive portal) may have answered in place of {host}: "
-        "look at network and proxy. "
+        f"A proxy, a firewall or a login page of the network (captive portal) may have answered in place of {host}: "
+        "check network and proxy. "
     )

@@ -1,4 +1,4 @@
-"""JSON as it travels: bodies of requests written, bodies of answers read, and the error for what is no JSON."""
+"""Encode JSON bodies of requests, decode those of responses, and make the error for invalid JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imgwire_async.redaction import excerpt, redacted_body
 
 
 def _installed_orjson() -> Any:
-    """The module, when the extra `speed` is installed, else None."""
+    """Return the module `orjson`, or None when the extra `speed` is not installed."""
     try:
         import orjson
     except ImportError:
@@ -25,53 +25,65 @@ def _installed_orjson() -> Any:
 
 
 def json_reader(orjson: Any) -> Callable[[bytes], Any]:
-    """Return what parses JSON: the faster module when there is one, else the standard library. Both give and refuse the same."""
+    """Return the JSON parser: orjson's, or one of the standard library that accepts and rejects the same."""
     return parsing.loads_strictly if orjson is None else orjson.loads
 
 
-# Returns parsed JSON, or raises `ValueError` for what is no JSON.
+# Returns the parsed body. Raises `ValueError` for invalid JSON.
 loads: Callable[[bytes], Any] = json_reader(_installed_orjson())
 
-# Requests refuse the same things with and without orjson: it writes NaN as null, so it gets those without numbers of that kind.
+# Requests reject the same values with and without orjson. It writes NaN as null, so it encodes only data
+# without floats.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_quick_dumps: Callable[[object], bytes] | None = getattr(_installed_orjson(), "dumps", None)
+_fast_dumps: Callable[[object], bytes] | None = getattr(_installed_orjson(), "dumps", None)
 _PLAIN_TYPES = frozenset({str, int, bool})
 
 
 def _is_plain(data: object) -> bool:
-    """Return whether both encoders write `data` alike: an object of nothing but plain values."""
+    """Return whether both encoders write `data` alike: an object whose values are text, int or bool."""
     return isinstance(data, dict) and _PLAIN_TYPES.issuperset(
         map(type, cast("dict[str, object]", data).values())
     )
 
 
 def dumps(data: object) -> bytes:
-    """Return `data` as compact JSON in UTF-8. Raises `TypeError` or `ValueError` for what JSON cannot say."""
-    if _quick_dumps is not None and _is_plain(data):
+    """Return `data` as compact JSON in UTF-8.
+
+    Raises `TypeError` or `ValueError` for a value that JSON cannot represent.
+    """
+    if _fast_dumps is not None and _is_plain(data):
         try:
-            return _quick_dumps(data)
-        except TypeError:  # the other one knows why
+            return _fast_dumps(data)
+        # The other encoder raises a better message.
+        except TypeError:
             pass
     try:
         return _ENCODER.encode(data).encode()
     except UnicodeError:
-        raise ValueError("json holds half a surrogate pair, which is no text") from None
+        raise ValueError("json holds half a surrogate pair, which is not valid text") from None
     except RecursionError:
         raise ValueError("json is nested too deeply") from None
     except TypeError as error:
-        raise TypeError(f"json must hold what JSON can say: {excerpt(str(error), 120)}") from error
+        raise TypeError(
+            f"json holds a value that JSON cannot represent: {excerpt(str(error), 120)}"
+        ) from error
     except ValueError as error:
-        raise ValueError(f"json must hold what JSON can say: {excerpt(str(error), 120)}") from error
+        raise ValueError(
+            f"json holds a value that JSON cannot represent: {excerpt(str(error), 120)}"
+        ) from error
 
 
 def loads_response(body: bytes, exchange: Exchange) -> Any:
-    """Return the parsed body of an answer; odd values in it are repaired, and logged. Raises `ValueError` when it is no JSON all the same."""
+    """Return the parsed body of a response. Odd values in it are repaired, and a warning is logged.
+
+    Raises `ValueError` when the body cannot be repaired.
+    """
     try:
         return loads(body)
     except ValueError as error:
         data = parsing.loads_repaired(body, error)
         logger.warning(
-            "%s: the answer is not quite JSON (%s); what is odd in it was replaced",
+            "%s: the response is not valid JSON (%s); invalid values in it were replaced",
             exchange,
             _position(error),
         )
@@ -79,36 +91,44 @@ def loads_response(body: bytes, exchange: Exchange) -> Any:
 
 
 def parse(body: bytes, exchange: Exchange) -> Any:
-    """Return the body of a successful answer as parsed JSON. Raises `DecodeError` when it is none."""
+    """Return the parsed body of a successful response. Raises `DecodeError` for invalid JSON."""
     try:
         return loads_response(body, exchange)
     except ValueError as error:
-        failure = _unreadable(body, exchange, _position(error))
-    del body  # it may hold a signed URL, and an error report may list the variables of this frame
-    raise failure  # here, because the parser's error holds the whole body
+        decode_failure = _invalid_json(body, exchange, _position(error))
+    # The body may hold a presigned URL, and an error report may list the variables of this frame.
+    del body
+    # Raised outside of the handler, because the parser's error holds the whole body.
+    raise decode_failure
 
 
-def _unreadable(body: bytes, exchange: Exchange, position: str) -> DecodeError:
+def _invalid_json(body: bytes, exchange: Exchange, position: str) -> DecodeError:
+    """Return the error for a successful response whose body is not JSON."""
     page = web_page_title(exchange.headers, body)
     if page is not None:
-        return _not_from_api(body, exchange, f"a web page, not the API, answered ({page})")
+        return _not_from_api(body, exchange, f"the response is a web page, not the API's ({page})")
     if body.strip() and not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b'"')):
-        # Broken JSON is the service's; words in its place are somebody else's.
-        return _not_from_api(body, exchange, f"text that is no JSON, so not the API's, came ({position})")
-    what = f"a body that is no JSON ({position})" if body.strip() else "an empty body"
+        # Invalid JSON may come from the service. Text without any sign of JSON comes from another server.
+        return _not_from_api(
+            body, exchange, f"the response is text and not JSON, so not the API's ({position})"
+        )
+    what = f"the body is not valid JSON ({position})" if body.strip() else "the body is empty"
     return decode_error(body, exchange, "$", what)
 
 
 def _position(error: ValueError) -> str:
-    text = str(error)  # may quote the offending text in neither library
-    return excerpt(text, 120)
+    """Return the parser's message, which has the position of the error. It never quotes the body."""
+    return excerpt(str(error), 120)
 
 
 def _not_from_api(body: bytes, exchange: Exchange, what: str) -> DecodeError:
-    """Return the error for a success that the API never sends, so that nobody knows whether the service did anything."""
-    doubt = "" if exchange.method in {"GET", "HEAD"} else f" {MAY_HAVE_SUCCEEDED}"
+    """Return the error for a success that the API never sends.
+
+    Another server sent the response, so it is unknown whether the service carried out the call.
+    """
+    warning = "" if exchange.method in {"GET", "HEAD"} else f" {MAY_HAVE_SUCCEEDED}"
     error = DecodeError(
-        f"{exchange}: HTTP {exchange.status}, but {what}.{doubt} {WEB_PAGE_ADVICE}",
+        f"{exchange}: HTTP {exchange.status}, but {what}.{warning} {WEB_PAGE_ADVICE}",
         body=redacted_body(body),
         exchange=exchange,
     )
@@ -117,10 +137,13 @@ def _not_from_api(body: bytes, exchange: Exchange, what: str) -> DecodeError:
 
 
 def decode_error(body: bytes, exchange: Exchange, path: str, reason: str) -> DecodeError:
-    """Return the error for an answer of the API that is not what the operation gives; `path` is the place in it."""
+    """Return the error for a response of the API that does not fit the operation's model.
+
+    `path` is the JSON path of the value that does not fit, and `reason` says why.
+    """
     return DecodeError(
-        f"{exchange}: HTTP {exchange.status}, but the answer does not fit: {path}: {reason}.{side_effect_warning(exchange)} "
-        "If this goes on, a newer version of imgwire-async may know the new form.",
+        f"{exchange}: HTTP {exchange.status}, but the response does not fit: {path}: {reason}.{side_effect_warning(exchange)} "
+        "If this persists, a newer version of imgwire-async may know the new format.",
         path=path,
         body=redacted_body(body),
         exchange=exchange,
@@ -128,7 +151,10 @@ def decode_error(body: bytes, exchange: Exchange, path: str, reason: str) -> Dec
 
 
 def side_effect_warning(exchange: Exchange) -> str:
-    """Return the sentence for callers who might repeat a call whose answer, a success, cannot be read; nothing for a GET."""
+    """Return a warning for callers who might repeat a call whose successful response cannot be decoded.
+
+    It is empty for a GET, which may be repeated.
+    """
     if exchange.method in {"GET", "HEAD"}:
         return ""
     return " The service carried out this call, but its response is unreadable: check the records before you repeat it."

@@ -1,6 +1,7 @@
-"""JSON without orjson, and JSON that is odd in places: what both readers refuse for one value is repaired at that value.
+"""Parse JSON with the standard library, as strictly as orjson does, and repair odd JSON.
 
-The strict reader gives and refuses what orjson does. `loads_repaired` reads what they refused, and costs nothing before.
+`loads_strictly` accepts and rejects what orjson does. `loads_repaired` parses a body that was rejected, and
+replaces the invalid values in it. It runs only after a failure.
 """
 
 from __future__ import annotations
@@ -11,30 +12,34 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, cast
 
-_DEEPEST = 1024  # orjson's own limit
+# The limit of orjson.
+_MAX_DEPTH = 1024
 
-# --- as orjson does ---------------------------------------------------------------------------------------------------
+# --- strict -------------------------------------------------------------------------------------------------
 
 
 def loads_strictly(body: bytes) -> Any:
-    """Return parsed JSON, read by the standard library as strictly as orjson reads it. Raises `ValueError`."""
+    """Return parsed JSON, as strictly as orjson does. Raises `ValueError`."""
     try:
-        data = _PLAIN.decode(body.decode("utf-8"))
-        # The standard library is more patient in these two: half a surrogate pair is no text, a tower of brackets no answer.
+        data = _STRICT.decode(body.decode("utf-8"))
+        # The standard library accepts two things that orjson rejects: half a surrogate pair, and very deep
+        # nesting.
         if b"\\ud" in body or b"\\uD" in body:
             json.dumps(data, ensure_ascii=False).encode()
-        if body.count(b"[") + body.count(b"{") > _DEEPEST:
+        if body.count(b"[") + body.count(b"{") > _MAX_DEPTH:
             _require_shallow(data)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return data
 
 
-def _no_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON")
+def _reject_constant(name: str) -> NoReturn:
+    """Raise for `NaN` and `Infinity`, which Python's parser accepts."""
+    raise ValueError(f"{name} is not valid JSON")
 
 
-def _finite(digits: str) -> float:
+def _finite_float(digits: str) -> float:
+    """Return a float. Raises `ValueError` for a number that is too large for one."""
     number = float(digits)
     if math.isinf(number):
         raise ValueError("a number is too large")
@@ -42,104 +47,122 @@ def _finite(digits: str) -> float:
 
 
 def _bounded_int(digits: str) -> int | float:
+    """Return an integer of at most 64 bits, else a float, as orjson does."""
     if len(digits) < 19:
         return int(digits)
-    return number if len(digits) < 21 and -(2**63) <= (number := int(digits)) < 2**64 else _finite(digits)
+    return (
+        number if len(digits) < 21 and -(2**63) <= (number := int(digits)) < 2**64 else _finite_float(digits)
+    )
 
 
 def _require_shallow(data: object) -> None:
+    """Raise `ValueError` for data that is nested more deeply than the limit."""
     level = list(_containers([data]))
-    for _ in range(_DEEPEST):
-        level = [inner for each in level for inner in _containers(each)]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for container in level for inner in _containers(container)]
     if level:
         raise ValueError("nested too deeply")
 
 
 def _containers(value: Any) -> Iterator[object]:
+    """Yield the lists and dicts directly inside a list or dict."""
     inside: Iterable[object] = cast("dict[str, object]", value).values() if isinstance(value, dict) else value
-    for each in inside:
-        if isinstance(each, list | dict):
-            yield cast("object", each)
+    for item in inside:
+        if isinstance(item, list | dict):
+            yield cast("object", item)
 
 
-_PLAIN = json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int, parse_float=_finite)
+_STRICT = json.JSONDecoder(parse_constant=_reject_constant, parse_int=_bounded_int, parse_float=_finite_float)
 
-# --- repaired ---------------------------------------------------------------------------------------------------------
+# --- repaired -----------------------------------------------------------------------------------------------
 
-# Bytes, and brackets with texts. Larger bodies stay refused: the loop stands still meanwhile, up to half a second per MiB.
-REPAIRABLE = 1024 * 1024
-_MOST_MARKS = 100_000
-_BEFORE = b"\xef\xbb\xbf \t\r\n"  # what may stand before JSON, a byte order mark included
-# Levels that stay when something is nested too deeply: enough for any record, and for whatever walks through it later.
-_FLAT = 64
+# Larger bodies are not repaired: the repair blocks the event loop for up to half a second per MiB.
+MAX_REPAIRED_BYTES = 1024 * 1024
+# Maximum number of brackets and strings in a body that is nested too deeply.
+_MAX_MARKS = 100_000
+# Bytes that may precede the JSON: white space, and the byte order mark of UTF-8.
+_LEADING = b"\xef\xbb\xbf \t\r\n"
+# Levels that are kept when data is nested too deeply. Any record needs fewer, and code that walks the data
+# recursively can still handle them.
+_KEPT_LEVELS = 64
 
 
-def loads_repaired(body: bytes, refusal: ValueError) -> Any:
-    """Return parsed JSON of a `body` that was refused, each odd value repaired. Raises `refusal` if it is no JSON all the same.
+def loads_repaired(body: bytes, rejection: ValueError) -> Any:
+    """Return the parsed JSON of a body that the strict parser rejected, with each invalid value replaced.
 
-    Bytes that are no UTF-8 and halves of surrogate pairs become U+FFFD. `NaN`, `Infinity` and numbers beyond what a float
-    holds become text, as does JSON that is nested too deeply, from level 64 on. A byte order mark is skipped, control
-    characters in texts are taken.
+    Raises `rejection`, the error of the strict parser, when the body cannot be repaired.
+
+    Bytes that are not UTF-8, and halves of surrogate pairs, become U+FFFD. `NaN`, `Infinity` and numbers too
+    large for a float become text. Values nested more deeply than the limit become text of JSON, from level 64
+    on. A byte order mark is skipped, and control characters in strings are accepted.
     """
-    if len(body) > REPAIRABLE or body[:64].lstrip(_BEFORE)[:1] not in {b"{", b"["}:
-        raise refusal
-    text = _HALF_PAIR.sub(_whole_pair, body.decode("utf-8-sig", "replace"))
-    if text.count("[") + text.count("{") > _DEEPEST:
+    if len(body) > MAX_REPAIRED_BYTES or body[:64].lstrip(_LEADING)[:1] not in {b"{", b"["}:
+        raise rejection
+    text = _SURROGATES.sub(_replace_half_pair, body.decode("utf-8-sig", "replace"))
+    if text.count("[") + text.count("{") > _MAX_DEPTH:
         text = _flattened(text)
     try:
-        data = _PATIENT.decode(text)
-        if text.count("[") + text.count("{") > _DEEPEST:
+        data = _LENIENT.decode(text)
+        if text.count("[") + text.count("{") > _MAX_DEPTH:
             _require_shallow(data)
     except (ValueError, RecursionError):
-        raise refusal from None
+        raise rejection from None
     return data
 
 
-# A pair, or a half; the backslashes before it are whole escapes.
-_HALF_PAIR = re.compile(
+# The escapes of a surrogate pair, or of half a pair. Group 1 holds escaped backslashes before it, and group 2
+# a complete pair.
+_SURROGATES = re.compile(
     r"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 
 
-def _whole_pair(found: re.Match[str]) -> str:
+def _replace_half_pair(found: re.Match[str]) -> str:
+    """Return a complete pair unchanged, and U+FFFD for half a pair."""
     return found[0] if found[2] else rf"{found[1]}\ufffd"
 
 
 def _finite_or_text(digits: str) -> float | str:
+    """Return a float, or the digits as text when they are too large for one."""
     number = float(digits)
     return digits if math.isinf(number) else number
 
 
 def _int_or_text(digits: str) -> int | float | str:
+    """Return a number, or the digits as text when they are too large for a float."""
     return _bounded_int(digits) if len(digits) < 21 else _finite_or_text(digits)
 
 
-_PATIENT = json.JSONDecoder(
+_LENIENT = json.JSONDecoder(
     parse_constant=str, parse_int=_int_or_text, parse_float=_finite_or_text, strict=False
 )
 
-# A text without end reaches the end, so that none is read twice. Brackets come in runs, since towers are made of them.
+# A string, or a run of brackets. A string without an end matches to the end of the text, so that no text is
+# scanned twice. Deep nesting consists of long runs of brackets.
 _MARK = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]+|[\]}]+', re.DOTALL)
 
 
 def _flattened(text: str) -> str:
-    """Return the JSON `text` with everything below the last level that stays as text of JSON; unchanged if there is too much."""
-    pieces: list[str] = []
+    """Return the JSON `text` with everything below the last kept level as strings of JSON.
+
+    The text is returned unchanged when it has too many brackets and strings.
+    """
+    parts: list[str] = []
     depth = kept = 0
     for count, mark in enumerate(_MARK.finditer(text)):
-        if count > _MOST_MARKS:
+        if count > _MAX_MARKS:
             return text
         run = mark.end() - mark.start()
         if mark[0][0] in "[{":
-            if depth <= _FLAT < depth + run:
-                below = mark.start() + _FLAT - depth
-                pieces.append(text[kept:below])
+            if depth <= _KEPT_LEVELS < depth + run:
+                below = mark.start() + _KEPT_LEVELS - depth
+                parts.append(text[kept:below])
                 kept = below
             depth += run
         elif mark[0][0] in "]}":
-            if depth - run <= _FLAT < depth:
-                above = mark.start() + depth - _FLAT
-                pieces.append(json.dumps(text[kept:above]))
+            if depth - run <= _KEPT_LEVELS < depth:
+                above = mark.start() + depth - _KEPT_LEVELS
+                parts.append(json.dumps(text[kept:above]))
                 kept = above
             depth -= run
-    return "".join((*pieces, text[kept:]))
+    return "".join((*parts, text[kept:]))

@@ -1,4 +1,4 @@
-"""A question to the service, the answer as it came, and the seam between who asks and who carries."""
+"""Requests and responses as values, and `Transport`, the interface of the module that sends them."""
 
 from __future__ import annotations
 
@@ -28,32 +28,35 @@ T = TypeVar("T")
 _NO_IDS: Mapping[str, str] = {}
 
 
-@attrs.frozen(slots=False)  # made for each call, and twice as fast without slots; so are the others here
+# Created for each call. Without slots, creation takes half the time; the same holds for the classes below.
+@attrs.frozen(slots=False)
 class Request(Generic[T]):
-    """One operation with its arguments: checked, encoded once, and the same on every attempt.
+    """One request to the API, whose attempts are all alike. Arguments are checked before it is created.
 
-    `path` is the contract's template below `/api/v1`; `ids` are its path parameters, already encoded; `model` is what the
-    answer is decoded into. `repeatable` is the operation's own word on being sent twice; None leaves it to the method.
+    `path` is the contract's template below `/api/v1`, and `ids` are its path parameters, already encoded.
+    `model` is the type to which the response is decoded. `repeatable` says whether the request may be sent
+    again after a lost response. None takes the rule of the HTTP method.
     """
 
     method: str
     path: str
     model: type[T]
     ids: Mapping[str, str] = _NO_IDS
-    params: Mapping[str, str | int] | None = attrs.field(default=None, repr=False)  # may hold an upload token
+    # Hidden in the repr, because it may hold an upload token.
+    params: Mapping[str, str | int] | None = attrs.field(default=None, repr=False)
     json: Any = None
     repeatable: bool | None = None
 
     @property
     def target(self) -> str:
-        """Path and query as they go on the wire, below `/api/v1`."""
+        """Path and query as they are sent, below `/api/v1`."""
         path = self.path.format_map(self.ids) if self.ids else self.path
         return f"{path}?{urlencode(self.params)}" if self.params else path
 
 
 @attrs.frozen(slots=False)
 class APIResponse:
-    """A successful answer of the API (2xx), or the storage's with any status; whole and undecoded."""
+    """A complete response: a success of the API (2xx), or any response of the storage."""
 
     status: int
     headers: Headers
@@ -62,11 +65,11 @@ class APIResponse:
 
     @property
     def text(self) -> str:
-        """The body as text; bytes that are no UTF-8 are replaced."""
+        """The body as text. Bytes that are not UTF-8 are replaced by U+FFFD."""
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body as parsed JSON. Raises `DecodeError` when it is none."""
+        """Return the body as parsed JSON. Raises `DecodeError` when it is not JSON."""
         return parse(self.body, self.exchange)
 
 
@@ -74,9 +77,10 @@ class APIResponse:
 class PutRequest:
     """One attempt to send the bytes of a file to a presigned URL.
 
-    `on_progress` is called with the number of bytes sent so far. `waits_for_caller` matters when the blocking client reads the
-    source in the caller's thread. True stops the stall timer while that thread runs other code. False ends the attempt after the
-    stall timeout instead, with the failure kind "caller_busy", so that other transfers get the connection.
+    `on_progress` is called with the number of bytes sent so far. `waits_for_caller` matters when the blocking
+    client reads the source in the caller's thread. True stops the stall timer while that thread runs other
+    code. False ends the attempt after the stall timeout instead, with the failure kind "caller_busy", so that
+    other transfers get the connection.
     """
 
     url: str = attrs.field(repr=False)  # signed
@@ -92,8 +96,8 @@ class PutRequest:
 class GetRequest:
     """One attempt to fetch bytes from a URL that takes no API key: at the CDN, or of an archive.
 
-    `url_name` is the field that held the URL, for messages. `attempt` counts from 1, and `started_at` is the monotonic time of
-    the first attempt.
+    `url_name` is the field that held the URL, for messages. `attempt` counts from 1, and `started_at` is the
+    monotonic time of the first attempt.
     """
 
     url: str = attrs.field(repr=False)  # may be signed
@@ -105,18 +109,24 @@ class GetRequest:
 class StreamedResponse(Protocol):
     """The response to a `GetRequest`, whose body is read in chunks.
 
-    Iteration yields the chunks. It raises `NoResponseError` when the connection breaks or stalls, or when the body is shorter
-    than `total`. `total` is None when the response declares no length.
+    Iteration yields the chunks. It raises `NoResponseError` when the connection breaks or stalls, or when the
+    body is shorter than `total`. `total` is None when the response declares no length.
     """
 
     @property
-    def status(self) -> int | None: ...
+    def status(self) -> int | None:
+        """The HTTP status, or None before the response came."""
+        ...
 
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> Headers:
+        """The headers of the response."""
+        ...
 
     @property
-    def total(self) -> int | None: ...
+    def total(self) -> int | None:
+        """The declared length of the body in bytes, or None."""
+        ...
 
     @property
     def delimited(self) -> bool:
@@ -124,20 +134,27 @@ class StreamedResponse(Protocol):
         ...
 
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """The number of bytes received so far."""
+        ...
 
     @property
-    def exchange(self) -> Exchange: ...
+    def exchange(self) -> Exchange:
+        """The record of this attempt."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
-    async def __anext__(self) -> bytes: ...
+    async def __anext__(self) -> bytes:
+        """Return the next chunk."""
+        ...
 
 
 class NoResponseError(Exception):
     """An attempt got no usable response.
 
-    Internal to the package: the code for API calls, uploads and downloads each raise a public error in its place.
+    Internal to the package: the code for API calls, uploads and downloads each raise a public error in its
+    place.
     """
 
     def __init__(self, failure: Failure, exchange: Exchange | None = None) -> None:
@@ -147,48 +164,81 @@ class NoResponseError(Exception):
 
 
 class Transport(Protocol):
-    """What those who ask may use of those who carry."""
+    """The interface through which resources, uploads and downloads use HTTP.
+
+    `transport.transport.AiohttpTransport` implements it. No other code of the package depends on aiohttp.
+    """
 
     @property
-    def options(self) -> Options: ...
+    def options(self) -> Options:
+        """The options of the client to which this transport belongs."""
+        ...
 
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        ...
 
     def require_usable(self) -> None:
-        """Raise `RuntimeError` where no call can be made: without a running asyncio loop, and when the client was closed."""
+        """Raise `RuntimeError` without a running asyncio event loop, and when the client was closed."""
         ...
 
     @property
     def upload_token(self) -> str | Callable[[], str | Awaitable[str]] | None:
-        """What the client was given for uploads that bring no token of their own."""
+        """The client's token, or the callable that returns one, for uploads without a token of their own."""
         ...
 
-    def send(self, request: Request[Any], /) -> Awaitable[APIResponse]: ...
+    def send(self, request: Request[Any], /) -> Awaitable[APIResponse]:
+        """Send a request to the API, with retries, and return the successful response."""
+        ...
 
     def call_user_code(
         self, name: str, function: Callable[[], T | Awaitable[T]], method: str, path: str, /
-    ) -> Awaitable[T]: ...
-
-    def put_slot(self) -> AbstractAsyncContextManager[None]: ...
-
-    def get_slot(self) -> AbstractAsyncContextManager[None]: ...
-
-    def put(self, request: PutRequest, /) -> Awaitable[APIResponse]:
-        """Return the storage's response to one attempt. Raises `UnsafeURLError` at once for a URL that must not be used."""
+    ) -> Awaitable[T]:
+        """Call a function of the user, such as a token callable, for the call of `method` and `path`."""
         ...
 
-    def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]: ...
+    def put_slot(self) -> AbstractAsyncContextManager[None]:
+        """Return a context manager that holds a slot for a PUT of bytes."""
+        ...
 
-    async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None: ...
+    def get_slot(self) -> AbstractAsyncContextManager[None]:
+        """Return a context manager that holds a slot for a GET of bytes."""
+        ...
 
-    async def sleep(self, seconds: float, /) -> None: ...
+    def put(self, request: PutRequest, /) -> Awaitable[APIResponse]:
+        """Return the storage's response to one attempt.
 
-    def record_exchange(self, exchange: Exchange, /) -> None: ...
+        Raises `UnsafeURLError` at once, before it is awaited, for a URL that must not be used.
+        """
+        ...
 
-    def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]: ...
+    def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Return a context manager that makes one attempt and gives its response."""
+        ...
 
-    def deadline_passed(self) -> bool: ...
+    async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
+        """Report a retry of a transfer to hooks and log, and wait for its delay."""
+        ...
+
+    async def sleep(self, seconds: float, /) -> None:
+        """Wait for some seconds. Raises `RuntimeError` when the client is closed meanwhile."""
+        ...
+
+    def record_exchange(self, exchange: Exchange, /) -> None:
+        """Add the record of a download to the lists of `client.capture()`."""
+        ...
+
+    def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]:
+        """Return the context manager that runs the operation `name`, which messages call `text`.
+
+        The operation ends with an error when its deadline passes or the client is closed.
+        """
+        ...
+
+    def deadline_passed(self) -> bool:
+        """Return whether the deadline of the current operation is what cancels the current task."""
+        ...
 
 
 class ImagesApi(Protocol):
@@ -199,20 +249,24 @@ class ImagesApi(Protocol):
         ...
 
 
-# Characters that would re-aim a path, or that no id holds. Control characters and blanks are refused besides.
+# Characters that could change the path. Control characters and blanks are rejected, too.
 _FORBIDDEN = frozenset("/\\?#%")
-# What nearly all ids are made of: nothing in them needs to be encoded, or could be taken for anything else.
+# Nearly all ids match. They need no encoding and no further checks.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def path_segment(name: str, value: object) -> str:
-    """An id as one encoded path segment. Raises before any request when it could point elsewhere."""
+    """Return an id as one encoded segment of a path.
+
+    Raises `TypeError` or `ValueError` for a value that is no id, such as one that would change the path.
+    """
     if type(value) is str and _PLAIN_ID.fullmatch(value):
         return value
     if isinstance(value, Mapping):
         raise TypeError(f"{name} must be the id itself as text or uuid.UUID: retrieve('...'), not a mapping")
     if not isinstance(value, str):
-        import uuid  # here and not above: naming the client class shall stay cheap
+        # Imported here, because it would slow down the import of the client class.
+        import uuid
 
         if isinstance(value, uuid.UUID):
             return str(value)
@@ -227,5 +281,5 @@ def path_segment(name: str, value: object) -> str:
 
 
 def drop_none(**fields: object) -> dict[str, object]:
-    """The fields that were given: None means "not sent", 0 and False stay."""
+    """Return the fields that are not None. 0 and False stay."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,6 +1,6 @@
-"""Checks URLs that the service gave: whether one may be used, and whether a refused one had expired.
+"""Check URLs that the service returned: whether one may be used, and whether a rejected one had expired.
 
-They are checked when they are used, never when they are decoded.
+A URL is checked when it is used, not when the response is decoded.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from imgwire_async.hosts import is_authority, is_host
 from imgwire_async.redaction import Secret, redact
 from imgwire_async.retry import response_time
 
-_NO_URL = "it is no http(s) URL"
-_ORIGIN = re.compile("[^/?#]*//[^/?#]*")  # scheme, user info, host and port
+_NO_URL = "it is not an http(s) URL"
+# Scheme, user info, host and port.
+_ORIGIN = re.compile("[^/?#]*//[^/?#]*")
 
-# Stores of the S3, GCS and Azure kinds name it differently, so several words count. [measured on two stores]
+# Storages of the S3, GCS and Azure kinds use different terms for an expired URL. [measured on two storages]
 _EXPIRED = re.compile(
     r"expired|RequestTimeTooSkewed|ExpiredToken|not valid (?:yet|anymore)|Signature not valid in the specified time",
     re.IGNORECASE,
 )
 
-# Where XML answers speak; elsewhere in them stands what was asked, the names of its parameters included.
-_SAID = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
+# Elements of an XML error that hold its reason. Others repeat the request, with the names of its parameters.
+_ERROR_TEXTS = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of a URL, the port filled in."""
+    """Return scheme, host and port of a URL. A missing port is the default of the scheme."""
     parts = urlsplit(url)
     return (
         parts.scheme,
@@ -49,18 +50,22 @@ def without_query(url: str) -> str:
 def require_safe(
     url: str, what: str, *, secure: bool, because: str = "the API is reached over https"
 ) -> None:
-    """Raise `UnsafeURLError` unless `url` is http(s), without user info, and https when it must be (`because` says why)."""
+    """Raise `UnsafeURLError` unless `url` is an http(s) URL without user info, and https if `secure` is True.
+
+    `what` names the field that held the URL, and `because` says why https is required.
+    """
     reason = _unsafe(url, secure=secure, because=because)
     if reason is None:
         return
     url = Secret(url)
     raise UnsafeURLError(
-        f"the {what} that the service gave is not safe to use: {reason} ({redact(url)[:120]!r}). Nothing was sent there. "
+        f"the {what} that the service returned is not safe to use: {reason} ({redact(url)[:120]!r}). Nothing was sent there. "
         "Check base_url; if it is right, report this to the service."
     )
 
 
 def _unsafe(url: str, *, secure: bool, because: str) -> str | None:
+    """Return why a URL must not be used, or None when it may be."""
     found = _ORIGIN.match(url) if checks.is_printable_ascii(url) and "\\" not in url else None
     if found is None:
         return _NO_URL
@@ -70,8 +75,10 @@ def _unsafe(url: str, *, secure: bool, because: str) -> str | None:
     return fault
 
 
-@lru_cache(maxsize=64)  # the service names few hosts
+# The service's URLs have few origins.
+@lru_cache(maxsize=64)
 def _fault(origin: str) -> str | None:
+    """Return why an origin must not be used, or None when it may be."""
     try:
         parts = urlsplit(origin)
         host, _ = parts.hostname, parts.port
@@ -85,17 +92,17 @@ def _fault(origin: str) -> str | None:
 
 
 def is_expired(url: str, status: int, body: str, headers: Mapping[str, str]) -> bool:
-    """Return whether a 403 or 400 to `url` means that its time was over."""
+    """Return whether a 403 or 400 response to `url` means that the URL had expired."""
     if status not in {400, 403}:
         return False
-    if _EXPIRED.search(" ".join(_SAID.findall(body)) or body):
+    if _EXPIRED.search(" ".join(_ERROR_TEXTS.findall(body)) or body):
         return True
     end = expires_at(url)
     return end is not None and end < response_time(headers)
 
 
 def expires_at(url: str) -> datetime | None:
-    """Return the time at which a signed URL ends by its own query, or None when the query does not tell it."""
+    """Return the time at which a presigned URL expires according to its query, or None if that is unknown."""
     query = {name.lower(): values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     try:
         for vendor in ("amz", "goog"):

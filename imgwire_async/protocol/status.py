@@ -1,4 +1,4 @@
-"""Answers that are no success -> the error that says what happened and what to do.
+"""Make the error for a response whose status is no success: what happened, and what to do.
 
 [contract 5]
 """
@@ -26,7 +26,7 @@ from imgwire_async.redaction import (
     redacted_prefix,
 )
 
-# One row per status: the class, and what its reader should do next.
+# For each status, the class of the error and its advice.
 _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
     400: (
         errors.BadRequestError,
@@ -50,11 +50,11 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
     404: (errors.NotFoundError, "Check the id, and that the key belongs to the environment that holds it."),
     409: (
         errors.ConflictError,
-        "Something with this name or idempotency key exists already: look it up, or choose another.",
+        "Something with this name or idempotency key exists already: use that one, or choose another name or key.",
     ),
     413: (errors.PayloadTooLargeError, "Send less in one request."),
     414: (errors.APIStatusError, "The address is too long for the server: send fewer or shorter params."),
-    422: (errors.UnprocessableEntityError, "The service refuses these values: correct what it names."),
+    422: (errors.UnprocessableEntityError, "The service rejects these values: correct those that it names."),
     429: (
         errors.RateLimitError,
         "Wait as long as .retry_after says, lower the concurrency, or allow more waiting in RetryPolicy.",
@@ -65,23 +65,26 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
     ),
     511: (
         errors.ServerError,
-        "The network wants a login first (captive portal): open any page in a browser and log in.",
+        "The network requires a login (captive portal): open any page in a browser and log in.",
     ),
 }
 _REDIRECT = "The API moved within its origin: check base_url (http instead of https, a missing path?)."
 _SERVER = "The service failed; try again later. Give the request id when you ask for help."
-# Of a refusal the reason is wanted, not every value of a body of 1 MiB: redacting takes its time.
-_MOST_ISSUES = 1_000
+# A body of 1 MiB may hold many rejected values. Redaction of all of them would take too long.
+_MAX_ISSUES = 1_000
 _NAMED_ISSUES = 100
+# Statuses that a server may send for a header that is too long.
 _MAYBE_TOO_LONG = frozenset({400, 413, 431, 494})
-_SAYS_ENOUGH = frozenset({414, 431, 511})  # whoever answers so means just that
-_PAGE_PREFIX = 4_096  # bytes
+# Statuses whose meaning is the same whichever server sends them.
+_UNAMBIGUOUS = frozenset({414, 431, 511})
+# Bytes of a web page that are searched.
+_PAGE_PREFIX = 4_096
 # After these the service may have carried out the call. Not after 501 and 511, which reject it.
 _MAY_HAVE_SUCCEEDED = frozenset(range(500, 600)) - {501, 511}
-# How nginx, Apache and Go tell plain http that TLS is spoken at a port.
-_TLS_WANTED = (b"sent to https port", b"http request to an https server", b"plain http to an ssl-enabled")
-_GATEWAY = "A gateway, proxy or firewall on the way to the service sends such pages when it does not get through; try again later."
-_OTHER = "No request like this is expected to fail so; see .body."
+# Texts with which nginx, Apache and Go reject plain http at an https port.
+_HTTPS_REQUIRED = (b"sent to https port", b"http request to an https server", b"plain http to an ssl-enabled")
+_GATEWAY = "It may come from a gateway, proxy or firewall that cannot reach the service; try again later."
+_OTHER = "This status is unexpected; see .body."
 
 
 def status_error(
@@ -94,9 +97,10 @@ def status_error(
     proxy: ProxyInUse | None = None,
     long_header: str | None = None,
 ) -> errors.APIStatusError:
-    """The error for an answer that is no success, whatever its body looks like.
+    """Return the error for a response that is no success, whatever its body holds.
 
-    `proxy` is one that may have answered in place of the API, `long_header` one of the request that may be too long.
+    `proxy` is the proxy of the request, which may have sent the response. `long_header` is the name of a
+    header that may be too long.
     """
     text = redacted_body(body, key)
     message, error_type, issues, is_json = _detail(body, key, exchange)
@@ -108,8 +112,8 @@ def status_error(
     cls, advice = _BY_STATUS.get(status, default)
     if long_header is not None and status in _MAYBE_TOO_LONG:
         advice = f"The header {long_header} (default_headers) may be too long: many servers take 8,190 bytes."
-    elif not is_json and status not in _SAYS_ENOUGH:
-        advice = _not_the_api(status, exchange, body, proxy) or advice
+    elif not is_json and status not in _UNAMBIGUOUS:
+        advice = _foreign_response_advice(status, exchange, body, proxy) or advice
     if status in _MAY_HAVE_SUCCEEDED and exchange.method not in {"GET", "HEAD"}:
         advice = f"{MAY_HAVE_SUCCEEDED} {advice}"
     said = excerpt(message or text) or "no message"
@@ -133,7 +137,10 @@ def status_error(
 def _detail(
     body: bytes, key: str, exchange: Exchange
 ) -> tuple[str, str | None, tuple[models.ValidationError, ...], bool]:
-    """The message, the error type and the refused values of an error body, as far as it has them; and whether it is an object of JSON."""
+    """Return what an error body holds: message, error type, rejected values, and whether it is a JSON object.
+
+    Parts that the body does not have are empty, or None for the error type.
+    """
     try:
         data: object = loads_response(body, exchange)
     except ValueError:
@@ -142,45 +149,52 @@ def _detail(
         return "", None, (), False
     fields = cast("dict[str, object]", data)
     detail, named = fields.get("detail"), fields.get("error_type")
-    error_type = _shown(named, key) if isinstance(named, str) else None
+    error_type = _safe_text(named, key) if isinstance(named, str) else None
     if isinstance(detail, str):
-        return _shown(detail, key), error_type, (), True
+        return _safe_text(detail, key), error_type, (), True
     try:
-        # They quote what was sent, and stay on the error.
+        # The rejected values quote the request, which may hold secrets, and stay on the error.
         issues = structure(_without_secrets(detail, key), tuple[models.ValidationError, ...])
     except Exception:  # noqa: BLE001  # any other form of detail is left to the body
         return "", error_type, (), True
     return "; ".join(map(str, issues[:_NAMED_ISSUES])), error_type, issues, True
 
 
-def _not_the_api(status: int, exchange: Exchange, body: bytes, proxy: ProxyInUse | None) -> str | None:
-    """Return what to do about an answer in which the API's form of error is missing; None if there is no sign of somebody else."""
+def _foreign_response_advice(
+    status: int, exchange: Exchange, body: bytes, proxy: ProxyInUse | None
+) -> str | None:
+    """Return advice for a response that does not have the form of the API's errors.
+
+    None means that there is no sign of another server.
+    """
     headers = exchange.headers
     page = web_page_title(headers, body) is not None
-    if page and status == 400 and any(words in body[:_PAGE_PREFIX].lower() for words in _TLS_WANTED):
+    if page and status == 400 and any(text in body[:_PAGE_PREFIX].lower() for text in _HTTPS_REQUIRED):
         return "The server speaks https at that port: begin base_url with https://."
     if not page and proxy is None and not is_proxy_response(headers):
         return None
-    who = "a proxy that no setting here names" if proxy is None else str(proxy)
-    said = "This is a web page, not the API's answer" if page else "These are not the API's words"
+    who = "a proxy that no setting names" if proxy is None else str(proxy)
+    finding = f"The response {'is a web page' if page else 'does not have the form of the API'}"
     if is_proxy_response(headers):
-        said = f"This is the answer of {who}, not of the API"
+        finding = f"The response comes from {who}, not from the API"
     elif proxy is not None:
-        said += f"; it may be the answer of {who}"
+        finding += f"; it may come from {who}"
     if proxy is not None:
-        return f"{said}. {proxy.advice(status)}"
-    return f"{said}. {_GATEWAY if status >= 500 else WEB_PAGE_ADVICE}"
+        return f"{finding}. {proxy.advice(status)}"
+    return f"{finding}. {_GATEWAY if status >= 500 else WEB_PAGE_ADVICE}"
 
 
-def _shown(text: str, key: str) -> str:
+def _safe_text(text: str, key: str) -> str:
+    """Return a text of the response without secrets and control characters, shortened."""
     return escape_unprintable(redacted_prefix(text, MAX_BODY_CHARS, key))
 
 
 def _without_secrets(value: object, key: str) -> object:
+    """Return data of the response with secrets removed from all texts, and long lists shortened."""
     if isinstance(value, str):
         return redacted_prefix(value, MAX_BODY_CHARS, key)
     if isinstance(value, list):
-        return [_without_secrets(item, key) for item in cast("list[object]", value)[:_MOST_ISSUES]]
+        return [_without_secrets(item, key) for item in cast("list[object]", value)[:_MAX_ISSUES]]
     if isinstance(value, dict):
         return {name: _without_secrets(item, key) for name, item in cast("dict[str, object]", value).items()}
     return value

@@ -1,7 +1,8 @@
-"""Parsed JSON -> records, strictly; and where it does not fit, the place.
+"""Decode parsed JSON to models, and find the path of a value that does not fit.
 
-Two converters share the strict hooks of `leaves`. The fast one decodes; only when it fails does the detailed one run over the
-same data, to find the place. cattrs is loaded with the first answer, not with the client class: it is a third of what the class costs.
+Two cattrs converters share the hooks of `validators`. The fast one decodes. Only when it fails does the
+detailed converter decode the same data, to find the path. cattrs is imported when the first response is
+decoded and not with the client class, whose import time would grow by half.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import attrs
 from imgwire_async import models
 from imgwire_async.logs import logger
 from imgwire_async.protocol import validators
-from imgwire_async.protocol.codegen import Hook, builder
+from imgwire_async.protocol.codegen import Hook, generate_decoder
 from imgwire_async.protocol.validators import TypeMismatchError, mismatch
 
 if TYPE_CHECKING:
@@ -25,24 +26,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SIZES = ("width", "height", "size_bytes")
-# Fields of an image that its types alone do not tell enough about.
+# Fields of an image whose types alone are not strict enough.
 _IMAGE_FIELDS: dict[str, Hook] = {"custom_metadata": validators.metadata, "exif_data": validators.mapping}
 
 
 def structure(data: object, model: type[T]) -> T:
-    """`data` (parsed JSON) as a `model`. Raises `TypeMismatchError` with the place in its notes when it does not fit."""
+    """Return parsed JSON as a `model`.
+
+    Raises `TypeMismatchError`, or a group of exceptions, when the data does not fit. Its notes hold the path.
+    """
     try:
         return cast("T", hook_for(cast("Any", model), detailed=False)(data, model))
-    except Exception:  # noqa: BLE001  # the second pass says what it was
+    except Exception:  # noqa: BLE001  # the second pass raises the detailed error
         return cast("T", hook_for(cast("Any", model), detailed=True)(data, model))
 
 
 def error_path(error: BaseException, path: str = "$") -> tuple[str, str]:
-    """Where in the data the first misfit is, as a JSON path, and what is wrong there."""
+    """Return the JSON path of the first value that does not fit, and the reason."""
     from cattrs.errors import AttributeValidationNote, IterableValidationNote
 
     notes: list[object] = getattr(error, "__notes__", [])
-    for note in reversed(notes):  # the outermost place was noted last
+    # The note of the outermost container was added last.
+    for note in reversed(notes):
         if isinstance(note, IterableValidationNote):
             path += f"[{note.index}]"
         elif isinstance(note, AttributeValidationNote):
@@ -58,12 +63,16 @@ def error_path(error: BaseException, path: str = "$") -> tuple[str, str]:
 
 @functools.cache
 def hook_for(kind: Any, *, detailed: bool) -> Hook:
-    """What decodes a `kind`: fast, or in detail, which is slower and leaves the place in its error's notes."""
+    """Return the hook that decodes a type.
+
+    A detailed hook is slower, and adds the path of a value that does not fit to the error's notes.
+    """
     return _converter(detailed=detailed).get_structure_hook(kind)
 
 
 @functools.cache
 def _converter(*, detailed: bool) -> Converter:
+    """Return one of the two converters, with all hooks registered."""
     from cattrs import Converter
 
     conv = Converter(detailed_validation=detailed)
@@ -74,10 +83,10 @@ def _converter(*, detailed: bool) -> Converter:
         (float, validators.number),
         (datetime, validators.time),
     )
-    for leaf, hook in plain:
-        conv.register_structure_hook(leaf, hook)
+    for plain_type, hook in plain:
+        conv.register_structure_hook(plain_type, hook)
     conv.register_structure_hook_func(lambda t: t == str | int, validators.text_or_int)
-    # One by one: they are text, too, and would be taken for that.
+    # Enums are subclasses of str, so each needs a hook of its own.
     for enum in models.OpenEnum.__subclasses__():
         conv.register_structure_hook(enum, cast("Any", validators.enumerated))
     conv.register_structure_hook_factory(_is_list, _list_hooks(conv))
@@ -87,25 +96,31 @@ def _converter(*, detailed: bool) -> Converter:
 
 
 def _is_list(kind: Any) -> bool:
+    """Return whether a type is a list or a tuple of items."""
     return getattr(kind, "__origin__", None) in {list, tuple}
 
 
 def _is_mapping(kind: Any) -> bool:
+    """Return whether a type is a dict or a Mapping."""
     return kind is dict or getattr(kind, "__origin__", None) in {dict, Mapping}
 
 
 def _is_record(kind: Any) -> bool:
+    """Return whether a type is a model."""
     return isinstance(kind, type) and issubclass(kind, models.Record)
 
 
 def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]]:
-    """Return what makes list hooks: a bare text or object where a list is due must not be walked through."""
+    """Return a factory of hooks for lists, which reject text and objects.
+
+    The hooks of cattrs would iterate over the characters of a text.
+    """
     from cattrs.errors import IterableValidationNote
 
     def factory(cls: Any) -> Callable[[object, Any], Any]:
         item_type = cls.__args__[0]
         as_tuple = cls.__origin__ is tuple
-        item = conv.get_structure_hook(item_type)
+        decode_item = conv.get_structure_hook(item_type)
         detailed = conv.detailed_validation
 
         def hook(value: object, _: Any) -> Any:
@@ -113,12 +128,12 @@ def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]
                 mismatch("a list", value)
             values = cast("list[object]", value)
             if not detailed:
-                items = [item(each, item_type) for each in values]
+                items = [decode_item(item, item_type) for item in values]
                 return tuple(items) if as_tuple else items
             done: list[Any] = []
-            for index, each in enumerate(values):
+            for index, item in enumerate(values):
                 try:
-                    done.append(item(each, item_type))
+                    done.append(decode_item(item, item_type))
                 except Exception as error:
                     error.add_note(IterableValidationNote("at", index, item_type))
                     raise
@@ -130,13 +145,13 @@ def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]
 
 
 def _record_hook(conv: Converter, cls: type[models.Record]) -> Hook:
-    """Return what decodes one record: its known fields strictly, the unknown ones into `extra`."""
+    """Return the hook that decodes one model: known fields strictly, unknown fields into `extra`."""
     if conv.detailed_validation:
         hook = _detailed_hook(conv, cls)
     elif cls is models.Image:
-        hook = builder(cls, conv.get_structure_hook, hooks=_IMAGE_FIELDS, or_null=_SIZES)
+        hook = generate_decoder(cls, conv.get_structure_hook, hooks=_IMAGE_FIELDS, or_null=_SIZES)
     else:
-        hook = builder(cls, conv.get_structure_hook, hooks={}, or_null=())
+        hook = generate_decoder(cls, conv.get_structure_hook, hooks={}, or_null=())
     if cls is not models.Image:
         return hook
 
@@ -150,6 +165,7 @@ def _record_hook(conv: Converter, cls: type[models.Record]) -> Hook:
 
 
 def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
+    """Return the hook that decodes one model in detail. Odd values in lenient fields go to `extra`."""
     from cattrs.gen import make_dict_structure_fn, override
 
     names = frozenset(field.name for field in attrs.fields(cls)) - {"extra"}
@@ -158,13 +174,13 @@ def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
         special |= {name: override(struct_hook=validators.size) for name in _SIZES}
         special |= {name: override(struct_hook=hook) for name, hook in _IMAGE_FIELDS.items()}
     fields = make_dict_structure_fn(cls, conv, **special)
-    spared = _spared_fields(conv, cls)
+    lenient = _lenient_fields(conv, cls)
 
     def hook(value: Any, _: Any) -> Any:
         data = validators.mapping(value, None)
-        odd = _odd_fields(data, spared, cls.__name__)
-        fitting = {name: each for name, each in data.items() if name not in odd} | odd if odd else data
-        record: models.Record = fields(fitting, cls)
+        odd = _odd_fields(data, lenient, cls.__name__)
+        valid = {name: item for name, item in data.items() if name not in odd} | odd if odd else data
+        record: models.Record = fields(valid, cls)
         if odd or not names.issuperset(data):
             extra = {name: data[name] for name in data if name not in names or name in odd}
             object.__setattr__(record, "extra", extra)
@@ -174,7 +190,7 @@ def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
 
 
 def _require_sizes(image: models.Image, data: Mapping[str, Any]) -> None:
-    """0 may stand for null or nothing, which only an unfinished image may have."""
+    """Raise unless a READY image has all three sizes. In other images, 0 stands for an unknown size."""
     if image.status != models.ImageStatus.READY:
         return
     from cattrs.errors import AttributeValidationNote
@@ -186,54 +202,57 @@ def _require_sizes(image: models.Image, data: Mapping[str, Any]) -> None:
             raise error
 
 
-# --- odd values in fields that nobody relies on -----------------------------------------------------------------------
+# --- lenient fields -----------------------------------------------------------------------------------------
 
 
-def _spared_fields(conv: Converter, cls: type[models.Record]) -> dict[str, tuple[Any, Hook, Hook]]:
-    """Fields of a record that may be odd without spoiling it, each with its type, its hook, and what stands for an odd value.
+def _lenient_fields(conv: Converter, cls: type[models.Record]) -> dict[str, tuple[Any, Hook, Hook]]:
+    """Return the lenient fields of a model, in which an invalid value is dropped without an error.
 
-    They are those that may be null anyway, and what users and cameras wrote. A secret is not among them: it must not end
-    up where it would be shown.
+    Each name comes with the field's type, its hook, and a function that returns the replacement of an odd
+    value. The fields are those that may be null, and those that users and cameras write. Secrets are not
+    among them, because a dropped value is shown in `extra`.
     """
-    spared: dict[str, tuple[Any, Hook, Hook]] = {}
+    lenient: dict[str, tuple[Any, Hook, Hook]] = {}
     for field in attrs.fields(attrs.resolve_types(cls)):
         if field.default is None and field.repr is True:
-            spared[field.name] = field.type, conv.get_structure_hook(field.type), _nothing
+            lenient[field.name] = field.type, conv.get_structure_hook(field.type), _none
     if cls is models.Image:
-        spared["custom_metadata"] = dict, validators.metadata, validators.fitting_metadata
-        spared["exif_data"] = dict, validators.mapping, validators.fitting_metadata
-    return spared
+        lenient["custom_metadata"] = dict, validators.metadata, validators.valid_metadata
+        lenient["exif_data"] = dict, validators.mapping, validators.valid_metadata
+    return lenient
 
 
-def _nothing(value: object, _: object) -> None:
-    return None
+def _none(value: object, _: object) -> None:
+    """Return None, the replacement of a value in a field that may be null."""
+    return
 
 
 def _odd_fields(
-    data: Mapping[str, Any], spared: Mapping[str, tuple[Any, Hook, Hook]], record: str
+    data: Mapping[str, Any], lenient: Mapping[str, tuple[Any, Hook, Hook]], record: str
 ) -> dict[str, Any]:
-    """Return what stands for each odd value among the spared fields of one record."""
+    """Return the replacement of each odd value among the lenient fields of one model."""
     odd: dict[str, Any] = {}
-    for name, (kind, hook, instead) in spared.items():
+    for name, (kind, hook, replacement) in lenient.items():
         if name not in data:
             continue
         try:
             hook(data[name], kind)
         except TypeMismatchError as error:
-            odd[name] = instead(data[name], kind)
-            _tell_odd(record, name, str(error))
+            odd[name] = replacement(data[name], kind)
+            _warn_once(record, name, str(error))
     return odd
 
 
-_told_odd: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
 
 
-def _tell_odd(record: str, name: str, reason: str) -> None:
-    if (record, name) in _told_odd:  # once for each, not for each record of a listing
+def _warn_once(record: str, name: str, reason: str) -> None:
+    """Log a warning about a field with an odd value, once per field of a model."""
+    if (record, name) in _warned:
         return
-    _told_odd.add((record, name))
+    _warned.add((record, name))
     logger.warning(
-        "%s.%s does not fit the contract: %s. It stands in .extra as it came. This is told once.",
+        "%s.%s does not fit the contract: %s. The original value is in .extra. This warning is logged once.",
         record,
         name,
         reason,

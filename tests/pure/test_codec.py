@@ -214,15 +214,15 @@ def test_what_json_cannot_say_is_refused_rather_than_changed(data: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "an empty body"),
-        (b" \n ", "an empty body"),
+        (b"", "the body is empty"),
+        (b" \n ", "the body is empty"),
         (f"<html><body>{SECRET}</body></html>".encode(), "a web page"),
-        (f'["{SECRET}"'.encode(), "no JSON"),
-        (f'["{SECRET}\\ud800"'.encode(), "no JSON"),
-        (f'["{SECRET}", NaN'.encode(), "no JSON"),
-        (f'["{SECRET}", nan]'.encode(), "no JSON"),
-        (f'["{SECRET}'.encode() + b"\xff", "no JSON"),
-        (b"[" * 2000, "no JSON"),
+        (f'["{SECRET}"'.encode(), "not valid JSON"),
+        (f'["{SECRET}\\ud800"'.encode(), "not valid JSON"),
+        (f'["{SECRET}", NaN'.encode(), "not valid JSON"),
+        (f'["{SECRET}", nan]'.encode(), "not valid JSON"),
+        (f'["{SECRET}'.encode() + b"\xff", "not valid JSON"),
+        (b"[" * 2000, "not valid JSON"),
     ],
 )
 def test_a_body_that_is_no_json_is_told_without_its_text(body: bytes, said: str) -> None:

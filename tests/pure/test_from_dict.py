@@ -131,7 +131,7 @@ def test_no_secret_stands_in_the_error() -> None:
         ("{}", r"not str: from_dict\(Image, json\.loads\(data\)\)"),
         (b"{}", r"not bytes: from_dict\(Image, json\.loads\(data\)\)"),
         (bytearray(b"{}"), r"json\.loads"),
-        ([image()], r"not a list: \[from_dict\(Image, each\) for each in data\]"),
+        ([image()], r"not a list: \[from_dict\(Image, item\) for item in data\]"),
         ((), "not a tuple"),
         (None, "not NoneType"),
         (5, "not int"),
@@ -144,7 +144,7 @@ def test_what_is_no_mapping_is_a_type_error_that_says_what_to_pass(given: Any, s
 
 def test_a_record_where_data_is_due_is_told() -> None:
     made: Any = from_dict(Image, image())
-    with pytest.raises(TypeError, match=r"this is a record \(Image\) already"):
+    with pytest.raises(TypeError, match=r"got a model \(Image\) already"):
         from_dict(Image, made)
 
 

@@ -86,7 +86,7 @@ SLOWEST = {("[", "1e999,"), ("[", '{"a":"\\ud800"},')}
 def test_no_word_holds_the_loop_at_the_real_limits(start: str, fragment: str) -> None:
     for name, limit, read in (
         ("refusal", REFUSED, lambda body: status_error(500, EXCHANGE, body, key=SECRET)),
-        ("repair", parsing.REPAIRABLE, repaired),
+        ("repair", parsing.MAX_REPAIRED_BYTES, repaired),
     ):
         text = start + fragment * (limit // len(fragment))
         body = text.encode("utf-8", "replace")[:limit]

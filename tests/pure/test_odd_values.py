@@ -193,7 +193,7 @@ def test_a_repair_changes_nothing_but_the_halves_of_pairs(data: Any) -> None:
 @pytest.mark.parametrize("body", [b"", b" \n"])
 def test_an_empty_answer_is_enough_where_nothing_is_expected(body: bytes) -> None:
     assert codec.decode(reply(body, method="DELETE", status=204), dict) == {}
-    with pytest.raises(DecodeError, match="an empty body"):
+    with pytest.raises(DecodeError, match="the body is empty"):
         codec.decode(reply(body), models.Image)
 
 

@@ -80,7 +80,7 @@ async def test_text_in_place_of_json_is_not_the_services_word_either(words: byte
                 await client.images.create_upload_token()
             result = await client.images.bulk_delete(["a"])
     assert not caught.value.from_api
-    assert missing(caught.value, "no JSON", "may have carried out", "base_url", "proxy") == []
+    assert missing(caught.value, "not JSON", "may have carried out", "base_url", "proxy") == []
     assert (result.deleted, result.unknown) == ((), ("a",))
 
 

@@ -293,7 +293,7 @@ async def test_a_password_that_a_proxy_refuses_is_not_tried_again() -> None:
         async with AsyncImgwireClient(
             "sk_x", base_url="http://api.example", proxy=with_user(through, "user:pw")
         ) as client:
-            with pytest.raises(APIConnectionError, match="refuses the user and password in proxy="):
+            with pytest.raises(APIConnectionError, match="rejects the user and password in proxy="):
                 await client.images.list()
     assert len(proxy.heads) == 1
 
@@ -320,13 +320,13 @@ async def test_a_storage_behind_a_proxy_that_wants_a_password_says_so(bare: pyte
     ("answer", "words"),
     [
         (http("403 Forbidden", PAGE), "a web page"),
-        (http("403 Forbidden", b"denied"), "may be the answer of the proxy"),
+        (http("403 Forbidden", b"denied"), "may come from the proxy"),
         (
             http("403 Forbidden", b"denied", "X-Squid-Error: ERR_ACCESS_DENIED 0"),
-            "is the answer of the proxy",
+            "comes from the proxy",
         ),
-        (http("502 Bad Gateway", PAGE), "may be the answer of the proxy"),
-        (http("503 Service Unavailable", b""), "may be the answer of the proxy"),
+        (http("502 Bad Gateway", PAGE), "may come from the proxy"),
+        (http("503 Service Unavailable", b""), "may come from the proxy"),
     ],
 )
 async def test_a_refusal_that_may_be_the_proxys_own_names_it(

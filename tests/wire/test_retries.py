@@ -242,7 +242,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Bad gateway</title></head><body>" + b
         (b"\x00\x01nonsense\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[]", "sent an incomplete response"),
         (http("200 OK", b"<html>login</html>"), "a web page, not the API"),
-        (http("200 OK"), "an empty body"),
+        (http("200 OK"), "the body is empty"),
         (http("200 OK", b'{"not": "a list"}'), "expected a list, got an object"),
     ],
 )
