@@ -1,4 +1,4 @@
-"""What takes long: many files, big files, every switch of the emulator, and machines that refuse.
+"""Slow tests of uploads: many files, big files, every emulator switch, full disks and missing permissions.
 
 Memory is measured in a process of its own, with the emulator in another.
 """
@@ -31,39 +31,39 @@ MIB = 2**20
 
 @pytest.fixture
 def storage() -> Iterator[EmulatorProcess]:
-    with emulator_process() as there:
-        yield there
+    with emulator_process() as process:
+        yield process
 
 
-def haul(storage: EmulatorProcess, what: str, **given: Any) -> dict[str, Any]:
-    """What the uploads took, from a process of their own."""
-    settings = {"base_url": storage.base_url, "api_key": storage.api_key, **given}
-    done = subprocess.run(
+def measure(storage: EmulatorProcess, what: str, **settings_of_run: Any) -> dict[str, Any]:
+    """Run uploads in a process of their own, and return the resources that they used."""
+    settings = {"base_url": storage.base_url, "api_key": storage.api_key, **settings_of_run}
+    completed = subprocess.run(
         [sys.executable, "-m", "wire.resource_usage", what, json.dumps(settings)],
         cwd=ROOT / "tests",
         text=True,
         capture_output=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    print(what, given, found)
+    assert completed.returncode == 0, completed.stderr[-4000:]
+    found: dict[str, Any] = json.loads(completed.stdout)
+    print(what, settings_of_run, found)
     return found
 
 
 # --- many ---------------------------------------------------------------------------------------------------------------
 
 
-def folder_of(where: Path, count: int, padding: int) -> Path:
+def folder_of(folder: Path, count: int, padding: int) -> Path:
     for number in range(count):
-        (where / f"{number}.png").write_bytes(png(number + 1, 1, padding=padding))
-    return where
+        (folder / f"{number}.png").write_bytes(png(number + 1, 1, padding=padding))
+    return folder
 
 
 def test_many_small_files_need_little_memory_and_few_open_files(
     storage: EmulatorProcess, tmp_path: Path
 ) -> None:
-    found = haul(
+    found = measure(
         storage,
         "many",
         folder=str(folder_of(tmp_path, 50, 1_000)),
@@ -73,12 +73,13 @@ def test_many_small_files_need_little_memory_and_few_open_files(
         open_file_limit=128,
     )
     assert found["done"] == 4_000
-    assert found["growth"] < 12 * MIB  # 3 kB a file
+    # 3 kB per file.
+    assert found["growth"] < 12 * MIB
     assert found["open_files"] < 100
     arrived = storage.received_puts()
-    assert sum(each.count for each in arrived) == 5_000
-    assert {(each.status, each.chunked) for each in arrived} == {(200, False)}
-    assert {each.sha256 for each in arrived} == {
+    assert sum(puts.count for puts in arrived) == 5_000
+    assert {(puts.status, puts.chunked) for puts in arrived} == {(200, False)}
+    assert {puts.sha256 for puts in arrived} == {
         hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
     }
 
@@ -87,7 +88,7 @@ def test_many_small_files_need_little_memory_and_few_open_files(
 def test_open_files_stay_below_the_limit_at_any_concurrency(
     storage: EmulatorProcess, tmp_path: Path, unknown_size: bool
 ) -> None:
-    found = haul(
+    found = measure(
         storage,
         "many",
         folder=str(folder_of(tmp_path, 10, 700_000)),
@@ -111,14 +112,15 @@ def test_a_file_of_one_gibibyte_needs_little_memory(
     size = 2**30
     path = tmp_path / "big.bin"
     with path.open("wb") as file:
-        file.truncate(size)  # a hole: it is read as zeros and takes no place
-    found = haul(storage, "one", kind=kind, path=str(path), size=size)
+        # A sparse file: it is read as zeros and uses no disk space.
+        file.truncate(size)
+    found = measure(storage, "one", kind=kind, path=str(path), size=size)
     assert found["growth"] < 16 * MIB
     digest = hashlib.sha256()
     for _ in range(size // MIB):
         digest.update(bytes(MIB))
     big = [puts for puts in storage.received_puts() if puts.length == size]
-    assert [(each.status, each.sha256, each.chunked) for each in big] == [(200, digest.hexdigest(), False)]
+    assert [(puts.status, puts.sha256, puts.chunked) for puts in big] == [(200, digest.hexdigest(), False)]
 
 
 BIG_KINDS = [
@@ -144,24 +146,26 @@ BIG_KINDS = [
 async def test_70_megabytes_of_every_kind_arrive_completely(
     storage: EmulatorProcess, tmp_path: Path, kind: str
 ) -> None:
-    data = noise(70_000_000)  # more than any buffer, and than the emulator keeps
+    # More than any buffer holds, and more than the emulator keeps of a body.
+    data = noise(70_000_000)
     async with AsyncImgwireClient(storage.api_key, base_url=storage.base_url) as client:
         async with {**KNOWN, **UNKNOWN}[kind](data, tmp_path) as file:
             await client.images.upload(file, mime_type="image/png")
     (put,) = storage.received_puts()
     assert (put.status, put.length, put.chunked) == (200, len(data), False)
     assert put.sha256 == hashlib.sha256(data).hexdigest()
-    for path in tmp_path.iterdir():  # before pytest keeps three runs of them
+    # pytest would keep the files of three runs.
+    for path in tmp_path.iterdir():
         path.unlink()
 
 
-# --- machines that refuse -------------------------------------------------------------------------------------------------
+# --- errors of the operating system -------------------------------------------------------------------------------------------------
 
 
 def run(
     code: str, storage: EmulatorProcess, *before: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A script in a process of its own, with a client for the emulator; `before` is the command that starts it."""
+    """Run a script in a process of its own; `before` is the command that starts Python."""
     script = "import asyncio, os\nfrom imgwire_async import AsyncImgwireClient\n" + textwrap.dedent(code)
     settings = {"IMGWIRE_API_KEY": storage.api_key, "IMGWIRE_API_BASE_URL": storage.base_url}
     return subprocess.run(
@@ -175,7 +179,9 @@ def run(
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody who may not read the file")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can become a user without permission to read the file"
+)
 def test_a_file_without_read_permission_raises_permission_error(
     storage: EmulatorProcess, tmp_path: Path
 ) -> None:
@@ -185,18 +191,18 @@ def test_a_file_without_read_permission_raises_permission_error(
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     path.chmod(0)
-    done = run(
+    completed = run(
         """
         async def main():
             async with AsyncImgwireClient() as client:
-                await client.images.upload(os.environ["OPEN"])  # all is imported
+                await client.images.upload(os.environ["OPEN"])  # imports all modules
                 os.setuid(65534)
                 try:
                     await client.images.upload(os.environ["SECRET"])
                 except PermissionError as error:
                     print("PermissionError", error.filename)
-                results = [each async for each in client.images.upload_many([os.environ["SECRET"], b"x"])]
-                print(sorted(type(each.error).__name__ for each in results))
+                results = [result async for result in client.images.upload_many([os.environ["SECRET"], b"x"])]
+                print(sorted(type(result.error).__name__ for result in results))
 
         asyncio.run(main())
         """,
@@ -205,22 +211,22 @@ def test_a_file_without_read_permission_raises_permission_error(
         OPEN=str(ordinary),
     )
     path.chmod(0o600)
-    assert done.stdout == f"PermissionError {path}\n['PermissionError', 'UnsupportedImageError']\n", (
-        done.stderr
+    assert completed.stdout == f"PermissionError {path}\n['PermissionError', 'UnsupportedImageError']\n", (
+        completed.stderr
     )
     assert sum(puts.count for puts in storage.received_puts()) == 1
 
 
-def small_disk(where: Path) -> list[str]:
-    """The start of a command that finds one megabyte of disk there, in a mount namespace of its own."""
-    mount = f'mount -t tmpfs -o size=1m tmpfs "{where}" && exec "$@"'
+def small_disk(folder: Path) -> list[str]:
+    """Return the start of a command that has a disk of one megabyte at `folder`, in its own mount namespace."""
+    mount = f'mount -t tmpfs -o size=1m tmpfs "{folder}" && exec "$@"'
     command = ["unshare", "-m", "sh", "-c", mount, "sh"]
     try:
         tried = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no unshare here")
+        pytest.skip("unshare is not installed")
     if tried.returncode != 0:
-        pytest.skip(f"no mount namespace of one's own here: {tried.stderr.strip()}")
+        pytest.skip(f"a mount namespace cannot be created here: {tried.stderr.strip()}")
     return command
 
 
@@ -228,20 +234,20 @@ def small_disk(where: Path) -> list[str]:
 def test_the_error_for_a_full_disk_names_the_folder_and_what_to_do(
     storage: EmulatorProcess, tmp_path: Path, size: int
 ) -> None:
-    done = run(
+    completed = run(
         f"""
-        async def pieces(size):
+        async def chunks(size):
             for _ in range(size // 1000):
                 yield bytes(1000)
 
         async def main():
             async with AsyncImgwireClient() as client:
                 try:
-                    await client.images.upload(pieces({size}), mime_type="image/png")
+                    await client.images.upload(chunks({size}), mime_type="image/png")
                 except OSError as error:
                     print(error)
                 print([name for name in os.listdir("/proc/self/fd") if os.environ["TMPDIR"] in str(os.path.realpath("/proc/self/fd/" + name))])
-                await client.images.upload(pieces({size}), mime_type="image/png", content_length={size})
+                await client.images.upload(chunks({size}), mime_type="image/png", content_length={size})
 
         asyncio.run(main())
         """,
@@ -249,12 +255,12 @@ def test_the_error_for_a_full_disk_names_the_folder_and_what_to_do(
         *small_disk(tmp_path),
         TMPDIR=str(tmp_path),
     )
-    assert done.returncode == 0, done.stderr
-    said, left = done.stdout.splitlines()
-    assert "No space left on device" in said
-    assert str(tmp_path) in said
-    assert "set TMPDIR to another directory, or give content_length=" in said
-    assert left == "[]"
+    assert completed.returncode == 0, completed.stderr
+    message, open_files = completed.stdout.splitlines()
+    assert "No space left on device" in message
+    assert str(tmp_path) in message
+    assert "set TMPDIR to another directory, or give content_length=" in message
+    assert open_files == "[]"
     (put,) = storage.received_puts()
     assert (put.status, put.length) == (200, size)
 
@@ -281,14 +287,14 @@ SWITCHES: list[dict[str, Any]] = [
 
 BIG = png(padding=1_500_000)
 
-# What goes wrong on the way.
-WAYS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
-    "nothing": [],
+# The faults planned before an upload.
+FAULTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+    "none": [],
     "503": [("PUT", "/uploads/*", {"status": 503})],
     "RST in the PUT": [("PUT", "/uploads/*", {"reset": 700_000})],
-    "PUT answer lost": [("PUT", "/uploads/*", {"reset": "after_commit"})],
-    "mint answer lost": [("POST", "*/standard_upload", {"reset": "after_commit"})],
-    "mint answer lost, then 503": [
+    "PUT response lost": [("PUT", "/uploads/*", {"reset": "after_commit"})],
+    "create response lost": [("POST", "*/standard_upload", {"reset": "after_commit"})],
+    "create response lost, then 503": [
         ("POST", "*/standard_upload", {"reset": "after_commit"}),
         ("PUT", "/uploads/*", {"status": 503}),
     ],
@@ -296,54 +302,54 @@ WAYS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
 }
 
 
-def way_id(switches: dict[str, Any]) -> str:
+def switches_id(switches: dict[str, Any]) -> str:
     return ",".join(f"{name}={value}" for name, value in switches.items()) or "defaults"
 
 
-@pytest.mark.parametrize("switches", SWITCHES, ids=way_id)
+@pytest.mark.parametrize("switches", SWITCHES, ids=switches_id)
 async def test_an_upload_arrives_completely_with_every_emulator_switch(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """Once, whatever is in the way: one record that is READY with all its bytes; others are PENDING without any."""
+    """One record is READY with all bytes. Any other record is PENDING without bytes."""
     path = tmp_path / "picture.png"
     path.write_bytes(BIG)
     quick = client.with_options(retries=RetryPolicy(backoff=0.01))
-    for way, faults in WAYS.items():
+    for name, faults in FAULTS.items():
         emulator.reset()
         for method, target, fault in faults:
             emulator.faults.add(method, target, **fault)
         image = await quick.images.upload(path, wait=True)
-        assert (image.status, image.size_bytes, image.width) == ("READY", len(BIG), 3), way
+        assert (image.status, image.size_bytes, image.width) == ("READY", len(BIG), 3), name
         stored = emulator.images[image.id].stored
         assert stored is not None
-        assert stored.sha256 == hashlib.sha256(BIG).hexdigest(), way
-        others = [each for each in emulator.images.values() if each.id != image.id]
-        assert all(each.stored is None for each in others), way
-        assert len(others) <= 1, way
-        refused = [put.target for put in emulator.requests if put.status in {400, 403}]
-        assert len(set(refused)) == len(refused), "no refused URL is used again"
+        assert stored.sha256 == hashlib.sha256(BIG).hexdigest(), name
+        others = [other for other in emulator.images.values() if other.id != image.id]
+        assert all(other.stored is None for other in others), name
+        assert len(others) <= 1, name
+        rejected = [put.target for put in emulator.requests if put.status in {400, 403}]
+        assert len(set(rejected)) == len(rejected), "no rejected URL is used again"
 
 
-@pytest.mark.parametrize("switches", SWITCHES, ids=way_id)
+@pytest.mark.parametrize("switches", SWITCHES, ids=switches_id)
 async def test_an_expired_url_is_replaced_with_every_emulator_switch(
     client: AsyncImgwireClient, emulator: Emulator, switches: dict[str, Any]
 ) -> None:
-    aged: list[str] = []
+    created: list[str] = []
 
-    def age(image: Image) -> None:
-        if not aged:
+    def expire_first_url(image: Image) -> None:
+        if not created:
             emulator.clock.advance(switches.get("url_lifetime", 900.0) + 1)
-        aged.append(image.id)
+        created.append(image.id)
 
-    image = await client.images.upload(BIG, on_created=age, wait=True)
+    image = await client.images.upload(BIG, on_created=expire_first_url, wait=True)
     assert (image.status, image.size_bytes) == ("READY", len(BIG))
     first, *rest = [put for put in emulator.requests if put.host == "storage"]
     assert first.status == switches.get("expired_status", 403)
     assert [put.status for put in rest] == [200]
-    assert aged[-1] == image.id
+    assert created[-1] == image.id
 
 
-@pytest.mark.parametrize("switches", SWITCHES, ids=way_id)
+@pytest.mark.parametrize("switches", SWITCHES, ids=switches_id)
 async def test_each_of_many_files_is_stored_once_with_every_emulator_switch(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:

@@ -1,4 +1,7 @@
-"""Whatever the storage does in the middle of five megabytes: they arrive whole, or there is an error. Never short with a 200."""
+"""Faults of the storage during an upload of five megabytes.
+
+All bytes arrive, or the upload raises. An incomplete body never gets a 200.
+"""
 
 from __future__ import annotations
 
@@ -54,22 +57,22 @@ def puts(emulator: Emulator) -> list[RequestRecord]:
 
 
 @pytest.fixture
-def given(tmp_path: Path, kind: str) -> Iterator[Any]:
-    """The file under test, of a fresh make."""
+def file(tmp_path: Path, kind: str) -> Iterator[Any]:
+    """Yield a new source of the kind under test."""
     path = tmp_path / "picture.bin"
     with ExitStack() as stack:
         if kind in {"path", "file"}:
             path.write_bytes(b"#" * 1_000 + DATA if kind == "file" else DATA)
         if kind == "file":
-            file = stack.enter_context(path.open("rb"))
-            file.seek(1_000)
-            yield file
+            opened = stack.enter_context(path.open("rb"))
+            opened.seek(1_000)
+            yield opened
         else:
-            yield {"path": path, "bytes": DATA, **{name: make(DATA) for name, make in ONCE.items()}}[kind]
+            yield {"path": path, "bytes": DATA, **{name: create(DATA) for name, create in ONCE.items()}}[kind]
 
 
-def require_nothing_short(emulator: Emulator) -> None:
-    """What the storage called a success, and what the service holds, is whole."""
+def require_no_incomplete_body(emulator: Emulator) -> None:
+    """Assert that each PUT with status 200, and each stored picture, has all bytes."""
     for put in puts(emulator):
         if put.status == 200:
             assert (put.body_length, put.body_sha256) == (len(DATA), SHA256)
@@ -99,20 +102,20 @@ def require_nothing_short(emulator: Emulator) -> None:
     ],
 )
 async def test_an_upload_arrives_completely_or_raises(
-    client: AsyncImgwireClient, emulator: Emulator, given: Any, kind: str, fault: str, reused: bool
+    client: AsyncImgwireClient, emulator: Emulator, file: Any, kind: str, fault: str, reused: bool
 ) -> None:
-    """On a fresh connection, and on one that has been kept alive."""
+    """On a new connection, and on one that was used before."""
     quick = client.with_options(retries=RetryPolicy(backoff=0.01))
     if reused:
         await quick.images.upload(DATA, mime_type="image/png")
     emulator.faults.add("PUT", "/uploads/*", **FAULTS[fault])
     upload = quick.images.upload(
-        given, mime_type="image/png", content_length=len(DATA) if kind in ONCE else None
+        file, mime_type="image/png", content_length=len(DATA) if kind in ONCE else None
     )
     if fault.startswith("early 413"):
-        with pytest.raises(UploadRejectedError, match="EntityTooLarge") as refused:
+        with pytest.raises(UploadRejectedError, match="EntityTooLarge") as rejected:
             await upload
-        assert refused.value.status == 413
+        assert rejected.value.status == 413
     elif kind in ONCE and fault != "RST after commit":
         with pytest.raises(UploadNotReplayableError, match="read only once") as once:
             await upload
@@ -122,15 +125,15 @@ async def test_an_upload_arrives_completely_or_raises(
         stored = emulator.images[image.id].stored
         assert stored is not None
         assert stored.sha256 == SHA256
-    require_nothing_short(emulator)
-    tried = puts(emulator)[1:] if reused else puts(emulator)
-    assert not reused or puts(emulator)[0].connection == tried[0].connection
-    again = kind not in ONCE and fault != "RST after commit" and "413" not in fault
-    assert len(tried) == (2 if again else 1)
+    require_no_incomplete_body(emulator)
+    sent = puts(emulator)[1:] if reused else puts(emulator)
+    assert not reused or puts(emulator)[0].connection == sent[0].connection
+    is_retried = kind not in ONCE and fault != "RST after commit" and "413" not in fault
+    assert len(sent) == (2 if is_retried else 1)
 
 
 def connections_to(origin: str) -> int:
-    """How many connections to it are held, seen from our side. [/proc/net/tcp: remote address, state]"""
+    """Return how many established connections to `origin` this process has, from /proc/net/tcp."""
     port = int(origin.rpartition(":")[2])
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()]
     return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
@@ -148,14 +151,14 @@ def connections_to(origin: str) -> int:
 async def test_no_connection_stays_open_to_a_storage_that_stalls(
     client: AsyncImgwireClient, emulator: Emulator, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is buffered for a peer that reads no more would hold its socket for as long as it likes."""
-    clocks = {"cancel": Timeouts(), "stall": Timeouts(stall=0.3), "deadline": Timeouts(deadline=0.5)}
-    hasty = client.with_options(timeout=clocks[ending], retries=0)
+    """Bytes buffered for a peer that does not read must not keep its socket open."""
+    timeouts = {"cancel": Timeouts(), "stall": Timeouts(stall=0.3), "deadline": Timeouts(deadline=0.5)}
+    impatient = client.with_options(timeout=timeouts[ending], retries=0)
     await client.images.upload(b"x", mime_type="image/png")
     assert connections_to(emulator.storage_url) == 1
     emulator.faults.add("PUT", "/uploads/*", times=None, stall=float("inf"))
     for number in range(3):
-        upload = asyncio.ensure_future(hasty.images.upload(DATA * 4, mime_type="image/png"))
+        upload = asyncio.ensure_future(impatient.images.upload(DATA * 4, mime_type="image/png"))
         while ending == "cancel" and len(puts(emulator)) < number + 2:
             await asyncio.sleep(0.005)
         if ending == "cancel":
@@ -166,7 +169,7 @@ async def test_no_connection_stays_open_to_a_storage_that_stalls(
         while connections_to(emulator.storage_url):
             await asyncio.sleep(0.005)
     gc.collect()
-    assert caplog.text == "", "asyncio has nothing to complain of"
+    assert caplog.text == "", "asyncio must not log a warning"
 
 
 @pytest.mark.world
@@ -176,13 +179,14 @@ async def test_no_connection_stays_open_to_a_storage_that_stalls(
 async def test_an_upload_fails_if_other_code_cancels_its_writer_task(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    """Who cancels all tasks of a loop may meet aiohttp's writer then, and aiohttp itself hears nothing of it."""
-    struck: list[str] = []
+    """Code that cancels all tasks also cancels aiohttp's writer task, and aiohttp does not notice."""
+    cancelled: list[str] = []
 
-    def cancel_writers(loop: asyncio.AbstractEventLoop, coroutine: Any, **given: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **given)
-        if coroutine.__name__ == "write_bytes" and len(emulator.requests) == 1 and not struck:  # of the PUT
-            struck.append(task.get_name())
+    def cancel_writers(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
+        # The second request is the PUT.
+        if coroutine.__name__ == "write_bytes" and len(emulator.requests) == 1 and not cancelled:
+            cancelled.append(task.get_name())
             task.cancel()
         return task
 
@@ -196,44 +200,47 @@ async def test_an_upload_fails_if_other_code_cancels_its_writer_task(
                 )
     finally:
         loop.set_task_factory(None)
-    assert struck
+    assert cancelled
     assert (await client.images.upload(DATA, mime_type="image/png")).id in emulator.images
 
 
-# --- URLs that live one second --------------------------------------------------------------------------------------------
+# --- URLs that expire after one second --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.world
 @pytest.mark.parametrize("switches", [{"url_lifetime": 1.0}])
 async def test_no_expired_url_is_used_twice(client: AsyncImgwireClient, emulator: Emulator) -> None:
-    """50 files, two at once; the emulator's clock goes on 0.3 s with each PUT, and stands still for nobody in between."""
+    """50 files, two at the same time. The emulator's clock advances only with a PUT or a callback."""
     created = 0
 
-    def linger(_: Image) -> None:
+    def expire_some_urls(_: Image) -> None:
         nonlocal created
         created += 1
-        if created % 5 == 0:  # longer between URL and PUT than the URL lives
+        # Longer than the lifetime of the URL.
+        if created % 5 == 0:
             emulator.clock.advance(1.5)
 
-    def passed(event: ResponseEvent) -> None:
+    def advance_clock(event: ResponseEvent) -> None:
         if event.kind == "storage":
             emulator.clock.advance(0.3)
 
-    quick = client.with_options(hooks=Hooks(on_response=passed))
+    quick = client.with_options(hooks=Hooks(on_response=advance_clock))
     files = [
         UploadItem(noise(1_000 + number), mime_type="image/png", file_name=f"{number}.png")
         for number in range(50)
     ]
-    results = [result async for result in quick.images.upload_many(files, concurrency=2, on_created=linger)]
+    results = [
+        result async for result in quick.images.upload_many(files, concurrency=2, on_created=expire_some_urls)
+    ]
     arrived: dict[str, str] = {}
     for result in results:
         stored = emulator.images[result.unwrap().id].stored
         assert stored is not None
         arrived[result.unwrap().original_filename] = stored.sha256
     assert arrived == {f"{n}.png": hashlib.sha256(noise(1_000 + n)).hexdigest() for n in range(50)}
-    refused = [put.target for put in puts(emulator) if put.status == 403]
-    assert len(refused) >= 10, "every fifth URL was too old"
-    assert len({put.target for put in puts(emulator)}) == len(puts(emulator)) == 50 + len(refused)
+    rejected = [put.target for put in puts(emulator) if put.status == 403]
+    assert len(rejected) >= 10, "every fifth URL had expired"
+    assert len({put.target for put in puts(emulator)}) == len(puts(emulator)) == 50 + len(rejected)
 
 
 @pytest.mark.world
@@ -241,10 +248,10 @@ async def test_no_expired_url_is_used_twice(client: AsyncImgwireClient, emulator
 async def test_no_url_expires_while_files_wait_for_a_slot(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    """URLs are made when their PUT may begin: twelve files of 0.3 s each on two slots, and none is refused."""
+    """Twelve files of 0.3 s share two slots. A URL is requested only when its PUT can start."""
     emulator.faults.add("PUT", "/uploads/*", times=None, slow=200_000)
     many = client.images.upload_many(
         [UploadItem(noise(60_000 + n), mime_type="image/png") for n in range(12)], concurrency=2
     )
-    assert {(each.error, each.attempts) async for each in many} == {(None, 1)}
+    assert {(result.error, result.attempts) async for result in many} == {(None, 1)}
     assert {put.status for put in puts(emulator)} == {200}

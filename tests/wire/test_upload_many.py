@@ -1,4 +1,4 @@
-"""Many files: nothing lost, nothing grows, and leaving early stops the work."""
+"""`upload_many`: no file is lost, memory does not grow, and leaving the iterator early stops the uploads."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def numbered(count: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("kind", ["list", "generator", "async generator", "tuple", "iterator", "dict values"])
 async def test_files_may_be_any_iterable(client: AsyncImgwireClient, kind: str) -> None:
     files = [png(number + 1, 1) for number in range(10)]
-    given: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         "list": files,
         "generator": (file for file in files),
         "async generator": numbered(10),
@@ -70,7 +70,7 @@ async def test_files_may_be_any_iterable(client: AsyncImgwireClient, kind: str) 
         "iterator": iter(files),
         "dict values": dict(enumerate(files)).values(),
     }
-    assert len({r.unwrap().id for r in await results_of(client, given[kind], concurrency=3)}) == 10
+    assert len({r.unwrap().id for r in await results_of(client, inputs[kind], concurrency=3)}) == 10
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ async def test_files_may_be_any_iterable(client: AsyncImgwireClient, kind: str) 
 async def test_one_file_instead_of_many_is_rejected(
     client: AsyncImgwireClient, emulator: Emulator, single: Any
 ) -> None:
-    many = client.images.upload_many(single)
+    run = client.images.upload_many(single)
     with pytest.raises(TypeError, match="files must be an iterable"):
-        await anext(many)
+        await anext(run)
     assert len(emulator.requests) == 0
 
 
@@ -109,18 +109,16 @@ async def test_wrong_options_raise_at_the_first_step(
 
 async def test_arguments_of_an_item_take_precedence(client: AsyncImgwireClient) -> None:
     items = [
-        UploadItem(png(), file_name="a.png", purpose="mine", custom_metadata={"n": 1}),
+        UploadItem(png(), file_name="a.png", purpose="item", custom_metadata={"n": 1}),
         UploadItem(png(), file_name="b.png", hash_sha256=True, idempotency_key="key-b"),
         png(),
     ]
-    results = {
-        r.index: r for r in await results_of(client, items, purpose="theirs", custom_metadata={"n": 2})
-    }
+    results = {r.index: r for r in await results_of(client, items, purpose="run", custom_metadata={"n": 2})}
     first, second, third = (results[index].unwrap() for index in range(3))
-    assert (first.original_filename, first.purpose, first.custom_metadata) == ("a.png", "mine", {"n": 1})
-    assert (second.idempotency_key, second.purpose, second.custom_metadata) == ("key-b", "theirs", {"n": 2})
+    assert (first.original_filename, first.purpose, first.custom_metadata) == ("a.png", "item", {"n": 1})
+    assert (second.idempotency_key, second.purpose, second.custom_metadata) == ("key-b", "run", {"n": 2})
     assert second.hash_sha256 == hashlib.sha256(png()).hexdigest()
-    assert third.purpose == "theirs"
+    assert third.purpose == "run"
 
 
 async def test_one_bad_file_does_not_end_the_others(
@@ -209,10 +207,10 @@ async def test_an_exception_of_the_iterator_is_raised_after_the_running_uploads(
 ) -> None:
     def files() -> Iterator[bytes]:
         yield from (png() for _ in range(5))
-        raise KeyError("mine")
+        raise KeyError("item")
 
     results: list[UploadResult] = []
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(KeyError, match="item"):
         async for result in client.images.upload_many(files(), concurrency=3):
             results.append(result)
     assert sorted(result.index for result in results) == list(range(5))
@@ -231,21 +229,21 @@ async def test_an_exception_of_a_callback_ends_the_run_at_once(
 
 
 async def test_an_endless_iterator_is_advanced_only_for_free_workers(client: AsyncImgwireClient) -> None:
-    pulled = 0
+    advanced = 0
 
     def endless() -> Iterator[bytes]:
-        nonlocal pulled
+        nonlocal advanced
         while True:
-            pulled += 1
+            advanced += 1
             yield png()
 
-    many = client.images.upload_many(endless(), concurrency=4)
-    async with aclosing(many):
-        taken = 0
-        async for _ in many:
-            taken += 1
-            assert pulled - taken <= 3 * 4
-            if taken == 30:
+    run = client.images.upload_many(endless(), concurrency=4)
+    async with aclosing(run):
+        received = 0
+        async for _ in run:
+            received += 1
+            assert advanced - received <= 3 * 4
+            if received == 30:
                 break
 
 
@@ -263,52 +261,53 @@ async def test_an_iterator_that_hangs_does_not_delay_the_files_before(client: As
         first = [(await anext(results)).index, (await anext(results)).index]
     finally:
         more.set()
-    assert sorted([*first, *[each.index async for each in results]]) == [0, 1, 2]
+    assert sorted([*first, *[result.index async for result in results]]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
 async def test_a_fatal_error_ends_the_run_while_the_iterator_waits(emulator: Emulator, kind: str) -> None:
-    more, left = threading.Event(), asyncio.Event()
+    more, closed = threading.Event(), asyncio.Event()
 
     def plain() -> Iterator[bytes]:
         yield png()
         more.wait(20)
         yield png()
 
-    async def slowly() -> AsyncIterator[bytes]:
+    async def asynchronous() -> AsyncIterator[bytes]:
         yield png()
         try:
             await asyncio.sleep(20)
         finally:
-            left.set()
+            closed.set()
         yield png()
 
-    files = plain() if kind == "plain" else slowly()
+    files = plain() if kind == "plain" else asynchronous()
     async with AsyncImgwireClient("sk_wrong_0123456789abcdef", base_url=emulator.base_url) as client:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started_at = loop.time()
         try:
             with pytest.raises(AuthenticationError):
                 await results_of(client, files, concurrency=4)
-            assert loop.time() - began < 5
-            asked = len(emulator.requests)
+            assert loop.time() - started_at < 5
+            request_count = len(emulator.requests)
         finally:
             more.set()
-        await asyncio.sleep(0.05)  # what is tested: the file that comes now is nobody's
-    assert len(emulator.requests) == asked == 1
-    assert left.is_set() is (kind == "async")
+        # The iterator yields its second file now, and no worker may take it.
+        await asyncio.sleep(0.05)
+    assert len(emulator.requests) == request_count == 1
+    assert closed.is_set() is (kind == "async")
 
 
 async def test_workers_wait_while_results_are_unread(client: AsyncImgwireClient, emulator: Emulator) -> None:
-    many = client.images.upload_many((png() for _ in range(1000)), concurrency=4)
-    async with aclosing(many):
-        await anext(many)
+    run = client.images.upload_many((png() for _ in range(1000)), concurrency=4)
+    async with aclosing(run):
+        await anext(run)
         before = -1
         while before != len(emulator.requests):
             before = len(emulator.requests)
             await asyncio.sleep(0.3)
         assert before <= 2 * (1 + 2 * 4)
-        await anext(many)
+        await anext(run)
 
 
 @pytest.mark.world
@@ -317,15 +316,15 @@ async def test_leaving_the_iterator_early_stops_the_uploads_and_releases_everyth
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", after=3, times=None, stall=float("inf"))
     async with world.client_of(emulator, max_connections=4) as client:
-        many = client.images.upload_many((png() for _ in range(1000)), concurrency=4)
-        async with aclosing(many):
-            await anext(many)
+        run = client.images.upload_many((png() for _ in range(1000)), concurrency=4)
+        async with aclosing(run):
+            await anext(run)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         assert not [task for task in others if "upload" in repr(task) or "_work" in repr(task)]
         emulator.faults.clear()
         results = await results_of(client, [png() for _ in range(8)], concurrency=8)
-        assert {(each.error, each.attempts) for each in results} == {(None, 1)}
-        assert len({each.unwrap().id for each in results}) == 8
+        assert {(result.error, result.attempts) for result in results} == {(None, 1)}
+        assert len({result.unwrap().id for result in results}) == 8
 
 
 @pytest.mark.world
@@ -413,38 +412,40 @@ async def test_files_around_the_chunk_size_arrive_completely(
     assert put.body_sha256 == hashlib.sha256(data).hexdigest()
 
 
-# --- what other code does to the tasks of a run -----------------------------------------------------------------------------
+# --- tasks cancelled by other code -----------------------------------------------------------------------------
 
 
-def cancel_all_but(mine: asyncio.Task[Any] | None) -> None:
-    """The usual shutdown of other people's code, in a task that goes on."""
-    for task in asyncio.all_tasks() - {mine}:
+def cancel_other_tasks(task_to_keep: asyncio.Task[Any] | None) -> None:
+    """Cancel all tasks but one, as the shutdown code of many programs does."""
+    for task in asyncio.all_tasks() - {task_to_keep}:
         task.cancel()
 
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async generator"])
-@pytest.mark.parametrize("begun", [0, 4])
+@pytest.mark.parametrize("result_count", [0, 4])
 async def test_a_run_whose_tasks_are_cancelled_by_other_code_raises_after_its_results(
-    kind: str, begun: int
+    kind: str, result_count: int
 ) -> None:
-    with Emulator() as emulator:  # in a thread of its own
+    # This emulator runs in another thread, so its tasks are not cancelled.
+    with Emulator() as emulator:
         async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
             files = [png() for _ in range(40)]
-            given: Any = {"list": files, "generator": iter(files), "async generator": numbered(40)}[kind]
+            inputs: Any = {"list": files, "generator": iter(files), "async generator": numbered(40)}[kind]
             results: list[UploadResult] = []
-            many = client.images.upload_many(given, concurrency=4)
+            run = client.images.upload_many(inputs, concurrency=4)
             with pytest.raises(RuntimeError, match="upload_many ended early: other code cancelled its tasks"):
                 async with asyncio.timeout(20):
-                    if not begun:
-                        asyncio.get_running_loop().call_soon(cancel_all_but, asyncio.current_task())
-                    async for result in many:
+                    if not result_count:
+                        asyncio.get_running_loop().call_soon(cancel_other_tasks, asyncio.current_task())
+                    async for result in run:
                         results.append(result)
-                        if len(results) == begun:
-                            cancel_all_but(asyncio.current_task())
+                        if len(results) == result_count:
+                            cancel_other_tasks(asyncio.current_task())
             assert len({result.index for result in results}) == len(results) < 40
             assert [r for r in results if r.error and "other code cancelled" not in str(r.error)] == []
             assert {result.unwrap().id for result in results if not result.error} <= set(emulator.images)
-            assert (await client.images.upload(png())).id  # the client is none the worse
+            # The client can still be used.
+            assert (await client.images.upload(png())).id
 
 
 async def test_an_upload_cancelled_by_other_code_has_its_result(
@@ -461,67 +462,68 @@ async def test_an_upload_cancelled_by_other_code_has_its_result(
     task = asyncio.ensure_future(run())
     while sum(record.method == "PUT" for record in emulator.requests) < 3:
         await asyncio.sleep(0.01)
-    (worker,) = [each for each in asyncio.all_tasks() - before - {task} if "_work" in repr(each)]
+    (worker,) = [other for other in asyncio.all_tasks() - before - {task} if "_work" in repr(other)]
     worker.cancel()
     with pytest.raises(RuntimeError, match="upload_many ended early"):
         async with asyncio.timeout(20):
             await task
-    assert [(each.index, str(each.error or "")[:32]) for each in results] == [
+    assert [(result.index, str(result.error or "")[:32]) for result in results] == [
         (0, ""), (1, ""), (2, "other code cancelled the upload,"),
     ]  # fmt: skip
     assert results[2].image is not None
 
 
-# --- odd errors of the caller's own code ------------------------------------------------------------------------------------
+# --- exceptions of the caller's iterator ------------------------------------------------------------------------------------
 
 
-class Odd:
-    """An iterator and an async one, whose third step raises."""
+class FailingIterator:
+    """The base of a plain and an async iterator that raise an exception instead of the third file."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
         self.count = 0
 
-    def step(self) -> bytes:
+    def next_file(self) -> bytes:
         self.count += 1
         if self.count == 3:
             raise self.error
         return png()
 
 
-class OddPlain(Odd):
-    def __iter__(self) -> OddPlain:
+class FailingPlainIterator(FailingIterator):
+    def __iter__(self) -> FailingPlainIterator:
         return self
 
     def __next__(self) -> bytes:
-        return self.step()
+        return self.next_file()
 
 
-class OddAsync(Odd):
-    def __aiter__(self) -> OddAsync:
+class FailingAsyncIterator(FailingIterator):
+    def __aiter__(self) -> FailingAsyncIterator:
         return self
 
     async def __anext__(self) -> bytes:
-        return self.step()
+        return self.next_file()
 
 
-ENDS: list[tuple[type[BaseException], type[Odd], type[BaseException] | None]] = [
-    (asyncio.CancelledError, OddPlain, asyncio.CancelledError),
-    (asyncio.CancelledError, OddAsync, asyncio.CancelledError),
-    (GeneratorExit, OddPlain, RuntimeError),
-    (GeneratorExit, OddAsync, RuntimeError),
-    (StopIteration, OddPlain, None),  # the end, as everywhere
-    (StopIteration, OddAsync, RuntimeError),
-    (StopAsyncIteration, OddPlain, RuntimeError),
-    (StopAsyncIteration, OddAsync, None),
+OUTCOMES: list[tuple[type[BaseException], type[FailingIterator], type[BaseException] | None]] = [
+    (asyncio.CancelledError, FailingPlainIterator, asyncio.CancelledError),
+    (asyncio.CancelledError, FailingAsyncIterator, asyncio.CancelledError),
+    (GeneratorExit, FailingPlainIterator, RuntimeError),
+    (GeneratorExit, FailingAsyncIterator, RuntimeError),
+    # The normal end of an iterator.
+    (StopIteration, FailingPlainIterator, None),
+    (StopIteration, FailingAsyncIterator, RuntimeError),
+    (StopAsyncIteration, FailingPlainIterator, RuntimeError),
+    (StopAsyncIteration, FailingAsyncIterator, None),
 ]
 
 
-@pytest.mark.parametrize(("error", "kind", "raised"), ENDS)
-async def test_no_error_of_an_iterator_is_lost_and_none_hangs(
+@pytest.mark.parametrize(("error", "kind", "raised"), OUTCOMES)
+async def test_no_exception_of_an_iterator_is_lost(
     client: AsyncImgwireClient,
     error: type[BaseException],
-    kind: type[Odd],
+    kind: type[FailingIterator],
     raised: type[BaseException] | None,
 ) -> None:
     results: list[UploadResult] = []
@@ -538,8 +540,10 @@ async def test_no_error_of_an_iterator_is_lost_and_none_hangs(
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
-@pytest.mark.parametrize("kind", [OddPlain, OddAsync])
-def test_an_exception_that_ends_the_process_ends_the_run(error: type[BaseException], kind: type[Odd]) -> None:
+@pytest.mark.parametrize("kind", [FailingPlainIterator, FailingAsyncIterator])
+def test_an_exception_that_ends_the_process_ends_the_run(
+    error: type[BaseException], kind: type[FailingIterator]
+) -> None:
     async def run(emulator: Emulator) -> None:
         async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
             files: Any = kind(error())

@@ -1,4 +1,4 @@
-"""Sources that have nothing just now, lie about what they can, or hang in the kernel: whole or an error, and soon."""
+"""Sources that have no bytes yet, that misreport what they can do, or that hang in the kernel."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def puts(emulator: Emulator) -> list[RequestRecord]:
     return [record for record in emulator.requests if record.host == "storage"]
 
 
-def require_whole(emulator: Emulator, data: bytes) -> None:
+def require_complete(emulator: Emulator, data: bytes) -> None:
     (put,) = puts(emulator)
     assert (put.status, put.body_length) == (200, len(data))
     assert put.body_sha256 == hashlib.sha256(data).hexdigest()
 
 
-# --- nothing just now ---------------------------------------------------------------------------------------------------
+# --- sources without bytes yet ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "spooled"])
@@ -70,50 +70,52 @@ async def test_a_non_blocking_pipe_is_read_to_its_end(
 
     def write() -> None:
         with os.fdopen(writing, "wb", buffering=0) as end:
-            for at in range(0, len(data), 60_000):
-                end.write(data[at : at + 60_000])
-                go.wait(0.02)  # so that the reader finds nothing there, now and then
+            for start in range(0, len(data), 60_000):
+                end.write(data[start : start + 60_000])
+                # So that some reads find no bytes.
+                go.wait(0.02)
 
     thread = threading.Thread(target=write)
     with os.fdopen(reading, "rb", buffering=buffering) as file:
         task = asyncio.ensure_future(
             client.images.upload(file, mime_type="image/png", content_length=len(data) if declared else None)
         )
-        await asyncio.sleep(0.05)  # it finds nothing at first
+        # The first read finds no bytes.
+        await asyncio.sleep(0.05)
         assert not task.done()
         thread.start()
         await task
         thread.join(10)
-    require_whole(emulator, data)
+    require_complete(emulator, data)
 
 
-class Halting(io.RawIOBase):
-    """A raw file that has nothing just now, once, in the midst."""
+class NonBlockingFile(io.RawIOBase):
+    """A raw file whose read returns None where the list has None: no bytes are there yet."""
 
-    def __init__(self, pieces: list[bytes | None]) -> None:
-        self.pieces = pieces
+    def __init__(self, chunks: list[bytes | None]) -> None:
+        self.chunks = chunks
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
-        piece = self.pieces.pop(0) if self.pieces else b""
-        if piece is None:
+        chunk = self.chunks.pop(0) if self.chunks else b""
+        if chunk is None:
             return None
-        buffer[: len(piece)] = piece
-        return len(piece)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
 
 async def test_an_empty_read_of_a_non_blocking_buffered_file_is_not_its_end(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    whole = io.BufferedReader(Halting([b"x" * 100, None, b"y" * 8]))
+    whole = io.BufferedReader(NonBlockingFile([b"x" * 100, None, b"y" * 8]))
     await client.images.upload(whole, mime_type="image/png", content_length=108)
-    require_whole(emulator, b"x" * 100 + b"y" * 8)
+    require_complete(emulator, b"x" * 100 + b"y" * 8)
     emulator.reset()
     with pytest.raises(TypeError, match=r"must give bytes, not NoneType: .*set_blocking"):
         await client.images.upload(
-            io.BufferedReader(Halting([b"x" * 100, None, None, b"y" * 8])), mime_type="image/png"
+            io.BufferedReader(NonBlockingFile([b"x" * 100, None, None, b"y" * 8])), mime_type="image/png"
         )
     assert len(emulator.requests) == 0
 
@@ -122,17 +124,17 @@ async def test_an_empty_read_is_not_the_end_if_at_eof_says_so(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     class Reader:
-        def __init__(self, *pieces: bytes) -> None:
-            self.pieces = list(pieces)
+        def __init__(self, *chunks: bytes) -> None:
+            self.chunks = list(chunks)
 
         async def read(self, size: int = -1, /) -> bytes:
-            return self.pieces.pop(0) if self.pieces else b""
+            return self.chunks.pop(0) if self.chunks else b""
 
         def at_eof(self) -> bool:
-            return not self.pieces
+            return not self.chunks
 
     await client.images.upload(Reader(b"one", b"", b"", b"two"), mime_type="image/png")
-    require_whole(emulator, b"onetwo")
+    require_complete(emulator, b"onetwo")
     endless = Reader(b"one")
     endless.at_eof = lambda: False  # type: ignore[method-assign]
     with pytest.raises(OSError, match="not at its end"):
@@ -143,13 +145,13 @@ async def test_a_gzip_stream_over_a_non_blocking_file_is_never_truncated(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     packed = gzip.compress(noise(50_000))
-    halting = io.BufferedReader(Halting([packed[:20_000], None, packed[20_000:]]), 60_000)
+    file = io.BufferedReader(NonBlockingFile([packed[:20_000], None, packed[20_000:]]), 60_000)
     with pytest.raises((EOFError, TypeError, OSError)):
-        await client.images.upload(gzip.GzipFile(fileobj=halting), mime_type="image/png")
+        await client.images.upload(gzip.GzipFile(fileobj=file), mime_type="image/png")
     assert puts(emulator) == []
 
 
-# --- what lies ----------------------------------------------------------------------------------------------------------
+# --- files that misreport what they can do ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -167,19 +169,19 @@ async def test_a_gzip_stream_over_a_non_blocking_file_is_never_truncated(
 async def test_a_file_whose_seek_fails_is_read_as_a_stream(
     client: AsyncImgwireClient, emulator: Emulator, method: str, error: Exception
 ) -> None:
-    def refuse(*_: object) -> Any:
+    def fail(*_: object) -> Any:
         raise error
 
     data = noise(100_000)
     file = io.BytesIO(data)
-    made = type(
+    file_without_positions = type(
         "File",
         (),
         {name: getattr(file, name) for name in ("read", "seek", "tell", "seekable")}
-        | {method: staticmethod(refuse)},
+        | {method: staticmethod(fail)},
     )()
-    await client.images.upload(made, mime_type="image/png")
-    require_whole(emulator, data)
+    await client.images.upload(file_without_positions, mime_type="image/png")
+    require_complete(emulator, data)
 
 
 async def test_a_file_that_can_only_seek_to_its_end_raises(
@@ -196,16 +198,16 @@ async def test_a_file_that_can_only_seek_to_its_end_raises(
     assert len(emulator.requests) == 0
 
 
-@pytest.mark.parametrize("made", ["path", "file"])
+@pytest.mark.parametrize("kind", ["path", "file"])
 async def test_a_file_that_reports_size_0_is_read_anyway(
-    client: AsyncImgwireClient, emulator: Emulator, made: str
+    client: AsyncImgwireClient, emulator: Emulator, kind: str
 ) -> None:
     path = Path("/proc/self/limits")
     if not path.exists():
         pytest.skip("no /proc here")
     with path.open("rb") as file:
-        await client.images.upload(path if made == "path" else file, mime_type="image/png")
-    require_whole(emulator, path.read_bytes())
+        await client.images.upload(path if kind == "path" else file, mime_type="image/png")
+    require_complete(emulator, path.read_bytes())
 
 
 async def test_a_spooled_temporary_file_stays_in_memory(
@@ -216,23 +218,23 @@ async def test_a_spooled_temporary_file_stays_in_memory(
         file.write(data)
         file.seek(0)
         await client.images.upload(file)
-        assert file._rolled is False  # type: ignore[attr-defined]  # no public way to ask
-    require_whole(emulator, data)
+        assert file._rolled is False  # type: ignore[attr-defined]  # not public
+    require_complete(emulator, data)
 
 
 # --- buffers ------------------------------------------------------------------------------------------------------------
 
 
-def mapped(data: bytes) -> mmap.mmap:
-    made = mmap.mmap(-1, len(data))
-    made.write(data)
-    return made
+def memory_map(data: bytes) -> mmap.mmap:
+    mapping = mmap.mmap(-1, len(data))
+    mapping.write(data)
+    return mapping
 
 
 BUFFERS: dict[str, Callable[[bytes], Any]] = {
     "array of bytes": lambda data: array.array("B", data),
     "array of numbers": lambda data: array.array("I", data),
-    "mmap": mapped,
+    "mmap": memory_map,
     "ctypes": lambda data: (ctypes.c_ubyte * len(data)).from_buffer_copy(data),
     "ctypes structure": lambda data: (
         type("S", (ctypes.BigEndianStructure,), {"_fields_": [("x", ctypes.c_uint32)]}) * (len(data) // 4)
@@ -240,7 +242,7 @@ BUFFERS: dict[str, Callable[[bytes], Any]] = {
     "memoryview of numbers": lambda data: memoryview(data).cast("I"),
     "memoryview of rows": lambda data: memoryview(data).cast("B", shape=[4, len(data) // 4]),
     "every second number": lambda data: memoryview(
-        b"".join(data[at : at + 4] + b"----" for at in range(0, len(data), 4))
+        b"".join(data[start : start + 4] + b"----" for start in range(0, len(data), 4))
     ).cast("I")[::2],
     "nothing": lambda data: array.array("B"),
 }
@@ -253,12 +255,13 @@ async def test_an_object_with_the_buffer_protocol_is_uploaded_as_bytes(
     data = png(padding=112_000)
     data += bytes(-len(data) % 4)
     file = BUFFERS[kind](data)
-    began = time.monotonic()
+    started_at = time.monotonic()
     await client.images.upload(file, mime_type="image/png")
-    assert time.monotonic() - began < 5
-    require_whole(emulator, b"" if kind == "nothing" else data)
+    assert time.monotonic() - started_at < 5
+    require_complete(emulator, b"" if kind == "nothing" else data)
     if isinstance(file, mmap.mmap):
-        file.close()  # nothing of ours holds it any more
+        # Raises BufferError if the SDK still has a view of the memory.
+        file.close()
 
 
 @pytest.mark.parametrize("file", [[1, 2, 3], range(5), deque(["a", "b"]), [1.5]], ids=repr)
@@ -273,26 +276,26 @@ async def test_an_iterable_of_other_objects_is_rejected_at_its_first_item(
 async def test_a_large_item_is_split_into_chunks(client: AsyncImgwireClient, emulator: Emulator) -> None:
     data, sent = noise(5_000_000), list[int]()
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         yield data
 
     await client.images.upload(
-        pieces(),
+        chunks(),
         mime_type="image/png",
         content_length=len(data),
         on_progress=lambda now: sent.append(now.sent),
     )
-    require_whole(emulator, data)
+    require_complete(emulator, data)
     assert max(later - before for before, later in zip([0, *sent], sent, strict=False)) <= 2 * CHUNK_SIZE
 
 
-# --- replaced -----------------------------------------------------------------------------------------------------------
+# --- replaced files -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [100_000, 3_000_000])
-@pytest.mark.parametrize("how", ["renamed", "written over"])
+@pytest.mark.parametrize("change", ["renamed", "written over"])
 async def test_two_files_of_equal_size_and_time_are_never_mixed(
-    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, how: str, size: int
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, change: str, size: int
 ) -> None:
     path, other = tmp_path / "a.png", tmp_path / "b.png"
     one, two = png() + b"1" * size, png() + b"2" * size
@@ -301,14 +304,14 @@ async def test_two_files_of_equal_size_and_time_are_never_mixed(
     os.utime(path, ns=(0, 10**18))
     os.utime(other, ns=(0, 10**18))
 
-    def swap(_: object) -> None:
-        if how == "renamed":
+    def replace_file(_: object) -> None:
+        if change == "renamed":
             other.replace(path)
         else:
             path.write_bytes(two)
             os.utime(path, ns=(0, 10**18))
 
-    results = [each async for each in client.images.upload_many([path], on_created=swap)]
+    results = [result async for result in client.images.upload_many([path], on_created=replace_file)]
     stored = [put.body_sha256 for put in puts(emulator) if put.status == 200]
     if results[0].error is None:
         assert stored in ([hashlib.sha256(one).hexdigest()], [hashlib.sha256(two).hexdigest()])
@@ -323,7 +326,7 @@ async def test_a_new_file_mode_before_the_put_is_no_change(
     path = tmp_path / "a.png"
     path.write_bytes(data := png(padding=3_000_000))
     await client.images.upload(path, on_created=lambda _: path.chmod(0o600))
-    require_whole(emulator, data)
+    require_complete(emulator, data)
 
 
 # --- raw pictures ---------------------------------------------------------------------------------------------------------
@@ -333,7 +336,7 @@ async def test_a_new_file_mode_before_the_put_is_no_change(
 async def test_a_raw_picture_that_begins_like_a_tiff_is_rejected_before_any_request(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, kind: str
 ) -> None:
-    # Its only directory lies at the end: the photometric interpretation is that of colour filters.
+    # Its only directory is at the end. The photometric interpretation is that of a colour filter array.
     entry = (262).to_bytes(2, "little") + b"\3\0\1\0\0\0" + (32803).to_bytes(4, "little")
     data = b"II*\0" + (50_000).to_bytes(4, "little") + bytes(49_992) + b"\1\0" + entry + bytes(4)
     path = tmp_path / "a.tif"
@@ -351,7 +354,7 @@ async def test_a_raw_picture_that_begins_like_a_tiff_is_rejected_before_any_requ
         await client.images.upload(file, **options)
     assert len(emulator.requests) == 0
     await client.images.upload(files[kind](), mime_type="image/tiff", **options)
-    require_whole(emulator, data)
+    require_complete(emulator, data)
 
 
 # --- disks that hang ------------------------------------------------------------------------------------------------------
@@ -367,8 +370,8 @@ sys.stdin.read()
 
 
 @contextmanager
-def hanging(path: Path) -> Iterator[Path]:
-    """A file that nobody can open, really: another process has a lease on it, and does not answer the kernel."""
+def unopenable_file(path: Path) -> Iterator[Path]:
+    """A file whose open hangs: another process holds a lease on it and ignores the kernel's signal."""
     path.write_bytes(png(padding=10_000))
     with subprocess.Popen(
         [sys.executable, "-c", _LEASE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -386,40 +389,40 @@ def hanging(path: Path) -> Iterator[Path]:
 async def test_an_open_that_hangs_delays_neither_a_deadline_nor_a_cancellation(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
-    with hanging(tmp_path / "far.png") as far:
-        began = time.monotonic()
+    with unopenable_file(tmp_path / "hanging.png") as hanging:
+        started_at = time.monotonic()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await client.images.upload(far)
-        task = asyncio.ensure_future(client.images.upload(far))
+                await client.images.upload(hanging)
+        task = asyncio.ensure_future(client.images.upload(hanging))
         await asyncio.sleep(0.2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - started_at < 5
 
 
 @pytest.mark.slow
 async def test_files_that_hang_do_not_delay_other_files(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
-    near = tmp_path / "near.png"
-    near.write_bytes(data := png(padding=10_000))
-    with hanging(tmp_path / "far.png") as far:
-        stuck = [asyncio.ensure_future(client.images.upload(far)) for _ in range(30)]
+    healthy = tmp_path / "healthy.png"
+    healthy.write_bytes(data := png(padding=10_000))
+    with unopenable_file(tmp_path / "hanging.png") as hanging:
+        hanging_uploads = [asyncio.ensure_future(client.images.upload(hanging)) for _ in range(30)]
         await asyncio.sleep(0.1)
         async with asyncio.timeout(20):
             for _ in range(3):
-                await client.images.upload(near)
-        for task in stuck:
+                await client.images.upload(healthy)
+        for task in hanging_uploads:
             task.cancel()
-        await asyncio.wait(stuck, timeout=10)
-        assert all(task.cancelled() for task in stuck)
+        await asyncio.wait(hanging_uploads, timeout=10)
+        assert all(task.cancelled() for task in hanging_uploads)
     assert {put.body_sha256 for put in puts(emulator)} == {hashlib.sha256(data).hexdigest()}
 
 
 def test_a_process_can_end_while_a_disk_hangs(tmp_path: Path) -> None:
-    """A FIFO opened to block is a disk that never answers: nobody ever writes to this one."""
+    """A blocking open of a FIFO without a writer hangs like that of a file on a broken network disk."""
     os.mkfifo(tmp_path / "fifo")
     code = """
         import asyncio, os, sys
@@ -436,8 +439,8 @@ def test_a_process_can_end_while_a_disk_hangs(tmp_path: Path) -> None:
         asyncio.run(main())
         print("ended", flush=True)
     """
-    began = time.monotonic()
-    done = subprocess.run(
+    started_at = time.monotonic()
+    completed = subprocess.run(
         [sys.executable, "-W", "always", "-c", textwrap.dedent(code), tmp_path / "fifo"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -445,24 +448,25 @@ def test_a_process_can_end_while_a_disk_hangs(tmp_path: Path) -> None:
         timeout=30,
         check=False,
     )
-    assert (done.stdout, done.stderr, done.returncode) == ("left\nleft\nended\n", "", 0)
-    assert time.monotonic() - began < 20
+    assert (completed.stdout, completed.stderr, completed.returncode) == ("left\nleft\nended\n", "", 0)
+    assert time.monotonic() - started_at < 20
 
 
 async def test_a_fifo_that_replaces_a_file_does_not_block_a_thread(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
-    where = tmp_path / "fifo"
-    os.mkfifo(where)
-    task = asyncio.ensure_future(client.images.upload(where, mime_type="image/png"))
-    writer = await asyncio.to_thread(os.open, where, os.O_WRONLY)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    task = asyncio.ensure_future(client.images.upload(fifo, mime_type="image/png"))
+    writer = await asyncio.to_thread(os.open, fifo, os.O_WRONLY)
     os.write(writer, b"all of it")
-    os.close(writer)  # it would get SIGPIPE, or its bytes be lost, had the reader gone away meanwhile
+    # The bytes are lost, or the writer gets SIGPIPE, if the SDK closed the FIFO meanwhile.
+    os.close(writer)
     await task
-    require_whole(emulator, b"all of it")
+    require_complete(emulator, b"all of it")
 
 
-# --- cancelled by others ----------------------------------------------------------------------------------------------------
+# --- tasks cancelled by other code ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2, 3, 5])
@@ -475,22 +479,22 @@ async def test_an_upload_continues_when_all_other_tasks_are_cancelled(
     for _ in range(rounds):
         await asyncio.sleep(0)
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
-        where: str = task.get_coro().cr_code.co_filename  # type: ignore[union-attr]  # a coroutine, as always
-        if f"{os.sep}imgwire_async{os.sep}" in where and "emulator" not in where:
+        file_name: str = task.get_coro().cr_code.co_filename  # type: ignore[union-attr]  # always a coroutine
+        if f"{os.sep}imgwire_async{os.sep}" in file_name and "emulator" not in file_name:
             task.cancel()
     async with asyncio.timeout(20):
         image = await client.images.upload(path)
         assert emulator.images[image.id].stored is not None
-        for end in await asyncio.gather(*many, return_exceptions=True):
-            assert isinstance(end, asyncio.CancelledError)
+        for outcome in await asyncio.gather(*many, return_exceptions=True):
+            assert isinstance(outcome, asyncio.CancelledError)
 
 
 async def test_a_wrong_size_is_detected_when_the_last_item_was_split(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         yield bytes(3 * CHUNK_SIZE)
 
     with pytest.raises(UploadSizeError):
-        await client.images.upload(pieces(), mime_type="image/png", content_length=3 * CHUNK_SIZE - 1)
+        await client.images.upload(chunks(), mime_type="image/png", content_length=3 * CHUNK_SIZE - 1)
     assert all(put.status is None for put in puts(emulator))
