@@ -1,1 +1,1 @@
-"""HOW things travel: sessions, slots, clocks, retries. The only place that imports aiohttp, and it has never heard of an image."""
+"""The HTTP transport: sessions, slots, timeouts and retries. Only this package imports aiohttp."""

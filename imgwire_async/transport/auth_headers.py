@@ -33,14 +33,20 @@ class _HeadersForKey:
 
 
 class AuthHeaders:
-    """Adds the API key to the headers. The result is cached, because keys change rarely and requests are frequent."""
+    """Adds the API key to the headers.
+
+    The result is cached, because keys change rarely and requests are frequent.
+    """
 
     def __init__(self, headers: CIMultiDict[str]) -> None:
         self._headers = headers
         self._last = _HeadersForKey("", headers, headers)
 
     def with_key(self, key: str, *, json: bool) -> CIMultiDict[str]:
-        """Return the headers of a request. `json` says whether it has a JSON body. The result must not be changed."""
+        """Return the headers of a request.
+
+        `json` says whether it has a JSON body. The result must not be changed.
+        """
         # Read the cache once: another event loop may replace it meanwhile.
         current = self._last
         if key != current.key:

@@ -23,7 +23,7 @@ _CONNECTION_ADVICE = "Check base_url, DNS, proxy and firewall."
 
 
 def long_header(headers: Iterable[tuple[str, str]]) -> str | None:
-    """Return the name of a header that many servers reject because of its length, or None if there is none."""
+    """Return the name of a header that many servers reject as too long, or None."""
     return next(
         (name for name, value in headers if len(name) + len(value.encode()) > _MAXIMUM_HEADER_SIZE), None
     )

@@ -33,7 +33,10 @@ class RawResponse:
 
 @attrs.define(slots=False, eq=False)
 class CallState:
-    """The request of an API call, and its attempts and waits so far. Each `AiohttpTransport.send` creates one."""
+    """The request of an API call, and its attempts and waits so far.
+
+    Each `AiohttpTransport.send` creates one.
+    """
 
     request: Request[Any]
     url: RequestURL
@@ -86,12 +89,18 @@ class CallState:
 
 
 def has_secret(request: Request[Any]) -> bool:
-    """Return whether the query holds a secret. The instrumentation of other libraries would record it with the URL."""
+    """Return whether the query holds a secret.
+
+    The instrumentation of other libraries would record it with the URL.
+    """
     return request.params is not None and any("token" in name.lower() for name in request.params)
 
 
 def without_token(body: bytes, request: Request[Any]) -> bytes:
-    """Return the body of a response without the upload token of the request. The service may quote the token."""
+    """Return the body of a response without the upload token of the request.
+
+    The service may quote the token.
+    """
     if not has_secret(request):
         return body
     for token in (request.params or {}).values():

@@ -14,15 +14,17 @@ try:
     import fcntl
     import termios
 except ImportError:
-    # Windows has neither module. Progress is then the number of bytes that the kernel accepted, acknowledged or not.
+    # Windows has neither module. Progress is then the number of bytes that the kernel accepted, acknowledged
+    # or not.
     fcntl = termios = None  # type: ignore[assignment]  # modules or nothing
 
 
 class Connection:
     """The transport, protocol and socket of an open connection.
 
-    They are saved while the connection is open, because a closed asyncio transport returns None for them, or raises. Over TLS
-    the TCP transport below the TLS layer is saved, too: after a second `close()` only that transport can abort the connection.
+    They are saved while the connection is open, because a closed asyncio transport returns None for them, or
+    raises. Over TLS the TCP transport below the TLS layer is saved, too: after a second `close()` only that
+    transport can abort the connection.
     """
 
     __slots__ = ("_protocol", "_socket", "_tcp_transport", "_transport")
@@ -48,7 +50,8 @@ class Connection:
     def abort(self) -> None:
         """Close the connection at once and discard unsent bytes.
 
-        `close()` would wait until the peer has read these bytes and, over TLS, has stopped sending. That may never happen.
+        `close()` would wait until the peer has read these bytes and, over TLS, has stopped sending. That may
+        never happen.
         """
         # aiohttp's writer may wait in `drain()`. Nobody else retrieves the exception that ends this wait.
         waiter = getattr(self._protocol, "_drain_waiter", None)
@@ -62,7 +65,10 @@ class Connection:
 
     @property
     def is_closing(self) -> bool:
-        """Whether written bytes are discarded. A TLS transport does not notice that its TCP transport failed."""
+        """Whether written bytes are discarded.
+
+        A TLS transport does not notice that its TCP transport failed.
+        """
         return self._transport.is_closing() or (
             self._tcp_transport is not None and self._tcp_transport.is_closing()
         )
@@ -93,7 +99,8 @@ class Connection:
 class UnreadResponse:
     """The connection of a response whose body has not been read to its end.
 
-    `abort` closes this connection. It does nothing after the end of the body, when another request may use the connection.
+    `abort` closes this connection. It does nothing after the end of the body, when another request may use
+    the connection.
     """
 
     __slots__ = ("_connection", "_content")

@@ -20,7 +20,8 @@ class Context:
     shared: SharedState
     options: Options
     instrumentation: Instrumentation
-    # The timeout of a PUT or GET of bytes. It has no total: a slow transfer that makes progress may take any time.
+    # The timeout of a PUT or GET of bytes. It has no total: a slow transfer that makes progress may take any
+    # time.
     transfer_timeout: aiohttp.ClientTimeout
 
     @classmethod

@@ -19,9 +19,9 @@ _current: ContextVar[Deadline[Any] | None] = ContextVar("imgwire_async.deadline"
 class Deadline(AbstractAsyncContextManager[T]):
     """A time limit of `seconds` seconds for the body of an `async with`.
 
-    Raises `APITimeoutError(which="deadline")` when the limit is exceeded. Inside another deadline of the same task it has no
-    effect. The timer starts before `scope` is entered, and stops before `scope` is left. The `async with` returns the value
-    that `scope` returns.
+    Raises `APITimeoutError(which="deadline")` when the limit is exceeded. Inside another deadline of the same
+    task it has no effect. The timer starts before `scope` is entered, and stops before `scope` is left. The
+    `async with` returns the value that `scope` returns.
     """
 
     def __init__(self, name: str, seconds: float, scope: AbstractAsyncContextManager[T]) -> None:
@@ -92,7 +92,10 @@ class Deadline(AbstractAsyncContextManager[T]):
         self._failed_exchange, self._failure_reason = exchange, reason
 
     def note_interrupted(self, exchange: Exchange, activity: str) -> None:
-        """Remember the interrupted exchange for the error message. `activity` says what the operation was doing with it."""
+        """Remember the interrupted exchange for the error message.
+
+        `activity` says what the operation was doing with it.
+        """
         self._interrupted_exchange, self._activity = exchange, activity
 
     def _error(self) -> APITimeoutError:

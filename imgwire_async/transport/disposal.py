@@ -1,8 +1,8 @@
 """Close the sessions of clients that were garbage-collected without being closed.
 
-A client may be part of a reference cycle, so the garbage collector may run this code in any thread at any time. The sessions
-belong to event loops that may belong to other threads. Such a loop is never run here, not even while it is idle, because its
-thread may be about to run it.
+A client may be part of a reference cycle, so the garbage collector may run this code in any thread at any
+time. The sessions belong to event loops that may belong to other threads. Such a loop is never run here, not
+even while it is idle, because its thread may be about to run it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 SessionsByLoop = dict[asyncio.AbstractEventLoop, "LoopSessions"]
 
-# Sessions that their loop closes when it runs next. The reference keeps aiohttp from warning about unclosed sessions.
+# Sessions that their loop closes when it runs next. The reference keeps aiohttp from warning about unclosed
+# sessions.
 _scheduled: dict[LoopSessions, asyncio.AbstractEventLoop] = {}
 
 
@@ -104,7 +105,10 @@ def _schedule(loop: asyncio.AbstractEventLoop, sessions: LoopSessions) -> None:
 
 
 def _close_now(sessions: LoopSessions) -> None:
-    """Close the sessions on their loop. No task is used, because a loop that stops at once would leave it pending."""
+    """Close the sessions on their loop.
+
+    No task is used, because a loop that stops at once would leave it pending.
+    """
     if _scheduled.pop(sessions, None) is not None:
         abandon(sessions)
 

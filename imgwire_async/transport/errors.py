@@ -31,15 +31,16 @@ from imgwire_async.transport.tls_errors import (
     rejects_client_certificate,
 )
 
-# The exceptions that a request can raise. ValueError and TypeError are missing, because they would be bugs of this package.
+# The exceptions that a request can raise. ValueError and TypeError are missing, because they would be bugs of
+# this package.
 AIOHTTP_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 def scrub_traceback(error: BaseException) -> None:
     """Clear the local variables of aiohttp's frames in the traceback of `error`, its causes and its contexts.
 
-    These variables hold presigned URLs and requests, and error trackers store the variables of frames. The variables of the
-    caller's frames stay, and so do the file names and line numbers of all frames.
+    These variables hold presigned URLs and requests, and error trackers store the variables of frames. The
+    variables of the caller's frames stay, and so do the file names and line numbers of all frames.
     """
     visited: set[int] = set()
     pending: list[BaseException | None] = [error]
@@ -83,7 +84,10 @@ class Route:
         return "" if self.proxy is None else f" through {self.proxy}"
 
     def peer(self, *, unsent: bool) -> str:
-        """Return the peer of a failed connection: the host, or the proxy. If both are possible, return both."""
+        """Return the peer of a failed connection: the host, or the proxy.
+
+        If both are possible, return both.
+        """
         if self.proxy is None:
             return self.host
         return f"{self.proxy} on the way to {self.host}" if unsent else f"{self.host} or {self.proxy}"
@@ -110,12 +114,16 @@ def translate(error: BaseException, route: Route) -> NoResponseError:
     return NoResponseError(failure)
 
 
-# Translates an error, for a route and a peer, into a failure. Returns None if a later row of the table has to translate it.
+# Translates an error, for a route and a peer, into a failure. Returns None if a later row of the table has to
+# translate it.
 Translation: TypeAlias = Callable[[Any, Route, str], Failure | None]
 
 
 def _text(kind: FailureKind, text: str) -> Callable[[BaseException, Route, str], Failure]:
-    """Return a translation with a fixed kind and text. `text` may contain {host}, {through}, {peer} and {cause}."""
+    """Return a translation with a fixed kind and text.
+
+    `text` may contain {host}, {through}, {peer} and {cause}.
+    """
 
     def translation(error: BaseException, route: Route, peer: str) -> Failure:
         reason = text.format(host=route.host, through=route.through, peer=peer, cause=_cause(error))
@@ -194,7 +202,10 @@ def _unreachable(error: aiohttp.ClientConnectorError, route: Route, _: str) -> F
 
 
 def _client_certificate_rejected(error: BaseException, route: Route, _: str) -> Failure | None:
-    """Translate a TLS alert that the client's certificate is missing or was rejected. The peer processed no request then."""
+    """Translate a TLS alert that the client's certificate is missing or was rejected.
+
+    The peer processed no request then.
+    """
     alert = error.__cause__
     if not isinstance(alert, ssl.SSLError) or not rejects_client_certificate(alert):
         return None
@@ -210,7 +221,8 @@ def _timeout(error: BaseException, route: Route, peer: str) -> Failure:
 def _header_too_long(error: BaseException, route: Route, peer: str) -> Failure | None:
     """Translate aiohttp's error for a header that is too long.
 
-    Only some versions and parsers of aiohttp have a class for this error. The others are recognised by their message.
+    Only some versions and parsers of aiohttp have a class for this error. The others are recognised by their
+    message.
     """
     is_too_long = isinstance(error.__cause__, LineTooLong) or (
         isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than ")
@@ -260,7 +272,8 @@ _NO_RESPONSE = _text("attempt_timeout", "no response from {peer} in time")
 _CLOSED_EARLY = _text("connection_lost", "{peer} closed the connection without a response")
 _BROKEN = _text("connection_lost", "the connection to {peer} broke: {cause}")
 
-# The first row applies whose class matches and whose translation is not None. So a class stands before its base classes.
+# The first row applies whose class matches and whose translation is not None. So a class stands before its
+# base classes.
 _TRANSLATIONS: tuple[tuple[type[BaseException], Translation], ...] = (
     # The request was not sent.
     (CancelledByOthersError, _cancelled),

@@ -42,8 +42,8 @@ _HEADERS = {"Accept-Encoding": "identity"}
 class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedResponse"]):
     """The response to one `GetRequest`, read in chunks. Implements `protocol.request.StreamedResponse`.
 
-    No timer and no task runs between two steps. So each step may run in another task, and the response may be closed at any
-    time.
+    No timer and no task runs between two steps. So each step may run in another task, and the response may be
+    closed at any time.
     """
 
     def __init__(self, context: Context, request: GetRequest) -> None:
@@ -78,7 +78,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
         coding = self.headers.get("Transfer-Encoding", "").rpartition(",")[2]
         return coding.strip().lower() == "chunked"
 
-    # --- the headers --------------------------------------------------------------------------------------------------
+    # --- the headers ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         request = self._request
@@ -158,7 +158,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
         if self._stall is not None:
             stall_timeout.reschedule(asyncio.get_running_loop().time() + self._stall)
 
-    # --- the body -----------------------------------------------------------------------------------------------------
+    # --- the body -------------------------------------------------------------------------------------------
 
     def __aiter__(self) -> Self:
         return self
@@ -194,7 +194,10 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
         self._close()
 
     def _close(self) -> None:
-        """Close the response and abort its connection, unless the body is complete and the connection is back in the pool."""
+        """Close the response and abort its connection.
+
+        A connection whose body is complete is in the pool already, and stays open.
+        """
         response, self._response = self._response, None
         unread, self._unread = self._unread, None
         if response is not None and unread is not None:
@@ -225,7 +228,10 @@ def _location(response: aiohttp.ClientResponse) -> Secret | None:
 
 
 def _redirect_target(url: Secret, location: Secret, *, secure: bool) -> Secret:
-    """Return the URL that a redirect from `url` leads to. Raises `UnsafeURLError` if it must not be followed."""
+    """Return the URL that a redirect from `url` leads to.
+
+    Raises `UnsafeURLError` if it must not be followed.
+    """
     try:
         # An absolute URL is used unchanged, because it may be presigned.
         is_absolute = bool(urlsplit(location).scheme)

@@ -25,14 +25,18 @@ async def _notify(hook: Callable[[Any], object], event: object) -> None:
         if user_code.busy_caller() is None:
             await user_code.run_callback(hook, event)
         else:
-            # The caller's thread, which has to run the hook, is busy. Other uploads may use the slot meanwhile.
+            # The caller's thread, which has to run the hook, is busy. Other uploads may use the slot
+            # meanwhile.
             await without_slot(lambda: user_code.run_callback(hook, event))
     except Exception:
         logger.exception("a hook raised; the call goes on")
 
 
 class Instrumentation:
-    """The hooks and the tracer of a client. The debug log may be switched on at any time, so it is checked for each call."""
+    """The hooks and the tracer of a client.
+
+    The debug log may be switched on at any time, so it is checked for each call.
+    """
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
@@ -58,7 +62,10 @@ class CallEvents:
     path: str
 
     def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
-        """Return a context manager that acquires the slot for an attempt of an API call. A tracer records the attempt in it."""
+        """Return a context manager that acquires the slot for an attempt of an API call.
+
+        A tracer records the attempt in it.
+        """
         return slot if self.tracer is None else self.tracer.wrap_slot(slot)
 
     def rate_limited(self, seconds: float) -> None:

@@ -11,10 +11,13 @@ from imgwire_async.settings import KeySource, checked_key
 
 
 class KeyProvider:
-    """Provides the current API key. API calls of one event loop that need a new key share one call of the key callable.
+    """Provides the current API key.
 
-    With the blocking client the callable runs in the caller's thread. While that thread runs other code, for example between
-    two steps of an iterator, its work starts a call of its own: other API calls must not wait for that thread.
+    API calls of one event loop that need a new key share one call of the key callable.
+
+    With the blocking client the callable runs in the caller's thread. While that thread runs other code, for
+    example between two steps of an iterator, its work starts a call of its own: other API calls must not wait
+    for that thread.
     """
 
     def __init__(self, source: KeySource) -> None:
@@ -34,7 +37,10 @@ class KeyProvider:
             self.cached = None
 
     async def get(self) -> str:
-        """Return the key. If it is not cached, call the key callable, whose exceptions are raised unchanged."""
+        """Return the key.
+
+        If it is not cached, call the key callable, whose exceptions are raised unchanged.
+        """
         while self.cached is None:
             loop = asyncio.get_running_loop()
             owner = (loop, user_code.busy_caller())
@@ -49,7 +55,8 @@ class KeyProvider:
             except asyncio.CancelledError:
                 if not cancellation.was_cancelled_elsewhere(task):
                     raise
-                # The caller that had started the task left, and the task was cancelled with that caller: start a new one.
+                # The caller that had started the task left, and the task was cancelled with that caller:
+                # start a new one.
         return self.cached
 
     def after_fork(self) -> None:

@@ -1,7 +1,8 @@
 """The aiohttp sessions of one event loop, which closes them.
 
-Each loop has two connection pools. One is for the API. The other is for the storage and the CDN, and never sends a credential
-or a cookie. Requests with a secret in their URL use sessions that the instrumentation of other libraries cannot trace.
+Each loop has two connection pools. One is for the API. The other is for the storage and the CDN, and never
+sends a credential or a cookie. Requests with a secret in their URL use sessions that the instrumentation of
+other libraries cannot trace.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ class LoopSessions:
 def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions:
     """Return new sessions for the running loop.
 
-    The caller has to start `closer`. `bundle` is the TLS context for the path in the option `ssl`, or None. Settings that may
-    be invalid are used first, so that an exception leaves no open session behind.
+    The caller has to start `closer`. `bundle` is the TLS context for the path in the option `ssl`, or None.
+    Settings that may be invalid are used first, so that an exception leaves no open session behind.
     """
     tls = {} if config.ssl is None else {"ssl": bundle if isinstance(config.ssl, str) else config.ssl}
     proxies = Proxies(config.proxy, trust_env=config.trust_env)
@@ -112,7 +113,10 @@ async def read_ca_bundle(path: str) -> ssl.SSLContext:
 def _aiohttp_sessions(
     config: Config, slots: Slots, shared: aiohttp.BaseConnector | None
 ) -> tuple[aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession]:
-    """Return the four sessions in the order of `LoopSessions`. All of them use the `shared` connector, if there is one."""
+    """Return the four sessions in the order of `LoopSessions`.
+
+    All of them use the `shared` connector, if there is one.
+    """
     common: dict[str, Any] = {
         "cookie_jar": aiohttp.DummyCookieJar(),
         # True would read .netrc in an executor before each request, and send the credentials in it.
@@ -143,7 +147,8 @@ def _aiohttp_sessions(
         connector_owner=False,
         **common,
     )
-    # A library that instruments all sessions of the process would record presigned URLs, and add headers to the requests.
+    # A library that instruments all sessions of the process would record presigned URLs, and add headers to
+    # the requests.
     uploads.trace_configs.clear()
     untraced_api.trace_configs.clear()
     downloads.trace_configs[:] = [tracing]
@@ -154,7 +159,10 @@ async def _close_at_end(
     calls: OpenCalls,
     *sessions: aiohttp.ClientSession,
 ) -> AsyncGenerator[None, None]:
-    """Close the sessions when the loop shuts down its async generators, or when this generator is garbage-collected."""
+    """Close the sessions when the loop shuts down its async generators.
+
+    The same happens when this generator is garbage-collected.
+    """
     try:
         yield
     finally:
@@ -166,7 +174,10 @@ async def _close_at_end(
 
 
 def _tracing() -> aiohttp.TraceConfig:
-    """Return a trace config that calls `trace_request_ctx["on_sent"]` of a request when its headers were sent."""
+    """Return a trace config that reports when the headers of a request were sent.
+
+    It calls the function `trace_request_ctx["on_sent"]` of the request.
+    """
     tracing = aiohttp.TraceConfig()
     tracing.on_request_headers_sent.append(_on_headers_sent)
     return tracing

@@ -17,7 +17,8 @@ from imgwire_async.transport.proxies import add_credentials
 class DroppedError(aiohttp.ClientError):
     """A connection broke, or was never established.
 
-    It wraps the error of aiohttp. For two of these errors, aiohttp itself would silently send the request again.
+    It wraps the error of aiohttp. For two of these errors, aiohttp itself would silently send the request
+    again.
     """
 
     def __init__(self, *, sent: bool) -> None:
@@ -26,7 +27,10 @@ class DroppedError(aiohttp.ClientError):
 
 
 class CancelledByOthersError(aiohttp.ClientError):
-    """Other code cancelled a task of aiohttp, for example together with all tasks of the loop, but not the waiting call."""
+    """Other code cancelled a task of aiohttp, but not the call that waits for this task.
+
+    For example, the other code cancelled all tasks of the loop.
+    """
 
     def __init__(self, *, sent: bool) -> None:
         super().__init__()
@@ -36,7 +40,8 @@ class CancelledByOthersError(aiohttp.ClientError):
 class NoFinalResponseError(aiohttp.ClientError):
     """The response is not the final response of the host.
 
-    A status below 200 does not end a request, and does not show whether it was processed. Only proxies send status 407.
+    A status below 200 does not end a request, and does not show whether it was processed. Only proxies send
+    status 407.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
@@ -46,7 +51,10 @@ class NoFinalResponseError(aiohttp.ClientError):
 
     @property
     def failure_kind(self) -> FailureKind:
-        """The failure kind: "not_sent" if the request did not reach the host. Tracers read this property by its name."""
+        """The failure kind: "not_sent" if the request did not reach the host.
+
+        Tracers read this property by its name.
+        """
         return "not_sent" if self.status == 407 else "connection_lost"
 
 
@@ -65,10 +73,12 @@ async def send_once(
 ) -> aiohttp.ClientResponse:
     """Send a request once, and return the final response of its host.
 
-    Errors that would make aiohttp send the request again are converted. So are errors that do not say whether it was sent.
+    Errors that would make aiohttp send the request again are converted. So are errors that do not say whether
+    it was sent.
     """
     if request.proxy_headers and not request.is_ssl():
-        # aiohttp sends these headers with CONNECT only. A request that the proxy itself forwards needs them, too.
+        # aiohttp sends these headers with CONNECT only. A request that the proxy itself forwards needs them,
+        # too.
         add_credentials(request.headers, request.proxy_headers)
     if isinstance(request.body, RequestBody):
         request.body.request = request
@@ -85,8 +95,8 @@ async def send_once(
         sent = was_sent(request)
         if not cancellation.is_being_cancelled():
             raise CancelledByOthersError(sent=sent) from error
-        # The attempt timeout may cancel the request. Its TimeoutError does not say whether the request was sent, but has this
-        # CancelledError as its cause.
+        # The attempt timeout may cancel the request. Its TimeoutError does not say whether the request was
+        # sent, but has this CancelledError as its cause.
         if not sent:
             setattr(error, UNSENT, True)
         raise

@@ -1,4 +1,7 @@
-"""Decide whether requests to a host bypass the proxy: for hosts of this machine, and for hosts in `NO_PROXY`."""
+"""Decide whether requests to a host bypass the proxy.
+
+They do for hosts of this machine, and for hosts in `NO_PROXY`.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,9 @@ def without_port(host: str) -> str:
 def bypasses(no_proxy: str, scheme: str, host: str) -> bool:
     """Return whether the value `no_proxy` of `NO_PROXY` lists `host`, so that requests bypass the proxy.
 
-    `host` may include a port. Entries are separated by commas or blanks. An entry is `*`, a name (which includes its
-    subdomains), an address, a network (`10.0.0.0/8`) or a pattern (`127.*`), with an optional port. Brackets around IPv6
-    addresses are optional here, while Python's own function requires them.
+    `host` may include a port. Entries are separated by commas or blanks. An entry is `*`, a name (which
+    includes its subdomains), an address, a network (`10.0.0.0/8`) or a pattern (`127.*`), with an optional
+    port. Brackets around IPv6 addresses are optional here, while Python's own function requires them.
     """
     name, port = _split(host)
     port = port or _PORTS.get(scheme)

@@ -1,4 +1,7 @@
-"""The open calls of one event loop, which are cancelled when the client is closed, and a check of its idle connections."""
+"""The open calls of one event loop, and a check of its idle connections.
+
+Closing the client cancels these calls.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class OpenCalls:
         self.responses: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
     def stall_watchdog(self, seconds: float | None) -> StallWatchdog | None:
-        """Return the watchdog for transfers with this stall timeout, or None if they have no stall timeout."""
+        """Return the watchdog for transfers with this stall timeout, or None without a timeout."""
         if seconds is None:
             return None
         watchdog = self._watchdogs.get(seconds)
@@ -55,8 +58,8 @@ class OpenCalls:
 class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
     """A scope that is cancelled when the client is closed, and then raises `RuntimeError`.
 
-    It provides the sessions of the running loop. It works like `asyncio.timeout`, but without a timer. Every call enters this
-    scope, so its code is short.
+    It provides the sessions of the running loop. It works like `asyncio.timeout`, but without a timer. Every
+    call enters this scope, so its code is short.
     """
 
     __slots__ = ("_aborted", "_cancel_requests", "_open_calls", "_sessions", "_task")
@@ -93,16 +96,17 @@ class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
 
 
 class IdleCheck:
-    """Lets the event loop notice closed connections before a request, if it may not have polled its sockets for a while.
+    """Lets the event loop notice closed connections before it sends a request.
 
-    A server closes idle connections. The loop does not notice that while it is stopped between two calls, or while a callback
-    blocks it. Without this check, the next request would be sent over a closed connection.
+    A server closes idle connections. The loop does not notice that while it is stopped between two calls, or
+    while a callback blocks it. Without this check, the next request would be sent over a closed connection.
     """
 
     __slots__ = ("_last",)
     # Seconds since the last request.
     _IDLE_TIME = 0.1
-    # Iterations of the loop: the end is read from the socket, passed through the TLS layer, and reported to the connection.
+    # Iterations of the loop: the end is read from the socket, passed through the TLS layer, and reported to
+    # the connection.
     _ITERATIONS = 4
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """Find the proxy for a host.
 
-This module does it once per origin. aiohttp's own support for the environment reads `.netrc` on every request.
+This module does it once per origin. aiohttp's own support for the environment reads `.netrc` on every
+request.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ _read_environment = urllib.request.getproxies_environment
 PROXY_AUTHORIZATION = "Proxy-Authorization"
 PROXY_AUTHENTICATE = "Proxy-Authenticate"
 
-# Keyword arguments of an aiohttp request: `proxy`, and `proxy_headers` with the credentials. Empty without a proxy.
+# Keyword arguments of an aiohttp request: `proxy`, and `proxy_headers` with the credentials. Empty without a
+# proxy.
 ProxyOptions: TypeAlias = "Mapping[str, Any]"
 _NO_PROXY: ProxyOptions = {}
 
 
 class Proxies:
-    """The proxy settings of one event loop: one fixed proxy, or the environment variables when the loop was first used."""
+    """The proxy settings of one event loop.
+
+    They are one fixed proxy, or the environment variables at the time when the loop was first used.
+    """
 
     def __init__(self, fixed: str | None, *, trust_env: bool) -> None:
         self._fixed = None if fixed is None else proxy_options(fixed)
@@ -39,7 +44,10 @@ class Proxies:
         self._by_origin: dict[tuple[str, str], ProxyOptions] = {}
 
     def for_origin(self, scheme: str, host: str) -> ProxyOptions:
-        """Return the keyword arguments of a request to this scheme and host. `host` includes the port, if there is one."""
+        """Return the keyword arguments of a request to this scheme and host.
+
+        `host` includes the port, if there is one.
+        """
         if self._fixed is not None:
             return self._fixed
         if self.are_off:
@@ -59,7 +67,8 @@ class Proxies:
 
     def _resolve(self, scheme: str, host: str) -> ProxyOptions:
         url = Secret(self._environment.get(scheme) or self._environment.get("all") or "")
-        # As in Go and in browsers: a proxy cannot reach servers on this machine. It would connect to its own machine.
+        # As in Go and in browsers: a proxy cannot reach servers on this machine. It would connect to its own
+        # machine.
         if not url or is_loopback(host) or bypasses(self._environment.get("no", ""), scheme, host):
             return _NO_PROXY
         variable = self._variable(scheme)
@@ -89,8 +98,9 @@ class Proxies:
 def proxy_options(url: str) -> ProxyOptions:
     """Return the keyword arguments of a request for the proxy at `url`, which must be a valid proxy URL.
 
-    This function encodes user and password into the header itself. aiohttp encodes them as Latin-1, and its error for other
-    characters shows the password. As in curl, percent-encoded bytes are sent unchanged, which is UTF-8 in most URLs.
+    This function encodes user and password into the header itself. aiohttp encodes them as Latin-1, and its
+    error for other characters shows the password. As in curl, percent-encoded bytes are sent unchanged, which
+    is UTF-8 in most URLs.
     """
     url = Secret(url)
     parts = urlsplit(url)

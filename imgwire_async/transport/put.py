@@ -73,7 +73,10 @@ async def send_put(context: Context, request: PutRequest) -> APIResponse:
 async def _send(
     context: Context, sessions: LoopSessions, url: RequestURL, body: UploadBody
 ) -> tuple[int, Headers, bytes]:
-    """Return the status, the headers and the beginning of the body of a valid response. Raise the error of an invalid one."""
+    """Return the status, the headers and the beginning of the body of a valid response.
+
+    Raise the error of an invalid one.
+    """
     if sessions.idle_check.is_due():
         await sessions.idle_check.run()
     watchdog = sessions.open_calls.stall_watchdog(context.options.timeout.stall)
@@ -125,7 +128,8 @@ async def _round_trip(
             **sessions.options_for(url),
         ) as response:
             if not response.content.is_eof():
-                # `aclose` has to close this response, because closing the session would not wake up its reader.
+                # `aclose` has to close this response, because closing the session would not wake up its
+                # reader.
                 sessions.open_calls.responses.add(response)
                 unread = UnreadResponse(response)
             body.response_started = True

@@ -1,8 +1,9 @@
 """Decide how many requests per second may be sent after a 429.
 
-The functions are pure: the current time and the jitter are arguments. A 429 says when to come back, but not how fast. So the
-controller finds out the rate that the service accepts. The rate starts low, rises fast to the last accepted rate, and rises
-slowly above that rate. Some time after the last 429 there is no limit any more.
+The functions are pure: the current time and the jitter are arguments. A 429 says when to come back, but not
+how fast. So the controller finds out the rate that the service accepts. The rate starts low, rises fast to
+the last accepted rate, and rises slowly above that rate. Some time after the last 429 there is no limit any
+more.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _SAFETY_FACTOR = 0.96
 def allowed_rate(seconds_open: float, accepted_rate: float | None) -> float:
     """Return the requests per second that are allowed `seconds_open` seconds after the gate opened.
 
-    `accepted_rate` is the last rate that the service accepted, or None if no such rate is known. The cubic starts at half of
-    that rate, is steep below it, flat around it, and steep again far above it.
+    `accepted_rate` is the last rate that the service accepted, or None if no such rate is known. The cubic
+    starts at half of that rate, is steep below it, flat around it, and steep again far above it.
     """
     if seconds_open >= RECOVERY_TIME:
         return math.inf
@@ -43,8 +44,9 @@ def allowed_rate(seconds_open: float, accepted_rate: float | None) -> float:
 class RateController:
     """The state after a 429: when the gate opens, and which send times after that are reserved.
 
-    `RateGate` guards it with a lock. A new generation begins with each 429 that closes the gate. Only a 429 for a request of
-    the current generation says something about the rate. Requests of earlier generations were sent before the gate closed.
+    `RateGate` guards it with a lock. A new generation begins with each 429 that closes the gate. Only a 429
+    for a request of the current generation says something about the rate. Requests of earlier generations
+    were sent before the gate closed.
     """
 
     opens_at: float
@@ -71,7 +73,10 @@ class RateController:
         return now >= self.opens_at + RECOVERY_TIME
 
     def reserve(self, now: float, latest: float) -> float:
-        """Return the first free send time from `now` on. It is reserved for the caller unless it is after `latest`."""
+        """Return the first free send time from `now` on.
+
+        It is reserved for the caller unless it is after `latest`.
+        """
         while self._released and self._released[0] < now:
             heapq.heappop(self._released)
         if self._released:

@@ -34,7 +34,8 @@ class Permit:
     waited: float = 0.0
 
 
-# Seconds added to each sleep. An event loop with a clock of milliseconds rounds, and no request may be sent too early.
+# Seconds added to each sleep. An event loop with a clock of milliseconds rounds, and no request may be sent
+# too early.
 _TICK = 0.001
 
 
@@ -51,9 +52,9 @@ class _Reservation:
 class _GateClock:
     """A clock that never runs backwards. It follows `time.monotonic` as long as nobody sets that clock.
 
-    Event loops and threads share a gate, so the gate cannot use the clock of one loop. Tests freeze `time.monotonic`, set it
-    forward and set it back. Waiting uses the clock of a loop, which may continue meanwhile. After a wait, this clock is
-    therefore set forward to the time that the caller waited for.
+    Event loops and threads share a gate, so the gate cannot use the clock of one loop. Tests freeze
+    `time.monotonic`, set it forward and set it back. Waiting uses the clock of a loop, which may continue
+    meanwhile. After a wait, this clock is therefore set forward to the time that the caller waited for.
     """
 
     __slots__ = ("_last", "_offset", "_read")
@@ -71,7 +72,10 @@ class _GateClock:
         return reading + self._offset
 
     def advance_to(self, time_reached: float) -> float:
-        """Set the clock forward to `time_reached`, unless it shows a later time already, and return its time."""
+        """Set the clock forward to `time_reached`, and return its time.
+
+        A clock that shows a later time already is not changed.
+        """
         now = self.now()
         if now < time_reached:
             self._offset += time_reached - now
@@ -80,10 +84,13 @@ class _GateClock:
 
 
 class RateGate:
-    """Delays requests after a 429. All event loops, threads and `with_options` clones of a client share one gate.
+    """Delays requests after a 429.
 
-    `controller` is None until a 429 comes, and again after requests have recovered from it. A caller need not acquire a permit
-    then. Otherwise a caller awaits `acquire` before it sends a request, and calls `close` when the request got a 429.
+    All event loops, threads and `with_options` clones of a client share one gate.
+
+    `controller` is None until a 429 comes, and again after requests have recovered from it. A caller need not
+    acquire a permit then. Otherwise a caller awaits `acquire` before it sends a request, and calls `close`
+    when the request got a 429.
     """
 
     __slots__ = ("__weakref__", "_clock", "_generations", "_lock", "controller")
@@ -98,7 +105,7 @@ class RateGate:
         forks.renew_in_child(self)
 
     def close(self, seconds: float, generation: int) -> None:
-        """Close the gate for at least `seconds` seconds, because a request of `generation` was rejected with a 429."""
+        """Close the gate for at least `seconds` seconds, after a 429 for a request of `generation`."""
         forks.check()
         with self._lock:
             now = self._clock.now()
@@ -134,8 +141,8 @@ class RateGate:
     ) -> Permit:
         """Wait until the caller may send a request, and return the permit.
 
-        Raises `WaitTooLongError` at once when the wait would take more than `max_wait` seconds. `sleep` waits by the event
-        loop's clock, which also measures the time waited.
+        Raises `WaitTooLongError` at once when the wait would take more than `max_wait` seconds. `sleep` waits
+        by the event loop's clock, which also measures the time waited.
         """
         clock = asyncio.get_running_loop().time
         started_at = clock()

@@ -12,17 +12,23 @@ from imgwire_async.transport.rate_gate import RateGate, WaitTooLongError
 from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.slots import without_slot
 
-# Seconds for which a 429 without a valid Retry-After closes the gate. A token bucket needs some time to refill.
+# Seconds for which a 429 without a valid Retry-After closes the gate. A token bucket needs some time to
+# refill.
 _DEFAULT_CLOSED_TIME = 0.25
-# The maximum number of seconds for which one response can close the gate. A later response may close it again.
+# The maximum number of seconds for which one response can close the gate. A later response may close it
+# again.
 _MAXIMUM_CLOSED_TIME = 3600.0
 
 
 async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
-    """Wait until the call may be sent, if any call of this client got a 429. The total wait is at most `max_rate_wait`."""
+    """Wait until the call may be sent, if any call of this client got a 429.
+
+    The total wait is at most `max_rate_wait`.
+    """
     gate, limit = shared.rate_gate, call.policy.max_rate_wait
     try:
-        # Acquiring the slot again is not a wait for the rate limit, so it happens after `acquire` has measured the wait.
+        # Acquiring the slot again is not a wait for the rate limit, so it happens after `acquire` has
+        # measured the wait.
         permit = await without_slot(lambda: gate.acquire(limit - call.rate_waited, shared.sessions.sleep))
     except WaitTooLongError as wait:
         raise rate_limit_error(
@@ -42,14 +48,17 @@ async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
 
 
 def close_after_429(gate: RateGate, call: CallState, failure: Failure) -> float | None:
-    """Close the gate for all calls after a 429. Return the delay before this call waits at the gate, or None if it must fail.
+    """Close the gate for all calls after a 429.
+
+    Return the delay before this call waits at the gate, or None if it must fail.
 
     A 429 does not use up a retry.
     """
     policy, retry_after = call.policy, failure.retry_after
     call.rate_limited += 1
     delay = retry_delay(call.rate_limited, retry_after, policy=policy, jitter=random.random())
-    # All calls share the gate, so the retry policy of this call does not change how long the gate stays closed.
+    # All calls share the gate, so the retry policy of this call does not change how long the gate stays
+    # closed.
     closed_for = _DEFAULT_CLOSED_TIME if retry_after is None else min(retry_after, _MAXIMUM_CLOSED_TIME)
     gate.close(closed_for, call.gate_generation)
     if delay is None or policy.max_retries == 0 or call.rate_waited + closed_for > policy.max_rate_wait:

@@ -11,7 +11,8 @@ from yarl import URL
 class RequestURL:
     """A URL for aiohttp that keeps every byte of the given text, because any change would break a signature.
 
-    The URL may be presigned. It is wrapped in this class, whose repr omits it, so that variables of frames do not show it.
+    The URL may be presigned. It is wrapped in this class, whose repr omits it, so that variables of frames do
+    not show it.
     """
 
     url: URL = attrs.field(repr=False)

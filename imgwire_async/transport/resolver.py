@@ -1,6 +1,7 @@
 """Resolve host names in dedicated threads.
 
-aiohttp resolves names in the loop's default executor, where a name waits behind other work of the application.
+aiohttp resolves names in the loop's default executor, where a name waits behind other work of the
+application.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class Resolver(AbstractResolver):
-    """A stateless resolver that uses `socket.getaddrinfo`. The connector caches results and joins equal requests."""
+    """A stateless resolver that uses `socket.getaddrinfo`.
+
+    The connector caches results and joins equal requests.
+    """
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -66,8 +70,8 @@ def _numeric(address: Any) -> str:
 async def _run_in_thread(function: Callable[[], T]) -> T:
     """Run `function` in a daemon thread and return its result.
 
-    With a thread pool, a cancelled call or the exit of the interpreter would wait for a name server that does not respond. Names
-    are resolved rarely enough for one thread each.
+    With a thread pool, a cancelled call or the exit of the interpreter would wait for a name server that does
+    not respond. Names are resolved rarely enough for one thread each.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

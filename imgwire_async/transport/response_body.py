@@ -1,7 +1,7 @@
 """Read the body of an API response: decompress it, and stop at a size limit.
 
-aiohttp would decompress everything that one packet holds before the size can be checked. That can be a thousand times the size
-of the packet, in all supported versions of aiohttp.
+aiohttp would decompress everything that one packet holds before the size can be checked. That can be a
+thousand times the size of the packet, in all supported versions of aiohttp.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from imgwire_async.protocol.decompression import decompressor_for
 ACCEPTED_ENCODINGS = "gzip, deflate"
 # The limit for an error response, whose message is short. A longer body is a web page.
 _ERROR_LIMIT = 1024 * 1024
-# A compressed body may be larger than its content by this and by one percent. Without a limit, padding and empty blocks could
-# go on for ever.
+# A compressed body may be larger than its content by this and by one percent. Without a limit, padding and
+# empty blocks could go on for ever.
 _COMPRESSION_OVERHEAD = 256 * 1024
 
 
@@ -49,7 +49,10 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes
 
 
 async def next_chunk(stream: aiohttp.StreamReader) -> bytes:
-    """Return the bytes of a body that have arrived, or wait for the next ones. Return no bytes at the end of the body."""
+    """Return the bytes of a body that have arrived, or wait for the next ones.
+
+    Return no bytes at the end of the body.
+    """
     try:
         return await stream.readany()
     except RuntimeError as error:

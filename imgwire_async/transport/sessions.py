@@ -1,4 +1,7 @@
-"""The sessions of a client: one set for each event loop that uses the client. The first set imports aiohttp."""
+"""The sessions of a client: one set for each event loop that uses the client.
+
+The first set imports aiohttp.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ class Sessions:
         return loop
 
     async def get(self) -> LoopSessions:
-        """Return the sessions of the running loop, and open them on first use. Does not suspend if they are open."""
+        """Return the sessions of the running loop, and open them on first use.
+
+        Does not suspend if they are open.
+        """
         forks.check()
         try:
             sessions = self._by_loop.get(asyncio.get_running_loop())
@@ -97,14 +103,18 @@ class Sessions:
             return not self.closed
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for `seconds` seconds without a slot. Raises `RuntimeError` as soon as the client is closed."""
+        """Sleep for `seconds` seconds without a slot.
+
+        Raises `RuntimeError` as soon as the client is closed.
+        """
         async with UntilClosed(self):
             await without_slot(lambda: asyncio.sleep(seconds))
 
     async def aclose(self) -> None:
         """Close the sessions of the running loop.
 
-        On other running loops, all calls are cancelled, and each loop closes its own sessions later. Idempotent.
+        On other running loops, all calls are cancelled, and each loop closes its own sessions later.
+        Idempotent.
         """
         forks.check()
         self.closed = True
@@ -130,7 +140,8 @@ class Sessions:
     def after_fork(self) -> None:
         """Forget the parent's sessions in a forked child, without closing them or ever freeing them.
 
-        Their sockets are in an epoll set that both processes share. Closing them here would block the parent's loop.
+        Their sockets are in an epoll set that both processes share. Closing them here would block the
+        parent's loop.
         """
         for sessions in self._by_loop.values():
             forks.make_immortal(sessions)

@@ -10,7 +10,10 @@ from imgwire_async.transport.sessions import Sessions
 
 
 class SharedState:
-    """The connections, slots, rate gate and API key of a client. Captures use this object to identify the client."""
+    """The connections, slots, rate gate and API key of a client.
+
+    Captures use this object to identify the client.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config: Config = config

@@ -1,8 +1,9 @@
 """Slots: the limits for concurrent requests of one event loop.
 
-There are three kinds. A *call* slot is for one HTTP exchange with the API, a *put* slot for one PUT of bytes, and a *get* slot
-for one GET of bytes. A task acquires them only in the order get, put, call: the source of an upload may be a download, and an
-upload fetches its URL from the API. With fewer kinds, tasks that hold all slots could wait for each other for ever.
+There are three kinds. A *call* slot is for one HTTP exchange with the API, a *put* slot for one PUT of bytes,
+and a *get* slot for one GET of bytes. A task acquires them only in the order get, put, call: the source of an
+upload may be a download, and an upload fetches its URL from the API. With fewer kinds, tasks that hold all
+slots could wait for each other for ever.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Slots:
 def cap_by_open_files(max_connections: int, open_files: int | None) -> int:
     """Return `max_connections`, or less if the process may not open enough files. `open_files` is that limit.
 
-    Each unit may need six open files: the socket of a call, the socket and the source file of a PUT, the socket and the target
-    file of a GET, and an idle socket to another host.
+    Each unit may need six open files: the socket of a call, the socket and the source file of a PUT, the
+    socket and the target file of a GET, and an idle socket to another host.
     """
     if open_files is None:
         return max_connections
@@ -55,10 +56,12 @@ def cap_by_open_files(max_connections: int, open_files: int | None) -> int:
 def make_slots(limit: int, *, shared_limit: int) -> Slots:
     """Return the slots of the running loop.
 
-    `shared_limit` is the connection limit of a connector that all kinds share, or 0 if there is no such limit.
+    `shared_limit` is the connection limit of a connector that all kinds share, or 0 if there is no such
+    limit.
     """
     calls = transfers = limit
-    # Requests have to wait for a slot and not for a connection of the connector, because the connect timeout includes that wait.
+    # Requests have to wait for a slot and not for a connection of the connector, because the connect timeout
+    # includes that wait.
     if shared_limit and shared_limit < calls + 2 * transfers:
         calls = max(1, min(calls, shared_limit // 3))
         transfers = max(1, min(transfers, (shared_limit - calls) // 2))
@@ -74,8 +77,9 @@ def make_slots(limit: int, *, shared_limit: int) -> Slots:
 class TransferSlot(AbstractAsyncContextManager[None]):
     """One put or get slot, held inside an `async with`.
 
-    A transfer that starts inside the source or a callback of another transfer waits for a slot while the outer transfer holds
-    one. If all slots are held like that, none is ever released. So such a wait raises `NoResponseError` after `stall` seconds.
+    A transfer that starts inside the source or a callback of another transfer waits for a slot while the
+    outer transfer holds one. If all slots are held like that, none is ever released. So such a wait raises
+    `NoResponseError` after `stall` seconds.
     """
 
     __slots__ = ("_kind", "_semaphore", "_sessions", "_stall", "_token", "held", "task")

@@ -13,7 +13,10 @@ class Watched(Protocol):
     """A transfer that a `StallWatchdog` checks."""
 
     def progress(self) -> object | None:
-        """Return the progress of the transfer. Any change of the value counts, and None means "not started"."""
+        """Return the progress of the transfer.
+
+        Any change of the value counts, and None means "not started".
+        """
         ...
 
     def on_stall(self) -> None:
@@ -22,7 +25,10 @@ class Watched(Protocol):
 
 
 class StallWatchdog:
-    """Ends the transfers of one event loop that make no progress for `seconds` seconds. It checks four times in that time."""
+    """Ends the transfers of one event loop that make no progress for `seconds` seconds.
+
+    It checks four times in that time.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

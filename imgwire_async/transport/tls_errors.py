@@ -94,9 +94,10 @@ def rejects_client_certificate(error: ssl.SSLError) -> bool:
 
 
 def handshake_failure(error: ssl.SSLError, host: str, proxy: ProxyInUse | None) -> tuple[str, str]:
-    """Return the reason why a TLS handshake failed for another cause than the server's certificate, and advice.
+    """Return the reason why a TLS handshake failed, and advice.
 
-    `proxy` is the proxy if the handshake was with a proxy, else None.
+    This function is for all errors except a rejected certificate of the server. `proxy` is the proxy if the
+    handshake was with a proxy, else None.
     """
     name = error.reason or ""
     if name in _NO_TLS:

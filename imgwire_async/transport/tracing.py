@@ -1,7 +1,8 @@
 """The interface for tracers: hooks that also learn where operations, calls and attempts begin and end.
 
-`imgwire_async.otel` implements it for OpenTelemetry. A client without a tracer uses none of the wrappers of this module. The
-transport checks once for a tracer when it is created, and each `CallEvents` checks before it reports an event.
+`imgwire_async.otel` implements it for OpenTelemetry. A client without a tracer uses none of the wrappers of
+this module. The transport checks once for a tracer when it is created, and each `CallEvents` checks before it
+reports an event.
 """
 
 from __future__ import annotations
@@ -47,14 +48,18 @@ class Attempt(Protocol):
 class Tracer(Hooks):
     """Hooks that follow operations, calls and attempts from beginning to end.
 
-    Its methods are called on the event loop, in the context of the caller. They return at once and never raise. A returned
-    context manager is entered and left in one task, but an `Attempt` may end in another task.
+    Its methods are called on the event loop, in the context of the caller. They return at once and never
+    raise. A returned context manager is entered and left in one task, but an `Attempt` may end in another
+    task.
     """
 
     __slots__ = ()
 
     def operation(self, name: str) -> AbstractContextManager[object]:
-        """Return a context manager for one awaited operation of a resource. `name` is the name of the method."""
+        """Return a context manager for one awaited operation of a resource.
+
+        `name` is the name of the method.
+        """
         raise NotImplementedError
 
     def call(self, method: str, path: str | None, url: str) -> AbstractContextManager[object]:
@@ -65,11 +70,17 @@ class Tracer(Hooks):
         raise NotImplementedError
 
     def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
-        """Return a context manager for one attempt of the current API call: it acquires `slot`, then starts the attempt."""
+        """Return a context manager for one attempt of the current API call.
+
+        It acquires `slot`, then starts the attempt.
+        """
         raise NotImplementedError
 
     def on_call_response(self, status: int, headers: Headers, size: int | None) -> None:
-        """Record the response to the attempt of the current API call. Called after the context of `wrap_slot` was left."""
+        """Record the response to the attempt of the current API call.
+
+        Called after the context of `wrap_slot` was left.
+        """
         raise NotImplementedError
 
     def on_rate_limited(self, seconds: float) -> None:
@@ -90,7 +101,10 @@ class Tracer(Hooks):
         raise NotImplementedError
 
     def before_retry(self, kind: Kind, method: str, reason: str, delay: float) -> None:
-        """Record that another attempt follows after `delay` seconds. Called just before the hook `on_retry`."""
+        """Record that another attempt follows after `delay` seconds.
+
+        Called just before the hook `on_retry`.
+        """
         raise NotImplementedError
 
 
@@ -101,7 +115,10 @@ def tracer_of(hooks: Hooks) -> Tracer | None:
 
 @attrs.frozen
 class TracedScope(AbstractAsyncContextManager[T]):
-    """Run `inner` inside `span`, so that the span also records a deadline error that `inner` raises at its end."""
+    """Run `inner` inside `span`.
+
+    The span also records a deadline error that `inner` raises at its end.
+    """
 
     span: AbstractContextManager[object]
     inner: AbstractAsyncContextManager[T]
@@ -184,7 +201,8 @@ class TracedResponse(AbstractAsyncContextManager["TracedResponse"]):
             await self._inner.__aexit__(kind, error, traceback)
         finally:
             self._attempt.on_received(self._response.received)
-            # Leaving the stream early is no failure of the attempt, so an error of the reading code is not recorded.
+            # Leaving the stream early is no failure of the attempt, so an error of the reading code is not
+            # recorded.
             self._attempt.end(self._error)
 
     @property

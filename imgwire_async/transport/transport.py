@@ -55,7 +55,8 @@ from imgwire_async.transport.tracing import TracedResponse, TracedScope, Tracer,
 
 T = TypeVar("T")
 
-# A larger request body is passed to aiohttp as a file, which it sends in chunks. It warns about large bytes objects.
+# A larger request body is passed to aiohttp as a file, which it sends in chunks. It warns about large bytes
+# objects.
 _LARGE_BODY = 2**20
 # Bytes. It is small enough that the limit plus one still fits into a C integer.
 _NO_LIMIT = 2**62
@@ -64,7 +65,8 @@ _NO_LIMIT = 2**62
 class AiohttpTransport:
     """Calls the API, sends bytes to the storage, and fetches bytes from the CDN.
 
-    Implements `protocol.request.Transport`. Each client and each clone with other options has its own transport.
+    Implements `protocol.request.Transport`. Each client and each clone with other options has its own
+    transport.
     """
 
     def __init__(self, shared: SharedState, options: Options) -> None:
@@ -91,7 +93,7 @@ class AiohttpTransport:
         """Raise `RuntimeError` if no asyncio loop runs, or if the client was closed."""
         self._shared.sessions.require_usable()
 
-    # --- API calls ----------------------------------------------------------------------------------------------------
+    # --- API calls ------------------------------------------------------------------------------------------
 
     async def send(self, request: Request[Any], /) -> APIResponse:
         """Send `request`, retry it if the policy allows, and return the successful response.
@@ -125,7 +127,9 @@ class AiohttpTransport:
     def _scope(
         self, name: str, span: Callable[[Tracer], AbstractContextManager[object]]
     ) -> AbstractAsyncContextManager[LoopSessions]:
-        """Return the context manager for a call or an operation. Closing the client and the deadline both end it.
+        """Return the context manager for a call or an operation.
+
+        Closing the client and the deadline both end it.
 
         `name` names the call in the message of the deadline error.
         """
@@ -232,7 +236,8 @@ class AiohttpTransport:
                 **sessions.options_for(call.url),
             ) as response:
                 if not response.content.is_eof():
-                    # `aclose` has to close this response, because closing the session would not wake up its reader.
+                    # `aclose` has to close this response, because closing the session would not wake up its
+                    # reader.
                     sessions.open_calls.responses.add(response)
                     unread = UnreadResponse(response)
                 content, is_complete = await read_body(response, self._body_limit)
@@ -246,14 +251,17 @@ class AiohttpTransport:
                 unread.abort()
 
     def _success(self, response: RawResponse, exchange: Exchange) -> APIResponse:
-        """Return the response of a successful call. A 404 after a repeated DELETE becomes a 200 without content."""
+        """Return the response of a successful call.
+
+        A 404 after a repeated DELETE becomes a 200 without content.
+        """
         if response.status == 404:
             return APIResponse(200, response.headers, b"{}", exchange)
         if not response.is_complete:
             raise too_large_error(response, exchange, self._body_limit)
         return APIResponse(response.status, response.headers, response.body, exchange)
 
-    # --- after a failed attempt ---------------------------------------------------------------------------------------
+    # --- after a failed attempt -----------------------------------------------------------------------------
 
     async def _retry_delay(self, call: CallState, failure: Failure, exchange: Exchange) -> float | None:
         """Return the seconds before the next attempt, or None if the call must fail."""
@@ -270,7 +278,8 @@ class AiohttpTransport:
     async def _renew_key(self, call: CallState) -> bool:
         """Fetch a new key after a 401. Return whether the call may be repeated with it.
 
-        This happens at most once per call. The service did not process a request with a 401, so even a POST may be repeated.
+        This happens at most once per call. The service did not process a request with a 401, so even a POST
+        may be repeated.
         """
         provider = self._shared.key_provider
         if not provider.renewable or call.key_renewed:
@@ -303,10 +312,12 @@ class AiohttpTransport:
             long_header=long_header(self.options.default_headers),
         )
 
-    # --- for the operations of resources ------------------------------------------------------------------------------
+    # --- for the operations of resources --------------------------------------------------------------------
 
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]:
-        """Return a context manager for one operation of several requests. Closing the client and the deadline both end it.
+        """Return a context manager for one operation of several requests.
+
+        Closing the client and the deadline both end it.
 
         `name` is the method of the SDK, and `text` names the operation in messages, if it differs.
         """
@@ -319,10 +330,11 @@ class AiohttpTransport:
     async def call_user_code(
         self, name: str, function: Callable[[], T | Awaitable[T]], method: str, path: str, /
     ) -> T:
-        """Call the function of the user and return its result, which the API call of `method` and `path` needs.
+        """Call a function of the user, whose result an API call needs, and return the result.
 
-        The current put slot stays held, so that uploads fetch no more results than they can use at once. With the blocking
-        client other uploads may use the slot meanwhile, because the caller's thread may be busy.
+        `name`, `method` and `path` describe the function and the API call in messages. The current put slot
+        stays held, so that uploads fetch no more results than they can use at once. With the blocking client
+        other uploads may use the slot meanwhile, because the caller's thread may be busy.
         """
         started_at = time.monotonic()
         try:
@@ -347,7 +359,7 @@ class AiohttpTransport:
         """Add the exchange of a download, with all its attempts, to the active captures."""
         self._context.record_exchange(exchange)
 
-    # --- bytes --------------------------------------------------------------------------------------------------------
+    # --- bytes ----------------------------------------------------------------------------------------------
 
     def put_slot(self) -> AbstractAsyncContextManager[None]:
         """Return a context manager that holds a slot for a PUT of bytes."""
@@ -372,6 +384,9 @@ class AiohttpTransport:
         return send_traced_put(self._tracer, request, functools.partial(send_put, self._context))
 
     def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Return the response to one attempt to fetch bytes, with any status. It stays open inside its `async with`."""
+        """Return the response to one attempt to fetch bytes, with any status.
+
+        It stays open inside its `async with`.
+        """
         response = AiohttpStreamedResponse(self._context, request)
         return response if self._tracer is None else TracedResponse(self._tracer, request, response)

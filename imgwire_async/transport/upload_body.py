@@ -18,7 +18,9 @@ _YIELD_INTERVAL = 512 * 1024
 
 
 class UploadBody(RequestBody):
-    """The body of one attempt. It sends `upload.chunks` once, counts the bytes, and stores the first error of the source.
+    """The body of one attempt.
+
+    It sends `upload.chunks` once, counts the bytes, and stores the first error of the source.
 
     aiohttp must not send the body a second time: the code that retries uploads decides about that.
     """
@@ -46,7 +48,8 @@ class UploadBody(RequestBody):
         self.response_started = False
         # Whether the watchdog ended the request.
         self.stalled: bool = False
-        # Whether the watchdog ended the request because the caller's thread, which has to read the source, was busy.
+        # Whether the watchdog ended the request because the caller's thread, which has to read the source,
+        # was busy.
         self.interrupted: bool = False
 
     @property
@@ -59,7 +62,7 @@ class UploadBody(RequestBody):
         raise TypeError("a picture is not text")
 
     def __deepcopy__(self, memo: object) -> bytes:
-        """Return a placeholder for the recordings of vcrpy and aioresponses, which copy the arguments of a request."""
+        """Return a placeholder for vcrpy and aioresponses, which copy the arguments of a request."""
         return f"<{self._size} bytes of an upload>".encode()
 
     async def write(self, writer: AbstractStreamWriter) -> None:
@@ -77,8 +80,8 @@ class UploadBody(RequestBody):
         try:
             await self._write_all(writer)
         except BaseException as error:
-            # The source or a callback failed, and its error is reported. A CancelledError counts as such an error only if no
-            # other code cancelled this task.
+            # The source or a callback failed, and its error is reported. A CancelledError counts as such an
+            # error only if no other code cancelled this task.
             if not self.sending and not cancellation.is_own_cancellation(error):
                 self.failure = error
                 # aiohttp would treat a CancelledError as a cancellation of its own task.
@@ -117,7 +120,8 @@ class UploadBody(RequestBody):
     def abort_connection(self) -> None:
         """Abort the connection, unless the whole body was sent and the response has started.
 
-        aiohttp closes the connection, but closing waits until the peer has read all buffered bytes, which may never happen.
+        aiohttp closes the connection, but closing waits until the peer has read all buffered bytes, which may
+        never happen.
         """
         if self._connection is not None and not (self.response_started and self.written == self._size):
             self._connection.abort()
@@ -144,12 +148,16 @@ class UploadBody(RequestBody):
         return self._caller is not None and (self.reading or self.reporting) and not self._caller.is_waiting
 
     def progress(self) -> tuple[int, int, int] | None:
-        """Return the progress of the transfer. Any change counts, and None means that the stall timeout does not run."""
+        """Return the progress of the transfer.
+
+        Any change counts, and None means that the stall timeout does not run.
+        """
         connection = self._connection
         if self.upload.waits_for_caller and self.caller_is_busy:
             return None
         if self.task is None:
-            # The writer may never start: before Python 3.12 other code can cancel its task before the first step.
+            # The writer may never start: before Python 3.12 other code can cancel its task before the first
+            # step.
             return None if self.request is None or not was_sent(self.request) else (0, 0, 0)
         if connection is None:
             return self.written, 0, 0
