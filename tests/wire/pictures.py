@@ -1,4 +1,4 @@
-"""Small pictures that need no file: enough for the emulator to find them whole."""
+"""Small generated pictures that the emulator accepts as complete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 
 
 def png(width: int = 3, height: int = 2, *, padding: int = 0) -> bytes:
-    """A whole PNG; `padding` bytes of noise in a private chunk make it as large as a test wants."""
+    """Return a complete PNG. A private chunk with about `padding` bytes of noise makes it larger."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

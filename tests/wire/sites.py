@@ -1,4 +1,4 @@
-"""Servers that answer by path with any bytes, for answers that no real CDN gives."""
+"""Servers with prepared raw responses, for responses that no real CDN sends."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ TINY = b"GIF89a, or what begins like one"
 
 
 class Site:
-    """A server that answers by path, and remembers what it was asked."""
+    """A server that chooses a prepared response by path and records the request heads."""
 
     def __init__(self, answers: dict[str, bytes], first: bytes | None = None) -> None:
         self.answers = answers
-        self.first = first  # the answer to the very first request
+        # The response to the very first request, whatever its path.
+        self.first = first
         self.heads: list[str] = []
         self.origin = ""
 

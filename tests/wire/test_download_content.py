@@ -1,4 +1,4 @@
-"""What a server gives instead of a picture or an archive is refused, and what was there before stays."""
+"""A download rejects content that is no picture or archive, and an existing file stays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Get = Callable[[AsyncImgwireClient, Image], Awaitable[object]]
 
 PAGE = b"<!DOCTYPE html><html><head><title>Sign in to Free Wi-Fi</title></head><body>?token=1</body></html>"
 XML = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>'
-TOMORROW = b"\x93NEW\0\1\2\3" * 300
+NEW_FORMAT = b"\x93NEW\0\1\2\3" * 300
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ async def job(client: AsyncImgwireClient, emulator: Emulator, image: Image) -> I
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A good file, in a folder of its own."""
+def old_file(tmp_path: Path) -> Path:
+    """An existing file, alone in its folder."""
     folder = tmp_path / "folder"
     folder.mkdir()
     path = folder / "it.png"
@@ -51,11 +51,11 @@ def old(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["download", "read", "stream"])
-def get(request: pytest.FixtureRequest, old: Path) -> Get:
-    """Each of the three ways to the bytes; a download replaces the old file."""
+def get(request: pytest.FixtureRequest, old_file: Path) -> Get:
+    """One of the three methods that return the bytes. `download` overwrites the old file."""
 
     async def download(client: AsyncImgwireClient, image: Image) -> bytes:
-        return (await client.images.download(image, old, overwrite=True)).read_bytes()
+        return (await client.images.download(image, old_file, overwrite=True)).read_bytes()
 
     async def read(client: AsyncImgwireClient, image: Image) -> bytes:
         return await client.images.read(image)
@@ -64,39 +64,40 @@ def get(request: pytest.FixtureRequest, old: Path) -> Get:
         async with client.images.stream(image) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
-    ways: dict[str, Get] = {"download": download, "read": read, "stream": stream}
-    return ways[request.param]
+    methods: dict[str, Get] = {"download": download, "read": read, "stream": stream}
+    return methods[request.param]
 
 
-WRONG = {
+NO_PICTURES = {
     "a page": (http("200 OK", PAGE, "Content-Type: text/html"), "it is no picture: an HTML page titled 'Sign in to Free Wi-Fi'"),
-    "a page called a picture": (http("200 OK", PAGE, "Content-Type: image/png"), "an HTML page titled"),
-    "a page in tiny pieces": (chunked(*(PAGE[at : at + 1] for at in range(len(PAGE)))), "an HTML page titled"),
+    "a page labelled as a picture": (http("200 OK", PAGE, "Content-Type: image/png"), "an HTML page titled"),
+    "a page in tiny chunks": (chunked(*(PAGE[at : at + 1] for at in range(len(PAGE)))), "an HTML page titled"),
     "json": (http("200 OK", b'{"detail": "Not Found"}', "Content-Type: application/json"), r'JSON \(\{"detail": "Not Found"\}\)'),
     "xml": (http("200 OK", XML, "Content-Type: image/png"), "an XML document"),
     "text": (http("200 OK", b"upstream gone"), r"plain text \(upstream gone\)"),
     "svg": (http("200 OK", b"<svg xmlns=''></svg>", "Content-Type: image/svg+xml"), "an SVG drawing"),
-    "unknown bytes called text": (http("200 OK", TOMORROW, "Content-Type: text/plain"), "called 'text/plain'"),
-    "a packed page": (http("200 OK", gzip.compress(PAGE), "Content-Type: image/png"), "a gzip archive"),
+    "unknown bytes called text": (http("200 OK", NEW_FORMAT, "Content-Type: text/plain"), "called 'text/plain'"),
+    "a compressed page": (http("200 OK", gzip.compress(PAGE), "Content-Type: image/png"), "a gzip archive"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", NO_PICTURES)
 async def test_content_that_is_no_picture_is_rejected_without_a_retry_and_the_old_file_stays(
-    client: AsyncImgwireClient, image: Image, old: Path, get: Get, name: str
+    client: AsyncImgwireClient, image: Image, old_file: Path, get: Get, name: str
 ) -> None:
-    raw, match = WRONG[name]
+    raw, match = NO_PICTURES[name]
     async with site({"/i": raw}) as served:
         with pytest.raises(DownloadError, match=rf"image {image.id}: GET .*{match}.*proxy") as caught:
             await get(client, at(image, f"{served.origin}/i"))
-        assert len(served.heads) == 1  # the next answer would be the same page
+        # A retry would get the same page.
+        assert len(served.heads) == 1
     assert (caught.value.status, caught.value.image is not None) == (200, True)
-    assert {each.name: each.read_bytes() for each in old.parent.iterdir()} == {"it.png": b"good"}
+    assert {path.name: path.read_bytes() for path in old_file.parent.iterdir()} == {"it.png": b"good"}
 
 
 @pytest.mark.parametrize("raw", [http("200 OK", b"", "Content-Type: image/png"), chunked()])
 async def test_an_empty_response_is_retried(
-    client: AsyncImgwireClient, image: Image, old: Path, get: Get, raw: bytes
+    client: AsyncImgwireClient, image: Image, old_file: Path, get: Get, raw: bytes
 ) -> None:
     quick = client.with_options(retries=RetryPolicy(2, backoff=0.01))
     async with site({"/i": raw}) as served:
@@ -104,7 +105,7 @@ async def test_an_empty_response_is_retried(
             await get(quick, at(image, f"{served.origin}/i"))
         assert len(served.heads) == 3
     assert caught.value.status == 200
-    assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
+    assert [path.read_bytes() for path in old_file.parent.iterdir()] == [b"good"]
     async with site({"/i": http("200 OK", TINY)}, first=raw) as served:
         assert await get(quick, at(image, f"{served.origin}/i")) == TINY
 
@@ -113,41 +114,41 @@ async def test_an_empty_response_is_retried(
     "head", ["HTTP/1.1 200 OK", "HTTP/1.0 200 OK", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity"]
 )
 async def test_a_response_without_a_length_or_chunks_is_rejected(
-    client: AsyncImgwireClient, image: Image, old: Path, get: Get, head: str
+    client: AsyncImgwireClient, image: Image, old_file: Path, get: Get, head: str
 ) -> None:
     raw = head.encode() + b"\r\nContent-Type: image/png\r\nConnection: close\r\n\r\n" + png()
     async with site({"/i": raw}) as served:
         with pytest.raises(DownloadError, match=r"neither a Content-Length nor chunked encoding.*HTTP/1\.0"):
             await get(client, at(image, f"{served.origin}/i"))
         assert len(served.heads) == 1
-    assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
+    assert [path.read_bytes() for path in old_file.parent.iterdir()] == [b"good"]
 
 
-RIGHT = {
-    "octets": http("200 OK", png(), "Content-Type: application/octet-stream"),
-    "binary octets": http("200 OK", png(), "Content-Type: binary/octet-stream"),
+PICTURES = {
+    "octet-stream": http("200 OK", png(), "Content-Type: application/octet-stream"),
+    "binary/octet-stream": http("200 OK", png(), "Content-Type: binary/octet-stream"),
     "no type": http("200 OK", png()),
-    "a type of text": http("200 OK", png(), "Content-Type: text/plain; charset=utf-8"),
+    "text/plain": http("200 OK", png(), "Content-Type: text/plain; charset=utf-8"),
     "an old server with a length": http("200 OK", png()).replace(b"HTTP/1.1", b"HTTP/1.0"),
-    "tiny pieces": chunked(*(png()[at : at + 1] for at in range(len(png())))),
-    "a format of tomorrow": http("200 OK", TOMORROW, "Content-Type: image/new"),
-    "unknown bytes": http("200 OK", TOMORROW, "Content-Type: application/octet-stream"),
+    "tiny chunks": chunked(*(png()[at : at + 1] for at in range(len(png())))),
+    "a new format": http("200 OK", NEW_FORMAT, "Content-Type: image/new"),
+    "unknown bytes": http("200 OK", NEW_FORMAT, "Content-Type: application/octet-stream"),
 }
 
 
-@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("name", PICTURES)
 async def test_a_picture_is_accepted_with_any_content_type(
     client: AsyncImgwireClient, image: Image, get: Get, name: str
 ) -> None:
-    wanted = TOMORROW if TOMORROW in RIGHT[name] else png()
-    async with site({"/i": RIGHT[name]}) as served:
+    wanted = NEW_FORMAT if NEW_FORMAT in PICTURES[name] else png()
+    async with site({"/i": PICTURES[name]}) as served:
         assert await get(client, at(image, f"{served.origin}/i")) == wanted
 
 
 async def test_slow_small_chunks_are_collected_before_the_check(
     client: AsyncImgwireClient, image: Image, get: Get
 ) -> None:
-    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def send_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PAGE))
         for begin in range(0, len(PAGE), 10):
@@ -155,12 +156,12 @@ async def test_slow_small_chunks_are_collected_before_the_check(
             await writer.drain()
             await asyncio.sleep(0.005)
 
-    async with raw_server(slowly) as origin:
+    async with raw_server(send_slowly) as origin:
         with pytest.raises(DownloadError, match="an HTML page titled 'Sign in to Free Wi-Fi'"):
             await get(client, at(image, f"{origin}/i"))
 
 
-# --- archives -------------------------------------------------------------------------------------------------------------
+# Archives
 
 
 @pytest.mark.parametrize(
@@ -180,37 +181,41 @@ async def test_slow_small_chunks_are_collected_before_the_check(
     ],
 )
 async def test_content_that_is_no_archive_is_rejected_and_the_old_file_stays(
-    client: AsyncImgwireClient, job: ImageDownloadJob, old: Path, raw: bytes, match: str
+    client: AsyncImgwireClient, job: ImageDownloadJob, old_file: Path, raw: bytes, match: str
 ) -> None:
     async with site({"/a?sig=secret": raw}) as served:
-        elsewhere = attrs.evolve(job, download_url=f"{served.origin}/a?sig=secret")
+        changed_job = attrs.evolve(job, download_url=f"{served.origin}/a?sig=secret")
         with pytest.raises(DownloadError, match=rf"archive of bulk download job .*{match}") as caught:
-            await client.with_options(retries=0).images.download_archive(elsewhere, old, overwrite=True)
+            await client.with_options(retries=0).images.download_archive(
+                changed_job, old_file, overwrite=True
+            )
     assert "secret" not in str(caught.value)
-    assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
+    assert [path.read_bytes() for path in old_file.parent.iterdir()] == [b"good"]
 
 
 async def test_an_archive_is_accepted_with_any_content_type(
-    client: AsyncImgwireClient, job: ImageDownloadJob, old: Path
+    client: AsyncImgwireClient, job: ImageDownloadJob, old_file: Path
 ) -> None:
     empty = b"PK\x05\x06" + bytes(18)
     async with site({"/a": http("200 OK", empty, "Content-Type: text/plain")}) as served:
-        elsewhere = attrs.evolve(job, download_url=f"{served.origin}/a")
-        assert (await client.images.download_archive(elsewhere, old, overwrite=True)).read_bytes() == empty
+        changed_job = attrs.evolve(job, download_url=f"{served.origin}/a")
+        assert (
+            await client.images.download_archive(changed_job, old_file, overwrite=True)
+        ).read_bytes() == empty
 
 
-# --- over TLS -------------------------------------------------------------------------------------------------------------
+# TLS
 
 LOOPBACK = Path(__file__).parents[1] / "data" / "loopback.pem"
 
 
 @pytest.fixture
-async def cut() -> AsyncIterator[str]:
-    """A server whose answers are cut without a word of TLS, as a broken connection is."""
+async def broken_tls_server() -> AsyncIterator[str]:
+    """The URL of a server that ends its response with a FIN but no TLS close, like a broken connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(LOOPBACK)
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nConnection: close\r\n\r\n" + png()[:30])
         await writer.drain()
@@ -218,17 +223,17 @@ async def cut() -> AsyncIterator[str]:
         await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(respond, "127.0.0.1", 0, ssl=context)
     yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/i"
     server.close()
 
 
 async def test_a_connection_that_breaks_without_a_tls_close_is_no_complete_response(
-    emulator: Emulator, image: Image, old: Path, get: Get, cut: str
+    emulator: Emulator, image: Image, old_file: Path, get: Get, broken_tls_server: str
 ) -> None:
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, ssl=LOOPBACK, retries=0
     ) as client:
         with pytest.raises(DownloadError, match="neither a Content-Length nor chunked encoding"):
-            await get(client, at(image, cut))
-    assert [each.read_bytes() for each in old.parent.iterdir()] == [b"good"]
+            await get(client, at(image, broken_tls_server))
+    assert [path.read_bytes() for path in old_file.parent.iterdir()] == [b"good"]

@@ -1,4 +1,4 @@
-"""Downloads over real sockets: whole, or an error and no trace."""
+"""Downloads over real sockets: the complete content, or an error and no file."""
 
 from __future__ import annotations
 
@@ -56,17 +56,18 @@ LOOPBACK = Path(__file__).parents[1] / "data" / "loopback.pem"
 Get = Callable[[AsyncImgwireClient, Image], Awaitable[object]]
 
 
-def fetched(emulator: Emulator) -> list[RequestRecord]:
+def cdn_requests(emulator: Emulator) -> list[RequestRecord]:
     return [record for record in emulator.requests if record.method == "GET" and record.host != "api"]
 
 
 @pytest.fixture
 async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
+    """A client with a short backoff."""
     return client.with_options(retries=FAST)
 
 
 async def uploaded(client: AsyncImgwireClient, data: bytes | Path) -> Image:
-    """A READY image, without the pause before a second look."""
+    """Upload a picture and return its READY record, without the delay of `wait`."""
     image = await client.images.upload(data)
     return await client.images.retrieve(image.id)
 
@@ -99,16 +100,16 @@ async def saved(client: AsyncImgwireClient, image: Image, folder: Path) -> bytes
 
 @pytest.fixture(params=["download", "read", "stream"])
 def get(request: pytest.FixtureRequest, folder: Path) -> Get:
-    """Each of the three ways to the bytes."""
-    ways: dict[str, Get] = {
+    """One of the three methods that return the bytes."""
+    methods: dict[str, Get] = {
         "download": lambda client, image: saved(client, image, folder),
         "read": lambda client, image: client.images.read(image),
         "stream": streamed,
     }
-    return ways[request.param]
+    return methods[request.param]
 
 
-# --- what arrives ---------------------------------------------------------------------------------------------------------
+# Content
 
 
 @with_pictures
@@ -117,13 +118,13 @@ async def test_real_pictures_are_downloaded_unchanged(client: AsyncImgwireClient
     pictures = [entry for entry in manifest if entry["decodes"] and entry["mime_type"]]
     assert len(pictures) > 30
 
-    async def there_and_back(entry: dict[str, Any]) -> None:
+    async def upload_and_download(entry: dict[str, Any]) -> None:
         image = await uploaded(client, PICTURES / entry["name"])
         path = await client.images.download(image, folder / Path(entry["name"]).name, overwrite=True)
-        found = path.read_bytes(), await client.images.read(image), await streamed(client, image)
-        assert {hashlib.sha256(each).hexdigest() for each in found} == {entry["sha256"]}
+        contents = path.read_bytes(), await client.images.read(image), await streamed(client, image)
+        assert {hashlib.sha256(content).hexdigest() for content in contents} == {entry["sha256"]}
 
-    await asyncio.gather(*map(there_and_back, pictures))
+    await asyncio.gather(*map(upload_and_download, pictures))
 
 
 async def test_download_read_and_stream_return_the_bytes(
@@ -170,7 +171,7 @@ async def test_a_file_name_of_maximum_length_works(
 ) -> None:
     path = folder / ("ü" * 125 + ".png")
     assert await client.images.download(image, path) == path
-    assert [each.name for each in folder.iterdir()] == [path.name]
+    assert [path.name for path in folder.iterdir()] == [path.name]
 
 
 async def test_a_relative_path_is_resolved_when_the_call_starts(
@@ -193,28 +194,31 @@ async def test_two_dots_behind_a_link_mean_the_parent_of_the_links_target(
     for path in (folder / "link" / ".." / "a.png", Path("link/../b.png")):
         assert await client.images.download(image, path) == path
         assert path.read_bytes() == BIG
-    assert sorted(each.name for each in (folder / "far").iterdir()) == ["a.png", "b.png", "deep"]
+    assert sorted(path.name for path in (folder / "far").iterdir()) == ["a.png", "b.png", "deep"]
 
 
 async def test_a_deadline_that_passes_while_the_file_is_moved_into_place_is_no_error(
     client: AsyncImgwireClient, folder: Path
 ) -> None:
     image, target = await uploaded(client, png()), folder / "a.png"
-    for seconds in (0.3, 1, 5):  # a machine may be too busy for the first ones
+    # On a busy machine the shorter deadlines may pass too early.
+    for seconds in (0.3, 1, 5):
         hasty = client.with_options(timeout=Timeouts(deadline=seconds))
         call = asyncio.ensure_future(hasty.images.download(image, target))
         while not call.done():
             if any(folder.iterdir()):
-                time.sleep(0.005)  # the thread goes on, and the loop does not hear of it
+                # The worker thread continues while the loop is blocked.
+                time.sleep(0.005)
             if target.exists():
                 break
             await asyncio.sleep(0)
-        time.sleep(seconds)  # now it hears of both at once
+        # The loop sees the deadline and the finished file at the same time.
+        time.sleep(seconds)
         await asyncio.wait([call])
         if target.exists():
             break
     assert await call == target
-    assert [each.read_bytes() for each in folder.iterdir()] == [png()]
+    assert [path.read_bytes() for path in folder.iterdir()] == [png()]
 
 
 def test_the_blocking_client_downloads_pictures_and_archives(folder: Path) -> None:
@@ -235,7 +239,7 @@ def test_the_blocking_client_downloads_pictures_and_archives(folder: Path) -> No
     assert steps[-1].received == steps[-1].total == len(BIG)
 
 
-# --- transformed ------------------------------------------------------------------------------------------------------------
+# Transformations
 
 
 async def test_rules_and_preset_are_in_the_requested_url(
@@ -250,28 +254,28 @@ async def test_rules_and_preset_are_in_the_requested_url(
         image.url(width=300, background="#ff0000"),
         image.url(preset="large"),
     ]
-    assert [emulator.cdn_url + record.target for record in fetched(emulator)] == wanted
+    assert [emulator.cdn_url + record.target for record in cdn_requests(emulator)] == wanted
 
 
 @pytest.mark.parametrize("by_id", [False, True])
 async def test_a_wrong_rule_raises_before_any_request(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path, by_id: bool
 ) -> None:
-    thing: Any = image.id if by_id else image
+    argument: Any = image.id if by_id else image
     wrong: dict[str, Any] = {"widht": 300, "quality": 101}
     for call in (
-        lambda: client.images.download(thing, folder / "a", **wrong),
-        lambda: client.images.read(thing, **wrong),
-        lambda: client.images.read(thing, preset="huge"),  # type: ignore[arg-type]
+        lambda: client.images.download(argument, folder / "a", **wrong),
+        lambda: client.images.read(argument, **wrong),
+        lambda: client.images.read(argument, preset="huge"),  # type: ignore[arg-type]
     ):
         with pytest.raises(TransformationError):
             await call()
     with pytest.raises(TransformationError, match="width"):
-        client.images.stream(thing, **wrong)
+        client.images.stream(argument, **wrong)
     assert len(emulator.requests) == 0
 
 
-# --- checks before any request ------------------------------------------------------------------------------------------------
+# Checks before any request
 
 
 async def test_a_path_that_cannot_be_written_raises_before_any_request(
@@ -305,7 +309,7 @@ async def test_a_path_that_cannot_be_written_raises_before_any_request(
     assert len(emulator.requests) == 0
 
 
-async def test_wrong_arguments_are_told_before_any_request(
+async def test_wrong_arguments_raise_before_any_request(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path
 ) -> None:
     async def watch(_: DownloadProgress) -> None: ...
@@ -330,7 +334,7 @@ async def test_wrong_arguments_are_told_before_any_request(
     assert list(folder.iterdir()) == []
 
 
-# --- the file --------------------------------------------------------------------------------------------------------------------
+# The file
 
 
 async def test_overwrite_replaces_an_existing_file_in_one_step(
@@ -338,11 +342,11 @@ async def test_overwrite_replaces_an_existing_file_in_one_step(
 ) -> None:
     target = folder / "a.png"
     target.write_bytes(b"old")
-    seen: set[bytes] = set()
+    contents: set[bytes] = set()
     path = await client.images.download(
-        image, target, overwrite=True, on_progress=lambda _: seen.add(target.read_bytes())
+        image, target, overwrite=True, on_progress=lambda _: contents.add(target.read_bytes())
     )
-    assert (path, seen, path.read_bytes()) == (target, {b"old"}, BIG)
+    assert (path, contents, path.read_bytes()) == (target, {b"old"}, BIG)
     assert list(folder.iterdir()) == [target]
 
 
@@ -364,7 +368,7 @@ async def test_one_of_many_downloads_to_one_path_succeeds(
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(result, Path) for result in results) == 1
     assert all(isinstance(result, Path | FileExistsError) for result in results)
-    assert [each.read_bytes() for each in folder.iterdir()] == [BIG]
+    assert [path.read_bytes() for path in folder.iterdir()] == [BIG]
 
 
 async def test_many_downloads_to_one_path_succeed_with_overwrite(
@@ -372,7 +376,7 @@ async def test_many_downloads_to_one_path_succeed_with_overwrite(
 ) -> None:
     calls = [client.images.download(image, folder / "a.png", overwrite=True) for _ in range(8)]
     assert set(await asyncio.gather(*calls)) == {folder / "a.png"}
-    assert [each.read_bytes() for each in folder.iterdir()] == [BIG]
+    assert [path.read_bytes() for path in folder.iterdir()] == [BIG]
 
 
 async def test_progress_grows_and_ends_at_the_total(
@@ -404,12 +408,12 @@ async def test_a_directory_without_write_access_is_named_in_the_error(
     client: AsyncImgwireClient, image: Image
 ) -> None:
     if not Path("/proc/self").exists():
-        pytest.skip("needs a directory that refuses even root")
+        pytest.skip("needs a directory that not even root can write to")
     with pytest.raises(OSError, match="proc"):
         await client.images.download(image, "/proc/a.png")
 
 
-# --- what breaks ------------------------------------------------------------------------------------------------------------------
+# Failures and retries
 
 
 @pytest.mark.world
@@ -423,7 +427,7 @@ async def test_a_response_that_breaks_off_is_retried(
     )
     assert path.read_bytes() == BIG
     assert await quick.images.read(image) == BIG
-    assert len(fetched(emulator)) == 4
+    assert len(cdn_requests(emulator)) == 4
     assert steps[-1] == len(BIG)
 
 
@@ -440,9 +444,9 @@ async def test_a_download_that_fails_in_all_attempts_raises_and_leaves_no_file(
     assert caught.value.image == image
     assert caught.value.status == {"cut": 200, "status": 503}.get(next(iter(fault)))
     assert list(folder.iterdir()) == []
-    # Once bytes have reached the reader of a stream, nothing is asked for again.
-    tries = 1 if get is streamed and fault == {"cut": 200_000} else 4
-    assert len(fetched(emulator)) == tries
+    # After the reader of a stream has received bytes, there is no retry.
+    attempts = 1 if get is streamed and fault == {"cut": 200_000} else 4
+    assert len(cdn_requests(emulator)) == attempts
 
 
 @pytest.mark.parametrize("fault", [{"cut": 1000}, {"reset": "before"}, {"status": 503}, {"status": 429}])
@@ -466,10 +470,10 @@ async def test_a_stalled_response_raises_after_the_stall_timeout(
     get: Get,
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", times=None, **fault)
-    began = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(DownloadError, match=r"sent no byte for 0\.3 s"):
         await get(client.with_options(timeout=Timeouts(stall=0.3)), image)
-    assert 0.25 < time.monotonic() - began < 5
+    assert 0.25 < time.monotonic() - started_at < 5
     assert list(folder.iterdir()) == []
     assert len(emulator.requests) == 1
 
@@ -480,9 +484,9 @@ async def test_a_slow_response_that_makes_progress_is_no_error(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, get: Get
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", slow=900_000)
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert await get(client.with_options(timeout=Timeouts(stall=0.5, attempt=0.3)), image) == BIG
-    assert time.monotonic() - began > 0.5
+    assert time.monotonic() - started_at > 0.5
 
 
 @pytest.mark.world
@@ -504,7 +508,7 @@ async def test_a_timeout_of_none_sets_no_timeout(client: AsyncImgwireClient, ima
 
 
 @pytest.mark.parametrize(
-    ("status", "tries", "advice"),
+    ("status", "attempts", "advice"),
     [(404, 1, "wait_until_ready"), (410, 1, "wait_until_ready"), (403, 1, "preset and rules"), (400, 1, "preset and rules"),
      (501, 1, "preset and rules"), (500, 4, "later"), (429, 4, "later"), (408, 4, "later")],
 )  # fmt: skip
@@ -514,7 +518,7 @@ async def test_an_error_response_is_reported_with_advice(
     image: Image,
     get: Get,
     status: int,
-    tries: int,
+    attempts: int,
     advice: str,
 ) -> None:
     emulator.faults.add(
@@ -526,8 +530,8 @@ async def test_an_error_response_is_reported_with_advice(
         await quick.images.read(image)
     assert caught.value.status == status
     assert caught.value.exchange is not None
-    assert (caught.value.exchange.kind, caught.value.exchange.attempts) == ("cdn", tries)
-    assert len(emulator.requests) == tries
+    assert (caught.value.exchange.kind, caught.value.exchange.attempts) == ("cdn", attempts)
+    assert len(emulator.requests) == attempts
 
 
 async def test_an_image_that_is_not_ready_cannot_be_downloaded(
@@ -544,13 +548,13 @@ async def test_retry_after_of_the_cdn_is_obeyed_and_does_not_delay_api_calls(
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", status=429, headers={"Retry-After": "1"})
     reading = asyncio.ensure_future(client.images.read(image))
-    while not fetched(emulator):
+    while not cdn_requests(emulator):
         await asyncio.sleep(0.01)
-    began = time.monotonic()
+    started_at = time.monotonic()
     await client.images.retrieve(image.id)
     assert not reading.done()
     assert await reading == BIG
-    assert 0.9 < time.monotonic() - began < 6
+    assert 0.9 < time.monotonic() - started_at < 6
     emulator.faults.add("GET", "*", host="cdn", status=503, headers={"Retry-After": "9999"})
     with pytest.raises(DownloadError, match="HTTP 503"):
         await client.images.read(image)
@@ -581,15 +585,15 @@ async def test_the_deadline_limits_all_attempts_together(
     assert list(folder.iterdir()) == []
 
 
-# --- odd answers, which no real CDN gives --------------------------------------------------------------------------------------
+# Responses that no real CDN sends
 
 
-ODD = {
-    "short": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", "of 10 bytes"),
-    "nothing": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", "of 10 bytes"),
+MALFORMED = {
+    "too short": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", "of 10 bytes"),
+    "empty": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", "of 10 bytes"),
     "cut chunks": (chunked(b"1234", end=False), r"\(after \d bytes\)"),
     "not http": (b"SSH-2.0-OpenSSH\r\n\r\n", "not HTTP"),
-    "no answer": (b"", "without a response"),
+    "no response": (b"", "without a response"),
     "empty success": (b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", "HTTP 204, which is not the complete content"),
     "partial content": (http("206 Partial Content", b"123", "Content-Range: bytes 0-2/9"), "HTTP 206, which is not the complete content"),
     "compressed": (http("200 OK", gzip.compress(b"123"), "Content-Encoding: gzip"), r"compressed \(gzip\)"),
@@ -599,35 +603,35 @@ ODD = {
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", MALFORMED)
 async def test_a_malformed_response_raises_and_leaves_no_file(
     quick: AsyncImgwireClient, image: Image, folder: Path, get: Get, name: str
 ) -> None:
-    raw, match = ODD[name]
+    raw, match = MALFORMED[name]
     async with site({"/i": raw}) as served:
         with pytest.raises(DownloadError, match=match):
             await get(quick, at(image, f"{served.origin}/i"))
     assert list(folder.iterdir()) == []
 
 
-FINE = {
-    "long": http("200 OK", TINY) + b"456",
+UNUSUAL = {
+    "too long": http("200 OK", TINY) + b"456",
     "chunks": chunked(TINY[:2], TINY[2:]),
-    "said to be plain": http("200 OK", TINY, "Content-Encoding: identity"),
-    "another success": http("203 Non-Authoritative Information", TINY),
+    "identity encoding": http("200 OK", TINY, "Content-Encoding: identity"),
+    "another successful status": http("203 Non-Authoritative Information", TINY),
 }  # fmt: skip
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("name", FINE)
+@pytest.mark.parametrize("name", UNUSUAL)
 async def test_an_unusual_response_is_returned_completely_or_raises(
     quick: AsyncImgwireClient, image: Image, folder: Path, get: Get, name: str
 ) -> None:
-    async with site({"/i": FINE[name]}) as served:
+    async with site({"/i": UNUSUAL[name]}) as served:
         try:
             assert await get(quick, at(image, f"{served.origin}/i")) == TINY
         except DownloadError:
-            assert name == "long"
+            assert name == "too long"
     assert list(folder.iterdir()) == []
 
 
@@ -659,7 +663,7 @@ async def test_a_picture_larger_than_max_bytes_raises(
     assert len(emulator.requests) == 2
 
 
-# --- redirects -------------------------------------------------------------------------------------------------------------------
+# Redirects
 
 
 def redirect(to: str, status: int = 302) -> bytes:
@@ -671,8 +675,8 @@ async def test_five_redirects_are_followed_and_a_sixth_is_not(
     client: AsyncImgwireClient, image: Image, get: Get
 ) -> None:
     statuses = itertools.cycle([301, 302, 303, 307, 308])
-    hops = {f"/{n}": redirect(f"/{n + 1}", next(statuses)) for n in range(6)}
-    async with site({**hops, "/6": http("200 OK", TINY)}) as served:
+    redirects = {f"/{n}": redirect(f"/{n + 1}", next(statuses)) for n in range(6)}
+    async with site({**redirects, "/6": http("200 OK", TINY)}) as served:
         assert await get(client, at(image, f"{served.origin}/1")) == TINY
         assert len(served.heads) == 6
         served.heads.clear()
@@ -728,10 +732,10 @@ async def test_an_unsafe_url_is_not_requested(client: AsyncImgwireClient, image:
 
 
 @asynccontextmanager
-async def over_tls(answers: dict[str, bytes]) -> AsyncIterator[Site]:
+async def over_tls(responses: dict[str, bytes]) -> AsyncIterator[Site]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(LOOPBACK)
-    served = Site(answers)
+    served = Site(responses)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await served(reader, writer)
@@ -777,18 +781,18 @@ async def test_requests_to_the_cdn_use_the_proxy(emulator: Emulator, image: Imag
             assert await client.images.read(at(image, "http://cdn.example/o/e/i"), width=3) == TINY
 
 
-# --- leaving early -----------------------------------------------------------------------------------------------------------------
+# Cancelling and leaving early
 
 
 @pytest.fixture
-async def narrow(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
-    """A client with one slot for PUTs and one for GETs: whatever keeps one, stops the next of its kind."""
+async def one_slot_client(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
+    """A client with one put slot and one get slot, so that a leaked slot blocks the next transfer."""
     async with worlds.current().client_of(emulator, max_connections=1) as client:
         yield client
 
 
 async def arrived(emulator: Emulator, count: int) -> None:
-    while len(fetched(emulator)) < count:
+    while len(cdn_requests(emulator)) < count:
         await asyncio.sleep(0.01)
 
 
@@ -797,7 +801,7 @@ async def arrived(emulator: Emulator, count: int) -> None:
     "fault", [{"stall": float("inf")}, {"stall": float("inf"), "cut": 200_000}, {"slow": 500_000}]
 )
 async def test_a_cancelled_download_leaves_no_file_and_releases_its_slot(
-    narrow: AsyncImgwireClient,
+    one_slot_client: AsyncImgwireClient,
     emulator: Emulator,
     image: Image,
     folder: Path,
@@ -805,7 +809,7 @@ async def test_a_cancelled_download_leaves_no_file_and_releases_its_slot(
     get: Get,
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", **fault)
-    call = asyncio.ensure_future(get(narrow, image))
+    call = asyncio.ensure_future(get(one_slot_client, image))
     await arrived(emulator, 1)
     await asyncio.sleep(0.1)
     call.cancel()
@@ -813,12 +817,12 @@ async def test_a_cancelled_download_leaves_no_file_and_releases_its_slot(
         await call
     assert list(folder.iterdir()) == []
     async with asyncio.timeout(10):
-        assert await narrow.images.read(image) == BIG
+        assert await one_slot_client.images.read(image) == BIG
 
 
 @pytest.mark.parametrize("scope", [asyncio.timeout, anyio.fail_after])
 async def test_a_timeout_around_a_download_leaves_no_file(
-    narrow: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path, scope: Any
+    one_slot_client: AsyncImgwireClient, emulator: Emulator, image: Image, folder: Path, scope: Any
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", stall=float("inf"), cut=200_000)
 
@@ -826,22 +830,22 @@ async def test_a_timeout_around_a_download_leaves_no_file(
         with pytest.raises(TimeoutError):
             if scope is anyio.fail_after:
                 with anyio.fail_after(0.2):
-                    await narrow.images.download(image, folder / "a.png")
+                    await one_slot_client.images.download(image, folder / "a.png")
             else:
                 async with asyncio.timeout(0.2):
-                    await narrow.images.download(image, folder / "a.png")
+                    await one_slot_client.images.download(image, folder / "a.png")
 
     await limited()
     assert list(folder.iterdir()) == []
     async with asyncio.timeout(10):
-        assert await narrow.images.read(image) == BIG
+        assert await one_slot_client.images.read(image) == BIG
 
 
 async def test_a_cancelled_download_leaves_the_complete_file_or_none(
-    narrow: AsyncImgwireClient, image: Image, folder: Path
+    one_slot_client: AsyncImgwireClient, image: Image, folder: Path
 ) -> None:
     for moment in range(40):
-        call = asyncio.ensure_future(narrow.images.download(image, folder / "a.png"))
+        call = asyncio.ensure_future(one_slot_client.images.download(image, folder / "a.png"))
         for _ in range(moment):
             await asyncio.sleep(0)
         await asyncio.sleep(moment / 8000)
@@ -849,39 +853,39 @@ async def test_a_cancelled_download_leaves_the_complete_file_or_none(
         try:
             await call
         except asyncio.CancelledError:
-            assert [each.read_bytes() for each in folder.iterdir()] in ([], [BIG])
+            assert [path.read_bytes() for path in folder.iterdir()] in ([], [BIG])
         (folder / "a.png").unlink(missing_ok=True)
         assert list(folder.iterdir()) == []
     async with asyncio.timeout(10):
-        assert await narrow.images.read(image) == BIG
+        assert await one_slot_client.images.read(image) == BIG
 
 
 @pytest.mark.world
 async def test_leaving_a_stream_early_releases_its_slot_and_connection(
-    narrow: AsyncImgwireClient, emulator: Emulator, image: Image
+    one_slot_client: AsyncImgwireClient, emulator: Emulator, image: Image
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", slow=500_000, times=None)
     for _ in range(3):
-        async with narrow.images.stream(image) as chunks:
+        async with one_slot_client.images.stream(image) as chunks:
             assert await anext(chunks)
     with pytest.raises(LookupError):
-        async with narrow.images.stream(image) as chunks:
+        async with one_slot_client.images.stream(image) as chunks:
             async for _ in chunks:
                 raise LookupError
-    async with narrow.images.stream(image):
+    async with one_slot_client.images.stream(image):
         pass
     emulator.faults.clear()
     async with asyncio.timeout(10):
-        assert await narrow.images.read(image) == BIG
+        assert await one_slot_client.images.read(image) == BIG
 
 
 async def test_a_finished_stream_releases_its_connection_inside_the_with_block(
-    narrow: AsyncImgwireClient, image: Image
+    one_slot_client: AsyncImgwireClient, image: Image
 ) -> None:
-    async with narrow.images.stream(image) as chunks, asyncio.timeout(10):
+    async with one_slot_client.images.stream(image) as chunks, asyncio.timeout(10):
         async for _ in chunks:
             pass
-        assert await narrow.images.read(image) == BIG
+        assert await one_slot_client.images.read(image) == BIG
         assert await anext(chunks, None) is None
 
 
@@ -891,9 +895,9 @@ async def test_a_stream_cannot_be_read_after_its_with_block(client: AsyncImgwire
         await anext(chunks)
     async with client.images.stream(image) as unread:
         pass
-    for each in (chunks, unread):
+    for closed in (chunks, unread):
         with pytest.raises(RuntimeError, match="inside its `async with`"):
-            await anext(each)
+            await anext(closed)
     with pytest.raises(RuntimeError, match="entered only once"):
         async with stream:
             pass
@@ -915,8 +919,8 @@ async def test_a_stream_may_be_entered_read_and_left_in_different_tasks(
     stream = hasty.images.stream(image)
     chunks = await asyncio.create_task(stream.__aenter__())  # type: ignore[arg-type]
     got = b""
-    while piece := await asyncio.create_task(anext(chunks, b"")):  # type: ignore[arg-type]
-        got += piece
+    while chunk := await asyncio.create_task(anext(chunks, b"")):  # type: ignore[arg-type]
+        got += chunk
     await asyncio.create_task(stream.__aexit__(None, None, None))  # type: ignore[arg-type]
     assert got == BIG
 
@@ -941,7 +945,7 @@ async def test_a_stream_can_be_the_source_of_an_upload(client: AsyncImgwireClien
     assert await client.images.read(copy) == BIG
 
 
-# --- archives ------------------------------------------------------------------------------------------------------------------------
+# Archives
 
 
 @pytest.fixture
@@ -964,12 +968,12 @@ async def test_a_downloaded_archive_can_be_extracted(
     path = await client.images.download_archive(job, folder / "all.zip", on_progress=steps.append)
     assert steps[-1].received == steps[-1].total == path.stat().st_size
     names = extract_archive(path, folder / "all")
-    assert sorted(each.read_bytes() for each in names) == sorted([BIG, png()])
+    assert sorted(path.read_bytes() for path in names) == sorted([BIG, png()])
     with pytest.raises(FileExistsError):
         await client.images.download_archive(job, path)
     again = await client.images.download_archive(job.id, path, overwrite=True)
     assert again.stat().st_size == steps[-1].total
-    assert all(record.header("Authorization") is None for record in fetched(emulator))
+    assert all(record.header("Authorization") is None for record in cdn_requests(emulator))
     assert links(emulator) == [200, 200]
 
 
@@ -985,27 +989,27 @@ async def test_an_expired_archive_link_is_replaced_once(
     with pytest.raises(DownloadError, match="retrieve the job again"):
         await client.with_options(retries=0).images.download_archive(job, folder / "none.zip")
     assert len(links(emulator)) == 3
-    assert [each.name for each in folder.iterdir()] == ["all.zip"]
+    assert [path.name for path in folder.iterdir()] == ["all.zip"]
 
 
-@pytest.mark.parametrize(("status", "asked"), [(404, 2), (410, 2), (403, 1), (400, 1)])
+@pytest.mark.parametrize(("status", "requests"), [(404, 2), (410, 2), (403, 1), (400, 1)])
 async def test_an_archive_link_is_replaced_only_when_it_has_expired(
     quick: AsyncImgwireClient,
     emulator: Emulator,
     job: ImageDownloadJob,
     folder: Path,
     status: int,
-    asked: int,
+    requests: int,
 ) -> None:
     emulator.faults.add("GET", "/archives/*", times=None, status=status, body="AccessDenied")
     with pytest.raises(
         DownloadError, match=f"archive of bulk download job {job.id}.*HTTP {status}: AccessDenied"
     ) as caught:
         await quick.images.download_archive(job, folder / "all.zip")
-    assert links(emulator) == [status] * asked
+    assert links(emulator) == [status] * requests
     assert caught.value.status == status
-    told = "".join(traceback.format_exception(caught.value))
-    assert "X-Amz" not in told
+    text = "".join(traceback.format_exception(caught.value))
+    assert "X-Amz" not in text
     assert list(folder.iterdir()) == []
 
 
@@ -1052,7 +1056,7 @@ async def test_an_archive_that_breaks_off_leaves_no_file(
     assert list(folder.iterdir()) == []
 
 
-# --- what is told ---------------------------------------------------------------------------------------------------------------------
+# Exchanges, hooks and log
 
 
 async def test_a_download_with_retries_is_one_exchange(
@@ -1068,7 +1072,7 @@ async def test_a_download_with_retries_is_one_exchange(
     emulator.faults.add("GET", "*", host="cdn", times=None, reset="before")
     with quick.capture() as exchanges, pytest.raises(DownloadError) as caught:
         await get(quick, image)
-    assert [(each.status, each.attempts) for each in exchanges] == [(None, 4)]
+    assert [(exchange.status, exchange.attempts) for exchange in exchanges] == [(None, 4)]
     assert caught.value.exchange is not None
     assert caught.value.exchange.attempts == 4
 
@@ -1076,23 +1080,23 @@ async def test_a_download_with_retries_is_one_exchange(
 async def test_hooks_are_called_for_all_requests_and_retries_of_a_download(
     quick: AsyncImgwireClient, image: Image, get: Get
 ) -> None:
-    told: list[Any] = []
+    events: list[Any] = []
 
-    def tell(event: Any) -> None:
-        told.append(event)
+    def record(event: Any) -> None:
+        events.append(event)
         raise LookupError("a hook that fails changes nothing")
 
-    hooked = quick.with_options(hooks=Hooks(on_request=tell, on_response=tell, on_retry=tell))
-    answers = {"/i": redirect("/j?secret=1"), "/j?secret=1": http("200 OK", TINY)}
-    async with site(answers, first=http("503 Busy")) as served:
+    hooked = quick.with_options(hooks=Hooks(on_request=record, on_response=record, on_retry=record))
+    responses = {"/i": redirect("/j?secret=1"), "/j?secret=1": http("200 OK", TINY)}
+    async with site(responses, first=http("503 Busy")) as served:
         assert await get(hooked, at(image, f"{served.origin}/i")) == TINY
-    kinds = [type(event).__name__.removesuffix("Event") for event in told]
+    kinds = [type(event).__name__.removesuffix("Event") for event in events]
     assert kinds == ["Request", "Response", "Retry", "Request", "Response", "Request", "Response"]
-    assert {event.kind for event in told} == {"cdn"}
-    assert [event.path.rpartition("/")[2] for event in told] == ["i", "i", "i", "i", "i", "j", "j"]
-    assert [event.attempt for event in told] == [1, 1, 1, 2, 2, 2, 2]
-    assert [told[at].status for at in (1, 4, 6)] == [503, 302, 200]
-    assert (told[2].reason, told[2].delay <= 0.01) == ("HTTP 503", True)
+    assert {event.kind for event in events} == {"cdn"}
+    assert [event.path.rpartition("/")[2] for event in events] == ["i", "i", "i", "i", "i", "j", "j"]
+    assert [event.attempt for event in events] == [1, 1, 1, 2, 2, 2, 2]
+    assert [events[index].status for index in (1, 4, 6)] == [503, 302, 200]
+    assert (events[2].reason, events[2].delay <= 0.01) == ("HTTP 503", True)
 
 
 async def test_the_log_has_one_line_per_request_and_no_secret(
