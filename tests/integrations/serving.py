@@ -1,4 +1,4 @@
-"""An example application on its real server, in processes of its own, and the browser's side of HTTP."""
+"""Run an example application on its real server, in processes of its own, and send requests to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GIF = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c000
 
 
 @attrs.frozen
-class Reply:
+class Response:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -43,7 +43,7 @@ class Reply:
 
 @attrs.frozen
 class Site:
-    """A running application. `ask` is a browser that opens a connection for each request."""
+    """A running application. `request` opens a new connection for each request."""
 
     host: str
     port: int
@@ -51,53 +51,58 @@ class Site:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def ask(
+    def request(
         self,
         method: str,
         target: str,
         body: bytes | Iterable[bytes] | None = None,
         headers: dict[str, str] | None = None,
         timeout: float = 30,
-    ) -> Reply:
+    ) -> Response:
         connection = HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             connection.request(method, target, body, headers or {})
-            answer = connection.getresponse()
-            return Reply(
-                answer.status, {name.lower(): text for name, text in answer.getheaders()}, answer.read()
+            response = connection.getresponse()
+            return Response(
+                response.status, {name.lower(): text for name, text in response.getheaders()}, response.read()
             )
         finally:
             connection.close()
 
-    def upload(self, body: bytes | Iterable[bytes] = GIF, *, name: str = "hero.gif", **more: Any) -> Reply:
-        return self.ask("POST", f"/pictures?name={urllib.parse.quote(name)}", body, **more)
+    def upload(self, body: bytes | Iterable[bytes] = GIF, *, name: str = "hero.gif", **more: Any) -> Response:
+        return self.request("POST", f"/pictures?name={urllib.parse.quote(name)}", body, **more)
 
-    def send_form(self, body: bytes = GIF, *, name: str = "hero.gif") -> Reply:
+    def send_form(self, body: bytes = GIF, *, name: str = "hero.gif") -> Response:
         head = f'--line\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'.encode()
         form = head + b"Content-Type: image/gif\r\n\r\n" + body + b"\r\n--line--\r\n"
-        return self.ask("POST", "/form", form, {"Content-Type": "multipart/form-data; boundary=line"})
+        return self.request("POST", "/form", form, {"Content-Type": "multipart/form-data; boundary=line"})
 
     def pids(self) -> list[int]:
-        """The process that was started, and those that it started."""
+        """Return the ids of the started process and of all its descendants."""
         found = [self.process.pid]
         for pid in found:
             try:
                 for task in Path(f"/proc/{pid}/task").iterdir():
                     found += map(int, (task / "children").read_text().split())
-            except FileNotFoundError:  # it has ended meanwhile
+            except FileNotFoundError:
+                # The process has ended meanwhile.
                 pass
         return found
 
     @contextmanager
     def growth(self) -> Iterator[list[int]]:
-        """By how many bytes each process grew at its peak; filled when the block ends."""
-        grown: list[int] = []
+        """Measure by how many bytes the memory of each process grows at its peak.
+
+        The list is filled when the block ends.
+        """
+        growth_per_process: list[int] = []
         before = {}
         for pid in self.pids():
-            Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak starts anew
+            # Resets the peak.
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
             before[pid] = memory(pid, "VmRSS")
-        yield grown
-        grown += [memory(pid, "VmHWM") - before[pid] for pid in before]
+        yield growth_per_process
+        growth_per_process += [memory(pid, "VmHWM") - before[pid] for pid in before]
 
 
 def memory(pid: int, field: str) -> int:
@@ -115,22 +120,22 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Return as soon as the condition holds; fail when it never does."""
+    """Wait until the condition holds. Fail after `seconds` seconds."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"never came: {what}"
+        assert time.monotonic() < end, f"did not happen in time: {what}"
         time.sleep(0.01)
 
 
 def needs(*modules: str) -> None:
-    """Skip unless all of them are installed."""
+    """Skip the test unless all `modules` are installed."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"needs {module}: install the dependency group `frameworks`")
 
 
 def settings(emulator: Emulator, **more: str) -> dict[str, str]:
-    """The environment of an application."""
+    """Return the environment variables of an application."""
     plain = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
     return {
         **plain,
@@ -144,7 +149,7 @@ def settings(emulator: Emulator, **more: str) -> dict[str, str]:
 
 @contextmanager
 def started(command: list[str], emulator: Emulator, folder: Path, **more: str) -> Iterator[tuple[Any, Path]]:
-    """A process of ours with its log, ended at the end whatever happens."""
+    """Start a Python process that writes to a log, and end it in any case when the block is left."""
     log = folder / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -159,25 +164,26 @@ def started(command: list[str], emulator: Emulator, folder: Path, **more: str) -
         yield process, log
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # a session of its own: the workers go with it
+            # The process has a session of its own, so this ends its workers, too.
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 @contextmanager
 def serving(command: list[str], emulator: Emulator, folder: Path) -> Iterator[Site]:
-    """The application that `command` starts on `{port}`. Must end by itself when it is told to."""
+    """Start an application with `command` on a free `{port}`. It must end by itself after SIGTERM."""
     port = free_port()
-    with started([word.format(port=port) for word in command], emulator, folder) as (process, log):
+    with started([argument.format(port=port) for argument in command], emulator, folder) as (process, log):
         site = Site("127.0.0.1", port, emulator, process, log)
 
-        def answers() -> bool:
+        def responds() -> bool:
             assert process.poll() is None, log.read_text()
             try:
-                return bool(site.ask("GET", "/pictures/none"))
+                return bool(site.request("GET", "/pictures/none"))
             except OSError:
                 return False
 
-        until(answers, f"{command} answers; its log: {log}", 40)
+        until(responds, f"{command} responds; its log: {log}", 40)
         yield site
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) in {0, -signal.SIGTERM}, log.read_text()

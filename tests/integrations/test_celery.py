@@ -1,4 +1,4 @@
-"""The Celery example with a real worker: processes that were forked after the client was made share nothing with each other."""
+"""The Celery example with a real worker, whose processes are forked after the client was created."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .serving import GIF, needs, settings, started, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-# The broker is a folder; everything else is the example.
+# The configuration of the example, except that the broker is a folder.
 FOLDERS = """
 from pathlib import Path
 
@@ -47,7 +47,7 @@ WORKER = [
 
 
 class Tasks:
-    """Sends tasks from a process of its own, as a web application would."""
+    """Sends tasks from a process of its own, like a web application."""
 
     def __init__(self, emulator: Emulator, folder: Path, environment: dict[str, str]) -> None:
         self.emulator, self.folder = emulator, folder
@@ -55,7 +55,7 @@ class Tasks:
 
     def run(self, source: str) -> Any:
         head = "import json\nfrom worker_app import delete, upload\n"
-        done = subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "-c", head + source],
             cwd=self.folder,
             env=settings(self.emulator, **self._environment),
@@ -63,8 +63,8 @@ class Tasks:
             text=True,
             timeout=60,
         )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        assert finished.returncode == 0, finished.stderr
+        return json.loads(finished.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -89,34 +89,35 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tasks]:
 def test_the_forked_processes_of_a_worker_upload_and_delete(tasks: Tasks) -> None:
     for number in range(8):
         (tasks.folder / f"{number}.gif").write_bytes(GIF)
-    answers = tasks.run(
+    results = tasks.run(
         "results = [upload.delay(f'{n}.gif', f'key-{n}') for n in range(8)]\n"
         "print(json.dumps([result.get(timeout=40) for result in results]))"
     )
     images = tasks.emulator.images
-    assert sorted(images[answer["id"]].original_filename for answer in answers) == [
+    assert sorted(images[result["id"]].original_filename for result in results) == [
         f"{n}.gif" for n in range(8)
     ]
-    assert {images[answer["id"]].status for answer in answers} == {"READY"}
+    assert {images[result["id"]].status for result in results} == {"READY"}
     assert (
-        tasks.run(f"print(json.dumps(delete.delay({[a['id'] for a in answers]!r}).get(timeout=40)))") is None
+        tasks.run(f"print(json.dumps(delete.delay({[a['id'] for a in results]!r}).get(timeout=40)))") is None
     )
     assert not tasks.emulator.images
 
 
 def test_a_file_that_is_no_picture_fails_without_a_retry_and_with_a_reason(tasks: Tasks) -> None:
     (tasks.folder / "notes.txt").write_text("plain text", "utf-8")
-    answer = tasks.run(
+    result = tasks.run(
         "error = upload.delay('notes.txt', 'key-notes').get(timeout=40, propagate=False)\n"
         "print(json.dumps([type(error).__name__, str(error)]))"
     )
-    assert answer[0] == "UnsupportedImageError"
-    assert "notes.txt" in answer[1]
+    assert result[0] == "UnsupportedImageError"
+    assert "notes.txt" in result[1]
 
 
 def test_a_service_that_is_down_for_a_moment_makes_the_task_retry(tasks: Tasks) -> None:
     (tasks.folder / "late.gif").write_bytes(GIF)
     fault = tasks.emulator.faults.add("POST", "/api/v1/images/standard_upload", times=4, status=500)
-    answer = tasks.run("print(json.dumps(upload.delay('late.gif', 'key-late').get(timeout=50)))")
-    assert fault.fired == 4  # more often than the client itself tries
-    assert list(tasks.emulator.images) == [answer["id"]]
+    result = tasks.run("print(json.dumps(upload.delay('late.gif', 'key-late').get(timeout=50)))")
+    # More failures than the client itself retries.
+    assert fault.fired == 4
+    assert list(tasks.emulator.images) == [result["id"]]

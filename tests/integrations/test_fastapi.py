@@ -13,7 +13,7 @@ from imgwire_async import AsyncImgwireClient, AuthenticationError, Configuration
 from imgwire_async.emulator import Emulator
 
 pytest.importorskip("fastapi", reason="needs fastapi")
-from fastapi import FastAPI, UploadFile  # after the check that it is there
+from fastapi import FastAPI, UploadFile
 from starlette.types import Message
 
 from imgwire_async.integrations.fastapi import (
@@ -42,15 +42,15 @@ def application(make: Callable[[], AsyncImgwireClient] | None) -> FastAPI:
 
 
 @asynccontextmanager
-async def alive(app: FastAPI) -> AsyncGenerator[None, None]:
+async def running(app: FastAPI) -> AsyncGenerator[None, None]:
     async with app.router.lifespan_context(app):
         yield
 
 
-async def ask(
+async def send_request(
     app: FastAPI, path: str, body: bytes = b"", method: str = "GET", kind: str = ""
 ) -> tuple[int, bytes]:
-    """Status and body, as an ASGI server would have them."""
+    """Send a request to `app` like an ASGI server, and return the status and the body of the response."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -94,11 +94,12 @@ async def test_a_handler_gets_the_client_of_the_application(emulator: Emulator) 
         + gif
         + b"\r\n--line--"
     )
-    async with alive(app):
-        answers = [
-            await ask(app, "/pictures", form, "POST", "multipart/form-data; boundary=line") for _ in range(2)
+    async with running(app):
+        responses = [
+            await send_request(app, "/pictures", form, "POST", "multipart/form-data; boundary=line")
+            for _ in range(2)
         ]
-        assert answers == [(200, b'"a.gif"')] * 2
+        assert responses == [(200, b'"a.gif"')] * 2
         assert not made[0].closed
     assert [client.closed for client in made] == [True]
 
@@ -108,12 +109,12 @@ async def test_an_error_that_a_handler_does_not_catch_becomes_a_response(
 ) -> None:
     app = application(partial(AsyncImgwireClient, emulator.api_key, base_url=emulator.base_url, retries=0))
     emulator.faults.add("GET", f"/api/v1/images/{ID}", status=500, after=1)
-    async with alive(app):
+    async with running(app):
         with caplog.at_level(logging.WARNING, "imgwire_async.integrations"):
-            status, body = await ask(app, f"/pictures/{ID}")
+            status, body = await send_request(app, f"/pictures/{ID}")
             assert (status, b"not_found" in body) == (404, True)
             assert caplog.records == []
-            status, body = await ask(app, f"/pictures/{ID}")
+            status, body = await send_request(app, f"/pictures/{ID}")
             assert (status, b"service_failed" in body) == (502, True)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "GET /images/{image_id}" in caplog.text
@@ -124,10 +125,10 @@ async def test_a_request_path_cannot_forge_a_line_of_the_log(caplog: pytest.LogC
     add_error_answers(app)
 
     @app.get("/{path:path}")
-    async def refused(path: str) -> None:
+    async def fail(path: str) -> None:
         raise AuthenticationError("no", status=401)
 
-    assert (await ask(app, "/a\x1b[2J"))[0] == 502
+    assert (await send_request(app, "/a\x1b[2J"))[0] == 502
     assert [record.message for record in caplog.records] == [r"GET '/a\x1b[2J': no"]
 
 
@@ -135,26 +136,26 @@ async def test_a_missing_key_raises_when_the_application_starts(monkeypatch: pyt
     monkeypatch.delenv("IMGWIRE_API_KEY", raising=False)
     app = FastAPI(lifespan=lifespan())
     with pytest.raises(ConfigurationError, match="IMGWIRE_API_KEY"):
-        async with alive(app):
+        async with running(app):
             pass
 
 
 async def test_an_application_without_the_lifespan_raises_with_advice() -> None:
     with pytest.raises(RuntimeError, match=r"FastAPI\(lifespan=lifespan\(\)\)"):
-        await ask(application(None), f"/pictures/{ID}")
+        await send_request(application(None), f"/pictures/{ID}")
 
 
 async def test_a_test_can_override_the_client(emulator: Emulator) -> None:
     app = application(None)
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         app.dependency_overrides[get_client] = lambda: client
-        assert (await ask(app, f"/pictures/{ID}"))[0] == 404
+        assert (await send_request(app, f"/pictures/{ID}"))[0] == 404
 
 
 async def test_a_restarted_application_has_a_new_client(emulator: Emulator) -> None:
     app = application(partial(AsyncImgwireClient, emulator.api_key, base_url=emulator.base_url))
     for _ in range(2):
-        async with alive(app):
-            assert (await ask(app, f"/pictures/{ID}"))[0] == 404
+        async with running(app):
+            assert (await send_request(app, f"/pictures/{ID}"))[0] == 404
     with pytest.raises(RuntimeError, match="no Imgwire client"):
-        await ask(app, f"/pictures/{ID}")
+        await send_request(app, f"/pictures/{ID}")

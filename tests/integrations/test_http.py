@@ -1,4 +1,4 @@
-"""Every error has an answer that helps whoever asked, and tells them nothing that is not theirs."""
+"""`answer_for` returns a helpful response for each error, and no response reveals a secret."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from imgwire_async import (
 from imgwire_async.integrations.http import answer_for
 from imgwire_async.protocol.codec import decode
 
-ANSWERS: list[tuple[ImgwireError, int, str]] = [
+RESPONSES: list[tuple[ImgwireError, int, str]] = [
     (NotFoundError("x", status=404), 404, "not_found"),
     (DownloadError("x", status=404), 404, "not_found"),
     (UnsupportedImageError("x"), 415, "unsupported_image"),
@@ -83,12 +83,12 @@ ANSWERS: list[tuple[ImgwireError, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "status", "code"), ANSWERS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(("error", "status", "code"), RESPONSES, ids=lambda value: type(value).__name__)
 def test_an_error_has_the_documented_status_and_code(error: ImgwireError, status: int, code: str) -> None:
-    answer = answer_for(error)
-    problem = json.loads(answer.body)
-    assert (answer.status, problem["status"], problem["code"]) == (status, status, code)
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    response = answer_for(error)
+    problem = json.loads(response.body)
+    assert (response.status, problem["status"], problem["code"]) == (status, status, code)
+    assert response.headers["Content-Type"] == "application/problem+json"
     assert problem["title"]
     assert problem["detail"]
 
@@ -103,11 +103,14 @@ ERRORS = [
 @pytest.mark.parametrize("kind", ERRORS)
 def test_each_error_class_has_a_response(kind: type[ImgwireError]) -> None:
     error: Any = kind.__new__(kind)
-    error.__dict__.update(status=400, faults=(), image=None)  # all that an answer looks at
+    # `answer_for` reads these attributes.
+    error.__dict__.update(status=400, faults=(), image=None)
     assert 400 <= answer_for(error).status < 600
 
 
-@pytest.mark.parametrize("error", [row[0] for row in ANSWERS if not isinstance(row[0], TransformationError)])
+@pytest.mark.parametrize(
+    "error", [row[0] for row in RESPONSES if not isinstance(row[0], TransformationError)]
+)
 def test_a_response_never_contains_the_text_of_the_error(error: ImgwireError) -> None:
     error.args = ("key sk_live_secret at https://internal.example/api",)
     assert b"secret" not in answer_for(error).body
@@ -119,15 +122,17 @@ def test_a_response_for_wrong_url_rules_lists_the_faults() -> None:
     assert problem["faults"] == ["widht: unknown rule (did you mean 'width'?)"]
 
 
-@pytest.mark.parametrize(("wish", "told"), [(0.2, "1"), (12.2, "13"), (None, "7"), (float("inf"), "86400")])
-def test_a_rate_limit_has_a_retry_after_in_whole_seconds(wish: float | None, told: str) -> None:
+@pytest.mark.parametrize(
+    ("delay", "header"), [(0.2, "1"), (12.2, "13"), (None, "7"), (float("inf"), "86400")]
+)
+def test_a_rate_limit_has_a_retry_after_in_whole_seconds(delay: float | None, header: str) -> None:
     error = RateLimitError("x", status=429)
-    error.retry_after = wish
-    assert answer_for(error, retry_after=7).headers["Retry-After"] == told
+    error.retry_after = delay
+    assert answer_for(error, retry_after=7).headers["Retry-After"] == header
 
 
 def test_only_a_503_has_a_retry_after() -> None:
-    assert {a.status for row in ANSWERS if "Retry-After" in (a := answer_for(row[0])).headers} == {503}
+    assert {a.status for row in RESPONSES if "Retry-After" in (a := answer_for(row[0])).headers} == {503}
 
 
 def test_a_timeout_of_a_stored_picture_contains_its_id() -> None:
@@ -136,8 +141,8 @@ def test_a_timeout_of_a_stored_picture_contains_its_id() -> None:
     assert problem["image_id"] == image.id
 
 
-# In a process of its own, in which no framework can be found.
-WITHOUT = """
+# Run in a process of its own, in which no framework can be imported.
+WITHOUT_FRAMEWORKS = """
 import sys
 sys.modules.update(dict.fromkeys(["django", "fastapi", "starlette"]))
 import imgwire_async.integrations.http
@@ -150,8 +155,10 @@ for name in ("django", "fastapi"):
 
 
 def test_a_missing_framework_is_named_and_other_modules_work() -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=30)
-    assert (done.returncode, done.stderr) == (0, "")
-    django, fastapi = done.stdout.splitlines()
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_FRAMEWORKS], capture_output=True, text=True, timeout=30
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    django, fastapi = finished.stdout.splitlines()
     assert "pip install 'imgwire-async[django]'" in django
     assert "pip install 'imgwire-async[fastapi]'" in fastapi

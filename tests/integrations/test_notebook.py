@@ -1,4 +1,4 @@
-"""The notebook among the examples runs from the first cell to the last, and is kept without outputs."""
+"""The example notebook runs completely and is saved without outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
-# In a process of its own: Jupyter's own warnings are none of ours.
+# Run in a process of its own, because warnings of Jupyter are no errors of these tests.
 RUN = """
 import sys
 import nbclient, nbformat
@@ -38,7 +38,7 @@ def test_the_notebook_runs_and_shows_its_pictures(tmp_path: Path) -> None:
     plain = {
         name: text for name, text in os.environ.items() if not name.startswith(("COVERAGE_", "IMGWIRE_"))
     }
-    answer = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", RUN, NOTEBOOK],
         cwd=tmp_path,
         env=plain,
@@ -47,8 +47,8 @@ def test_the_notebook_runs_and_shows_its_pictures(tmp_path: Path) -> None:
         timeout=120,
         check=False,
     )
-    assert answer.returncode == 0, answer.stderr
-    done = cells(answer.stdout)
+    assert finished.returncode == 0, finished.stderr
+    done = cells(finished.stdout)
     (shown,) = done["upload"]["outputs"]
     page = "".join(shown["data"]["text/html"])
     assert '<img src="http://127.0.0.1' in page

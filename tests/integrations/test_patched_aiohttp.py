@@ -1,4 +1,4 @@
-"""Under aioresponses and vcrpy, which patch aiohttp: API calls and downloads work, and an upload says that it cannot."""
+"""aioresponses and vcrpy patch aiohttp: API calls and downloads work with them, and an upload raises."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LENGTH = {"Content-Length": str(len(GIF)), "Content-Type": "image/gif"}
 
 
 class Response(aiohttp.ClientResponse):
-    """What aioresponses 0.7.9 makes, with what aiohttp wants from 3.14 on."""
+    """The response class for aioresponses 0.7.9, with the argument that aiohttp requires since 3.14."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if "stream_writer" in inspect.signature(aiohttp.ClientResponse).parameters:
@@ -63,7 +63,8 @@ def record(image: Image) -> dict[str, Any]:
 
 
 @pytest.fixture
-def mocked(record: dict[str, Any]) -> Iterator[Any]:  # begins once there is a record
+def mocked(record: dict[str, Any]) -> Iterator[Any]:
+    """Patch aiohttp. Depends on `record`, because its upload needs the real aiohttp."""
     aioresponses: Any = pytest.importorskip("aioresponses", reason="needs aioresponses")
     with aioresponses.aioresponses() as mocked:
         yield mocked
@@ -72,11 +73,11 @@ def mocked(record: dict[str, Any]) -> Iterator[Any]:  # begins once there is a r
 async def test_api_calls_and_downloads_work_with_aioresponses(
     mocked: Any, client: AsyncImgwireClient, record: dict[str, Any], tmp_path: Path
 ) -> None:
-    address = f"{API}/images/{record['id']}"
-    mocked.get(address, payload=record, response_class=Response)
+    url = f"{API}/images/{record['id']}"
+    mocked.get(url, payload=record, response_class=Response)
     image = await client.images.retrieve(record["id"])
     assert image.original_filename == "hero.gif"
-    mocked.get(address, status=404, payload={"detail": "gone"}, response_class=Response)
+    mocked.get(url, status=404, payload={"detail": "gone"}, response_class=Response)
     with pytest.raises(NotFoundError, match="gone"):
         await client.images.retrieve(record["id"])
     mocked.get(image.cdn_url, body=GIF, headers=LENGTH, response_class=Response, repeat=True)
@@ -95,7 +96,8 @@ async def test_an_upload_under_aioresponses_raises_once_that_nothing_was_sent(
     assert "secret" not in str(caught.value)
     assert [method for method, _ in mocked.requests] == ["POST", "PUT"]
     mocked.put(re.compile("https://storage"), status=400, response_class=Response)
-    with pytest.raises(UploadRejectedError):  # what goes wrong can be played
+    # Failures can be mocked.
+    with pytest.raises(UploadRejectedError):
         await client.images.upload(GIF, file_name="hero.gif")
 
 

@@ -1,4 +1,4 @@
-"""Every example on its real server: what a browser sends arrives, what goes wrong is told, and who leaves is not waited for."""
+"""The example applications on their real servers, used over HTTP like by a browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 2**20
 UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "warning"]
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "--log-level", "error"]
 THREADS = ["--worker-class", "gthread", "--threads", "4"]
-# It loads the application, with its client, before it forks, and Python does not see the fork.
+# uWSGI loads the application, with its client, before it forks, and Python's fork hooks do not run.
 UWSGI = ["-c", "import pyuwsgi; pyuwsgi.run()", "--http-socket", "127.0.0.1:{port}", "--disable-logging"]
 WORKERS = [
     "--master",
@@ -45,10 +45,11 @@ SERVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "flask-uwsgi": (("flask", "pyuwsgi"), [*UWSGI, *WORKERS, "--module", "flask_app:app"]),
     "django-uwsgi": (("django", "pyuwsgi"), [*UWSGI, *WORKERS, "--module", "django_site.wsgi"]),
 }
-# These take the whole body before the view begins, into a temporary file: there is no upload yet that could be cut.
+# These servers write the whole body to a temporary file before the view starts, so that no upload can be
+# interrupted.
 BUFFERING = {"django-asgi"}
-# Keeps in memory what the application has not read yet, however much that is.
-HOARDING = {"quart"}
+# This server keeps all bytes in memory that the application has not read yet, without a limit.
+UNLIMITED_MEMORY = {"quart"}
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -74,48 +75,54 @@ def site(running: Site) -> Site:
 
 
 def puts(site: Site) -> list[tuple[int | None, int]]:
-    """Status and bytes of what the storage was sent; the status is None while it comes, and for ever when it was cut."""
-    return [(each.status, each.body_length) for each in site.emulator.requests if each.method == "PUT"]
+    """Return the status and the body length of each PUT.
+
+    The status is None until the body is complete, and stays None for an interrupted upload.
+    """
+    return [
+        (request.status, request.body_length) for request in site.emulator.requests if request.method == "PUT"
+    ]
 
 
 def test_a_picture_in_the_body_arrives_under_its_name(site: Site) -> None:
-    answer = site.upload(name="Zoë & <b>.gif")
-    assert answer.status == 201, answer.text
-    image = site.emulator.images[answer.json["id"]]
+    response = site.upload(name="Zoë & <b>.gif")
+    assert response.status == 201, response.text
+    image = site.emulator.images[response.json["id"]]
     assert image.original_filename == "Zoë & <b>.gif"
     assert puts(site) == [(200, len(GIF))]
-    assert answer.json["url"] == f"{image.cdn_url}@thumbnail"
+    assert response.json["url"] == f"{image.cdn_url}@thumbnail"
 
 
 def test_a_picture_in_a_form_arrives_under_its_name(site: Site) -> None:
-    answer = site.send_form(name="hero.gif")
-    assert answer.status == 201, answer.text
-    assert site.emulator.images[answer.json["id"]].original_filename == "hero.gif"
+    response = site.send_form(name="hero.gif")
+    assert response.status == 201, response.text
+    assert site.emulator.images[response.json["id"]].original_filename == "hero.gif"
     assert puts(site) == [(200, len(GIF))]
 
 
 def test_a_token_has_the_form_that_the_browser_package_expects(site: Site) -> None:
-    answer = site.ask("POST", "/upload-token", b"")
-    assert answer.status == 200, answer.text
-    assert list(answer.json) == ["uploadToken"]
-    assert answer.json["uploadToken"]
+    response = site.request("POST", "/upload-token", b"")
+    assert response.status == 200, response.text
+    assert list(response.json) == ["uploadToken"]
+    assert response.json["uploadToken"]
 
 
 def test_a_page_shows_a_responsive_picture_with_an_escaped_name(site: Site) -> None:
     image_id = site.upload(name="<script>alert(1)</script>.gif").json["id"]
-    answer = site.ask("GET", f"/pictures/{image_id}")
-    assert answer.status == 200, answer.text
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.text.count("<img ") == 1
-    assert "srcset=" in answer.text
-    assert "<script>" not in answer.text
-    assert "&lt;script&gt;" in answer.text
-    assert "&amp;lt;" not in answer.text  # escaped once, not twice
+    response = site.request("GET", f"/pictures/{image_id}")
+    assert response.status == 200, response.text
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.text.count("<img ") == 1
+    assert "srcset=" in response.text
+    assert "<script>" not in response.text
+    assert "&lt;script&gt;" in response.text
+    # Escaped once, not twice.
+    assert "&amp;lt;" not in response.text
 
 
 @pytest.mark.parametrize("odd", ["a%20b", "..", "%2e%2e", "a%2Fb", "hero.jpg"])
 def test_an_invalid_id_in_the_url_is_a_client_error_without_an_api_request(site: Site, odd: str) -> None:
-    assert site.ask("GET", f"/pictures/{odd}").status in {404, 422}
+    assert site.request("GET", f"/pictures/{odd}").status in {404, 422}
     assert list(site.emulator.requests) == []
 
 
@@ -131,7 +138,7 @@ def test_an_upload_ends_when_the_browser_disconnects_and_the_next_one_works(
             until(lambda: puts(site), "an upload begins")
             assert puts(site)[0][0] is None
     if framework not in BUFFERING:
-        # An open line of the log has no length yet.
+        # The log has no body length before the upload has ended.
         until(lambda: puts(site)[0][1] > 0, "the storage sees the upload end")
         assert puts(site)[0][0] is None
         assert puts(site)[0][1] < 50 * MIB
@@ -143,27 +150,28 @@ def test_an_upload_ends_when_the_browser_disconnects_and_the_next_one_works(
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_200_megabytes_are_not_kept_in_memory(site: Site, framework: str) -> None:
     site.emulator.keep_bodies = False
-    piece, pieces = bytes(MIB), 200
-    body = [GIF, *[piece] * pieces]
-    size = {"Content-Length": str(len(GIF) + pieces * MIB)}
-    assert site.upload([GIF, *[piece] * 8], headers={"Content-Length": str(len(GIF) + 8 * MIB)}).status == 201
-    with site.growth() as grown:
+    block, count = bytes(MIB), 200
+    body = [GIF, *[block] * count]
+    size = {"Content-Length": str(len(GIF) + count * MIB)}
+    assert site.upload([GIF, *[block] * 8], headers={"Content-Length": str(len(GIF) + 8 * MIB)}).status == 201
+    with site.growth() as growth:
         assert site.upload(body, headers=size, timeout=90).status == 201
-    assert puts(site)[-1] == (200, len(GIF) + pieces * MIB)
+    assert puts(site)[-1] == (200, len(GIF) + count * MIB)
     digest = hashlib.sha256(b"".join(body)).hexdigest()
-    assert [each.body_sha256 for each in site.emulator.requests if each.method == "PUT"][-1] == digest
-    print(json.dumps({"grown MiB": [round(each / MIB, 1) for each in grown]}))
-    # Quart takes what comes; how much of it waits is a matter of which side is quicker just now.
-    assert framework in HOARDING or max(grown) < 40 * MIB
+    digests = [request.body_sha256 for request in site.emulator.requests if request.method == "PUT"]
+    assert digests[-1] == digest
+    print(json.dumps({"growth MiB": [round(size / MIB, 1) for size in growth]}))
+    # Quart accepts all bytes; how many of them wait in memory depends on which side is faster.
+    assert framework in UNLIMITED_MEMORY or max(growth) < 40 * MIB
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_a_stalled_storage_stops_the_browser_and_fills_no_memory(site: Site, framework: str) -> None:
-    if framework in BUFFERING | HOARDING:
+    if framework in BUFFERING | UNLIMITED_MEMORY:
         pytest.skip(f"{framework} takes the body at its own pace")
     site.emulator.faults.add("PUT", "/uploads/*", stall=4)
     with (
-        site.growth() as grown,
+        site.growth() as growth,
         socket.create_connection((site.host, site.port), timeout=2) as browser,
         pytest.raises(TimeoutError),
     ):
@@ -171,29 +179,32 @@ def test_a_stalled_storage_stops_the_browser_and_fills_no_memory(site: Site, fra
         browser.sendall(head.encode() + GIF)
         for _ in range(100):
             browser.sendall(bytes(MIB))
-    assert max(grown) < 40 * MIB
+    assert max(growth) < 40 * MIB
 
 
 def test_an_error_becomes_the_matching_response(site: Site) -> None:
     faults, upload = site.emulator.faults, "/api/v1/images/standard_upload"
-    answers = {"missing": site.ask("GET", "/pictures/00000000-0000-0000-0000-000000000000")}
-    answers["text"] = site.upload(b"plain text, no picture")
+    responses = {"missing": site.request("GET", "/pictures/00000000-0000-0000-0000-000000000000")}
+    responses["text"] = site.upload(b"plain text, no picture")
     faults.add("POST", upload, status=413, body={"detail": "too large"})
-    answers["large"] = site.upload()
+    responses["large"] = site.upload()
     faults.add("POST", upload, status=401, body={"detail": "bad key", "error_type": "InvalidTokenError"})
-    answers["refused"] = site.upload()
+    responses["refused"] = site.upload()
     faults.add("POST", upload, status=429, headers={"Retry-After": "3600"})
-    answers["busy"] = site.upload()  # the last one: from now on the application's client holds its calls back
-    assert {name: (answer.status, answer.json["code"]) for name, answer in answers.items()} == {
+    # The last request, because the application's client delays its calls after a 429.
+    responses["busy"] = site.upload()
+    assert {name: (response.status, response.json["code"]) for name, response in responses.items()} == {
         "missing": (404, "not_found"),
         "text": (415, "unsupported_image"),
         "large": (413, "too_large"),
         "busy": (503, "busy"),
         "refused": (502, "service_failed"),
     }
-    assert {answer.headers["content-type"] for answer in answers.values()} == {"application/problem+json"}
-    assert answers["busy"].headers["retry-after"] == "3600"
-    assert "key" not in answers["refused"].text
+    assert {response.headers["content-type"] for response in responses.values()} == {
+        "application/problem+json"
+    }
+    assert responses["busy"].headers["retry-after"] == "3600"
+    assert "key" not in responses["refused"].text
 
 
 @pytest.mark.parametrize("threads", [["--enable-threads"], []], ids=["threads", "no threads"])
@@ -208,7 +219,8 @@ def test_uwsgi_workers_upload_in_parallel_with_a_client_made_before_the_fork(
         serving(command, emulator, tmp_path) as site,
         concurrent.futures.ThreadPoolExecutor(1) as browser,
     ):
-        for _ in range(3):  # each takes one request at a time, so the second is the other worker's
+        # A worker handles one request at a time, so the other worker gets the second request.
+        for _ in range(3):
             emulator.requests.clear()
             emulator.faults.add("PUT", "/uploads/*", stall=3)
             slow = browser.submit(site.upload)

@@ -1,4 +1,4 @@
-"""Packages that make thumbnails of what the Django storage holds: whatever they derive and delete, the originals stay."""
+"""Packages for thumbnails work with the Django storage, and never delete an original."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ def run(emulator: Emulator, tmp_path: Path, package: str) -> Any:
             pytest.skip(f"needs {module}: install the dependency group `slow` and the extra `emulator`")
     if package == "versatileimagefield":
         try:
-            import magic  # noqa: F401  # it looks for the C library, which pip does not bring
+            # The import fails without the C library, which pip does not install.
+            import magic  # noqa: F401  # see above
         except ImportError as error:
             pytest.skip(f"versatileimagefield needs libmagic of the system: {error}")
 
     def site(storage: str) -> dict[str, Any]:
         emulator.reset()
-        ended = subprocess.run(
+        finished = subprocess.run(
             [sys.executable, str(SITE), package, str(tmp_path), storage],
             env=settings(emulator),
             capture_output=True,
@@ -49,9 +50,10 @@ def run(emulator: Emulator, tmp_path: Path, package: str) -> Any:
             timeout=100,
             check=False,
         )
-        assert ended.returncode == 0, ended.stderr
-        assert {each.status for each in emulator.requests} <= {200, 404}  # no request that nobody can answer
-        report: dict[str, Any] = json.loads(ended.stdout)
+        assert finished.returncode == 0, finished.stderr
+        # The emulator rejected no request as invalid.
+        assert {request.status for request in emulator.requests} <= {200, 404}
+        report: dict[str, Any] = json.loads(finished.stdout)
         return report
 
     return site
@@ -64,7 +66,7 @@ def test_originals_survive_the_deletion_of_their_thumbnails(run: Any, storage: s
     assert report["survivors"] == [True, True]
     assert report["opened"] == [64, 48]
     assert report["original"] not in {report["thumbnail"], report["again"]}
-    # The original goes when it is told to, and it alone.
+    # Deleting one original deletes this one only.
     assert (report["deleted"], report["exists"]) == (None, [False, True])
 
 
@@ -74,9 +76,11 @@ def test_thumbnails_on_disk_are_made_once_and_cleaned_up(run: Any, package: str)
     (made,) = report["on_disk"]
     assert report["sizes"] == [[32, 24]]
     assert report["thumbnail"] == report["again"] == f"/media/{made}"
-    assert report["images"] == 2  # nothing derived went to Imgwire
+    # No thumbnail was uploaded to Imgwire.
+    assert report["images"] == 2
     assert report["forgot"] is None
     if package == "easy_thumbnails":
-        assert report["kept"] == report["on_disk"]  # its clean-up finds the originals
+        # The package's clean-up finds the originals, and so keeps the thumbnails.
+        assert report["kept"] == report["on_disk"]
     if package == "sorl.thumbnail":
         assert report["left_on_disk"] == []

@@ -1,10 +1,11 @@
-"""A Django project with one of four thumbnail packages: `python thumbnail_site.py PACKAGE FOLDER STORAGE` prints what became of the files.
+"""A Django project that uses one of four thumbnail packages and prints a report about the files.
 
-The originals are at Imgwire; STORAGE says where the package puts what it derives: "disk", or "default" for the same storage.
-Their settings exclude each other, so each runs in a process of its own.
+Usage: `python thumbnail_site.py PACKAGE FOLDER STORAGE`. The originals are stored at Imgwire. STORAGE is the
+storage of the thumbnails: "disk", or "default" for the storage of the originals. The settings of the packages
+exclude each other, so each package runs in a process of its own.
 """
 
-# ruff: noqa: E402  # Django is set up before its models
+# ruff: noqa: E402  # Django must be set up before models are imported
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ STORAGES = {
     "default": {"BACKEND": "imgwire_async.integrations.django.ImgwireStorage"},
     "disk": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
 }
-# docs/frameworks.md has these.
+# The settings that docs/frameworks.md recommends.
 OPTIONS: dict[str, dict[str, Any]] = {
     "easy_thumbnails": {"THUMBNAIL_DEFAULT_STORAGE_ALIAS": DERIVED},
     "sorl.thumbnail": {"THUMBNAIL_STORAGE": DERIVED},
@@ -81,7 +82,7 @@ def jpeg(color: str) -> ContentFile[bytes]:
 
 
 def thumbnail_of(picture: Picture) -> str:
-    """Make the thumbnail, as a template does, and return its address."""
+    """Make a thumbnail, as a template does, and return its URL."""
     file: Any = picture.file
     if PACKAGE == "easy_thumbnails":
         return str(file.get_thumbnail({"size": (32, 24), "crop": True}).url)
@@ -95,7 +96,7 @@ def thumbnail_of(picture: Picture) -> str:
 
 
 def forget_thumbnails(picture: Picture) -> None:
-    """Delete what was derived, by every way that the package has, and keep the original."""
+    """Delete the thumbnails by all methods of the package, and keep the original."""
     file: Any = picture.file
     if PACKAGE == "easy_thumbnails":
         file.delete_thumbnails()
@@ -121,10 +122,10 @@ def forget_thumbnails(picture: Picture) -> None:
         small.storage.delete(small.name)
 
 
-def tried(function: Callable[..., object], *args: object) -> object:
+def result_or_error(function: Callable[..., object], *args: object) -> object:
     try:
         return function(*args)
-    except Exception as error:  # what other people's code raises is what is looked for
+    except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 
@@ -140,7 +141,7 @@ call_command("migrate", verbosity=0)
 with connection.schema_editor() as editor:
     editor.create_model(Picture)
 picture, other = Picture.objects.create(file=jpeg("red")), Picture.objects.create(file=jpeg("blue"))
-first, again = tried(thumbnail_of, picture), tried(thumbnail_of, picture)
+first, again = result_or_error(thumbnail_of, picture), result_or_error(thumbnail_of, picture)
 made = on_disk()
 report: dict[str, object] = {
     "original": picture.file.url,
@@ -153,12 +154,12 @@ report: dict[str, object] = {
 if DERIVED == "disk" and PACKAGE == "easy_thumbnails":
     call_command("thumbnail_cleanup", stdout=io.StringIO())
     report["kept"] = on_disk()
-report["forgot"] = tried(forget_thumbnails, picture)
+report["forgot"] = result_or_error(forget_thumbnails, picture)
 report["left_on_disk"] = on_disk()
-report["survivors"] = [default_storage.exists(str(each.file)) for each in (picture, other)]
+report["survivors"] = [default_storage.exists(str(row.file)) for row in (picture, other)]
 with default_storage.open(str(picture.file)) as file:
     report["opened"] = Image.open(file).size
 name = str(picture.file)
-report["deleted"] = tried(picture.file.delete)
-report["exists"] = [default_storage.exists(each) for each in (name, str(other.file))]
+report["deleted"] = result_or_error(picture.file.delete)
+report["exists"] = [default_storage.exists(stored) for stored in (name, str(other.file))]
 print(json.dumps(report))

@@ -1,4 +1,4 @@
-"""Worker threads: one that is stuck gives its place away, what is left is cleaned up, and no clock but the loop's counts."""
+"""Thread pools: stuck jobs do not count, late results are disposed of, and only the loop's clock counts."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from imgwire_async.threads import CANCEL_GRACE, ThreadPool
 
 
 async def test_a_stuck_job_does_not_count_towards_the_limit() -> None:
-    pool, go = ThreadPool(2), threading.Event()
-    stuck = [pool.submit(lambda: go.wait(20)) for _ in range(2)]
-    behind = [pool.submit(threading.get_ident) for _ in range(5)]
+    pool, release = ThreadPool(2), threading.Event()
+    stuck = [pool.submit(lambda: release.wait(20)) for _ in range(2)]
+    waiting = [pool.submit(threading.get_ident) for _ in range(5)]
     try:
         async with asyncio.timeout(10):
-            assert threading.get_ident() not in await asyncio.gather(*behind)
+            assert threading.get_ident() not in await asyncio.gather(*waiting)
         assert not any(future.done() for future in stuck)
     finally:
-        go.set()
+        release.set()
         assert await asyncio.gather(*stuck) == [True] * 2
 
 
 async def test_the_number_of_stuck_jobs_is_limited() -> None:
-    pool, go = ThreadPool(1, stuck_limit=1), threading.Event()
-    stuck = [pool.submit(lambda: go.wait(20)) for _ in range(2)]
-    behind = pool.submit(int)
+    pool, release = ThreadPool(1, stuck_limit=1), threading.Event()
+    stuck = [pool.submit(lambda: release.wait(20)) for _ in range(2)]
+    waiting = pool.submit(int)
     await asyncio.sleep(1.4 * CANCEL_GRACE)
-    assert not behind.done()
-    go.set()
+    assert not waiting.done()
+    release.set()
     async with asyncio.timeout(10):
         await asyncio.gather(*stuck)
-        assert await behind == 0
+        assert await waiting == 0
 
 
 async def test_a_job_whose_future_was_cancelled_is_not_started() -> None:
-    pool, go, ran = ThreadPool(1), threading.Event(), list[str]()
-    first = pool.submit(lambda: go.wait(20))
+    pool, release, ran = ThreadPool(1), threading.Event(), list[str]()
+    first = pool.submit(lambda: release.wait(20))
     pool.submit(lambda: ran.append("unwanted")).cancel()
     wanted = pool.submit(lambda: ran.append("wanted"))
-    go.set()
+    release.set()
     await asyncio.gather(first, wanted)
     assert ran == ["wanted"]
 
 
-@pytest.mark.parametrize("error", [StopIteration(3), LookupError("mine"), SystemExit(4)], ids=repr)
+@pytest.mark.parametrize("error", [StopIteration(3), LookupError("failed"), SystemExit(4)], ids=repr)
 async def test_an_exception_of_a_function_is_raised_by_its_future(error: BaseException) -> None:
     def fail() -> None:
         raise error
@@ -64,8 +64,8 @@ async def test_an_exception_of_a_function_is_raised_by_its_future(error: BaseExc
 
 
 class Opened:
-    def __init__(self, go: threading.Event) -> None:
-        go.wait(20)
+    def __init__(self, release: threading.Event) -> None:
+        release.wait(20)
         self.closed = threading.Event()
         made.append(self)
 
@@ -79,17 +79,17 @@ made: list[Opened] = []
 @pytest.mark.parametrize("slow", [False, True], ids=["soon", "late"])
 async def test_a_result_that_comes_after_the_cancellation_is_disposed_of(slow: bool) -> None:
     made.clear()
-    go = threading.Event()
-    task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, go))
+    release = threading.Event()
+    task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, release))
     await asyncio.sleep(0.05)
     task.cancel()
-    began = time.monotonic()
+    started_at = time.monotonic()
     if not slow:
-        go.set()
+        release.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - began < 5
-    go.set()
+    assert time.monotonic() - started_at < 5
+    release.set()
     async with asyncio.timeout(10):
         while not made:
             await asyncio.sleep(0.01)
@@ -98,17 +98,17 @@ async def test_a_result_that_comes_after_the_cancellation_is_disposed_of(slow: b
 
 def test_a_result_that_comes_after_the_end_of_the_loop_is_disposed_of() -> None:
     made.clear()
-    go = threading.Event()
+    release = threading.Event()
 
-    async def leave() -> None:
+    async def end_early() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await disk_work.run_or_dispose(Opened.close, Opened, go)
+                await disk_work.run_or_dispose(Opened.close, Opened, release)
 
-    asyncio.run(leave())
-    go.set()
-    began = time.monotonic()
-    while not made and time.monotonic() - began < 10:
+    asyncio.run(end_early())
+    release.set()
+    started_at = time.monotonic()
+    while not made and time.monotonic() - started_at < 10:
         time.sleep(0.01)
     assert made[0].closed.wait(10)
 
@@ -121,15 +121,15 @@ def test_a_result_that_comes_after_the_end_of_the_loop_is_disposed_of() -> None:
     ],
 )
 async def test_a_cancelled_wait_for_a_thread_ends_soon(run: Any) -> None:
-    go = threading.Event()
-    task = asyncio.ensure_future(run(go.wait, 20))
+    release = threading.Event()
+    task = asyncio.ensure_future(run(release.wait, 20))
     await asyncio.sleep(0.05)
-    began = time.monotonic()
+    started_at = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - began < 5
-    go.set()
+    assert time.monotonic() - started_at < 5
+    release.set()
 
 
 async def test_cleanup_is_done_although_the_task_is_cancelled_repeatedly() -> None:
@@ -156,49 +156,50 @@ async def test_only_the_clock_of_the_loop_counts(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(loop, "time", real)
     future: asyncio.Future[None] = loop.create_future()
     monkeypatch.setattr(time, "monotonic", now)
-    began = real()
+    started_at = real()
     await cancellation.wait_all([future], timeout=0.1)
-    assert 0.09 < real() - began < 5
+    assert 0.09 < real() - started_at < 5
 
 
 async def test_cancelling_all_tasks_does_not_cancel_later_work() -> None:
-    go = threading.Event()
-    first = asyncio.ensure_future(disk_work.run_batched(go.wait, 20))
+    release = threading.Event()
+    first = asyncio.ensure_future(disk_work.run_batched(release.wait, 20))
     await asyncio.sleep(0.02)
     others = [asyncio.ensure_future(disk_work.run_batched(int)) for _ in range(3)]
     await asyncio.sleep(0)
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
-    look = asyncio.ensure_future(disk_work.run_batched(os.getpid))
+    later = asyncio.ensure_future(disk_work.run_batched(os.getpid))
     await asyncio.sleep(0)
-    go.set()
+    release.set()
     async with asyncio.timeout(10):
-        assert await look == os.getpid()
-    ends = await asyncio.gather(first, *others, return_exceptions=True)
-    assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+        assert await later == os.getpid()
+    results = await asyncio.gather(first, *others, return_exceptions=True)
+    assert all(isinstance(result, asyncio.CancelledError) for result in results)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_has_its_own_threads(tmp_path: Path) -> None:
-    asyncio.run(disk_work.run(int))  # its thread idles in the parent
+    # The thread of this call stays idle in the parent.
+    asyncio.run(disk_work.run(int))
     child = os.fork()
     if child == 0:
-        ended = asyncio.run(disk_work.run(lambda: 7))
-        os._exit(ended)
+        result = asyncio.run(disk_work.run(lambda: 7))
+        os._exit(result)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 async def test_a_wait_that_is_cancelled_twice_raises_once_and_disposes_of_the_result() -> None:
     made.clear()
-    go = threading.Event()
-    task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, go))
+    release = threading.Event()
+    task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, release))
     for _ in range(2):
         await asyncio.sleep(0.05)
         task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    go.set()
+    release.set()
     async with asyncio.timeout(10):
         while not made:
             await asyncio.sleep(0.01)
@@ -209,30 +210,31 @@ async def test_a_wait_that_is_cancelled_twice_raises_once_and_disposes_of_the_re
 async def test_a_waiting_job_starts_when_a_stuck_job_ends() -> None:
     pool, first, second = ThreadPool(1, stuck_limit=1), threading.Event(), threading.Event()
     stuck = [pool.submit(lambda: first.wait(60)), pool.submit(lambda: second.wait(60))]
-    behind = pool.submit(int)
-    await asyncio.sleep(2.5 * CANCEL_GRACE)  # the first is stuck, and the second would be, were there room
+    waiting = pool.submit(int)
+    # Now the first job counts as stuck. The second one would, but the limit of stuck jobs is reached.
+    await asyncio.sleep(2.5 * CANCEL_GRACE)
     first.set()
     try:
         async with asyncio.timeout(10):
-            assert await behind == 0
+            assert await waiting == 0
     finally:
         second.set()
         await asyncio.gather(*stuck)
 
 
 async def test_an_exception_of_dispose_is_not_logged_by_asyncio() -> None:
-    told = list[object]()
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    pool, go, tried = ThreadPool(1), threading.Event(), threading.Event()
+    logged = list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+    pool, release, tried = ThreadPool(1), threading.Event(), threading.Event()
 
-    def late(_: object) -> None:
+    def dispose(_: object) -> None:
         tried.set()
         raise OSError("EIO")
 
-    pool.submit(lambda: go.wait(20), late).cancel()
+    pool.submit(lambda: release.wait(20), dispose).cancel()
     await asyncio.sleep(0.05)
-    future = pool.submit(lambda: go.wait(20), late)
-    go.set()
+    future = pool.submit(lambda: release.wait(20), dispose)
+    release.set()
     await asyncio.sleep(0)
     future.cancel()
     assert await asyncio.to_thread(tried.wait, 10)
@@ -240,47 +242,48 @@ async def test_an_exception_of_dispose_is_not_logged_by_asyncio() -> None:
         while pool._running:
             await asyncio.sleep(0.01)
     gc.collect()
-    assert told == []
+    assert logged == []
 
 
 def test_a_dispose_that_hangs_after_the_end_of_its_loop_delays_no_other_loop() -> None:
-    go, cleaning, end = threading.Event(), threading.Event(), threading.Event()
+    release, cleaning, end = threading.Event(), threading.Event(), threading.Event()
 
-    def late(_: object) -> None:
+    def dispose(_: object) -> None:
         cleaning.set()
         end.wait(60)
 
-    async def leave() -> None:
-        ThreadPool(1).submit(lambda: go.wait(60), late)
+    async def end_early() -> None:
+        ThreadPool(1).submit(lambda: release.wait(60), dispose)
         await asyncio.sleep(0.05)
 
-    asyncio.run(leave())
-    go.set()
+    asyncio.run(end_early())
+    release.set()
     assert cleaning.wait(10)
 
-    async def others() -> None:
-        async with asyncio.timeout(10):  # more than there are threads that idle
+    async def run_many() -> None:
+        # More jobs than there are idle threads.
+        async with asyncio.timeout(10):
             await asyncio.gather(*(disk_work.run(int) for _ in range(thread_pools.DISK_THREADS)))
 
     try:
-        asyncio.run(others())
+        asyncio.run(run_many())
     finally:
         end.set()
 
 
 def test_a_dispose_that_fails_after_the_end_of_its_loop_ends_no_thread() -> None:
-    go, tried = threading.Event(), threading.Event()
+    release, tried = threading.Event(), threading.Event()
 
-    def late(_: object) -> None:
+    def dispose(_: object) -> None:
         tried.set()
         raise OSError("EIO")
 
-    async def leave() -> None:
-        ThreadPool(1).submit(lambda: go.wait(60), late)
+    async def end_early() -> None:
+        ThreadPool(1).submit(lambda: release.wait(60), dispose)
         await asyncio.sleep(0.05)
 
-    asyncio.run(leave())
-    go.set()
+    asyncio.run(end_early())
+    release.set()
     assert tried.wait(10)
     asyncio.run(asyncio.wait_for(disk_work.run(int), 10))
 

@@ -27,7 +27,7 @@ def options(emulator: Emulator) -> dict[str, Any]:
 
 @pytest.fixture
 def storage(options: dict[str, Any]) -> Iterator[Any]:
-    # Not at the top: the tests that ask for a storage have set Django up.
+    # Imported here, because Django is set up only by the tests that use a storage.
     from imgwire_async.integrations.django import ImgwireStorage
 
     storage = ImgwireStorage(**options)

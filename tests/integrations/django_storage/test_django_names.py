@@ -1,4 +1,7 @@
-"""What counts as a name of the storage backend: only what it stored, to the letter. Others derive names, or bring their own."""
+"""Only the exact names that the storage backend has stored are its names.
+
+Other packages derive names from them, or bring names of their own.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import pytest
 from imgwire_async import AsyncImgwireClient, Image, ImgwireClient
 from imgwire_async.emulator import Emulator
 
-from .with_django import BACKEND, GIF  # isort: skip  # it sets Django up
+from .with_django import BACKEND, GIF  # isort: skip  # sets Django up
 
 from django import forms
 from django.core.files.base import ContentFile
@@ -26,7 +29,7 @@ from django.test.utils import override_settings
 
 from imgwire_async.integrations.django import ImgwireStorage
 
-# Derived from a stored name `<id>/hero.gif` by other packages, or by accident.
+# Names that other packages derive from a stored name `<id>/hero.gif`, or that arise by accident.
 DERIVED: dict[str, Callable[[str], str]] = {
     "easy-thumbnails": lambda name: name + ".100x100_q85.jpg",
     "easy-thumbnails, cropped": lambda name: name + ".100x100_q85_crop.jpg",
@@ -61,7 +64,7 @@ DERIVED: dict[str, Callable[[str], str]] = {
     "NUL": lambda name: name + "\0.jpg",
     "preset": lambda name: name[:36] + "@thumbnail" + name[36:],
 }
-# Not derived: of another storage, or of a field's `default=`.
+# Names of another storage, or of a field's `default=`.
 FOREIGN = [
     "avatars/default.png", "default.png", "photos/2026/hero.gif", "../hero.gif", "..", "a/..", "C:/hero.gif",
     "https://example.com/hero.gif", "img_123/hero.gif", "00000000000000000000000000000007/hero.gif", "0/0",
@@ -71,31 +74,34 @@ FOREIGN = [
 
 
 @pytest.fixture
-def later(options: dict[str, Any], storage: ImgwireStorage) -> Iterator[ImgwireStorage]:
-    """A storage of another process, which knows the CDN's address and has seen no image."""
+def other_process(options: dict[str, Any], storage: ImgwireStorage) -> Iterator[ImgwireStorage]:
+    """A storage as in another process, which knows the CDN URL and no image."""
     name = storage.save("first.gif", ContentFile(GIF))
-    later = ImgwireStorage(**options, cdn_base=storage.url(name).rpartition("/")[0])
-    yield later
-    later.client.close()
+    other_process = ImgwireStorage(**options, cdn_base=storage.url(name).rpartition("/")[0])
+    yield other_process
+    other_process.client.close()
 
 
-@pytest.fixture(params=["the storage that saved it", "a storage of another process"])
-def either(request: pytest.FixtureRequest, storage: ImgwireStorage, later: ImgwireStorage) -> ImgwireStorage:
-    return storage if "saved" in request.param else later
+@pytest.fixture(params=["the storage that saved the file", "a storage of another process"])
+def any_storage(
+    request: pytest.FixtureRequest, storage: ImgwireStorage, other_process: ImgwireStorage
+) -> ImgwireStorage:
+    return storage if "saved" in request.param else other_process
 
 
 @pytest.fixture
-def unasked() -> ImgwireStorage:
-    return ImgwireStorage(api_key="k", base_url="http://127.0.0.1:9", retries=0)  # where nobody listens
+def offline() -> ImgwireStorage:
+    """A storage whose API cannot be reached."""
+    return ImgwireStorage(api_key="k", base_url="http://127.0.0.1:9", retries=0)
 
 
 def require_never_stored(storage: ImgwireStorage, name: str) -> None:
     assert not storage.exists(name)
-    for ask in (
+    for method in (
         storage.open, storage.size, storage.image, storage.get_created_time, storage.get_modified_time
     ):  # fmt: skip
         with pytest.raises(FileNotFoundError, match="was not stored here"):
-            ask(name)
+            method(name)
     storage.delete(name)
 
 
@@ -106,7 +112,8 @@ def test_a_derived_name_is_a_missing_file_and_its_original_is_kept(
     emulator.requests.clear()
     for derive in DERIVED.values():
         require_never_stored(storage, derive(name))
-    assert list(emulator.requests) == []  # who saved it knows its name
+    # The storage knows the name of the file that it has saved.
+    assert list(emulator.requests) == []
     assert storage.exists(name)
     assert storage.image(name).id == name[:36]
 
@@ -115,63 +122,65 @@ def test_a_derived_name_is_a_missing_file_and_its_original_is_kept(
     "how", ["easy-thumbnails", "easy-thumbnails, hashed", "webp", "upper case", "trailing newline", "query"]
 )
 def test_a_derived_name_is_a_missing_file_in_another_process(
-    later: ImgwireStorage, storage: ImgwireStorage, emulator: Emulator, how: str
+    other_process: ImgwireStorage, storage: ImgwireStorage, emulator: Emulator, how: str
 ) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
     emulator.requests.clear()
-    later.delete(DERIVED[how](name))
-    require_never_stored(later, DERIVED[how](name))
+    other_process.delete(DERIVED[how](name))
+    require_never_stored(other_process, DERIVED[how](name))
     assert storage.exists(name)
-    assert {(each.method, each.status) for each in emulator.requests} == {("GET", 200)}
+    assert {(request.method, request.status) for request in emulator.requests} == {("GET", 200)}
 
 
 def test_a_derived_name_never_has_the_url_of_its_original(
-    either: ImgwireStorage, storage: ImgwireStorage
+    any_storage: ImgwireStorage, storage: ImgwireStorage
 ) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
-    original = either.url(name)
+    original = any_storage.url(name)
     assert name[:36] in original
     assert [
-        how for how, derive in DERIVED.items() if not either.url(derive(name)).startswith("/media/")
+        how for how, derive in DERIVED.items() if not any_storage.url(derive(name)).startswith("/media/")
     ] == []
-    assert either.url(name) == original
+    assert any_storage.url(name) == original
 
 
 @pytest.mark.parametrize("how", ["easy-thumbnails", "easy-thumbnails, by alias", "easy-thumbnails, subdir"])
 def test_a_name_that_may_be_derived_from_an_unknown_name_is_checked_once(
-    later: ImgwireStorage, storage: ImgwireStorage, emulator: Emulator, how: str
+    other_process: ImgwireStorage, storage: ImgwireStorage, emulator: Emulator, how: str
 ) -> None:
     derived = DERIVED[how](storage.save("hero.gif", ContentFile(GIF)))
     emulator.requests.clear()
-    assert [later.url(derived) for _ in range(3)] == [f"/media/{derived}"] * 3
+    assert [other_process.url(derived) for _ in range(3)] == [f"/media/{derived}"] * 3
     assert len(emulator.requests) == ("subdir" not in how)
 
 
-def test_a_stored_name_that_looks_derived_is_found(later: ImgwireStorage, storage: ImgwireStorage) -> None:
+def test_a_stored_name_that_looks_derived_is_found(
+    other_process: ImgwireStorage, storage: ImgwireStorage
+) -> None:
     name = storage.save("hero.jpg.100x100_q85.gif", ContentFile(GIF))
-    assert later.url(name).endswith(name[:36])
-    assert later.exists(name)
+    assert other_process.url(name).endswith(name[:36])
+    assert other_process.exists(name)
 
 
-def test_an_impossible_name_sends_no_request(unasked: ImgwireStorage) -> None:
+def test_an_impossible_name_sends_no_request(offline: ImgwireStorage) -> None:
     for name in FOREIGN:
-        require_never_stored(unasked, name)
+        require_never_stored(offline, name)
         with pytest.raises(FileNotFoundError, match="was not stored here") as caught:
-            unasked.listdir(f"{name}/x")
+            offline.listdir(f"{name}/x")
         assert len(str(caught.value)) < 600
-        assert unasked.url(name).startswith("/"), name
-        assert not unasked.url(name).startswith("//"), name
+        assert offline.url(name).startswith("/"), name
+        assert not offline.url(name).startswith("//"), name
 
 
 def test_a_foreign_name_has_the_url_of_djangos_own_storage(
-    unasked: ImgwireStorage,
+    offline: ImgwireStorage,
 ) -> None:
     own = storages.create_storage({"BACKEND": "django.core.files.storage.FileSystemStorage"})
     for name in ("avatars/default.png", "a b/ü.png", "/x.png", "a?b#c.png"):
-        assert unasked.url(name) == own.url(name)
+        assert offline.url(name) == own.url(name)
     with override_settings(MEDIA_URL="https://old.example.com/media/"):
         assert (
-            unasked.url("avatars/default.png", width=100)
+            offline.url("avatars/default.png", width=100)
             == "https://old.example.com/media/avatars/default.png"
         )
 
@@ -182,11 +191,12 @@ def test_an_image_that_is_deleted_or_in_another_environment_is_a_missing_file(
     name = f"{uuid.UUID(int=7)}/hero.gif"
     assert not storage.exists(name)
     storage.delete(name)
-    assert storage.url(name) == f"/media/{name}"  # the CDN's address is not known yet
-    mine = storage.save("hero.gif", ContentFile(GIF))
-    storage.delete(mine)
-    assert not storage.exists(mine)
-    storage.delete(mine)
+    # The storage does not know the CDN URL yet.
+    assert storage.url(name) == f"/media/{name}"
+    deleted = storage.save("hero.gif", ContentFile(GIF))
+    storage.delete(deleted)
+    assert not storage.exists(deleted)
+    storage.delete(deleted)
 
 
 def test_a_name_may_be_a_path_object(storage: ImgwireStorage) -> None:
@@ -200,31 +210,31 @@ def test_a_name_may_be_a_path_object(storage: ImgwireStorage) -> None:
 
 
 def test_the_file_name_of_the_service_counts(
-    storage: ImgwireStorage, emulator: Emulator, later: ImgwireStorage
+    storage: ImgwireStorage, emulator: Emulator, other_process: ImgwireStorage
 ) -> None:
     uploaded = storage.client.images.upload(io.BytesIO(GIF), file_name="C:\\photos\\hero.gif")
-    name = later.name_of(uploaded)
+    name = other_process.name_of(uploaded)
     assert name == f"{uploaded.id}/hero.gif"
-    assert later.exists(name)
-    assert later.listdir(uploaded.id) == ([], ["hero.gif"])
-    assert [later.name_of(attrs.evolve(uploaded, original_filename=odd)) for odd in ("", "..", "a/")] == [
-        f"{uploaded.id}/file"
-    ] * 3
+    assert other_process.exists(name)
+    assert other_process.listdir(uploaded.id) == ([], ["hero.gif"])
+    assert [
+        other_process.name_of(attrs.evolve(uploaded, original_filename=odd)) for odd in ("", "..", "a/")
+    ] == [f"{uploaded.id}/file"] * 3
 
 
 @pytest.mark.parametrize(
     "given", ["hero.gif.100x100_q85.jpg", "../../hero.gif", "a/../hero.gif", "/hero.gif"]
 )
-def test_an_available_name_is_a_file_name_without_an_id(unasked: ImgwireStorage, given: str) -> None:
+def test_an_available_name_is_a_file_name_without_an_id(offline: ImgwireStorage, given: str) -> None:
     stored = f"{uuid.UUID(int=7)}/{given}"
-    assert unasked.get_available_name(stored, max_length=100) == given.rpartition("/")[2]
+    assert offline.get_available_name(stored, max_length=100) == given.rpartition("/")[2]
 
 
 @pytest.mark.slow
-def test_the_number_of_remembered_names_is_limited(later: ImgwireStorage) -> None:
+def test_the_number_of_remembered_names_is_limited(other_process: ImgwireStorage) -> None:
     for number in range(10_010):
-        later.url(f"{uuid.UUID(int=number)}/hero.gif")
-    assert len(later._names.trusted) <= 10_000
+        other_process.url(f"{uuid.UUID(int=number)}/hero.gif")
+    assert len(other_process._names.trusted) <= 10_000
 
 
 class Member(models.Model):
@@ -252,7 +262,7 @@ def test_a_field_with_a_default_can_be_shown_edited_and_deleted(
 def test_a_stored_file_can_be_uploaded_again_by_both_clients(
     options: dict[str, Any], emulator: Emulator, blocking: bool
 ) -> None:
-    """A field opens its file when it is asked for `read`: by calls of the storage's client, which may not run on a loop."""
+    """To read a field's file, the storage calls its blocking client, which must not run on an event loop."""
     settings = {name: options[name] for name in ("api_key", "base_url")}
     with override_settings(STORAGES={"default": {"BACKEND": BACKEND, "OPTIONS": options}}):
         member = Member()

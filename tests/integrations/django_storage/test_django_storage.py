@@ -1,4 +1,4 @@
-"""The storage backend, driven by Django's own file machinery: fields, models, `storages`, migrations."""
+"""The storage backend, used through Django's own file API: fields, models, `storages`, migrations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from .with_django import BACKEND, GIF  # isort: skip  # it sets Django up
+from .with_django import BACKEND, GIF  # isort: skip  # sets Django up
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile, File
@@ -55,7 +55,7 @@ class Picture(models.Model):
 
 @pytest.fixture
 def table(options: dict[str, Any]) -> Iterator[None]:
-    """The model's table, and the storage as the project's default one."""
+    """Create the table of the model, and make the storage the default one of the project."""
     with override_settings(STORAGES={"default": {"BACKEND": BACKEND, "OPTIONS": options}}):
         with connection.schema_editor() as editor:
             editor.create_model(Picture)
@@ -66,14 +66,14 @@ def table(options: dict[str, Any]) -> Iterator[None]:
     connection.close()
 
 
-def asked(emulator: Emulator) -> list[tuple[str, str]]:
+def api_requests(emulator: Emulator) -> list[tuple[str, str]]:
     return [
-        (each.method, re.sub(r"[0-9a-f-]{36}", "ID", each.target.partition("?")[0]))
-        for each in emulator.requests
+        (request.method, re.sub(r"[0-9a-f-]{36}", "ID", request.target.partition("?")[0]))
+        for request in emulator.requests
     ]
 
 
-# --- saving and names -------------------------------------------------------------------------------------------------
+# Saving and names
 
 
 def test_the_name_of_a_saved_file_contains_the_images_id(storage: ImgwireStorage, emulator: Emulator) -> None:
@@ -114,7 +114,7 @@ def test_a_file_of_any_kind_is_sent_completely_even_if_it_was_read_before(
     file.read(3)
     storage.save("hero.gif", file)
     file.close()
-    assert [each.body_length for each in emulator.requests if each.method == "PUT"] == [len(GIF)]
+    assert [request.body_length for request in emulator.requests if request.method == "PUT"] == [len(GIF)]
 
 
 def uploaded_to_disk(data: bytes) -> TemporaryUploadedFile:
@@ -171,7 +171,7 @@ def test_saving_with_wait_raises_when_the_image_is_quarantined(options: dict[str
     storage.client.close()
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
+# Reading
 
 
 def test_an_opened_file_has_the_saved_bytes(storage: ImgwireStorage) -> None:
@@ -186,7 +186,7 @@ def test_an_opened_file_has_the_saved_bytes(storage: ImgwireStorage) -> None:
 
 
 def test_an_unknown_image_is_a_missing_file(storage: ImgwireStorage) -> None:
-    for ask in (
+    for method in (
         storage.open,
         storage.size,
         storage.get_created_time,
@@ -194,7 +194,7 @@ def test_an_unknown_image_is_a_missing_file(storage: ImgwireStorage) -> None:
         storage.image,
     ):
         with pytest.raises(FileNotFoundError, match="no such image"):
-            ask(MISSING)
+            method(MISSING)
     with pytest.raises(FileNotFoundError, match="no such image"):
         storage.listdir(MISSING.partition("/")[0])
 
@@ -220,11 +220,11 @@ def test_a_file_that_cannot_be_downloaded_is_not_opened(storage: ImgwireStorage,
 
 
 def test_size_and_times_come_from_the_record(storage: ImgwireStorage) -> None:
-    began = datetime.now(UTC)
+    started_at = datetime.now(UTC)
     name = storage.save("hero.gif", ContentFile(GIF))
     assert storage.size(name) == len(GIF)
     for time in (storage.get_created_time(name), storage.get_modified_time(name)):
-        assert abs((time - began).total_seconds()) < 60
+        assert abs((time - started_at).total_seconds()) < 60
     with override_settings(USE_TZ=False, TIME_ZONE="UTC"):
         assert storage.get_created_time(name).tzinfo is None
     with pytest.raises(NotImplementedError):
@@ -238,9 +238,9 @@ def test_open_and_size_raise_when_the_image_is_not_ready_in_time(options: dict[s
         options |= {"api_key": slow.api_key, "base_url": slow.base_url, "ready_timeout": 0.2}
         storage = ImgwireStorage(**options)
         name = storage.save("hero.gif", ContentFile(GIF))
-        for ask in (storage.open, storage.size):
+        for method in (storage.open, storage.size):
             with pytest.raises(WaitTimeoutError):
-                ask(name)
+                method(name)
         storage.client.close()
 
 
@@ -262,7 +262,7 @@ def test_the_root_has_one_folder_per_image_and_the_folder_one_file(storage: Imgw
     assert storage.listdir("/")[0] == folders
 
 
-# --- addresses --------------------------------------------------------------------------------------------------------
+# URLs
 
 
 def test_url_sends_no_request_after_the_first_image(
@@ -270,12 +270,13 @@ def test_url_sends_no_request_after_the_first_image(
 ) -> None:
     names = [storage.save("hero.gif", ContentFile(GIF)) for _ in range(3)]
     emulator.requests.clear()
-    addresses = [storage.url(name) for name in names]
-    assert asked(emulator) == []
-    assert addresses == [emulator.images[name.partition("/")[0]].cdn_url for name in names]
-    other = ImgwireStorage(**options)  # another process
-    assert [other.url(name) for name in names] == addresses
-    assert asked(emulator) == [("GET", "/api/v1/images/ID")]
+    urls = [storage.url(name) for name in names]
+    assert api_requests(emulator) == []
+    assert urls == [emulator.images[name.partition("/")[0]].cdn_url for name in names]
+    # A new storage knows as little as one in another process.
+    other = ImgwireStorage(**options)
+    assert [other.url(name) for name in names] == urls
+    assert api_requests(emulator) == [("GET", "/api/v1/images/ID")]
     other.client.close()
 
 
@@ -294,7 +295,7 @@ def test_wrong_url_rules_raise_when_the_storage_is_created() -> None:
         ImgwireStorage(api_key="k", url_rules={"widht": 300})
 
 
-# --- the object -------------------------------------------------------------------------------------------------------
+# The storage object
 
 
 def test_a_storage_without_a_key_raises_on_first_use(
@@ -330,12 +331,12 @@ def test_a_pickle_contains_no_key_and_needs_one_where_it_is_loaded(monkeypatch: 
     pickle.loads(pickle.dumps(ImgwireStorage(api_key=current_key))).client.close()
 
 
-@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("copy_function", [copy.copy, copy.deepcopy])
 def test_a_copy_in_this_process_keeps_the_key(
-    storage: ImgwireStorage, way: Callable[[ImgwireStorage], ImgwireStorage]
+    storage: ImgwireStorage, copy_function: Callable[[ImgwireStorage], ImgwireStorage]
 ) -> None:
     name = storage.save("hero.gif", ContentFile(GIF))
-    other = way(storage)
+    other = copy_function(storage)
     assert other.exists(name)
     assert other.client is not storage.client
     other.client.close()
@@ -368,16 +369,16 @@ def test_a_migration_contains_the_storage_without_its_key() -> None:
 def test_an_unchanged_storage_makes_no_migration() -> None:
     def state() -> ProjectState:
         field = models.ImageField(storage=ImgwireStorage(api_key="k", url_rules={"width": 300}))
-        found = ProjectState()
-        found.add_model(
+        project = ProjectState()
+        project.add_model(
             ModelState("pictures", "Shot", [("id", models.AutoField(primary_key=True)), ("file", field)])
         )
-        return found
+        return project
 
     assert MigrationAutodetector(state(), state())._detect_changes() == {}
 
 
-# --- fields and models ------------------------------------------------------------------------------------------------
+# Fields and models
 
 
 @pytest.mark.usefixtures("table")
@@ -406,7 +407,7 @@ def test_an_image_field_stores_its_size_without_a_request(emulator: Emulator) ->
     found = Picture.objects.get()
     assert found.cover_width == 1
     assert found.cover.name.endswith("/cover.gif")
-    assert asked(emulator) == []
+    assert api_requests(emulator) == []
     with found.cover.open():
         assert (found.cover.width, found.cover.height) == (1, 1)
 
@@ -417,32 +418,32 @@ def test_a_long_name_is_shortened_to_the_fields_max_length() -> None:
     assert len(picture.file.name) == 100
 
 
-# --- errors as answers ------------------------------------------------------------------------------------------------
+# The middleware
 
 
 def test_the_middleware_handles_only_errors_of_this_package(
     storage: ImgwireStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def nothing(_: HttpRequest) -> HttpResponse:
+    def get_response(_: HttpRequest) -> HttpResponse:
         return HttpResponse()
 
-    middleware, request = ErrorAnswers(nothing), RequestFactory().get("/pictures/7")
+    middleware, request = ErrorAnswers(get_response), RequestFactory().get("/pictures/7")
     with pytest.raises(UnsupportedImageError) as caught:
         storage.save("report.pdf", ContentFile(b"%PDF-1.7"))
-    answer = middleware.process_exception(request, caught.value)
-    assert answer is not None
-    assert (answer.status_code, answer["Content-Type"]) == (415, "application/problem+json")
+    response = middleware.process_exception(request, caught.value)
+    assert response is not None
+    assert (response.status_code, response["Content-Type"]) == (415, "application/problem+json")
     assert caplog.records == []
     assert middleware.process_exception(request, KeyError("x")) is None
 
 
 def test_the_middleware_logs_responses_of_500_or_more(caplog: pytest.LogCaptureFixture) -> None:
     middleware = ErrorAnswers(lambda _: HttpResponse())
-    error = AuthenticationError("the key was refused", status=401)
-    answer = middleware.process_exception(RequestFactory().get("/pictures/7"), error)
-    assert answer is not None
-    assert answer.status_code == 502
-    assert [record.message for record in caplog.records] == ["GET '/pictures/7': the key was refused"]
+    error = AuthenticationError("the key was rejected", status=401)
+    response = middleware.process_exception(RequestFactory().get("/pictures/7"), error)
+    assert response is not None
+    assert response.status_code == 502
+    assert [record.message for record in caplog.records] == ["GET '/pictures/7': the key was rejected"]
 
 
 def test_a_request_path_cannot_add_a_line_to_the_log(caplog: pytest.LogCaptureFixture) -> None:

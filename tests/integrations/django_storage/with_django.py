@@ -1,6 +1,6 @@
-"""Django, set up once for all tests of this process that run in it, and a picture."""
+"""Django, set up once for all tests of this process, and a small picture."""
 
-# ruff: noqa: E402  # Django is imported where it is there, and its settings come before what needs them
+# ruff: noqa: E402  # Django may be missing, and its settings must come before further imports
 
 from __future__ import annotations
 
