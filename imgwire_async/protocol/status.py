@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange
+from imgwire_async.formatting import shortened
 from imgwire_async.messages import MAY_HAVE_SUCCEEDED
 from imgwire_async.protocol.intermediaries import (
     WEB_PAGE_ADVICE,
@@ -84,6 +86,7 @@ _MAY_HAVE_SUCCEEDED = frozenset(range(500, 600)) - {501, 511}
 # Texts with which nginx, Apache and Go reject plain http at an https port.
 _HTTPS_REQUIRED = (b"sent to https port", b"http request to an https server", b"plain http to an ssl-enabled")
 _GATEWAY = "It may come from a gateway, proxy or firewall that cannot reach the service; try again later."
+_NO_IDS: Mapping[str, str] = {}
 _OTHER = "This status is unexpected; see .body."
 
 
@@ -96,11 +99,12 @@ def status_error(
     retry_after: float | None = None,
     proxy: ProxyInUse | None = None,
     long_header: str | None = None,
+    ids: Mapping[str, str] = _NO_IDS,
 ) -> errors.APIStatusError:
     """Return the error for a response that is no success, whatever its body holds.
 
     `proxy` is the proxy of the request, which may have sent the response. `long_header` is the name of a
-    header that may be too long.
+    header that may be too long. `ids` are the path parameters of the request, for the message.
     """
     text = redacted_body(body, key)
     message, error_type, issues, is_json = _detail(body, key, exchange)
@@ -118,8 +122,10 @@ def status_error(
         advice = f"{MAY_HAVE_SUCCEEDED} {advice}"
     said = excerpt(message or text) or "no message"
     named = f" ({excerpt(error_type, 80)})" if error_type else ""
+    # The exchange has only the template of the path.
+    about = "".join(f" for {name} {shortened(_safe_text(value, key))}" for name, value in ids.items())
     error = cls(
-        f"{exchange}: HTTP {status}{named}: {said}{'' if said.endswith('.') else '.'} {advice}",
+        f"{exchange}: HTTP {status}{named}{about}: {said}{'' if said.endswith('.') else '.'} {advice}",
         status=status,
         message=message,
         error_type=error_type,

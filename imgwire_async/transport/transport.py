@@ -310,6 +310,7 @@ class AiohttpTransport:
             # Over https a proxy cannot respond in place of the API.
             proxy=None if config.secure else call.sessions.route_to(call.url).proxy,
             long_header=long_header(self.options.default_headers),
+            ids=call.request.ids,
         )
 
     # --- for the operations of resources --------------------------------------------------------------------

@@ -85,6 +85,17 @@ def test_a_domain_error_tells_its_type_and_text() -> None:
     assert error.body == DOMAIN.decode()
 
 
+def test_the_message_names_the_id_and_the_exchange_keeps_the_template() -> None:
+    error = made(404, DOMAIN, ids={"image_id": "3f1c0a52"})
+    assert "HTTP 404 (ResourceNotFoundError) for image_id 3f1c0a52: Resource not found. Check" in str(error)
+    assert error.exchange.path == "/images/{image_id}"
+
+
+def test_the_message_shortens_a_long_id_and_hides_a_key_passed_as_an_id() -> None:
+    assert len(str(made(404, DOMAIN, ids={"image_id": "x" * 5000}))) < 900
+    assert "sk_secret" not in str(made(404, DOMAIN, ids={"image_id": "sk_secret"}, key="sk_secret"))
+
+
 def test_a_validation_error_tells_each_refused_value() -> None:
     error = made(422, VALIDATION)
     assert [(issue.loc, issue.type) for issue in error.errors] == [

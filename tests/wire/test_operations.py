@@ -29,7 +29,7 @@ async def test_an_image_is_created_listed_retrieved_and_deleted(client: AsyncImg
     assert [image.id for image in page.data] == [made.image.id]
     assert (page.pagination.total_count, page.pagination.page, page.pagination.next_page) == (1, 1, None)
     await client.images.delete(uuid.UUID(made.image.id))
-    with pytest.raises(NotFoundError, match=r"GET /images/\{image_id\}"):
+    with pytest.raises(NotFoundError, match=rf"GET /images/\{{image_id\}}.* for image_id {made.image.id}"):
         await client.images.retrieve(made.image.id)
 
 
