@@ -1,7 +1,7 @@
 """Validate the entries of a ZIP archive, and rename entries whose names clash.
 
 Two names clash when some file system treats them as the same name. They are equal, or they differ only in
-case, in Unicode form, or in blanks and dots at the end. A file and a directory with the same name clash, too.
+case, in Unicode form, or in spaces and dots at the end. A file and a directory with the same name clash, too.
 The functions here are pure: they do not touch the disk.
 """
 
@@ -23,9 +23,9 @@ from imgwire_async.formatting import quoted
 
 Parts: TypeAlias = "tuple[str, ...]"
 
-# File systems allow this many bytes for the name of a file.
+# The maximum length of a file name in common file systems.
 MAX_NAME_BYTES = 255
-# No archive has as many entries.
+# The longest number of a renamed entry, since no archive has more entries.
 _MAX_NUMBER_LENGTH = len(" (9999999999)")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}")
 _RENAME_HINT = 'on_clash="rename" renames such entries'
@@ -141,7 +141,7 @@ def _part_fault(part: str) -> str | None:
     if _DEVICE_NAME.fullmatch(part):
         return "has the name of a device"
     if not part.strip(" ."):
-        return "has a name of blanks and dots only"
+        return "has a name of spaces and dots only"
     if os.name == "nt" and ":" in part:
         return "has a colon in its name"
     return "has a name that is too long" if len(part.encode()) > MAX_NAME_BYTES else None
@@ -221,7 +221,7 @@ def _distinct(names: Iterable[_Child], directory: Parts, exists: Callable[[Parts
     """Return the new names of the children of `directory`, in the same order."""
     original = {clash_key(name) for name, _ in names}
     used: set[str] = set()
-    # The last number used, by the text around it. Two long names may have the same text after they are cut.
+    # The last number used for each text around the number. Two long names may be equal after the cut.
     last_number: dict[str, int] = {}
     result: list[str] = []
     for name, index in names:
@@ -263,7 +263,7 @@ def _check_directory_count(directories: int, max_files: int) -> None:
 
 
 def entry_error(info: zipfile.ZipInfo, reason: str, advice: str = "") -> ArchiveError:
-    """Return the error for an entry because of which the archive is not extracted."""
+    """Return the error for an entry that prevents the extraction of the archive."""
     advice = advice or "if you trust its source, inspect it with another tool"
     return ArchiveError(
         f"the archive was not extracted: its entry {quoted(info.orig_filename)} {reason}. "

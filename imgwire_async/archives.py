@@ -205,7 +205,7 @@ class Budget:
 def _check_path(root: Path, entry: Entry, *, overwrite: bool) -> None:
     """Raise an error when an entry cannot be written to the target.
 
-    The reason is a link in its path, a file where a directory is needed, or a file that exists.
+    The error is raised for a link in the path, for a file in place of a directory, and for an existing file.
     """
     path = root
     for part in entry.directories:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from imgwire_async.urls.check import check_mode, query_of, report
+from imgwire_async.urls.check import build_query, check_on_invalid, report
 from imgwire_async.urls.encoding import with_query
 from imgwire_async.urls.transformation import Transformation, check_complete
 
@@ -42,11 +42,11 @@ def build_url(
 
     [rules 1-3]
     """
-    # A `Transformation` alone was checked when it was created.
+    # The rules of a `Transformation` were checked when it was created.
     if isinstance(options, Transformation) and not rules and raw is None and preset is None:
-        check_mode(on_invalid)
+        check_on_invalid(on_invalid)
         if options.orphans:
             report(list(options.orphans), on_invalid)
         return with_query(cdn_url, options.preset, options.query)
     checked = check_complete(options, preset, raw, rules, on_invalid)
-    return with_query(cdn_url, checked.preset, query_of(checked.pairs))
+    return with_query(cdn_url, checked.preset, build_query(checked.pairs))

@@ -23,7 +23,7 @@ from imgwire_async.urls.conversions import (
 )
 from imgwire_async.urls.encoding import encode
 from imgwire_async.urls.literals import MODES, PRESETS
-from imgwire_async.urls.rules import BY_NAME, DEPENDENTS, HINTS, SOURCES, Rule
+from imgwire_async.urls.rules import BY_NAME, NEED_SOURCE, SOURCES, SUGGESTIONS, Rule
 from imgwire_async.urls.scalars import ValueType
 
 
@@ -49,13 +49,15 @@ def check(
     checked_pairs: Mapping[str, str] | None = None,
     on_invalid: str = "raise",
 ) -> Checked:
-    """Check the (name, value) pairs in `given` and the pairs in `raw`.
+    """Check the (name, value) pairs in `given` and the pairs in `raw`, and return the valid ones.
 
-    `checked_pairs` holds pairs that were checked before; they are part of the result. Duplicates and unknown
-    presets raise in every mode, before any value is checked. [rules 2] Other faults are raised only together
-    with these, and only when `on_invalid` is "raise"; else they are listed in the result.
+    `checked_pairs` holds pairs that were checked before; they become part of the result. Duplicate rules and
+    unknown presets raise `TransformationError` in every mode, before any value is checked. The result lists all
+    other faults. If this function raises and `on_invalid` is "raise", the error includes the other faults.
+
+    [rules 2]
     """
-    check_mode(on_invalid)
+    check_on_invalid(on_invalid)
     state = _CheckState(explain=on_invalid != "omit", pairs=dict(checked_pairs or ()), presets=list(presets))
     state.add_rules(given)
     if raw is not None:
@@ -70,7 +72,7 @@ def check(
     return Checked(preset, state.pairs, state.faults, state.given)
 
 
-def check_mode(on_invalid: str) -> None:
+def check_on_invalid(on_invalid: str) -> None:
     """Raise `ValueError` unless `on_invalid` is "raise", "warn" or "omit"."""
     if on_invalid not in MODES:
         raise ValueError(f"on_invalid must be one of {', '.join(MODES)}, not {for_message(on_invalid)}")
@@ -80,8 +82,7 @@ def check_mode(on_invalid: str) -> None:
 class _CheckState:
     """The state of one check: the options added so far, and their faults.
 
-    `explain` searches suggestions for misspelled names, which is slow. The faults in `fatal` are errors in
-    every mode.
+    `explain` enables the slow search for suggestions. The faults in `fatal` raise an error in every mode.
     """
 
     explain: bool
@@ -92,6 +93,7 @@ class _CheckState:
     fatal: dict[str, Fault] = attrs.field(factory=dict)
 
     def add_rules(self, given: Iterable[tuple[object, object]]) -> None:
+        """Add options by rule name or alias. An unknown name is a fault."""
         for name, value in given:
             if type(name) is not str:
                 name = _name_text(name)
@@ -101,11 +103,11 @@ class _CheckState:
             elif name == "preset":
                 self.presets.append(value)
             else:
-                hint = (HINTS.get(name) or nearest(name, BY_NAME)) if self.explain else None
-                self.faults.append(Fault(name, value, "there is no such rule", hint))
+                suggestion = (SUGGESTIONS.get(name) or nearest(name, BY_NAME)) if self.explain else None
+                self.faults.append(Fault(name, value, "there is no such rule", suggestion))
 
     def add_raw(self, raw: Mapping[str, object]) -> None:
-        """Add the raw pairs. The name of a known rule matters for the check of duplicates only."""
+        """Add raw pairs. The name of a known rule is used only to detect duplicates."""
         for name, value in raw.items():
             if type(name) is not str or not name:
                 self.faults.append(Fault(_name_text(name), value, "the name of a raw rule must be text"))
@@ -124,16 +126,16 @@ class _CheckState:
         return {BY_NAME[name].name if name in BY_NAME else name for name in self.pairs}
 
     def check_presets(self) -> str | None:
-        """Return the preset. Unknown presets and two different ones are fatal faults."""
+        """Return the preset, or None. An unknown preset and a second, different preset are fatal faults."""
         result: str | None = None
         for value in self.presets:
             preset = _builtin_or_none(value)
             if value is None:
                 continue
             if type(preset) is not str or preset not in PRESETS:
-                hint = nearest(preset, PRESETS) if type(preset) is str else None
+                suggestion = nearest(preset, PRESETS) if type(preset) is str else None
                 reason = f"{for_message(value)} is not one of {', '.join(PRESETS)}"
-                self.fatal["preset"] = Fault("preset", value, reason, hint)
+                self.fatal["preset"] = Fault("preset", value, reason, suggestion)
             elif result is not None and result != preset:
                 self.fatal["preset"] = Fault("preset", value, f"given twice: {result} and {preset}")
             else:
@@ -141,6 +143,7 @@ class _CheckState:
         return result
 
     def check_values(self) -> None:
+        """Check all values, and add a pair for each valid one and a fault for each invalid one."""
         for canonical, (name, value, rule) in self.given.items():
             if canonical in self.fatal:
                 continue
@@ -155,8 +158,8 @@ class _CheckState:
                 if text is not None:
                     self.pairs[canonical] = encode(text)
             except InvalidValue as error:
-                hint = error.suggestion if self.explain else None
-                self.faults.append(Fault(name, value, str(error), hint))
+                suggestion = error.suggestion if self.explain else None
+                self.faults.append(Fault(name, value, str(error), suggestion))
             except UnicodeEncodeError:
                 self.faults.append(
                     Fault(name, value, "it contains a lone surrogate, which cannot be encoded in a URL")
@@ -179,7 +182,7 @@ class _CheckState:
 def _check_leniently(value_type: ValueType, value: object) -> str | None:
     """Return the text of a value, and accept an integer as the hex digits of a colour.
 
-    The official builders accept such integers, too.
+    The official SDKs accept such integers, too.
     """
     try:
         return value_type.check(value)
@@ -219,7 +222,7 @@ def lacks_source(pairs: Mapping[str, str]) -> bool:
 
     [rules 9 C1]
     """
-    return not DEPENDENTS.isdisjoint(pairs) and not any(name in pairs for name in SOURCES)
+    return not NEED_SOURCE.isdisjoint(pairs) and not any(name in pairs for name in SOURCES)
 
 
 def missing_source_faults(checked: Checked) -> list[Fault]:
@@ -230,10 +233,10 @@ def missing_source_faults(checked: Checked) -> list[Fault]:
     [rules 9 C1]
     """
     pairs = checked.pairs
-    if DEPENDENTS.isdisjoint(pairs) or any(name in pairs or name in checked.given for name in SOURCES):
+    if NEED_SOURCE.isdisjoint(pairs) or any(name in pairs or name in checked.given for name in SOURCES):
         return []
     options = [
-        checked.given.get(name, (name, pairs[name], None)) for name in sorted(DEPENDENTS & pairs.keys())
+        checked.given.get(name, (name, pairs[name], None)) for name in sorted(NEED_SOURCE & pairs.keys())
     ]
     return [Fault(name, value, f"it needs a source: {', '.join(SOURCES)}") for name, value, _ in options]
 
@@ -244,7 +247,7 @@ def report(faults: list[Fault], on_invalid: str) -> None:
         return
     if on_invalid == "raise":
         raise TransformationError(faults)
-    # Only faults need the logger, and its import is slow.
+    # Few calls log a fault, and the import is slow.
     from imgwire_async.logs import logger
 
     logger.getChild("urls").warning(
@@ -252,16 +255,16 @@ def report(faults: list[Fault], on_invalid: str) -> None:
     )
 
 
-def query_of(pairs: Mapping[str, str]) -> str:
-    """Return the query, sorted by name, without watermark rules that lack a source.
+def build_query(pairs: Mapping[str, str]) -> str:
+    """Join pairs into a query, sorted by name. Watermark rules without a source are left out.
 
     [rules 3, 9 C1]
     """
-    left_out = DEPENDENTS if lacks_source(pairs) else ()
+    excluded = NEED_SOURCE if lacks_source(pairs) else ()
     return "&".join(
         [
             f"{name if name in BY_NAME else encode(name)}={text}"
             for name, text in sorted(pairs.items())
-            if name not in left_out
+            if name not in excluded
         ]
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from imgwire_async.urls.combinators import Field, encode_fields, json_object, mapping_of, sorted_fields
+from imgwire_async.urls.combinators import Field, as_mapping, encode_fields, json_object, sorted_fields
 from imgwire_async.urls.conversions import InvalidValue, as_builtin, for_message, is_list, is_tuple, mismatch
 from imgwire_async.urls.scalars import ValueType, integer, number
 
@@ -52,12 +52,12 @@ def _color_mismatch(value: object, description: str) -> InvalidValue:
 def numbers_as_text(value: object) -> object:
     """Replace each integer that could be a hex colour by its digits as text, also inside objects and lists.
 
-    The official builders accept such integers as colours.
+    The official SDKs accept such integers as colours.
     """
     text = _number_as_text(value)
     if text is not None:
         return text
-    given = mapping_of(value)
+    given = as_mapping(value)
     if given is not None:
         return {name: numbers_as_text(item) for name, item in given.items()}
     if not is_list(value):
@@ -68,7 +68,7 @@ def numbers_as_text(value: object) -> object:
 
 def _channels(value: object, description: str) -> Mapping[str, str]:
     """Return the channels of a colour that is not given as hex digits, as texts by name."""
-    given = mapping_of(value)
+    given = as_mapping(value)
     if given is None:
         text = as_builtin(value)
         parts = tuple(text.split(":", 4)) if type(text) is str else text

@@ -1,7 +1,8 @@
-"""Combinators that build the types of structured values.
+"""Combine value types into types of structured values.
 
-A structured value is a colon string (or a tuple), or an object (a mapping, a value class or JSON text). The
-check of a field returns its JSON text (`300`, `"south"`), so an object is written by joining these texts.
+A structured value is a colon string (or a tuple), or an object (a mapping, a value class or JSON text). Each
+field is converted to its JSON text (`300`, `"south"`). An object is written by joining these texts.
+
 [rules 7]
 """
 
@@ -39,9 +40,8 @@ _encode = JSONEncoder(ensure_ascii=False).encode
 class Field:
     """A part of a colon string, or a field of an object.
 
-    `value_type` checks the value in a colon string, `json` checks it in an object, where the text may differ.
-    `aliases` are other names of the field in objects. `required` concerns objects only: a colon string has a
-    minimum of parts.
+    `value_type` converts the value in a colon string. `json` converts it in an object, where its text may
+    differ. `aliases` are other names of the field in objects. `required` is used for objects only.
     """
 
     name: str
@@ -80,7 +80,7 @@ def sorted_fields(*fields: Field) -> tuple[Field, ...]:
     return tuple(sorted(fields, key=lambda field: field.name))
 
 
-def mapping_of(value: object) -> Mapping[str, object] | None:
+def as_mapping(value: object) -> Mapping[str, object] | None:
     """Return the fields of a mapping, a value class or JSON text; None for any other value.
 
     Raises `InvalidValue` for text that begins with `{` and is not valid JSON.
@@ -110,8 +110,10 @@ def _from_json(text: str) -> Mapping[str, object]:
 def encode_fields(given: Mapping[str, object], fields: Sequence[Field]) -> dict[str, str]:
     """Return the JSON texts of the given fields, by name.
 
-    Unknown fields are ignored. Raises `InvalidValue` when a field is invalid or missing, or when none is
-    given. [rules 7]
+    Unknown fields are ignored. Raises `InvalidValue` when a field is invalid, when a required field is missing,
+    or when no known field is given.
+
+    [rules 7]
     """
     encoded: dict[str, str] = {}
     for field in fields:
@@ -134,7 +136,7 @@ def encode_part(name: str, value_type: ValueType, value: object) -> str:
 
 
 def json_object(encoded: Mapping[str, str]) -> str:
-    """Join JSON texts into a JSON object without blanks."""
+    """Join JSON texts into a JSON object without whitespace."""
     return "{" + ",".join([f'"{name}":{text}' for name, text in encoded.items()]) + "}"
 
 
@@ -154,7 +156,7 @@ class EmptyParts(Enum):
 
 
 def split_parts(value: object) -> list[object]:
-    """Split a colon string or a tuple into its parts, without blanks around them.
+    """Split a colon string or a tuple into its parts, without surrounding whitespace.
 
     None in a tuple is an empty part.
     """
@@ -168,7 +170,10 @@ def split_parts(value: object) -> list[object]:
 def join_parts(
     given: Sequence[object], fields: Sequence[Field], *, empty: EmptyParts = EmptyParts.NEVER
 ) -> str:
-    """Check the given parts by the leading `fields`, and join their texts with colons."""
+    """Convert the given parts by the value types of `fields`, and join their texts with colons.
+
+    There may be fewer parts than fields.
+    """
     texts: list[str] = []
     for position, (field, part) in enumerate(zip(fields, given, strict=False)):
         if type(part) is not str or part:
@@ -225,13 +230,13 @@ def text_or_object(
     """
 
     def check(value: object) -> str | None:
-        given = mapping_of(value)
+        given = as_mapping(value)
         return text.check(value) if given is None else write(encode_fields(given, fields))
 
-    return ValueType(f"{text.description}, or {_described(fields)}", check)
+    return ValueType(f"{text.description}, or {_describe(fields)}", check)
 
 
-def _described(fields: Sequence[Field]) -> str:
+def _describe(fields: Sequence[Field]) -> str:
     """Return the description of an object: `{a, b}` with the types of its fields, grouped by type."""
     names_by_type: dict[str, list[str]] = {}
     for field in fields:

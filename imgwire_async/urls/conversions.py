@@ -22,7 +22,7 @@ _is_digits = re.compile(r"-?[0-9]+").fullmatch
 _is_decimal = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _BOOLEAN_TEXTS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _BUILTIN_TYPES = frozenset({str, int, float, bool, type(None), dict, list, tuple})
-# No finite float needs more characters.
+# The maximum length of a number as text. No finite float needs more characters.
 _MAX_NUMBER_LENGTH = 400
 # Larger integers cannot be converted to float.
 INTEGER_LIMIT = 10**308
@@ -56,7 +56,9 @@ def is_mapping(value: object) -> TypeGuard[Mapping[str, object]]:
 def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
     """Return whether `value` is a tuple.
 
-    A tuple may replace a colon string; a list may not. [rules 4]
+    A tuple may replace a colon string; a list may not.
+
+    [rules 4]
     """
     return isinstance(value, tuple)
 
@@ -141,12 +143,14 @@ def _from_library_type(value: object) -> object:
 def parse_integer(value: object) -> int | None:
     """Return the integer that `value` represents, or None.
 
-    An int, a text of digits and a float without a fraction represent an integer. [rules 9 V3]
+    An int, a text of digits and a float without a fraction represent an integer.
+
+    [rules 9 V3]
     """
     value = as_builtin(value)
     if type(value) is str:
         value = value.strip() if len(value) <= MAX_TEXT else ""
-        # `int()` is slow for long texts, and Python limits their length.
+        # `int()` is slow for long texts, and rejects very long ones.
         if _is_digits(value) and len(value.lstrip("-0")) <= 308:
             return int("-" * value.startswith("-") + (value.lstrip("-0") or "0"))
         return None
@@ -190,7 +194,9 @@ def parse_boolean(value: object) -> bool | None:
 def number_text(value: float) -> str:
     """Return the shortest decimal text of a number, without an exponent.
 
-    A number without a fraction is written as an integer. [rules 4, 9 E5]
+    A number without a fraction is written as an integer.
+
+    [rules 4, 9 E5]
     """
     text = str(int(value)) if type(value) is int or value.is_integer() else repr(value)
     if "e" in text:
@@ -201,7 +207,7 @@ def number_text(value: float) -> str:
 
 
 def as_text(value: object) -> str:
-    """Return the text of a string, number or boolean, without blanks at its ends.
+    """Return the text of a string, number or boolean, without surrounding whitespace.
 
     [rules 4]
     """

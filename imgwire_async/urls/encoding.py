@@ -16,7 +16,7 @@ _encoded = _ENCODED.__getitem__
 def encode(text: str) -> str:
     """Percent-encode `text` for a query, as the official Python SDK does.
 
-    A blank becomes `+`, and `~` stays. Raises `UnicodeEncodeError` for a lone surrogate. [rules 9 E1]
+    A space becomes `+`, and `~` stays. Raises `UnicodeEncodeError` for a lone surrogate. [rules 9 E1]
     """
     if len(text) > MAX_TEXT:
         raise InvalidValue(f"a text of {len(text)} characters is too long for a URL")

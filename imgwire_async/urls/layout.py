@@ -85,7 +85,9 @@ class Original:
     upscale: bool
 
     def max_width(self, rules: Transformation) -> int:
-        """Return the maximum width of a candidate: the width after crop and rotation, or 8192.
+        """Return the maximum width of a candidate in pixels.
+
+        This is the width of the original after crop and rotation, and at most 8192.
 
         [contract 12]
         """
@@ -94,14 +96,14 @@ class Original:
         return min(source_size(rules, self.width, self.height).width or MAX_WIDTH, MAX_WIDTH)
 
     def resize(self, rules: Transformation, width: int, density: str | None) -> tuple[Transformation, int]:
-        """Return `rules` for `width` CSS pixels at a density, and the width in real pixels.
+        """Return the rules of a candidate of `width` CSS pixels at a density, and its width in physical pixels.
 
-        A candidate that would be too wide gets the maximum width, and its height in proportion.
+        A candidate that would be too wide gets the maximum width, and a height in proportion.
         """
-        real_width = round(width * float(density or 1))
+        physical_width = round(width * float(density or 1))
         max_width = self.max_width(rules)
-        if real_width <= max_width:
-            return _with(rules, {"width": str(width), "dpr": density}), max(real_width, 1)
+        if physical_width <= max_width:
+            return _with(rules, {"width": str(width), "dpr": density}), max(physical_width, 1)
         height = size_rule(rules, "height")
         scaled = str(max(min(round(height * max_width / width), MAX_WIDTH), 1)) if height else None
         changes = {"width": str(max_width), "dpr": density and "1", "height": scaled}
@@ -139,7 +141,7 @@ def layout_by_widths(original: Original, widths: Iterable[object], on_invalid: s
     """Compute one candidate per width. The browser chooses one by the `sizes` of the page."""
     texts, faults = _checked_texts("width", widths, on_invalid)
     resized = [original.resize(original.base, width, None) for width in sorted({int(text) for text in texts})]
-    candidates = _unique(Candidate(rules, f"{real_width}w") for rules, real_width in resized)
+    candidates = _unique(Candidate(rules, f"{physical_width}w") for rules, physical_width in resized)
     fallback = candidates[0].transformation if candidates else original.base
     largest = candidates[-1].transformation if candidates else original.base
     size = fitted_size(largest, original.width, original.height)
@@ -190,13 +192,13 @@ def _candidates_by_density(
             if float(density) <= 1 or not is_limited:
                 yield Candidate(_with(rules, {"dpr": density}), f"{density}x")
             continue
-        resized, real_width = original.resize(rules, width, density)
+        resized, physical_width = original.resize(rules, width, density)
         if point.width is not None:
-            yield Candidate(resized, f"{real_width}w")
+            yield Candidate(resized, f"{physical_width}w")
         else:
-            is_capped = real_width < round(width * float(density))
-            real_density = number_text(round(real_width / width, 4)) if is_capped else density
-            yield Candidate(resized, f"{real_density}x")
+            is_capped = physical_width < round(width * float(density))
+            capped_density = number_text(round(physical_width / width, 4)) if is_capped else density
+            yield Candidate(resized, f"{capped_density}x")
 
 
 def _sizes(points: Sequence[Breakpoint]) -> str:

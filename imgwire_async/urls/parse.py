@@ -33,7 +33,9 @@ class ParsedUrl:
 def parse_url(url: str) -> ParsedUrl:
     """Split an image URL into its base, preset and rules. This is the inverse of `build_url`.
 
-    Raises `TransformationError` when a rule occurs twice in `url`: the CDN rejects such a URL. [rules 1-3]
+    Raises `TransformationError` when a rule occurs twice in `url`: the CDN rejects such a URL.
+
+    [rules 1-3]
     """
     from urllib.parse import parse_qsl
 

@@ -235,8 +235,7 @@ def _url(cdn_url: str, rules: Transformation) -> str:
 
 def _srcset(cdn_url: str, candidates: Iterable[Candidate]) -> str:
     urls = [(_url(cdn_url, candidate.transformation), candidate.descriptor) for candidate in candidates]
-    # A blank ends a URL in a `srcset`, and a comma may. Only the path can contain them, since queries are
-    # encoded.
+    # In a `srcset` a space ends a URL, and a comma can end it. Queries are encoded, so this concerns paths.
     return ", ".join(
         [f"{url.replace(' ', '%20').replace(',', '%2C')} {descriptor}" for url, descriptor in urls]
     )

@@ -114,8 +114,7 @@ BY_NAME = {name: rule for rule in ROWS for name in (rule.name, *rule.aliases)}
 
 # The watermark rules that name a source, and those that have no effect without a source. [rules 9 C1, C2]
 SOURCES = ("watermark", "watermark_text", "watermark_url")
-DEPENDENTS = frozenset({"watermark_position", "watermark_rotate", "watermark_shadow", "watermark_size"})
+NEED_SOURCE = frozenset({"watermark_position", "watermark_rotate", "watermark_shadow", "watermark_size"})
 
-# Names from other SDKs and services. They are too different from our names for the search of similar names.
-# [rules 9]
-HINTS = {"fm": "format", "strip": "strip_metadata", "fit": "resizing_type", "resize": "resizing_type"}
+# Names from other SDKs and services. The search for similar names would not find our names for them. [rules 9]
+SUGGESTIONS = {"fm": "format", "strip": "strip_metadata", "fit": "resizing_type", "resize": "resizing_type"}

@@ -45,7 +45,7 @@ class ValueType:
 
 
 class Value:
-    """Base of the value classes (`Color`, `Crop`, ...)."""
+    """Base of the value classes of structured rules (`Color`, `Crop`, ...)."""
 
     __slots__ = ()
 
@@ -136,7 +136,7 @@ def _gravity_or_smart(value: object) -> str:
     text = as_builtin(value)
     if type(text) is str and ":" in text:
         parts = [part.strip() for part in text.split(":", 2)]
-        # The official builders accept any text before `:sm`. [rules 5]
+        # The official SDKs accept any text before `:sm`. [rules 5]
         if len(parts) == 2 and parts[1] == "sm":
             return "attention"
     return GRAVITY.text(value)

@@ -16,12 +16,12 @@ from imgwire_async.urls.colors import COLOR, HEX, JSON_COLOR
 from imgwire_async.urls.combinators import (
     EmptyParts,
     Field,
+    as_mapping,
     colon_string,
     encode_part,
     join_parts,
     json_object,
     json_string_of,
-    mapping_of,
     pattern,
     sorted_fields,
     split_parts,
@@ -93,7 +93,7 @@ ZOOM = text_or_object(
     lambda encoded: ":".join(encoded.values()),
 )
 
-# The fields are parameters of the sharpening filter, which has no negative ones. [rules 9 O14]
+# The parameters of the sharpening filter are never negative. [rules 9 O14]
 SHARPEN = switch_or(
     text_or_object(
         number(above=0),
@@ -227,7 +227,7 @@ GRADIENT = structured(
 
 
 def _monochrome(value: object) -> str:
-    given = mapping_of(value)
+    given = as_mapping(value)
     tint = None if given is None else given.get("tint")
     return COLOR.text(value if tint is None else tint)
 
@@ -282,7 +282,7 @@ _PADDING_FORMS = text_or_object(_PADDING_TEXT, sorted_fields(*_PADDING))
 
 
 def _padding(value: object) -> str | None:
-    given = mapping_of(value)
+    given = as_mapping(value)
     if given is not None and (given.get("background") is not None or given.get("bg") is not None):
         # Official Python writes this field, but the CDN guide does not have it. [rules 9 O11]
         raise InvalidValue("padding has no background field; use the rule `background`")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from imgwire_async.errors import Fault
-from imgwire_async.urls.check import Checked, check, lacks_source, missing_source_faults, query_of, report
+from imgwire_async.urls.check import Checked, build_query, check, lacks_source, missing_source_faults, report
 from imgwire_async.urls.conversions import for_message, is_mapping
 from imgwire_async.urls.read import read_pairs
-from imgwire_async.urls.rules import DEPENDENTS
+from imgwire_async.urls.rules import NEED_SOURCE
 
 if TYPE_CHECKING:
     from typing import Any, Unpack
@@ -137,7 +137,7 @@ def _set_fields(transformation: Transformation, checked: Checked) -> None:
         "preset": checked.preset,
         "pairs": tuple(sorted(pairs.items())),
         "faults": tuple(checked.faults),
-        "query": query_of(pairs),
+        "query": build_query(pairs),
         "orphans": tuple(missing_source_faults(checked)),
     }
     for name, value in fields.items():
@@ -166,7 +166,7 @@ def complete_transformation(
     """
     checked = check_complete(None, preset, raw, rules, on_invalid)
     if lacks_source(checked.pairs):
-        checked.pairs = {name: text for name, text in checked.pairs.items() if name not in DEPENDENTS}
+        checked.pairs = {name: text for name, text in checked.pairs.items() if name not in NEED_SOURCE}
     return from_checked(checked)
 
 

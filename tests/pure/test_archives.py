@@ -156,8 +156,8 @@ HOSTILE = {
     "CON": "device", "nul.png": "device", "a/Aux.tar.gz": "device", "com1": "device", "LPT9.jpg": "device",
     "prn .x": "device", "conin$": "device", "com¹.png": "device", "CON/x": "device",
     "a\nb": "control", "a\x7f": "control", "a\x1b[2J": "control", "a\u2028b": "control", "a\x85b": "control",
-    "x\u202egnp.exe": "text direction", "./": "no name", ".": "no name", " ": "blanks and dots", "...": "blanks and dots",
-    "a/ /b": "blanks and dots", "x" * 256: "too long", "é" * 128: "too long", "x/" * 33 + "y": "too long",
+    "x\u202egnp.exe": "text direction", "./": "no name", ".": "no name", " ": "spaces and dots", "...": "spaces and dots",
+    "a/ /b": "spaces and dots", "x" * 256: "too long", "é" * 128: "too long", "x/" * 33 + "y": "too long",
     "/".join(["y" * 200] * 6): "too long",
 }  # fmt: skip
 

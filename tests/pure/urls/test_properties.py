@@ -14,7 +14,7 @@ from url_strategies import VALUES, rule_sets
 from imgwire_async.errors import TransformationError
 from imgwire_async.urls import Transformation, build_url, parse_url
 from imgwire_async.urls.colors import numbers_as_text
-from imgwire_async.urls.rules import BY_NAME, DEPENDENTS
+from imgwire_async.urls.rules import BY_NAME, NEED_SOURCE
 
 B = "https://cdn.imgwire.dev/org/env/image.png"
 PRESET: Any = st.sampled_from([None, "thumbnail", "small", "medium", "large"])
@@ -44,12 +44,12 @@ names = st.one_of(st.sampled_from(sorted(BY_NAME)), st.text())
 @settings(relaxed, max_examples=examples(25))
 def test_a_valid_value_is_parsed_back_to_equal_rules(rule: str, data: st.DataObject) -> None:
     options = {rule: data.draw(VALUES[rule])}
-    transformation = Transformation(options, raw={"watermark": "id"} if rule in DEPENDENTS else None)
+    transformation = Transformation(options, raw={"watermark": "id"} if rule in NEED_SOURCE else None)
     url = build_url(B, transformation)
     parsed = parse_url(url)
     assert parsed.transformation == transformation
     assert build_url(parsed.base, parsed.rules) == url
-    assert build_url(B, options, on_invalid="omit", raw=transformation.raw) == url or rule in DEPENDENTS
+    assert build_url(B, options, on_invalid="omit", raw=transformation.raw) == url or rule in NEED_SOURCE
 
 
 @given(rules=rule_sets, preset=PRESET)

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from imgwire_async.urls import literals
-from imgwire_async.urls.rules import DEPENDENTS, ROWS, SOURCES
+from imgwire_async.urls.rules import NEED_SOURCE, ROWS, SOURCES
 
 Strategy = st.SearchStrategy[Any]
 
@@ -146,7 +146,7 @@ assert VALUES.keys() == {rule.name for rule in ROWS}
 def _with_valid_watermark(rules: dict[str, Any]) -> dict[str, Any]:
     """Keep one watermark source at most, and rules that need a source only beside one."""
     sources = [name for name in SOURCES if name in rules]
-    dropped = set(sources[1:]) | (set() if sources else DEPENDENTS)
+    dropped = set(sources[1:]) | (set() if sources else NEED_SOURCE)
     return {name: value for name, value in rules.items() if name not in dropped}
 
 
