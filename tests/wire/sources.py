@@ -1,7 +1,7 @@
 """Every kind of object that can be uploaded, created from given bytes with the library that users would use.
 
-A kind is an async context manager that yields the object. At its end it asserts that the file of the caller is still
-open, and that its position is where reading ended.
+A kind is an async context manager that yields the object. At its end it asserts that the file of the caller
+is still open, and that its position is where reading ended.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often one call goes over the wire: one layer of retries, ours, and nothing beneath it."""
+"""The number of requests that one call sends: only the SDK retries, and no layer below it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
     return client.with_options(retries=RetryPolicy(backoff=0.01))
 
 
-# --- a connection that has grown stale -------------------------------------------------------------------------------------
+# --- stale connections --------------------------------------------------------------------------------------
 
 
 @attrs.define
-class Stale:
-    """Answers the first request of each connection; what follows there meets `end`, unanswered. Keeps all heads and bodies."""
+class StaleServer:
+    """A server that responds to the first request of each connection, and ends the connection after the second.
+
+    `end` says how it ends the connection. `requests` holds the method and body of all requests.
+    """
 
     end: str
     requests: list[tuple[str, bytes]] = attrs.field(factory=list)
@@ -74,9 +77,9 @@ class Stale:
 
 
 @asynccontextmanager
-async def stale(end: str, **options: Any) -> AsyncIterator[tuple[Stale, AsyncImgwireClient]]:
-    """A server, and a client whose one connection has served a call already."""
-    server = Stale(end)
+async def stale_connection(end: str, **options: Any) -> AsyncIterator[tuple[StaleServer, AsyncImgwireClient]]:
+    """Yield a server, and a client whose connection to it has been used for one call."""
+    server = StaleServer(end)
     async with (
         raw_server(server) as origin,
         worlds.current().client("sk_x", origin, **options) as client,
@@ -95,7 +98,7 @@ async def stale(end: str, **options: Any) -> AsyncIterator[tuple[Stale, AsyncImg
 async def test_without_retries_a_stale_connection_is_used_for_one_request(
     method: str, end: str, body: dict[str, str] | None
 ) -> None:
-    async with stale(end, retries=0) as (server, client):
+    async with stale_connection(end, retries=0) as (server, client):
         with pytest.raises(ImgwireError):
             await client.request(method, "/things", json=body, idempotent=True)
         assert server.methods == ["GET", method]
@@ -107,20 +110,20 @@ async def test_without_retries_a_stale_connection_is_used_for_one_request(
     ("method", "end"), [*((method, "close") for method in METHODS), ("GET", "reset"), ("POST", "half")]
 )
 async def test_with_retries_a_stale_connection_is_replaced(method: str, end: str) -> None:
-    async with stale(end, retries=RetryPolicy(backoff=0.01)) as (server, client):
+    async with stale_connection(end, retries=RetryPolicy(backoff=0.01)) as (server, client):
         await client.request(method, "/things", json={"a": "b"}, idempotent=True)
         assert server.methods == ["GET", method, method]
         assert len({body for _, body in server.requests[1:]}) == 1
 
 
 async def test_a_post_without_a_key_is_not_repeated_after_a_stale_connection() -> None:
-    async with stale("close", retries=3) as (server, client):
+    async with stale_connection("close", retries=3) as (server, client):
         with pytest.raises(ImgwireError, match="may have carried out this call"):
             await client.request("POST", "/things", json={})
         assert server.methods == ["GET", "POST"]
 
 
-# --- one layer ------------------------------------------------------------------------------------------------------------
+# --- requests per call --------------------------------------------------------------------------------------
 
 FAULTS: list[dict[str, Any]] = [
     {"status": 500},
@@ -135,14 +138,15 @@ FAULTS: list[dict[str, Any]] = [
 async def test_a_failing_call_sends_one_request_and_one_per_retry(
     emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
 ) -> None:
-    some = client.with_options(retries=RetryPolicy(max_retries=2, backoff=0.001))
+    retrying = client.with_options(retries=RetryPolicy(max_retries=2, backoff=0.001))
     for method in ("GET", "PUT", "POST", "DELETE", "PATCH"):
         emulator.faults.clear()
-        await some.images.list()  # a connection is there
+        # Opens the connection.
+        await retrying.images.list()
         emulator.faults.add(method, "*", times=None, **fault)
         before = len(emulator.requests)
         with pytest.raises(ImgwireError) as caught:
-            await some.request(method, "/images/")
+            await retrying.request(method, "/images/")
         expected = 1 if method == "POST" else 3
         assert len(emulator.requests) - before == expected, method
         assert caught.value.exchange is not None
@@ -155,12 +159,13 @@ async def test_without_retries_an_upload_is_one_post_and_one_put(
     emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
 ) -> None:
     once = client.with_options(retries=0)
-    await once.images.upload(png())  # both connections are there
+    # Opens the connections to API and storage.
+    await once.images.upload(png())
     emulator.requests.clear()
     emulator.faults.add("PUT", "/uploads/*", times=None, **fault)
     with pytest.raises(ImgwireError):
         await once.images.upload(png())
-    assert [each.method for each in emulator.requests] == ["POST", "PUT"]
+    assert [request.method for request in emulator.requests] == ["POST", "PUT"]
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"reset": "before"}, {"reset": "after_commit"}], ids=str)
@@ -177,9 +182,9 @@ async def test_without_retries_a_download_is_one_get(
     assert len(emulator.requests) == 1
 
 
-# --- keys -----------------------------------------------------------------------------------------------------------------
+# --- idempotency keys ---------------------------------------------------------------------------------------
 
-ODD_KEY = 'mine "1" \\ \N{SNOWMAN}  \u00e9/?#'
+ODD_KEY = 'own "1" \\ \N{SNOWMAN}  \u00e9/?#'
 
 Call = Callable[[AsyncImgwireClient, Any], Awaitable[Any]]
 WITH_A_KEY: dict[str, Call] = {
@@ -192,98 +197,97 @@ WITH_A_KEY: dict[str, Call] = {
 
 
 @asynccontextmanager
-async def refusing(**options: Any) -> AsyncIterator[tuple[list[dict[str, Any]], AsyncImgwireClient]]:
-    """A server that always fails, the JSON bodies that it saw, and a client."""
-    seen: list[dict[str, Any]] = []
+async def failing_server(**options: Any) -> AsyncIterator[tuple[list[dict[str, Any]], AsyncImgwireClient]]:
+    """Yield the JSON bodies that a server received, which always responds with 503, and a client for it."""
+    bodies: list[dict[str, Any]] = []
 
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(
             int(line.split(b":")[1])
             for line in head.split(b"\r\n")
             if line.lower().startswith(b"content-length")
         )
-        seen.append(json.loads(await reader.readexactly(length)))
+        bodies.append(json.loads(await reader.readexactly(length)))
         writer.write(http("503 Service Unavailable"))
         await writer.drain()
 
     async with (
-        raw_server(refuse) as origin,
+        raw_server(fail) as origin,
         AsyncImgwireClient(
             "sk_x", base_url=origin, retries=RetryPolicy(max_retries=2, backoff=0.001)
         ) as client,
     ):
-        yield seen, client
+        yield bodies, client
 
 
 @pytest.mark.parametrize("name", WITH_A_KEY)
 async def test_the_callers_key_is_sent_unchanged_on_every_attempt(name: str) -> None:
-    async with refusing() as (seen, client):
+    async with failing_server() as (bodies, client):
         with pytest.raises(ImgwireError):
             await WITH_A_KEY[name](client, ODD_KEY)
-    assert [each["idempotency_key"] for each in seen] == [ODD_KEY] * 3
+    assert [body["idempotency_key"] for body in bodies] == [ODD_KEY] * 3
 
 
 @pytest.mark.parametrize("name", WITH_A_KEY)
 async def test_a_generated_key_is_the_same_for_all_attempts_and_new_for_the_next_call(name: str) -> None:
-    async with refusing() as (seen, client):
+    async with failing_server() as (bodies, client):
         for _ in range(2):
             with pytest.raises(ImgwireError):
                 await WITH_A_KEY[name](client, None)
-    assert list(Counter(each["idempotency_key"] for each in seen).values()) == [3, 3]
+    assert list(Counter(body["idempotency_key"] for body in bodies).values()) == [3, 3]
 
 
 @pytest.mark.parametrize("name", WITH_A_KEY)
 async def test_without_a_key_a_post_is_sent_once(name: str) -> None:
-    async with refusing() as (seen, client):
+    async with failing_server() as (bodies, client):
         with pytest.raises(ImgwireError):
             await WITH_A_KEY[name](client, False)
-    assert [("idempotency_key" in each) for each in seen] == [False]
+    assert [("idempotency_key" in body) for body in bodies] == [False]
 
 
-# --- committed, and the answer lost ------------------------------------------------------------------------------------------
+# --- lost responses -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lost", [1, 2])
-@pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
+@pytest.mark.parametrize("switches", [{"idempotency": switch} for switch in SWITCHES])
 async def test_an_upload_whose_create_response_is_lost_ends_with_one_ready_image(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any], lost: int
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload", times=lost, reset="after_commit")
     image = await quick.images.upload(png(), wait=True)
-    states = Counter(str(each.status) for each in emulator.images.values())
+    statuses = Counter(str(image.status) for image in emulator.images.values())
     assert image.status == ImageStatus.READY
-    assert states["READY"] == 1
+    assert statuses["READY"] == 1
     assert (
-        states["PENDING"]
+        statuses["PENDING"]
         == {"same": 0, "same_dead_url": 0, "conflict": 1, "ignored": lost}[switches["idempotency"]]
-    ), "records that never get bytes are those that the service made in spite of the key"
+    ), "records without bytes are those that the service created although the key was used"
 
 
-@pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
+@pytest.mark.parametrize("switches", [{"idempotency": switch} for switch in SWITCHES])
 async def test_with_the_callers_key_a_lost_response_ends_as_the_idempotency_switch_says(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload", reset="after_commit")
-    uploading = quick.images.upload(png(), idempotency_key="mine", wait=True)
+    uploading = quick.images.upload(png(), idempotency_key="own-key", wait=True)
     if switches["idempotency"] == "conflict":
         with pytest.raises(ConflictError):
             await uploading
     else:
-        assert (await uploading).idempotency_key == "mine"
-    assert {each.idempotency_key for each in emulator.images.values()} == {"mine"}
+        assert (await uploading).idempotency_key == "own-key"
+    assert {image.idempotency_key for image in emulator.images.values()} == {"own-key"}
     assert len(emulator.images) == (2 if switches["idempotency"] == "ignored" else 1)
 
 
-@pytest.mark.parametrize("switches", [{"idempotency": each} for each in SWITCHES])
+@pytest.mark.parametrize("switches", [{"idempotency": switch} for switch in SWITCHES])
 async def test_a_create_whose_response_is_lost_is_repeated_with_its_key(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
 ) -> None:
     emulator.faults.add("POST", "*/standard_upload", reset="after_commit")
     creating = quick.images.create(file_name="a.png")
-    if (
-        switches["idempotency"] == "conflict"
-    ):  # there is no other record to give; the first one's id is not known
+    # The id of the first record is unknown, and the key cannot be used for another one.
+    if switches["idempotency"] == "conflict":
         with pytest.raises(ConflictError, match="2 attempts"):
             await creating
     else:
@@ -292,12 +296,14 @@ async def test_a_create_whose_response_is_lost_is_repeated_with_its_key(
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("switches", [{"idempotency": each, "second_put": "refused"} for each in SWITCHES])
+@pytest.mark.parametrize(
+    "switches", [{"idempotency": switch, "second_put": "refused"} for switch in SWITCHES]
+)
 async def test_an_upload_whose_put_response_is_lost_ends_with_one_ready_image(
     emulator: Emulator, quick: AsyncImgwireClient, switches: dict[str, Any]
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
-    results = [each async for each in quick.images.upload_many([UploadItem(png())], wait=True)]
+    results = [result async for result in quick.images.upload_many([UploadItem(png())], wait=True)]
     image = results[0].unwrap()
     assert image.status == ImageStatus.READY
     assert set(emulator.images) - {image.id} == set(results[0].abandoned)

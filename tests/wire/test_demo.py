@@ -1,4 +1,4 @@
-"""The main job as its reader runs it: `python examples/demo.py [FOLDER]`."""
+"""The demo, run as on the command line: `python examples/demo.py [FOLDER]`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason
 with_pictures = pytest.mark.skipif(not PICTURES.is_dir(), reason="needs ../shared/pictures")
 
 
-@functools.cache  # one look at the same folder serves several tests
+# Several tests check the output of the same run.
+@functools.cache
 def demo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    # Without coverage, which would take longer than the demo and learns nothing new here.
-    plain = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
+    # Without coverage, which would take longer than the demo itself.
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.run(
         [sys.executable, "-W", "error", ROOT / "examples" / "demo.py", *arguments],
         capture_output=True,
         text=True,
         timeout=50,
-        env=plain | {"PYTHONIOENCODING": "utf-8"},
+        env=environment | {"PYTHONIOENCODING": "utf-8"},
     )
 
 
@@ -38,10 +39,10 @@ def rows(output: str) -> list[str]:
 
 @pytest.mark.slow
 def test_without_a_folder_the_demo_uploads_pictures_of_its_own() -> None:
-    answer = demo()
-    assert (answer.returncode, answer.stderr) == (0, "")
-    assert len(rows(answer.stdout)) == 10
-    assert re.search(r"^10 of 10 files arrived, .* files per second$", answer.stdout, re.MULTILINE)
+    process = demo()
+    assert (process.returncode, process.stderr) == (0, "")
+    assert len(rows(process.stdout)) == 10
+    assert re.search(r"^10 of 10 files arrived, .* files per second$", process.stdout, re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -53,26 +54,26 @@ def test_the_demos_own_pictures_have_five_formats() -> None:
 @pytest.mark.slow
 @with_pictures
 def test_a_folder_of_photos_is_uploaded_completely() -> None:
-    answer = demo(PICTURES / "photos")
-    assert answer.returncode == 0
-    assert len(rows(answer.stdout)) == 23
+    process = demo(PICTURES / "photos")
+    assert process.returncode == 0
+    assert len(rows(process.stdout)) == 23
 
 
 @pytest.mark.slow
 @with_pictures
 def test_rejected_files_are_listed_and_the_exit_code_is_3() -> None:
-    answer = demo(PICTURES / "odd")
-    assert answer.returncode == 3
-    assert len(rows(answer.stdout)) == 18
-    refused = answer.stdout.partition("5 files were refused:")[2].strip().splitlines()[:5]
-    assert [line.split()[0] for line in refused] == [
+    process = demo(PICTURES / "odd")
+    assert process.returncode == 3
+    assert len(rows(process.stdout)) == 18
+    rejected = process.stdout.partition("5 files were rejected:")[2].strip().splitlines()[:5]
+    assert [line.split()[0] for line in rejected] == [
         ".DS_Store",
         "drawing.svg",
         "empty.jpg",
         "notes.jpg",
         "truncated.jpg",
     ]
-    assert re.search(r"QUARANTINE: .*no end of image", refused[-1])
+    assert re.search(r"QUARANTINE: .*no end of image", rejected[-1])
 
 
 @pytest.mark.slow
@@ -85,9 +86,9 @@ def test_file_names_are_printed_as_in_the_folder() -> None:
 
 @pytest.mark.slow
 def test_a_folder_without_files_is_reported() -> None:
-    answer = demo(ROOT / "no such folder")
-    assert answer.returncode == 2
-    assert "is not a folder" in answer.stderr
+    process = demo(ROOT / "no such folder")
+    assert process.returncode == 2
+    assert "is not a folder" in process.stderr
 
 
 @pytest.mark.slow
@@ -96,6 +97,6 @@ def test_a_file_with_an_undecodable_name_is_uploaded(tmp_path: Path) -> None:
         "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
     )
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 [red]\n.gif")).write_bytes(picture)
-    answer = demo(tmp_path)
-    assert answer.returncode == 0, answer.stderr
-    assert "caf\N{REPLACEMENT CHARACTER} [red]\N{REPLACEMENT CHARACTER}.gif" in answer.stdout
+    process = demo(tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert "caf\N{REPLACEMENT CHARACTER} [red]\N{REPLACEMENT CHARACTER}.gif" in process.stdout

@@ -1,4 +1,7 @@
-"""Under pyfakefs files are read and written by plain calls: its descriptors mean nothing to the system, or another file."""
+"""Uploads and downloads with pyfakefs.
+
+Its file descriptors are unknown to the operating system, or belong to another file there.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,14 @@ from .pictures import png
 
 patching: Any = pytest.importorskip("pyfakefs.fake_filesystem_unittest", reason="needs pyfakefs")
 
-pytestmark = pytest.mark.slow  # it looks for files in every module that is loaded
+# pyfakefs patches every module that is loaded, which takes long.
+pytestmark = pytest.mark.slow
 
-# In memory; in one piece; in several.
+# The largest of them has several chunks.
 PICTURES = {f"/pictures/{padding}.png": png(padding=padding) for padding in (100, 200_000, 2_000_000)}
 
 
-async def pieces(data: bytes) -> AsyncIterator[bytes]:
+async def chunks(data: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(data), 100_000):
         yield data[start : start + 100_000]
 
@@ -39,9 +43,9 @@ async def test_uploads_and_downloads_work_with_pyfakefs(
             await client.images.upload(Path(name), hash_sha256=True)
             with Path(name).open("rb") as file:
                 await client.images.upload(file)
-            await client.images.upload(pieces(data), file_name="spooled.png")
-            puts = [each for each in emulator.requests if each.host == "storage"][-4:]
-            assert {each.body_sha256 for each in puts} == {hashlib.sha256(data).hexdigest()}
+            await client.images.upload(chunks(data), file_name="spooled.png")
+            puts = [request for request in emulator.requests if request.host == "storage"][-4:]
+            assert {put.body_sha256 for put in puts} == {hashlib.sha256(data).hexdigest()}
             assert (await client.images.download(image, name + ".copy")).read_bytes() == data
         results = [result async for result in client.images.upload_many(list(PICTURES))]
         assert [result.error for result in results] == [None] * len(PICTURES)
@@ -52,4 +56,5 @@ async def test_uploads_and_downloads_work_with_pyfakefs(
         assert {str(path) for path in Path("/pictures").iterdir()} == {
             name + ending for name in PICTURES for ending in ("", ".copy")
         }
-    os.close(real)  # nobody else did
+    # Raises OSError if the SDK closed this descriptor.
+    os.close(real)

@@ -85,7 +85,7 @@ async def test_every_kind_of_file_arrives_completely(
     assert open_below(tmp_path) == before
 
 
-# --- wrong sizes -------------------------------------------------------------------------------------------------
+# --- wrong sizes --------------------------------------------------------------------------------------------
 
 
 def sources_of(data: bytes, folder: Path) -> dict[str, Any]:
@@ -135,7 +135,7 @@ async def test_a_wrong_size_raises_at_once_and_nothing_is_stored(
         assert file.opened == file.closed
 
 
-# --- exceptions of the caller's code ----------------------------------------------------------------------------------
+# --- exceptions of the caller's code ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("after", [0, 2_000_000], ids=["at once", "midway"])
@@ -287,7 +287,7 @@ async def test_the_callers_generator_is_not_advanced_further_than_needed(client:
     )
 
 
-# --- cancellation ----------------------------------------------------------------------------------------------------------
+# --- cancellation -------------------------------------------------------------------------------------------
 
 
 class BlockingSource:
@@ -443,7 +443,7 @@ async def test_a_slow_pipe_does_not_stall(
         file.close()
 
 
-# --- the blocking client -----------------------------------------------------------------------------------------------------------
+# --- the blocking client ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def measure(storage: EmulatorProcess, what: str, **settings_of_run: Any) -> dict
     return found
 
 
-# --- many ---------------------------------------------------------------------------------------------------------------
+# --- many ---------------------------------------------------------------------------------------------------
 
 
 def folder_of(folder: Path, count: int, padding: int) -> Path:
@@ -102,7 +102,7 @@ def test_open_files_stay_below_the_limit_at_any_concurrency(
     assert {puts.status for puts in storage.received_puts()} == {200}
 
 
-# --- big ----------------------------------------------------------------------------------------------------------------
+# --- big ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["path", "async iterator", "spooled"])
@@ -159,7 +159,7 @@ async def test_70_megabytes_of_every_kind_arrive_completely(
         path.unlink()
 
 
-# --- errors of the operating system -------------------------------------------------------------------------------------------------
+# --- errors of the operating system -------------------------------------------------------------------------
 
 
 def run(
@@ -265,7 +265,7 @@ def test_the_error_for_a_full_disk_names_the_folder_and_what_to_do(
     assert (put.status, put.length) == (200, size)
 
 
-# --- every switch of the emulator -----------------------------------------------------------------------------------------
+# --- every switch of the emulator ---------------------------------------------------------------------------
 
 SWITCHES: list[dict[str, Any]] = [
     {},

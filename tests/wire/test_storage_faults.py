@@ -204,7 +204,7 @@ async def test_an_upload_fails_if_other_code_cancels_its_writer_task(
     assert (await client.images.upload(DATA, mime_type="image/png")).id in emulator.images
 
 
-# --- URLs that expire after one second --------------------------------------------------------------------------------------------
+# --- URLs that expire after one second ----------------------------------------------------------------------
 
 
 @pytest.mark.world

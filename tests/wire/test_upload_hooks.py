@@ -1,4 +1,4 @@
-"""A batch run's part in an upload: it names the idempotency keys, and what an earlier run has stored is not sent again."""
+"""The hooks of an upload: they choose the keys, and a file that an earlier run stored is not sent again."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ LIFETIME = 60.0
 
 @attrs.define
 class Journal:
-    """The hooks of a batch run. Notes what it is told; `then` runs once, when the first record is there."""
+    """The hooks of a batch run, which record their calls. `on_first_record` is called once."""
 
     prefix: str = "key"
-    then: Callable[[Image], Awaitable[object]] | None = None
-    told: list[tuple[str, str, ImageStatus | None]] = attrs.field(factory=list)
+    on_first_record: Callable[[Image], Awaitable[object]] | None = None
+    calls: list[tuple[str, str, ImageStatus | None]] = attrs.field(factory=list)
 
     async def next_key(self, generation: int) -> str:
-        self.told.append(("next_key", f"{self.prefix}-{generation}", None))
+        self.calls.append(("next_key", f"{self.prefix}-{generation}", None))
         return f"{self.prefix}-{generation}"
 
     async def created(self, image: Image) -> None:
-        self.told.append(("created", image.id, image.status))
-        then, self.then = self.then, None
-        if then is not None:
-            await then(image)
+        self.calls.append(("created", image.id, image.status))
+        on_first_record, self.on_first_record = self.on_first_record, None
+        if on_first_record is not None:
+            await on_first_record(image)
 
     async def stored(self, image: Image) -> None:
-        self.told.append(("stored", image.id, image.status))
+        self.calls.append(("stored", image.id, image.status))
 
     @property
     def keys(self) -> list[str]:
-        return [value for kind, value, _ in self.told if kind == "next_key"]
+        return [value for kind, value, _ in self.calls if kind == "next_key"]
 
     @property
     def stored_ids(self) -> list[str]:
-        return [value for kind, value, _ in self.told if kind == "stored"]
+        return [value for kind, value, _ in self.calls if kind == "stored"]
 
 
 def upload_of(client: AsyncImgwireClient, journal: Journal, file: Any = None, **arguments: Any) -> Upload:
@@ -82,12 +82,12 @@ async def test_hooks_are_called_for_key_record_and_stored_bytes_in_that_order(
 ) -> None:
     journal = Journal()
     image = await upload_of(client, journal).run()
-    assert journal.told == [
+    assert journal.calls == [
         ("next_key", "key-0", None),
         ("created", image.id, ImageStatus.PENDING),
         ("stored", image.id, ImageStatus.PENDING),
     ]
-    assert [made.idempotency_key for made in emulator.images.values()] == ["key-0"]
+    assert [image_record.idempotency_key for image_record in emulator.images.values()] == ["key-0"]
 
 
 @pytest.mark.world
@@ -97,21 +97,21 @@ async def test_a_record_stored_by_an_earlier_run_is_taken_without_a_put(
 ) -> None:
     first = await upload_of(client, Journal()).run()
     journal = Journal()
-    again = upload_of(client, journal)
-    image = await again.run()
+    second = upload_of(client, journal)
+    image = await second.run()
     assert image.id == first.id
     assert image.status in {ImageStatus.PROCESSING, ImageStatus.READY}
-    assert (again.puts, again.bytes_sent, again.abandoned) == (0, 0, [])
+    assert (second.puts, second.bytes_sent, second.abandoned) == (0, 0, [])
     assert (puts(emulator), len(emulator.images)) == (1, 1)
     assert journal.stored_ids == [first.id]
 
 
 async def test_a_record_without_bytes_gets_them(client: AsyncImgwireClient, emulator: Emulator) -> None:
-    made = await client.images.create(file_name="upload.png", idempotency_key="key-0")
+    created = await client.images.create(file_name="upload.png", idempotency_key="key-0")
     journal = Journal()
-    assert (await upload_of(client, journal).run()).id == made.image.id
+    assert (await upload_of(client, journal).run()).id == created.image.id
     assert (puts(emulator), len(emulator.images)) == (1, 1)
-    assert journal.stored_ids == [made.image.id]
+    assert journal.stored_ids == [created.image.id]
 
 
 @pytest.mark.parametrize("switches", [{"second_put": "refused"}])
@@ -119,13 +119,13 @@ async def test_a_record_without_bytes_gets_them(client: AsyncImgwireClient, emul
 async def test_after_a_rejected_put_a_record_with_bytes_counts_as_stored(
     client: AsyncImgwireClient, emulator: Emulator, retries: int
 ) -> None:
-    some = client.with_options(retries=RetryPolicy(max_retries=retries, backoff=0.01))
+    configured = client.with_options(retries=RetryPolicy(max_retries=retries, backoff=0.01))
 
-    async def another_run_is_quicker(_: Image) -> None:
+    async def upload_in_another_run(_: Image) -> None:
         await upload_of(client, Journal()).run()
 
-    journal = Journal(then=another_run_is_quicker)
-    upload = upload_of(some, journal)
+    journal = Journal(on_first_record=upload_in_another_run)
+    upload = upload_of(configured, journal)
     image = await upload.run()
     assert image.status != ImageStatus.PENDING
     assert (upload.puts, len(emulator.images), journal.keys) == (1, 1, ["key-0"])
@@ -150,12 +150,12 @@ async def test_a_rejected_put_of_a_record_without_bytes_raises(
 async def test_a_record_deleted_meanwhile_is_replaced_under_the_next_key(
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
-    journal = Journal(then=lambda image: quick.images.delete(image.id))
+    journal = Journal(on_first_record=lambda image: quick.images.delete(image.id))
     upload = upload_of(quick, journal)
     image = await upload.run()
-    gone = journal.told[1][1]
+    deleted_id = journal.calls[1][1]
     assert journal.keys == ["key-0", "key-1"]
-    assert (upload.abandoned, journal.stored_ids) == ([gone], [image.id])
+    assert (upload.abandoned, journal.stored_ids) == ([deleted_id], [image.id])
     assert list(emulator.images) == [image.id]
 
 
@@ -165,14 +165,14 @@ async def test_a_used_key_is_replaced_by_the_next_one_once(
 ) -> None:
     for retries in (0, 3):
         emulator.reset()
-        some = client.with_options(retries=RetryPolicy(max_retries=retries, backoff=0.01))
+        configured = client.with_options(retries=RetryPolicy(max_retries=retries, backoff=0.01))
         await client.images.create(file_name="a.png", idempotency_key="key-0")
         journal = Journal()
-        image = await upload_of(some, journal).run()
+        image = await upload_of(configured, journal).run()
         assert (journal.keys, journal.stored_ids) == (["key-0", "key-1"], [image.id])
         journal = Journal()
         with pytest.raises(ConflictError):
-            await upload_of(some, journal).run()
+            await upload_of(configured, journal).run()
         assert journal.keys == ["key-0", "key-1"]
         assert journal.stored_ids == []
 
@@ -198,10 +198,10 @@ async def test_a_rejected_url_returned_again_leads_to_the_next_key_once(
 @pytest.mark.parametrize("switches", [{"idempotency": "conflict"}])
 async def test_the_callers_own_key_is_kept(quick: AsyncImgwireClient, emulator: Emulator) -> None:
     journal = Journal()
-    image = await upload_of(quick, journal, idempotency_key="mine").run()
+    image = await upload_of(quick, journal, idempotency_key="own-key").run()
     assert (journal.keys, journal.stored_ids) == ([], [image.id])
     with pytest.raises(ConflictError):
-        await upload_of(quick, journal, idempotency_key="mine").run()
+        await upload_of(quick, journal, idempotency_key="own-key").run()
     assert journal.keys == []
 
 
@@ -209,16 +209,16 @@ async def test_a_run_that_is_repeated_stores_every_file_once(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     files = [png(width, 1) for width in range(1, 9)]
-    # As if the first run was killed after half of its PUTs.
+    # Half of the PUTs fail, as if the first run had been killed.
     emulator.faults.add("PUT", "/uploads/*", times=4, after=4, reset="before")
     once = client.with_options(retries=0)
-    for some in (once, client):
+    for configured in (once, client):
         for number, file in enumerate(files):
-            upload = upload_of(some, Journal(f"file-{number}"), file)
+            upload = upload_of(configured, Journal(f"file-{number}"), file)
             try:
                 await upload.run()
             except Exception:
-                assert some is once
+                assert configured is once
     assert len(emulator.images) == 8
     assert puts(emulator) == 8 + 4
     assert {image.status for image in emulator.images.values()} <= {"PROCESSING", "READY"}
@@ -253,7 +253,7 @@ async def test_a_hook_that_uploads_itself_fails_if_it_holds_the_only_slot(emulat
         timeout=Timeouts(stall=0.2),
         retries=0,
     ) as client:
-        journal = Journal(then=lambda _: client.images.upload(png()))
+        journal = Journal(on_first_record=lambda _: client.images.upload(png()))
         async with asyncio.timeout(10):
             with pytest.raises(UploadError, match="max_connections"):
                 await upload_of(client, journal).run()

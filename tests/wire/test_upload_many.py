@@ -412,7 +412,7 @@ async def test_files_around_the_chunk_size_arrive_completely(
     assert put.body_sha256 == hashlib.sha256(data).hexdigest()
 
 
-# --- tasks cancelled by other code -----------------------------------------------------------------------------
+# --- tasks cancelled by other code --------------------------------------------------------------------------
 
 
 def cancel_other_tasks(task_to_keep: asyncio.Task[Any] | None) -> None:
@@ -473,7 +473,7 @@ async def test_an_upload_cancelled_by_other_code_has_its_result(
     assert results[2].image is not None
 
 
-# --- exceptions of the caller's iterator ------------------------------------------------------------------------------------
+# --- exceptions of the caller's iterator --------------------------------------------------------------------
 
 
 class FailingIterator:

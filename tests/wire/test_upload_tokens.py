@@ -1,4 +1,4 @@
-"""`upload_token`: a text, or a callable that is asked once per file, right before the record is made."""
+"""`upload_token`: text, or a callable that is called once per file, right before the record is created."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SECRET = "ut_s3cr3t-d0-n0t-sh0w"
 
 
 class Backend:
-    """Makes upload tokens with a server key, as a page's backend does, and remembers them."""
+    """Creates upload tokens with a server key, as the backend of a web page does, and records them."""
 
     def __init__(self, client: AsyncImgwireClient) -> None:
         self.client = client
@@ -57,16 +57,16 @@ Browser = Callable[..., AsyncImgwireClient]
 
 @pytest.fixture
 async def browser(emulator: Emulator, world: World) -> AsyncIterator[Browser]:
-    """Makes clients with a client key."""
+    """Return a function that creates clients with a client key."""
     async with contextlib.AsyncExitStack() as stack:
-        made: list[AsyncImgwireClient] = []
+        clients: list[AsyncImgwireClient] = []
 
-        def make(**settings: Any) -> AsyncImgwireClient:
-            made.append(world.client(emulator.client_key, emulator.base_url, **settings))
-            stack.push_async_callback(made[-1].aclose)
-            return made[-1]
+        def create_client(**settings: Any) -> AsyncImgwireClient:
+            clients.append(world.client(emulator.client_key, emulator.base_url, **settings))
+            stack.push_async_callback(clients[-1].aclose)
+            return clients[-1]
 
-        yield make
+        yield create_client
 
 
 def tokens_sent(emulator: Emulator) -> list[str]:
@@ -84,7 +84,7 @@ def upload(client: AsyncImgwireClient, **options: Any) -> Awaitable[Image | Stan
 
 
 async def upload_item(client: AsyncImgwireClient, **options: Any) -> Image:
-    (result,) = [each async for each in client.images.upload_many([UploadItem(png(), **options)])]
+    (result,) = [result async for result in client.images.upload_many([UploadItem(png(), **options)])]
     return result.unwrap()
 
 
@@ -112,14 +112,14 @@ async def test_a_callable_may_return_text_or_an_awaitable(
     class Sub(str):
         __slots__ = ()
 
-    async def asked(prefix: str) -> str:
+    async def get_token(prefix: str) -> str:
         return prefix + (await client.images.create_upload_token()).token
 
     token = (await client.images.create_upload_token()).token
     await call(browser(), upload_token=lambda: Sub(token))
-    await call(browser(), upload_token=functools.partial(asked, ""))
-    await call(browser(), upload_token=lambda: asked(""))
-    await call(browser(), upload_token=lambda: asyncio.ensure_future(asked("")))
+    await call(browser(), upload_token=functools.partial(get_token, ""))
+    await call(browser(), upload_token=lambda: get_token(""))
+    await call(browser(), upload_token=lambda: asyncio.ensure_future(get_token("")))
 
 
 @calls
@@ -145,14 +145,14 @@ async def test_the_clients_token_is_sent_with_every_upload_also_of_its_clones(
 
 
 async def test_other_operations_send_no_token(emulator: Emulator, client: AsyncImgwireClient) -> None:
-    asked: list[int] = []
+    calls: list[int] = []
     async with AsyncImgwireClient(
-        emulator.api_key, base_url=emulator.base_url, upload_token=lambda: asked.append(1) or SECRET
+        emulator.api_key, base_url=emulator.base_url, upload_token=lambda: calls.append(1) or SECRET
     ) as other:
         await other.images.list()
         with contextlib.suppress(Exception):
             await other.images.upload_via_url("https://example.com/a.png")
-    assert asked == []
+    assert calls == []
     assert not [record for record in emulator.requests if SECRET in record.target]
 
 
@@ -169,21 +169,21 @@ async def test_each_of_many_files_gets_a_token_of_its_own(
 async def test_no_more_tokens_are_requested_than_can_be_used_at_once(
     browser: Browser, backend: Backend
 ) -> None:
-    under_way, most = 0, 0
+    running, maximum = 0, 0
 
-    async def ask() -> str:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
+    async def get_token() -> str:
+        nonlocal running, maximum
+        running += 1
+        maximum = max(maximum, running)
         try:
             return await backend()
         finally:
-            under_way -= 1
+            running -= 1
 
-    client = browser(upload_token=ask, max_connections=2)
+    client = browser(upload_token=get_token, max_connections=2)
     files = [png(padding=n) for n in range(12)]
     assert [result.unwrap() async for result in client.images.upload_many(files, concurrency=12)]
-    assert most <= 2
+    assert maximum <= 2
 
 
 @pytest.mark.world
@@ -196,7 +196,7 @@ async def test_a_rejected_token_fails_its_own_file_only(browser: Browser, backen
     assert [type(result.error) for result in results] == [type(None), AuthenticationError, type(None)]
 
 
-# --- again, or not ------------------------------------------------------------------------------------------------------
+# --- retries ------------------------------------------------------------------------------------------------
 
 
 @calls
@@ -207,7 +207,7 @@ async def test_a_token_used_by_an_attempt_without_response_is_replaced(
     emulator.faults.add("POST", "*/standard_upload*", reset="after_commit")
     await call(browser(upload_token=backend))
     assert tokens_sent(emulator) == [backend.tokens[0]] * 2 + [backend.tokens[1]]
-    assert len(emulator.images) == 1, "the key is the same"
+    assert len(emulator.images) == 1, "both requests had the same idempotency key"
 
 
 async def test_a_retried_create_sends_the_same_token(
@@ -237,33 +237,38 @@ async def test_a_second_record_needs_a_token_of_its_own(
     await browser(upload_token=backend).images.upload(png(), wait=True)
     assert len(emulator.images) == 2
     assert tokens_sent(emulator) == backend.tokens
-    assert len(set(backend.tokens)) == 3  # the same key once more was a conflict
+    # The request with the same key was a conflict, so a third one followed.
+    assert len(set(backend.tokens)) == 3
 
 
-# --- what can go wrong --------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 @calls
 @pytest.mark.parametrize(
     "error",
-    [KeyError("no vault"), ConflictError("theirs", status=409), AuthenticationError("theirs", status=401)],
+    [
+        KeyError("no vault"),
+        ConflictError("from another client", status=409),
+        AuthenticationError("from another client", status=401),
+    ],
     ids=repr,
 )
 async def test_an_exception_of_the_callable_is_raised_unchanged(
     emulator: Emulator, browser: Browser, call: Any, error: Exception
 ) -> None:
-    asked: list[int] = []
+    calls: list[int] = []
 
-    async def ask() -> str:
-        asked.append(1)
+    async def get_token() -> str:
+        calls.append(1)
         raise error
 
-    for client, options in ((browser(), {"upload_token": ask}), (browser(upload_token=ask), {})):
-        asked.clear()
+    for client, options in ((browser(), {"upload_token": get_token}), (browser(upload_token=get_token), {})):
+        calls.clear()
         with pytest.raises(type(error)) as caught:
             await call(client, **options)
         assert caught.value is error
-        assert (error.__cause__, error.__context__, len(asked)) == (None, None, 1)
+        assert (error.__cause__, error.__context__, len(calls)) == (None, None, 1)
     assert len(emulator.requests) == 0
 
 
@@ -271,9 +276,9 @@ async def test_an_error_of_one_files_callable_ends_no_other_upload(
     browser: Browser, backend: Backend
 ) -> None:
     async def broken() -> str:
-        raise AuthenticationError("theirs", status=401)
+        raise AuthenticationError("from another client", status=401)
 
-    items = [UploadItem(png(), upload_token=ask) for ask in (broken, backend, lambda: None, backend)]
+    items = [UploadItem(png(), upload_token=source) for source in (broken, backend, lambda: None, backend)]
     results = {r.index: r async for r in browser().images.upload_many(items, concurrency=1)}
     kinds = [None if (error := results[n].error) is None else type(error) for n in range(4)]
     assert kinds == [AuthenticationError, None, TypeError, None]
@@ -292,35 +297,35 @@ WRONG: list[Any] = [
 ]
 
 
-def ours(error: BaseException) -> str:
-    """The variables of the package's frames in a traceback, as error trackers store them."""
+def package_locals(error: BaseException) -> str:
+    """Return the local variables of the package's frames in a traceback, as error trackers store them."""
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     return "".join(repr(f.f_locals) for f in frames if f.f_globals["__name__"].startswith("imgwire_async."))
 
 
 @calls
-@pytest.mark.parametrize("answer", WRONG, ids=ascii)
+@pytest.mark.parametrize("result", WRONG, ids=ascii)
 async def test_the_error_for_an_invalid_token_does_not_show_it(
-    emulator: Emulator, browser: Browser, call: Any, answer: Any
+    emulator: Emulator, browser: Browser, call: Any, result: Any
 ) -> None:
-    async def ask() -> Any:
-        return answer
+    async def get_token() -> Any:
+        return result
 
     with pytest.raises((TypeError, ValueError), match="upload_token callable must return") as caught:
-        await call(browser(), upload_token=ask)
-    assert SECRET not in f"{caught.value!r} {caught.value}{ours(caught.value)}"
+        await call(browser(), upload_token=get_token)
+    assert SECRET not in f"{caught.value!r} {caught.value}{package_locals(caught.value)}"
     with pytest.raises(ConfigurationError, match="upload_token callable must return") as caught:
-        await call(browser(upload_token=lambda: answer))
-    assert SECRET not in ours(caught.value)
+        await call(browser(upload_token=lambda: result))
+    assert SECRET not in package_locals(caught.value)
     assert len(emulator.requests) == 0
 
 
 async def test_a_result_that_must_be_awaited_twice_is_rejected(browser: Browser) -> None:
-    async def ask() -> str:
+    async def get_token() -> str:
         return SECRET
 
     async def twice() -> Any:
-        return ask()
+        return get_token()
 
     with pytest.raises(TypeError, match="not coroutine"):
         await browser().images.upload(png(), upload_token=twice)
@@ -349,16 +354,16 @@ async def test_the_deadline_also_limits_the_token_callable(browser: Browser, cal
 async def test_an_upload_cancelled_during_the_token_callable_releases_its_slot(
     browser: Browser, backend: Backend
 ) -> None:
-    asked = asyncio.Event()
+    called = asyncio.Event()
 
     async def never() -> str:
-        asked.set()
+        called.set()
         await asyncio.sleep(3600)
         return SECRET
 
     client = browser(max_connections=1)
     uploading = asyncio.ensure_future(client.images.upload(png(), upload_token=never))
-    await asked.wait()
+    await called.wait()
     uploading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await uploading
@@ -366,19 +371,19 @@ async def test_an_upload_cancelled_during_the_token_callable_releases_its_slot(
 
 
 async def test_closing_the_client_ends_the_token_callable(browser: Browser) -> None:
-    asked = asyncio.Event()
+    called = asyncio.Event()
 
     async def never() -> str:
-        asked.set()
+        called.set()
         await asyncio.sleep(3600)
         return SECRET
 
     client = browser(upload_token=never)
     for call in CALLS[:2]:
         client = browser(upload_token=never)
-        asked.clear()
+        called.clear()
         uploading = asyncio.ensure_future(call(client))
-        await asked.wait()
+        await called.wait()
         await client.aclose()
         with pytest.raises(RuntimeError, match="closed"):
             await uploading
@@ -389,30 +394,30 @@ async def test_a_callable_that_uploads_with_the_same_client_does_not_deadlock(
 ) -> None:
     client = browser(max_connections=1, timeout=Timeouts(stall=0.2))
 
-    async def silly() -> str:
+    async def upload_first() -> str:
         await client.images.upload(png(), upload_token=backend)
         return await backend()
 
     with pytest.raises(Exception, match="no PUT slot became free"):
-        await asyncio.wait_for(client.images.upload(png(), upload_token=silly), 10)
+        await asyncio.wait_for(client.images.upload(png(), upload_token=upload_first), 10)
 
 
-async def test_a_token_shows_nowhere(
+async def test_a_token_appears_in_no_repr_log_or_error(
     emulator: Emulator, browser: Browser, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "imgwire_async")
 
-    async def ask() -> str:
+    async def get_token() -> str:
         return SECRET
 
     client = browser(upload_token=SECRET)
     item = UploadItem(png(), upload_token=SECRET)
-    shown = [repr(client), repr(item), repr(copy.copy(item)), repr(client._shared.config)]
+    texts = [repr(client), repr(item), repr(copy.copy(item)), repr(client._shared.config)]
     with client.capture() as exchanges:
-        for options in ({}, {"upload_token": ask}):
+        for options in ({}, {"upload_token": get_token}):
             with pytest.raises(AuthenticationError) as caught:
                 await client.images.upload(png(), **options)
-            shown += [repr(caught.value), str(caught.value), str(pickle.dumps(caught.value))]
+            texts += [repr(caught.value), str(caught.value), str(pickle.dumps(caught.value))]
     assert exchanges
-    assert SECRET not in " ".join([*shown, *map(repr, exchanges), caplog.text])
+    assert SECRET not in " ".join([*texts, *map(repr, exchanges), caplog.text])
     assert SECRET in emulator.requests[-1].target

@@ -62,7 +62,7 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
     return client.with_options(retries=FAST)
 
 
-# --- completeness ---------------------------------------------------------------------------------------------------------
+# --- completeness -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ async def test_when_only_the_wait_fails_the_error_says_that_the_upload_succeeded
     assert caught.value.image.id in str(caught.value)
 
 
-# --- errors before any request -----------------------------------------------------------------------------------
+# --- errors before any request ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ async def test_a_file_in_text_mode_is_rejected(client: AsyncImgwireClient, tmp_p
         await client.images.upload(file)  # type: ignore[arg-type]
 
 
-# --- failures of requests -------------------------------------------------------------------------------------------
+# --- failures of requests -----------------------------------------------------------------------------------
 
 
 @pytest.mark.world
@@ -641,7 +641,7 @@ async def test_an_api_error_has_no_image_if_no_record_was_created(
     assert caught.value.image is None
 
 
-# --- timeouts, progress, callbacks -------------------------------------------------------------------------------------------
+# --- timeouts, progress, callbacks --------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def require_complete(emulator: Emulator, data: bytes) -> None:
     assert put.body_sha256 == hashlib.sha256(data).hexdigest()
 
 
-# --- sources without bytes yet ---------------------------------------------------------------------------------------------------
+# --- sources without bytes yet ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "spooled"])
@@ -151,7 +151,7 @@ async def test_a_gzip_stream_over_a_non_blocking_file_is_never_truncated(
     assert puts(emulator) == []
 
 
-# --- files that misreport what they can do ----------------------------------------------------------------------------------------------------------
+# --- files that misreport what they can do ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ async def test_a_spooled_temporary_file_stays_in_memory(
     require_complete(emulator, data)
 
 
-# --- buffers ------------------------------------------------------------------------------------------------------------
+# --- buffers ------------------------------------------------------------------------------------------------
 
 
 def memory_map(data: bytes) -> mmap.mmap:
@@ -289,7 +289,7 @@ async def test_a_large_item_is_split_into_chunks(client: AsyncImgwireClient, emu
     assert max(later - before for before, later in zip([0, *sent], sent, strict=False)) <= 2 * CHUNK_SIZE
 
 
-# --- replaced files -----------------------------------------------------------------------------------------------------------
+# --- replaced files -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [100_000, 3_000_000])
@@ -329,7 +329,7 @@ async def test_a_new_file_mode_before_the_put_is_no_change(
     require_complete(emulator, data)
 
 
-# --- raw pictures ---------------------------------------------------------------------------------------------------------
+# --- raw pictures -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "file", "stream", "declared stream"])
@@ -357,7 +357,7 @@ async def test_a_raw_picture_that_begins_like_a_tiff_is_rejected_before_any_requ
     require_complete(emulator, data)
 
 
-# --- disks that hang ------------------------------------------------------------------------------------------------------
+# --- disks that hang ----------------------------------------------------------------------------------------
 
 _LEASE = """
 import fcntl, os, signal, sys
@@ -466,7 +466,7 @@ async def test_a_fifo_that_replaces_a_file_does_not_block_a_thread(
     require_complete(emulator, b"all of it")
 
 
-# --- tasks cancelled by other code ----------------------------------------------------------------------------------------------------
+# --- tasks cancelled by other code --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2, 3, 5])
