@@ -14,7 +14,7 @@ async with Emulator() as emulator:      # in the running event loop; plain `with
 `--tls` serve all three hosts over https. A client with `ssl=emulator.ssl_context` trusts the certificate.
 Other programs find the CA in the file `emulator.ca_path`.
 
-The package imports nothing from the client, so neither can hide a mistake of the other.
+The emulator and the client share no code, so they cannot share a mistake.
 
 The contract leaves some questions about the service open. The arguments of `Emulator` choose between the
 likely answers. The emulator's reference page lists the questions to which the emulator has one fixed answer.

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         emulator = _emulator(options)
         urls = dict(_url_and_bytes(option) for option in options.url)
-    # A ValueError for a wrong value, an ImportError for --tls without trustme.
+    # A wrong value raises ValueError, and --tls without trustme raises ImportError.
     except (ValueError, ImportError) as error:
         parser.error(str(error.args[0]))
     logging.basicConfig(format="%(levelname)s: %(message)s")

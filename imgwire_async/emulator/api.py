@@ -20,17 +20,17 @@ from imgwire_async.emulator.validation import (
 )
 from imgwire_async.emulator.validators import UUID_VALIDATOR, header_uuid
 
-__all__ = ["HEALTH_PATH", "Api"]
+__all__ = ["HEALTH_PATH", "ApiHandler"]
 
 HEALTH_PATH = "/health"
 
 _MAXIMUM_BODY = 2**20
-# Browsers have only a client key.
+# A browser has a client key, never a server key.
 _BROWSER_OPERATIONS = tuple(operation for operation in OPERATIONS if operation.client_key)
 
 
 class RateLimit:
-    """The maximum number of requests in each whole second of real time."""
+    """A limit for the number of requests in one second of real time."""
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
@@ -38,7 +38,7 @@ class RateLimit:
         self._count = 0
 
     def check(self) -> None:
-        """Count one request. Raises a 429 above the limit."""
+        """Count one request. Raises `HTTPError` with a 429 above the limit."""
         if self._limit is None:
             return
         second = int(time.monotonic())
@@ -50,7 +50,7 @@ class RateLimit:
             )
 
 
-class Api:
+class ApiHandler:
     """Handle the requests to the API host."""
 
     def __init__(self, state: State) -> None:

@@ -63,5 +63,5 @@ class BodyRecorder:
 
 
 def whole_body(data: bytes, sha256: str) -> StoredBody:
-    """Return a body that is kept whole."""
+    """Return the `StoredBody` of a body that is kept whole."""
     return StoredBody(sha256=sha256, length=len(data), data=data, head=data, tail=b"")

@@ -9,7 +9,7 @@ from imgwire_async.emulator.cors import ANY_ORIGIN, CorsRule
 from imgwire_async.emulator.http import Body, HTTPError, Request, Response, json_response
 from imgwire_async.emulator.state import State
 
-__all__ = ["Cdn"]
+__all__ = ["CdnHandler"]
 
 _PATH = re.compile(
     r"/(?P<organization>[^/@]+)/(?P<environment>[^/@]+)/(?P<image>[^/@]+)(@(?P<preset>[a-z]+))?"
@@ -18,7 +18,7 @@ _ANY_ORIGIN_RULE = CorsRule(("GET", "HEAD"), ANY_ORIGIN)
 _PRESETS = frozenset({None, "thumbnail", "small", "medium", "large"})
 
 
-class Cdn:
+class CdnHandler:
     """Handle the requests to the CDN host."""
 
     def __init__(self, state: State) -> None:

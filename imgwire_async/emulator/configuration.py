@@ -40,8 +40,13 @@ class Switches:
 class ClientLimits:
     """The permissions of the client key, with the defaults of the contract.
 
-    `allowed_mime_types` None allows every supported type. `allow_unsigned_upload` allows uploads without an
-    upload token. [contract 7]
+    Args:
+        maximum_upload_bytes: The maximum `content_length` of an upload.
+        maximum_pending_uploads: The maximum number of PENDING images.
+        allowed_mime_types: The types that the client key may upload. None allows every supported type.
+        allow_unsigned_upload: Whether the client key may upload without an upload token.
+
+    [contract 7]
     """
 
     maximum_upload_bytes: int = field(default=52_428_800, validator=and_(ge(5_120), le(104_857_600)))

@@ -28,7 +28,7 @@ _VARY_BY_ORIGIN = ("Vary", "Origin")
 
 @frozen
 class CorsRule:
-    """What pages of other origins may do with one resource.
+    """The permissions of pages of other origins for one resource.
 
     `methods` are the allowed methods. `allowed_origin` is the value of `Access-Control-Allow-Origin`, or None
     if the page must not read the response.
@@ -96,7 +96,7 @@ def preflight_response(request: Request, rule: CorsRule) -> Response:
     requested = request.header("access-control-request-headers")
     if requested is not None:
         headers.append(("Access-Control-Allow-Headers", requested))
-    # Browsers ask with this header before a page of a public site may connect to this machine.
+    # Browsers send this header before they let a page of a public site connect to this machine.
     if request.header("access-control-request-private-network") == "true":
         headers.append(("Access-Control-Allow-Private-Network", "true"))
     return Response(status=200, headers=tuple(headers))

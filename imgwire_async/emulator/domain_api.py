@@ -23,7 +23,7 @@ _SUBDOMAIN = re.compile(rf"({_LABEL}\.){{2,}}(?!\d+$){_LABEL}", re.IGNORECASE | 
 
 @validator(type="string")
 def hostname(value: object, loc: Loc) -> str:
-    """Return the host name of a subdomain in lower case.
+    """Validate the host name of a subdomain, and return it in lower case.
 
     Raises `InvalidError` for a name with a scheme, path, query, fragment, space or port.
     """

@@ -20,7 +20,7 @@ ResetAt: TypeAlias = Literal["before", "after_commit"] | int
 
 @frozen(kw_only=True)
 class Fault:
-    """The fault of one request. `Faults.add` describes the fields."""
+    """A simulated failure of one request. `Faults.add` describes the fields."""
 
     response: Response | None = None
     early: bool = False
@@ -35,7 +35,9 @@ class Fault:
 class PlannedFault:
     """A fault and the requests that it applies to.
 
-    `seen` counts the matching requests. `fired` counts those that got the fault.
+    `method`, `path` and `host` select the requests. `after` is the number of matching requests to skip,
+    `times` the number of requests that get the fault. `seen` counts the matching requests. `fired` counts
+    those that got the fault.
     """
 
     fault: Fault

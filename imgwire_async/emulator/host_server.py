@@ -47,7 +47,7 @@ class Handler(Protocol):
         ...
 
     def cors_rule(self, request: Request, /) -> CorsRule | None:
-        """Return what pages of other origins may do with this resource, or None if they may do nothing."""
+        """Return the permissions of pages of other origins, or None if they have none."""
         ...
 
 

@@ -39,7 +39,7 @@ class ClientDisconnectedError(Exception):
 
 @frozen(kw_only=True)
 class Request:
-    """The request line and the headers, exactly as received.
+    """One request without its body: the request line and the headers, exactly as received.
 
     `target` is the request target as the client sent it, without any decoding. `connection` is the number of
     the TCP connection.
@@ -79,7 +79,7 @@ class Request:
 
 @frozen(kw_only=True)
 class Response:
-    """A complete response before it is sent."""
+    """One HTTP response with its whole body."""
 
     status: int
     body: bytes = b""

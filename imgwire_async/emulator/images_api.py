@@ -62,7 +62,7 @@ def list_images(state: State, call: ApiCall) -> Response:
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """Return one image, and count the poll.
+    """Return one image, and count this retrieve.
 
     [GET /images/{image_id}]
     """

@@ -38,7 +38,7 @@ def create(state: State, call: ApiCall) -> Response:
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """Return one job, and count the poll.
+    """Return one job, and count this retrieve.
 
     Each retrieve of a READY job creates a new archive URL. [GET /images/downloads/{image_download_job_id}]
     """

@@ -22,7 +22,7 @@ __all__ = [
     "type_by_name",
 ]
 
-# [contract 7]
+# The service does not accept larger pictures. [contract 7]
 _MAXIMUM_PIXELS = 250_000_000
 
 
@@ -53,7 +53,7 @@ def advance_image(image: Image, now: datetime, switches: Switches) -> Image:
     due = image.stored_at + timedelta(seconds=switches.ready_after)
     if now < due:
         return image
-    # Without polls the record gets the time when it was due, whenever the next request comes.
+    # Without polls the record gets the time at which it was due, not the time of this request.
     return _finish(image, now if switches.ready_polls else due)
 
 

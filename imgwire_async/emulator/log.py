@@ -21,8 +21,12 @@ _EMPTY_SHA256 = sha256(b"").hexdigest()
 class RequestRecord:
     """One received request.
 
-    `status` is None before the response, and stays None when the connection was reset. `body_length` and
-    `body_sha256` describe the part of the body that the emulator read. A fault may end the reading early.
+    `host` is `"api"`, `"storage"` or `"cdn"`. `target` is the request target and `headers` are the headers,
+    as sent. `connection` is the number of the TCP connection. `at` is the time of the arrival.
+
+    `status` is None before the response, and stays None when the connection was reset. `answer_length` is the
+    length of the response body. `body_length` and `body_sha256` describe the part of the body that the
+    emulator read. A fault may end the reading early.
     """
 
     host: HostName

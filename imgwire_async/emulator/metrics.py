@@ -15,7 +15,7 @@ from imgwire_async.emulator.records import Image, rfc3339
 __all__ = [
     "DEFAULT_RANGE",
     "INTERVALS",
-    "Event",
+    "MetricEvent",
     "TimeRange",
     "datasets",
     "interval_starts",
@@ -48,8 +48,8 @@ class TimeRange:
 
 
 @frozen
-class Event:
-    """One change of the metrics: an upload, a CDN request, or a change of the stored bytes."""
+class MetricEvent:
+    """One event that the metrics count: an upload, a CDN request, or a change of the stored bytes."""
 
     at: datetime
     uploads: int = 0
@@ -58,21 +58,21 @@ class Event:
     storage: int = 0
 
 
-def metric_events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list[Event]:
+def metric_events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list[MetricEvent]:
     """Return the events that the metrics count.
 
     An upload counts when its image becomes READY. Only requests to the CDN count. [contract 6]
     """
     events = [
-        Event(record.at, requests=1, transfer=record.answer_length if record.status == 200 else 0)
+        MetricEvent(record.at, requests=1, transfer=record.answer_length if record.status == 200 else 0)
         for record in log
         if record.host == "cdn" and record.method != "OPTIONS"
     ]
     for image in images:
         if image.ready_at is not None:
-            events.append(Event(image.ready_at, uploads=1, storage=image.size_bytes))
+            events.append(MetricEvent(image.ready_at, uploads=1, storage=image.size_bytes))
             if image.deleted_at is not None:
-                events.append(Event(image.deleted_at, storage=-image.size_bytes))
+                events.append(MetricEvent(image.deleted_at, storage=-image.size_bytes))
     return events
 
 
@@ -111,7 +111,7 @@ def _next(point: datetime, interval: str, zone: tzinfo) -> datetime:
     return point + timedelta(days=7 if interval == "WEEKLY" else 1)
 
 
-def datasets(events: list[Event], starts: list[datetime], time_range: TimeRange) -> dict[str, object]:
+def datasets(events: list[MetricEvent], starts: list[datetime], time_range: TimeRange) -> dict[str, object]:
     """Return the six lists of the contract, with one point per interval.
 
     The emulator has no transformations and no cache, so these numbers are 0.
@@ -142,7 +142,7 @@ def datasets(events: list[Event], starts: list[datetime], time_range: TimeRange)
     }
 
 
-def stats(events: list[Event], time_range: TimeRange) -> dict[str, object]:
+def stats(events: list[MetricEvent], time_range: TimeRange) -> dict[str, object]:
     """Return the totals of the range and of the range before, and the change in percent."""
     ranges = (time_range, time_range.before)
     groups = [[event for event in events if part.contains(event.at)] for part in ranges]
@@ -159,6 +159,6 @@ def stats(events: list[Event], time_range: TimeRange) -> dict[str, object]:
 
 
 def _stat(value: int, prev: int) -> dict[str, object]:
-    # [contract 10]
+    # The change is null if there is no previous value. [contract 10]
     change = None if prev == 0 else round((value - prev) / prev * 100, 2)
     return {"value": value, "prev": prev, "pct_change": change}

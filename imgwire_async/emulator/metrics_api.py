@@ -60,5 +60,5 @@ def _time_range(state: State, call: ApiCall) -> metrics.TimeRange:
     return metrics.TimeRange(start, end)
 
 
-def _events(state: State, call: ApiCall) -> list[metrics.Event]:
+def _events(state: State, call: ApiCall) -> list[metrics.MetricEvent]:
     return metrics.metric_events(state.store.all_images(call.now), state.log.snapshot())

@@ -57,7 +57,7 @@ class Image:
 
     The API does not send `declared_type`, `declared_length`, `by_client_key`, `polls`, `stored_at`, `stored`,
     `finding`, `reason` and `ready_at`. `polls` counts the retrieves that returned PROCESSING. `finding` is
-    the result of examining the uploaded bytes. `reason` tells why the image is in QUARANTINE.
+    the result of examining the uploaded bytes. `reason` is the cause of a QUARANTINE.
     """
 
     id: str
@@ -133,7 +133,7 @@ class DownloadJob:
 
 @frozen(kw_only=True)
 class CorsOrigin:
-    """A pattern for the hosts whose pages may upload from a browser."""
+    """A pattern of host names whose pages may send requests from a browser."""
 
     id: str
     environment_id: str

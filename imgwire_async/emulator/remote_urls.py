@@ -16,7 +16,7 @@ from imgwire_async.emulator.state import Origins, State
 
 __all__ = ["fetch_remote", "is_private"]
 
-# [contract 7]
+# The service does not fetch larger pictures. [contract 7]
 _MAXIMUM_SIZE = 100 * 2**20
 
 

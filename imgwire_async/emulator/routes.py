@@ -33,7 +33,7 @@ class Operation:
     """One API operation.
 
     `body` and `query` are its fields. `body` None means that the operation ignores its body. `client_key`
-    tells whether a client key may call the operation.
+    is True if a client key may call the operation.
     """
 
     name: str

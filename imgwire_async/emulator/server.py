@@ -1,4 +1,4 @@
-"""The public class `Emulator`, which starts the three servers and shows their state to tests."""
+"""The class `Emulator`, which starts the three servers and gives tests access to their state."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class Emulator:
         port: The port of the API. 0 takes any free port.
         storage_port: The port of the storage host. 0 takes any free port.
         cdn_port: The port of the CDN host. 0 takes any free port.
-        host: The host name or IP address to listen on. A host that other machines can reach logs a warning.
-            With `"0.0.0.0"` or `"::"` all URLs in responses have the host name of the request.
+        host: The host name or IP address to listen on. A host that other machines can reach causes a warning
+            in the log. With `"0.0.0.0"` or `"::"` all URLs in responses have the host name of the request.
         tls: Whether to serve https, with a certificate from a CA that this process creates. It requires
             trustme, which the extra `emulator` installs.
         api_key: The server key. None creates a key.
@@ -201,7 +201,7 @@ class Emulator:
 
     @property
     def urls(self) -> dict[str, bytes]:
-        """The files that `upload_via_url` can fetch, from URL to bytes."""
+        """The pictures that `upload_via_url` can fetch, as a mapping from URL to bytes."""
         return self._state.settings.urls
 
     @property

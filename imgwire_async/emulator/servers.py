@@ -8,14 +8,14 @@ import ssl
 from pathlib import Path
 
 from imgwire_async.emulator.addresses import is_loopback, is_wildcard, resolve_address
-from imgwire_async.emulator.api import HEALTH_PATH, Api
-from imgwire_async.emulator.cdn import Cdn
+from imgwire_async.emulator.api import HEALTH_PATH, ApiHandler
+from imgwire_async.emulator.cdn import CdnHandler
 from imgwire_async.emulator.faults import Faults
 from imgwire_async.emulator.host_server import Connections, Handler, HostServer
 from imgwire_async.emulator.http import HostName
 from imgwire_async.emulator.listener import Listener
 from imgwire_async.emulator.state import Origins, State
-from imgwire_async.emulator.storage import Storage
+from imgwire_async.emulator.storage import StorageHandler
 from imgwire_async.emulator.tls import CaFile, Certificates, TcpTransports, make_certificates
 
 __all__ = ["Servers"]
@@ -55,7 +55,7 @@ class Servers:
     async def start(self, state: State, faults: Faults) -> None:
         """Start all three servers, and set `state.origins`.
 
-        If one server cannot start, none keeps running.
+        If one server cannot start, the others are stopped.
         """
         self._connections, self._loop = Connections(), asyncio.get_running_loop()
         self.listeners = self._new_listeners(state, faults)
@@ -77,7 +77,7 @@ class Servers:
     def _new_listeners(self, state: State, faults: Faults) -> tuple[Listener, ...]:
         transports, certificates = TcpTransports(), self._certificates
         handlers: tuple[tuple[HostName, Handler], ...] = (
-            ("api", Api(state)), ("storage", Storage(state)), ("cdn", Cdn(state)),
+            ("api", ApiHandler(state)), ("storage", StorageHandler(state)), ("cdn", CdnHandler(state)),
         )  # fmt: skip
         return tuple(
             Listener(

@@ -15,12 +15,12 @@ from imgwire_async.emulator.records import Image, PresignedUrl
 from imgwire_async.emulator.signing import SignedTarget, parse_target, signature
 from imgwire_async.emulator.state import State
 
-__all__ = ["Storage"]
+__all__ = ["StorageHandler"]
 
 _ANY_ORIGIN_RULE = CorsRule(("GET", "PUT"), ANY_ORIGIN)
 
 
-class Storage:
+class StorageHandler:
     """Handle the requests to the storage host."""
 
     def __init__(self, state: State) -> None:

@@ -76,7 +76,7 @@ class Store:
         return None if image is None else self._save(advance_image(image, now, self.switches))
 
     def poll_image(self, image_id: str, now: datetime) -> Image | None:
-        """Return the image as it is at `now`, and count this retrieve as a poll."""
+        """Return the image as it is at `now`, and count this retrieve."""
         image = self.get_image(image_id, now)
         if image is not None:
             self._save(image_after_poll(image))
@@ -165,7 +165,7 @@ class Store:
 class ImagesView(Mapping[str, Image]):
     """The existing images by ID, as they are now, for assertions in tests.
 
-    Reading an image here does not count as a poll.
+    Reading an image here does not count as a retrieve.
     """
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:

@@ -201,9 +201,9 @@ class _AcceptProtocol(asyncio.Protocol):
 
 
 class _DeferredProtocol(asyncio.Protocol):
-    """Forward all events to a protocol that is set after the handshake.
+    """A protocol that forwards all events to another protocol, which is set after the handshake.
 
-    The first bytes may arrive together with the end of the handshake. They are kept until then.
+    The first bytes may arrive together with the end of the handshake, so they are kept until then.
     """
 
     def __init__(self) -> None:

@@ -67,7 +67,7 @@ class Validator:
 
 
 def validator(**schema: object) -> Callable[[ParseFunction], Validator]:
-    """Return a decorator that turns a `ParseFunction` into a `Validator` with this JSON Schema."""
+    """Return a decorator that makes a `Validator` of a `ParseFunction` and this JSON Schema."""
     return lambda parse: Validator(parse, schema)
 
 

@@ -112,7 +112,7 @@ def one_of(*choices: str) -> Validator:
 
 
 def uuid_text(value: object, loc: Loc) -> str:
-    """Return a hyphenated UUID in lower case."""
+    """Validate a hyphenated UUID, and return it in lower case."""
     if not isinstance(value, str) or not _UUID.fullmatch(value):
         raise InvalidError(Problem(loc, "Input should be a valid UUID", "uuid_parsing"))
     return value.lower()
@@ -123,7 +123,7 @@ UUID_VALIDATOR = Validator(uuid_text, {"type": "string", "format": "uuid"})
 
 @validator(type="array", items={"type": "string", "format": "uuid"}, minItems=1)
 def uuid_list(value: object, loc: Loc) -> list[str]:
-    """Return a list of at least one UUID."""
+    """Validate a list of at least one UUID."""
     if not isinstance(value, list):
         raise InvalidError(Problem(loc, "Input should be a valid list", "list_type"))
     items = list(json_items(value))  # pyright: ignore[reportUnknownArgumentType]  # JSON: its items are objects
@@ -136,7 +136,7 @@ def uuid_list(value: object, loc: Loc) -> list[str]:
 
 @validator(type="object", additionalProperties=SCALAR)
 def metadata(value: object, loc: Loc) -> Mapping[str, object]:
-    """Return an object whose values are text, numbers or booleans. Other values are rejected.
+    """Validate an object whose values are text, numbers or booleans.
 
     [contract 3]
     """
@@ -167,7 +167,7 @@ def _can_split(url: str) -> bool:
 
 @validator(type="string", format="uri", minLength=1)
 def http_url(value: object, loc: Loc) -> str:
-    """Return an absolute http or https URL."""
+    """Validate an absolute http or https URL."""
     url = text(1)(value, loc)
     if not isinstance(url, str) or not _HTTP_URL.fullmatch(url) or not _can_split(url):
         raise InvalidError(Problem(loc, "Input should be a valid URL", "url_parsing"))
@@ -176,7 +176,7 @@ def http_url(value: object, loc: Loc) -> str:
 
 @validator(anyOf=[{"type": "string", "format": "date-time"}, {"type": "null"}])
 def date_time(value: object, loc: Loc) -> datetime:
-    """Return a date and time in UTC, or a naive one if the text has no time zone. See `with_time_zone`."""
+    """Parse a date and time. The result is in UTC, or naive if the text has no time zone."""
     try:
         time = parse_datetime(str(value))
         return time if time.tzinfo is None else time.astimezone(UTC)
@@ -207,7 +207,7 @@ def with_time_zone(
 
 @validator(type="string")
 def timezone(value: object, loc: Loc) -> str:
-    """Return the name of an IANA time zone."""
+    """Validate the name of an IANA time zone."""
     try:
         # UTC works without a time zone database.
         if value != "UTC":
@@ -218,7 +218,7 @@ def timezone(value: object, loc: Loc) -> str:
 
 
 def header_uuid(name: str, value: str) -> str:
-    """Return the UUID in the header `name`."""
+    """Validate the UUID in the header `name`, and return it in lower case."""
     return uuid_text(value, ("header", name))
 
 

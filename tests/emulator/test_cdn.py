@@ -25,5 +25,5 @@ async def test_the_cdn_returns_404_for_other_urls(client: RawClient) -> None:
     ):
         assert (await client.get(other_url)).status == 404
     assert (await client.get((await client.create())["image"]["cdn_url"])).status == 404
-    refused = await client.get(url, "POST")
-    assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
+    rejected = await client.get(url, "POST")
+    assert (rejected.status, rejected.headers["Allow"]) == (405, "GET, HEAD")

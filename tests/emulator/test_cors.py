@@ -212,8 +212,8 @@ async def test_preflights_do_not_count_for_the_rate_limit_and_a_page_reads_the_4
     # The requests may fall into two different seconds.
     responses = [await create(page, emulator, key=emulator.api_key) for _ in range(5)]
     assert responses[0].status == 200
-    refused = next(response for response in responses if response.status == 429)
-    assert refused.headers["Retry-After"] == "1"
+    rejected = next(response for response in responses if response.status == 429)
+    assert rejected.headers["Retry-After"] == "1"
 
 
 async def test_a_page_reads_the_traceback_of_an_emulator_bug(page: Page, emulator: Emulator) -> None:
@@ -302,10 +302,10 @@ async def test_only_origins_that_match_a_pattern_are_allowed(
     assert created.status == 200
     assert created.headers.get("Access-Control-Allow-Origin") == (origin if matches else None)
     assert created.headers["Vary"] == "Origin"
-    refused = await client.request(
+    rejected = await client.request(
         "POST", CREATE, key="client", headers={"Origin": origin}, json={"file_name": "a.png"}
     )
-    assert (refused.headers.get("Access-Control-Allow-Origin") == origin) is matches
+    assert (rejected.headers.get("Access-Control-Allow-Origin") == origin) is matches
 
 
 async def test_only_operations_for_client_keys_have_cors_headers(client: RawClient) -> None:

@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 import pytest
 
 from imgwire_async.emulator import Emulator
-from imgwire_async.emulator.metrics import Event, TimeRange, datasets, interval_starts, stats
+from imgwire_async.emulator.metrics import MetricEvent, TimeRange, datasets, interval_starts, stats
 
 from .raw_client import GIF, PNG, RawClient
 
@@ -81,7 +81,7 @@ def test_intervals_start_at_whole_units_of_the_time_zone(
 def test_an_interval_counts_only_events_inside_the_time_range() -> None:
     time_range = TimeRange(at("2026-01-01T00:30"), at("2026-01-01T01:30"))
     times = ("2026-01-01T00:10", "2026-01-01T00:30", "2026-01-01T01:29", "2026-01-01T01:30")
-    events = [Event(at(time), uploads=1, storage=10) for time in times]
+    events = [MetricEvent(at(time), uploads=1, storage=10) for time in times]
     points: Any = datasets(events, [at("2026-01-01T00:00"), at("2026-01-01T01:00")], time_range)
     assert [point["uploads"] for point in points["uploads"]] == [1, 1]
     assert [point["storage_bytes_current"] for point in points["storage_bytes"]] == [20, 30]

@@ -111,8 +111,8 @@ async def test_a_deleted_image_is_gone_everywhere(client: RawClient) -> None:
 
 async def test_bulk_delete_deletes_all_images_or_none(client: RawClient) -> None:
     ids = [(await client.create())["image"]["id"] for _ in range(3)]
-    refused = await client.request("POST", "/images/bulk_delete", json={"image_ids": [ids[0], UNKNOWN_ID]})
-    assert refused.api_error == (404, "ResourceNotFoundError")
+    rejected = await client.request("POST", "/images/bulk_delete", json={"image_ids": [ids[0], UNKNOWN_ID]})
+    assert rejected.api_error == (404, "ResourceNotFoundError")
     done = await client.request(
         "POST", "/images/bulk_delete", json={"image_ids": [ids[0], ids[1].upper(), ids[0]]}
     )

@@ -123,5 +123,5 @@ async def test_the_environment_header_must_match_the_key(client: RawClient, emul
 
     assert (await named(emulator.environment_id)).status == 200
     assert (await named(UNKNOWN_ID)).api_error == (403, "ResourceNotAuthorizedError")
-    refused = await named("mine")
-    assert (refused.status, refused.json["detail"][0]["loc"]) == (422, ["header", "x-environment-id"])
+    rejected = await named("mine")
+    assert (rejected.status, rejected.json["detail"][0]["loc"]) == (422, ["header", "x-environment-id"])

@@ -209,9 +209,9 @@ async def test_an_incomplete_body_is_not_an_upload(client: RawClient, emulator: 
 async def test_a_used_url_is_rejected_if_the_switch_says_so(client: RawClient) -> None:
     url = await new_upload_url(client)
     assert (await client.put(url, PNG)).status == 200
-    refused = await client.put(url, PNG)
-    assert refused.s3_error == (403, "AccessDenied")
-    assert b"already been used" in refused.body
+    rejected = await client.put(url, PNG)
+    assert rejected.s3_error == (403, "AccessDenied")
+    assert b"already been used" in rejected.body
 
 
 async def test_a_second_put_replaces_the_bytes(client: RawClient, emulator: Emulator) -> None:

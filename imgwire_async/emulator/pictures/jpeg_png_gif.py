@@ -60,7 +60,10 @@ def jpeg_size(view: ByteView) -> tuple[int, int]:
 
 
 def check_jpeg(view: ByteView) -> None:
-    """Check that an end-of-image marker follows the scan. Any bytes may follow the marker."""
+    """Check that an end-of-image marker follows the scan.
+
+    Any bytes may follow the marker.
+    """
     scan = max(offset for _, offset, _ in jpeg_segments(view))
     # The data of a scan escapes each FF byte, so FF D9 can only be the marker. Thumbnails come before the
     # scan.
