@@ -1,4 +1,4 @@
-"""JSON in and out: the same with and without orjson, and nothing that is no JSON."""
+"""Encoding and parsing of JSON: strict, and the is_same with and without orjson."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imgwire_async.protocol import codec
 from imgwire_async.protocol.json import dumps, json_reader
 from imgwire_async.redaction import MAX_BODY_CHARS, redacted_body
 
-plainly = json_reader(None)
+loads_stdlib = json_reader(None)
 
 GOOD: list[tuple[bytes, Any]] = [
     (b"{}", {}),
@@ -103,38 +103,38 @@ BAD: list[bytes] = [
 ]
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal, and of equal types all the way down."""
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal and have equal types at all levels."""
     return json.dumps(one) == json.dumps(other)
 
 
-@pytest.mark.parametrize(("body", "value"), GOOD, ids=lambda each: repr(each)[:30])
-def test_the_standard_library_reads_what_is_json(body: bytes, value: Any) -> None:
-    data = plainly(body)
-    assert value is None or same(data, value)
+@pytest.mark.parametrize(("body", "value"), GOOD, ids=lambda value: repr(value)[:30])
+def test_the_standard_library_parses_valid_json(body: bytes, value: Any) -> None:
+    data = loads_stdlib(body)
+    assert value is None or is_same(data, value)
 
 
-@pytest.mark.parametrize("body", BAD, ids=lambda each: repr(each)[:30])
-def test_the_standard_library_refuses_what_is_no_json(body: bytes) -> None:
+@pytest.mark.parametrize("body", BAD, ids=lambda value: repr(value)[:30])
+def test_the_standard_library_rejects_invalid_json(body: bytes) -> None:
     with pytest.raises(ValueError):
-        plainly(body)
+        loads_stdlib(body)
 
 
-@pytest.mark.parametrize("body", [*(body for body, _ in GOOD), *BAD], ids=lambda each: repr(each)[:30])
-def test_with_and_without_orjson_the_outcome_is_the_same(body: bytes) -> None:
-    quickly = json_reader(pytest.importorskip("orjson"))
-    assert outcome(quickly, body) == outcome(plainly, body)
+@pytest.mark.parametrize("body", [*(body for body, _ in GOOD), *BAD], ids=lambda value: repr(value)[:30])
+def test_orjson_and_the_standard_library_parse_the_same_json(body: bytes) -> None:
+    loads_orjson = json_reader(pytest.importorskip("orjson"))
+    assert outcome(loads_orjson, body) == outcome(loads_stdlib, body)
 
 
 def outcome(read: Any, body: bytes) -> str:
     try:
         return json.dumps(read(body))
     except ValueError:
-        return "refused"
+        return "rejected"
 
 
-def odd_json() -> st.SearchStrategy[bytes]:
-    leaves = (
+def json_bodies() -> st.SearchStrategy[bytes]:
+    scalars = (
         st.none()
         | st.booleans()
         | st.integers()
@@ -142,28 +142,28 @@ def odd_json() -> st.SearchStrategy[bytes]:
         | st.text(st.characters(codec="utf-8"))
     )
     trees = st.recursive(
-        leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner)
+        scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner)
     )
-    whole = st.builds(
+    valid = st.builds(
         lambda tree, ascii_only: json.dumps(tree, ensure_ascii=ascii_only).encode(), trees, st.booleans()
     )
     broken = st.builds(
         lambda body, at, byte: body[:at] + byte + body[at + 1 :],
-        whole,
+        valid,
         st.integers(0, 40),
         st.binary(max_size=2),
     )
-    return whole | broken
+    return valid | broken
 
 
 @settings(max_examples=examples(60))
-@given(odd_json())
-def test_any_json_whole_or_broken_reads_the_same_with_and_without_orjson(body: bytes) -> None:
-    quickly = json_reader(pytest.importorskip("orjson"))
-    assert outcome(quickly, body) == outcome(plainly, body)
+@given(json_bodies())
+def test_orjson_and_the_standard_library_agree_on_any_body(body: bytes) -> None:
+    loads_orjson = json_reader(pytest.importorskip("orjson"))
+    assert outcome(loads_orjson, body) == outcome(loads_stdlib, body)
 
 
-def test_without_orjson_nothing_is_missed() -> None:
+def test_without_orjson_json_is_parsed_as_strictly() -> None:
     script = """
 import sys
 class Blocked:
@@ -176,17 +176,17 @@ print("orjson" in sys.modules, loads(b'[1e2, "a"]'))
 try:
     loads(b"[NaN]")
 except ValueError:
-    print("refused")
+    print("rejected")
 """
-    answer = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, check=True)
-    assert answer.stdout.decode().splitlines() == ["False [100.0, 'a']", "refused"]
+    process = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, check=True)
+    assert process.stdout.decode().splitlines() == ["False [100.0, 'a']", "rejected"]
 
 
-# --- out --------------------------------------------------------------------------------------------------------------
+# --- encoding --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("data", "packed"),
+    ("data", "encoded"),
     [
         ({"a": 1, "b": None, "c": [True, 1.5]}, b'{"a":1,"b":null,"c":[true,1.5]}'),
         ({"name": "Été 🏔️.jpg"}, '{"name":"Été 🏔️.jpg"}'.encode()),
@@ -198,21 +198,21 @@ except ValueError:
         ((1, 2), b"[1,2]"),
     ],
 )
-def test_data_goes_out_compact_in_utf8(data: Any, packed: bytes) -> None:
-    assert dumps(data) == packed
+def test_data_is_encoded_as_compact_utf8(data: Any, encoded: bytes) -> None:
+    assert dumps(data) == encoded
 
 
 @pytest.mark.parametrize("data", [math.nan, {"a": math.inf}, "\ud800", {1, 2}, b"bytes", object()])
-def test_what_json_cannot_say_is_refused_rather_than_changed(data: Any) -> None:
+def test_data_that_json_cannot_represent_is_rejected(data: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         dumps(data)
 
 
-# --- bodies of answers ------------------------------------------------------------------------------------------------
+# --- bodies of responses ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"", "the body is empty"),
         (b" \n ", "the body is empty"),
@@ -225,28 +225,28 @@ def test_what_json_cannot_say_is_refused_rather_than_changed(data: Any) -> None:
         (b"[" * 2000, "not valid JSON"),
     ],
 )
-def test_a_body_that_is_no_json_is_told_without_its_text(body: bytes, said: str) -> None:
-    with pytest.raises(DecodeError, match=said) as caught:
+def test_the_error_for_invalid_json_does_not_contain_the_body(body: bytes, message: str) -> None:
+    with pytest.raises(DecodeError, match=message) as caught:
         codec.decode(reply(body), models.Image)
     assert caught.value.path == "$"
     assert SECRET not in str(caught.value)
     assert REQUEST_ID in str(caught.value)
 
 
-def test_a_reply_can_be_read_as_json_and_as_text() -> None:
-    answer = reply('{"a":"é"}'.encode())
-    assert answer.json() == {"a": "é"}
-    assert answer.text == '{"a":"é"}'
+def test_a_response_can_be_read_as_json_and_as_text() -> None:
+    response = reply('{"a":"é"}'.encode())
+    assert response.json() == {"a": "é"}
+    assert response.text == '{"a":"é"}'
     assert reply(b"\xff!").text == "\ufffd!"
-    assert "body" not in repr(answer)
+    assert "body" not in repr(response)
 
 
-def test_a_reply_that_is_no_json_is_a_decode_error() -> None:
+def test_a_response_that_is_not_json_raises_a_decode_error() -> None:
     with pytest.raises(DecodeError):
         reply(b"<html>").json()
 
 
-def test_the_error_keeps_the_body_without_its_secrets() -> None:
+def test_a_decode_error_keeps_the_body_without_secrets() -> None:
     body = {
         "image": image(id=None),
         "upload_url": f"https://s3.example/put?X-Amz-Signature={SECRET}",
@@ -259,7 +259,7 @@ def test_the_error_keeps_the_body_without_its_secrets() -> None:
 
 
 @pytest.mark.parametrize("value", [5550123, ["s3cr3t"], {"a": "s3cr3t"}, 'quote " and s3cr3t'])
-def test_a_token_of_a_wrong_type_is_a_secret_all_the_same(value: Any) -> None:
+def test_a_token_of_a_wrong_type_is_redacted(value: Any) -> None:
     with pytest.raises(DecodeError) as caught:
         codec.decode(reply({"token": value, "id": 5}), models.UploadToken)
     assert "s3cr3t" not in caught.value.body
@@ -267,7 +267,7 @@ def test_a_token_of_a_wrong_type_is_a_secret_all_the_same(value: Any) -> None:
 
 
 @given(st.integers(MAX_BODY_CHARS - 200, MAX_BODY_CHARS + 20))
-def test_a_secret_is_not_halved_where_the_body_is_cut(length: int) -> None:
+def test_no_part_of_a_secret_remains_where_the_body_is_cut(length: int) -> None:
     key = "sk_live_0123456789abcdef"
     kept = redacted_body(b"x" * length + b" https://user:pass@host/ " + key.encode(), key)
     assert len(kept) <= MAX_BODY_CHARS
@@ -276,11 +276,11 @@ def test_a_secret_is_not_halved_where_the_body_is_cut(length: int) -> None:
 
 
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.booleans()))
-def test_the_quick_way_out_says_what_the_plain_one_says(data: dict[str, str | int | bool]) -> None:
+def test_data_is_encoded_as_the_standard_library_does(data: dict[str, str | int | bool]) -> None:
     try:
-        plain = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+        expected = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeError:
-        with pytest.raises(ValueError, match="half a surrogate pair"):
+        with pytest.raises(ValueError, match="surrogate"):
             dumps(data)
     else:
-        assert json.loads(dumps(data)) == json.loads(plain) == data
+        assert json.loads(dumps(data)) == json.loads(expected) == data

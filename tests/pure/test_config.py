@@ -1,4 +1,4 @@
-"""Settings: checked once, before anything happens; what is given beats the environment; no key is ever repeated."""
+"""The settings of a client: where they come from, and how they are checked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from imgwire_async.config import (
 from imgwire_async.settings import checked_key, proxy_url
 
 KEY = "sk_live_0123456789abcdef"
-GIVEN: dict[str, Any] = {
+ARGUMENTS: dict[str, Any] = {
     "environment_id": None,
     "base_url": None,
     "timeout": Timeouts(),
@@ -45,7 +45,7 @@ GIVEN: dict[str, Any] = {
 
 
 def configured(api_key: Any = KEY, *, environ: dict[str, str] | None = None, **changes: Any) -> Config:
-    return configure({"api_key": api_key, **GIVEN, **changes}, from_environment(environ or {}))
+    return configure({"api_key": api_key, **ARGUMENTS, **changes}, from_environment(environ or {}))
 
 
 async def coroutine_function(*_: object) -> str:
@@ -57,10 +57,10 @@ class AsyncCallable:
         return KEY
 
 
-# --- where settings come from -----------------------------------------------------------------------------------------
+# --- sources of settings -----------------------------------------------------------------------------------------
 
 
-def test_without_anything_but_a_key_the_defaults_hold() -> None:
+def test_a_client_with_only_a_key_has_the_default_settings() -> None:
     config = configured()
     assert config == Config(api_key=KEY, base_url=DEFAULT_BASE_URL, options=Options())
     assert (config.max_connections, config.trust_env, config.secure, config.sends_key_in_clear) == (
@@ -75,22 +75,22 @@ def test_without_anything_but_a_key_the_defaults_hold() -> None:
     )
 
 
-ENVIRON = {
+ENVIRONMENT = {
     "IMGWIRE_API_KEY": "sk_from_environment",
     "IMGWIRE_ENVIRONMENT_ID": "env-from-environment",
     "IMGWIRE_API_BASE_URL": "https://environment.example",
 }
 
 
-def test_what_is_not_given_comes_from_the_environment() -> None:
-    config = configured(None, environ=ENVIRON)
+def test_missing_arguments_come_from_the_environment() -> None:
+    config = configured(None, environ=ENVIRONMENT)
     assert config.api_key == "sk_from_environment"
     assert config.options.environment_id == "env-from-environment"
     assert config.base_url == "https://environment.example"
 
 
-def test_what_is_given_beats_the_environment() -> None:
-    config = configured(KEY, environ=ENVIRON, environment_id="given", base_url="https://given.example")
+def test_arguments_take_precedence_over_the_environment() -> None:
+    config = configured(KEY, environ=ENVIRONMENT, environment_id="given", base_url="https://given.example")
     assert (config.api_key, config.options.environment_id, config.base_url) == (
         KEY,
         "given",
@@ -98,13 +98,15 @@ def test_what_is_given_beats_the_environment() -> None:
     )
 
 
-def test_empty_variables_count_as_unset() -> None:
-    config = configured(KEY, environ=dict.fromkeys(ENVIRON, ""))
+def test_empty_variables_are_ignored() -> None:
+    config = configured(KEY, environ=dict.fromkeys(ENVIRONMENT, ""))
     assert (config.options.environment_id, config.base_url) == (None, DEFAULT_BASE_URL)
 
 
 @pytest.mark.parametrize("environ", [{}, {"IMGWIRE_API_KEY": ""}])
-def test_a_missing_key_names_the_argument_the_variable_and_the_emulator(environ: dict[str, str]) -> None:
+def test_the_error_for_a_missing_key_names_the_argument_the_variable_and_the_emulator(
+    environ: dict[str, str],
+) -> None:
     with pytest.raises(ConfigurationError, match=r"api_key=.*IMGWIRE_API_KEY.*Emulator"):
         configured(None, environ=environ)
 
@@ -113,29 +115,29 @@ def test_a_missing_key_names_the_argument_the_variable_and_the_emulator(environ:
 
 
 @pytest.mark.parametrize("given", [KEY, f"  {KEY}\n", f"\t{KEY}\r\n"])
-def test_blanks_around_a_key_are_stripped(given: str) -> None:
+def test_whitespace_around_a_key_is_stripped(given: str) -> None:
     assert configured(given).api_key == KEY
 
 
 @pytest.mark.parametrize("key", ["", "  ", "\n"])
-def test_an_empty_key_says_where_to_give_one(key: str) -> None:
+def test_the_error_for_an_empty_key_names_the_variable(key: str) -> None:
     with pytest.raises(ConfigurationError, match="IMGWIRE_API_KEY"):
         configured(key)
 
 
 @pytest.mark.parametrize(
-    "bad", ["\n", "\r\nX-Evil: 1", "\0", "\x1b", "\x7f", " ", "\u00a0", "ä", "\u200b", "\ud800"]
+    "invalid", ["\n", "\r\nX-Evil: 1", "\0", "\x1b", "\x7f", " ", "\u00a0", "ä", "\u200b", "\ud800"]
 )
-def test_a_key_that_cannot_be_one_is_refused_without_echo(bad: str) -> None:
+def test_the_error_for_an_invalid_key_does_not_contain_it(invalid: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        configured(f"sk_secret{bad}part")
+        configured(f"sk_secret{invalid}part")
     assert "secret" not in str(caught.value)
     assert "part" not in str(caught.value)
     assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("key", [5, b"sk_secret", ["sk_secret"], True])
-def test_a_key_of_a_wrong_type_is_named_by_its_type_only(key: Any) -> None:
+def test_the_error_for_a_key_of_a_wrong_type_contains_only_the_type(key: Any) -> None:
     with pytest.raises(
         TypeError, match=f"api_key must be text or a callable.*{type(key).__name__}"
     ) as caught:
@@ -146,25 +148,25 @@ def test_a_key_of_a_wrong_type_is_named_by_its_type_only(key: Any) -> None:
 @pytest.mark.parametrize(
     "source", [lambda: KEY, coroutine_function, AsyncCallable(), functools.partial(str, KEY)]
 )
-def test_a_key_may_come_from_a_callable_that_nobody_asks_yet(source: Callable[[], Any]) -> None:
+def test_a_key_callable_is_not_called_by_the_constructor(source: Callable[[], Any]) -> None:
     assert configured(source).api_key is source
 
 
-@pytest.mark.parametrize("answer", [None, 5, b"sk_secret"])
-def test_what_a_key_callable_returns_is_checked(answer: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"callable must return text, not {type(answer).__name__}"):
-        checked_key(answer)
+@pytest.mark.parametrize("result", [None, 5, b"sk_secret"])
+def test_the_result_of_a_key_callable_is_checked(result: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"callable must return text, not {type(result).__name__}"):
+        checked_key(result)
 
 
 @pytest.mark.parametrize(
     ("key", "shown"),
     [(KEY, "sk_liv...cdef"), ("short", "********"), ("x" * 16, "********"), (lambda: KEY, "<callable>")],
 )
-def test_a_key_is_shown_masked(key: Any, shown: str) -> None:
+def test_the_repr_of_a_key_is_masked(key: Any, shown: str) -> None:
     assert masked_key(key) == shown
 
 
-def test_no_secret_stands_in_the_repr_of_the_settings() -> None:
+def test_the_repr_of_the_settings_contains_no_secret() -> None:
     shown = repr(configured(KEY, proxy="http://user:pa55@proxy.example:3128"))
     assert KEY not in shown
     assert "pa55" not in shown
@@ -232,35 +234,35 @@ def test_a_base_url_is_an_origin_with_an_optional_path(given: str, base: str) ->
         "https://api.example/../admin",
     ],
 )
-def test_any_other_base_url_is_refused_without_echo(given: str) -> None:
+def test_the_error_for_an_invalid_base_url_does_not_contain_it(given: str) -> None:
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         configured(base_url=given)
     assert "pa55" not in str(caught.value)
 
 
-def test_a_key_with_the_word_before_it_is_told_so() -> None:
+def test_the_error_for_a_key_with_bearer_says_so() -> None:
     with pytest.raises(ConfigurationError, match="must not begin with Bearer") as caught:
         configured(f"Bearer {KEY}")
     assert KEY not in str(caught.value)
 
 
-def test_an_empty_base_url_is_told_so() -> None:
+def test_the_error_for_an_empty_base_url_says_so() -> None:
     with pytest.raises(ConfigurationError, match="base_url is empty"):
         configured(base_url=" ")
 
 
-def test_a_base_url_without_a_scheme_is_told_what_it_lacks() -> None:
+def test_the_error_for_a_base_url_without_a_scheme_says_so() -> None:
     with pytest.raises(ConfigurationError, match=r"no scheme \(https://"):
         configured(base_url="api.example")
 
 
-def test_a_bad_base_url_of_the_environment_is_refused_too() -> None:
+def test_an_invalid_base_url_of_the_environment_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="base_url"):
         configured(environ={"IMGWIRE_API_BASE_URL": "api.example"})
 
 
 @pytest.mark.parametrize(
-    ("base", "secure", "exposed"),
+    ("base_url", "is_secure", "in_clear"),
     [
         ("https://api.example", True, False),
         ("http://api.example", False, True),
@@ -270,16 +272,18 @@ def test_a_bad_base_url_of_the_environment_is_refused_too() -> None:
         ("http://localhost.example", False, True),
     ],
 )
-def test_a_key_is_exposed_by_plain_http_off_this_machine(base: str, secure: bool, exposed: bool) -> None:
-    config = configured(base_url=base)
-    assert (config.secure, config.sends_key_in_clear) == (secure, exposed)
+def test_a_key_is_sent_in_clear_only_by_plain_http_to_another_machine(
+    base_url: str, is_secure: bool, in_clear: bool
+) -> None:
+    config = configured(base_url=base_url)
+    assert (config.secure, config.sends_key_in_clear) == (is_secure, in_clear)
 
 
 # --- the other settings -----------------------------------------------------------------------------------------------
 
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-GOOD: list[tuple[str, Any, Callable[[Config], Any], Any]] = [
+VALID: list[tuple[str, Any, Callable[[Config], Any], Any]] = [
     ("environment_id", " abc ", lambda c: c.options.environment_id, "abc"),
     ("environment_id", uuid.UUID(int=1), lambda c: c.options.environment_id, str(uuid.UUID(int=1))),
     ("timeout", 5, lambda c: c.options.timeout, Timeouts(attempt=5.0)),
@@ -311,12 +315,14 @@ GOOD: list[tuple[str, Any, Callable[[Config], Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "read", "expected"), GOOD)
-def test_a_good_setting_is_taken(name: str, value: Any, read: Callable[[Config], Any], expected: Any) -> None:
+@pytest.mark.parametrize(("name", "value", "read", "expected"), VALID)
+def test_a_valid_setting_is_accepted(
+    name: str, value: Any, read: Callable[[Config], Any], expected: Any
+) -> None:
     assert read(configured(**{name: value})) == expected
 
 
-BAD: list[tuple[str, Any, type[Exception]]] = [
+INVALID: list[tuple[str, Any, type[Exception]]] = [
     ("environment_id", "", ConfigurationError),
     ("environment_id", "a b", ConfigurationError),
     ("environment_id", "a\nX: y", ConfigurationError),
@@ -389,10 +395,10 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "error"), BAD)
-def test_a_bad_setting_is_refused_by_its_name(name: str, value: Any, error: type[Exception]) -> None:
-    word = {"timeout": "timeout", "retries": "retries|max_retries"}.get(name, name)
-    with pytest.raises(error, match=word) as caught:
+@pytest.mark.parametrize(("name", "value", "error"), INVALID)
+def test_the_error_for_an_invalid_setting_names_it(name: str, value: Any, error: type[Exception]) -> None:
+    pattern = {"timeout": "timeout", "retries": "retries|max_retries"}.get(name, name)
+    with pytest.raises(error, match=pattern) as caught:
         configured(**{name: value})
     assert not isinstance(caught.value, TypeError) or ", not " in str(caught.value)
 
@@ -404,33 +410,36 @@ def test_a_bad_setting_is_refused_by_its_name(name: str, value: Any, error: type
         "http://us%3Aer:pa55@proxy.example",
         "http://user:pa55\u20ac@proxy.example",
         "http://user:pa55@[proxy",
-        "http://user:pa55@proxy.example\u2100",  # a sign of which urllib would say that it stands for others
+        # urllib rejects this character with an error that contains the URL.
+        "http://user:pa55@proxy.example\u2100",
     ],
 )
-def test_a_refused_proxy_does_not_show_its_password(url: str) -> None:
+def test_the_error_for_an_invalid_proxy_does_not_contain_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         proxy_url(url, "proxy")
     assert "pa55" not in str(caught.value)
     assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("sign", "/#?")
-def test_a_proxys_password_that_ends_its_url_too_early_says_how_to_write_it(sign: str) -> None:
+@pytest.mark.parametrize("delimiter", "/#?")
+def test_the_error_for_a_proxy_password_with_an_unescaped_delimiter_says_how_to_escape_it(
+    delimiter: str,
+) -> None:
     with pytest.raises(ConfigurationError, match="%23") as caught:
-        proxy_url(f"http://user:pa55{sign}x@proxy.example:8080", "proxy")
+        proxy_url(f"http://user:pa55{delimiter}x@proxy.example:8080", "proxy")
     assert "pa55" not in str(caught.value)
 
 
 @pytest.mark.parametrize("cls", [Timeouts, RetryPolicy])
 @pytest.mark.parametrize("value", [-1, math.nan, "1", True, [1]])
-def test_every_figure_of_a_policy_is_checked_by_name(cls: type[Any], value: Any) -> None:
+def test_the_error_for_an_invalid_number_of_a_policy_names_it(cls: type[Any], value: Any) -> None:
     for field in attrs.fields(cls):
         with pytest.raises((TypeError, ValueError), match=rf"{cls.__name__}\.{field.name} must be"):
             cls(**{field.name: value})
 
 
 @pytest.mark.parametrize("field", attrs.fields(Timeouts), ids=lambda field: field.name)
-def test_a_clock_is_more_than_zero_or_off(field: Any) -> None:
+def test_a_timeout_is_more_than_zero_or_none(field: Any) -> None:
     assert getattr(Timeouts(**{field.name: None}), field.name) is None
     assert getattr(Timeouts(**{field.name: math.inf}), field.name) is None
     with pytest.raises(ValueError, match="more than 0"):
@@ -438,14 +447,14 @@ def test_a_clock_is_more_than_zero_or_off(field: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [1.5, "64 MiB", True])
-def test_a_number_of_bytes_is_whole(value: Any) -> None:
+def test_a_number_of_bytes_has_to_be_an_int(value: Any) -> None:
     assert Timeouts(max_answer_bytes=1).max_answer_bytes == 1
     with pytest.raises(TypeError, match=r"Timeouts\.max_answer_bytes must be a number of bytes"):
         Timeouts(max_answer_bytes=value)
 
 
 @pytest.mark.parametrize("field", attrs.fields(RetryPolicy), ids=lambda field: field.name)
-def test_a_figure_of_the_retry_policy_may_be_zero_but_not_none(field: Any) -> None:
+def test_a_number_of_the_retry_policy_may_be_zero_but_not_none(field: Any) -> None:
     assert getattr(RetryPolicy(**{field.name: 0}), field.name) == 0
     with pytest.raises(TypeError):
         RetryPolicy(**{field.name: None})
@@ -455,7 +464,7 @@ def test_a_figure_of_the_retry_policy_may_be_zero_but_not_none(field: Any) -> No
 @pytest.mark.parametrize(
     "value", [5, "print", coroutine_function, AsyncCallable(), functools.partial(coroutine_function, 1)]
 )
-def test_a_hook_is_a_plain_function(name: str, value: Any) -> None:
+def test_a_hook_has_to_be_a_plain_function(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=rf"Hooks\.{name}"):
         Hooks(**{name: value})
     assert getattr(Hooks(**{name: print}), name) is print
@@ -471,7 +480,7 @@ def test_settings_are_frozen(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "is_one"),
+    ("value", "expected"),
     [
         (coroutine_function, True),
         (AsyncCallable(), True),
@@ -484,11 +493,11 @@ def test_settings_are_frozen(value: Any) -> None:
         (5, False),
     ],
 )
-def test_coroutine_functions_are_seen_in_any_wrapping(value: Any, is_one: bool) -> None:
-    assert checks.is_coroutine_callable(value) is is_one
+def test_wrapped_coroutine_functions_are_recognized(value: Any, expected: bool) -> None:
+    assert checks.is_coroutine_callable(value) is expected
 
 
-def test_no_callable_is_a_fine_callable() -> None:
+def test_a_callable_may_be_none() -> None:
     checks.callable_("on_update", None)
     checks.callable_("on_update", print)
 
@@ -504,22 +513,22 @@ OPTIONS = Options(
 )
 
 
-def test_absent_options_are_inherited() -> None:
+def test_options_that_are_not_passed_are_inherited() -> None:
     assert OPTIONS.with_changes({}) == OPTIONS
     assert OPTIONS.with_changes({"timeout": 2}) == attrs.evolve(OPTIONS, timeout=Timeouts(attempt=2.0))
 
 
 @pytest.mark.parametrize("field", attrs.fields(Options), ids=lambda field: field.name)
-def test_none_means_the_default_of_the_library(field: Any) -> None:
+def test_the_option_none_means_the_default_of_the_library(field: Any) -> None:
     assert getattr(OPTIONS.with_changes({field.name: None}), field.name) == getattr(Options(), field.name)
 
 
-def test_given_headers_replace_those_before() -> None:
+def test_new_default_headers_replace_the_inherited_ones() -> None:
     assert OPTIONS.with_changes({"default_headers": {"C": "d"}}).default_headers == (("C", "d"),)
 
 
 @pytest.mark.parametrize("name", ["api_key", "base_url", "max_connections", "proxy", "timeouts"])
-def test_other_options_are_a_type_error_that_names_them(name: str) -> None:
+def test_an_unknown_option_is_a_type_error_that_names_it(name: str) -> None:
     with pytest.raises(
         TypeError, match=rf"timeout, retries, default_headers, environment_id, hooks, not {name}"
     ):
@@ -529,21 +538,21 @@ def test_other_options_are_a_type_error_that_names_them(name: str) -> None:
 @pytest.mark.parametrize("name", ["api_key", "base_url", "proxy", "environment_id", "user_agent"])
 @settings(max_examples=examples(50))
 @given(text=st.text())
-def test_any_text_is_taken_or_refused_as_a_setting(name: str, text: str) -> None:
+def test_any_text_is_accepted_or_rejected_as_a_setting(name: str, text: str) -> None:
     try:
         configured(**{name: text})
     except ConfigurationError as error:
-        shown = str(error)
+        message = str(error)
     else:
         return
-    assert len(text) < 12 or text not in shown
+    assert len(text) < 12 or text not in message
 
 
-# --- what other libraries would stumble over later --------------------------------------------------------------------
+# --- values that other libraries cannot handle --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["a<b", "a|b", "a`b", 'a"b', "xn--", "xn--a", "xn----", "a,b", "a;b"])
-def test_a_host_that_the_http_library_would_choke_on_is_refused_at_once(host: str) -> None:
+def test_a_host_that_the_http_library_cannot_handle_is_rejected_by_the_constructor(host: str) -> None:
     for setting in ("base_url", "proxy"):
         with pytest.raises(ConfigurationError, match=setting):
             AsyncImgwireClient("sk_x", **{setting: f"https://{host}.example/"})
@@ -552,7 +561,7 @@ def test_a_host_that_the_http_library_would_choke_on_is_refused_at_once(host: st
 @pytest.mark.parametrize(
     "host", ["a_b.example", "xn--bcher-kva.example", "[::1]", "[fe80::1%25eth0]", "127.0.0.1", "a.example."]
 )
-def test_a_host_that_can_be_asked_for_is_taken(host: str) -> None:
+def test_a_valid_host_is_accepted(host: str) -> None:
     assert host in repr(AsyncImgwireClient("sk_x", base_url=f"https://{host}/"))
 
 
@@ -560,13 +569,13 @@ def test_a_host_that_can_be_asked_for_is_taken(host: str) -> None:
     "make",
     [lambda n: Timeouts(attempt=n), lambda n: RetryPolicy(backoff=n), lambda n: RetryPolicy(max_retries=n)],
 )
-def test_a_number_that_no_clock_can_hold_is_a_value_error(make: Any) -> None:
+def test_a_number_that_does_not_fit_a_float_is_a_value_error(make: Any) -> None:
     for number in (10**400, 10**5000, -(10**5000)):
         with pytest.raises(ValueError, match="bits"):
             make(number)
 
 
 @pytest.mark.parametrize("path", ["a\0b", "a\ud800"])
-def test_a_ca_bundle_whose_name_no_file_can_have_is_refused_at_construction(path: str) -> None:
+def test_an_impossible_path_of_a_ca_bundle_is_rejected_by_the_constructor(path: str) -> None:
     with pytest.raises(ValueError, match="ssl"):
         AsyncImgwireClient("sk_x", ssl=path)
