@@ -1,4 +1,4 @@
-"""Files on disk: what the system has in memory comes at once, the rest from a thread, and the loop waits for neither."""
+"""Files on disk: cached bytes are read at once, other bytes in a worker thread."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from imgwire_async.uploads.disk import CHUNK_SIZE, Handle, PathSource, open_path
 SIZES = [0, 1, 100_000, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE, 3 * CHUNK_SIZE + 7]
 
 
-def forget(path: Path) -> None:
-    """Let the system drop what it has in memory of the file. Where it keeps it all the same, the test is only easier."""
+def drop_from_page_cache(path: Path) -> None:
+    """Ask the system to drop the file from its page cache. If it does not, the test is only easier."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         if hasattr(os, "posix_fadvise"):
@@ -30,29 +30,29 @@ def forget(path: Path) -> None:
 async def read(path: Path, stage: int) -> bytes:
     source = await open_path(str(path), path.name, stage)
     assert source is not None
-    return b"".join([piece async for piece in source.open()])
+    return b"".join([chunk async for chunk in source.open()])
 
 
-@pytest.mark.parametrize("cold", [False, True], ids=["in memory", "on the disk alone"])
+@pytest.mark.parametrize("cold", [False, True], ids=["cached", "not cached"])
 @pytest.mark.parametrize("stage", [1024, CHUNK_SIZE])
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_file_comes_whole_from_wherever_it_is(
+async def test_a_file_is_read_completely_from_the_page_cache_or_the_disk(
     tmp_path: Path, size: int, stage: int, cold: bool
 ) -> None:
     path, data = tmp_path / "a.png", os.urandom(size)
     path.write_bytes(data)
     if cold:
-        forget(path)
+        drop_from_page_cache(path)
     assert await read(path, stage) == data
     if cold:
-        forget(path)
+        drop_from_page_cache(path)
     source = await open_path(str(path), None, stage)
     assert source is not None
     assert (source.size, source.head) == (size, data[:stage])
 
 
-async def test_what_cannot_be_had_without_waiting_is_read_in_a_thread() -> None:
-    # What the kernel writes as one reads it is never in memory.
+async def test_only_cached_bytes_are_read_without_a_thread() -> None:
+    # The kernel generates this file, so it is never in the page cache.
     file = Handle("/proc/self/limits")
     try:
         assert file.read_cached(100, 0) == b""
@@ -61,47 +61,45 @@ async def test_what_cannot_be_had_without_waiting_is_read_in_a_thread() -> None:
         file.close()
 
 
-async def test_the_loop_serves_others_between_two_pieces(tmp_path: Path) -> None:
+async def test_other_tasks_run_between_two_chunks(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(bytes(12 * CHUNK_SIZE))
     rounds = 0
 
-    async def others() -> None:
+    async def count_rounds() -> None:
         nonlocal rounds
         while True:
             rounds += 1
             await asyncio.sleep(0)
 
-    task = asyncio.ensure_future(others())
+    task = asyncio.ensure_future(count_rounds())
     try:
         source = await open_path(str(path), None, CHUNK_SIZE)
         assert source is not None
-        before, pieces = rounds, 0
+        before, chunks = rounds, 0
         async for _ in source.open():
-            pieces += 1
-        assert pieces == 12
-        assert rounds - before >= pieces - 1
+            chunks += 1
+        assert chunks == 12
+        assert rounds - before >= chunks - 1
     finally:
         task.cancel()
 
 
 @pytest.mark.parametrize("many", [False, True])
-async def test_a_file_that_shrinks_under_way_is_told_before_its_last_piece_is_out(
-    tmp_path: Path, many: bool
-) -> None:
+async def test_a_file_that_shrinks_raises_before_its_last_chunk(tmp_path: Path, many: bool) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(bytes(4 * CHUNK_SIZE))
     source = await open_path(str(path), None, CHUNK_SIZE if many else 1024)
     assert source is not None
-    taken = 0
+    received = 0
     with pytest.raises(SourceChangedError, match="changed while it was read"):
-        async for piece in source.open():
-            taken += len(piece)
+        async for chunk in source.open():
+            received += len(chunk)
             os.truncate(path, CHUNK_SIZE + 5)
-    assert taken < 4 * CHUNK_SIZE
+    assert received < 4 * CHUNK_SIZE
 
 
-async def test_left_under_a_read_that_hangs_the_file_stays_open_until_the_read_is_over(
+async def test_a_file_is_closed_only_after_a_hanging_read_has_ended(
     tmp_path: Path,
 ) -> None:
     path, go, reading = tmp_path / "a.png", threading.Event(), threading.Event()
@@ -120,43 +118,44 @@ async def test_left_under_a_read_that_hangs_the_file_stays_open_until_the_read_i
 
     source = await open_path(str(path), None, CHUNK_SIZE)
     assert isinstance(source, PathSource)
-    pieces = disk._read_ahead(Hanging(str(path)), source.head, source.stamp, "a")
-    await anext(pieces)
+    chunks = disk._read_ahead(Hanging(str(path)), source.head, source.stamp, "a")
+    await anext(chunks)
     assert await asyncio.to_thread(reading.wait, 10)
-    began = time.monotonic()
-    await pieces.aclose()
-    assert time.monotonic() - began < 5, "a disk that hangs holds nobody up"
-    assert held(path) == 1
+    started_at = time.monotonic()
+    await chunks.aclose()
+    assert time.monotonic() - started_at < 5, "closing must not wait for a disk that hangs"
+    assert open_count(path) == 1
     go.set()
     async with asyncio.timeout(10):
-        while held(path):
+        while open_count(path):
             await asyncio.sleep(0.01)
 
 
-def held(path: Path) -> int:
-    """How often this process has the file open."""
-    return sum(each.resolve() == path.resolve() for each in Path("/proc/self/fd").iterdir() if each.exists())
+def open_count(path: Path) -> int:
+    """Return how often this process has the file open."""
+    links = Path("/proc/self/fd").iterdir()
+    return sum(link.resolve() == path.resolve() for link in links if link.exists())
 
 
-def test_a_handle_that_nobody_holds_closes_itself(tmp_path: Path) -> None:
+def test_a_handle_without_references_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
 
     handle = Handle(str(path))
-    assert held(path) == 1
+    assert open_count(path) == 1
     del handle
     gc.collect()
-    assert held(path) == 0
+    assert open_count(path) == 0
 
 
-async def test_a_folder_and_what_is_not_there_are_told(tmp_path: Path) -> None:
+async def test_a_folder_and_a_missing_file_raise(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="folder"):
         await open_path(str(tmp_path), None, CHUNK_SIZE)
     with pytest.raises(FileNotFoundError):
         await open_path(str(tmp_path / "none"), None, CHUNK_SIZE)
 
 
-async def test_a_hundred_files_at_once_come_each_as_itself(tmp_path: Path) -> None:
+async def test_a_hundred_files_can_be_read_at_once(tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / f"{number}.png").write_bytes(bytes([number]) * (1000 + number))
     found = await asyncio.gather(*(read(tmp_path / f"{number}.png", CHUNK_SIZE) for number in range(100)))
@@ -165,31 +164,32 @@ async def test_a_hundred_files_at_once_come_each_as_itself(tmp_path: Path) -> No
 
 
 NOW = 1_900_000_000_000_000_000
-BLOCK_DEVICE, NO_DEVICE = 8 << 8, 42  # as Linux numbers them
+# Device numbers of Linux.
+BLOCK_DEVICE, NO_DEVICE = 8 << 8, 42
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a device tells nothing")
+@pytest.mark.skipif(sys.platform != "linux", reason="device numbers have a meaning only on Linux")
 @pytest.mark.parametrize(
-    ("device", "modified", "changed", "rests"),
+    ("device", "modified", "changed", "stable"),
     [
         (BLOCK_DEVICE, 3, 3, True),
-        (BLOCK_DEVICE, 3, 1, False),  # given its old time
+        (BLOCK_DEVICE, 3, 1, False),  # its modification time was set back
         (BLOCK_DEVICE, 1, 3, False),
-        (BLOCK_DEVICE, 3, -5, False),  # this machine's clock was set back
-        (NO_DEVICE, 3, 3, False),  # a file server's clock may be behind
+        (BLOCK_DEVICE, 3, -5, False),  # the clock was set back
+        (NO_DEVICE, 3, 3, False),  # a file server has a clock of its own
         (NO_DEVICE, 10**8, 10**8, False),
     ],
 )
-def test_a_file_is_at_rest_only_where_this_machine_stamps_it(
-    device: int, modified: int, changed: int, rests: bool
+def test_a_file_is_stable_only_with_old_times_from_a_local_disk(
+    device: int, modified: int, changed: int, stable: bool
 ) -> None:
     ago = 10**9
     stamp = disk.Stamp(1, NOW - modified * ago, device, 1, NOW - changed * ago)
-    assert disk.is_stable(stamp, NOW) is rests
+    assert disk.is_stable(stamp, NOW) is stable
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="its first page can never be read")
-def test_a_disk_that_fails_in_the_midst_names_the_file() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="uses a file whose first page cannot be read")
+def test_the_error_of_a_failed_read_names_the_file() -> None:
     file = Handle("/proc/self/mem")
     try:
         with pytest.raises(OSError, match="/proc/self/mem"):

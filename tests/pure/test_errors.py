@@ -1,4 +1,4 @@
-"""The error tree: its shape, what each error carries, and that all of it travels between processes without a secret."""
+"""The exceptions: their base classes and attributes, and pickles without secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGE = decode(reply(image()), models.Image)
 JOB = decode(reply(data(models.ImageDownloadJob)), models.ImageDownloadJob)
 ISSUE = models.ValidationError(loc=("body", 0), msg="no", type="x")
 
-# Every class with all it can hold.
+# Arguments of constructors that are not the is_same for all classes.
 KEYWORDS: dict[type[ImgwireError], dict[str, Any]] = {
     errors.APITimeoutError: {"which": "attempt"},
     errors.DecodeError: {"path": "$[3].id", "body": "{}"},
@@ -33,10 +33,10 @@ KEYWORDS: dict[type[ImgwireError], dict[str, Any]] = {
 }
 
 
-def keywords(cls: type[ImgwireError]) -> dict[str, Any]:
-    given = dict(KEYWORDS.get(cls, {}))
+def constructor_arguments(cls: type[ImgwireError]) -> dict[str, Any]:
+    arguments = dict(KEYWORDS.get(cls, {}))
     if issubclass(cls, errors.APIStatusError):
-        given = {
+        arguments = {
             "status": 404,
             "message": "no",
             "error_type": "X",
@@ -44,24 +44,24 @@ def keywords(cls: type[ImgwireError]) -> dict[str, Any]:
             "body": "no",
         }
     elif issubclass(cls, errors.UploadError):
-        given.setdefault("file_name", "a.jpg")
-    takes = inspect.signature(cls).parameters
-    whole = {"exchange": EXCHANGE, "image": IMAGE} | given
-    return {name: value for name, value in whole.items() if name in takes}
+        arguments.setdefault("file_name", "a.jpg")
+    parameters = inspect.signature(cls).parameters
+    arguments = {"exchange": EXCHANGE, "image": IMAGE} | arguments
+    return {name: value for name, value in arguments.items() if name in parameters}
 
 
-def filled(cls: type[ImgwireError]) -> ImgwireError:
+def make_error(cls: type[ImgwireError]) -> ImgwireError:
     error = (
         errors.TransformationError([Fault("widht", 5, "is unknown", "width")])
         if cls is errors.TransformationError
-        else cls("what happened", **keywords(cls))
+        else cls("what happened", **constructor_arguments(cls))
     )
     if isinstance(error, errors.UnprocessableEntityError):
         error.errors = (ISSUE,)
     if isinstance(error, errors.RateLimitError):
         error.retry_after = 1.5
     error.image = IMAGE
-    error.add_note("a note of the caller's")
+    error.add_note("a note of the caller")
     return error
 
 
@@ -73,7 +73,7 @@ CLASSES = [
 classes = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 
 
-def same(one: ImgwireError, other: ImgwireError) -> bool:
+def is_same(one: ImgwireError, other: ImgwireError) -> bool:
     return (
         type(one) is type(other)
         and one.args == other.args
@@ -84,40 +84,40 @@ def same(one: ImgwireError, other: ImgwireError) -> bool:
 
 
 @classes
-def test_every_error_survives_pickle_copy_and_deepcopy(cls: type[ImgwireError]) -> None:
-    error = filled(cls)
+def test_all_errors_can_be_pickled_and_copied(cls: type[ImgwireError]) -> None:
+    error = make_error(cls)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        assert same(pickle.loads(pickle.dumps(error, protocol)), error)
-    assert same(copy.copy(error), error)
-    assert same(copy.deepcopy(error), error)
+        assert is_same(pickle.loads(pickle.dumps(error, protocol)), error)
+    assert is_same(copy.copy(error), error)
+    assert is_same(copy.deepcopy(error), error)
     assert pickle.loads(pickle.dumps(error)).__notes__ == error.__notes__
 
 
 @classes
-def test_every_error_can_be_raised_and_chained_after_its_journey(cls: type[ImgwireError]) -> None:
+def test_all_errors_can_be_raised_and_chained_after_unpickling(cls: type[ImgwireError]) -> None:
     with pytest.raises(cls) as caught:
-        raise pickle.loads(pickle.dumps(filled(cls))) from OSError("the first one")
+        raise pickle.loads(pickle.dumps(make_error(cls))) from OSError("the first one")
     assert isinstance(caught.value.__cause__, OSError)
     assert isinstance(pickle.loads(pickle.dumps(caught.value)), cls)
 
 
 @classes
-def test_every_error_has_an_exchange_and_an_image_even_when_it_has_none(cls: type[ImgwireError]) -> None:
+def test_all_errors_have_the_attributes_exchange_and_image(cls: type[ImgwireError]) -> None:
     needed = {"status": 500} if issubclass(cls, errors.APIStatusError) else KEYWORDS.get(cls, {})
     error = errors.TransformationError([]) if cls is errors.TransformationError else cls("x", **needed)
     assert error.exchange is None
     assert error.image is None
 
 
-def test_the_results_of_a_failed_bulk_deletion_travel_with_their_errors() -> None:
+def test_the_result_of_a_failed_bulk_deletion_can_be_pickled() -> None:
     inner = errors.NotFoundError("gone", status=404)
     result = results.BulkDeleteResult(deleted=("a",), failed=(("b", inner),), unknown=("c",))
     with pytest.raises(errors.BulkDeleteError, match="gone") as caught:
         result.raise_if_failed()
-    back = pickle.loads(pickle.dumps(caught.value))
-    assert back.result.failed[0][0] == "b"
-    assert same(back.result.failed[0][1], inner)
-    assert (back.result.deleted, back.result.unknown) == (("a",), ("c",))
+    restored = pickle.loads(pickle.dumps(caught.value))
+    assert restored.result.failed[0][0] == "b"
+    assert is_same(restored.result.failed[0][1], inner)
+    assert (restored.result.deleted, restored.result.unknown) == (("a",), ("c",))
 
 
 TREE = {
@@ -159,22 +159,22 @@ TREE = {
 
 
 @pytest.mark.parametrize(("name", "parents"), TREE.items())
-def test_an_error_is_caught_by_its_parents(name: str, parents: tuple[type, ...]) -> None:
+def test_an_error_has_these_base_classes(name: str, parents: tuple[type, ...]) -> None:
     assert all(issubclass(getattr(errors, name), parent) for parent in parents)
 
 
-def test_a_timeout_of_ours_is_no_operating_system_error_number() -> None:
+def test_a_timeout_error_has_no_errno() -> None:
     error = errors.APITimeoutError("too long", which="deadline")
     assert str(error) == "too long"
     assert error.errno is None
 
 
-def test_help_draws_the_whole_tree() -> None:
-    drawn = pydoc.render_doc(errors).partition("CLASSES")[0]
-    assert [cls.__name__ for cls in CLASSES if cls.__name__ not in drawn] == []
+def test_help_shows_all_errors_in_the_tree() -> None:
+    text = pydoc.render_doc(errors).partition("CLASSES")[0]
+    assert [cls.__name__ for cls in CLASSES if cls.__name__ not in text] == []
 
 
-def test_an_image_of_a_wait_is_its_record() -> None:
+def test_the_image_of_a_wait_timeout_is_its_record() -> None:
     error = errors.WaitTimeoutError("late", image=IMAGE)
     assert error.record is error.image is IMAGE
 
@@ -186,53 +186,53 @@ def test_a_status_error_reads_its_request_id_from_its_headers() -> None:
     assert dict(errors.NotFoundError("x", status=404).headers) == {}
 
 
-def test_a_fault_shows_rule_reason_and_suggestion_on_one_line() -> None:
+def test_the_text_of_a_fault_is_one_line_with_rule_reason_and_suggestion() -> None:
     assert str(Fault("widht", 5, "is unknown", "width")) == "widht: is unknown (did you mean 'width'?)"
     assert str(Fault("width", 5, "is too small")) == "width: is too small"
     assert str(Fault("a\nb", 5, "is unknown")) == "'a\\nb': is unknown"
     assert len(str(Fault("x" * 5000, 5, "is unknown"))) < 100
 
 
-def test_no_secret_stands_in_the_pickle_of_an_error() -> None:
-    told = Headers(
+def test_the_pickle_of_an_error_contains_no_secret() -> None:
+    headers = Headers(
         [("Set-Cookie", SECRET), ("Location", f"https://s.example/x?X-Amz-Signature={SECRET}"), ("A", "b")]
     )
-    exchange = Exchange("api", "GET", "/images/", 302, told)
-    error = errors.APIStatusError("x", status=302, headers=told, exchange=exchange)
-    packed = pickle.dumps(error)
-    assert SECRET.encode() not in packed
-    assert pickle.loads(packed).headers == {"location": "https://s.example/x?***", "a": "b"}
+    exchange = Exchange("api", "GET", "/images/", 302, headers)
+    error = errors.APIStatusError("x", status=302, headers=headers, exchange=exchange)
+    pickled = pickle.dumps(error)
+    assert SECRET.encode() not in pickled
+    assert pickle.loads(pickled).headers == {"location": "https://s.example/x?***", "a": "b"}
 
 
-def test_no_whole_page_stands_in_the_pickle_of_an_error() -> None:
+def test_the_pickle_of_an_error_contains_only_the_title_of_a_web_page() -> None:
     page = "<!DOCTYPE html><html><title>Bad gateway</title><body>" + "lorem ipsum " * 400
     error = errors.ServerError("x", status=502, body=page)
     assert error.body == page
     assert pickle.loads(pickle.dumps(error)).body == "an HTML page titled 'Bad gateway'"
 
 
-def test_a_faulty_value_that_cannot_travel_does_not_hold_its_error_back() -> None:
+def test_an_error_can_be_pickled_although_a_wrong_value_cannot() -> None:
     error = errors.TransformationError(
         [errors.Fault("width", lambda: 1, "no integer"), errors.Fault("dpr", "x", "no number")]
     )
-    again = pickle.loads(pickle.dumps(error))
-    assert [fault.value for fault in again.faults] == ["function", "x"]
-    assert str(again) == str(error)
+    restored = pickle.loads(pickle.dumps(error))
+    assert [fault.value for fault in restored.faults] == ["function", "x"]
+    assert str(restored) == str(error)
 
 
-def test_no_link_of_a_download_job_stands_in_the_pickle_of_an_error() -> None:
+def test_the_pickle_of_an_error_contains_no_download_url_of_a_job() -> None:
     job = decode(
         reply(data(models.ImageDownloadJob, download_url=f"https://s.example/{SECRET}")),
         models.ImageDownloadJob,
     )
     error = errors.WaitTimeoutError("late", record=job)
-    packed = pickle.dumps(error)
-    assert SECRET.encode() not in packed
-    assert pickle.loads(packed).record.id == job.id
+    pickled = pickle.dumps(error)
+    assert SECRET.encode() not in pickled
+    assert pickle.loads(pickled).record.id == job.id
     assert error.record is job
 
 
-def test_an_error_that_many_calls_share_names_two_of_them_at_most() -> None:
+def test_an_error_shared_by_many_calls_names_at_most_two_of_them() -> None:
     error = RuntimeError(messages.CLIENT_CLOSED)
     for number in range(32):
         messages.prefix_if_closed(error, f"upload of {number}.png")

@@ -1,4 +1,4 @@
-"""Headers, the record of a call, and the words that must stand in neither."""
+"""`Headers` and `Exchange`, and the redaction of secrets in texts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_headers_are_found_in_any_case(name: str) -> None:
     assert name in HEADERS
 
 
-def test_headers_are_a_plain_mapping_in_lower_case() -> None:
+def test_headers_are_a_mapping_with_lower_case_names() -> None:
     assert dict(HEADERS) == {"content-type": "text/html", "x-next-page": "2", "via": "a, b"}
     assert (len(HEADERS), list(HEADERS)) == (3, ["content-type", "x-next-page", "via"])
 
 
-def test_an_absent_header_is_none_or_the_default_or_a_key_error() -> None:
+def test_a_missing_header_is_the_default_of_get_or_a_key_error() -> None:
     assert HEADERS.get("X-Other") is None
     assert HEADERS.get("X-Other", "d") == "d"
     assert "X-Other" not in HEADERS
@@ -63,7 +63,7 @@ def test_headers_are_read_only() -> None:
         ([("Server", "a")], None),
     ],
 )
-def test_the_request_id_is_read_under_any_of_its_usual_names(
+def test_the_request_id_is_read_from_any_of_the_usual_headers(
     pairs: list[tuple[str, str]], request_id: str | None
 ) -> None:
     assert (
@@ -71,28 +71,28 @@ def test_the_request_id_is_read_under_any_of_its_usual_names(
     )
 
 
-def test_no_secret_stands_in_the_repr_or_pickle_of_headers() -> None:
-    told = Headers(
+def test_repr_and_pickle_of_headers_contain_no_secret() -> None:
+    headers = Headers(
         [
             ("Set-Cookie", SECRET),
             ("Location", f"https://s.example/x?sig={SECRET}"),
             ("X-Echo", f"Bearer {SECRET}"),
         ]
     )
-    assert SECRET not in repr(told)
-    assert SECRET not in repr(Exchange("storage", "PUT", "s.example/x", 307, told))
-    assert SECRET.encode() not in pickle.dumps(told)
+    assert SECRET not in repr(headers)
+    assert SECRET not in repr(Exchange("storage", "PUT", "s.example/x", 307, headers))
+    assert SECRET.encode() not in pickle.dumps(headers)
 
 
-def test_an_exchange_survives_pickle_copy_and_deepcopy() -> None:
+def test_an_exchange_can_be_pickled_and_copied() -> None:
     exchange = Exchange("api", "GET", "/images/", 200, HEADERS, 2, 0.5)
     assert pickle.loads(pickle.dumps(exchange)) == copy.copy(exchange) == copy.deepcopy(exchange) == exchange
 
 
-def test_an_exchange_says_operation_attempts_and_time() -> None:
-    told = Headers([("X-Request-Id", "r1")])
+def test_the_text_of_an_exchange_has_request_attempts_and_time() -> None:
+    headers = Headers([("X-Request-Id", "r1")])
     assert (
-        str(Exchange("api", "GET", "/images/", 200, told, 1, 0.5))
+        str(Exchange("api", "GET", "/images/", 200, headers, 1, 0.5))
         == "GET /images/ (1 attempt, 0.50 s, request id r1)"
     )
     assert (
@@ -102,7 +102,7 @@ def test_an_exchange_says_operation_attempts_and_time() -> None:
 
 # --- redaction --------------------------------------------------------------------------------------------------------
 
-SHAPES = {
+PLACES = {
     "presigned query": "PUT https://s3.example/b/k.jpg?X-Amz-Date=2026&X-Amz-Signature={} failed",
     "any query of a URL": "see http://cdn.example/x?token={}",
     "upper case": "HTTPS://S3.EXAMPLE/K?x-amz-signature={}",
@@ -131,15 +131,15 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 @settings(max_examples=examples(25))
 @given(secret=st.text("abcdefghijklmnopqrstuvwxyz0123456789._~+/=%-", min_size=6, max_size=40))
-def test_a_secret_never_survives_in_any_shape(shape: str, secret: str) -> None:
-    if "@" in shape:
+def test_a_secret_is_redacted_in_all_places(place: str, secret: str) -> None:
+    if "@" in place:
         assume("/" not in secret)
-    assume(secret not in shape)
-    assume(secret not in redact(shape.format("")))
-    assert secret not in redact(shape.format(secret))
+    assume(secret not in place)
+    assume(secret not in redact(place.format("")))
+    assert secret not in redact(place.format(secret))
 
 
 @given(
@@ -147,13 +147,13 @@ def test_a_secret_never_survives_in_any_shape(shape: str, secret: str) -> None:
     st.text("abcdefABCDEF0123456789_-", min_size=8),
     st.text(st.characters(codec="utf-8")),
 )
-def test_the_key_never_survives_wherever_it_stands(before: str, key: str, after: str) -> None:
+def test_a_known_secret_is_redacted_anywhere(before: str, key: str, after: str) -> None:
     assume(key not in "***")
     assert key not in redact(f"{before}{key}{after}", key)
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("https://s3.example/a/b.jpg?X-Amz-Signature=abc", "https://s3.example/a/b.jpg?***"),
         ("no secret here: Resource not found.", "no secret here: Resource not found."),
@@ -164,16 +164,16 @@ def test_the_key_never_survives_wherever_it_stands(before: str, key: str, after:
         ("is this it? yes", "is this it? yes"),
     ],
 )
-def test_the_rest_of_the_text_stays(text: str, shown: str) -> None:
-    assert redact(text) == shown
+def test_text_without_secrets_is_not_changed(text: str, expected: str) -> None:
+    assert redact(text) == expected
 
 
-def test_an_empty_secret_hides_nothing() -> None:
+def test_an_empty_secret_is_ignored() -> None:
     assert redact("text", "") == "text"
 
 
 @given(st.text())
-def test_redacting_never_fails_and_twice_is_once(text: str) -> None:
+def test_redacting_twice_is_the_same_as_once(text: str) -> None:
     assert redact(redact(text)) == redact(text)
 
 
@@ -181,7 +181,7 @@ def test_redacting_never_fails_and_twice_is_once(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("  one\n two\t three ", "one two three"),
         ("", ""),
@@ -191,17 +191,17 @@ def test_redacting_never_fails_and_twice_is_once(text: str) -> None:
         ("<?xml version='1.0'?><Error/>", "<?xml version='1.0'?><Error/>"),
     ],
 )
-def test_an_excerpt_is_one_line_and_a_page_is_its_title(text: str, shown: str) -> None:
-    assert excerpt(text) == shown
+def test_an_excerpt_is_one_line_or_the_title_of_a_page(text: str, expected: str) -> None:
+    assert excerpt(text) == expected
 
 
 @given(st.text(), st.integers(1, 400))
-def test_an_excerpt_keeps_its_limit(text: str, limit: int) -> None:
+def test_an_excerpt_is_not_longer_than_its_limit(text: str, limit: int) -> None:
     assert len(excerpt(text, limit)) <= max(limit, 60)
     assert "\n" not in excerpt(text, limit)
 
 
-def test_a_long_text_is_cut_with_an_ellipsis() -> None:
+def test_a_long_text_ends_with_an_ellipsis() -> None:
     assert excerpt("x" * 1000) == "x" * 299 + "…"
 
 
@@ -214,5 +214,5 @@ def test_a_long_text_is_cut_with_an_ellipsis() -> None:
         r"https://s/k?Policy=a\u0026X-Amz-Signature\u003dSECRET0",
     ],
 )
-def test_what_a_store_echoes_and_what_json_escapes_is_redacted(text: str) -> None:
+def test_secrets_in_xml_errors_and_escaped_json_are_redacted(text: str) -> None:
     assert "SECRET0" not in redact(text)

@@ -1,4 +1,4 @@
-"""Whether a refused upload URL was too old: by what the storage says, else by the dates of the URL and the answer."""
+"""Expired upload URLs are recognized by the response of the storage, or by the dates of URL and response."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def gmt(hour: int, minute: int, second: int = 0) -> str:
         ("https://s/k?Expires=", None),
     ],
 )
-def test_the_end_of_a_url_is_read_from_its_own_query(url: str, end: datetime | None) -> None:
+def test_the_expiry_of_a_url_is_read_from_its_query(url: str, end: datetime | None) -> None:
     assert expires_at(url) == end
 
 
-# Evidence: URL, status, what the storage says, its Date, our own clock -> too old?
+# Name of the case, URL, status, body and Date of the response, and whether the URL has expired.
 EVIDENCE = [
     ("the storage says so (S3)", AMZ, 403, "<Message>Request has expired</Message>", gmt(11, 50), True),
     ("with another status", AMZ, 400, "<Code>ExpiredToken</Code>", gmt(11, 50), True),
-    ("in its own words (GCS)", BARE, 400, "<Code>ExpiredToken</Code>", None, True),
-    ("in its own words (Azure)", BARE, 403, "Signature not valid in the specified time frame", None, True),
+    ("error code of GCS", BARE, 400, "<Code>ExpiredToken</Code>", None, True),
+    ("message of Azure", BARE, 403, "Signature not valid in the specified time frame", None, True),
     ("its clock differs from ours", BARE, 403, "RequestTimeTooSkewed", None, True),
     ("in any case", BARE, 403, "URL EXPIRED", None, True),
     ("the dates say so", AMZ, 403, "<Code>AccessDenied</Code>", gmt(12, 0, 1), True),
@@ -74,22 +74,22 @@ EVIDENCE = [
 
 @pytest.mark.parametrize(
     ("url", "status", "body", "date", "too_old"),
-    [each[1:] for each in EVIDENCE],
-    ids=[each[0] for each in EVIDENCE],
+    [row[1:] for row in EVIDENCE],
+    ids=[row[0] for row in EVIDENCE],
 )
-def test_evidence_decides_whether_a_url_was_too_old(
+def test_evidence_decides_whether_a_url_has_expired(
     url: str, status: int, body: str, date: str | None, too_old: bool
 ) -> None:
     assert is_expired(url, status, body, {} if date is None else {"Date": date}) is too_old
 
 
 @given(st.text(), st.text(), st.text())
-def test_no_answer_breaks_the_decision(query: str, body: str, date: str) -> None:
+def test_no_response_makes_the_decision_raise(query: str, body: str, date: str) -> None:
     for name in ("X-Amz-Date=20260401T114500Z&X-Amz-Expires", "Expires", "se"):
         is_expired(f"https://s/k?{name}={query}", 403, body, {"Date": date})
 
 
-def test_what_a_store_echoes_of_the_request_is_no_evidence() -> None:
+def test_text_of_the_request_in_the_response_is_not_evidence() -> None:
     body = (
         "<Error><Code>SignatureDoesNotMatch</Code><Message>The signature does not match.</Message><CanonicalRequest>PUT"
         " X-Amz-Expires=900 expired</CanonicalRequest></Error>"
@@ -97,7 +97,7 @@ def test_what_a_store_echoes_of_the_request_is_no_evidence() -> None:
     assert not is_expired("https://s/u", 403, body, {})
 
 
-def test_a_date_beyond_all_calendars_is_none() -> None:
+def test_a_date_out_of_range_is_ignored() -> None:
     url = "https://s/u?X-Amz-Date=20200101T000000Z&X-Amz-Expires=1"
     odd = "1 Jan 2024 00:00:00 +99999999999999999999"
     assert is_expired(url, 403, "", {"Date": odd})
