@@ -1,4 +1,4 @@
-"""The caller's files on their way to the workers: each once, in order, no more than are waited for, and an end for everybody."""
+"""The input queue of `upload_many`: items are returned once and in order, and read only when a worker waits."""
 
 from __future__ import annotations
 
@@ -11,61 +11,64 @@ import pytest
 from imgwire_async.uploads.input_queue import InputQueue
 
 
-async def taken(feed: InputQueue[int], count: int) -> list[tuple[int, int] | None]:
+async def take(queue: InputQueue[int], count: int) -> list[tuple[int, int] | None]:
     async with asyncio.timeout(10):
-        return await asyncio.gather(*(feed.next() for _ in range(count)))
+        return await asyncio.gather(*(queue.next() for _ in range(count)))
 
 
-def numbers(most: int, taken: list[int]) -> Iterator[int]:
-    for number in range(most):
-        taken.append(number)
+def numbers(count: int, read: list[int]) -> Iterator[int]:
+    for number in range(count):
+        read.append(number)
         yield number
 
 
-async def numbered(most: int) -> AsyncIterator[int]:
-    for number in range(most):
+async def async_numbers(count: int) -> AsyncIterator[int]:
+    for number in range(count):
         yield number
 
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async generator"])
-async def test_each_file_comes_once_and_then_the_end(kind: str) -> None:
-    files = {"list": list(range(100)), "generator": iter(range(100)), "async generator": numbered(100)}[kind]
-    feed = InputQueue(files)
-    found = [*await taken(feed, 40), *await taken(feed, 40), *await taken(feed, 40)]
-    assert sorted(each for each in found if each is not None) == [(n, n) for n in range(100)]
+async def test_items_are_returned_once_and_then_none(kind: str) -> None:
+    files = {"list": list(range(100)), "generator": iter(range(100)), "async generator": async_numbers(100)}[
+        kind
+    ]
+    queue = InputQueue(files)
+    found = [*await take(queue, 40), *await take(queue, 40), *await take(queue, 40)]
+    assert sorted(item for item in found if item is not None) == [(n, n) for n in range(100)]
     assert found.count(None) == 20
-    assert await feed.next() is None
-    await feed.aclose()
+    assert await queue.next() is None
+    await queue.aclose()
 
 
-async def test_no_more_are_taken_than_are_waited_for() -> None:
-    seen = list[int]()
-    feed = InputQueue(numbers(1000, seen))
+async def test_no_more_items_are_read_than_workers_wait() -> None:
+    read = list[int]()
+    queue = InputQueue(numbers(1000, read))
     for count in (1, 20, 1, 1, 7):
-        before = len(seen)
-        await taken(feed, count)
-        assert len(seen) - before == count
-    await feed.aclose()
+        before = len(read)
+        await take(queue, count)
+        assert len(read) - before == count
+    await queue.aclose()
 
 
-async def test_whoever_waits_for_others_to_come_is_told_when_it_is_over() -> None:
-    feed = InputQueue(iter(range(1000)))
-    await taken(feed, 16)  # now it expects many
-    waiting = [asyncio.ensure_future(feed.next()) for _ in range(3)]
+async def test_waiting_workers_get_none_when_the_queue_is_over() -> None:
+    queue = InputQueue(iter(range(1000)))
+    # From now on the queue collects waiting workers before it reads.
+    await take(queue, 16)
+    waiting = [asyncio.ensure_future(queue.next()) for _ in range(3)]
     await asyncio.sleep(0)
-    feed.over = True  # a fatal error of another file
+    queue.over = True  # a fatal error of another file
     async with asyncio.timeout(10):
         assert await asyncio.gather(*waiting) == [None, None, None]
 
 
-async def test_closed_while_somebody_waits_for_others_to_come_nothing_runs_on() -> None:
-    feed = InputQueue(iter(range(1000)))
-    await taken(feed, 16)
-    waiting = [asyncio.ensure_future(feed.next()) for _ in range(3)]
+async def test_no_task_remains_when_the_queue_is_closed_with_waiting_workers() -> None:
+    queue = InputQueue(iter(range(1000)))
+    await take(queue, 16)
+    waiting = [asyncio.ensure_future(queue.next()) for _ in range(3)]
     await asyncio.sleep(0)
-    for each in waiting:
-        each.cancel()
-    await feed.aclose()
+    for item in waiting:
+        item.cancel()
+    await queue.aclose()
     await asyncio.gather(*waiting, return_exceptions=True)
     for _ in range(100):
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -80,46 +83,47 @@ def fetches() -> list[asyncio.Task[object]]:
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 3])
-async def test_whoever_waits_gets_a_file_though_others_cancel_the_fetch(rounds: int) -> None:
-    """A fetch that is cancelled before its first step runs no line of it."""
-    go, taken = threading.Event(), list[int]()
+async def test_waiting_workers_get_items_although_other_code_cancels_the_fetch(rounds: int) -> None:
+    """A task that is cancelled before its first step never runs."""
+    go, read = threading.Event(), list[int]()
 
     def slow() -> Iterator[int]:
         for number in range(10):
             assert go.wait(30)
-            taken.append(number)
+            read.append(number)
             yield number
 
-    feed = InputQueue(slow())
-    waiting = [asyncio.ensure_future(feed.next()) for _ in range(3)]
+    queue = InputQueue(slow())
+    waiting = [asyncio.ensure_future(queue.next()) for _ in range(3)]
     while not fetches():
         await asyncio.sleep(0)
     for _ in range(rounds - 1):
         await asyncio.sleep(0)
     for task in fetches():
         task.cancel()
-    await asyncio.sleep(0.02)  # its thread goes on, if it had begun
+    # If the thread of the fetch has started, it continues.
+    await asyncio.sleep(0.02)
     go.set()
     async with asyncio.timeout(20):
         found = await asyncio.gather(*waiting)
-        assert sorted(each for each in found if each) == [(0, 0), (1, 1), (2, 2)]
-        assert await feed.next() == (3, 3)
-    assert taken == [0, 1, 2, 3]
-    await feed.aclose()
+        assert sorted(item for item in found if item) == [(0, 0), (1, 1), (2, 2)]
+        assert await queue.next() == (3, 3)
+    assert read == [0, 1, 2, 3]
+    await queue.aclose()
 
 
-async def test_what_the_iterator_raises_is_told_though_others_cancelled_the_fetch() -> None:
-    go, over = threading.Event(), threading.Event()
+async def test_an_exception_of_the_iterator_is_raised_although_other_code_cancels_the_fetch() -> None:
+    go, entered = threading.Event(), threading.Event()
 
     def broken() -> Iterator[int]:
-        over.set()
+        entered.set()
         assert go.wait(30)
         raise KeyError("mine")
         yield 0
 
-    feed = InputQueue(broken())
-    waiting = asyncio.ensure_future(feed.next())
-    while not over.is_set():
+    queue = InputQueue(broken())
+    waiting = asyncio.ensure_future(queue.next())
+    while not entered.is_set():
         await asyncio.sleep(0.001)
     for task in fetches():
         task.cancel()
@@ -128,5 +132,5 @@ async def test_what_the_iterator_raises_is_told_though_others_cancelled_the_fetc
     async with asyncio.timeout(20):
         with pytest.raises(KeyError, match="mine"):
             await waiting
-        assert await feed.next() is None
-    await feed.aclose()
+        assert await queue.next() is None
+    await queue.aclose()
