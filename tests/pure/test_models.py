@@ -1,4 +1,4 @@
-"""Records and open enums: what comes in stays, what is new is kept, what is wrong is named."""
+"""Models and open enums: they keep unknown values, and errors name the wrong field."""
 
 from __future__ import annotations
 
@@ -36,48 +36,48 @@ enums = pytest.mark.parametrize("enum", ENUMS.values(), ids=lambda enum: enum.__
 SIZES = ("width", "height", "size_bytes")
 
 
-def each_field(wanted: Any) -> list[Any]:
+def field_params(condition: Any) -> list[Any]:
     return [
         pytest.param(record, name, schema, id=f"{record.__name__}.{name}")
         for record in RECORDS.values()
         for name, schema in fields_of(record)
-        if wanted(record, name, schema)
+        if condition(record, name, schema)
     ]
 
 
 def required(record: type[models.Record], name: str, schema: dict[str, Any]) -> bool:
-    here = next(key for key, value in RECORDS.items() if value is record)
-    return name in SCHEMAS[here].get("required", []) and not nullable(schema)
+    schema_name = next(key for key, value in RECORDS.items() if value is record)
+    return name in SCHEMAS[schema_name].get("required", []) and not nullable(schema)
 
 
-def made(record: type[models.Record], **changes: Any) -> models.Record:
+def decoded_sample(record: type[models.Record], **changes: Any) -> models.Record:
     return decode(reply(data(record, **changes)), record)
 
 
-def misfit(body: Any, model: Any) -> DecodeError:
+def decode_error(body: Any, model: Any) -> DecodeError:
     with pytest.raises(DecodeError) as caught:
         decode(reply(body), model)
     return caught.value
 
 
-# --- what comes in ----------------------------------------------------------------------------------------------------
+# --- valid responses ----------------------------------------------------------------------------------------------------
 
 
 @records
-def test_a_record_gives_back_exactly_what_came_in(record: type[models.Record]) -> None:
-    assert to_dict(made(record)) == data(record)
+def test_to_dict_returns_the_json_that_was_decoded(record: type[models.Record]) -> None:
+    assert to_dict(decoded_sample(record)) == data(record)
 
 
 @records
-def test_an_unknown_field_is_kept_and_goes_out_again(record: type[models.Record]) -> None:
-    news = {"colour_space": "srgb", "tags": [1, {"a": None}], "extra": {"even": "this"}}
-    body = data(record, **news)
+def test_an_unknown_field_is_kept_in_extra_and_in_to_dict(record: type[models.Record]) -> None:
+    unknown = {"colour_space": "srgb", "tags": [1, {"a": None}], "extra": {"even": "this"}}
+    body = data(record, **unknown)
     decoded = decode(reply(body), record)
-    assert decoded.extra == news
+    assert decoded.extra == unknown
     assert to_dict(decoded) == body
 
 
-@pytest.mark.parametrize(("record", "name", "schema"), each_field(lambda r, n, s: nullable(s)))
+@pytest.mark.parametrize(("record", "name", "schema"), field_params(lambda r, n, s: nullable(s)))
 def test_a_nullable_field_may_be_null_or_absent(
     record: type[models.Record], name: str, schema: dict[str, Any]
 ) -> None:
@@ -91,23 +91,23 @@ def test_a_nullable_field_may_be_null_or_absent(
 
 @pytest.mark.parametrize(
     ("record", "name", "schema"),
-    each_field(lambda r, n, s: "$ref" in s and "enum" in SCHEMAS[s["$ref"].rpartition("/")[2]]),
+    field_params(lambda r, n, s: "$ref" in s and "enum" in SCHEMAS[s["$ref"].rpartition("/")[2]]),
 )
 def test_an_unknown_enum_value_is_kept(
     record: type[models.Record], name: str, schema: dict[str, Any]
 ) -> None:
-    decoded = made(record, **{name: "BRAND_NEW"})
+    decoded = decoded_sample(record, **{name: "BRAND_NEW"})
     value = getattr(decoded, name)
     assert value == value.value == "BRAND_NEW"
     assert type(value) is ENUMS[schema["$ref"].rpartition("/")[2]]
     assert to_dict(decoded)[name] == "BRAND_NEW"
 
 
-def test_what_validation_says_may_be_nothing() -> None:
+def test_a_validation_error_without_detail_is_decoded() -> None:
     assert decode(reply({}), models.HTTPValidationError) == models.HTTPValidationError(detail=())
 
 
-def test_a_location_mixes_names_and_positions() -> None:
+def test_a_location_may_contain_names_and_indices() -> None:
     issue = decode(
         reply({"loc": ["body", "image_ids", 0], "msg": "no UUID", "type": "uuid"}), models.ValidationError
     )
@@ -115,9 +115,9 @@ def test_a_location_mixes_names_and_positions() -> None:
     assert str(issue) == "body.image_ids.0: no UUID"
 
 
-# --- what is wrong ----------------------------------------------------------------------------------------------------
+# --- invalid responses ----------------------------------------------------------------------------------------------------
 
-# For each JSON type: values that are none of it, however much they look like it.
+# For each JSON type: values of other types, some of which look similar.
 WRONG: dict[str, list[Any]] = {
     "string": [None, 123, True, 1.5, [SECRET], {"a": SECRET}],
     "integer": [None, True, "7", 7.0, [7], {"a": 7}],
@@ -128,7 +128,7 @@ WRONG: dict[str, list[Any]] = {
 }
 
 
-def assert_tells_place_and_no_value(error: DecodeError, path: str) -> None:
+def assert_names_path_without_value(error: DecodeError, path: str) -> None:
     text = str(error)
     assert error.path == path
     assert path in text
@@ -138,52 +138,53 @@ def assert_tells_place_and_no_value(error: DecodeError, path: str) -> None:
     assert "while structuring" not in text.lower()
 
 
-@pytest.mark.parametrize(("record", "name", "schema"), each_field(required))
-def test_a_required_field_of_a_wrong_type_is_named(
+@pytest.mark.parametrize(("record", "name", "schema"), field_params(required))
+def test_the_error_for_a_required_field_of_a_wrong_type_has_its_path(
     record: type[models.Record], name: str, schema: dict[str, Any]
 ) -> None:
     for value in WRONG[kind(schema)]:
         if name in {"custom_metadata", "exif_data"}:
-            assert_is_spared(record, name, value, {})
+            assert_moved_to_extra(record, name, value, {})
         else:
-            assert_tells_place_and_no_value(misfit(data(record, **{name: value}), record), f"$.{name}")
+            assert_names_path_without_value(decode_error(data(record, **{name: value}), record), f"$.{name}")
 
 
-def assert_is_spared(record: type[models.Record], name: str, value: Any, instead: Any) -> None:
-    """The record is there without the value, which is kept aside, and goes out again as it came."""
+def assert_moved_to_extra(record: type[models.Record], name: str, value: Any, expected: Any) -> None:
+    """Check that a wrong value is kept in `extra`, and that `to_dict` returns it."""
     body = data(record, **{name: value})
     decoded = decode(reply(body), record)
-    assert getattr(decoded, name) == instead
+    assert getattr(decoded, name) == expected
     assert decoded.extra == {name: value}
     assert to_dict(decoded) == body
 
 
-@pytest.mark.parametrize(("record", "name", "schema"), each_field(required))
-def test_a_missing_required_field_is_named(
+@pytest.mark.parametrize(("record", "name", "schema"), field_params(required))
+def test_the_error_for_a_missing_field_has_its_path(
     record: type[models.Record], name: str, schema: dict[str, Any]
 ) -> None:
     body = data(record)
     del body[name]
-    error = misfit(body, record)
-    assert_tells_place_and_no_value(error, f"$.{name}")
+    error = decode_error(body, record)
+    assert_names_path_without_value(error, f"$.{name}")
     assert "missing" in str(error) or name in SIZES
 
 
-@pytest.mark.parametrize(("record", "name", "schema"), each_field(lambda r, n, s: nullable(s)))
-def test_a_nullable_field_of_a_wrong_type_spoils_itself_alone(
+@pytest.mark.parametrize(("record", "name", "schema"), field_params(lambda r, n, s: nullable(s)))
+def test_a_nullable_field_of_a_wrong_type_is_none_and_its_value_is_kept_in_extra(
     record: type[models.Record], name: str, schema: dict[str, Any]
 ) -> None:
     for value in WRONG[kind(schema)][1:]:
-        if name == "download_url":  # a secret: what is kept aside could be shown
-            assert_tells_place_and_no_value(misfit(data(record, **{name: value}), record), f"$.{name}")
+        if name == "download_url":
+            # This field is a secret, and `extra` is not.
+            assert_names_path_without_value(decode_error(data(record, **{name: value}), record), f"$.{name}")
         else:
-            assert_is_spared(record, name, value, None)
+            assert_moved_to_extra(record, name, value, None)
 
 
 @records
 @pytest.mark.parametrize("body", [None, SECRET, 7, True, [], [{}]])
-def test_what_is_no_object_is_no_record(record: type[models.Record], body: Any) -> None:
-    assert_tells_place_and_no_value(misfit(body, record), "$")
+def test_json_that_is_not_an_object_is_rejected(record: type[models.Record], body: Any) -> None:
+    assert_names_path_without_value(decode_error(body, record), "$")
 
 
 @pytest.mark.parametrize(
@@ -229,21 +230,21 @@ def test_what_is_no_object_is_no_record(record: type[models.Record], body: Any) 
         ([SECRET], dict, "$"),
     ],
 )
-def test_the_path_leads_into_lists_and_nested_records(body: Any, model: Any, path: str) -> None:
-    assert_tells_place_and_no_value(misfit(body, model), path)
+def test_the_path_of_an_error_leads_into_lists_and_nested_records(body: Any, model: Any, path: str) -> None:
+    assert_names_path_without_value(decode_error(body, model), path)
 
 
-def test_null_is_never_the_text_none() -> None:
-    error = misfit(image(id=None), models.Image)
+def test_messages_say_null_and_not_none() -> None:
+    error = decode_error(image(id=None), models.Image)
     assert "expected text, got null" in str(error)
     assert "None" not in str(error)
 
 
-def test_a_call_that_changed_something_is_said_to_be_carried_out() -> None:
+def test_the_error_of_a_post_says_that_the_call_was_carried_out() -> None:
     with pytest.raises(DecodeError, match="carried out this call") as caught:
         decode(reply([], method="POST"), models.Image)
     assert caught.value.exchange is not None
-    assert "carried" not in str(misfit([], models.Image))
+    assert "carried" not in str(decode_error([], models.Image))
 
 
 # --- sizes, times, metadata -------------------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ def test_a_call_that_changed_something_is_said_to_be_carried_out() -> None:
 
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING", "QUARANTINE", "BRAND_NEW"])
 @pytest.mark.parametrize("name", SIZES)
-def test_a_size_may_be_unknown_before_ready(name: str, status: str) -> None:
+def test_a_missing_size_is_zero_before_ready(name: str, status: str) -> None:
     absent = image(status=status)
     del absent[name]
     for body in (image(status=status, **{name: None}), absent):
@@ -261,19 +262,19 @@ def test_a_size_may_be_unknown_before_ready(name: str, status: str) -> None:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_size_must_be_known_once_ready(name: str) -> None:
+def test_a_missing_size_of_a_ready_image_is_an_error(name: str) -> None:
     absent = image(status="READY")
     del absent[name]
     for body in (image(status="READY", **{name: None}), absent):
-        assert_tells_place_and_no_value(misfit(body, models.Image), f"$.{name}")
+        assert_names_path_without_value(decode_error(body, models.Image), f"$.{name}")
 
 
-def test_a_ready_image_may_say_zero() -> None:
+def test_a_ready_image_may_have_the_size_zero() -> None:
     assert decode(reply(image(width=0)), models.Image).width == 0
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "expected_time"),
     [
         ("2026-04-01T12:30:00Z", datetime(2026, 4, 1, 12, 30, tzinfo=UTC)),
         ("2026-04-01T12:30:00", datetime(2026, 4, 1, 12, 30, tzinfo=UTC)),
@@ -283,10 +284,10 @@ def test_a_ready_image_may_say_zero() -> None:
         ("2026-04-01T12:30:00-00:00", datetime(2026, 4, 1, 12, 30, tzinfo=UTC)),
     ],
 )
-def test_a_time_always_has_a_zone_and_without_one_it_is_utc(text: str, moment: datetime) -> None:
+def test_a_time_without_a_zone_is_utc(text: str, expected_time: datetime) -> None:
     decoded = decode(reply(image(created_at=text)), models.Image)
-    assert decoded.created_at == moment
-    assert decoded.created_at.utcoffset() == moment.utcoffset()
+    assert decoded.created_at == expected_time
+    assert decoded.created_at.utcoffset() == expected_time.utcoffset()
 
 
 @pytest.mark.parametrize(
@@ -298,28 +299,28 @@ def test_a_time_always_has_a_zone_and_without_one_it_is_utc(text: str, moment: d
         "2026-04-01T12:30:00+00:00:30",
     ],
 )
-def test_a_time_goes_out_as_it_came_in(text: str) -> None:
+def test_to_dict_returns_a_time_as_it_was_sent(text: str) -> None:
     assert to_dict(decode(reply(image(created_at=text)), models.Image))["created_at"] == text
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "1764000000", "2026-13-01T00:00:00Z", "12:30"])
-def test_text_that_is_no_time_is_named(text: str) -> None:
-    error = misfit(image(created_at=text), models.Image)
-    assert_tells_place_and_no_value(error, "$.created_at")
+def test_the_error_for_an_invalid_time_has_its_path(text: str) -> None:
+    error = decode_error(image(created_at=text), models.Image)
+    assert_names_path_without_value(error, "$.created_at")
     assert not text or text not in str(error)
 
 
-def test_metadata_keeps_its_four_kinds_of_values() -> None:
-    given = {"a": "text", "b": 3, "c": 0.5, "d": False, "": "", "é": 2**53}
-    decoded = decode(reply(image(custom_metadata=given)), models.Image)
-    assert decoded.custom_metadata == given
+def test_metadata_keeps_the_types_of_its_values() -> None:
+    metadata = {"a": "text", "b": 3, "c": 0.5, "d": False, "": "", "é": 2**53}
+    decoded = decode(reply(image(custom_metadata=metadata)), models.Image)
+    assert decoded.custom_metadata == metadata
     assert {name: type(value) for name, value in decoded.custom_metadata.items()} == {
-        name: type(value) for name, value in given.items()
+        name: type(value) for name, value in metadata.items()
     }
 
 
 @pytest.mark.parametrize("value", [None, [SECRET], {"a": SECRET}])
-def test_metadata_is_flat_and_what_is_not_is_kept_aside(value: Any) -> None:
+def test_nested_metadata_is_kept_in_extra(value: Any) -> None:
     body = image(custom_metadata={"fine": 1, "key": value})
     decoded = decode(reply(body), models.Image)
     assert decoded.custom_metadata == {"fine": 1}
@@ -328,33 +329,33 @@ def test_metadata_is_flat_and_what_is_not_is_kept_aside(value: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "0000-00-00T00:00:00Z"])
-def test_an_odd_time_that_may_be_absent_spoils_no_record(text: str) -> None:
+def test_an_invalid_time_of_a_nullable_field_is_kept_in_extra(text: str) -> None:
     decoded = decode(reply(image(deleted_at=text)), models.Image)
     assert decoded.deleted_at is None
     assert decoded.extra == {"deleted_at": text}
     assert copy.deepcopy(decoded) == pickle.loads(pickle.dumps(decoded)) == decoded
 
 
-def test_exif_may_hold_any_json() -> None:
+def test_exif_data_may_contain_any_json() -> None:
     exif = {"Make": "x", "GPS": {"lat": [1, 2, None]}, "n": None, "b": False}
     decoded = decode(reply(image(exif_data=exif)), models.Image)
     assert decoded.exif_data == exif
     assert to_dict(decoded)["exif_data"] == exif
 
 
-def test_a_number_stays_the_kind_of_number_it_was() -> None:
+def test_a_number_keeps_its_type() -> None:
     stat = decode(reply({"value": 3, "prev": 2.5, "pct_change": 20}), models.MetricsStatValue)
     assert json.dumps(to_dict(stat)) == '{"value": 3, "prev": 2.5, "pct_change": 20}'
 
 
 @pytest.mark.parametrize("value", [92, 0.92, 0, 92.0])
-def test_a_cache_hit_ratio_is_any_number_and_stays_as_it_came(value: float) -> None:
+def test_a_cache_hit_ratio_may_be_any_number(value: float) -> None:
     data = {"label": "hit", "value": value}
     assert json.dumps(to_dict(decode(reply(data), models.CacheHitRatioPoint))) == json.dumps(data)
 
 
 @pytest.mark.parametrize("value", [True, "92", None])
-def test_a_cache_hit_ratio_is_nothing_but_a_number(value: object) -> None:
+def test_a_cache_hit_ratio_has_to_be_a_number(value: object) -> None:
     with pytest.raises(DecodeError, match=r"\$\.value.*expected a number"):
         decode(reply({"label": "hit", "value": value}), models.CacheHitRatioPoint)
 
@@ -364,7 +365,7 @@ def test_a_cache_hit_ratio_is_nothing_but_a_number(value: object) -> None:
 
 @records
 def test_records_are_frozen_slotted_and_equal_by_value(record: type[models.Record]) -> None:
-    one, other = made(record), made(record)
+    one, other = decoded_sample(record), decoded_sample(record)
     assert one == other
     assert len({one, other}) == 1
     assert not hasattr(one, "__dict__")
@@ -375,13 +376,13 @@ def test_records_are_frozen_slotted_and_equal_by_value(record: type[models.Recor
 
 
 @records
-def test_a_record_with_news_goes_into_a_set(record: type[models.Record]) -> None:
-    assert len({made(record, new=[1]), made(record, new=[2])}) == 2
+def test_a_record_with_unknown_fields_is_hashable(record: type[models.Record]) -> None:
+    assert len({decoded_sample(record, new=[1]), decoded_sample(record, new=[2])}) == 2
 
 
 @records
-def test_records_survive_pickle_copy_and_deepcopy(record: type[models.Record]) -> None:
-    one = made(record, news={"a": [1]})
+def test_records_can_be_pickled_and_copied(record: type[models.Record]) -> None:
+    one = decoded_sample(record, unknown={"a": [1]})
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(one, protocol)) == one
     assert copy.copy(one) == one
@@ -391,7 +392,7 @@ def test_records_survive_pickle_copy_and_deepcopy(record: type[models.Record]) -
     assert attrs.evolve(one, extra={}) != one
 
 
-OWN_VALUES = [
+RESULTS = [
     results.Pagination(total_count=1, page=1, limit=20),
     results.Page([1, 2], results.Pagination()),
     results.BulkDeleteResult(deleted=("a",), unknown=("b",), replies=({"a": "ok"},)),
@@ -400,8 +401,8 @@ OWN_VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", OWN_VALUES, ids=lambda value: type(value).__name__)
-def test_our_own_values_survive_pickle_copy_and_deepcopy(value: Any) -> None:
+@pytest.mark.parametrize("value", RESULTS, ids=lambda value: type(value).__name__)
+def test_results_can_be_pickled_and_copied(value: Any) -> None:
     assert pickle.loads(pickle.dumps(value)) == copy.copy(value) == copy.deepcopy(value) == value
 
 
@@ -413,34 +414,34 @@ def test_our_own_values_survive_pickle_copy_and_deepcopy(value: Any) -> None:
         (models.ImageDownloadJob, "download_url"),
     ],
 )
-def test_a_record_that_holds_a_secret_hides_it_in_its_repr_and_keeps_it_elsewhere(
+def test_the_repr_of_a_record_hides_a_secret_and_its_data_keep_it(
     record: type[models.Record], name: str
 ) -> None:
-    one = made(record, **{name: SECRET})
+    one = decoded_sample(record, **{name: SECRET})
     assert SECRET not in f"{one!r} {one} {one!s}"
     assert "<hidden>" in repr(one)
     assert SECRET.encode() in pickle.dumps(one)
     assert to_dict(one)[name] == SECRET
 
 
-def test_a_job_without_a_download_says_so() -> None:
-    assert "download_url=None" in repr(made(models.ImageDownloadJob, download_url=None))
+def test_the_repr_of_a_job_shows_a_missing_download_url_as_none() -> None:
+    assert "download_url=None" in repr(decoded_sample(models.ImageDownloadJob, download_url=None))
 
 
-def test_a_repr_does_not_spread_what_may_be_huge_or_unknown() -> None:
-    shown = repr(made(models.Image, exif_data={"blob": SECRET}, news=SECRET))
-    assert SECRET not in shown
+def test_the_repr_of_an_image_shows_neither_exif_data_nor_unknown_fields() -> None:
+    text = repr(decoded_sample(models.Image, exif_data={"blob": SECRET}, unknown=SECRET))
+    assert SECRET not in text
 
 
 @pytest.mark.parametrize(
     "value", [results.Pagination(), results.Page([], results.Pagination()), {"a": 1}, None]
 )
-def test_only_records_become_data(value: Any) -> None:
+def test_to_dict_rejects_other_objects_than_records(value: Any) -> None:
     with pytest.raises(TypeError, match=type(value).__name__):
         to_dict(value)
 
 
-def test_a_page_cannot_be_mistaken_for_everything() -> None:
+def test_a_page_is_neither_iterable_nor_sized() -> None:
     page: Any = results.Page([1], results.Pagination())
     with pytest.raises(TypeError):
         iter(page)
@@ -448,7 +449,7 @@ def test_a_page_cannot_be_mistaken_for_everything() -> None:
         len(page)
 
 
-def test_bulk_deletion_that_went_well_raises_nothing() -> None:
+def test_a_successful_bulk_deletion_raises_nothing() -> None:
     results.BulkDeleteResult(deleted=("a",)).raise_if_failed()
 
 
@@ -456,7 +457,7 @@ def test_bulk_deletion_that_went_well_raises_nothing() -> None:
 
 
 @enums
-def test_an_enum_lists_what_the_contract_lists(enum: type[models.OpenEnum]) -> None:
+def test_an_enum_has_the_members_of_the_contract(enum: type[models.OpenEnum]) -> None:
     assert [member.value for member in enum] == SCHEMAS[enum.__name__]["enum"]
 
 
@@ -473,12 +474,12 @@ def test_an_unlisted_member_behaves_like_its_text(enum: type[models.OpenEnum]) -
 
 
 @enums
-def test_enums_survive_pickle_copy_and_deepcopy(enum: type[models.OpenEnum]) -> None:
+def test_enums_can_be_pickled_and_copied(enum: type[models.OpenEnum]) -> None:
     for member in (*enum, enum("BRAND_NEW")):
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-            back = pickle.loads(pickle.dumps(member, protocol))
-            assert back == member
-            assert type(back) is enum
+            restored = pickle.loads(pickle.dumps(member, protocol))
+            assert restored == member
+            assert type(restored) is enum
         assert copy.copy(member) == copy.deepcopy(member) == member
     first = next(iter(enum))
     assert pickle.loads(pickle.dumps(first)) is first
@@ -486,13 +487,13 @@ def test_enums_survive_pickle_copy_and_deepcopy(enum: type[models.OpenEnum]) -> 
 
 @enums
 @pytest.mark.parametrize("value", [None, 5, b"READY", ["READY"]])
-def test_an_enum_takes_text_only(enum: type[models.OpenEnum], value: Any) -> None:
+def test_an_enum_accepts_only_text(enum: type[models.OpenEnum], value: Any) -> None:
     with pytest.raises(ValueError):
         enum(value)
 
 
-def test_a_match_on_a_status_falls_through_for_an_unknown_one() -> None:
-    def said(status: models.ImageStatus) -> str:
+def test_match_uses_the_default_case_for_an_unknown_status() -> None:
+    def describe(status: models.ImageStatus) -> str:
         match status:
             case models.ImageStatus.READY:
                 return "ready"
@@ -501,5 +502,5 @@ def test_a_match_on_a_status_falls_through_for_an_unknown_one() -> None:
             case _:
                 return "else"
 
-    statuses = [models.ImageStatus(word) for word in ("READY", "PENDING", "BRAND_NEW")]
-    assert [said(each) for each in statuses] == ["ready", "pending", "else"]
+    statuses = [models.ImageStatus(value) for value in ("READY", "PENDING", "BRAND_NEW")]
+    assert [describe(status) for status in statuses] == ["ready", "pending", "else"]

@@ -1,4 +1,4 @@
-"""An image in a notebook: a thumbnail, and nothing that its fields could smuggle in."""
+"""The HTML of an image in a notebook: a thumbnail, and no markup from its fields."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ IMAGE = decode(
 )
 
 
-class Shown(HTMLParser):
-    """What a browser makes of it."""
+class Preview(HTMLParser):
+    """The tags, attributes and text that a browser finds in the HTML of an image."""
 
     def __init__(self, record: Image) -> None:
         super().__init__()
@@ -56,36 +56,36 @@ class Shown(HTMLParser):
         return attributes
 
 
-def test_a_ready_image_shows_a_small_picture_and_what_it_is() -> None:
-    shown = Shown(IMAGE)
-    assert shown.names == ["figure", "img", "figcaption", "bdi"]
-    assert shown.picture["src"] == "https://cdn.example/a/b/hero.jpg?dpr=1&format=auto&width=320"
-    assert "dpr=2" in (shown.picture["srcset"] or "")
-    assert shown.picture["alt"] == "hero.jpg"
-    assert shown.text.startswith("hero.jpg · 4032 x 3024 · image/jpeg · ")
-    assert shown.text.endswith(IMAGE.id)
+def test_a_ready_image_shows_a_thumbnail_and_its_description() -> None:
+    preview = Preview(IMAGE)
+    assert preview.names == ["figure", "img", "figcaption", "bdi"]
+    assert preview.picture["src"] == "https://cdn.example/a/b/hero.jpg?dpr=1&format=auto&width=320"
+    assert "dpr=2" in (preview.picture["srcset"] or "")
+    assert preview.picture["alt"] == "hero.jpg"
+    assert preview.text.startswith("hero.jpg · 4032 x 3024 · image/jpeg · ")
+    assert preview.text.endswith(IMAGE.id)
 
 
-def test_a_tall_image_keeps_its_shape() -> None:
-    picture = Shown(attrs.evolve(IMAGE, width=60, height=1200)).picture
-    assert not {"width", "height"} & set(picture), "a fixed side and a limit on the other would squeeze it"
+def test_a_tall_image_keeps_its_aspect_ratio() -> None:
+    picture = Preview(attrs.evolve(IMAGE, width=60, height=1200)).picture
+    assert not {"width", "height"} & set(picture), "a fixed width with a maximum height would distort it"
 
 
 def test_a_small_image_is_not_enlarged() -> None:
-    assert "width=20" in (Shown(attrs.evolve(IMAGE, width=20, height=10)).picture["src"] or "")
+    assert "width=20" in (Preview(attrs.evolve(IMAGE, width=20, height=10)).picture["src"] or "")
 
 
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING", "QUARANTINE", "<b>NEW</b>"])
-def test_an_image_that_is_not_ready_shows_its_state_and_asks_for_nothing(status: str) -> None:
-    shown = Shown(attrs.evolve(IMAGE, status=ImageStatus(status), width=0, height=0))
-    assert shown.names == ["figure", "em", "figcaption", "bdi"]
-    assert f"no preview: {status}" in shown.text
+def test_an_image_that_is_not_ready_shows_its_status_and_no_picture(status: str) -> None:
+    preview = Preview(attrs.evolve(IMAGE, status=ImageStatus(status), width=0, height=0))
+    assert preview.names == ["figure", "em", "figcaption", "bdi"]
+    assert f"no preview: {status}" in preview.text
 
 
-def test_a_deleted_image_asks_for_nothing() -> None:
-    shown = Shown(attrs.evolve(IMAGE, deleted_at=datetime.now(UTC)))
-    assert "img" not in shown.names
-    assert "deleted" in shown.text
+def test_a_deleted_image_shows_no_picture() -> None:
+    preview = Preview(attrs.evolve(IMAGE, deleted_at=datetime.now(UTC)))
+    assert "img" not in preview.names
+    assert "deleted" in preview.text
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,13 @@ def test_a_deleted_image_asks_for_nothing() -> None:
         "vbscript:x",
     ],
 )
-def test_only_an_http_address_without_user_info_is_asked_for_a_picture(url: str) -> None:
-    shown = Shown(attrs.evolve(IMAGE, cdn_url=url))
+def test_only_an_http_url_without_user_info_is_used_for_a_picture(url: str) -> None:
+    preview = Preview(attrs.evolve(IMAGE, cdn_url=url))
     if url.strip() == url:
-        assert "img" not in shown.names
-    else:  # browsers cut blanks, and so does the parser of URLs: what is left is an address like any other
-        assert (shown.picture["src"] or "").strip().startswith("https://cdn.example/a")
+        assert "img" not in preview.names
+    else:
+        # Browsers and URL parsers strip whitespace, so the rest is an ordinary URL.
+        assert (preview.picture["src"] or "").strip().startswith("https://cdn.example/a")
 
 
 HOSTILE = [
@@ -124,17 +125,17 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("field", ["original_filename", "id", "cdn_url", "mime_type"])
-def test_no_field_brings_in_a_tag_or_an_attribute(field: str, text: str) -> None:
+def test_no_field_adds_a_tag_or_an_attribute(field: str, text: str) -> None:
     value: Any = text
     if field == "cdn_url":
         value = f"https://cdn.example/{text}"
     if field == "mime_type":
         value = SupportedMimeType(text)
-    assert only_ours(Shown(attrs.evolve(IMAGE, **{field: value})))
+    assert has_only_own_markup(Preview(attrs.evolve(IMAGE, **{field: value})))
 
 
 @given(st.text(), st.text(), st.text(), st.integers(-5, 10**9))
-def test_whatever_the_fields_hold_only_our_tags_and_attributes_come_out(
+def test_any_fields_result_in_only_our_tags_and_attributes(
     name: str, path: str, status: str, width: int
 ) -> None:
     record = attrs.evolve(
@@ -144,16 +145,27 @@ def test_whatever_the_fields_hold_only_our_tags_and_attributes_come_out(
         status=ImageStatus(status) if status else ImageStatus.READY,
         width=width,
     )
-    assert only_ours(Shown(record))
-    record._repr_html_().encode()  # no document holds half a character
+    assert has_only_own_markup(Preview(record))
+    # A lone surrogate would raise here.
+    record._repr_html_().encode()
 
 
-def only_ours(shown: Shown) -> bool:
-    ours = {"src", "srcset", "sizes", "width", "alt", "loading", "decoding", "style", "referrerpolicy"}
-    return set(shown.names) <= {"figure", "img", "em", "figcaption", "bdi"} and all(
-        set(attributes) <= ours for _, attributes in shown.tags
+def has_only_own_markup(preview: Preview) -> bool:
+    own_attributes = {
+        "src",
+        "srcset",
+        "sizes",
+        "width",
+        "alt",
+        "loading",
+        "decoding",
+        "style",
+        "referrerpolicy",
+    }
+    return set(preview.names) <= {"figure", "img", "em", "figcaption", "bdi"} and all(
+        set(attributes) <= own_attributes for _, attributes in preview.tags
     )
 
 
-def test_the_text_form_stays_what_it_was() -> None:
+def test_the_repr_is_not_html() -> None:
     assert repr(IMAGE).startswith("Image(id=")

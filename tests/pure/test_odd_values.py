@@ -1,4 +1,4 @@
-"""One odd value in an answer spoils its field, never the listing around it; and nothing of it is lost or changed in silence."""
+"""An invalid value in a response affects only its field, and is kept or reported."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from imgwire_async.protocol import codec, parsing
 from imgwire_async.protocol.json import loads_response
 from imgwire_async.protocol.status import status_error
 
-PLACE = "here-it-stands"
+PLACEHOLDER = "placeholder"
 IMAGES = list[models.Image]
 
 
 def listing(raw: bytes, **changes: Any) -> bytes:
-    """A page of three images; where the second holds `PLACE`, as text or key, `raw` stands instead."""
+    """Return a page of three images, in which `raw` replaces the text `PLACEHOLDER` in the second image."""
     body = json.dumps([image(), image(**changes), image()]).encode()
-    assert json.dumps(PLACE).encode() in body
-    return body.replace(json.dumps(PLACE).encode(), raw)
+    assert json.dumps(PLACEHOLDER).encode() in body
+    return body.replace(json.dumps(PLACEHOLDER).encode(), raw)
 
 
 def deep(levels: int) -> bytes:
@@ -46,8 +46,8 @@ ODD_TEXT: list[tuple[bytes, str]] = [
 
 
 @pytest.mark.parametrize(("raw", "text"), ODD_TEXT)
-def test_an_odd_text_spoils_no_listing(raw: bytes, text: str) -> None:
-    images = codec.decode(reply(listing(raw, original_filename=PLACE)), IMAGES)
+def test_an_invalid_text_affects_only_its_field(raw: bytes, text: str) -> None:
+    images = codec.decode(reply(listing(raw, original_filename=PLACEHOLDER)), IMAGES)
     assert images[1].original_filename == text
     assert images[0] == images[2]
     assert json.loads(json.dumps(to_dict(images[1]), ensure_ascii=False).encode()) == to_dict(images[1])
@@ -64,30 +64,34 @@ ODD_VALUES: list[tuple[bytes, Any]] = [
 
 
 @pytest.mark.parametrize(("raw", "value"), ODD_VALUES)
-@pytest.mark.parametrize("field", ["exif_data", "custom_metadata", "news"])
-def test_an_odd_number_spoils_no_listing_and_stays_readable(field: str, raw: bytes, value: Any) -> None:
-    where: Any = PLACE if field == "news" else {"key": PLACE}
-    images = codec.decode(reply(listing(raw, **{field: where})), IMAGES)
-    told = to_dict(images[1])
-    assert told["news" if field == "news" else field] == (value if field == "news" else {"key": value})
-    if field != "news" and not isinstance(value, dict):
+@pytest.mark.parametrize("field", ["exif_data", "custom_metadata", "unknown"])
+def test_an_invalid_number_affects_only_its_field_and_is_kept_as_text(
+    field: str, raw: bytes, value: Any
+) -> None:
+    position: Any = PLACEHOLDER if field == "unknown" else {"key": PLACEHOLDER}
+    images = codec.decode(reply(listing(raw, **{field: position})), IMAGES)
+    body = to_dict(images[1])
+    assert body["unknown" if field == "unknown" else field] == (
+        value if field == "unknown" else {"key": value}
+    )
+    if field != "unknown" and not isinstance(value, dict):
         assert getattr(images[1], field) == {"key": value}
 
 
 @pytest.mark.parametrize("levels", [1025, 20_000])
 @pytest.mark.parametrize("field", ["exif_data", "custom_metadata"])
-def test_what_is_nested_too_deeply_becomes_text_of_json(field: str, levels: int) -> None:
-    images = codec.decode(reply(listing(deep(levels), **{field: {"key": PLACE, "fine": 1}})), IMAGES)
+def test_json_that_is_nested_too_deeply_is_kept_as_text(field: str, levels: int) -> None:
+    images = codec.decode(reply(listing(deep(levels), **{field: {"key": PLACEHOLDER, "fine": 1}})), IMAGES)
     assert getattr(images[1], field)["fine"] == 1
-    value, seen = to_dict(images[1])[field]["key"], 0
+    value, levels_as_dicts = to_dict(images[1])[field]["key"], 0
     while isinstance(value, dict):
-        value, seen = value["a"], seen + 1
-    assert value.encode() == deep(levels - seen)
-    assert seen > 50
+        value, levels_as_dicts = value["a"], levels_as_dicts + 1
+    assert value.encode() == deep(levels - levels_as_dicts)
+    assert levels_as_dicts > 50
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "instead"),
+    ("field", "value", "expected"),
     [
         ("exif_data", [1, 2], {}),
         ("exif_data", None, {}),
@@ -99,10 +103,12 @@ def test_what_is_nested_too_deeply_becomes_text_of_json(field: str, levels: int)
         ("purpose", {"new": "form"}, None),
     ],
 )
-def test_an_odd_field_that_nobody_relies_on_is_kept_aside(field: str, value: Any, instead: Any) -> None:
+def test_an_invalid_value_of_an_optional_field_is_kept_in_extra(
+    field: str, value: Any, expected: Any
+) -> None:
     body = image(**{field: value})
     images = codec.decode(reply([image(), body, image(later=1)]), IMAGES)
-    assert getattr(images[1], field) == instead
+    assert getattr(images[1], field) == expected
     assert images[1].extra == {field: value}
     assert to_dict(images[1]) == body
     assert images[0].extra == {}
@@ -120,34 +126,34 @@ def test_an_odd_field_that_nobody_relies_on_is_kept_aside(field: str, value: Any
         ("can_upload", 1),
     ],
 )
-def test_an_odd_field_that_everybody_relies_on_is_an_error_with_its_place(field: str, value: Any) -> None:
+def test_an_invalid_value_of_a_required_field_is_an_error_with_its_path(field: str, value: Any) -> None:
     with pytest.raises(DecodeError) as caught:
         codec.decode(reply([image(), image(deleted_at=5), image(**{field: value})]), IMAGES)
     assert caught.value.path == f"$[2].{field}"
 
 
-def test_a_number_that_is_none_is_no_figure() -> None:
+def test_nan_is_rejected_as_a_metric() -> None:
     with pytest.raises(DecodeError, match="expected a number") as caught:
         codec.decode(reply(b'{"value":NaN,"prev":1,"pct_change":null}'), models.MetricsStatValue)
     assert caught.value.path == "$.value"
 
 
-def test_what_was_repaired_is_logged_with_its_call(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_repair_is_logged_with_its_request(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "imgwire_async"):
-        codec.decode(reply(listing(b'"\\ud800"', original_filename=PLACE)), IMAGES)
+        codec.decode(reply(listing(b'"\\ud800"', original_filename=PLACEHOLDER)), IMAGES)
     assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "GET /images/{image_id}" in caplog.text
 
 
-def test_a_listing_full_of_odd_fields_is_no_flood_of_log_lines(caplog: pytest.LogCaptureFixture) -> None:
+def test_many_invalid_fields_are_logged_only_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "imgwire_async"):
         codec.decode(reply([image(purpose=n) for n in range(100)]), IMAGES)
     assert len(caplog.records) <= 1
 
 
-def test_the_reason_of_a_refusal_is_read_although_another_value_is_odd() -> None:
-    answer = reply(b'{"detail":"No such image.","error_type":"not_found","hint":"\\ud800","x":NaN}')
-    error = status_error(404, answer.exchange, answer.body)
+def test_the_message_of_an_error_response_is_parsed_although_another_value_is_invalid() -> None:
+    response = reply(b'{"detail":"No such image.","error_type":"not_found","hint":"\\ud800","x":NaN}')
+    error = status_error(404, response.exchange, response.body)
     assert (error.message, error.error_type) == ("No such image.", "not_found")
 
 
@@ -170,7 +176,7 @@ def test_a_byte_order_mark_is_skipped(body: bytes) -> None:
         b"\\ud800",
     ],
 )
-def test_what_is_no_json_at_all_is_still_refused(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_rejected(body: bytes) -> None:
     with pytest.raises(ValueError):
         loads_response(body, reply(b"").exchange)
 
@@ -183,15 +189,15 @@ def test_what_is_no_json_at_all_is_still_refused(body: bytes) -> None:
         max_leaves=20,
     )
 )
-def test_a_repair_changes_nothing_but_the_halves_of_pairs(data: Any) -> None:
-    whole = json.dumps([data]).encode()
-    text = json.dumps(json.loads(whole), ensure_ascii=False)
+def test_a_repair_changes_only_lone_surrogates(data: Any) -> None:
+    valid = json.dumps([data]).encode()
+    text = json.dumps(json.loads(valid), ensure_ascii=False)
     expected = json.loads("".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text))
-    assert parsing.loads_repaired(whole, ValueError("refused")) == expected
+    assert parsing.loads_repaired(valid, ValueError("rejected")) == expected
 
 
 @pytest.mark.parametrize("body", [b"", b" \n"])
-def test_an_empty_answer_is_enough_where_nothing_is_expected(body: bytes) -> None:
+def test_an_empty_body_is_accepted_only_for_operations_without_a_result(body: bytes) -> None:
     assert codec.decode(reply(body, method="DELETE", status=204), dict) == {}
     with pytest.raises(DecodeError, match="the body is empty"):
         codec.decode(reply(body), models.Image)
@@ -217,11 +223,11 @@ FRAGMENTS = [
 
 @pytest.mark.parametrize("start", [b"", pytest.param(b'"', marks=pytest.mark.slow), b"[" * 1100])
 @pytest.mark.parametrize("fragment", FRAGMENTS)
-def test_a_repair_takes_no_longer_than_reading(start: bytes, fragment: bytes) -> None:
+def test_a_repair_is_fast(start: bytes, fragment: bytes) -> None:
     body = start + fragment * (300_000 // len(fragment))
-    began = time.thread_time()
+    started_at = time.thread_time()
     try:
-        parsing.loads_repaired(body, ValueError("refused"))
+        parsing.loads_repaired(body, ValueError("rejected"))
     except ValueError:
         pass
-    assert time.thread_time() - began < 2
+    assert time.thread_time() - started_at < 2

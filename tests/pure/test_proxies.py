@@ -1,4 +1,4 @@
-"""Which proxy leads where, with which credentials, and what `NO_PROXY` keeps from it."""
+"""Which proxy is used for a host, with which credentials, and the effect of `NO_PROXY`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def credentials(options: Any) -> bytes:
         (":pw", b":pw"),
     ],
 )
-def test_user_and_password_of_a_proxy_go_out_byte_for_byte(user_info: str, pair: bytes) -> None:
+def test_user_and_password_of_a_proxy_are_decoded_for_the_header(user_info: str, pair: bytes) -> None:
     options = proxy_options(f"http://{user_info}@proxy.example:3128/")
     assert credentials(options) == pair
     assert options["proxy"] == "http://proxy.example:3128"
@@ -45,7 +45,7 @@ def test_a_proxy_without_user_info_gets_no_header(url: str) -> None:
     assert proxy_options(url) == {"proxy": "http://proxy.example"}
 
 
-def test_the_credentials_of_a_proxy_show_in_no_repr() -> None:
+def test_no_repr_shows_the_credentials_of_a_proxy() -> None:
     options = proxy_options("http://user:pa55@proxy.example")
     assert "pa55" not in repr(options)
     assert "dXNlc" not in repr(options)
@@ -92,7 +92,7 @@ def test_the_credentials_of_a_proxy_show_in_no_repr() -> None:
         ("api.*.example", "api.eu.example"),
     ],
 )
-def test_what_no_proxy_lists_takes_the_direct_way(no_proxy: str, host: str) -> None:
+def test_a_host_in_no_proxy_is_contacted_directly(no_proxy: str, host: str) -> None:
     assert bypasses(no_proxy, "http", host)
 
 
@@ -120,7 +120,7 @@ def test_what_no_proxy_lists_takes_the_direct_way(no_proxy: str, host: str) -> N
         ("example.com:99999999", "example.com"),
     ],
 )
-def test_what_no_proxy_does_not_list_takes_the_proxy(no_proxy: str, host: str) -> None:
+def test_a_host_that_is_not_in_no_proxy_is_contacted_through_the_proxy(no_proxy: str, host: str) -> None:
     assert not bypasses(no_proxy, "http", host)
 
 
@@ -129,7 +129,9 @@ def test_what_no_proxy_does_not_list_takes_the_proxy(no_proxy: str, host: str) -
     ["localhost", "LOCALHOST:80", "localhost.", "app.localhost:3000", "127.0.0.1", "127.9.9.9:5000", "[::1]", "[::1]:80",
      "[::ffff:127.0.0.1]"],
 )  # fmt: skip
-def test_this_machine_takes_no_proxy_of_the_environment(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loopback_host_is_contacted_directly_unless_proxy_is_passed(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert is_loopback(host)
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example")
     assert Proxies(None, trust_env=True).for_origin("http", host) == {}
@@ -139,12 +141,12 @@ def test_this_machine_takes_no_proxy_of_the_environment(host: str, monkeypatch: 
 @pytest.mark.parametrize(
     "host", ["localhost.example", "mylocalhost", "128.0.0.1", "[::2]", "127.example", "0.0.0.0", ""]
 )
-def test_what_only_looks_like_this_machine_does(host: str) -> None:
+def test_a_host_that_only_looks_like_loopback_is_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "Http_Proxy"])
-def test_a_proxy_is_named_with_the_variable_that_told_it(
+def test_the_name_of_a_proxy_contains_its_environment_variable(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
@@ -156,12 +158,12 @@ def test_a_proxy_is_named_with_the_variable_that_told_it(
     assert used is not None
     assert used.has_credentials
     assert proxies.in_use("http", "localhost") is None
-    given = Proxies("http://proxy.example", trust_env=True).in_use("http", "api.example")
-    assert str(given) == "the proxy http://proxy.example (from proxy=)"
+    passed = Proxies("http://proxy.example", trust_env=True).in_use("http", "api.example")
+    assert str(passed) == "the proxy http://proxy.example (from proxy=)"
 
 
 @pytest.mark.parametrize(
-    ("challenge", "word"),
+    ("challenge", "advice"),
     [
         ("Basic realm=x", "http://user:password@"),
         ("", "http://user:password@"),
@@ -169,11 +171,11 @@ def test_a_proxy_is_named_with_the_variable_that_told_it(
         ("Negotiate", "Negotiate"),
     ],
 )
-def test_a_proxy_says_which_credentials_it_takes(challenge: str, word: str) -> None:
-    assert word in ProxyInUse("http://proxy.example", "HTTPS_PROXY").advice(407, challenge)
+def test_the_advice_for_status_407_depends_on_the_challenge(challenge: str, advice: str) -> None:
+    assert advice in ProxyInUse("http://proxy.example", "HTTPS_PROXY").advice(407, challenge)
 
 
-def test_a_proxy_of_the_environment_is_looked_up_for_each_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_of_the_environment_depends_on_the_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://u:p@one.example:1")
@@ -195,6 +197,6 @@ def test_a_proxy_of_the_environment_is_looked_up_for_each_scheme(monkeypatch: py
         ("[fd00::5]", "[fd00::5]"),
     ],
 )
-def test_a_host_is_named_as_no_proxy_lists_it(host: str, listed: str) -> None:
+def test_without_port_returns_a_host_as_no_proxy_lists_it(host: str, listed: str) -> None:
     assert without_port(host) == listed
     assert bypasses(without_port(host), "http", host)

@@ -1,4 +1,4 @@
-"""What shells, templates and other libraries' numbers leave in settings: refused with the way out, or taken for what it is."""
+"""Shell syntax in settings is rejected with advice, and numbers of other libraries are accepted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imgwire_async.shell_syntax import find_shell_syntax
 
 SECRET = "sk_0123456789abcdef"
 
-LEFT = [
+KEYS = [
     (f'"{SECRET}"', "quotes"),
     (f"'{SECRET}'", "quotes"),
     (f"{SECRET}'", "quotes"),
@@ -35,33 +35,33 @@ LEFT = [
 ]
 
 
-@pytest.mark.parametrize(("key", "word"), LEFT)
+@pytest.mark.parametrize(("key", "message"), KEYS)
 @pytest.mark.parametrize("client", [AsyncImgwireClient, ImgwireClient])
-def test_a_key_with_what_a_shell_left_in_it_is_refused_at_construction(
-    client: Any, key: str, word: str, monkeypatch: pytest.MonkeyPatch
+def test_a_key_with_shell_syntax_is_rejected_by_the_constructor(
+    client: Any, key: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMGWIRE_API_KEY", key)
-    for given in ((key,), ()):
-        with pytest.raises(ConfigurationError, match=word) as caught:
-            client(*given)
+    for arguments in ((key,), ()):
+        with pytest.raises(ConfigurationError, match=message) as caught:
+            client(*arguments)
         assert SECRET[3:] not in str(caught.value)
 
 
-@pytest.mark.parametrize(("key", "word"), LEFT)
-def test_a_key_of_a_callable_is_refused_at_use(key: str, word: str) -> None:
-    with pytest.raises(ConfigurationError, match=word) as caught:
+@pytest.mark.parametrize(("key", "message"), KEYS)
+def test_a_key_with_shell_syntax_from_a_callable_is_rejected(key: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         checked_key(key)
     assert SECRET[3:] not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", [SECRET, "QUJDREVGRw==", "abc.def-ghi_jkl~+/", "sk_live_$5", "a=", "x%41y"])
-def test_other_keys_are_taken(key: str) -> None:
+def test_keys_with_similar_characters_are_accepted(key: str) -> None:
     assert find_shell_syntax(key) is None
     AsyncImgwireClient(key)
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "word"),
+    ("setting", "value", "message"),
     [
         ("base_url", '"https://api.example"', "quotes"),
         ("base_url", "${API}", "placeholder"),
@@ -72,17 +72,17 @@ def test_other_keys_are_taken(key: str) -> None:
         ("proxy", "${PROXY}", "placeholder"),
     ],
 )
-def test_other_settings_say_it_too(setting: str, value: str, word: str) -> None:
-    with pytest.raises(ConfigurationError, match=word) as caught:
-        AsyncImgwireClient(SECRET, **{setting: value})  # type: ignore[arg-type]  # text, as all of them take
+def test_other_settings_with_shell_syntax_are_rejected(setting: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        AsyncImgwireClient(SECRET, **{setting: value})  # type: ignore[arg-type]  # text for any of them
     assert setting in str(caught.value)
 
 
 # --- numbers of other libraries -------------------------------------------------------------------------------------------
 
 
-class Whole:
-    """As numpy's integers are: no `int`, but an index."""
+class IntLike:
+    """Like an integer of NumPy: not an `int`, but it has `__index__`."""
 
     def __init__(self, value: int) -> None:
         self.value = value
@@ -91,8 +91,8 @@ class Whole:
         return self.value
 
 
-class Real:
-    """As numpy's float32 is: no `float`, but convertible."""
+class FloatLike:
+    """Like `numpy.float32`: not a `float`, but it has `__float__`."""
 
     def __init__(self, value: float) -> None:
         self.value = value
@@ -101,8 +101,8 @@ class Real:
         return self.value
 
 
-class Several:
-    """As an array of several numbers is."""
+class ArrayLike:
+    """Like an array of several numbers: its methods raise."""
 
     def __index__(self) -> int:
         raise TypeError("only integer scalar arrays can be converted to a scalar index")
@@ -111,20 +111,20 @@ class Several:
         raise TypeError("only length-1 arrays can be converted to Python scalars")
 
 
-def test_numbers_of_other_libraries_are_settings() -> None:
-    whole: Any = Whole(7)
-    real: Any = Real(2.5)
-    assert Timeouts(connect=real, attempt=whole, max_answer_bytes=whole) == Timeouts(
+def test_settings_accept_numbers_of_other_libraries() -> None:
+    int_like: Any = IntLike(7)
+    float_like: Any = FloatLike(2.5)
+    assert Timeouts(connect=float_like, attempt=int_like, max_answer_bytes=int_like) == Timeouts(
         2.5, 7, max_answer_bytes=7
     )
-    assert RetryPolicy(max_retries=whole, backoff=real) == RetryPolicy(7, 2.5)
-    assert type(RetryPolicy(max_retries=whole).max_retries) is int
-    assert Timeouts(attempt=Decimal("1.5")).attempt == 1.5  # type: ignore[arg-type]  # takes floats, bears these
-    AsyncImgwireClient(SECRET, timeout=real, retries=whole, max_connections=whole)
+    assert RetryPolicy(max_retries=int_like, backoff=float_like) == RetryPolicy(7, 2.5)
+    assert type(RetryPolicy(max_retries=int_like).max_retries) is int
+    assert Timeouts(attempt=Decimal("1.5")).attempt == 1.5  # type: ignore[arg-type]  # a Decimal is converted
+    AsyncImgwireClient(SECRET, timeout=float_like, retries=int_like, max_connections=int_like)
 
 
-@pytest.mark.parametrize("value", [Several(), "5", True, [5], 1j])
-def test_what_is_no_number_is_refused_by_the_name_of_its_type(value: Any) -> None:
+@pytest.mark.parametrize("value", [ArrayLike(), "5", True, [5], 1j])
+def test_the_error_for_a_value_that_is_not_a_number_names_its_type(value: Any) -> None:
     assert as_int(value) is None
     assert as_number(value) is None
     for make in (
@@ -137,8 +137,8 @@ def test_what_is_no_number_is_refused_by_the_name_of_its_type(value: Any) -> Non
             make()
 
 
-def test_a_float_is_no_count() -> None:
+def test_a_float_is_rejected_as_a_count() -> None:
     with pytest.raises(TypeError, match="not float"):
-        RetryPolicy(max_retries=2.0)  # type: ignore[arg-type]  # what is tried
-    with pytest.raises(TypeError, match="not Real"):
-        AsyncImgwireClient(SECRET, max_connections=Real(2))  # type: ignore[arg-type]  # what is tried
+        RetryPolicy(max_retries=2.0)  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(TypeError, match="not FloatLike"):
+        AsyncImgwireClient(SECRET, max_connections=FloatLike(2))  # type: ignore[arg-type]  # wrong on purpose
