@@ -1,7 +1,8 @@
-"""The worlds that a test marked `world` runs in: http or https, on asyncio's own loop or on uvloop.
+"""The worlds of tests with the mark `world`: http or https, on asyncio's event loop or on uvloop.
 
-The first one is everybody's, in every session. The others are marked `slow`, so `nox -s slow` runs them, and `-k https-uvloop`
-picks one. `tests/wire/conftest.py` sets the current one before a test's fixtures are made.
+All sessions run all tests in the first world. The other worlds have the mark `slow`: `nox -s slow` runs them,
+and `-k https-uvloop` selects one of them. `tests/wire/conftest.py` sets the current world before it creates
+the fixtures of a test.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["PLAIN", "WORLDS", "World", "current", "parameters"]
 
 @attrs.frozen
 class World:
-    """What lies between client and server, and what runs both."""
+    """The protocol between client and server, and the kind of event loop that runs both."""
 
     tls: bool
     uvloop: bool
@@ -34,32 +35,35 @@ class World:
 
     @property
     def ssl(self) -> ssl.SSLContext | None:
-        """What a client of this world trusts: the emulator and `raw_server()` servers alike; None is the default over http."""
+        """The TLS context of a client, which trusts the emulator and the servers of `raw_server()`.
+
+        None over http.
+        """
         return _certificates().client if self.tls else None
 
     @property
     def server_ssl(self) -> ssl.SSLContext | None:
-        """What a server of this world shows; None over http."""
+        """The TLS context of a server. None over http."""
         return _certificates().server if self.tls else None
 
     def origin(self, port: int) -> str:
-        """The origin of a server on this machine."""
+        """Return the origin of a server on this machine."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{port}"
 
     def emulator(self, **switches: Any) -> Emulator:
-        """An emulator that speaks as this world does."""
+        """Return an emulator that uses the protocol of this world."""
         return Emulator(tls=self.tls, **switches)
 
     def client(self, key: Any, base_url: str, **settings: Any) -> AsyncImgwireClient:
-        """A client that trusts the servers of this world."""
+        """Return a client that trusts the servers of this world."""
         return AsyncImgwireClient(key, base_url=base_url, ssl=self.ssl, **settings)
 
     def client_of(self, emulator: Emulator, **settings: Any) -> AsyncImgwireClient:
-        """A client of an emulator with its server key."""
+        """Return a client of `emulator`, with its server key."""
         return self.client(emulator.api_key, emulator.base_url, **settings)
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
-        """An event loop of this world's kind."""
+        """Return a new event loop of this world's kind."""
         if not self.uvloop:
             return asyncio.new_event_loop()
         import uvloop
@@ -68,9 +72,9 @@ class World:
 
     @property
     def missing(self) -> str | None:
-        """Why this world cannot be entered here; None when it can."""
-        wanted = [name for name, needed in (("trustme", self.tls), ("uvloop", self.uvloop)) if needed]
-        absent = [name for name in wanted if importlib.util.find_spec(name) is None]
+        """The reason why this world cannot run here, or None."""
+        required = [name for name, needed in (("trustme", self.tls), ("uvloop", self.uvloop)) if needed]
+        absent = [name for name in required if importlib.util.find_spec(name) is None]
         return f"needs {' and '.join(absent)}" if absent else None
 
 
@@ -85,7 +89,7 @@ _current = PLAIN
 
 
 def current() -> World:
-    """The world of the test that runs."""
+    """Return the world of the current test."""
     return _current
 
 
@@ -96,12 +100,15 @@ def enter(world: World) -> None:
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """An event loop of the current world's kind."""
+    """Return a new event loop of the current world's kind."""
     return _current.new_loop()
 
 
 def parameters() -> list[Any]:
-    """Every world as a parameter: all but the first are slow, and skip where their packages are missing."""
+    """Return the worlds as pytest parameters.
+
+    All but the first are slow, and are skipped if a package is missing.
+    """
     return [
         pytest.param(
             world,

@@ -1,1 +1,4 @@
-"""The HTTP transport: sessions, slots, timeouts and retries. Only this package imports aiohttp."""
+"""The HTTP transport: sessions, slots, timeouts and retries.
+
+At run time no other module of the client imports aiohttp.
+"""

@@ -225,7 +225,7 @@ class Night(RuleBasedStateMachine):
             stack = io.StringIO()
             task.print_stack(file=stack)
             raise AssertionError(f"it hangs: {stack.getvalue()}")
-        struck = strike is not None and stepped.struck
+        struck = strike is not None and stepped.was_reached
         if struck:
             self.tally["cancelled by others" if foreign else "cancellations"] += 1
         if struck and foreign:

@@ -1,8 +1,8 @@
-"""Work that is struck at a suspension of choice, and a ledger of everything that it may hold meanwhile.
+"""Cancel work at its n-th suspension, and compare the resources that a client holds before and after.
 
-A coroutine is driven by hand inside its task: what it yields goes on to the loop, and at its n-th suspension a strike falls.
-So a test walks through every point at which a cancellation can reach an operation, without luck and without touching what
-it tests.
+A wrapper steps a coroutine inside its task, and passes everything that it yields to the event loop. At the
+n-th suspension it calls a function that cancels the task. So a test can cancel an operation at every possible
+point, deterministically, and without changes to the tested code.
 """
 
 from __future__ import annotations
@@ -21,22 +21,25 @@ from imgwire_async.uploads import prepare
 
 T = TypeVar("T")
 
-# Where the tasks of the emulator, which runs on the same loop, come from.
-_SERVING = ("web_protocol.py", "emulator/tls.py")
+# The modules of the emulator's tasks. The emulator runs on the same event loop.
+_EMULATOR_MODULES = ("web_protocol.py", "emulator/tls.py")
 
 
 class CancelledAt(Awaitable[T], Generic[T]):
-    """`work`, with `strike` at its `at`-th suspension, counted from 1; it is given what the work then waits for."""
+    """Runs `work`, and calls `cancel` at its suspension number `at`, counted from 1.
 
-    def __init__(self, work: Awaitable[T], at: int, strike: Callable[[Any], object]) -> None:
+    `cancel` is called with the object that the work waits for.
+    """
+
+    def __init__(self, work: Awaitable[T], at: int, cancel: Callable[[Any], object]) -> None:
         self._work = work
         self._at = at
-        self._strike = strike
+        self._cancel = cancel
         self.suspensions: int = 0
 
     @property
-    def struck(self) -> bool:
-        """Whether it came that far."""
+    def was_reached(self) -> bool:
+        """Whether the work had that many suspensions."""
         return self.suspensions >= self._at
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -49,7 +52,7 @@ class CancelledAt(Awaitable[T], Generic[T]):
                 return done.value
             self.suspensions += 1
             if self.suspensions == self._at:
-                self._strike(awaited)
+                self._cancel(awaited)
             raised = None
             try:
                 yield awaited
@@ -59,60 +62,60 @@ class CancelledAt(Awaitable[T], Generic[T]):
 
 # --- ways to be cancelled ---------------------------------------------------------------------------------------------
 #
-# Each runs `work`, cancels it at suspension `at`, holds that it was told of as that way promises, and returns whether the
-# work came that far.
+# Each function runs `work`, cancels it at suspension `at`, asserts that the cancellation is reported
+# correctly, and returns whether the work had that many suspensions.
 
-Way = Callable[[Awaitable[object], int], Awaitable[bool]]
+CancelMethod = Callable[[Awaitable[object], int], Awaitable[bool]]
 
 
 async def cancelled_at_once(work: Awaitable[object], at: int) -> bool:
-    """`task.cancel()` while it waits."""
+    """Call `task.cancel()` while the task waits."""
     return await _cancelled(work, at, lambda task, awaited: task.cancel())
 
 
-async def cancelled_with_its_result_there(work: Awaitable[object], at: int) -> bool:
-    """`task.cancel()` after what it waits for has come, and before it has run again: whoever holds the result now?"""
+async def cancelled_after_its_result(work: Awaitable[object], at: int) -> bool:
+    """Call `task.cancel()` after the awaited result has arrived, and before the task runs again."""
 
-    def strike(task: asyncio.Task[object], awaited: Any) -> None:
+    def cancel(task: asyncio.Task[object], awaited: Any) -> None:
         if awaited is None:
             asyncio.get_running_loop().call_soon(task.cancel)
         else:
             awaited.add_done_callback(lambda _: task.cancel())
 
-    return await _cancelled(work, at, strike)
+    return await _cancelled(work, at, cancel)
 
 
 async def _cancelled(
-    work: Awaitable[object], at: int, strike: Callable[[asyncio.Task[object], Any], object]
+    work: Awaitable[object], at: int, cancel: Callable[[asyncio.Task[object], Any], object]
 ) -> bool:
     task: asyncio.Task[object]
-    stepped = CancelledAt(work, at, lambda awaited: strike(task, awaited))
+    wrapped = CancelledAt(work, at, lambda awaited: cancel(task, awaited))
 
     async def run() -> object:
-        return await stepped
+        return await wrapped
 
     task = asyncio.ensure_future(run())
     await asyncio.wait({task}, timeout=20)
     assert task.done(), "the cancelled work hangs"
-    assert task.cancelled() is stepped.struck, f"ended with {task!r}"
-    if not stepped.struck:
+    assert task.cancelled() is wrapped.was_reached, f"ended with {task!r}"
+    if not wrapped.was_reached:
         task.result()
-    return stepped.struck
+    return wrapped.was_reached
 
 
-async def left_by_a_scope(work: Awaitable[object], at: int) -> bool:
-    """`anyio.CancelScope.cancel()`, which cancels in every round of the loop until the scope is left, or the work done."""
+async def cancelled_by_scope(work: Awaitable[object], at: int) -> bool:
+    """Cancel an `anyio.CancelScope`, which cancels in every loop iteration until the scope is left."""
     ended = False
     with anyio.fail_after(20), anyio.CancelScope() as scope:
-        stepped = CancelledAt(work, at, lambda awaited: scope.cancel())
-        await stepped
+        wrapped = CancelledAt(work, at, lambda awaited: scope.cancel())
+        await wrapped
         ended = True
-    assert ended or stepped.struck
-    return stepped.struck
+    assert ended or wrapped.was_reached
+    return wrapped.was_reached
 
 
-async def cancelled_again_and_again(work: Awaitable[object], at: int) -> bool:
-    """`task.cancel()` there and at each suspension after it: somebody does not want to wait for what has to be tidied up."""
+async def cancelled_repeatedly(work: Awaitable[object], at: int) -> bool:
+    """Call `task.cancel()` at that suspension and at every later one, also during the cleanup."""
 
     def run(task: asyncio.Task[object]) -> None:
         if not task.done():
@@ -122,57 +125,60 @@ async def cancelled_again_and_again(work: Awaitable[object], at: int) -> bool:
     return await _cancelled(work, at, lambda task, awaited: run(task))
 
 
-async def out_of_time(work: Awaitable[object], at: int) -> bool:
-    """`asyncio.timeout` that passes."""
+async def cancelled_by_timeout(work: Awaitable[object], at: int) -> bool:
+    """Let an `asyncio.timeout` expire."""
     async with asyncio.timeout(20):
         try:
             async with asyncio.timeout(None) as limit:
-                stepped = CancelledAt(
+                wrapped = CancelledAt(
                     work, at, lambda awaited: limit.reschedule(asyncio.get_running_loop().time())
                 )
-                await stepped
+                await wrapped
         except TimeoutError as error:
             assert type(error) is TimeoutError  # noqa: PT017
-    assert limit.expired() is stepped.struck
-    return stepped.struck
+    assert limit.expired() is wrapped.was_reached
+    return wrapped.was_reached
 
 
-async def beside_one_that_fails(work: Awaitable[object], at: int) -> bool:
-    """A task of the caller's `TaskGroup` fails; of its errors none is ours."""
-    wrong = asyncio.Event()
-    stepped = CancelledAt(work, at, lambda awaited: wrong.set())
+async def cancelled_by_task_group(work: Awaitable[object], at: int) -> bool:
+    """Let another task of the caller's `TaskGroup` fail. Only the error of that task may be raised."""
+    must_fail = asyncio.Event()
+    wrapped = CancelledAt(work, at, lambda awaited: must_fail.set())
 
     async def fail() -> None:
-        await wrong.wait()
-        raise LookupError("the other one")
+        await must_fail.wait()
+        raise LookupError("the other task")
 
     async def run() -> None:
-        await stepped
-        wrong.set()
+        await wrapped
+        must_fail.set()
 
-    seen: list[str] = []
+    messages: list[str] = []
     try:
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             group.create_task(run())
             group.create_task(fail())
     except* LookupError as failed:
-        seen = list(map(str, failed.exceptions))
-    assert seen == ["the other one"]
-    return stepped.struck
+        messages = list(map(str, failed.exceptions))
+    assert messages == ["the other task"]
+    return wrapped.was_reached
 
 
-# --- what is held -----------------------------------------------------------------------------------------------------
+# --- the resources of a client ----------------------------------------------------------------------------------------
 
 
 @attrs.frozen
 class Holdings:
-    """What a client, and this process for it, hold at one moment. Idle connections in a pool are nobody's."""
+    """The resources that a client and this process hold at one moment.
+
+    Idle connections in a pool do not count.
+    """
 
     calls: int
     transfers: int
     waiting: int
     connections: int
-    questions: int
+    key_fetches: int
     reading: frozenset[int]
     files: Counter[str]
     folders: frozenset[str]
@@ -180,17 +186,17 @@ class Holdings:
 
     @classmethod
     def of(cls, client: AsyncImgwireClient, *folders: Path) -> Holdings:
-        """What is held now; `folders` are those in which files may be left."""
-        here = client._shared.sessions._by_loop.get(asyncio.get_running_loop())
-        slots = [] if here is None else [here.slots.calls, here.slots.puts, here.slots.gets]
-        connectors = [] if here is None else [here.api.connector, here.uploads.connector]
-        in_use = [slot._value for slot in slots] or [0, 0, 0]
+        """Return the current resources. `folders` are the folders that may hold leftover files."""
+        sessions = client._shared.sessions._by_loop.get(asyncio.get_running_loop())
+        slots = [] if sessions is None else [sessions.slots.calls, sessions.slots.puts, sessions.slots.gets]
+        connectors = [] if sessions is None else [sessions.api.connector, sessions.uploads.connector]
+        free = [slot._value for slot in slots] or [0, 0, 0]
         return cls(
-            calls=0 if here is None else here.slots.call_limit - in_use[0],
-            transfers=0 if here is None else 2 * here.slots.transfer_limit - in_use[1] - in_use[2],
+            calls=0 if sessions is None else sessions.slots.call_limit - free[0],
+            transfers=0 if sessions is None else 2 * sessions.slots.transfer_limit - free[1] - free[2],
             waiting=sum(len(slot._waiters or ()) for slot in slots),
             connections=sum(len(connector._acquired) for connector in connectors if connector is not None),
-            questions=len(client._shared.key_provider._pending),
+            key_fetches=len(client._shared.key_provider._pending),
             reading=frozenset(prepare._being_read),
             files=open_files(),
             folders=frozenset(str(path) for folder in folders for path in folder.rglob("*")),
@@ -199,54 +205,64 @@ class Holdings:
 
 
 def open_files() -> Counter[str]:
-    """How often this process has each file open; sockets and the loops' own handles don't count."""
-    found: Counter[str] = Counter()
-    for each in Path("/proc/self/fd").iterdir():
+    """Return how often this process has opened each file.
+
+    Sockets and the handles of event loops do not count.
+    """
+    files: Counter[str] = Counter()
+    for handle in Path("/proc/self/fd").iterdir():
         try:
-            target = str(each.readlink())
-        except FileNotFoundError:  # the handle by which the folder itself was read
+            target = str(handle.readlink())
+        except FileNotFoundError:
+            # The handle with which the folder itself was read.
             continue
         if not target.startswith(("socket:", "anon_inode:", "/proc/")):
-            found[target] += 1
-    return found
+            files[target] += 1
+    return files
 
 
 def sockets() -> int:
-    """How many sockets this process has open."""
+    """Return the number of open sockets of this process."""
     count = 0
-    for each in Path("/proc/self/fd").iterdir():
+    for handle in Path("/proc/self/fd").iterdir():
         try:
-            count += str(each.readlink()).startswith("socket:")
+            count += str(handle.readlink()).startswith("socket:")
         except FileNotFoundError:
             continue
     return count
 
 
 def running_tasks() -> set[asyncio.Task[Any]]:
-    """The loop's other tasks, those of the emulator's connections left out."""
+    """Return the other tasks of the event loop, without those of the emulator."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
-    return {task for task in others if not any(place in repr(task) for place in _SERVING)}  # type: ignore[arg-type]
+    return {task for task in others if not any(module in repr(task) for module in _EMULATOR_MODULES)}  # type: ignore[arg-type]
 
 
 async def holdings_at_rest(client: AsyncImgwireClient, *folders: Path) -> Holdings:
-    """What is held once no task runs: a generator that was dropped is closed by one of the loop's own."""
-    for pause in (0, 0, 0, *[0.002] * 2500):
+    """Wait until no task runs, and return the resources.
+
+    The loop may still run tasks that close dropped generators.
+    """
+    for delay in (0, 0, 0, *[0.002] * 2500):
         if not running_tasks():
             break
-        await asyncio.sleep(pause)
+        await asyncio.sleep(delay)
     return Holdings.of(client, *folders)
 
 
 async def wait_until_released(client: AsyncImgwireClient, before: Holdings, *folders: Path) -> None:
-    """Return once no more is held than before: at once, or after what needs a moment (a thread's work, a closing socket)."""
-    for pause in (0, 0, 0, *[0.002] * 2500):
+    """Wait until the resources are the same as `before`.
+
+    Some need time, such as a thread or a closing socket.
+    """
+    for delay in (0, 0, 0, *[0.002] * 2500):
         now = Holdings.of(client, *folders)
         if now == before:
             return
-        await asyncio.sleep(pause)
-    left = {
+        await asyncio.sleep(delay)
+    leftovers = {
         field: (value, was)
         for (field, value), was in zip(attrs.asdict(now).items(), attrs.astuple(before), strict=True)
         if value != was
     }
-    raise AssertionError(f"still held (now, before): {left}")
+    raise AssertionError(f"still held (now, before): {leftovers}")

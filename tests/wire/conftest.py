@@ -18,7 +18,7 @@ PICTURES = Path(__file__).parents[3] / "shared" / "pictures"
 with_pictures = pytest.mark.skipif(not PICTURES.is_dir(), reason="needs ../shared/pictures")
 
 
-# --- worlds ---------------------------------------------------------------------------------------------------------------
+# --- worlds --------------------------------------------------------------------------------------------------
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -28,14 +28,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # Before any fixture: the loop that runs them is one of this world.
+    # Before any fixture, because the fixtures run on an event loop of this world.
     callspec = getattr(item, "callspec", None)
     worlds.enter(worlds.PLAIN if callspec is None else callspec.params.get("world", worlds.PLAIN))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    worlds.enter(worlds.PLAIN)  # other folders use `raw_server()`, too
+    # Tests in other folders use `raw_server()`, too.
+    worlds.enter(worlds.PLAIN)
 
 
 def pytest_asyncio_loop_factories(
@@ -46,19 +47,23 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(autouse=True)
 def world() -> World:
-    """Where the test runs: its `emulator`, `client` and `raw_server()` servers obey, what a test makes itself asks here.
+    """Return the world of the test: TLS or not, and the kind of event loop.
 
-    Plain http on asyncio's loop, but for tests marked `world`.
+    The fixtures `emulator` and `client` and the servers of `raw_server()` use it. A test that creates its own
+    must use it, too. Only tests with the mark `world` run in other worlds than plain http on asyncio's loop.
     """
     return worlds.current()
 
 
-# --- the emulator and its client ------------------------------------------------------------------------------------------
+# --- the emulator and its client ------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def switches() -> dict[str, Any]:
-    """The emulator's switches; overridden by `@pytest.mark.parametrize("switches", ...)`."""
+    """Return the emulator's switches.
+
+    A test overrides them with `@pytest.mark.parametrize("switches", ...)`.
+    """
     return {}
 
 
@@ -75,31 +80,31 @@ async def client(emulator: Emulator, world: World) -> AsyncIterator[AsyncImgwire
         yield client
 
 
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 
 @asynccontextmanager
-async def raw_server(answer: Answer) -> AsyncIterator[str]:
-    """A server that lets `answer` speak on each connection, and its origin. For answers that no real server gives.
+async def raw_server(handler: Handler) -> AsyncIterator[str]:
+    """Start a TCP server that calls `handler` for each connection, and provide its origin.
 
-    It speaks TLS where the test's world does.
+    It is for responses that no real server sends. It uses TLS if the world of the test does.
     """
     world = worlds.current()
     tasks: set[asyncio.Task[Any]] = set()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
         try:
-            await answer(reader, writer)
+            await handler(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=world.server_ssl)
+    server = await asyncio.start_server(on_connection, "127.0.0.1", 0, ssl=world.server_ssl)
     try:
         yield world.origin(server.sockets[0].getsockname()[1])
     finally:
@@ -109,29 +114,29 @@ async def raw_server(answer: Answer) -> AsyncIterator[str]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def respond_with(raw: bytes) -> Answer:
-    """Answers every request of a connection with the same bytes, then closes."""
+def respond_with(raw: bytes) -> Handler:
+    """Return a handler that reads one request, sends `raw`, and closes the connection."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(raw)
         await writer.drain()
 
-    return answer
+    return handler
 
 
-def send_raw(raw: bytes) -> Answer:
-    """Answers whatever comes first, HTTP or not, then closes."""
+def send_raw(raw: bytes) -> Handler:
+    """Return a handler that reads some bytes, HTTP or not, sends `raw`, and closes the connection."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
         writer.write(raw)
         await writer.drain()
 
-    return answer
+    return handler
 
 
 def http(status: str, body: bytes = b"", *headers: str) -> bytes:
-    """The bytes of an HTTP answer."""
+    """Return the bytes of an HTTP response."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -1,7 +1,9 @@
-"""An emulator in its own process that keeps no bodies: for tests that measure this process, or that upload gigabytes.
+"""An emulator in its own process, which keeps no bodies.
 
-`python -m wire.emulator_process SWITCHES` in `tests` prints the address of the emulator. For each line on its stdin it prints
-the PUTs that it has received since the previous line.
+It is for tests that measure this process, or that upload gigabytes.
+
+`python -m wire.emulator_process SWITCHES` in `tests` prints the address of the emulator. For each line on its
+stdin it prints the PUTs that it has received since the previous line.
 """
 
 from __future__ import annotations

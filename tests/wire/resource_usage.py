@@ -1,4 +1,8 @@
-"""Uploads in a process of their own, and what they took of it: `python -m wire.resource_usage WHAT SETTINGS` in `tests`, JSON in and out."""
+"""Measure the memory and the open files of uploads in a process of their own.
+
+`python -m wire.resource_usage NAME SETTINGS` in `tests` runs the function NAME, and prints the measurements.
+SETTINGS and the output are JSON.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,11 @@ from typing import Any
 
 from imgwire_async import AsyncImgwireClient, UploadItem
 
-PIECE = bytes(2**18)
+CHUNK = bytes(2**18)
 
 
 def memory(field: str) -> int:
-    """`VmRSS` or `VmHWM` (its peak) of this process, in bytes."""
+    """Return `VmRSS` (the memory of this process) or `VmHWM` (its peak), in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024
@@ -28,82 +32,86 @@ def memory(field: str) -> int:
 
 @contextmanager
 def measuring() -> Iterator[dict[str, Any]]:
-    """How far this process grew at its peak, how many files it had open, and how long it took."""
+    """Provide a dict, and store the measurements of the body in it at the end."""
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before, began, most = memory("VmRSS"), time.monotonic(), 0
+    # This resets the peak.
+    Path("/proc/self/clear_refs").write_text("5")
+    before, started_at, maximum = memory("VmRSS"), time.monotonic(), 0
 
     async def watch() -> None:
-        nonlocal most
+        nonlocal maximum
         while True:
-            most = max(most, sum(1 for _ in Path("/proc/self/fd").iterdir()))
+            maximum = max(maximum, sum(1 for _ in Path("/proc/self/fd").iterdir()))
             await asyncio.sleep(0.005)
 
-    watching = asyncio.ensure_future(watch())
-    found: dict[str, Any] = {}
-    yield found
-    watching.cancel()
-    found.update(growth=memory("VmHWM") - before, open_files=most, seconds=round(time.monotonic() - began, 2))
+    task = asyncio.ensure_future(watch())
+    measured: dict[str, Any] = {}
+    yield measured
+    task.cancel()
+    measured.update(
+        growth=memory("VmHWM") - before, open_files=maximum, seconds=round(time.monotonic() - started_at, 2)
+    )
 
 
-async def many(client: AsyncImgwireClient, given: dict[str, Any]) -> dict[str, Any]:
-    """`count` files from a generator: paths of the folder again and again, or sources of unknown size."""
-    paths = sorted(Path(given["folder"]).iterdir())
+async def many(client: AsyncImgwireClient, settings: dict[str, Any]) -> dict[str, Any]:
+    """Upload `count` files from a generator: the paths of a folder repeatedly, or sources of unknown size."""
+    paths = sorted(Path(settings["folder"]).iterdir())
 
-    async def unknown(path: Path) -> AsyncIterator[bytes]:
+    async def unknown_size(path: Path) -> AsyncIterator[bytes]:
         yield path.read_bytes()
 
     def files(count: int) -> Iterator[Any]:
         for number in range(count):
             path = paths[number % len(paths)]
-            yield UploadItem(unknown(path)) if given.get("unknown_size") else path
+            yield UploadItem(unknown_size(path)) if settings.get("unknown_size") else path
 
     async def run(count: int) -> int:
         done = 0
-        async for result in client.images.upload_many(files(count), concurrency=given["concurrency"]):
+        async for result in client.images.upload_many(files(count), concurrency=settings["concurrency"]):
             result.unwrap()
             done += 1
         return done
 
-    await run(given["warm_up"])
-    with measuring() as found:
-        found["done"] = await run(given["count"])
-    return found
+    await run(settings["warm_up"])
+    with measuring() as measured:
+        measured["done"] = await run(settings["count"])
+    return measured
 
 
-async def one(client: AsyncImgwireClient, given: dict[str, Any]) -> dict[str, Any]:
-    """One big file."""
-    size: int = given["size"]
+async def one(client: AsyncImgwireClient, settings: dict[str, Any]) -> dict[str, Any]:
+    """Upload one big file."""
+    size: int = settings["size"]
 
-    async def pieces(length: int) -> AsyncIterator[bytes]:
-        for at in range(0, length, len(PIECE)):
-            yield PIECE[: length - at]
+    async def async_chunks(length: int) -> AsyncIterator[bytes]:
+        for offset in range(0, length, len(CHUNK)):
+            yield CHUNK[: length - offset]
 
-    def plain(length: int) -> Iterator[bytes]:
-        for at in range(0, length, len(PIECE)):
-            yield PIECE[: length - at]
+    def chunks(length: int) -> Iterator[bytes]:
+        for offset in range(0, length, len(CHUNK)):
+            yield CHUNK[: length - offset]
 
     kinds: dict[str, Callable[[int], tuple[Any, int | None]]] = {
-        "path": lambda _: (given["path"], None),
-        "async iterator": lambda length: (pieces(length), length),
-        "spooled": lambda length: (plain(length), None),
+        "path": lambda _: (settings["path"], None),
+        "async iterator": lambda length: (async_chunks(length), length),
+        "spooled": lambda length: (chunks(length), None),
     }
-    make = kinds[given["kind"]]
-    await client.images.upload(pieces(2**23), mime_type="image/png")  # every import and buffer is there
-    await client.images.upload(pieces(2**23), mime_type="image/png", content_length=2**23)
+    make = kinds[settings["kind"]]
+    # Uploads before the measurement load all imports and allocate all buffers.
+    await client.images.upload(async_chunks(2**23), mime_type="image/png")
+    await client.images.upload(async_chunks(2**23), mime_type="image/png", content_length=2**23)
     file, length = make(size)
-    with measuring() as found:
+    with measuring() as measured:
         image = await client.images.upload(file, mime_type="image/png", content_length=length)
-        found["done"] = image.id
-    return found
+        measured["done"] = image.id
+    return measured
 
 
-async def main(what: str, given: dict[str, Any]) -> None:
-    limit = given.get("open_file_limit")
+async def main(name: str, settings: dict[str, Any]) -> None:
+    limit = settings.get("open_file_limit")
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    async with AsyncImgwireClient(given["api_key"], base_url=given["base_url"]) as client:
-        print(json.dumps(await {"many": many, "one": one}[what](client, given)))
+    async with AsyncImgwireClient(settings["api_key"], base_url=settings["base_url"]) as client:
+        print(json.dumps(await {"many": many, "one": one}[name](client, settings)))
 
 
 if __name__ == "__main__":

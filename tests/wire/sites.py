@@ -18,8 +18,8 @@ TINY = b"GIF89a, or what begins like one"
 class Site:
     """A server that chooses a prepared response by path and records the request heads."""
 
-    def __init__(self, answers: dict[str, bytes], first: bytes | None = None) -> None:
-        self.answers = answers
+    def __init__(self, responses: dict[str, bytes], first: bytes | None = None) -> None:
+        self.responses = responses
         # The response to the very first request, whatever its path.
         self.first = first
         self.heads: list[str] = []
@@ -28,14 +28,14 @@ class Site:
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.heads.append(head)
-        answer = self.answers.get(head.split()[1], http("404 Not Found"))
+        answer = self.responses.get(head.split()[1], http("404 Not Found"))
         writer.write(self.first if self.first is not None and len(self.heads) == 1 else answer)
         await writer.drain()
 
 
 @asynccontextmanager
-async def site(answers: dict[str, bytes], *, first: bytes | None = None) -> AsyncIterator[Site]:
-    served = Site(answers, first)
+async def site(responses: dict[str, bytes], *, first: bytes | None = None) -> AsyncIterator[Site]:
+    served = Site(responses, first)
     async with raw_server(served) as served.origin:
         yield served
 

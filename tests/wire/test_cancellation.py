@@ -1,4 +1,4 @@
-"""Every operation, cancelled at each of its suspensions: nothing is lost, nothing hangs, and the next call works."""
+"""Cancel every operation at each of its suspensions: nothing leaks, nothing hangs, and the next call works."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from imgwire_async import (
 from imgwire_async.emulator import Emulator
 
 from . import cancellation_points
-from .cancellation_points import Holdings, Way
+from .cancellation_points import CancelMethod, Holdings
 from .pictures import png
 
 PICTURE = png(padding=3000)
@@ -37,7 +37,7 @@ PICTURE = png(padding=3000)
 
 @attrs.frozen
 class Stage:
-    """What operations are tried with."""
+    """The objects that operations are tested with."""
 
     client: AsyncImgwireClient
     emulator: Emulator
@@ -48,7 +48,7 @@ class Stage:
 
     @property
     def target(self) -> Path:
-        """A path that is free."""
+        """A path that does not exist."""
         return self.folder / f"{next(self.numbers)}.bin"
 
 
@@ -61,14 +61,14 @@ async def _list_all(stage: Stage) -> None:
             pass
 
 
-async def _pieces() -> AsyncIterator[bytes]:
+async def _chunks() -> AsyncIterator[bytes]:
     for at in range(0, len(PICTURE), 1500):
         yield PICTURE[at : at + 1500]
 
 
 async def _once(stage: Stage) -> None:
     with contextlib.suppress(UploadNotReplayableError):
-        await stage.client.images.upload(_pieces(), mime_type="image/png", content_length=len(PICTURE))
+        await stage.client.images.upload(_chunks(), mime_type="image/png", content_length=len(PICTURE))
 
 
 async def _many(stage: Stage) -> None:
@@ -91,21 +91,21 @@ async def _open_file(stage: Stage) -> None:
 
 @attrs.define
 class Bucket:
-    """An `UploadSource` that takes its time to close."""
+    """An `UploadSource` that needs several suspensions to close."""
 
     name: str = "bucket.png"
     size: int = len(PICTURE)
     replayable: bool = True
-    open_ones: int = 0
+    open_count: int = 0
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        self.open_ones += 1
+        self.open_count += 1
         try:
-            async for piece in _pieces():
+            async for chunk in _chunks():
                 await asyncio.sleep(0)
-                yield piece
+                yield chunk
         finally:
-            self.open_ones -= 1
+            self.open_count -= 1
             await asyncio.sleep(0.001)
             await asyncio.sleep(0)
 
@@ -115,7 +115,7 @@ async def _own_source(stage: Stage) -> None:
     try:
         await stage.client.images.upload(source)
     finally:
-        assert not source.open_ones
+        assert not source.open_count
 
 
 async def _with_key_callable(stage: Stage) -> None:
@@ -154,16 +154,17 @@ OPERATIONS: dict[str, Operation] = {
     "key callable": _with_key_callable,
 }
 
-QUICK: list[Way] = [
+QUICK: list[CancelMethod] = [
     cancellation_points.cancelled_at_once,
-    cancellation_points.cancelled_with_its_result_there,
-    cancellation_points.left_by_a_scope,
+    cancellation_points.cancelled_after_its_result,
+    cancellation_points.cancelled_by_scope,
 ]
-WAYS: list[Way] = [
+WAYS: list[CancelMethod] = [
     *QUICK,
-    cancellation_points.cancelled_again_and_again,  # with those before it: all that differ to the work; the rest are such in disguise
-    cancellation_points.out_of_time,
-    cancellation_points.beside_one_that_fails,
+    # The functions so far differ for the cancelled work. The next ones cancel it like one of them.
+    cancellation_points.cancelled_repeatedly,
+    cancellation_points.cancelled_by_timeout,
+    cancellation_points.cancelled_by_task_group,
 ]
 
 Fault = dict[str, Any]
@@ -197,10 +198,10 @@ def a_client(emulator: Emulator, **settings: Any) -> AsyncImgwireClient:
     return worlds.current().client_of(emulator, **settings)
 
 
-async def cancel_everywhere(stage: Stage, name: str, way: Way, fault: Fault) -> int:
-    """Cancel an operation at its first suspension, then at its second ... until it ends before; how many there were.
+async def cancel_everywhere(stage: Stage, name: str, way: CancelMethod, fault: Fault) -> int:
+    """Cancel an operation at its first suspension, then at its second, and so on. Return the number of suspensions.
 
-    A fault befalls the first request of each host.
+    `fault` applies to the first request of each host.
     """
     client, emulator = stage.client, stage.emulator
     for at in itertools.count(1):
@@ -210,13 +211,13 @@ async def cancel_everywhere(stage: Stage, name: str, way: Way, fault: Fault) -> 
         for host in ("api", "storage", "cdn") if fault else ():
             emulator.faults.add("*", "*", host=host, **fault)
         try:
-            struck = await way(OPERATIONS[name](stage), at)
+            was_reached = await way(OPERATIONS[name](stage), at)
             await cancellation_points.wait_until_released(client, before)
             assert not [path.name for path in stage.folder.iterdir() if path.suffix == ".part"]
         except BaseException as error:
             error.add_note(f"{name}, at suspension {at}")
             raise
-        if not struck:
+        if not was_reached:
             return at - 1
     raise AssertionError
 
@@ -227,26 +228,26 @@ async def cancel_everywhere(stage: Stage, name: str, way: Way, fault: Fault) -> 
     [pytest.param(way, marks=() if way is QUICK[0] else pytest.mark.slow) for way in QUICK],
     ids=lambda way: way.__name__,
 )
-async def test_cancelled_at_any_point_an_operation_gives_everything_back_and_the_next_call_works(
-    stage: Stage, way: Way
+async def test_an_operation_cancelled_at_any_point_releases_everything_and_the_next_call_works(
+    stage: Stage, way: CancelMethod
 ) -> None:
     points = {name: await cancel_everywhere(stage, name, way, {}) for name in OPERATIONS}
     assert min(points.values()) >= 1, points
     assert sum(points.values()) > 80, points
 
 
-# After a 429 each call waits for its turn, so few operations stand for all.
-PACED = ("retrieve", "create", "upload bytes")
+# After a 429 every call waits, so a few operations are enough.
+RATE_LIMITED = ("retrieve", "create", "upload bytes")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [(name, fault) for name in OPERATIONS for fault in FAULTS if fault != "429" or name in PACED],
+    [(name, fault) for name in OPERATIONS for fault in FAULTS if fault != "429" or name in RATE_LIMITED],
 )
 @pytest.mark.parametrize("way", WAYS[1:4], ids=lambda way: way.__name__)
-async def test_cancelled_at_any_point_of_its_troubles_an_operation_gives_everything_back(
-    stage: Stage, name: str, way: Way, fault: str
+async def test_an_operation_with_a_fault_cancelled_at_any_point_releases_everything(
+    stage: Stage, name: str, way: CancelMethod, fault: str
 ) -> None:
     assert await cancel_everywhere(stage, name, way, FAULTS[fault]) >= 1
 
@@ -254,25 +255,25 @@ async def test_cancelled_at_any_point_of_its_troubles_an_operation_gives_everyth
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("name", OPERATIONS)
-async def test_cancelled_at_any_point_of_its_first_call_a_client_is_as_new(
-    stage: Stage, name: str, way: Way
+async def test_a_client_whose_first_call_is_cancelled_at_any_point_holds_nothing(
+    stage: Stage, name: str, way: CancelMethod
 ) -> None:
-    struck = True
+    was_reached = True
     for at in itertools.count(1):
         async with a_client(stage.emulator) as client:
             nothing = Holdings.of(client)
-            struck = await way(OPERATIONS[name](attrs.evolve(stage, client=client)), at)
+            was_reached = await way(OPERATIONS[name](attrs.evolve(stage, client=client)), at)
             await cancellation_points.wait_until_released(client, nothing)
             await client.images.retrieve(stage.image.id)
-        if not struck:
+        if not was_reached:
             break
 
 
 @pytest.mark.world
-async def test_a_source_of_the_callers_is_closed_in_peace_after_a_cancellation(stage: Stage) -> None:
+async def test_a_cancelled_upload_waits_until_its_source_is_closed(stage: Stage) -> None:
     steps: list[str] = []
 
-    class Careful(Bucket):
+    class SlowToClose(Bucket):
         async def open(self) -> AsyncGenerator[bytes, None]:
             try:
                 yield bytes(10_000)
@@ -284,17 +285,22 @@ async def test_a_source_of_the_callers_is_closed_in_peace_after_a_cancellation(s
                     await asyncio.sleep(0.001)
                 steps.append("closed")
 
-    upload = asyncio.ensure_future(stage.client.images.upload(Careful(size=30_000), mime_type="image/png"))
-    while not [each for each in stage.emulator.requests if each.method == "PUT" and each.status is None]:
+    upload = asyncio.ensure_future(
+        stage.client.images.upload(SlowToClose(size=30_000), mime_type="image/png")
+    )
+    while not [
+        request for request in stage.emulator.requests if request.method == "PUT" and request.status is None
+    ]:
         await asyncio.sleep(0.001)
-    del steps[:]  # it was looked at before
+    # The check of the source has closed it once before.
+    del steps[:]
     upload.cancel()
     await asyncio.wait({upload})
     assert steps == ["closing", "closed"]
 
 
 class Hanging:
-    """A file object without positions whose `blocked` method does not come back before `go`."""
+    """A file object that cannot seek, and whose method `blocked` does not return before `go` is set."""
 
     name = "a.png"
 
@@ -302,20 +308,20 @@ class Hanging:
         self._blocked = blocked
         self._go = go
 
-    def _pass(self, method: str) -> None:
+    def _wait_in(self, method: str) -> None:
         if method == self._blocked:
             self._go.wait(20)
 
     def seekable(self) -> bool:
-        self._pass("seekable")
+        self._wait_in("seekable")
         return self._blocked == "measure"
 
     def read(self, size: int = -1) -> bytes:
-        self._pass("read" if size else "measure")
+        self._wait_in("read" if size else "measure")
         return b""
 
 
-def _hanging_pieces(go: threading.Event) -> Iterator[bytes]:
+def _hanging_chunks(go: threading.Event) -> Iterator[bytes]:
     go.wait(20)
     yield PICTURE
 
@@ -329,16 +335,16 @@ def _hanging_pieces(go: threading.Event) -> Iterator[bytes]:
         pytest.param("seekable", marks=pytest.mark.slow),
     ],
 )
-async def test_a_source_that_blocks_holds_no_scope_up(stage: Stage, hangs: str) -> None:
+async def test_a_blocking_source_does_not_delay_a_cancel_scope(stage: Stage, hangs: str) -> None:
     before = Holdings.of(stage.client)
     go = threading.Event()
-    source: Any = _hanging_pieces(go) if hangs == "iterator" else Hanging(hangs, go)
-    began = time.monotonic()
+    source: Any = _hanging_chunks(go) if hangs == "iterator" else Hanging(hangs, go)
+    started_at = time.monotonic()
     try:
         with anyio.move_on_after(0.1) as scope:
             await stage.client.images.upload(source, file_name="a.png")
         assert scope.cancel_called
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - started_at < 5
     finally:
         go.set()
     await cancellation_points.wait_until_released(stage.client, before)
@@ -350,24 +356,24 @@ async def test_a_source_that_blocks_holds_no_scope_up(stage: Stage, hangs: str) 
     "count",
     [80, pytest.param(500, marks=pytest.mark.slow)],
 )
-async def test_a_storm_of_cancelled_uploads_leaves_nothing_behind(stage: Stage, count: int) -> None:
-    dice = random.Random(count)
+async def test_many_uploads_cancelled_at_random_leave_nothing_behind(stage: Stage, count: int) -> None:
+    generator = random.Random(count)
     client = stage.client
     kinds = [OPERATIONS[name] for name in OPERATIONS if name.startswith("upload")]
     await client.images.upload(PICTURE)
     before = Holdings.of(client)
-    uploads = [asyncio.ensure_future(dice.choice(kinds)(stage)) for _ in range(count)]
-    while left := [upload for upload in uploads if not upload.done()]:
-        dice.choice(left).cancel()
-        await asyncio.sleep(dice.choice([0, 0, 0.001, 0.003]))
+    uploads = [asyncio.ensure_future(generator.choice(kinds)(stage)) for _ in range(count)]
+    while running := [upload for upload in uploads if not upload.done()]:
+        generator.choice(running).cancel()
+        await asyncio.sleep(generator.choice([0, 0, 0.001, 0.003]))
     outcomes = await asyncio.gather(*uploads, return_exceptions=True)
-    assert {type(each) for each in outcomes} >= {asyncio.CancelledError}
-    assert not [each for each in outcomes if isinstance(each, Exception)]
+    assert {type(outcome) for outcome in outcomes} >= {asyncio.CancelledError}
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     await cancellation_points.wait_until_released(client, before)
     await asyncio.gather(*(client.images.upload(PICTURE) for _ in range(8)))
 
 
-# --- iterators that are left --------------------------------------------------------------------------------------------
+# --- iterators that are closed early ----------------------------------------------------------------------------
 
 
 Iterate = Callable[[Stage], AsyncGenerator[object, None]]
@@ -381,15 +387,15 @@ ITERATORS: dict[str, Iterate] = {
 @pytest.mark.world
 @pytest.mark.parametrize("name", ITERATORS)
 @pytest.mark.parametrize(
-    "leaving",
+    "how",
     [
         "closed",
         pytest.param("dropped", marks=pytest.mark.slow),
         pytest.param("cancelled between two steps", marks=pytest.mark.slow),
     ],
 )
-async def test_an_iterator_that_is_left_early_stops_all_its_work(
-    stage: Stage, name: str, leaving: str
+async def test_an_iterator_that_is_closed_early_stops_all_its_tasks(
+    stage: Stage, name: str, how: str
 ) -> None:
     client = stage.client
     await asyncio.gather(*(client.images.upload(PICTURE) for _ in range(6)))
@@ -397,10 +403,11 @@ async def test_an_iterator_that_is_left_early_stops_all_its_work(
     items = ITERATORS[name](stage)
     await anext(items)
     await anext(items)
-    if leaving == "closed":
+    if how == "closed":
         await items.aclose()
-        assert Holdings.of(client).tasks == before.tasks  # it waited for them
-    elif leaving == "cancelled between two steps":
+        # `aclose` waited for the tasks.
+        assert Holdings.of(client).tasks == before.tasks
+    elif how == "cancelled between two steps":
         with anyio.CancelScope() as scope:
             async with contextlib.aclosing(items):
                 scope.cancel()
@@ -413,18 +420,19 @@ async def test_an_iterator_that_is_left_early_stops_all_its_work(
 
 
 @pytest.mark.world
-async def test_a_stream_that_is_left_early_stops_its_work(stage: Stage) -> None:
+async def test_a_stream_that_is_closed_early_releases_everything(stage: Stage) -> None:
     client = stage.client
     large = await client.images.upload(stage.folder / "large.png", wait=True)
     before = Holdings.of(client)
-    for _ in range(10):  # more than there are slots
+    # More streams than there are slots.
+    for _ in range(10):
         async with client.images.stream(large) as chunks:
             async for _ in chunks:
                 break
     await cancellation_points.wait_until_released(client, before)
 
 
-# --- what goes wrong in several places at once --------------------------------------------------------------------------
+# --- several errors at once -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["api", "storage", "cdn"])

@@ -34,7 +34,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 
-from .conftest import Answer, http, raw_server, respond_with
+from .conftest import Handler, http, raw_server, respond_with
 from .pictures import png
 
 MIB = 1024 * 1024
@@ -42,7 +42,7 @@ SMALL = Timeouts(attempt=10, max_answer_bytes=MIB)
 
 
 @asynccontextmanager
-async def talking_to(answer: Answer, **options: Any) -> AsyncIterator[AsyncImgwireClient]:
+async def talking_to(answer: Handler, **options: Any) -> AsyncIterator[AsyncImgwireClient]:
     async with (
         raw_server(answer) as origin,
         worlds.current().client("sk_x", origin, **({"retries": 0} | options)) as client,
@@ -50,7 +50,7 @@ async def talking_to(answer: Answer, **options: Any) -> AsyncIterator[AsyncImgwi
         yield client
 
 
-async def failure(answer: Answer, **options: Any) -> ImgwireError:
+async def failure(answer: Handler, **options: Any) -> ImgwireError:
     """What a list call raises when the server answers so."""
     async with talking_to(answer, **options) as client:
         with pytest.raises(ImgwireError) as caught:
@@ -514,7 +514,7 @@ async def test_an_upload_url_that_is_none_is_refused(
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
-def paging(pages: list[dict[str, str]]) -> Answer:
+def paging(pages: list[dict[str, str]]) -> Handler:
     """Answers the n-th request with one image and these headers; the last ones for ever."""
     asked = 0
 
