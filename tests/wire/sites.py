@@ -28,20 +28,20 @@ class Site:
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.heads.append(head)
-        answer = self.responses.get(head.split()[1], http("404 Not Found"))
-        writer.write(self.first if self.first is not None and len(self.heads) == 1 else answer)
+        response = self.responses.get(head.split()[1], http("404 Not Found"))
+        writer.write(self.first if self.first is not None and len(self.heads) == 1 else response)
         await writer.drain()
 
 
 @asynccontextmanager
 async def site(responses: dict[str, bytes], *, first: bytes | None = None) -> AsyncIterator[Site]:
-    served = Site(responses, first)
-    async with raw_server(served) as served.origin:
-        yield served
+    server = Site(responses, first)
+    async with raw_server(server) as server.origin:
+        yield server
 
 
-def chunked(*pieces: bytes, end: bool = True) -> bytes:
-    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+def chunked(*chunks: bytes, end: bool = True) -> bytes:
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     return head + body + (b"0\r\n\r\n" if end else b"")
 
