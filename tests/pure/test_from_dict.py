@@ -132,7 +132,7 @@ def test_the_error_contains_no_secret() -> None:
         ("{}", r"not str: from_dict\(Image, json\.loads\(data\)\)"),
         (b"{}", r"not bytes: from_dict\(Image, json\.loads\(data\)\)"),
         (bytearray(b"{}"), r"json\.loads"),
-        ([image()], r"not a list: \[from_dict\(Image, each\) for each in data\]"),
+        ([image()], r"not a list: \[from_dict\(Image, item\) for item in data\]"),
         ((), "not a tuple"),
         (None, "not NoneType"),
         (5, "not int"),

@@ -1,4 +1,4 @@
-"""Requests as values: ids that cannot re-aim a call, targets encoded once, page numbers read leniently, URLs that are safe to use."""
+"""Parts of a request: ids in paths, targets, page numbers, and checks of URLs of the service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imgwire_async.retry import Failure
 
 # --- ids --------------------------------------------------------------------------------------------------------------
 
-FORBIDDEN = [
+INVALID_IDS = [
     "",
     ".",
     "..",
@@ -57,8 +57,8 @@ FORBIDDEN = [
 ]
 
 
-@pytest.mark.parametrize("value", FORBIDDEN, ids=ascii)
-def test_an_id_that_could_re_aim_a_call_is_refused(value: str) -> None:
+@pytest.mark.parametrize("value", INVALID_IDS, ids=ascii)
+def test_an_id_that_could_change_the_path_is_rejected(value: str) -> None:
     with pytest.raises(ValueError, match="image_id"):
         path_segment("image_id", value)
 
@@ -77,25 +77,25 @@ def test_an_id_that_could_re_aim_a_call_is_refused(value: str) -> None:
         ("bild-ä-🌸", "bild-%C3%A4-%F0%9F%8C%B8"),
     ],
 )
-def test_an_odd_but_legal_id_is_encoded_once(value: Any, encoded: str) -> None:
+def test_an_id_with_special_characters_is_encoded_once(value: Any, encoded: str) -> None:
     assert path_segment("image_id", value) == encoded
     request = Request("GET", "/images/{image_id}", Image, {"image_id": path_segment("image_id", value)})
     assert request.target == f"/images/{encoded}"
 
 
 @pytest.mark.parametrize("value", [None, 5, True, b"img", ["img"], object(), 1.5])
-def test_an_id_is_text_or_a_uuid(value: Any) -> None:
+def test_an_id_has_to_be_text_or_a_uuid(value: Any) -> None:
     with pytest.raises(TypeError, match=f"image_id must be text or uuid.UUID, not {type(value).__name__}"):
         path_segment("image_id", value)
 
 
-def test_a_payload_mapping_as_id_shows_the_new_spelling() -> None:
+def test_the_error_for_a_mapping_as_an_id_shows_the_right_call() -> None:
     with pytest.raises(TypeError, match=r"retrieve\('...'\)"):
         path_segment("image_id", {"image_id": "x"})
 
 
 @given(st.text())
-def test_a_segment_never_leaves_its_place(value: str) -> None:
+def test_a_path_segment_never_contains_a_delimiter(value: str) -> None:
     try:
         encoded = path_segment("image_id", value)
     except ValueError:
@@ -105,7 +105,7 @@ def test_a_segment_never_leaves_its_place(value: str) -> None:
     assert not set(encoded) & set("/\\?# \r\n\t\0{}")
 
 
-def test_a_refused_id_is_shown_shortly() -> None:
+def test_the_error_for_a_long_id_is_short() -> None:
     with pytest.raises(ValueError) as caught:
         path_segment("image_id", "/" * 10_000)
     assert len(str(caught.value)) < 200
@@ -114,7 +114,7 @@ def test_a_refused_id_is_shown_shortly() -> None:
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_target_is_path_and_encoded_query() -> None:
+def test_the_target_of_a_request_is_its_path_and_encoded_query() -> None:
     request = Request(
         "GET", "/images/", list[Image], params={"page": 2, "limit": 5, "tz": "Europe/Berlin", "q": "a b&c=ä"}
     )
@@ -126,11 +126,11 @@ def test_without_params_a_target_has_no_question_mark(params: Any) -> None:
     assert Request("GET", "/images/", Image, params=params).target == "/images/"
 
 
-def test_none_means_not_sent_and_zero_and_false_stay() -> None:
+def test_drop_none_keeps_zero_and_false() -> None:
     assert drop_none(a=None, b=0, c=False, d="", e={}) == {"b": 0, "c": False, "d": "", "e": {}}
 
 
-def test_an_attempt_without_answer_says_why() -> None:
+def test_a_no_response_error_has_the_reason_of_its_failure() -> None:
     failure = Failure("connection refused", kind="not_sent")
     error = NoResponseError(failure)
     assert (str(error), error.failure, error.exchange) == ("connection refused", failure, None)
@@ -167,24 +167,24 @@ def test_an_attempt_without_answer_says_why() -> None:
         ("9" * 5000, None),
     ],
 )
-def test_a_page_number_is_read_leniently(text: str | None, number: int | None) -> None:
-    told = Headers(
+def test_a_page_number_is_parsed_leniently(text: str | None, number: int | None) -> None:
+    headers = Headers(
         []
         if text is None
         else [(name, text) for name in ("X-Next-Page", "x-prev-page", "X-TOTAL-COUNT", "X-Page", "X-Limit")]
     )
-    assert pagination(told) == Pagination(
+    assert pagination(headers) == Pagination(
         total_count=number, page=number, limit=number, prev_page=number, next_page=number
     )
 
 
 @given(st.text())
-def test_no_header_breaks_a_page(text: str) -> None:
+def test_no_page_header_raises(text: str) -> None:
     pagination(Headers([("X-Next-Page", text), ("X-Total-Count", text)]))
 
 
 @pytest.mark.parametrize(
-    ("total", "told", "limit", "last"),
+    ("total", "service_limit", "limit", "last"),
     [
         (None, 10, 10, None),
         (0, 10, 10, 0),
@@ -196,10 +196,10 @@ def test_no_header_breaks_a_page(text: str) -> None:
         (5, 0, 5, 1),
     ],
 )
-def test_the_last_page_follows_from_the_total_and_the_limit_that_the_service_uses(
-    total: int | None, told: int | None, limit: int, last: int | None
+def test_the_last_page_is_computed_from_the_total_and_the_limit_of_the_service(
+    total: int | None, service_limit: int | None, limit: int, last: int | None
 ) -> None:
-    assert last_page(Pagination(total_count=total, limit=told), limit) == last
+    assert last_page(Pagination(total_count=total, limit=service_limit), limit) == last
 
 
 # --- URLs of the service ----------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_the_last_page_follows_from_the_total_and_the_limit_that_the_service_use
         ("https://s3.example/a@b?x=c@d", True),
     ],
 )
-def test_a_plain_http_url_is_safe(url: str, secure: bool) -> None:
+def test_an_ordinary_http_url_is_safe(url: str, secure: bool) -> None:
     require_safe(url, "upload_url", secure=secure)
 
 
@@ -244,14 +244,14 @@ def test_a_plain_http_url_is_safe(url: str, secure: bool) -> None:
         (" https://s3.example/k", "not an http"),
     ],
 )
-def test_any_other_url_is_refused_with_the_reason(url: str, reason: str) -> None:
+def test_the_error_for_an_unsafe_url_has_the_reason(url: str, reason: str) -> None:
     with pytest.raises(UnsafeURLError, match=reason) as caught:
         require_safe(url, "upload_url", secure=True)
     assert "the upload_url that the service returned" in str(caught.value)
     assert "pw" not in str(caught.value)
 
 
-def test_a_refused_url_is_shown_without_its_query() -> None:
+def test_the_error_for_an_unsafe_url_does_not_contain_its_query() -> None:
     with pytest.raises(UnsafeURLError) as caught:
         require_safe("http://s3.example/k?X-Amz-Signature=s3cr3t", "upload_url", secure=True)
     assert "s3cr3t" not in str(caught.value)
@@ -270,7 +270,7 @@ def test_an_origin_is_scheme_host_and_port(url: str, parts: tuple[str, str, int]
     assert origin(url) == parts
 
 
-def test_host_and_path_are_what_records_show_of_a_url() -> None:
+def test_without_query_returns_host_and_path() -> None:
     assert (
         without_query("https://user:pw@s3.example:9000/a/b.jpg?X-Amz-Signature=x#y")
         == "s3.example:9000/a/b.jpg"

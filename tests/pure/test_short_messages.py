@@ -1,4 +1,4 @@
-"""No message, repr or log line repeats more than a line of what was passed."""
+"""Messages, reprs and log lines contain only a short part of a long argument."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LONG = "k\n€" * 50_000
 CDN = "https://cdn.example/o/e/i"
 
 
-def test_texts_are_quoted_in_at_most_a_line() -> None:
+def test_quoted_texts_and_reprs_are_short() -> None:
     for text in (LONG, "a" * 79, "€" * 30, "'\"" * 40, "short"):
         assert len(quoted(text)) <= MAX_SHOWN
         assert len(short_repr(text)) <= MAX_SHOWN
@@ -42,14 +42,14 @@ def test_texts_are_quoted_in_at_most_a_line() -> None:
     assert len(short_repr([LONG])) <= MAX_SHOWN
 
 
-def test_a_path_is_shown_whole_unless_it_is_none() -> None:
+def test_a_path_is_shown_in_full_unless_it_cannot_exist() -> None:
     path = "/".join(["/srv", *(["pictures of a long day"] * 8), "hero.png"])
     assert path_for_message(path) == path
     assert len(path_for_message("/" + "x" * 300)) <= MAX_SHOWN
     assert len(path_for_message("a/" * 300)) <= MAX_SHOWN
 
 
-def test_records_of_uploads_do_not_show_whole_files() -> None:
+def test_reprs_of_uploads_do_not_show_whole_files() -> None:
     item = UploadItem(PNG * 1000, file_name=LONG, custom_metadata={"a": LONG})
     assert len(repr(item)) < 500
     assert len(repr(UploadResult(index=0, file=PNG * 1000))) < 300
@@ -58,7 +58,7 @@ def test_records_of_uploads_do_not_show_whole_files() -> None:
 
 
 @pytest.mark.parametrize(
-    "refused",
+    "call",
     [
         lambda: arguments.interval(LONG),
         lambda: arguments.metadata({LONG: object()}),
@@ -71,13 +71,14 @@ def test_records_of_uploads_do_not_show_whole_files() -> None:
         lambda: integer(1, 9).text(LONG),
     ],
 )
-def test_no_refusal_repeats_more_than_a_line_of_an_argument(refused: Any) -> None:
-    with pytest.raises(Exception) as caught:  # of several kinds; how long they are is the question
-        refused()
+def test_the_error_for_a_long_argument_is_short(call: Any) -> None:
+    # The classes of the errors differ. Only the length of the message matters here.
+    with pytest.raises(Exception) as caught:
+        call()
     assert len(str(caught.value)) < 400
 
 
-def test_neither_log_nor_errors_repeat_a_long_name_in_a_path(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_and_errors_shorten_a_long_name_in_a_path(caplog: pytest.LogCaptureFixture) -> None:
     path = f"storage.example/uploads/{'x' * 5_000}"
     assert len(str(Exchange("storage", "PUT", path))) < 250
     with caplog.at_level(logging.DEBUG, "imgwire_async"):
@@ -87,23 +88,23 @@ def test_neither_log_nor_errors_repeat_a_long_name_in_a_path(caplog: pytest.LogC
     assert len(caplog.text) < 400
 
 
-def test_many_wrong_values_do_not_make_a_message_of_megabytes() -> None:
+def test_a_message_lists_only_some_of_many_wrong_values() -> None:
     with pytest.raises(TransformationError) as caught:
-        srcset(CDN, 0, 0, widths=["x"] * 10_000)  # type: ignore[list-item]  # the mistake
+        srcset(CDN, 0, 0, widths=["x"] * 10_000)  # type: ignore[list-item]  # wrong on purpose
     assert len(caught.value.faults) == 10_000
     assert "and 9950 more" in str(caught.value)
     assert len(str(caught.value)) < 10_000
 
 
-@pytest.mark.parametrize("given", ["320,640", b"320", 320])
-def test_one_text_or_number_is_no_list_of_widths(given: Any) -> None:
+@pytest.mark.parametrize("value", ["320,640", b"320", 320])
+def test_a_text_or_a_number_is_rejected_as_a_list_of_widths(value: Any) -> None:
     for name in ("widths", "densities"):
         with pytest.raises(TypeError, match=f"{name} must be several numbers"):
-            srcset(CDN, 0, 0, **{name: given})
+            srcset(CDN, 0, 0, **{name: value})
 
 
-def test_a_picture_in_quarantine_is_not_told_with_a_long_name() -> None:
-    made = from_dict(Image, image(status="QUARANTINE", original_filename="x" * 5_000))
+def test_the_error_for_a_quarantined_image_shortens_a_long_name() -> None:
+    record = from_dict(Image, image(status="QUARANTINE", original_filename="x" * 5_000))
     with pytest.raises(ImageQuarantinedError) as caught:
-        is_ready(made, metadata=False)
+        is_ready(record, metadata=False)
     assert "x" * 81 not in str(caught.value)

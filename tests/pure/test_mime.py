@@ -1,4 +1,4 @@
-"""The type of a picture comes from its bytes, on every picture there is; what is none is described."""
+"""The type of a picture is detected by its bytes or its extension, and other files are described."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ MANIFEST: list[dict[str, Any]] = (
 with_pictures = pytest.mark.skipif(not MANIFEST, reason="needs ../shared/pictures")
 
 
-def head_of(name: str) -> bytes:
+def read_head(name: str) -> bytes:
     with (PICTURES / name).open("rb") as file:
         return file.read(HEAD_BYTES)
 
 
 @with_pictures
 @pytest.mark.parametrize(
-    "picture", [each for each in MANIFEST if each["mime_type"]], ids=lambda each: each["name"]
+    "picture", [entry for entry in MANIFEST if entry["mime_type"]], ids=lambda entry: entry["name"]
 )
-def test_every_real_picture_is_known_by_its_first_bytes(picture: dict[str, Any]) -> None:
-    assert sniff(head_of(picture["name"])) == picture["sniffed_type"] == picture["mime_type"]
+def test_the_type_of_all_real_pictures_is_detected(picture: dict[str, Any]) -> None:
+    assert sniff(read_head(picture["name"])) == picture["sniffed_type"] == picture["mime_type"]
 
 
-DESCRIBED = {
+DESCRIPTIONS = {
     ".DS_Store": "a folder's .DS_Store file",
     "drawing.svg": "an SVG drawing",
     "empty.jpg": "an empty file",
@@ -51,24 +51,24 @@ DESCRIBED = {
 
 
 @with_pictures
-def test_the_other_files_beside_them_are_all_described_here() -> None:
-    others = {Path(each["name"]).name for each in MANIFEST if each["mime_type"] is None}
-    assert others == set(DESCRIBED)
+def test_this_module_has_a_description_for_all_other_files() -> None:
+    others = {Path(entry["name"]).name for entry in MANIFEST if entry["mime_type"] is None}
+    assert others == set(DESCRIPTIONS)
 
 
 @with_pictures
-@pytest.mark.parametrize(("name", "description"), DESCRIBED.items())
-def test_every_other_file_beside_them_is_described(name: str, description: str) -> None:
-    head = head_of(f"odd/{name}")
+@pytest.mark.parametrize(("name", "description"), DESCRIPTIONS.items())
+def test_all_other_files_are_described(name: str, description: str) -> None:
+    head = read_head(f"odd/{name}")
     assert sniff(head) is None
     assert describe(head) == description
 
 
 @with_pictures
 @pytest.mark.parametrize(
-    "picture", [each for each in MANIFEST if each["mime_type_by_name"]], ids=lambda each: each["name"]
+    "picture", [entry for entry in MANIFEST if entry["mime_type_by_name"]], ids=lambda entry: entry["name"]
 )
-def test_a_name_tells_the_type_that_its_extension_stands_for(picture: dict[str, Any]) -> None:
+def test_the_type_of_real_pictures_is_found_by_their_extension(picture: dict[str, Any]) -> None:
     known = mime_type_by_name(picture["name"])
     assert known is None or known == picture["mime_type_by_name"]
 
@@ -118,7 +118,7 @@ def ftyp(*brands: bytes, size: int | None = None) -> bytes:
     ],
     ids=repr,
 )
-def test_each_signature_is_known_and_its_neighbours_are_not(head: bytes, mime: Mime | None) -> None:
+def test_signatures_are_recognized_and_similar_bytes_are_not(head: bytes, mime: Mime | None) -> None:
     assert sniff(head) is mime
 
 
@@ -153,9 +153,9 @@ def test_each_signature_is_known_and_its_neighbours_are_not(head: bytes, mime: M
         (b"\xfe\xff\0h\0i", UNKNOWN_FILE),
         (b"text and \xff\xfe then much more text", UNKNOWN_FILE),
     ],
-    ids=lambda each: repr(each)[:40],
+    ids=lambda value: repr(value)[:40],
 )
-def test_what_is_no_picture_is_described(head: bytes, description: str) -> None:
+def test_a_file_that_is_not_a_picture_is_described(head: bytes, description: str) -> None:
     assert sniff(head) is None
     assert describe(head) == description
 
@@ -174,13 +174,13 @@ HEADS = [
 
 
 @given(st.sampled_from(HEADS), st.binary(max_size=HEAD_BYTES))
-def test_no_bytes_break_the_look_at_them(begin: bytes, rest: bytes) -> None:
+def test_no_bytes_make_the_detection_raise(begin: bytes, rest: bytes) -> None:
     assert sniff(begin + rest) in {None, *Mime}
     assert describe(begin + rest)
 
 
 @given(st.sampled_from(HEADS), st.binary(max_size=200))
-def test_more_bytes_never_turn_a_picture_into_none(begin: bytes, rest: bytes) -> None:
+def test_additional_bytes_do_not_change_the_type(begin: bytes, rest: bytes) -> None:
     known = sniff(begin + rest)
     if known is not None and known not in {Mime.TIFF, Mime.AVIF, Mime.HEIC}:
         assert sniff(begin + rest + b"\0" * 100) is known
@@ -211,12 +211,12 @@ def test_more_bytes_never_turn_a_picture_into_none(begin: bytes, rest: bytes) ->
         ("", None),
     ],
 )
-def test_an_extension_stands_for_a_type_in_any_case(name: str, mime: Mime | None) -> None:
+def test_extensions_are_not_case_sensitive(name: str, mime: Mime | None) -> None:
     assert mime_type_by_name(name) is mime
 
 
 @pytest.mark.parametrize("mime", Mime)
-def test_every_type_has_an_extension_that_leads_back_to_it(mime: Mime) -> None:
+def test_all_types_have_an_extension_of_their_own(mime: Mime) -> None:
     assert EXTENSIONS[extension_of(mime)] is mime
 
 
