@@ -82,7 +82,9 @@ def test_connection(state: State, call: ApiCall) -> Response:
 
     [POST /custom_domain/test_connection]
     """
-    state.store.domain = domain_after_test(_domain(state), call.now, needed=state.settings.domain_polls)
+    state.store.domain = domain_after_test(
+        _domain(state), call.now, required_tests=state.settings.domain_polls
+    )
     return json_response(domain_json(state.store.domain))
 
 

@@ -159,10 +159,10 @@ class Faults:
     def next_fault(self, request: Request) -> Fault | None:
         """Count a request, and return the fault that applies to it, or None."""
         with self._lock:
-            operations_at = [planned for planned in self._planned if planned.matches(request)]
-            for planned in operations_at:
+            matching = [planned for planned in self._planned if planned.matches(request)]
+            for planned in matching:
                 planned.seen += 1
-            first = next((planned for planned in operations_at if planned.due), None)
+            first = next((planned for planned in matching if planned.due), None)
             if first is None:
                 return None
             first.fired += 1

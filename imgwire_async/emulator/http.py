@@ -167,6 +167,6 @@ def api_error(status: int, error_type: str, detail: str, headers: Pairs = ()) ->
 def xml_error(status: int, code: str, message: str, **fields: str) -> Response:
     """Return an error response in the XML format of S3. `fields` are additional elements."""
     elements = {"Code": code, "Message": message, **fields, "RequestId": "EMULATOR", "HostId": "emulator"}
-    inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in elements.items())
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()
+    children = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in elements.items())
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{children}</Error>'.encode()
     return Response(status=status, body=body, headers=(("Content-Type", "application/xml"),))

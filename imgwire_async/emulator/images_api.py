@@ -11,7 +11,7 @@ from imgwire_async.emulator.http import HTTPError, Response, api_error, json_res
 from imgwire_async.emulator.lifecycle import extension_of, type_by_name
 from imgwire_async.emulator.paging import paged_response
 from imgwire_async.emulator.records import EXTENSIONS, Image, UploadToken, image_json, token_json
-from imgwire_async.emulator.remote_urls import fetch_remote
+from imgwire_async.emulator.remote_urls import fetch_picture
 from imgwire_async.emulator.signing import encode_segment
 from imgwire_async.emulator.state import ApiCall, State, create_presigned_url, not_allowed, not_found
 from imgwire_async.emulator.store import new_id
@@ -104,7 +104,7 @@ def upload_via_url(state: State, call: ApiCall) -> Response:
     image = _existing_image(state, call)
     if image is None:
         url = call.body.text("url")
-        stored = fetch_remote(state, call.origins, url, call.now)
+        stored = fetch_picture(state, call.origins, url, call.now)
         name = (
             call.body.optional_text("file_name")
             or unquote(PurePosixPath(urlsplit(url).path).name)
@@ -141,9 +141,9 @@ def bulk_delete(state: State, call: ApiCall) -> Response:
 
     [POST /images/bulk_delete]
     """
-    found = [state.store.get_image(image_id, call.now) for image_id in call.body.ids("image_ids")]
-    images = [image for image in found if image is not None]
-    if len(images) < len(found):
+    results = [state.store.get_image(image_id, call.now) for image_id in call.body.ids("image_ids")]
+    images = [image for image in results if image is not None]
+    if len(images) < len(results):
         raise not_found()
     for image in images:
         state.store.delete_image(image, call.now)

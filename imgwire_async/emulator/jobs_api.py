@@ -12,7 +12,7 @@ from imgwire_async.emulator.records import DownloadJob, Image, job_json
 from imgwire_async.emulator.state import ApiCall, State, create_presigned_url, not_found
 from imgwire_async.emulator.store import new_id
 
-__all__ = ["archive", "create", "retrieve"]
+__all__ = ["create", "create_archive", "retrieve"]
 
 # A fixed date gives the same archive for the same pictures, byte for byte.
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -45,13 +45,13 @@ def retrieve(state: State, call: ApiCall) -> Response:
     job = state.store.jobs.get(call.path.text("image_download_job_id"))
     if job is None:
         raise not_found()
-    job = state.store.poll_job(job, call.now, state.settings.download_polls, archive)
+    job = state.store.poll_job(job, call.now, state.settings.download_polls, create_archive)
     return json_response(
         job_json(job, _create_archive_url(state, call, job) if job.status == "READY" else None)
     )
 
 
-def archive(images: list[Image]) -> bytes | None:
+def create_archive(images: list[Image]) -> bytes | None:
     """Return a ZIP with the original pictures, or None if there is no picture."""
     candidates = [(image, image.stored.data) for image in images if image.stored is not None]
     files = [(image, data) for image, data in candidates if data is not None]
@@ -71,15 +71,15 @@ def _unique_names(names: Iterable[str]) -> Iterator[str]:
 
     A second `a.png` becomes `a (2).png`.
     """
-    taken: set[str] = set()
+    used_names: set[str] = set()
     for name in names:
         path = PurePosixPath(name.replace("\\", "/").replace("\0", "")).name or "image"
         stem, suffix = PurePosixPath(path).stem, PurePosixPath(path).suffix
         number = 1
-        while path.casefold() in taken:
+        while path.casefold() in used_names:
             number += 1
             path = f"{stem} ({number}){suffix}"
-        taken.add(path.casefold())
+        used_names.add(path.casefold())
         yield path
 
 

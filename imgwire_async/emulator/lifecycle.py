@@ -104,31 +104,34 @@ def extension_of(name: str) -> str:
     return PurePosixPath(name).suffix.removeprefix(".").lower()
 
 
-def job_after_poll(job: DownloadJob, now: datetime, *, needed: int, archive: bytes | None) -> DownloadJob:
+def job_after_poll(
+    job: DownloadJob, now: datetime, *, required_polls: int, archive: bytes | None
+) -> DownloadJob:
     """Return the job after one more retrieve.
 
-    Before retrieve number `needed` the job is PROCESSING. Then it is READY, or FAILED when `archive` is None.
+    Before retrieve number `required_polls` the job is PROCESSING. Then it is READY, or FAILED when `archive`
+    is None.
     """
     if job.status in {"READY", "FAILED"}:
         return job
     polls = job.polls + 1
-    if polls < needed:
+    if polls < required_polls:
         return evolve(job, polls=polls, status="PROCESSING", updated_at=now)
     status: JobStatus = "FAILED" if archive is None else "READY"
     return evolve(job, polls=polls, status=status, archive=archive, updated_at=now)
 
 
-def domain_after_test(domain: CustomDomain, now: datetime, *, needed: int) -> CustomDomain:
+def domain_after_test(domain: CustomDomain, now: datetime, *, required_tests: int) -> CustomDomain:
     """Return the domain after one more connection test.
 
-    Test number `needed` finds the domain CONNECTED. The next test finds its certificate ACTIVE.
+    Test number `required_tests` finds the domain CONNECTED. The next test finds its certificate ACTIVE.
     """
     tests = domain.tests + 1
     return evolve(
         domain,
         tests=tests,
-        connected=tests >= needed,
-        certified=tests > needed,
-        last_verified_at=now if tests >= needed else domain.last_verified_at,
+        connected=tests >= required_tests,
+        certified=tests > required_tests,
+        last_verified_at=now if tests >= required_tests else domain.last_verified_at,
         updated_at=now,
     )

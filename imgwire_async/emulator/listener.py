@@ -59,10 +59,10 @@ class Listener:
     def shrink_buffers(self) -> None:
         """Shrink the receive buffers of future connections, so that clients notice a slow reader soon."""
         if self._socket_server is not None:
-            for listening in self._socket_server.sockets:
+            for listening_socket in self._socket_server.sockets:
                 # A connection inherits the size from the listening socket. A later change would come too
                 # late, because the kernel already received megabytes.
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+                listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
 
     async def stop(self) -> None:
         """Stop listening, end all running requests, and close every connection."""

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 
 from imgwire_async.emulator.log import RequestRecord
-from imgwire_async.emulator.records import Image, rfc3339
+from imgwire_async.emulator.records import Image, format_rfc3339
 
 __all__ = [
     "DEFAULT_RANGE",
@@ -124,14 +124,14 @@ def datasets(events: list[MetricEvent], starts: list[datetime], time_range: Time
     for start, end in pairwise([*starts, time_range.end]):
         interval_range = TimeRange(max(start, time_range.start), end)
         inside = [event for event in events if interval_range.contains(event.at)]
-        at = {"timestamp": rfc3339(start)}
-        uploads.append({**at, "uploads": sum(event.uploads for event in inside)})
-        requests.append({**at, "requests": sum(event.requests for event in inside)})
-        transfer.append({**at, "transfer_bytes": sum(event.transfer for event in inside)})
-        transformations.append({**at, "transformations": 0})
+        timestamp = {"timestamp": format_rfc3339(start)}
+        uploads.append({**timestamp, "uploads": sum(event.uploads for event in inside)})
+        requests.append({**timestamp, "requests": sum(event.requests for event in inside)})
+        transfer.append({**timestamp, "transfer_bytes": sum(event.transfer for event in inside)})
+        transformations.append({**timestamp, "transformations": 0})
         current = sum(event.storage for event in events if event.at < end)
         added = sum(max(event.storage, 0) for event in inside)
-        storage.append({**at, "storage_bytes_current": current, "storage_bytes_added": added})
+        storage.append({**timestamp, "storage_bytes_current": current, "storage_bytes_added": added})
     return {
         "uploads": uploads,
         "transformations": transformations,

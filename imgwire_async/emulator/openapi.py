@@ -178,9 +178,9 @@ def document() -> Mapping[str, object]:
 
 
 def _operation_object(operation: Operation) -> Mapping[str, object]:
-    group, _, verb = operation.name.partition(".")
+    group, _, method_name = operation.name.partition(".")
     operation_object: dict[str, object] = {
-        "operationId": f"{_camel(f'_{group}')}_{_camel(verb)}",
+        "operationId": f"{_camel(f'_{group}')}_{_camel(method_name)}",
         "tags": [group],
         "description": "With a server key or a client key." if operation.client_key else "With a server key.",
         "parameters": [
@@ -227,8 +227,8 @@ def _body_schema(fields: Sequence[Field]) -> Schema:
 
 
 def _headers(operation: Operation) -> Mapping[str, object]:
-    paged_response = operation.name.endswith(".list")
-    return {name: {"schema": _TEXT} for name in _PAGING_HEADERS} if paged_response else {}
+    is_list = operation.name.endswith(".list")
+    return {name: {"schema": _TEXT} for name in _PAGING_HEADERS} if is_list else {}
 
 
 def _response(description: str, schema: Schema, headers: Mapping[str, object]) -> Mapping[str, object]:

@@ -23,10 +23,10 @@ __all__ = [
     "Scalar",
     "UploadToken",
     "domain_json",
+    "format_rfc3339",
     "image_json",
     "job_json",
     "origin_json",
-    "rfc3339",
     "token_json",
 ]  # fmt: skip
 
@@ -159,7 +159,7 @@ class CustomDomain:
     last_verified_at: datetime | None = None
 
 
-def rfc3339(time: datetime | None) -> str | None:
+def format_rfc3339(time: datetime | None) -> str | None:
     """Return a UTC time as RFC 3339 text with microseconds, or None for None."""
     return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -189,10 +189,10 @@ def image_json(image: Image, *, null_sizes: bool) -> dict[str, object]:
         "size_bytes": None if sizes_are_null else image.size_bytes,
         "custom_metadata": dict(image.custom_metadata),
         "exif_data": dict(image.exif_data),
-        "created_at": rfc3339(image.created_at),
-        "updated_at": rfc3339(image.updated_at),
-        "deleted_at": rfc3339(image.deleted_at),
-        "processed_metadata_at": rfc3339(image.processed_metadata_at),
+        "created_at": format_rfc3339(image.created_at),
+        "updated_at": format_rfc3339(image.updated_at),
+        "deleted_at": format_rfc3339(image.deleted_at),
+        "processed_metadata_at": format_rfc3339(image.processed_metadata_at),
     }
 
 
@@ -202,10 +202,10 @@ def token_json(token: UploadToken) -> dict[str, object]:
         "id": token.id,
         "environment_id": token.environment_id,
         "token": token.token,
-        "expires_at": rfc3339(token.expires_at),
-        "used_at": rfc3339(token.used_at),
-        "created_at": rfc3339(token.created_at),
-        "updated_at": rfc3339(token.updated_at),
+        "expires_at": format_rfc3339(token.expires_at),
+        "used_at": format_rfc3339(token.used_at),
+        "created_at": format_rfc3339(token.created_at),
+        "updated_at": format_rfc3339(token.updated_at),
     }
 
 
@@ -217,8 +217,8 @@ def job_json(job: DownloadJob, download_url: str | None) -> dict[str, object]:
         "status": job.status,
         "image_ids": list(job.image_ids),
         "download_url": download_url,
-        "created_at": rfc3339(job.created_at),
-        "updated_at": rfc3339(job.updated_at),
+        "created_at": format_rfc3339(job.created_at),
+        "updated_at": format_rfc3339(job.updated_at),
     }
 
 
@@ -228,8 +228,8 @@ def origin_json(origin: CorsOrigin) -> dict[str, object]:
         "id": origin.id,
         "environment_id": origin.environment_id,
         "pattern": origin.pattern,
-        "created_at": rfc3339(origin.created_at),
-        "updated_at": rfc3339(origin.updated_at),
+        "created_at": format_rfc3339(origin.created_at),
+        "updated_at": format_rfc3339(origin.updated_at),
     }
 
 
@@ -248,7 +248,7 @@ def domain_json(domain: CustomDomain) -> dict[str, object]:
         "dcv_cname_value": domain.dcv_cname_value,
         "certificate_status": "ACTIVE" if domain.certified else "PENDING",
         "status": "CONNECTED" if domain.connected else "PENDING",
-        "last_verified_at": rfc3339(domain.last_verified_at),
-        "created_at": rfc3339(domain.created_at),
-        "updated_at": rfc3339(domain.updated_at),
+        "last_verified_at": format_rfc3339(domain.last_verified_at),
+        "created_at": format_rfc3339(domain.created_at),
+        "updated_at": format_rfc3339(domain.updated_at),
     }

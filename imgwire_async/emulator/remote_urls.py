@@ -14,13 +14,13 @@ from imgwire_async.emulator.bodies import StoredBody, whole_body
 from imgwire_async.emulator.http import HTTPError, api_error
 from imgwire_async.emulator.state import Origins, State
 
-__all__ = ["fetch_remote", "is_private"]
+__all__ = ["fetch_picture", "is_private"]
 
 # The service does not fetch larger pictures. [contract 7]
 _MAXIMUM_SIZE = 100 * 2**20
 
 
-def fetch_remote(state: State, origins: Origins, url: str, now: datetime) -> StoredBody:
+def fetch_picture(state: State, origins: Origins, url: str, now: datetime) -> StoredBody:
     """Return the picture at a URL, from `emulator.urls` or from the CDN of the emulator.
 
     Raises a 422 for a URL without a picture, and for a picture over 100 MiB.

@@ -103,8 +103,8 @@ def redirect_path(raw_path: str) -> str | None:
 
     FastAPI redirects to such a path.
     """
-    other = raw_path.rstrip("/") if raw_path.endswith("/") else f"{raw_path}/"
-    return other if operations_at(other) else None
+    target = raw_path.rstrip("/") if raw_path.endswith("/") else f"{raw_path}/"
+    return target if operations_at(target) else None
 
 
 @cache

@@ -148,17 +148,23 @@ class Store:
         self.tokens[token.token] = evolve(token, used_at=now, updated_at=now)
 
     def poll_job(
-        self, job: DownloadJob, now: datetime, needed: int, archive: Callable[[list[Image]], bytes | None]
+        self,
+        job: DownloadJob,
+        now: datetime,
+        required_polls: int,
+        create_archive: Callable[[list[Image]], bytes | None],
     ) -> DownloadJob:
         """Return the job after one more retrieve, and save it.
 
-        Retrieve number `needed` ends the job: `archive` then packs its READY images.
+        Retrieve number `required_polls` ends the job: `create_archive` then packs its READY images.
         """
-        packed = None
-        if job.polls + 1 >= needed and job.status in {"PENDING", "PROCESSING"}:
+        archive = None
+        if job.polls + 1 >= required_polls and job.status in {"PENDING", "PROCESSING"}:
             images = [self.get_image(image_id, now) for image_id in job.image_ids]
-            packed = archive([image for image in images if image is not None and image.status == "READY"])
-        self.jobs[job.id] = job_after_poll(job, now, needed=needed, archive=packed)
+            archive = create_archive(
+                [image for image in images if image is not None and image.status == "READY"]
+            )
+        self.jobs[job.id] = job_after_poll(job, now, required_polls=required_polls, archive=archive)
         return self.jobs[job.id]
 
 

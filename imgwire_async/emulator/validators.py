@@ -143,13 +143,13 @@ def metadata(value: object, loc: Loc) -> Mapping[str, object]:
     if not is_json_object(value):
         raise InvalidError(Problem(loc, "Input should be a valid dictionary", "dict_type"))
     message = "Input should be a valid string, integer, number or boolean"
-    wrong = [
+    problems = [
         Problem((*loc, key), message, "scalar_type")
         for key, item in value.items()
         if not isinstance(item, str | int | float)
     ]
-    if wrong:
-        raise InvalidError(*wrong)
+    if problems:
+        raise InvalidError(*problems)
     return value
 
 
