@@ -58,8 +58,8 @@ class _LoopCall(Generic[R]):
                 else RuntimeError("the call was cancelled: the loop thread has ended")
             ) from None
         finally:
-            # Else this frame, which the traceback of the exception refers to, would keep the task and so the
-            # exception.
+            # The exception's traceback refers to this frame. With `task` in it, both would form a reference
+            # cycle.
             del task
 
 
@@ -173,7 +173,7 @@ class CallerChannel:
             if self._thread.forked:
                 forks.make_immortal(owner)
             return
-        # Ends soon: after the items that are in the inbox already, only this call is added.
+        # The loop ends soon, because nothing but this call is put into the inbox any more.
         while not call.abandoned:
             try:
                 if self._inbox.get(timeout=EXIT_TIMEOUT) is call:

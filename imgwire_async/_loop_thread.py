@@ -18,8 +18,7 @@ from typing import Any
 
 from imgwire_async import forks
 
-# Seconds that the exit of the process, or the end of an iterator, waits for the loop. Work that takes longer
-# goes on without it.
+# Seconds that the process at exit, or an iterator at its end, waits for the loop thread.
 EXIT_TIMEOUT = 1.0
 # Seconds between two checks of a waiting thread whether the loop thread is still alive: it may have died, or
 # a signal handler may have forked. The interval is shorter on Windows, where Ctrl-C does not wake a thread
@@ -65,7 +64,7 @@ class LoopThread:
     def start(self) -> None:
         """Start the thread and wait until its loop runs.
 
-        If another loop thread was first, this one has ended then.
+        If another loop thread registers first, this one ends at once.
         """
         self._thread.start()
         while not self._ready.done():
@@ -167,7 +166,7 @@ class LoopThread:
             self.loop.call_soon_threadsafe(self._run_posted)
 
     def _run_posted(self) -> None:
-        # Set first: functions that are posted from now on wake the loop again.
+        # Cleared first, so that functions that are posted from now on wake the loop again.
         self._woken = False
         for _ in range(len(self._posted)):
             context, function, args = self._posted.popleft()
@@ -187,7 +186,7 @@ class LoopThread:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return a new loop of asyncio itself, even if the application's policy makes loops of another kind.
+    """Return a new loop of asyncio, regardless of the application's event loop policy.
 
     With uvloop a call over TLS would take a fifth less time. But a forked child would crash at its exit,
     where libuv joins threads that exist in the parent only.

@@ -62,7 +62,7 @@ async def run_batched(function: Callable[P, T], /, *args: P.args, **kwargs: P.kw
 async def run_batched_or_dispose(
     dispose: Callable[[T], object], function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a very short disk operation, as `run_batched` does, whose result must be disposed of.
+    """Run a very short disk operation like `run_batched`, if its result must be disposed of.
 
     When the task is cancelled meanwhile, the result is passed to `dispose`, in a thread.
     """

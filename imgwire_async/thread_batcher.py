@@ -1,9 +1,9 @@
 """Run very short functions in worker threads, many of them in one batch.
 
-To hand a function to a thread and its result back costs about as much as sending a small file. Functions that
-are submitted while a batch runs wait for the next batch and run together in it. So many uploads at once need
-few batches, and a single upload is not delayed. A function that hangs, for example on a network drive, delays
-others only for milliseconds.
+Running one function in a worker thread and returning its result costs about as much CPU time as sending a
+small file. So functions that are submitted while a batch runs wait and run together in the next batch. Many
+uploads at once need few batches, and a single upload is not delayed. A function that hangs, for example on a
+network drive, delays others only for milliseconds.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from typing import Any, NamedTuple
 
 from imgwire_async.threads import ThreadPool, consume_exception
 
-# Functions per batch. With more of them, too few uploads would be sending meanwhile.
+# Maximum number of functions in a batch. Larger batches would leave too few uploads that send meanwhile.
 BATCH_SIZE = 16
-# Seconds. Functions take a tenth of that as long as the disk is healthy.
+# Seconds that a batch waits for further functions, and after which a running batch counts as slow. On a
+# healthy disk a function takes a tenth of this.
 _BATCH_WINDOW = 0.005
 # Longest interval in seconds between two checks of a thread that hangs.
 _MAX_CHECK_INTERVAL = 0.1
-# Iterations of the event loop to wait for each further item that the last batch had. A busy loop submits
-# about one item in two iterations. An iteration of an idle loop takes some microseconds.
+# After a batch of n items, the next batch waits for up to (n - 1) times this number of loop iterations. A
+# busy loop submits about one item in two iterations. An iteration of an idle loop takes some microseconds.
 _ITERATIONS_PER_ITEM = 3
 
 
 class _Receiver(NamedTuple):
-    """Where the result of a function goes.
+    """The future of a submitted function, and two optional functions for its result.
 
-    `finish` computes the result of `future` from it, on the loop. `dispose` gets the result instead when the
-    future was cancelled.
+    `finish` converts the result on the loop before `future` gets it. `dispose` gets the result when `future`
+    was cancelled.
     """
 
     future: asyncio.Future[Any]
@@ -73,10 +74,10 @@ class BatchTimer(abc.ABC):
             loop = asyncio.get_running_loop()
             self._wait_for_more(_ITERATIONS_PER_ITEM * (self._last_size - 1), loop.time() + self.window, loop)
 
-    def _wait_for_more(self, iterations: int, latest: float, loop: asyncio.AbstractEventLoop) -> None:
+    def _wait_for_more(self, iterations: int, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
         waiting = self._count_waiting()
-        if iterations > 0 and waiting < BATCH_SIZE and loop.time() < latest:
-            loop.call_soon(self._wait_for_more, iterations - 1, latest, loop)
+        if iterations > 0 and waiting < BATCH_SIZE and loop.time() < deadline:
+            loop.call_soon(self._wait_for_more, iterations - 1, deadline, loop)
             return
         self._scheduled = False
         self._last_size = max(1, min(waiting, BATCH_SIZE))
@@ -153,7 +154,7 @@ class ThreadBatcher(BatchTimer):
     def clear(self) -> None:
         """Drop all functions and results.
 
-        Called when the loop ends, because they refer to the loop and would keep it alive.
+        Called when the loop ends, because the futures refer to the loop and would keep it alive.
         """
         self._submitted.clear()
         self._finished.clear()

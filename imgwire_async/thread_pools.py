@@ -38,7 +38,7 @@ class LoopPools:
             pass
 
     async def _clear_at_loop_end(self) -> AsyncGenerator[None, None]:
-        """Clear the pools once the loop shuts down its async generators. Suspended until then."""
+        """Wait until the loop shuts down its async generators, then clear the pools."""
         try:
             yield
         finally:

@@ -243,9 +243,9 @@ class ThreadPool:
 
     def _set_aside_stuck(self) -> None:
         """Stop counting jobs that run longer than `CANCEL_GRACE` towards the limit."""
-        latest = asyncio.get_running_loop().time() - CANCEL_GRACE
+        stuck_before = asyncio.get_running_loop().time() - CANCEL_GRACE
         for job in list(self._running):
-            if job.started_at <= latest and self._stuck < self._stuck_limit:
+            if job.started_at <= stuck_before and self._stuck < self._stuck_limit:
                 self._running.discard(job)
                 job.stuck = True
                 self._stuck += 1

@@ -139,8 +139,8 @@ async def finish_on_cancel(future: asyncio.Future[T]) -> T:
     """Return the result of work in a thread.
 
     When the task is cancelled, the function waits up to `CANCEL_GRACE` seconds for the thread. It waits
-    because cancelled code is likely to close the file next. It is short, because a disk or a reader that
-    hangs must not delay a deadline.
+    because cancelled code is likely to close the file next. The wait is short, because a disk or a reader
+    that hangs must not delay a deadline.
     """
     try:
         return await asyncio.shield(future)

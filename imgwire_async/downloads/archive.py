@@ -37,8 +37,8 @@ async def save_archive(
     When the job's link has expired, the job is fetched once more for a fresh link.
     """
     job_id = shortened(str(job.id if isinstance(job, ImageDownloadJob) else job))
-    what = f"download of bulk download job {job_id} to {target.name}"
-    async with operation(transport, "images.download_archive", what):
+    description = f"download of bulk download job {job_id} to {target.name}"
+    async with operation(transport, "images.download_archive", description):
         await disk_work.run(target.check)
         if not isinstance(job, ImageDownloadJob):
             job = await jobs.retrieve_bulk_download_job(job)
@@ -50,11 +50,11 @@ async def save_archive(
             may_retry = transport.options.retries.max_retries > 0
             if not may_retry or not _is_link_expired(first.url, download.unexpected):
                 raise
-            fresh = _archive_url(await jobs.retrieve_bulk_download_job(job.id), target)
+            renewed = _archive_url(await jobs.retrieve_bulk_download_job(job.id), target)
             # The service still returns the expired link.
-            if fresh.url == first.url:
+            if renewed.url == first.url:
                 raise
-        return await target.save(Download(transport, fresh))
+        return await target.save(Download(transport, renewed))
 
 
 def is_packed(job: ImageDownloadJob) -> bool:

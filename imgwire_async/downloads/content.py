@@ -60,7 +60,7 @@ def find_mismatch(wanted: Content, content_type: str, head: bytes) -> Mismatch |
 
     `head` is the first `HEAD_BYTES` of the body, or all of it when it is shorter.
 
-    The bytes decide before `content_type`, because servers often give pictures a wrong type. Bytes of an
+    The bytes count more than `content_type`, because servers often give pictures a wrong type. Bytes of an
     unknown kind are accepted as a new picture format, unless the bytes or `content_type` indicate text.
     `image/svg+xml` counts as text: the service delivers no SVG, but some servers draw their error messages in
     it.
@@ -85,8 +85,8 @@ def find_mismatch(wanted: Content, content_type: str, head: bytes) -> Mismatch |
 
 def decode_text(head: bytes) -> str | None:
     """Return `head` as text, or None when its bytes are no text."""
-    for mark, encoding in _UTF_16:
-        if head.startswith(mark):
+    for prefix, encoding in _UTF_16:
+        if head.startswith(prefix):
             text = head[: len(head) & ~1].decode(encoding, "replace").removeprefix("\ufeff")
             return text if _is_readable(text) else None
     head = head.removeprefix(codecs.BOM_UTF8)

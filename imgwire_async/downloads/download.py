@@ -89,9 +89,9 @@ class Download(AbstractAsyncContextManager["Download"]):
 
     @property
     def deadline_passed(self) -> bool:
-        """Whether the deadline alone cancels the task.
+        """Whether the deadline, and no other code, cancels the task.
 
-        Then a file that was completed all the same is returned as a success.
+        In this case a file that was completed meanwhile counts as a success.
         """
         return self._transport.deadline_passed()
 
@@ -122,7 +122,7 @@ class Download(AbstractAsyncContextManager["Download"]):
     async def _wait_before_retry(self, problem: Problem) -> None:
         """Wait until the next attempt may start, or raise the error that ends the download."""
         failure = problem.failure
-        # After a stall or a wait for a slot, the download has waited long enough already.
+        # A stall or a wait for a slot has taken its whole timeout already, so there is no retry.
         is_retryable = failure.kind not in {"stalled", "no_slot"} and may_retry(
             "GET", failure, repeatable=None
         )
@@ -143,10 +143,10 @@ class Download(AbstractAsyncContextManager["Download"]):
 def _response_error(location: DownloadUrl, response: UnexpectedResponse) -> DownloadError:
     text = excerpt(redact(response.text))
     advice = response.advice
-    # With advice of its own, the check of the response knows where the response came from.
+    # `check_response` sets advice when it knows the cause.
     if not advice:
-        doubt = interception_warning("the CDN", response.headers, response.text.encode())
-        advice = doubt + _advice(response.status, is_picture=location.content is Content.PICTURE)
+        warning = interception_warning("the CDN", response.headers, response.text.encode())
+        advice = warning + _advice(response.status, is_picture=location.content is Content.PICTURE)
     message = f": {text}" if text else ""
     return DownloadError(
         f"{location.name}: {response.exchange}: {response.failure.reason}{message}. {location.nothing_written}{advice}",
@@ -189,14 +189,14 @@ def _connection_error(location: DownloadUrl, error: NoResponseError) -> Download
 
 
 @asynccontextmanager
-async def operation(transport: Transport, name: str, what: str) -> AsyncGenerator[None, None]:
+async def operation(transport: Transport, name: str, description: str) -> AsyncGenerator[None, None]:
     """Run one operation under its deadline.
 
-    When the client is closed meanwhile, the error names `what` was interrupted.
+    `description` names the operation in the error that is raised when the client is closed meanwhile.
     """
     try:
-        async with transport.operation(name, what):
+        async with transport.operation(name, description):
             yield
     except RuntimeError as error:
-        prefix_if_closed(error, what)
+        prefix_if_closed(error, description)
         raise

@@ -69,7 +69,7 @@ async def save(
 async def read(
     images: ImagesApi, transport: Transport, image: ImageOrId, rules: Transformation, max_bytes: int
 ) -> bytes:
-    """Return the bytes of a picture, at most `max_bytes`."""
+    """Return the bytes of a picture. Raise `DownloadError` when it has more than `max_bytes` bytes."""
     name = _name(image)
 
     async def collect(body: ResponseBody) -> bytes:

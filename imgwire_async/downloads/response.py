@@ -32,7 +32,7 @@ class UnexpectedResponse:
     """A response without the expected content.
 
     `failure` is the input of the retry policy. `text` is the beginning of an error's body. `advice` is a
-    sentence for the user when the cause is known better than by the status, else it is empty.
+    sentence for the user when more than the status is known about the cause, else it is empty.
     """
 
     status: int
@@ -86,8 +86,8 @@ async def check_response(body: ResponseBody, content: Content) -> UnexpectedResp
     response = body.response
     status, headers = response.status or 0, response.headers
     if 300 <= status < 400:
-        where = "more than 5 redirects" if "Location" in headers else "a redirect without a Location"
-        return _unexpected(response, f"HTTP {status}, {where}")
+        reason = "more than 5 redirects" if "Location" in headers else "a redirect without a Location"
+        return _unexpected(response, f"HTTP {status}, {reason}")
     encoding = headers.get("Content-Encoding", "").strip().lower()
     if not is_success(status):
         text = await _error_text(response, encoding)
@@ -131,8 +131,8 @@ async def _check_body(body: ResponseBody, content: Content) -> UnexpectedRespons
     found = find_mismatch(content, response.headers.get("Content-Type", ""), head)
     if found is not None:
         text = excerpt(redact(found.text))
-        what = text if text.startswith(found.kind) else f"{found.kind}{f' ({text})' if text else ''}"
-        reason = f"HTTP {response.status}, but it is no {content.value}: {what}"
+        description = text if text.startswith(found.kind) else f"{found.kind}{f' ({text})' if text else ''}"
+        reason = f"HTTP {response.status}, but it is no {content.value}: {description}"
         return _unexpected(response, reason, _WRONG_CONTENT_ADVICE)
     if not response.delimited:
         reason = (

@@ -23,7 +23,7 @@ _BATCH_SIZE = 256 * 1024
 
 
 class DownloadTarget:
-    """The path where a download is saved, and how.
+    """The path where a download is saved, with its options.
 
     The constructor checks the arguments. `check` checks the disk and must be called before `save`.
     """
@@ -58,8 +58,8 @@ class DownloadTarget:
     @property
     def nothing_written(self) -> str:
         """A sentence for error messages, with a blank at its end: the file was not written."""
-        kept = "; the file that was there before is untouched" if self._overwrite else ""
-        return f"Nothing was written to {self.name}{kept}. "
+        old_file = "; the file that was there before is untouched" if self._overwrite else ""
+        return f"Nothing was written to {self.name}{old_file}. "
 
     async def save(self, download: Download) -> Path:
         """Save the downloaded bytes and return the path of the complete file.

@@ -10,7 +10,7 @@ from imgwire_async import Image
 ID_LENGTH = 36
 # Maximum number of remembered names, which take about 2 MB.
 _MAX_NAMES = 10_000
-# Only lower case, because the service writes UUIDs so and the storage keeps them unchanged.
+# Lower case only: the service writes UUIDs in lower case, and the storage keeps them unchanged.
 is_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 # An extension of a picture, or a size as easy-thumbnails writes it, followed by more:
 # "hero.jpg.100x100_q85.jpg".
@@ -45,7 +45,7 @@ class StoredNames:
         # Names that the service has confirmed.
         self._stored: dict[str, str] = {}
         # Names for which a URL was built without a request to the service.
-        self.trusted: dict[str, str] = {}
+        self.unchecked: dict[str, str] = {}
 
     def add(self, image: Image) -> None:
         """Remember the name of an image that came from the service."""
@@ -69,12 +69,12 @@ class StoredNames:
             raise never_stored(name)
         return image_id
 
-    def is_doubtful(self, image_id: str, name: str) -> bool:
+    def needs_check(self, image_id: str, name: str) -> bool:
         """Return whether a name must be checked: other code may have derived it from a stored name."""
         if image_id in self._stored:
             return False
         if _looks_derived(name) is not None:
             return True
-        if len(self.trusted) >= _MAX_NAMES:
-            self.trusted.clear()
-        return self.trusted.setdefault(image_id, name) != name
+        if len(self.unchecked) >= _MAX_NAMES:
+            self.unchecked.clear()
+        return self.unchecked.setdefault(image_id, name) != name

@@ -80,9 +80,9 @@ class ImgwireStorage(Storage):
     raised unchanged, except that an unknown image raises `FileNotFoundError`.
 
     Args:
-        api_key: As for `ImgwireClient`; None means the environment. So do the next four.
-        environment_id: As for `ImgwireClient`.
-        base_url: As for `ImgwireClient`.
+        api_key: The API key, or a function that returns it. None means `IMGWIRE_API_KEY`.
+        environment_id: As for `ImgwireClient`; None means the environment variable.
+        base_url: As for `ImgwireClient`; None means the environment variable.
         timeout: As for `ImgwireClient`.
         retries: As for `ImgwireClient`.
         cdn_base: The part of the image URLs before the image's id,
@@ -139,7 +139,7 @@ class ImgwireStorage(Storage):
             raise ValueError(
                 f"mode must be 'rb', not {mode!r}: an image at Imgwire is never changed, save a new one"
             )
-        return ImgwireFile(lambda: self._fetch(self._ready(self.image(name))), name)
+        return ImgwireFile(lambda: self._fetch(self._wait_until_ready(self.image(name))), name)
 
     def _save(self, name: str, content: File[Any]) -> str:
         if content.seekable():
@@ -153,7 +153,7 @@ class ImgwireStorage(Storage):
             purpose=self._purpose,
             custom_metadata=self._custom_metadata,
         )
-        self._learn(image)
+        self._remember(image)
         return self.name_of(image)
 
     def delete(self, name: str) -> None:
@@ -198,7 +198,7 @@ class ImgwireStorage(Storage):
 
     def size(self, name: str) -> int:
         """Return the size of the original `name` in bytes. Wait until the service has determined it."""
-        image = self._ready(self.image(name), metadata=True)
+        image = self._wait_until_ready(self.image(name), metadata=True)
         return image.size_bytes
 
     def url(self, name: str | None, **rules: object) -> str:
@@ -212,7 +212,7 @@ class ImgwireStorage(Storage):
         try:
             image_id = self._names.image_id(name or "")
             base = self._cdn_base or self._known_base
-            if base is None or self._names.is_doubtful(image_id, str(name)):
+            if base is None or self._names.needs_check(image_id, str(name)):
                 image = self.image(str(name))
                 base = base or self._known_base or image.cdn_url.removesuffix(f"/{image_id}")
         except FileNotFoundError:
@@ -243,13 +243,13 @@ class ImgwireStorage(Storage):
             return file_name
         limit = max_length - ID_LENGTH - 1
         extension = PurePath(file_name).suffix
-        kept = file_name.removesuffix(extension)[: max(0, limit - len(extension))]
-        if not kept:
+        stem = file_name.removesuffix(extension)[: max(0, limit - len(extension))]
+        if not stem:
             raise SuspiciousFileOperation(
                 f"{file_name!r} is too long: give the field a max_length of {ID_LENGTH + 1} (the image's id and a slash) "
                 "plus the length of the longest file name"
             )
-        return kept + extension
+        return stem + extension
 
     # The members below are additions of Imgwire.
 
@@ -291,7 +291,7 @@ class ImgwireStorage(Storage):
             image = self.client.images.retrieve(image_id)
         except NotFoundError as error:
             raise FileNotFoundError(f"{name!r}: Imgwire has no such image in this environment") from error
-        self._learn(image)
+        self._remember(image)
         return image
 
     def _fetch(self, image: Image) -> IO[bytes]:
@@ -306,10 +306,10 @@ class ImgwireStorage(Storage):
             raise
         return cast("IO[bytes]", content)
 
-    def _ready(self, image: Image, *, metadata: bool = False) -> Image:
+    def _wait_until_ready(self, image: Image, *, metadata: bool = False) -> Image:
         return self.client.images.wait_until_ready(image, timeout=self._ready_timeout, metadata=metadata)
 
-    def _learn(self, image: Image) -> None:
+    def _remember(self, image: Image) -> None:
         self._names.add(image)
         # The part before the id is the same for all images of an environment.
         if image.cdn_url.endswith(f"/{image.id}"):
@@ -327,8 +327,8 @@ class ImgwireStorage(Storage):
         """Describe this storage for a migration, without the settings of the client such as the key."""
         default = ImgwireStorage()
         names = ("cdn_base", "url_rules", "wait", "ready_timeout", "purpose", "custom_metadata")
-        given = {name: getattr(self, f"_{name}") for name in names}
-        changed = {name: value for name, value in given.items() if value != getattr(default, f"_{name}")}
+        options = {name: getattr(self, f"_{name}") for name in names}
+        changed = {name: value for name, value in options.items() if value != getattr(default, f"_{name}")}
         return f"{type(self).__module__}.{type(self).__qualname__}", (), changed
 
     def __getstate__(self) -> dict[str, object]:

@@ -52,7 +52,7 @@ class ErrorAnswer(NamedTuple):
 
 
 class _Row(NamedTuple):
-    kinds: tuple[type[ImgwireError], ...]
+    error_classes: tuple[type[ImgwireError], ...]
     status: HTTPStatus
     code: str
     detail: str
@@ -152,7 +152,7 @@ def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
     rules it does not contain the error's own text, so that it reveals nothing about the key, the plan or the
     servers behind the application.
     """
-    row = _row_of(error)
+    row = _row_for(error)
     problem: dict[str, object] = {
         "title": row.status.phrase,
         "status": int(row.status),
@@ -171,7 +171,7 @@ def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
     return ErrorAnswer(int(row.status), headers, json.dumps(problem).encode())
 
 
-def _row_of(error: ImgwireError) -> _Row:
+def _row_for(error: ImgwireError) -> _Row:
     status = error.status if isinstance(error, APIStatusError | UploadRejectedError | DownloadError) else None
     # These statuses mean the same whether they come from the API, the storage, the CDN or a proxy.
     equivalent: type[ImgwireError] | None = None
@@ -182,4 +182,4 @@ def _row_of(error: ImgwireError) -> _Row:
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         equivalent = APIConnectionError
     kind = equivalent or type(error)
-    return next(row for row in _ROWS if issubclass(kind, row.kinds))
+    return next(row for row in _ROWS if issubclass(kind, row.error_classes))

@@ -117,8 +117,8 @@ class OpenTelemetryHooks(Tracer):
             attributes |= scope.template
         # The span of an API call measures its waits itself, including those for the rate limit.
         if kind != "api":
-            waited: Attributes = {"imgwire.kind": kind, "imgwire.wait.reason": "retry"}
-            record_safely(self._instruments.waits.record, delay, waited)
+            wait_attributes: Attributes = {"imgwire.kind": kind, "imgwire.wait.reason": "retry"}
+            record_safely(self._instruments.waits.record, delay, wait_attributes)
         if scope is not None:
             event: Attributes = {"imgwire.retry.reason": redact(reason), "imgwire.retry.delay": delay}
             record_safely(scope.span.add_event, "imgwire.retry", event)

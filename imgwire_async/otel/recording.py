@@ -136,20 +136,20 @@ class AttemptSpan:
         self._scope = scope
         self._attributes = attributes
         self._size = size
-        self._quarters = self._sent = self._received = 0
+        self._reported_quarters = self._sent = self._received = 0
         self._started_at = time.monotonic()
-        more: Attributes = {"url.full": url}
+        details: Attributes = {"url.full": url}
         if number > 1:
-            more["http.request.resend_count"] = number - 1
+            details["http.request.resend_count"] = number - 1
         if size is not None:
-            more["http.request.body.size"] = size
-        self.span: trace.Span = start_span(tracer, name, trace.SpanKind.CLIENT, attributes | more)
+            details["http.request.body.size"] = size
+        self.span: trace.Span = start_span(tracer, name, trace.SpanKind.CLIENT, attributes | details)
 
     def on_progress(self, sent: int) -> None:
         self._sent = sent
         quarters = 4 * sent // self._size if self._size else 4
-        if quarters > self._quarters:
-            self._quarters = quarters
+        if quarters > self._reported_quarters:
+            self._reported_quarters = quarters
             event: Attributes = {"imgwire.upload.sent": sent, "imgwire.upload.total": self._size or 0}
             span = self.span if self._scope is None else self._scope.span
             record_safely(span.add_event, "imgwire.upload.progress", event)
@@ -176,11 +176,11 @@ class AttemptSpan:
         record_safely(self._instruments.requests.record, time.monotonic() - self._started_at, attributes)
         for direction, size in (("transmit", self._sent), ("receive", self._received)):
             if size:
-                which: Attributes = {
+                io_attributes: Attributes = {
                     "network.io.direction": direction,
                     "imgwire.kind": attributes["imgwire.kind"],
                 }
-                record_safely(self._instruments.bytes.add, size, which)
+                record_safely(self._instruments.bytes.add, size, io_attributes)
         error_type = attributes.get("error.type")
         if isinstance(self._scope, CallSpan):
             self._scope.attempt_ended(None if error_type is None else str(error_type))
@@ -240,10 +240,10 @@ class AttemptSlot(AbstractAsyncContextManager[None]):
         except BaseException:
             await self._slot.__aexit__(None, None, None)
             raise
-        inside = trace.set_span_in_context(self._attempt.span)
+        attempt_context = trace.set_span_in_context(self._attempt.span)
         for key in _SUPPRESS:
-            inside = context.set_value(key, True, inside)
-        self._token = context.attach(inside)
+            attempt_context = context.set_value(key, True, attempt_context)
+        self._token = context.attach(attempt_context)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

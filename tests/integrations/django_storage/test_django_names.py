@@ -234,7 +234,7 @@ def test_an_available_name_is_a_file_name_without_an_id(offline: ImgwireStorage,
 def test_the_number_of_remembered_names_is_limited(other_process: ImgwireStorage) -> None:
     for number in range(10_010):
         other_process.url(f"{uuid.UUID(int=number)}/hero.gif")
-    assert len(other_process._names.trusted) <= 10_000
+    assert len(other_process._names.unchecked) <= 10_000
 
 
 class Member(models.Model):
