@@ -38,7 +38,8 @@ class BlockingWrapper:
         self._original: Any = original
 
     def __init_subclass__(cls) -> None:
-        # The methods come from functions of asynchronous classes, and would keep the names of those in tracebacks.
+        # The methods come from functions of asynchronous classes, and would keep the names of those in
+        # tracebacks.
         for name, method in vars(cls).items():
             if inspect.isfunction(method):
                 method.__qualname__ = f"{cls.__qualname__}.{name}"

@@ -123,13 +123,13 @@ class Record:
 
 @attrs.frozen(kw_only=True)
 class Image(Record, ImageUrls):
-    """One image record. [contract 3]
+    """One image record.
 
     `width` and `height` are the size of the original in pixels, and `size_bytes` is the size of its file. All
     three are 0 until the service knows them, which may last until the image is `READY`. They and `exif_data`
     are final once `processed_metadata_at` is set. `can_upload` is true while the record accepts an upload.
     `is_directly_deliverable` is false for types that browsers cannot display without a conversion (JXL, ICO,
-    HEIC, BMP, TIFF).
+    HEIC, BMP, TIFF). [contract 3]
     """
 
     id: str

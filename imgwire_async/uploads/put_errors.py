@@ -50,7 +50,8 @@ def put_error(
 ) -> UploadError:
     """Return the error for an upload whose last PUT failed.
 
-    `image` is the record that stays at the service, `puts` and `urls` count the PUTs sent and the URLs requested.
+    `image` is the record that stays at the service. `puts` and `urls` count the PUTs sent and the URLs
+    requested.
     """
     tries = f"after {puts} PUT{'' if puts == 1 else 's'}"
     kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
