@@ -110,8 +110,8 @@ def _from_json(text: str) -> Mapping[str, object]:
 def encode_fields(given: Mapping[str, object], fields: Sequence[Field]) -> dict[str, str]:
     """Return the JSON texts of the given fields, by name.
 
-    Unknown fields are ignored. Raises `InvalidValue` when a field is invalid, when a required field is missing,
-    or when no known field is given.
+    Unknown fields are ignored. Raises `InvalidValue` when a field is invalid, when a required field is
+    missing, or when no known field is given.
 
     [rules 7]
     """
