@@ -3,10 +3,10 @@
 # requires-python = ">=3.11"
 # dependencies = ["nox[uv]>=2025.2.9"]
 # ///
-"""Everything that is run around the package; `nox -l` lists it, CONTRIBUTING.md tells when to use what.
+"""The sessions of the project. `nox -l` lists them, and CONTRIBUTING.md says when to use which.
 
-Works with `uvx nox`, `pipx run nox`, `uv run noxfile.py` and a nox from plain pip; with uv where it is there, else with
-virtualenv and pip.
+They run with `uvx nox`, `pipx run nox`, `uv run noxfile.py` and a nox installed by pip. They use uv if it is
+installed, else virtualenv and pip.
 """
 
 from __future__ import annotations
@@ -23,25 +23,28 @@ from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.download_python = "never"  # a missing Python is told, not fetched
+# A missing Python is an error, and is not downloaded.
+nox.options.download_python = "never"
 nox.options.sessions = ["lint", "typing", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 COVERAGE_FLOOR = 95
 PYTHONS = ["3.11", "3.12", "3.13"]
-# More processes than four would only fight over the timing tests' clocks; a debugger wants `-n 0`.
+# With more than four processes, tests that measure time become unreliable. A debugger needs `-n 0`.
 PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
-# Slow tests wait more than they compute: four processes on any machine. A file at a time: what measures memory, or drives one
-# server, wants its own order. tests/conftest.py sees to it that no long file is begun last.
+# Slow tests wait more than they compute, so four processes are right on any machine. Each process runs whole
+# files, because tests that measure memory or share a server need their order. tests/conftest.py starts long
+# files first.
 PARALLEL_SLOW = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
-# All examples of what hypothesis draws, of which the other sessions draw a fifth.
+# Hypothesis draws all examples. In the other sessions it draws a fifth of them.
 THOROUGH = {"IMGWIRE_TESTS_THOROUGH": "1"}
 
 
 def compiled(session: nox.Session) -> dict[str, str]:
-    """Environment in which modules are compiled once and not in each of a session's many processes.
+    """Return an environment in which the processes of a session share compiled modules.
 
-    Not every installer compiles, and where Python may write nothing beside the sources, each process would do it anew.
+    Some installers do not compile modules. If Python cannot write beside the sources, each process would
+    compile them.
     """
     return {
         "PYTHONDONTWRITEBYTECODE": "",
@@ -67,7 +70,8 @@ def demo(session: nox.Session) -> None:
     except CommandFailed as failure:
         if failure.reason != "Returned code 3":
             raise
-        raise SystemExit(3) from None  # files were refused and named: nox alone would make a 1 of it
+        # Some files were rejected. Without this line nox would exit with 1.
+        raise SystemExit(3) from None
 
 
 @nox.session
@@ -79,13 +83,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python="3.13")
 def coverage(session: nox.Session) -> None:
-    """Run all tests, the slow ones with them, and hold the package's branch coverage to its floor."""
+    """Run all tests, also the slow ones, and require the minimum of branch coverage."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
-    data = Path(session.create_tmp()) / "coverage"  # of this session alone, so that several may run at once
+    # In the folder of this session, so that several sessions can run at the same time.
+    data = Path(session.create_tmp()) / "coverage"
     for old in data.parent.glob("coverage*"):
         old.unlink()
     env = {**compiled(session), **THOROUGH, "COVERAGE_FILE": str(data)}
-    # Coverage starts first: a pytest plugin of the package is loaded before pytest-cov would begin to look.
+    # Coverage starts pytest, because pytest-cov would start after pytest has loaded the package's plugin.
     session.run("coverage", "run", "-m", "pytest", "-m", "", *PARALLEL_SLOW, *session.posargs, env=env)
     session.run("coverage", "combine", "--quiet", env=env)
     session.run("coverage", "report", f"--fail-under={COVERAGE_FLOOR}", env=env)
@@ -100,7 +105,7 @@ def tests_lowest(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run what takes long: big bodies, flipped emulator switches, TLS and uvloop, another store, frameworks, a browser."""
+    """Run the slow tests, such as those of big bodies, TLS, uvloop, frameworks and a browser."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
     env = {**compiled(session), **THOROUGH}
     session.run("pytest", "-m", "slow or hypothesis", *PARALLEL_SLOW, *session.posargs, env=env)
@@ -108,14 +113,17 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Live through a steady state and random nights: `nox -s soak -- [MINUTES] [--tls]`, two by default; a seed is printed."""
+    """Run a steady load, then random runs: `nox -s soak -- [MINUTES] [--tls]`, two minutes by default.
+
+    The seed is printed.
+    """
     install(session, "tests", extras="speed,emulator")
     session.run("python", "-W", "error", "-m", "tests.property.soak", *session.posargs, env=compiled(session))
 
 
 @nox.session
 def prerelease(session: nox.Session) -> None:
-    """Run the tests on pre-releases of aiohttp, to hear early what will break."""
+    """Run the tests on pre-releases of aiohttp, to find early what will break."""
     install(session, "tests", "demo", extras="speed,emulator")
     session.install("--upgrade", "--pre", "aiohttp")
     session.run("python", "-c", "import aiohttp; print('aiohttp', aiohttp.__version__)")
@@ -124,7 +132,7 @@ def prerelease(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check format and rules with ruff; `nox -s lint -- --fix` mends what it can."""
+    """Check format and rules with ruff; `nox -s lint -- --fix` fixes what it can."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     fix = "--fix" in session.posargs
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
@@ -136,11 +144,11 @@ def typing(session: nox.Session) -> None:
     """Check types with mypy and basedpyright, both strict; every public name must be typed."""
     install(session, "typing", extras="speed,emulator")
     session.run("mypy")
-    # It would look for imports in a .venv of this folder, which holds nox alone.
-    here = ["--pythonpath", str(shutil.which("python", path=session.bin))]
-    session.run("basedpyright", *here, "--warnings")
+    # Without this option basedpyright would use a .venv of this folder, which may hold only nox.
+    environment = ["--pythonpath", str(shutil.which("python", path=session.bin))]
+    session.run("basedpyright", *environment, "--warnings")
     report = session.run(
-        "basedpyright", *here, "--verifytypes", "imgwire_async", "--ignoreexternal", "--outputjson",
+        "basedpyright", *environment, "--verifytypes", "imgwire_async", "--ignoreexternal", "--outputjson",
         silent=True, success_codes=[0, 1],
     )  # fmt: skip
     completeness = json.loads(str(report))["typeCompleteness"]
@@ -154,14 +162,14 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the pages into site/; a broken link is an error. `nox -s docs -- serve` shows them while you write."""
+    """Build the pages into site/. `nox -s docs -- serve` shows a live preview."""
     install(session, "docs")
     if session.posargs:
         session.run("zensical", *session.posargs)
         return
     shutil.rmtree("site", ignore_errors=True)
     session.run("zensical", "build", "--clean", "--strict")
-    # A reader's browser asks nobody but the site: links may lead away, pictures, scripts and styles may not.
+    # Pages may link to other hosts, but pictures, scripts and styles must come from the site.
     foreign = re.compile(
         r"""<(?:script|img|link(?! rel=.?canonical)|iframe|source)\b[^>]*\s(?:src|href|srcset)=["']?(?:https?:)?//[^\s"'>]+"""
     )
@@ -172,16 +180,17 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the raw floors in the same run: `nox -s bench [-- --quick] [-- NAME ...]`."""
+    """Compare the speed with that of raw libraries: `nox -s bench [-- --quick] [-- NAME ...]`."""
     install(session, "bench", extras="speed")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel into dist/, look into both, then try the wheel: alone on every Python, and beside others.
+    """Build sdist and wheel into dist/, check their content, then test the wheel.
 
-    `nox -s build -- v1.2.3` refuses unless version and changelog are ready for that tag.
+    The wheel is tested alone on every Python, and together with other libraries. `nox -s build -- v1.2.3`
+    fails unless version and changelog are ready for that tag.
     """
     for tag in session.posargs:
         require_ready(session, tag)
@@ -190,10 +199,10 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--installer", "uv", "--outdir", "dist", silent=True)
     wheel, sdist = built(session)
     session.run("twine", "check", "--strict", str(wheel), str(sdist))
-    inside = zipfile.ZipFile(wheel).namelist()
-    if "imgwire_async/py.typed" not in inside:
+    names = zipfile.ZipFile(wheel).namelist()
+    if "imgwire_async/py.typed" not in names:
         session.error(f"{wheel} lacks py.typed")
-    foreign = [name for name in inside if not name.startswith(("imgwire_async/", "imgwire_async-"))]
+    foreign = [name for name in names if not name.startswith(("imgwire_async/", "imgwire_async-"))]
     if foreign:
         session.error(f"{wheel} holds more than the package: {', '.join(foreign)}")
     with tarfile.open(sdist) as archive:
@@ -218,7 +227,7 @@ def require_ready(session: nox.Session, tag: str) -> None:
 
 
 def built(session: nox.Session) -> tuple[Path, Path]:
-    """The wheel and the sdist in dist/."""
+    """Return the wheel and the sdist in dist/."""
     wheels, sdists = list(Path("dist").glob("*.whl")), list(Path("dist").glob("*.tar.gz"))
     if len(wheels) != 1 or len(sdists) != 1:
         session.error("dist/ must hold one wheel and one sdist: run `nox -s build`")
@@ -227,14 +236,14 @@ def built(session: nox.Session) -> tuple[Path, Path]:
 
 def smoke_test(session: nox.Session, wheel: Path) -> None:
     script = Path("tests/smoke.py").resolve()
-    session.chdir(session.create_tmp())  # away from the tree, so that the wheel is what gets imported
-    # `-I`: nothing but what is installed.
+    # Outside the repository, so that the installed wheel is imported. `-I` also ignores PYTHONPATH.
+    session.chdir(session.create_tmp())
     session.run("python", "-I", "-W", "error", str(script), wheel.name.split("-")[1])
 
 
 @nox.session(python=PYTHONS)
 def smoke(session: nox.Session) -> None:
-    """Install the wheel in an empty environment, without extras, and upload with it. `nox -s build` calls this."""
+    """Install only the wheel, without extras, and upload a file. `nox -s build` calls this session."""
     wheel, _ = built(session)
     session.install(str(wheel))
     smoke_test(session, wheel)
@@ -242,7 +251,7 @@ def smoke(session: nox.Session) -> None:
 
 @nox.session
 def beside(session: nox.Session) -> None:
-    """Install the wheel with its extras beside libraries that many have, and see that none stands in another's way."""
+    """Install the wheel with its extras and common libraries, and check that they do not conflict."""
     wheel, _ = built(session)
     session.install("pip", f"{wheel}[speed,emulator,otel]", *nox.project.dependency_groups(PROJECT, "beside"))
     session.run("python", "-m", "pip", "check")

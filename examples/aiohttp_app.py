@@ -15,14 +15,15 @@ CLIENT = web.AppKey("CLIENT", AsyncImgwireClient)
 routes = web.RouteTableDef()
 
 
-async def life(app: web.Application) -> AsyncIterator[None]:
-    async with AsyncImgwireClient() as client:  # one for the life of the application
+async def client_context(app: web.Application) -> AsyncIterator[None]:
+    # One client, open as long as the application runs.
+    async with AsyncImgwireClient() as client:
         app[CLIENT] = client
         yield
 
 
 @web.middleware
-async def errors_answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ImgwireError as error:
@@ -32,7 +33,7 @@ async def errors_answered(request: web.Request, handler: Handler) -> web.StreamR
 
 @routes.post("/pictures")
 async def receive_body(request: web.Request) -> web.Response:
-    """Pass the body on as it comes. When the browser goes away, so does the upload."""
+    """Upload the request body while it arrives. If the browser disconnects, the upload ends."""
     image = await request.app[CLIENT].images.upload(
         request.content,
         file_name=request.query.get("name"),
@@ -43,7 +44,7 @@ async def receive_body(request: web.Request) -> web.Response:
 
 @routes.post("/form")
 async def receive_form(request: web.Request) -> web.Response:
-    """Take a picture from a form. A part has no size, so it is put into a file first."""
+    """Upload a picture from a form. A part has no size, so it is written to a temporary file first."""
     part = await (await request.multipart()).next()
     if not isinstance(part, BodyPartReader) or part.name != "file":
         raise web.HTTPBadRequest(text="the form has no file")
@@ -51,13 +52,13 @@ async def receive_form(request: web.Request) -> web.Response:
 
 
 def created(image: Image) -> web.Response:
-    told = {"id": image.id, "url": image.url(preset="thumbnail")}
-    return web.json_response(told, status=201)
+    body = {"id": image.id, "url": image.url(preset="thumbnail")}
+    return web.json_response(body, status=201)
 
 
 @routes.post("/upload-token")
 async def make_token(request: web.Request) -> web.Response:
-    """Let a browser upload one picture itself, with the client key. Check who asks."""
+    """Let a browser upload one picture with the client key. Check first that the user may upload."""
     token = await request.app[CLIENT].images.create_upload_token()
     return web.json_response({"uploadToken": token.token})
 
@@ -70,13 +71,13 @@ async def show(request: web.Request) -> web.Response:
 
 
 def make_app() -> web.Application:
-    app = web.Application(middlewares=[errors_answered])
-    app.cleanup_ctx.append(life)
+    app = web.Application(middlewares=[error_middleware])
+    app.cleanup_ctx.append(client_context)
     app.add_routes(routes)
     return app
 
 
 if __name__ == "__main__":
-    # A handler whose browser went away is cancelled, and its upload with it.
+    # aiohttp cancels the handler if the browser disconnects, which also ends the upload.
     port = int(sys.argv[1]) if sys.argv[1:] else 8000
     web.run_app(make_app(), host="127.0.0.1", port=port, handler_cancellation=True)

@@ -18,12 +18,12 @@ from imgwire_async import (
 app = Celery("celery_app", broker=os.environ.get("CELERY_BROKER_URL", "amqp://"))
 app.conf.task_acks_late = True
 app.conf.update(result_backend=os.environ.get("CELERY_RESULT_BACKEND", "rpc://"))
-# Made before the pool forks, called only after: each process has its own connections. It
-# cannot be pickled, so tasks are given ids and paths.
+# Created before the pool forks and used only after, so each process has its own connections.
+# A client cannot be pickled, so tasks get ids and paths.
 client = ImgwireClient()
 
-# What may be gone in a minute. All else fails at once, such as a file that is no picture.
-PASSING = (
+# Errors that a later attempt may not meet. Others fail at once, such as a file that is no picture.
+TRANSIENT = (
     APIConnectionError,
     RateLimitError,
     ServerError,
@@ -32,16 +32,16 @@ PASSING = (
 )
 
 
-@app.task(autoretry_for=PASSING, retry_backoff=5, retry_backoff_max=600, max_retries=8)
+@app.task(autoretry_for=TRANSIENT, retry_backoff=5, retry_backoff_max=600, max_retries=8)
 def upload(path: str, key: str) -> dict[str, str]:
-    """Upload a file and return its id and address once it is READY.
+    """Upload a file, and return its id and URL once it is READY.
 
-    `key` stays the same when the task runs again, so that one image is made of it.
+    `key` is the same when the task runs again, so that only one image is created.
     """
     image = client.images.upload(path, idempotency_key=key, wait=True)
     return {"id": image.id, "url": image.url(preset="thumbnail")}
 
 
-@app.task(autoretry_for=PASSING, retry_backoff=5, retry_backoff_max=600, max_retries=8)
+@app.task(autoretry_for=TRANSIENT, retry_backoff=5, retry_backoff_max=600, max_retries=8)
 def delete(image_ids: list[str]) -> None:
     client.images.bulk_delete(image_ids).raise_if_failed()

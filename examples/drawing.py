@@ -1,4 +1,4 @@
-"""Small landscapes in five picture formats, drawn and encoded with the standard library alone."""
+"""Draw small landscapes, and encode them in five picture formats with the standard library alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Colour: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Canvas:
-    """Pixels row by row, three bytes each (red, green, blue)."""
+    """Pixels in rows, three bytes each (red, green, blue)."""
 
     width: int
     height: int
@@ -29,7 +29,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Scene:
-    """A sky from `top` to `horizon`, a light in it, and hills that darken towards the viewer."""
+    """The colours of a landscape: the sky from `top` to `horizon`, the sun or moon, and the hills."""
 
     top: Colour
     horizon: Colour
@@ -45,7 +45,7 @@ NIGHT = Scene((8, 10, 32), (44, 52, 104), (232, 236, 255), (24, 30, 62))
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """`a` with `share` (0 to 1) of `b` in it."""
+    """Return a mixture of two colours; `share` (0 to 1) is the part of `b`."""
     return (
         int(a[0] + (b[0] - a[0]) * share),
         int(a[1] + (b[1] - a[1]) * share),
@@ -54,10 +54,10 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 def paint(scene: Scene, width: int, height: int, seed: int) -> Canvas:
-    """The scene as pixels; each seed has other hills and another place for the light."""
-    dice = random.Random(seed)
-    sun_x, sun_y, radius = width * dice.uniform(0.2, 0.8), height * dice.uniform(0.2, 0.4), height * 0.09
-    far_to_near = [ridge(width, height, step, dice) for step in range(4)]
+    """Return the scene as pixels. Hills and sun depend on the seed."""
+    rng = random.Random(seed)
+    sun_x, sun_y, radius = width * rng.uniform(0.2, 0.8), height * rng.uniform(0.2, 0.4), height * 0.09
+    far_to_near = [ridge(width, height, step, rng) for step in range(4)]
     shades = [
         mix(mix(scene.horizon, scene.hills, 0.45 + step * 0.18), (0, 0, 0), step * 0.14) for step in range(4)
     ]
@@ -75,16 +75,16 @@ def paint(scene: Scene, width: int, height: int, seed: int) -> Canvas:
     return Canvas(width, height, bytes(pixels))
 
 
-def ridge(width: int, height: int, step: int, dice: random.Random) -> list[float]:
-    """Where a line of hills begins, in each column: a slow wave with a fast one on it."""
-    slow, fast, shift = dice.uniform(1, 2.4), dice.uniform(4, 8), dice.uniform(0, math.tau)
-    turn = math.tau / width
+def ridge(width: int, height: int, step: int, rng: random.Random) -> list[float]:
+    """Return the height of a line of hills for each column: the sum of a slow wave and a fast one."""
+    slow, fast, shift = rng.uniform(1, 2.4), rng.uniform(4, 8), rng.uniform(0, math.tau)
+    angle = math.tau / width
     return [
         height
         * (
             0.52 + 0.13 * step
-            + 0.07 * math.sin(shift + slow * turn * x)
-            + 0.02 * math.sin(shift * 3 + fast * turn * x)
+            + 0.07 * math.sin(shift + slow * angle * x)
+            + 0.02 * math.sin(shift * 3 + fast * angle * x)
         )
         for x in range(width)
     ]  # fmt: skip
@@ -114,52 +114,56 @@ def bmp(canvas: Canvas) -> bytes:
 
 
 def swapped(row: bytes) -> bytes:
-    """Blue, green, red: the order of a BMP."""
-    turned = bytearray(row)
-    turned[0::3], turned[2::3] = row[2::3], row[0::3]
-    return bytes(turned)
+    """Return a row in the order of a BMP: blue, green, red."""
+    swapped_row = bytearray(row)
+    swapped_row[0::3], swapped_row[2::3] = row[2::3], row[0::3]
+    return bytes(swapped_row)
 
 
 def gif(canvas: Canvas) -> bytes:
-    """One frame in its own 256 commonest colours. All codes are nine bits wide: the table is cleared before it would grow."""
-    coarse = [tuple(v & 0xF8 for v in rgb) for rgb in pieces(canvas.pixels, 3)]
+    """Encode one frame with the 256 most common colours.
+
+    All codes are nine bits wide, because the code table is cleared before it grows.
+    """
+    coarse = [tuple(v & 0xF8 for v in rgb) for rgb in split(canvas.pixels, 3)]
     palette = [colour for colour, _ in Counter(coarse).most_common(256)]
-    place = {colour: i for i, colour in enumerate(palette)}
+    index_of = {colour: i for i, colour in enumerate(palette)}
     clear, end = 256, 257
     codes: list[int] = []
     for i, colour in enumerate(coarse):
         if i % 250 == 0:
             codes.append(clear)
-        if colour not in place:
-            place[colour] = min(range(len(palette)), key=lambda p, c=colour: math.dist(c, palette[p]))  # type: ignore[misc]
-        codes.append(place[colour])
-    stream, bits, held = bytearray(), 0, 0
+        if colour not in index_of:
+            index_of[colour] = min(range(len(palette)), key=lambda p, c=colour: math.dist(c, palette[p]))  # type: ignore[misc]
+        codes.append(index_of[colour])
+    stream, bits, bit_count = bytearray(), 0, 0
     for code in [*codes, end]:
-        bits |= code << held
-        held += 9
-        while held >= 8:
+        bits |= code << bit_count
+        bit_count += 9
+        while bit_count >= 8:
             stream.append(bits & 255)
             bits >>= 8
-            held -= 8
+            bit_count -= 8
     stream.append(bits)
-    blocks = b"".join(bytes([len(part)]) + part for part in pieces(bytes(stream), 255))
+    blocks = b"".join(bytes([len(part)]) + part for part in split(bytes(stream), 255))
     colours = b"".join(map(bytes, palette)).ljust(768, b"\0")
     size = struct.pack("<HH", canvas.width, canvas.height)
     frame = b"," + bytes(4) + size + b"\0" + b"\x08" + blocks + b"\0"
     return b"GIF89a" + size + b"\xf7\0\0" + colours + frame + b";"
 
 
-def pieces(data: bytes, size: int) -> list[bytes]:
+def split(data: bytes, size: int) -> list[bytes]:
     return [data[i : i + size] for i in range(0, len(data), size)]
 
 
 def tiff(canvas: Canvas) -> bytes:
-    """Baseline RGB in one strip, without compression."""
+    """Encode baseline RGB in one strip, without compression."""
     tags = [
         (256, 4, 1, canvas.width), (257, 4, 1, canvas.height), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2),
         (273, 4, 1, 16), (277, 3, 1, 3), (278, 4, 1, canvas.height), (279, 4, 1, len(canvas.pixels)),
     ]  # fmt: skip
-    depths = 16 + len(canvas.pixels)  # three 8s, before the directory
+    # The position of the three bit depths, which precede the directory.
+    depths = 16 + len(canvas.pixels)
     directory = depths + 8
     entries = b"".join(
         struct.pack("<HHII", tag, kind, count, depths if tag == 258 else value)
@@ -176,7 +180,7 @@ def tiff(canvas: Canvas) -> bytes:
 
 
 def ico(canvas: Canvas) -> bytes:
-    """An icon with one entry, which is a PNG."""
+    """Encode an icon with one entry, which is a PNG."""
     picture = png(canvas)
     entry = struct.pack("<BBBBHHII", canvas.width % 256, canvas.height % 256, 0, 0, 1, 24, len(picture), 22)
     return struct.pack("<HHH", 0, 1, 1) + entry + picture
@@ -199,7 +203,7 @@ PICTURES: list[tuple[str, Scene, int, int, Encoder]] = [
 
 
 def draw(folder: Path) -> list[Path]:
-    """Write the pictures into the folder; what comes back are their paths."""
+    """Write the pictures into the folder, and return their paths."""
     paths: list[Path] = []
     for seed, (name, scene, width, height, encode) in enumerate(PICTURES):
         path = folder / name

@@ -9,13 +9,14 @@ from fastapi.responses import HTMLResponse
 
 from imgwire_async.integrations.fastapi import ClientDep, add_error_answers, lifespan
 
-app = FastAPI(lifespan=lifespan())  # one client for the life of the application
+# One client, open as long as the application runs.
+app = FastAPI(lifespan=lifespan())
 add_error_answers(app)
 
 
 @app.post("/pictures", status_code=201)
 async def receive_body(request: Request, name: str, client: ClientDep) -> dict[str, str]:
-    """Pass the body on as it comes. When the browser goes away, so does the upload.
+    """Upload the request body while it arrives. If the browser disconnects, the upload ends.
 
     In the page: `fetch("/pictures?name=hero.jpg", {method: "POST", body: file})`.
     """
@@ -30,20 +31,20 @@ async def receive_body(request: Request, name: str, client: ClientDep) -> dict[s
 
 @app.post("/form", status_code=201)
 async def receive_form(file: UploadFile, client: ClientDep) -> dict[str, str]:
-    """Take a picture from a form: what is larger than 1 MiB is in a temporary file."""
+    """Upload a picture from a form. A file above 1 MiB is in a temporary file."""
     image = await client.images.upload(file)
     return {"id": image.id, "url": image.url(preset="thumbnail")}
 
 
 @app.post("/upload-token")
 async def make_token(client: ClientDep) -> dict[str, str]:
-    """Let a browser upload one picture itself, with the client key. Check who asks."""
+    """Let a browser upload one picture with the client key. Check first that the user may upload."""
     return {"uploadToken": (await client.images.create_upload_token()).token}
 
 
 @app.get("/pictures/{image_id}")
 async def show(image_id: UUID, client: ClientDep) -> HTMLResponse:
-    """Show a picture in the size that fits the screen; its name is escaped."""
+    """Show a picture in the size that fits the screen. The HTML escapes its name."""
     image = await client.images.retrieve(image_id)
     picture = image.responsive().html(alt=image.original_filename)
     return HTMLResponse(f"<!doctype html>{picture}")

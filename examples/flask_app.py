@@ -10,37 +10,38 @@ from imgwire_async import Image, ImgwireClient, ImgwireError
 from imgwire_async.integrations.http import answer_for
 
 app = Flask(__name__)
-# One for all threads. Made before gunicorn forks and used after, it gives each worker its own connections.
+# One client for all threads. It is created before gunicorn forks and used after, so that
+# each worker has its own connections.
 client = ImgwireClient()
 
 
 @app.post("/pictures")
 def receive_body() -> tuple[dict[str, str], int]:
-    """Pass the body on as it comes. When the browser goes away, so does the upload."""
+    """Upload the request body while it arrives. If the browser disconnects, the upload ends."""
     image = client.images.upload(
         request.stream,
         file_name=request.args["name"],
         content_length=request.content_length,
     )
-    return told(image), 201
+    return as_json(image), 201
 
 
 @app.post("/form")
 def receive_form() -> tuple[dict[str, str], int]:
-    """Take a picture from a form: what is larger than 500 KB is in a temporary file."""
+    """Upload a picture from a form. A file above 500 KB is in a temporary file."""
     file = request.files.get("file")
     if file is None:
         abort(400, "the form has no file")
-    return told(client.images.upload(file.stream, file_name=file.filename)), 201
+    return as_json(client.images.upload(file.stream, file_name=file.filename)), 201
 
 
-def told(image: Image) -> dict[str, str]:
+def as_json(image: Image) -> dict[str, str]:
     return {"id": image.id, "url": image.url(preset="thumbnail")}
 
 
 @app.post("/upload-token")
 def make_token() -> dict[str, str]:
-    """Let a browser upload one picture itself, with the client key. Check who asks."""
+    """Let a browser upload one picture with the client key. Check first that the user may upload."""
     return {"uploadToken": client.images.create_upload_token().token}
 
 
@@ -54,6 +55,6 @@ def show(image_id: UUID) -> str:
 
 
 @app.errorhandler(ImgwireError)
-def answer(error: ImgwireError) -> Response:
+def handle_error(error: ImgwireError) -> Response:
     status, headers, body = answer_for(error)
     return Response(body, status, headers)

@@ -19,7 +19,8 @@ from imgwire_async.integrations.http import answer_for
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncGenerator[None, None]:
-    async with AsyncImgwireClient() as client:  # one for the life of the application
+    # One client, open as long as the application runs.
+    async with AsyncImgwireClient() as client:
         app.state.client = client
         yield
 
@@ -33,14 +34,14 @@ async def get_client(state: State) -> AsyncImgwireClient:
 async def receive_body(
     request: Request[Any, Any, Any], name: str, client: AsyncImgwireClient
 ) -> dict[str, str]:
-    """Pass the body on as it comes. When the browser goes away, so does the upload."""
+    """Upload the request body while it arrives. If the browser disconnects, the upload ends."""
     size = request.headers.get("content-length")
     image = await client.images.upload(
         request.stream(),
         file_name=name,
         content_length=None if size is None else int(size),
     )
-    return told(image)
+    return as_json(image)
 
 
 @post("/form")
@@ -48,17 +49,17 @@ async def receive_form(
     data: Annotated[UploadFile, Body(media_type=RequestEncodingType.MULTI_PART)],
     client: AsyncImgwireClient,
 ) -> dict[str, str]:
-    """Take a picture from a form: what is larger than 1 MiB is in a temporary file."""
-    return told(await client.images.upload(data))
+    """Upload a picture from a form. A file above 1 MiB is in a temporary file."""
+    return as_json(await client.images.upload(data))
 
 
-def told(image: Image) -> dict[str, str]:
+def as_json(image: Image) -> dict[str, str]:
     return {"id": image.id, "url": image.url(preset="thumbnail")}
 
 
 @post("/upload-token", status_code=200)
 async def make_token(client: AsyncImgwireClient) -> dict[str, str]:
-    """Let a browser upload one picture itself, with the client key. Check who asks."""
+    """Let a browser upload one picture with the client key. Check first that the user may upload."""
     return {"uploadToken": (await client.images.create_upload_token()).token}
 
 
@@ -68,7 +69,7 @@ async def show(image_id: UUID, client: AsyncImgwireClient) -> str:
     return f"<!doctype html>{image.responsive().html(alt=image.original_filename)}"
 
 
-def answer(_: Request[Any, Any, Any], error: ImgwireError) -> Response[bytes]:
+def handle_error(_: Request[Any, Any, Any], error: ImgwireError) -> Response[bytes]:
     status, headers, body = answer_for(error)
     kind = headers["Content-Type"]
     return Response(body, status_code=status, headers=headers, media_type=kind)
@@ -77,6 +78,6 @@ def answer(_: Request[Any, Any, Any], error: ImgwireError) -> Response[bytes]:
 app = Litestar(
     [receive_body, receive_form, make_token, show],
     dependencies={"client": Provide(get_client)},
-    exception_handlers={ImgwireError: answer},
+    exception_handlers={ImgwireError: handle_error},
     lifespan=[lifespan],
 )

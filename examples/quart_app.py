@@ -11,45 +11,47 @@ from imgwire_async import AsyncImgwireClient, Image, ImgwireError
 from imgwire_async.integrations.http import answer_for
 
 app = Quart(__name__)
-# Quart has no way to hold a browser up: what the storage has not taken yet is kept in memory.
+# Quart cannot slow a browser down: it keeps the bytes that are not sent yet in memory.
 app.config["MAX_CONTENT_LENGTH"] = 250 * 2**20
-app.config["BODY_TIMEOUT"] = None  # a slow browser may take its time
-client = AsyncImgwireClient()  # one for the life of the application
+# A slow browser may need longer than any timeout.
+app.config["BODY_TIMEOUT"] = None
+# One client, open as long as the application runs.
+client = AsyncImgwireClient()
 
 
 @app.while_serving
-async def life() -> AsyncGenerator[None, None]:
+async def client_context() -> AsyncGenerator[None, None]:
     async with client:
         yield
 
 
 @app.post("/pictures")
 async def receive_body() -> tuple[dict[str, str], int]:
-    """Pass the body on as it comes. When the browser goes away, so does the upload."""
+    """Upload the request body while it arrives. If the browser disconnects, the upload ends."""
     image = await client.images.upload(
         request.body,
         file_name=request.args["name"],
         content_length=request.content_length,
     )
-    return told(image), 201
+    return as_json(image), 201
 
 
 @app.post("/form")
 async def receive_form() -> tuple[dict[str, str], int]:
-    """Take a picture from a form: what is larger than 500 KB is in a temporary file."""
+    """Upload a picture from a form. A file above 500 KB is in a temporary file."""
     file = (await request.files).get("file")
     if file is None:
         abort(400, "the form has no file")
-    return told(await client.images.upload(file.stream, file_name=file.filename)), 201
+    return as_json(await client.images.upload(file.stream, file_name=file.filename)), 201
 
 
-def told(image: Image) -> dict[str, str]:
+def as_json(image: Image) -> dict[str, str]:
     return {"id": image.id, "url": image.url(preset="thumbnail")}
 
 
 @app.post("/upload-token")
 async def make_token() -> dict[str, str]:
-    """Let a browser upload one picture itself, with the client key. Check who asks."""
+    """Let a browser upload one picture with the client key. Check first that the user may upload."""
     return {"uploadToken": (await client.images.create_upload_token()).token}
 
 
@@ -63,6 +65,6 @@ async def show(image_id: UUID) -> str:
 
 
 @app.errorhandler(ImgwireError)
-async def answer(error: ImgwireError) -> Response:
+async def handle_error(error: ImgwireError) -> Response:
     status, headers, body = answer_for(error)
     return Response(body, status, headers)

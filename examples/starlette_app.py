@@ -18,7 +18,8 @@ from imgwire_async.integrations.http import answer_for
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
-    async with AsyncImgwireClient() as client:  # one for the life of the application
+    # One client, open as long as the application runs.
+    async with AsyncImgwireClient() as client:
         app.state.client = client
         yield
 
@@ -29,7 +30,7 @@ def client_of(request: Request) -> AsyncImgwireClient:
 
 
 async def receive_body(request: Request) -> Response:
-    """Pass the body on as it comes. When the browser goes away, so does the upload."""
+    """Upload the request body while it arrives. If the browser disconnects, the upload ends."""
     size = request.headers.get("content-length")
     image = await client_of(request).images.upload(
         request.stream(),
@@ -40,7 +41,7 @@ async def receive_body(request: Request) -> Response:
 
 
 async def receive_form(request: Request) -> Response:
-    """Take a picture from a form: what is larger than 1 MiB is in a temporary file."""
+    """Upload a picture from a form. A file above 1 MiB is in a temporary file."""
     async with request.form() as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
@@ -53,7 +54,7 @@ def created(image: Image) -> Response:
 
 
 async def make_token(request: Request) -> Response:
-    """Let a browser upload one picture itself, with the client key. Check who asks."""
+    """Let a browser upload one picture with the client key. Check first that the user may upload."""
     token = await client_of(request).images.create_upload_token()
     return JSONResponse({"uploadToken": token.token})
 
@@ -64,8 +65,9 @@ async def show(request: Request) -> Response:
     return HTMLResponse(f"<!doctype html>{picture}")
 
 
-async def answer(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ImgwireError)  # for nothing else is it registered
+async def handle_error(_: Request, error: Exception) -> Response:
+    # Starlette registers this handler for ImgwireError only.
+    assert isinstance(error, ImgwireError)
     status, headers, body = answer_for(error)
     return Response(body, status, headers)
 
@@ -78,5 +80,5 @@ app = Starlette(
         Route("/pictures/{image_id:uuid}", show),
     ],
     lifespan=lifespan,
-    exception_handlers={ImgwireError: answer},
+    exception_handlers={ImgwireError: handle_error},
 )

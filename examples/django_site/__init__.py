@@ -1,1 +1,4 @@
-"""Pictures in a Django project: `gunicorn django_site.wsgi` or `uvicorn django_site.asgi:application`, one folder up."""
+"""Pictures in a Django project.
+
+Run `gunicorn django_site.wsgi` or `uvicorn django_site.asgi:application` in the folder above.
+"""

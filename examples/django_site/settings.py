@@ -1,4 +1,4 @@
-"""The few settings that this project needs."""
+"""The settings of this project."""
 
 import os
 from pathlib import Path

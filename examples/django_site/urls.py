@@ -1,4 +1,4 @@
-"""What is where."""
+"""The URLs of the views."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Plain views use the blocking client, async ones the asynchronous one; both run on both kinds of server."""
+"""Plain views use the blocking client, async views the asynchronous one. All run under WSGI and ASGI."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from django.views.decorators.http import require_GET, require_POST
 
 from imgwire_async import AsyncImgwireClient, ImgwireClient
 
-# One of each for the life of the process. Making them does no I/O and starts no thread.
+# One client of each kind per process. Creating a client does no I/O and starts no thread.
 client = ImgwireClient()
 async_client = AsyncImgwireClient()
 
 
 @require_POST
 def receive_body(request: HttpRequest) -> HttpResponse:
-    """Pass the body on as it comes; under ASGI, Django has put it into a file before."""
+    """Upload the request body while it arrives. Under ASGI, Django has written it to a file before."""
     size = request.META.get("CONTENT_LENGTH")
     image = client.images.upload(
         iter(lambda: request.read(2**18), b""),
         file_name=request.GET.get("name"),
         content_length=int(size) if size else None,
     )
-    told = {"id": image.id, "url": image.url(preset="thumbnail")}
-    return JsonResponse(told, status=201)
+    body = {"id": image.id, "url": image.url(preset="thumbnail")}
+    return JsonResponse(body, status=201)
 
 
 @require_POST
 def receive_form(request: HttpRequest) -> HttpResponse:
-    """Take a picture from an HTML form through the storage, as an `ImageField` would."""
+    """Save a picture from an HTML form with the storage, as an `ImageField` does."""
     file = request.FILES.get("file")
     if file is None:
         raise BadRequest("the form has no file")
     name = default_storage.save(file.name, file)
-    told = {"id": name.partition("/")[0], "url": default_storage.url(name)}
-    return JsonResponse(told, status=201)
+    body = {"id": name.partition("/")[0], "url": default_storage.url(name)}
+    return JsonResponse(body, status=201)
 
 
 @require_POST
 async def make_token(_: HttpRequest) -> HttpResponse:
-    """Let a browser upload one picture itself, with the client key. Check who asks."""
+    """Let a browser upload one picture with the client key. Check first that the user may upload."""
     token = await async_client.images.create_upload_token()
     return JsonResponse({"uploadToken": token.token})
 

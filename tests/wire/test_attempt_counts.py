@@ -40,7 +40,7 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
 
 @attrs.define
 class StaleServer:
-    """A server that responds to the first request of each connection, and ends the connection after the second.
+    """A server that responds to the first request of a connection, and ends it after the second.
 
     `end` says how it ends the connection. `requests` holds the method and body of all requests.
     """

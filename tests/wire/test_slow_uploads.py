@@ -218,7 +218,7 @@ def test_a_file_without_read_permission_raises_permission_error(
 
 
 def small_disk(folder: Path) -> list[str]:
-    """Return the start of a command that has a disk of one megabyte at `folder`, in its own mount namespace."""
+    """Return a command prefix that mounts a disk of one megabyte at `folder`, in its own namespace."""
     mount = f'mount -t tmpfs -o size=1m tmpfs "{folder}" && exec "$@"'
     command = ["unshare", "-m", "sh", "-c", mount, "sh"]
     try:

@@ -45,7 +45,7 @@ class GatedPictures:
             self._permits.release()
 
     async def wait_until(self, **expected: int) -> None:
-        """Wait until the counts are as expected, and assert that they stay so for some iterations of the loop."""
+        """Wait until the counts are as expected, and assert that they stay so for some iterations."""
         async with asyncio.timeout(TIMEOUT):
             while {name: getattr(self, name) for name in expected} != expected:
                 await asyncio.sleep(0.001)

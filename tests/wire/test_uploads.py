@@ -310,7 +310,7 @@ async def test_a_lost_response_raises_a_connection_error_if_the_record_cannot_be
 
 
 async def report_pending(client: AsyncImgwireClient, emulator: Emulator, *, pending_responses: int) -> str:
-    """Create a record that is PENDING in the next responses, as of a service that learns of the bytes late."""
+    """Create a record that the next responses report as PENDING, although its bytes may have arrived."""
     created = await client.images.create(file_name="upload.png", idempotency_key="late")
     body = (await client.request("GET", f"/images/{created.image.id}")).body
     emulator.faults.add("GET", "/api/v1/images/{image_id}", times=pending_responses, status=200, body=body)
