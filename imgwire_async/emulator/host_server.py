@@ -168,7 +168,7 @@ class HostServer:
                 status=None if response is None else response.status,
                 body_length=body.length,
                 body_sha256=body.sha256,
-                answer_length=0 if response is None or request.method == "HEAD" else len(response.body),
+                response_length=0 if response is None or request.method == "HEAD" else len(response.body),
             )
         if response is None:
             # The connection is closed, but aiohttp requires a response object.

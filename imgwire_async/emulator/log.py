@@ -52,7 +52,7 @@ class LogEntry:
         self._records = records
         self._index = index
 
-    def close(self, *, status: int | None, body_length: int, body_sha256: str, answer_length: int) -> None:
+    def close(self, *, status: int | None, body_length: int, body_sha256: str, response_length: int) -> None:
         """Complete the record before the response is sent.
 
         So a test that has the response always finds the complete record.
@@ -62,7 +62,7 @@ class LogEntry:
             status=status,
             body_length=body_length,
             body_sha256=body_sha256,
-            answer_length=answer_length,
+            answer_length=response_length,
         )
 
 
