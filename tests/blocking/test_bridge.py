@@ -56,14 +56,14 @@ def on_the_loop(function: Callable[[], object]) -> None:
     assert done.wait(10)
 
 
-def test_user_code_that_nobody_waits_for_any_more_is_not_run() -> None:
+def test_user_code_is_not_run_when_its_call_was_cancelled() -> None:
     source = AsyncOdd()
     ran: list[int] = []
     assert Odd(source).two_errands(lambda: on_the_loop(source.refuse), lambda: ran.append(2))
     assert ran == []
 
 
-def test_what_user_code_returns_after_its_call_has_ended_is_nobodys(client: ImgwireClient) -> None:
+def test_a_result_of_user_code_is_dropped_after_its_call_has_ended(client: ImgwireClient) -> None:
     # The deadline passes while the callback runs; its answer comes too late, and the call's own error is told.
     idle = _bridge.loop_thread()
     hasty = client.with_options(timeout=Timeouts(deadline=0.2))
@@ -120,7 +120,7 @@ def test_a_loop_thread_that_ended_is_replaced_and_its_callers_are_told(script: S
     """) == (0, "the call was cancelled: the loop thread has ended\n0 False\n", "")
 
 
-def test_an_iterator_whose_loop_has_ended_is_let_go(client: ImgwireClient) -> None:
+def test_an_iterator_whose_event_loop_has_ended_can_be_closed(client: ImgwireClient) -> None:
     client.images.create(file_name="a.gif")
     pages = client.images.list_pages(limit=1)
     next(pages)
@@ -132,7 +132,7 @@ def test_an_iterator_whose_loop_has_ended_is_let_go(client: ImgwireClient) -> No
 
 
 @pytest.mark.slow
-def test_a_thread_that_cannot_be_had_is_the_callers_error_and_may_be_tried_again(script: Script) -> None:
+def test_a_thread_that_cannot_start_raises_in_the_caller_and_may_be_retried(script: Script) -> None:
     assert script.run("""
         client = ImgwireClient()
         threading.stack_size(1 << 45)
@@ -146,7 +146,7 @@ def test_a_thread_that_cannot_be_had_is_the_callers_error_and_may_be_tried_again
 
 
 @pytest.mark.slow
-def test_a_signal_handler_may_call_whatever_it_comes_into(script: Script) -> None:
+def test_a_signal_handler_may_call_the_client_at_any_point(script: Script) -> None:
     # Into the start of the loop thread, too, and between two steps of handing a call over.
     assert script.run("""
         from imgwire_async import _bridge
@@ -174,7 +174,7 @@ def test_a_signal_handler_may_call_whatever_it_comes_into(script: Script) -> Non
     """) == (0, "True 1\n", "")
 
 
-def test_a_loop_that_cannot_be_started_is_the_callers_error_and_may_be_tried_again(script: Script) -> None:
+def test_an_event_loop_that_cannot_start_raises_in_the_caller_and_may_be_retried(script: Script) -> None:
     assert script.run("""
         import resource
         import imgwire_async.transport.transport  # it is read from files
@@ -189,7 +189,7 @@ def test_a_loop_that_cannot_be_started_is_the_callers_error_and_may_be_tried_aga
     """) == (0, "Too many open files 0\n", "")
 
 
-def test_a_call_that_is_interrupted_before_it_began_sends_nothing(script: Script, emulator: Emulator) -> None:
+def test_a_call_that_is_interrupted_before_its_start_sends_nothing(script: Script, emulator: Emulator) -> None:
     assert script.run("""
         from imgwire_async import _bridge
         client = ImgwireClient()
@@ -209,7 +209,7 @@ def test_a_call_that_is_interrupted_before_it_began_sends_nothing(script: Script
     assert [request.method for request in emulator.requests] == ["GET", "GET"]
 
 
-def test_ctrl_c_at_any_point_of_handing_a_call_over_leaves_nobody_waiting(script: Script) -> None:
+def test_ctrl_c_while_a_call_is_passed_to_the_loop_leaves_no_thread_waiting(script: Script) -> None:
     # A second thread comes along just then: it relies on the wake-up that the first was about to give.
     assert script.run("""
         import asyncio, itertools
@@ -260,7 +260,7 @@ def test_ctrl_c_at_any_point_of_handing_a_call_over_leaves_nobody_waiting(script
     """) == (0, "over True\n", "")
 
 
-def test_what_many_threads_post_runs_once_and_in_each_ones_order_though_some_of_it_fails(
+def test_functions_posted_by_many_threads_run_once_in_the_order_of_each_thread(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     loop, ran, done = _bridge.loop_thread(), list[tuple[int, int]](), threading.Event()

@@ -44,7 +44,7 @@ def test_a_picture_is_uploaded_listed_and_deleted(client: ImgwireClient) -> None
     assert client.images.list().data == []
 
 
-def test_list_all_asks_once_per_page(client: ImgwireClient, emulator: Emulator) -> None:
+def test_list_all_sends_one_request_per_page(client: ImgwireClient, emulator: Emulator) -> None:
     ids = {client.images.create(file_name=f"{number}.gif").image.id for number in range(5)}
     emulator.requests.clear()
     assert {image.id for image in client.images.list_all(limit=2)} == ids
@@ -56,7 +56,7 @@ def test_request_reaches_operations_that_have_no_method(client: ImgwireClient) -
     assert client.request("GET", "/images/", params={"limit": 1}).json() == []
 
 
-def test_a_wrong_argument_is_told_in_the_callers_frame(client: ImgwireClient, emulator: Emulator) -> None:
+def test_a_wrong_argument_raises_in_the_callers_frame(client: ImgwireClient, emulator: Emulator) -> None:
     with pytest.raises(TypeError, match="no_such_option"):
         client.images.retrieve("x", no_such_option=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match="no_such_option"):
@@ -66,7 +66,7 @@ def test_a_wrong_argument_is_told_in_the_callers_frame(client: ImgwireClient, em
     assert len(emulator.requests) == 0
 
 
-def test_with_options_shares_connections_and_changes_what_is_asked(
+def test_with_options_shares_connections_and_changes_requests(
     client: ImgwireClient, emulator: Emulator
 ) -> None:
     light = client.with_options(default_headers={"X-Tenant": "blue"}, retries=0)
@@ -79,7 +79,7 @@ def test_with_options_shares_connections_and_changes_what_is_asked(
     assert not client.closed
 
 
-def test_capture_collects_what_this_thread_sends(client: ImgwireClient) -> None:
+def test_capture_collects_the_calls_of_this_thread(client: ImgwireClient) -> None:
     with client.capture() as exchanges:
         client.images.upload(GIF, file_name="dot.gif")
         other = threading.Thread(target=client.images.list)
@@ -112,14 +112,14 @@ def test_closing_an_unused_client_starts_nothing(script: Any) -> None:
     """) == (0, "True 1\n", "")
 
 
-def test_making_a_client_starts_no_thread_and_loads_no_transport(script: Any) -> None:
+def test_creating_a_client_starts_no_thread_and_loads_no_transport(script: Any) -> None:
     assert script.run("""
         client = ImgwireClient()
         print(threading.active_count(), "aiohttp" in sys.modules, repr(client).split()[0])
     """) == (0, "1 False <ImgwireClient\n", "")
 
 
-def test_clients_refuse_to_pickle() -> None:
+def test_clients_cannot_be_pickled() -> None:
     import pickle
 
     with pytest.raises(TypeError, match="ImgwireClient cannot be pickled"):
@@ -147,7 +147,7 @@ def test_callbacks_and_hooks_run_in_the_calling_thread(emulator: Emulator) -> No
     assert {"RequestEvent", "ResponseEvent", "RetryEvent", "Image", "UploadProgress"} <= set(told)
 
 
-def test_a_hook_that_raises_changes_nothing(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_in_a_hook_does_not_affect_the_call(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
     def broken(event: object) -> None:
         raise KeyError("hook")
 
@@ -166,7 +166,7 @@ def test_a_callback_may_use_the_client(client: ImgwireClient) -> None:
     assert seen == [image.id]
 
 
-def test_a_callback_may_upload_even_when_there_is_one_connection(emulator: Emulator) -> None:
+def test_a_callback_may_upload_with_a_single_connection(emulator: Emulator) -> None:
     with ImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:
         client.images.upload(
             GIF, file_name="a.gif", on_created=lambda _: client.images.upload(GIF, file_name="b.gif")
@@ -189,7 +189,7 @@ def test_file_objects_are_read_in_the_calling_thread_and_stay_open(client: Imgwi
     assert not reader.closed
 
 
-def test_a_cursor_that_is_bound_to_its_thread_may_be_the_source(
+def test_a_database_cursor_bound_to_its_thread_may_be_the_source(
     client: ImgwireClient, emulator: Emulator
 ) -> None:
     database = sqlite3.connect(":memory:")
@@ -208,7 +208,7 @@ def test_paths_are_read_in_worker_threads(client: ImgwireClient, tmp_path: Path)
     assert client.images.upload(path, wait=True).original_filename == "dot.gif"
 
 
-def test_a_slow_reader_does_not_hold_up_the_loop(client: ImgwireClient, emulator: Emulator) -> None:
+def test_a_slow_reader_does_not_block_the_event_loop(client: ImgwireClient, emulator: Emulator) -> None:
     # While the main thread sits in read(), calls of another thread go on.
     answered = threading.Event()
 
@@ -242,7 +242,7 @@ class TableSource:
             self.threads.append(here())
 
 
-def test_a_source_of_ones_own_is_read_in_the_calling_thread(client: ImgwireClient) -> None:
+def test_an_upload_source_is_read_in_the_calling_thread(client: ImgwireClient) -> None:
     source = TableSource()
     assert client.images.upload(source, wait=True).status == "READY"
     assert set(source.threads) == {here()}
@@ -266,7 +266,7 @@ async def pieces() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("make", [AsyncFile, pieces, WaitingSource])
-def test_what_only_a_loop_can_read_is_refused_with_the_name_of_the_other_client(
+def test_an_async_source_is_rejected_with_the_name_of_the_other_client(
     client: ImgwireClient, emulator: Emulator, make: Any
 ) -> None:
     with pytest.raises(TypeError, match="AsyncImgwireClient"):
@@ -277,7 +277,7 @@ def test_what_only_a_loop_can_read_is_refused_with_the_name_of_the_other_client(
 # --- the key ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_callable_is_asked_in_the_calling_thread_and_again_after_a_401(emulator: Emulator) -> None:
+def test_a_key_callable_runs_in_the_calling_thread_and_again_after_a_401(emulator: Emulator) -> None:
     asked: list[str] = []
     keys = iter(["sk_stale", emulator.api_key])
 
@@ -301,7 +301,7 @@ class AsyncKey:
 
 
 @pytest.mark.parametrize("key", [async_key, AsyncKey()])
-def test_a_coroutine_function_as_key_is_refused_at_construction(key: Any) -> None:
+def test_a_coroutine_function_as_key_is_rejected_by_the_constructor(key: Any) -> None:
     with pytest.raises(TypeError, match="AsyncImgwireClient"):
         ImgwireClient(key)
 
@@ -312,7 +312,7 @@ class Later:
 
 
 @pytest.mark.parametrize("make", [async_key, Later])
-def test_a_key_callable_that_returns_an_awaitable_is_refused(make: Any, emulator: Emulator) -> None:
+def test_a_key_callable_that_returns_an_awaitable_is_rejected(make: Any, emulator: Emulator) -> None:
     with (
         ImgwireClient(lambda: make(), base_url=emulator.base_url) as client,
         pytest.raises(TypeError, match="awaitable"),
@@ -320,7 +320,7 @@ def test_a_key_callable_that_returns_an_awaitable_is_refused(make: Any, emulator
         client.images.list()
 
 
-def test_what_the_key_callable_raises_comes_out_unchanged(emulator: Emulator) -> None:
+def test_an_error_of_the_key_callable_passes_unchanged(emulator: Emulator) -> None:
     mistake = KeyError("no vault")
 
     def key() -> str:
@@ -334,7 +334,7 @@ def test_what_the_key_callable_raises_comes_out_unchanged(emulator: Emulator) ->
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_error_of_the_service_is_the_same_as_on_the_asynchronous_side(client: ImgwireClient) -> None:
+def test_an_error_of_the_service_is_the_same_as_in_the_asynchronous_client(client: ImgwireClient) -> None:
     with pytest.raises(NotFoundError) as caught:
         client.images.retrieve(MISSING)
     assert (caught.value.status, caught.value.__cause__, caught.value.__context__) == (404, None, None)
@@ -350,7 +350,7 @@ def test_the_traceback_shows_few_frames_of_the_bridge_and_then_the_operation(cli
 
 
 @pytest.mark.parametrize("broken", ["iterator", "reader", "callback"])
-def test_an_error_of_the_callers_own_comes_out_as_it_was_raised(client: ImgwireClient, broken: str) -> None:
+def test_an_error_of_user_code_passes_unchanged_through_the_bridge(client: ImgwireClient, broken: str) -> None:
     mistake = KeyError("of the caller")
 
     def fail(*_: object) -> Any:
@@ -381,7 +381,7 @@ def test_a_callback_that_raises_stop_iteration_ends_the_call(client: ImgwireClie
         client.images.upload(GIF, file_name="dot.gif", on_created=lambda _: next(iter(())))
 
 
-def test_a_refused_key_is_an_error_and_no_group_of_errors(emulator: Emulator) -> None:
+def test_a_rejected_key_raises_one_error_and_no_exception_group(emulator: Emulator) -> None:
     with ImgwireClient("sk_wrong", base_url=emulator.base_url) as client:
         for use in (
             client.images.list,
@@ -392,7 +392,7 @@ def test_a_refused_key_is_an_error_and_no_group_of_errors(emulator: Emulator) ->
                 use()
 
 
-def test_one_of_many_pages_that_fails_is_an_error_and_no_group_of_errors(
+def test_a_failed_page_raises_one_error_and_no_exception_group(
     client: ImgwireClient, emulator: Emulator
 ) -> None:
     for number in range(4):
@@ -403,7 +403,7 @@ def test_one_of_many_pages_that_fails_is_an_error_and_no_group_of_errors(
     until(lambda: held(client) == 0)
 
 
-def test_calls_leave_nothing_to_the_collector(script: Any) -> None:
+def test_calls_create_no_reference_cycles(script: Any) -> None:
     assert script.run("""
         import gc
         from imgwire_async import NotFoundError
@@ -436,7 +436,7 @@ def test_calls_leave_nothing_to_the_collector(script: Any) -> None:
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 
 
-def test_user_code_sees_the_context_of_the_one_who_called(client: ImgwireClient) -> None:
+def test_user_code_runs_in_the_callers_context(client: ImgwireClient) -> None:
     seen: list[str] = []
 
     def call(name: str) -> None:
@@ -451,20 +451,20 @@ def test_user_code_sees_the_context_of_the_one_who_called(client: ImgwireClient)
     assert seen == ["blue", "red", "nobody"]
 
 
-def test_what_a_callback_sets_in_its_context_stays_with_the_caller(client: ImgwireClient) -> None:
+def test_a_context_variable_set_in_a_callback_stays_set_for_the_caller(client: ImgwireClient) -> None:
     before = tenant.set("before")
     client.images.upload(GIF, file_name="dot.gif", on_progress=lambda _: tenant.set("after"))
     assert tenant.get() == "after"
     tenant.reset(before)
 
 
-def test_progress_is_told_to_the_end(client: ImgwireClient) -> None:
+def test_progress_is_reported_to_the_end(client: ImgwireClient) -> None:
     told: list[UploadProgress] = []
     client.images.upload(GIF, file_name="dot.gif", on_progress=told.append)
     assert (told[-1].sent, told[-1].total) == (len(GIF), len(GIF))
 
 
-def test_a_method_says_what_it_gives() -> None:
+def test_a_blocking_method_has_a_return_annotation_without_async_types() -> None:
     from imgwire_async.blocking import Images
 
     assert str(inspect.signature(Images.list_all)).endswith("-> 'Generator[Image, None, None]'")

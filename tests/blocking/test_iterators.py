@@ -112,14 +112,14 @@ def test_an_async_generator_becomes_a_generator(well: Well, source: AsyncWell) -
     assert threading.get_ident() not in source.threads
 
 
-def test_nothing_runs_before_the_first_step(well: Well, source: AsyncWell) -> None:
+def test_no_request_is_sent_before_the_first_step(well: Well, source: AsyncWell) -> None:
     numbers = well.numbers(3)
     numbers.close()
     del numbers
     assert source.log == []
 
 
-def test_the_error_of_a_step_ends_the_iterator(well: Well, source: AsyncWell) -> None:
+def test_an_error_in_a_step_ends_the_iterator(well: Well, source: AsyncWell) -> None:
     numbers = well.numbers(3, fail_at=1)
     assert next(numbers) == 0
     with pytest.raises(KeyError):
@@ -128,20 +128,20 @@ def test_the_error_of_a_step_ends_the_iterator(well: Well, source: AsyncWell) ->
     assert list(numbers) == []
 
 
-def test_closing_waits_until_the_work_has_ended(well: Well, source: AsyncWell) -> None:
+def test_closing_an_iterator_waits_for_its_cleanup(well: Well, source: AsyncWell) -> None:
     numbers = well.numbers(3)
     next(numbers)
     numbers.close()
     assert source.log == ["numbers ended"]
 
 
-def test_leaving_the_loop_early_ends_the_work(well: Well, source: AsyncWell) -> None:
+def test_leaving_the_loop_early_ends_the_generator(well: Well, source: AsyncWell) -> None:
     for _ in well.numbers(3):
         break
     assert source.log == ["numbers ended"]
 
 
-def test_closing_does_not_wait_for_ever(well: Well, source: AsyncWell) -> None:
+def test_closing_an_iterator_waits_for_a_limited_time(well: Well, source: AsyncWell) -> None:
     numbers = well.slow_to_end()
     next(numbers)
     began = time.monotonic()
@@ -166,7 +166,7 @@ def test_an_iterator_may_be_dropped_on_the_loop_thread(well: Well, source: Async
     until(lambda: source.log == ["numbers ended"])
 
 
-def test_an_iterator_may_be_dropped_by_the_collector(well: Well, source: AsyncWell) -> None:
+def test_an_iterator_may_be_dropped_by_the_garbage_collector(well: Well, source: AsyncWell) -> None:
     cycle: list[Any] = [well.numbers(3)]
     next(cycle[0])
     cycle.append(cycle)
@@ -184,13 +184,13 @@ def test_steps_may_be_made_in_different_threads(well: Well) -> None:
     assert got == [0, 1, 2, 3]
 
 
-def test_a_scope_held_over_a_step_is_an_error_and_no_hang(well: Well) -> None:
+def test_a_cancel_scope_held_across_a_yield_raises_an_error(well: Well) -> None:
     # Each step is a task of its own, so none of our generators may hold a cancel scope, timeout or task group over a yield.
     with pytest.raises(RuntimeError, match="different task"):
         list(well.scoped())
 
 
-def test_breaking_out_of_pages_gives_every_connection_back(client: ImgwireClient, emulator: Emulator) -> None:
+def test_breaking_out_of_pages_releases_every_connection(client: ImgwireClient, emulator: Emulator) -> None:
     for number in range(6):
         client.images.create(file_name=f"{number}.gif")
     emulator.faults.add("GET", "/api/v1/images/", times=None, after=3, stall=float("inf"))
@@ -216,7 +216,7 @@ def test_an_async_context_manager_becomes_a_plain_one(well: Well, source: AsyncW
     assert source.log == ["numbers ended", "left well"]
 
 
-def test_an_error_in_the_block_reaches_both_sides_unchanged(well: Well, source: AsyncWell) -> None:
+def test_an_error_in_the_with_block_reaches_both_sides_unchanged(well: Well, source: AsyncWell) -> None:
     mistake = KeyError("block")
     with pytest.raises(KeyError) as caught, well.held():
         raise mistake
@@ -225,7 +225,7 @@ def test_an_error_in_the_block_reaches_both_sides_unchanged(well: Well, source: 
     assert source.log == ["left by KeyError"]
 
 
-def test_ctrl_c_in_the_block_is_a_cancellation_to_the_loop(well: Well, source: AsyncWell) -> None:
+def test_ctrl_c_in_the_with_block_cancels_the_async_side(well: Well, source: AsyncWell) -> None:
     with pytest.raises(KeyboardInterrupt), well.held() as numbers:
         next(numbers)
         raise KeyboardInterrupt
@@ -246,21 +246,21 @@ def test_an_error_on_entering_is_raised(well: Well, source: AsyncWell) -> None:
     assert source.log == []
 
 
-def test_breaking_out_of_the_items_leaves_the_block_whole(well: Well, source: AsyncWell) -> None:
+def test_breaking_out_of_the_iterator_keeps_the_with_block_usable(well: Well, source: AsyncWell) -> None:
     with well.held() as numbers:
         for _ in numbers:
             break
     assert "left well" in source.log
 
 
-def test_a_with_block_that_is_dropped_half_way_ends(well: Well, source: AsyncWell) -> None:
+def test_a_dropped_with_block_is_closed(well: Well, source: AsyncWell) -> None:
     block = well.held()
     next(block.__enter__())
     del block
     assert source.log[0] == "left well"
 
 
-def test_a_stream_gives_the_bytes_and_its_connection_back(client: ImgwireClient, tmp_path: Path) -> None:
+def test_a_stream_yields_the_bytes_and_releases_its_connection(client: ImgwireClient, tmp_path: Path) -> None:
     image = client.images.upload(GIF, file_name="dot.gif", wait=True)
     with client.images.stream(image) as chunks:
         assert b"".join(chunks) == GIF
@@ -272,7 +272,7 @@ def test_a_stream_gives_the_bytes_and_its_connection_back(client: ImgwireClient,
     until(lambda: held(client) == 0)
 
 
-def test_a_stream_that_is_left_or_dropped_half_way_gives_its_slot_back(emulator: Emulator) -> None:
+def test_a_stream_that_is_left_or_dropped_early_releases_its_slot(emulator: Emulator) -> None:
     picture = GIF + bytes(4_000_000)
     with ImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:
         image = client.images.upload(picture, file_name="dot.gif", wait=True)
@@ -329,7 +329,7 @@ def test_readers_and_callbacks_of_many_uploads_run_in_the_calling_thread(
     nothing_left(client, emulator)
 
 
-def test_leaving_many_uploads_half_way_ends_them_all(client: ImgwireClient, emulator: Emulator) -> None:
+def test_leaving_upload_many_early_ends_all_uploads(client: ImgwireClient, emulator: Emulator) -> None:
     threads: set[str] = set()
     results = client.images.upload_many(readers(50, threads), on_progress=lambda _: None, concurrency=8)
     for _ in range(3):
@@ -341,7 +341,7 @@ def test_leaving_many_uploads_half_way_ends_them_all(client: ImgwireClient, emul
     assert threads == {threading.current_thread().name}
 
 
-def test_paths_go_on_while_the_caller_is_busy(
+def test_uploads_of_paths_continue_while_the_caller_is_busy(
     client: ImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     paths = [tmp_path / f"{number}.gif" for number in range(6)]
@@ -366,7 +366,7 @@ class SmallBites(io.BytesIO):
     "what",
     ["file objects", *(pytest.param(what, marks=pytest.mark.slow) for what in ("iterators", "progress"))],
 )
-def test_a_consumer_may_take_longer_for_a_result_than_a_transfer_may_stand_still(
+def test_a_consumer_may_take_longer_than_the_stall_timeout(
     client: ImgwireClient, what: str
 ) -> None:
     patient = client.with_options(timeout=Timeouts(stall=0.2))
@@ -386,7 +386,7 @@ def test_a_consumer_may_take_longer_for_a_result_than_a_transfer_may_stand_still
             time.sleep(0.6)  # what is tested: a consumer that is busy elsewhere
 
 
-def test_hooks_that_wait_for_their_caller_hold_nobody_up(emulator: Emulator, tmp_path: Path) -> None:
+def test_hooks_that_wait_for_a_busy_caller_block_no_other_upload(emulator: Emulator, tmp_path: Path) -> None:
     """They run in the caller's thread, which is busy elsewhere; uploads of other threads get their connections meanwhile."""
     paths = [tmp_path / f"{number}.gif" for number in range(6)]
     for path in paths:
@@ -406,7 +406,7 @@ def test_hooks_that_wait_for_their_caller_hold_nobody_up(emulator: Emulator, tmp
         assert len([result.unwrap() for result in results]) == 5
 
 
-def test_an_error_of_the_files_themselves_comes_out_as_it_was_raised(client: ImgwireClient) -> None:
+def test_an_error_of_the_files_iterator_passes_unchanged(client: ImgwireClient) -> None:
     mistake = KeyError("files")
 
     def files() -> Iterator[bytes]:
@@ -431,7 +431,7 @@ class Query:
         return iter([GIF])
 
 
-def test_even_the_iterator_of_the_files_is_made_in_the_calling_thread(client: ImgwireClient) -> None:
+def test_the_iterator_of_the_files_is_created_in_the_calling_thread(client: ImgwireClient) -> None:
     query = Query()
     assert [result.unwrap().width for result in client.images.upload_many(query)]
     assert query.thread == threading.current_thread().name
@@ -441,7 +441,7 @@ async def async_files() -> AsyncIterator[bytes]:
     yield GIF
 
 
-def test_async_files_are_refused_with_the_name_of_the_other_client(client: ImgwireClient) -> None:
+def test_an_async_iterator_of_files_is_rejected_with_the_name_of_the_other_client(client: ImgwireClient) -> None:
     with pytest.raises(TypeError, match="AsyncImgwireClient"):
         next(client.images.upload_many(async_files()))
 
@@ -449,7 +449,7 @@ def test_async_files_are_refused_with_the_name_of_the_other_client(client: Imgwi
 # --- a key that changes in the midst ----------------------------------------------------------------------------------
 
 
-def test_a_call_in_the_loop_body_never_waits_for_a_key_that_the_iterator_asked_for(
+def test_a_call_in_the_loop_body_never_waits_for_a_key_request_of_the_iterator(
     emulator: Emulator,
 ) -> None:
     # Pages fetched ahead meet a 401 while the caller is in the loop body: their question waits for the next step there, but a
@@ -498,7 +498,7 @@ class Asker(BlockingWrapper):
     key: Final = blocking(AsyncAsker.key)
 
 
-def test_a_question_that_comes_as_the_step_ends_is_never_left_unanswered() -> None:
+def test_a_key_request_at_the_end_of_a_step_is_always_served() -> None:
     asked: list[int] = []
     asker = Asker(AsyncAsker(KeyProvider(lambda: str(asked.append(1)) and "sk_test")))
     steps = asker.steps()

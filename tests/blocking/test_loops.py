@@ -45,7 +45,7 @@ def run_in_new_loop(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(work)
 
 
-def test_one_client_serves_loops_one_after_the_other_and_leaves_nothing(script: Script) -> None:
+def test_one_client_serves_several_event_loops_in_turn_and_leaks_nothing(script: Script) -> None:
     assert script.run("""
         import asyncio, anyio
         client = AsyncImgwireClient()
@@ -62,7 +62,7 @@ def test_one_client_serves_loops_one_after_the_other_and_leaves_nothing(script: 
 
 
 @pytest.mark.skipif(importlib.util.find_spec("asgiref") is None, reason="needs asgiref")
-def test_the_loops_of_asgiref_are_loops_like_any_other(script: Script) -> None:
+def test_the_client_works_in_the_event_loops_of_asgiref(script: Script) -> None:
     assert script.run(
         """
         from asgiref.sync import async_to_sync
@@ -77,7 +77,7 @@ def test_the_loops_of_asgiref_are_loops_like_any_other(script: Script) -> None:
 
 
 @pytest.mark.slow
-def test_a_client_that_is_dropped_or_forgotten_costs_nothing(script: Script) -> None:
+def test_a_client_that_is_never_closed_leaks_nothing(script: Script) -> None:
     assert script.run("""
         import asyncio
 
@@ -115,7 +115,7 @@ def test_a_client_that_is_dropped_or_forgotten_costs_nothing(script: Script) -> 
 
 
 @pytest.mark.slow
-def test_loops_that_were_closed_by_hand_are_forgotten_quietly(script: Script) -> None:
+def test_an_event_loop_that_was_closed_by_hand_leaves_no_warning(script: Script) -> None:
     # Without -X dev: there asyncio itself reports what such a loop leaves behind.
     assert script.run("""
         import asyncio, warnings
@@ -132,7 +132,7 @@ def test_loops_that_were_closed_by_hand_are_forgotten_quietly(script: Script) ->
 
 
 @pytest.mark.slow
-def test_a_client_of_a_stopped_loop_may_be_dropped_inside_another_one(script: Script) -> None:
+def test_a_client_of_a_stopped_loop_may_be_dropped_inside_another_loop(script: Script) -> None:
     assert script.run("""
         import asyncio, gc
         client = AsyncImgwireClient()
@@ -244,7 +244,7 @@ def test_a_dropped_client_is_closed_by_its_own_loop_and_by_no_other_thread(scrip
 
 
 @pytest.mark.slow
-def test_a_client_dropped_elsewhere_is_closed_at_exit_at_the_latest(script: Script) -> None:
+def test_a_client_dropped_in_another_thread_is_closed_at_exit_at_the_latest(script: Script) -> None:
     assert script.run(
         DROPPED
         + """
@@ -273,7 +273,7 @@ def test_a_client_dropped_elsewhere_is_closed_at_exit_at_the_latest(script: Scri
     ) == (0, "[False, False, True]\n[True, True, True]\n", "")
 
 
-async def test_first_calls_that_come_together_make_one_session(client: AsyncImgwireClient) -> None:
+async def test_concurrent_first_calls_create_one_session(client: AsyncImgwireClient) -> None:
     await asyncio.gather(*(client.images.list() for _ in range(20)))
     assert len(sessions(client)) == 1
 
@@ -303,7 +303,7 @@ def test_two_loops_in_two_threads_use_one_client_at_once(emulator: Emulator) -> 
         assert [run.result(30) for run in runs] == [250, 250]
 
 
-def test_closing_in_one_loop_leaves_the_other_loop_to_close_its_own(emulator: Emulator) -> None:
+def test_closing_in_one_loop_lets_the_other_loop_close_its_own_session(emulator: Emulator) -> None:
     client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
     used, closed = threading.Event(), threading.Event()
     kept: list[Any] = []
@@ -330,7 +330,7 @@ def test_closing_in_one_loop_leaves_the_other_loop_to_close_its_own(emulator: Em
     assert kept[0].uploads.closed
 
 
-def test_closing_after_the_loop_has_ended_is_quiet(emulator: Emulator) -> None:
+def test_closing_after_the_loop_has_ended_prints_nothing(emulator: Emulator) -> None:
     client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
     asyncio.run(_list(client))
     asyncio.run(client.aclose())
@@ -343,7 +343,7 @@ async def _list(client: AsyncImgwireClient) -> int:
 
 
 @pytest.mark.parametrize("way", ["timeout", "move_on_after", "cancel"])
-async def test_cancelled_calls_give_everything_back(
+async def test_cancelled_calls_release_slots_and_connections(
     client: AsyncImgwireClient, emulator: Emulator, way: str
 ) -> None:
     emulator.faults.add("GET", "/api/v1/images/", times=None, stall=ENDLESS)
@@ -376,7 +376,7 @@ def test_without_an_asyncio_loop_the_error_says_what_to_do(emulator: Emulator) -
 
 
 @pytest.mark.skipif(importlib.util.find_spec("trio") is None, reason="needs trio")
-def test_under_trio_the_advice_works(emulator: Emulator) -> None:
+def test_the_advice_for_trio_works(emulator: Emulator) -> None:
     import trio  # itself, because anyio 3 does not know today's trio
 
     other = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)

@@ -139,7 +139,7 @@ def test_an_uncaught_ctrl_c_ends_the_process(
     assert "Unclosed" not in err
 
 
-def test_after_ctrl_c_in_a_step_the_next_call_gets_its_own_answer(script: Script, emulator: Emulator) -> None:
+def test_after_ctrl_c_in_a_step_the_next_call_gets_its_own_response(script: Script, emulator: Emulator) -> None:
     emulator.faults.add("POST", "/api/v1/images/standard_upload", times=3, stall=ENDLESS)
     process = script.start("""
         client = ImgwireClient()
@@ -155,7 +155,7 @@ def test_after_ctrl_c_in_a_step_the_next_call_gets_its_own_answer(script: Script
     assert process.communicate() == ("[] [] None\n", "")
 
 
-def test_ctrl_c_inside_the_callers_own_reader_works_as_in_any_code(
+def test_ctrl_c_inside_a_reader_of_the_user_raises_keyboard_interrupt(
     script: Script, emulator: Emulator
 ) -> None:
     out = script.run("""
@@ -234,13 +234,13 @@ FORGOTTEN = {
 @pytest.mark.parametrize(
     "how", [pytest.param(how, marks=() if how == "half-way" else pytest.mark.slow) for how in FORGOTTEN]
 )
-def test_a_client_that_was_never_closed_costs_nothing_at_exit(script: Script, how: str) -> None:
+def test_a_client_that_was_never_closed_does_not_delay_the_exit(script: Script, how: str) -> None:
     began = time.monotonic()
     assert script.run(FORGOTTEN[how]) == (0, "", "")
     assert time.monotonic() - began < 20
 
 
-def test_a_daemon_thread_in_the_midst_of_a_call_ends_silently(script: Script, emulator: Emulator) -> None:
+def test_a_daemon_thread_during_a_call_ends_without_output(script: Script, emulator: Emulator) -> None:
     emulator.faults.add(*GET, stall=ENDLESS)
     began = time.monotonic()
     assert script.run("""
@@ -257,7 +257,7 @@ def test_a_daemon_thread_in_the_midst_of_a_call_ends_silently(script: Script, em
     until(lambda: open_handlers(emulator) == 0)
 
 
-def test_a_call_at_the_end_of_the_interpreter_is_refused(script: Script) -> None:
+def test_a_call_during_interpreter_shutdown_is_rejected(script: Script) -> None:
     late = """
         import atexit
 
@@ -302,7 +302,7 @@ def test_the_first_call_may_come_in_an_exit_handler_where_threads_may_still_be_s
 
 
 @pytest.mark.slow
-def test_a_loop_that_is_stuck_does_not_hold_up_the_exit_for_long(script: Script) -> None:
+def test_a_blocked_event_loop_delays_the_exit_only_briefly(script: Script) -> None:
     began = time.monotonic()
     code, out, _ = script.run("""
         from imgwire_async import _bridge
@@ -327,7 +327,7 @@ def test_a_loop_that_is_stuck_does_not_hold_up_the_exit_for_long(script: Script)
 @pytest.mark.parametrize(
     "jump", [pytest.param(0, id="frozen", marks=pytest.mark.slow), pytest.param(1e9, id="forwards and back")]
 )
-def test_a_clock_that_tests_freeze_or_set_stops_no_call(
+def test_a_frozen_or_changed_clock_stops_no_call(
     script: Script, emulator: Emulator, jump: float
 ) -> None:
     for after in (1, 3):
@@ -511,7 +511,7 @@ FORKS = [
 
 @needs_fork
 @pytest.mark.parametrize(("how", "fork"), FORKS)
-def test_after_a_fork_both_processes_go_on(script: Script, emulator: Emulator, how: str, fork: str) -> None:
+def test_both_processes_can_use_the_client_after_a_fork(script: Script, emulator: Emulator, how: str, fork: str) -> None:
     emulator.faults.add("GET", "/api/v1/custom_domain/", stall=1.0)
     began = time.monotonic()
     code, out, err = script.run(
@@ -536,7 +536,7 @@ def without_noise(err: str) -> str:
 @needs_fork
 @pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="needs uvloop")
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="policies are deprecated")
-def test_a_forked_child_ends_well_whatever_loops_the_application_uses(script: Script) -> None:
+def test_a_forked_child_exits_cleanly_when_the_application_uses_uvloop(script: Script) -> None:
     assert script.run("""
         import asyncio, uvloop
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -552,7 +552,7 @@ def test_a_forked_child_ends_well_whatever_loops_the_application_uses(script: Sc
 @pytest.mark.slow
 @needs_fork
 @forks
-def test_a_signal_handler_may_fork_while_its_thread_waits_for_an_answer(
+def test_a_signal_handler_may_fork_while_its_thread_waits_for_a_response(
     script: Script, emulator: Emulator, fork: str
 ) -> None:
     emulator.faults.add(*GET, stall=1.0)
@@ -597,7 +597,7 @@ def test_children_of_multiprocessing_make_their_own_connections(script: Script, 
 
 
 @needs_fork
-def test_a_fork_inside_a_running_loop_leaves_the_loop_alone(script: Script) -> None:
+def test_a_fork_inside_a_running_loop_does_not_affect_the_loop(script: Script) -> None:
     assert script.run("""
         import asyncio, multiprocessing
 
@@ -621,7 +621,7 @@ def test_a_fork_inside_a_running_loop_leaves_the_loop_alone(script: Script) -> N
 
 @needs_fork
 @forks
-def test_a_child_leaves_the_loops_of_its_parent_alone(script: Script, fork: str) -> None:
+def test_a_forked_child_does_not_touch_the_event_loops_of_its_parent(script: Script, fork: str) -> None:
     code, out, err = script.run(
         fork
         + textwrap.dedent("""

@@ -38,7 +38,7 @@ def test_many_threads_share_one_client_one_loop_thread_and_one_session(
     assert len(client._shared.sessions._by_loop) == 1
 
 
-def test_first_calls_that_come_together_start_one_loop_thread(script: Any) -> None:
+def test_concurrent_first_calls_start_one_loop_thread(script: Any) -> None:
     assert script.run("""
         client = ImgwireClient()
         barrier = threading.Barrier(32)
@@ -65,7 +65,7 @@ def test_several_clients_share_one_loop_thread(emulator: Emulator) -> None:
         client.close()
 
 
-def test_callers_in_many_threads_share_one_question_for_the_key(
+def test_callers_in_many_threads_share_one_call_of_the_key_callable(
     emulator: Emulator, threads: ThreadPoolExecutor
 ) -> None:
     asked: list[int] = []
@@ -88,7 +88,7 @@ def test_callers_in_many_threads_share_one_question_for_the_key(
     assert len(asked) == 1
 
 
-def test_a_caller_who_leaves_takes_its_question_for_the_key_along_and_the_next_one_asks(
+def test_the_next_caller_fetches_the_key_when_the_first_caller_is_interrupted(
     emulator: Emulator,
 ) -> None:
     leaving, asked = threading.Event(), list[str]()
@@ -139,7 +139,7 @@ def test_both_clients_work_side_by_side_in_one_loop(client: ImgwireClient, emula
 
 
 @pytest.mark.parametrize("use", ["call", "iterate"])
-def test_a_call_on_the_loop_thread_itself_is_an_error_and_no_hang(client: ImgwireClient, use: str) -> None:
+def test_a_call_on_the_loop_thread_raises_an_error(client: ImgwireClient, use: str) -> None:
     caught: list[BaseException] = []
     done = threading.Event()
 
@@ -159,7 +159,7 @@ def test_a_call_on_the_loop_thread_itself_is_an_error_and_no_hang(client: Imgwir
     assert "AsyncImgwireClient" in str(caught[0])
 
 
-def test_closing_on_the_loop_thread_itself_does_not_wait(emulator: Emulator) -> None:
+def test_closing_on_the_loop_thread_does_not_wait(emulator: Emulator) -> None:
     client = ImgwireClient(emulator.api_key, base_url=emulator.base_url)
     client.images.list()
     _bridge.loop_thread().post(client.close)
@@ -167,7 +167,7 @@ def test_closing_on_the_loop_thread_itself_does_not_wait(emulator: Emulator) -> 
     until(lambda: not client._shared.sessions._by_loop)
 
 
-def test_closing_while_others_call_ends_their_calls_with_a_clear_error(
+def test_closing_ends_the_calls_of_other_threads_with_a_clear_error(
     client: ImgwireClient, emulator: Emulator, threads: ThreadPoolExecutor
 ) -> None:
     emulator.faults.add("GET", "/api/v1/images/", times=None, stall=ENDLESS)
@@ -200,7 +200,7 @@ def test_a_call_in_a_worker_thread_may_be_abandoned(client: ImgwireClient, emula
     until(lambda: open_handlers(emulator) == 0)
 
 
-def test_a_deadline_ends_a_call_and_gives_its_connection_back(
+def test_a_deadline_ends_a_call_and_releases_its_connection(
     client: ImgwireClient, emulator: Emulator
 ) -> None:
     from imgwire_async import APITimeoutError, Timeouts

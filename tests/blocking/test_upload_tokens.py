@@ -52,7 +52,7 @@ def browser(emulator: Emulator, backend: Backend) -> Iterator[ImgwireClient]:
         yield browser
 
 
-def test_the_callable_is_asked_once_per_file_in_the_calling_thread(
+def test_the_token_callable_runs_once_per_file_in_the_calling_thread(
     browser: ImgwireClient, backend: Backend, client: ImgwireClient
 ) -> None:
     browser.images.create(file_name="a.gif")
@@ -65,7 +65,7 @@ def test_the_callable_is_asked_once_per_file_in_the_calling_thread(
     assert own.threads == [threading.get_ident()] * 2
 
 
-def test_the_body_of_the_loop_may_upload_while_files_wait_for_their_token(
+def test_the_loop_body_may_upload_while_files_wait_for_their_token(
     browser: ImgwireClient, backend: Backend
 ) -> None:
     """Their questions wait for the next step, and hold no place meanwhile."""
@@ -78,7 +78,7 @@ def test_the_body_of_the_loop_may_upload_while_files_wait_for_their_token(
 
 
 @pytest.mark.parametrize("ask", ASYNC, ids=["function", "object", "partial"])
-def test_a_coroutine_function_is_a_type_error(client: ImgwireClient, emulator: Emulator, ask: Any) -> None:
+def test_a_coroutine_function_as_token_callable_raises_a_type_error(client: ImgwireClient, emulator: Emulator, ask: Any) -> None:
     with pytest.raises(TypeError, match=r"upload_token .*AsyncImgwireClient"):
         ImgwireClient("ck_x", upload_token=ask)
     with pytest.raises(TypeError, match=r"upload_token .*AsyncImgwireClient"):
@@ -90,12 +90,12 @@ def test_a_coroutine_function_is_a_type_error(client: ImgwireClient, emulator: E
     assert len(emulator.requests) == 0
 
 
-def test_an_answer_that_has_to_be_awaited_is_a_type_error(client: ImgwireClient) -> None:
+def test_a_token_callable_that_returns_an_awaitable_raises_a_type_error(client: ImgwireClient) -> None:
     with pytest.raises(TypeError, match="awaitable, which only AsyncImgwireClient"):
         client.images.upload(GIF, upload_token=lambda: coroutine_function())
 
 
-def test_what_the_callable_raises_passes_unchanged(client: ImgwireClient) -> None:
+def test_an_error_of_the_token_callable_passes_unchanged(client: ImgwireClient) -> None:
     mistake = KeyError("no vault")
 
     def ask() -> str:
@@ -111,7 +111,7 @@ def test_what_the_callable_raises_passes_unchanged(client: ImgwireClient) -> Non
         assert (mistake.__cause__, mistake.__context__) == (None, None)
 
 
-def test_the_callable_sees_the_callers_own_thread_locals(client: ImgwireClient, emulator: Emulator) -> None:
+def test_the_token_callable_sees_the_callers_thread_locals(client: ImgwireClient, emulator: Emulator) -> None:
     local = threading.local()
     local.token = client.images.create_upload_token().token
     with ImgwireClient(emulator.client_key, base_url=emulator.base_url) as browser:

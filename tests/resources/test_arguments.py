@@ -65,7 +65,7 @@ with_ids = pytest.mark.parametrize(
 
 
 @with_ids
-async def test_an_id_that_could_lead_elsewhere_is_refused_by_every_method(name: str, call: Call) -> None:
+async def test_every_method_rejects_an_id_that_could_change_the_path(name: str, call: Call) -> None:
     for value in (
         "",
         ".",
@@ -87,7 +87,7 @@ async def test_an_id_that_could_lead_elsewhere_is_refused_by_every_method(name: 
 
 
 @with_ids
-async def test_an_id_of_a_wrong_type_is_refused_by_every_method(name: str, call: Call) -> None:
+async def test_every_method_rejects_an_id_of_a_wrong_type(name: str, call: Call) -> None:
     for value in (None, 5, True, b"img", 1.5, ["a"]):
         error = await refused(call, value)
         assert type(error) is TypeError
@@ -95,7 +95,7 @@ async def test_an_id_of_a_wrong_type_is_refused_by_every_method(name: str, call:
         assert type(value).__name__ in str(error)
 
 
-async def test_a_bad_id_in_a_list_is_named_by_its_place() -> None:
+async def test_an_invalid_id_in_a_list_is_named_by_its_index() -> None:
     assert "image_ids[1]" in str(await refused(lambda api, v: api.images.bulk_delete([ID, v]), "a/b"))
 
 
@@ -107,7 +107,7 @@ LISTS: list[Call] = [
 
 @pytest.mark.parametrize("call", LISTS)
 @pytest.mark.parametrize("value", [None, 5, ID, b"img", uuid.UUID(ID)], ids=repr)
-async def test_a_list_of_ids_is_no_single_id(call: Call, value: Any) -> None:
+async def test_a_list_of_ids_is_rejected_as_an_id(call: Call, value: Any) -> None:
     error = await refused(call, value)
     assert type(error) is TypeError
     assert f"image_ids must be a list of ids, not {type(value).__name__}" in str(error)
@@ -148,7 +148,7 @@ PAYLOADS: list[tuple[Call, Any, str]] = [
 
 
 @pytest.mark.parametrize(("call", "payload", "spelling"), PAYLOADS, ids=[row[2] for row in PAYLOADS])
-async def test_a_payload_mapping_is_a_type_error_that_shows_the_new_spelling(
+async def test_a_payload_mapping_raises_a_type_error_that_shows_the_right_call(
     call: Call, payload: Any, spelling: str
 ) -> None:
     error = await refused(call, payload)
@@ -357,7 +357,7 @@ async def test_a_wrong_argument_is_named_before_any_request(
         ({"a": -(2**63) - 1}, ValueError, "64 bits"),
     ],
 )
-async def test_metadata_that_the_service_cannot_keep_is_refused_by_its_key(
+async def test_metadata_that_the_service_cannot_store_is_rejected_with_its_key(
     method: Callable[..., Any], metadata: Any, error: type[Exception], word: str
 ) -> None:
     caught = await refused(named(method, "custom_metadata"), metadata)
@@ -368,7 +368,7 @@ async def test_metadata_that_the_service_cannot_keep_is_refused_by_its_key(
 @pytest.mark.parametrize(
     "value", [5, None, {"url": "a"}, {1, 2}, object()], ids=lambda value: type(value).__name__
 )
-async def test_a_file_that_is_none_is_named(value: Any) -> None:
+async def test_an_invalid_file_raises_a_type_error_that_names_it(value: Any) -> None:
     error = await refused(lambda api, v: api.images.upload(v), value)
     assert str(error).startswith("file must be a path, bytes")
     assert type(value).__name__ in str(error)
@@ -377,7 +377,7 @@ async def test_a_file_that_is_none_is_named(value: Any) -> None:
 # --- what is right ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_url_to_fetch_is_not_repeated_when_it_is_refused() -> None:
+async def test_a_rejected_url_does_not_appear_in_the_error() -> None:
     error = await refused(named(via_url, "url"), f"ftp://a.example/{SECRET}")
     assert SECRET not in str(error)
 
@@ -390,11 +390,11 @@ def test_wait_is_a_bool_or_seconds(value: Any, seconds: float | None) -> None:
 
 
 @pytest.mark.parametrize("value", ["hourly", "Hourly", "HOURLY"])
-def test_an_interval_is_taken_in_any_case(value: str) -> None:
+def test_an_interval_is_accepted_in_any_letter_case(value: str) -> None:
     assert arguments.interval(value) == "HOURLY"
 
 
-def test_the_longest_texts_are_taken() -> None:
+def test_texts_of_the_maximum_length_are_accepted() -> None:
     assert checks.nonempty_text("purpose", "x" * 255) == "x" * 255
     assert checks.nonempty_text("file_name", "x" * 10_000, max_length=None)
 
@@ -407,7 +407,7 @@ def test_metadata_is_copied() -> None:
 
 
 @given(st.datetimes(timezones=st.timezones() | st.just(timezone(timedelta(hours=-23, minutes=-59)))))
-def test_any_aware_moment_goes_out_in_utc_or_is_refused(value: datetime) -> None:
+def test_a_datetime_with_a_timezone_is_sent_in_utc_or_rejected(value: datetime) -> None:
     try:
         text = arguments.rfc3339("date_start", value)
     except ValueError:
@@ -418,7 +418,7 @@ def test_any_aware_moment_goes_out_in_utc_or_is_refused(value: datetime) -> None
     assert datetime.fromisoformat(text) == value.astimezone(UTC)
 
 
-async def test_an_image_may_stand_for_its_id_only_where_the_signature_says_so() -> None:
+async def test_an_image_is_accepted_as_an_id_only_where_the_signature_says_so() -> None:
     api = Api(image())
     record = await api.images.retrieve(ID)
     error = await refused(lambda api, v: api.images.delete(v), record)
@@ -448,7 +448,7 @@ class Mark(str, enum.Enum):  # noqa: UP042
     OF_IMAGE = ID
 
 
-async def test_a_member_of_a_text_enum_is_sent_as_its_text_whatever_str_makes_of_it() -> None:
+async def test_a_member_of_a_text_enum_is_sent_as_its_value() -> None:
     api = Api(data(StandardUpload), data(StandardUpload), {})
     assert str(Kind.PNG) == "Kind.PNG"
     await api.images.create(
@@ -462,7 +462,7 @@ async def test_a_member_of_a_text_enum_is_sent_as_its_text_whatever_str_makes_of
     assert api.sent.requests[0].json["mime_type"] == "image/png"
 
 
-async def test_a_member_of_a_number_enum_is_sent_as_its_number() -> None:
+async def test_a_member_of_an_integer_enum_is_sent_as_its_value() -> None:
     api = Api(Answer([]))
     await api.images.list(page=Number.THREE, limit=Number.THREE)
     assert api.sent.lines == ["GET /images/?page=3&limit=3"]
@@ -472,7 +472,7 @@ HUGE = 10**5000  # more digits than Python writes
 
 
 @pytest.mark.parametrize("value", [HUGE, -HUGE], ids=["huge", "hugely negative"])
-async def test_a_number_that_python_cannot_write_is_refused_by_its_name(value: int) -> None:
+async def test_an_integer_too_long_to_print_is_rejected_with_its_name(value: int) -> None:
     for method, name in [
         (list_, "page"), (list_pages, "limit"), (bulk, "chunk_size"), (create_, "content_length"), (ready, "timeout"),
         (upload, "wait"), (upload_many, "concurrency"),
@@ -483,13 +483,13 @@ async def test_a_number_that_python_cannot_write_is_refused_by_its_name(value: i
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://a]/", "http://\u2100.example"])
-async def test_a_url_that_cannot_be_taken_apart_is_refused(url: str) -> None:
+async def test_a_url_that_cannot_be_parsed_is_rejected(url: str) -> None:
     assert str(await refused(named(via_url, "url"), url)) == "url is no URL"
 
 
 @pytest.mark.parametrize("held", ["a\0b", "a\ud800", b"a\0b"])
 @pytest.mark.parametrize("wrapped", [False, True])
-async def test_a_path_that_no_file_can_have_is_refused_before_the_disk_is_asked(
+async def test_a_path_that_no_file_can_have_is_rejected_before_any_disk_access(
     held: Any, wrapped: bool
 ) -> None:
     value = Place(held) if wrapped or isinstance(held, bytes) else held
@@ -503,13 +503,13 @@ async def test_a_path_that_no_file_can_have_is_refused_before_the_disk_is_asked(
         assert str(error).startswith(name)
 
 
-async def test_a_path_of_a_broken_class_is_a_type_error_that_names_the_argument() -> None:
+async def test_an_invalid_path_object_raises_a_type_error_that_names_the_argument() -> None:
     error = await refused(lambda api, v: api.images.download(ID, v), Place(5))
     assert str(error) == "path must be a str or os.PathLike, not Place"
 
 
 @pytest.mark.parametrize("value", ["no", 1, None, 0])
-async def test_a_flag_is_a_bool_and_nothing_that_passes_for_one(value: Any) -> None:
+async def test_a_flag_accepts_only_a_bool(value: Any) -> None:
     for call, name in [
         (lambda api, v: api.images.wait_until_ready(ID, metadata=v), "metadata"),
         (lambda api, v: api.images.download(ID, "a.png", overwrite=v), "overwrite"),

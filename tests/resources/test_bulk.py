@@ -30,7 +30,7 @@ DENIED = status(errors.PermissionDeniedError, 403)
 AWAY = errors.UnsafeURLError("redirected")
 
 
-async def test_ids_go_out_in_chunks_in_order() -> None:
+async def test_ids_are_sent_in_batches_and_in_order() -> None:
     api = Api(OK, OK, OK)
     result = await api.images.bulk_delete(numbered(1, 6), chunk_size=4)
     assert [request.json["image_ids"] for request in api.sent.requests] == [IDS[:4], IDS[4:]]
@@ -38,20 +38,20 @@ async def test_ids_go_out_in_chunks_in_order() -> None:
     result.raise_if_failed()
 
 
-async def test_a_chunk_holds_100_ids_unless_told_otherwise() -> None:
+async def test_a_batch_holds_100_ids_by_default() -> None:
     api = Api(OK, OK, OK)
     await api.images.bulk_delete(numbered(1, 201))
     assert [len(request.json["image_ids"]) for request in api.sent.requests] == [100, 100, 1]
 
 
-async def test_an_empty_list_asks_nothing() -> None:
+async def test_an_empty_list_sends_no_request() -> None:
     api = Api()
     assert await api.images.bulk_delete([]) == BulkDeleteResult()
     assert api.sent.requests == []
 
 
 @pytest.mark.parametrize("error", [GONE, DOWN, BUSY, DENIED, AWAY], ids=lambda error: type(error).__name__)
-async def test_a_refused_chunk_fails_with_its_error_and_the_others_go_on(error: Exception) -> None:
+async def test_a_rejected_batch_fails_with_its_error_and_the_others_are_deleted(error: Exception) -> None:
     api = Api(OK, error, OK)
     result = await api.images.bulk_delete(IDS, chunk_size=2)
     assert result.deleted == ("id-1", "id-2", "id-5", "id-6")
@@ -60,13 +60,13 @@ async def test_a_refused_chunk_fails_with_its_error_and_the_others_go_on(error: 
 
 
 @pytest.mark.parametrize("error", [LOST, LATE], ids=lambda error: type(error).__name__)
-async def test_a_chunk_whose_answer_was_lost_is_unknown(error: Exception) -> None:
+async def test_a_batch_with_a_lost_response_is_unknown(error: Exception) -> None:
     api = Api(error, OK, OK)
     result = await api.images.bulk_delete(IDS, chunk_size=2)
     assert (result.deleted, result.failed, result.unknown) == (tuple(IDS[2:]), (), ("id-1", "id-2"))
 
 
-async def test_a_chunk_answered_with_success_is_deleted_whatever_the_words() -> None:
+async def test_a_batch_with_a_success_is_deleted_even_if_its_body_cannot_be_decoded() -> None:
     result = await Api(GARBLED, OK, OK).images.bulk_delete(IDS, chunk_size=2)
     assert (result.deleted, len(result.replies)) == (tuple(IDS), 2)
 
@@ -79,7 +79,7 @@ HOPELESS = [
 
 
 @pytest.mark.parametrize("error", HOPELESS, ids=lambda error: type(error).__name__)
-async def test_what_would_meet_every_chunk_is_raised_by_the_first(error: Exception) -> None:
+async def test_an_error_that_every_batch_would_get_is_raised_by_the_first_batch(error: Exception) -> None:
     api = Api(error, OK, OK)
     with pytest.raises(type(error)):
         await api.images.bulk_delete(IDS, chunk_size=2)
@@ -87,14 +87,14 @@ async def test_what_would_meet_every_chunk_is_raised_by_the_first(error: Excepti
 
 
 @pytest.mark.parametrize("error", HOPELESS, ids=lambda error: type(error).__name__)
-async def test_after_a_first_success_nothing_is_raised_and_nothing_is_lost(error: Exception) -> None:
+async def test_after_a_first_success_errors_are_results_and_not_raised(error: Exception) -> None:
     api = Api(OK, error, OK)
     result = await api.images.bulk_delete(IDS, chunk_size=2)
     assert result.deleted == ("id-1", "id-2", "id-5", "id-6")
     assert [each for each, _ in result.failed] == ["id-3", "id-4"]
 
 
-async def test_the_summary_counts_and_gives_the_first_reason() -> None:
+async def test_the_summary_has_the_counts_and_the_first_error() -> None:
     api = Api(GONE, LOST, OK)
     result = await api.images.bulk_delete(IDS, chunk_size=2)
     with pytest.raises(
@@ -104,14 +104,14 @@ async def test_the_summary_counts_and_gives_the_first_reason() -> None:
     assert caught.value.result is result
 
 
-async def test_doubt_alone_is_a_reason_to_raise() -> None:
+async def test_raise_if_failed_raises_for_unknown_ids_alone() -> None:
     api = Api(LOST)
     result = await api.images.bulk_delete(["a"])
     with pytest.raises(errors.BulkDeleteError, match="no response came"):
         result.raise_if_failed()
 
 
-async def test_an_error_of_the_callers_own_passes_unchanged() -> None:
+async def test_an_error_of_user_code_passes_unchanged() -> None:
     api = Api(OK, KeyError("the key callable's own"))
     with pytest.raises(KeyError):
         await api.images.bulk_delete(IDS, chunk_size=2)
@@ -122,7 +122,7 @@ async def test_an_error_of_the_callers_own_passes_unchanged() -> None:
     st.integers(1, 12),
     st.lists(st.sampled_from([OK, GONE, LOST, DOWN]), min_size=30, max_size=30),
 )
-async def test_every_id_ends_in_exactly_one_place(count: int, size: int, weather: list[Any]) -> None:
+async def test_every_id_is_in_exactly_one_group_of_the_result(count: int, size: int, weather: list[Any]) -> None:
     ids = list(numbered(1, count))
     result = await Api(*weather).images.bulk_delete(ids, chunk_size=size)
     assert sorted([*result.deleted, *(each for each, _ in result.failed), *result.unknown]) == sorted(ids)

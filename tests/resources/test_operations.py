@@ -244,7 +244,7 @@ def answer_for(model: Any) -> Any:
 @pytest.mark.parametrize(
     ("call", "line", "body", "repeatable", "model"), [row[1:] for row in ASKED], ids=[row[0] for row in ASKED]
 )
-async def test_an_operation_asks_its_question_once(
+async def test_an_operation_sends_exactly_one_request(
     call: Callable[[Api], Awaitable[Any]], line: str, body: Any, repeatable: bool | None, model: Any
 ) -> None:
     api = Api(answer_for(model))
@@ -260,13 +260,13 @@ async def test_an_operation_asks_its_question_once(
         assert type(result) is model
 
 
-async def test_a_template_names_the_operation_without_its_ids() -> None:
+async def test_a_path_template_has_no_ids() -> None:
     api = Api(image())
     await api.images.retrieve(ID)
     assert api.sent.only.path == "/images/{image_id}"
 
 
-async def test_a_list_carries_its_numbers() -> None:
+async def test_a_page_has_the_numbers_of_the_headers() -> None:
     told = {"X-Total-Count": "41", "x-page": "1", "X-LIMIT": "20", "X-Prev-Page": "null", "X-Next-Page": "2"}
     api = Api(Answer([image()], told))
     page = await api.images.list()
@@ -276,7 +276,7 @@ async def test_a_list_carries_its_numbers() -> None:
     assert isinstance(page.data, list)
 
 
-async def test_without_a_key_each_upload_makes_its_own() -> None:
+async def test_without_an_idempotency_key_each_upload_sends_a_new_one() -> None:
     api = Api(data(UPLOAD), data(UPLOAD), image())
     await api.images.create(file_name="a")
     await api.images.create(file_name="a", idempotency_key=None)
@@ -295,7 +295,7 @@ async def test_a_declared_type_is_sent_as_text(mime: Any) -> None:
     assert type(api.sent.only.json["mime_type"]) is str
 
 
-async def test_an_upload_by_url_is_one_operation() -> None:
+async def test_an_upload_via_url_runs_as_one_operation() -> None:
     api = Api(image())
     await api.images.upload_via_url("https://a.example/x")
     assert api.sent.operations == ["images.upload_via_url"]
@@ -304,7 +304,7 @@ async def test_an_upload_by_url_is_one_operation() -> None:
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 100
 
 
-async def test_an_upload_mints_puts_and_returns_the_record() -> None:
+async def test_an_upload_creates_a_record_puts_the_bytes_and_returns_the_record() -> None:
     api = Api(data(UPLOAD))
     result = await api.images.upload(
         PNG, file_name="a.jpg", idempotency_key="k", custom_metadata={"a": 1}, purpose="p", upload_token="t"
@@ -329,7 +329,7 @@ async def test_an_upload_without_a_name_is_named_after_its_type() -> None:
     assert api.sent.only.json["file_name"] == "upload.png"
 
 
-async def test_many_uploads_each_mint_and_put() -> None:
+async def test_each_of_many_uploads_creates_a_record_and_puts_its_bytes() -> None:
     api = Api(lambda _: data(UPLOAD))
     results = [result async for result in api.images.upload_many([PNG, PNG + b"y"])]
     assert sorted(result.index for result in results) == [0, 1]

@@ -33,7 +33,7 @@ async def ids(walk: AsyncGenerator[models.Image, None]) -> list[str]:
     return [each.id async for each in walk]
 
 
-async def test_everything_comes_once_and_in_order() -> None:
+async def test_list_all_yields_every_image_once_and_in_order() -> None:
     api = Api(pages(images(95)))
     assert await ids(api.images.list_all(limit=10)) == list(numbered(1, 95))
     assert Counter(api.sent.lines) == Counter(
@@ -41,7 +41,7 @@ async def test_everything_comes_once_and_in_order() -> None:
     )
 
 
-async def test_pages_come_whole_and_with_their_numbers() -> None:
+async def test_pages_have_all_their_items_and_their_numbers() -> None:
     api = Api(pages(images(5)))
     walked = [page async for page in api.images.list_pages(limit=2)]
     assert [[each.id for each in page.data] for page in walked] == [
@@ -53,26 +53,26 @@ async def test_pages_come_whole_and_with_their_numbers() -> None:
     assert walked[-1].pagination.next_page is None
 
 
-async def test_origins_are_walked_alike() -> None:
+async def test_cors_origins_are_iterated_like_images() -> None:
     origins = [data(models.CorsOrigin, id=each) for each in numbered(1, 7)]
     api = Api(pages(origins))
     assert [each.id async for each in api.cors_origins.list_all(limit=3)] == list(numbered(1, 7))
     assert [len(page.data) async for page in api.cors_origins.list_pages(limit=3)] == [3, 3, 1]
 
 
-async def test_a_walk_may_begin_further_on() -> None:
+async def test_an_iteration_may_start_at_a_later_page() -> None:
     api = Api(pages(images(10)))
     assert await ids(api.images.list_all(page=4, limit=3)) == ["id-10"]
     assert api.sent.lines == ["GET /images/?page=4&limit=3"]
 
 
-async def test_the_usual_page_is_as_large_as_allowed() -> None:
+async def test_pages_have_the_maximum_size_by_default() -> None:
     api = Api(pages(images(1)))
     await ids(api.images.list_all())
     assert api.sent.lines == ["GET /images/?page=1&limit=100"]
 
 
-async def test_nothing_runs_before_the_first_step() -> None:
+async def test_no_request_is_sent_before_the_first_step() -> None:
     api = Api(pages(images(3)))
     walks = [
         api.images.list_all(),
@@ -107,14 +107,14 @@ class Traffic:
 
 
 @pytest.mark.parametrize(("prefetch", "most"), [(1, 1), (2, 2), (5, 5), (100, 19)])
-async def test_no_more_pages_than_allowed_are_in_flight(prefetch: int, most: int) -> None:
+async def test_at_most_prefetch_pages_are_requested_at_a_time(prefetch: int, most: int) -> None:
     traffic = Traffic()
     api = Api(pages(images(40), between=traffic))
     assert await ids(api.images.list_all(limit=2, prefetch=prefetch)) == list(numbered(1, 40))
     assert traffic.most == most
 
 
-async def test_the_first_page_comes_alone() -> None:
+async def test_the_first_page_is_requested_alone() -> None:
     traffic = Traffic()
     api = Api(pages(images(40), between=traffic))
     async with contextlib.aclosing(api.images.list_pages(limit=2)) as walk:
@@ -122,7 +122,7 @@ async def test_the_first_page_comes_alone() -> None:
         assert api.sent.lines == ["GET /images/?page=1&limit=2"]
 
 
-async def test_the_next_pages_are_asked_for_before_one_is_handed_out() -> None:
+async def test_the_next_pages_are_requested_before_a_page_is_returned() -> None:
     api = Api(pages(images(40)))
     async with contextlib.aclosing(api.images.list_pages(limit=2, prefetch=3)) as walk:
         await anext(walk)
@@ -139,7 +139,7 @@ async def test_a_slow_page_does_not_change_the_order() -> None:
     assert await ids(api.images.list_all(limit=2)) == list(numbered(1, 30))
 
 
-async def test_leaving_early_cancels_what_is_in_flight() -> None:
+async def test_leaving_the_loop_early_cancels_open_requests() -> None:
     cancelled: list[int] = []
 
     async def hang(page: int) -> None:
@@ -160,7 +160,7 @@ async def test_leaving_early_cancels_what_is_in_flight() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_cancelled_walk_leaves_no_task_behind() -> None:
+async def test_a_cancelled_iteration_leaves_no_task_behind() -> None:
     async def hang(page: int) -> None:
         if page > 1:
             await asyncio.Event().wait()
@@ -175,7 +175,7 @@ async def test_a_cancelled_walk_leaves_no_task_behind() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_page_that_fails_ends_the_walk_after_those_before_it() -> None:
+async def test_a_failed_page_ends_the_iteration_after_the_pages_before_it() -> None:
     inner = pages(images(100))
 
     def answer(request: Request[Any]) -> Any:
@@ -193,7 +193,7 @@ async def test_a_page_that_fails_ends_the_walk_after_those_before_it() -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 1, 4])
-async def test_a_page_whose_task_others_cancel_is_asked_for_again(steps: int) -> None:
+async def test_a_page_is_requested_again_when_other_code_cancels_its_task(steps: int) -> None:
     go = asyncio.Event()
 
     async def hang(page: int) -> None:
@@ -223,7 +223,7 @@ async def test_a_page_whose_task_others_cancel_is_asked_for_again(steps: int) ->
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_callers_own_code_cannot_end_a_walk_by_accident() -> None:
+async def test_a_stop_async_iteration_of_user_code_does_not_look_like_the_end() -> None:
     async def odd(page: int) -> None:
         if page == 3:
             raise StopAsyncIteration
@@ -237,17 +237,17 @@ async def test_a_callers_own_code_cannot_end_a_walk_by_accident() -> None:
 
 
 @pytest.mark.parametrize("told", ["null", "NULL", "none", "", " ", "garbage", "-1"])
-async def test_any_word_for_nothing_ends_the_walk(told: str) -> None:
+async def test_a_next_page_that_is_no_number_ends_the_iteration(told: str) -> None:
     api = Api(page_of(1, 2, X_Next_Page=told), page_of(3, 4))
     assert await ids(api.images.list_all(limit=2)) == ["id-1", "id-2"]
 
 
-async def test_an_answer_without_numbers_is_the_only_page() -> None:
+async def test_a_response_without_page_numbers_is_the_only_page() -> None:
     api = Api(page_of(1, 2))
     assert await ids(api.images.list_all(limit=2)) == ["id-1", "id-2"]
 
 
-async def test_without_a_total_pages_come_one_by_one() -> None:
+async def test_without_a_total_pages_are_requested_one_by_one() -> None:
     api = Api(page_of(1, 2, X_Next_Page=2), page_of(3, 4, X_Next_Page=3), page_of(5, 5, X_Next_Page="null"))
     assert await ids(api.images.list_all(limit=2)) == list(numbered(1, 5))
     assert [request.params["page"] for request in api.sent.requests] == [1, 2, 3]
@@ -258,12 +258,12 @@ async def test_an_empty_list_has_one_empty_page() -> None:
     assert [page.data async for page in api.images.list_pages()] == [[]]
 
 
-async def test_an_empty_page_ends_the_walk_whatever_it_says() -> None:
+async def test_an_empty_page_ends_the_iteration() -> None:
     api = Api(page_of(1, 2, X_Next_Page=2), page_of(1, 0, X_Next_Page=3), page_of(9, 9))
     assert await ids(api.images.list_all(limit=2)) == ["id-1", "id-2"]
 
 
-async def test_a_limit_that_the_service_lowers_is_believed() -> None:
+async def test_a_lower_limit_in_the_headers_is_used() -> None:
     inner = pages(images(10))
 
     def at_most_two(request: Request[Any]) -> Any:
@@ -277,7 +277,7 @@ async def test_a_limit_that_the_service_lowers_is_believed() -> None:
 
 
 @pytest.mark.parametrize("told", [1, 2, 4, 0, 100])
-async def test_a_service_that_repeats_or_skips_a_page_is_an_error_and_not_an_endless_walk(told: int) -> None:
+async def test_a_next_page_that_repeats_or_skips_pages_raises_an_error(told: int) -> None:
     api = Api(page_of(1, 2, X_Next_Page=2), page_of(3, 4, X_Next_Page=told), page_of(5, 6))
     seen: list[str] = []
     with pytest.raises(errors.PaginationError, match=f"after page 2 .* page {told}"):
@@ -286,7 +286,7 @@ async def test_a_service_that_repeats_or_skips_a_page_is_an_error_and_not_an_end
     assert seen == list(numbered(1, 4))
 
 
-async def test_a_service_that_repeats_the_first_page_is_an_error_too() -> None:
+async def test_a_next_page_that_repeats_the_first_page_raises_an_error() -> None:
     api = Api(page_of(1, 2, X_Next_Page=1, X_Total_Count=100))
     with pytest.raises(errors.PaginationError, match=r"GET /images/ \(1 attempt") as caught:
         await ids(api.images.list_all(limit=2))
@@ -303,7 +303,7 @@ def changing(
 
 
 @pytest.mark.parametrize("prefetch", [1, 3, 8])
-async def test_a_list_that_shrinks_while_it_is_read_ends_early_and_quietly(prefetch: int) -> None:
+async def test_a_list_that_shrinks_during_the_iteration_ends_it_early(prefetch: int) -> None:
     def shrink(page: int, items: list[Any]) -> None:
         if page == 3:
             del items[5:]
@@ -316,7 +316,7 @@ async def test_a_list_that_shrinks_while_it_is_read_ends_early_and_quietly(prefe
 
 
 @pytest.mark.parametrize("prefetch", [1, 3, 8])
-async def test_a_list_that_grows_while_it_is_read_is_read_to_its_new_end(prefetch: int) -> None:
+async def test_a_list_that_grows_during_the_iteration_is_read_to_its_new_end(prefetch: int) -> None:
     def grow(page: int, items: list[Any]) -> None:
         if page == 4 and len(items) < 20:
             items += [image(id=each) for each in numbered(13, 20)]
@@ -327,7 +327,7 @@ async def test_a_list_that_grows_while_it_is_read_is_read_to_its_new_end(prefetc
 
 @settings(max_examples=examples(40))
 @given(st.integers(0, 40), st.integers(1, 7), st.integers(1, 10), st.integers(1, 4))
-async def test_any_walk_gives_each_image_from_its_page_on_once(
+async def test_any_iteration_yields_each_image_from_its_first_page_on_once(
     count: int, limit: int, prefetch: int, page: int
 ) -> None:
     api = Api(pages(images(count)))

@@ -34,7 +34,7 @@ from imgwire_async.resources.cors_origins import _advice  # pyright: ignore[repo
         ("/", "*.example.com"),
     ],
 )
-def test_the_right_form_is_shown(pattern: str, right: str) -> None:
+def test_the_warning_shows_the_right_form_of_a_pattern(pattern: str, right: str) -> None:
     advice = _advice(pattern)
     assert advice is not None
     assert right in advice
@@ -44,11 +44,11 @@ def test_the_right_form_is_shown(pattern: str, right: str) -> None:
     "pattern",
     ["app.example.com", "*.example.com", "localhost:3000", "localhost", "[::1]:3000", "App.Example.com"],
 )
-def test_a_host_is_not_warned_about(pattern: str) -> None:
+def test_a_host_causes_no_warning(pattern: str) -> None:
     assert _advice(pattern) is None
 
 
-async def test_an_odd_pattern_is_sent_as_given_with_a_warning_at_the_callers_line() -> None:
+async def test_an_odd_pattern_is_sent_unchanged_and_warned_of_at_the_callers_line() -> None:
     api = Api(*[data(CorsOrigin)] * 3)
     with pytest.warns(UserWarning, match=r"write 'app\.example\.com'") as caught:
         await api.cors_origins.create("https://app.example.com/")
@@ -60,7 +60,7 @@ async def test_an_odd_pattern_is_sent_as_given_with_a_warning_at_the_callers_lin
     assert patterns == ["https://app.example.com/", "https://*.example.com", "*.example.com"]
 
 
-async def test_a_long_pattern_is_not_echoed_whole() -> None:
+async def test_the_warning_shortens_a_long_pattern() -> None:
     for pattern in ("https://a.example/" + "x" * 5000, "https://" + "x" * 5000, "x" * 5000 + " "):
         with pytest.warns(UserWarning, match="is not a host alone") as caught:
             await Api(data(CorsOrigin)).cors_origins.create(pattern)
@@ -68,6 +68,6 @@ async def test_a_long_pattern_is_not_echoed_whole() -> None:
         assert len(str(caught[0].message)) < 400
 
 
-async def test_a_name_of_another_alphabet_stays_readable() -> None:
+async def test_the_warning_keeps_letters_of_other_alphabets() -> None:
     with pytest.warns(UserWarning, match="write 'bücher.example'"):
         await Api(data(CorsOrigin)).cors_origins.create("https://bücher.example/")

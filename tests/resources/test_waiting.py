@@ -51,19 +51,19 @@ async def hang(_: object) -> Any:
 # --- images -----------------------------------------------------------------------------------------------------------
 
 
-async def test_an_image_that_is_ready_asks_nothing() -> None:
+async def test_a_ready_image_sends_no_request() -> None:
     api = Api()
     ready = record(status="READY", processed_metadata_at=None)
     assert await api.images.wait_until_ready(ready) is ready
     assert api.sent.requests == []
 
 
-async def test_an_image_that_is_ready_with_its_metadata_asks_nothing() -> None:
+async def test_a_ready_image_with_metadata_sends_no_request() -> None:
     ready = record(status="READY")
     assert await Api().images.wait_until_ready(ready, metadata=True) is ready
 
 
-def test_metadata_is_waited_for_when_asked_for() -> None:
+def test_metadata_true_waits_for_the_metadata() -> None:
     async def work() -> models.Image:
         return await api.images.wait_until_ready(record(processed_metadata_at=None), metadata=True)
 
@@ -72,14 +72,14 @@ def test_metadata_is_waited_for_when_asked_for() -> None:
     assert len(api.sent.requests) == 3
 
 
-async def test_an_id_asks_at_once_and_always() -> None:
+async def test_an_id_sends_a_request_at_once() -> None:
     api = Api(image(status="READY"))
     async with asyncio.timeout(0.05):
         assert (await api.images.wait_until_ready(ID)).status == "READY"
     assert api.sent.lines == [f"GET /images/{ID}"]
 
 
-def test_an_image_that_is_not_ready_pauses_before_it_asks() -> None:
+def test_an_image_that_is_not_ready_waits_before_the_first_request() -> None:
     clock = Clocked(image())
     begun: list[float] = []
 
@@ -91,7 +91,7 @@ def test_an_image_that_is_not_ready_pauses_before_it_asks() -> None:
     assert clock.at[0] - begun[0] > 0.05
 
 
-def test_pauses_rise_to_five_seconds_with_a_little_jitter() -> None:
+def test_delays_grow_to_five_seconds_with_jitter() -> None:
     clock = Clocked(image(status="PROCESSING"))
 
     async def work() -> None:
@@ -107,14 +107,14 @@ def test_pauses_rise_to_five_seconds_with_a_little_jitter() -> None:
 
 
 @pytest.mark.parametrize("words", [("PENDING", "PROCESSING", "READY"), ("BRAND_NEW", "READY")])
-def test_states_that_are_neither_end_are_waited_out(words: tuple[str, ...]) -> None:
+def test_a_status_that_is_not_final_continues_the_wait(words: tuple[str, ...]) -> None:
     api = Api(*states(*words))
     assert in_no_time(lambda: api.images.wait_until_ready(ID)).status == "READY"
     assert len(api.sent.requests) == len(words)
 
 
 @pytest.mark.parametrize("given", [ID, record(status="QUARANTINE")], ids=["id", "record"])
-async def test_quarantine_is_an_error_with_the_record(given: Any) -> None:
+async def test_quarantine_raises_an_error_with_the_record(given: Any) -> None:
     api = Api(*states("QUARANTINE"))
     with pytest.raises(errors.ImageQuarantinedError, match="upload itself succeeded") as caught:
         await api.images.wait_until_ready(given)
@@ -122,7 +122,7 @@ async def test_quarantine_is_an_error_with_the_record(given: Any) -> None:
     assert caught.value.image.status == "QUARANTINE"
 
 
-def test_too_long_is_an_error_with_the_last_record() -> None:
+def test_a_timeout_raises_an_error_with_the_last_record() -> None:
     async def work() -> tuple[errors.WaitTimeoutError, float]:
         begun = now()
         with pytest.raises(
@@ -139,7 +139,7 @@ def test_too_long_is_an_error_with_the_last_record() -> None:
     assert error.image.status == "PROCESSING"
 
 
-def test_a_question_that_hangs_is_bounded_too() -> None:
+def test_the_timeout_ends_a_request_that_hangs() -> None:
     async def work() -> float:
         begun = now()
         with pytest.raises(errors.WaitTimeoutError, match="no response arrived") as caught:
@@ -150,14 +150,14 @@ def test_a_question_that_hangs_is_bounded_too() -> None:
     assert in_no_time(work) == pytest.approx(3, abs=0.1)
 
 
-async def test_an_error_of_the_question_passes_unchanged() -> None:
+async def test_an_error_of_the_request_passes_unchanged() -> None:
     with pytest.raises(errors.NotFoundError):
         await Api(errors.NotFoundError("HTTP 404", status=404)).images.wait_until_ready(ID)
     with pytest.raises(errors.APITimeoutError):
         await Api(errors.APITimeoutError("too long", which="attempt")).images.wait_until_ready(ID)
 
 
-def test_cancelling_passes_unchanged() -> None:
+def test_a_cancellation_passes_unchanged() -> None:
     async def work() -> None:
         task = asyncio.ensure_future(Api(hang).images.wait_until_ready(ID))
         await asyncio.sleep(0.01)
@@ -171,7 +171,7 @@ def test_cancelling_passes_unchanged() -> None:
 # --- updates ----------------------------------------------------------------------------------------------------------
 
 
-def test_each_record_that_was_asked_for_is_told() -> None:
+def test_on_update_is_called_with_each_requested_record() -> None:
     told: list[str] = []
     api = Api(*states("PENDING", "PROCESSING", "READY"))
     in_no_time(lambda: api.images.wait_until_ready(ID, on_update=lambda image: told.append(image.status)))
@@ -193,19 +193,19 @@ async def test_an_error_of_on_update_ends_the_wait_unchanged(error: Exception) -
 # --- after an upload --------------------------------------------------------------------------------------------------
 
 
-async def test_without_wait_the_record_comes_as_it_is() -> None:
+async def test_without_wait_the_record_is_returned_at_once() -> None:
     api = Api(image(status="PENDING"))
     assert (await api.images.upload_via_url("https://a.example/x")).status == "PENDING"
 
 
-def test_an_upload_by_url_may_be_waited_for() -> None:
+def test_wait_applies_to_an_upload_via_url() -> None:
     api = Api(*states("PENDING", "PROCESSING", "READY"))
     result = in_no_time(lambda: api.images.upload_via_url("https://a.example/x", wait=True))
     assert result.status == "READY"
     assert api.sent.lines == ["POST /images/upload_via_url", f"GET /images/{ID}", f"GET /images/{ID}"]
 
 
-def test_a_number_is_the_patience_of_a_wait() -> None:
+def test_a_number_is_the_timeout_of_a_wait() -> None:
     async def work() -> float:
         begun = now()
         with pytest.raises(errors.WaitTimeoutError) as caught:
@@ -216,7 +216,7 @@ def test_a_number_is_the_patience_of_a_wait() -> None:
     assert in_no_time(work) == pytest.approx(4, abs=0.1)
 
 
-def test_a_wait_of_true_is_two_minutes() -> None:
+def test_wait_true_waits_two_minutes() -> None:
     async def work() -> float:
         begun = now()
         with pytest.raises(errors.WaitTimeoutError, match="120 s"):
@@ -228,7 +228,7 @@ def test_a_wait_of_true_is_two_minutes() -> None:
     assert in_no_time(work) == pytest.approx(120, abs=0.5)
 
 
-async def test_an_upload_whose_answer_is_ready_asks_no_more() -> None:
+async def test_an_upload_whose_record_is_ready_sends_no_further_request() -> None:
     api = Api(data(UPLOAD))
     assert (await api.images.upload(PNG, wait=True)).status == "READY"
     assert len(api.sent.requests) == 1
@@ -255,12 +255,12 @@ async def test_an_upload_that_is_not_ready_in_time_says_that_the_upload_itself_s
 # --- download jobs ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_job_that_is_ready_asks_nothing() -> None:
+async def test_a_ready_job_sends_no_request() -> None:
     ready = structure(data(JOB), JOB)
     assert await Api().images.wait_for_bulk_download(ready) is ready
 
 
-def test_a_job_is_waited_for_by_record_or_id() -> None:
+def test_wait_for_bulk_download_accepts_a_job_or_an_id() -> None:
     for given in (ID, structure(data(JOB, status="PENDING", download_url=None), JOB)):
         api = Api(data(JOB, status="PROCESSING"), data(JOB, status="NEW"), data(JOB))
         told: list[str] = []
@@ -274,14 +274,14 @@ def test_a_job_is_waited_for_by_record_or_id() -> None:
         assert api.sent.lines == [f"GET /images/downloads/{ID}"] * 3
 
 
-async def test_a_failed_job_is_an_error_with_the_job() -> None:
+async def test_a_failed_job_raises_an_error_with_the_job() -> None:
     with pytest.raises(errors.DownloadJobFailedError, match=ID) as caught:
         await Api(data(JOB, status="FAILED")).images.wait_for_bulk_download(ID)
     assert caught.value.record is not None
     assert caught.value.image is None
 
 
-def test_a_job_that_takes_too_long_is_an_error_with_the_job_after_ten_minutes() -> None:
+def test_a_job_that_takes_too_long_raises_an_error_after_ten_minutes() -> None:
     async def work() -> float:
         begun = now()
         with pytest.raises(errors.WaitTimeoutError, match=r"600 s .* it is still PENDING") as caught:
@@ -300,7 +300,7 @@ def domain(status: str, certificate: str) -> dict[str, Any]:
     return data(DOMAIN, status=status, certificate_status=certificate)
 
 
-def test_a_domain_is_tested_at_once_until_both_parts_are_fine() -> None:
+def test_a_domain_is_checked_until_domain_and_certificate_are_ready() -> None:
     api = Api(
         domain("PENDING", "PENDING"),
         domain("CONNECTED", "PENDING"),
@@ -318,20 +318,20 @@ def test_a_domain_is_tested_at_once_until_both_parts_are_fine() -> None:
     assert len(told) == 6
 
 
-async def test_a_domain_that_is_connected_is_tested_once() -> None:
+async def test_a_connected_domain_is_checked_once() -> None:
     api = Api(domain("CONNECTED", "ACTIVE"))
     async with asyncio.timeout(0.5):
         await api.custom_domain.wait_until_connected()
     assert len(api.sent.requests) == 1
 
 
-async def test_a_failed_domain_is_an_error_that_names_the_records_to_set() -> None:
+async def test_a_failed_domain_raises_an_error_that_names_the_dns_records() -> None:
     with pytest.raises(errors.CustomDomainFailedError, match="cname_record -> cname_value") as caught:
         await Api(domain("FAILED", "PENDING")).custom_domain.wait_until_connected()
     assert isinstance(caught.value.record, DOMAIN)
 
 
-def test_a_domain_is_tested_after_pauses_from_5_to_60_seconds_and_never_past_the_limit() -> None:
+def test_a_domain_is_checked_after_delays_of_5_to_60_seconds_until_the_timeout() -> None:
     clock = Clocked(domain("PENDING", "PENDING"))
 
     async def work() -> tuple[float, float]:
@@ -352,7 +352,7 @@ def test_a_domain_is_tested_after_pauses_from_5_to_60_seconds_and_never_past_the
 
 
 @pytest.mark.parametrize(("first", "most"), [(0.1, 5.0), (5.0, 60.0), (0.25, 10.0)])
-def test_a_pause_never_leaves_its_bounds(first: float, most: float) -> None:
+def test_a_delay_stays_within_its_bounds(first: float, most: float) -> None:
     pauses = list(itertools.islice(waiting.backoff_intervals(first, most), 200))
     assert min(pauses) >= first
     assert max(pauses) <= most
@@ -369,5 +369,5 @@ FINISHED: list[tuple[Callable[[Any], bool], Any, bool]] = [
 
 
 @pytest.mark.parametrize(("finished", "given", "is_so"), FINISHED)
-def test_what_is_finished_and_what_is_not(finished: Callable[[Any], bool], given: Any, is_so: bool) -> None:
+def test_a_record_is_done_or_not_by_its_status(finished: Callable[[Any], bool], given: Any, is_so: bool) -> None:
     assert finished(given) is is_so
