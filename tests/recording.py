@@ -1,6 +1,6 @@
-"""A third way to carry requests, beside the real one: nothing is sent, everything is written down, answers come from a list.
+"""A transport that sends nothing: it records requests, and returns responses from a list.
 
-And a loop whose clock jumps over pauses, so that minutes of waiting take no time.
+There is also an event loop whose clock skips delays, so that minutes of waiting take no time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """JSON-ready data with headers."""
 
     data: Any
@@ -36,10 +36,13 @@ class Answer:
 
 
 class Recorder:
-    """Implements `protocol.request.Transport`. An answer is JSON-ready data, an `Answer`, an error to raise, or a function of the request."""
+    """Implements `protocol.request.Transport` with a list of responses.
 
-    def __init__(self, *answers: Any, options: Options | None = None) -> None:
-        self.answers = list(answers)
+    A response is JSON-ready data, a `Response`, an error to raise, or a function of the request.
+    """
+
+    def __init__(self, *responses: Any, options: Options | None = None) -> None:
+        self.responses = list(responses)
         self.options = options or Options()
         self.upload_token: Any = None
         self.closed = False
@@ -53,24 +56,24 @@ class Recorder:
 
     async def send(self, request: Request[Any], /) -> APIResponse:
         self.requests.append(request)
-        answer = self.answers[0] if callable(self.answers[0]) else self.answers.pop(0)
-        if callable(answer):
-            answer = answer(request)
-            if isinstance(answer, Awaitable):
-                answer = await answer
-        if isinstance(answer, BaseException):
-            raise answer
-        if not isinstance(answer, Answer):
-            answer = Answer(answer)
-        return _reply("api", request.method, request.path, json.dumps(answer.data).encode(), answer.headers)
+        response = self.responses[0] if callable(self.responses[0]) else self.responses.pop(0)
+        if callable(response):
+            response = response(request)
+            if isinstance(response, Awaitable):
+                response = await response
+        if isinstance(response, BaseException):
+            raise response
+        if not isinstance(response, Response):
+            response = Response(response)
+        return _response("api", request.method, request.path, json.dumps(response.data).encode(), response.headers)
 
     async def call_user_code(self, name: str, function: Callable[[], Any], method: str, path: str, /) -> Any:
         return await user_code.call_maybe_async(function)
 
     async def put(self, request: PutRequest, /) -> APIResponse:
         self.puts.append(request)
-        self.bodies.append(b"".join([bytes(piece) async for piece in request.chunks]))
-        return _reply("storage", "PUT", "storage.example/k", b"", {})
+        self.bodies.append(b"".join([bytes(chunk) async for chunk in request.chunks]))
+        return _response("storage", "PUT", "storage.example/k", b"", {})
 
     async def sleep(self, seconds: float, /) -> None:
         await asyncio.sleep(seconds)
@@ -91,29 +94,30 @@ class Recorder:
     def deadline_passed(self) -> bool:
         return False
 
-    # --- what tests read ----------------------------------------------------------------------------------------------
+    # --- for tests ----------------------------------------------------------------------------------------------
 
     @property
     def lines(self) -> list[str]:
-        """Method and target of each request."""
+        """Return method and target of each request."""
         return [f"{request.method} {request.target}" for request in self.requests]
 
     @property
     def only(self) -> Request[Any]:
+        """Return the only request."""
         (request,) = self.requests
         return request
 
 
-def _reply(kind: Any, method: str, path: str, body: bytes, headers: dict[str, str]) -> APIResponse:
-    told = Headers([("X-Request-Id", REQUEST_ID), *headers.items()])
-    return APIResponse(200, told, body, Exchange(kind, method, path, 200, told))
+def _response(kind: Any, method: str, path: str, body: bytes, headers: dict[str, str]) -> APIResponse:
+    all_headers = Headers([("X-Request-Id", REQUEST_ID), *headers.items()])
+    return APIResponse(200, all_headers, body, Exchange(kind, method, path, 200, all_headers))
 
 
 class Api:
     """The four resources over one recorder."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.sent = Recorder(*answers)
+    def __init__(self, *responses: Any) -> None:
+        self.sent = Recorder(*responses)
         self.images = AsyncImages(lambda: self.sent)
         self.cors_origins = AsyncCorsOrigins(lambda: self.sent)
         self.custom_domain = AsyncCustomDomain(lambda: self.sent)
@@ -122,62 +126,64 @@ class Api:
 
 def pages(
     items: list[Any], *, limit: int = 100, between: Callable[[int], Awaitable[None]] | None = None
-) -> Callable[[Request[Any]], Awaitable[Answer]]:
-    """A service that keeps a list: answers any page of `items`, which may change from call to call."""
+) -> Callable[[Request[Any]], Awaitable[Response]]:
+    """Return a function that responds with pages of `items`, which may change between requests."""
 
-    async def answer(request: Request[Any]) -> Answer:
+    async def respond(request: Request[Any]) -> Response:
         assert request.params is not None
         page, size = int(request.params["page"]), int(request.params.get("limit", limit))
         if between is not None:
             await between(page)
         last = -(-len(items) // size)
-        told = {
+        page_headers = {
             "X-Total-Count": str(len(items)),
             "X-Page": str(page),
             "X-Limit": str(size),
             "X-Prev-Page": str(page - 1) if page > 1 else "null",
             "X-Next-Page": str(page + 1) if page < last else "null",
         }
-        return Answer(items[(page - 1) * size : page * size], told)
+        return Response(items[(page - 1) * size : page * size], page_headers)
 
-    return answer
+    return respond
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: when nothing is ready, the time that would have been waited has passed."""
+    """A selector that never waits: it adds the time that it would have waited to the clock."""
 
     passed = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise RuntimeError("nothing would ever happen again")
+            raise RuntimeError("the event loop waits without a timeout, so it would wait for ever")
         self.passed += timeout
         return super().select(0)
 
 
 class _JumpingLoop(asyncio.SelectorEventLoop):
+    """An event loop that uses the selector, so that its clock includes the skipped time."""
+
     def __init__(self) -> None:
-        self.clockwork = _JumpingSelector()
-        super().__init__(self.clockwork)
+        self.selector = _JumpingSelector()
+        super().__init__(self.selector)
 
     def time(self) -> float:
-        return super().time() + self.clockwork.passed
+        return super().time() + self.selector.passed
 
 
 def in_no_time(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run `work` on a loop whose pauses take no time. For code without sockets and threads."""
+    """Run `work` in an event loop whose delays take no time. For code without sockets and threads."""
     with asyncio.Runner(loop_factory=_JumpingLoop) as runner:
         return runner.run(work())
 
 
 def now() -> float:
-    """The running loop's time."""
+    """Return the time of the running event loop."""
     return asyncio.get_running_loop().time()
 
 
 def numbered(first: int, last: int) -> Iterator[str]:
-    """Ids that tell their order."""
+    """Yield ids that contain their position."""
     return (f"id-{number}" for number in range(first, last + 1))

@@ -1,4 +1,4 @@
-"""Examples of everything the service answers, made from the contract's document, so that no test forgets a model or a field."""
+"""Examples of all response bodies, generated from the OpenAPI document, so that no model or field is left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imgwire_async.uploads.states import UploadState
 
 OPENAPI: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "openapi.json").read_text("utf-8"))
 SCHEMAS: dict[str, dict[str, Any]] = OPENAPI["components"]["schemas"]
-# The document says integer; the vendor's own examples hold 0.9 and 92.
+# The document says integer, but the vendor's examples are 0.9 and 92.
 SCHEMAS["CacheHitRatioDatasetPointSchema"]["properties"]["value"]["type"] = "number"
 
 REQUEST_ID = "req-7f3a"
@@ -24,7 +24,7 @@ ID = "0b2a6f0e-8f5c-4a52-9a50-3f1a3c0d5e77"
 TIME = "2026-04-01T12:30:00Z"
 SECRET = "s3cr3t-d0-n0t-sh0w"
 
-# Which record stands for which schema of an answer.
+# The model for each schema of a response.
 RECORDS: dict[str, type[models.Record]] = {
     "CacheHitRatioDatasetPointSchema": models.CacheHitRatioPoint,
     "CorsOriginSchema": models.CorsOrigin,
@@ -57,15 +57,15 @@ def nullable(schema: dict[str, Any]) -> bool:
 
 
 def kind(schema: dict[str, Any]) -> str:
-    """The JSON type of a field, null apart."""
+    """Return the JSON type of a field, apart from null."""
     schema = resolved(schema)
     if "anyOf" in schema:
-        return kind(next(each for each in schema["anyOf"] if each != {"type": "null"}))
+        return kind(next(option for option in schema["anyOf"] if option != {"type": "null"}))
     return str(schema["type"])
 
 
 def example(schema: dict[str, Any], name: str = "") -> Any:
-    """A value that fits `schema`, nullable fields filled."""
+    """Return a value that fits `schema`, with nullable fields set."""
     schema = resolved(schema)
     if "anyOf" in schema:
         return example(schema["anyOf"][0], name)
@@ -94,9 +94,9 @@ def example(schema: dict[str, Any], name: str = "") -> Any:
 
 
 def data(record: type[models.Record], **changes: Any) -> dict[str, Any]:
-    """What the service answers for `record`, with `changes`."""
-    made: dict[str, Any] = copy.deepcopy(example(SCHEMAS[SCHEMA_OF[record]]))
-    return made | changes
+    """Return the JSON data of a model, with `changes`."""
+    complete: dict[str, Any] = copy.deepcopy(example(SCHEMAS[SCHEMA_OF[record]]))
+    return complete | changes
 
 
 def image(**changes: Any) -> dict[str, Any]:
@@ -113,11 +113,11 @@ EXCHANGE = Exchange("api", "GET", "/images/{image_id}", 200, Headers([("X-Reques
 def reply(
     body: Any, *, method: str = "GET", headers: dict[str, str] | None = None, status: int = 200
 ) -> APIResponse:
-    """An answer with `body` (JSON-ready data, or bytes as they are)."""
-    told = Headers([("X-Request-Id", REQUEST_ID), *(headers or {}).items()])
-    exchange = Exchange("api", method, "/images/{image_id}", status, told, 1, 0.25)
-    packed = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return APIResponse(status, told, packed, exchange)
+    """Return a response with `body`, which is JSON-ready data or bytes."""
+    all_headers = Headers([("X-Request-Id", REQUEST_ID), *(headers or {}).items()])
+    exchange = Exchange("api", method, "/images/{image_id}", status, all_headers, 1, 0.25)
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return APIResponse(status, all_headers, content, exchange)
 
 
 def upload_state(
@@ -127,7 +127,7 @@ def upload_state(
     retries: int = 0,
     max_retries: int = 3,
 ) -> UploadState:
-    """What limits an upload after so many URLs, rejected PUTs and retries."""
+    """Return the state of an upload after so many URLs, rejected PUTs and retries."""
     budget = RetryBudget(RetryPolicy(max_retries=max_retries), used=retries)
     return UploadState(
         budget,
