@@ -65,7 +65,9 @@ class Recorder:
             raise response
         if not isinstance(response, Response):
             response = Response(response)
-        return _response("api", request.method, request.path, json.dumps(response.data).encode(), response.headers)
+        return _response(
+            "api", request.method, request.path, json.dumps(response.data).encode(), response.headers
+        )
 
     async def call_user_code(self, name: str, function: Callable[[], Any], method: str, path: str, /) -> Any:
         return await user_code.call_maybe_async(function)

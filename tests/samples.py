@@ -110,7 +110,7 @@ def fields_of(record: type[models.Record]) -> Iterator[tuple[str, dict[str, Any]
 EXCHANGE = Exchange("api", "GET", "/images/{image_id}", 200, Headers([("X-Request-Id", REQUEST_ID)]), 1, 0.25)
 
 
-def reply(
+def api_response(
     body: Any, *, method: str = "GET", headers: dict[str, str] | None = None, status: int = 200
 ) -> APIResponse:
     """Return a response with `body`, which is JSON-ready data or bytes."""

@@ -189,7 +189,9 @@ def test_an_event_loop_that_cannot_start_raises_in_the_caller_and_may_be_retried
     """) == (0, "Too many open files 0\n", "")
 
 
-def test_a_call_that_is_interrupted_before_its_start_sends_nothing(script: Script, emulator: Emulator) -> None:
+def test_a_call_that_is_interrupted_before_its_start_sends_nothing(
+    script: Script, emulator: Emulator
+) -> None:
     assert script.run("""
         from imgwire_async import _bridge
         client = ImgwireClient()

@@ -147,7 +147,9 @@ def test_callbacks_and_hooks_run_in_the_calling_thread(emulator: Emulator) -> No
     assert {"RequestEvent", "ResponseEvent", "RetryEvent", "Image", "UploadProgress"} <= set(told)
 
 
-def test_an_error_in_a_hook_does_not_affect_the_call(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_in_a_hook_does_not_affect_the_call(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(event: object) -> None:
         raise KeyError("hook")
 
@@ -350,7 +352,9 @@ def test_the_traceback_shows_few_frames_of_the_bridge_and_then_the_operation(cli
 
 
 @pytest.mark.parametrize("broken", ["iterator", "reader", "callback"])
-def test_an_error_of_user_code_passes_unchanged_through_the_bridge(client: ImgwireClient, broken: str) -> None:
+def test_an_error_of_user_code_passes_unchanged_through_the_bridge(
+    client: ImgwireClient, broken: str
+) -> None:
     mistake = KeyError("of the caller")
 
     def fail(*_: object) -> Any:

@@ -366,9 +366,7 @@ class SmallBites(io.BytesIO):
     "what",
     ["file objects", *(pytest.param(what, marks=pytest.mark.slow) for what in ("iterators", "progress"))],
 )
-def test_a_consumer_may_take_longer_than_the_stall_timeout(
-    client: ImgwireClient, what: str
-) -> None:
+def test_a_consumer_may_take_longer_than_the_stall_timeout(client: ImgwireClient, what: str) -> None:
     patient = client.with_options(timeout=Timeouts(stall=0.2))
     picture = GIF + bytes(1_000_000)
 
@@ -441,7 +439,9 @@ async def async_files() -> AsyncIterator[bytes]:
     yield GIF
 
 
-def test_an_async_iterator_of_files_is_rejected_with_the_name_of_the_other_client(client: ImgwireClient) -> None:
+def test_an_async_iterator_of_files_is_rejected_with_the_name_of_the_other_client(
+    client: ImgwireClient,
+) -> None:
     with pytest.raises(TypeError, match="AsyncImgwireClient"):
         next(client.images.upload_many(async_files()))
 

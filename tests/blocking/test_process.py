@@ -139,7 +139,9 @@ def test_an_uncaught_ctrl_c_ends_the_process(
     assert "Unclosed" not in err
 
 
-def test_after_ctrl_c_in_a_step_the_next_call_gets_its_own_response(script: Script, emulator: Emulator) -> None:
+def test_after_ctrl_c_in_a_step_the_next_call_gets_its_own_response(
+    script: Script, emulator: Emulator
+) -> None:
     emulator.faults.add("POST", "/api/v1/images/standard_upload", times=3, stall=ENDLESS)
     process = script.start("""
         client = ImgwireClient()
@@ -327,9 +329,7 @@ def test_a_blocked_event_loop_delays_the_exit_only_briefly(script: Script) -> No
 @pytest.mark.parametrize(
     "jump", [pytest.param(0, id="frozen", marks=pytest.mark.slow), pytest.param(1e9, id="forwards and back")]
 )
-def test_a_frozen_or_changed_clock_stops_no_call(
-    script: Script, emulator: Emulator, jump: float
-) -> None:
+def test_a_frozen_or_changed_clock_stops_no_call(script: Script, emulator: Emulator, jump: float) -> None:
     for after in (1, 3):
         emulator.faults.add(*GET, after=after, status=429, headers={"Retry-After": "1"})
     began = time.monotonic()
@@ -511,7 +511,9 @@ FORKS = [
 
 @needs_fork
 @pytest.mark.parametrize(("how", "fork"), FORKS)
-def test_both_processes_can_use_the_client_after_a_fork(script: Script, emulator: Emulator, how: str, fork: str) -> None:
+def test_both_processes_can_use_the_client_after_a_fork(
+    script: Script, emulator: Emulator, how: str, fork: str
+) -> None:
     emulator.faults.add("GET", "/api/v1/custom_domain/", stall=1.0)
     began = time.monotonic()
     code, out, err = script.run(

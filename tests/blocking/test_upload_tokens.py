@@ -78,7 +78,9 @@ def test_the_loop_body_may_upload_while_files_wait_for_their_token(
 
 
 @pytest.mark.parametrize("ask", ASYNC, ids=["function", "object", "partial"])
-def test_a_coroutine_function_as_token_callable_raises_a_type_error(client: ImgwireClient, emulator: Emulator, ask: Any) -> None:
+def test_a_coroutine_function_as_token_callable_raises_a_type_error(
+    client: ImgwireClient, emulator: Emulator, ask: Any
+) -> None:
     with pytest.raises(TypeError, match=r"upload_token .*AsyncImgwireClient"):
         ImgwireClient("ck_x", upload_token=ask)
     with pytest.raises(TypeError, match=r"upload_token .*AsyncImgwireClient"):

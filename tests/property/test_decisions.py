@@ -10,7 +10,7 @@ import attrs
 from drawing import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from recording import Answer, Api, in_no_time
+from recording import Api, Response, in_no_time
 from samples import image, upload_state
 
 from imgwire_async import PaginationError, RetryPolicy
@@ -199,11 +199,11 @@ def test_pages_are_requested_in_order_and_only_once_for_any_responses(
 ) -> None:
     requested: list[int] = []
 
-    def respond(request: Any) -> Answer:
+    def respond(request: Any) -> Response:
         number = int(request.params["page"])
         requested.append(number)
         count, headers, forward = responses[number % len(responses)]
-        return Answer([image()] * count, headers | ({"X-Next-Page": str(number + 1)} if forward else {}))
+        return Response([image()] * count, headers | ({"X-Next-Page": str(number + 1)} if forward else {}))
 
     async def iterate() -> int:
         received = 0

@@ -12,7 +12,7 @@ import pytest
 from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import REQUEST_ID, SECRET, image, reply
+from samples import REQUEST_ID, SECRET, image, api_response
 
 from imgwire_async import models
 from imgwire_async.errors import DecodeError
@@ -227,23 +227,23 @@ def test_data_that_json_cannot_represent_is_rejected(data: Any) -> None:
 )
 def test_the_error_for_invalid_json_does_not_contain_the_body(body: bytes, message: str) -> None:
     with pytest.raises(DecodeError, match=message) as caught:
-        codec.decode(reply(body), models.Image)
+        codec.decode(api_response(body), models.Image)
     assert caught.value.path == "$"
     assert SECRET not in str(caught.value)
     assert REQUEST_ID in str(caught.value)
 
 
 def test_a_response_can_be_read_as_json_and_as_text() -> None:
-    response = reply('{"a":"é"}'.encode())
+    response = api_response('{"a":"é"}'.encode())
     assert response.json() == {"a": "é"}
     assert response.text == '{"a":"é"}'
-    assert reply(b"\xff!").text == "\ufffd!"
+    assert api_response(b"\xff!").text == "\ufffd!"
     assert "body" not in repr(response)
 
 
 def test_a_response_that_is_not_json_raises_a_decode_error() -> None:
     with pytest.raises(DecodeError):
-        reply(b"<html>").json()
+        api_response(b"<html>").json()
 
 
 def test_a_decode_error_keeps_the_body_without_secrets() -> None:
@@ -253,7 +253,7 @@ def test_a_decode_error_keeps_the_body_without_secrets() -> None:
         "token": SECRET,
     }
     with pytest.raises(DecodeError) as caught:
-        codec.decode(reply(body), models.StandardUpload)
+        codec.decode(api_response(body), models.StandardUpload)
     assert SECRET not in caught.value.body
     assert "https://s3.example/put?***" in caught.value.body
 
@@ -261,7 +261,7 @@ def test_a_decode_error_keeps_the_body_without_secrets() -> None:
 @pytest.mark.parametrize("value", [5550123, ["s3cr3t"], {"a": "s3cr3t"}, 'quote " and s3cr3t'])
 def test_a_token_of_a_wrong_type_is_redacted(value: Any) -> None:
     with pytest.raises(DecodeError) as caught:
-        codec.decode(reply({"token": value, "id": 5}), models.UploadToken)
+        codec.decode(api_response({"token": value, "id": 5}), models.UploadToken)
     assert "s3cr3t" not in caught.value.body
     assert "5550123" not in caught.value.body
 

@@ -9,7 +9,7 @@ import pydoc
 from typing import Any
 
 import pytest
-from samples import EXCHANGE, SECRET, data, image, reply
+from samples import EXCHANGE, SECRET, api_response, data, image
 
 import imgwire_async
 from imgwire_async import errors, messages, models, results
@@ -17,8 +17,8 @@ from imgwire_async.errors import Fault, ImgwireError
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.codec import decode
 
-IMAGE = decode(reply(image()), models.Image)
-JOB = decode(reply(data(models.ImageDownloadJob)), models.ImageDownloadJob)
+IMAGE = decode(api_response(image()), models.Image)
+JOB = decode(api_response(data(models.ImageDownloadJob)), models.ImageDownloadJob)
 ISSUE = models.ValidationError(loc=("body", 0), msg="no", type="x")
 
 # Arguments of constructors that are not the is_same for all classes.
@@ -222,7 +222,7 @@ def test_an_error_can_be_pickled_although_a_wrong_value_cannot() -> None:
 
 def test_the_pickle_of_an_error_contains_no_download_url_of_a_job() -> None:
     job = decode(
-        reply(data(models.ImageDownloadJob, download_url=f"https://s.example/{SECRET}")),
+        api_response(data(models.ImageDownloadJob, download_url=f"https://s.example/{SECRET}")),
         models.ImageDownloadJob,
     )
     error = errors.WaitTimeoutError("late", record=job)

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from samples import RECORDS, SECRET, data, image, reply
+from samples import RECORDS, SECRET, data, image, api_response
 
 import imgwire_async
 from imgwire_async import DecodeError, Image, UploadToken, from_dict, models, results, to_dict
@@ -26,7 +26,7 @@ def through_json(record: models.Record) -> Any:
 @records
 def test_from_dict_restores_a_model_from_json(record: type[models.Record]) -> None:
     for body in (data(record), data(record, new_field={"a": [1, None]}, extra={"own": 1})):
-        before = decode(reply(body), record)
+        before = decode(api_response(body), record)
         after = from_dict(record, through_json(before))
         assert (type(after), after, hash(after)) == (record, before, hash(before))
         assert after.extra == before.extra
@@ -51,14 +51,14 @@ def test_from_dict_supports_all_public_models() -> None:
     ],
 )  # fmt: skip
 def test_from_dict_restores_an_image_with_unusual_values(changes: dict[str, Any]) -> None:
-    before = decode(reply(image(**changes)), Image)
+    before = decode(api_response(image(**changes)), Image)
     after = from_dict(Image, through_json(before))
     assert (after, after.extra) == (before, before.extra)
 
 
 def test_from_dict_restores_a_model_with_changed_fields() -> None:
     moment = datetime(2026, 4, 1, 12, tzinfo=timezone(timedelta(hours=-3)))
-    before = attrs.evolve(decode(reply(image()), Image), created_at=moment, updated_at=moment.astimezone(UTC))
+    before = attrs.evolve(decode(api_response(image()), Image), created_at=moment, updated_at=moment.astimezone(UTC))
     assert from_dict(Image, through_json(before)) == before
 
 

@@ -12,7 +12,7 @@ import pytest
 from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import EXCHANGE, SECRET, reply
+from samples import EXCHANGE, SECRET, api_response
 
 from imgwire_async import DecodeError, ImgwireError, models
 from imgwire_async.exchange import Exchange, Headers
@@ -222,7 +222,7 @@ def test_the_body_that_an_error_keeps_is_valid_json() -> None:
 
 def test_a_decode_error_contains_no_control_characters() -> None:
     with pytest.raises(DecodeError) as caught:
-        codec.decode(reply({HOSTILE: HOSTILE}, headers={"Via": HOSTILE}), models.Image)
+        codec.decode(api_response({HOSTILE: HOSTILE}, headers={"Via": HOSTILE}), models.Image)
     assert is_clean(str(caught.value))
     assert is_clean(caught.value.body)
 

@@ -23,7 +23,7 @@ from samples import (
     image,
     kind,
     nullable,
-    reply,
+    api_response,
 )
 
 from imgwire_async import models, results, to_dict
@@ -51,12 +51,12 @@ def required(record: type[models.Record], name: str, schema: dict[str, Any]) -> 
 
 
 def decoded_sample(record: type[models.Record], **changes: Any) -> models.Record:
-    return decode(reply(data(record, **changes)), record)
+    return decode(api_response(data(record, **changes)), record)
 
 
 def decode_error(body: Any, model: Any) -> DecodeError:
     with pytest.raises(DecodeError) as caught:
-        decode(reply(body), model)
+        decode(api_response(body), model)
     return caught.value
 
 
@@ -72,7 +72,7 @@ def test_to_dict_returns_the_json_that_was_decoded(record: type[models.Record]) 
 def test_an_unknown_field_is_kept_in_extra_and_in_to_dict(record: type[models.Record]) -> None:
     unknown = {"colour_space": "srgb", "tags": [1, {"a": None}], "extra": {"even": "this"}}
     body = data(record, **unknown)
-    decoded = decode(reply(body), record)
+    decoded = decode(api_response(body), record)
     assert decoded.extra == unknown
     assert to_dict(decoded) == body
 
@@ -84,7 +84,7 @@ def test_a_nullable_field_may_be_null_or_absent(
     absent = data(record)
     del absent[name]
     for body in (data(record, **{name: None}), absent):
-        decoded = decode(reply(body), record)
+        decoded = decode(api_response(body), record)
         assert getattr(decoded, name) is None
         assert to_dict(decoded) == data(record, **{name: None})
 
@@ -104,12 +104,12 @@ def test_an_unknown_enum_value_is_kept(
 
 
 def test_a_validation_error_without_detail_is_decoded() -> None:
-    assert decode(reply({}), models.HTTPValidationError) == models.HTTPValidationError(detail=())
+    assert decode(api_response({}), models.HTTPValidationError) == models.HTTPValidationError(detail=())
 
 
 def test_a_location_may_contain_names_and_indices() -> None:
     issue = decode(
-        reply({"loc": ["body", "image_ids", 0], "msg": "no UUID", "type": "uuid"}), models.ValidationError
+        api_response({"loc": ["body", "image_ids", 0], "msg": "no UUID", "type": "uuid"}), models.ValidationError
     )
     assert issue.loc == ("body", "image_ids", 0)
     assert str(issue) == "body.image_ids.0: no UUID"
@@ -152,7 +152,7 @@ def test_the_error_for_a_required_field_of_a_wrong_type_has_its_path(
 def assert_moved_to_extra(record: type[models.Record], name: str, value: Any, expected: Any) -> None:
     """Check that a wrong value is kept in `extra`, and that `to_dict` returns it."""
     body = data(record, **{name: value})
-    decoded = decode(reply(body), record)
+    decoded = decode(api_response(body), record)
     assert getattr(decoded, name) == expected
     assert decoded.extra == {name: value}
     assert to_dict(decoded) == body
@@ -242,7 +242,7 @@ def test_messages_say_null_and_not_none() -> None:
 
 def test_the_error_of_a_post_says_that_the_call_was_carried_out() -> None:
     with pytest.raises(DecodeError, match="carried out this call") as caught:
-        decode(reply([], method="POST"), models.Image)
+        decode(api_response([], method="POST"), models.Image)
     assert caught.value.exchange is not None
     assert "carried" not in str(decode_error([], models.Image))
 
@@ -256,7 +256,7 @@ def test_a_missing_size_is_zero_before_ready(name: str, status: str) -> None:
     absent = image(status=status)
     del absent[name]
     for body in (image(status=status, **{name: None}), absent):
-        decoded = decode(reply(body), models.Image)
+        decoded = decode(api_response(body), models.Image)
         assert getattr(decoded, name) == 0
         assert to_dict(decoded)[name] == 0
 
@@ -270,7 +270,7 @@ def test_a_missing_size_of_a_ready_image_is_an_error(name: str) -> None:
 
 
 def test_a_ready_image_may_have_the_size_zero() -> None:
-    assert decode(reply(image(width=0)), models.Image).width == 0
+    assert decode(api_response(image(width=0)), models.Image).width == 0
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_ready_image_may_have_the_size_zero() -> None:
     ],
 )
 def test_a_time_without_a_zone_is_utc(text: str, expected_time: datetime) -> None:
-    decoded = decode(reply(image(created_at=text)), models.Image)
+    decoded = decode(api_response(image(created_at=text)), models.Image)
     assert decoded.created_at == expected_time
     assert decoded.created_at.utcoffset() == expected_time.utcoffset()
 
@@ -300,7 +300,7 @@ def test_a_time_without_a_zone_is_utc(text: str, expected_time: datetime) -> Non
     ],
 )
 def test_to_dict_returns_a_time_as_it_was_sent(text: str) -> None:
-    assert to_dict(decode(reply(image(created_at=text)), models.Image))["created_at"] == text
+    assert to_dict(decode(api_response(image(created_at=text)), models.Image))["created_at"] == text
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "1764000000", "2026-13-01T00:00:00Z", "12:30"])
@@ -312,7 +312,7 @@ def test_the_error_for_an_invalid_time_has_its_path(text: str) -> None:
 
 def test_metadata_keeps_the_types_of_its_values() -> None:
     metadata = {"a": "text", "b": 3, "c": 0.5, "d": False, "": "", "é": 2**53}
-    decoded = decode(reply(image(custom_metadata=metadata)), models.Image)
+    decoded = decode(api_response(image(custom_metadata=metadata)), models.Image)
     assert decoded.custom_metadata == metadata
     assert {name: type(value) for name, value in decoded.custom_metadata.items()} == {
         name: type(value) for name, value in metadata.items()
@@ -322,7 +322,7 @@ def test_metadata_keeps_the_types_of_its_values() -> None:
 @pytest.mark.parametrize("value", [None, [SECRET], {"a": SECRET}])
 def test_nested_metadata_is_kept_in_extra(value: Any) -> None:
     body = image(custom_metadata={"fine": 1, "key": value})
-    decoded = decode(reply(body), models.Image)
+    decoded = decode(api_response(body), models.Image)
     assert decoded.custom_metadata == {"fine": 1}
     assert decoded.extra == {"custom_metadata": {"fine": 1, "key": value}}
     assert to_dict(decoded) == body
@@ -330,7 +330,7 @@ def test_nested_metadata_is_kept_in_extra(value: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "yesterday", "0000-00-00T00:00:00Z"])
 def test_an_invalid_time_of_a_nullable_field_is_kept_in_extra(text: str) -> None:
-    decoded = decode(reply(image(deleted_at=text)), models.Image)
+    decoded = decode(api_response(image(deleted_at=text)), models.Image)
     assert decoded.deleted_at is None
     assert decoded.extra == {"deleted_at": text}
     assert copy.deepcopy(decoded) == pickle.loads(pickle.dumps(decoded)) == decoded
@@ -338,26 +338,26 @@ def test_an_invalid_time_of_a_nullable_field_is_kept_in_extra(text: str) -> None
 
 def test_exif_data_may_contain_any_json() -> None:
     exif = {"Make": "x", "GPS": {"lat": [1, 2, None]}, "n": None, "b": False}
-    decoded = decode(reply(image(exif_data=exif)), models.Image)
+    decoded = decode(api_response(image(exif_data=exif)), models.Image)
     assert decoded.exif_data == exif
     assert to_dict(decoded)["exif_data"] == exif
 
 
 def test_a_number_keeps_its_type() -> None:
-    stat = decode(reply({"value": 3, "prev": 2.5, "pct_change": 20}), models.MetricsStatValue)
+    stat = decode(api_response({"value": 3, "prev": 2.5, "pct_change": 20}), models.MetricsStatValue)
     assert json.dumps(to_dict(stat)) == '{"value": 3, "prev": 2.5, "pct_change": 20}'
 
 
 @pytest.mark.parametrize("value", [92, 0.92, 0, 92.0])
 def test_a_cache_hit_ratio_may_be_any_number(value: float) -> None:
     data = {"label": "hit", "value": value}
-    assert json.dumps(to_dict(decode(reply(data), models.CacheHitRatioPoint))) == json.dumps(data)
+    assert json.dumps(to_dict(decode(api_response(data), models.CacheHitRatioPoint))) == json.dumps(data)
 
 
 @pytest.mark.parametrize("value", [True, "92", None])
 def test_a_cache_hit_ratio_has_to_be_a_number(value: object) -> None:
     with pytest.raises(DecodeError, match=r"\$\.value.*expected a number"):
-        decode(reply({"label": "hit", "value": value}), models.CacheHitRatioPoint)
+        decode(api_response({"label": "hit", "value": value}), models.CacheHitRatioPoint)
 
 
 # --- records as values ------------------------------------------------------------------------------------------------

@@ -10,14 +10,14 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import image, reply
+from samples import api_response, image
 
 from imgwire_async import Image
 from imgwire_async.models import ImageStatus, SupportedMimeType
 from imgwire_async.protocol.codec import decode
 
 IMAGE = decode(
-    reply(
+    api_response(
         image(
             original_filename="hero.jpg",
             cdn_url="https://cdn.example/a/b/hero.jpg",

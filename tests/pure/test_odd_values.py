@@ -11,7 +11,7 @@ import pytest
 from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import image, reply
+from samples import image, api_response
 
 from imgwire_async import DecodeError, models, to_dict
 from imgwire_async.protocol import codec, parsing
@@ -47,7 +47,7 @@ ODD_TEXT: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("raw", "text"), ODD_TEXT)
 def test_an_invalid_text_affects_only_its_field(raw: bytes, text: str) -> None:
-    images = codec.decode(reply(listing(raw, original_filename=PLACEHOLDER)), IMAGES)
+    images = codec.decode(api_response(listing(raw, original_filename=PLACEHOLDER)), IMAGES)
     assert images[1].original_filename == text
     assert images[0] == images[2]
     assert json.loads(json.dumps(to_dict(images[1]), ensure_ascii=False).encode()) == to_dict(images[1])
@@ -69,7 +69,7 @@ def test_an_invalid_number_affects_only_its_field_and_is_kept_as_text(
     field: str, raw: bytes, value: Any
 ) -> None:
     position: Any = PLACEHOLDER if field == "unknown" else {"key": PLACEHOLDER}
-    images = codec.decode(reply(listing(raw, **{field: position})), IMAGES)
+    images = codec.decode(api_response(listing(raw, **{field: position})), IMAGES)
     body = to_dict(images[1])
     assert body["unknown" if field == "unknown" else field] == (
         value if field == "unknown" else {"key": value}
@@ -81,7 +81,7 @@ def test_an_invalid_number_affects_only_its_field_and_is_kept_as_text(
 @pytest.mark.parametrize("levels", [1025, 20_000])
 @pytest.mark.parametrize("field", ["exif_data", "custom_metadata"])
 def test_json_that_is_nested_too_deeply_is_kept_as_text(field: str, levels: int) -> None:
-    images = codec.decode(reply(listing(deep(levels), **{field: {"key": PLACEHOLDER, "fine": 1}})), IMAGES)
+    images = codec.decode(api_response(listing(deep(levels), **{field: {"key": PLACEHOLDER, "fine": 1}})), IMAGES)
     assert getattr(images[1], field)["fine"] == 1
     value, levels_as_dicts = to_dict(images[1])[field]["key"], 0
     while isinstance(value, dict):
@@ -107,7 +107,7 @@ def test_an_invalid_value_of_an_optional_field_is_kept_in_extra(
     field: str, value: Any, expected: Any
 ) -> None:
     body = image(**{field: value})
-    images = codec.decode(reply([image(), body, image(later=1)]), IMAGES)
+    images = codec.decode(api_response([image(), body, image(later=1)]), IMAGES)
     assert getattr(images[1], field) == expected
     assert images[1].extra == {field: value}
     assert to_dict(images[1]) == body
@@ -128,38 +128,38 @@ def test_an_invalid_value_of_an_optional_field_is_kept_in_extra(
 )
 def test_an_invalid_value_of_a_required_field_is_an_error_with_its_path(field: str, value: Any) -> None:
     with pytest.raises(DecodeError) as caught:
-        codec.decode(reply([image(), image(deleted_at=5), image(**{field: value})]), IMAGES)
+        codec.decode(api_response([image(), image(deleted_at=5), image(**{field: value})]), IMAGES)
     assert caught.value.path == f"$[2].{field}"
 
 
 def test_nan_is_rejected_as_a_metric() -> None:
     with pytest.raises(DecodeError, match="expected a number") as caught:
-        codec.decode(reply(b'{"value":NaN,"prev":1,"pct_change":null}'), models.MetricsStatValue)
+        codec.decode(api_response(b'{"value":NaN,"prev":1,"pct_change":null}'), models.MetricsStatValue)
     assert caught.value.path == "$.value"
 
 
 def test_a_repair_is_logged_with_its_request(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "imgwire_async"):
-        codec.decode(reply(listing(b'"\\ud800"', original_filename=PLACEHOLDER)), IMAGES)
+        codec.decode(api_response(listing(b'"\\ud800"', original_filename=PLACEHOLDER)), IMAGES)
     assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "GET /images/{image_id}" in caplog.text
 
 
 def test_many_invalid_fields_are_logged_only_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "imgwire_async"):
-        codec.decode(reply([image(purpose=n) for n in range(100)]), IMAGES)
+        codec.decode(api_response([image(purpose=n) for n in range(100)]), IMAGES)
     assert len(caplog.records) <= 1
 
 
 def test_the_message_of_an_error_response_is_parsed_although_another_value_is_invalid() -> None:
-    response = reply(b'{"detail":"No such image.","error_type":"not_found","hint":"\\ud800","x":NaN}')
+    response = api_response(b'{"detail":"No such image.","error_type":"not_found","hint":"\\ud800","x":NaN}')
     error = status_error(404, response.exchange, response.body)
     assert (error.message, error.error_type) == ("No such image.", "not_found")
 
 
 @pytest.mark.parametrize("body", [b"\xef\xbb\xbf" + json.dumps(image()).encode()])
 def test_a_byte_order_mark_is_skipped(body: bytes) -> None:
-    assert codec.decode(reply(body), models.Image) == codec.decode(reply(image()), models.Image)
+    assert codec.decode(api_response(body), models.Image) == codec.decode(api_response(image()), models.Image)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_byte_order_mark_is_skipped(body: bytes) -> None:
 )
 def test_a_body_that_is_not_json_is_rejected(body: bytes) -> None:
     with pytest.raises(ValueError):
-        loads_response(body, reply(b"").exchange)
+        loads_response(body, api_response(b"").exchange)
 
 
 @settings(max_examples=examples(60))
@@ -198,9 +198,9 @@ def test_a_repair_changes_only_lone_surrogates(data: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"", b" \n"])
 def test_an_empty_body_is_accepted_only_for_operations_without_a_result(body: bytes) -> None:
-    assert codec.decode(reply(body, method="DELETE", status=204), dict) == {}
+    assert codec.decode(api_response(body, method="DELETE", status=204), dict) == {}
     with pytest.raises(DecodeError, match="the body is empty"):
-        codec.decode(reply(body), models.Image)
+        codec.decode(api_response(body), models.Image)
 
 
 FRAGMENTS = [

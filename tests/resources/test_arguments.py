@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recording import Answer, Api
+from recording import Api, Response
 from samples import ID, SECRET, data, image
 
 from imgwire_async import checks
@@ -463,7 +463,7 @@ async def test_a_member_of_a_text_enum_is_sent_as_its_value() -> None:
 
 
 async def test_a_member_of_an_integer_enum_is_sent_as_its_value() -> None:
-    api = Api(Answer([]))
+    api = Api(Response([]))
     await api.images.list(page=Number.THREE, limit=Number.THREE)
     assert api.sent.lines == ["GET /images/?page=3&limit=3"]
 

@@ -122,7 +122,9 @@ async def test_an_error_of_user_code_passes_unchanged() -> None:
     st.integers(1, 12),
     st.lists(st.sampled_from([OK, GONE, LOST, DOWN]), min_size=30, max_size=30),
 )
-async def test_every_id_is_in_exactly_one_group_of_the_result(count: int, size: int, weather: list[Any]) -> None:
+async def test_every_id_is_in_exactly_one_group_of_the_result(
+    count: int, size: int, weather: list[Any]
+) -> None:
     ids = list(numbered(1, count))
     result = await Api(*weather).images.bulk_delete(ids, chunk_size=size)
     assert sorted([*result.deleted, *(each for each, _ in result.failed), *result.unknown]) == sorted(ids)

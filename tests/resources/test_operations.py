@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from recording import Answer, Api
+from recording import Api, Response
 from samples import ID, data, image
 
 from imgwire_async import models, results
@@ -268,7 +268,7 @@ async def test_a_path_template_has_no_ids() -> None:
 
 async def test_a_page_has_the_numbers_of_the_headers() -> None:
     told = {"X-Total-Count": "41", "x-page": "1", "X-LIMIT": "20", "X-Prev-Page": "null", "X-Next-Page": "2"}
-    api = Api(Answer([image()], told))
+    api = Api(Response([image()], told))
     page = await api.images.list()
     assert page.pagination == results.Pagination(
         total_count=41, page=1, limit=20, prev_page=None, next_page=2

@@ -13,7 +13,7 @@ import pytest
 from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recording import Answer, Api, numbered, pages
+from recording import Api, Response, numbered, pages
 from samples import data, image
 
 from imgwire_async import errors, models
@@ -24,9 +24,9 @@ def images(count: int) -> list[dict[str, Any]]:
     return [image(id=each) for each in numbered(1, count)]
 
 
-def page_of(first: int, last: int, **told: Any) -> Answer:
+def page_of(first: int, last: int, **told: Any) -> Response:
     headers = {name.replace("_", "-"): str(value) for name, value in told.items()}
-    return Answer([image(id=f"id-{number}") for number in range(first, last + 1)], headers)
+    return Response([image(id=f"id-{number}") for number in range(first, last + 1)], headers)
 
 
 async def ids(walk: AsyncGenerator[models.Image, None]) -> list[str]:
@@ -295,7 +295,7 @@ async def test_a_next_page_that_repeats_the_first_page_raises_an_error() -> None
 
 def changing(
     items: list[Any], change: Callable[[int, list[Any]], None]
-) -> Callable[[Request[Any]], Awaitable[Answer]]:
+) -> Callable[[Request[Any]], Awaitable[Response]]:
     async def at(page: int) -> None:
         change(page, items)
 

@@ -369,5 +369,7 @@ FINISHED: list[tuple[Callable[[Any], bool], Any, bool]] = [
 
 
 @pytest.mark.parametrize(("finished", "given", "is_so"), FINISHED)
-def test_a_record_is_done_or_not_by_its_status(finished: Callable[[Any], bool], given: Any, is_so: bool) -> None:
+def test_a_record_is_done_or_not_by_its_status(
+    finished: Callable[[Any], bool], given: Any, is_so: bool
+) -> None:
     assert finished(given) is is_so
