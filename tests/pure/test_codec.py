@@ -12,7 +12,7 @@ import pytest
 from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import REQUEST_ID, SECRET, image, api_response
+from samples import REQUEST_ID, SECRET, api_response, image
 
 from imgwire_async import models
 from imgwire_async.errors import DecodeError

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from samples import RECORDS, SECRET, data, image, api_response
+from samples import RECORDS, SECRET, api_response, data, image
 
 import imgwire_async
 from imgwire_async import DecodeError, Image, UploadToken, from_dict, models, results, to_dict
@@ -58,7 +58,9 @@ def test_from_dict_restores_an_image_with_unusual_values(changes: dict[str, Any]
 
 def test_from_dict_restores_a_model_with_changed_fields() -> None:
     moment = datetime(2026, 4, 1, 12, tzinfo=timezone(timedelta(hours=-3)))
-    before = attrs.evolve(decode(api_response(image()), Image), created_at=moment, updated_at=moment.astimezone(UTC))
+    before = attrs.evolve(
+        decode(api_response(image()), Image), created_at=moment, updated_at=moment.astimezone(UTC)
+    )
     assert from_dict(Image, through_json(before)) == before
 
 

@@ -18,12 +18,12 @@ from samples import (
     REQUEST_ID,
     SCHEMAS,
     SECRET,
+    api_response,
     data,
     fields_of,
     image,
     kind,
     nullable,
-    api_response,
 )
 
 from imgwire_async import models, results, to_dict
@@ -109,7 +109,8 @@ def test_a_validation_error_without_detail_is_decoded() -> None:
 
 def test_a_location_may_contain_names_and_indices() -> None:
     issue = decode(
-        api_response({"loc": ["body", "image_ids", 0], "msg": "no UUID", "type": "uuid"}), models.ValidationError
+        api_response({"loc": ["body", "image_ids", 0], "msg": "no UUID", "type": "uuid"}),
+        models.ValidationError,
     )
     assert issue.loc == ("body", "image_ids", 0)
     assert str(issue) == "body.image_ids.0: no UUID"

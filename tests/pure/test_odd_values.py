@@ -11,7 +11,7 @@ import pytest
 from drawing import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import image, api_response
+from samples import api_response, image
 
 from imgwire_async import DecodeError, models, to_dict
 from imgwire_async.protocol import codec, parsing
@@ -81,7 +81,9 @@ def test_an_invalid_number_affects_only_its_field_and_is_kept_as_text(
 @pytest.mark.parametrize("levels", [1025, 20_000])
 @pytest.mark.parametrize("field", ["exif_data", "custom_metadata"])
 def test_json_that_is_nested_too_deeply_is_kept_as_text(field: str, levels: int) -> None:
-    images = codec.decode(api_response(listing(deep(levels), **{field: {"key": PLACEHOLDER, "fine": 1}})), IMAGES)
+    images = codec.decode(
+        api_response(listing(deep(levels), **{field: {"key": PLACEHOLDER, "fine": 1}})), IMAGES
+    )
     assert getattr(images[1], field)["fine"] == 1
     value, levels_as_dicts = to_dict(images[1])[field]["key"], 0
     while isinstance(value, dict):
