@@ -53,8 +53,8 @@ def check(
 
     `checked_pairs` holds pairs that were checked before; they become part of the result. Duplicate rules and
     unknown presets raise `TransformationError` in every mode, before any value is checked. The result lists
-    all other faults. If this function raises and `on_invalid` is "raise", the error includes the
-    other faults.
+    all other faults. If this function raises and `on_invalid` is "raise", the error includes the other
+    faults.
 
     [rules 2]
     """

@@ -96,7 +96,7 @@ class Original:
         return min(source_size(rules, self.width, self.height).width or MAX_WIDTH, MAX_WIDTH)
 
     def resize(self, rules: Transformation, width: int, density: str | None) -> tuple[Transformation, int]:
-        """Return the rules of a candidate of `width` CSS pixels, and its width in physical pixels.
+        """Return the rules for `width` CSS pixels at a density, and the width in physical pixels.
 
         A candidate that would be too wide gets the maximum width, and a height in proportion.
         """

@@ -116,6 +116,5 @@ BY_NAME = {name: rule for rule in ROWS for name in (rule.name, *rule.aliases)}
 SOURCES = ("watermark", "watermark_text", "watermark_url")
 NEED_SOURCE = frozenset({"watermark_position", "watermark_rotate", "watermark_shadow", "watermark_size"})
 
-# Names from other SDKs and services. The search for similar names would not find our names for them.
-# [rules 9]
+# Names from other SDKs and services, for which the search for similar names finds nothing. [rules 9]
 SUGGESTIONS = {"fm": "format", "strip": "strip_metadata", "fit": "resizing_type", "resize": "resizing_type"}
