@@ -221,7 +221,7 @@ def _distinct(names: Iterable[_Child], directory: Parts, exists: Callable[[Parts
     """Return the new names of the children of `directory`, in the same order."""
     original = {clash_key(name) for name, _ in names}
     used: set[str] = set()
-    # The last number used for each text around the number. Two long names may be equal after the cut.
+    # The last number used, by the text before and after the number. Long names may be equal after the cut.
     last_number: dict[str, int] = {}
     result: list[str] = []
     for name, index in names:

@@ -204,7 +204,7 @@ def pattern(fields: Sequence[Field], minimum: int = 1) -> str:
 
 
 def colon_string(*fields: Field, minimum: int = 1, empty: EmptyParts = EmptyParts.NEVER) -> ValueType:
-    """Return the type of a colon string with at least `minimum` parts, and one part per field at most."""
+    """Return the type of a colon string with at least `minimum` parts and at most one part per field."""
     description = pattern(fields, minimum)
 
     def check(value: object) -> str:

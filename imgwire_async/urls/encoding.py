@@ -44,9 +44,9 @@ def has_path(base: str) -> bool:
 def with_query(cdn_url: str, preset: str | None, query: str) -> str:
     """Append `preset` to the path of `cdn_url` and replace its query. The fragment stays.
 
-    Raises `TransformationError` when there is a preset and the URL has no path. [rules 9 C3]
+    Raises `TransformationError` when there is a preset and the URL has no path.
 
-    [rules 1]
+    [rules 1, 9 C3]
     """
     if preset and not has_path(split_url(cdn_url)[0]):
         raise TransformationError(
