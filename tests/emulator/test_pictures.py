@@ -257,7 +257,7 @@ def test_exif_fields_have_their_exif_names() -> None:
     fields = (
         (0x0110, 2, 3, 0x4231),  # Model, the text "1B"
         (0x0112, 3, 1, 6),
-        (0x829A, 5, 1, 8),  # ExposureTime, a fraction created of the first row's bytes
+        (0x829A, 5, 1, 8),  # ExposureTime, a fraction
         (0x8827, 7, 1, 0),  # a type that this field never has
         (0x8769, 4, 1, 8),  # the second directory, which is the first one again
     )
