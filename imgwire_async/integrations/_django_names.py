@@ -14,7 +14,7 @@ _MAX_NAMES = 10_000
 is_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 # An extension of a picture, or a size as easy-thumbnails writes it, followed by more:
 # "hero.jpg.100x100_q85.jpg".
-_looks_derived = re.compile(
+_may_be_derived = re.compile(
     r"\.(?:jpe?g|jxl|png|webp|avif|gif|ico|hei[cf]|bmp|tiff?|\d+x\d+_[^.]*)\..", re.IGNORECASE
 ).search
 
@@ -73,7 +73,7 @@ class StoredNames:
         """Return whether a name must be checked: other code may have derived it from a stored name."""
         if image_id in self._stored:
             return False
-        if _looks_derived(name) is not None:
+        if _may_be_derived(name) is not None:
             return True
         if len(self.unchecked) >= _MAX_NAMES:
             self.unchecked.clear()

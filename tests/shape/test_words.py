@@ -67,7 +67,14 @@ IN_NAMES = {
     "answers": "responses, results",
 }
 # Public names keep their word.
-PUBLIC = {"answer_for", "add_error_answers", "ErrorAnswers", "max_answer_bytes", "answer_length"}
+PUBLIC = {
+    "answer_for",
+    "add_error_answers",
+    "ErrorAnswer",
+    "ErrorAnswers",
+    "max_answer_bytes",
+    "answer_length",
+}
 
 REPLACEMENTS = WORDS | PHRASES | IN_PACKAGE
 PROSE = re.compile(
