@@ -1,13 +1,16 @@
-"""What all tests share. Beside it stand the modules that tests of several folders import."""
+"""The pytest configuration of all tests.
 
-# ruff: noqa: E402  # the environment comes first
+The modules beside this file are imported by tests of several folders.
+"""
+
+# ruff: noqa: E402  # the environment has to change before the imports
 
 from __future__ import annotations
 
 import os
 
-# A runner behind a proxy, or with a key of its own, tests the same; before the package is imported, which reads some of them.
-# Processes that tests start inherit it.
+# Remove proxies and keys of the machine, before the import of the package, which reads some variables.
+# Processes that tests start inherit the environment.
 for _name in list(os.environ):
     if _name.upper().endswith("_PROXY") or (
         _name.startswith("IMGWIRE_") and _name != "IMGWIRE_TESTS_THOROUGH"
@@ -29,27 +32,29 @@ settings.register_profile("calm", deadline=None, max_examples=examples(100))
 settings.load_profile("calm")
 
 
-# --- what takes long begins first ---------------------------------------------------------------------------------------
+# --- the order of slow tests --------------------------------------------------------------------------------
 
 
-@pytest.hookimpl(trylast=True)  # what is not asked for has gone
+# trylast: deselected tests are removed by then.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Among slow tests, brings the files forward whose tests may take longest, then those with most tests.
+    """Run files of slow tests first whose tests may take longest, then files with the most tests.
 
-    The slow sessions hand out a file at a time: one process would be left with a long one when all others are done.
+    Each process of a slow session gets one file at a time. Otherwise one process might start a long file at
+    the end.
     """
     if not any(item.get_closest_marker("slow") for item in items):
         return
     counts = Counter(item.path for item in items)
-    most: dict[Path, float] = {}
+    longest: dict[Path, float] = {}
     for item in items:
         mark = item.get_closest_marker("timeout")
         if mark is not None and mark.args:
-            most[item.path] = max(most.get(item.path, 0.0), float(mark.args[0]))
-    items.sort(key=lambda item: (-most.get(item.path, 0.0), -counts[item.path]))
+            longest[item.path] = max(longest.get(item.path, 0.0), float(mark.args[0]))
+    items.sort(key=lambda item: (-longest.get(item.path, 0.0), -counts[item.path]))
 
 
-# --- no secret is told, whatever a test is about --------------------------------------------------------------------------
+# --- no test may leak a secret ------------------------------------------------------------------------------
 
 
 def pytest_sessionstart() -> None:
@@ -61,17 +66,17 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_secret_is_told(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test in which an error or a log record showed a key, a signed URL or an upload token."""
-    reads_itself = not {"caplog", "capsys", "capfd"}.isdisjoint(request.fixturenames)
-    with contextlib.nullcontext() if reads_itself else leaks.talkative():
+def no_secret_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test if an error or a log record shows a key, a presigned URL or an upload token."""
+    reads_output = not {"caplog", "capsys", "capfd"}.isdisjoint(request.fixturenames)
+    with contextlib.nullcontext() if reads_output else leaks.debug_logging():
         yield
     found = leaks.session.take()
     assert not found, found
 
 
 @pytest.fixture
-def planted() -> Iterator[None]:
-    """For tests that plant secrets to see them found."""
+def intended_leaks() -> Iterator[None]:
+    """Ignore the leaks of a test that checks the detection itself."""
     yield
     leaks.session.take()

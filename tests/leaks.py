@@ -1,6 +1,7 @@
-"""Looks for secrets where none may be: in errors with all that hangs on them, in log records, in what reached which host.
+"""Find secrets in errors, in log records, and in requests to other hosts.
 
-The emulator's secrets have shapes that nothing else has, so whoever looks need not be told which were in use.
+The secrets of the emulator have unique formats. So this module finds them without a list of the secrets in
+use.
 """
 
 from __future__ import annotations
@@ -24,90 +25,94 @@ from imgwire_async.emulator import RequestRecord
 
 _SECRET = re.compile(
     r"\b[sc]k_[0-9a-f]{32}\b"  # keys
-    r"|X-Amz-(?:Signature=[0-9a-f]{6}|Credential=|Security-Token=)[^\s\"'&]*"  # what a signed URL holds
+    r"|X-Amz-(?:Signature=[0-9a-f]{6}|Credential=|Security-Token=)[^\s\"'&]*"  # the query of a presigned URL
     r"|\but_[A-Za-z0-9_-]{30,}"  # upload tokens
 )
 _PACKAGE = str(Path(imgwire_async.__file__).parent)
 _EMULATOR = f"{_PACKAGE}/emulator"
 _TESTS = str(Path(__file__).parent)
 
-# Enough of each value to find a secret in; a whole file's bytes would take too long to write out.
-_shown = reprlib.Repr()
-_shown.maxstring = _shown.maxother = _shown.maxlong = 5_000
-_shown.maxdict = _shown.maxlist = _shown.maxtuple = _shown.maxset = _shown.maxfrozenset = _shown.maxdeque = 50
+# The limits are high enough to find secrets, and low enough that the bytes of files do not slow the tests
+# down.
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = 5_000
+_repr.maxdict = _repr.maxlist = _repr.maxtuple = _repr.maxset = _repr.maxfrozenset = _repr.maxdeque = 50
 
 
 def secrets_in(text: str) -> list[str]:
-    """The secrets that stand in a text, cut so that a report does not tell them once more."""
-    return [f"{found[0][:18]}..." for found in _SECRET.finditer(text)]
+    """Return the secrets in a text, shortened so that a test report does not show them."""
+    return [f"{match[0][:18]}..." for match in _SECRET.finditer(text)]
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came from, each once."""
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            waiting += [each.__cause__, each.__context__]
-            waiting += each.exceptions if isinstance(each, BaseExceptionGroup) else []
+    """Yield an error, its causes, its contexts and the errors of its groups, current of them once."""
+    visited: set[int] = set()
+    pending = [error]
+    while pending:
+        current = pending.pop()
+        if current is not None and id(current) not in visited:
+            visited.add(id(current))
+            yield current
+            pending += [current.__cause__, current.__context__]
+            pending += current.exceptions if isinstance(current, BaseExceptionGroup) else []
 
 
 def leaks_of(error: BaseException) -> list[str]:
-    """Where secrets stand in what an error tells: text, repr, notes, attributes, pickle and traceback, of it and its causes."""
-    found = leaks_at_birth(error)
+    """Return the secrets in text, repr, notes, attributes, pickle and traceback of an error and its causes."""
+    found = leaks_when_raised(error)
     return found + [
         f"traceback: {secret}" for secret in secrets_in("".join(traceback.format_exception(error)))
     ]
 
 
-def leaks_at_birth(error: BaseException) -> list[str]:
-    """The same without the traceback, which grows as the error travels."""
+def leaks_when_raised(error: BaseException) -> list[str]:
+    """Return the same without the traceback, which is not complete yet when the error is raised."""
     found: list[str] = []
-    for each in chain(error):
-        told = {
-            "str": str(each),
-            "repr": repr(each),
-            "attributes": _shown.repr(vars(each)),
-            "notes": repr(getattr(each, "__notes__", "")),
+    for current in chain(error):
+        texts = {
+            "str": str(current),
+            "repr": repr(current),
+            "attributes": _repr.repr(vars(current)),
+            "notes": repr(getattr(current, "__notes__", "")),
         }
-        if isinstance(each, ImgwireError):
-            told["exchange"] = f"{each.exchange!r} {each.exchange}"
-            told["pickle"] = pickle.dumps(each).decode("latin-1")
-        for where, text in told.items():
-            found += [f"{where} of {type(each).__name__}: {secret}" for secret in secrets_in(text)]
+        if isinstance(current, ImgwireError):
+            texts["exchange"] = f"{current.exchange!r} {current.exchange}"
+            texts["pickle"] = pickle.dumps(current).decode("latin-1")
+        for where, text in texts.items():
+            found += [f"{where} of {type(current).__name__}: {secret}" for secret in secrets_in(text)]
     return found
 
 
 def leaks_in_frames_of(error: BaseException) -> list[str]:
-    """Where local variables show secrets, as an error tracker would store them, in frames that are not the caller's."""
+    """Return the secrets in the local variables of frames, as error trackers store them.
+
+    Frames of tests and of the emulator are not checked.
+    """
     found: list[str] = []
-    for each in chain(error):
-        for frame, line in traceback.walk_tb(each.__traceback__):
+    for current in chain(error):
+        for frame, line in traceback.walk_tb(current.__traceback__):
             file = frame.f_code.co_filename
             if file.startswith((_TESTS, _EMULATOR)):
                 continue
             for name, value in list(frame.f_locals.items()):
                 found += [
                     f"{Path(file).name}:{line} in {frame.f_code.co_name}: {name}: {secret}"
-                    for secret in secrets_in(_shown.repr(value))
+                    for secret in secrets_in(_repr.repr(value))
                 ]
     return found
 
 
-# --- hosts and logs -----------------------------------------------------------------------------------------------------
+# --- hosts and logs -----------------------------------------------------------------------------------------
 
 
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-environment-id"})
 
 
 def leaks_to_hosts(records: Iterable[RequestRecord]) -> list[str]:
-    """Which request carried something to a host that it is not meant for."""
+    """Return the requests that sent a secret to a host that must not get it."""
     found: list[str] = []
     for record in records:
         what = f"{record.host}: {record.method}"
@@ -123,13 +128,12 @@ def leaks_to_hosts(records: Iterable[RequestRecord]) -> list[str]:
     return found
 
 
-_SERVERS = frozenset(
-    {"aiohttp.access", "aiohttp.server", "aiohttp.web"}
-)  # those that tests run: they saw a request, we sent it
+# Loggers of servers that tests run. They log the requests that they received.
+_SERVERS = frozenset({"aiohttp.access", "aiohttp.server", "aiohttp.web"})
 
 
 class LogWatch(logging.Handler):
-    """Reads along whatever is logged, and adds the secrets in it to `found`."""
+    """Adds the secrets in all log records to `found`."""
 
     def __init__(self, found: list[str]) -> None:
         super().__init__(logging.DEBUG)
@@ -139,28 +143,30 @@ class LogWatch(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name in _SERVERS:
             return
-        told = f"{self.format(record)} {record.args!r}"
-        self._found += [f"log of {record.name}: {secret}" for secret in secrets_in(told)]
+        text = f"{self.format(record)} {record.args!r}"
+        self._found += [f"log of {record.name}: {secret}" for secret in secrets_in(text)]
 
 
-# --- all of it, over a whole session ----------------------------------------------------------------------------------
+# --- a whole test session -----------------------------------------------------------------------------------
 
 
 class Session:
-    """Looks at every `ImgwireError` as it is raised and as it reaches a test, and at every log record.
+    """Checks every `ImgwireError` when it is raised and when it reaches a test, and every log record.
 
-    Errors are seen through `sys.monitoring`, which Python has since 3.12; nothing of the package is replaced. Started and
-    stopped by `conftest.py`; may be asked from any thread.
+    It uses `sys.monitoring` (Python 3.12 and later), so no code of the package is patched. `conftest.py`
+    starts and stops it. It is thread-safe.
     """
 
-    _TOOL = 4  # one of the numbers that nobody has claimed
+    # A tool id that no other tool uses.
+    _TOOL = 4
 
     def __init__(self) -> None:
         self._found: list[str] = []
-        self._born: weakref.WeakSet[ImgwireError] = weakref.WeakSet()
-        self._arrived: weakref.WeakSet[ImgwireError] = weakref.WeakSet()
-        self._ways: set[int] = set()  # frames are looked at once for each way that an error came
-        self._looking = threading.local()
+        self._raised_errors: weakref.WeakSet[ImgwireError] = weakref.WeakSet()
+        self._reached_tests: weakref.WeakSet[ImgwireError] = weakref.WeakSet()
+        # Hashes of the tracebacks whose frames were checked.
+        self._tracebacks: set[int] = set()
+        self._checking = threading.local()
         self._log = LogWatch(self._found)
         self.errors: int = 0
 
@@ -169,8 +175,8 @@ class Session:
         if sys.version_info >= (3, 12):
             sys.monitoring.use_tool_id(self._TOOL, "tests.leaks")
             events = sys.monitoring.events
-            sys.monitoring.register_callback(self._TOOL, events.RAISE, self._raised)
-            sys.monitoring.register_callback(self._TOOL, events.RERAISE, self._raised_again)
+            sys.monitoring.register_callback(self._TOOL, events.RAISE, self._on_raise)
+            sys.monitoring.register_callback(self._TOOL, events.RERAISE, self._on_reraise)
             sys.monitoring.set_events(self._TOOL, events.RAISE | events.RERAISE)
 
     def stop(self) -> None:
@@ -180,45 +186,46 @@ class Session:
             sys.monitoring.free_tool_id(self._TOOL)
 
     def take(self) -> list[str]:
-        """What was found since the last time one asked."""
+        """Return the secrets found since the last call."""
         found = sorted(set(self._found))
         self._found.clear()
         return found
 
-    def _raised_again(self, code: CodeType, offset: int, error: BaseException) -> None:
+    def _on_reraise(self, code: CodeType, offset: int, error: BaseException) -> None:
         if isinstance(error, ImgwireError):
             self._found += [f"note: {secret}" for secret in secrets_in(repr(getattr(error, "__notes__", "")))]
 
-    def _raised(self, code: CodeType, offset: int, error: BaseException) -> None:
-        # A TransformationError quotes what the caller typed, tests raise a hundred thousand of them, and pure code knows no key.
+    def _on_raise(self, code: CodeType, offset: int, error: BaseException) -> None:
+        # A TransformationError only quotes arguments of pure functions, and tests raise a hundred thousand of
+        # them.
         if not isinstance(error, ImgwireError) or isinstance(error, TransformationError):
             return
-        if getattr(self._looking, "now", False):
+        if getattr(self._checking, "now", False):
             return
-        self._looking.now = True
+        self._checking.now = True
         try:
-            if error not in self._born:
-                self._born.add(error)
+            if error not in self._raised_errors:
+                self._raised_errors.add(error)
                 self.errors += 1
-                self._found += leaks_at_birth(error)
-            if code.co_filename.startswith(_TESTS) and error not in self._arrived:
-                self._arrived.add(error)
-                way = hash(
+                self._found += leaks_when_raised(error)
+            if code.co_filename.startswith(_TESTS) and error not in self._reached_tests:
+                self._reached_tests.add(error)
+                key = hash(
                     tuple((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
                 )
-                if way not in self._ways:
-                    self._ways.add(way)
+                if key not in self._tracebacks:
+                    self._tracebacks.add(key)
                     self._found += leaks_of(error) + leaks_in_frames_of(error)
         finally:
-            self._looking.now = False
+            self._checking.now = False
 
 
 session = Session()
 
 
 @contextlib.contextmanager
-def talkative() -> Iterator[None]:
-    """The package and what it stands on log all they can, so that it is looked at."""
+def debug_logging() -> Iterator[None]:
+    """Let the package, aiohttp and asyncio log at level DEBUG, so that all records are checked."""
     loggers = [logging.getLogger(name) for name in ("imgwire_async", "aiohttp", "asyncio")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -132,11 +132,14 @@ def test_an_unused_rate_does_not_count_as_accepted() -> None:
     assert controller.accepted_rate < 3
 
 
-# --- a service with a rate limit, and workers that always send more -----------------------------------------------------
+# --- a service with a rate limit, and workers that always send more -----------------------------------------
 
 
 class Service:
-    """A simulated service that counts requests per whole second, as the emulator does. `run` uses virtual time only."""
+    """A simulated service that counts requests per whole second, as the emulator does.
+
+    `run` uses virtual time only.
+    """
 
     def __init__(self, limit: int, seed: int) -> None:
         self.random = random.Random(seed)

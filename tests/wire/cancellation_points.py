@@ -60,7 +60,7 @@ class CancelledAt(Awaitable[T], Generic[T]):
                 raised = error
 
 
-# --- ways to be cancelled ---------------------------------------------------------------------------------------------
+# --- ways to be cancelled -----------------------------------------------------------------------------------
 #
 # Each function runs `work`, cancels it at suspension `at`, asserts that the cancellation is reported
 # correctly, and returns whether the work had that many suspensions.
@@ -164,7 +164,7 @@ async def cancelled_by_task_group(work: Awaitable[object], at: int) -> bool:
     return wrapped.was_reached
 
 
-# --- the resources of a client ----------------------------------------------------------------------------------------
+# --- the resources of a client ------------------------------------------------------------------------------
 
 
 @attrs.frozen

@@ -18,7 +18,7 @@ PICTURES = Path(__file__).parents[3] / "shared" / "pictures"
 with_pictures = pytest.mark.skipif(not PICTURES.is_dir(), reason="needs ../shared/pictures")
 
 
-# --- worlds --------------------------------------------------------------------------------------------------
+# --- worlds -------------------------------------------------------------------------------------------------
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -55,7 +55,7 @@ def world() -> World:
     return worlds.current()
 
 
-# --- the emulator and its client ------------------------------------------------------------------------------
+# --- the emulator and its client ----------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Under a watcher of blocking calls nothing touches a disk on the loop, but for what the system has in memory."""
+"""No operation makes a blocking disk call on the event loop, except reads from the page cache."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from .pictures import png
 
 blockbuster = pytest.importorskip("blockbuster")
 
-# What it does not watch by itself. `preadv` is left out: it is asked for what needs no waiting.
+# Functions that the detector does not check by default. `preadv` is missing, because it is called so that it
+# never blocks.
 MORE = ("open", "fstat", "lstat", "close", "pread", "lseek", "fsync", "mkdir", "truncate", "ftruncate")
 SMALL, LARGE = png(padding=5_000), png(padding=3_000_000)
 
 
 @pytest.fixture
 async def watched(client: AsyncImgwireClient) -> AsyncIterator[None]:
-    await client.images.upload(iter([SMALL]))  # all is imported
+    await client.images.upload(iter([SMALL]))  # loads all imports
     with watching():
         yield
 
@@ -73,7 +74,7 @@ def pipe() -> Any:
 
 
 def spooled() -> Any:
-    file = tempfile.SpooledTemporaryFile(max_size=100)  # noqa: SIM115  # its test closes it
+    file = tempfile.SpooledTemporaryFile(max_size=100)  # noqa: SIM115  # the test closes it
     file.write(LARGE)
     file.seek(0)
     return file
@@ -125,7 +126,7 @@ async def test_a_folder_of_files_makes_no_blocking_call_on_the_loop(
 
 
 async def test_no_other_operation_makes_a_blocking_call_on_the_loop(tmp_path: Path) -> None:
-    """Over TLS, so that the file with the trusted CAs is read, too."""
+    """TLS is used, so that the file with the trusted CAs is read, too."""
     pytest.importorskip("trustme")
     async with Emulator(tls=True) as emulator:
 
@@ -134,7 +135,7 @@ async def test_no_other_operation_makes_a_blocking_call_on_the_loop(tmp_path: Pa
                 emulator.api_key, base_url=emulator.base_url, ssl=emulator.ca_path
             ) as client:
                 image = await client.images.upload(SMALL, wait=True)
-                assert [each.id async for each in client.images.list_all()].count(image.id) == 1
+                assert [listed.id async for listed in client.images.list_all()].count(image.id) == 1
                 assert await client.images.read(image) == SMALL
                 for overwrite in (False, True):
                     await client.images.download(image, folder / "a.png", overwrite=overwrite)
@@ -147,15 +148,15 @@ async def test_no_other_operation_makes_a_blocking_call_on_the_loop(tmp_path: Pa
 
         for name in ("first", "second"):
             await asyncio.to_thread((tmp_path / name).mkdir)
-        await use_all(tmp_path / "first")  # all is imported
+        await use_all(tmp_path / "first")  # loads all imports
         with watching():
             await use_all(tmp_path / "second")
 
 
-async def test_the_watcher_would_tell(client: AsyncImgwireClient, watched: None) -> None:
+async def test_a_blocking_call_is_detected(client: AsyncImgwireClient, watched: None) -> None:
     class Name:
         def __fspath__(self) -> str:
-            os.stat("/")  # noqa: PTH116  # this one is watched
+            os.stat("/")  # noqa: PTH116  # the detector checks this function
             return "a.png"
 
     with pytest.raises(blockbuster.BlockingError):

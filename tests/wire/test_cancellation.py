@@ -1,4 +1,4 @@
-"""Cancel every operation at each of its suspensions: nothing leaks, nothing hangs, and the next call works."""
+"""Cancel every operation at each suspension: nothing leaks, nothing hangs, and the next call works."""
 
 from __future__ import annotations
 
@@ -199,7 +199,9 @@ def a_client(emulator: Emulator, **settings: Any) -> AsyncImgwireClient:
 
 
 async def cancel_everywhere(stage: Stage, name: str, way: CancelMethod, fault: Fault) -> int:
-    """Cancel an operation at its first suspension, then at its second, and so on. Return the number of suspensions.
+    """Cancel an operation at its first suspension, then at its second, and so on.
+
+    Return the number of suspensions.
 
     `fault` applies to the first request of each host.
     """
@@ -373,7 +375,7 @@ async def test_many_uploads_cancelled_at_random_leave_nothing_behind(stage: Stag
     await asyncio.gather(*(client.images.upload(PICTURE) for _ in range(8)))
 
 
-# --- iterators that are closed early ----------------------------------------------------------------------------
+# --- iterators that are closed early ------------------------------------------------------------------------
 
 
 Iterate = Callable[[Stage], AsyncGenerator[object, None]]
@@ -432,7 +434,7 @@ async def test_a_stream_that_is_closed_early_releases_everything(stage: Stage) -
     await cancellation_points.wait_until_released(client, before)
 
 
-# --- several errors at once -------------------------------------------------------------------------------------
+# --- several errors at once ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["api", "storage", "cdn"])

@@ -1,4 +1,4 @@
-"""The life of a client: options, clocks, closing, looking in, proxies, TLS, and what it never tells."""
+"""The client: options, timeouts, closing, capture, proxies, TLS, and no secrets in errors and logs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .conftest import http, raw_server, respond_with
 from .pictures import png
 
 
-async def test_calls_after_closing_raise_and_nothing_reopens(emulator: Emulator) -> None:
+async def test_calls_after_closing_raise_and_open_no_connection(emulator: Emulator) -> None:
     client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
     other = client.with_options(timeout=5)
     await client.images.list()
@@ -44,9 +44,9 @@ async def test_calls_after_closing_raise_and_nothing_reopens(emulator: Emulator)
     await client.aclose()
     await client.aclose()
     assert (client.closed, other.closed) == (True, True)
-    for each in (client, other):
+    for closed in (client, other):
         with pytest.raises(RuntimeError, match="client is closed"):
-            await each.images.list()
+            await closed.images.list()
     with pytest.raises(RuntimeError, match="client is closed"):
         async with client:
             pass
@@ -54,7 +54,7 @@ async def test_calls_after_closing_raise_and_nothing_reopens(emulator: Emulator)
 
 
 @pytest.mark.world
-async def test_closing_ends_calls_under_way(emulator: Emulator, world: World) -> None:
+async def test_closing_ends_running_calls(emulator: Emulator, world: World) -> None:
     client = world.client_of(emulator)
     emulator.faults.add("*", "*", times=None, stall=float("inf"))
     calls = [
@@ -86,7 +86,7 @@ async def test_options_are_inherited_replaced_or_reset(
     ]
 
 
-async def test_a_default_header_is_sent_once_whatever_its_case(
+async def test_a_default_header_is_sent_once_in_any_case(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     headers = {"accept": "text/plain", "content-type": "text/plain", "x-environment-id": "nonsense"}
@@ -99,13 +99,13 @@ async def test_a_default_header_is_sent_once_whatever_its_case(
 
 
 @pytest.mark.parametrize("switches", [{"ready_after": 1e9}])
-async def test_the_deadline_bounds_a_wait_as_a_whole(client: AsyncImgwireClient) -> None:
+async def test_the_deadline_limits_a_whole_wait(client: AsyncImgwireClient) -> None:
     image = await client.images.upload(png())
     with pytest.raises(APITimeoutError, match=r"wait for image .* deadline of 0\.4 s"):
         await client.with_options(timeout=Timeouts(deadline=0.4)).images.wait_until_ready(image)
 
 
-async def test_the_user_agent_names_both(emulator: Emulator) -> None:
+async def test_the_user_agent_names_the_application_and_the_sdk(emulator: Emulator) -> None:
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, user_agent="shop/1.0"
     ) as client:
@@ -117,7 +117,7 @@ async def test_the_user_agent_names_both(emulator: Emulator) -> None:
         assert "aiohttp/3." in agent
 
 
-async def test_capture_collects_this_context_and_this_client_only(
+async def test_capture_collects_only_calls_of_its_context_and_client(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     other = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
@@ -139,37 +139,38 @@ async def test_capture_collects_this_context_and_this_client_only(
     assert all(isinstance(exchange, Exchange) and exchange.elapsed > 0 for exchange in outer)
 
 
-# --- clocks ---------------------------------------------------------------------------------------------------------------
+# --- timeouts -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.world
-async def test_the_attempt_clock_ends_each_attempt(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_the_attempt_timeout_ends_every_attempt(emulator: Emulator, client: AsyncImgwireClient) -> None:
     emulator.faults.add("GET", "*", times=None, stall=float("inf"))
-    began = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(APITimeoutError, match=r"2 attempts.*Timeouts\(attempt=") as caught:
         await client.with_options(timeout=0.3, retries=1).images.list()
-    assert 0.6 <= time.monotonic() - began < 6
+    assert 0.6 <= time.monotonic() - started_at < 6
     assert (caught.value.which, isinstance(caught.value, TimeoutError)) == ("attempt", True)
 
 
 @pytest.mark.world
-async def test_queueing_does_not_count_as_an_attempt(emulator: Emulator, world: World) -> None:
+async def test_waiting_for_a_slot_does_not_count_for_the_attempt_timeout(
+    emulator: Emulator, world: World
+) -> None:
     emulator.faults.add("GET", "*", times=None, stall=0.4)
     async with world.client_of(emulator, max_connections=1, timeout=1.5, retries=0) as client:
         await asyncio.gather(*(client.images.list() for _ in range(6)))
 
 
-async def test_the_connect_clock_says_so() -> None:
-    with (
-        socket.socket() as full
-    ):  # nobody accepts, and the queue is full: a connection attempt gets no answer
+async def test_the_error_names_the_connect_timeout() -> None:
+    with socket.socket() as full:
+        # The accept queue is full, so a connection attempt gets no response.
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         address = full.getsockname()
         waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(address)
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(address)
         try:
             client = AsyncImgwireClient(
                 "sk_x", base_url=f"http://127.0.0.1:{address[1]}", timeout=Timeouts(connect=0.3), retries=0
@@ -179,26 +180,26 @@ async def test_the_connect_clock_says_so() -> None:
             assert caught.value.which == "connect"
             await client.aclose()
         finally:
-            for each in waiting:
-                each.close()
+            for sock in waiting:
+                sock.close()
 
 
-async def test_the_deadline_bounds_retries_and_pauses(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_the_deadline_limits_retries_and_delays(emulator: Emulator, client: AsyncImgwireClient) -> None:
     emulator.faults.add("GET", "*", times=None, status=503, headers={"Retry-After": "30"})
-    began = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(APITimeoutError, match=r"deadline of 0.5 s.*HTTP 503") as caught:
         await client.with_options(timeout=Timeouts(deadline=0.5)).images.list()
-    assert 0.5 <= time.monotonic() - began < 5
+    assert 0.5 <= time.monotonic() - started_at < 5
     assert caught.value.which == "deadline"
 
 
-async def test_a_deadline_far_away_changes_nothing(client: AsyncImgwireClient) -> None:
+async def test_a_long_deadline_changes_nothing(client: AsyncImgwireClient) -> None:
     patient = client.with_options(timeout=Timeouts(deadline=60))
     image = await patient.images.upload(png(), wait=True)
-    assert [each.id async for each in patient.images.list_all()] == [image.id]
+    assert [image.id async for image in patient.images.list_all()] == [image.id]
 
 
-async def test_a_timeout_of_the_callers_own_passes_unchanged(
+async def test_a_timeout_of_the_caller_is_raised_unchanged(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("GET", "*", times=None, stall=float("inf"))
@@ -210,16 +211,16 @@ async def test_a_timeout_of_the_callers_own_passes_unchanged(
     await client.images.list()
 
 
-# --- ways through the network ---------------------------------------------------------------------------------------------
+# --- proxies, TLS, connectors -------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
 async def proxying() -> AsyncIterator[tuple[str, list[str]]]:
-    """A plain HTTP proxy for absolute targets, and the targets that it saw."""
-    seen: list[str] = []
+    """Start a plain HTTP proxy. Provide its URL and the targets of its requests."""
+    targets: list[str] = []
 
     async def handle(request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
-        seen.append(request.raw_path)
+        targets.append(request.raw_path)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in {"host", "proxy-connection"}}
         async with (
             aiohttp.ClientSession(auto_decompress=False) as session,
@@ -241,26 +242,26 @@ async def proxying() -> AsyncIterator[tuple[str, list[str]]]:
     site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", targets
     finally:
         await runner.cleanup()
 
 
-async def test_a_proxy_leads_to_api_and_storage_alike(
+async def test_a_proxy_is_used_for_api_and_storage(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login thief password secret")
     monkeypatch.setenv("NETRC", str(netrc))
-    async with proxying() as (proxy, seen):
+    async with proxying() as (proxy, targets):
         async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, proxy=proxy) as client:
             await client.images.upload(png())
-    hosts = {target.split("/")[2] for target in seen}
+    hosts = {target.split("/")[2] for target in targets}
     assert hosts == {emulator.base_url.removeprefix("http://"), emulator.storage_url.removeprefix("http://")}
     assert [r.header("Authorization") for r in emulator.requests] == [f"Bearer {emulator.api_key}", None]
 
 
-async def test_a_proxy_that_is_not_there_is_named(emulator: Emulator) -> None:
+async def test_the_error_for_an_unreachable_proxy_names_it(emulator: Emulator) -> None:
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, proxy="http://u:pw@127.0.0.1:9", retries=0
     ) as client:
@@ -271,8 +272,8 @@ async def test_a_proxy_that_is_not_there_is_named(emulator: Emulator) -> None:
     assert "pw" not in str(caught.value)
 
 
-async def test_an_unknown_host_is_told(client: AsyncImgwireClient) -> None:
-    # The C library refuses a name that begins so without asking a name server, which a runner may not have.
+async def test_the_error_for_an_unknown_host_names_it(client: AsyncImgwireClient) -> None:
+    # The C library rejects a name with this beginning without a name server, which a runner may not have.
     async with AsyncImgwireClient("sk_x", base_url="http://-no-such-host.invalid", retries=0) as nowhere:
         with pytest.raises(APIConnectionError, match=r"-no-such-host\.invalid"):
             await nowhere.images.list()
@@ -290,7 +291,7 @@ async def test_an_unreadable_ca_bundle_is_a_configuration_error(tmp_path: Path) 
             await client.images.list()
 
 
-async def test_tls_to_a_server_without_tls_is_told() -> None:
+async def test_the_error_for_tls_to_a_server_without_tls_says_so() -> None:
     async with raw_server(respond_with(http("200 OK", b"[]"))) as origin:
         async with AsyncImgwireClient(
             "sk_x", base_url=origin.replace("http", "https"), retries=0, timeout=Timeouts(connect=0.5)
@@ -299,7 +300,7 @@ async def test_tls_to_a_server_without_tls_is_told() -> None:
                 await client.images.list()
 
 
-async def test_a_connector_of_the_callers_own_carries_everything(emulator: Emulator) -> None:
+async def test_all_requests_use_the_connector_of_the_caller(emulator: Emulator) -> None:
     made: list[aiohttp.TCPConnector] = []
 
     def connector() -> aiohttp.TCPConnector:
@@ -310,14 +311,14 @@ async def test_a_connector_of_the_callers_own_carries_everything(emulator: Emula
         emulator.api_key, base_url=emulator.base_url, connector=connector
     ) as client:
         await asyncio.gather(*(client.images.upload(png(), wait=True) for _ in range(12)))
-    assert [each.closed for each in made] == [True]
+    assert [connector.closed for connector in made] == [True]
     assert len({record.connection for record in emulator.requests}) <= 3
     async with AsyncImgwireClient("sk_x", connector=lambda: "nonsense") as client:  # type: ignore[arg-type, return-value]
         with pytest.raises(TypeError, match="BaseConnector"):
             await client.images.list()
 
 
-# --- what is told, and what never ------------------------------------------------------------------------------------------
+# --- errors, logs, hooks ------------------------------------------------------------------------------------
 
 
 async def test_plain_http_off_loopback_warns_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -327,7 +328,7 @@ async def test_plain_http_off_loopback_warns_once(caplog: pytest.LogCaptureFixtu
     assert "clear text" in caplog.text
 
 
-async def test_debug_shows_a_line_per_attempt_and_no_secret(
+async def test_the_debug_log_has_a_line_per_attempt_and_no_secret(
     emulator: Emulator, client: AsyncImgwireClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "imgwire_async")
@@ -341,7 +342,7 @@ async def test_debug_shows_a_line_per_attempt_and_no_secret(
     assert "Signature" not in caplog.text
 
 
-async def test_no_error_tells_a_key_or_a_signature(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_no_error_shows_a_key_or_a_signature(emulator: Emulator, client: AsyncImgwireClient) -> None:
     signed = "X-Amz-Signature=0123456789abcdef"
     leaky = f'{{"detail": "your key {emulator.api_key} at http://s/u?{signed} is bad", "token": "tok_secret"}}'.encode()
     emulator.faults.add("GET", "*", status=400, body=leaky, headers={"Location": f"http://s/u?{signed}"})
@@ -373,14 +374,16 @@ async def test_no_error_tells_a_key_or_a_signature(emulator: Emulator, client: A
             assert "tok_secret" not in text
 
 
-async def test_a_refused_bulk_delete_is_told_with_its_error() -> None:
+async def test_a_failed_bulk_delete_reports_the_ids_with_their_error() -> None:
     async with AsyncImgwireClient("sk_x", base_url="http://127.0.0.1:9", retries=0) as client:
         result = await client.images.bulk_delete(["a", "b"])
-    assert [each for each, _ in result.failed] == ["a", "b"]
+    assert [image_id for image_id, _ in result.failed] == ["a", "b"]
     assert all(isinstance(error, APIConnectionError) and not error.sent for _, error in result.failed)
 
 
-async def test_the_deadline_bounds_all_chunks(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_the_deadline_limits_all_chunks_together(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
     emulator.faults.add("POST", "*/bulk_delete", times=None, stall=0.4, status=200, body=b"{}")
     with pytest.raises(APITimeoutError, match="bulk_delete") as caught:
         await client.with_options(timeout=Timeouts(deadline=1.0)).images.bulk_delete(
@@ -390,7 +393,7 @@ async def test_the_deadline_bounds_all_chunks(emulator: Emulator, client: AsyncI
 
 
 @pytest.mark.parametrize("location", ["http://[bad", "http://" + "a" * 70 + ".example/"])
-async def test_a_redirect_to_nonsense_is_an_error_of_ours(location: str) -> None:
+async def test_an_invalid_redirect_raises_an_imgwire_error(location: str) -> None:
     away = respond_with(http("307 Temporary Redirect", b"", f"Location: {location}"))
     async with raw_server(away) as origin, AsyncImgwireClient("sk_x", base_url=origin) as client:
         with pytest.raises(ImgwireError, match="another origin"):
@@ -398,7 +401,7 @@ async def test_a_redirect_to_nonsense_is_an_error_of_ours(location: str) -> None
 
 
 @pytest.mark.world
-async def test_who_queues_for_a_slot_when_the_client_closes_is_told_so(
+async def test_a_call_that_waits_for_a_slot_raises_when_the_client_is_closed(
     emulator: Emulator, world: World
 ) -> None:
     emulator.faults.add("*", "*", times=None, stall=float("inf"))
@@ -411,7 +414,7 @@ async def test_who_queues_for_a_slot_when_the_client_closes_is_told_so(
         assert "client is closed" in str(outcome)
 
 
-async def test_a_connector_with_a_limit_per_host_makes_nobody_wait_inside_it(emulator: Emulator) -> None:
+async def test_calls_do_not_wait_inside_a_connector_with_a_limit_per_host(emulator: Emulator) -> None:
     emulator.faults.add("GET", "*", times=None, stall=0.3)
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, connector=lambda: aiohttp.TCPConnector(limit_per_host=1),
@@ -420,15 +423,15 @@ async def test_a_connector_with_a_limit_per_host_makes_nobody_wait_inside_it(emu
         await asyncio.gather(*(client.images.list() for _ in range(4)))
 
 
-async def test_a_client_refuses_to_be_pickled(client: AsyncImgwireClient) -> None:
+async def test_pickling_a_client_raises(client: AsyncImgwireClient) -> None:
     with pytest.raises(TypeError, match="key callable"):
         pickle.dumps(client)
 
 
-async def test_hooks_of_one_call_do_not_stay(client: AsyncImgwireClient) -> None:
-    seen: list[RequestEvent] = []
-    await client.with_options(hooks=Hooks(on_request=seen.append)).images.list()
+async def test_hooks_of_a_clone_do_not_change_the_client(client: AsyncImgwireClient) -> None:
+    events: list[RequestEvent] = []
+    await client.with_options(hooks=Hooks(on_request=events.append)).images.list()
     await client.images.list()
-    assert [(event.kind, event.method, event.path, event.attempt) for event in seen] == [
+    assert [(event.kind, event.method, event.path, event.attempt) for event in events] == [
         ("api", "GET", "/images/", 1)
     ]

@@ -1,4 +1,4 @@
-"""Closing the client ends what is under way on its loop, wherever that waits, and soon."""
+"""Closing the client soon ends all its calls and transfers, at any point where they wait."""
 
 from __future__ import annotations
 
@@ -24,39 +24,41 @@ PATIENT = Timeouts(connect=None, attempt=None, stall=None)
 async def require_closed_soon(
     client: AsyncImgwireClient, call: Awaitable[object], *, waits: Callable[[], bool]
 ) -> None:
-    """Close the client while `call` waits; it must end with the word of a closed client, and at once."""
+    """Close the client while `call` waits. The call must raise the error of a closed client at once."""
     task = asyncio.ensure_future(call)
     async with asyncio.timeout(10):
         while not waits():
             await asyncio.sleep(0.01)
-    began = time.monotonic()
+    started_at = time.monotonic()
     await client.aclose()
     with pytest.raises(RuntimeError, match="client is closed"):
         async with asyncio.timeout(10):
             await task
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started_at < 5
 
 
 @asynccontextmanager
 async def deaf() -> AsyncIterator[str]:
-    """A host that never takes a connection: its queue is full, so a connect hangs."""
+    """Provide a host that accepts no connection, because its accept queue is full."""
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        for each in (first, second):
-            each.setblocking(False)
-            each.connect_ex(listener.getsockname())
+        for sock in (first, second):
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-async def test_a_call_that_connects_ends() -> None:
+async def test_closing_ends_a_call_that_connects() -> None:
     async with deaf() as origin:
         client = AsyncImgwireClient("sk_x", base_url=origin, timeout=PATIENT)
-        began = time.monotonic()
-        await require_closed_soon(client, client.images.list(), waits=lambda: time.monotonic() - began > 0.1)
+        started_at = time.monotonic()
+        await require_closed_soon(
+            client, client.images.list(), waits=lambda: time.monotonic() - started_at > 0.1
+        )
 
 
-async def test_a_call_in_its_tls_handshake_ends() -> None:
+async def test_closing_ends_a_call_in_its_tls_handshake() -> None:
     connected = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,7 +70,7 @@ async def test_a_call_in_its_tls_handshake_ends() -> None:
         await require_closed_soon(client, client.images.list(), waits=connected.is_set)
 
 
-async def test_a_call_that_waits_for_its_key_ends(emulator: Emulator) -> None:
+async def test_closing_ends_a_call_that_waits_for_its_key(emulator: Emulator) -> None:
     asked = asyncio.Event()
 
     async def never() -> str:
@@ -81,7 +83,7 @@ async def test_a_call_that_waits_for_its_key_ends(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("operation", ["upload", "read", "stream", "download"])
-async def test_a_transfer_that_connects_ends(operation: str, emulator: Emulator, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_closing_ends_a_transfer_that_connects(operation: str, emulator: Emulator, tmp_path) -> None:  # type: ignore[no-untyped-def]
     async with deaf() as origin:
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,15 +110,15 @@ async def test_a_transfer_that_connects_ends(operation: str, emulator: Emulator,
                 "stream": stream,
                 "download": lambda: client.images.download(image, tmp_path / "a.png"),
             }
-            began = time.monotonic()
+            started_at = time.monotonic()
             await require_closed_soon(
-                client, calls[operation](), waits=lambda: time.monotonic() - began > 0.2
+                client, calls[operation](), waits=lambda: time.monotonic() - started_at > 0.2
             )
             assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("stall", [None, 60.0])
-async def test_an_upload_that_waits_for_the_rest_of_an_answer_ends(
+async def test_closing_ends_an_upload_that_waits_for_the_rest_of_a_response(
     emulator: Emulator, stall: float | None
 ) -> None:
     clocks = Timeouts(stall=stall)
@@ -136,7 +138,7 @@ async def test_an_upload_that_waits_for_the_rest_of_an_answer_ends(
                 await task
 
 
-async def test_an_upload_whose_source_hangs_ends(client: AsyncImgwireClient) -> None:
+async def test_closing_ends_an_upload_whose_source_hangs(client: AsyncImgwireClient) -> None:
     reading = asyncio.Event()
 
     async def hanging() -> AsyncIterator[bytes]:
@@ -148,7 +150,7 @@ async def test_an_upload_whose_source_hangs_ends(client: AsyncImgwireClient) -> 
     await require_closed_soon(client, upload, waits=reading.is_set)
 
 
-async def test_closing_ends_what_another_loop_waits_for_too() -> None:
+async def test_closing_ends_calls_on_other_loops() -> None:
     async with deaf() as origin:
         client = AsyncImgwireClient("sk_x", base_url=origin, timeout=PATIENT)
         ended: list[BaseException] = []
@@ -173,8 +175,8 @@ async def test_closing_ends_what_another_loop_waits_for_too() -> None:
         assert "client is closed" in str(ended)
 
 
-async def test_a_call_goes_on_when_other_code_cancels_the_tasks_below_it(emulator: Emulator) -> None:
-    """A shutdown that cancels `asyncio.all_tasks()` meets aiohttp's own tasks, too: those that look names up, above all."""
+async def test_a_call_succeeds_when_other_code_cancels_the_tasks_of_aiohttp(emulator: Emulator) -> None:
+    """Code that cancels `asyncio.all_tasks()` also cancels the tasks of aiohttp that resolve names."""
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url.replace("127.0.0.1", "localhost")
     ) as client:
@@ -190,4 +192,5 @@ async def test_a_call_goes_on_when_other_code_cancels_the_tasks_below_it(emulato
             try:
                 assert (await call).data == []
             except APIConnectionError:
-                pass  # an older aiohttp goes on waiting for the look-up that was cancelled, until the connect clock
+                # An older aiohttp waits for the cancelled task until the connect timeout.
+                pass

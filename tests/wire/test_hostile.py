@@ -1,4 +1,4 @@
-"""Answers that mean harm, or that nobody meant: an error of ours, in bounded memory and time."""
+"""Hostile and broken responses raise an `ImgwireError`, in limited memory and time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def talking_to(answer: Handler, **options: Any) -> AsyncIterator[AsyncImgw
 
 
 async def failure(answer: Handler, **options: Any) -> ImgwireError:
-    """What a list call raises when the server answers so."""
+    """Return the error of a list call for this response."""
     async with talking_to(answer, **options) as client:
         with pytest.raises(ImgwireError) as caught:
             await asyncio.wait_for(client.images.list(), 30)
@@ -59,15 +59,15 @@ async def failure(answer: Handler, **options: Any) -> ImgwireError:
     return caught.value
 
 
-# --- sizes ------------------------------------------------------------------------------------------------------------
+# --- sizes --------------------------------------------------------------------------------------------------
 
 
 class Endless:
-    """Sends a head, then the same piece until the client has had enough."""
+    """Send the headers, then the same chunk until the client closes the connection."""
 
-    def __init__(self, head: bytes, piece: bytes) -> None:
+    def __init__(self, head: bytes, chunk: bytes) -> None:
         self.head = head
-        self.piece = piece
+        self.chunk = chunk
         self.sent = 0
         self.left = asyncio.Event()
 
@@ -76,10 +76,11 @@ class Endless:
         writer.write(self.head)
         try:
             while not writer.transport.is_closing():
-                writer.write(self.piece)
+                writer.write(self.chunk)
                 await writer.drain()
-                await asyncio.sleep(0)  # a TLS transport whose TCP transport failed lets drain pass for ever
-                self.sent += len(self.piece)
+                # `drain` of a TLS transport never suspends after its TCP transport failed.
+                await asyncio.sleep(0)
+                self.sent += len(self.chunk)
         finally:
             self.left.set()
 
@@ -89,7 +90,7 @@ CHUNK = b"%x\r\n" % 65536 + b"[" + b" " * 65535 + b"\r\n"
 
 @pytest.mark.world
 @pytest.mark.parametrize(
-    ("head", "piece"),
+    ("head", "chunk"),
     [
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n", b" " * 65536),
@@ -99,10 +100,11 @@ CHUNK = b"%x\r\n" % 65536 + b"[" + b" " * 65535 + b"\r\n"
     ],
     ids=["chunked", "100 MB", "without length", "chunked with a length", "tiny chunks"],
 )
-async def test_an_answer_without_end_is_left_at_the_limit(head: bytes, piece: bytes) -> None:
-    endless = Endless(head, piece)
+async def test_an_endless_response_is_closed_at_the_limit(head: bytes, chunk: bytes) -> None:
+    endless = Endless(head, chunk)
     error = await failure(endless, timeout=SMALL)
-    if isinstance(error, APIConnectionError):  # some parsers refuse to guess which of two lengths is meant
+    # Some parsers reject a response with two lengths.
+    if isinstance(error, APIConnectionError):
         assert b"Content-Length: 5" in head
         return
     assert isinstance(error, DecodeError)
@@ -113,7 +115,7 @@ async def test_an_answer_without_end_is_left_at_the_limit(head: bytes, piece: by
 
 @pytest.mark.world
 @pytest.mark.parametrize("retries", [0, 3])
-async def test_a_refusal_without_end_is_told_by_its_status(retries: int) -> None:
+async def test_an_endless_error_response_keeps_its_status(retries: int) -> None:
     async with talking_to(
         Endless(b"HTTP/1.1 403 Forbidden\r\n\r\n", b"<p>no</p>" * 5000), retries=retries
     ) as client:
@@ -122,7 +124,7 @@ async def test_a_refusal_without_end_is_told_by_its_status(retries: int) -> None
     assert len(caught.value.body) <= 10_000
 
 
-async def test_a_call_that_was_carried_out_says_so_when_its_answer_is_too_large() -> None:
+async def test_the_error_for_a_too_large_response_says_that_the_call_may_have_succeeded() -> None:
     async with talking_to(
         Endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536), timeout=SMALL, retries=3
     ) as client:
@@ -130,7 +132,9 @@ async def test_a_call_that_was_carried_out_says_so_when_its_answer_is_too_large(
             await client.cors_origins.create("a.example.com")
 
 
-async def test_the_limit_is_a_setting_of_one_call(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_max_answer_bytes_can_be_set_for_one_call(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
     image = (await client.images.create(file_name="a.png")).image
     with pytest.raises(DecodeError, match="larger than 100 bytes"):
         await client.with_options(timeout=Timeouts(max_answer_bytes=100)).images.retrieve(image.id)
@@ -139,7 +143,7 @@ async def test_the_limit_is_a_setting_of_one_call(emulator: Emulator, client: As
         assert (await small.images.retrieve(image.id)).id == image.id
 
 
-async def test_an_answer_of_just_the_limit_is_whole() -> None:
+async def test_a_response_of_exactly_the_limit_is_complete() -> None:
     body = b"[]".ljust(5000)
     for limit, fits in ((5000, True), (4999, False)):
         async with talking_to(
@@ -152,7 +156,7 @@ async def test_an_answer_of_just_the_limit_is_whole() -> None:
                     await client.images.list()
 
 
-# --- packed answers ---------------------------------------------------------------------------------------------------
+# --- compressed responses -----------------------------------------------------------------------------------
 
 
 def packed(coding: str, body: bytes) -> bytes:
@@ -160,7 +164,7 @@ def packed(coding: str, body: bytes) -> bytes:
 
 
 def deflated(data: bytes) -> bytes:
-    """Without the frame of zlib, as some send it."""
+    """Compress without the zlib header, as some servers do."""
     pressed = zlib.compressobj(wbits=-15)
     return pressed.compress(data) + pressed.flush()
 
@@ -171,7 +175,7 @@ def deflated(data: bytes) -> bytes:
         packed("gzip", gzip.compress(b"[]")),
         packed("GZip", gzip.compress(b"[") + gzip.compress(b"]")),
         packed("x-gzip", gzip.compress(b"[]")),
-        packed("gzip", gzip.compress(b"[]") + bytes(10_000)),  # as tapes and gzip(1) pad
+        packed("gzip", gzip.compress(b"[]") + bytes(10_000)),  # gzip(1) ignores such padding, too
         packed("gzip", gzip.compress(b"[") + bytes(3) + gzip.compress(b"]") + b"\0"),
         packed("deflate", zlib.compress(b"[]")),
         packed("deflate", deflated(b"[]")),
@@ -180,19 +184,22 @@ def deflated(data: bytes) -> bytes:
     ],
 )
 @pytest.mark.parametrize("limit", [MIB, 2**63, None])
-async def test_a_packed_answer_is_unpacked(answer: bytes, limit: int | None) -> None:
+async def test_a_compressed_response_is_decompressed(answer: bytes, limit: int | None) -> None:
     async with talking_to(respond_with(answer), timeout=Timeouts(max_answer_bytes=limit)) as client:
         assert (await client.images.list()).data == []
 
 
-async def test_packed_answers_are_asked_for(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_requests_accept_compressed_responses(emulator: Emulator, client: AsyncImgwireClient) -> None:
     await client.images.list()
     await client.with_options(default_headers={"accept-encoding": "identity"}).images.list()
-    assert [each.header("Accept-Encoding") for each in emulator.requests] == ["gzip, deflate", "identity"]
+    assert [request.header("Accept-Encoding") for request in emulator.requests] == [
+        "gzip, deflate",
+        "identity",
+    ]
 
 
 @pytest.mark.parametrize("members", [1, 40])
-async def test_a_bomb_is_left_at_the_limit_and_never_unpacked(members: int) -> None:
+async def test_a_decompression_bomb_is_closed_at_the_limit(members: int) -> None:
     bomb = packed("gzip", gzip.compress(b" " * 16 * MIB) * members)
     tracemalloc.start()
     try:
@@ -219,7 +226,7 @@ async def test_a_bomb_is_left_at_the_limit_and_never_unpacked(members: int) -> N
         (packed("gzip, gzip", gzip.compress(gzip.compress(b"[]"))), "the request did not accept"),
     ],
 )
-async def test_what_cannot_be_unpacked_is_told(answer: bytes, message: str) -> None:
+async def test_a_response_that_cannot_be_decompressed_is_an_error(answer: bytes, message: str) -> None:
     error = await failure(respond_with(answer))
     assert isinstance(error, APIConnectionError)
     assert message in str(error)
@@ -228,7 +235,7 @@ async def test_what_cannot_be_unpacked_is_told(answer: bytes, message: str) -> N
 @pytest.mark.parametrize(
     "filling", [bytes(64 * 1024), gzip.compress(b"") * 3_000], ids=["zeros", "empty members"]
 )
-async def test_padding_without_end_is_left_at_the_limit(filling: bytes) -> None:
+async def test_endless_padding_is_closed_at_the_limit(filling: bytes) -> None:
     async def pad(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"[]"))
@@ -241,7 +248,7 @@ async def test_padding_without_end_is_left_at_the_limit(filling: bytes) -> None:
     assert "larger than 1024 bytes" in str(error)
 
 
-# --- answers and requests at the edges --------------------------------------------------------------------------------
+# --- responses and requests at the limits -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -254,7 +261,7 @@ async def test_padding_without_end_is_left_at_the_limit(filling: bytes) -> None:
     ],
     ids=["204", "empty", "a blank", "an object"],
 )
-async def test_a_deletion_needs_no_word_to_be_a_success(answer: bytes) -> None:
+async def test_a_delete_succeeds_without_a_response_body(answer: bytes) -> None:
     async with talking_to(respond_with(answer)) as client:
         assert await client.images.delete("a") == {}
         assert await client.cors_origins.delete("a") == {}
@@ -263,7 +270,7 @@ async def test_a_deletion_needs_no_word_to_be_a_success(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize("number", [10, 60_000], ids=["small", "large"])
-async def test_a_request_of_any_size_goes_out_whole_and_without_a_warning(number: int) -> None:
+async def test_a_request_body_of_any_size_is_sent_completely_and_without_a_warning(number: int) -> None:
     heard: list[Any] = []
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -282,21 +289,21 @@ async def test_a_request_of_any_size_goes_out_whole_and_without_a_warning(number
     assert len(result.deleted) == number
 
 
-# --- words that mean harm ---------------------------------------------------------------------------------------------
+# --- hostile texts ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "fragment", ["<title", "http://", '"token":', "X-Amz-Signature=", "\\u0026", "Bearer "], ids=repr
 )
-async def test_a_refusal_of_a_mebibyte_of_one_word_is_told_at_once(fragment: str) -> None:
+async def test_an_error_body_of_one_repeated_word_is_reported_quickly(fragment: str) -> None:
     body = f"<html>{fragment * (MIB // len(fragment) - 10)}".encode()
-    began = time.monotonic()
+    started_at = time.monotonic()
     error = await failure(respond_with(http("403 Forbidden", body)))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - started_at < 3
     assert isinstance(error, APIStatusError)
 
 
-async def test_no_control_character_of_a_server_reaches_message_or_log(
+async def test_control_characters_of_a_server_reach_neither_message_nor_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     evil = "\x9b31m\u202egpj.exe\u2028"
@@ -306,11 +313,11 @@ async def test_no_control_character_of_a_server_reaches_message_or_log(
         error = await failure(respond_with(raw))
     assert isinstance(error, APIStatusError)
     assert r"\u001b[2J\u009b31m\u202egpj.exe" in str(error)
-    told = [str(error), error.message, str(error.request_id), *(r.getMessage() for r in caplog.records)]
-    assert [text for text in told if not text.isprintable()] == []
+    texts = [str(error), error.message, str(error.request_id), *(r.getMessage() for r in caplog.records)]
+    assert [text for text in texts if not text.isprintable()] == []
 
 
-async def test_one_odd_text_spoils_no_listing() -> None:
+async def test_one_odd_text_does_not_break_a_list() -> None:
     page = [samples.image(), samples.image(original_filename="HERE"), samples.image()]
     body = json.dumps(page).replace('"HERE"', '"caf\\ud800.jpg"').encode()
     async with talking_to(respond_with(http("200 OK", body))) as client:
@@ -319,7 +326,7 @@ async def test_one_odd_text_spoils_no_listing() -> None:
     assert len(images) == 3
 
 
-# --- JSON that is none, or another one -----------------------------------------------------------------------------------
+# --- invalid and unexpected JSON ----------------------------------------------------------------------------
 
 
 def listing(**changes: Any) -> bytes:
@@ -354,19 +361,19 @@ def listing(**changes: Any) -> bytes:
         (listing(custom_metadata={"a": [1]}, id=5), r"\$\[0\]\.id: expected text"),
     ],
 )
-async def test_json_that_does_not_fit_is_a_decode_error_with_the_place(body: bytes, message: str) -> None:
+async def test_json_of_another_shape_is_a_decode_error_with_the_path(body: bytes, message: str) -> None:
     error = await failure(respond_with(http("200 OK", body)))
     assert isinstance(error, DecodeError)
     assert re.search(message, str(error)), error
 
 
-async def test_of_a_field_that_is_named_twice_the_last_one_counts() -> None:
+async def test_the_last_of_two_equal_fields_is_used() -> None:
     body = listing().replace(b"{", b'{"id": "first", ', 1)
     async with talking_to(respond_with(http("200 OK", body))) as client:
         assert (await client.images.list()).data[0].id == samples.ID
 
 
-async def test_deeply_nested_data_in_a_free_field_comes_and_goes() -> None:
+async def test_deeply_nested_data_in_a_free_field_is_kept() -> None:
     exif = json.loads('{"a":' * 400 + "1" + "}" * 400)
     async with talking_to(respond_with(http("200 OK", listing(exif_data=exif)))) as client:
         image = (await client.images.list()).data[0]
@@ -382,33 +389,33 @@ async def test_deeply_nested_data_in_a_free_field_comes_and_goes() -> None:
         b"[" * 9999,
     ],
 )
-async def test_a_refusal_with_a_strange_body_keeps_its_status(body: bytes) -> None:
+async def test_an_error_response_with_an_odd_body_keeps_its_status(body: bytes) -> None:
     error = await failure(respond_with(http("422 Unprocessable Entity", body)))
     assert isinstance(error, APIStatusError)
     assert error.status == 422
 
 
-# --- heads ------------------------------------------------------------------------------------------------------------
+# --- headers ------------------------------------------------------------------------------------------------
 
 
-async def test_thousands_of_headers_are_refused_or_borne() -> None:
+async def test_thousands_of_headers_are_rejected_or_accepted() -> None:
     many = respond_with(http("200 OK", b"[]", *(f"X-{i}: {i}" for i in range(5000))))
     async with talking_to(many) as client:
         outcome = (await asyncio.gather(client.images.list(), return_exceptions=True))[0]
-    # Newer versions of aiohttp set a limit.
+    # Newer versions of aiohttp have a limit.
     assert isinstance(outcome, Page) or "too many headers" in str(outcome)
 
 
 @pytest.mark.world
-async def test_headers_without_end_are_left() -> None:
+async def test_endless_headers_are_rejected() -> None:
     endless = Endless(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000)
-    began = time.monotonic()
+    started_at = time.monotonic()
     error = await failure(endless, timeout=Timeouts(attempt=1))
     assert isinstance(error, APIConnectionError)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - started_at < 10
 
 
-async def test_a_header_without_end_is_left() -> None:
+async def test_an_endless_header_is_rejected() -> None:
     endless = Endless(b"HTTP/1.1 200 OK\r\nX-A: ", b"a" * 1000)
     error = await failure(endless, timeout=Timeouts(attempt=5))
     assert isinstance(error, APIConnectionError)
@@ -416,14 +423,14 @@ async def test_a_header_without_end_is_left() -> None:
 
 
 @pytest.mark.world
-async def test_interim_answers_without_end_are_left() -> None:
+async def test_endless_interim_responses_are_rejected() -> None:
     endless = Endless(b"", b"HTTP/1.1 102 Processing\r\n\r\n")
     error = await failure(endless, timeout=Timeouts(attempt=0.5))
     assert isinstance(error, APITimeoutError)
     assert error.which == "attempt"
 
 
-async def test_a_long_request_id_does_not_flood_the_message() -> None:
+async def test_a_long_request_id_is_shortened_in_the_message() -> None:
     error = await failure(respond_with(http("404 Not Found", b"", f"X-Request-Id: {'r' * 7000}")))
     assert isinstance(error, APIStatusError)
     assert error.request_id == "r" * 7000
@@ -433,14 +440,14 @@ async def test_a_long_request_id_does_not_flood_the_message() -> None:
 @pytest.mark.parametrize(
     "length", ["-1", "1e3", "99999999999999999999999", "0x10", "2, 2", "2\r\nContent-Length: 3"]
 )
-async def test_a_length_that_is_none_is_no_http(length: str) -> None:
+async def test_an_invalid_content_length_is_invalid_http(length: str) -> None:
     raw = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n[]".encode()
     error = await failure(respond_with(raw), timeout=5)
     assert isinstance(error, APIConnectionError)
 
 
 @pytest.mark.world
-async def test_bytes_after_the_answer_are_not_taken_for_the_next_one(
+async def test_bytes_after_a_response_are_not_taken_for_the_next_response(
     emulator: Emulator,
 ) -> None:
     calls = 0
@@ -460,22 +467,24 @@ async def test_bytes_after_the_answer_are_not_taken_for_the_next_one(
     assert calls == 3
 
 
-async def test_cookies_of_the_service_are_not_kept(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_cookies_of_the_service_are_not_sent_back(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
     emulator.faults.add(
         "GET", "*", times=None, status=200, body=b"[]", headers=[("Set-Cookie", "session=1; Path=/")]
     )
     await client.images.list()
     await client.images.list()
-    assert [each.header("Cookie") for each in emulator.requests] == [None, None]
+    assert [request.header("Cookie") for request in emulator.requests] == [None, None]
 
 
-# --- what callers pass on from strangers ---------------------------------------------------------------------------------
+# --- hostile arguments --------------------------------------------------------------------------------------
 
 INJECTED = ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\0b", "a\r\n\r\nGET / HTTP/1.1"]
 
 
 @pytest.mark.parametrize("text", INJECTED)
-async def test_line_breaks_in_names_ids_and_types_reach_no_head(
+async def test_line_breaks_in_names_ids_and_types_reach_no_header(
     emulator: Emulator, client: AsyncImgwireClient, text: str
 ) -> None:
     image = await client.images.upload(png(), file_name=text, purpose=text)
@@ -495,13 +504,13 @@ async def test_line_breaks_in_names_ids_and_types_reach_no_head(
         with pytest.raises(ConfigurationError):
             await other.images.list()
     assert len(emulator.requests) == before
-    assert all(each.header("X-Evil") is None for each in emulator.requests)
+    assert all(request.header("X-Evil") is None for request in emulator.requests)
 
 
 @pytest.mark.parametrize(
     "url", ["http://s/u\r\nX-Evil: 1", "http://s/ u", "javascript:1", "//s/u", "http://", "http://[", ""]
 )
-async def test_an_upload_url_that_is_none_is_refused(
+async def test_an_invalid_upload_url_is_rejected(
     emulator: Emulator, client: AsyncImgwireClient, url: str
 ) -> None:
     image = samples.image(status="PENDING")
@@ -511,11 +520,14 @@ async def test_an_upload_url_that_is_none_is_refused(
     assert len(emulator.requests) == 1
 
 
-# --- pages ------------------------------------------------------------------------------------------------------------
+# --- pages --------------------------------------------------------------------------------------------------
 
 
 def paging(pages: list[dict[str, str]]) -> Handler:
-    """Answers the n-th request with one image and these headers; the last ones for ever."""
+    """Send one image and the n-th headers for the n-th request.
+
+    The last headers are used for all later requests.
+    """
     asked = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -529,7 +541,7 @@ def paging(pages: list[dict[str, str]]) -> Handler:
     return answer
 
 
-def told(page: int, following: int | str, total: int | str) -> dict[str, str]:
+def page_headers(page: int, following: int | str, total: int | str) -> dict[str, str]:
     return {"X-Page": str(page), "X-Next-Page": str(following), "X-Total-Count": str(total), "X-Limit": "1"}
 
 
@@ -541,17 +553,17 @@ async def count(client: AsyncImgwireClient) -> int:
 @pytest.mark.parametrize(
     ("pages", "images"),
     [
-        ([told(1, 2, 3), told(2, 2, 3)], None),  # the same page again
-        ([told(1, 2, 9), told(2, 1, 9)], None),  # backwards
-        ([told(1, 1, 9)], None),
-        ([told(1, 2, 9), told(2, 3, 2)], 2),  # the list shrinks while it is read
-        ([told(1, 2, -5), told(2, "null", -5)], 2),  # a negative total is none
-        ([told(1, -2, 9)], 1),
-        ([told(1, 2, "9" * 40), told(2, "null", "9" * 40)], 2),
-        ([told(1, "NaN", "many")], 1),
+        ([page_headers(1, 2, 3), page_headers(2, 2, 3)], None),  # the same page again
+        ([page_headers(1, 2, 9), page_headers(2, 1, 9)], None),  # backwards
+        ([page_headers(1, 1, 9)], None),
+        ([page_headers(1, 2, 9), page_headers(2, 3, 2)], 2),  # the list shrinks while it is read
+        ([page_headers(1, 2, -5), page_headers(2, "null", -5)], 2),  # a negative total is ignored
+        ([page_headers(1, -2, 9)], 1),
+        ([page_headers(1, 2, "9" * 40), page_headers(2, "null", "9" * 40)], 2),
+        ([page_headers(1, "NaN", "many")], 1),
     ],
 )
-async def test_pages_that_repeat_shrink_or_lie_come_to_an_end(
+async def test_invalid_pagination_headers_cause_no_endless_list(
     pages: list[dict[str, str]], images: int | None
 ) -> None:
     async with talking_to(paging(pages)) as client:
@@ -559,18 +571,18 @@ async def test_pages_that_repeat_shrink_or_lie_come_to_an_end(
     assert type(outcome) is PaginationError if images is None else outcome == images
 
 
-# --- closing ----------------------------------------------------------------------------------------------------------
+# --- closing ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.world
-async def test_an_answer_that_stalls_in_its_midst_ends_when_the_client_closes(
+async def test_closing_the_client_ends_a_stalled_response(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("GET", "*", cut=1, stall=float("inf"))
     waiting = asyncio.create_task(client.images.list())
     while not any(record.status for record in emulator.requests):
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)  # the head is here
+    await asyncio.sleep(0.05)  # the headers arrive
     await client.aclose()
     with pytest.raises(RuntimeError, match="client is closed"):
         await asyncio.wait_for(waiting, 5)

@@ -1,4 +1,4 @@
-"""Clients are made, used, closed and forgotten in every order: memory and handles stay flat, nothing hangs, nothing is printed."""
+"""Clients that are closed at any time, or not at all, leak nothing, do not hang, and print nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 FOREVER = float("inf")
 
 
-# --- made and forgotten -------------------------------------------------------------------------------------------------
+# --- clients that are not closed ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ FOREVER = float("inf")
         pytest.param(ImgwireClient, 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(180)]),
     ],
 )
-def test_thousands_of_clients_that_nobody_used_leave_nothing(kind: type[Any], count: int) -> None:
+def test_thousands_of_unused_clients_leave_nothing_behind(kind: type[Any], count: int) -> None:
     def make(count: int) -> None:
         for _ in range(count):
             kind("sk_x", base_url="http://127.0.0.1:9")
@@ -53,7 +53,7 @@ def test_thousands_of_clients_that_nobody_used_leave_nothing(kind: type[Any], co
 
 @pytest.mark.world
 @pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.slow)])
-async def test_clients_that_were_used_and_forgotten_leave_nothing(
+async def test_used_clients_that_were_not_closed_leave_nothing_behind(
     emulator: Emulator, count: int, world: World
 ) -> None:
     async def use(count: int) -> None:
@@ -75,12 +75,12 @@ async def test_clients_that_were_used_and_forgotten_leave_nothing(
             break
         await asyncio.sleep(0.005)
     assert cancellation_points.sockets() <= sockets
-    assert memory("VmRSS") - before < 16 * 2**20  # the emulator lives here, too
+    assert memory("VmRSS") - before < 16 * 2**20  # the emulator runs in this process, too
     await settled()
 
 
 async def settled() -> None:
-    """Return once no task but this one and the emulator's runs."""
+    """Wait until only this task and the tasks of the emulator run."""
     for _ in range(1000):
         if not cancellation_points.running_tasks():
             return
@@ -96,14 +96,14 @@ async def test_one_client_serves_a_thousand_tasks(
     await client.images.list()
     before = cancellation_points.Holdings.of(client)
     found = await asyncio.gather(*(client.images.retrieve(image.id) for _ in range(count)))
-    assert {each.id for each in found} == {image.id}
+    assert {image.id for image in found} == {image.id}
     assert (
         len({record.connection for record in emulator.requests}) <= 102
     )  # a hundred, and one per host before
     await cancellation_points.wait_until_released(client, before)
 
 
-# --- closed in the midst ------------------------------------------------------------------------------------------------
+# --- closing during operations ------------------------------------------------------------------------------
 
 
 async def _forever() -> AsyncIterator[bytes]:
@@ -161,7 +161,7 @@ WORK: dict[str, tuple[Work, dict[str, Any]]] = {
 
 @pytest.mark.world
 @pytest.mark.parametrize("name", WORK)
-async def test_closing_a_client_ends_what_it_is_doing_and_says_so(
+async def test_closing_a_client_ends_every_operation_with_an_error(
     emulator: Emulator, name: str, world: World
 ) -> None:
     work, fault = WORK[name]
@@ -177,22 +177,22 @@ async def test_closing_a_client_ends_what_it_is_doing_and_says_so(
             while not any(record.host == fault.get("host", "api") for record in emulator.requests):
                 await asyncio.sleep(0.002)
         await asyncio.sleep(0.02)
-        began = time.monotonic()
+        started_at = time.monotonic()
         await client.aclose()
         done, _ = await asyncio.wait({task}, timeout=10)
         assert done, f"{name} hangs after its client was closed"
-        assert time.monotonic() - began < 4  # the shortest of these pauses takes 5
+        assert time.monotonic() - started_at < 4  # the shortest of these delays takes 5 s
     with pytest.raises(RuntimeError, match="client is closed"):
         task.result()
     await settled()
 
 
-# --- the interpreter ends -----------------------------------------------------------------------------------------------
+# --- interpreter exit ---------------------------------------------------------------------------------------
 
 
 SCRIPT = """
 import asyncio, contextlib, logging, os, sys
-logging.getLogger("asyncio").setLevel(logging.ERROR)  # in dev mode it tells of each slow step, and machines are busy
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # in dev mode it logs every slow step
 from imgwire_async import AsyncImgwireClient, ImgwireClient
 
 KEY, URL = sys.argv[1:]
@@ -268,7 +268,7 @@ ENDS = {
             async def leave():
                 sys.exit(3)
             leaving = asyncio.ensure_future(leave())
-            leaving.add_done_callback(lambda task: task.exception())  # or asyncio itself would tell of it
+            leaving.add_done_callback(lambda task: task.exception())  # asyncio would log it otherwise
             await asyncio.sleep(60)
         asyncio.run(main())
     """,
@@ -284,7 +284,7 @@ ENDS = {
         loop.run_until_complete(one.images.list())
         loop.close()
     """,
-    "a blocking client in its midst": """
+    "a blocking client during a call": """
         import threading
         one = ImgwireClient(KEY, base_url=URL)
         one.images.list()
@@ -292,7 +292,7 @@ ENDS = {
         one.images.upload(GIF)
         next(images)
     """,
-    "os._exit is nobody's business, an exit hook is": """
+    "an exit hook that calls os._exit": """
         import atexit
         one = ImgwireClient(KEY, base_url=URL)
         atexit.register(lambda: one.images.list())
@@ -316,9 +316,9 @@ def _marks(how: str) -> list[pytest.MarkDecorator]:
 
 
 @pytest.mark.parametrize("how", [pytest.param(how, marks=_marks(how)) for how in ENDS])
-def test_the_end_of_the_interpreter_is_quick_and_silent(service: EmulatorProcess, how: str) -> None:
+def test_the_interpreter_exits_quickly_and_prints_nothing(service: EmulatorProcess, how: str) -> None:
     script = SCRIPT + textwrap.dedent(ENDS[how])
-    began = time.monotonic()
+    started_at = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", script, service.api_key, service.base_url],
         cwd=ROOT,
@@ -333,4 +333,4 @@ def test_the_end_of_the_interpreter_is_quick_and_silent(service: EmulatorProcess
         assert lines.pop() == "LookupError: mine"
         lines = [line for line in lines if not line.startswith(("Traceback", " "))]
     assert (ended.returncode, ended.stdout, lines) == (expected, "", []), ended.stderr
-    assert time.monotonic() - began < 30  # of which the start, on a busy machine, is most
+    assert time.monotonic() - started_at < 30  # mostly for the start, on a busy machine

@@ -1,4 +1,4 @@
-"""Servers that are off: another clock, interim statuses as answers, connections that end while nobody looks, packed refusals."""
+"""Odd servers: wrong clocks, interim statuses, closed idle connections, compressed errors."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def dated(moment: datetime) -> str:
     return format_datetime(moment, usegmt=True)
 
 
-# --- a clock that is off --------------------------------------------------------------------------------------------------
+# --- a wrong clock ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hours", [pytest.param(-2, marks=pytest.mark.slow), 2])
-async def test_a_service_whose_clock_is_off_is_waited_for_as_long_as_it_says(hours: int) -> None:
-    moments: list[float] = []
+async def test_retry_after_dates_work_with_a_wrong_server_clock(hours: int) -> None:
+    times: list[float] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        moments.append(time.monotonic())
+        times.append(time.monotonic())
         now = (datetime.now(UTC) + timedelta(hours=hours)).replace(microsecond=0)
-        if len(moments) == 1:
+        if len(times) == 1:
             wait = [f"Date: {dated(now)}", f"Retry-After: {dated(now + timedelta(seconds=1))}"]
             writer.write(http("429 Too Many Requests", b"{}", *wait))
         else:
@@ -63,10 +63,10 @@ async def test_a_service_whose_clock_is_off_is_waited_for_as_long_as_it_says(hou
         asyncio.timeout(10),
     ):
         await client.images.list()
-    assert 1.0 <= moments[1] - moments[0] < 6
+    assert 1.0 <= times[1] - times[0] < 6
 
 
-# --- statuses below 200 ---------------------------------------------------------------------------------------------------
+# --- statuses below 200 -------------------------------------------------------------------------------------
 
 INTERIM = [
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
@@ -114,11 +114,11 @@ async def test_a_status_below_200_is_never_a_success(raw: bytes, operation: str,
     assert list(tmp_path.iterdir()) == []
 
 
-# --- connections that end while the loop does not run ---------------------------------------------------------------------
+# --- connections that end while the loop does not run -------------------------------------------------------
 
 
-async def test_a_connection_that_ended_while_the_loop_stood_still_is_not_used() -> None:
-    """Some servers close soon. While a callback computes, or between two runs of a loop, nobody hears of that."""
+async def test_a_connection_closed_while_the_loop_was_blocked_is_not_used() -> None:
+    """Some servers soon close idle connections. A loop that is blocked or stopped does not notice that."""
     connections = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -126,23 +126,24 @@ async def test_a_connection_that_ended_while_the_loop_stood_still_is_not_used() 
         connections += 1
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        await writer.drain()  # then it closes, without a word before
+        # Then the server closes the connection, without `Connection: close`.
+        await writer.drain()
 
     async with (
         raw_server(answer) as origin,
         AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
     ):
         for _ in range(3):
-            # A POST without a key, and no retries: a second attempt would be none of ours.
+            # A POST without a key and without retries: only aiohttp itself could repeat it.
             assert (await client.request("POST", "/things")).status == 200
             await asyncio.sleep(0)
-            time.sleep(0.3)  # the loop sees nothing of the end meanwhile
+            time.sleep(0.3)  # blocks the loop, so that it does not notice the end
     assert connections == 3
 
 
 @pytest.mark.slow
-async def test_an_answer_that_cannot_be_unpacked_breaks_no_other_call() -> None:
-    """Once such an answer is read, its connection may be in use for another request already."""
+async def test_a_response_that_cannot_be_decompressed_breaks_no_other_call() -> None:
+    """When such a response has been read, another request may use its connection already."""
     cut = gzip.compress(b"x" * 3000)[:-9]
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -174,11 +175,11 @@ async def test_an_answer_that_cannot_be_unpacked_breaks_no_other_call() -> None:
         await asyncio.gather(*(post() for _ in range(20)), *(get() for _ in range(10)))
 
 
-# --- refusals that are packed ---------------------------------------------------------------------------------------------
+# --- compressed errors --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
-async def test_what_a_storage_says_is_understood_also_when_it_comes_packed(
+async def test_a_compressed_error_of_the_storage_is_decompressed(
     coding: str, emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     said = gzip.compress(EXPIRED) if coding == "gzip" else EXPIRED
@@ -192,7 +193,7 @@ async def test_what_a_storage_says_is_understood_also_when_it_comes_packed(
 
 
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
-async def test_what_a_cdn_says_is_understood_also_when_it_comes_packed(
+async def test_a_compressed_error_of_the_cdn_is_decompressed(
     coding: str, emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     image = await client.images.upload(png(), wait=True)
@@ -210,7 +211,7 @@ async def test_what_a_cdn_says_is_understood_also_when_it_comes_packed(
 
 
 @pytest.mark.parametrize("said", [b"\x1f\x8bnonsense", b"", b"no gzip at all"])
-async def test_a_packed_refusal_that_cannot_be_unpacked_keeps_its_status(
+async def test_an_error_response_that_cannot_be_decompressed_keeps_its_status(
     said: bytes, emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", status=413, body=said, headers={"Content-Encoding": "gzip"})
@@ -218,7 +219,7 @@ async def test_a_packed_refusal_that_cannot_be_unpacked_keeps_its_status(
         await client.images.upload(png())
 
 
-# --- a status of tomorrow -------------------------------------------------------------------------------------------------
+# --- an unknown status --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["UPLOAD_FAILED", "AWAITING_BYTES", "EXPIRED"])
@@ -235,17 +236,19 @@ async def test_an_unknown_status_after_a_lost_put_does_not_count_as_stored(
         emulator.faults.add("GET", f"/api/v1/images/{image.id}", status=200, body=json.dumps(odd))
 
     image = await quick.images.upload(png(), on_created=created)
-    assert [each.id for each in made] == [image.id]
+    assert [image.id for image in made] == [image.id]
     stored = emulator.images[image.id].stored
     assert stored is not None, "the bytes were sent once more"
 
 
-# --- bodies that are no HTTP, proxies that break off, tokens that are echoed ----------------------------------------------
+# --- invalid bodies, proxies that close the connection, quoted tokens ---------------------------------------
 
 
 @pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nabcdeXX"], ids=["no size", "no end of a piece"])
 @pytest.mark.parametrize("operation", ["read", "download", "retrieve"])
-async def test_chunks_that_are_none_are_an_error_of_ours(body: bytes, operation: str, tmp_path: Path) -> None:
+async def test_invalid_chunked_encoding_raises_an_imgwire_error(
+    body: bytes, operation: str, tmp_path: Path
+) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"POST"):
@@ -274,7 +277,7 @@ async def test_chunks_that_are_none_are_an_error_of_ours(body: bytes, operation:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_proxy_that_breaks_off_says_that_nothing_was_sent() -> None:
+async def test_a_request_lost_in_the_proxy_counts_as_not_sent() -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"CONNECT")
 
@@ -289,7 +292,7 @@ async def test_a_proxy_that_breaks_off_says_that_nothing_was_sent() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 422, 500])
-async def test_an_upload_token_that_the_service_echoes_is_told_to_nobody(
+async def test_an_upload_token_quoted_by_the_service_appears_in_no_error(
     status: int, emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     token = "SECRETTOKEN1"
@@ -302,11 +305,11 @@ async def test_an_upload_token_that_the_service_echoes_is_told_to_nobody(
     assert token not in f"{caught.value} {caught.value.__dict__}"
 
 
-# --- sources and connections that never end -------------------------------------------------------------------------------
+# --- sources and connections that never end -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("head", [b"", png()], ids=["from the start", "after a picture"])
-async def test_a_source_that_gives_nothing_for_ever_ends_by_its_deadline(
+async def test_the_deadline_ends_an_upload_whose_source_yields_nothing(
     head: bytes, client: AsyncImgwireClient
 ) -> None:
     async def empty() -> AsyncIterator[bytes]:
@@ -321,10 +324,10 @@ async def test_a_source_that_gives_nothing_for_ever_ends_by_its_deadline(
 
 
 @pytest.mark.world
-async def test_nothing_more_is_written_once_the_connection_broke(
+async def test_nothing_is_written_after_the_connection_broke(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
-    """Also from a source that never waits, which gives nobody else a turn."""
+    """This holds for a source that never suspends, too."""
     given = 0
 
     async def quick() -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""All 20 operations, from the client to the emulator and back."""
+"""All 20 operations of the API, run against the emulator."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_an_image_is_created_listed_retrieved_and_deleted(client: AsyncImg
         await client.images.retrieve(made.image.id)
 
 
-async def test_list_all_gives_every_image_once_and_in_order(client: AsyncImgwireClient) -> None:
+async def test_list_all_returns_every_image_once_and_in_order(client: AsyncImgwireClient) -> None:
     for number in range(23):
         await client.images.create(file_name=f"{number}.png")
     alone = [image.original_filename async for image in client.images.list_all(limit=5, prefetch=1)]
@@ -42,7 +42,7 @@ async def test_list_all_gives_every_image_once_and_in_order(client: AsyncImgwire
     assert sorted(alone) == sorted(f"{number}.png" for number in range(23))
 
 
-async def test_an_image_comes_from_a_url(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_an_image_is_created_from_a_url(emulator: Emulator, client: AsyncImgwireClient) -> None:
     emulator.urls["https://pictures.example.com/a.png"] = png(7, 5)
     image = await client.images.upload_via_url("https://pictures.example.com/a.png", wait=10)
     assert (image.status, image.width, image.height) == (ImageStatus.READY, 7, 5)
@@ -71,14 +71,14 @@ async def test_a_bulk_download_job_becomes_ready(client: AsyncImgwireClient) -> 
     image = await client.images.upload(png(), wait=True)
     job = await client.images.create_bulk_download_job([image.id])
     assert (job.download_url, job.image_ids) == (None, (image.id,))
-    seen: list[str] = []
-    done = await client.images.wait_for_bulk_download(job, on_update=lambda job: seen.append(job.status))
-    assert (done.status, seen[-1]) == (ImageDownloadStatus.READY, "READY")
+    statuses: list[str] = []
+    done = await client.images.wait_for_bulk_download(job, on_update=lambda job: statuses.append(job.status))
+    assert (done.status, statuses[-1]) == (ImageDownloadStatus.READY, "READY")
     assert done.download_url is not None
     assert done.download_url not in repr(done)
 
 
-async def test_cors_origins_live(client: AsyncImgwireClient) -> None:
+async def test_cors_origins_are_created_listed_updated_and_deleted(client: AsyncImgwireClient) -> None:
     made = await client.cors_origins.create("app.example.com")
     assert (await client.cors_origins.update(made.id, "*.example.com")).pattern == "*.example.com"
     assert (await client.cors_origins.retrieve(made.id)).pattern == "*.example.com"
@@ -88,7 +88,7 @@ async def test_cors_origins_live(client: AsyncImgwireClient) -> None:
     assert (await client.cors_origins.list()).data == []
 
 
-async def test_the_custom_domain_lives(client: AsyncImgwireClient) -> None:
+async def test_the_custom_domain_is_created_connected_and_deleted(client: AsyncImgwireClient) -> None:
     with pytest.raises(NotFoundError):
         await client.custom_domain.retrieve()
     made = await client.custom_domain.create("img.example.com")
@@ -113,7 +113,7 @@ async def test_metrics_count_what_was_uploaded(client: AsyncImgwireClient) -> No
     assert sum(point.uploads for point in sets.uploads) == 1
 
 
-async def test_any_other_operation_can_be_sent_by_hand(client: AsyncImgwireClient) -> None:
+async def test_client_request_sends_any_operation(client: AsyncImgwireClient) -> None:
     reply = await client.request("get", "/images/", params={"limit": 1})
     assert (reply.status, reply.json(), reply.text) == (200, [], "[]")
     assert reply.headers["x-total-count"] == "0"
@@ -137,7 +137,7 @@ async def test_any_other_operation_can_be_sent_by_hand(client: AsyncImgwireClien
         "",
     ],
 )
-async def test_a_path_by_hand_leads_nowhere_else(
+async def test_client_request_rejects_paths_that_leave_the_api(
     emulator: Emulator, client: AsyncImgwireClient, path: str
 ) -> None:
     with pytest.raises(ValueError, match="path must"):

@@ -1,4 +1,4 @@
-"""A proxy with a password: told to the proxy with every request that it forwards, and to nobody else."""
+"""Proxies: only the proxy gets its password, with every request. Errors name the proxy and its setting."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ LOOPBACK = Path(__file__).parents[1] / "data" / "loopback.pem"
 
 @attrs.define
 class Proxy:
-    """A proxy that plays the hosts behind it for plain http, and tunnels for https; with what each request said of itself."""
+    """A proxy that responds to http requests itself, tunnels https, and stores all headers."""
 
-    refusal: bytes = b""  # the head, and perhaps the body, of what each request is refused with
-    origin: str = "http://127.0.0.1:9"  # of the hosts that it plays
+    # The error response to every request, or nothing.
+    rejection: bytes = b""
+    # The origin of the hosts for which the proxy responds.
+    origin: str = "http://127.0.0.1:9"
     connections: int = 0
     heads: list[tuple[str, str | None]] = attrs.field(factory=list)
 
@@ -50,14 +52,14 @@ class Proxy:
             method, target, _ = head[0].split(" ")
             self.heads.append((method, fields.get("proxy-authorization")))
             await reader.readexactly(int(fields.get("content-length", "0")))
-            if self.refusal:
-                writer.write(self.refusal)
+            if self.rejection:
+                writer.write(self.rejection)
             elif method == "CONNECT":
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
                 await self._tunnel(target, reader, writer)
                 return
             else:
-                body = _answer(method, self.origin)
+                body = _response_body(method, self.origin)
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             await writer.drain()
 
@@ -84,7 +86,7 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write_eof()
 
 
-def _answer(method: str, origin: str) -> bytes:
+def _response_body(method: str, origin: str) -> bytes:
     if method != "POST":
         return b"GIF89a 123"
     upload = data(StandardUpload, upload_url=f"{origin}/storage")
@@ -94,14 +96,14 @@ def _answer(method: str, origin: str) -> bytes:
 
 @contextlib.asynccontextmanager
 async def behind_tls() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
-    """API, storage and CDN over https: their origin, and the headers that they saw."""
-    seen: list[dict[str, str]] = []
+    """Start API, storage and CDN over https. Provide their origin and the headers that they received."""
+    received: list[dict[str, str]] = []
     origin = ""
 
     async def handle(request: web.BaseRequest) -> web.Response:
         await request.read()
-        seen.append({name.lower(): value for name, value in request.headers.items()})
-        return web.Response(body=_answer(request.method, origin))
+        received.append({name.lower(): value for name, value in request.headers.items()})
+        return web.Response(body=_response_body(request.method, origin))
 
     identity = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     identity.load_cert_chain(LOOPBACK)
@@ -110,7 +112,7 @@ async def behind_tls() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=identity).start()
         origin = f"https://127.0.0.1:{runner.addresses[0][1]}"
-        yield origin, seen
+        yield origin, received
     finally:
         await runner.cleanup()
 
@@ -134,7 +136,7 @@ def basic(pair: str) -> str:
         ("user", "user:"),
     ],
 )
-async def test_what_a_proxy_forwards_carries_its_password_on_every_request(user_info: str, pair: str) -> None:
+async def test_every_request_that_a_proxy_forwards_has_its_password(user_info: str, pair: str) -> None:
     proxy = Proxy()
     async with raw_server(proxy) as origin:
         async with AsyncImgwireClient(
@@ -143,26 +145,26 @@ async def test_what_a_proxy_forwards_carries_its_password_on_every_request(user_
             for _ in range(2):
                 image = await client.images.upload(png())
                 await client.images.read(image)
-    # A connection that is used again would be refused without: 407 is decided for each request.
+    # A kept-alive connection needs the header, too, because the proxy checks every request.
     assert proxy.heads == [(method, basic(pair)) for method in ("POST", "PUT", "GET")] * 2
     assert proxy.connections < 6
 
 
-async def test_a_tunnel_takes_the_password_and_the_host_behind_it_never_sees_it() -> None:
+async def test_only_the_proxy_gets_the_password_of_a_tunnel() -> None:
     proxy = Proxy()
-    async with raw_server(proxy) as through, behind_tls() as (origin, seen):
+    async with raw_server(proxy) as through, behind_tls() as (origin, received):
         async with AsyncImgwireClient(
             "sk_x", base_url=origin, ssl=LOOPBACK, proxy=with_user(through, "user:p%E2%82%AC"), retries=0
         ) as client:
             image = await client.images.upload(png())
             assert await client.images.read(image) == b"GIF89a 123"
     assert set(proxy.heads) == {("CONNECT", basic("user:p€"))}
-    assert len(seen) == 3
-    assert not [headers for headers in seen if "proxy-authorization" in headers]
+    assert len(received) == 3
+    assert not [headers for headers in received if "proxy-authorization" in headers]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_password_that_a_proxy_refuses_shows_nowhere(scheme: str) -> None:
+async def test_no_error_shows_a_password_that_a_proxy_rejected(scheme: str) -> None:
     password = "sk_0123456789abcdef0123456789abcdef"
     async with raw_server(Proxy(WANTS_PASSWORD)) as origin:
         async with AsyncImgwireClient(
@@ -171,11 +173,11 @@ async def test_a_password_that_a_proxy_refuses_shows_nowhere(scheme: str) -> Non
             with pytest.raises(Exception, match="407") as caught:
                 await client.images.list()
     assert leaks.leaks_of(caught.value) + leaks.leaks_in_frames_of(caught.value) == []
-    told = "".join(repr(error) + repr(vars(error)) for error in leaks.chain(caught.value))
-    assert basic(f"user:{password}") not in told
+    texts = "".join(repr(error) + repr(vars(error)) for error in leaks.chain(caught.value))
+    assert basic(f"user:{password}") not in texts
 
 
-async def test_a_password_of_the_environment_that_cannot_be_sent_is_told_without_it(
+async def test_the_error_for_an_unsendable_password_does_not_show_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://us%3Aer:pa55@127.0.0.1:9")
@@ -187,7 +189,7 @@ async def test_a_password_of_the_environment_that_cannot_be_sent_is_told_without
     assert "pa55" not in repr([vars(error) for error in leaks.chain(caught.value)]) + str(caught.value)
 
 
-# --- proxies of the environment -------------------------------------------------------------------------------------------
+# --- proxies of the environment -----------------------------------------------------------------------------
 
 VARIABLES = (
     "http_proxy",
@@ -199,20 +201,20 @@ VARIABLES = (
     "no_proxy",
     "NO_PROXY",
 )
-# The C library refuses a name that begins so without asking a name server, which a runner may not have.
+# The C library rejects a name with this beginning without a name server, which a runner may not have.
 NOWHERE = "-no-such-host.invalid"
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without a word on proxies."""
+    """Provide an environment without proxy variables."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
-async def test_a_proxy_of_the_environment_leads_to_api_storage_and_cdn_alike(
+async def test_the_proxy_of_the_environment_is_used_for_api_storage_and_cdn(
     bare: pytest.MonkeyPatch, variable: str
 ) -> None:
     proxy = Proxy(origin="http://storage.example")
@@ -225,9 +227,7 @@ async def test_a_proxy_of_the_environment_leads_to_api_storage_and_cdn_alike(
 
 
 @pytest.mark.parametrize("way", ["no_proxy", "untrusted"])
-async def test_what_the_environment_keeps_from_a_proxy_goes_without(
-    bare: pytest.MonkeyPatch, way: str
-) -> None:
+async def test_no_proxy_and_trust_env_false_bypass_the_proxy(bare: pytest.MonkeyPatch, way: str) -> None:
     proxy = Proxy()
     async with raw_server(proxy) as through:
         bare.setenv("http_proxy", through)
@@ -241,7 +241,7 @@ async def test_what_the_environment_keeps_from_a_proxy_goes_without(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"])
-async def test_this_machine_is_reached_without_a_proxy_of_the_environment(
+async def test_loopback_hosts_bypass_the_proxy_of_the_environment(
     bare: pytest.MonkeyPatch, host: str
 ) -> None:
     proxy = Proxy()
@@ -249,7 +249,7 @@ async def test_this_machine_is_reached_without_a_proxy_of_the_environment(
         for name in ("http_proxy", "all_proxy"):
             bare.setenv(name, through)
         async with AsyncImgwireClient("sk_x", base_url=f"http://{host}:9", retries=0) as client:
-            with pytest.raises(APIConnectionError):  # nobody listens there
+            with pytest.raises(APIConnectionError):  # no server listens there
                 await client.images.list()
             given = AsyncImgwireClient("sk_x", base_url=f"http://{host}:9", retries=0, proxy=through)
             async with given:
@@ -257,12 +257,12 @@ async def test_this_machine_is_reached_without_a_proxy_of_the_environment(
     assert [method for method, _ in proxy.heads] == ["POST"]
 
 
-# --- what refusals of a proxy say ----------------------------------------------------------------------------------------
+# --- what rejections of a proxy say -------------------------------------------------------------------------
 
 PAGE = b"<html><head><title>Blocked by policy</title></head></html>"
 
 
-async def told(base_url: str, **settings: Any) -> ImgwireError:
+async def call_error(base_url: str, **settings: Any) -> ImgwireError:
     async with AsyncImgwireClient("sk_x", base_url=base_url, retries=0, **settings) as client:
         with pytest.raises(ImgwireError) as caught:
             await client.images.list()
@@ -271,14 +271,14 @@ async def told(base_url: str, **settings: Any) -> ImgwireError:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("given", [True, False])
-async def test_a_proxy_that_wants_a_password_says_which_and_from_where(
+async def test_the_error_of_a_proxy_that_requires_a_password_names_its_setting(
     bare: pytest.MonkeyPatch, scheme: str, given: bool
 ) -> None:
     proxy = Proxy(WANTS_PASSWORD)
     async with raw_server(proxy) as through:
         if not given:
             bare.setenv("ALL_PROXY", through)
-        error = await told(f"{scheme}://api.example", **({"proxy": through} if given else {}))
+        error = await call_error(f"{scheme}://api.example", **({"proxy": through} if given else {}))
     assert isinstance(error, APIConnectionError)
     assert not error.sent
     words = ["407", through, "http://user:password@"]
@@ -286,8 +286,8 @@ async def test_a_proxy_that_wants_a_password_says_which_and_from_where(
     assert [word for word in words if word not in str(error)] == []
 
 
-async def test_a_password_that_a_proxy_refuses_is_not_tried_again() -> None:
-    """Each try counts, where an account is locked after a few."""
+async def test_a_request_with_a_rejected_proxy_password_is_not_retried() -> None:
+    """Some accounts are locked after a few failed attempts."""
     proxy = Proxy(WANTS_PASSWORD)
     async with raw_server(proxy) as through:
         async with AsyncImgwireClient(
@@ -298,7 +298,9 @@ async def test_a_password_that_a_proxy_refuses_is_not_tried_again() -> None:
     assert len(proxy.heads) == 1
 
 
-async def test_a_storage_behind_a_proxy_that_wants_a_password_says_so(bare: pytest.MonkeyPatch) -> None:
+async def test_the_error_of_a_transfer_names_a_proxy_that_requires_a_password(
+    bare: pytest.MonkeyPatch,
+) -> None:
     proxy = Proxy(WANTS_PASSWORD)
     upload = data(StandardUpload, upload_url="http://storage.example/k")
     upload["image"]["cdn_url"] = "http://cdn.example/o/e/i"
@@ -329,44 +331,44 @@ async def test_a_storage_behind_a_proxy_that_wants_a_password_says_so(bare: pyte
         (http("503 Service Unavailable", b""), "may come from the proxy"),
     ],
 )
-async def test_a_refusal_that_may_be_the_proxys_own_names_it(
+async def test_an_error_status_that_may_come_from_the_proxy_names_it(
     bare: pytest.MonkeyPatch, answer: bytes, words: str
 ) -> None:
     async with raw_server(Proxy(answer)) as through:
         bare.setenv("http_proxy", with_user(through, "user:pa55"))
-        error = str(await told("http://api.example"))
+        error = str(await call_error("http://api.example"))
     for word in (words, through, "http_proxy", "NO_PROXY", "trust_env=False"):
         assert word in error
     assert "This key" not in error
     assert "pa55" not in error
 
 
-async def test_what_the_api_says_through_a_proxy_stays_the_apis(bare: pytest.MonkeyPatch) -> None:
+async def test_an_error_status_of_the_api_through_a_proxy_does_not_name_the_proxy(
+    bare: pytest.MonkeyPatch,
+) -> None:
     said = b'{"detail": "not yours", "error_type": "OperationNotAllowedError"}'
     async with raw_server(Proxy(http("403 Forbidden", said, "Via: 1.1 squid"))) as through:
         bare.setenv("http_proxy", through)
-        error = str(await told("http://api.example"))
+        error = str(await call_error("http://api.example"))
     assert "This key may not do that" in error
     assert "proxy" not in error
 
 
 @pytest.mark.parametrize(("status", "words"), [(403, "rules"), (503, "cannot reach the host")])
-async def test_a_tunnel_that_is_refused_says_by_whom(
+async def test_the_error_for_a_rejected_tunnel_names_the_proxy(
     bare: pytest.MonkeyPatch, status: int, words: str
 ) -> None:
     async with raw_server(Proxy(http(f"{status} X", PAGE))) as through:
         bare.setenv("HTTPS_PROXY", through)
-        error = str(await told("https://api.example"))
+        error = str(await call_error("https://api.example"))
     for word in (words, str(status), through, "HTTPS_PROXY", "NO_PROXY", "trust_env=False"):
         assert word in error
 
 
 @pytest.mark.parametrize("scheme", ["socks", "socks5", "socks5h", "SOCKS4a"])
-async def test_a_socks_proxy_of_the_environment_is_refused_with_a_way_out(
-    bare: pytest.MonkeyPatch, scheme: str
-) -> None:
+async def test_the_error_for_a_socks_proxy_says_what_to_do(bare: pytest.MonkeyPatch, scheme: str) -> None:
     bare.setenv("ALL_PROXY", f"{scheme}://user:pa55@127.0.0.1:1080")
-    error = str(await told("https://api.example"))
+    error = str(await call_error("https://api.example"))
     for word in (
         "socks",
         "ALL_PROXY",
@@ -379,20 +381,22 @@ async def test_a_socks_proxy_of_the_environment_is_refused_with_a_way_out(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_that_cannot_be_reached_is_named_with_its_variable(
+async def test_the_error_for_an_unreachable_proxy_names_its_environment_variable(
     bare: pytest.MonkeyPatch, scheme: str
 ) -> None:
     for proxy in ("http://127.0.0.1:9", f"http://{NOWHERE}:3128"):
         bare.setenv("all_proxy", proxy)
-        error = str(await told(f"{scheme}://api.example"))
+        error = str(await call_error(f"{scheme}://api.example"))
         for word in (proxy, "all_proxy", "NO_PROXY", "trust_env=False"):
             assert word in error
 
 
-async def test_a_plain_proxy_that_is_called_https_says_how_to_write_it(bare: pytest.MonkeyPatch) -> None:
+async def test_the_error_for_an_https_url_of_a_plain_proxy_gives_the_right_url(
+    bare: pytest.MonkeyPatch,
+) -> None:
     async with raw_server(send_raw(http("400 Bad Request"))) as through:
         bare.setenv("HTTPS_PROXY", through.replace("http:", "https:"))
-        error = str(await told("https://api.example"))
+        error = str(await call_error("https://api.example"))
     assert f"set HTTPS_PROXY to {through}" in error
 
 
@@ -402,12 +406,12 @@ NO_ANSWER_IDS = ["hangs up", "speaks no HTTP", "sends a long line"]
 
 @pytest.mark.parametrize("answer", NO_ANSWERS, ids=NO_ANSWER_IDS)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_that_gives_no_answer_is_named_with_its_variable(
+async def test_the_error_for_a_proxy_without_a_response_names_its_environment_variable(
     bare: pytest.MonkeyPatch, scheme: str, answer: bytes
 ) -> None:
     async with raw_server(send_raw(answer)) as through:
         bare.setenv("all_proxy", through)
-        error = str(await told(f"{scheme}://api.example"))
+        error = str(await call_error(f"{scheme}://api.example"))
     words = (
         (through, "all_proxy") if b"200" in answer else (through, "all_proxy", "NO_PROXY", "trust_env=False")
     )
@@ -416,7 +420,7 @@ async def test_a_proxy_that_gives_no_answer_is_named_with_its_variable(
 
 
 @pytest.mark.parametrize("answer", NO_ANSWERS, ids=NO_ANSWER_IDS)
-async def test_what_never_went_through_a_tunnel_was_not_carried_out(
+async def test_a_request_that_never_passed_the_tunnel_counts_as_not_sent(
     bare: pytest.MonkeyPatch, answer: bytes
 ) -> None:
     async with raw_server(send_raw(answer)) as through:
@@ -428,9 +432,9 @@ async def test_what_never_went_through_a_tunnel_was_not_carried_out(
     assert "may have carried out this call" not in str(caught.value)
 
 
-async def test_a_proxy_that_speaks_tls_says_how_to_write_it(bare: pytest.MonkeyPatch) -> None:
+async def test_the_error_for_an_http_url_of_a_tls_proxy_gives_the_right_url(bare: pytest.MonkeyPatch) -> None:
     async with raw_server(send_raw(b"\x15\x03\x01\x00\x02\x02\x46")) as through:
         bare.setenv("http_proxy", through)
-        error = str(await told("http://api.example"))
+        error = str(await call_error("http://api.example"))
     assert "in http_proxy has to begin with https://" in error
     assert "base_url" not in error

@@ -125,7 +125,7 @@ def test_a_lock_held_during_a_fork_does_not_block_the_child() -> None:
     assert gate.seconds_until_open() == 0, "the child closed its own gate, not the parent's"
 
 
-# --- frozen clocks, and clocks that are set ---------------------------------------------------------------------------
+# --- frozen clocks, and clocks that are set -----------------------------------------------------------------
 
 
 class SettableClock:

@@ -1,4 +1,4 @@
-"""What is sent again, how often, and when not."""
+"""Retries: which requests are repeated, how often, and after which delay."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def quick(client: AsyncImgwireClient) -> AsyncImgwireClient:
     "fault",
     [{"status": 500}, {"status": 503}, {"status": 408}, {"reset": "before"}, {"reset": "after_commit"}],
 )
-async def test_a_get_is_repeated_until_it_succeeds(
+async def test_a_get_is_retried_until_it_succeeds(
     emulator: Emulator, quick: AsyncImgwireClient, fault: dict[str, Any]
 ) -> None:
     emulator.faults.add("GET", "/api/v1/images/", times=2, **fault)
@@ -47,7 +47,7 @@ async def test_a_get_is_repeated_until_it_succeeds(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422, 501])
-async def test_an_answer_that_will_not_change_is_not_asked_for_again(
+async def test_a_status_that_will_not_change_is_not_retried(
     emulator: Emulator, quick: AsyncImgwireClient, status: int
 ) -> None:
     emulator.faults.add("GET", "/api/v1/images/", status=status, body=b'{"detail": "No."}')
@@ -66,11 +66,12 @@ FAULTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "PATCH"])
-async def test_retries_0_is_one_request_on_the_wire(
+async def test_retries_0_sends_exactly_one_request(
     emulator: Emulator, client: AsyncImgwireClient, method: str, fault: dict[str, Any]
 ) -> None:
     once = client.with_options(retries=0)
-    await once.images.list()  # the connection is now a kept-alive one, which invites hidden resending
+    # aiohttp may silently repeat a request over a connection that is kept alive, as this one is from now on.
+    await once.images.list()
     emulator.faults.add(method, "*", times=None, **fault)
     before = len(emulator.requests)
     with pytest.raises(ImgwireError):
@@ -78,7 +79,9 @@ async def test_retries_0_is_one_request_on_the_wire(
     assert len(emulator.requests) - before == 1
 
 
-async def test_a_post_is_repeated_only_with_a_key(emulator: Emulator, quick: AsyncImgwireClient) -> None:
+async def test_a_post_is_retried_only_with_an_idempotency_key(
+    emulator: Emulator, quick: AsyncImgwireClient
+) -> None:
     emulator.faults.add("POST", "*", status=503)
     await quick.images.create(file_name="a.png")
     bodies = [record.body_sha256 for record in emulator.requests]
@@ -91,15 +94,13 @@ async def test_a_post_is_repeated_only_with_a_key(emulator: Emulator, quick: Asy
         await quick.cors_origins.create("a.example.com")
 
 
-async def test_a_plain_check_is_repeated_although_it_is_a_post(
-    emulator: Emulator, quick: AsyncImgwireClient
-) -> None:
+async def test_a_post_that_changes_nothing_is_retried(emulator: Emulator, quick: AsyncImgwireClient) -> None:
     await quick.custom_domain.create("img.example.com")
     emulator.faults.add("POST", "/api/v1/custom_domain/test_connection", status=502)
     await quick.custom_domain.test_connection()
 
 
-async def test_a_post_that_never_left_is_repeated(quick: AsyncImgwireClient) -> None:
+async def test_a_post_that_was_not_sent_is_retried(quick: AsyncImgwireClient) -> None:
     nobody = AsyncImgwireClient(
         "sk_x", base_url="http://127.0.0.1:9", retries=RetryPolicy(max_retries=2, backoff=0.01)
     )
@@ -110,16 +111,16 @@ async def test_a_post_that_never_left_is_repeated(quick: AsyncImgwireClient) -> 
 
 
 @pytest.mark.world
-async def test_commit_then_reset_makes_one_image(emulator: Emulator, quick: AsyncImgwireClient) -> None:
+async def test_a_retry_after_a_lost_response_creates_one_image(
+    emulator: Emulator, quick: AsyncImgwireClient
+) -> None:
     emulator.faults.add("POST", "/api/v1/images/standard_upload", reset="after_commit")
     await quick.images.create(file_name="a.png")
     assert len(emulator.images) == 1
 
 
 @pytest.mark.world
-async def test_a_delete_whose_answer_was_lost_succeeds_when_it_is_gone(
-    emulator: Emulator, quick: AsyncImgwireClient
-) -> None:
+async def test_a_404_for_a_retried_delete_is_a_success(emulator: Emulator, quick: AsyncImgwireClient) -> None:
     image = (await quick.images.create(file_name="a.png")).image
     emulator.faults.add("DELETE", "*", reset="after_commit")
     assert await quick.images.delete(image.id) == {}
@@ -127,14 +128,14 @@ async def test_a_delete_whose_answer_was_lost_succeeds_when_it_is_gone(
         await quick.images.delete(image.id)
 
 
-async def test_retry_after_is_waited_for(emulator: Emulator, quick: AsyncImgwireClient) -> None:
+async def test_the_retry_waits_for_retry_after(emulator: Emulator, quick: AsyncImgwireClient) -> None:
     emulator.faults.add("GET", "*", status=503, headers={"Retry-After": "1"})
-    began = time.monotonic()
+    started_at = time.monotonic()
     await quick.images.list()
-    assert 1.0 <= time.monotonic() - began < 5.0
+    assert 1.0 <= time.monotonic() - started_at < 5.0
 
 
-async def test_a_retry_after_beyond_all_patience_is_raised_at_once(
+async def test_a_retry_after_above_the_maximum_raises_at_once(
     emulator: Emulator, quick: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "9999"})
@@ -143,23 +144,25 @@ async def test_a_retry_after_beyond_all_patience_is_raised_at_once(
     assert caught.value.retry_after == 9999
 
 
-async def test_a_429_uses_up_no_retry(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_a_429_does_not_use_up_a_retry(emulator: Emulator, client: AsyncImgwireClient) -> None:
     once = client.with_options(retries=RetryPolicy(max_retries=1, backoff=0.01))
     emulator.faults.add("GET", "*", times=3, status=429)
     await once.images.list()
     assert len(emulator.requests) == 4
 
 
-async def test_waiting_for_the_rate_limit_ends(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_the_wait_for_the_rate_limit_ends_at_max_rate_wait(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
     impatient = client.with_options(retries=RetryPolicy(backoff=0.01, max_rate_wait=0.6))
     emulator.faults.add("GET", "*", times=None, status=429)
-    began = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(RateLimitError):
         await impatient.images.list()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started_at < 5
 
 
-async def test_a_closed_gate_is_waited_for_no_longer_than_allowed(
+async def test_a_call_waits_at_most_max_rate_wait_for_a_closed_gate(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "50"})
@@ -172,18 +175,16 @@ async def test_a_closed_gate_is_waited_for_no_longer_than_allowed(
     assert len(emulator.requests) == 1
 
 
-async def test_a_429_makes_other_calls_of_the_client_wait(
-    emulator: Emulator, client: AsyncImgwireClient
-) -> None:
+async def test_a_429_delays_other_calls_of_the_client(emulator: Emulator, client: AsyncImgwireClient) -> None:
     emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "1"})
-    began = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(RateLimitError):
         await client.with_options(retries=0).images.list()
     await client.images.list()
-    assert 1.0 <= time.monotonic() - began < 8
+    assert 1.0 <= time.monotonic() - started_at < 8
 
 
-async def test_a_key_callable_is_asked_again_after_a_401(emulator: Emulator) -> None:
+async def test_a_key_callable_is_called_again_after_a_401(emulator: Emulator) -> None:
     keys = iter(["sk_old", emulator.api_key])
 
     async def key() -> str:
@@ -194,14 +195,14 @@ async def test_a_key_callable_is_asked_again_after_a_401(emulator: Emulator) -> 
     assert [record.status for record in emulator.requests] == [401, 200]
 
 
-async def test_a_key_that_stays_wrong_is_told_once(emulator: Emulator) -> None:
+async def test_a_401_is_not_retried_with_the_same_key(emulator: Emulator) -> None:
     async with AsyncImgwireClient(lambda: "sk_wrong", base_url=emulator.base_url) as client:
         with pytest.raises(AuthenticationError, match="IMGWIRE_API_KEY"):
             await client.images.list()
     assert len(emulator.requests) == 1
 
 
-async def test_with_retries_0_the_next_call_asks_for_a_key(emulator: Emulator) -> None:
+async def test_with_retries_0_the_next_call_fetches_a_new_key(emulator: Emulator) -> None:
     keys = iter(["sk_old", emulator.api_key])
     async with AsyncImgwireClient(lambda: next(keys), base_url=emulator.base_url, retries=0) as client:
         with pytest.raises(AuthenticationError):
@@ -210,22 +211,22 @@ async def test_with_retries_0_the_next_call_asks_for_a_key(emulator: Emulator) -
     assert [record.status for record in emulator.requests] == [401, 200]
 
 
-async def test_hooks_see_each_attempt_and_a_broken_hook_changes_nothing(
+async def test_hooks_get_every_attempt_and_an_exception_in_a_hook_changes_nothing(
     emulator: Emulator, client: AsyncImgwireClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[Any] = []
+    events: list[Any] = []
 
     def broken(event: object) -> None:
-        told.append(event)
+        events.append(event)
         raise ZeroDivisionError
 
     emulator.faults.add("GET", "*", status=503)
-    hooks = Hooks(on_request=told.append, on_response=broken, on_retry=told.append)
+    hooks = Hooks(on_request=events.append, on_response=broken, on_retry=events.append)
     await client.with_options(hooks=hooks, retries=FAST).images.list()
-    assert [type(event).__name__ for event in told] == [
+    assert [type(event).__name__ for event in events] == [
         "RequestEvent", "ResponseEvent", "RetryEvent", "RequestEvent", "ResponseEvent",
     ]  # fmt: skip
-    assert (told[1].status, told[2].reason, told[4].attempt) == (503, "HTTP 503", 2)
+    assert (events[1].status, events[2].reason, events[4].attempt) == (503, "HTTP 503", 2)
     assert "a hook raised" in caplog.text
 
 
@@ -246,7 +247,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Bad gateway</title></head><body>" + b
         (http("200 OK", b'{"not": "a list"}'), "expected a list, got an object"),
     ],
 )
-async def test_whatever_comes_back_is_an_error_of_ours(raw: bytes, message: str, world: World) -> None:
+async def test_any_invalid_response_raises_an_imgwire_error(raw: bytes, message: str, world: World) -> None:
     async with (
         raw_server(respond_with(raw)) as origin,
         world.client("sk_x", origin, retries=0) as client,
@@ -268,13 +269,13 @@ async def test_a_redirect_to_another_origin_is_not_followed(emulator: Emulator) 
     assert len(emulator.requests) == 0
 
 
-async def test_a_redirect_within_the_origin_is_told(client: AsyncImgwireClient) -> None:
+async def test_a_redirect_within_the_origin_is_an_error(client: AsyncImgwireClient) -> None:
     with pytest.raises(APIStatusError, match=r"HTTP 307.*base_url") as caught:
         await client.request("GET", "/images")
     assert caught.value.status == 307
 
 
-async def test_the_upload_is_not_confused_by_a_busy_api(
+async def test_an_upload_succeeds_after_503s_of_the_api(
     emulator: Emulator, quick: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("POST", "*", times=2, status=503)

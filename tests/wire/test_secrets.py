@@ -1,4 +1,4 @@
-"""Keys, signed URLs and tokens go where they must and nowhere else: not to other hosts, not into errors, logs or reports."""
+"""Keys, presigned URLs and tokens are sent only to their hosts, and appear in no error, log or report."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ TOKEN = f"ut_{'a' * 32}"
 STORAGE, CDN = {"host": "storage"}, {"host": "cdn"}
 
 
-# --- keys -------------------------------------------------------------------------------------------------------------
+# --- keys ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_hundred_callers_share_one_question_for_the_key(emulator: Emulator) -> None:
+async def test_a_hundred_calls_share_one_call_of_the_key_callable(emulator: Emulator) -> None:
     questions = 0
 
     async def key() -> str:
@@ -54,8 +54,11 @@ async def test_a_hundred_callers_share_one_question_for_the_key(emulator: Emulat
     assert questions == 1
 
 
-async def test_a_key_that_changes_under_many_calls_fails_none_of_them(emulator: Emulator) -> None:
-    """The old key is refused from some moment on: each call that meets that is sent once more, and asks with the others."""
+async def test_no_call_fails_when_the_key_changes_during_many_calls(emulator: Emulator) -> None:
+    """After some time the service rejects the old key.
+
+    Each rejected call fetches the new key, and is repeated once.
+    """
     valid, questions, old = True, 0, "sk_old"
 
     async def key() -> str:
@@ -65,7 +68,7 @@ async def test_a_key_that_changes_under_many_calls_fails_none_of_them(emulator: 
         return old if valid else emulator.api_key
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """The service while keys change: takes the old key until `valid` ends, from then on the new one."""
+        """A service that accepts the old key until `valid` is cleared, and then only the new key."""
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             sent.append(head)
@@ -89,11 +92,11 @@ async def test_a_key_that_changes_under_many_calls_fails_none_of_them(emulator: 
     refused = [head for head in sent if b"Bearer sk_old" in head]
     renewed = [head for head in sent if b"Bearer sk_old" not in head]
     assert questions == 2
-    assert len(sent) <= 52 + len(refused)  # nobody was sent a third time
+    assert len(sent) <= 52 + len(refused)  # no call was sent a third time
     assert renewed
 
 
-async def test_a_call_is_sent_once_more_after_a_401_and_only_with_another_key(emulator: Emulator) -> None:
+async def test_a_call_is_repeated_once_after_a_401_and_only_with_another_key(emulator: Emulator) -> None:
     keys = itertools.count()
     async with AsyncImgwireClient(lambda: f"sk_{next(keys)}", base_url=emulator.base_url) as client:
         with pytest.raises(AuthenticationError):
@@ -106,10 +109,10 @@ async def test_a_call_is_sent_once_more_after_a_401_and_only_with_another_key(em
     assert len(emulator.requests) == 1
 
 
-# --- where they go ----------------------------------------------------------------------------------------------------
+# --- hosts --------------------------------------------------------------------------------------------------
 
 
-async def test_no_host_but_the_api_sees_a_key_and_none_a_cookie_or_what_netrc_holds(
+async def test_only_the_api_gets_the_key_and_no_host_gets_cookies_or_netrc_credentials(
     emulator: Emulator, client: AsyncImgwireClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text("default login thief password stolen\n")
@@ -131,7 +134,7 @@ async def test_no_host_but_the_api_sees_a_key_and_none_a_cookie_or_what_netrc_ho
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_of_the_api_takes_the_key_nowhere(status: int) -> None:
+async def test_a_redirect_of_the_api_is_not_followed_with_the_key(status: int) -> None:
     strangers: list[bytes] = []
 
     async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -151,9 +154,7 @@ async def test_a_redirect_of_the_api_takes_the_key_nowhere(status: int) -> None:
     assert strangers == []
 
 
-async def test_a_storage_that_redirects_a_put_is_not_followed(
-    emulator: Emulator, client: AsyncImgwireClient
-) -> None:
+async def test_a_redirect_of_a_put_is_not_followed(emulator: Emulator, client: AsyncImgwireClient) -> None:
     emulator.faults.add(
         "PUT", "*", status=307, headers={"Location": f"{emulator.cdn_url}/elsewhere"}, times=None
     )
@@ -185,7 +186,7 @@ async def job(client: AsyncImgwireClient, emulator: Emulator, image: Image) -> I
 
 
 @pytest.mark.parametrize("what", UNSAFE)
-async def test_an_unsafe_url_is_refused_by_whatever_would_use_it(
+async def test_every_operation_rejects_an_unsafe_url(
     emulator: Emulator,
     client: AsyncImgwireClient,
     image: Image,
@@ -206,13 +207,13 @@ async def test_an_unsafe_url_is_refused_by_whatever_would_use_it(
 
 
 @pytest.mark.parametrize("what", ["user info", "another scheme"])
-async def test_an_unsafe_cdn_url_is_refused_too(client: AsyncImgwireClient, image: Image, what: str) -> None:
+async def test_an_unsafe_cdn_url_is_rejected(client: AsyncImgwireClient, image: Image, what: str) -> None:
     away = attrs.evolve(image, cdn_url=UNSAFE[what].partition("?")[0])
     with pytest.raises((UnsafeURLError, ValueError)):
         await client.images.read(away)
 
 
-async def test_plain_http_to_another_machine_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_plain_http_to_another_machine_warns_once(caplog: pytest.LogCaptureFixture) -> None:
     client = AsyncImgwireClient("sk_x", base_url="http://api.example")
     client.with_options(retries=0)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -222,7 +223,7 @@ async def test_plain_http_to_another_machine_is_warned_of_once(caplog: pytest.Lo
     assert caplog.records == []
 
 
-# --- what errors show -------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -309,10 +310,13 @@ FAILING: dict[str, tuple[Failing, dict[str, Any]]] = {
     "case",
     [pytest.param(case, marks=pytest.mark.slow if place % 4 else ()) for place, case in enumerate(FAILING)],
 )
-async def test_an_error_shows_no_secret_even_to_those_who_list_local_variables(
+async def test_neither_an_error_nor_the_variables_of_its_frames_show_a_secret(
     emulator: Emulator, image: Image, job: ImageDownloadJob, tmp_path: Path, case: str
 ) -> None:
-    """Error trackers store each frame's variables: what stands in ours, and in aiohttp's, may not be a key or a signed URL."""
+    """Error trackers store the variables of frames.
+
+    Those of this package and of aiohttp must hold no secret.
+    """
     work, fault = FAILING[case]
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url, retries=0, timeout=Timeouts(attempt=0.3, stall=0.3)
@@ -334,13 +338,13 @@ async def test_an_error_shows_no_secret_even_to_those_who_list_local_variables(
     ],
     ids=str,
 )
-def test_a_constructor_that_refuses_shows_no_secret(
+def test_an_error_of_the_constructor_shows_no_secret(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = f"sk_{'0123456789abcdef' * 2}"
     for given in ({"api_key": key} | settings, settings):
         monkeypatch.setenv("IMGWIRE_API_KEY", key)
-        with pytest.raises(ValueError, match=r"."):  # ConfigurationError is one
+        with pytest.raises(ValueError, match=r"."):  # ConfigurationError is a ValueError
             try:
                 AsyncImgwireClient(**given)
             except ValueError as error:
@@ -349,22 +353,24 @@ def test_a_constructor_that_refuses_shows_no_secret(
         assert found == []
 
 
-async def test_a_key_callable_that_gives_no_key_is_not_quoted(emulator: Emulator) -> None:
+async def test_the_error_for_an_invalid_result_of_the_key_callable_does_not_quote_it(
+    emulator: Emulator,
+) -> None:
     async with AsyncImgwireClient(lambda: f"{emulator.api_key}\nx", base_url=emulator.base_url) as client:
         with pytest.raises(ValueError, match="API key") as caught:
             await client.images.list()
     assert leaks.leaks_of(caught.value) + leaks.leaks_in_frames_of(caught.value) == []
 
 
-# --- the scanner ------------------------------------------------------------------------------------------------------
+# --- the scanner --------------------------------------------------------------------------------------------
 
 
 KEY = f"sk_{'0f' * 16}"
 
 
-@pytest.mark.usefixtures("planted")
+@pytest.mark.usefixtures("intended_leaks")
 @pytest.mark.parametrize("secret", [KEY, KEY.replace("sk", "ck"), f"http://x/?{SIGNED}", TOKEN])
-def test_the_scanner_finds_a_secret_wherever_it_was_planted(secret: str) -> None:
+def test_the_scanner_finds_a_secret_in_every_part_of_an_error(secret: str) -> None:
     def planted(how: str) -> BaseException:
         hidden = secret
         try:
@@ -374,7 +380,7 @@ def test_the_scanner_finds_a_secret_wherever_it_was_planted(secret: str) -> None
                 try:
                     raise ValueError(hidden)
                 except ValueError:
-                    raise ImgwireError("fine")  # noqa: B904  # as somebody forgot
+                    raise ImgwireError("fine")  # noqa: B904  # a common mistake
             if how == "group":
                 raise ExceptionGroup("fine", [ValueError(hidden)])
             raise ImgwireError(hidden if how == "text" else "fine")
@@ -389,7 +395,8 @@ def test_the_scanner_finds_a_secret_wherever_it_was_planted(secret: str) -> None
     for how in ("text", "note", "attribute", "cause", "context", "group"):
         found = leaks.leaks_of(planted(how))
         assert found, how
-        assert secret not in str(found)  # a report must not tell it once more
+        # The report must not show the secret itself.
+        assert secret not in str(found)
 
 
 def test_the_scanner_finds_a_secret_in_a_variable_of_a_frame() -> None:
@@ -398,13 +405,13 @@ def test_the_scanner_finds_a_secret_in_a_variable_of_a_frame() -> None:
     exec(compile(source, "/somewhere/library.py", "exec"), library)
     with pytest.raises(ValueError, match="fine") as caught:
         library["f"](KEY)
-    assert [each.split(":")[2].strip() for each in leaks.leaks_in_frames_of(caught.value)] == [
+    assert [leak.split(":")[2].strip() for leak in leaks.leaks_in_frames_of(caught.value)] == [
         "secret",
         "held",
     ]
 
 
-async def test_the_scanner_finds_a_key_at_a_host_that_must_not_have_it(emulator: Emulator) -> None:
+async def test_the_scanner_finds_a_key_that_was_sent_to_another_host(emulator: Emulator) -> None:
     import aiohttp
 
     async with aiohttp.ClientSession() as session:
@@ -414,11 +421,12 @@ async def test_the_scanner_finds_a_key_at_a_host_that_must_not_have_it(emulator:
         async with session.get(f"{emulator.base_url}/api/v1/images/?key={emulator.api_key}"):
             pass
     found = leaks.leaks_to_hosts(emulator.requests)
-    assert [each.partition(":")[0] for each in found] == ["cdn"] * 3 + ["api"]
-    emulator.requests.clear()  # they were meant
+    assert [leak.partition(":")[0] for leak in found] == ["cdn"] * 3 + ["api"]
+    # These leaks were intended.
+    emulator.requests.clear()
 
 
-@pytest.mark.usefixtures("planted")
+@pytest.mark.usefixtures("intended_leaks")
 def test_the_scanner_finds_a_secret_in_a_log_record() -> None:
     found: list[str] = []
     watch = leaks.LogWatch(found)
@@ -435,8 +443,8 @@ def test_the_scanner_finds_a_secret_in_a_log_record() -> None:
     assert len(found) >= 2
 
 
-@pytest.mark.usefixtures("planted")
-async def test_the_scanner_hears_of_what_is_logged_and_raised_in_this_session(
+@pytest.mark.usefixtures("intended_leaks")
+async def test_the_scanner_checks_logs_and_errors_of_the_whole_session(
     client: AsyncImgwireClient,
 ) -> None:
     with pytest.raises(ImgwireError):
@@ -444,7 +452,7 @@ async def test_the_scanner_hears_of_what_is_logged_and_raised_in_this_session(
     assert leaks.session.take() == []
     logging.getLogger("imgwire_async").debug("asked with %s", KEY)
     assert len(leaks.session.take()) == 1
-    if sys.version_info >= (3, 12):  # errors are seen from there on
+    if sys.version_info >= (3, 12):  # sys.monitoring is new in 3.12
         before = leaks.session.errors
         with contextlib.suppress(ImgwireError):
             raise ImgwireError(f"at http://x/?{SIGNED}")
@@ -452,9 +460,9 @@ async def test_the_scanner_hears_of_what_is_logged_and_raised_in_this_session(
         assert leaks.session.take()
 
 
-@pytest.mark.usefixtures("planted")
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="errors are seen from there on")
-def test_the_scanner_sees_what_an_error_became_on_its_way() -> None:
+@pytest.mark.usefixtures("intended_leaks")
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="needs sys.monitoring")
+def test_the_scanner_checks_notes_that_were_added_later() -> None:
     def library() -> None:
         raise ImgwireError("fine")
 

@@ -1,4 +1,4 @@
-"""What holds a slot, and what must not: GET and PUT do not wait for each other, and no pause or caller holds one for ever."""
+"""Slots: GETs and PUTs do not wait for each other, and no delay and no user code holds a slot for ever."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def ready(client: AsyncImgwireClient) -> Image:
     return await client.images.upload(PICTURE, wait=True)
 
 
-async def test_streams_that_feed_uploads_never_wait_for_each_other(emulator: Emulator) -> None:
+async def test_streams_that_feed_uploads_do_not_deadlock(emulator: Emulator) -> None:
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=4) as client:
         image = await ready(client)
 
@@ -39,10 +39,12 @@ async def test_streams_that_feed_uploads_never_wait_for_each_other(emulator: Emu
 
         async with asyncio.timeout(30):
             copies = await asyncio.gather(*(copy() for _ in range(12)))
-    assert {stored.length for each in copies if (stored := emulator.images[each.id].stored)} == {len(PICTURE)}
+    assert {stored.length for image in copies if (stored := emulator.images[image.id].stored)} == {
+        len(PICTURE)
+    }
 
 
-async def test_sources_that_download_never_wait_for_each_other(emulator: Emulator) -> None:
+async def test_sources_that_download_do_not_deadlock(emulator: Emulator) -> None:
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=2) as client:
         image = await ready(client)
 
@@ -58,7 +60,7 @@ async def test_sources_that_download_never_wait_for_each_other(emulator: Emulato
             )
 
 
-async def test_streams_that_are_held_keep_nobody_waiting(emulator: Emulator) -> None:
+async def test_open_streams_do_not_delay_other_transfers(emulator: Emulator) -> None:
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:
         image = await ready(client)
         async with (
@@ -72,8 +74,10 @@ async def test_streams_that_are_held_keep_nobody_waiting(emulator: Emulator) -> 
             assert b"".join([chunk async for chunk in first]) == PICTURE
 
 
-async def test_an_upload_inside_the_source_of_another_one_says_what_it_waits_for(emulator: Emulator) -> None:
-    """With one slot, which the outer one holds, the inner one can never begin: it must not hang."""
+async def test_an_upload_inside_the_source_of_another_upload_fails_with_an_explanation(
+    emulator: Emulator,
+) -> None:
+    """The outer upload holds the only slot, so the inner upload cannot start. It must not wait for ever."""
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:
         hasty = client.with_options(timeout=Timeouts(stall=0.5))
         inner: list[UploadStalledError] = []
@@ -93,7 +97,10 @@ async def test_an_upload_inside_the_source_of_another_one_says_what_it_waits_for
 
 @contextmanager
 def few_open_files() -> Iterator[None]:
-    """A limit of open files that makes 32 rooms for spools, which a loop counts when it needs the first."""
+    """Provide a limit of open files that allows 32 temporary files.
+
+    A loop reads the limit when it needs the first.
+    """
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
@@ -109,10 +116,10 @@ async def of_unknown_size() -> AsyncIterator[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("looked_at", [True, False], ids=["in the first bytes", "later"])
-async def test_uploads_of_unknown_size_inside_the_sources_of_such_say_what_they_wait_for(
+async def test_uploads_of_unknown_size_inside_such_sources_fail_with_an_explanation(
     emulator: Emulator, looked_at: bool
 ) -> None:
-    """When all rooms for temporary files are held by uploads that wait for one, nobody would ever give one back."""
+    """All temporary files belong to uploads that wait for another one, so none would ever be released."""
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         with few_open_files():
             await client.images.upload(of_unknown_size())
@@ -133,16 +140,16 @@ async def test_uploads_of_unknown_size_inside_the_sources_of_such_say_what_they_
             ends = await asyncio.gather(
                 *(client.images.upload(source()) for _ in range(32)), return_exceptions=True
             )
-            told = [str(end) for end in ends if isinstance(end, UploadStalledError)]
-            assert told
-            assert all("Start it outside, give content_length=" in each for each in told)
-            # No wait of another task, or of this one later, is taken for one inside a source.
+            messages = [str(end) for end in ends if isinstance(end, UploadStalledError)]
+            assert messages
+            assert all("Start it outside, give content_length=" in message for message in messages)
+            # A wait of another task, or a later wait of this task, does not count as a wait inside a source.
             assert not user_code.inside_user_code.get()
             await client.images.upload(of_unknown_size())
 
 
 @pytest.mark.slow
-async def test_uploads_of_unknown_size_wait_for_their_rooms_without_a_clock(emulator: Emulator) -> None:
+async def test_uploads_of_unknown_size_wait_for_temporary_files_without_a_timeout(emulator: Emulator) -> None:
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         with few_open_files():
             await client.images.upload(of_unknown_size())
@@ -163,8 +170,8 @@ async def test_uploads_of_unknown_size_wait_for_their_rooms_without_a_clock(emul
             await asyncio.gather(*holding, waiting)
 
 
-async def test_a_rate_limit_of_the_api_holds_no_slot_of_the_storage(emulator: Emulator) -> None:
-    """While one upload waits for its turn to ask for a URL, another that has one goes on."""
+async def test_an_upload_that_waits_for_the_rate_limit_holds_no_put_slot(emulator: Emulator) -> None:
+    """While one upload waits for the rate limit to fetch its URL, another upload that has a URL continues."""
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:
         image = await ready(client)
         emulator.faults.add("POST", "*", status=429, headers={"Retry-After": "1"})
@@ -172,17 +179,17 @@ async def test_a_rate_limit_of_the_api_holds_no_slot_of_the_storage(emulator: Em
         async with asyncio.timeout(10):
             while client._shared.rate_gate.controller is None:
                 await asyncio.sleep(0.01)
-        began = time.monotonic()
+        started_at = time.monotonic()
         assert await client.images.read(image) == PICTURE
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - started_at < 2
         sessions = await client._shared.sessions.get()
         assert not sessions.slots.puts.locked()
         async with asyncio.timeout(20):
             await waiting
 
 
-async def test_an_error_of_a_files_own_source_meets_that_file_alone(emulator: Emulator) -> None:
-    """Also when it comes from another client of ours, and is of a class that ends a run when the API says it."""
+async def test_an_error_of_a_source_fails_only_its_own_file(emulator: Emulator) -> None:
+    """This holds for an authentication error of another client, too. From the API it would end the run."""
     async with (
         AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client,
         AsyncImgwireClient("sk_wrong", base_url=emulator.base_url) as other,
@@ -207,7 +214,7 @@ async def test_an_error_of_a_files_own_source_meets_that_file_alone(emulator: Em
         assert result.image is not None
 
 
-async def test_a_refused_key_still_ends_the_run(emulator: Emulator) -> None:
+async def test_a_rejected_key_ends_the_whole_upload_many(emulator: Emulator) -> None:
     async with AsyncImgwireClient("sk_wrong", base_url=emulator.base_url) as client:
         run = client.images.upload_many([PICTURE] * 20, concurrency=2)
         results = []

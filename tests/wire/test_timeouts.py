@@ -1,4 +1,7 @@
-"""Which clock ran out, after how many attempts and seconds; and that nobody waits behind other people's jobs."""
+"""Timeouts: errors name the timeout, the attempts and the seconds.
+
+No call waits for jobs of the application.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +43,13 @@ from .pictures import png
 NEVER = float("inf")
 LONG = 30.0
 SHORT = 0.3
-ENOUGH = 1.0  # for a few exchanges, however busy the machine is
+# Seconds. Enough for a few exchanges on a busy machine.
+ENOUGH = 1.0
 
 
 @contextlib.contextmanager
 def nobody_accepts() -> Iterator[str]:
-    """An origin whose queue is full: a connection attempt gets no answer."""
+    """Provide an origin whose accept queue is full: a connection attempt gets no response."""
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
@@ -59,17 +63,17 @@ def nobody_accepts() -> Iterator[str]:
 
 @pytest.fixture
 async def lone(emulator: Emulator) -> AsyncIterator[AsyncImgwireClient]:
-    """A client with one connection."""
+    """Provide a client with one connection."""
     async with worlds.current().client_of(emulator, max_connections=1, retries=0) as client:
         yield client
 
 
 async def running_out(call: Any) -> tuple[ImgwireError, float]:
-    """What `call` raises, and after how many seconds."""
-    began = time.monotonic()
+    """Await `call`, and return its error and the seconds that it took."""
+    started_at = time.monotonic()
     with pytest.raises(ImgwireError) as caught:
         await call
-    return caught.value, time.monotonic() - began
+    return caught.value, time.monotonic() - started_at
 
 
 def claim(outcome: tuple[ImgwireError, float], which: str, attempts: int) -> None:
@@ -95,7 +99,7 @@ CLOCKS = [
 
 @pytest.mark.world
 @pytest.mark.parametrize(("connect", "attempt", "deadline", "which"), CLOCKS)
-async def test_where_nobody_accepts_the_shortest_clock_says_so(
+async def test_the_error_names_the_shortest_timeout_when_no_connection_is_accepted(
     connect: float | None, attempt: float | None, deadline: float | None, which: str, world: World
 ) -> None:
     with nobody_accepts() as origin:
@@ -108,7 +112,7 @@ async def test_where_nobody_accepts_the_shortest_clock_says_so(
     "clocks",
     [Timeouts(connect=LONG, attempt=SHORT), Timeouts(connect=SHORT, attempt=LONG), Timeouts(None, SHORT)],
 )
-async def test_what_never_left_is_known_to_be_undone_whichever_clock_ran_out(clocks: Timeouts) -> None:
+async def test_a_connect_timeout_always_counts_as_not_sent(clocks: Timeouts) -> None:
     with nobody_accepts() as origin:
         once_more = RetryPolicy(max_retries=1, backoff=0)
         async with AsyncImgwireClient("sk_x", base_url=origin, timeout=clocks, retries=once_more) as client:
@@ -127,7 +131,7 @@ async def test_what_never_left_is_known_to_be_undone_whichever_clock_ran_out(clo
 @pytest.mark.parametrize(
     ("attempt", "deadline", "which"), [(SHORT, LONG, "attempt"), (LONG, SHORT, "deadline")]
 )
-async def test_whether_head_or_body_stalls_the_shortest_clock_says_so(
+async def test_the_error_names_the_shortest_timeout_when_headers_or_body_stall(
     emulator: Emulator,
     client: AsyncImgwireClient,
     fault: dict[str, Any],
@@ -138,11 +142,13 @@ async def test_whether_head_or_body_stalls_the_shortest_clock_says_so(
     emulator.faults.add("GET", "*", times=None, **fault)
     clocks = Timeouts(connect=SHORT / 3, attempt=attempt, deadline=deadline, stall=SHORT / 3)
     hurried = client.with_options(timeout=clocks, retries=0)
-    await client.images.create(file_name="a.png")  # the connection is there
+    await client.images.create(file_name="a.png")  # opens the connection
     claim(await running_out(hurried.images.list()), which, 1)
 
 
-async def test_attempts_and_their_seconds_add_up(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_the_error_counts_all_attempts_and_their_seconds(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
     emulator.faults.add("GET", "*", times=None, stall=NEVER)
     hurried = client.with_options(
         timeout=Timeouts(attempt=0.1), retries=RetryPolicy(max_retries=2, backoff=0.01)
@@ -151,7 +157,7 @@ async def test_attempts_and_their_seconds_add_up(emulator: Emulator, client: Asy
 
 
 @pytest.mark.world
-async def test_a_deadline_in_a_later_attempt_tells_of_both(
+async def test_a_deadline_error_names_the_last_failure_and_the_current_attempt(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("GET", "*", status=503)
@@ -167,7 +173,9 @@ async def test_a_deadline_in_a_later_attempt_tells_of_both(
 
 @pytest.mark.slow
 @pytest.mark.world
-async def test_queueing_counts_for_the_deadline_alone(emulator: Emulator, lone: AsyncImgwireClient) -> None:
+async def test_waiting_for_a_slot_counts_only_for_the_deadline(
+    emulator: Emulator, lone: AsyncImgwireClient
+) -> None:
     emulator.faults.add("GET", "*", stall=1.5)
     first = asyncio.create_task(lone.images.list())
     while not len(emulator.requests):
@@ -181,13 +189,15 @@ async def test_queueing_counts_for_the_deadline_alone(emulator: Emulator, lone: 
     await queued
 
 
-async def test_a_pause_ends_with_the_deadline(emulator: Emulator, client: AsyncImgwireClient) -> None:
+async def test_the_deadline_ends_the_delay_before_a_retry(
+    emulator: Emulator, client: AsyncImgwireClient
+) -> None:
     emulator.faults.add("GET", "*", status=503, headers={"Retry-After": "30"})
     hurried = client.with_options(timeout=Timeouts(deadline=ENOUGH))
     claim(await running_out(hurried.images.list()), "deadline", 1)
 
 
-async def test_a_key_that_does_not_come_ends_with_the_deadline(emulator: Emulator) -> None:
+async def test_the_deadline_ends_the_wait_for_a_key(emulator: Emulator) -> None:
     async def key() -> str:
         await asyncio.get_running_loop().create_future()
         return ""
@@ -202,7 +212,7 @@ async def test_a_key_that_does_not_come_ends_with_the_deadline(emulator: Emulato
 @pytest.mark.slow
 @pytest.mark.world
 @pytest.mark.parametrize("fault", [{"stall": NEVER}, {"cut": 10, "stall": NEVER}], ids=["head", "body"])
-async def test_a_deadline_in_a_download_tells_how_far_it_was(
+async def test_a_deadline_error_of_a_download_names_its_progress(
     emulator: Emulator, client: AsyncImgwireClient, fault: dict[str, Any]
 ) -> None:
     image = await client.images.upload(png(), wait=True)
@@ -214,10 +224,10 @@ async def test_a_deadline_in_a_download_tells_how_far_it_was(
 
 @pytest.mark.world
 @pytest.mark.parametrize(("stall", "deadline"), [(SHORT, LONG), (None, ENOUGH), (SHORT, None)])
-async def test_of_a_put_that_stalls_either_clock_says_so(
+async def test_the_error_of_a_stalled_put_names_the_timeout(
     emulator: Emulator, client: AsyncImgwireClient, stall: float | None, deadline: float | None
 ) -> None:
-    await client.images.upload(png())  # the connections are there
+    await client.images.upload(png())  # opens the connections
     emulator.faults.add("PUT", "/uploads/*", times=None, stall=NEVER)
     clocks = Timeouts(connect=LONG, attempt=LONG, stall=stall, deadline=deadline)
     hurried = client.with_options(timeout=clocks, retries=0)
@@ -234,18 +244,18 @@ async def test_of_a_put_that_stalls_either_clock_says_so(
 
 @pytest.mark.world
 @pytest.mark.parametrize("status", [200, 403])
-async def test_an_answer_without_a_length_that_stands_still_is_no_answer(
+async def test_a_stalled_response_without_a_length_is_not_complete(
     emulator: Emulator, client: AsyncImgwireClient, status: int
 ) -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(f"HTTP/1.1 {status} Something\r\n\r\nhalf a wo".encode())
-        await reader.read()  # until the client hangs up
+        await reader.read()  # until the client closes the connection
 
     async with raw_server(half) as storage:
         made = await client.images.create(file_name="a.png")
-        answer = json.loads((await client.request("GET", f"/images/{made.image.id}")).text)
-        body = {"image": answer, "upload_url": f"{storage}/a?X-Amz-Signature=abc"}
+        data = json.loads((await client.request("GET", f"/images/{made.image.id}")).text)
+        body = {"image": data, "upload_url": f"{storage}/a?X-Amz-Signature=abc"}
         emulator.faults.add("POST", "*/standard_upload", status=200, body=json.dumps(body).encode())
         hurried = client.with_options(timeout=Timeouts(stall=SHORT), retries=0)
         error, elapsed = await running_out(hurried.images.upload(png()))
@@ -255,7 +265,7 @@ async def test_an_answer_without_a_length_that_stands_still_is_no_answer(
 
 @pytest.mark.world
 @pytest.mark.parametrize(("stall", "deadline"), [(SHORT, LONG), (LONG, SHORT)])
-async def test_of_a_download_that_stalls_either_clock_says_so(
+async def test_the_error_of_a_stalled_download_names_the_timeout(
     emulator: Emulator, client: AsyncImgwireClient, stall: float, deadline: float
 ) -> None:
     image = await client.images.upload(png(), wait=True)
@@ -271,12 +281,12 @@ async def test_of_a_download_that_stalls_either_clock_says_so(
         assert f"no byte for {SHORT:g} s" in str(error)
 
 
-# --- names and threads ------------------------------------------------------------------------------------------------
+# --- names and threads --------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def default_executor_is_full() -> Iterator[None]:
-    """The application has filled the threads that asyncio uses by default, and its jobs don't end."""
+    """Fill the threads of asyncio's default executor with jobs that do not end."""
     over = threading.Event()
     pool = ThreadPoolExecutor(2)
     asyncio.get_running_loop().set_default_executor(pool)
@@ -288,7 +298,7 @@ def default_executor_is_full() -> Iterator[None]:
         over.set()
 
 
-async def test_neither_names_nor_files_wait_behind_jobs_of_the_application(
+async def test_names_and_files_do_not_wait_for_jobs_of_the_application(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.png"
@@ -301,26 +311,26 @@ async def test_neither_names_nor_files_wait_behind_jobs_of_the_application(
     assert (tmp_path / "b.png").read_bytes() == path.read_bytes()
 
 
-async def test_no_thread_stays_behind_a_resolve_blocking(emulator: Emulator) -> None:
+async def test_no_resolver_thread_stays_after_a_call(emulator: Emulator) -> None:
     named = emulator.base_url.replace("127.0.0.1", "localhost")
     async with AsyncImgwireClient(emulator.api_key, base_url=named) as client:
         await asyncio.gather(*(client.images.list() for _ in range(20)))
         async with asyncio.timeout(10):
-            while any(each.name == "imgwire_async resolver" for each in threading.enumerate()):
+            while any(thread.name == "imgwire_async resolver" for thread in threading.enumerate()):
                 await asyncio.sleep(0.01)
 
 
-async def test_a_name_that_nobody_knows_is_told(client: AsyncImgwireClient) -> None:
-    # The C library refuses a name that begins so without asking a name server, which a runner may not have.
+async def test_the_error_for_an_unknown_host_names_it(client: AsyncImgwireClient) -> None:
+    # The C library rejects a name with this beginning without a name server, which a runner may not have.
     async with AsyncImgwireClient("sk_x", base_url="https://-no-such-host.invalid", retries=0) as lost:
         with pytest.raises(APIConnectionError, match=r"-no-such-host\.invalid cannot be resolved") as caught:
             await lost.images.list()
     assert caught.value.sent is False
 
 
-async def test_addresses_are_numbers_of_the_family_asked_for() -> None:
+async def test_the_resolver_returns_numeric_addresses_of_the_requested_family() -> None:
     found = await Resolver().resolve("localhost", 80, socket.AF_INET)
-    assert {(each["host"], each["port"], each["family"]) for each in found} == {
+    assert {(address["host"], address["port"], address["family"]) for address in found} == {
         ("127.0.0.1", 80, socket.AF_INET)
     }
     assert resolve_blocking("127.0.0.1", 443, socket.AF_UNSPEC)[0]["host"] == "127.0.0.1"
@@ -344,14 +354,14 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-def test_a_name_server_that_never_answers_holds_nobody_up_not_even_the_end() -> None:
+def test_a_name_server_that_never_responds_blocks_neither_calls_nor_the_exit() -> None:
     ended = subprocess.run(
         [sys.executable, "-X", "dev", "-c", HUNG], capture_output=True, text=True, timeout=30, check=False
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "left\n", "")
 
 
-async def test_an_answer_that_comes_when_the_loop_has_ended_disturbs_nobody(recwarn: Any) -> None:
+async def test_a_name_resolved_after_the_loop_was_closed_is_ignored(recwarn: Any) -> None:
     over = threading.Event()
 
     def late() -> None:
@@ -362,15 +372,15 @@ async def test_an_answer_that_comes_when_the_loop_has_ended_disturbs_nobody(recw
             await asyncio.wait_for(_run_in_thread(late), 0.05)
 
     await asyncio.to_thread(asyncio.run, leave())
-    threads = [each for each in threading.enumerate() if each.name == "imgwire_async resolver"]
+    threads = [thread for thread in threading.enumerate() if thread.name == "imgwire_async resolver"]
     assert threads
     over.set()
-    for each in threads:
-        await asyncio.to_thread(each.join, 10)
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 10)
     assert not recwarn.list
 
 
-async def test_a_deadline_names_the_file_whose_source_gives_nothing(
+async def test_a_deadline_error_names_the_file_whose_source_hangs(
     client: AsyncImgwireClient, tmp_path: Path
 ) -> None:
     path = tmp_path / "silent.jpg"
@@ -379,7 +389,7 @@ async def test_a_deadline_names_the_file_whose_source_gives_nothing(
         await client.with_options(timeout=Timeouts(deadline=0.2)).images.upload(path)
 
 
-async def test_a_deadline_counts_while_the_file_of_ssl_is_read(tmp_path: Path) -> None:
+async def test_the_deadline_includes_reading_the_file_of_ssl(tmp_path: Path) -> None:
     bundle = tmp_path / "silent.pem"
     os.mkfifo(bundle)
     async with AsyncImgwireClient(
@@ -390,5 +400,5 @@ async def test_a_deadline_counts_while_the_file_of_ssl_is_read(tmp_path: Path) -
         try:
             errors = await asyncio.wait_for(calls, 10)
         finally:
-            os.close(os.open(bundle, os.O_RDWR))  # lets go of the threads that wait for a writer
+            os.close(os.open(bundle, os.O_RDWR))  # ends the threads that wait for a writer
     assert [type(error) for error in errors] == [APITimeoutError] * 3

@@ -1,4 +1,4 @@
-"""What stands in place of the API, or between: web pages, certificates, the wrong scheme, headers too long. Each says what to do."""
+"""The errors for web pages, certificates, wrong schemes and too long headers say what to do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ODD_PAGE = b"Please log in"
 trustme = pytest.importorskip("trustme")
 
 
-async def told(base_url: str, **settings: Any) -> ImgwireError:
+async def call_error(base_url: str, **settings: Any) -> ImgwireError:
     async with AsyncImgwireClient("sk_x", base_url=base_url, retries=0, **settings) as client:
         with pytest.raises(ImgwireError) as caught:
             await client.images.list()
@@ -48,14 +48,14 @@ def missing(error: BaseException, *words: str) -> list[str]:
     return [word for word in words if word not in str(error)]
 
 
-# --- web pages ------------------------------------------------------------------------------------------------------------
+# --- web pages ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.world
 @pytest.mark.parametrize("page", [PAGE, ODD_PAGE, b"\xef\xbb\xbf" + PAGE])
-async def test_a_web_page_is_never_taken_for_the_services_word(page: bytes, world: World) -> None:
-    answer = respond_with(http("200 OK", page, "Content-Type: text/html; charset=utf-8"))
-    async with raw_server(answer) as origin, world.client("sk_x", origin, retries=0) as client:
+async def test_a_web_page_never_counts_as_a_response_of_the_api(page: bytes, world: World) -> None:
+    handler = respond_with(http("200 OK", page, "Content-Type: text/html; charset=utf-8"))
+    async with raw_server(handler) as origin, world.client("sk_x", origin, retries=0) as client:
         calls = {
             "GET": client.images.list(),
             "POST": client.cors_origins.create("app.example.com"),
@@ -73,7 +73,7 @@ async def test_a_web_page_is_never_taken_for_the_services_word(page: bytes, worl
 
 
 @pytest.mark.parametrize("words", [b"Access denied by policy", b"OK", b"<Error/>"])
-async def test_text_in_place_of_json_is_not_the_services_word_either(words: bytes) -> None:
+async def test_text_instead_of_json_never_counts_as_a_response_of_the_api(words: bytes) -> None:
     async with raw_server(respond_with(http("200 OK", words, "Content-Type: text/plain"))) as origin:
         async with AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client:
             with pytest.raises(DecodeError) as caught:
@@ -84,7 +84,7 @@ async def test_text_in_place_of_json_is_not_the_services_word_either(words: byte
     assert (result.deleted, result.unknown) == ((), ("a",))
 
 
-async def test_ids_whose_deletion_a_web_page_answered_are_unknown() -> None:
+async def test_bulk_delete_reports_ids_as_unknown_after_a_web_page() -> None:
     async with raw_server(respond_with(http("200 OK", PAGE))) as origin:
         async with AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client:
             result = await client.images.bulk_delete(["a", "b"])
@@ -92,21 +92,21 @@ async def test_ids_whose_deletion_a_web_page_answered_are_unknown() -> None:
 
 
 @pytest.mark.parametrize("status", ["401 U", "403 F", "404 N", "418 T", "500 S", "502 B"])
-async def test_a_web_page_with_an_error_status_blames_neither_key_nor_id(status: str) -> None:
+async def test_the_error_for_a_web_page_with_an_error_status_blames_neither_key_nor_id(status: str) -> None:
     async with raw_server(respond_with(http(status, PAGE))) as origin:
-        error = await told(origin)
+        error = await call_error(origin)
     assert missing(error, "web page", "Log in to Wi-Fi", "proxy") == []
     assert not [word for word in ("This key", "Check the key", "Check the id") if word in str(error)]
 
 
-async def test_a_login_that_the_network_wants_is_said() -> None:
+async def test_the_error_for_a_login_page_names_the_captive_portal() -> None:
     async with raw_server(respond_with(http("511 Network Authentication Required", PAGE))) as origin:
-        assert missing(await told(origin), "HTML page", "captive portal") == []
+        assert missing(await call_error(origin), "HTML page", "captive portal") == []
     async with raw_server(respond_with(http("302 Found", b"", "Location: http://login.example/"))) as origin:
-        assert missing(await told(origin), "another origin", "captive portal") == []
+        assert missing(await call_error(origin), "another origin", "captive portal") == []
 
 
-async def test_a_web_page_in_place_of_the_storages_answer_stores_nothing(
+async def test_a_web_page_instead_of_the_storages_response_is_an_error(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", times=None, status=200, body=PAGE)
@@ -116,8 +116,8 @@ async def test_a_web_page_in_place_of_the_storages_answer_stores_nothing(
 
 @pytest.mark.parametrize("body", [b"", b"null", b" \n"])
 @pytest.mark.parametrize("status", ["200 OK", "204 No Content"])
-async def test_a_deletion_without_words_is_one(status: str, body: bytes) -> None:
-    """Some frameworks call an empty body HTML."""
+async def test_a_delete_with_an_empty_response_succeeds(status: str, body: bytes) -> None:
+    """Some frameworks send an empty body with the content type HTML."""
     if status.startswith("204"):
         body = b""
     async with raw_server(respond_with(http(status, body, "Content-Type: text/html"))) as origin:
@@ -129,20 +129,20 @@ async def test_a_deletion_without_words_is_one(status: str, body: bytes) -> None
     assert (result.deleted, result.replies) == (("a",), ({},))
 
 
-# --- certificates ---------------------------------------------------------------------------------------------------------
+# --- certificates -------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def showing(certificate: Any) -> AsyncIterator[str]:
-    """A server with this certificate (of trustme), and its origin."""
+async def tls_server(certificate: Any) -> AsyncIterator[str]:
+    """Start a server with this certificate of trustme, and provide its origin."""
     identity = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(identity)
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=identity)
+    server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=identity)
     try:
         yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
@@ -157,24 +157,27 @@ AUTHORITY = trustme.CA()
 GENERAL = ("Check base_url, DNS",)
 
 
-async def test_an_unknown_ca_names_ssl_and_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_error_for_an_unknown_ca_names_ssl_and_the_environment_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
         monkeypatch.delenv(name, raising=False)
-    async with showing(AUTHORITY.issue_cert("127.0.0.1")) as origin:
-        error = await told(origin)
+    async with tls_server(AUTHORITY.issue_cert("127.0.0.1")) as origin:
+        error = await call_error(origin)
         assert missing(error, "no trusted TLS connection", "ssl=", "SSL_CERT_FILE", "CA bundle") == []
         assert missing(error, *GENERAL) == list(GENERAL)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/x")
         assert (
-            missing(await told(origin), "REQUESTS_CA_BUNDLE is set, but this library does not read it") == []
+            missing(await call_error(origin), "REQUESTS_CA_BUNDLE is set, but this library does not read it")
+            == []
         )
         monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/bundle.pem")
-        assert missing(await told(origin), "names a file that does not exist") == []
+        assert missing(await call_error(origin), "names a file that does not exist") == []
         other = trusting(trustme.CA())
-        assert missing(await told(origin, ssl=other), "The CA that signed it is not in ssl=") == []
+        assert missing(await call_error(origin, ssl=other), "The CA that signed it is not in ssl=") == []
 
 
-async def test_a_self_signed_certificate_names_ssl() -> None:
+async def test_the_error_for_a_self_signed_certificate_names_ssl() -> None:
     lone = Path(__file__).parents[1] / "data" / "loopback.pem"
 
     class SelfSigned:
@@ -182,39 +185,41 @@ async def test_a_self_signed_certificate_names_ssl() -> None:
         def configure_cert(context: ssl.SSLContext) -> None:
             context.load_cert_chain(lone)
 
-    async with showing(SelfSigned) as origin:
-        assert missing(await told(origin), "self-signed", "ssl=", "SSL_CERT_FILE") == []
+    async with tls_server(SelfSigned) as origin:
+        assert missing(await call_error(origin), "self-signed", "ssl=", "SSL_CERT_FILE") == []
 
 
-async def test_a_certificate_for_another_name_says_so() -> None:
-    async with showing(AUTHORITY.issue_cert("other.example")) as origin:
-        error = await told(origin, ssl=trusting(AUTHORITY))
+async def test_the_error_for_a_certificate_of_another_host_says_so() -> None:
+    async with tls_server(AUTHORITY.issue_cert("other.example")) as origin:
+        error = await call_error(origin, ssl=trusting(AUTHORITY))
     assert missing(error, "another host name", "base_url") == []
 
 
-async def test_an_expired_certificate_says_so() -> None:
-    expired = AUTHORITY.issue_cert("127.0.0.1", not_after=dt.datetime(2020, 1, 1))  # noqa: DTZ001  # as trustme wants it
-    async with showing(expired) as origin:
-        error = await told(origin, ssl=trusting(AUTHORITY))
+async def test_the_error_for_an_expired_certificate_says_so() -> None:
+    expired = AUTHORITY.issue_cert("127.0.0.1", not_after=dt.datetime(2020, 1, 1))  # noqa: DTZ001  # trustme requires a naive datetime
+    async with tls_server(expired) as origin:
+        error = await call_error(origin, ssl=trusting(AUTHORITY))
     assert missing(error, "expired", "clock", "renewed") == []
 
 
-async def test_the_stricter_checks_of_newer_pythons_name_their_flag() -> None:
-    """A company's CA of old, whose certificates lack an extension: fine for Python 3.12, not for 3.13."""
+async def test_the_error_of_strict_certificate_checks_names_the_flag() -> None:
+    """The certificates of an old CA lack an extension. Python 3.12 accepts them, and 3.13 does not."""
     certificate, authority = old_fashioned()
     trust = ssl.create_default_context(cadata=authority)
     assert bool(trust.verify_flags & ssl.VERIFY_X509_STRICT) == (sys.version_info >= (3, 13))
     trust.verify_flags |= ssl.VERIFY_X509_STRICT
-    async with showing(certificate) as origin:
-        error = await told(origin, ssl=trust)
+    async with tls_server(certificate) as origin:
+        error = await call_error(origin, ssl=trust)
         assert missing(error, "VERIFY_X509_STRICT", "ssl=", "Python 3.13") == []
         trust.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        assert "TLS" not in str(await told(origin, ssl=trust))
+        assert "TLS" not in str(await call_error(origin, ssl=trust))
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-async def test_a_server_that_wants_a_certificate_of_the_client_says_so(version: ssl.TLSVersion) -> None:
-    """From TLS 1.3 on it says so after the handshake, when the request is on its way."""
+async def test_the_error_of_a_server_that_requires_a_client_certificate_says_so(
+    version: ssl.TLSVersion,
+) -> None:
+    """From TLS 1.3 on, the server reports this after the handshake, when the request has been sent."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -222,7 +227,7 @@ async def test_a_server_that_wants_a_certificate_of_the_client_says_so(version: 
     context.minimum_version = context.maximum_version = version
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # asyncio's own servers close without the alert.
+        # asyncio's own servers close the connection without the alert.
         received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
         handshake = context.wrap_bio(received, sent, server_side=True)
         while True:
@@ -289,14 +294,14 @@ def old_fashioned() -> tuple[OldFashioned, str]:
     key = keys[1].private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    pem = [each.public_bytes(serialization.Encoding.PEM) for each in (leaf, authority)]
+    pem = [certificate.public_bytes(serialization.Encoding.PEM) for certificate in (leaf, authority)]
     return OldFashioned(key + pem[0]), pem[1].decode()
 
 
-async def test_a_storage_and_a_cdn_that_nobody_trusts_name_ssl() -> None:
-    async with showing(AUTHORITY.issue_cert("127.0.0.1")) as elsewhere:
-        upload = data(StandardUpload, upload_url=f"{elsewhere}/k")
-        upload["image"]["cdn_url"] = f"{elsewhere}/o/e/i"
+async def test_errors_for_an_untrusted_storage_and_cdn_name_ssl() -> None:
+    async with tls_server(AUTHORITY.issue_cert("127.0.0.1")) as storage:
+        upload = data(StandardUpload, upload_url=f"{storage}/k")
+        upload["image"]["cdn_url"] = f"{storage}/o/e/i"
         async with (
             raw_server(respond_with(http("200 OK", json.dumps(upload).encode()))) as origin,
             AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
@@ -308,20 +313,20 @@ async def test_a_storage_and_a_cdn_that_nobody_trusts_name_ssl() -> None:
                 await client.images.read(image)
 
 
-# --- the wrong scheme -----------------------------------------------------------------------------------------------------
+# --- the wrong scheme ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("raw", [http("400 Bad Request"), http("200 OK", b"[]"), b"SSH-2.0-x\r\n"])
-async def test_https_spoken_to_a_plain_port_says_so(raw: bytes) -> None:
+async def test_the_error_for_https_to_a_plain_port_says_so(raw: bytes) -> None:
     async with raw_server(send_raw(raw)) as origin:
-        error = await told(origin.replace("http:", "https:"))
+        error = await call_error(origin.replace("http:", "https:"))
     assert missing(error, "does not speak TLS at that port", "http://") == []
     assert missing(error, *GENERAL) == list(GENERAL)
 
 
-async def test_a_port_that_hangs_up_while_tls_begins_says_so() -> None:
+async def test_the_error_for_a_connection_closed_during_the_handshake_says_so() -> None:
     async with raw_server(lambda reader, writer: reader.read(1)) as origin:
-        error = await told(origin.replace("http:", "https:"))
+        error = await call_error(origin.replace("http:", "https:"))
     assert missing(error, "https at that port") == []
 
 
@@ -331,31 +336,33 @@ REFUSES_HTTP = b"<html><body>400 The plain HTTP request was sent to HTTPS port</
 @pytest.mark.parametrize(
     "raw",
     [
-        b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n",  # an alert of TLS, as some servers answer
+        b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n",  # a TLS alert, as some servers send it
         http("400 Bad Request", REFUSES_HTTP),  # nginx
         b"",
     ],
     ids=["alert", "page", "silence"],
 )
-async def test_http_spoken_to_a_tls_port_says_so(raw: bytes) -> None:
+async def test_the_error_for_http_to_a_tls_port_says_so(raw: bytes) -> None:
     async with raw_server(respond_with(raw)) as origin:
         assert (
-            missing(await told(origin), "https at that port" if raw[:1] != b"\x15" else "TLS", "https://")
+            missing(
+                await call_error(origin), "https at that port" if raw[:1] != b"\x15" else "TLS", "https://"
+            )
             == []
         )
 
 
-async def test_http_spoken_to_a_real_tls_port_says_so() -> None:
-    async with showing(AUTHORITY.issue_cert("127.0.0.1")) as origin:
-        assert missing(await told(origin.replace("https:", "http:")), "https://") == []
+async def test_the_error_for_http_to_a_real_tls_server_says_so() -> None:
+    async with tls_server(AUTHORITY.issue_cert("127.0.0.1")) as origin:
+        assert missing(await call_error(origin.replace("https:", "http:")), "https://") == []
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "413 Too Large", "503 Service Unavailable"])
-async def test_a_page_that_refuses_a_transfer_may_be_somebody_elses(status: str) -> None:
+async def test_the_error_for_a_web_page_in_a_transfer_names_proxy_and_captive_portal(status: str) -> None:
     for body, count in ((PAGE, 0), (b"<Error><Code>AccessDenied</Code></Error>", 3)):
-        async with raw_server(respond_with(http(status, body))) as elsewhere:
-            upload = data(StandardUpload, upload_url=f"{elsewhere}/k")
-            upload["image"]["cdn_url"] = f"{elsewhere}/o/e/i"
+        async with raw_server(respond_with(http(status, body))) as storage:
+            upload = data(StandardUpload, upload_url=f"{storage}/k")
+            upload["image"]["cdn_url"] = f"{storage}/o/e/i"
             async with (
                 raw_server(respond_with(http("200 OK", json.dumps(upload).encode()))) as origin,
                 AsyncImgwireClient("sk_x", base_url=origin, retries=0) as client,
@@ -367,22 +374,22 @@ async def test_a_page_that_refuses_a_transfer_may_be_somebody_elses(status: str)
                     assert len(missing(caught.value, "proxy", "captive portal", "in place of")) == count
 
 
-# --- headers that are too long --------------------------------------------------------------------------------------------
+# --- headers that are too long ------------------------------------------------------------------------------
 
 LONG = "x" * 9000
 
 
 @pytest.mark.world
 @pytest.mark.parametrize("header", [f"X-Policy: {LONG}", f"{LONG}: x"])
-async def test_an_answer_whose_header_is_too_long_says_so(header: str, world: World) -> None:
+async def test_the_error_for_a_too_long_response_header_says_so(header: str, world: World) -> None:
     sent = respond_with(http("200 OK", b"[]", header))
-    async with raw_server(sent) as elsewhere:
-        upload = data(StandardUpload, upload_url=f"{elsewhere}/k")
-        upload["image"]["cdn_url"] = f"{elsewhere}/o/e/i"
+    async with raw_server(sent) as storage:
+        upload = data(StandardUpload, upload_url=f"{storage}/k")
+        upload["image"]["cdn_url"] = f"{storage}/o/e/i"
         async with (
             raw_server(respond_with(http("200 OK", json.dumps(upload).encode()))) as origin,
             world.client("sk_x", origin, retries=0) as client,
-            world.client("sk_x", elsewhere, retries=0) as other,
+            world.client("sk_x", storage, retries=0) as other,
         ):
             image = (await client.images.create(file_name="a.png")).image
             for call, kind in (
@@ -394,11 +401,11 @@ async def test_an_answer_whose_header_is_too_long_says_so(header: str, world: Wo
                     await call
 
 
-async def test_a_header_of_ours_that_is_too_long_is_named(
+async def test_the_error_for_a_too_long_default_header_names_it(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     long = client.with_options(default_headers={"X-Baggage": LONG}, retries=0)
     with pytest.raises(ImgwireError, match=r"X-Baggage.*too long"):
         await long.images.list()
     async with raw_server(respond_with(http("431 Request Header Fields Too Large"))) as origin:
-        assert missing(await told(origin), "header", "default_headers") == []
+        assert missing(await call_error(origin), "header", "default_headers") == []

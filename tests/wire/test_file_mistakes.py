@@ -1,4 +1,4 @@
-"""A newcomer's mistakes with files, once each over real sockets: the message alone says the way out, and nothing is sent."""
+"""Common mistakes with files: the error message alone says what to do, and no bytes are sent."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ async def refused(client: AsyncImgwireClient, file: Any, **arguments: Any) -> Ex
     return caught.value
 
 
-# --- handles ----------------------------------------------------------------------------------------------------------
+# --- open files ---------------------------------------------------------------------------------------------
 
 
-async def test_a_handle_at_its_end_says_position_and_seek(
+async def test_the_error_for_a_file_at_its_end_names_position_and_seek(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     file = io.BytesIO()
@@ -57,7 +57,7 @@ async def test_a_handle_at_its_end_says_position_and_seek(
 
 
 @pytest.mark.parametrize("mode", ["plain", "async"])
-async def test_a_handle_in_the_midst_says_position_and_seek(
+async def test_the_error_for_a_file_not_at_its_start_names_position_and_seek(
     client: AsyncImgwireClient, tmp_path: Path, mode: str
 ) -> None:
     path = tmp_path / "hero.png"
@@ -66,20 +66,20 @@ async def test_a_handle_in_the_midst_says_position_and_seek(
         with path.open("rb") as file:
             file.read(5)
             error = await refused(client, file)
-            told = await refused(client, file, mime_type="image/png", content_length=len(png()))
+            async_error = await refused(client, file, mime_type="image/png", content_length=len(png()))
     else:
         async with await anyio.open_file(path, "rb") as file:
             await file.read(5)
             error = await refused(client, file)
-        told = error
+        async_error = error
     assert isinstance(error, UnsupportedImageError)
-    assert isinstance(told, UploadSizeError | UnsupportedImageError)
-    for each in (error, told):
-        assert "position 5" in str(each)
-        assert "seek(0)" in str(each)
+    assert isinstance(async_error, UploadSizeError | UnsupportedImageError)
+    for raised in (error, async_error):
+        assert "position 5" in str(raised)
+        assert "seek(0)" in str(raised)
 
 
-async def test_a_picture_from_a_position_on_is_uploaded(
+async def test_a_picture_is_uploaded_from_the_position_of_the_file(
     client: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     file = io.BytesIO(b"head" + png())
@@ -88,7 +88,7 @@ async def test_a_picture_from_a_position_on_is_uploaded(
     assert emulator.requests[-1].body_length == len(png())
 
 
-async def test_a_closed_file_and_one_for_writing_say_how_to_open_it(
+async def test_the_error_for_a_closed_or_write_only_file_says_how_to_open_it(
     client: AsyncImgwireClient, tmp_path: Path
 ) -> None:
     with (tmp_path / "out.png").open("wb") as file:
@@ -99,7 +99,7 @@ async def test_a_closed_file_and_one_for_writing_say_how_to_open_it(
     assert all("out.png" in str(error) for error in (writing, closed))
 
 
-async def test_an_async_file_in_text_mode_says_so_and_is_not_repeated(
+async def test_the_error_for_an_async_file_in_text_mode_does_not_quote_the_text(
     client: AsyncImgwireClient, tmp_path: Path
 ) -> None:
     path = tmp_path / "hero.png"
@@ -114,23 +114,23 @@ async def test_an_async_file_in_text_mode_says_so_and_is_not_repeated(
         assert len(repr(error)) < 200
 
 
-async def test_an_empty_file_and_no_bytes_say_where_to_look(
-    client: AsyncImgwireClient, tmp_path: Path
-) -> None:
+async def test_the_error_for_an_empty_file_says_so(client: AsyncImgwireClient, tmp_path: Path) -> None:
     path = tmp_path / "hero.png"
     path.touch()
     assert "this file is empty" in str(await refused(client, path))
     assert "a buffer of 0 bytes" in str(await refused(client, b""))
 
 
-async def test_paths_where_bytes_are_due_name_upload_many(client: AsyncImgwireClient, tmp_path: Path) -> None:
+async def test_the_error_for_paths_instead_of_bytes_names_upload_many(
+    client: AsyncImgwireClient, tmp_path: Path
+) -> None:
     (tmp_path / "hero.png").touch()
     assert "upload_many" in str(await refused(client, tmp_path.iterdir()))
 
 
 @pytest.mark.world
 @pytest.mark.parametrize("answer", [{"status": 403, "body": b"<html>no</html>"}, {"status": 302}])
-async def test_somebody_else_in_place_of_the_storage_is_not_taken_for_it(
+async def test_a_web_page_is_not_taken_for_the_storage(
     client: AsyncImgwireClient, emulator: Emulator, answer: dict[str, Any]
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", times=None, **answer)
@@ -140,16 +140,16 @@ async def test_somebody_else_in_place_of_the_storage_is_not_taken_for_it(
     assert "mime_type" not in str(error)
 
 
-async def test_a_token_record_says_where_its_text_is(client: AsyncImgwireClient) -> None:
+async def test_the_error_for_a_token_model_names_its_attribute(client: AsyncImgwireClient) -> None:
     token = await client.images.create_upload_token()
-    given: Any = token
-    for each in (given, lambda: given):
-        error = await refused(client, png(), upload_token=each)
+    mistakes: Any = (token, lambda: token)
+    for mistake in mistakes:
+        error = await refused(client, png(), upload_token=mistake)
         assert ".token" in str(error)
         assert token.token not in str(error)
 
 
-async def test_a_stream_that_was_read_before_is_not_called_unknown(client: AsyncImgwireClient) -> None:
+async def test_the_error_for_a_stream_that_was_read_before_says_so(client: AsyncImgwireClient) -> None:
     image = await client.images.upload(png(padding=300_000), wait=True)
     async with client.images.stream(image) as chunks:
         await anext(chunks)
@@ -158,11 +158,11 @@ async def test_a_stream_that_was_read_before_is_not_called_unknown(client: Async
     assert "mime_type" not in str(error)
 
 
-# --- texts, and things of other kinds ---------------------------------------------------------------------------------
+# --- texts and other objects --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", ["str", "data URI", "bytes"])
-async def test_base64_is_to_be_decoded_and_is_not_repeated(
+async def test_the_error_for_base64_says_to_decode_it_and_does_not_quote_it(
     client: AsyncImgwireClient, emulator: Emulator, caplog: pytest.LogCaptureFixture, shape: str
 ) -> None:
     text = base64.b64encode(png(padding=110_000)).decode()
@@ -174,19 +174,19 @@ async def test_base64_is_to_be_decoded_and_is_not_repeated(
     assert not list(emulator.requests)
 
 
-async def test_a_url_as_file_names_upload_via_url(client: AsyncImgwireClient) -> None:
+async def test_the_error_for_a_url_as_file_names_upload_via_url(client: AsyncImgwireClient) -> None:
     for url in ("https://example.com/a.png", Path("https://example.com/a.png")):
         assert "upload_via_url" in str(await refused(client, url))
 
 
-async def test_a_name_that_no_disk_holds_is_not_repeated(client: AsyncImgwireClient) -> None:
+async def test_the_error_for_a_too_long_file_name_does_not_quote_it(client: AsyncImgwireClient) -> None:
     for path in ("x" * 50_000 + ".png", "x/" * 50_000, "x" * 200):
         error = await refused(client, path)
         assert "x" * 90 not in str(error)
         assert "x/" * 45 not in str(error)
 
 
-async def test_a_coroutine_is_closed_and_one_message_says_it(client: AsyncImgwireClient) -> None:
+async def test_a_coroutine_as_file_is_closed_and_raises_one_error(client: AsyncImgwireClient) -> None:
     async def fetch() -> bytes:
         return png()
 
@@ -198,7 +198,7 @@ async def test_a_coroutine_is_closed_and_one_message_says_it(client: AsyncImgwir
                 pass
 
 
-async def test_many_files_tell_of_each_mistake_apart(client: AsyncImgwireClient) -> None:
+async def test_upload_many_reports_every_mistake_separately(client: AsyncImgwireClient) -> None:
     files: list[Any] = [("a.png", png()), None, UploadItem(png(), file_name="b.png")]
     results = {result.index: result async for result in client.images.upload_many(files)}
     assert "UploadItem" in str(results[0].error)
@@ -206,19 +206,19 @@ async def test_many_files_tell_of_each_mistake_apart(client: AsyncImgwireClient)
     assert results[2].error is None
 
 
-async def test_one_path_instead_of_many_says_how_a_folder_is_given(client: AsyncImgwireClient) -> None:
+async def test_the_error_for_one_path_says_how_to_pass_a_folder(client: AsyncImgwireClient) -> None:
     with pytest.raises(TypeError, match="iterdir"):
         async for _ in client.images.upload_many("folder"):  # type: ignore[arg-type]  # the mistake
             pass
 
 
-# --- names of files in errors -----------------------------------------------------------------------------------------
+# --- names of files in errors -------------------------------------------------------------------------------
 
 
 @pytest.mark.world
 @pytest.mark.parametrize("given", [None, "other.png"])
 @pytest.mark.parametrize("failure", ["kind", "size", "changed", "rejected"])
-async def test_every_upload_error_has_the_name_and_begins_with_the_path(
+async def test_every_upload_error_has_the_file_name_and_begins_with_the_path(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, given: str | None, failure: str
 ) -> None:
     path = tmp_path / "hero.png"
@@ -259,10 +259,8 @@ async def test_an_error_of_the_api_in_an_upload_begins_with_the_path(
     assert "upload itself succeeded" in str(caught.value)
 
 
-async def test_an_error_of_the_callers_key_is_nobody_elses_and_stays_as_it_is(
-    emulator: Emulator, tmp_path: Path
-) -> None:
-    """Uploads that wait for one key get one error, which is no file's."""
+async def test_an_error_of_the_key_callable_is_raised_unchanged(emulator: Emulator, tmp_path: Path) -> None:
+    """All uploads that wait for the key raise the same error, so it names no file."""
     paths = [tmp_path / f"{number}.png" for number in range(8)]
     for path in paths:
         path.write_bytes(png())
@@ -289,12 +287,12 @@ async def test_an_odd_path_is_escaped(client: AsyncImgwireClient, tmp_path: Path
     assert str(error).startswith(str(path).replace("\x1b", "\\u001b"))
 
 
-# --- downloads, and clients that are closed ---------------------------------------------------------------------------
+# --- downloads and closed clients ---------------------------------------------------------------------------
 
 
 @pytest.mark.world
 @pytest.mark.parametrize("overwrite", [False, True])
-async def test_a_download_that_fails_names_its_target(
+async def test_the_error_of_a_failed_download_names_its_target(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, overwrite: bool
 ) -> None:
     image = await client.images.upload(png(), wait=True)
@@ -309,7 +307,9 @@ async def test_a_download_that_fails_names_its_target(
     assert ("before is untouched" in str(caught.value)) is overwrite
 
 
-async def test_a_target_that_is_taken_names_overwrite(client: AsyncImgwireClient, tmp_path: Path) -> None:
+async def test_the_error_for_an_existing_target_names_overwrite(
+    client: AsyncImgwireClient, tmp_path: Path
+) -> None:
     image = await client.images.upload(png(), wait=True)
     target = tmp_path / "hero.png"
     target.write_bytes(b"before")
@@ -321,7 +321,7 @@ async def test_a_target_that_is_taken_names_overwrite(client: AsyncImgwireClient
         await client.images.download(image, tmp_path / "none" / "hero.png")
 
 
-async def test_a_closed_client_names_what_it_could_not_do(emulator: Emulator, tmp_path: Path) -> None:
+async def test_the_error_of_a_closed_client_names_the_operation(emulator: Emulator, tmp_path: Path) -> None:
     client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
     image = await client.images.upload(png(), wait=True)
     await client.aclose()
@@ -339,6 +339,6 @@ async def test_a_closed_client_names_what_it_could_not_do(emulator: Emulator, tm
         assert word in str(caught.value)
 
 
-def test_the_blocking_client_says_the_same() -> None:
+def test_the_errors_of_the_blocking_client_are_the_same() -> None:
     with ImgwireClient("sk_test_key") as client, pytest.raises(ValueError, match="upload_via_url"):
         client.images.upload("https://example.com/a.png")

@@ -1,4 +1,4 @@
-"""A company's own certificates: one setting for all hosts."""
+"""The option `ssl` applies to all hosts: API, storage and CDN."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LOOPBACK = Path(__file__).parents[1] / "data" / "loopback.pem"
 
 @attrs.define
 class Company:
-    """API, storage and CDN behind one certificate that nobody else has signed."""
+    """API, storage and CDN with a certificate that a company's own CA has signed."""
 
-    seen: list[str] = attrs.field(factory=list)
+    requests: list[str] = attrs.field(factory=list)
     origin: str = ""
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
-        self.seen.append(f"{request.method} {request.path}")
+        self.requests.append(f"{request.method} {request.path}")
         await request.read()
         if request.method == "POST":
             upload = data(StandardUpload, upload_url=f"{self.origin}/storage")
@@ -58,18 +58,18 @@ async def _serving() -> AsyncIterator[Company]:
 
 
 @pytest.mark.parametrize("how", ["path", "text", "context"])
-async def test_a_ca_bundle_is_believed_for_api_storage_and_cdn_alike(company: Company, how: str) -> None:
+async def test_a_ca_bundle_is_trusted_for_api_storage_and_cdn(company: Company, how: str) -> None:
     trust = {"path": LOOPBACK, "text": str(LOOPBACK), "context": ssl.create_default_context(cafile=LOOPBACK)}[
         how
     ]
     async with AsyncImgwireClient("sk_x", base_url=company.origin, ssl=trust, retries=0) as client:
         image = await client.images.upload(png())
         assert await client.images.read(image) == b"GIF89a 123"
-    assert company.seen == ["POST /api/v1/images/standard_upload", "PUT /storage", "GET /cdn"]
+    assert company.requests == ["POST /api/v1/images/standard_upload", "PUT /storage", "GET /cdn"]
 
 
-async def test_without_its_ca_bundle_a_host_is_not_believed(company: Company) -> None:
+async def test_a_host_is_not_trusted_without_its_ca_bundle(company: Company) -> None:
     async with AsyncImgwireClient("sk_x", base_url=company.origin, retries=0) as client:
         with pytest.raises(APIConnectionError, match="no trusted TLS connection"):
             await client.images.upload(png())
-    assert company.seen == []
+    assert company.requests == []
