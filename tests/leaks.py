@@ -48,7 +48,7 @@ def secrets_in(text: str) -> list[str]:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error, its causes, its contexts and the errors of its groups, current of them once."""
+    """Yield an error, its causes, its contexts and the errors of its groups, each of them once."""
     visited: set[int] = set()
     pending = [error]
     while pending:
