@@ -42,7 +42,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def until(condition: Callable[[], object], what: str = "", seconds: float = 30.0) -> None:
-    """Return as soon as the condition holds; fail when it never does."""
+    """Wait until the condition holds. Fail after some seconds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"never came: {what or condition}"
@@ -50,23 +50,23 @@ def until(condition: Callable[[], object], what: str = "", seconds: float = 30.0
 
 
 def open_handlers(emulator: Emulator) -> int:
-    """How many requests the emulator is busy with."""
+    """Return the number of requests that the emulator is handling."""
     return sum(len(listener._host_server._tasks) for listener in emulator._servers.listeners)
 
 
 def held(client: Any) -> int:
-    """How many connections calls of this client hold at the moment, in every loop."""
+    """Return the number of connections that calls of this client hold in all event loops."""
     sessions = list(client._shared.sessions._by_loop.values())
     connectors = {session.connector for here in sessions for session in (here.api, here.uploads)}
     return sum(len(connector._acquired) for connector in connectors if connector is not None)
 
 
-# Whoever starts the tests in a shell's background lets them, and so the scripts, ignore Ctrl-C.
+# Tests that a shell runs in the background ignore Ctrl-C, and so would the scripts that they start.
 _INTERRUPTIBLE = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 
 class Script:
-    """A python script in a process of its own, strict about warnings, with a client's settings in its environment."""
+    """Runs Python scripts in processes of their own, with warnings as errors and a client's settings."""
 
     def __init__(self, emulator: Emulator, folder: Path) -> None:
         self._settings = {"IMGWIRE_API_KEY": emulator.api_key, "IMGWIRE_API_BASE_URL": emulator.base_url}
@@ -77,7 +77,7 @@ class Script:
         path = self._folder / f"script{len(self.processes)}.py"
         path.write_text(_INTERRUPTIBLE + textwrap.dedent(first) + _HEAD + textwrap.dedent(source), "utf-8")
         process = subprocess.Popen(
-            # A process with threads warns when it forks, since 3.12; that this is so, the docs tell.
+            # Since Python 3.12, a fork of a process with threads causes a warning, which the docs explain.
             [
                 sys.executable,
                 "-X",
@@ -100,10 +100,10 @@ class Script:
         return process
 
     def run(self, source: str, *options: str, first: str = "") -> tuple[int, str, str]:
-        """Exit code, stdout and stderr. `first` runs before the package is imported."""
+        """Return exit code, stdout and stderr. `first` runs before the package is imported."""
         process = self.start(source, *options, first=first)
         out, err = process.communicate(timeout=30)
-        # In dev mode asyncio tells which steps took long: that is the busy machine, and the import of aiohttp.
+        # In dev mode asyncio reports slow steps. They are due to a busy machine and to the import of aiohttp.
         return (
             process.returncode,
             out,
@@ -114,7 +114,8 @@ class Script:
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
-            if hasattr(os, "killpg"):  # a child of it that hangs holds the pipes, and so would hang the tests
+            # A child of the script that hangs keeps the pipes open, which would make the tests hang.
+            if hasattr(os, "killpg"):
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

@@ -1,4 +1,4 @@
-"""The corners of the bridge: what happens when a side goes away in the midst of something."""
+"""The bridge when a call, a thread or an event loop ends at an unfavourable moment."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .conftest import GIF, Script, until
 
 class AsyncOdd:
     def __init__(self) -> None:
-        self.refuse: Callable[[], object] = lambda: None
+        self.cancel_second: Callable[[], object] = lambda: None
 
-    async def two_errands(self, first: Callable[[], object], second: Callable[[], object]) -> bool:
-        """Whether `second`, which waits behind `first`, was given up meanwhile."""
+    async def run_two(self, first: Callable[[], object], second: Callable[[], object]) -> bool:
+        """Run two functions in the caller, and return whether `second`, which waits, was cancelled."""
         tasks = [
             asyncio.ensure_future(user_code.run_callback(first)),
             asyncio.ensure_future(user_code.run_callback(second)),
         ]
-        self.refuse = tasks[1].cancel
+        self.cancel_second = tasks[1].cancel
         await asyncio.wait(tasks)
         return tasks[1].cancelled()
 
@@ -45,12 +45,12 @@ class AsyncOdd:
 
 
 class Odd(BlockingWrapper):
-    two_errands: Final = blocking(AsyncOdd.two_errands)
+    run_two: Final = blocking(AsyncOdd.run_two)
     stubborn: Final = blocking(AsyncOdd.stubborn)
 
 
 def on_the_loop(function: Callable[[], object]) -> None:
-    """Run a function on the loop thread and return when it has run."""
+    """Run a function in the loop thread, and return after it."""
     done = threading.Event()
     _bridge.loop_thread().post(lambda: (function(), done.set()))
     assert done.wait(10)
@@ -59,12 +59,13 @@ def on_the_loop(function: Callable[[], object]) -> None:
 def test_user_code_is_not_run_when_its_call_was_cancelled() -> None:
     source = AsyncOdd()
     ran: list[int] = []
-    assert Odd(source).two_errands(lambda: on_the_loop(source.refuse), lambda: ran.append(2))
+    assert Odd(source).run_two(lambda: on_the_loop(source.cancel_second), lambda: ran.append(2))
     assert ran == []
 
 
 def test_a_result_of_user_code_is_dropped_after_its_call_has_ended(client: ImgwireClient) -> None:
-    # The deadline passes while the callback runs; its answer comes too late, and the call's own error is told.
+    # The deadline passes while the callback runs. Its result comes too late, and the call raises its own
+    # error.
     idle = _bridge.loop_thread()
     hasty = client.with_options(timeout=Timeouts(deadline=0.2))
     with pytest.raises(APITimeoutError):
@@ -106,7 +107,7 @@ def test_a_loop_thread_that_ended_is_replaced_and_its_callers_are_told(script: S
                 print(error)
 
         def end():
-            raise SystemExit  # the one thing besides Ctrl-C that ends a loop from inside
+            raise SystemExit  # ends an event loop from inside, as only Ctrl-C does besides
 
         thread = threading.Thread(target=call)
         thread.start()
@@ -147,7 +148,7 @@ def test_a_thread_that_cannot_start_raises_in_the_caller_and_may_be_retried(scri
 
 @pytest.mark.slow
 def test_a_signal_handler_may_call_the_client_at_any_point(script: Script) -> None:
-    # Into the start of the loop thread, too, and between two steps of handing a call over.
+    # Also while the loop thread starts, and while a call is passed to it.
     assert script.run("""
         from imgwire_async import _bridge
         client = ImgwireClient()
@@ -177,7 +178,7 @@ def test_a_signal_handler_may_call_the_client_at_any_point(script: Script) -> No
 def test_an_event_loop_that_cannot_start_raises_in_the_caller_and_may_be_retried(script: Script) -> None:
     assert script.run("""
         import resource
-        import imgwire_async.transport.transport  # it is read from files
+        import imgwire_async.transport.transport  # opens files, so it must be imported before
         client = ImgwireClient()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
@@ -199,7 +200,7 @@ def test_a_call_that_is_interrupted_before_its_start_sends_nothing(
         busy, free = threading.Event(), threading.Event()
         _bridge.loop_thread().post(lambda: (busy.set(), free.wait()))
         busy.wait()
-        waiting = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))  # as from the keyboard
+        waiting = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))  # like Ctrl-C
         waiting.start()
         try:
             client.images.create(file_name="never.gif")
@@ -212,7 +213,7 @@ def test_a_call_that_is_interrupted_before_its_start_sends_nothing(
 
 
 def test_ctrl_c_while_a_call_is_passed_to_the_loop_leaves_no_thread_waiting(script: Script) -> None:
-    # A second thread comes along just then: it relies on the wake-up that the first was about to give.
+    # At that moment a second thread calls, and relies on the wake-up that the first thread is about to send.
     assert script.run("""
         import asyncio, itertools
         from imgwire_async import _bridge

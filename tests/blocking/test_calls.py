@@ -1,4 +1,4 @@
-"""What the blocking client does in one thread: the same as the asynchronous one, and user code stays in that thread."""
+"""The blocking client in one thread: it does what the asynchronous one does, and runs user code in that thread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def here() -> str:
     return threading.current_thread().name
 
 
-# --- calls and life ---------------------------------------------------------------------------------------------------
+# --- calls and lifecycle ------------------------------------------------------------------------------------
 
 
 def test_a_picture_is_uploaded_listed_and_deleted(client: ImgwireClient) -> None:
@@ -86,7 +86,7 @@ def test_capture_collects_the_calls_of_this_thread(client: ImgwireClient) -> Non
         other.start()
         other.join()
     client.images.list()
-    assert [(each.kind, each.method, each.status) for each in exchanges] == [
+    assert [(exchange.kind, exchange.method, exchange.status) for exchange in exchanges] == [
         ("api", "POST", 200),
         ("storage", "PUT", 200),
     ]
@@ -126,16 +126,16 @@ def test_clients_cannot_be_pickled() -> None:
         pickle.dumps(ImgwireClient("sk_test"))
 
 
-# --- user code stays in the calling thread ----------------------------------------------------------------------------
+# --- user code stays in the calling thread ------------------------------------------------------------------
 
 
 def test_callbacks_and_hooks_run_in_the_calling_thread(emulator: Emulator) -> None:
     threads: set[str] = set()
-    told: list[str] = []
+    events: list[str] = []
 
     def note(event: object) -> None:
         threads.add(here())
-        told.append(type(event).__name__)
+        events.append(type(event).__name__)
 
     hooks = Hooks(on_request=note, on_response=note, on_retry=note)
     with ImgwireClient(emulator.api_key, base_url=emulator.base_url, hooks=hooks) as client:
@@ -144,7 +144,7 @@ def test_callbacks_and_hooks_run_in_the_calling_thread(emulator: Emulator) -> No
         image = client.images.upload(GIF, file_name="dot.gif", on_created=note, on_progress=note)
         client.images.wait_until_ready(image.id, on_update=note)
     assert threads == {here()}
-    assert {"RequestEvent", "ResponseEvent", "RetryEvent", "Image", "UploadProgress"} <= set(told)
+    assert {"RequestEvent", "ResponseEvent", "RetryEvent", "Image", "UploadProgress"} <= set(events)
 
 
 def test_an_error_in_a_hook_does_not_affect_the_call(
@@ -195,10 +195,10 @@ def test_a_database_cursor_bound_to_its_thread_may_be_the_source(
     client: ImgwireClient, emulator: Emulator
 ) -> None:
     database = sqlite3.connect(":memory:")
-    database.execute("create table pieces (piece blob)")
-    database.executemany("insert into pieces values (?)", [(GIF[i : i + 7],) for i in range(0, len(GIF), 7)])
+    database.execute("create table chunks (chunk blob)")
+    database.executemany("insert into chunks values (?)", [(GIF[i : i + 7],) for i in range(0, len(GIF), 7)])
     image = client.images.upload(
-        (piece for (piece,) in database.execute("select piece from pieces")), file_name="dot.gif", wait=True
+        (chunk for (chunk,) in database.execute("select chunk from chunks")), file_name="dot.gif", wait=True
     )
     database.close()
     assert image.size_bytes == len(GIF)
@@ -211,7 +211,7 @@ def test_paths_are_read_in_worker_threads(client: ImgwireClient, tmp_path: Path)
 
 
 def test_a_slow_reader_does_not_block_the_event_loop(client: ImgwireClient, emulator: Emulator) -> None:
-    # While the main thread sits in read(), calls of another thread go on.
+    # While the main thread is in read(), calls of another thread continue.
     answered = threading.Event()
 
     def read() -> Iterator[bytes]:
@@ -226,7 +226,7 @@ def test_a_slow_reader_does_not_block_the_event_loop(client: ImgwireClient, emul
 
 
 class TableSource:
-    """An `UploadSource` as somebody may write it for code that blocks."""
+    """An `UploadSource` for blocking code."""
 
     name = "dot.gif"
     size = len(GIF)
@@ -263,11 +263,11 @@ class WaitingSource(TableSource):
         yield GIF
 
 
-async def pieces() -> AsyncIterator[bytes]:
+async def chunks() -> AsyncIterator[bytes]:
     yield GIF
 
 
-@pytest.mark.parametrize("make", [AsyncFile, pieces, WaitingSource])
+@pytest.mark.parametrize("make", [AsyncFile, chunks, WaitingSource])
 def test_an_async_source_is_rejected_with_the_name_of_the_other_client(
     client: ImgwireClient, emulator: Emulator, make: Any
 ) -> None:
@@ -276,21 +276,21 @@ def test_an_async_source_is_rejected_with_the_name_of_the_other_client(
     assert len(emulator.requests) == 0
 
 
-# --- the key ----------------------------------------------------------------------------------------------------------
+# --- the key ------------------------------------------------------------------------------------------------
 
 
 def test_a_key_callable_runs_in_the_calling_thread_and_again_after_a_401(emulator: Emulator) -> None:
-    asked: list[str] = []
+    threads_of_calls: list[str] = []
     keys = iter(["sk_stale", emulator.api_key])
 
     def key() -> str:
-        asked.append(here())
+        threads_of_calls.append(here())
         return next(keys)
 
     with ImgwireClient(key, base_url=emulator.base_url) as client:
         client.images.list()
         client.images.list()
-    assert asked == [here()] * 2
+    assert threads_of_calls == [here()] * 2
 
 
 async def async_key() -> str:
@@ -333,7 +333,7 @@ def test_an_error_of_the_key_callable_passes_unchanged(emulator: Emulator) -> No
     assert caught.value is mistake
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 def test_an_error_of_the_service_is_the_same_as_in_the_asynchronous_client(client: ImgwireClient) -> None:
@@ -435,9 +435,9 @@ def test_calls_create_no_reference_cycles(script: Any) -> None:
     """) == (0, "0\n" * 4, "")
 
 
-# --- context ----------------------------------------------------------------------------------------------------------
+# --- context ------------------------------------------------------------------------------------------------
 
-tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
+tenant: ContextVar[str] = ContextVar("tenant", default="none")
 
 
 def test_user_code_runs_in_the_callers_context(client: ImgwireClient) -> None:
@@ -452,7 +452,7 @@ def test_user_code_runs_in_the_callers_context(client: ImgwireClient) -> None:
         thread.start()
         thread.join()
     client.images.upload(GIF, file_name="dot.gif", on_created=lambda _: seen.append(tenant.get()))
-    assert seen == ["blue", "red", "nobody"]
+    assert seen == ["blue", "red", "none"]
 
 
 def test_a_context_variable_set_in_a_callback_stays_set_for_the_caller(client: ImgwireClient) -> None:
@@ -463,9 +463,9 @@ def test_a_context_variable_set_in_a_callback_stays_set_for_the_caller(client: I
 
 
 def test_progress_is_reported_to_the_end(client: ImgwireClient) -> None:
-    told: list[UploadProgress] = []
-    client.images.upload(GIF, file_name="dot.gif", on_progress=told.append)
-    assert (told[-1].sent, told[-1].total) == (len(GIF), len(GIF))
+    steps: list[UploadProgress] = []
+    client.images.upload(GIF, file_name="dot.gif", on_progress=steps.append)
+    assert (steps[-1].sent, steps[-1].total) == (len(GIF), len(GIF))
 
 
 def test_a_blocking_method_has_a_return_annotation_without_async_types() -> None:

@@ -1,4 +1,4 @@
-"""Iterators and `with` blocks of the blocking client: one crossing a step, and nothing left when they are left."""
+"""Iterators and `with` blocks of the blocking client release everything when the caller leaves them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from imgwire_async.transport.key_provider import KeyProvider
 from .conftest import GIF, held, open_handlers, until
 
 
-class AsyncWell:
-    """A resource with every kind of method, and a log of what happened on the loop."""
+class AsyncSample:
+    """A resource with every kind of method, and a log of its steps in the event loop."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -32,7 +32,7 @@ class AsyncWell:
         self.may_end: asyncio.Event
 
     async def numbers(self, stop: int, *, fail_at: int | None = None) -> AsyncGenerator[int, None]:
-        """Numbers up to `stop`."""
+        """Yield numbers up to `stop`."""
         try:
             for number in range(stop):
                 self.threads.add(threading.get_ident())
@@ -59,13 +59,13 @@ class AsyncWell:
 
     @asynccontextmanager
     async def held(self, *, enter: bool = True) -> AsyncIterator[AsyncIterator[int]]:
-        """Numbers, while the block lasts."""
+        """Give an iterator of numbers for the `with` block."""
         await asyncio.sleep(0)
         if not enter:
             raise KeyError("enter")
         try:
             yield self.numbers(3)
-            self.log.append("left well")
+            self.log.append("left sample")
         except BaseException as error:
             self.log.append(f"left by {type(error).__name__}")
             raise
@@ -85,42 +85,42 @@ class Swallowing(AbstractAsyncContextManager[AsyncIterator[int]]):
         return True
 
 
-class Well(BlockingWrapper):
-    numbers: Final = blocking(AsyncWell.numbers)
-    slow_to_end: Final = blocking(AsyncWell.slow_to_end)
-    scoped: Final = blocking(AsyncWell.scoped)
-    held: Final = blocking(AsyncWell.held)
-    swallowing: Final = blocking(AsyncWell.swallowing)
+class Sample(BlockingWrapper):
+    numbers: Final = blocking(AsyncSample.numbers)
+    slow_to_end: Final = blocking(AsyncSample.slow_to_end)
+    scoped: Final = blocking(AsyncSample.scoped)
+    held: Final = blocking(AsyncSample.held)
+    swallowing: Final = blocking(AsyncSample.swallowing)
 
 
 @pytest.fixture
-def source() -> AsyncWell:
-    return AsyncWell()
+def source() -> AsyncSample:
+    return AsyncSample()
 
 
 @pytest.fixture
-def well(source: AsyncWell) -> Well:
-    return Well(source)
+def sample(source: AsyncSample) -> Sample:
+    return Sample(source)
 
 
-# --- iterators --------------------------------------------------------------------------------------------------------
+# --- iterators ----------------------------------------------------------------------------------------------
 
 
-def test_an_async_generator_becomes_a_generator(well: Well, source: AsyncWell) -> None:
-    assert list(well.numbers(3)) == [0, 1, 2]
+def test_an_async_generator_becomes_a_generator(sample: Sample, source: AsyncSample) -> None:
+    assert list(sample.numbers(3)) == [0, 1, 2]
     assert len(source.threads) == 1
     assert threading.get_ident() not in source.threads
 
 
-def test_no_request_is_sent_before_the_first_step(well: Well, source: AsyncWell) -> None:
-    numbers = well.numbers(3)
+def test_no_request_is_sent_before_the_first_step(sample: Sample, source: AsyncSample) -> None:
+    numbers = sample.numbers(3)
     numbers.close()
     del numbers
     assert source.log == []
 
 
-def test_an_error_in_a_step_ends_the_iterator(well: Well, source: AsyncWell) -> None:
-    numbers = well.numbers(3, fail_at=1)
+def test_an_error_in_a_step_ends_the_iterator(sample: Sample, source: AsyncSample) -> None:
+    numbers = sample.numbers(3, fail_at=1)
     assert next(numbers) == 0
     with pytest.raises(KeyError):
         next(numbers)
@@ -128,32 +128,32 @@ def test_an_error_in_a_step_ends_the_iterator(well: Well, source: AsyncWell) -> 
     assert list(numbers) == []
 
 
-def test_closing_an_iterator_waits_for_its_cleanup(well: Well, source: AsyncWell) -> None:
-    numbers = well.numbers(3)
+def test_closing_an_iterator_waits_for_its_cleanup(sample: Sample, source: AsyncSample) -> None:
+    numbers = sample.numbers(3)
     next(numbers)
     numbers.close()
     assert source.log == ["numbers ended"]
 
 
-def test_leaving_the_loop_early_ends_the_generator(well: Well, source: AsyncWell) -> None:
-    for _ in well.numbers(3):
+def test_leaving_the_loop_early_ends_the_generator(sample: Sample, source: AsyncSample) -> None:
+    for _ in sample.numbers(3):
         break
     assert source.log == ["numbers ended"]
 
 
-def test_closing_an_iterator_waits_for_a_limited_time(well: Well, source: AsyncWell) -> None:
-    numbers = well.slow_to_end()
+def test_closing_an_iterator_waits_for_a_limited_time(sample: Sample, source: AsyncSample) -> None:
+    numbers = sample.slow_to_end()
     next(numbers)
-    began = time.monotonic()
+    started_at = time.monotonic()
     numbers.close()
-    assert _bridge.EXIT_TIMEOUT * 0.9 < time.monotonic() - began < 10
+    assert _bridge.EXIT_TIMEOUT * 0.9 < time.monotonic() - started_at < 10
     assert source.log == []
     _bridge.loop_thread().post(source.may_end.set)
     until(lambda: source.log == ["ended at last"])
 
 
-def test_an_iterator_may_be_dropped_on_the_loop_thread(well: Well, source: AsyncWell) -> None:
-    box = [well.numbers(3)]
+def test_an_iterator_may_be_dropped_on_the_loop_thread(sample: Sample, source: AsyncSample) -> None:
+    box = [sample.numbers(3)]
     next(box[0])
     dropped = threading.Event()
 
@@ -166,8 +166,8 @@ def test_an_iterator_may_be_dropped_on_the_loop_thread(well: Well, source: Async
     until(lambda: source.log == ["numbers ended"])
 
 
-def test_an_iterator_may_be_dropped_by_the_garbage_collector(well: Well, source: AsyncWell) -> None:
-    cycle: list[Any] = [well.numbers(3)]
+def test_an_iterator_may_be_dropped_by_the_garbage_collector(sample: Sample, source: AsyncSample) -> None:
+    cycle: list[Any] = [sample.numbers(3)]
     next(cycle[0])
     cycle.append(cycle)
     del cycle
@@ -175,8 +175,8 @@ def test_an_iterator_may_be_dropped_by_the_garbage_collector(well: Well, source:
     until(lambda: source.log == ["numbers ended"])
 
 
-def test_steps_may_be_made_in_different_threads(well: Well) -> None:
-    numbers, got = well.numbers(4), list[int]()
+def test_steps_may_be_made_in_different_threads(sample: Sample) -> None:
+    numbers, got = sample.numbers(4), list[int]()
     for _ in range(4):
         thread = threading.Thread(target=lambda: got.append(next(numbers)))
         thread.start()
@@ -184,10 +184,11 @@ def test_steps_may_be_made_in_different_threads(well: Well) -> None:
     assert got == [0, 1, 2, 3]
 
 
-def test_a_cancel_scope_held_across_a_yield_raises_an_error(well: Well) -> None:
-    # Each step is a task of its own, so none of our generators may hold a cancel scope, timeout or task group over a yield.
+def test_a_cancel_scope_held_across_a_yield_raises_an_error(sample: Sample) -> None:
+    # Each step runs in a task of its own, so no generator of the package may hold a cancel scope across a
+    # yield.
     with pytest.raises(RuntimeError, match="different task"):
-        list(well.scoped())
+        list(sample.scoped())
 
 
 def test_breaking_out_of_pages_releases_every_connection(client: ImgwireClient, emulator: Emulator) -> None:
@@ -207,57 +208,59 @@ def test_breaking_out_of_pages_releases_every_connection(client: ImgwireClient, 
     assert len(client.images.list().data) == 6
 
 
-# --- with blocks ------------------------------------------------------------------------------------------------------
+# --- with blocks --------------------------------------------------------------------------------------------
 
 
-def test_an_async_context_manager_becomes_a_plain_one(well: Well, source: AsyncWell) -> None:
-    with well.held() as numbers:
+def test_an_async_context_manager_becomes_a_plain_one(sample: Sample, source: AsyncSample) -> None:
+    with sample.held() as numbers:
         assert list(numbers) == [0, 1, 2]
-    assert source.log == ["numbers ended", "left well"]
+    assert source.log == ["numbers ended", "left sample"]
 
 
-def test_an_error_in_the_with_block_reaches_both_sides_unchanged(well: Well, source: AsyncWell) -> None:
+def test_an_error_in_the_with_block_reaches_both_sides_unchanged(sample: Sample, source: AsyncSample) -> None:
     mistake = KeyError("block")
-    with pytest.raises(KeyError) as caught, well.held():
+    with pytest.raises(KeyError) as caught, sample.held():
         raise mistake
     assert caught.value is mistake
     assert (mistake.__cause__, mistake.__context__) == (None, None)
     assert source.log == ["left by KeyError"]
 
 
-def test_ctrl_c_in_the_with_block_cancels_the_async_side(well: Well, source: AsyncWell) -> None:
-    with pytest.raises(KeyboardInterrupt), well.held() as numbers:
+def test_ctrl_c_in_the_with_block_cancels_the_async_side(sample: Sample, source: AsyncSample) -> None:
+    with pytest.raises(KeyboardInterrupt), sample.held() as numbers:
         next(numbers)
         raise KeyboardInterrupt
     assert source.log[0] == "left by CancelledError"
-    assert list(well.numbers(1)) == [0]
+    assert list(sample.numbers(1)) == [0]
 
 
-def test_ctrl_c_is_not_swallowed_by_a_manager_that_swallows_errors(well: Well) -> None:
-    with well.swallowing():
+def test_ctrl_c_is_not_swallowed_by_a_manager_that_swallows_errors(sample: Sample) -> None:
+    with sample.swallowing():
         raise KeyError("swallowed")
-    with pytest.raises(KeyboardInterrupt), well.swallowing():
+    with pytest.raises(KeyboardInterrupt), sample.swallowing():
         raise KeyboardInterrupt
 
 
-def test_an_error_on_entering_is_raised(well: Well, source: AsyncWell) -> None:
-    with pytest.raises(KeyError, match="enter"), well.held(enter=False):
+def test_an_error_on_entering_is_raised(sample: Sample, source: AsyncSample) -> None:
+    with pytest.raises(KeyError, match="enter"), sample.held(enter=False):
         raise AssertionError("never entered")
     assert source.log == []
 
 
-def test_breaking_out_of_the_iterator_keeps_the_with_block_usable(well: Well, source: AsyncWell) -> None:
-    with well.held() as numbers:
+def test_breaking_out_of_the_iterator_keeps_the_with_block_usable(
+    sample: Sample, source: AsyncSample
+) -> None:
+    with sample.held() as numbers:
         for _ in numbers:
             break
-    assert "left well" in source.log
+    assert "left sample" in source.log
 
 
-def test_a_dropped_with_block_is_closed(well: Well, source: AsyncWell) -> None:
-    block = well.held()
+def test_a_dropped_with_block_is_closed(sample: Sample, source: AsyncSample) -> None:
+    block = sample.held()
     next(block.__enter__())
     del block
-    assert source.log[0] == "left well"
+    assert source.log[0] == "left sample"
 
 
 def test_a_stream_yields_the_bytes_and_releases_its_connection(client: ImgwireClient, tmp_path: Path) -> None:
@@ -286,11 +289,11 @@ def test_a_stream_that_is_left_or_dropped_early_releases_its_slot(emulator: Emul
         until(lambda: held(client) == 0)
 
 
-# --- many uploads -----------------------------------------------------------------------------------------------------
+# --- many uploads -------------------------------------------------------------------------------------------
 
 
 class Reader(io.BytesIO):
-    """A file object that notes who reads it, and from where."""
+    """A file object that records the threads that read it."""
 
     threads: set[str]
     name = "dot.gif"
@@ -323,7 +326,8 @@ def test_readers_and_callbacks_of_many_uploads_run_in_the_calling_thread(
     for result in client.images.upload_many(readers(50, threads), on_created=note, on_progress=note):
         result.unwrap()
         done += 1
-        time.sleep(0.005)  # the caller is busy with something else: its tasks wait, and lose nothing
+        # While the caller is busy, user code waits for it.
+        time.sleep(0.005)
     assert done == 50
     assert threads == {threading.current_thread().name}
     nothing_left(client, emulator)
@@ -337,7 +341,8 @@ def test_leaving_upload_many_early_ends_all_uploads(client: ImgwireClient, emula
     results.close()
     sent = len(emulator.requests)
     nothing_left(client, emulator)
-    assert len(emulator.requests) <= sent + 8  # what was on its way, one for each that was under way
+    # Each of the eight open uploads may have sent one more request.
+    assert len(emulator.requests) <= sent + 8
     assert threads == {threading.current_thread().name}
 
 
@@ -347,17 +352,17 @@ def test_uploads_of_paths_continue_while_the_caller_is_busy(
     paths = [tmp_path / f"{number}.gif" for number in range(6)]
     for path in paths:
         path.write_bytes(GIF)
-    told: list[int] = []
+    progress: list[int] = []
     with closing(
-        client.images.upload_many(paths, on_progress=lambda event: told.append(event.sent))
+        client.images.upload_many(paths, on_progress=lambda event: progress.append(event.sent))
     ) as results:
         next(results).unwrap()
         until(lambda: len([r for r in emulator.requests if r.method == "PUT" and r.status == 200]) == 6)
         assert sum(1 for result in results if result.unwrap()) == 5
-    assert told.count(len(GIF)) == 6
+    assert progress.count(len(GIF)) == 6
 
 
-class SmallBites(io.BytesIO):
+class SlowFile(io.BytesIO):
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(size or 0, 20_000) if size != -1 else 20_000)
 
@@ -371,21 +376,22 @@ def test_a_consumer_may_take_longer_than_the_stall_timeout(client: ImgwireClient
     picture = GIF + bytes(1_000_000)
 
     def files() -> Iterator[UploadItem]:
-        yield UploadItem(GIF, file_name="first.gif")  # done while the others are under way
+        yield UploadItem(GIF, file_name="first.gif")  # ends before the others
         for number in range(3):
-            pieces = (picture[at : at + 20_000] for at in range(0, len(picture), 20_000))
-            file: Any = SmallBites(picture) if what == "file objects" else pieces
+            chunks = (picture[at : at + 20_000] for at in range(0, len(picture), 20_000))
+            file: Any = SlowFile(picture) if what == "file objects" else chunks
             yield UploadItem(file, file_name=f"{number}.gif", content_length=len(picture))
 
     on_progress = (lambda _: None) if what == "progress" else None
     for result in patient.images.upload_many(files(), concurrency=4, on_progress=on_progress):
         assert result.unwrap()
         if result.index == 0:
-            time.sleep(0.6)  # what is tested: a consumer that is busy elsewhere
+            # The consumer is busy for longer than the stall timeout.
+            time.sleep(0.6)
 
 
 def test_hooks_that_wait_for_a_busy_caller_block_no_other_upload(emulator: Emulator, tmp_path: Path) -> None:
-    """They run in the caller's thread, which is busy elsewhere; uploads of other threads get their connections meanwhile."""
+    """Hooks run in the caller's thread. While it is busy, uploads of other threads get the connections."""
     paths = [tmp_path / f"{number}.gif" for number in range(6)]
     for path in paths:
         path.write_bytes(GIF)
@@ -419,7 +425,7 @@ def test_an_error_of_the_files_iterator_passes_unchanged(client: ImgwireClient) 
 
 
 class Query:
-    """Like a database query: even to ask for its iterator is work that belongs to the caller's thread."""
+    """Like a database query, whose `__iter__` must run in the caller's thread, too."""
 
     def __init__(self) -> None:
         self.thread = ""
@@ -446,24 +452,24 @@ def test_an_async_iterator_of_files_is_rejected_with_the_name_of_the_other_clien
         next(client.images.upload_many(async_files()))
 
 
-# --- a key that changes in the midst ----------------------------------------------------------------------------------
+# --- a key that changes during an iteration -----------------------------------------------------------------
 
 
 def test_a_call_in_the_loop_body_never_waits_for_a_key_request_of_the_iterator(
     emulator: Emulator,
 ) -> None:
-    # Pages fetched ahead meet a 401 while the caller is in the loop body: their question waits for the next step there, but a
-    # call that the caller makes meanwhile asks for itself.
-    asked: list[str] = []
+    # Pages that are fetched ahead get a 401 while the caller is in its loop body. Their call of the key
+    # callable waits for the next step. A call that the caller makes meanwhile fetches the key itself.
+    key_calls: list[str] = []
 
     def key() -> str:
-        asked.append(threading.current_thread().name)
+        key_calls.append(threading.current_thread().name)
         return emulator.api_key
 
     with ImgwireClient(key, base_url=emulator.base_url) as client:
         for number in range(6):
             client.images.create(file_name=f"{number}.gif")
-        # Late enough for the caller to be back in its loop body, where nobody listens.
+        # Late enough for the caller to be in its loop body, where it runs no user code of the client.
         refusal: dict[str, Any] = {"status": 401, "body": {"detail": "expired"}, "stall": 0.5}
         emulator.faults.add("GET", "/api/v1/images/", times=None, after=2, **refusal)
         pages = client.images.list_pages(limit=1)
@@ -474,11 +480,11 @@ def test_a_call_in_the_loop_body_never_waits_for_a_key_request_of_the_iterator(
         emulator.faults.clear()
         assert client.images.list().data
         pages.close()
-    assert asked == [threading.current_thread().name] * 2
+    assert key_calls == [threading.current_thread().name] * 2
 
 
-class AsyncAsker:
-    """Asks for the key in a task that begins as its step ends: at the last moment at which its caller listens."""
+class AsyncKeyReader:
+    """Requests the key in a task that starts as a step ends, the last moment at which the caller can serve it."""
 
     def __init__(self, provider: KeyProvider) -> None:
         self.provider = provider
@@ -493,17 +499,17 @@ class AsyncAsker:
         return await self.provider.get()
 
 
-class Asker(BlockingWrapper):
-    steps: Final = blocking(AsyncAsker.steps)
-    key: Final = blocking(AsyncAsker.key)
+class KeyReader(BlockingWrapper):
+    steps: Final = blocking(AsyncKeyReader.steps)
+    key: Final = blocking(AsyncKeyReader.key)
 
 
 def test_a_key_request_at_the_end_of_a_step_is_always_served() -> None:
-    asked: list[int] = []
-    asker = Asker(AsyncAsker(KeyProvider(lambda: str(asked.append(1)) and "sk_test")))
-    steps = asker.steps()
+    key_calls: list[int] = []
+    reader = KeyReader(AsyncKeyReader(KeyProvider(lambda: str(key_calls.append(1)) and "sk_test")))
+    steps = reader.steps()
     next(steps)
     next(steps)
-    assert asker.key() == "sk_test"
+    assert reader.key() == "sk_test"
     assert list(steps) == []
-    assert asked == [1]
+    assert key_calls == [1]

@@ -1,4 +1,4 @@
-"""The asynchronous client and its loops: a session per loop, closed by that loop, whatever the application forgets."""
+"""The asynchronous client has a session per event loop, which that loop closes even if the application does not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sessions(client: AsyncImgwireClient) -> dict[Any, Any]:
 
 
 async def soon(condition: Any, seconds: float = 10.0) -> None:
-    """Let the loop run until the condition holds."""
+    """Run the event loop until the condition holds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -116,7 +116,7 @@ def test_a_client_that_is_never_closed_leaks_nothing(script: Script) -> None:
 
 @pytest.mark.slow
 def test_an_event_loop_that_was_closed_by_hand_leaves_no_warning(script: Script) -> None:
-    # Without -X dev: there asyncio itself reports what such a loop leaves behind.
+    # Without -X dev, because in dev mode asyncio itself reports the open transports of such a loop.
     assert script.run("""
         import asyncio, warnings
         warnings.simplefilter("ignore", ResourceWarning)
@@ -150,7 +150,7 @@ def test_a_client_of_a_stopped_loop_may_be_dropped_inside_another_loop(script: S
 
         asyncio.run(main())
         gc.collect()
-        stopped.run_until_complete(asyncio.sleep(0))  # closed transports let go of their sockets
+        stopped.run_until_complete(asyncio.sleep(0))  # closes the sockets of closed transports
         stopped.close()
     """) == (0, "True\n", "")
 
@@ -182,7 +182,7 @@ DROPPED = """
     thread = ThreadPoolExecutor(1)
     here = lambda work, *args: work(*args)
     open_files = lambda: len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-    # What the first of a kind loads, and the connection pool of the server, stay.
+    # Imports of the first client, and the connection pool of the server, stay.
     with asyncio.Runner() as runner:
         runner.run(asyncio.sleep(0))
         drop(used(runner.get_loop())[0])
@@ -204,7 +204,7 @@ def test_a_dropped_client_is_closed_by_its_own_loop_and_by_no_other_thread(scrip
             idle = asyncio.new_event_loop()
             box, api = used(idle)
             ran_in = []
-            idle.call_soon(lambda: ran_in.append(threading.get_ident()))  # is due when the loop next runs
+            idle.call_soon(lambda: ran_in.append(threading.get_ident()))  # runs when the loop runs next
             where(how, box)
             close(idle)
             assert ran_in == [threading.get_ident()], (where, how)
@@ -250,14 +250,14 @@ def test_a_client_dropped_in_another_thread_is_closed_at_exit_at_the_latest(scri
         + """
     loops = [asyncio.new_event_loop() for _ in range(3)]
     used_ones = [used(loop) for loop in loops[:2]]
-    in_another_thread(drop, used_ones[0][0])  # its loop never runs again; the other client is never dropped
+    in_another_thread(drop, used_ones[0][0])  # its loop never runs again
 
     def in_a_thread_that_ends():
         used_ones.append(used(loops[2]))
     ended = threading.Thread(target=in_a_thread_that_ends)
     ended.start()
     ended.join()
-    drop(used_ones[2][0])  # nobody else can be about to run it
+    drop(used_ones[2][0])  # no other thread can run this loop
     print([api.closed for _, api in used_ones])
 
     import atexit
@@ -268,7 +268,7 @@ def test_a_client_dropped_in_another_thread_is_closed_at_exit_at_the_latest(scri
     """,
         first="""
     import atexit
-    atexit.register(lambda: last())  # before the package is imported, so that it runs later
+    atexit.register(lambda: last())  # registered before the import of the package, so it runs after the package's handler
     """,
     ) == (0, "[False, False, True]\n[True, True, True]\n", "")
 
@@ -294,9 +294,9 @@ def test_two_loops_in_two_threads_use_one_client_at_once(emulator: Emulator) -> 
 
     async def main() -> int:
         await asyncio.to_thread(together.wait)
-        answers = await asyncio.gather(*(client.images.list() for _ in range(50)))
+        pages = await asyncio.gather(*(client.images.list() for _ in range(50)))
         await asyncio.to_thread(together.wait)
-        return len(answers) + 100 * len(sessions(client))
+        return len(pages) + 100 * len(sessions(client))
 
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(run_in_new_loop, main()) for _ in range(2)]
@@ -377,7 +377,7 @@ def test_without_an_asyncio_loop_the_error_says_what_to_do(emulator: Emulator) -
 
 @pytest.mark.skipif(importlib.util.find_spec("trio") is None, reason="needs trio")
 def test_the_advice_for_trio_works(emulator: Emulator) -> None:
-    import trio  # itself, because anyio 3 does not know today's trio
+    import trio  # not through anyio, because anyio 3 does not support current trio
 
     other = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
 

@@ -1,4 +1,4 @@
-"""What happens to a process: Ctrl-C, its end without close(), forks. Each script is a process of its own, under -X dev -W error."""
+"""Processes: Ctrl-C, exit without close(), forks. Each script runs in a process of its own, under -X dev -W error."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from .conftest import Script, open_handlers, until
 
 ENDLESS = float("inf")
 GET = ("GET", "/api/v1/images/")
-SOON = 10.0  # much more than anything here takes, and far less than what it would take if somebody waited
+# Seconds. Far more than any of these processes needs, and far less than a process that waits for a timeout.
+SOON = 10.0
 
-# Python does not see what a C library does. Like uWSGI, this one keeps the interpreter to itself meanwhile. It lets other threads
-# come to rest first: one that asks for the interpreter in the moment of such a fork would stop the child before it runs a line.
-UNSEEN = """
+# Python does not notice a fork by a C library. Like uWSGI, this fork holds the GIL. Other threads get time to
+# become idle first: a thread that waits for the GIL at the moment of such a fork would stop the child at
+# once.
+C_FORK = """
 import ctypes
 def fork(*, _fork=ctypes.PyDLL(None).fork):
     time.sleep(0.1)
@@ -34,24 +36,25 @@ os.fork = fork
 """
 
 forks = pytest.mark.parametrize(
-    "fork", [pytest.param("", id="os.fork", marks=pytest.mark.slow), pytest.param(UNSEEN, id="C")]
+    "fork", [pytest.param("", id="os.fork", marks=pytest.mark.slow), pytest.param(C_FORK, id="C")]
 )
 needs_fork = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no fork")
 
 
 def stop_when_busy(emulator: Emulator, process: subprocess.Popen[str], *, again: bool = False) -> float:
-    """Send SIGINT once the emulator has the script's request; seconds until the script has ended."""
+    """Send SIGINT once the emulator has the script's request. Return the seconds until the script has ended."""
     until(lambda: open_handlers(emulator) > 0, "the script's request")
-    began = time.monotonic()
+    started_at = time.monotonic()
     process.send_signal(signal.SIGINT)
     if again:
-        time.sleep(0.05)  # what is tested: a second one shortly after
+        # A second SIGINT shortly after the first one is part of the test.
+        time.sleep(0.05)
         process.send_signal(signal.SIGINT)
     process.wait(20)
-    return time.monotonic() - began
+    return time.monotonic() - started_at
 
 
-# --- Ctrl-C -----------------------------------------------------------------------------------------------------------
+# --- Ctrl-C -------------------------------------------------------------------------------------------------
 
 
 def test_ctrl_c_ends_the_call_at_once_and_the_client_goes_on(script: Script, emulator: Emulator) -> None:
@@ -163,13 +166,13 @@ def test_ctrl_c_inside_a_reader_of_the_user_raises_keyboard_interrupt(
     out = script.run("""
         client = ImgwireClient()
 
-        def pieces():
+        def chunks():
             yield GIF[:10]
             signal.raise_signal(signal.SIGINT)
             yield GIF[10:]
 
         try:
-            client.images.upload(pieces(), file_name="a.gif", content_length=len(GIF))
+            client.images.upload(chunks(), file_name="a.gif", content_length=len(GIF))
         except KeyboardInterrupt:
             print("interrupted", client.images.upload(GIF, file_name="b.gif", wait=True).status)
     """)
@@ -177,7 +180,7 @@ def test_ctrl_c_inside_a_reader_of_the_user_raises_keyboard_interrupt(
     until(lambda: open_handlers(emulator) == 0)
 
 
-# --- the end of the process without close() ---------------------------------------------------------------------------
+# --- the end of the process without close() -----------------------------------------------------------------
 
 FORGOTTEN = {
     "idle, and dropped": """
@@ -237,14 +240,14 @@ FORGOTTEN = {
     "how", [pytest.param(how, marks=() if how == "half-way" else pytest.mark.slow) for how in FORGOTTEN]
 )
 def test_a_client_that_was_never_closed_does_not_delay_the_exit(script: Script, how: str) -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert script.run(FORGOTTEN[how]) == (0, "", "")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - started_at < 20
 
 
 def test_a_daemon_thread_during_a_call_ends_without_output(script: Script, emulator: Emulator) -> None:
     emulator.faults.add(*GET, stall=ENDLESS)
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert script.run("""
         client = ImgwireClient()
         sent = threading.Event()
@@ -255,7 +258,7 @@ def test_a_daemon_thread_during_a_call_ends_without_output(script: Script, emula
         threading.Thread(target=call, daemon=True).start()
         sent.wait()
     """) == (0, "", "")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - started_at < 20
     until(lambda: open_handlers(emulator) == 0)
 
 
@@ -263,7 +266,7 @@ def test_a_call_during_interpreter_shutdown_is_rejected(script: Script) -> None:
     late = """
         import atexit
 
-        @atexit.register  # before the package is imported, so that it runs after the loop has ended
+        @atexit.register  # registered before the import of the package, so it runs after the event loop has ended
         def late():
             for use in (client.images.list, lambda: next(client.images.list_all()), lambda: next(pages)):
                 try:
@@ -291,7 +294,7 @@ def test_the_first_call_may_come_in_an_exit_handler_where_threads_may_still_be_s
 ) -> None:
     code, out, err = script.run("""
         import atexit
-        client = ImgwireClient()  # loads the bridge, so that its handler runs after this one
+        client = ImgwireClient()  # imports the bridge, so its exit handler runs after this one
         @atexit.register
         def late():
             try:
@@ -305,7 +308,7 @@ def test_the_first_call_may_come_in_an_exit_handler_where_threads_may_still_be_s
 
 @pytest.mark.slow
 def test_a_blocked_event_loop_delays_the_exit_only_briefly(script: Script) -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     code, out, _ = script.run("""
         from imgwire_async import _bridge
         client = ImgwireClient()
@@ -318,11 +321,11 @@ def test_a_blocked_event_loop_delays_the_exit_only_briefly(script: Script) -> No
     assert (code, out) == (
         0,
         "end\n",
-    )  # what the standard library says about the loop that was left is its own
-    assert time.monotonic() - began < 20
+    )  # the standard library may warn of the abandoned loop
+    assert time.monotonic() - started_at < 20
 
 
-# --- clocks -----------------------------------------------------------------------------------------------------------
+# --- clocks -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -332,7 +335,7 @@ def test_a_blocked_event_loop_delays_the_exit_only_briefly(script: Script) -> No
 def test_a_frozen_or_changed_clock_stops_no_call(script: Script, emulator: Emulator, jump: float) -> None:
     for after in (1, 3):
         emulator.faults.add(*GET, after=after, status=429, headers={"Retry-After": "1"})
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert script.run(f"""
         client = ImgwireClient()
         client.images.list()
@@ -347,10 +350,10 @@ def test_a_frozen_or_changed_clock_stops_no_call(script: Script, emulator: Emula
         client.images.list()
         print("end")
     """) == (0, "end\n", "")
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - started_at < 25
 
 
-# --- fork -------------------------------------------------------------------------------------------------------------
+# --- fork ---------------------------------------------------------------------------------------------------
 
 FORKED = {
     "before any call": """
@@ -378,12 +381,12 @@ FORKED = {
         from imgwire_async import Hooks, NotFoundError
         client = ImgwireClient()
         client.images.list()
-        sent, answers = threading.Event(), []
+        sent, results = threading.Event(), []
         def call():
             try:
                 client.with_options(hooks=Hooks(on_request=lambda _: sent.set())).custom_domain.retrieve()
             except NotFoundError as error:
-                answers.append(error)
+                results.append(error)
         thread = threading.Thread(target=call, daemon=True)
         thread.start()
         sent.wait()
@@ -392,7 +395,7 @@ FORKED = {
         if pid == 0:
             sys.exit(0)
         thread.join()
-        assert len(answers) == 1
+        assert len(results) == 1
     """,
     "while threads make calls": """
         client = ImgwireClient()
@@ -493,18 +496,18 @@ HARDEST = "while another thread holds every lock"
 
 
 def forked_by(how: str, fork: str) -> Any:
-    """One case: by default Python's own fork where the points differ most, and C's at the hardest one."""
+    """Return one case. Only some run by default: Python's fork in different situations, and C's in the hardest one."""
     usual = how == HARDEST if fork else how in {"while a thread is in a call", "with iterators half-way"}
     return pytest.param(
         how, fork, id=f"{how}-{'C' if fork else 'os.fork'}", marks=() if usual else pytest.mark.slow
     )
 
 
-# Of those that ask for the interpreter in the moment of the fork, C forks none (see above).
+# C forks no process in which a thread waits for the GIL at that moment (see above).
 FORKS = [
     forked_by(how, fork)
     for how in FORKED
-    for fork in ("", UNSEEN)
+    for fork in ("", C_FORK)
     if not (fork and how == "while threads make calls")
 ]
 
@@ -515,7 +518,7 @@ def test_both_processes_can_use_the_client_after_a_fork(
     script: Script, emulator: Emulator, how: str, fork: str
 ) -> None:
     emulator.faults.add("GET", "/api/v1/custom_domain/", stall=1.0)
-    began = time.monotonic()
+    started_at = time.monotonic()
     code, out, err = script.run(
         fork
         + textwrap.dedent(FORKED[how])
@@ -526,11 +529,11 @@ def test_both_processes_can_use_the_client_after_a_fork(
     """)
     )
     assert (code, out, without_noise(err)) == (0, "child 0\n", "")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - started_at < 20
 
 
 def without_noise(err: str) -> str:
-    """Drop what Python 3.13 says, now and then, at the end of a child about the parent's threads that it did not see stay behind."""
+    """Return stderr without the warning that Python 3.13 sometimes prints about threads of the parent."""
     return err.replace("detach_thread: failed detaching thread\n", "")
 
 
@@ -679,7 +682,7 @@ import os
 from imgwire_async import ImgwireClient
 
 client = ImgwireClient()
-client.images.list()  # in the master, before it forks
+client.images.list()  # in the master process, before it forks
 
 def application(environ, start_response):
     body = f"{os.getpid()} {len(client.images.list().data)}".encode()
@@ -701,19 +704,19 @@ def application(environ, start_response):
         "ignore",
     )
 
-    def ask() -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-            return str(answer.read(), "utf-8")
+    def fetch() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as response:
+            return str(response.read(), "utf-8")
 
     def ready() -> bool:
         try:
-            return bool(ask())
+            return bool(fetch())
         except OSError:
             return False
 
     until(ready, "gunicorn listens", 20)
-    answers = [ask().split() for _ in range(8)]
-    assert {count for _, count in answers} == {"0"}
+    results = [fetch().split() for _ in range(8)]
+    assert {count for _, count in results} == {"0"}
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
 

@@ -1,4 +1,4 @@
-"""One client in many threads, in a running loop, and on the loop thread itself."""
+"""One client in many threads, inside a running event loop, and in the loop thread itself."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def test_concurrent_first_calls_start_one_loop_thread(script: Any) -> None:
     assert script.run("""
         client = ImgwireClient()
         barrier = threading.Barrier(32)
-        answers = []
+        results = []
 
         def first():
             barrier.wait()
-            answers.append(client.images.list().data)
+            results.append(client.images.list().data)
 
         threads = [threading.Thread(target=first) for _ in range(32)]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         names = [thread.name for thread in threading.enumerate()]
-        print(len(answers), names.count("imgwire-async"), len(client._shared.sessions._by_loop))
+        print(len(results), names.count("imgwire-async"), len(client._shared.sessions._by_loop))
     """) == (0, "32 1 1\n", "")
 
 
@@ -68,12 +68,12 @@ def test_several_clients_share_one_loop_thread(emulator: Emulator) -> None:
 def test_callers_in_many_threads_share_one_call_of_the_key_callable(
     emulator: Emulator, threads: ThreadPoolExecutor
 ) -> None:
-    asked: list[int] = []
+    key_calls: list[int] = []
     together = threading.Barrier(33)
 
     def key() -> str:
-        asked.append(threading.get_ident())
-        until(lambda: len(_bridge.loop_thread().tasks) >= 32, "the others wait for this answer")
+        key_calls.append(threading.get_ident())
+        until(lambda: len(_bridge.loop_thread().tasks) >= 32, "the others wait for this result")
         return emulator.api_key
 
     with ImgwireClient(key, base_url=emulator.base_url) as client:
@@ -85,19 +85,19 @@ def test_callers_in_many_threads_share_one_call_of_the_key_callable(
         calls = [threads.submit(call) for _ in range(32)]
         together.wait()
         assert [call.result(20) for call in calls] == [0] * 32
-    assert len(asked) == 1
+    assert len(key_calls) == 1
 
 
 def test_the_next_caller_fetches_the_key_when_the_first_caller_is_interrupted(
     emulator: Emulator,
 ) -> None:
-    leaving, asked = threading.Event(), list[str]()
+    leaving, key_calls = threading.Event(), list[str]()
 
     def key() -> str:
-        asked.append(threading.current_thread().name)
-        if len(asked) == 1:
+        key_calls.append(threading.current_thread().name)
+        if len(key_calls) == 1:
             leaving.wait(10)
-            raise SystemExit  # like Ctrl-C in the midst of it
+            raise SystemExit  # like Ctrl-C during the callable
         return emulator.api_key
 
     with ImgwireClient(key, base_url=emulator.base_url) as client:
@@ -108,14 +108,14 @@ def test_the_next_caller_fetches_the_key_when_the_first_caller_is_interrupted(
 
         first = threading.Thread(target=call, name="first")
         first.start()
-        until(lambda: asked)
+        until(lambda: key_calls)
         with ThreadPoolExecutor(1, thread_name_prefix="second") as pool:
             second = pool.submit(client.images.list)
             until(lambda: len(_bridge.loop_thread().tasks) >= 2)
             leaving.set()
             assert second.result(20).data == []
         first.join()
-    assert [name[:6] for name in asked] == ["first", "second"]
+    assert [name[:6] for name in key_calls] == ["first", "second"]
 
 
 def test_the_client_works_inside_a_running_loop(client: ImgwireClient) -> None:
@@ -188,14 +188,14 @@ def test_a_call_in_a_worker_thread_may_be_abandoned(client: ImgwireClient, emula
     abandon: dict[str, Any] = {"abandon_on_cancel" if new_name else "cancellable": True}
 
     async def main() -> float:
-        began = time.monotonic()
+        started_at = time.monotonic()
         with anyio.move_on_after(0.1) as scope:
             await anyio.to_thread.run_sync(client.images.list, **abandon)
         assert scope.cancel_called
-        return time.monotonic() - began
+        return time.monotonic() - started_at
 
     assert asyncio.run(main()) < 2
-    assert open_handlers(emulator) == 1  # the thread itself goes on: nobody can end it from outside
+    assert open_handlers(emulator) == 1  # the thread continues, because no thread can be ended from outside
     client.close()
     until(lambda: open_handlers(emulator) == 0)
 

@@ -1,4 +1,4 @@
-"""`upload_token` as a callable, in code that blocks: it runs in the thread that waits."""
+"""`upload_token` as a callable of the blocking client runs in the thread that waits for the call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ASYNC: list[Any] = [coroutine_function, Asynchronous(), functools.partial(corout
 
 
 class Backend:
-    """Makes upload tokens with a server key, and remembers the threads it was asked in."""
+    """Creates upload tokens with a server key, and records the threads in which it was called."""
 
     def __init__(self, client: ImgwireClient) -> None:
         self.client = client
@@ -68,7 +68,7 @@ def test_the_token_callable_runs_once_per_file_in_the_calling_thread(
 def test_the_loop_body_may_upload_while_files_wait_for_their_token(
     browser: ImgwireClient, backend: Backend
 ) -> None:
-    """Their questions wait for the next step, and hold no place meanwhile."""
+    """Their token callables wait for the next step, and hold no slot meanwhile."""
     images = 0
     for result in browser.images.upload_many([GIF] * 8, concurrency=8):
         assert result.unwrap()
@@ -77,17 +77,17 @@ def test_the_loop_body_may_upload_while_files_wait_for_their_token(
     assert images == len(backend.threads) == 16
 
 
-@pytest.mark.parametrize("ask", ASYNC, ids=["function", "object", "partial"])
+@pytest.mark.parametrize("token_callable", ASYNC, ids=["function", "object", "partial"])
 def test_a_coroutine_function_as_token_callable_raises_a_type_error(
-    client: ImgwireClient, emulator: Emulator, ask: Any
+    client: ImgwireClient, emulator: Emulator, token_callable: Any
 ) -> None:
     with pytest.raises(TypeError, match=r"upload_token .*AsyncImgwireClient"):
-        ImgwireClient("ck_x", upload_token=ask)
+        ImgwireClient("ck_x", upload_token=token_callable)
     with pytest.raises(TypeError, match=r"upload_token .*AsyncImgwireClient"):
-        client.images.upload(GIF, upload_token=ask)
+        client.images.upload(GIF, upload_token=token_callable)
     with pytest.raises(TypeError, match=r"upload_token .*AsyncImgwireClient"):
-        client.images.create(file_name="a.gif", upload_token=ask)
-    (result,) = client.images.upload_many([UploadItem(GIF, upload_token=ask)])
+        client.images.create(file_name="a.gif", upload_token=token_callable)
+    (result,) = client.images.upload_many([UploadItem(GIF, upload_token=token_callable)])
     assert isinstance(result.error, TypeError)
     assert len(emulator.requests) == 0
 
@@ -100,12 +100,12 @@ def test_a_token_callable_that_returns_an_awaitable_raises_a_type_error(client: 
 def test_an_error_of_the_token_callable_passes_unchanged(client: ImgwireClient) -> None:
     mistake = KeyError("no vault")
 
-    def ask() -> str:
+    def token_callable() -> str:
         raise mistake
 
     for call in (
-        lambda: client.images.upload(GIF, upload_token=ask),
-        lambda: client.images.create(file_name="a.gif", upload_token=ask),
+        lambda: client.images.upload(GIF, upload_token=token_callable),
+        lambda: client.images.create(file_name="a.gif", upload_token=token_callable),
     ):
         with pytest.raises(KeyError) as caught:
             call()

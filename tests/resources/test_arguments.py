@@ -1,4 +1,4 @@
-"""Every wrong argument fails before any request, by its name, with the type given and never a secret."""
+"""Every wrong argument raises an error with its name before any request, without a secret in the message."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class AsyncCallable:
     async def __call__(self, *_: object) -> None: ...
 
 
-async def refused(call: Call, value: Any) -> Exception:
-    """The error of `call` with `value`; nothing was asked."""
+async def rejection_of(call: Call, value: Any) -> Exception:
+    """Return the error that `call` raises for `value`. No request may be sent."""
     api = Api()
     with pytest.raises((TypeError, ValueError)) as caught:
         result = call(api, value)
@@ -45,7 +45,7 @@ async def refused(call: Call, value: Any) -> Exception:
     return caught.value
 
 
-# --- ids --------------------------------------------------------------------------------------------------------------
+# --- ids ----------------------------------------------------------------------------------------------------
 
 WITH_IDS: list[tuple[str, str, Call]] = [
     ("retrieve", "image_id", lambda api, v: api.images.retrieve(v)),
@@ -81,7 +81,7 @@ async def test_every_method_rejects_an_id_that_could_change_the_path(name: str, 
         "a\0",
         "a\u00a0",
     ):
-        error = await refused(call, value)
+        error = await rejection_of(call, value)
         assert type(error) is ValueError
         assert name in str(error)
 
@@ -89,14 +89,14 @@ async def test_every_method_rejects_an_id_that_could_change_the_path(name: str, 
 @with_ids
 async def test_every_method_rejects_an_id_of_a_wrong_type(name: str, call: Call) -> None:
     for value in (None, 5, True, b"img", 1.5, ["a"]):
-        error = await refused(call, value)
+        error = await rejection_of(call, value)
         assert type(error) is TypeError
         assert name in str(error)
         assert type(value).__name__ in str(error)
 
 
 async def test_an_invalid_id_in_a_list_is_named_by_its_index() -> None:
-    assert "image_ids[1]" in str(await refused(lambda api, v: api.images.bulk_delete([ID, v]), "a/b"))
+    assert "image_ids[1]" in str(await rejection_of(lambda api, v: api.images.bulk_delete([ID, v]), "a/b"))
 
 
 LISTS: list[Call] = [
@@ -108,17 +108,17 @@ LISTS: list[Call] = [
 @pytest.mark.parametrize("call", LISTS)
 @pytest.mark.parametrize("value", [None, 5, ID, b"img", uuid.UUID(ID)], ids=repr)
 async def test_a_list_of_ids_is_rejected_as_an_id(call: Call, value: Any) -> None:
-    error = await refused(call, value)
+    error = await rejection_of(call, value)
     assert type(error) is TypeError
     assert f"image_ids must be a list of ids, not {type(value).__name__}" in str(error)
 
 
 async def test_a_download_job_needs_an_id() -> None:
-    error = await refused(lambda api, v: api.images.create_bulk_download_job(v), [])
+    error = await rejection_of(lambda api, v: api.images.create_bulk_download_job(v), [])
     assert "image_ids" in str(error)
 
 
-# --- payload mappings as other SDKs want them -------------------------------------------------------------------------
+# --- payload mappings of other SDKs -------------------------------------------------------------------------
 
 PAYLOADS: list[tuple[Call, Any, str]] = [
     (lambda api, v: api.images.create(v), {"file_name": "a.jpg"}, "images.create(file_name="),
@@ -151,12 +151,12 @@ PAYLOADS: list[tuple[Call, Any, str]] = [
 async def test_a_payload_mapping_raises_a_type_error_that_shows_the_right_call(
     call: Call, payload: Any, spelling: str
 ) -> None:
-    error = await refused(call, payload)
+    error = await rejection_of(call, payload)
     assert type(error) is TypeError
     assert spelling in str(error)
 
 
-# --- the other arguments ----------------------------------------------------------------------------------------------
+# --- the other arguments ------------------------------------------------------------------------------------
 
 
 def named(call: Callable[..., Any], name: str) -> Call:
@@ -238,7 +238,7 @@ LONG = "x" * 256
 HALF = "a\ud800"
 NAIVE = datetime.fromisoformat("2026-04-01T00:00:00")
 
-# Method, argument, values that are refused.
+# Method, argument, invalid values.
 WRONG: list[tuple[Callable[..., Any], str, list[Any]]] = [
     (create_, "file_name", [*NO_TEXT, None, "", HALF]),
     (create_, "mime_type", [*NO_TEXT, "", "image/ png", "image/png\r\nX: y", "bild/ä"]),
@@ -324,13 +324,13 @@ for _method in (stats, datasets):
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "values"), WRONG, ids=lambda each: getattr(each, "__name__", None)
+    ("method", "name", "values"), WRONG, ids=lambda value: getattr(value, "__name__", None)
 )
 async def test_a_wrong_argument_is_named_before_any_request(
     method: Callable[..., Any], name: str, values: list[Any]
 ) -> None:
     for value in values:
-        error = await refused(named(method, name), value)
+        error = await rejection_of(named(method, name), value)
         text = str(error)
         assert name in text
         assert SECRET not in text
@@ -341,7 +341,7 @@ async def test_a_wrong_argument_is_named_before_any_request(
 
 @pytest.mark.parametrize("method", [create_, via_url, upload, upload_many])
 @pytest.mark.parametrize(
-    ("metadata", "error", "word"),
+    ("metadata", "error", "text"),
     [
         ({"a": None}, TypeError, "custom_metadata['a'] must be text, a number or a bool, not NoneType"),
         ({"a": [1]}, TypeError, "custom_metadata['a'] must be text, a number or a bool, not list"),
@@ -358,27 +358,27 @@ async def test_a_wrong_argument_is_named_before_any_request(
     ],
 )
 async def test_metadata_that_the_service_cannot_store_is_rejected_with_its_key(
-    method: Callable[..., Any], metadata: Any, error: type[Exception], word: str
+    method: Callable[..., Any], metadata: Any, error: type[Exception], text: str
 ) -> None:
-    caught = await refused(named(method, "custom_metadata"), metadata)
+    caught = await rejection_of(named(method, "custom_metadata"), metadata)
     assert type(caught) is error
-    assert word in str(caught)
+    assert text in str(caught)
 
 
 @pytest.mark.parametrize(
     "value", [5, None, {"url": "a"}, {1, 2}, object()], ids=lambda value: type(value).__name__
 )
 async def test_an_invalid_file_raises_a_type_error_that_names_it(value: Any) -> None:
-    error = await refused(lambda api, v: api.images.upload(v), value)
+    error = await rejection_of(lambda api, v: api.images.upload(v), value)
     assert str(error).startswith("file must be a path, bytes")
     assert type(value).__name__ in str(error)
 
 
-# --- what is right ----------------------------------------------------------------------------------------------------
+# --- accepted values ----------------------------------------------------------------------------------------
 
 
 async def test_a_rejected_url_does_not_appear_in_the_error() -> None:
-    error = await refused(named(via_url, "url"), f"ftp://a.example/{SECRET}")
+    error = await rejection_of(named(via_url, "url"), f"ftp://a.example/{SECRET}")
     assert SECRET not in str(error)
 
 
@@ -421,14 +421,14 @@ def test_a_datetime_with_a_timezone_is_sent_in_utc_or_rejected(value: datetime) 
 async def test_an_image_is_accepted_as_an_id_only_where_the_signature_says_so() -> None:
     api = Api(image())
     record = await api.images.retrieve(ID)
-    error = await refused(lambda api, v: api.images.delete(v), record)
+    error = await rejection_of(lambda api, v: api.images.delete(v), record)
     assert "not Image" in str(error)
 
 
-# --- classes of text and numbers ---------------------------------------------------------------------------------------
+# --- classes of text and numbers ----------------------------------------------------------------------------
 
 
-class Kind(str, enum.Enum):  # noqa: UP042  # the older spelling, whose str() is the member's name
+class Kind(str, enum.Enum):  # noqa: UP042  # str() of such a member is its name
     PNG = "image/png"
 
 
@@ -468,7 +468,8 @@ async def test_a_member_of_an_integer_enum_is_sent_as_its_value() -> None:
     assert api.sent.lines == ["GET /images/?page=3&limit=3"]
 
 
-HUGE = 10**5000  # more digits than Python writes
+# Python does not convert an integer of so many digits to text.
+HUGE = 10**5000
 
 
 @pytest.mark.parametrize("value", [HUGE, -HUGE], ids=["huge", "hugely negative"])
@@ -477,14 +478,14 @@ async def test_an_integer_too_long_to_print_is_rejected_with_its_name(value: int
         (list_, "page"), (list_pages, "limit"), (bulk, "chunk_size"), (create_, "content_length"), (ready, "timeout"),
         (upload, "wait"), (upload_many, "concurrency"),
     ]:  # fmt: skip
-        error = await refused(named(method, name), value)
+        error = await rejection_of(named(method, name), value)
         assert name in str(error)
         assert "bits" in str(error)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://a]/", "http://\u2100.example"])
 async def test_a_url_that_cannot_be_parsed_is_rejected(url: str) -> None:
-    assert str(await refused(named(via_url, "url"), url)) == "url is no URL"
+    assert str(await rejection_of(named(via_url, "url"), url)) == "url is no URL"
 
 
 @pytest.mark.parametrize("held", ["a\0b", "a\ud800", b"a\0b"])
@@ -498,13 +499,13 @@ async def test_a_path_that_no_file_can_have_is_rejected_before_any_disk_access(
         (lambda api, v: api.images.download(ID, v), "path"),
         (lambda api, v: api.images.download_archive(ID, v), "path"),
     ]:
-        error = await refused(call, value)
+        error = await rejection_of(call, value)
         assert type(error) is ValueError
         assert str(error).startswith(name)
 
 
 async def test_an_invalid_path_object_raises_a_type_error_that_names_the_argument() -> None:
-    error = await refused(lambda api, v: api.images.download(ID, v), Place(5))
+    error = await rejection_of(lambda api, v: api.images.download(ID, v), Place(5))
     assert str(error) == "path must be a str or os.PathLike, not Place"
 
 
@@ -514,4 +515,4 @@ async def test_a_flag_accepts_only_a_bool(value: Any) -> None:
         (lambda api, v: api.images.wait_until_ready(ID, metadata=v), "metadata"),
         (lambda api, v: api.images.download(ID, "a.png", overwrite=v), "overwrite"),
     ]:
-        assert str(await refused(call, value)) == f"{name} must be a bool, not {type(value).__name__}"
+        assert str(await rejection_of(call, value)) == f"{name} must be a bool, not {type(value).__name__}"

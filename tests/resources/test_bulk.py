@@ -1,4 +1,4 @@
-"""Bulk deletion sorts every id: deleted, failed with its error, or unknown."""
+"""Bulk deletion reports each id as deleted, failed with its error, or unknown."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_after_a_first_success_errors_are_results_and_not_raised(error: Ex
     api = Api(OK, error, OK)
     result = await api.images.bulk_delete(IDS, chunk_size=2)
     assert result.deleted == ("id-1", "id-2", "id-5", "id-6")
-    assert [each for each, _ in result.failed] == ["id-3", "id-4"]
+    assert [image_id for image_id, _ in result.failed] == ["id-3", "id-4"]
 
 
 async def test_the_summary_has_the_counts_and_the_first_error() -> None:
@@ -123,8 +123,10 @@ async def test_an_error_of_user_code_passes_unchanged() -> None:
     st.lists(st.sampled_from([OK, GONE, LOST, DOWN]), min_size=30, max_size=30),
 )
 async def test_every_id_is_in_exactly_one_group_of_the_result(
-    count: int, size: int, weather: list[Any]
+    count: int, size: int, outcomes: list[Any]
 ) -> None:
     ids = list(numbered(1, count))
-    result = await Api(*weather).images.bulk_delete(ids, chunk_size=size)
-    assert sorted([*result.deleted, *(each for each, _ in result.failed), *result.unknown]) == sorted(ids)
+    result = await Api(*outcomes).images.bulk_delete(ids, chunk_size=size)
+    assert sorted([*result.deleted, *(image_id for image_id, _ in result.failed), *result.unknown]) == sorted(
+        ids
+    )

@@ -1,4 +1,4 @@
-"""Each operation asks exactly one question: method, path, query, body, and whether it may be asked twice."""
+"""Each operation sends exactly one request: method, path, query, body, and whether it may be repeated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imgwire_async import models, results
 DOMAIN, ORIGIN, JOB = models.CustomDomain, models.CorsOrigin, models.ImageDownloadJob
 UPLOAD, TOKEN = models.StandardUpload, models.UploadToken
 
-# What is called -> method and target, body, repeatable, model of the answer (None: an opaque mapping).
+# A call -> method and target, body, repeatable, model of the response (None: a mapping without a model).
 ASKED: list[tuple[str, Callable[[Api], Awaitable[Any]], str, Any, bool | None, Any]] = [
     ("list", lambda api: api.images.list(), "GET /images/?page=1", None, None, list[models.Image]),
     (
@@ -233,7 +233,7 @@ ASKED: list[tuple[str, Callable[[Api], Awaitable[Any]], str, Any, bool | None, A
 ]
 
 
-def answer_for(model: Any) -> Any:
+def response_for(model: Any) -> Any:
     if model is None:
         return {"message": "done"}
     if hasattr(model, "__args__"):
@@ -247,7 +247,7 @@ def answer_for(model: Any) -> Any:
 async def test_an_operation_sends_exactly_one_request(
     call: Callable[[Api], Awaitable[Any]], line: str, body: Any, repeatable: bool | None, model: Any
 ) -> None:
-    api = Api(answer_for(model))
+    api = Api(response_for(model))
     result = await call(api)
     assert api.sent.lines == [line]
     assert api.sent.only.json == body
@@ -255,7 +255,7 @@ async def test_an_operation_sends_exactly_one_request(
     if model is None and not isinstance(result, results.BulkDeleteResult):
         assert result == {"message": "done"}
     elif hasattr(model, "__args__"):
-        assert [type(each) for each in result.data] == [model.__args__[0]] * 2
+        assert [type(item) for item in result.data] == [model.__args__[0]] * 2
     elif model is not None:
         assert type(result) is model
 
@@ -267,8 +267,14 @@ async def test_a_path_template_has_no_ids() -> None:
 
 
 async def test_a_page_has_the_numbers_of_the_headers() -> None:
-    told = {"X-Total-Count": "41", "x-page": "1", "X-LIMIT": "20", "X-Prev-Page": "null", "X-Next-Page": "2"}
-    api = Api(Response([image()], told))
+    headers = {
+        "X-Total-Count": "41",
+        "x-page": "1",
+        "X-LIMIT": "20",
+        "X-Prev-Page": "null",
+        "X-Next-Page": "2",
+    }
+    api = Api(Response([image()], headers))
     page = await api.images.list()
     assert page.pagination == results.Pagination(
         total_count=41, page=1, limit=20, prev_page=None, next_page=2

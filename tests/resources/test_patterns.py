@@ -1,4 +1,4 @@
-"""A CORS pattern that names no host alone: sent as given, with a warning that shows the right form."""
+"""A CORS pattern that is not just a host is sent unchanged, with a warning that shows the right form."""
 
 from __future__ import annotations
 

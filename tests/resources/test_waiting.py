@@ -1,4 +1,4 @@
-"""Waiting: ask, pause a little longer each time, and stop at a limit that also bounds a hanging question."""
+"""Waiting polls with growing delays, and ends at a timeout that also ends a request that hangs."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def record(**changes: Any) -> models.Image:
     return structure(image(**changes), models.Image)
 
 
-def states(*words: str) -> list[dict[str, Any]]:
-    return [image(status=word) for word in words]
+def states(*statuses: str) -> list[dict[str, Any]]:
+    return [image(status=status) for status in statuses]
 
 
-class Clocked:
-    """Answers from a list, its last one for ever, and notes when it was asked."""
+class TimedResponses:
+    """Returns responses from a list, the last one repeatedly, and records the time of each request."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
         self.at: list[float] = []
 
     def __call__(self, _: object) -> Any:
         self.at.append(now())
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
 
     @property
-    def pauses(self) -> list[float]:
+    def delays(self) -> list[float]:
         return [later - earlier for earlier, later in itertools.pairwise(self.at)]
 
 
@@ -48,7 +48,7 @@ async def hang(_: object) -> Any:
     await asyncio.Event().wait()
 
 
-# --- images -----------------------------------------------------------------------------------------------------------
+# --- images -------------------------------------------------------------------------------------------------
 
 
 async def test_a_ready_image_sends_no_request() -> None:
@@ -80,7 +80,7 @@ async def test_an_id_sends_a_request_at_once() -> None:
 
 
 def test_an_image_that_is_not_ready_waits_before_the_first_request() -> None:
-    clock = Clocked(image())
+    clock = TimedResponses(image())
     begun: list[float] = []
 
     async def work() -> None:
@@ -92,25 +92,23 @@ def test_an_image_that_is_not_ready_waits_before_the_first_request() -> None:
 
 
 def test_delays_grow_to_five_seconds_with_jitter() -> None:
-    clock = Clocked(image(status="PROCESSING"))
+    clock = TimedResponses(image(status="PROCESSING"))
 
     async def work() -> None:
         with pytest.raises(errors.WaitTimeoutError):
             await Api(clock).images.wait_until_ready(ID)
 
     in_no_time(work)
-    for wanted, paused in zip(
-        (min(5.0, 0.1 * 1.5**n) for n in itertools.count()), clock.pauses, strict=False
-    ):
-        assert 0.74 * wanted < paused < 1.27 * wanted  # a clock may tell a little more than was slept
+    for wanted, delay in zip((min(5.0, 0.1 * 1.5**n) for n in itertools.count()), clock.delays, strict=False):
+        assert 0.74 * wanted < delay < 1.27 * wanted  # the measured delay may be a little longer
     assert 20 < len(clock.at) < 60
 
 
-@pytest.mark.parametrize("words", [("PENDING", "PROCESSING", "READY"), ("BRAND_NEW", "READY")])
-def test_a_status_that_is_not_final_continues_the_wait(words: tuple[str, ...]) -> None:
-    api = Api(*states(*words))
+@pytest.mark.parametrize("statuses", [("PENDING", "PROCESSING", "READY"), ("BRAND_NEW", "READY")])
+def test_a_status_that_is_not_final_continues_the_wait(statuses: tuple[str, ...]) -> None:
+    api = Api(*states(*statuses))
     assert in_no_time(lambda: api.images.wait_until_ready(ID)).status == "READY"
-    assert len(api.sent.requests) == len(words)
+    assert len(api.sent.requests) == len(statuses)
 
 
 @pytest.mark.parametrize("given", [ID, record(status="QUARANTINE")], ids=["id", "record"])
@@ -129,7 +127,7 @@ def test_a_timeout_raises_an_error_with_the_last_record() -> None:
             errors.WaitTimeoutError,
             match=rf"image {ID} was not finished after 7 s .checked [0-9]+ times.: it is still PROCESSING",
         ) as caught:
-            await Api(Clocked(image(status="PROCESSING"))).images.wait_until_ready(ID, timeout=7)
+            await Api(TimedResponses(image(status="PROCESSING"))).images.wait_until_ready(ID, timeout=7)
         return caught.value, now() - begun
 
     error, elapsed = in_no_time(work)
@@ -168,14 +166,16 @@ def test_a_cancellation_passes_unchanged() -> None:
     in_no_time(work)
 
 
-# --- updates ----------------------------------------------------------------------------------------------------------
+# --- updates ------------------------------------------------------------------------------------------------
 
 
 def test_on_update_is_called_with_each_requested_record() -> None:
-    told: list[str] = []
+    statuses_seen: list[str] = []
     api = Api(*states("PENDING", "PROCESSING", "READY"))
-    in_no_time(lambda: api.images.wait_until_ready(ID, on_update=lambda image: told.append(image.status)))
-    assert told == ["PENDING", "PROCESSING", "READY"]
+    in_no_time(
+        lambda: api.images.wait_until_ready(ID, on_update=lambda image: statuses_seen.append(image.status))
+    )
+    assert statuses_seen == ["PENDING", "PROCESSING", "READY"]
 
 
 @pytest.mark.parametrize("error", [TimeoutError("the caller's own"), KeyError("x"), RuntimeError("x")])
@@ -190,7 +190,7 @@ async def test_an_error_of_on_update_ends_the_wait_unchanged(error: Exception) -
     assert len(api.sent.requests) == 1
 
 
-# --- after an upload --------------------------------------------------------------------------------------------------
+# --- after an upload ----------------------------------------------------------------------------------------
 
 
 async def test_without_wait_the_record_is_returned_at_once() -> None:
@@ -209,7 +209,9 @@ def test_a_number_is_the_timeout_of_a_wait() -> None:
     async def work() -> float:
         begun = now()
         with pytest.raises(errors.WaitTimeoutError) as caught:
-            await Api(Clocked(image(status="PENDING"))).images.upload_via_url("https://a.example/x", wait=4)
+            await Api(TimedResponses(image(status="PENDING"))).images.upload_via_url(
+                "https://a.example/x", wait=4
+            )
         assert caught.value.image is not None
         return now() - begun
 
@@ -220,7 +222,7 @@ def test_wait_true_waits_two_minutes() -> None:
     async def work() -> float:
         begun = now()
         with pytest.raises(errors.WaitTimeoutError, match="120 s"):
-            await Api(Clocked(image(status="PENDING"))).images.upload_via_url(
+            await Api(TimedResponses(image(status="PENDING"))).images.upload_via_url(
                 "https://a.example/x", wait=True
             )
         return now() - begun
@@ -252,7 +254,7 @@ async def test_an_upload_that_is_not_ready_in_time_says_that_the_upload_itself_s
     assert caught.value.image.id == ID
 
 
-# --- download jobs ----------------------------------------------------------------------------------------------------
+# --- download jobs ------------------------------------------------------------------------------------------
 
 
 async def test_a_ready_job_sends_no_request() -> None:
@@ -263,14 +265,14 @@ async def test_a_ready_job_sends_no_request() -> None:
 def test_wait_for_bulk_download_accepts_a_job_or_an_id() -> None:
     for given in (ID, structure(data(JOB, status="PENDING", download_url=None), JOB)):
         api = Api(data(JOB, status="PROCESSING"), data(JOB, status="NEW"), data(JOB))
-        told: list[str] = []
+        statuses_seen: list[str] = []
         done = in_no_time(
-            lambda given=given, api=api, told=told: api.images.wait_for_bulk_download(
-                given, on_update=lambda job: told.append(job.status)
+            lambda given=given, api=api, statuses_seen=statuses_seen: api.images.wait_for_bulk_download(
+                given, on_update=lambda job: statuses_seen.append(job.status)
             )
         )
         assert done.status == "READY"
-        assert told == ["PROCESSING", "NEW", "READY"]
+        assert statuses_seen == ["PROCESSING", "NEW", "READY"]
         assert api.sent.lines == [f"GET /images/downloads/{ID}"] * 3
 
 
@@ -285,7 +287,7 @@ def test_a_job_that_takes_too_long_raises_an_error_after_ten_minutes() -> None:
     async def work() -> float:
         begun = now()
         with pytest.raises(errors.WaitTimeoutError, match=r"600 s .* it is still PENDING") as caught:
-            await Api(Clocked(data(JOB, status="PENDING"))).images.wait_for_bulk_download(ID)
+            await Api(TimedResponses(data(JOB, status="PENDING"))).images.wait_for_bulk_download(ID)
         assert isinstance(caught.value.record, JOB)
         assert caught.value.image is None
         return now() - begun
@@ -293,7 +295,7 @@ def test_a_job_that_takes_too_long_raises_an_error_after_ten_minutes() -> None:
     assert in_no_time(work) == pytest.approx(600, abs=0.5)
 
 
-# --- custom domain ----------------------------------------------------------------------------------------------------
+# --- custom domain ------------------------------------------------------------------------------------------
 
 
 def domain(status: str, certificate: str) -> dict[str, Any]:
@@ -309,13 +311,15 @@ def test_a_domain_is_checked_until_domain_and_certificate_are_ready() -> None:
         domain("NEW", "NEW"),
         domain("CONNECTED", "ACTIVE"),
     )
-    told: list[str] = []
+    statuses_seen: list[str] = []
     done = in_no_time(
-        lambda: api.custom_domain.wait_until_connected(on_update=lambda domain: told.append(domain.status))
+        lambda: api.custom_domain.wait_until_connected(
+            on_update=lambda domain: statuses_seen.append(domain.status)
+        )
     )
     assert (done.status, done.certificate_status) == ("CONNECTED", "ACTIVE")
     assert api.sent.lines == ["POST /custom_domain/test_connection"] * 6
-    assert len(told) == 6
+    assert len(statuses_seen) == 6
 
 
 async def test_a_connected_domain_is_checked_once() -> None:
@@ -332,7 +336,7 @@ async def test_a_failed_domain_raises_an_error_that_names_the_dns_records() -> N
 
 
 def test_a_domain_is_checked_after_delays_of_5_to_60_seconds_until_the_timeout() -> None:
-    clock = Clocked(domain("PENDING", "PENDING"))
+    clock = TimedResponses(domain("PENDING", "PENDING"))
 
     async def work() -> tuple[float, float]:
         begun = now()
@@ -344,19 +348,19 @@ def test_a_domain_is_checked_after_delays_of_5_to_60_seconds_until_the_timeout()
     begun, ended = in_no_time(work)
     assert clock.at[0] - begun < 0.1
     assert ended - begun == pytest.approx(600, abs=0.5)
-    for wanted, paused in zip((min(60.0, 5 * 1.5**n) for n in itertools.count()), clock.pauses, strict=False):
-        assert 0.74 * wanted < paused < 1.26 * wanted
+    for wanted, delay in zip((min(60.0, 5 * 1.5**n) for n in itertools.count()), clock.delays, strict=False):
+        assert 0.74 * wanted < delay < 1.26 * wanted
 
 
-# --- pauses -----------------------------------------------------------------------------------------------------------
+# --- delays -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("first", "most"), [(0.1, 5.0), (5.0, 60.0), (0.25, 10.0)])
-def test_a_delay_stays_within_its_bounds(first: float, most: float) -> None:
-    pauses = list(itertools.islice(waiting.backoff_intervals(first, most), 200))
-    assert min(pauses) >= first
-    assert max(pauses) <= most
-    assert len(set(pauses)) > 100
+@pytest.mark.parametrize(("first", "maximum"), [(0.1, 5.0), (5.0, 60.0), (0.25, 10.0)])
+def test_a_delay_stays_within_its_bounds(first: float, maximum: float) -> None:
+    delays = list(itertools.islice(waiting.backoff_intervals(first, maximum), 200))
+    assert min(delays) >= first
+    assert max(delays) <= maximum
+    assert len(set(delays)) > 100
 
 
 FINISHED: list[tuple[Callable[[Any], bool], Any, bool]] = [
