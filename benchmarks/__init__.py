@@ -1,1 +1,1 @@
-"""Speed as a ratio to the raw libraries, measured in the same run; `python -m benchmarks` runs all of it."""
+"""Compare the speed of the package with that of raw libraries in the same run: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Measure the package: `python -m benchmarks [upload|big|decode|list|get|blocking|url|import|growth|calls|all ...] [--quick]`."""
+"""Measure the package: `python -m benchmarks [PART ...] [--quick]`; `--help` lists the parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 from benchmarks import report, results, rounds, server
 from benchmarks.cases import CASES, GROWTH, MILLION, NEEDS_NGINX, PARTS, Case
 
-CALLS = "calls"  # counted in no rounds, and held to no floor
+# Function calls are counted once, and compared with no baseline.
+CALLS = "calls"
 NAMES = (*PARTS, CALLS)
 
 
@@ -22,77 +23,83 @@ def _arguments() -> argparse.Namespace:
         prog="benchmarks",
         description="Speed as a ratio to raw libraries doing the same work in the same run.",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(NAMES)}; all without one")
     parser.add_argument(
-        "--quick", action="store_true", help="one small round, to see that all of it runs: no limits"
+        "parts", nargs="*", metavar="PART", help=f"{', '.join(NAMES)}; without one, all parts run"
     )
     parser.add_argument(
-        "--rounds", type=int, default=5, help="measurements of each kind (5); medians are shown"
+        "--quick", action="store_true", help="one small round, which only tests that everything runs"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="number of measurements of each kind (5); the median is printed"
     )
     parser.add_argument("--case", help="only the cases with this text in their names")
-    parser.add_argument("--million", action="store_true", help="let growth go on to a million files (long)")
-    parser.add_argument("--no-peers", action="store_true", help="leave other people's libraries out")
+    parser.add_argument(
+        "--million", action="store_true", help="extend the part growth to a million files (takes long)"
+    )
+    parser.add_argument("--no-peers", action="store_true", help="do not measure other libraries")
     parser.add_argument(
         "--results",
         type=Path,
         default=Path(__file__).parent / "results",
         metavar="FOLDER",
-        help="where results.json and the plot go; parts measured earlier are kept beside the new ones",
+        help="the folder for results.json and the plots; results of other parts in it are kept",
     )
-    given = parser.parse_args()
-    for name in given.parts:
+    options = parser.parse_args()
+    for name in options.parts:
         if name not in {*NAMES, "all"}:
-            parser.error(f"no part is called {name}; there are {', '.join(NAMES)} and all")
-    return given
+            parser.error(f"no part is called {name}; the parts are {', '.join(NAMES)} and all")
+    return options
 
 
-def _names(given: argparse.Namespace) -> Sequence[str]:
-    return NAMES if not given.parts or "all" in given.parts else given.parts
+def _names(options: argparse.Namespace) -> Sequence[str]:
+    return NAMES if not options.parts or "all" in options.parts else options.parts
 
 
-def _chosen(given: argparse.Namespace) -> list[Case]:
-    parts = {PARTS[name] for name in _names(given) if name != CALLS}
-    cases = (*CASES, *GROWTH, *((MILLION,) if given.million else ()))
-    if given.no_peers:
+def _chosen(options: argparse.Namespace) -> list[Case]:
+    parts = {PARTS[name] for name in _names(options) if name != CALLS}
+    cases = (*CASES, *GROWTH, *((MILLION,) if options.million else ()))
+    if options.no_peers:
         cases = tuple(replace(case, peers=()) for case in cases)
-    found = [case for case in cases if case.work.part in parts and (given.case or "") in case.name]
-    return [case.shortened() for case in found if case.quick is not None] if given.quick else found
+    found = [case for case in cases if case.work.part in parts and (options.case or "") in case.name]
+    return [case.shortened() for case in found if case.quick is not None] if options.quick else found
 
 
 def main() -> int:
-    given = _arguments()
-    told = results.machine()
-    print(f"Python {told['python']}, {told['cores']} cores, {told['processor']}, {told['system']}")
-    if told["load"] > 0.5 * told["cores"]:
-        print(f"Other work runs here (load average {told['load']}): the figures will be coarse.")
-    print(", ".join(f"{name} {version}" for name, version in told["libraries"].items()))
-    cases, problem = _chosen(given), server.missing()
+    options = _arguments()
+    machine = results.machine()
+    print(
+        f"Python {machine['python']}, {machine['cores']} cores, {machine['processor']}, {machine['system']}"
+    )
+    if machine["load"] > 0.5 * machine["cores"]:
+        print(f"The machine is busy (load average {machine['load']}): the figures will be imprecise.")
+    print(", ".join(f"{name} {version}" for name, version in machine["libraries"].items()))
+    cases, problem = _chosen(options), server.missing()
     if problem:
         left_out = [case.name for case in cases if case.work.part in NEEDS_NGINX]
         cases = [case for case in cases if case.work.part not in NEEDS_NGINX]
         if left_out:
-            print(f"\nLeft out: {'; '.join(left_out)}.\n{problem}")
+            print(f"\nSkipped: {'; '.join(left_out)}.\n{problem}")
     found: list[results.Result] = []
-    with rounds.hall() as hall:
+    with rounds.environment() as environment:
         for case in cases:
-            samples = rounds.run(case, 1 if given.quick else given.rounds, hall)
+            samples = rounds.run(case, 1 if options.quick else options.rounds, environment)
             found.append(results.Result.of(case, samples))
             print("\n".join(report.lines(found[-1])), flush=True)
-    if CALLS in _names(given) and not given.case:
+    if CALLS in _names(options) and not options.case:
         subprocess.run([sys.executable, "-m", "benchmarks.calls"], cwd=Path(__file__).parents[1], check=True)
     if not found:
         return 0
     rows = report.judged(found)
-    if given.quick:
+    if options.quick:
         return 0
     if rows:
         print("\n".join(report.verdicts(rows)))
-    file = given.results / "results.json"
-    results.write(file, found, given.rounds)
+    file = options.results / "results.json"
+    results.write(file, found, options.rounds)
     if importlib.util.find_spec("matplotlib"):
         from benchmarks import plots
 
-        plots.draw(results.read(file), given.results)
+        plots.draw(results.read(file), options.results)
     return int(any(row.verdict == "missed" for row in rows))
 
 

@@ -1,4 +1,4 @@
-"""The blocking client: one GET, GETs from 32 threads, a page of 100 against the asynchronous client."""
+"""The blocking client: one GET, GETs from 32 threads, and a page of 100 images."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def measure(job: Job) -> Sample:
     if job.kind == "async, a page":
         return asyncio.run(_async_pages(job))
     if job.kind.startswith("ours"):
-        with ImgwireClient("sk_benchmark", base_url=job.place.answering) as client:
+        with ImgwireClient("sk_benchmark", base_url=job.endpoints.json_server) as client:
             if job.kind == "ours, a page":
                 return _timed(lambda: client.images.list(limit=100), job)
             return _timed(lambda: client.images.retrieve(IMAGE_ID), job)
-    url = f"{job.place.answering}/api/v1/images/{IMAGE_ID}"
+    url = f"{job.endpoints.json_server}/api/v1/images/{IMAGE_ID}"
     with peers.GETS[job.kind]() as call:
         return _timed(lambda: call(url), job)
 
 
 async def _async_pages(job: Job) -> Sample:
-    async with ours.client(job.place.answering) as client:
+    async with ours.client(job.endpoints.json_server) as client:
         return await get.of_awaited(lambda: client.images.list(limit=100), job.work.count)
 
 
@@ -38,11 +38,12 @@ def _timed(call: Callable[[], object], job: Job) -> Sample:
 
 
 def _in_threads(call: Callable[[], object], threads: int, count: int) -> Sample:
-    """Seconds per call while so many threads make so many calls each: the whole time, shared out."""
+    """Return the total time divided by the number of calls, which several threads make at the same time."""
     ready, begin = threading.Barrier(threads + 1), threading.Barrier(threads + 1)
 
     def loop() -> None:
-        call()  # every thread has its connection before the clock starts
+        # Opens the connection of this thread before the time is measured.
+        call()
         ready.wait()
         begin.wait()
         for _ in range(count):
@@ -52,8 +53,8 @@ def _in_threads(call: Callable[[], object], threads: int, count: int) -> Sample:
     for worker in workers:
         worker.start()
     ready.wait()
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     begin.wait()
     for worker in workers:
         worker.join()
-    return {"seconds": (time.perf_counter() - began) / (threads * count)}
+    return {"seconds": (time.perf_counter() - started_at) / (threads * count)}

@@ -1,4 +1,4 @@
-"""What is measured: each case is one piece of work, done in several ways. The first way is the floor that others are held to."""
+"""The cases: each is work that is done in several ways. The first of them is the baseline."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Case:
-    """One piece of work and the ways to do it; `peers` are other libraries, for information."""
+    """Work and the kinds that do it. `peers` are other libraries, for comparison only."""
 
     name: str
     work: Work
     kinds: tuple[str, ...]
     peers: tuple[str, ...] = ()
-    quick: int | None = None  # the count (of big: bytes) for `--quick`; None: it leaves the case out
+    # The count (in the part big: bytes) for `--quick`. None: `--quick` skips the case.
+    quick: int | None = None
 
     def shortened(self) -> Case:
-        """The case as `--quick` runs it: to see that it works, not to learn a figure."""
+        """Return the case as `--quick` runs it, which only tests that it works."""
         assert self.quick is not None
         if self.work.part == "big":
             return replace(self, work=replace(self.work, size=self.quick))
@@ -137,7 +138,7 @@ GROWTH = (
 
 MILLION = Case("1,000,000 files", replace(TINY, at_once=32, count=1_000_000), ("ours",))
 
-# Names on the command line -> parts, and how their seconds are shown.
+# Parts by their names on the command line, and the units of their figures.
 PARTS = {
     "upload": "upload",
     "big": "big",

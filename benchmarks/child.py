@@ -1,4 +1,4 @@
-"""The process of one measurement: `python -m benchmarks.child JOB`; prints what it measured as JSON."""
+"""The process of one measurement: `python -m benchmarks.child JOB` prints the sample as JSON."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A page of 100 image records from bytes to objects: seconds per record, parsing included.
+"""Parse and decode a page of 100 image records: the time per record.
 
-Nothing waits here, so it is the thread's processor time that counts: what else runs on the machine is left out.
+No code waits here, so the processor time of the thread is measured. Other work on the machine does not change
+it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def measure(job: Job) -> Sample:
     decode(page)
     times: list[float] = []
     for _ in range(job.work.count):
-        began = time.thread_time()
+        started_at = time.thread_time()
         decode(page)
-        times.append(time.thread_time() - began)
+        times.append(time.thread_time() - started_at)
     return {"seconds": statistics.median(times) / record.PAGE_SIZE}

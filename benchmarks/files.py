@@ -1,4 +1,4 @@
-"""The files that are uploaded: they begin as a JPEG does and go on with noise."""
+"""Create the files to upload: they begin like a JPEG and contain random bytes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ CHUNK = 1 << 24
 
 
 def big(folder: str) -> Path:
-    """The one large file."""
+    """Return the path of the large file."""
     return Path(folder) / "big.jpg"
 
 
 def make(path: Path, size: int) -> None:
-    """A file of so many bytes; left alone when it is there."""
+    """Create a file of `size` bytes unless it exists."""
     if path.exists():
         return
     with path.open("wb") as file:
@@ -25,7 +25,7 @@ def make(path: Path, size: int) -> None:
 
 
 def make_many(folder: str, size: int, count: int) -> None:
-    """At least so many files of this size, where `many` finds them."""
+    """Create `count` files of this size in the folder from which `many` returns them."""
     home = Path(folder) / str(size)
     home.mkdir(exist_ok=True)
     for number in range(count):
@@ -33,5 +33,5 @@ def make_many(folder: str, size: int, count: int) -> None:
 
 
 def many(folder: str, size: int) -> list[Path]:
-    """The files of this size, in order."""
+    """Return the files of this size in order."""
     return sorted((Path(folder) / str(size)).iterdir())

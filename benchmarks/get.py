@@ -1,4 +1,4 @@
-"""One small GET after the other: the median, for each way to ask."""
+"""Small GETs, one after the other: the median time of each kind."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ KINDS: dict[str, Callable[[Job, str], Coroutine[Any, Any, Sample]]] = {
 
 
 async def of_awaited(call: Callable[[], Awaitable[object]], count: int) -> Sample:
-    """The median of so many calls, one after the other."""
+    """Return the median time of `count` calls, one after the other."""
     times: list[float] = []
     for _ in range(count + WARM):
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         await call()
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - started_at)
     return _summary(times[WARM:])
 
 
 def of_calls(call: Callable[[], object], count: int) -> Sample:
-    """The same for blocking calls."""
+    """Return the median time of `count` blocking calls, one after the other."""
     times: list[float] = []
     for _ in range(count + WARM):
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         call()
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - started_at)
     return _summary(times[WARM:])
 
 

@@ -1,4 +1,4 @@
-"""How cost grows: the same tiny file many times, more and more of them, and more and more at once."""
+"""Upload a tiny file many times, with growing numbers of files and of simultaneous uploads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def measure(job: Job) -> Sample:
 
 
 async def _ours(job: Job) -> Sample:
-    path = files.many(job.place.files, job.work.size)[0]
+    path = files.many(job.endpoints.files, job.work.size)[0]
     async with ours.client(job.base, job.cafile) as client:
         await ours.upload_many(client, repeat(path, job.work.at_once), job.work.at_once, mime_type=None)
         watch = Stopwatch()

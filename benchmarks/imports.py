@@ -1,4 +1,4 @@
-"""What an import costs: the time of a whole process that does nothing else."""
+"""Measure imports: the time of a process that only imports a module."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ def measure(job: Job) -> Sample:
     command = [sys.executable, "-c", PROGRAMS[job.kind]]
     times: list[float] = []
     with TemporaryDirectory() as compiled:
-        # Not every installer compiles, and where Python may write nothing, each import would compile everything anew.
+        # If modules are not compiled and Python cannot write to their folder, each import would compile them.
         env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         env["PYTHONPYCACHEPREFIX"] = compiled
         for _ in range(job.work.count + 1):
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             subprocess.run(command, check=True, env=env)
-            times.append(time.perf_counter() - began)
-    return {"seconds": statistics.median(times[1:])}  # the first one compiled
+            times.append(time.perf_counter() - started_at)
+    # The first process compiled the modules.
+    return {"seconds": statistics.median(times[1:])}

@@ -1,4 +1,4 @@
-"""What one process is asked to measure, and what it says."""
+"""The input of a measuring process, and the sample that it returns."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-# "seconds" for one unit of work (a file, a record, a call), and whatever else a part measures beside it.
+# "seconds" is the time for one unit of work (a file, a record, a call). A part may add other figures.
 Sample = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where servers and files are; the same for all measurements of a run."""
+class Endpoints:
+    """The addresses of servers and the path of the files, the same for all measurements of a run."""
 
     files: str = ""
-    answering: str = ""
+    json_server: str = ""
     http: str = ""
     https: str = ""
     cafile: str = ""
@@ -25,23 +25,25 @@ class Place:
 
 @dataclass(frozen=True)
 class Work:
-    """How much is done, and under which conditions."""
+    """The amount of work and its conditions."""
 
     part: str
     count: int = 1
     at_once: int = 1
-    size: int = 0  # bytes of each file
+    # The size of each file in bytes.
+    size: int = 0
     tls: bool = False
-    latency: bool = False  # 30 ms before each answer
+    # Whether the server waits 30 ms before each response.
+    latency: bool = False
 
 
 @dataclass(frozen=True)
 class Job:
-    """One kind of work, for one process."""
+    """One measurement: a kind and its work."""
 
     kind: str
     work: Work
-    place: Place = field(default_factory=Place)
+    endpoints: Endpoints = field(default_factory=Endpoints)
 
     @property
     def base(self) -> str:
@@ -50,11 +52,11 @@ class Job:
 
     @property
     def origin(self) -> str:
-        return self.place.https if self.work.tls else self.place.http
+        return self.endpoints.https if self.work.tls else self.endpoints.http
 
     @property
     def cafile(self) -> str | None:
-        return self.place.cafile if self.work.tls else None
+        return self.endpoints.cafile if self.work.tls else None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -62,24 +64,24 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Job:
         data = json.loads(text)
-        return cls(data["kind"], Work(**data["work"]), Place(**data["place"]))
+        return cls(data["kind"], Work(**data["work"]), Endpoints(**data["endpoints"]))
 
 
 class Stopwatch:
-    """Wall and processor time of this process from its making on."""
+    """The wall time and processor time of this process since the stopwatch was created."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def per_unit(self, count: int) -> dict[str, float]:
-        """Both, shared out over so many units of work."""
+        """Return both times divided by the number of units of work."""
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         return {"seconds": wall / count, "cpu_seconds": cpu / count}
 
 
 def peak_memory() -> float:
-    """The most memory that this process has held so far, in MB; 0 where the system does not tell."""
-    # Not `ru_maxrss`: that of a child begins with its parent's.
+    """Return the peak memory of this process in MB; 0 if the system does not report it."""
+    # Not `ru_maxrss`, which includes the peak of the parent process.
     try:
         status = Path("/proc/self/status").read_text("utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""All of 10,000 images, in order: seconds for the whole list."""
+"""List 10,000 images in order: the seconds for the whole list."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ async def _ours(job: Job) -> Sample:
     async with ours.client(job.base, job.cafile) as client:
         await ours.retrieve(client, IMAGE_ID)
         watch = Stopwatch()
-        seen = await ours.list_all(client)
+        count = await ours.list_all(client)
         found = watch.per_unit(1)
-    assert seen == PAGES * PAGE_SIZE
+    assert count == PAGES * PAGE_SIZE
     return found | {"peak_mb": peak_memory()}
 
 
@@ -29,7 +29,7 @@ async def _floor(job: Job) -> Sample:
     async with raw.session(job.cafile) as http:
         await raw.get(http, f"{job.base}/api/v1/images/{IMAGE_ID}")
         watch = Stopwatch()
-        seen = await raw.list_all(http, job.base, PAGES, IN_FLIGHT[job.kind])
+        count = await raw.list_all(http, job.base, PAGES, IN_FLIGHT[job.kind])
         found = watch.per_unit(1)
-    assert seen == PAGES * PAGE_SIZE
+    assert count == PAGES * PAGE_SIZE
     return found | {"peak_mb": peak_memory()}

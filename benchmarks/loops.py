@@ -1,4 +1,4 @@
-"""Event loops by name."""
+"""Create event loops by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def runner(name: str = "") -> asyncio.Runner:
-    """A runner on asyncio's loop, on "uvloop", or with "eager tasks" (Python 3.12)."""
+    """Return a runner with asyncio's event loop, with "uvloop", or with "eager tasks" (Python 3.12)."""
     if name == "uvloop":
         import uvloop
 

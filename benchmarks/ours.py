@@ -1,7 +1,7 @@
-"""The product as the drivers see it: six functions, its public calls and nothing else.
+"""The package as benchmarks use it: six functions that call only its public API.
 
-Drivers outside this repository may put this file beside them and import it by its name. (`decode_page` is the one that has to
-look inside: nobody but the client decodes.)
+Benchmarks outside this repository may copy this file and import it by its name. `decode_page` is the
+exception that uses internal functions, because the client has no public method that only decodes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EXCHANGE = Exchange(kind="api", method="GET", path="/images/", status=200)
 
 
 def client(base: str, cafile: str | None = None) -> AsyncImgwireClient:
-    """A client for the API at `base`; an async context manager."""
+    """Return a client for the API at `base`, which is an async context manager."""
     return AsyncImgwireClient("sk_benchmark", base_url=base, ssl=cafile, max_connections=1000)
 
 
@@ -28,7 +28,7 @@ async def upload_many(
     *,
     mime_type: str | None = "image/jpeg",
 ) -> int:
-    """Upload the files; how many ended well. With `mime_type=None` each is looked into for its type."""
+    """Upload the files, and return how many succeeded. With `mime_type=None` the type of each file is detected."""
     items = (UploadItem(path, mime_type=mime_type) for path in paths)
     done = 0
     async for result in client.images.upload_many(items, concurrency=concurrency):
@@ -43,18 +43,18 @@ async def upload_one(client: AsyncImgwireClient, path: str | Path) -> Image:
 
 
 async def retrieve(client: AsyncImgwireClient, image_id: str) -> Image:
-    """One image by its id."""
+    """Retrieve one image by its id."""
     return await client.images.retrieve(image_id)
 
 
 async def list_all(client: AsyncImgwireClient) -> int:
-    """Go through all images one by one, in order; how many there were."""
-    seen = 0
+    """Iterate over all images in order, and return their number."""
+    count = 0
     async for _ in client.images.list_all():
-        seen += 1
-    return seen
+        count += 1
+    return count
 
 
 def decode_page(body: bytes) -> list[Image]:
-    """A page of images from its JSON, with all checks."""
+    """Decode a page of images from its JSON, with all checks."""
     return codec.decode(APIResponse(200, _EXCHANGE.headers, body, _EXCHANGE), list[Image])

@@ -1,7 +1,7 @@
-"""Put the figures of a run into docs/performance.md: `python -m benchmarks.page RESULTS_FOLDER`.
+"""Write the figures of a run to docs/performance.md: `python -m benchmarks.page RESULTS_FOLDER`.
 
-The run's samples are kept beside the page (docs/assets/performance.json), so that everybody can compute the tables again; a test
-does. Text between `<!-- NAME -->` and `<!-- end -->` is written by this module, the rest by people.
+The samples of the run are stored in docs/assets/performance.json, so that the tables can be computed again,
+which a test does. This module writes the text between `<!-- NAME -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.targets import TARGETS
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, KEPT = DOCS / "performance.md", DOCS / "assets/performance.json"
-WORDS = {
+VERDICTS = {
     "aim": "aim reached",
     "met": "met",
     "met within the noise": "met within the noise",
@@ -30,7 +30,7 @@ WORDS = {
 
 
 def targets(found: Sequence[Result]) -> Iterator[str]:
-    """The table of what the figures have to be, and are."""
+    """Yield the table of targets and measured figures."""
     yield "| work | measure | measured (rounds' range) | must | aim | |"
     yield "|---|---|---|---|---|---|"
     measured = {row.target: row for row in report.judged(found)}
@@ -38,15 +38,17 @@ def targets(found: Sequence[Result]) -> Iterator[str]:
         row, unit = measured.get(target), target.compare.unit
         what = target.case if target.kind == "ours" else f"{target.case}: {target.kind}"
         sign = ">=" if target.compare.more_is_better else "<="
-        shown = f"{row.figure:.2f}{unit} ({row.low:.2f} to {row.high:.2f})" if row else "not in this run"
-        verdict = WORDS[row.verdict] if row else ""
+        measured_text = (
+            f"{row.figure:.2f}{unit} ({row.low:.2f} to {row.high:.2f})" if row else "not in this run"
+        )
+        verdict = VERDICTS[row.verdict] if row else ""
         yield (
-            f"| {what} | {target.measure} | {shown} | {sign} {target.must:g}{unit} | {target.aim:g}{unit} | {verdict} |"
+            f"| {what} | {target.measure} | {measured_text} | {sign} {target.must:g}{unit} | {target.aim:g}{unit} | {verdict} |"
         )
 
 
 def ways(found: Sequence[Result]) -> Iterator[str]:
-    """All ways of every case, the floor first."""
+    """Yield the table of all kinds of every case, the baseline first."""
     yield "| work | way | median | x the first | CPU |"
     yield "|---|---|---|---|---|"
     for result in found:
@@ -67,7 +69,7 @@ def ways(found: Sequence[Result]) -> Iterator[str]:
 
 
 def growth(found: Sequence[Result]) -> Iterator[str]:
-    """Cost by uploads at once, and by number of files."""
+    """Yield the table of costs by simultaneous uploads, and by number of files."""
     yield "| uploads | time per file | CPU per file | peak memory |"
     yield "|---|---|---|---|"
     for result in found:
@@ -80,18 +82,18 @@ def growth(found: Sequence[Result]) -> Iterator[str]:
 
 
 def machine(kept: Path) -> Iterator[str]:
-    """What the run was made with."""
+    """Yield a paragraph about the machine and the libraries of the run."""
     data = json.loads(kept.read_text("utf-8"))
-    told = data["machine"]
+    machine_data = data["machine"]
     counts = {len(some) for result in data["results"] for some in result["samples"].values()}
     rounds = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
-    libraries = ", ".join(f"{name} {version}" for name, version in told["libraries"].items())
+    libraries = ", ".join(f"{name} {version}" for name, version in machine_data["libraries"].items())
     yield (
-        f"Measured {data['measured'][:10]} on {told['cores']} shared cores ({told['processor']}, {told['system']}; load average "
-        f"{told['load']} at the end), "
-        f"{rounds} rounds, Python {told['python']}, {told['openssl']}; {libraries}."
+        f"Measured {data['measured'][:10]} on {machine_data['cores']} shared cores ({machine_data['processor']}, {machine_data['system']}; load average "
+        f"{machine_data['load']} at the end), "
+        f"{rounds} rounds, Python {machine_data['python']}, {machine_data['openssl']}; {libraries}."
     )
-    if told["load"] > told["cores"]:
+    if machine_data["load"] > machine_data["cores"]:
         yield ""
         yield (
             "**Other work kept all cores busy meanwhile.** Ratios of wall time are coarse then, and whoever computes more waits longer "
@@ -100,7 +102,7 @@ def machine(kept: Path) -> Iterator[str]:
 
 
 def filled(page: str, kept: Path = KEPT) -> str:
-    """The page with its tables computed from the samples."""
+    """Return the page with tables computed from the samples."""
     found = results.read(kept)
     tables = {
         "targets": targets(found),

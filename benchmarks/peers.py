@@ -1,4 +1,4 @@
-"""Other people's libraries doing the same work, to know where we stand. None of them is a limit."""
+"""Other libraries that do the same work, for comparison only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AUTHORIZATION = {"Authorization": "Bearer sk_benchmark"}
 Upload = Callable[[Path], None]
 
 
-# --- one small GET ----------------------------------------------------------------------------------------------------
+# --- one small GET ------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -62,8 +62,8 @@ def httpx_client(cafile: str | None, limit: int = 100) -> Any:
 
 
 async def httpx_get(client: Any, url: str) -> object:
-    answer = await client.get(url)
-    return orjson.loads(answer.content)
+    response = await client.get(url)
+    return orjson.loads(response.content)
 
 
 def _requests_session(cafile: str | None = None, limit: int = 64) -> Any:
@@ -79,20 +79,22 @@ def _requests_session(cafile: str | None = None, limit: int = 64) -> Any:
     return session
 
 
-# --- many uploads -----------------------------------------------------------------------------------------------------
+# --- many uploads -------------------------------------------------------------------------------------------
 
 
-def _order(path: Path, size: int) -> dict[str, Any]:
+def _create_body(path: Path, size: int) -> dict[str, Any]:
     return {"file_name": path.name, "mime_type": "image/jpeg", "content_length": size}
 
 
 def _with_httpx(job: Job, paths: Sequence[Path]) -> Sample:
     async def upload(client: Any, path: Path) -> None:
         body = path.read_bytes()
-        answer = await client.post(f"{job.base}/api/v1/images/standard_upload", json=_order(path, len(body)))
-        # httpx has no way to send a URL as it is; what it makes of this one is close enough to measure.
-        sent = await client.put(orjson.loads(answer.content)["upload_url"], content=body)
-        sent.raise_for_status()
+        response = await client.post(
+            f"{job.base}/api/v1/images/standard_upload", json=_create_body(path, len(body))
+        )
+        # httpx cannot send a URL unchanged. The server accepts the URL that httpx makes of this one.
+        put_response = await client.put(orjson.loads(response.content)["upload_url"], content=body)
+        put_response.raise_for_status()
 
     async def all_of(client: Any, some: Sequence[Path]) -> None:
         left = iter(some)
@@ -128,8 +130,10 @@ def _with_requests(job: Job, paths: Sequence[Path]) -> Sample:
 
         def upload(path: Path) -> None:
             body = path.read_bytes()
-            answer = session.post(f"{job.base}/api/v1/images/standard_upload", json=_order(path, len(body)))
-            session.put(orjson.loads(answer.content)["upload_url"], data=body).raise_for_status()
+            response = session.post(
+                f"{job.base}/api/v1/images/standard_upload", json=_create_body(path, len(body))
+            )
+            session.put(orjson.loads(response.content)["upload_url"], data=body).raise_for_status()
 
         return _in_threads(upload, job, paths)
 
@@ -141,14 +145,14 @@ def _with_urllib3(job: Job, paths: Sequence[Path]) -> Sample:
 
         def upload(path: Path) -> None:
             body = path.read_bytes()
-            answer = pool.request(
+            response = pool.request(
                 "POST",
                 f"{job.base}/api/v1/images/standard_upload",
-                json=_order(path, len(body)),
+                json=_create_body(path, len(body)),
                 headers=AUTHORIZATION,
             )
-            sent = pool.request("PUT", orjson.loads(answer.data)["upload_url"], body=body)
-            assert sent.status == 200, sent.status
+            put_response = pool.request("PUT", orjson.loads(response.data)["upload_url"], body=body)
+            assert put_response.status == 200, put_response.status
 
         return _in_threads(upload, job, paths)
 
@@ -160,7 +164,7 @@ UPLOADS: dict[str, Callable[[Job, Sequence[Path]], Sample]] = {
 }
 
 
-# --- a page of records ------------------------------------------------------------------------------------------------
+# --- a page of records --------------------------------------------------------------------------------------
 
 _FIELDS: dict[str, Any] = {
     "id": str,
@@ -189,18 +193,18 @@ _FIELDS: dict[str, Any] = {
 
 
 def msgspec_decoder() -> Callable[[bytes], object]:
-    """Typed and strict; no unknown fields kept, no path in an error of ours."""
+    """Return a typed and strict decoder. It drops unknown fields."""
     import msgspec
 
     image = msgspec.defstruct("Image", list(_FIELDS.items()), frozen=True)
-    return msgspec.json.Decoder(list[image]).decode  # type: ignore[valid-type]  # made above, at run time
+    return msgspec.json.Decoder(list[image]).decode  # type: ignore[valid-type]  # created at run time
 
 
 def pydantic_decoder() -> Callable[[bytes], object]:
-    """Typed and strict, unknown fields kept."""
+    """Return a typed and strict decoder that keeps unknown fields."""
     import pydantic
 
     fields: dict[str, Any] = {name: (kind, ...) for name, kind in _FIELDS.items()}
     config = pydantic.ConfigDict(frozen=True, extra="allow", strict=True)
     image = pydantic.create_model("Image", __config__=config, **fields)
-    return pydantic.TypeAdapter(list[image]).validate_json  # type: ignore[valid-type]  # made above, at run time
+    return pydantic.TypeAdapter(list[image]).validate_json  # type: ignore[valid-type]  # created at run time

@@ -1,4 +1,4 @@
-"""The plots of docs/performance.md, as SVG with text drawn as paths: they fetch nothing and look the same everywhere."""
+"""Draw the plots of docs/performance.md as SVG. Text is drawn as paths, so that no font is needed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ mpl.rcParams.update(
     {"svg.hashsalt": "imgwire-async", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 )
 
-EDGES = (-2.0, 4.0)  # of the plot of ratios; what is further out lies on its edge
+# The limits of the plot of ratios. Values beyond them are drawn at the edge.
+EDGES = (-2.0, 4.0)
 OURS, MUST, AIM = "#1769aa", "#c0392b", "#2e8b57"
 
 
 def draw(results: Sequence[Result], folder: Path) -> None:
-    """Both plots, as far as the results go."""
+    """Draw the plots for which there are results."""
     if any(result.part == "growth" for result in results):
         growth(results, folder / "growth.svg")
     if rows := judged(results):
@@ -31,13 +32,14 @@ def draw(results: Sequence[Result], folder: Path) -> None:
 
 
 def growth(results: Sequence[Result], path: Path) -> None:
-    """Processor time per file and peak memory, by uploads at once and by number of files."""
+    """Draw processor time per file and peak memory, by simultaneous uploads and by number of files."""
     cases = [result for result in results if result.part == "growth"]
     by_count = [case for case in cases if case.case.endswith("files")]
     by_concurrency = [case for case in cases if case not in by_count]
-    axes: Any  # matplotlib leaves much of its own untyped
+    # matplotlib has no precise types for this.
+    axes: Any
     figure, axes = plt.subplots(2, 2, figsize=(8, 4.6), sharex="col", sharey="row", layout="constrained")
-    for column, (some, key, word) in enumerate(
+    for column, (some, key, label) in enumerate(
         ((by_concurrency, "at_once", "uploads at once"), (by_count, "count", "files, 32 at once"))
     ):
         at = [case.work[key] for case in some]
@@ -46,8 +48,8 @@ def growth(results: Sequence[Result], path: Path) -> None:
             axis.plot(at, [median(case.samples["ours"], name) * factor for case in some], "o-", color=OURS)
             axis.grid(axis="y", alpha=0.3)
         axes[1][column].set_xscale("log")
-        axes[1][column].set_xlabel(word)
-        axes[1][column].set_xticks(at, [f"{each:,}" for each in at])
+        axes[1][column].set_xlabel(label)
+        axes[1][column].set_xticks(at, [f"{position:,}" for position in at])
         axes[1][column].minorticks_off()
     for row in (0, 1):
         axes[row][0].set_ylim(0, 1.2 * axes[row][0].get_ylim()[1])
@@ -57,7 +59,7 @@ def growth(results: Sequence[Result], path: Path) -> None:
 
 
 def ratios(rows: Sequence[Judged], path: Path) -> None:
-    """Where each figure lies between its must and its aim, with the range of the rounds."""
+    """Draw each figure between its must and its aim, with the range of the rounds."""
     axis: Any
     figure, axis = plt.subplots(figsize=(8, 0.3 * len(rows) + 0.8), layout="constrained")
     for height, row in enumerate(reversed(rows)):

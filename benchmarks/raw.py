@@ -1,4 +1,4 @@
-"""The floors: raw aiohttp doing the requests that the client would do, as plainly as one would write it."""
+"""The baselines: the requests that the client sends, written directly with aiohttp."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def session(cafile: str | None, limit: int = 100) -> aiohttp.ClientSession:
-    """A session as a careful user makes it: no cookies, one TLS context, connections enough."""
+    """Return a session with sensible settings: no cookies, one TLS context, enough connections."""
     tls = ssl.create_default_context(cafile=cafile) if cafile else True
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=limit, ssl=tls),
@@ -26,14 +26,14 @@ def session(cafile: str | None, limit: int = 100) -> aiohttp.ClientSession:
 
 
 async def upload(http: aiohttp.ClientSession, base: str, name: str, body: bytes) -> None:
-    """One upload: create the record, send the bytes to the URL that came."""
-    wanted = orjson.dumps({"file_name": name, "mime_type": "image/jpeg", "content_length": len(body)})
-    async with http.post(f"{base}/api/v1/images/standard_upload", data=wanted, headers=JSON) as answer:
-        created = orjson.loads(await answer.read())
+    """Upload one file: create the record, then send the bytes to the upload URL."""
+    body_json = orjson.dumps({"file_name": name, "mime_type": "image/jpeg", "content_length": len(body)})
+    async with http.post(f"{base}/api/v1/images/standard_upload", data=body_json, headers=JSON) as response:
+        created = orjson.loads(await response.read())
     url = yarl.URL(created["upload_url"], encoded=True)
-    async with http.put(url, data=body, skip_auto_headers=("Content-Type",)) as answer:
-        await answer.read()
-        answer.raise_for_status()
+    async with http.put(url, data=body, skip_auto_headers=("Content-Type",)) as response:
+        await response.read()
+        response.raise_for_status()
 
 
 async def upload_all(
@@ -43,7 +43,7 @@ async def upload_all(
     at_once: int,
     read: Callable[[Path], bytes],
 ) -> None:
-    """So many workers over one iterator."""
+    """Upload files with `at_once` workers that share one iterator."""
     left = iter(paths)
 
     async def worker() -> None:
@@ -56,23 +56,24 @@ async def upload_all(
 
 
 async def get(http: aiohttp.ClientSession, url: str) -> Any:
-    """One small GET, parsed."""
-    async with http.get(url) as answer:
-        return orjson.loads(await answer.read())
+    """Send one small GET, and return the parsed JSON."""
+    async with http.get(url) as response:
+        return orjson.loads(await response.read())
 
 
 async def list_all(http: aiohttp.ClientSession, base: str, pages: int, in_flight: int) -> int:
-    """All pages, so many at a time, parsed and not decoded; how many records there were."""
+    """Fetch and parse all pages, `in_flight` at the same time, and return the number of records."""
     left = iter(range(1, pages + 1))
-    seen = 0
+    count = 0
 
     async def worker() -> None:
-        nonlocal seen
+        nonlocal count
         for page in left:
             records = await get(http, f"{base}/api/v1/images/?page={page}&limit=100")
-            seen += len(records)  # not in one step: the await would let others count in between
+            # Not in one statement: other workers would add their counts during the await.
+            count += len(records)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(in_flight):
             group.create_task(worker())
-    return seen
+    return count

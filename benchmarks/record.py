@@ -1,4 +1,4 @@
-"""Image records as the service sends them: all 22 fields filled as for a real photograph."""
+"""Image records as the service sends them, with all 22 fields of a real photograph."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ PAGES, PAGE_SIZE = 100, 100
 
 
 def record(number: int) -> dict[str, Any]:
-    """The record with this number; the same in every run."""
-    dice = random.Random(number)
+    """Return the record with this number, the same in every run."""
+    rng = random.Random(number)
 
     def new_id() -> str:
-        return str(uuid.UUID(int=dice.getrandbits(128), version=4))
+        return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
     return {
         "id": new_id(),
         "environment_id": new_id(),
         "upload_token_id": None,
         "original_filename": f"IMG_{number:05d}.jpg",
-        "hash_sha256": f"{dice.getrandbits(256):064x}",
+        "hash_sha256": f"{rng.getrandbits(256):064x}",
         "status": "READY",
         "cdn_url": f"https://cdn.imgwire.dev/{new_id()}/{new_id()}/{new_id()}",
         "mime_type": "image/jpeg",
@@ -52,23 +52,23 @@ def record(number: int) -> dict[str, Any]:
 
 
 def one() -> bytes:
-    """The image with `IMAGE_ID` as JSON."""
+    """Return the image with `IMAGE_ID` as JSON."""
     return _json(record(0) | {"id": IMAGE_ID})
 
 
-def minted() -> bytes:
-    """A new image, before its bytes came, as JSON."""
+def pending() -> bytes:
+    """Return an image without bytes as JSON."""
     return _json(record(0) | {"id": IMAGE_ID, "status": "PENDING", "can_upload": True})
 
 
 def page(number: int) -> bytes:
-    """A page of records as JSON; pages count from 1."""
+    """Return a page of records as JSON. The first page has the number 1."""
     first = (number - 1) * PAGE_SIZE
-    return _json([record(first + each) for each in range(PAGE_SIZE)])
+    return _json([record(first + offset) for offset in range(PAGE_SIZE)])
 
 
 def page_headers(number: int) -> dict[str, str]:
-    """What the service says beside a page."""
+    """Return the headers that the service sends with a page."""
     return {
         "X-Total-Count": str(PAGES * PAGE_SIZE),
         "X-Page": str(number),

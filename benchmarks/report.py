@@ -1,4 +1,4 @@
-"""Figures as text for the terminal."""
+"""Format figures for the terminal."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def median(samples: Sequence[Sample], name: str) -> float:
 
 
 def ratios(own: Sequence[Sample], floor: Sequence[Sample]) -> list[float]:
-    """Time against the floor's, round by round, smallest first."""
+    """Return the ratios of the times to those of the baseline in the same round, smallest first."""
     return sorted(one["seconds"] / other["seconds"] for one, other in zip(own, floor, strict=True))
 
 
 def lines(result: Result) -> Iterator[str]:
-    """One case: a line for each way, with its time as a multiple of the first one's."""
+    """Yield the lines of one case: one per kind, with its time as a multiple of the baseline's."""
     unit, factor = UNITS[result.part]
     floor = next(iter(result.samples.values()))
     yield f"\n{result.case} ({unit}; {len(floor)} rounds)"
     for kind, samples in result.samples.items():
         against = ratios(samples, floor)
         beside = "  ".join(
-            f"{word} {median(samples, name) * times:.3g} {of}"
-            for name, (word, times, of) in EXTRAS.items()
+            f"{label} {median(samples, name) * times:.3g} {of}"
+            for name, (label, times, of) in EXTRAS.items()
             if name in samples[0]
         )
         yield (
@@ -48,13 +48,13 @@ def lines(result: Result) -> Iterator[str]:
 
 
 def judged(results: Iterable[Result]) -> list[Judged]:
-    """The targets whose cases were measured."""
+    """Return the verdicts on the targets whose cases were measured."""
     found = {result.case: result for result in results}
     return [judge(target, found[target.case].samples) for target in TARGETS if target.case in found]
 
 
 def verdicts(rows: Iterable[Judged]) -> Iterator[str]:
-    """The table of targets."""
+    """Yield the table of targets."""
     yield "\nTargets"
     for row in rows:
         target, unit = row.target, row.target.compare.unit

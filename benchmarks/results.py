@@ -1,4 +1,4 @@
-"""What a run found, as JSON and back."""
+"""Write the results of a run as JSON, and read them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _rounded(sample: Sample) -> Sample:
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on, for the reader to compare; a load above the number of cores makes figures coarse."""
+    """Return data about the machine. A load above the number of cores makes figures imprecise."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
@@ -86,7 +86,7 @@ def _version(name: str) -> str | None:
 
 
 def write(path: Path, results: Sequence[Result], rounds: int) -> None:
-    """Keep the samples of a run beside those of other parts that the file already holds."""
+    """Write the samples of a run. Samples of other cases in the file are kept."""
     old = read(path) if path.exists() else []
     new = {result.case for result in results}
     kept = [result for result in old if result.case not in new]
@@ -101,5 +101,5 @@ def write(path: Path, results: Sequence[Result], rounds: int) -> None:
 
 
 def read(path: Path) -> list[Result]:
-    """The samples of an earlier run."""
+    """Read the samples of an earlier run."""
     return [Result(**result) for result in json.loads(path.read_text("utf-8"))["results"]]

@@ -1,6 +1,7 @@
-"""The neutral server: nginx (C, one worker) with a few lines of Lua, plain HTTP and TLS, so that the client is what is measured.
+"""The server of the benchmarks: nginx with one worker and handlers in Lua, over HTTP and TLS.
 
-It counts what arrives: the number of PUTs, their bytes, bodies without a length, URLs that came changed.
+It is fast enough that the client is what is measured. It counts the PUTs, their bytes, bodies without a
+Content-Length, and URLs that the client changed.
 """
 
 from __future__ import annotations
@@ -24,44 +25,44 @@ from benchmarks import record
 HERE = Path(__file__).parent
 MODULES = Path("/usr/lib/nginx/modules")
 PACKAGES = "nginx libnginx-mod-http-lua curl"
-# A key that everybody knows; the tests use it for loopback, too.
+# A certificate whose key is public. The tests use it for loopback addresses.
 CERTIFICATE = HERE.parent / "tests/data/loopback.pem"
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where the neutral server listens."""
+    """The addresses of a running server."""
 
     http: str
     https: str
     cafile: str
 
-    def arrived(self, *, reset: bool = False) -> dict[str, int]:
-        """What all PUTs since the last reset delivered together."""
-        with urllib.request.urlopen(f"{self.http}/stats{'?reset=1' if reset else ''}") as answer:
-            found: dict[str, int] = json.load(answer)
+    def received(self, *, reset: bool = False) -> dict[str, int]:
+        """Return the counts of all PUTs since the last reset."""
+        with urllib.request.urlopen(f"{self.http}/stats{'?reset=1' if reset else ''}") as response:
+            found: dict[str, int] = json.load(response)
             return found
 
 
 def missing() -> str | None:
-    """What has to be installed before the server can run, as a sentence; None when all is there."""
+    """Return a sentence that says what has to be installed for the server; None if nothing is missing."""
     if _program("nginx") and _program("curl") and (MODULES / "ngx_http_lua_module.so").exists():
         return None
     return f"These need nginx with Lua, and curl: apt-get install {PACKAGES}"
 
 
 def _program(name: str) -> str | None:
-    # Debian keeps servers where not every user's PATH leads.
+    # On Debian, servers are in folders that are not on every user's PATH.
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
 def running() -> Generator[Server]:
-    """The server, while the block runs. Look at `missing` first."""
+    """Run the server during the block. Call `missing` first."""
     with tempfile.TemporaryDirectory(prefix="imgwire-bench-") as name:
         folder = Path(name)
         (folder / "one.json").write_bytes(record.one())
-        (folder / "minted.json").write_bytes(record.minted())
+        (folder / "pending.json").write_bytes(record.pending())
         for number in range(1, record.PAGES + 1):
             (folder / f"page{number}.json").write_bytes(record.page(number))
         http, https = _free_ports()
@@ -92,7 +93,7 @@ def _wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 10
     while True:
         try:
-            server.arrived()
+            server.received()
         except urllib.error.URLError:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("nginx did not start; its own message is above") from None

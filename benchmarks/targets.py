@@ -1,7 +1,7 @@
-"""What the figures have to be: one table, read by the output of a run and by docs/performance.md.
+"""The targets of the figures, shown in the output of a run and in docs/performance.md.
 
-*must* is the honest minimum, *aim* is what we want. A must missed by less than the floor's own spread is met: no claim is finer
-than the machine is steady. Where the floor itself is all over the place, only rounds that all agree decide.
+*must* is the minimum, *aim* is the goal. A figure that misses its must by less than the spread of the baseline counts as
+met, because the machine is not more precise. If the baseline varies too much, a verdict needs rounds that all agree.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from benchmarks.job import Sample
 
 Samples = Mapping[str, Sequence[Sample]]
 Verdict = Literal["aim", "met", "met within the noise", "undecided", "missed"]
-STEADY = 0.3  # the widest spread of a floor that still tells something
+# With a larger spread, the figures of a baseline are too imprecise.
+MAX_SPREAD = 0.3
 
 
 @dataclass(frozen=True)
 class Compare:
-    """How a figure comes from a sample of ours and the floor's sample of the same round."""
+    """How a figure is computed from our sample and the sample of the baseline in the same round."""
 
     words: str
     figure: Callable[[Sample, Sample], float]
     more_is_better: bool = False
-    unit: str = ""  # none: a ratio, which is as steady as its floor
+    # Empty for a ratio.
+    unit: str = ""
 
 
 SPEED = Compare("speed, x", lambda own, floor: floor["seconds"] / own["seconds"], more_is_better=True)
@@ -74,7 +76,6 @@ TARGETS = (
     Target("image URLs", TIMES, "urlencode of ten pairs", 0.4, 0.2, "a prepared Transformation"),
     Target("import", OVER, "bare Python", 5, 1, "the package"),
     Target("import", OVER, "bare Python", 60, 40, "the client class"),
-    # Of the issue about the blocking client.
     Target("blocking: GETs from 32 threads", SPEED, "urllib3", 1.5, 2.0),
     Target("blocking: a page of 100", TIMES, "async, a page", 1.3, 1.1, "ours, a page"),
 )
@@ -82,7 +83,7 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Judged:
-    """A target and what was measured: the median of the rounds' figures, their extremes, the floor's spread."""
+    """A target and the measured figures: their median and extremes, and the spread of the baseline."""
 
     target: Target
     figure: float
@@ -93,13 +94,13 @@ class Judged:
 
 
 def spread(floor: Sequence[Sample]) -> float:
-    """How far apart the floor's own rounds are, as a part of their median."""
+    """Return the range of the baseline's rounds as a fraction of their median."""
     times = [sample["seconds"] for sample in floor]
     return (max(times) - min(times)) / statistics.median(times)
 
 
 def judge(target: Target, samples: Samples) -> Judged:
-    """Hold what was measured for the target's case to it."""
+    """Compare the measured samples of a case with its target."""
     own, floor = samples[target.kind], samples[target.floor]
     figures = [target.compare.figure(one, other) for one, other in zip(own, floor, strict=True)]
     figure, noise = statistics.median(figures), spread(floor)
@@ -109,13 +110,13 @@ def judge(target: Target, samples: Samples) -> Judged:
 def _verdict(target: Target, figures: Sequence[float], noise: float) -> Verdict:
     sign = 1 if target.compare.more_is_better else -1
     middle, ratio = statistics.median(figures), not target.compare.unit
-    restless = ratio and noise > STEADY
-    surely = min(figures, key=lambda figure: sign * figure) if restless else middle
-    if sign * (surely - target.aim) >= 0:
+    is_unsteady = ratio and noise > MAX_SPREAD
+    reliable = min(figures, key=lambda figure: sign * figure) if is_unsteady else middle
+    if sign * (reliable - target.aim) >= 0:
         return "aim"
-    if sign * (surely - target.must) >= 0:
+    if sign * (reliable - target.must) >= 0:
         return "met"
-    if restless:
+    if is_unsteady:
         best = max(figures, key=lambda figure: sign * figure)
         return "undecided" if sign * (best - target.must) >= 0 else "missed"
     slack = target.must * noise if ratio else 0.0

@@ -1,4 +1,4 @@
-"""Many files from disk: milliseconds and processor time per file."""
+"""Upload many files from disk: the time and processor time per file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Upload = Callable[[list[Path]], Awaitable[None]]
 
 def measure(job: Job) -> Sample:
     kind, _, loop = job.kind.partition(" on ")
-    paths = files.many(job.place.files, job.work.size)[: job.work.count]
+    paths = files.many(job.endpoints.files, job.work.size)[: job.work.count]
     if kind in peers.UPLOADS:
         return peers.UPLOADS[kind](job, paths)
     with runner(loop) as running:
@@ -44,7 +44,8 @@ async def _floor(job: Job, paths: list[Path], kind: str) -> Sample:
 
 
 async def _timed(upload: Upload, job: Job, paths: list[Path]) -> Sample:
-    await upload(paths[: job.work.at_once])  # connections and code warm
+    # Opens the connections and imports all modules.
+    await upload(paths[: job.work.at_once])
     await asyncio.sleep(0)
     watch = Stopwatch()
     await upload(paths)

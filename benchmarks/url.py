@@ -1,4 +1,4 @@
-"""How fast image URLs are built, against `urllib.parse.urlencode` of ten pairs: seconds (of the processor) per URL."""
+"""Build image URLs, compared with `urllib.parse.urlencode` of ten pairs: the processor time per URL."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measure(job: Job) -> Sample:
     build = WAYS[job.kind]
     for _ in range(job.work.count // 10):
         build()
-    began = time.thread_time()
+    started_at = time.thread_time()
     for _ in range(job.work.count):
         build()
-    return {"seconds": (time.thread_time() - began) / job.work.count}
+    return {"seconds": (time.thread_time() - started_at) / job.work.count}

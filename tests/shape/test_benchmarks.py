@@ -112,7 +112,7 @@ def test_a_part_is_a_module_with_a_function_that_measures_a_job(part: str) -> No
 
 def test_a_job_is_equal_after_its_transfer_to_a_process() -> None:
     work = replace(cases.UPLOAD, tls=True)
-    given = job.Job("ours", work, job.Place(files="here", https="https://127.0.0.1:1", cafile="ca.pem"))
+    given = job.Job("ours", work, job.Endpoints(files="here", https="https://127.0.0.1:1", cafile="ca.pem"))
     assert job.Job.from_json(given.to_json()) == given
 
 
