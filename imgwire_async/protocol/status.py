@@ -101,7 +101,7 @@ def status_error(
     long_header: str | None = None,
     ids: Mapping[str, str] = _NO_IDS,
 ) -> errors.APIStatusError:
-    """Return the error for a response that is no success, whatever its body holds.
+    """Return the error for a response that is not a success, for any body.
 
     `proxy` is the proxy of the request, which may have sent the response. `long_header` is the name of a
     header that may be too long. `ids` are the path parameters of the request, for the message.

@@ -53,7 +53,7 @@ class Connection:
         `close()` would wait until the peer has read these bytes and, over TLS, has stopped sending. That may
         never happen.
         """
-        # aiohttp's writer may wait in `drain()`. Nobody else retrieves the exception that ends this wait.
+        # aiohttp's writer may wait in `drain()`. No other code retrieves the exception that ends this wait.
         waiter = getattr(self._protocol, "_drain_waiter", None)
         if waiter is not None:
             waiter.add_done_callback(threads.consume_exception)

@@ -52,7 +52,7 @@ class RateController:
     opens_at: float
     generation: int
     accepted_rate: float | None = None
-    # The first send time that nobody has reserved.
+    # The first send time that is not reserved.
     _next_free: float = attrs.field(default=0.0, alias="next_free")
     # A heap of the reserved send times that were released.
     _released: list[float] = attrs.field(factory=list[float])

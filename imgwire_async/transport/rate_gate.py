@@ -50,7 +50,7 @@ class _Reservation:
 
 
 class _GateClock:
-    """A clock that never runs backwards. It follows `time.monotonic` as long as nobody sets that clock.
+    """A clock that never runs backwards. It follows `time.monotonic` until a test sets that clock.
 
     Event loops and threads share a gate, so the gate cannot use the clock of one loop. Tests freeze
     `time.monotonic`, set it forward and set it back. Waiting uses the clock of a loop, which may continue

@@ -35,7 +35,7 @@ class Resolver(AbstractResolver):
         return await _run_in_thread(lambda: resolve_blocking(host, port, family))
 
     async def close(self) -> None:
-        """Do nothing: a thread that nobody waits for ends by itself."""
+        """Do nothing: a thread without a waiting task ends by itself."""
 
 
 def resolve_blocking(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/promises.md").read_text("utf-8")
-ROWS = re.findall(r"^\| (?!-|promise )(.+?) \| (.+) \|$", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^\| (?!-|guarantee )(.+?) \| (.+) \|$", PAGE, re.MULTILINE)
 NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)
 
 
