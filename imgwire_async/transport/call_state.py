@@ -61,7 +61,7 @@ class CallState:
 
     @functools.cached_property
     def budget(self) -> RetryBudget:
-        """The retries of this call. Created after the first failure."""
+        """The retries of this call. The object is created after the first failure."""
         return RetryBudget(self.policy)
 
     def exchange(self, result: RawResponse | Failure) -> Exchange:

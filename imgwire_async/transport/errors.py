@@ -61,7 +61,7 @@ def scrub_traceback(error: BaseException) -> None:
 
 @attrs.frozen
 class Route:
-    """The route to a host, for error messages. Created only after a failure."""
+    """The route to a host, for error messages. It is created only after a failure."""
 
     # With the port, if the URL has one.
     host: str
@@ -79,8 +79,8 @@ class Route:
         return f"Check that proxy, or {self.proxy.bypass_advice}."
 
     @property
-    def through(self) -> str:
-        """The proxy for the end of a sentence, or an empty text without a proxy."""
+    def via_proxy(self) -> str:
+        """The words " through <proxy>" for a message, or an empty text without a proxy."""
         return "" if self.proxy is None else f" through {self.proxy}"
 
     def peer(self, *, unsent: bool) -> str:
@@ -94,7 +94,10 @@ class Route:
 
 
 def translate(error: BaseException, route: Route) -> NoResponseError:
-    """Return the error that replaces an error of aiohttp, whose text may quote a presigned URL."""
+    """Translate an error of aiohttp into a `NoResponseError`.
+
+    The original text is never used as a whole, because it may quote a presigned URL.
+    """
     # Some errors are translated already.
     if isinstance(error, NoResponseError):
         return error
@@ -122,11 +125,11 @@ Translation: TypeAlias = Callable[[Any, Route, str], Failure | None]
 def _text(kind: FailureKind, text: str) -> Callable[[BaseException, Route, str], Failure]:
     """Return a translation with a fixed kind and text.
 
-    `text` may contain {host}, {through}, {peer} and {cause}.
+    `text` may contain {host}, {via_proxy}, {peer} and {cause}.
     """
 
     def translation(error: BaseException, route: Route, peer: str) -> Failure:
-        reason = text.format(host=route.host, through=route.through, peer=peer, cause=_cause(error))
+        reason = text.format(host=route.host, via_proxy=route.via_proxy, peer=peer, cause=_cause(error))
         return Failure(reason, kind=kind, advice=route.network_advice)
 
     return translation
@@ -197,7 +200,7 @@ def _unreachable(error: aiohttp.ClientConnectorError, route: Route, _: str) -> F
     if route.secure and isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
         advice = "It closed the connection during the TLS handshake: does it speak https at that port? "
         advice += route.network_advice or "Check base_url, proxy and firewall."
-    reason = f"{route.host} cannot be reached{route.through}: {_cause(error)}"
+    reason = f"{route.host} cannot be reached{route.via_proxy}: {_cause(error)}"
     return Failure(reason, kind="not_sent", advice=advice)
 
 
@@ -267,7 +270,7 @@ def _invalid_http(error: aiohttp.ClientResponseError, route: Route, peer: str) -
     )
 
 
-_NO_CONNECTION = _text("connect_timeout", "no connection to {host}{through} in time")
+_NO_CONNECTION = _text("connect_timeout", "no connection to {host}{via_proxy} in time")
 _NO_RESPONSE = _text("attempt_timeout", "no response from {peer} in time")
 _CLOSED_EARLY = _text("connection_lost", "{peer} closed the connection without a response")
 _BROKEN = _text("connection_lost", "the connection to {peer} broke: {cause}")

@@ -154,7 +154,10 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
         )
 
     def _start_stall_timer(self, stall_timeout: asyncio.Timeout) -> None:
-        """Start the stall timer when the request was sent. Until then the connect timeout applies."""
+        """Start the stall timer, after the request was sent.
+
+        Until then the connect timeout applies.
+        """
         if self._stall is not None:
             stall_timeout.reschedule(asyncio.get_running_loop().time() + self._stall)
 

@@ -16,8 +16,8 @@ class KeyProvider:
     API calls of one event loop that need a new key share one call of the key callable.
 
     With the blocking client the callable runs in the caller's thread. While that thread runs other code, for
-    example between two steps of an iterator, its work starts a call of its own: other API calls must not wait
-    for that thread.
+    example between two steps of an iterator, the API calls of that caller fetch the key separately. So other
+    API calls do not wait for that thread.
     """
 
     def __init__(self, source: KeySource) -> None:
@@ -46,7 +46,7 @@ class KeyProvider:
             owner = (loop, user_code.busy_caller())
             task = self._pending.get(owner)
             if task is None:
-                # Submit the function at once. The caller's thread runs it for sure if it still waits now.
+                # Submit the function at once, while the caller's thread may still wait. Later it may be busy.
                 task = loop.create_task(self._fetch(user_code.ask_caller(self._call_source)))
                 self._pending[owner] = task
                 task.add_done_callback(functools.partial(self._on_done, owner))
@@ -55,8 +55,7 @@ class KeyProvider:
             except asyncio.CancelledError:
                 if not cancellation.was_cancelled_elsewhere(task):
                     raise
-                # The caller that had started the task left, and the task was cancelled with that caller:
-                # start a new one.
+                # The task was cancelled together with the call that started it: start a new task.
         return self.cached
 
     def after_fork(self) -> None:
@@ -68,7 +67,7 @@ class KeyProvider:
 
     def _on_done(self, owner: object, task: asyncio.Task[str]) -> None:
         self._pending.pop(owner, None)
-        # Everybody who waited for the task may have left.
+        # All waiting calls may have been cancelled, so that no other code retrieves the exception.
         threads.consume_exception(task)
 
     async def _fetch(self, submitted: asyncio.Future[str | Awaitable[str]] | None) -> str:

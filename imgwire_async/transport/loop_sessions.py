@@ -35,7 +35,7 @@ from imgwire_async.transport.slots import Slots, cap_by_open_files, make_slots
 
 @attrs.frozen(eq=False)
 class LoopSessions:
-    """The sessions, slots and proxies of one event loop. Used on that loop only.
+    """The sessions, slots and proxies of one event loop. They are used on that loop only.
 
     `closer` closes the sessions when the loop shuts down its async generators.
     """

@@ -27,7 +27,7 @@ class OpenCalls:
 
     def __init__(self) -> None:
         self.scopes: set[UntilClosed] = set()
-        # By their timeout in seconds.
+        # The watchdogs by their timeout in seconds.
         self._watchdogs: dict[float, StallWatchdog] = {}
         # Responses whose bodies are being read. Closing their session would not wake up the readers.
         self.responses: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
@@ -45,7 +45,7 @@ class OpenCalls:
         return watchdog
 
     def abort_all(self) -> None:
-        """Cancel every call and abort every transfer. Must be called on their event loop."""
+        """Cancel every call and abort every transfer. This method must be called on their event loop."""
         for scope in self.scopes:
             scope.abort()
         self.scopes.clear()

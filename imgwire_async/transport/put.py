@@ -73,9 +73,9 @@ async def send_put(context: Context, request: PutRequest) -> APIResponse:
 async def _send(
     context: Context, sessions: LoopSessions, url: RequestURL, body: UploadBody
 ) -> tuple[int, Headers, bytes]:
-    """Return the status, the headers and the beginning of the body of a valid response.
+    """Send the request and return the status, the headers and the beginning of the body.
 
-    Raise the error of an invalid one.
+    Raises an error if the upload is not complete, or if the response does not come from the storage.
     """
     if sessions.idle_check.is_due():
         await sessions.idle_check.run()

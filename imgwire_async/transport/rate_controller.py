@@ -115,7 +115,7 @@ class RateController:
         if self._sent <= 1:
             # No request was accepted: the gate had opened too early, which says little about the rate.
             return None if self.accepted_rate is None else max(_MINIMUM_RATE, self.accepted_rate / 2)
-        # Where no caller had to wait, fewer requests were sent than the allowed rate.
+        # If no caller had to wait, the real rate was lower than the allowed rate.
         rejected_rate = min(
             allowed_rate(max(0.0, now - self.opens_at), self.accepted_rate), self._recent_rate(now)
         )

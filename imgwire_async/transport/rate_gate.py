@@ -88,9 +88,8 @@ class RateGate:
 
     All event loops, threads and `with_options` clones of a client share one gate.
 
-    `controller` is None until a 429 comes, and again after requests have recovered from it. A caller need not
-    acquire a permit then. Otherwise a caller awaits `acquire` before it sends a request, and calls `close`
-    when the request got a 429.
+    `controller` is None while requests are not limited, and a caller needs no permit then. Otherwise a caller
+    awaits `acquire` before it sends a request, and calls `close` if the response is a 429.
     """
 
     __slots__ = ("__weakref__", "_clock", "_generations", "_lock", "controller")

@@ -16,7 +16,7 @@ class RequestURL:
     """
 
     url: URL = attrs.field(repr=False)
-    # With the port, if the URL has one.
+    # The host, with the port if the URL has one.
     host: str
 
     @classmethod

@@ -14,8 +14,8 @@ from imgwire_async.protocol.decompression import decompressor_for
 ACCEPTED_ENCODINGS = "gzip, deflate"
 # The limit for an error response, whose message is short. A longer body is a web page.
 _ERROR_LIMIT = 1024 * 1024
-# A compressed body may be larger than its content by this and by one percent. Without a limit, padding and
-# empty blocks could go on for ever.
+# A compressed body may be larger than its content by this number of bytes and by one percent. Without such
+# a limit, padding and empty blocks could go on for ever.
 _COMPRESSION_OVERHEAD = 256 * 1024
 
 

@@ -60,7 +60,7 @@ class Sessions:
     async def get(self) -> LoopSessions:
         """Return the sessions of the running loop, and open them on first use.
 
-        Does not suspend if they are open.
+        This does not suspend if they are open.
         """
         forks.check()
         try:

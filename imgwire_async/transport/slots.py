@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Kind: TypeAlias = Literal["put", "get"]
 
-# Open files left to the application.
+# The number of open files that are left to the application.
 _RESERVED_FILES = 32
 
 

@@ -253,7 +253,7 @@ class AiohttpTransport:
     def _success(self, response: RawResponse, exchange: Exchange) -> APIResponse:
         """Return the response of a successful call.
 
-        A 404 after a repeated DELETE becomes a 200 without content.
+        A 404 after a repeated DELETE becomes a 200 with an empty object.
         """
         if response.status == 404:
             return APIResponse(200, response.headers, b"{}", exchange)
@@ -295,7 +295,7 @@ class AiohttpTransport:
     def _error(
         self, call: CallState, result: RawResponse | Failure, failure: Failure, exchange: Exchange
     ) -> errors.ImgwireError:
-        """Return the error of a failed call. Some errors are raised instead."""
+        """Return the error of a failed call. The error for a redirect to another origin is raised instead."""
         if isinstance(result, Failure):
             return connection_error(exchange, failure, self.options.timeout)
         config = self._shared.config

@@ -22,7 +22,8 @@ class UploadBody(RequestBody):
 
     It sends `upload.chunks` once, counts the bytes, and stores the first error of the source.
 
-    aiohttp must not send the body a second time: the code that retries uploads decides about that.
+    aiohttp must not send the body
+    a second time, because the code that retries uploads starts the source again.
     """
 
     _autoclose = True
