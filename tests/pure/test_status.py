@@ -1,4 +1,4 @@
-"""Answers that are no success: the class by the status, the words by the body, whatever the body looks like."""
+"""Error responses: the status decides the class of the error, and the body its message."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ VALIDATION = json.dumps(
     {
         "detail": [
             {"loc": ["body", "image_ids", 0], "msg": "not a UUID", "type": "uuid_parsing", "input": "x"},
-            {"loc": ["query", "page"], "msg": "must be 1 or more", "type": "ge"},
+            {"loc": ["query", "page"], "msg": "must be 1 or options", "type": "ge"},
         ]
     }
 ).encode()
 PAGE = b"<!DOCTYPE html><html><title>502 Bad Gateway</title>" + b"<p>lorem ipsum</p>" * 2000
 
 
-def made(status: int, body: Any = b"", **more: Any) -> Any:
-    told = Headers([("X-Request-Id", REQUEST_ID)])
-    exchange = Exchange("api", "GET", "/images/{image_id}", status, told, 2, 1.5)
+def make_error(status: int, body: Any = b"", **options: Any) -> Any:
+    headers = Headers([("X-Request-Id", REQUEST_ID)])
+    exchange = Exchange("api", "GET", "/images/{image_id}", status, headers, 2, 1.5)
     return status_error(
-        status, exchange, body if isinstance(body, bytes) else json.dumps(body).encode(), **more
+        status, exchange, body if isinstance(body, bytes) else json.dumps(body).encode(), **options
     )
 
 
@@ -61,16 +61,18 @@ BODIES = [DOMAIN, VALIDATION, PAGE, b"", b"\xff\xfe", b"upstream timed out", b"[
 
 
 @pytest.mark.parametrize(("status", "cls"), BY_STATUS.items())
-def test_the_status_names_the_class_whatever_the_body(status: int, cls: type[errors.APIStatusError]) -> None:
-    made_errors = [made(status, body) for body in BODIES]
-    assert {type(error) for error in made_errors} == {cls}
-    assert {(error.status, error.request_id) for error in made_errors} == {(status, REQUEST_ID)}
-    assert max(len(str(error)) for error in made_errors) < 900
+def test_the_class_of_an_error_depends_only_on_the_status(
+    status: int, cls: type[errors.APIStatusError]
+) -> None:
+    all_errors = [make_error(status, body) for body in BODIES]
+    assert {type(error) for error in all_errors} == {cls}
+    assert {(error.status, error.request_id) for error in all_errors} == {(status, REQUEST_ID)}
+    assert max(len(str(error)) for error in all_errors) < 900
 
 
 @pytest.mark.parametrize("status", BY_STATUS)
-def test_the_message_says_operation_attempts_time_status_and_what_to_do(status: int) -> None:
-    text = str(made(status, DOMAIN))
+def test_the_message_has_request_attempts_time_status_and_advice(status: int) -> None:
+    text = str(make_error(status, DOMAIN))
     assert text.startswith(
         f"GET /images/{{image_id}} (2 attempts, 1.50 s, request id {REQUEST_ID}): HTTP {status}"
     )
@@ -78,43 +80,43 @@ def test_the_message_says_operation_attempts_time_status_and_what_to_do(status: 
     assert len(text.partition("Resource not found.")[2]) > 20
 
 
-def test_a_domain_error_tells_its_type_and_text() -> None:
-    error = made(404, DOMAIN)
+def test_a_domain_error_has_its_type_and_message() -> None:
+    error = make_error(404, DOMAIN)
     assert (error.message, error.error_type) == ("Resource not found.", "ResourceNotFoundError")
     assert "HTTP 404 (ResourceNotFoundError): Resource not found. Check" in str(error)
     assert error.body == DOMAIN.decode()
 
 
 def test_the_message_names_the_id_and_the_exchange_keeps_the_template() -> None:
-    error = made(404, DOMAIN, ids={"image_id": "3f1c0a52"})
+    error = make_error(404, DOMAIN, ids={"image_id": "3f1c0a52"})
     assert "HTTP 404 (ResourceNotFoundError) for image_id 3f1c0a52: Resource not found. Check" in str(error)
     assert error.exchange.path == "/images/{image_id}"
 
 
 def test_the_message_shortens_a_long_id_and_hides_a_key_passed_as_an_id() -> None:
-    assert len(str(made(404, DOMAIN, ids={"image_id": "x" * 5000}))) < 900
-    assert "sk_secret" not in str(made(404, DOMAIN, ids={"image_id": "sk_secret"}, key="sk_secret"))
+    assert len(str(make_error(404, DOMAIN, ids={"image_id": "x" * 5000}))) < 900
+    assert "sk_secret" not in str(make_error(404, DOMAIN, ids={"image_id": "sk_secret"}, key="sk_secret"))
 
 
-def test_a_validation_error_tells_each_refused_value() -> None:
-    error = made(422, VALIDATION)
+def test_a_validation_error_lists_all_rejected_values() -> None:
+    error = make_error(422, VALIDATION)
     assert [(issue.loc, issue.type) for issue in error.errors] == [
         (("body", "image_ids", 0), "uuid_parsing"),
         (("query", "page"), "ge"),
     ]
-    assert error.message == "body.image_ids.0: not a UUID; query.page: must be 1 or more"
+    assert error.message == "body.image_ids.0: not a UUID; query.page: must be 1 or options"
     assert error.errors[0].extra == {"input": "x"}
     assert error.error_type is None
 
 
-def test_a_422_with_a_domain_body_has_no_refused_values() -> None:
-    error = made(422, {"detail": "No subscription", "error_type": "PaymentRequiredError"})
+def test_a_422_without_a_list_has_no_rejected_values() -> None:
+    error = make_error(422, {"detail": "No subscription", "error_type": "PaymentRequiredError"})
     assert error.errors == ()
     assert (error.message, error.error_type) == ("No subscription", "PaymentRequiredError")
 
 
-def test_a_list_of_refused_values_may_come_with_any_status() -> None:
-    assert made(400, VALIDATION).message.startswith("body.image_ids.0")
+def test_a_list_of_rejected_values_is_read_with_any_status() -> None:
+    assert make_error(400, VALIDATION).message.startswith("body.image_ids.0")
 
 
 @pytest.mark.parametrize(
@@ -133,50 +135,50 @@ def test_a_list_of_refused_values_may_come_with_any_status() -> None:
         None,
     ],
 )
-def test_a_body_of_an_unknown_form_is_shown_as_it_is(body: Any) -> None:
-    error = made(422, body)
+def test_a_body_of_an_unknown_form_is_in_the_message(body: Any) -> None:
+    error = make_error(422, body)
     assert error.errors == ()
     assert error.message == ""
     assert error.body == json.dumps(body)
     assert json.dumps(body) in str(error)
 
 
-def test_a_detail_nested_without_end_does_not_hide_the_status() -> None:
-    assert made(422, b'{"detail": ' + b"[" * 900 + b"]" * 900 + b"}").status == 422
+def test_a_deeply_nested_detail_does_not_hide_the_status() -> None:
+    assert make_error(422, b'{"detail": ' + b"[" * 900 + b"]" * 900 + b"}").status == 422
 
 
-def test_plain_detail_without_a_type_is_the_message() -> None:
-    error = made(403, {"detail": "Not allowed"})
+def test_a_text_in_detail_is_the_message() -> None:
+    error = make_error(403, {"detail": "Not allowed"})
     assert (error.message, error.error_type) == ("Not allowed", None)
     assert "HTTP 403: Not allowed." in str(error)
 
 
-@pytest.mark.parametrize("named", [5, None, ["X"]])
-def test_an_error_type_that_is_no_text_is_none(named: Any) -> None:
-    assert made(400, {"detail": "x", "error_type": named}).error_type is None
+@pytest.mark.parametrize("error_type", [5, None, ["X"]])
+def test_an_error_type_that_is_not_text_is_none(error_type: Any) -> None:
+    assert make_error(400, {"detail": "x", "error_type": error_type}).error_type is None
 
 
-def test_an_html_page_is_told_by_its_title() -> None:
-    error = made(502, PAGE)
+def test_only_the_title_of_an_html_page_is_in_the_message() -> None:
+    error = make_error(502, PAGE)
     assert "an HTML page titled '502 Bad Gateway'" in str(error)
     assert "lorem" not in str(error)
     assert len(error.body) <= 10_000
 
 
-def test_an_empty_body_is_said_to_be_none() -> None:
-    assert "no message" in str(made(500, b""))
-    assert "no message" in str(made(500, b" \n"))
+def test_the_message_for_an_empty_body_says_so() -> None:
+    assert "no message" in str(make_error(500, b""))
+    assert "no message" in str(make_error(500, b" \n"))
 
 
-def test_a_long_body_is_cut_to_300_characters() -> None:
-    text = str(made(500, b"x" * 5000))
+def test_the_message_contains_300_characters_of_a_long_body() -> None:
+    text = str(make_error(500, b"x" * 5000))
     assert "x" * 299 + "…" in text
     assert "x" * 300 not in text
 
 
-def test_a_rate_limit_carries_the_wish_of_the_server() -> None:
-    assert made(429, b"", retry_after=7.5).retry_after == 7.5
-    assert made(429, b"").retry_after is None
+def test_a_rate_limit_error_has_the_retry_after_of_the_server() -> None:
+    assert make_error(429, b"", retry_after=7.5).retry_after == 7.5
+    assert make_error(429, b"").retry_after is None
 
 
 @pytest.mark.parametrize("status", [401, 422, 500])
@@ -193,19 +195,17 @@ def test_a_rate_limit_carries_the_wish_of_the_server() -> None:
         b"x" * 9990 + SECRET.encode(),
     ],
 )
-def test_the_key_is_echoed_nowhere(status: int, body: bytes) -> None:
-    error = made(status, body, key=SECRET)
-    shown = (
-        f"{error} {error!r} {error.message} {error.error_type} {error.body} {getattr(error, 'errors', '')}"
-    )
-    assert SECRET not in shown
-    assert SECRET[:8] not in shown
+def test_an_error_does_not_contain_the_key(status: int, body: bytes) -> None:
+    error = make_error(status, body, key=SECRET)
+    text = f"{error} {error!r} {error.message} {error.error_type} {error.body} {getattr(error, 'errors', '')}"
+    assert SECRET not in text
+    assert SECRET[:8] not in text
     assert SECRET.encode() not in pickle.dumps(error)
 
 
 @given(st.integers(300, 599), st.binary())
-def test_no_body_breaks_the_mapping(status: int, body: bytes) -> None:
-    assert made(status, body).status == status
+def test_no_body_makes_the_mapping_raise(status: int, body: bytes) -> None:
+    assert make_error(status, body).status == status
 
 
 @pytest.mark.parametrize(

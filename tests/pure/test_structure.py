@@ -1,4 +1,4 @@
-"""The two passes of decoding: the fast one, which is compiled for each record, and the one that finds the place of a misfit."""
+"""The two passes of decoding: a fast one, and a second one that finds the path of a wrong value."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from imgwire_async import models
 from imgwire_async.protocol.codec import to_dict
 from imgwire_async.protocol.structure import hook_for
 
-ALL = list(RECORDS.values())
+MODELS = list(RECORDS.values())
 
 
-def data_of(record: type[models.Record]) -> dict[str, Any]:
-    """What the service sends for a record, every nullable field filled."""
-    found: dict[str, Any] = example(SCHEMAS[SCHEMA_OF[record]])
-    return found
+def example_of(record: type[models.Record]) -> dict[str, Any]:
+    """Return JSON for a record in which no nullable field is null."""
+    data: dict[str, Any] = example(SCHEMAS[SCHEMA_OF[record]])
+    return data
 
 
 def outcome(record: type[models.Record], data: object, *, detailed: bool) -> object:
     try:
         return hook_for(record, detailed=detailed)(data, record)
-    except Exception:  # the fast pass may raise anything
-        return "refused"
+    # The fast pass may raise anything.
+    except Exception:
+        return "rejected"
 
 
-ODD: list[Any] = [
+VALUES: list[Any] = [
     None,
     True,
     0,
@@ -53,34 +54,37 @@ ODD: list[Any] = [
 
 
 def variants(data: dict[str, Any]) -> Iterator[object]:
-    """The data as it is, and with each field dropped or replaced, alone and beside a change of the status."""
-    yield from (data, *ODD)
+    """Yield the data, and copies with a removed or replaced field, also with another status."""
+    yield from (data, *VALUES)
     for status in ({}, {"status": "PENDING"}, {"status": "later"}):
-        for name in [*data, "news"]:
+        for name in [*data, "unknown"]:
             yield {field: value for field, value in (data | status).items() if field != name}
-            yield from (data | status | {name: value} for value in ODD)
+            yield from (data | status | {name: value} for value in VALUES)
 
 
-@pytest.mark.parametrize("record", ALL, ids=lambda each: each.__name__)
-def test_both_passes_take_the_same_and_the_second_may_spare_what_is_odd(record: type[models.Record]) -> None:
-    for data in variants(data_of(record)):
+@pytest.mark.parametrize("record", MODELS, ids=lambda record: record.__name__)
+def test_both_passes_return_the_same_or_the_second_keeps_invalid_values_in_extra(
+    record: type[models.Record],
+) -> None:
+    for data in variants(example_of(record)):
         fast, detailed = outcome(record, data, detailed=False), outcome(record, data, detailed=True)
-        if fast == "refused" and isinstance(detailed, models.Record):
-            assert to_dict(detailed) == data, data  # nothing of it is lost
+        if fast == "rejected" and isinstance(detailed, models.Record):
+            assert to_dict(detailed) == data, data
             assert repr(to_dict(detailed)) == repr({name: data[name] for name in to_dict(detailed)}), data
             continue
+        # The comparison of the reprs distinguishes 1 from True.
         assert fast == detailed, data
-        assert repr(fast) == repr(detailed), data  # 1 equals True
+        assert repr(fast) == repr(detailed), data
         assert getattr(fast, "extra", None) == getattr(detailed, "extra", None), data
 
 
-@pytest.mark.parametrize("record", ALL, ids=lambda each: each.__name__)
-@pytest.mark.parametrize("extra", [{}, {"news": [1, None]}], ids=["as known", "with news"])
+@pytest.mark.parametrize("record", MODELS, ids=lambda record: record.__name__)
+@pytest.mark.parametrize("extra", [{}, {"unknown": [1, None]}], ids=["known fields", "unknown field"])
 @pytest.mark.parametrize("nullable", ["filled", "null", "absent"])
-def test_what_fits_needs_no_second_pass(
+def test_valid_data_needs_only_the_fast_pass(
     record: type[models.Record], extra: dict[str, Any], nullable: str
 ) -> None:
-    data = data_of(record) | extra
+    data = example_of(record) | extra
     for field in attrs.fields(record):
         if field.default is None and nullable != "filled":
             data[field.name] = None
@@ -91,11 +95,11 @@ def test_what_fits_needs_no_second_pass(
     assert built.extra == extra
 
 
-@pytest.mark.parametrize("record", ALL, ids=lambda each: each.__name__)
-def test_a_record_has_a_constructor_that_does_nothing_but_take_its_fields(
+@pytest.mark.parametrize("record", MODELS, ids=lambda record: record.__name__)
+def test_the_constructor_of_a_model_only_assigns_fields(
     record: type[models.Record],
 ) -> None:
-    # Decoding does without it, so a validator, a converter or a step after it would be passed over.
+    # Decoding does not call the constructor, so it would skip a validator, a converter or a post-init method.
     assert not hasattr(record, "__attrs_post_init__")
     for field in attrs.fields(record):
         assert field.validator is None, field.name
@@ -103,8 +107,8 @@ def test_a_record_has_a_constructor_that_does_nothing_but_take_its_fields(
         assert field.init, field.name
 
 
-def test_two_records_never_share_what_they_do_not_know() -> None:
+def test_two_records_do_not_share_extra() -> None:
     one, other = (
-        hook_for(models.CorsOrigin, detailed=False)(data_of(models.CorsOrigin), None) for _ in range(2)
+        hook_for(models.CorsOrigin, detailed=False)(example_of(models.CorsOrigin), None) for _ in range(2)
     )
     assert one.extra is not other.extra

@@ -1,4 +1,4 @@
-"""Raw pictures of cameras in TIFF's clothes are told apart by their directories, and hostile ones cost nothing."""
+"""Raw pictures of cameras that look like TIFF are recognized by their directories, also in hostile files."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ SUBFILE, WIDTH, COMPRESSION, PHOTOMETRIC, MAKE, SUB, EXIF = 254, 256, 259, 262, 
 
 
 def directory(entries: list[Entry], at: int, order: str, following: int = 0) -> bytes:
-    """An image directory that begins at a position; values that do not fit follow it."""
+    """Return an image directory for the position `at`. Values that do not fit into an entry follow it."""
     formats = {SHORT: "H", LONG: "I", BYTE: "B", ASCII: "B"}
-    rows, behind = b"", b""
+    rows, overflow = b"", b""
     end = at + 2 + 12 * len(entries) + 4
     for tag, kind, values in entries:
-        packed = struct.pack(f"{order}{len(values)}{formats[kind]}", *values)
-        if len(packed) > 4:
-            packed, behind = struct.pack(order + "I", end + len(behind)), behind + packed
-        rows += struct.pack(order + "HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
-    return struct.pack(order + "H", len(entries)) + rows + struct.pack(order + "I", following) + behind
+        encoded = struct.pack(f"{order}{len(values)}{formats[kind]}", *values)
+        if len(encoded) > 4:
+            encoded, overflow = struct.pack(order + "I", end + len(overflow)), overflow + encoded
+        rows += struct.pack(order + "HHI", tag, kind, len(values)) + encoded.ljust(4, b"\0")
+    return struct.pack(order + "H", len(entries)) + rows + struct.pack(order + "I", following) + overflow
 
 
 def tiff(first: list[Entry], *others: tuple[int, list[Entry]], order: str = "<", at: int = 8) -> bytes:
-    """A TIFF with its first directory at a position, and others at theirs."""
+    """Return a TIFF with its first directory at the position `at`, and other directories at theirs."""
     data = bytearray((b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", at))
     for position, entries in [(at, first), *others]:
         data[len(data) :] = bytes(max(0, position - len(data)))
-        made = directory(entries, position, order)
-        data[position : position + len(made)] = made
+        encoded = directory(entries, position, order)
+        data[position : position + len(encoded)] = encoded
     return bytes(data)
 
 
@@ -57,7 +57,7 @@ def text(value: str) -> list[int]:
     return [*value.encode(), 0]
 
 
-def answer(data: bytes) -> bool:
+def is_raw_bytes(data: bytes) -> bool:
     return is_raw(lambda size, position: data[position : position + size])
 
 
@@ -86,15 +86,15 @@ RAW: dict[str, Any] = {
     "MOS": lambda o: tiff([*PLAIN, (34310, BYTE, [0] * 8)], order=o),
     "the directory at the end": lambda o: tiff(FILTERED, order=o, at=300_000),
     "on the second page": lambda o: pages(PLAIN, FILTERED, order=o),
-    "the real picture out of reach": lambda o: tiff([*THUMBNAIL, (SUB, LONG, [9_000_000])], order=o),
+    "the real picture beyond the limit": lambda o: tiff([*THUMBNAIL, (SUB, LONG, [9_000_000])], order=o),
     "IIQ": lambda o: tiff(PLAIN, order=o, at=16)[:8] + b"IIIITwaR" + directory(PLAIN, 16, o),
 }
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", RAW)
-def test_a_raw_picture_is_known_by_its_directories(kind: str, order: str) -> None:
-    assert answer(RAW[kind](order))
+def test_a_raw_picture_is_recognized_by_its_directories(kind: str, order: str) -> None:
+    assert is_raw_bytes(RAW[kind](order))
 
 
 ORDINARY: dict[str, Any] = {
@@ -112,22 +112,22 @@ ORDINARY: dict[str, Any] = {
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", ORDINARY)
-def test_an_ordinary_tiff_passes(kind: str, order: str) -> None:
-    assert not answer(ORDINARY[kind](order))
+def test_an_ordinary_tiff_is_not_raw(kind: str, order: str) -> None:
+    assert not is_raw_bytes(ORDINARY[kind](order))
 
 
 @pytest.mark.skipif(not PICTURES.is_dir(), reason="needs ../shared/pictures")
-def test_every_real_tiff_passes() -> None:
+def test_no_real_tiff_is_raw() -> None:
     manifest = json.loads((PICTURES / "manifest.json").read_text("utf-8"))
-    names = [each["name"] for each in manifest if each["mime_type"] == "image/tiff"]
+    names = [entry["name"] for entry in manifest if entry["mime_type"] == "image/tiff"]
     assert names
-    assert [name for name in names if answer((PICTURES / name).read_bytes())] == []
+    assert [name for name in names if is_raw_bytes((PICTURES / name).read_bytes())] == []
 
 
-def test_hostile_directories_end_soon() -> None:
+def test_hostile_directories_are_read_fast() -> None:
     reads: list[int] = []
 
-    def counted(data: bytes) -> bool:
+    def is_raw_counted(data: bytes) -> bool:
         reads.clear()
 
         def read_at(size: int, position: int) -> bytes:
@@ -137,21 +137,23 @@ def test_hostile_directories_end_soon() -> None:
 
         return is_raw(read_at)
 
-    itself = struct.pack("<4sI", b"II*\0", 8)
-    assert not counted(itself + directory([(SUB, LONG, [8]), (SUB, LONG, [8, 8, 8, 8, 8, 8, 8])], 8, "<", 8))
-    assert not counted(itself + b"\xff\xff" + b"\xff" * 70)
-    assert not counted(struct.pack("<4sI", b"II*\0", 0xFFFFFFFF))
-    assert not counted(itself + directory([(SUB, LONG, [2**32 - 1] * 50)], 8, "<", 2**32 - 1))
-    many = itself + struct.pack("<H", 65535) + struct.pack("<HHII", SUB, LONG, 65535, 0) * 65535
-    began = time.monotonic()
-    assert not counted(many)
+    header = struct.pack("<4sI", b"II*\0", 8)
+    assert not is_raw_counted(
+        header + directory([(SUB, LONG, [8]), (SUB, LONG, [8, 8, 8, 8, 8, 8, 8])], 8, "<", 8)
+    )
+    assert not is_raw_counted(header + b"\xff\xff" + b"\xff" * 70)
+    assert not is_raw_counted(struct.pack("<4sI", b"II*\0", 0xFFFFFFFF))
+    assert not is_raw_counted(header + directory([(SUB, LONG, [2**32 - 1] * 50)], 8, "<", 2**32 - 1))
+    many = header + struct.pack("<H", 65535) + struct.pack("<HHII", SUB, LONG, 65535, 0) * 65535
+    started_at = time.monotonic()
+    assert not is_raw_counted(many)
     assert len(reads) < 600
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - started_at < 2
 
 
 @given(st.sampled_from([b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"]), st.binary(max_size=400))
-def test_no_bytes_break_it(begin: bytes, rest: bytes) -> None:
-    assert answer(begin + rest) in {True, False}
+def test_no_bytes_make_the_check_raise(begin: bytes, rest: bytes) -> None:
+    assert is_raw_bytes(begin + rest) in {True, False}
 
 
 @pytest.mark.parametrize(
@@ -169,11 +171,11 @@ def test_no_bytes_break_it(begin: bytes, rest: bytes) -> None:
     ],
     ids=repr,
 )
-def test_raw_pictures_with_a_signature_of_their_own_are_named(head: bytes) -> None:
+def test_raw_pictures_with_another_signature_are_described(head: bytes) -> None:
     assert sniff(head) is None
     assert describe(head) == "a camera's raw picture"
 
 
-def test_the_helper_makes_what_it_says() -> None:
-    made = tiff([(WIDTH, LONG, [3])], order=">")
-    assert made == b"MM\0*\0\0\0\x08" + b"\0\x01" + b"\x01\0\0\x04\0\0\0\x01\0\0\0\x03" + bytes(4)
+def test_the_helper_tiff_returns_a_valid_tiff() -> None:
+    data = tiff([(WIDTH, LONG, [3])], order=">")
+    assert data == b"MM\0*\0\0\0\x08" + b"\0\x01" + b"\x01\0\0\x04\0\0\0\x01\0\0\0\x03" + bytes(4)
