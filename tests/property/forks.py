@@ -1,4 +1,4 @@
-"""Processes that are forked off while a client is at work, and what they can still do with it."""
+"""Fork a process while a client is in use, and use the client in the child."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from wire.pictures import png
 
 from imgwire_async import AsyncImgwireClient, ImgwireClient
 
-PATIENCE = 60.0  # seconds for a child that makes a few calls, however busy the machine is
+# Seconds for a few calls in a child, also on a busy machine.
+CHILD_TIMEOUT = 60.0
 
 warnings.filterwarnings("ignore", message=".*fork.*deadlock", category=DeprecationWarning)
 
@@ -24,64 +25,70 @@ warnings.filterwarnings("ignore", message=".*fork.*deadlock", category=Deprecati
 faulthandler.register(signal.SIGUSR1)
 
 
-def fork_seen() -> int:
-    """`os.fork()`, which Python prepares itself and its hooks for."""
+def fork_with_hooks() -> int:
+    """Fork with `os.fork()`, which runs the hooks of Python."""
     return os.fork()
 
 
-def fork_unseen() -> int:
-    """The C library's fork, as uWSGI and other hosts of Python do it: no hook runs.
+def fork_without_hooks() -> int:
+    """Fork with the C library, like uWSGI, so that no hook of Python runs.
 
-    The calling thread keeps the interpreter's lock, as it must.
+    The calling thread holds the lock of the interpreter during the fork, which is necessary.
     """
     return int(ctypes.PyDLL(None).fork())
 
 
-def in_a_child(fork: Callable[[], int], work: Callable[[], None]) -> None:
-    """Do `work` in a forked child, from a thread without a loop; raises when it fails, or hangs for a minute."""
-    time.sleep(0.05)  # until the thread that started this one has gone to sleep
-    alive, beginning = os.pipe()
+def run_in_child(fork: Callable[[], int], work: Callable[[], None]) -> None:
+    """Call `work` in a forked child. Raise if it fails or takes longer than a minute.
+
+    Call this in a thread without an event loop.
+    """
+    # Wait until the thread that started this one sleeps.
+    time.sleep(0.05)
+    read_end, write_end = os.pipe()
     child = fork()
     if child == 0:
         code = 1
         try:
-            os.write(beginning, b"1")
+            os.write(write_end, b"1")
             work()
             code = 0
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(code)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + CHILD_TIMEOUT
     while time.monotonic() < end:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
-            os.close(alive)
-            os.close(beginning)
+            os.close(read_end)
+            os.close(write_end)
             assert os.waitstatus_to_exitcode(status) == 0, f"a child of {fork.__name__} failed"
             return
         time.sleep(0.02)
-    os.kill(child, signal.SIGUSR1)  # it shows where it hangs
+    # The child prints the stacks of its threads.
+    os.kill(child, signal.SIGUSR1)
     time.sleep(0.5)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    os.close(beginning)
-    with os.fdopen(alive, "rb") as begun:
-        if fork is fork_unseen and not begun.read():
-            # A thread asked for the interpreter at that moment: in such a child CPython itself hangs, before any line of ours.
-            print("a child of an unseen fork never began", flush=True)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        if fork is fork_without_hooks and not pipe.read():
+            # Another thread waited for the lock of the interpreter at that moment. In such a child CPython
+            # itself hangs, before it runs any of our code.
+            print("a child of a fork without hooks did not start", flush=True)
             return
     raise AssertionError(f"a child of {fork.__name__} hangs")
 
 
-def with_the_twin(twin: ImgwireClient) -> None:
-    """A few calls of the blocking client in a child."""
-    image = twin.images.upload(png(2, 1), wait=True)
-    twin.images.retrieve(image.id)
-    twin.images.delete(image.id)
+def use_blocking_client(blocking_client: ImgwireClient) -> None:
+    """Make a few calls with the blocking client."""
+    image = blocking_client.images.upload(png(2, 1), wait=True)
+    blocking_client.images.retrieve(image.id)
+    blocking_client.images.delete(image.id)
 
 
-def with_both(twin: ImgwireClient, client: AsyncImgwireClient) -> None:
-    """A few calls of both clients in a child, the async one in a loop of its own."""
-    with_the_twin(twin)
+def use_both_clients(blocking_client: ImgwireClient, client: AsyncImgwireClient) -> None:
+    """Make a few calls with both clients, the asynchronous one in a new event loop."""
+    use_blocking_client(blocking_client)
     asyncio.run(client.images.list(limit=1))

@@ -1,6 +1,7 @@
-"""Whatever callers pass: our `TypeError` or `ValueError` before any request, or a call that goes as it should.
+"""Odd and random arguments: a call works, or our code rejects its argument before any request.
 
-Never an exception of aiohttp, yarl, multidict, cattrs, json or a codec: those would speak of things that the caller never saw.
+The caller never gets an exception of aiohttp, yarl, multidict, cattrs, json or a codec, which would not name
+the argument.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ from imgwire_async.emulator import Emulator
 from imgwire_async.resources.base import Resource
 from imgwire_async.urls.rules import ROWS
 
-from .nasty import ODD, anything, made, texts
-from .on_purpose import fitting
+from .error_origin import is_expected
+from .odd_inputs import ODD_FACTORIES, any_values, build, texts
 
-LONG = settings(
+THOROUGH_SETTINGS = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", examples(50))),
     print_blob=True,
     suppress_health_check=list(HealthCheck),
@@ -49,26 +50,26 @@ PNG = png()
 
 
 @contextlib.contextmanager
-def telling(name: str, which: str) -> Iterator[None]:
-    """A failure says which argument had which value."""
+def note_argument(name: str, label: str) -> Iterator[None]:
+    """Add the name and the value of the argument to a failure."""
     try:
         yield
     except BaseException as error:
-        error.add_note(f"with {name}={which}")
+        error.add_note(f"with {name}={label}")
         raise
 
 
-class World:
-    """An emulator and a client on a loop of their own, with one thing of each kind."""
+class Fuzzer:
+    """An emulator and a client on a loop of their own, with one record of each type."""
 
     def __init__(self, folder: Path) -> None:
         self.runner = asyncio.Runner()
         self.folder = folder
         self.emulator = Emulator(ready_polls=0)
-        self.made = 0
-        self.run(self._begin())
+        self.files = 0
+        self.run(self._start())
 
-    async def _begin(self) -> None:
+    async def _start(self) -> None:
         await self.emulator.__aenter__()
         self.emulator.domain_polls, self.emulator.download_polls = 0, 0
         self.emulator.urls["https://pictures.example/a.png"] = PNG
@@ -80,20 +81,20 @@ class World:
         self.origin = await self.client.cors_origins.create("*.example.com")
         await self.client.custom_domain.create("img.example.com")
 
-    async def _end(self) -> None:
+    async def _close(self) -> None:
         await self.client.aclose()
         await self.emulator.__aexit__(None, None, None)
 
     def close(self) -> None:
-        self.run(self._end())
+        self.run(self._close())
         self.runner.close()
 
     def run(self, work: Any) -> Any:
         return self.runner.run(work)
 
-    def right(self, name: str) -> Any:
-        """What goes well for the parameter `name`."""
-        self.made += 1
+    def valid_value(self, name: str) -> Any:
+        """Return a valid value for the parameter `name`."""
+        self.files += 1
         values: dict[str, Any] = {
             "image_id": self.image.id,
             "image": self.image,
@@ -107,12 +108,12 @@ class World:
             "file": PNG,
             "files": [PNG],
             "file_name": "a.png",
-            "path": self.folder / f"{self.made}.png",
+            "path": self.folder / f"{self.files}.png",
         }
         return values[name]
 
-    async def ended(self, result: Any) -> Any:
-        """The result of a call, whatever form it has; of endless ones the beginning."""
+    async def collect(self, result: Any) -> Any:
+        """Return the result of a call, or the first results of an iterator or a stream."""
         async with asyncio.timeout(20):
             if isinstance(result, AsyncGenerator):
                 async with contextlib.aclosing(result) as items:
@@ -122,29 +123,30 @@ class World:
             async with result as chunks:
                 return [chunk async for chunk in chunks]
 
-    def outcome(self, call: Callable[[], Any]) -> BaseException | None:
-        """The error that the call ends with, if it does."""
+    def error_of(self, call: Callable[[], Any]) -> BaseException | None:
+        """Return the exception of a call, or None if it succeeds."""
 
-        async def all_of_it() -> None:
-            await self.ended(call())
+        async def run_call() -> None:
+            await self.collect(call())
 
         try:
-            self.run(all_of_it())
+            self.run(run_call())
         except Exception as error:
             return error
         return None
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzer]:
     folder = tmp_path_factory.mktemp("fuzz")
     before = Path.cwd()
-    os.chdir(folder)  # odd file names land here
-    world = World(folder)
+    # Files with odd names are created in this folder.
+    os.chdir(folder)
+    fuzzer = Fuzzer(folder)
     try:
-        yield world
+        yield fuzzer
     finally:
-        world.close()
+        fuzzer.close()
         os.chdir(before)
 
 
@@ -159,17 +161,18 @@ METHODS = [
     for name, _ in inspect.getmembers(cls, inspect.isfunction)
     if not name.startswith("_")
 ]
-every_method = pytest.mark.parametrize(
-    ("resource", "name"), METHODS, ids=[".".join(each) for each in METHODS]
+all_methods = pytest.mark.parametrize(
+    ("resource", "name"), METHODS, ids=[".".join(method) for method in METHODS]
 )
 
 _rule_names = st.sampled_from([rule.name for rule in ROWS]) | texts.filter(lambda name: name != "self")
-_kind_of_rules = st.dictionaries(_rule_names, anything, min_size=1, max_size=3)
-CONTENT = {"file", "files"}  # what they hold may turn out wrong when it is read, after the first request
+_kind_of_rules = st.dictionaries(_rule_names, any_values, min_size=1, max_size=3)
+# The content of these arguments is read after the first request, so an error may come late.
+CONTENT = {"file", "files"}
 
 
-def stays_here(value: Any) -> bool:
-    """Whether a value, taken as a path, stays in the folder of the test."""
+def stays_in_folder(value: Any) -> bool:
+    """Return whether a value, used as a path, is a file in the current folder."""
     return not issubclass(type(value), str) or not (
         str.__contains__(value, "/") or str.__eq__(value, "..") is True
     )
@@ -177,85 +180,91 @@ def stays_here(value: Any) -> bool:
 
 @st.composite
 def arguments(draw: st.DrawFn, signature: inspect.Signature) -> dict[str, Any]:
-    """Values for one or two parameters of a method."""
+    """Draw values for one or two parameters of a method."""
     names = [name for name in signature.parameters if name != "self"]
     chosen = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True)) if names else []
-    given: dict[str, Any] = {}
+    passed: dict[str, Any] = {}
     for name in chosen:
         if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-            given |= {
+            passed |= {
                 rule: value
                 for rule, value in draw(_kind_of_rules).items()
                 if rule not in signature.parameters
             }
         else:
-            given[name] = draw(anything.filter(stays_here) if name in {"path", "file"} else anything)
-    return given
+            passed[name] = draw(
+                any_values.filter(stays_in_folder) if name in {"path", "file"} else any_values
+            )
+    return passed
 
 
-def try_method(world: World, resource: str, name: str, given: dict[str, Any]) -> None:
-    method = getattr(getattr(world.client, resource), name)
-    needed = {
-        name: world.right(name)
+def check_method(fuzzer: Fuzzer, resource: str, name: str, passed: dict[str, Any]) -> None:
+    method = getattr(getattr(fuzzer.client, resource), name)
+    required = {
+        name: fuzzer.valid_value(name)
         for name, parameter in inspect.signature(method).parameters.items()
         if parameter.default is inspect.Parameter.empty
         and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     }
-    try_call(world, lambda: method(**(needed | given)), may_have_begun=bool(CONTENT & set(given)))
+    check_call(
+        fuzzer,
+        lambda: method(**(required | passed)),
+        may_have_sent=bool(CONTENT & set(passed)),
+    )
 
 
-def try_call(world: World, call: Callable[[], Any], *, may_have_begun: bool = False) -> None:
-    """Refused in our own words, without a request; or done."""
-    before = len(world.emulator.requests)
-    error = world.outcome(call)
-    asked = world.emulator.requests[before:]
+def check_call(fuzzer: Fuzzer, call: Callable[[], Any], *, may_have_sent: bool = False) -> None:
+    """Check that a call works, or that our code rejects its arguments before any request."""
+    before = len(fuzzer.emulator.requests)
+    error = fuzzer.error_of(call)
+    requests = fuzzer.emulator.requests[before:]
     if error is not None:
-        assert fitting(error), error
-        refused = isinstance(error, TypeError | ValueError) and not isinstance(error, ImgwireError)
-        assert not (refused and asked and not may_have_begun), asked
-    assert [each.status for each in asked if (each.status or 0) >= 500] == []
+        assert is_expected(error), error
+        is_rejected = isinstance(error, TypeError | ValueError) and not isinstance(error, ImgwireError)
+        assert not (is_rejected and requests and not may_have_sent), requests
+    assert [request.status for request in requests if (request.status or 0) >= 500] == []
 
 
-def some(place: int) -> Iterator[tuple[str, Any]]:
-    """A fifth of the odd values, another one for each place, with what to call them in a failure."""
-    for number in range(place % 5, len(ODD), 5):
-        value = ODD[number]()
-        if stays_here(value):
-            yield f"ODD[{number}]", value
+def odd_values(offset: int) -> Iterator[tuple[str, Any]]:
+    """Yield a fifth of the odd values, with labels for failures. `offset` selects the fifth."""
+    for number in range(offset % 5, len(ODD_FACTORIES), 5):
+        value = ODD_FACTORIES[number]()
+        if stays_in_folder(value):
+            yield f"ODD_FACTORIES[{number}]", value
 
 
-@every_method
-def test_whatever_a_method_is_given_it_refuses_in_its_own_words_or_does_it(
-    world: World, resource: str, name: str
+@all_methods
+def test_a_method_accepts_or_rejects_any_argument_without_errors_of_other_libraries(
+    fuzzer: Fuzzer, resource: str, name: str
 ) -> None:
-    parameters = inspect.signature(getattr(getattr(world.client, resource), name)).parameters
-    for place, parameter in enumerate(parameters.values()):
+    parameters = inspect.signature(getattr(getattr(fuzzer.client, resource), name)).parameters
+    for offset, parameter in enumerate(parameters.values()):
         rules = parameter.kind is inspect.Parameter.VAR_KEYWORD
-        for which, value in some(place):
-            with telling(parameter.name, which):
-                try_method(world, resource, name, {"width" if rules else parameter.name: value})
+        for label, value in odd_values(offset):
+            with note_argument(parameter.name, label):
+                check_method(fuzzer, resource, name, {"width" if rules else parameter.name: value})
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@every_method
-@LONG
+@all_methods
+@THOROUGH_SETTINGS
 @given(data=st.data())
-def test_whatever_a_method_is_given_it_refuses_in_its_own_words_or_does_it_for_long(
-    world: World, resource: str, name: str, data: st.DataObject
+def test_a_method_accepts_or_rejects_random_arguments_without_errors_of_other_libraries(
+    fuzzer: Fuzzer, resource: str, name: str, data: st.DataObject
 ) -> None:
-    drawn = data.draw(arguments(inspect.signature(getattr(getattr(world.client, resource), name))))
-    try_method(world, resource, name, {parameter: made(value) for parameter, value in drawn.items()})
+    drawn = data.draw(arguments(inspect.signature(getattr(getattr(fuzzer.client, resource), name))))
+    check_method(fuzzer, resource, name, {parameter: build(value) for parameter, value in drawn.items()})
 
 
-# --- what is no resource ----------------------------------------------------------------------------------------------
+# --- settings, options and functions ------------------------------------------------------------------------
 
 
-class Nowhere(AbstractResolver):
-    """Knows no name, so that odd ones do no harm."""
+class EmptyResolver(AbstractResolver):
+    """A resolver without names, so that odd host names have no effect."""
 
     async def resolve(self, host: str, port: int = 0, family: Any = None) -> Any:
-        raise OSError("nothing has a name here")
+        raise OSError("this resolver has no names")
 
     async def close(self) -> None: ...
 
@@ -270,67 +279,73 @@ HEADERS = st.dictionaries(
 )
 
 
-def try_setting(world: World, name: str, value: Any) -> None:
+def check_setting(fuzzer: Fuzzer, name: str, value: Any) -> None:
     settings = {
-        "api_key": world.emulator.api_key,
-        "base_url": world.emulator.base_url,
+        "api_key": fuzzer.emulator.api_key,
+        "base_url": fuzzer.emulator.base_url,
         "retries": 0,
         "timeout": 5,
     } | {name: value}
 
     async def use() -> None:
-        connector = (lambda: TCPConnector(resolver=Nowhere())) if name in {"base_url", "proxy"} else None
+        connector = (
+            (lambda: TCPConnector(resolver=EmptyResolver())) if name in {"base_url", "proxy"} else None
+        )
         async with AsyncImgwireClient(**settings, connector=connector) as client:
             await client.custom_domain.retrieve()
 
-    try_call(world, use)
+    check_call(fuzzer, use)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_whatever_a_client_is_set_up_with_it_refuses_in_its_own_words_or_works(
-    world: World, name: str
+def test_a_client_accepts_or_rejects_any_setting_without_errors_of_other_libraries(
+    fuzzer: Fuzzer, name: str
 ) -> None:
-    for which, value in some(SETTINGS.index(name)):
-        with telling(name, which):
-            try_setting(world, name, value)
+    for label, value in odd_values(SETTINGS.index(name)):
+        with note_argument(name, label):
+            check_setting(fuzzer, name, value)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SETTINGS)
-@LONG
+@THOROUGH_SETTINGS
 @given(data=st.data())
-def test_whatever_a_client_is_set_up_with_it_refuses_in_its_own_words_or_works_for_long(
-    world: World, name: str, data: st.DataObject
+def test_a_client_accepts_or_rejects_random_settings_without_errors_of_other_libraries(
+    fuzzer: Fuzzer, name: str, data: st.DataObject
 ) -> None:
-    try_setting(world, name, made(data.draw(HEADERS | anything if name == "default_headers" else anything)))
+    check_setting(
+        fuzzer, name, build(data.draw(HEADERS | any_values if name == "default_headers" else any_values))
+    )
 
 
 @pytest.mark.parametrize(
     "name", ["Connection", "Expect", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Upgrade"]
 )
-def test_a_default_header_that_would_change_how_http_goes_is_refused(name: str) -> None:
+def test_a_default_header_that_would_change_the_connection_is_rejected(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name.lower()):
         AsyncImgwireClient("sk_x", default_headers={name.lower(): "100-continue"})
 
 
-CALLS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
-    "with_options": lambda world, given: world.client.with_options(**given).custom_domain.retrieve(),
-    "request": lambda world, given: world.client.request(
-        **({"method": "GET", "path": "/custom_domain/"} | given)
+CALLS: dict[str, Callable[[Fuzzer, dict[str, Any]], Any]] = {
+    "with_options": lambda fuzzer, passed: fuzzer.client.with_options(**passed).custom_domain.retrieve(),
+    "request": lambda fuzzer, passed: fuzzer.client.request(
+        **({"method": "GET", "path": "/custom_domain/"} | passed)
     ),
-    "Timeouts": lambda world, given: world.client.with_options(
-        timeout=Timeouts(**given)
+    "Timeouts": lambda fuzzer, passed: fuzzer.client.with_options(
+        timeout=Timeouts(**passed)
     ).custom_domain.retrieve(),
-    "RetryPolicy": lambda world, given: world.client.with_options(
-        retries=RetryPolicy(**given)
+    "RetryPolicy": lambda fuzzer, passed: fuzzer.client.with_options(
+        retries=RetryPolicy(**passed)
     ).custom_domain.retrieve(),
-    "Hooks": lambda world, given: world.client.with_options(hooks=Hooks(**given)).custom_domain.retrieve(),
-    "extract_archive": lambda world, given: asyncio.to_thread(
-        extract_archive, **({"path": "none.zip", "target": "there"} | given)
+    "Hooks": lambda fuzzer, passed: fuzzer.client.with_options(
+        hooks=Hooks(**passed)
+    ).custom_domain.retrieve(),
+    "extract_archive": lambda fuzzer, passed: asyncio.to_thread(
+        extract_archive, **({"path": "none.zip", "target": "there"} | passed)
     ),
-    "UploadItem": lambda world, given: unwrapped(
-        world.client.images.upload_many([UploadItem(**({"file": PNG} | given))])
+    "UploadItem": lambda fuzzer, passed: unwrap_all(
+        fuzzer.client.images.upload_many([UploadItem(**({"file": PNG} | passed))])
     ),
 }
 NAMES: dict[str, list[str]] = {
@@ -340,35 +355,37 @@ NAMES: dict[str, list[str]] = {
     "RetryPolicy": ["max_retries", "backoff", "max_backoff", "max_retry_after", "max_rate_wait"],
     "Hooks": ["on_request", "on_response", "on_retry"],
     "extract_archive": ["path", "target", "max_files", "max_bytes", "overwrite"],
-    "UploadItem": [each.name for each in attrs.fields(UploadItem) if each.name != "file"],
+    "UploadItem": [field.name for field in attrs.fields(UploadItem) if field.name != "file"],
 }
 
 
-async def unwrapped(results: Any) -> None:
+async def unwrap_all(results: Any) -> None:
     async for result in results:
         result.unwrap()
 
 
-@pytest.mark.parametrize("what", CALLS)
-def test_whatever_stands_in_an_option_it_is_refused_in_our_words_or_works(world: World, what: str) -> None:
-    for place, name in enumerate(NAMES[what]):
-        for which, value in some(place):
-            with telling(name, which):
-                try_call(world, functools.partial(CALLS[what], world, {name: value}))
+@pytest.mark.parametrize("target", CALLS)
+def test_options_and_functions_accept_or_reject_any_argument_without_errors_of_other_libraries(
+    fuzzer: Fuzzer, target: str
+) -> None:
+    for offset, name in enumerate(NAMES[target]):
+        for label, value in odd_values(offset):
+            with note_argument(name, label):
+                check_call(fuzzer, functools.partial(CALLS[target], fuzzer, {name: value}))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("what", CALLS)
-@LONG
+@pytest.mark.parametrize("target", CALLS)
+@THOROUGH_SETTINGS
 @given(data=st.data())
-def test_whatever_stands_in_an_option_it_is_refused_in_our_words_or_works_for_long(
-    world: World, what: str, data: st.DataObject
+def test_options_and_functions_accept_or_reject_random_arguments_without_errors_of_other_libraries(
+    fuzzer: Fuzzer, target: str, data: st.DataObject
 ) -> None:
-    names = data.draw(st.lists(st.sampled_from(NAMES[what]), min_size=1, max_size=2, unique=True))
+    names = data.draw(st.lists(st.sampled_from(NAMES[target]), min_size=1, max_size=2, unique=True))
     mappings = {"default_headers", "params"}
     drawn = {
-        name: data.draw(HEADERS | anything if name in mappings else anything.filter(stays_here))
+        name: data.draw(HEADERS | any_values if name in mappings else any_values.filter(stays_in_folder))
         for name in names
     }
-    try_call(world, lambda: CALLS[what](world, {name: made(value) for name, value in drawn.items()}))
+    check_call(fuzzer, lambda: CALLS[target](fuzzer, {name: build(value) for name, value in drawn.items()}))

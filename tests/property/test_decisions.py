@@ -41,7 +41,7 @@ methods = st.sampled_from(["GET", "HEAD", "PUT", "DELETE", "PATCH", "POST", "OPT
 declarations = st.sampled_from([None, True, False])
 
 
-# --- retries ----------------------------------------------------------------------------------------------------------
+# --- retries ------------------------------------------------------------------------------------------------
 
 
 @given(
@@ -98,7 +98,7 @@ def test_a_request_that_declares_itself_repeatable_is_never_retried_less(
         assert may_retry(method, failure, repeatable=True)
 
 
-# --- actions of an upload --------------------------------------------------------------------------------------------
+# --- actions of an upload -----------------------------------------------------------------------------------
 
 _IN_DOUBT = {PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY}
 
@@ -163,7 +163,7 @@ def test_an_upload_checks_the_record_if_the_bytes_may_have_arrived(
         assert next_action(outcome, state) is Action.CHECK_RECORD
 
 
-# --- pages ------------------------------------------------------------------------------------------------------------
+# --- pages --------------------------------------------------------------------------------------------------
 
 page_numbers = (
     st.integers(-5, 12).map(str)
@@ -222,7 +222,7 @@ def test_pages_are_requested_in_order_and_only_once_for_any_responses(
     assert len(requested) <= received + prefetch
 
 
-# --- connections ------------------------------------------------------------------------------------------------------
+# --- connections --------------------------------------------------------------------------------------------
 
 
 @given(connections=st.integers(1, 10**6), open_files=st.integers(1, 10**6))

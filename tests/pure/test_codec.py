@@ -182,7 +182,7 @@ except ValueError:
     assert process.stdout.decode().splitlines() == ["False [100.0, 'a']", "rejected"]
 
 
-# --- encoding --------------------------------------------------------------------------------------------------------------
+# --- encoding -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_data_that_json_cannot_represent_is_rejected(data: Any) -> None:
         dumps(data)
 
 
-# --- bodies of responses ------------------------------------------------------------------------------------------------
+# --- bodies of responses ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class AsyncCallable:
         return KEY
 
 
-# --- sources of settings -----------------------------------------------------------------------------------------
+# --- sources of settings ------------------------------------------------------------------------------------
 
 
 def test_a_client_with_only_a_key_has_the_default_settings() -> None:
@@ -111,7 +111,7 @@ def test_the_error_for_a_missing_key_names_the_argument_the_variable_and_the_emu
         configured(None, environ=environ)
 
 
-# --- keys -------------------------------------------------------------------------------------------------------------
+# --- keys ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", [KEY, f"  {KEY}\n", f"\t{KEY}\r\n"])
@@ -172,7 +172,7 @@ def test_the_repr_of_the_settings_contains_no_secret() -> None:
     assert "pa55" not in shown
 
 
-# --- base URLs --------------------------------------------------------------------------------------------------------
+# --- base URLs ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_a_key_is_sent_in_clear_only_by_plain_http_to_another_machine(
     assert (config.secure, config.sends_key_in_clear) == (is_secure, in_clear)
 
 
-# --- the other settings -----------------------------------------------------------------------------------------------
+# --- the other settings -------------------------------------------------------------------------------------
 
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -502,7 +502,7 @@ def test_a_callable_may_be_none() -> None:
     checks.callable_("on_update", print)
 
 
-# --- options for a call -----------------------------------------------------------------------------------------------
+# --- options for a call -------------------------------------------------------------------------------------
 
 OPTIONS = Options(
     timeout=Timeouts(attempt=5),
@@ -548,7 +548,7 @@ def test_any_text_is_accepted_or_rejected_as_a_setting(name: str, text: str) -> 
     assert len(text) < 12 or text not in message
 
 
-# --- values that other libraries cannot handle --------------------------------------------------------------------
+# --- values that other libraries cannot handle --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["a<b", "a|b", "a`b", 'a"b', "xn--", "xn--a", "xn----", "a,b", "a;b"])

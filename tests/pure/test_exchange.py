@@ -100,7 +100,7 @@ def test_the_text_of_an_exchange_has_request_attempts_and_time() -> None:
     )
 
 
-# --- redaction --------------------------------------------------------------------------------------------------------
+# --- redaction ----------------------------------------------------------------------------------------------
 
 PLACES = {
     "presigned query": "PUT https://s3.example/b/k.jpg?X-Amz-Date=2026&X-Amz-Signature={} failed",
@@ -177,7 +177,7 @@ def test_redacting_twice_is_the_same_as_once(text: str) -> None:
     assert redact(redact(text)) == redact(text)
 
 
-# --- excerpts ---------------------------------------------------------------------------------------------------------
+# --- excerpts -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

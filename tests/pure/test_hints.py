@@ -42,7 +42,7 @@ def make_object(module: str, name: str, **members: Any) -> Any:
     return type(name, (), {"__module__": module, **members})()
 
 
-# --- texts that are not paths -------------------------------------------------------------------------------------------
+# --- texts that are not paths -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_hint_for_a_missing_path_names_the_mistake(path: str, part: str) -> 
     assert bool(part) is bool(hints.for_missing_path(path))
 
 
-# --- bytes that are not pictures ----------------------------------------------------------------------------------------
+# --- bytes that are not pictures ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_the_hint_for_pixels_says_how_to_encode_them() -> None:
     assert "pixels" in hints.for_bytes(found, b"\1\2", pixels=False, in_memory=True)
 
 
-# --- objects ----------------------------------------------------------------------------------------------------------
+# --- objects ------------------------------------------------------------------------------------------------
 
 
 def read(self: object) -> bytes:
@@ -235,7 +235,7 @@ def test_a_started_generator_is_recognized() -> None:
     ]
 
 
-# --- numbers ----------------------------------------------------------------------------------------------------------
+# --- numbers ------------------------------------------------------------------------------------------------
 
 
 class IntLike:
@@ -332,7 +332,7 @@ def test_metadata_rejects_numbers_that_it_would_round(value: Any) -> None:
         arguments.metadata({"price": value})
 
 
-# --- files that change, archives, closed clients ----------------------------------------------------------------------
+# --- files that change, archives, closed clients ------------------------------------------------------------
 
 BEFORE = Stamp(5, 100, 1, 2, 100)
 

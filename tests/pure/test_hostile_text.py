@@ -29,7 +29,7 @@ from imgwire_async.redaction import (
     redacted_prefix,
 )
 
-# --- speed --------------------------------------------------------------------------------------------------------
+# --- speed --------------------------------------------------------------------------------------------------
 
 # In characters. The service may send four times as many.
 LONG = 256 * 1024
@@ -156,7 +156,7 @@ def test_an_error_keeps_only_the_beginning_of_a_long_message(length: int) -> Non
     assert len(str(error)) < 1_000
 
 
-# --- printable --------------------------------------------------------------------------------------------------------
+# --- printable ----------------------------------------------------------------------------------------------
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 \x00 \x7f \x9b31m a\rb\nc \u202egpj.exe \u2066 \u2028 \u2029 \u200b \ufeff \ud800 \udcff \U000e0041"
 HARMLESS = "Été 🏔️ 日本　の写真 👨‍👩‍👧 می‌خواهم café\u0301.jpg"

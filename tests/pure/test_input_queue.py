@@ -1,4 +1,4 @@
-"""The input queue of `upload_many`: items are returned once and in order, and read only when a worker waits."""
+"""The input queue of `upload_many`: it returns items once and in order, and reads only when a worker waits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_no_task_remains_when_the_queue_is_closed_with_waiting_workers() -
         await asyncio.sleep(0)
 
 
-# --- fetches that other code cancels ------------------------------------------------------------------------------------------
+# --- fetches that other code cancels ------------------------------------------------------------------------
 
 
 def fetches() -> list[asyncio.Task[object]]:

@@ -186,7 +186,7 @@ def test_additional_bytes_do_not_change_the_type(begin: bytes, rest: bytes) -> N
         assert sniff(begin + rest + b"\0" * 100) is known
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

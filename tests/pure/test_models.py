@@ -60,7 +60,7 @@ def decode_error(body: Any, model: Any) -> DecodeError:
     return caught.value
 
 
-# --- valid responses ----------------------------------------------------------------------------------------------------
+# --- valid responses ----------------------------------------------------------------------------------------
 
 
 @records
@@ -116,7 +116,7 @@ def test_a_location_may_contain_names_and_indices() -> None:
     assert str(issue) == "body.image_ids.0: no UUID"
 
 
-# --- invalid responses ----------------------------------------------------------------------------------------------------
+# --- invalid responses --------------------------------------------------------------------------------------
 
 # For each JSON type: values of other types, some of which look similar.
 WRONG: dict[str, list[Any]] = {
@@ -248,7 +248,7 @@ def test_the_error_of_a_post_says_that_the_call_was_carried_out() -> None:
     assert "carried" not in str(decode_error([], models.Image))
 
 
-# --- sizes, times, metadata -------------------------------------------------------------------------------------------
+# --- sizes, times, metadata ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING", "QUARANTINE", "BRAND_NEW"])
@@ -361,7 +361,7 @@ def test_a_cache_hit_ratio_has_to_be_a_number(value: object) -> None:
         decode(api_response({"label": "hit", "value": value}), models.CacheHitRatioPoint)
 
 
-# --- records as values ------------------------------------------------------------------------------------------------
+# --- records as values --------------------------------------------------------------------------------------
 
 
 @records
@@ -454,7 +454,7 @@ def test_a_successful_bulk_deletion_raises_nothing() -> None:
     results.BulkDeleteResult(deleted=("a",)).raise_if_failed()
 
 
-# --- open enums -------------------------------------------------------------------------------------------------------
+# --- open enums ---------------------------------------------------------------------------------------------
 
 
 @enums

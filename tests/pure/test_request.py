@@ -18,7 +18,7 @@ from imgwire_async.resources.pages import last_page, pagination
 from imgwire_async.results import Pagination
 from imgwire_async.retry import Failure
 
-# --- ids --------------------------------------------------------------------------------------------------------------
+# --- ids ----------------------------------------------------------------------------------------------------
 
 INVALID_IDS = [
     "",
@@ -111,7 +111,7 @@ def test_the_error_for_a_long_id_is_short() -> None:
     assert len(str(caught.value)) < 200
 
 
-# --- requests ---------------------------------------------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------------------------------------
 
 
 def test_the_target_of_a_request_is_its_path_and_encoded_query() -> None:
@@ -136,7 +136,7 @@ def test_a_no_response_error_has_the_reason_of_its_failure() -> None:
     assert (str(error), error.failure, error.exchange) == ("connection refused", failure, None)
 
 
-# --- page numbers -----------------------------------------------------------------------------------------------------
+# --- page numbers -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_the_last_page_is_computed_from_the_total_and_the_limit_of_the_service(
     assert last_page(Pagination(total_count=total, limit=service_limit), limit) == last
 
 
-# --- URLs of the service ----------------------------------------------------------------------------------------------
+# --- URLs of the service ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_failure_tells_whether_the_request_may_have_succeeded(cause: Any, may_
     assert failed(cause).may_have_succeeded is may_have_succeeded
 
 
-# --- delays -----------------------------------------------------------------------------------------------------------
+# --- delays -------------------------------------------------------------------------------------------------
 
 jitters = st.floats(0, 1, exclude_max=True)
 seconds = st.floats(0, 1e6)
@@ -128,7 +128,7 @@ def test_jitter_spreads_requests_with_the_same_parse_retry_after() -> None:
     assert stagger(1000, 1.0) == 1
 
 
-# --- Retry-After ------------------------------------------------------------------------------------------------------
+# --- Retry-After --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_other_settings_with_shell_syntax_are_rejected(setting: str, value: str,
     assert setting in str(caught.value)
 
 
-# --- numbers of other libraries -------------------------------------------------------------------------------------------
+# --- numbers of other libraries -----------------------------------------------------------------------------
 
 
 class IntLike:
