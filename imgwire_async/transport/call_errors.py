@@ -71,12 +71,12 @@ def _expired_timeout(
 
 
 def rate_limit_error(
-    exchange: Exchange, *, waited: float, more: float, limit: float, retry_after: float
+    exchange: Exchange, *, waited: float, remaining: float, limit: float, retry_after: float
 ) -> errors.RateLimitError:
     """Return the error for a call that was not sent, because it would wait too long for the rate limit."""
     error = errors.RateLimitError(
         f"{exchange}: not sent, because this call has waited for the service's rate limit for "
-        f"{waited:.0f} s and would wait for {more:.0f} s more (max_rate_wait is {limit:g} s). "
+        f"{waited:.0f} s and would wait for {remaining:.0f} s more (max_rate_wait is {limit:g} s). "
         "Lower the concurrency, or increase max_rate_wait in RetryPolicy.",
         status=429,
         exchange=exchange,

@@ -19,7 +19,7 @@ from imgwire_async.protocol.request import NoResponseError
 from imgwire_async.redaction import excerpt, redact
 from imgwire_async.retry import Failure, FailureKind
 from imgwire_async.transport.middleware import (
-    UNSENT,
+    NOT_SENT,
     CancelledByOthersError,
     DroppedError,
     NoFinalResponseError,
@@ -69,7 +69,7 @@ class Route:
     secure: bool
     proxy: ProxyInUse | None = None
     # Whether the option `ssl` is set.
-    own_trust: bool = False
+    custom_ssl: bool = False
 
     @property
     def network_advice(self) -> str:
@@ -83,14 +83,14 @@ class Route:
         """The words " through <proxy>" for a message, or an empty text without a proxy."""
         return "" if self.proxy is None else f" through {self.proxy}"
 
-    def peer(self, *, unsent: bool) -> str:
+    def peer(self, *, not_sent: bool) -> str:
         """Return the peer of a failed connection: the host, or the proxy.
 
         If both are possible, return both.
         """
         if self.proxy is None:
             return self.host
-        return f"{self.proxy} on the way to {self.host}" if unsent else f"{self.host} or {self.proxy}"
+        return f"{self.proxy} on the way to {self.host}" if not_sent else f"{self.host} or {self.proxy}"
 
 
 def translate(error: BaseException, route: Route) -> NoResponseError:
@@ -101,18 +101,18 @@ def translate(error: BaseException, route: Route) -> NoResponseError:
     # Some errors are translated already.
     if isinstance(error, NoResponseError):
         return error
-    unsent = False
+    not_sent = False
     if isinstance(error, DroppedError) and error.__cause__ is not None:
-        unsent, error = not error.sent, error.__cause__
-    peer = route.peer(unsent=unsent)
+        not_sent, error = not error.sent, error.__cause__
+    peer = route.peer(not_sent=not_sent)
     for error_class, to_failure in _TRANSLATIONS:
         failure = to_failure(error, route, peer) if isinstance(error, error_class) else None
         if failure is not None:
             break
     else:
-        failure = _BROKEN(error, route, peer)
+        failure = _CONNECTION_BROKEN(error, route, peer)
     # A proxy closed the connection before it forwarded the request.
-    if unsent and failure.kind == "connection_lost":
+    if not_sent and failure.kind == "connection_lost":
         failure = attrs.evolve(failure, kind="not_sent")
     return NoResponseError(failure)
 
@@ -168,7 +168,7 @@ def _bad_certificate(error: aiohttp.ClientConnectorCertificateError, route: Rout
     if not isinstance(cause, ssl.CertificateError):
         return None
     peer = str(_failed_proxy(error, route) or route.host)
-    reason, advice = certificate_failure(cause, peer, own_trust=route.own_trust, environ=os.environ)
+    reason, advice = certificate_failure(cause, peer, custom_ssl=route.custom_ssl, environ=os.environ)
     return Failure(reason, kind="not_sent", advice=advice)
 
 
@@ -217,8 +217,8 @@ def _client_certificate_rejected(error: BaseException, route: Route, _: str) -> 
 
 
 def _timeout(error: BaseException, route: Route, peer: str) -> Failure:
-    was_unsent = getattr(error.__cause__, UNSENT, False)
-    return (_NO_CONNECTION if was_unsent else _NO_RESPONSE)(error, route, peer)
+    was_not_sent = getattr(error.__cause__, NOT_SENT, False)
+    return (_NO_CONNECTION if was_not_sent else _NO_RESPONSE)(error, route, peer)
 
 
 def _header_too_long(error: BaseException, route: Route, peer: str) -> Failure | None:
@@ -273,7 +273,7 @@ def _invalid_http(error: aiohttp.ClientResponseError, route: Route, peer: str) -
 _NO_CONNECTION = _text("connect_timeout", "no connection to {host}{via_proxy} in time")
 _NO_RESPONSE = _text("attempt_timeout", "no response from {peer} in time")
 _CLOSED_EARLY = _text("connection_lost", "{peer} closed the connection without a response")
-_BROKEN = _text("connection_lost", "the connection to {peer} broke: {cause}")
+_CONNECTION_BROKEN = _text("connection_lost", "the connection to {peer} broke: {cause}")
 
 # The first row applies whose class matches and whose translation is not None. So a class stands before its
 # base classes.

@@ -70,7 +70,7 @@ class LoopSessions:
             url.host,
             scheme == "https",
             self.proxies.in_use(scheme, url.host),
-            own_trust=bool(self.tls),
+            custom_ssl=bool(self.tls),
         )
 
 

@@ -59,7 +59,7 @@ class NoFinalResponseError(aiohttp.ClientError):
 
 
 # The attribute of a `CancelledError` that was raised before the request was sent.
-UNSENT = "imgwire_unsent"
+NOT_SENT = "imgwire_not_sent"
 
 
 class RequestBody(Payload):
@@ -98,7 +98,7 @@ async def send_once(
         # The attempt timeout may cancel the request. Its TimeoutError does not say whether the request was
         # sent, but has this CancelledError as its cause.
         if not sent:
-            setattr(error, UNSENT, True)
+            setattr(error, NOT_SENT, True)
         raise
     if response.status >= 200 and response.status != 407:
         return response

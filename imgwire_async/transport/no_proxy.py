@@ -17,7 +17,7 @@ _PORTS = {"http": 80, "https": 443}
 _HOST_AND_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::([0-9]{1,5}))?")
 
 # The address of an IPv6 network in brackets: [fd00::]/8.
-_BRACKETS = re.compile(r"\A\[([^\[\]]*)\](/.*)")
+_BRACKETED_NETWORK = re.compile(r"\A\[([^\[\]]*)\](/.*)")
 
 
 def is_loopback(host: str) -> bool:
@@ -86,7 +86,7 @@ def _contains(network: str, address: _Address) -> bool:
         return fnmatchcase(str(address), network)
     try:
         return address in ipaddress.ip_network(
-            _BRACKETS.sub(r"\1\2", network).partition("%")[0], strict=False
+            _BRACKETED_NETWORK.sub(r"\1\2", network).partition("%")[0], strict=False
         )
     except ValueError:
         return False

@@ -28,7 +28,7 @@ PROXY_AUTHENTICATE = "Proxy-Authenticate"
 # Keyword arguments of an aiohttp request: `proxy`, and `proxy_headers` with the credentials. Empty without a
 # proxy.
 ProxyOptions: TypeAlias = "Mapping[str, Any]"
-_NO_PROXY: ProxyOptions = {}
+_NO_OPTIONS: ProxyOptions = {}
 
 
 class Proxies:
@@ -51,7 +51,7 @@ class Proxies:
         if self._fixed is not None:
             return self._fixed
         if self.are_off:
-            return _NO_PROXY
+            return _NO_OPTIONS
         origin = (scheme, host)
         if origin not in self._by_origin:
             self._by_origin[origin] = self._resolve(scheme, host)
@@ -70,7 +70,7 @@ class Proxies:
         # As in Go and in browsers: a proxy cannot reach servers on this machine. It would connect to its own
         # machine.
         if not url or is_loopback(host) or bypasses(self._environment.get("no", ""), scheme, host):
-            return _NO_PROXY
+            return _NO_OPTIONS
         variable = self._variable(scheme)
         try:
             return proxy_options(proxy_url(url, f"the environment variable {variable}"))

@@ -26,7 +26,7 @@ from imgwire_async.transport.request_url import RequestURL
 from imgwire_async.transport.response_body import read_prefix
 from imgwire_async.transport.upload_body import UploadBody
 
-_PATCHED = (
+_MOCK_ADVICE = (
     "aiohttp is patched in this process (by aioresponses, vcrpy or another mock), and the mock read no byte of the file. "
     "In tests, upload to imgwire_async.emulator.Emulator instead"
 )
@@ -159,7 +159,7 @@ def _check_complete(context: Context, status: int, body: UploadBody, host: str) 
         return
     # aiohttp always starts to send the body before it receives a response.
     if body.upload.size and not body.consumed:
-        raise RuntimeError(f"nothing was uploaded to {host}: {_PATCHED}")
+        raise RuntimeError(f"nothing was uploaded to {host}: {_MOCK_ADVICE}")
     if body.written != body.upload.size:
         reason = f"{host} reported success after {body.written} of {body.upload.size} bytes"
         raise NoResponseError(Failure(reason, kind="connection_lost"))

@@ -34,7 +34,7 @@ async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
         raise rate_limit_error(
             call.interrupted_exchange(),
             waited=call.rate_waited,
-            more=wait.seconds,
+            remaining=wait.seconds,
             limit=limit,
             retry_after=gate.seconds_until_open() or wait.seconds,
         ) from None

@@ -41,19 +41,19 @@ class Resolver(AbstractResolver):
 def resolve_blocking(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
     """Return the addresses of `host`. This blocks while the system resolves the name."""
     try:
-        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=_FLAGS)
+        infos = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=_FLAGS)
     except socket.gaierror:
         if host.rstrip(".").lower() != "localhost":
             raise
         # Without a network no address counts as configured, but `localhost` still works without that flag.
-        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except UnicodeError as error:
         raise OSError(f"{host[:60]!r} is not a host name") from error
     return [
         ResolveResult(
             hostname=host, host=_numeric(address), port=port, family=kind, proto=protocol, flags=_NUMERIC
         )
-        for kind, _, protocol, _, address in found
+        for kind, _, protocol, _, address in infos
         # A Python without IPv6 returns other tuples for IPv6 addresses.
         if kind == socket.AF_INET or len(address) == 4
     ]

@@ -13,14 +13,14 @@ from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.redaction import excerpt, redact
 
 # OpenSSL's verification codes (x509_vfy.h): the dates, the host name, or the issuer of the certificate.
-_DATES = frozenset({9, 10})
-_NAMES = frozenset({62, 63, 64})
-_ISSUERS = frozenset({2, 18, 19, 20, 21, 27})
+_DATE_CODES = frozenset({9, 10})
+_NAME_CODES = frozenset({62, 63, 64})
+_ISSUER_CODES = frozenset({2, 18, 19, 20, 21, 27})
 # Codes that only VERIFY_X509_STRICT checks. Python sets this flag by default from 3.13 on.
-_STRICT = range(79, 95)
+_STRICT_CODES = range(79, 95)
 
 # OpenSSL's reasons for bytes that are not TLS, because the server speaks plain http.
-_NO_TLS = frozenset({
+_PLAIN_HTTP_REASONS = frozenset({
     "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL", "HTTP_REQUEST",
     "HTTPS_PROXY_REQUEST", "WRONG_SSL_VERSION",
 })  # fmt: skip
@@ -30,41 +30,42 @@ _UNUSED_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERT
 
 
 def certificate_failure(
-    error: ssl.CertificateError, host: str, *, own_trust: bool, environ: Mapping[str, str]
+    error: ssl.CertificateError, host: str, *, custom_ssl: bool, environ: Mapping[str, str]
 ) -> tuple[str, str]:
     """Return the reason why a certificate was rejected, and advice.
 
-    `host` is the server or proxy that sent the certificate. `own_trust` says whether the option `ssl` is set.
+    `host` is the server or proxy that sent the certificate. `custom_ssl` says whether the option `ssl` is
+    set.
     """
     message = str(getattr(error, "verify_message", "")).rstrip(".") or str(error)
     reason = f"no trusted TLS connection to {host}: {excerpt(redact(message), 200)}"
     code: int = getattr(error, "verify_code", 0)
-    if code in _DATES:
+    if code in _DATE_CODES:
         return (
             reason,
             "Check this machine's clock. If it is right, the server's certificate has to be renewed.",
         )
-    if code in _NAMES:
+    if code in _NAME_CODES:
         return reason, (
             "The certificate is for another host name. Check the host in base_url, and whether a proxy or a login page of the "
             "network responds in its place."
         )
-    if code in _STRICT:
+    if code in _STRICT_CODES:
         return reason, (
             "Python 3.13 and later check certificates more strictly. The CA has to issue certificates with that extension. Until "
             "then pass ssl= a context without the flag: context = ssl.create_default_context(cafile=...); "
             "context.verify_flags &= ~ssl.VERIFY_X509_STRICT."
         )
-    if code not in _ISSUERS:
-        return reason, _CONTEXT
-    return reason, f"{_trust_advice(own_trust=own_trust)}{_environment_advice(environ)}"
+    if code not in _ISSUER_CODES:
+        return reason, _SSL_ADVICE
+    return reason, f"{_trust_advice(custom_ssl=custom_ssl)}{_environment_advice(environ)}"
 
 
-_CONTEXT = "ssl= takes an ssl.SSLContext, or the path of a CA bundle. SSL_CERT_FILE names a CA bundle, too, if set before the start."
+_SSL_ADVICE = "ssl= takes an ssl.SSLContext, or the path of a CA bundle. SSL_CERT_FILE names a CA bundle, too, if set before the start."
 
 
-def _trust_advice(*, own_trust: bool) -> str:
-    if own_trust:
+def _trust_advice(*, custom_ssl: bool) -> str:
+    if custom_ssl:
         return "The CA that signed it is not in ssl=: add that CA's certificate (PEM), not the server's own."
     return (
         "No CA that this machine trusts has signed it. If a company's own CA or an intercepting proxy signed it, pass the CA's "
@@ -100,14 +101,14 @@ def handshake_failure(error: ssl.SSLError, host: str, proxy: ProxyInUse | None) 
     handshake was with a proxy, else None.
     """
     name = error.reason or ""
-    if name in _NO_TLS:
+    if name in _PLAIN_HTTP_REASONS:
         reason = f"{host} does not speak TLS at that port: it sent plain http or something else"
         return reason, _plain_http_advice(proxy)
     message = excerpt(redact(name.replace("_", " ").lower() or str(error)), 200)
     if rejects_client_certificate(error):
         advice = "The server requires a client certificate, or rejects yours: pass ssl= an ssl.SSLContext with load_cert_chain(...)."
         return f"no TLS connection to {host}: {message}", advice
-    return f"no TLS connection to {host}: {message}", f"Does it speak https at that port? {_CONTEXT}"
+    return f"no TLS connection to {host}: {message}", f"Does it speak https at that port? {_SSL_ADVICE}"
 
 
 def _plain_http_advice(proxy: ProxyInUse | None) -> str:
