@@ -1,4 +1,4 @@
-"""How many examples hypothesis draws: few where many sessions run the same tests, all of them in `nox -s slow`."""
+"""The number of examples that hypothesis draws: all in `nox -s slow`, and a fifth in other sessions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import os
 THOROUGH = os.environ.get("IMGWIRE_TESTS_THOROUGH") == "1"
 
 
-def examples(most: int) -> int:
-    """Return `most`, or a fifth of it in everyday sessions."""
-    return most if THOROUGH else max(1, most // 5)
+def examples(maximum: int) -> int:
+    """Return `maximum`, or a fifth of it in everyday sessions."""
+    return maximum if THOROUGH else max(1, maximum // 5)

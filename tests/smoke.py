@@ -1,4 +1,7 @@
-"""The installed package alone, without extras and without this tree: `python -I -W error tests/smoke.py VERSION`."""
+"""Test the installed package without its extras: `python -I -W error tests/smoke.py VERSION`.
+
+The `-I` keeps Python from importing the package of this repository.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ async def upload(emulator: Emulator) -> None:
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         image = await client.images.upload(GIF, file_name="a.gif", wait=True)
         assert await client.images.read(image) == GIF
-        assert [each.id async for each in client.images.list_all()] == [image.id]
+        assert [listed.id async for listed in client.images.list_all()] == [image.id]
 
 
 def upload_without_await(emulator: Emulator) -> None:
@@ -30,7 +33,7 @@ def upload_without_await(emulator: Emulator) -> None:
         client.images.delete(image.id)
 
 
-def told_without_the_extra() -> str:
+def message_without_the_extra() -> str:
     try:
         importlib.import_module("imgwire_async.otel")
     except ImportError as error:
@@ -39,7 +42,7 @@ def told_without_the_extra() -> str:
 
 
 def main(version: str) -> None:
-    """Do what a new user does first."""
+    """Check the installation, and upload a picture with both clients."""
     assert "site-packages" in Path(imgwire_async.__file__).parts, imgwire_async.__file__
     assert imgwire_async.__version__ == importlib.metadata.version("imgwire-async") == version
     assert importlib.resources.files(imgwire_async).joinpath("py.typed").is_file()
@@ -47,7 +50,7 @@ def main(version: str) -> None:
         asyncio.run(upload(emulator))
         upload_without_await(emulator)
     if importlib.util.find_spec("opentelemetry") is None:
-        assert "imgwire-async[otel]" in told_without_the_extra()
+        assert "imgwire-async[otel]" in message_without_the_extra()
     print(f"imgwire-async {version} works on Python {sys.version.partition(' ')[0]}")
 
 

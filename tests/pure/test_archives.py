@@ -147,7 +147,7 @@ def test_unusual_but_harmless_names_are_extracted(sandbox: Path, name: str) -> N
     assert extract_archive(archive, sandbox / "target") == [sandbox / "target" / name]
 
 
-# --- hostile names --------------------------------------------------------------------------------------------
+# --- hostile names ---
 
 HOSTILE = {
     "../x": "leads out", "a/../../x": "leads out", "..": "leads out", "a/..": "leads out", "../": "leads out",
