@@ -11,7 +11,7 @@ from imgwire_async import user_code
 from imgwire_async.uploads.disk import CHUNK_SIZE
 
 _END = object()
-# Empty reads in a row after which a reader that says it is not at its end counts as broken.
+# A reader that is not at its end, but returns no bytes this many times in a row, counts as broken.
 _MAX_EMPTY_READS = 100
 
 

@@ -39,7 +39,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 async def open_source(file: object, head_bytes: int) -> Source:
-    """Return `file` as a source. Of a file on disk the first `head_bytes` are read in the same job.
+    """Return `file` as a source. For a file on disk, its first `head_bytes` are read at the same time.
 
     Raises `TypeError` for an object that cannot be uploaded. Errors of the disk are raised unchanged.
     """

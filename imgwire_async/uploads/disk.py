@@ -29,7 +29,7 @@ from imgwire_async.threads import CANCEL_GRACE, consume_exception
 CHUNK_SIZE = 512 * 1024
 # A file of at most this many bytes is opened and read again by one job in a worker thread.
 _SMALL = CHUNK_SIZE
-# Nanoseconds without a change after which a file is taken to be complete.
+# A file that did not change for this many nanoseconds counts as complete.
 _STABLE_AFTER = 2_000_000_000
 # Only Linux has this flag.
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
@@ -52,9 +52,9 @@ ClosableT = TypeVar("ClosableT", bound=Closable)
 class Stamp(NamedTuple):
     """The file metadata that shows whether a file on disk is still the same.
 
-    `ctime_ns` belongs to it: a file that is overwritten in place can keep its size and get its old
-    modification time back (`cp -p`, `rsync --inplace -t`). A new mode or a new link changes `ctime_ns`, too.
-    The upload is then repeated without need, which is better than to store a mixture of two files.
+    `ctime_ns` is needed because a file that is overwritten in place can keep its size and get its old
+    modification time back (`cp -p`, `rsync --inplace -t`). A new mode or a new link also changes `ctime_ns`,
+    and then the upload has to be repeated. That is better than to store a mixture of two files.
     """
 
     size: int
@@ -72,9 +72,9 @@ class Stamp(NamedTuple):
 def is_stable(stamp: Stamp, now_ns: int) -> bool:
     """Return whether a file was not written to for two seconds; False when that cannot be known.
 
-    A file server writes its own time into the stamp, and its clock may differ from ours by any amount. So
-    only file systems on a block device count, whose stamps come from the clock of this machine. Linux gives
-    all other file systems, such as NFS and FUSE, a device with the major number 0.
+    A file server writes stamps with its own clock, which may differ from that of this machine. So only files
+    on a block device count. On Linux, all other file systems, such as NFS and FUSE, have a device with the
+    major number 0.
     """
     if sys.platform != "linux" or os.major(stamp.device) == 0:
         return False
@@ -259,7 +259,7 @@ def _read_small_file(path: str, stamp: Stamp, head: bytes) -> bytes:
 def _reopen(path: str, stamp: Stamp, head: bytes) -> Handle:
     """Open a file again that was probed before. Runs in a worker thread.
 
-    Raises `SourceChangedError` if another file is at the path now, or another content.
+    Raises `SourceChangedError` if the file at the path was replaced or its content changed.
     """
     file = Handle(path)
     now = Stamp.of(file.status)
@@ -285,8 +285,8 @@ class PathSource:
     """A file on disk, opened and closed again for each attempt.
 
     While one chunk is sent, the next is read. `head` holds the first bytes, as read when the file was probed.
-    They are sent from memory when they are the whole file or a full chunk; a change of the file since then is
-    found at the end. A small file that is stable is not checked again.
+    They are sent from memory if they are the whole file or a full chunk. The file is checked for changes
+    before its last chunk is sent, unless it is a small file that is stable.
     """
 
     path: str
@@ -365,7 +365,8 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, path: str) -> As
             position += len(chunk)
             if not chunk:
                 break
-        # Checked before the last chunk is sent: the storage must not take a file that changed for complete.
+        # Checked before the last chunk is sent, so that the storage never gets all bytes of a file that
+        # changed.
         require_unchanged(await disk_work.run_batched(_stamp_and_close, file), stamp, path)
         if chunk:
             yield chunk

@@ -54,7 +54,7 @@ def is_base64(text: str) -> bool:
 
 
 def for_path(text: str) -> str | None:
-    """Return what a text is if it is no path, and advice; None if it may be the path of a missing file."""
+    """Return what a text is and what to do, if it cannot be a path; None if it may be one."""
     if _DATA_URI.match(text):
         return f"file is {_data_uri(text)}"
     if _URL.match(text):
@@ -93,7 +93,7 @@ def _is_too_long(text: str) -> bool:
 
 
 def for_missing_path(text: str) -> str:
-    """Return why no file may be at a path, to be added to the system's message; empty if nothing is odd."""
+    """Return a likely reason why there is no file at a path; empty if the path has no common mistake."""
     if text.startswith("~"):
         return "~ is not expanded: give os.path.expanduser(path)"
     if text != text.strip():
@@ -139,9 +139,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 
 
 def for_bytes(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
-    """Return advice for bytes that were rejected because they are `found`.
+    """Return advice for bytes that were rejected.
 
-    `pixels` says that they come from an array of several dimensions, `in_memory` that they come from memory.
+    `found` says what the bytes are. `pixels` means that they come from an array of several dimensions,
+    `in_memory` that they come from memory and not from a file.
     """
     encode = (
         'encode them as a picture first, as Pillow does (Image.fromarray(array).save(buffer, "PNG")) or OpenCV '

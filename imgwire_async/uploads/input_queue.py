@@ -1,4 +1,4 @@
-"""The files given to `upload_many`, numbered, and passed to the workers that ask for one.
+"""Take files from the iterator given to `upload_many`, number them, and pass them to workers.
 
 A plain iterator is user code and may block, so it runs where `user_code` says. The way to another thread and
 back costs about as much as sending a small file, so the files for all workers that wait are fetched in one
@@ -23,7 +23,7 @@ FileT = TypeVar("FileT")
 class InputQueue(BatchTimer, Generic[FileT]):
     """Numbers files from 0 and passes each to one worker. Belongs to one event loop.
 
-    The caller's iterator is never advanced further than for the workers that wait.
+    The caller's iterator is advanced only for workers that wait for a file.
     """
 
     def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:
@@ -49,19 +49,19 @@ class InputQueue(BatchTimer, Generic[FileT]):
         # error of the earlier one.
         self._iterator_lock = threading.Lock()
         self._iterator_error: BaseException | None = None
-        self.over: bool = False
+        self.is_over: bool = False
 
     async def next(self) -> tuple[int, FileT] | None:
         """Return the next file and its index, None at the end. Raises the errors of the caller's iterator."""
         if self._async_iterator is not None:
             async with self._lock:
-                return None if self.over else await self._advance(self._async_iterator)
-        if self.over:
+                return None if self.is_over else await self._advance(self._async_iterator)
+        if self.is_over:
             return None
         if self._never_blocks:
             for file in self._iterator:
                 return self._numbered(file)
-            self.over = True
+            self.is_over = True
             return None
         waiter: asyncio.Future[tuple[int, FileT] | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -74,7 +74,7 @@ class InputQueue(BatchTimer, Generic[FileT]):
 
         A task that advances an async iterator is cancelled, so that the iterator ends.
         """
-        self.over = True
+        self.is_over = True
         if self._advancing is not None:
             self._advancing.cancel()
         while self._waiters:
@@ -84,8 +84,8 @@ class InputQueue(BatchTimer, Generic[FileT]):
 
     async def aclose(self) -> None:
         """Fetch no more files. A thread in which the caller's iterator hangs is not waited for."""
-        self.over = True
-        # The workers were cancelled before.
+        self.is_over = True
+        # The workers that waited are already cancelled.
         self._waiters.clear()
         if self._fetching is not None:
             self._fetching.cancel()
@@ -107,32 +107,32 @@ class InputQueue(BatchTimer, Generic[FileT]):
         try:
             file = await anext(files)
         except StopAsyncIteration:
-            self.over = True
+            self.is_over = True
             return None
         except BaseException:
-            self.over = True
+            self.is_over = True
             raise
         finally:
             self._advancing = None
-        return None if self.over else self._numbered(file)
+        return None if self.is_over else self._numbered(file)
 
     async def _fetch(self) -> None:
         """Fetch files for the workers that wait, or pass them the error of the caller's iterator."""
         try:
-            if not self.over:
+            if not self.is_over:
                 await self._fetch_batch()
         except BaseException as error:
             # If other code cancelled this task, the iterator has not ended: the workers that wait get another
             # fetch.
             if cancellation.is_own_cancellation(error):
                 raise
-            self.over = True
+            self.is_over = True
             self._deliver(error)
         finally:
             self._on_fetch_done()
 
     def _on_fetch_done(self, task: asyncio.Task[None] | None = None) -> None:
-        """Start another fetch for the workers that wait, or end them.
+        """Start another fetch for the workers that wait, or pass them None at the end.
 
         `task` is given by the done callback. It is needed for a fetch that was cancelled before its first
         step.
@@ -140,7 +140,7 @@ class InputQueue(BatchTimer, Generic[FileT]):
         if task is not None and task is not self._fetching:
             return
         self._fetching = None
-        if self.over:
+        if self.is_over:
             self._deliver()
             for waiter in self._waiters:
                 if not waiter.done():
@@ -152,9 +152,9 @@ class InputQueue(BatchTimer, Generic[FileT]):
         # If the iterator hangs, the files that it yielded before are delivered by this timer.
         timer = asyncio.get_running_loop().call_later(2 * self.window, self._deliver)
         try:
-            self.over = (
+            self.is_over = (
                 await user_code.run_reader(self._fetch_in_thread, len(self._waiters), time.monotonic())
-                or self.over
+                or self.is_over
             )
         finally:
             timer.cancel()

@@ -92,7 +92,7 @@ def _is_end(file: object, descriptor: int | None) -> bool:
 def _pipe_descriptor(file: object, stack: contextlib.AsyncExitStack) -> int | None:
     """Return a descriptor to wait for until `file` is readable; None unless the file is a plain pipe.
 
-    A TLS connection holds decrypted bytes back, so its descriptor does not show whether bytes can be read.
+    A TLS connection buffers decrypted bytes, so its descriptor does not show whether bytes can be read.
     """
     raw: object = cast("io.BufferedReader", file).raw if isinstance(file, io.BufferedReader) else file
     if not isinstance(raw, io.FileIO):

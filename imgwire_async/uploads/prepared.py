@@ -21,7 +21,7 @@ def label(path: str | None, file_name: str) -> str:
 # An object is made for each file, and objects without slots are made faster.
 @attrs.define(slots=False, eq=False)
 class PreparedUpload:
-    """The arguments of an upload, complete before its first request, and counters of the bytes read since."""
+    """An open file with the final arguments of its upload, and counters of the bytes read."""
 
     source: Source
     size: int
@@ -46,8 +46,8 @@ class PreparedUpload:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file's bytes for one attempt.
 
-        The last chunk is yielded only after the source has ended there and the hash is right. So the storage
-        never gets a complete body with wrong bytes.
+        Size and hash are checked before the last chunk is yielded, so that the storage never gets a complete
+        body with wrong bytes.
         """
         self.is_read = True
         if self.sha256 is None and (data := await self.source.read_if_small()) is not None:

@@ -66,7 +66,7 @@ def _max_spools(open_files: int | None) -> int:
 
 @contextlib.asynccontextmanager
 async def spooled(source: Source) -> AsyncGenerator[Source, None]:
-    """Copy a source to a temporary file, and give that file as a source of known size that can be read again.
+    """Copy a source to a temporary file, and yield it as a source of known size that can be read again.
 
     Memory does not grow with the size. The error for a full disk names the folder and what to do.
     """

@@ -59,7 +59,7 @@ class TokenProvider:
                 return await create(self._token())
             except AuthenticationError as error:
                 max_tokens -= 1
-                # After several attempts, one without a response may have used the token.
+                # An earlier attempt that got no response may have used the token.
                 if max_tokens <= 0 or error.exchange is None or error.exchange.attempts <= 1:
                     raise
 

@@ -144,7 +144,7 @@ class Upload:
         An error that the file's own source raises concerns that file alone, even if it comes from another
         client of the SDK. The same is true when the file's own upload token is rejected.
         """
-        # Before the file is open no request was sent.
+        # No request is sent before the file is open.
         if not self._is_open or self._is_from_user_code(error):
             return False
         if isinstance(error, AuthenticationError) and self._item.upload_token is not None:
@@ -214,7 +214,7 @@ class Upload:
             raise self._error(PutOutcome.STALLED, error) from None
 
     async def _check_record(self, outcome: PutOutcome, failure: PutFailure) -> Action:
-        """Return the next action by the status of the record. If it is unknown, raise for the failed PUT."""
+        """Retrieve the record, and return the next action. Raises the error of the PUT if that fails."""
         assert self.image is not None
         try:
             self.image = await self._call(retrieve_request(self.image.id))
@@ -291,7 +291,7 @@ class Upload:
             self._use_new_record(upload.image)
         self.image = upload.image
         if self._hooks is not None:
-            # A put slot is held, so a transfer inside the hook must not wait for one without a limit.
+            # A put slot is held, so a transfer inside the hook must not wait for one for ever.
             with user_code.in_user_code():
                 await self._hooks.created(upload.image)
         return upload
@@ -339,7 +339,7 @@ class Upload:
     async def _new_key(self) -> str:
         if self._hooks is None:
             return str(uuid.uuid4())
-        # A put slot may be held, so a transfer inside the hook must not wait for one without a limit.
+        # A put slot may be held, so a transfer inside the hook must not wait for one for ever.
         with user_code.in_user_code():
             return await self._hooks.next_key(self._generation)
 
@@ -375,7 +375,7 @@ class Upload:
         put = PutRequest(
             self._url, file.size, file.chunks(), file.mime_type, on_sent, attempt, not may_interrupt
         )
-        # Raises at once for a URL that must not be used; then no attempt is counted.
+        # Raises for an unsafe URL before an attempt is counted.
         sending = self._transport.put(put)
         self.puts = attempt
         try:

@@ -90,8 +90,8 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
 
     Used by one task. After the results, the error that ended the run early is raised, if there is one.
 
-    A run is not an async generator, because `upload_many` is one already. When an event loop shuts down it
-    closes all async generators at the same time, also one that is still used by another.
+    A run is not an async generator, because `upload_many` is one and uses the run. At shutdown an event loop
+    closes all async generators at the same time, which fails for one that another generator is using.
 
     `start` creates the upload of one file with the callbacks passed to it. `transport` is the one that the
     uploads use.
@@ -218,14 +218,14 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
 
     def _start_workers(self) -> None:
         """Start workers until there are as many as the limit allows."""
-        while self._wanted_workers < self._limit and not self._queue.over:
+        while self._wanted_workers < self._limit and not self._queue.is_over:
             self._wanted_workers += 1
             worker = asyncio.ensure_future(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._on_worker_done)
 
     async def _work(self) -> None:
-        while not self._queue.over:
+        while not self._queue.is_over:
             if self._wanted_workers > self._limit:
                 self._wanted_workers -= 1
                 return
@@ -266,7 +266,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
 
     async def _wait_for_space(self) -> None:
         """Wait until fewer than `limit` results are unread, or the run has ended."""
-        while len(self._unread) >= self._limit and not self._queue.over:
+        while len(self._unread) >= self._limit and not self._queue.is_over:
             self._drained.clear()
             await self._drained.wait()
 

@@ -56,7 +56,7 @@ async def test_waiting_workers_get_none_when_the_queue_is_over() -> None:
     await take(queue, 16)
     waiting = [asyncio.ensure_future(queue.next()) for _ in range(3)]
     await asyncio.sleep(0)
-    queue.over = True  # a fatal error of another file
+    queue.is_over = True  # a fatal error of another file
     async with asyncio.timeout(10):
         assert await asyncio.gather(*waiting) == [None, None, None]
 
