@@ -284,7 +284,7 @@ class UploadRejectedError(UploadError):
 
 
 class _RecordError(ImgwireError):
-    """An error of a wait for a record. `record` is the last known state of the record."""
+    """The wait for a record failed. `record` is the last known state of the record."""
 
     def __init__(
         self,

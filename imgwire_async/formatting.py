@@ -9,7 +9,7 @@ _MAX_PATH_SHOWN = 255
 
 
 def number_for_message(number: float) -> str:
-    """Return a number as text, or only the size of a huge integer, which Python does not convert to text."""
+    """Return a number as text. Of a huge integer only the number of bits is shown."""
     if isinstance(number, int) and (bits := int.bit_length(number)) > 64:
         return f"a number of {bits} bits"
     return str(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imgwire_async.redaction import escape_unprintable
 
-# For calls that change records and failed in a way that does not tell whether the service has changed them.
+# For a failed call that may have changed records at the service.
 MAY_HAVE_SUCCEEDED = "The service may have carried out this call: check the records before you repeat it."
 
 # The message of the `RuntimeError` for any use of a closed client.

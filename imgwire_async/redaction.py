@@ -39,7 +39,7 @@ def redact(text: str, *secrets: str) -> str:
     """Return `text` with secrets replaced by `***`.
 
     Secrets are the queries of URLs, API keys, bearer credentials, upload tokens, user info in URLs, and
-    `secrets`.
+    the texts in `secrets`.
     """
     for secret in secrets:
         if secret:

@@ -103,9 +103,9 @@ def retry_delay(retry: int, retry_after: float | None, *, policy: RetryPolicy, j
 
 @attrs.define
 class RetryBudget:
-    """Count the retries of one operation. Used by one task.
+    """Count the retries of one operation.
 
-    `jitter` returns a random number in [0, 1).
+    Only one task uses an instance. `jitter` returns a random number in [0, 1).
     """
 
     policy: RetryPolicy

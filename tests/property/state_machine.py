@@ -1,6 +1,6 @@
 """A state machine of hypothesis: random operations with random faults, cancellations and clock jumps.
 
-After each run_step these conditions have to hold. An image whose upload succeeded exists with its bytes. No
+After each step these conditions have to hold. An image whose upload succeeded exists with its bytes. No
 image exists twice if the service supports idempotency keys. A downloaded file is complete, and existing are
 no other files. Slots, connections, files and tasks are released. An operation that fails raises one of our
 errors, and none hangs.

@@ -1,4 +1,4 @@
-"""Encoding and parsing of JSON: strict, and the is_same with and without orjson."""
+"""Encoding and parsing of JSON: strict, and the same with and without orjson."""
 
 from __future__ import annotations
 

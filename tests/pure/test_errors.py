@@ -21,7 +21,7 @@ IMAGE = decode(api_response(image()), models.Image)
 JOB = decode(api_response(data(models.ImageDownloadJob)), models.ImageDownloadJob)
 ISSUE = models.ValidationError(loc=("body", 0), msg="no", type="x")
 
-# Arguments of constructors that are not the is_same for all classes.
+# Arguments of constructors that are not the same for all classes.
 KEYWORDS: dict[type[ImgwireError], dict[str, Any]] = {
     errors.APITimeoutError: {"which": "attempt"},
     errors.DecodeError: {"path": "$[3].id", "body": "{}"},

@@ -42,7 +42,7 @@ VALIDATION = json.dumps(
     {
         "detail": [
             {"loc": ["body", "image_ids", 0], "msg": "not a UUID", "type": "uuid_parsing", "input": "x"},
-            {"loc": ["query", "page"], "msg": "must be 1 or options", "type": "ge"},
+            {"loc": ["query", "page"], "msg": "must be 1 or more", "type": "ge"},
         ]
     }
 ).encode()
@@ -104,7 +104,7 @@ def test_a_validation_error_lists_all_rejected_values() -> None:
         (("body", "image_ids", 0), "uuid_parsing"),
         (("query", "page"), "ge"),
     ]
-    assert error.message == "body.image_ids.0: not a UUID; query.page: must be 1 or options"
+    assert error.message == "body.image_ids.0: not a UUID; query.page: must be 1 or more"
     assert error.errors[0].extra == {"input": "x"}
     assert error.error_type is None
 
