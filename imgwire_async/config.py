@@ -106,15 +106,18 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: Secret(environ[variable]) for name, variable in ENV_VARS.items() if environ.get(variable)}
 
 
-def configure(given: Mapping[str, object], environment: Mapping[str, str]) -> Config:
+def configure(arguments: Mapping[str, object], environment: Mapping[str, str]) -> Config:
     """Return the settings of a client.
 
     An argument takes precedence over the environment, which does over the default.
 
-    `given` contains the arguments of the client by name, with secrets as `Secret`. `environment` is the
+    `arguments` contains the arguments of the client by name, with secrets as `Secret`. `environment` is the
     result of `from_environment`.
     """
-    merged = {**given, **{name: text for name, text in environment.items() if given.get(name) is None}}
+    merged = {
+        **arguments,
+        **{name: text for name, text in environment.items() if arguments.get(name) is None},
+    }
     options = {name: merged.pop(name) for name in _OPTIONS if name in merged}
     return Config(options=options, **merged)
 

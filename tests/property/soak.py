@@ -45,7 +45,7 @@ def random_runs(seconds: float, first_seed: int, *, once: bool, tls: bool) -> No
         run_state_machine_as_test(ClientStateMachine, settings=RUN_SETTINGS)
         if once or time.monotonic() >= end:
             break
-    print(f"random operations: {dict(ClientStateMachine.tally)}", flush=True)
+    print(f"random operations: {dict(ClientStateMachine.counts)}", flush=True)
 
 
 def main() -> None:

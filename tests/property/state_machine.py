@@ -148,7 +148,7 @@ class ClientStateMachine(RuleBasedStateMachine):
 
     tls: ClassVar[bool] = False
     is_rough: ClassVar[bool] = False
-    tally: ClassVar[Counter[str]] = Counter()
+    counts: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
@@ -222,7 +222,7 @@ class ClientStateMachine(RuleBasedStateMachine):
             cancel_point or 0,
             lambda awaited: self.cancel_others(task) if next_cancels_others else task.cancel(),
         )
-        self.tally["steps"] += 1
+        self.counts["steps"] += 1
 
         async def run() -> Any:
             return await awaitable
@@ -236,7 +236,7 @@ class ClientStateMachine(RuleBasedStateMachine):
             raise AssertionError(f"the step hangs: {stack.getvalue()}")
         was_cancelled = cancel_point is not None and awaitable.was_reached
         if was_cancelled:
-            self.tally["cancelled by others" if next_cancels_others else "cancellations"] += 1
+            self.counts["cancelled by others" if next_cancels_others else "cancellations"] += 1
         if was_cancelled and next_cancels_others:
             return self.outcome_with_cancelled_tasks(task)
         if task.cancelled():
@@ -319,7 +319,7 @@ class ClientStateMachine(RuleBasedStateMachine):
     def close_and_reopen(self) -> None:
         if not self.is_rough:
             return
-        self.tally["closed and reopened"] += 1
+        self.counts["closed and reopened"] += 1
         self.run(self.client.aclose())
         self.client = self.make_client()
 

@@ -129,7 +129,7 @@ class SteadyLoad:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.tally: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.rng = random.Random(11)
         # Tasks that may be cancelled.
@@ -144,7 +144,7 @@ class SteadyLoad:
             "max_connections": CONNECTIONS,
         }
         self._settings = settings | {"retries": RetryPolicy(backoff=0.02, max_backoff=0.2)}
-        hooks = Hooks(on_retry=lambda event: self.tally.update(["retries"]))
+        hooks = Hooks(on_retry=lambda event: self.counts.update(["retries"]))
         self._make_client = functools.partial(AsyncImgwireClient, **self._settings, hooks=hooks)
         self.client = self._make_client()
         self.blocking_client = ImgwireClient(**self._settings)
@@ -180,7 +180,7 @@ class SteadyLoad:
             self.rounds.discard(task)  # type: ignore[arg-type]  # a coroutine
             if not task.done():
                 raise AssertionError(f"a round hangs; all tasks:\n{describe_tasks()}")
-            self.tally["rounds"] += 1
+            self.counts["rounds"] += 1
             if not task.cancelled() and (error := task.exception()) is not None:
                 self._count_error(error)
 
@@ -205,9 +205,9 @@ class SteadyLoad:
                 async for result in results:
                     if "other code cancelled" in str(result.error):
                         # Counted separately, because they depend on the number of cancellations.
-                        self.tally["uploads cancelled by others"] += 1
+                        self.counts["uploads cancelled by others"] += 1
                     else:
-                        self.tally["failed uploads" if result.error else "uploads"] += 1
+                        self.counts["failed uploads" if result.error else "uploads"] += 1
                     if result.image is not None:
                         ids.append(result.image.id)
                     if result.error is not None:
@@ -215,10 +215,10 @@ class SteadyLoad:
                         # The image of a failed upload may have no bytes.
                         ids = ids[:-1] if result.image is not None else ids
             if number % 40 == 0:
-                self.tally["listed"] += len([image async for image in client.images.list_all(limit=10)])
+                self.counts["listed"] += len([image async for image in client.images.list_all(limit=10)])
             for image_id in ids:
                 assert await client.images.read(image_id) == data, "wrong bytes"
-                self.tally["downloads"] += 1
+                self.counts["downloads"] += 1
         finally:
             with contextlib.suppress(ImgwireError, RuntimeError):
                 await client.images.bulk_delete(ids)
@@ -229,7 +229,7 @@ class SteadyLoad:
             image = self.blocking_client.images.upload(data, wait=True)
             assert self.blocking_client.images.read(image) == data, "wrong bytes"
             self.blocking_client.images.delete(image.id)
-            self.tally["rounds of the blocking client"] += 1
+            self.counts["rounds of the blocking client"] += 1
 
         thread = asyncio.ensure_future(asyncio.to_thread(work))
         await asyncio.shield(thread)
@@ -245,23 +245,23 @@ class SteadyLoad:
     async def _cancel_round(self) -> None:
         if self.rounds:
             self.rng.choice(sorted(self.rounds, key=id)).cancel()
-            self.tally["cancellations"] += 1
+            self.counts["cancellations"] += 1
 
     async def _cancel_other_task(self) -> None:
         """Cancel a task of the client or of the HTTP library, and sometimes all of them."""
         other_tasks = sorted(asyncio.all_tasks() - self.own_tasks - self.rounds, key=id)
         for task in other_tasks if self.rng.random() < 0.1 else other_tasks[:1]:
             task.cancel()
-            self.tally["cancelled by others"] += 1
+            self.counts["cancelled by others"] += 1
 
     async def _close_and_reopen(self) -> None:
         old, self.client = self.client, self._make_client()
         await old.aclose()
-        self.tally["closed and reopened"] += 1
+        self.counts["closed and reopened"] += 1
 
     async def _advance_clock(self) -> None:
         self.service.advance_clock(self.rng.choice([5, 500, 1000]))
-        self.tally["clock jumps"] += 1
+        self.counts["clock jumps"] += 1
 
     async def _fork(self) -> None:
         """Fork while the workers run."""
@@ -270,7 +270,7 @@ class SteadyLoad:
             forks.use_both_clients(self.blocking_client, self.client)
 
         await asyncio.to_thread(forks.run_in_child, forks.fork_with_hooks, work)
-        self.tally["forks"] += 1
+        self.counts["forks"] += 1
 
     async def _fork_without_hooks(self) -> None:
         """Fork without hooks while no other thread runs Python code.
@@ -287,7 +287,7 @@ class SteadyLoad:
             await asyncio.to_thread(forks.run_in_child, forks.fork_without_hooks, work)
         finally:
             self.may_start.set()
-        self.tally["forks without hooks"] += 1
+        self.counts["forks without hooks"] += 1
 
     async def close(self) -> None:
         await self.client.aclose()
@@ -332,7 +332,7 @@ async def steady_load(seconds: float, *, tls: bool) -> None:
         await warm_up.close()
         _, files_before = measure()
         state = SteadyLoad(emulator)
-        state.errors, state.tally = warm_up.errors, warm_up.tally
+        state.errors, state.counts = warm_up.errors, warm_up.counts
         await state.run(seconds / 3)
         after_warm_up = measure()
         await state.run(seconds / 2)
@@ -343,9 +343,9 @@ async def steady_load(seconds: float, *, tls: bool) -> None:
         _, files_after = measure()
         emulator.end()
     report(state, emulator.counts, after_warm_up, at_end, files_before, files_after)
-    tally = state.tally
-    assert tally["retries"], "there were no retries, so this run proves nothing"
-    assert tally["uploads"] > 5 * tally["failed uploads"], "more uploads failed than the faults explain"
+    counts = state.counts
+    assert counts["retries"], "there were no retries, so this run proves nothing"
+    assert counts["uploads"] > 5 * counts["failed uploads"], "more uploads failed than the faults explain"
     assert at_end[0] - after_warm_up[0] < MAX_GROWTH, "memory grows"
     # Connections to three hosts for both clients. The session for storage and CDN keeps idle connections to
     # both.
@@ -363,7 +363,7 @@ def report(
     files_before: int,
     files_after: int,
 ) -> None:
-    print(f"steady load: {dict(state.tally)}", flush=True)
+    print(f"steady load: {dict(state.counts)}", flush=True)
     print(f"errors that callers met: {dict(state.errors)}", flush=True)
     print(f"service: {service_counts['requests']} requests, {service_counts['faults']} faults", flush=True)
     growth = (at_end[0] - after_warm_up[0]) / 2**20

@@ -67,18 +67,18 @@ class Opened:
     def __init__(self, release: threading.Event) -> None:
         release.wait(20)
         self.closed = threading.Event()
-        made.append(self)
+        opened.append(self)
 
     def close(self) -> None:
         self.closed.set()
 
 
-made: list[Opened] = []
+opened: list[Opened] = []
 
 
 @pytest.mark.parametrize("slow", [False, True], ids=["soon", "late"])
 async def test_a_result_that_comes_after_the_cancellation_is_disposed_of(slow: bool) -> None:
-    made.clear()
+    opened.clear()
     release = threading.Event()
     task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, release))
     await asyncio.sleep(0.05)
@@ -91,13 +91,13 @@ async def test_a_result_that_comes_after_the_cancellation_is_disposed_of(slow: b
     assert time.monotonic() - started_at < 5
     release.set()
     async with asyncio.timeout(10):
-        while not made:
+        while not opened:
             await asyncio.sleep(0.01)
-    assert await asyncio.to_thread(made[0].closed.wait, 10)
+    assert await asyncio.to_thread(opened[0].closed.wait, 10)
 
 
 def test_a_result_that_comes_after_the_end_of_the_loop_is_disposed_of() -> None:
-    made.clear()
+    opened.clear()
     release = threading.Event()
 
     async def end_early() -> None:
@@ -108,9 +108,9 @@ def test_a_result_that_comes_after_the_end_of_the_loop_is_disposed_of() -> None:
     asyncio.run(end_early())
     release.set()
     started_at = time.monotonic()
-    while not made and time.monotonic() - started_at < 10:
+    while not opened and time.monotonic() - started_at < 10:
         time.sleep(0.01)
-    assert made[0].closed.wait(10)
+    assert opened[0].closed.wait(10)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_forked_child_has_its_own_threads(tmp_path: Path) -> None:
 
 
 async def test_a_wait_that_is_cancelled_twice_raises_once_and_disposes_of_the_result() -> None:
-    made.clear()
+    opened.clear()
     release = threading.Event()
     task = asyncio.ensure_future(disk_work.run_or_dispose(Opened.close, Opened, release))
     for _ in range(2):
@@ -201,9 +201,9 @@ async def test_a_wait_that_is_cancelled_twice_raises_once_and_disposes_of_the_re
         await task
     release.set()
     async with asyncio.timeout(10):
-        while not made:
+        while not opened:
             await asyncio.sleep(0.01)
-    assert await asyncio.to_thread(made[0].closed.wait, 10)
+    assert await asyncio.to_thread(opened[0].closed.wait, 10)
 
 
 @pytest.mark.slow
