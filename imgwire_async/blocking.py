@@ -68,15 +68,15 @@ def blocking(method: Callable[..., Any]) -> Callable[..., Any]:
         def blocking_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             return _bridge.call(method, self._original, *args, **kwargs)
     else:
-        across: Any = _bridge.iterate if inspect.isasyncgenfunction(method) else _bridge.enter
+        wrap: Any = _bridge.iterate if inspect.isasyncgenfunction(method) else _bridge.enter
 
         def blocking_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return across(method(self._original, *args, **kwargs))
+            return wrap(method(self._original, *args, **kwargs))
 
-    return _like(method, blocking_method)
+    return _copy_metadata(method, blocking_method)
 
 
-def chained(
+def blocking_items(
     method: Callable[Concatenate[Any, P], AsyncGenerator[T, None]],
     pages: Callable[Concatenate[Any, P], AsyncGenerator[Page[T], None]],
 ) -> Callable[Concatenate[Any, P], Generator[T, None, None]]:
@@ -88,7 +88,7 @@ def chained(
     def blocking_method(self: Any, /, *args: Any, **kwargs: Any) -> Generator[T, None, None]:
         return _items(_bridge.iterate(pages(self._original, *args, **kwargs)))
 
-    return _like(method, blocking_method)
+    return _copy_metadata(method, blocking_method)
 
 
 def _items(pages: Generator[Page[T], None, None]) -> Generator[T, None, None]:
@@ -98,8 +98,8 @@ def _items(pages: Generator[Page[T], None, None]) -> Generator[T, None, None]:
             yield from page.data
 
 
-def _like(method: Callable[..., Any], blocking_method: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `blocking_method` the name, docstring and annotations of `method`, without their async types."""
+def _copy_metadata(method: Callable[..., Any], blocking_method: Callable[..., Any]) -> Callable[..., Any]:
+    """Copy name, docstring and annotations of `method`, without async types, and return `blocking_method`."""
     functools.update_wrapper(blocking_method, method)
     blocking_method.__module__ = __name__
     signature = inspect.signature(method)
@@ -118,7 +118,7 @@ class Images(BlockingWrapper):
 
     list: Final = blocking(AsyncImages.list)
     list_pages: Final = blocking(AsyncImages.list_pages)
-    list_all: Final = chained(AsyncImages.list_all, AsyncImages.list_pages)
+    list_all: Final = blocking_items(AsyncImages.list_all, AsyncImages.list_pages)
     retrieve: Final = blocking(AsyncImages.retrieve)
     create: Final = blocking(AsyncImages.create)
     upload: Final = blocking(AsyncImages.upload)
@@ -142,7 +142,7 @@ class CorsOrigins(BlockingWrapper):
 
     list: Final = blocking(AsyncCorsOrigins.list)
     list_pages: Final = blocking(AsyncCorsOrigins.list_pages)
-    list_all: Final = chained(AsyncCorsOrigins.list_all, AsyncCorsOrigins.list_pages)
+    list_all: Final = blocking_items(AsyncCorsOrigins.list_all, AsyncCorsOrigins.list_pages)
     create: Final = blocking(AsyncCorsOrigins.create)
     retrieve: Final = blocking(AsyncCorsOrigins.retrieve)
     update: Final = blocking(AsyncCorsOrigins.update)

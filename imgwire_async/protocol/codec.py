@@ -58,15 +58,15 @@ def to_dict(model: models.Record) -> dict[str, Any]:
             f"to_dict takes a model of this package, such as an Image, not {type(model).__name__}"
         )
     fields = {
-        field.name: _plain(getattr(model, field.name))
+        field.name: _to_json(getattr(model, field.name))
         for field in attrs.fields(type(model))
         if field.name != "extra"
     }
-    extra: dict[str, Any] = _plain(model.extra)
+    extra: dict[str, Any] = _to_json(model.extra)
     return fields | extra
 
 
-def _plain(value: object) -> Any:
+def _to_json(value: object) -> Any:
     """Return a value of a model as JSON-ready data."""
     if isinstance(value, models.Record):
         return to_dict(value)
@@ -76,9 +76,9 @@ def _plain(value: object) -> Any:
     if isinstance(value, models.OpenEnum):
         return value.value
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in cast("tuple[object, ...]", value)]
+        return [_to_json(item) for item in cast("tuple[object, ...]", value)]
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in cast("dict[str, object]", value).items()}
+        return {name: _to_json(item) for name, item in cast("dict[str, object]", value).items()}
     return value
 
 

@@ -62,7 +62,7 @@ def generate_decoder(
     names = frozenset(field.name for field in fields)
     namespace: dict[str, Any] = {
         "Record": cls,
-        "Raw": _raw(cls),
+        "Raw": _unfrozen_subclass(cls),
         "names": names,
         "reject": _reject,
         "parse_time": datetime.fromisoformat,
@@ -71,7 +71,7 @@ def generate_decoder(
     lines = ["if type(data) is not dict: reject()", f"new, get, known = Raw(), data.get, {len(fields)}"]
     for field in fields:
         kind, nullable = _plain_kind(field.type)
-        check = _check(field.name, kind, hooks.get(field.name), hook_for, namespace)
+        check = _check_lines(field.name, kind, hooks.get(field.name), hook_for, namespace)
         lines += _field_lines(field, check, namespace, nullable=nullable or field.name in or_null)
     lines += [
         "new.extra = {} if len(data) == known else {k: data[k] for k in data if k not in names}",
@@ -99,7 +99,7 @@ def _field_lines(
     return [f"if {name!r} in data:", f"    v = data[{name!r}]", *checked, "else:", *absent, f"new.{name} = v"]
 
 
-def _check(
+def _check_lines(
     name: str, kind: Any, own: Hook | None, hook_for: Callable[[Any], Hook], namespace: dict[str, Any]
 ) -> Collection[str]:
     """Return the lines that check, and perhaps convert, the value `v` of one field."""
@@ -120,7 +120,7 @@ def _plain_kind(kind: Any) -> tuple[Any, bool]:
     return (Union[tuple(inner)], True) if nullable else (kind, False)  # noqa: UP007  # the number of members varies
 
 
-def _raw(cls: type[models.Record]) -> type[models.Record]:
+def _unfrozen_subclass(cls: type[models.Record]) -> type[models.Record]:
     """Return a subclass of `cls` with the same slots, but without constructor and not frozen.
 
     A decoder creates an object of it, sets the fields, and then changes the object's class to `cls`.
@@ -135,5 +135,5 @@ def _raw(cls: type[models.Record]) -> type[models.Record]:
 
 
 def _reject() -> NoReturn:
-    """Raise an error without details, which the detailed pass finds."""
+    """Raise an error without a message. The detailed pass then raises one that explains the failure."""
     raise TypeMismatchError

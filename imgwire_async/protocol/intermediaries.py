@@ -36,7 +36,7 @@ class ProxyInUse:
 
     @property
     def bypass_advice(self) -> str:
-        """How to connect without the proxy, as the second half of a sentence."""
+        """The advice how to connect without the proxy, as the second half of a sentence."""
         if self.setting == "proxy=":
             return "remove proxy= to connect directly"
         return "list the host in NO_PROXY or pass trust_env=False to connect directly"
@@ -70,9 +70,9 @@ def is_proxy_response(headers: Mapping[str, str]) -> bool:
 
 
 def web_page_title(headers: Mapping[str, str], body: bytes) -> str | None:
-    """Return a line about the web page that the body holds, such as its title, or None when it holds none.
+    """Return a line about a web page, such as its title, or None when the body is no web page.
 
-    The body is known to be no JSON.
+    Callers pass only bodies that are not JSON.
     """
     text = body[:_PAGE_PREFIX].decode("utf-8", "replace")
     if is_html(text):

@@ -25,7 +25,7 @@ def _installed_orjson() -> Any:
 
 
 def json_reader(orjson: Any) -> Callable[[bytes], Any]:
-    """Return the JSON parser: orjson's, or one of the standard library that accepts and rejects the same."""
+    """Return orjson's parser, or one that accepts and rejects the same when orjson is not installed."""
     return parsing.loads_strictly if orjson is None else orjson.loads
 
 
@@ -40,7 +40,7 @@ _PLAIN_TYPES = frozenset({str, int, bool})
 
 
 def _is_plain(data: object) -> bool:
-    """Return whether both encoders write `data` alike: an object whose values are text, int or bool."""
+    """Return whether `data` is an object of text, int and bool values, which both encoders write alike."""
     return isinstance(data, dict) and _PLAIN_TYPES.issuperset(
         map(type, cast("dict[str, object]", data).values())
     )
@@ -85,7 +85,7 @@ def loads_response(body: bytes, exchange: Exchange) -> Any:
         logger.warning(
             "%s: the response is not valid JSON (%s); invalid values in it were replaced",
             exchange,
-            _position(error),
+            _parser_message(error),
         )
         return data
 
@@ -95,7 +95,7 @@ def parse(body: bytes, exchange: Exchange) -> Any:
     try:
         return loads_response(body, exchange)
     except ValueError as error:
-        decode_failure = _invalid_json(body, exchange, _position(error))
+        decode_failure = _invalid_json(body, exchange, _parser_message(error))
     # The body may hold a presigned URL, and an error report may list the variables of this frame.
     del body
     # Raised outside of the handler, because the parser's error holds the whole body.
@@ -116,7 +116,7 @@ def _invalid_json(body: bytes, exchange: Exchange, position: str) -> DecodeError
     return decode_error(body, exchange, "$", what)
 
 
-def _position(error: ValueError) -> str:
+def _parser_message(error: ValueError) -> str:
     """Return the parser's message, which has the position of the error. It never quotes the body."""
     return excerpt(str(error), 120)
 

@@ -1,4 +1,4 @@
-"""Make the error for a response whose status is no success: what happened, and what to do.
+"""Make the error for a response that is no success. Its message says what happened and what to do.
 
 [contract 5]
 """

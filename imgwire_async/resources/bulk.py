@@ -22,7 +22,7 @@ _FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
 
 @contextmanager
 def noting_deleted(total: int) -> Generator[list[str], None, None]:
-    """Provide the list for deleted ids. When the deadline passes, add their number to the error."""
+    """Give a list for the ids that are deleted. When the deadline passes, add their number to the error."""
     deleted: list[str] = []
     try:
         yield deleted

@@ -101,12 +101,14 @@ class AsyncCorsOrigins(Resource):
 
 
 def _list(params: Mapping[str, int]) -> Request[list[CorsOrigin]]:
+    """Return the request for one page of patterns."""
     return Request("GET", "/cors_origins/", list[CorsOrigin], params=params)
 
 
 def _one(
     method: str, cors_origin_id: Id, model: type[T], json: Mapping[str, str] | None = None
 ) -> Request[T]:
+    """Return a request about one pattern."""
     ids = {"cors_origin_id": path_segment("cors_origin_id", cors_origin_id)}
     return Request(method, "/cors_origins/{cors_origin_id}", model, ids, json=json)
 

@@ -22,7 +22,7 @@ from imgwire_async.protocol.request import Request, Transport, drop_none
 from imgwire_async.resources import arguments, waiting
 from imgwire_async.resources.arguments import Id, Metadata, keyword_only, reject_mapping
 from imgwire_async.resources.base import Resource
-from imgwire_async.resources.uploading import checked, token_source, upload_run, waiter
+from imgwire_async.resources.uploading import checked_item, token_source, upload_run, wait_function
 from imgwire_async.results import UploadProgress, UploadResult
 from imgwire_async.uploads.item import UploadItem, name_for_messages
 from imgwire_async.uploads.requests import create_request
@@ -53,8 +53,8 @@ class ImageUploads(Resource):
     ) -> StandardUpload:
         """Create a record and a presigned URL for its bytes, without sending any; `upload` does both.
 
-        Use it when another program, such as a browser, sends the bytes with a PUT to `.upload_url`. The PUT
-        must carry exactly the declared `Content-Type` and `Content-Length`.
+        Use it when another program, such as a browser, sends the bytes with a PUT to `.upload_url` of the
+        result. The PUT must carry exactly the declared `Content-Type` and `Content-Length`.
 
         Args:
             file_name: Name of the file, stored as the original file name.
@@ -66,7 +66,7 @@ class ImageUploads(Resource):
             idempotency_key: Key under which the service recognizes a repeated create. None sends a new key
                 per call, the same in each attempt. False sends none.
             purpose: Text of your own, stored with the image.
-            upload_token: Token for a client key, as text or as a plain or async callable that returns it.
+            upload_token: Token for a client key, as text or as a callable that returns it.
                 None takes the client's `upload_token`.
 
         Returns:
@@ -136,7 +136,7 @@ class ImageUploads(Resource):
             idempotency_key: Key under which the service recognizes a repeated upload. None sends a new key
                 per call, the same in each attempt. False sends none.
             purpose: Text of your own, stored with the image.
-            upload_token: Token for a client key, as text or as a plain or async callable that returns it. The
+            upload_token: Token for a client key, as text or as a callable that returns it. The
                 callable is called right before the record is created. None takes the client's `upload_token`.
             wait: Seconds to wait after the upload until the image is READY. True waits 120 seconds, False
                 does not wait.
@@ -171,10 +171,10 @@ class ImageUploads(Resource):
         )
         # An error report may list the variables of this frame.
         del upload_token
-        until_ready = waiter(self._wait_for_stored, wait)
+        until_ready = wait_function(self._wait_for_stored, wait)
         upload = Upload(
             self._transport_for_upload(item),
-            checked(item),
+            checked_item(item),
             on_created=on_created,
             on_progress=on_progress,
             until_ready=until_ready,
@@ -237,6 +237,7 @@ class ImageUploads(Resource):
                 yield result
 
     def _transport_for_upload(self, item: UploadItem) -> Transport:
+        """Return the transport for an upload, named in the error of a closed client."""
         transport = self._transport()
         try:
             transport.require_usable()
@@ -305,6 +306,7 @@ class ImageUploads(Resource):
             return await waiting.wait_for_image(self, transport, image, timeout)
 
     async def _wait_for_stored(self, image: Image, timeout: float) -> Image:
+        """Wait until a stored image is READY, and return it."""
         return await waiting.wait_for_stored(self, self._transport_for("wait_until_ready"), image, timeout)
 
     async def create_upload_token(self) -> UploadToken:

@@ -138,8 +138,10 @@ class AsyncImages(ImageUploads, ImageDownloads):
                 return await bulk.delete_in_batches(ids, size, self._delete_batch, deleted)
 
     async def _delete_batch(self, ids: Sequence[str]) -> Mapping[str, object]:
+        """Delete one batch of images, and return the body of the response."""
         return await self._call(Request("POST", "/images/bulk_delete", OPAQUE, json={"image_ids": ids}))
 
 
 def _list(params: Mapping[str, int]) -> Request[list[Image]]:
+    """Return the request for one page of images."""
     return Request("GET", "/images/", list[Image], params=params)

@@ -83,6 +83,7 @@ class AsyncMetrics(Resource):
 
 
 def _params(interval: object, tz: object, date_start: object, date_end: object) -> Mapping[str, str] | None:
+    """Return the query of a metrics call, checked."""
     params = drop_none(
         interval=arguments.interval(interval),
         tz=checks.printable_ascii("tz", tz),

@@ -112,7 +112,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
             return await self._send(self._request(number))
         except StopAsyncIteration as error:
             # The key callable may raise it. Unchanged, it would look like the end of the list.
-            raise RuntimeError("the caller's own code raised StopAsyncIteration") from error
+            raise RuntimeError("user code raised StopAsyncIteration") from error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

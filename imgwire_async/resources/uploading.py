@@ -26,7 +26,7 @@ from imgwire_async.uploads.upload_run import OnCreated, OnProgress, UploadRun, r
 _STAGED_BYTES = 64 * 2**20
 
 
-def checked(item: UploadItem) -> UploadItem:
+def checked_item(item: UploadItem) -> UploadItem:
     """Return the item with its arguments checked and converted; the file itself is not opened.
 
     Raises `TypeError` or `ValueError` for an argument that cannot be sent.
@@ -64,7 +64,7 @@ def token_source(value: object) -> TokenSource | None:
     return cast("TokenSource", value)
 
 
-def waiter(
+def wait_function(
     wait_for: Callable[[Image, float], Awaitable[Image]], wait: object
 ) -> Callable[[Image], Awaitable[Image]] | None:
     """Return the function with which an upload waits for its stored image, or None when `wait` is False."""
@@ -87,7 +87,7 @@ def upload_run(
     """Check the arguments of `upload_many`, and return the run that uploads the files."""
     require_many_files(files)
     limit = checks.integer("concurrency", concurrency, minimum=1, maximum=10_000)
-    until_ready = waiter(wait_for, wait)
+    until_ready = wait_function(wait_for, wait)
     common = UploadItem(
         b"",
         purpose=checks.optional_text("purpose", purpose),
@@ -100,7 +100,7 @@ def upload_run(
     def start(file: File | UploadItem, created: OnCreated, progress: OnProgress) -> Upload:
         return Upload(
             transport,
-            checked(_with_defaults(file, common)),
+            checked_item(_with_defaults(file, common)),
             on_created=created,
             on_progress=progress,
             until_ready=until_ready,
