@@ -68,6 +68,11 @@ class Hooks:
 
     They run in the event loop, so they have to return quickly, and they must not be coroutine functions. An
     exception in a hook is logged and has no other effect.
+
+    Args:
+        on_request: Called with a `RequestEvent` before each attempt.
+        on_response: Called with a `ResponseEvent` after each response.
+        on_retry: Called with a `RetryEvent` before the delay of a retry.
     """
 
     on_request: Callable[[RequestEvent], object] | None = attrs.field(default=None, validator=_hook)

@@ -157,7 +157,7 @@ class Faults:
             self._planned.clear()
 
     def next_fault(self, request: Request) -> Fault | None:
-        """Count a request, and return the fault that applies to it, or None."""
+        """Count `request`, and return the fault that applies to it, or None."""
         with self._lock:
             matching = [planned for planned in self._planned if planned.matches(request)]
             for planned in matching:

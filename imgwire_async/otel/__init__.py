@@ -62,6 +62,9 @@ class OpenTelemetryHooks(Tracer):
     Make one object and use it for any number of clients. The three functions of `Hooks` may be given as well.
 
     Args:
+        on_request: As in `Hooks`.
+        on_response: As in `Hooks`.
+        on_retry: As in `Hooks`.
         tracer_provider: The source of tracers. None means the global provider, even if it is set later.
         meter_provider: The source of meters. None means the global provider, even if it is set later.
     """

@@ -17,9 +17,19 @@ from imgwire_async.uploads.source import File
 
 @attrs.frozen
 class UploadItem:
-    """One file to upload, with its arguments.
+    """One file to upload, with its arguments, which are those of `upload`.
 
-    If `purpose` or `custom_metadata` is None, `upload_many` takes it from the arguments of its call.
+    Args:
+        file: The file, of any kind that `upload` takes.
+        file_name: Name to store. None takes the name of the path or file object.
+        mime_type: Type to declare. None detects it from the first bytes.
+        content_length: Length in bytes, for a source that cannot tell it.
+        custom_metadata: Flat metadata. None takes the argument of `upload_many`.
+        hash_sha256: SHA-256 of the file as hexadecimal text, or True to compute it.
+        idempotency_key: Key under which the service recognizes a repeated upload. None sends a new key, and
+            False sends none.
+        purpose: Text of your own, stored with the image. None takes the argument of `upload_many`.
+        upload_token: Token for a client key, or a callable that returns it. None takes the client's.
     """
 
     file: File = attrs.field(repr=short_repr)

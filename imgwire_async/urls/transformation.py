@@ -64,12 +64,19 @@ class Transformation:
     """A preset and checked rules, immutable and hashable. Use it as the options of many URLs.
 
     `image.url(thumb)` applies it, `thumb | Transformation(quality=80)` combines two of them. Two
-    transformations are equal when their presets and pairs are equal. The arguments are those of `build_url`.
+    transformations are equal when their presets and pairs are equal.
 
     `pairs` holds (name in the URL, encoded text) pairs, sorted by name. `faults` lists the options that were
     left out because `on_invalid` was not "raise"; copies and pickles do not keep it. `orphans` lists
     watermark rules, such as a position, without a watermark source: they are allowed here, but a URL cannot
     be built from them alone.
+
+    Args:
+        options: A `Transformation`, or a mapping of rule names to values, as in `build_url`.
+        preset: As in `build_url`.
+        on_invalid: As in `build_url`.
+        raw: As in `build_url`.
+        **rules: Rules by name or alias, as in `build_url`.
     """
 
     preset: str | None

@@ -72,7 +72,13 @@ AnyColor: TypeAlias = str | tuple[int, int, int] | tuple[int, int, int, float] |
 
 @attrs.frozen
 class Adjust(_Fields):
-    """Factors for brightness, saturation and colour, 0.01..10 each. At least one is required."""
+    """Factors for brightness, saturation and colour. At least one is required.
+
+    Args:
+        brightness: Factor, 0.01 to 10.
+        saturation: Factor, 0.01 to 10.
+        color: Factor, 0.01 to 10.
+    """
 
     brightness: Number | None = None
     saturation: Number | None = None
@@ -89,7 +95,16 @@ class Contrast(_Fields):
 
 @attrs.frozen
 class Crop(_Fields):
-    """A crop of `width` x `height` pixels of the original, placed by `gravity` or at `x`, `y`."""
+    """A crop of the original.
+
+    Args:
+        width: Width in pixels.
+        height: Height in pixels.
+        x: Distance from the left edge in pixels, instead of `gravity`.
+        y: Distance from the top edge in pixels, instead of `gravity`.
+        gravity: Part of the picture to keep.
+        mode: Method of the crop.
+    """
 
     width: Integer
     height: Integer
@@ -101,7 +116,12 @@ class Crop(_Fields):
 
 @attrs.frozen
 class Duotone(_Fields):
-    """A duotone: one colour for the shadows and one for the highlights."""
+    """A duotone.
+
+    Args:
+        shadow_color: Colour of the shadows.
+        highlight_color: Colour of the highlights.
+    """
 
     shadow_color: AnyColor
     highlight_color: AnyColor
@@ -109,7 +129,15 @@ class Duotone(_Fields):
 
 @attrs.frozen(kw_only=True)
 class Extend(_Fields):
-    """Pixels to add at the edges, 0..8192, and their colour. At least one is required."""
+    """Pixels to add at the edges, 0 to 8192. At least one is required.
+
+    Args:
+        top: Pixels at the top edge.
+        right: Pixels at the right edge.
+        bottom: Pixels at the bottom edge.
+        left: Pixels at the left edge.
+        background: Colour of the new pixels.
+    """
 
     top: Integer | None = None
     right: Integer | None = None
@@ -124,7 +152,14 @@ def _as_tuple(colors: Sequence[AnyColor]) -> Sequence[AnyColor]:
 
 @attrs.frozen
 class Gradient(_Fields):
-    """A gradient: colours, `angle` -360..360 degrees, `opacity` 0..1, and a blend mode."""
+    """A gradient over the picture.
+
+    Args:
+        colors: Colours, from the start to the end of the gradient.
+        angle: Angle in degrees, -360 to 360.
+        opacity: Opacity, 0 to 1.
+        blend: Name of the blend mode.
+    """
 
     colors: Sequence[AnyColor] = attrs.field(converter=_as_tuple)
     angle: Number | None = None
@@ -142,7 +177,17 @@ class Normalize(_Fields):
 
 @attrs.frozen(kw_only=True)
 class Padding(_Fields):
-    """Pixels of padding at the edges, 0..8192. At least one is required."""
+    """Pixels of padding at the edges, 0 to 8192. At least one is required.
+
+    Args:
+        all: Pixels at all edges.
+        x: Pixels at the left and right edges.
+        y: Pixels at the top and bottom edges.
+        top: Pixels at the top edge.
+        right: Pixels at the right edge.
+        bottom: Pixels at the bottom edge.
+        left: Pixels at the left edge.
+    """
 
     all: Integer | None = None
     x: Integer | None = None
@@ -155,7 +200,12 @@ class Padding(_Fields):
 
 @attrs.frozen
 class Rotate(_Fields):
-    """A clockwise rotation in whole degrees, for the rules `rotate` and `watermark_rotate`."""
+    """A clockwise rotation, for the rules `rotate` and `watermark_rotate`.
+
+    Args:
+        angle: Angle in whole degrees.
+        background: Colour of the corners that the rotation uncovers.
+    """
 
     angle: Integer
     background: AnyColor | None = None
@@ -163,7 +213,18 @@ class Rotate(_Fields):
 
 @attrs.frozen(kw_only=True)
 class Sharpen(_Fields):
-    """Parameters of the sharpening filter, 0 or more. At least one is required."""
+    """Parameters of the sharpening filter, 0 or more. At least one is required.
+
+    The service does not document their meaning. The names are those of the filter in libvips.
+
+    Args:
+        sigma: Radius of the filter.
+        m1: Strength in flat areas.
+        m2: Strength in jagged areas.
+        x1: Threshold between flat and jagged areas.
+        y2: Maximum of the brightening.
+        y3: Maximum of the darkening.
+    """
 
     sigma: Number | None = None
     m1: Number | None = None
@@ -183,7 +244,18 @@ class Zoom(_Fields):
 
 @attrs.frozen
 class Watermark(_Fields):
-    """Another image as a watermark: its id, position (pixels), `opacity` 0..1 and blend mode."""
+    """Another image as a watermark.
+
+    Args:
+        image_id: Id of the other image.
+        gravity: Position of the watermark in the picture.
+        x: Horizontal offset in pixels.
+        y: Vertical offset in pixels.
+        left: Distance from the left edge in pixels.
+        top: Distance from the top edge in pixels.
+        opacity: Opacity, 0 to 1.
+        blend: Name of the blend mode.
+    """
 
     image_id: str | UUID
     gravity: Gravity | None = None
@@ -197,7 +269,17 @@ class Watermark(_Fields):
 
 @attrs.frozen
 class WatermarkPosition(_Fields):
-    """The position of a watermark (pixels), `opacity` 0..1 and blend mode. At least one is required."""
+    """The position and appearance of a watermark. At least one field is required.
+
+    Args:
+        gravity: Position of the watermark in the picture.
+        x: Horizontal offset in pixels.
+        y: Vertical offset in pixels.
+        left: Distance from the left edge in pixels.
+        top: Distance from the top edge in pixels.
+        opacity: Opacity, 0 to 1.
+        blend: Name of the blend mode.
+    """
 
     gravity: Gravity | None = None
     x: Integer | None = attrs.field(default=None, kw_only=True)
@@ -210,7 +292,14 @@ class WatermarkPosition(_Fields):
 
 @attrs.frozen
 class WatermarkShadow(_Fields):
-    """The shadow of a watermark: `blur` 0.3..100, offsets in pixels. At least one field is required."""
+    """The shadow of a watermark. At least one field is required.
+
+    Args:
+        color: Colour of the shadow.
+        blur: Blur, 0.3 to 100.
+        x: Horizontal offset in pixels.
+        y: Vertical offset in pixels.
+    """
 
     color: AnyColor | None = None
     blur: Number | None = None
@@ -220,7 +309,13 @@ class WatermarkShadow(_Fields):
 
 @attrs.frozen
 class WatermarkSize(_Fields):
-    """The size of a watermark: pixels 1..8192, or `scale` 0.01..10. At least one is required."""
+    """The size of a watermark. At least one field is required.
+
+    Args:
+        width: Width in pixels, 1 to 8192.
+        height: Height in pixels, 1 to 8192.
+        scale: Scale, 0.01 to 10.
+    """
 
     width: Integer | None = None
     height: Integer | None = None
@@ -229,7 +324,24 @@ class WatermarkSize(_Fields):
 
 @attrs.frozen
 class WatermarkText(_Fields):
-    """A text as a watermark: up to 2048 characters, `size` 1..512, in a box of `width` x `height` pixels."""
+    """A text as a watermark.
+
+    Args:
+        text: Text of at most 2048 UTF-16 code units.
+        font: Name of the font.
+        size: Font size, 1 to 512.
+        color: Colour of the text.
+        width: Width of the text box in pixels.
+        height: Height of the text box in pixels.
+        gravity: Position of the watermark in the picture.
+        x: Horizontal offset in pixels.
+        y: Vertical offset in pixels.
+        left: Distance from the left edge in pixels.
+        top: Distance from the top edge in pixels.
+        opacity: Opacity, 0 to 1.
+        blend: Name of the blend mode.
+        align: Alignment of the lines.
+    """
 
     text: str
     font: str | None = attrs.field(default=None, kw_only=True)
