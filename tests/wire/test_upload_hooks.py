@@ -22,7 +22,7 @@ from imgwire_async import (
     UploadUrlExpiredError,
 )
 from imgwire_async.emulator import Emulator
-from imgwire_async.resources.uploading import checked
+from imgwire_async.resources.uploading import checked_item
 from imgwire_async.uploads.hooks import UploadHooks
 from imgwire_async.uploads.upload import Upload
 
@@ -63,7 +63,7 @@ class Journal:
 
 
 def upload_of(client: AsyncImgwireClient, journal: Journal, file: Any = None, **arguments: Any) -> Upload:
-    item = checked(UploadItem(png() if file is None else file, **arguments))
+    item = checked_item(UploadItem(png() if file is None else file, **arguments))
     hooks = UploadHooks(journal.next_key, journal.created, journal.stored)
     return Upload(client.images._transport(), item, hooks=hooks)
 
@@ -238,7 +238,7 @@ async def test_a_hook_that_fails_ends_the_upload_with_its_own_error(
 
         journal = Journal()
         hooks = attrs.evolve(UploadHooks(journal.next_key, journal.created, journal.stored), **{hook: fail})
-        upload = Upload(client.images._transport(), checked(UploadItem(png())), hooks=hooks)
+        upload = Upload(client.images._transport(), checked_item(UploadItem(png())), hooks=hooks)
         with pytest.raises(DiskFullError):
             await upload.run()
         assert len(emulator.images) == (hook != "next_key")
