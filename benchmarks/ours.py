@@ -28,7 +28,10 @@ async def upload_many(
     *,
     mime_type: str | None = "image/jpeg",
 ) -> int:
-    """Upload the files, and return how many succeeded. With `mime_type=None` the type of each file is detected."""
+    """Upload the files, and return how many succeeded.
+
+    With `mime_type=None` the type of each file is detected.
+    """
     items = (UploadItem(path, mime_type=mime_type) for path in paths)
     done = 0
     async for result in client.images.upload_many(items, concurrency=concurrency):

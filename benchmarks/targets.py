@@ -1,7 +1,8 @@
 """The targets of the figures, shown in the output of a run and in docs/performance.md.
 
-*must* is the minimum, *aim* is the goal. A figure that misses its must by less than the spread of the baseline counts as
-met, because the machine is not more precise. If the baseline varies too much, a verdict needs rounds that all agree.
+*must* is the minimum, *aim* is the goal. A figure that misses its must by less than the spread of the
+baseline counts as met, because the machine is not more precise. If the baseline varies too much, a verdict
+needs rounds that all agree.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def leaks_of(error: BaseException) -> list[str]:
-    """Return the secrets in text, repr, notes, attributes, pickle and traceback of an error and its causes."""
+    """Find the secrets in text, repr, notes, attributes, pickle and traceback of an error and its cause."""
     found = leaks_when_raised(error)
     return found + [
         f"traceback: {secret}" for secret in secrets_in("".join(traceback.format_exception(error)))

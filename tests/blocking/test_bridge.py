@@ -93,7 +93,7 @@ def test_a_generator_that_its_loop_is_closing_already_is_left_to_it() -> None:
     until(lambda: closing[0].done())
 
 
-def test_a_loop_thread_that_ended_is_replaced_and_its_callers_are_told(script: Script) -> None:
+def test_a_loop_thread_that_ended_is_replaced_and_its_callers_get_an_error(script: Script) -> None:
     assert script.run("""
         import asyncio
         from imgwire_async import _bridge

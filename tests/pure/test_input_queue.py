@@ -1,4 +1,4 @@
-"""The input queue of `upload_many`: it returns items once and in order, and reads only when a worker waits."""
+"""The input queue of `upload_many` returns items once, in order, and reads only when a worker waits."""
 
 from __future__ import annotations
 

@@ -271,21 +271,21 @@ async def test_a_delete_succeeds_without_a_response_body(answer: bytes) -> None:
 
 @pytest.mark.parametrize("number", [10, 60_000], ids=["small", "large"])
 async def test_a_request_body_of_any_size_is_sent_completely_and_without_a_warning(number: int) -> None:
-    heard: list[Any] = []
+    bodies: list[Any] = []
 
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = re.search(r"(?i)content-length: ([0-9]+)", head)
         assert length is not None
         assert "application/json" in head
-        heard.append(json.loads(await reader.readexactly(int(length[1]))))
+        bodies.append(json.loads(await reader.readexactly(int(length[1]))))
         writer.write(http("200 OK", b"{}"))
         await writer.drain()
 
     ids = [f"{n:036d}" for n in range(number)]
-    async with talking_to(hear) as client:
+    async with talking_to(receive) as client:
         result = await client.images.bulk_delete(ids, chunk_size=number)
-    assert heard == [{"image_ids": ids}]
+    assert bodies == [{"image_ids": ids}]
     assert len(result.deleted) == number
 
 
