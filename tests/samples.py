@@ -1,4 +1,4 @@
-"""Examples of all response bodies, generated from the OpenAPI document, so that no model or field is left out."""
+"""Examples of all response bodies, generated from the OpenAPI document, with every model and field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blocking client in one thread: it does what the asynchronous one does, and runs user code in that thread."""
+"""The blocking client in one thread: it does what the asynchronous client does, and runs user code there."""
 
 from __future__ import annotations
 

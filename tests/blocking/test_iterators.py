@@ -484,7 +484,7 @@ def test_a_call_in_the_loop_body_never_waits_for_a_key_request_of_the_iterator(
 
 
 class AsyncKeyReader:
-    """Requests the key in a task that starts as a step ends, the last moment at which the caller can serve it."""
+    """Request the key in a task that starts when a step ends, the last moment when the caller serves it."""
 
     def __init__(self, provider: KeyProvider) -> None:
         self.provider = provider

@@ -1,4 +1,4 @@
-"""The asynchronous client has a session per event loop, which that loop closes even if the application does not."""
+"""The asynchronous client has a session per event loop, and that loop closes the session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Processes: Ctrl-C, exit without close(), forks. Each script runs in a process of its own, under -X dev -W error."""
+"""The blocking client in processes: Ctrl-C, exit without close(), forks.
+
+Each script runs in a process of its own, with -X dev -W error.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ needs_fork = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="t
 
 
 def stop_when_busy(emulator: Emulator, process: subprocess.Popen[str], *, again: bool = False) -> float:
-    """Send SIGINT once the emulator has the script's request. Return the seconds until the script has ended."""
+    """Send SIGINT when the emulator has the script's request. Return the seconds until the script ends."""
     until(lambda: open_handlers(emulator) > 0, "the script's request")
     started_at = time.monotonic()
     process.send_signal(signal.SIGINT)
@@ -496,7 +499,10 @@ HARDEST = "while another thread holds every lock"
 
 
 def forked_by(how: str, fork: str) -> Any:
-    """Return one case. Only some run by default: Python's fork in different situations, and C's in the hardest one."""
+    """Return one case.
+
+    By default only some cases run: Python's fork in different situations, and C's fork in the hardest one.
+    """
     usual = how == HARDEST if fork else how in {"while a thread is in a call", "with iterators half-way"}
     return pytest.param(
         how, fork, id=f"{how}-{'C' if fork else 'os.fork'}", marks=() if usual else pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Every public function and method documents each of its parameters, and large ones have an `Args:` section."""
+"""Every public function and method documents its parameters, and large ones have an `Args:` section."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ def public_objects() -> Iterator[tuple[str, Any]]:
 
 
 def described(prefix: str, module: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the functions and classes among the names of a module. Type aliases and TypedDicts have no parameters."""
+    """Yield the functions and classes among the names of a module.
+
+    Type aliases and TypedDicts have no parameters.
+    """
     for name in names:
         value = getattr(module, name)
         if inspect.isroutine(value) or (inspect.isclass(value) and not typing.is_typeddict(value)):
@@ -84,7 +87,7 @@ def optional_objects(module: str) -> Iterator[tuple[str, Any]]:
 
 
 def functions(path: str, value: Any) -> Iterator[tuple[str, Any, str]]:
-    """Yield the functions of a public object: name, function, and the docstring that documents its parameters."""
+    """Yield name, function and docstring of the functions of a public object."""
     if not inspect.isclass(value):
         yield path, value, inspect.getdoc(value) or ""
         return
@@ -105,7 +108,7 @@ def has_constructor(value: type[Any]) -> bool:
 
 
 def is_override(owner: type[Any], name: str) -> bool:
-    """Return whether a method implements an interface of a framework, or one that users do not call (`Tracer`)."""
+    """Return whether a method implements an interface of a framework or of the internal `Tracer`."""
     interfaces = [base for base in owner.__mro__ if base is Tracer or not base.__module__.startswith(PACKAGE)]
     return any(name in vars(base) for base in interfaces)
 
