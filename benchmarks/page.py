@@ -96,8 +96,8 @@ def machine(kept: Path) -> Iterator[str]:
     if machine_data["load"] > machine_data["cores"]:
         yield ""
         yield (
-            "**Other work kept all cores busy meanwhile.** Ratios of wall time are coarse then, and whoever computes more waits longer "
-            "than on a machine of its own; what is counted in processor time (decoding, URLs, the column CPU) is steadier."
+            "**Other work kept all cores busy during the run.** So ratios of wall time are imprecise, and kinds that compute more waited longer "
+            "than on an idle machine. Processor time (decoding, URLs, the column CPU) is more precise."
         )
 
 
