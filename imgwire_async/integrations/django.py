@@ -352,10 +352,8 @@ class ImgwireFile(BytesFile):
     """A stored picture that is open for reading.
 
     `ImgwireStorage.open` creates it from a function `fetch`, which downloads the picture, and its `name`. It
-    is kept in memory, or in a temporary file when it is larger than 1 MiB.
-
-    Its bytes are those that the CDN delivers without a transformation. The service does not promise that they
-    equal the uploaded bytes.
+    is kept in memory, or in a temporary file when it is larger than 1 MiB. Its bytes are those that the CDN
+    delivers without a transformation. The service does not promise that they equal the uploaded bytes.
     """
 
     file: IO[bytes] | None

@@ -108,24 +108,19 @@ def status_error(
     """
     text = redacted_body(body, key)
     message, error_type, issues, is_json = _detail(body, key, exchange)
-    default = (
-        (errors.ServerError, _SERVER)
-        if status >= 500
-        else (errors.APIStatusError, _REDIRECT if status < 400 else _OTHER)
-    )
-    cls, advice = _BY_STATUS.get(status, default)
+    cls, advice = _BY_STATUS.get(status) or _class_and_advice(status)
     if long_header is not None and status in _MAYBE_TOO_LONG:
         advice = f"The header {long_header} (default_headers) may be too long: many servers take 8,190 bytes."
     elif not is_json and status not in _UNAMBIGUOUS:
         advice = _foreign_response_advice(status, exchange, body, proxy) or advice
     if status in _MAY_HAVE_SUCCEEDED and exchange.method not in {"GET", "HEAD"}:
         advice = f"{MAY_HAVE_SUCCEEDED} {advice}"
-    said = excerpt(message or text) or "no message"
+    reason = excerpt(message or text) or "no message"
     named = f" ({excerpt(error_type, 80)})" if error_type else ""
     # The exchange has only the template of the path.
     about = "".join(f" for {name} {shortened(_safe_text(value, key))}" for name, value in ids.items())
     error = cls(
-        f"{exchange}: HTTP {status}{named}{about}: {said}{'' if said.endswith('.') else '.'} {advice}",
+        f"{exchange}: HTTP {status}{named}{about}: {reason}{'' if reason.endswith('.') else '.'} {advice}",
         status=status,
         message=message,
         error_type=error_type,
@@ -138,6 +133,13 @@ def status_error(
     if isinstance(error, errors.RateLimitError):
         error.retry_after = retry_after
     return error
+
+
+def _class_and_advice(status: int) -> tuple[type[errors.APIStatusError], str]:
+    """Return the class and the advice for a status without a row in the table."""
+    if status >= 500:
+        return errors.ServerError, _SERVER
+    return errors.APIStatusError, _REDIRECT if status < 400 else _OTHER
 
 
 def _detail(
