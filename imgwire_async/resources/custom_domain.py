@@ -59,10 +59,10 @@ class AsyncCustomDomain(Resource):
     ) -> CustomDomain:
         """Wait until the domain's status is CONNECTED and its certificate ACTIVE, and return the domain.
 
-        The service is asked at once, then after delays that grow from 5 to 60 seconds. `timeout` is the
-        maximum time to wait, in seconds; `WaitTimeoutError` is raised after it. `on_update` is called with
-        each record that the service returns meanwhile. Raises `CustomDomainFailedError` when the status is
-        FAILED. [POST /custom_domain/test_connection]
+        The first request is sent at once, and others after delays that grow from 5 to 60 seconds. `timeout`
+        is the maximum time to wait, in seconds; `WaitTimeoutError` is raised after it. `on_update` is called
+        with each record that the service returns meanwhile. Raises `CustomDomainFailedError` when the status
+        is FAILED. [POST /custom_domain/test_connection]
         """
         limit = checks.positive_seconds("timeout", timeout)
         checks.callable_("on_update", on_update)

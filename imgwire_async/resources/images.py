@@ -84,8 +84,7 @@ class AsyncImages(ImageUploads, ImageDownloads):
     ) -> Image:
         """Wait until an image is READY, and return its record.
 
-        An `Image` that is READY already is returned without a request. Given an id, the service is always
-        asked.
+        An `Image` that is READY already is returned without a request. An id always sends a request.
 
         Args:
             image: An `Image`, or the id of one.
