@@ -14,10 +14,10 @@ async with Emulator() as emulator:      # in the running event loop; plain `with
 `--tls` serve all three hosts over https. A client with `ssl=emulator.ssl_context` trusts the certificate.
 Other programs find the CA in the file `emulator.ca_path`.
 
-The emulator and the client share no code, so they cannot share a mistake.
+The emulator and the client share no code. So a mistake in the client is not repeated in the emulator.
 
-The contract leaves some questions about the service open. The arguments of `Emulator` choose between the
-likely answers. The emulator's reference page lists the questions to which the emulator has one fixed answer.
+The contract does not define some details of the service. For some of these details an argument of `Emulator`
+selects the behaviour. For the others the emulator has one fixed behaviour, which its reference page lists.
 """
 
 from __future__ import annotations

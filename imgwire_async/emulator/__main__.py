@@ -23,15 +23,16 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulator until SIGINT or SIGTERM, and return the exit code.
 
-    The exit code is 0 after a signal, 1 when a port is in use, and 2 for wrong arguments. `arguments`
-    replaces the arguments of the command line.
+    The exit code is 0 after one of these signals, and 1 if the emulator cannot listen, for example because a
+    port is in use. Wrong arguments end the process with the exit code 2. `arguments` replaces the arguments
+    of the command line.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        emulator = _emulator(options)
-        urls = dict(_url_and_bytes(option) for option in options.url)
-    # A wrong value raises ValueError, and --tls without trustme raises ImportError.
+        emulator = _create_emulator(options)
+        urls = dict(_parse_url_option(option) for option in options.url)
+    # A wrong value raises ValueError. --tls raises ImportError if the package trustme is not installed.
     except (ValueError, ImportError) as error:
         parser.error(str(error.args[0]))
     logging.basicConfig(format="%(levelname)s: %(message)s")
@@ -122,14 +123,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    """Return a port number. Raises `ArgumentTypeError` for other text, which argparse reports."""
+    """Convert an argument to a port number. Raises `ArgumentTypeError` if it is not one."""
     port = int(text) if text.isdecimal() else -1
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"must be a number from 0 (any free port) to 65535, not {text!r}")
     return port
 
 
-def _emulator(options: argparse.Namespace) -> Emulator:
+def _create_emulator(options: argparse.Namespace) -> Emulator:
     return Emulator(
         port=options.port,
         storage_port=options.storage_port,
@@ -151,11 +152,15 @@ def _emulator(options: argparse.Namespace) -> Emulator:
     )
 
 
-def _url_and_bytes(text: str) -> tuple[str, bytes]:
-    """Split `URL=FILE`, and read the file.
+def _parse_url_option(text: str) -> tuple[str, bytes]:
+    """Parse `URL=FILE`, and return the URL and the content of the file.
 
-    Both parts may contain `=`. The split is at the last `=` before the name of an existing file.
+    The URL and the file name may both contain `=`. The function tries each `=` as the separator, from the
+    last one to the first, until the text after it is the name of an existing file.
+
+    Raises `ValueError` if the URL is not an http or https URL, or if the file cannot be read.
     """
+    # If no file exists, the error message names the text after the last `=`.
     url, _, file = text.rpartition("=")
     end = len(text)
     while (end := text.rfind("=", 0, end)) > 0:
@@ -186,25 +191,25 @@ async def _serve(emulator: Emulator, urls: Mapping[str, bytes], *, keep_bodies: 
 
 def _startup_message(emulator: Emulator) -> str:
     return (
-        f"{_exports(emulator)}"
+        f"{_export_lines(emulator)}"
         f"client key  {emulator.client_key}\n"
         f"storage     {emulator.storage_url}\n"
         f"CDN         {emulator.cdn_url}\n"
-        f"{_trust(emulator)}"
+        f"{_trust_lines(emulator)}"
         "Press Ctrl-C to stop.\n"
     )
 
 
-def _exports(emulator: Emulator) -> str:
-    """Return the `export` lines with which clients in another shell find and trust this emulator."""
+def _export_lines(emulator: Emulator) -> str:
+    """Return shell commands that set the environment variables for clients of this emulator."""
     variables = {"IMGWIRE_API_BASE_URL": emulator.base_url, "IMGWIRE_API_KEY": emulator.api_key}
     if emulator.ca_path is not None:
         variables["SSL_CERT_FILE"] = str(emulator.ca_path)
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
-def _trust(emulator: Emulator) -> str:
-    """Return the lines about the CA of this run, or an empty text without TLS."""
+def _trust_lines(emulator: Emulator) -> str:
+    """Return the lines that explain how clients trust the emulator's CA, or an empty string without TLS."""
     if emulator.ca_path is None:
         return ""
     path = shlex.quote(str(emulator.ca_path))

@@ -10,12 +10,15 @@ __all__ = ["is_loopback", "is_wildcard", "resolve_address", "url_host"]
 
 
 async def resolve_address(host: str) -> str:
-    """Return the IP address of a host name, IPv4 first. Raises `OSError` for an unknown name."""
+    """Return an IP address of a host, preferably an IPv4 address. Raises `OSError` for an unknown host name.
+
+    If `host` is an IP address itself, it is returned.
+    """
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
         pass
-    # The emulator listens on one address only. With port 0 each further address would get a different port.
+    # Return one address only: with port 0, a server on two addresses would get a different port on each.
     try:
         results = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -24,7 +27,7 @@ async def resolve_address(host: str) -> str:
 
 
 def is_wildcard(host: str) -> bool:
-    """Return whether a host is `0.0.0.0` or `::`, which stand for every address of this machine."""
+    """Return whether a host is `0.0.0.0` or `::`. A server on such a host listens on all addresses."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -32,14 +35,14 @@ def is_wildcard(host: str) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether only this machine can connect to an IP address."""
+    """Return whether an IP address is a loopback address, so that only this machine can connect to it."""
     return ipaddress.ip_address(address).is_loopback
 
 
 def url_host(host: str) -> str:
-    """Return a host in the form for a URL.
+    """Return a host as it is written in a URL: an IPv6 address in brackets, other hosts unchanged.
 
-    A wildcard address becomes the loopback address.
+    A wildcard address is replaced by the loopback address, because clients cannot connect to a wildcard.
     """
     if is_wildcard(host):
         host = "::1" if ":" in host else "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The API host: find the operation of a request, check key and parameters, and run it."""
+"""Handle the requests to the API host: find the operation, check the key and the parameters, run it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ __all__ = ["HEALTH_PATH", "ApiHandler"]
 
 HEALTH_PATH = "/health"
 
+# The maximum length of a request body in bytes.
 _MAXIMUM_BODY = 2**20
-# A browser has a client key, never a server key.
-_BROWSER_OPERATIONS = tuple(operation for operation in OPERATIONS if operation.client_key)
+# Browsers use these operations only, because a browser has a client key, never a server key.
+_BROWSER_OPERATIONS = tuple(operation for operation in OPERATIONS if operation.allows_client_key)
 
 
 class RateLimit:
-    """A limit for the number of requests in one second of real time."""
+    """Limit the number of requests in each second of real time. A limit of None allows any number."""
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
@@ -38,7 +39,7 @@ class RateLimit:
         self._count = 0
 
     def check(self) -> None:
-        """Count one request. Raises `HTTPError` with a 429 above the limit."""
+        """Count one request. Raises `HTTPError` with status 429 if this second had too many requests."""
         if self._limit is None:
             return
         second = int(time.monotonic())
@@ -64,7 +65,10 @@ class ApiHandler:
             return validation_response(invalid)
 
     def cors_rule(self, request: Request) -> CorsRule | None:
-        """Return the CORS rule for a path, or None for a path that browsers do not use."""
+        """Return the CORS rule for the operation of a request, or None if browsers cannot use it.
+
+        The operation of a preflight is the one that the preflight asks permission for.
+        """
         method = (
             request.header("access-control-request-method") if request.method == "OPTIONS" else request.method
         )
@@ -84,7 +88,7 @@ class ApiHandler:
         operation, params = _find_operation(request, self._state.origins.api)
         key = _key_kind(self._state, request)
         _check_environment(self._state, request)
-        if key == "client" and not operation.client_key:
+        if key == "client" and not operation.allows_client_key:
             raise not_allowed("This operation needs a server key.")
         path = check_fields([Field(name, UUID_VALIDATOR, required=True) for name in params], params, "path")
         query = check_fields(operation.query, request.query, "query")
@@ -102,13 +106,17 @@ class ApiHandler:
 
 
 def _keyless_response(request: Request, value: object) -> Response:
-    """Return the response of a path that needs no key."""
+    """Return `value` as the JSON response of a path that needs no API key. Raises a 405 if it is no GET."""
     if request.method != "GET":
         raise HTTPError(json_response({"detail": "Method Not Allowed"}, 405, (("Allow", "GET"),)))
     return json_response(value)
 
 
 def _find_operation(request: Request, origin: str) -> tuple[Operation, Mapping[str, str]]:
+    """Return the operation of a request, and its path parameters.
+
+    Raises `HTTPError` with a 404, a 405, or a redirect to the path with or without a slash at the end.
+    """
     operations = operations_at(request.raw_path)
     for operation, params in operations:
         if operation.method == request.method:
@@ -125,6 +133,7 @@ def _find_operation(request: Request, origin: str) -> tuple[Operation, Mapping[s
 
 
 def _key_kind(state: State, request: Request) -> KeyKind:
+    """Return whether the request has the server key or the client key. Raises a 401 for any other key."""
     kinds: dict[str, KeyKind] = {state.credentials.server: "server", state.credentials.client: "client"}
     values = request.header_values("authorization")
     scheme, _, key = values[0].partition(" ") if len(values) == 1 else ("", "", "")
@@ -149,9 +158,9 @@ def _check_environment(state: State, request: Request) -> None:
 
 
 async def _parse_body(operation: Operation, request: Request, body: Body) -> Params:
-    """Return the validated body.
+    """Read the request body, and return its validated fields.
 
-    The body of an operation without fields is read and ignored, as FastAPI does.
+    If the operation has no body fields, the body is read and ignored, as FastAPI does.
     """
     data = await body.read(_MAXIMUM_BODY)
     if data is None:

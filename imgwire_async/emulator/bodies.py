@@ -1,4 +1,4 @@
-"""Uploaded bodies in memory: small ones whole, large ones as hash, length, start and end."""
+"""Keep uploaded bodies in memory: small bodies whole; of large bodies the hash, length, start and end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from attrs import field, frozen
 
 __all__ = ["MAXIMUM_WHOLE_BODY", "BodyRecorder", "StoredBody", "whole_body"]
 
+# The maximum length in bytes of a body that is kept whole.
 MAXIMUM_WHOLE_BODY = 32 * 2**20
+# How many bytes at the start and at the end of a longer body are kept.
 _HEAD_SIZE = 2**20
 _TAIL_SIZE = 64 * 2**10
 
@@ -15,8 +17,10 @@ _TAIL_SIZE = 64 * 2**10
 class StoredBody:
     """One uploaded body.
 
-    `data` is None for a body over 32 MiB, and for every body while `keep_bodies` is False. Then `head` has
-    the first MiB and `tail` the last 64 KiB. `sha256` and `length` always describe the whole body.
+    `data` is the whole body. It is None for a body over 32 MiB, and for every body while
+    `Emulator.keep_bodies` is False. If `data` is None, `head` is the first MiB and `tail` the last 64 KiB.
+    Otherwise `head` is the whole body and `tail` is empty. `sha256` and `length` always describe the whole
+    body.
     """
 
     sha256: str
@@ -27,7 +31,7 @@ class StoredBody:
 
 
 class BodyRecorder:
-    """Record the body of one request in bounded memory."""
+    """Record the body of one request. Bodies over `limit` bytes are not kept whole, to limit the memory."""
 
     def __init__(self, limit: int = MAXIMUM_WHOLE_BODY) -> None:
         self._limit = limit
@@ -37,7 +41,7 @@ class BodyRecorder:
         self._length = 0
 
     def add(self, chunk: bytes) -> None:
-        """Add the next chunk."""
+        """Add the next chunk of the body."""
         self._length += len(chunk)
         if self._chunks is not None and self._length <= self._limit:
             self._chunks.append(chunk)
@@ -49,7 +53,7 @@ class BodyRecorder:
         self._keep_ends(chunk)
 
     def finish(self, sha256: str) -> StoredBody:
-        """Return the recorded body. `sha256` is its hash."""
+        """Return the recorded body. `sha256` is the hash of the whole body, which the caller has computed."""
         if self._chunks is None:
             return StoredBody(
                 sha256=sha256, length=self._length, data=None, head=bytes(self._head), tail=bytes(self._tail)
@@ -63,5 +67,5 @@ class BodyRecorder:
 
 
 def whole_body(data: bytes, sha256: str) -> StoredBody:
-    """Return the `StoredBody` of a body that is kept whole."""
+    """Return a `StoredBody` that keeps all of `data`."""
     return StoredBody(sha256=sha256, length=len(data), data=data, head=data, tail=b"")

@@ -1,4 +1,7 @@
-"""The CDN host: the original bytes of READY images, without transformations."""
+"""Handle the requests to the CDN host, which sends the original bytes of READY images.
+
+A known preset in the path has no effect, because the emulator does not transform pictures.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ _PRESETS = frozenset({None, "thumbnail", "small", "medium", "large"})
 
 
 class CdnHandler:
-    """Handle the requests to the CDN host."""
+    """The handler of the CDN host."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def cors_rule(self, request: Request) -> CorsRule:
-        """Return the CORS rule, which allows any origin, because pictures are public.
+        """Return a CORS rule that allows any origin, because pictures are public.
 
         [contract 15]
         """

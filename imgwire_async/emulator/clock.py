@@ -10,7 +10,7 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Real time plus the seconds that `advance` added. All methods are safe in any thread."""
+    """Real time plus the seconds that `advance` added. Any thread may call the methods."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -19,8 +19,8 @@ class Clock:
         self._offset = 0.0
 
     def now(self) -> datetime:
-        """Return the current time of the emulator, with the time zone UTC."""
-        # The monotonic clock counts, so a correction of the machine's wall clock cannot move the time back.
+        """Return the emulator's current time in UTC."""
+        # The monotonic clock measures the elapsed time, because the machine's wall clock may be set back.
         with self._lock:
             return self._start_time + timedelta(
                 seconds=time.monotonic() - self._monotonic_start + self._offset
@@ -29,7 +29,8 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Move the clock forward by `seconds`.
 
-        Raises `ValueError` for a negative number: the dates of signed URLs would lie in the future.
+        Raises `ValueError` for a negative number, because existing records and signed URLs would get dates in
+        the future.
         """
         if not seconds >= 0:
             raise ValueError(f"seconds: {seconds!r} would move the clock back; pass 0 or more")
@@ -37,6 +38,6 @@ class Clock:
             self._offset += seconds
 
     def reset(self) -> None:
-        """Return to real time."""
+        """Undo all calls of `advance`, so that the clock shows real time again."""
         with self._lock:
             self._offset = 0.0

@@ -1,4 +1,4 @@
-"""The configuration of an emulator: switches are fixed at its start, a test may change the settings."""
+"""The configuration of an emulator: switches, which never change, and settings, which a test may change."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ExpiredStatus: TypeAlias = Literal[403, 400]
 
 @frozen(kw_only=True)
 class Switches:
-    """The arguments of `Emulator` that choose a behaviour where the contract leaves a question open.
+    """The arguments of `Emulator` that select a behaviour which the contract does not define.
 
-    The docstring of `Emulator` describes them.
+    The docstring of `Emulator` describes each of them.
     """
 
     ready_after: float = field(default=0.0, validator=ge(0))
@@ -38,13 +38,14 @@ class Switches:
 
 @frozen(kw_only=True)
 class ClientLimits:
-    """The permissions of the client key, with the defaults of the contract.
+    """The limits for uploads with the client key. The defaults are those of the contract.
 
     Args:
         maximum_upload_bytes: The maximum `content_length` of an upload.
-        maximum_pending_uploads: The maximum number of PENDING images.
-        allowed_mime_types: The types that the client key may upload. None allows every supported type.
-        allow_unsigned_upload: Whether the client key may upload without an upload token.
+        maximum_pending_uploads: The maximum number of images created with the client key that are PENDING at
+            the same time.
+        allowed_mime_types: The MIME types that may be uploaded. None allows every supported type.
+        allow_unsigned_upload: Whether an upload without an upload token is allowed.
 
     [contract 7]
     """
@@ -55,24 +56,16 @@ class ClientLimits:
     allow_unsigned_upload: bool = False
 
 
-def _no_urls() -> dict[str, bytes]:
-    return {}
-
-
-def _no_names() -> set[str]:
-    return set()
-
-
 @define(kw_only=True)
 class Settings:
     """The settings that a test may change while the emulator runs.
 
-    `Emulator.reset` replaces them by the defaults. The properties of `Emulator` describe them.
+    The properties of `Emulator` with the same names describe them. `Emulator.reset` restores the defaults.
     """
 
     client_limits: ClientLimits = field(factory=ClientLimits)
-    urls: dict[str, bytes] = field(factory=_no_urls)
-    claimed_hostnames: set[str] = field(factory=_no_names)
+    urls: dict[str, bytes] = field(factory=dict[str, bytes])
+    claimed_hostnames: set[str] = field(factory=set[str])
     domain_polls: int = 2
     download_polls: int = 2
     keep_bodies: bool = True

@@ -1,4 +1,4 @@
-"""The CORS rules for pages of other origins: preflight responses and response headers, as pure functions."""
+"""Decide what web pages of other origins may do (CORS): preflight responses and response headers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from imgwire_async.emulator.http import Pairs, Request, Response
+from imgwire_async.emulator.http import HeaderPairs, Request, Response
 
 __all__ = [
     "ANY_ORIGIN",
@@ -21,17 +21,17 @@ __all__ = [
 
 ANY_ORIGIN = "*"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Browsers always let a page read some headers, such as Content-Type. These are additional ones.
+# Browsers always let a page read some headers, such as Content-Type. This header allows additional ones.
 _EXPOSED = ("Access-Control-Expose-Headers", "Content-Disposition, ETag, Retry-After, X-Request-Id")
 _VARY_BY_ORIGIN = ("Vary", "Origin")
 
 
 @frozen
 class CorsRule:
-    """The permissions of pages of other origins for one resource.
+    """What a web page of another origin may do with one resource.
 
-    `methods` are the allowed methods. `allowed_origin` is the value of `Access-Control-Allow-Origin`, or None
-    if the page must not read the response.
+    `methods` are the HTTP methods that the page may use. `allowed_origin` is the value of the response header
+    `Access-Control-Allow-Origin`, or None if the page must not read the response.
     """
 
     methods: tuple[str, ...]
@@ -39,9 +39,9 @@ class CorsRule:
 
 
 def rule_for(origin: str | None, patterns: Iterable[str], methods: tuple[str, ...]) -> CorsRule:
-    """Return the CORS rule for a resource that the configured patterns protect.
+    """Return the CORS rule for a request with the `Origin` header `origin`.
 
-    Without patterns every origin is allowed. [contract 8]
+    The origin is allowed if it matches one of `patterns`, or if there are no patterns. [contract 8]
     """
     configured = tuple(patterns)
     if (
@@ -56,14 +56,15 @@ def rule_for(origin: str | None, patterns: Iterable[str], methods: tuple[str, ..
 def matches_pattern(pattern: str, origin: str) -> bool:
     """Return whether a pattern matches the `Origin` header of a request.
 
-    A pattern is a host, or `*.` and a domain for any subdomain. A port follows if it is not the default port.
+    A pattern is a host name such as `example.com`, or `*.example.com` for all its subdomains. If the origin
+    has a port other than the default port, the pattern must end with the same port: `example.com:8443`.
     A pattern of any other form matches nothing. [contract 8]
     """
     try:
         parts = urlsplit(origin)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        # A browser never sends such an origin.
+        # The header is not a URL. A browser never sends such a header.
         return False
     if ":" in host:
         host = f"[{host}]"
@@ -85,10 +86,11 @@ def is_preflight(request: Request) -> bool:
 
 
 def preflight_response(request: Request, rule: CorsRule) -> Response:
-    """Return the response to a preflight, which is always 200.
+    """Return the response to a preflight. Its status is always 200.
 
-    It has no permission headers when the origin is not allowed. Any request header is allowed, because the
-    contract does not say which ones the service accepts. [contract 8]
+    If the origin is not allowed, the response lacks the headers that permit the request. Otherwise the
+    response allows every request header that the browser names, because the contract does not say which
+    request headers the service allows. [contract 8]
     """
     if rule.allowed_origin is None:
         return Response(status=200)
@@ -96,26 +98,26 @@ def preflight_response(request: Request, rule: CorsRule) -> Response:
     requested = request.header("access-control-request-headers")
     if requested is not None:
         headers.append(("Access-Control-Allow-Headers", requested))
-    # Browsers send this header before they let a page of a public site connect to this machine.
+    # A browser sends this request header if a page of a public site wants to connect to this machine.
     if request.header("access-control-request-private-network") == "true":
         headers.append(("Access-Control-Allow-Private-Network", "true"))
     return Response(status=200, headers=tuple(headers))
 
 
 def with_cors(response: Response, request: Request, rule: CorsRule | None) -> Response:
-    """Return the response with the headers that let a page read it.
+    """Return the response with the CORS headers of `rule`, which let a page read it. None adds no headers.
 
-    A response that already has CORS headers, such as that of a fault, stays as it is.
+    A response that already has CORS headers is returned unchanged. A planned fault may have set them.
     """
     has_cors_headers = any(name.lower() == "access-control-allow-origin" for name, _ in response.headers)
     return response if rule is None or has_cors_headers else response.with_headers(_headers(request, rule))
 
 
-def _headers(request: Request, rule: CorsRule) -> Pairs:
-    # Storage and CDN always send `*`. An <img> element sends no Origin header, and a later fetch() must be
-    # able to use its cached response.
+def _headers(request: Request, rule: CorsRule) -> HeaderPairs:
+    # Storage and CDN send `*` even if the request has no Origin header, as that of an <img> element. The
+    # browser caches the response, and a later fetch() of the page must be able to read it from the cache.
     if rule.allowed_origin == ANY_ORIGIN:
-        allowed: Pairs = (("Access-Control-Allow-Origin", ANY_ORIGIN),)
+        allowed: HeaderPairs = (("Access-Control-Allow-Origin", ANY_ORIGIN),)
     elif rule.allowed_origin is None:
         return (_VARY_BY_ORIGIN,)
     else:

@@ -1,4 +1,4 @@
-"""The operations on CORS origins."""
+"""The API operations on CORS origins."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from imgwire_async.emulator.store import new_id
 from imgwire_async.emulator.validation import Field
 from imgwire_async.emulator.validators import text
 
-__all__ = ["PATTERN", "create", "delete", "list_origins", "retrieve", "update"]
+__all__ = ["PATTERN_FIELDS", "create", "delete", "list_origins", "retrieve", "update"]
 
-PATTERN = (Field("pattern", text(1), required=True),)
+PATTERN_FIELDS = (Field("pattern", text(1), required=True),)
 
 
 def list_origins(state: State, call: ApiCall) -> Response:

@@ -1,4 +1,4 @@
-"""Parse dates in a query, in every form that a FastAPI service accepts."""
+"""Parse dates in a query string, in every format that FastAPI accepts."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ _DATE_TIME = re.compile(
 )
 _UNIX = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# pydantic reads a larger number as milliseconds.
+# Like pydantic, `parse_datetime` reads a number up to this limit as seconds and a larger one as milliseconds.
 _MAXIMUM_SECONDS = 20_000_000_000
 
 
 def parse_datetime(value: str) -> datetime:
-    """Return a date and time, which is naive if `value` has no time zone.
+    """Parse a date and time. The result is naive if `value` has no time zone.
 
-    The time may lack its seconds, or be absent, which means midnight. A fraction of a second has 1 to 9
-    digits, of which six count. A number is the seconds or milliseconds since 1970. pydantic has the same
-    rules.
+    The rules are those of pydantic. The time of day may be absent, which means midnight, and its seconds may
+    be absent. A fraction of a second has 1 to 9 digits. Digits after the sixth are ignored. A number
+    is a count of seconds or milliseconds since 1970, in UTC.
 
-    Raises `ValueError` or `OverflowError` for any other text. [contract 15]
+    Raises `ValueError` for any other text, and `ValueError` or `OverflowError` for a date that does not
+    exist. [contract 15]
     """
     match = _DATE_TIME.fullmatch(value)
     if match is None:

@@ -1,4 +1,4 @@
-"""The operations on the custom domain."""
+"""The API operations on the custom domain."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from imgwire_async.emulator.store import new_id
 from imgwire_async.emulator.validation import Field, InvalidError, Loc, Problem, validator
 from imgwire_async.emulator.validators import text
 
-__all__ = ["HOSTNAME", "create", "delete", "hostname", "retrieve", "test_connection"]
+__all__ = ["HOSTNAME_FIELDS", "create", "delete", "hostname", "retrieve", "test_connection"]
 
-# A label has 1 to 63 letters, digits and inner hyphens. A host name needs three labels, because the service
-# rejects a bare domain. [contract 9]
+# A label has 1 to 63 letters, digits and hyphens. It does not start or end with a hyphen. The host name needs
+# at least three labels: the service accepts `images.example.com`, but not `example.com`. [contract 9]
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _SUBDOMAIN = re.compile(rf"({_LABEL}\.){{2,}}(?!\d+$){_LABEL}", re.IGNORECASE | re.ASCII)
 
 
 @validator(type="string")
 def hostname(value: object, loc: Loc) -> str:
-    """Validate the host name of a subdomain, and return it in lower case.
+    """Check that `value` is the host name of a subdomain, and return it in lower case.
 
-    Raises `InvalidError` for a name with a scheme, path, query, fragment, space or port.
+    Raises `InvalidError` for any other text, such as a URL, or a host name with a port.
     """
     name = str(text(1)(value, loc))
     if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
@@ -34,7 +34,7 @@ def hostname(value: object, loc: Loc) -> str:
     return name.lower()
 
 
-HOSTNAME = (Field("hostname", hostname, required=True),)
+HOSTNAME_FIELDS = (Field("hostname", hostname, required=True),)
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
@@ -78,7 +78,7 @@ def delete(state: State, call: ApiCall) -> Response:
 
 
 def test_connection(state: State, call: ApiCall) -> Response:
-    """Test the DNS records of the custom domain.
+    """Test the DNS records of the custom domain, and return the domain with the result.
 
     [POST /custom_domain/test_connection]
     """

@@ -1,4 +1,4 @@
-"""Planned faults: which requests fail, how, and how often. `host_server.py` applies them."""
+"""Plan faults: which requests fail, how, and how often. `host_server.py` applies the faults to requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from attrs import define, frozen
 
 from imgwire_async.emulator.cors import is_preflight
-from imgwire_async.emulator.http import HostName, Pairs, Request, Response
+from imgwire_async.emulator.http import HeaderPairs, HostName, Request, Response
 
 __all__ = ["Fault", "Faults", "PlannedFault", "ResetAt"]
 
@@ -20,7 +20,10 @@ ResetAt: TypeAlias = Literal["before", "after_commit"] | int
 
 @frozen(kw_only=True)
 class Fault:
-    """A simulated failure of one request. `Faults.add` describes the fields."""
+    """The simulated failure of a request. `Faults.add` describes the fields.
+
+    `response` is the response built from the arguments `status`, `headers` and `body`.
+    """
 
     response: Response | None = None
     early: bool = False
@@ -33,11 +36,11 @@ class Fault:
 
 @define(kw_only=True)
 class PlannedFault:
-    """A fault and the requests that it applies to.
+    """A fault, and the requests that it applies to.
 
-    `method`, `path` and `host` select the requests. `after` is the number of matching requests to skip,
-    `times` the number of requests that get the fault. `seen` counts the matching requests. `fired` counts
-    those that got the fault.
+    `method`, `path` and `host` select the requests. `after` is the number of matching requests to skip
+    first. `times` is the number of requests that get the fault after those, or None for all. `seen` counts
+    the requests that matched so far, and `fired` counts the requests that got the fault.
     """
 
     fault: Fault
@@ -50,10 +53,10 @@ class PlannedFault:
     fired: int = 0
 
     def matches(self, head: Request) -> bool:
-        """Return whether this fault can apply to a request with the request line and headers `head`.
+        """Return whether the method, path and host of the request `head` match this fault.
 
-        The method `"*"` does not match a preflight. Otherwise the browser would report a CORS error, and
-        would never send the request for which the fault was planned.
+        The method `"*"` does not match a preflight. If a fault made the preflight fail, the browser would
+        report a CORS error, and would never send the request for which the fault was planned.
         """
         return (
             (self.method == head.method or (self.method == "*" and not is_preflight(head)))
@@ -63,7 +66,10 @@ class PlannedFault:
 
     @property
     def due(self) -> bool:
-        """Whether the fault applies now: the first `after` requests were skipped, and it is not used up."""
+        """Whether the fault applies to the matching request that was just counted in `seen`.
+
+        It applies if `after` matching requests came before, and if fewer than `times` requests got the fault.
+        """
         return self.seen > self.after and (self.times is None or self.fired < self.times)
 
 
@@ -76,7 +82,7 @@ class Faults:
     def __init__(self, on_throttle: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._planned: list[PlannedFault] = []
-        # Called when a fault with `slow` or `stall` is added.
+        # `add` calls this function for a fault with `slow` or `stall`.
         self._on_throttle = on_throttle
 
     def add(
@@ -97,41 +103,43 @@ class Faults:
         early: bool = False,
         host: HostName | None = None,
     ) -> PlannedFault:
-        """Add a fault for requests that match `method`, `path` and `host`, and return it.
+        """Plan a fault for requests that match `method`, `path` and `host`.
 
-        Of several faults that match a request and are due, the first one applies. All matching faults count
-        the request in `seen`.
+        A request gets at most one fault: the first one in order of addition that matches and is due. All
+        faults that match count the request in `seen`.
 
         Args:
             method: The exact method, or `"*"` for any method. A preflight of a browser matches only
                 `"OPTIONS"`.
-            path: The path as sent, without the query. It is exact, a template (`/api/v1/images/{image_id}`),
-                or has `*` for any text (`/uploads/*`).
+            path: The path of the request as sent, percent-encoded and without the query. `{name}` stands for
+                any text without a slash (`/api/v1/images/{image_id}`), `*` for any text (`/uploads/*`).
             times: The number of matching requests that get the fault. None means all.
             after: The number of matching requests to skip first.
-            status: The status of a response that replaces the real one. It is sent after the request body was
-                read.
-            headers: The headers of that response.
-            body: The body of that response. A mapping is sent as JSON.
-            reset: Where to reset the TCP connection: `"before"` anything is done, after a number of bytes of
-                the request body, or `"after_commit"`, when the operation is done but the response is not
-                sent.
+            status: The status of a response that the emulator sends instead of running the operation. The
+                emulator reads the request body first.
+            headers: The headers of the response with `status`.
+            body: The body of the response with `status`. A mapping is sent as JSON.
+            reset: When to reset the TCP connection. `"before"`: before the request body is read. A number:
+                after so many bytes of the request body. `"after_commit"`: when the operation is done, instead
+                of sending its response.
             stall: The seconds to wait before the request body is read. `float("inf")` waits until the client
-                disconnects. With `cut` the wait comes after the cut response instead.
+                disconnects. With `cut` the emulator waits after the cut response instead.
             slow: The maximum speed in bytes per second, for the request body and the response body.
-            cut: The number of bytes of the response body after which the connection ends. `Content-Length`
-                still promises the whole body.
-            close_notify: False ends a cut TLS connection without a close_notify alert, like a server that
-                crashed.
-            early: Whether to send the response given by `status` before the request body is read. With the
-                header `Connection: close` the emulator then also ends its side of the connection.
+            cut: The number of bytes of the response body after which the emulator closes the connection. The
+                header `Content-Length` still has the length of the whole body.
+            close_notify: False closes the TLS connection after `cut` without a close_notify alert, like a
+                server that crashed.
+            early: Whether to send the response with `status` before the request body is read. If this
+                response has the header `Connection: close`, the emulator also stops sending on the
+                connection.
             host: The host whose requests match: `"api"`, `"storage"` or `"cdn"`. None means all hosts.
 
         Returns:
-            The planned fault, which counts its requests.
+            The planned fault, whose `seen` and `fired` count requests.
 
         Raises:
-            ValueError: An argument is out of range, requires another argument, or no argument plans a fault.
+            ValueError: An argument is out of range, an argument that it requires is missing, or all of
+                `status`, `reset`, `stall`, `slow` and `cut` are missing.
         """
         fault = Fault(
             response=_response(status, headers, body),
@@ -157,7 +165,7 @@ class Faults:
             self._planned.clear()
 
     def next_fault(self, request: Request) -> Fault | None:
-        """Count `request`, and return the fault that applies to it, or None."""
+        """Count `request` in all faults that match it. Return the fault that applies to it, or None."""
         with self._lock:
             matching = [planned for planned in self._planned if planned.matches(request)]
             for planned in matching:
@@ -174,7 +182,7 @@ def _response(
     headers: Mapping[str, str] | Sequence[tuple[str, str]] | None,
     body: bytes | str | Mapping[str, object] | None,
 ) -> Response | None:
-    pairs: Pairs = tuple(headers or ()) if not isinstance(headers, Mapping) else tuple(headers.items())
+    pairs: HeaderPairs = tuple(headers or ()) if not isinstance(headers, Mapping) else tuple(headers.items())
     if status is None:
         if pairs or body is not None:
             raise ValueError("headers and body require status: they belong to the response with that status")
@@ -188,7 +196,7 @@ def _response(
 
 
 def _check(fault: Fault, times: int | None, after: int) -> None:
-    # These checks come first, because their messages name the missing argument.
+    # These checks come before the general one, because their messages name the missing argument.
     if fault.early and fault.response is None:
         raise ValueError(
             "early: only the response given by status can be sent before the request body is read; pass status"

@@ -1,7 +1,7 @@
-"""Serve the requests of one host.
+"""Serve the requests of one host: API, storage or CDN.
 
-Every request to the emulator passes through `HostServer`. It writes the log, applies the planned faults, adds
-`Date` and the CORS headers, and sends the response.
+For every request, `HostServer` writes the log, applies the planned faults, calls the handler of the host,
+adds the header `Date` and the CORS headers, and sends the response.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from imgwire_async.emulator.tls import TcpTransports
 
 __all__ = ["SMALL_BUFFER", "Connections", "Handler", "HostServer"]
 
-# The maximum number of bytes that a throttled connection buffers unread.
+# The size in bytes of the receive buffers of a connection on which the emulator reads slowly or waits.
 SMALL_BUFFER = 16 * 1024
 
 
 class Handler(Protocol):
-    """Handle the requests of one host.
+    """The handler of one host: it returns the response to each request.
 
-    Exceptions, planned faults and CORS headers are the job of `HostServer`.
+    `HostServer` does the rest: it converts exceptions, applies planned faults and adds CORS headers.
     """
 
     def __call__(
@@ -42,12 +42,13 @@ class Handler(Protocol):
     ) -> Awaitable[Response]:
         """Return the response to a request, or raise `HTTPError`.
 
-        A handler that accepts the headers of the request calls `send_continue` before it reads the body.
+        A handler that accepts the request after checking its headers calls `send_continue`, and only then
+        reads the body. `send_continue` sends `100 Continue` if the client waits for it.
         """
         ...
 
     def cors_rule(self, request: Request, /) -> CorsRule | None:
-        """Return the permissions of pages of other origins, or None if they have none."""
+        """Return the CORS rule for a request, or None if pages of other origins must not send it."""
         ...
 
 
@@ -56,7 +57,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class _ResetError(Exception):
-    """Raised where a fault resets the connection."""
+    """Raised at the point of a request at which a fault resets the connection."""
 
 
 @runtime_checkable
@@ -64,7 +65,7 @@ class SupportsReadLimits(Protocol):
     """A transport with a read buffer, such as a TLS transport."""
 
     def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Pause reading while more than `high` bytes are in the buffer."""
+        """Set the limits in bytes: reading stops above `high`, and continues below `low`."""
 
 
 class Connections:
@@ -89,7 +90,8 @@ class Connections:
     def shrink_buffers(self) -> None:
         """Shrink the receive buffer of each open connection.
 
-        With a large buffer the kernel would receive megabytes before the client notices a slow reader.
+        With a large buffer the kernel would receive megabytes before the client notices that the emulator
+        reads slowly.
         """
         for transport in list(self._numbers):
             if not transport.is_closing():
@@ -99,7 +101,7 @@ class Connections:
 class HostServer:
     """Serve the requests of one host with its `handler`, in the emulator's event loop.
 
-    `stop` ends all running requests.
+    aiohttp calls the object with each request. Requests for a path in `unlogged` skip the log and the faults.
     """
 
     def __init__(
@@ -142,8 +144,8 @@ class HostServer:
 
     async def _serve(self, web_request: web.BaseRequest) -> web.StreamResponse:
         request, body = self._request(web_request), Body(web_request.content)
-        # Scripts poll this path until the emulator is up. Their requests must not fill the log or use up a
-        # fault.
+        # Scripts send requests for these paths until the emulator responds. These requests must not fill the
+        # log, and must not get a fault that was planned for another request.
         if request.raw_path in self._unlogged:
             return await self._send(web_request, await self._handle(request, body, lambda: None), _NO_FAULT)
         entry = self._log.add(
@@ -176,7 +178,7 @@ class HostServer:
         return await self._send(web_request, response, fault or _NO_FAULT)
 
     def _request(self, web_request: web.BaseRequest) -> Request:
-        transport = web_request.transport and self._transports.below(web_request.transport)
+        transport = web_request.transport and self._transports.find(web_request.transport)
         return Request(
             host=self._host,
             method=web_request.method,
@@ -191,7 +193,7 @@ class HostServer:
         self, web_request: web.BaseRequest, request: Request, body: Body, fault: Fault | None
     ) -> Response:
         def send_continue() -> None:
-            # Only the handler can accept the headers. After a rejection the client does not send its body.
+            # The client waits for this line before it sends its body.
             expects = (request.header("expect") or "").lower() == "100-continue"
             if expects and web_request.transport is not None:
                 web_request.transport.write(_CONTINUE)
@@ -219,7 +221,7 @@ class HostServer:
             return error.response
         except ClientDisconnectedError:
             raise
-        except Exception:  # noqa: BLE001  a bug in the emulator has to show in the test that triggered it
+        except Exception:  # noqa: BLE001  the test that triggered a bug of the emulator must see the traceback
             return Response(
                 status=500, body=traceback.format_exc().encode(), headers=(("Content-Type", "text/plain"),)
             )
@@ -252,7 +254,10 @@ class HostServer:
         return stream
 
     async def _apply_before(self, web_request: web.BaseRequest, body: Body, fault: Fault) -> None:
-        """Apply the part of a fault that comes before the handler. Raises `_ResetError` for a reset."""
+        """Apply the effects of a fault that come before the request is handled.
+
+        Raises `_ResetError` if the fault resets the connection.
+        """
         if fault.reset == "before":
             raise _ResetError
         if fault.stall is not None or fault.slow is not None:
@@ -265,7 +270,8 @@ class HostServer:
             raise _ResetError
 
     def _shrink_buffer(self, web_request: web.BaseRequest) -> None:
-        # The kernel and TLS would buffer megabytes, so the client of a small upload would not notice a stall.
+        # Without this, the kernel and TLS would buffer megabytes, so the client could send a small upload
+        # completely, and would not notice that the emulator does not read it.
         transport = web_request.transport
         if transport is None:
             return
@@ -276,7 +282,7 @@ class HostServer:
     def _reset(self, web_request: web.BaseRequest) -> None:
         """Reset the TCP connection, so that the client gets ECONNRESET."""
         if web_request.transport is not None:
-            tcp = self._transports.below(web_request.transport)
+            tcp = self._transports.find(web_request.transport)
             # A linger time of 0 seconds makes the kernel send RST instead of FIN.
             _set_socket_option(tcp, socket.SO_LINGER, struct.pack("ii", 1, 0))
             tcp.abort()
@@ -284,7 +290,7 @@ class HostServer:
     async def _close(self, web_request: web.BaseRequest, *, close_notify: bool) -> None:
         """Close the connection after all written bytes were sent.
 
-        Over TLS, `close_notify` selects whether the client gets a close_notify alert before the end.
+        If the connection uses TLS, `close_notify` says whether to send a close_notify alert before closing.
         """
         transport = web_request.transport
         if transport is None:
@@ -292,15 +298,15 @@ class HostServer:
         if close_notify:
             transport.close()
             return
-        tcp = self._transports.below(transport)
-        # asyncio has no event for an empty write buffer.
+        tcp = self._transports.find(transport)
+        # Poll, because asyncio has no event for an empty write buffer.
         while not tcp.is_closing() and transport.get_write_buffer_size() + tcp.get_write_buffer_size():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         tcp.abort()
 
 
 async def _write(stream: web.StreamResponse, data: bytes, bytes_per_second: float | None) -> None:
-    """Write `data` at a maximum speed, or at once for None."""
+    """Write `data` with a maximum speed of `bytes_per_second`. None means no maximum."""
     size = max(1, len(data)) if bytes_per_second is None else max(1, int(bytes_per_second / 10))
     for start in range(0, len(data), size):
         await stream.write(data[start : start + size])
@@ -318,9 +324,9 @@ def _has_connection_close(response: Response) -> bool:
 
 
 def _end_sending(web_request: web.BaseRequest) -> None:
-    """Tell the client that the response is complete, by FIN or by close_notify.
+    """Send the end of the stream: FIN over plain TCP, close_notify over TLS.
 
-    aiohttp continues to read and discard the request body for a while.
+    aiohttp then still reads the rest of the request body for a while, and discards it.
     """
     transport = web_request.transport
     if transport is None:
@@ -332,7 +338,10 @@ def _end_sending(web_request: web.BaseRequest) -> None:
 
 
 def _replace_headers(stream: web.StreamResponse, headers: list[tuple[str, str]]) -> None:
-    """Set exactly these headers. A repeated name stays repeated."""
+    """Set the headers of a response. They replace the headers of the same names that aiohttp set.
+
+    A name that is repeated in `headers` is sent repeatedly.
+    """
     for name, _ in headers:
         stream.headers.popall(name, None)
     for name, value in headers:

@@ -1,4 +1,4 @@
-"""Requests, their bodies and responses as values, and the exceptions that end a request."""
+"""Classes for requests, request bodies and responses, and the exceptions that end a request."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = [
     "Body",
     "ClientDisconnectedError",
     "HTTPError",
+    "HeaderPairs",
     "HostName",
-    "Pairs",
     "Request",
     "Response",
     "api_error",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 HostName: TypeAlias = Literal["api", "storage", "cdn"]
-Pairs: TypeAlias = tuple[tuple[str, str], ...]
+HeaderPairs: TypeAlias = tuple[tuple[str, str], ...]
 
 _CHUNK_SIZE = 64 * 1024
 _DISCONNECTED = (OSError, ClientError, web.RequestPayloadError, http_exceptions.HttpProcessingError)
@@ -41,21 +41,21 @@ class ClientDisconnectedError(Exception):
 class Request:
     """One request without its body: the request line and the headers, exactly as received.
 
-    `target` is the request target as the client sent it, without any decoding. `connection` is the number of
-    the TCP connection.
+    `target` is the request target as the client sent it: path and query, still percent-encoded. `connection`
+    is the number of the TCP connection.
     """
 
     host: HostName
     method: str
     target: str
-    headers: Pairs
+    headers: HeaderPairs
     connection: int = 0
 
     @property
     def raw_path(self) -> str:
         """The path of the target as it was sent, with its percent-encoding."""
         path = self.target.partition("?")[0]
-        # A proxy request has an absolute URL as its target.
+        # The target is an absolute URL if the client uses the emulator as a proxy.
         return path if path.startswith("/") else urlsplit(path).path
 
     @property
@@ -65,7 +65,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The decoded query. The last value of a repeated name counts, as in FastAPI."""
+        """The decoded query parameters by name. A repeated name has its last value, as in FastAPI."""
         return dict(parse_qsl(self.raw_query, keep_blank_values=True, errors="replace"))
 
     def header_values(self, name: str) -> list[str]:
@@ -73,7 +73,7 @@ class Request:
         return [value for key, value in self.headers if key.lower() == name]
 
     def header(self, name: str) -> str | None:
-        """Return the first value of a header, or None. `name` is in lower case."""
+        """Return the first value of a header, or None if the header is missing. `name` is in lower case."""
         return next(iter(self.header_values(name)), None)
 
 
@@ -83,15 +83,15 @@ class Response:
 
     status: int
     body: bytes = b""
-    headers: Pairs = ()
+    headers: HeaderPairs = ()
 
     def with_headers(self, headers: Iterable[tuple[str, str]]) -> Response:
-        """Return the same response with additional headers."""
+        """Return a copy of the response with additional headers."""
         return Response(status=self.status, body=self.body, headers=(*self.headers, *headers))
 
 
 class HTTPError(Exception):
-    """Raised by a handler to end the request with an error response."""
+    """A request cannot be handled. A handler raises this with the `response` to send."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
@@ -99,16 +99,17 @@ class HTTPError(Exception):
 
 
 class Body:
-    """The body of one request, which its handler reads once.
+    """The body of one request. It can be read only once.
 
-    It counts and hashes the bytes that were read, for the request log and the store.
+    It counts and hashes the bytes while they are read, because the request log and the store need the length
+    and the hash.
     """
 
     def __init__(self, reader: StreamReader) -> None:
         self._reader = reader
         self._digest = hashlib.sha256()
         self.length: int = 0
-        # The maximum speed in bytes per second. None means no maximum.
+        # The maximum speed of reading. None means no maximum.
         self.bytes_per_second: float | None = None
 
     @property
@@ -117,9 +118,9 @@ class Body:
         return self._digest.hexdigest()
 
     async def chunks(self, limit: float = float("inf")) -> AsyncGenerator[bytes, None]:
-        """Yield the body as chunks, at most `limit` bytes.
+        """Yield the chunks of the body until its end, or until `limit` bytes were read.
 
-        Raises `ClientDisconnectedError` when the client disconnects before the end of the body.
+        Raises `ClientDisconnectedError` if the client disconnects before the body is complete.
         """
         size = (
             _CHUNK_SIZE
@@ -140,7 +141,7 @@ class Body:
                 await asyncio.sleep(len(chunk) / self.bytes_per_second)
 
     async def skip(self, limit: float = float("inf")) -> None:
-        """Read and discard at most `limit` bytes."""
+        """Read and discard the body until its end, or until `limit` bytes were read."""
         async for _ in self.chunks(limit):
             pass
 
@@ -150,13 +151,13 @@ class Body:
         return None if self.length > limit else b"".join(parts)
 
 
-def json_response(value: object, status: int = 200, headers: Pairs = ()) -> Response:
+def json_response(value: object, status: int = 200, headers: HeaderPairs = ()) -> Response:
     """Return a response with `value` as JSON in UTF-8."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(status=status, body=body, headers=(("Content-Type", "application/json"), *headers))
 
 
-def api_error(status: int, error_type: str, detail: str, headers: Pairs = ()) -> Response:
+def api_error(status: int, error_type: str, detail: str, headers: HeaderPairs = ()) -> Response:
     """Return an error response of the API.
 
     [contract 5]

@@ -1,4 +1,4 @@
-"""The operations on images and upload tokens."""
+"""The API operations on images and upload tokens."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ from imgwire_async.emulator.validation import Field
 from imgwire_async.emulator.validators import http_url, integer, metadata, one_of, text, uuid_list
 
 __all__ = [
-    "IMAGE_IDS", "STANDARD_UPLOAD", "UPLOAD_VIA_URL", "bulk_delete", "create", "create_upload_token", "delete",
+    "IMAGE_IDS_FIELDS", "STANDARD_UPLOAD_FIELDS", "UPLOAD_VIA_URL_FIELDS", "bulk_delete", "create", "create_upload_token", "delete",
     "list_images", "retrieve", "upload_via_url",
 ]  # fmt: skip
 
-_LABEL = text(1, 255)
+_SHORT_TEXT = text(1, 255)
 _MIME_TYPE = one_of(*EXTENSIONS)
-# Only so many characters of a file name go into its upload URL, because a request line has at most 8 KiB.
+# The maximum number of characters of a file name in its upload URL. A longer name is cut, because many HTTP
+# servers and clients limit a request line to 8 KiB.
 _MAXIMUM_URL_NAME = 200
 
-STANDARD_UPLOAD = (
+STANDARD_UPLOAD_FIELDS = (
     Field("file_name", text(1), required=True),
     Field("mime_type", _MIME_TYPE, nullable=True, schema="SupportedMimeType"),
     Field("content_length", integer(0), nullable=True),
     Field("custom_metadata", metadata),
-    Field("hash_sha256", _LABEL, nullable=True),
-    Field("idempotency_key", _LABEL, nullable=True),
-    Field("purpose", _LABEL, nullable=True),
+    Field("hash_sha256", _SHORT_TEXT, nullable=True),
+    Field("idempotency_key", _SHORT_TEXT, nullable=True),
+    Field("purpose", _SHORT_TEXT, nullable=True),
 )
-UPLOAD_VIA_URL = (
+UPLOAD_VIA_URL_FIELDS = (
     Field("url", http_url, required=True),
     Field("file_name", text(1), nullable=True),
     Field("mime_type", _MIME_TYPE, nullable=True, schema="SupportedMimeType"),
     Field("custom_metadata", metadata),
-    Field("idempotency_key", _LABEL, nullable=True),
-    Field("purpose", _LABEL, nullable=True),
+    Field("idempotency_key", _SHORT_TEXT, nullable=True),
+    Field("purpose", _SHORT_TEXT, nullable=True),
 )
-IMAGE_IDS = (Field("image_ids", uuid_list, required=True),)
+IMAGE_IDS_FIELDS = (Field("image_ids", uuid_list, required=True),)
 
 
 def list_images(state: State, call: ApiCall) -> Response:
@@ -57,7 +58,9 @@ def list_images(state: State, call: ApiCall) -> Response:
     return paged_response(
         call,
         len(store.images),
-        lambda page, limit: [_json(state, call, image) for image in store.list_page(page, limit, call.now)],
+        lambda page, limit: [
+            _json_for_client(state, call, image) for image in store.list_page(page, limit, call.now)
+        ],
     )
 
 
@@ -69,7 +72,7 @@ def retrieve(state: State, call: ApiCall) -> Response:
     image = state.store.poll_image(call.path.text("image_id"), call.now)
     if image is None:
         raise not_found()
-    return json_response(_json(state, call, image))
+    return json_response(_json_for_client(state, call, image))
 
 
 def create(state: State, call: ApiCall) -> Response:
@@ -88,16 +91,16 @@ def create(state: State, call: ApiCall) -> Response:
         state.store.add_image(image)
         url = _create_upload_url(state, image, call)
     elif state.switches.idempotency == "same_dead_url" or image.status != "PENDING":
-        url = _last_url(state, image, call)
+        url = _last_upload_url(state, image, call)
     else:
         url = _create_upload_url(state, image, call)
     if token is not None:
         state.store.mark_token_used(token, call.now)
-    return json_response({"image": _json(state, call, image), "upload_url": url})
+    return json_response({"image": _json_for_client(state, call, image), "upload_url": url})
 
 
 def upload_via_url(state: State, call: ApiCall) -> Response:
-    """Create an image from a URL.
+    """Create an image from the picture at a URL.
 
     [POST /images/upload_via_url]
     """
@@ -113,7 +116,7 @@ def upload_via_url(state: State, call: ApiCall) -> Response:
         image = _new_image(state, call, name, None)
         state.store.add_image(image)
         image = state.store.store_bytes(image, stored, call.now)
-    return json_response(_json(state, call, image))
+    return json_response(_json_for_client(state, call, image))
 
 
 def create_upload_token(state: State, call: ApiCall) -> Response:
@@ -137,7 +140,7 @@ def delete(state: State, call: ApiCall) -> Response:
 
 
 def bulk_delete(state: State, call: ApiCall) -> Response:
-    """Delete several images, or none if one of them does not exist.
+    """Delete several images. If one of them does not exist, respond with a 404 and delete none.
 
     [POST /images/bulk_delete]
     """
@@ -150,7 +153,8 @@ def bulk_delete(state: State, call: ApiCall) -> Response:
     return json_response({"detail": f"{len(images)} images deleted."})
 
 
-def _json(state: State, call: ApiCall, image: Image) -> dict[str, object]:
+def _json_for_client(state: State, call: ApiCall, image: Image) -> dict[str, object]:
+    """Return an image as JSON. Its CDN URL has the host name with which the client reached the emulator."""
     if call.origins is not state.origins:
         cdn_url = call.origins.cdn + image.cdn_url.removeprefix(state.origins.cdn)
         image = evolve(image, cdn_url=cdn_url)
@@ -158,6 +162,10 @@ def _json(state: State, call: ApiCall, image: Image) -> dict[str, object]:
 
 
 def _upload_token(state: State, call: ApiCall) -> UploadToken | None:
+    """Return the upload token in the query, or None if there is none.
+
+    Raises a 401 for a token that is unknown, used or expired.
+    """
     secret = call.query.optional_text("upload_token")
     if secret is None:
         return None
@@ -168,9 +176,9 @@ def _upload_token(state: State, call: ApiCall) -> UploadToken | None:
 
 
 def _check_client_limits(state: State, call: ApiCall) -> None:
-    """Raise an error if a new image exceeds the limits of the client key.
+    """Raise an `HTTPError` if the new image exceeds a limit of the client key.
 
-    A repeated idempotency key creates no image, so the limits do not apply to it.
+    Call this only if the request creates an image. A repeated idempotency key creates none.
     """
     limits = state.settings.client_limits
     if (call.body.optional_integer("content_length") or 0) > limits.maximum_upload_bytes:
@@ -178,12 +186,16 @@ def _check_client_limits(state: State, call: ApiCall) -> None:
     mime_type = call.body.optional_text("mime_type") or type_by_name(call.body.text("file_name"))
     if limits.allowed_mime_types is not None and mime_type not in limits.allowed_mime_types:
         raise not_allowed(f"The client key does not allow {mime_type or 'unknown types'}.")
-    if state.store.client_pending >= limits.maximum_pending_uploads:
+    if state.store.client_pending_count >= limits.maximum_pending_uploads:
         raise HTTPError(api_error(402, "PaymentRequiredError", "Too many pending uploads."))
 
 
 def _existing_image(state: State, call: ApiCall) -> Image | None:
-    """Return the image with the idempotency key of this call, or None. The switch `idempotency` decides."""
+    """Return the image that was created with the idempotency key of this call, or None to create a new image.
+
+    With the switch `idempotency="ignored"` the result is always None. With `"conflict"`, an existing image
+    raises a 409.
+    """
     if state.switches.idempotency == "ignored":
         return None
     image = state.store.find_by_idempotency_key(call.body.optional_text("idempotency_key"), call.now)
@@ -213,15 +225,19 @@ def _new_image(state: State, call: ApiCall, name: str, token: UploadToken | None
         purpose=body.optional_text("purpose"),
         upload_token_id=None if token is None else token.id,
         custom_metadata=body.scalars("custom_metadata"),
-        by_client_key=call.key == "client",
+        created_with_client_key=call.key == "client",
     )
 
 
 def _create_upload_url(state: State, image: Image, call: ApiCall) -> str:
-    """Create an upload URL. It signs the declared type and length."""
+    """Create an upload URL for an image, and store it.
+
+    Its signature covers the length, and with the switch `signed_content_type` the type, that the call which
+    created the image declared.
+    """
     headers: dict[str, str] = {}
     if state.switches.signed_content_type:
-        # An empty value means that the PUT must not have a Content-Type.
+        # The value "" in the signature means that the PUT must not have a Content-Type.
         headers["content-type"] = image.declared_type or ""
     if image.declared_length is not None:
         headers["content-length"] = str(image.declared_length)
@@ -231,7 +247,7 @@ def _create_upload_url(state: State, image: Image, call: ApiCall) -> str:
     return upload_url.url
 
 
-def _last_url(state: State, image: Image, call: ApiCall) -> str:
+def _last_upload_url(state: State, image: Image, call: ApiCall) -> str:
     # An image that was uploaded by URL never had an upload URL.
-    upload_url = state.store.last_upload_url.get(image.id)
+    upload_url = state.store.last_upload_urls.get(image.id)
     return _create_upload_url(state, image, call) if upload_url is None else upload_url.url

@@ -1,4 +1,4 @@
-"""The operations on download jobs, and the archives of finished jobs."""
+"""The API operations on download jobs, which pack pictures into ZIP archives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imgwire_async.emulator.store import new_id
 
 __all__ = ["create", "create_archive", "retrieve"]
 
-# A fixed date gives the same archive for the same pictures, byte for byte.
+# All files in an archive have this date, so that the same pictures always give the same archive bytes.
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -38,9 +38,10 @@ def create(state: State, call: ApiCall) -> Response:
 
 
 def retrieve(state: State, call: ApiCall) -> Response:
-    """Return one job, and count this retrieve.
+    """Return one download job, and count this retrieve.
 
-    Each retrieve of a READY job creates a new archive URL. [GET /images/downloads/{image_download_job_id}]
+    If the job is READY, each retrieve creates a new URL of its archive.
+    [GET /images/downloads/{image_download_job_id}]
     """
     job = state.store.jobs.get(call.path.text("image_download_job_id"))
     if job is None:
@@ -52,7 +53,10 @@ def retrieve(state: State, call: ApiCall) -> Response:
 
 
 def create_archive(images: list[Image]) -> bytes | None:
-    """Return a ZIP with the original pictures, or None if there is no picture."""
+    """Return a ZIP archive with the original bytes of the images.
+
+    Images whose bytes were not kept are left out. Return None if no image is left.
+    """
     candidates = [(image, image.stored.data) for image in images if image.stored is not None]
     files = [(image, data) for image, data in candidates if data is not None]
     if not files:
@@ -67,9 +71,9 @@ def create_archive(images: list[Image]) -> bytes | None:
 
 
 def _unique_names(names: Iterable[str]) -> Iterator[str]:
-    """Yield file names without folders, and without repetition.
+    """Yield each name without its folders. Change a name that was already yielded, so that it is unique.
 
-    A second `a.png` becomes `a (2).png`.
+    For example, a second `a.png` becomes `a (2).png`. Names that differ only in case count as equal.
     """
     used_names: set[str] = set()
     for name in names:

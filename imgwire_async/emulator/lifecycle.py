@@ -1,4 +1,7 @@
-"""State transitions of images, download jobs and domains, as pure functions that return the next record."""
+"""State transitions of images, download jobs and custom domains.
+
+The functions are pure: they take a record and return a new record.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,15 @@ __all__ = [
     "type_by_name",
 ]
 
-# The service does not accept larger pictures. [contract 7]
+# An image with more pixels ends in QUARANTINE. [contract 7]
 _MAXIMUM_PIXELS = 250_000_000
 
 
 def image_after_upload(image: Image, stored: StoredBody, now: datetime) -> Image:
-    """Return the image after its upload: PROCESSING, with the bytes examined.
+    """Return the image after the upload of its bytes, with the status PROCESSING.
 
-    The result of the examination stays hidden until `advance_image` ends PROCESSING.
+    The function examines the bytes and stores the result in `finding`. Clients of the API see this result
+    only after `advance_image` has set the status READY or QUARANTINE.
     """
     return evolve(
         image,
@@ -44,21 +48,22 @@ def image_after_upload(image: Image, stored: StoredBody, now: datetime) -> Image
 
 
 def advance_image(image: Image, now: datetime, switches: Switches) -> Image:
-    """Return the image as it is at `now`.
+    """Return the image as it is at the time `now`.
 
-    PROCESSING ends after `ready_polls` retrieves and `ready_after` seconds since the upload.
+    PROCESSING ends when the image was retrieved `ready_polls` times and `ready_after` seconds have passed
+    since its upload. The new status is READY or QUARANTINE.
     """
     if image.status != "PROCESSING" or image.stored_at is None or image.polls < switches.ready_polls:
         return image
     due = image.stored_at + timedelta(seconds=switches.ready_after)
     if now < due:
         return image
-    # Without polls the record gets the time at which it was due, not the time of this request.
+    # If no retrieve is required, PROCESSING ended at `due`, even if no request came at that time.
     return _finish(image, now if switches.ready_polls else due)
 
 
 def image_after_poll(image: Image) -> Image:
-    """Return the image after one more retrieve, which counts only while the image is PROCESSING."""
+    """Return the image after one more retrieve. `polls` counts it if the image is PROCESSING."""
     return evolve(image, polls=image.polls + 1) if image.status == "PROCESSING" else image
 
 
@@ -91,7 +96,7 @@ def _finish(image: Image, time: datetime) -> Image:
 
 
 def type_by_name(name: str) -> str | None:
-    """Return the supported type for the extension of a file name, or None.
+    """Return the MIME type for the extension of a file name, or None if the extension is not supported.
 
     [contract 3]
     """
@@ -100,7 +105,7 @@ def type_by_name(name: str) -> str | None:
 
 
 def extension_of(name: str) -> str:
-    """Return the extension of a file name in lower case and without its dot, or an empty text."""
+    """Return the extension of a file name in lower case, without the dot. It is empty if there is none."""
     return PurePosixPath(name).suffix.removeprefix(".").lower()
 
 
@@ -109,8 +114,8 @@ def job_after_poll(
 ) -> DownloadJob:
     """Return the job after one more retrieve.
 
-    Before retrieve number `required_polls` the job is PROCESSING. Then it is READY, or FAILED when `archive`
-    is None.
+    The job is PROCESSING until it was retrieved `required_polls` times. This retrieve then makes it READY, or
+    FAILED if `archive` is None. A READY or FAILED job never changes.
     """
     if job.status in {"READY", "FAILED"}:
         return job
@@ -124,7 +129,8 @@ def job_after_poll(
 def domain_after_test(domain: CustomDomain, now: datetime, *, required_tests: int) -> CustomDomain:
     """Return the domain after one more connection test.
 
-    Test number `required_tests` finds the domain CONNECTED. The next test finds its certificate ACTIVE.
+    From test number `required_tests` on, the status of the domain is CONNECTED. From the next test on, the
+    status of its certificate is ACTIVE.
     """
     tests = domain.tests + 1
     return evolve(

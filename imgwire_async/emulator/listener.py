@@ -16,15 +16,17 @@ from imgwire_async.emulator.tls import TcpTransports, TlsServer
 
 __all__ = ["Listener"]
 
-# aiohttp logs each malformed request, but tests send malformed requests on purpose.
+# aiohttp logs each malformed request. This logger drops the messages, because tests send such requests on
+# purpose.
 _SILENT_LOGGER = logging.getLogger("imgwire_async.emulator.http")
 _SILENT_LOGGER.setLevel(logging.CRITICAL + 1)
 
 
 class Listener:
-    """One listening socket.
+    """One listening socket, whose connections `host_server` serves.
 
-    `start` and `stop` are called in the same event loop.
+    `tls` has the SSL context and the registry of TCP transports for https. None means http. Call `start` and
+    `stop` in the same event loop.
     """
 
     def __init__(
@@ -38,34 +40,40 @@ class Listener:
         self._socket_server: asyncio.Server | None = None
 
     async def start(self, address: str, host: str) -> str:
-        """Listen on an IP address, and return the origin with `host` as its host name."""
+        """Listen on an IP address, and return the origin for clients, such as `http://localhost:8080`.
+
+        `host` is the host name in the origin.
+        """
         self._server = web.Server(
             self._host_server,
-            # A client that disconnects cancels its stalled request.
+            # When a client disconnects, aiohttp cancels its request, which may be in an endless wait.
             handler_cancellation=True,
-            # The emulator stores a body exactly as the client sent it.
+            # The emulator stores bodies exactly as clients sent them.
             auto_decompress=False,
             access_log=None,
             logger=_SILENT_LOGGER,
         )
         loop = asyncio.get_running_loop()
-        factory: Callable[[], asyncio.Protocol] = self._server
+        protocol_factory: Callable[[], asyncio.Protocol] = self._server
         if self._tls is not None:
-            factory = self._tls_server = TlsServer(self._server, *self._tls)
-        self._socket_server = await loop.create_server(factory, address, self._port, backlog=1024)
+            protocol_factory = self._tls_server = TlsServer(self._server, *self._tls)
+        self._socket_server = await loop.create_server(protocol_factory, address, self._port, backlog=1024)
         port: int = self._socket_server.sockets[0].getsockname()[1]
         return f"{'http' if self._tls is None else 'https'}://{url_host(host)}:{port}"
 
     def shrink_buffers(self) -> None:
-        """Shrink the receive buffers of future connections, so that clients notice a slow reader soon."""
+        """Shrink the receive buffers of future connections.
+
+        With small buffers, clients soon notice that the emulator reads slowly.
+        """
         if self._socket_server is not None:
             for listening_socket in self._socket_server.sockets:
-                # A connection inherits the size from the listening socket. A later change would come too
-                # late, because the kernel already received megabytes.
+                # A connection inherits the size from the listening socket. Setting it on the connection
+                # itself would be too late, because the kernel may have received megabytes by then.
                 listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
 
     async def stop(self) -> None:
-        """Stop listening, end all running requests, and close every connection."""
+        """Stop listening, cancel all running requests, and close all connections."""
         if self._socket_server is None or self._server is None:
             return
         self._socket_server.close()
@@ -74,6 +82,6 @@ class Listener:
         if self._tls_server is not None:
             await self._tls_server.stop()
         await self._server.shutdown(timeout=0.05)
-        # Closed transports close their sockets in the next iteration of the event loop.
+        # Wait one iteration of the event loop, in which the closed transports close their sockets.
         await asyncio.sleep(0)
         self._socket_server = self._server = self._tls_server = None

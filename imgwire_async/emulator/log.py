@@ -21,12 +21,13 @@ _EMPTY_SHA256 = sha256(b"").hexdigest()
 class RequestRecord:
     """One received request.
 
-    `host` is `"api"`, `"storage"` or `"cdn"`. `target` is the request target and `headers` are the headers,
-    as sent. `connection` is the number of the TCP connection. `at` is the time of the arrival.
+    `host` is `"api"`, `"storage"` or `"cdn"`. `target` is the path and query as sent, still percent-encoded.
+    `headers` are the headers as sent. `connection` is the number of the TCP connection. `at` is the time at
+    which the request arrived, by the emulator's clock.
 
-    `status` is None before the response, and stays None when the connection was reset. `answer_length` is the
-    length of the response body. `body_length` and `body_sha256` describe the part of the body that the
-    emulator read. A fault may end the reading early.
+    `status` is the status of the response. It is None while the request runs, and if the connection was
+    reset. `answer_length` is the length of the response body. `body_length` and `body_sha256` describe the
+    bytes of the request body that the emulator read. These may be fewer than the client sent.
     """
 
     host: HostName
@@ -41,21 +42,25 @@ class RequestRecord:
     answer_length: int = 0
 
     def header(self, name: str) -> str | None:
-        """Return the first value of the header `name` in any case, or None if the request did not have it."""
+        """Return the first value of a header, or None if the request does not have the header.
+
+        The case of `name` does not matter.
+        """
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
 class LogEntry:
-    """The unfinished log entry of one request."""
+    """The log entry of a request that is still running."""
 
     def __init__(self, records: list[RequestRecord], index: int) -> None:
         self._records = records
         self._index = index
 
     def close(self, *, status: int | None, body_length: int, body_sha256: str, response_length: int) -> None:
-        """Complete the record before the response is sent.
+        """Set the fields of the record that are known at the end of the request.
 
-        So a test that has the response always finds the complete record.
+        The emulator calls this before it sends the response. So a test that has received the response finds
+        the complete record.
         """
         self._records[self._index] = evolve(
             self._records[self._index],
@@ -77,19 +82,19 @@ class RequestLog(Sequence[RequestRecord]):
         self._records: list[RequestRecord] = []
 
     def add(self, record: RequestRecord) -> LogEntry:
-        """Add a request that has arrived, and return its entry."""
+        """Add the record of a request that has arrived, and return an entry that completes it later."""
         with self._lock:
             self._records.append(record)
             return LogEntry(self._records, len(self._records) - 1)
 
     def clear(self) -> None:
-        """Remove all records. Unfinished requests do not appear again."""
+        """Remove all records. A request that is still running does not appear again when it ends."""
         with self._lock:
-            # Unfinished entries continue to write to the old list.
+            # Running requests complete their records in the old list.
             self._records = []
 
     def snapshot(self) -> list[RequestRecord]:
-        """Return a copy that later requests do not change."""
+        """Return a copy of the records. Later requests do not change it."""
         with self._lock:
             return list(self._records)
 

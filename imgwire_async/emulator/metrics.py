@@ -1,4 +1,4 @@
-"""Compute the metrics from the image records and the request log."""
+"""Compute the values of the metrics operations from the image records and the request log."""
 
 from __future__ import annotations
 
@@ -24,32 +24,37 @@ __all__ = [
 ]
 
 INTERVALS = ("HOURLY", "DAILY", "WEEKLY", "MONTHLY")
+# The length of the time range if a request gives no start.
 DEFAULT_RANGE = timedelta(hours=24)
-_MAXIMUM_POINTS = 10_000
+# The maximum number of intervals in one response.
+_MAXIMUM_INTERVALS = 10_000
 
 
 @frozen
 class TimeRange:
-    """The time from `start` to `end`. `end` does not belong to it."""
+    """A range of time from `start` (included) to `end` (excluded)."""
 
     start: datetime
     end: datetime
 
     def contains(self, time: datetime) -> bool:
-        """Return whether a time lies inside the range."""
+        """Return whether a time lies in the range."""
         return self.start <= time < self.end
 
     @property
-    def before(self) -> TimeRange:
-        """The range of the same length that ends at `start`."""
-        # No date lies before the year 1.
+    def previous(self) -> TimeRange:
+        """The range of the same length that ends where this range starts."""
+        # The previous range may be shorter, because Python has no dates before the year 1.
         maximum_length = self.start - datetime.min.replace(tzinfo=UTC)
         return TimeRange(self.start - min(self.end - self.start, maximum_length), self.start)
 
 
 @frozen
 class MetricEvent:
-    """One event that the metrics count: an upload, a CDN request, or a change of the stored bytes."""
+    """An upload, a deletion or a CDN request, and what it adds to each of the metrics.
+
+    `transfer` and `storage` are numbers of bytes. `storage` is negative for a deletion.
+    """
 
     at: datetime
     uploads: int = 0
@@ -59,9 +64,9 @@ class MetricEvent:
 
 
 def metric_events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list[MetricEvent]:
-    """Return the events that the metrics count.
+    """Return the events for all images, including deleted ones, and for all requests to the CDN.
 
-    An upload counts when its image becomes READY. Only requests to the CDN count. [contract 6]
+    An upload counts from the time at which its image became READY. [contract 6]
     """
     events = [
         MetricEvent(record.at, requests=1, transfer=record.answer_length if record.status == 200 else 0)
@@ -77,23 +82,25 @@ def metric_events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list
 
 
 def interval_starts(time_range: TimeRange, interval: str, tz: str) -> list[datetime] | None:
-    """Return the start of each interval in a time range, or None if there are more than 10,000.
+    """Return the start times of all intervals in a time range, or None if there are more than 10,000.
 
-    Intervals start with a whole hour, day, week (Monday) or month of the time zone `tz`.
+    An interval is a whole hour, day, week or month in the time zone `tz`. A week starts on Monday. The first
+    interval may start before the time range.
     """
-    # UTC works without a time zone database.
+    # UTC is handled here, because `ZoneInfo` needs a time zone database, which may be missing.
     zone = UTC if tz == "UTC" else ZoneInfo(tz)
-    point = _interval_start(time_range.start.astimezone(zone), interval)
-    points: list[datetime] = []
-    while point.astimezone(UTC) < time_range.end:
-        points.append(point.astimezone(UTC))
-        if len(points) > _MAXIMUM_POINTS:
+    start = _interval_start(time_range.start.astimezone(zone), interval)
+    starts: list[datetime] = []
+    while start.astimezone(UTC) < time_range.end:
+        starts.append(start.astimezone(UTC))
+        if len(starts) > _MAXIMUM_INTERVALS:
             return None
-        point = _next(point, interval, zone)
-    return points
+        start = _next_start(start, interval, zone)
+    return starts
 
 
 def _interval_start(local: datetime, interval: str) -> datetime:
+    """Return the start of the interval that contains a local time."""
     if interval == "HOURLY":
         return local.replace(minute=0, second=0, microsecond=0)
     day = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
@@ -102,19 +109,20 @@ def _interval_start(local: datetime, interval: str) -> datetime:
     return day.replace(day=1) if interval == "MONTHLY" else day
 
 
-def _next(point: datetime, interval: str, zone: tzinfo) -> datetime:
+def _next_start(start: datetime, interval: str, zone: tzinfo) -> datetime:
     if interval == "HOURLY":
-        # A local hour may exist twice or not at all, so count in UTC.
-        return (point.astimezone(UTC) + timedelta(hours=1)).astimezone(zone)
+        # Add the hour in UTC, because a change of the local clock can skip or repeat a local hour.
+        return (start.astimezone(UTC) + timedelta(hours=1)).astimezone(zone)
     if interval == "MONTHLY":
-        return (point + timedelta(days=32)).replace(day=1)
-    return point + timedelta(days=7 if interval == "WEEKLY" else 1)
+        return (start + timedelta(days=32)).replace(day=1)
+    return start + timedelta(days=7 if interval == "WEEKLY" else 1)
 
 
 def datasets(events: list[MetricEvent], starts: list[datetime], time_range: TimeRange) -> dict[str, object]:
-    """Return the six lists of the contract, with one point per interval.
+    """Return the six lists of the operation `metrics.get_datasets`, by name.
 
-    The emulator has no transformations and no cache, so these numbers are 0.
+    Each list has one value per interval, except `cache_hit_ratio`, which has two values for the whole range.
+    The numbers of transformations and cache hits are 0, because the emulator has neither.
     """
     uploads: list[object] = []
     requests: list[object] = []
@@ -143,9 +151,12 @@ def datasets(events: list[MetricEvent], starts: list[datetime], time_range: Time
 
 
 def stats(events: list[MetricEvent], time_range: TimeRange) -> dict[str, object]:
-    """Return the totals of the range and of the range before, and the change in percent."""
-    ranges = (time_range, time_range.before)
-    groups = [[event for event in events if part.contains(event.at)] for part in ranges]
+    """Return the total of each metric in the range and in the previous range, and the change in percent.
+
+    The total of `storage_bytes` is the number of bytes stored at the end of a range.
+    """
+    ranges = (time_range, time_range.previous)
+    groups = [[event for event in events if one_range.contains(event.at)] for one_range in ranges]
     return {
         "uploads": _stat(*(sum(event.uploads for event in group) for group in groups)),
         "transformations": _stat(0, 0),
@@ -153,12 +164,12 @@ def stats(events: list[MetricEvent], time_range: TimeRange) -> dict[str, object]
         "transfer_bytes": _stat(*(sum(event.transfer for event in group) for group in groups)),
         "cache_hit_ratio": _stat(0, 0),
         "storage_bytes": _stat(
-            *(sum(event.storage for event in events if event.at < part.end) for part in ranges)
+            *(sum(event.storage for event in events if event.at < one_range.end) for one_range in ranges)
         ),
     }
 
 
 def _stat(value: int, prev: int) -> dict[str, object]:
-    # The change is null if there is no previous value. [contract 10]
+    # A change from 0 has no percentage, so it is null. [contract 10]
     change = None if prev == 0 else round((value - prev) / prev * 100, 2)
     return {"value": value, "prev": prev, "pct_change": change}

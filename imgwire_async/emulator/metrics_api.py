@@ -1,4 +1,4 @@
-"""The operations on metrics."""
+"""The API operations on metrics."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from imgwire_async.emulator.state import ApiCall, State
 from imgwire_async.emulator.validation import Field, InvalidError, Problem
 from imgwire_async.emulator.validators import date_time, one_of, timezone, with_time_zone
 
-__all__ = ["RANGE", "get_datasets", "get_stats"]
+__all__ = ["RANGE_FIELDS", "get_datasets", "get_stats"]
 
-_CALENDAR_START = datetime.min.replace(tzinfo=UTC)
+_EARLIEST_TIME = datetime.min.replace(tzinfo=UTC)
 
-RANGE = (
+RANGE_FIELDS = (
     Field("interval", one_of(*metrics.INTERVALS), schema="MetricsDatasetInterval", default="HOURLY"),
     Field("tz", timezone, default="UTC"),
     Field("date_start", date_time),
@@ -32,7 +32,7 @@ def get_datasets(state: State, call: ApiCall) -> Response:
     try:
         starts = metrics.interval_starts(time_range, interval, call.query.optional_text("tz") or "UTC")
     except OverflowError:
-        # A point lies outside the years 1 to 9999.
+        # The start of an interval lies outside the years 1 to 9999.
         starts = None
     if starts is None:
         raise InvalidError(
@@ -42,7 +42,7 @@ def get_datasets(state: State, call: ApiCall) -> Response:
 
 
 def get_stats(state: State, call: ApiCall) -> Response:
-    """Return the totals of the range and of the range before.
+    """Return the totals of the metrics in a time range and in the previous range of the same length.
 
     [GET /metrics/stats]
     """
@@ -50,11 +50,12 @@ def get_stats(state: State, call: ApiCall) -> Response:
 
 
 def _time_range(state: State, call: ApiCall) -> metrics.TimeRange:
+    """Return the time range of the query. By default it ends now and is 24 hours long."""
     names = ("date_start", "date_end")
     values = [(call.query.optional_datetime(name), ("query", name)) for name in names]
     start, end = with_time_zone(values, state.switches.naive_dates)
     end = end or call.now
-    start = start or end - min(metrics.DEFAULT_RANGE, end - _CALENDAR_START)
+    start = start or end - min(metrics.DEFAULT_RANGE, end - _EARLIEST_TIME)
     if start >= end:
         raise InvalidError(Problem(("query", "date_start"), "Value error, the range is empty", "value_error"))
     return metrics.TimeRange(start, end)

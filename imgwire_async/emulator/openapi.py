@@ -1,4 +1,7 @@
-"""Create the OpenAPI document of the 20 operations from the route table and its validators."""
+"""Create the OpenAPI document of the 20 operations.
+
+The request fields come from the table in `routes.py` and its validators. This module defines the responses.
+"""
 
 from __future__ import annotations
 
@@ -43,16 +46,16 @@ def _enum(*values: str) -> Schema:
     return {"type": "string", "enum": list(values)}
 
 
-def _record(**fields: Schema) -> Schema:
+def _object_schema(**fields: Schema) -> Schema:
     return {"type": "object", "properties": fields, "required": list(fields)}
 
 
-_TIMES = {"created_at": _TIME, "updated_at": _TIME}
-_OPAQUE: Schema = {"type": "object", "additionalProperties": _TEXT}
+_CREATED_AND_UPDATED = {"created_at": _TIME, "updated_at": _TIME}
+_TEXT_VALUES: Schema = {"type": "object", "additionalProperties": _TEXT}
 
-# The schemas of response bodies. [contract 3]
+# The schemas of response bodies by the names that the service gives them. [contract 3]
 _SCHEMAS: Mapping[str, Schema] = {
-    "ImageSchema": _record(
+    "ImageSchema": _object_schema(
         id=_UUID,
         environment_id=_nullable(_UUID),
         upload_token_id=_nullable(_UUID),
@@ -71,24 +74,24 @@ _SCHEMAS: Mapping[str, Schema] = {
         size_bytes=_INTEGER,
         custom_metadata={"type": "object", "additionalProperties": SCALAR},
         exif_data={"type": "object", "additionalProperties": True},
-        **_TIMES,
+        **_CREATED_AND_UPDATED,
         deleted_at=_nullable(_TIME),
         processed_metadata_at=_nullable(_TIME),
     ),
-    "StandardUploadResponseSchema": _record(image=_ref("ImageSchema"), upload_url=_TEXT),
-    "UploadTokenCreateResponseSchema": _record(
-        id=_UUID, environment_id=_UUID, token=_TEXT, expires_at=_TIME, used_at=_nullable(_TIME), **_TIMES
+    "StandardUploadResponseSchema": _object_schema(image=_ref("ImageSchema"), upload_url=_TEXT),
+    "UploadTokenCreateResponseSchema": _object_schema(
+        id=_UUID, environment_id=_UUID, token=_TEXT, expires_at=_TIME, used_at=_nullable(_TIME), **_CREATED_AND_UPDATED
     ),
-    "ImageDownloadJobSchema": _record(
+    "ImageDownloadJobSchema": _object_schema(
         id=_UUID,
         environment_id=_nullable(_UUID),
         status=_ref("ImageDownloadStatus"),
         image_ids=_list_of(_UUID),
         download_url=_nullable(_TEXT),
-        **_TIMES,
+        **_CREATED_AND_UPDATED,
     ),
-    "CorsOriginSchema": _record(id=_UUID, environment_id=_UUID, pattern=_TEXT, **_TIMES),
-    "CustomDomainSchema": _record(
+    "CorsOriginSchema": _object_schema(id=_UUID, environment_id=_UUID, pattern=_TEXT, **_CREATED_AND_UPDATED),
+    "CustomDomainSchema": _object_schema(
         id=_UUID,
         environment_id=_UUID,
         hostname=_TEXT,
@@ -99,25 +102,25 @@ _SCHEMAS: Mapping[str, Schema] = {
         certificate_status=_ref("CustomDomainCertificateStatus"),
         status=_ref("CustomDomainStatus"),
         last_verified_at=_nullable(_TIME),
-        **_TIMES,
+        **_CREATED_AND_UPDATED,
     ),
-    "MetricsStatValueSchema": _record(value=_NUMBER, prev=_NUMBER, pct_change=_nullable(_NUMBER)),
-    "MetricsStatsSchema": _record(**{name: _ref("MetricsStatValueSchema") for name in _METRICS}),
-    "UploadsDatasetPointSchema": _record(timestamp=_TIME, uploads=_INTEGER),
-    "TransformationsDatasetPointSchema": _record(timestamp=_TIME, transformations=_INTEGER),
-    "RequestsDatasetPointSchema": _record(timestamp=_TIME, requests=_INTEGER),
-    "TransferBytesDatasetPointSchema": _record(timestamp=_TIME, transfer_bytes=_INTEGER),
-    "CacheHitRatioDatasetPointSchema": _record(label=_TEXT, value=_NUMBER),
-    "StorageBytesDatasetPointSchema": _record(
+    "MetricsStatValueSchema": _object_schema(value=_NUMBER, prev=_NUMBER, pct_change=_nullable(_NUMBER)),
+    "MetricsStatsSchema": _object_schema(**{name: _ref("MetricsStatValueSchema") for name in _METRICS}),
+    "UploadsDatasetPointSchema": _object_schema(timestamp=_TIME, uploads=_INTEGER),
+    "TransformationsDatasetPointSchema": _object_schema(timestamp=_TIME, transformations=_INTEGER),
+    "RequestsDatasetPointSchema": _object_schema(timestamp=_TIME, requests=_INTEGER),
+    "TransferBytesDatasetPointSchema": _object_schema(timestamp=_TIME, transfer_bytes=_INTEGER),
+    "CacheHitRatioDatasetPointSchema": _object_schema(label=_TEXT, value=_NUMBER),
+    "StorageBytesDatasetPointSchema": _object_schema(
         timestamp=_TIME, storage_bytes_current=_INTEGER, storage_bytes_added=_INTEGER
     ),
-    "MetricsDatasetsSchema": _record(
+    "MetricsDatasetsSchema": _object_schema(
         **{name: _list_of(_ref(f"{name.title().replace('_', '')}DatasetPointSchema")) for name in _METRICS}
     ),
     "HTTPValidationError": {
         "type": "object", "properties": {"detail": _list_of(_ref("ValidationError"))},
     },
-    "ValidationError": _record(loc=_list_of({"anyOf": [_TEXT, _INTEGER]}), msg=_TEXT, type=_TEXT),
+    "ValidationError": _object_schema(loc=_list_of({"anyOf": [_TEXT, _INTEGER]}), msg=_TEXT, type=_TEXT),
     "ImageStatus": _enum(*get_args(ImageStatus)),
     "ImageDownloadStatus": _enum(*get_args(JobStatus)),
     "CustomDomainStatus": _enum("PENDING", "CONNECTED", "FAILED"),
@@ -126,6 +129,7 @@ _SCHEMAS: Mapping[str, Schema] = {
     "SupportedMimeType": _enum(*EXTENSIONS),
 }  # fmt: skip
 
+# Maps the names of operations to the schema names of their request bodies.
 _BODIES: Mapping[str, str] = {
     "images.create": "StandardUploadCreateSchema",
     "images.upload_via_url": "UploadViaUrlCreateSchema",
@@ -135,6 +139,7 @@ _BODIES: Mapping[str, str] = {
     "cors_origins.update": "CorsOriginUpdateSchema",
     "custom_domain.create": "CustomDomainCreateSchema",
 }
+# Maps the names of operations to the schemas of their response bodies. Other responses are `_TEXT_VALUES`.
 _RESPONSES: Mapping[str, Schema] = {
     "images.list": _list_of(_ref("ImageSchema")),
     "images.retrieve": _ref("ImageSchema"),
@@ -157,7 +162,7 @@ _RESPONSES: Mapping[str, Schema] = {
 
 @cache
 def document() -> Mapping[str, object]:
-    """Return the OpenAPI 3.1 document, without its `servers`."""
+    """Return the OpenAPI 3.1 document without `servers`, which depends on the host name of the request."""
     paths: dict[str, dict[str, object]] = {}
     schemas: dict[str, Schema] = dict(_SCHEMAS)
     for operation in OPERATIONS:
@@ -182,13 +187,15 @@ def _operation_object(operation: Operation) -> Mapping[str, object]:
     operation_object: dict[str, object] = {
         "operationId": f"{_camel(f'_{group}')}_{_camel(method_name)}",
         "tags": [group],
-        "description": "With a server key or a client key." if operation.client_key else "With a server key.",
+        "description": "With a server key or a client key."
+        if operation.allows_client_key
+        else "With a server key.",
         "parameters": [
             *_path_parameters(operation.path),
             *(_query_parameter(field) for field in operation.query),
         ],
         "responses": {
-            "200": _response("The result", _RESPONSES.get(operation.name, _OPAQUE), _headers(operation)),
+            "200": _response("The result", _RESPONSES.get(operation.name, _TEXT_VALUES), _headers(operation)),
             "422": _response("A value in the request is not valid", _ref("HTTPValidationError"), {}),
         },
     }

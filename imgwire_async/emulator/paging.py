@@ -9,16 +9,17 @@ from imgwire_async.emulator.state import ApiCall
 from imgwire_async.emulator.validation import Field
 from imgwire_async.emulator.validators import query_integer
 
-__all__ = ["PAGE", "paged_response"]
+__all__ = ["PAGE_FIELDS", "paged_response"]
 
-PAGE = (Field("page", query_integer(1), default=1), Field("limit", query_integer(1, 100), default=20))
+PAGE_FIELDS = (Field("page", query_integer(1), default=1), Field("limit", query_integer(1, 100), default=20))
 
 
-def paged_response(call: ApiCall, total: int, page_of: Callable[[int, int], Sequence[object]]) -> Response:
-    """Return one page as a JSON list, with the pagination in headers.
+def paged_response(call: ApiCall, total: int, get_items: Callable[[int, int], Sequence[object]]) -> Response:
+    """Return one page as a JSON list, with its position in the pagination headers.
 
-    `page_of` returns the items for a page number and a limit. The first page has the text `null` as its
-    `X-Prev-Page`, and the last page as its `X-Next-Page`. [contract 4]
+    `get_items` is called with the page number and the maximum number of items, and returns the items. On the
+    first page, the header `X-Prev-Page` has the value `null`. On the last page, `X-Next-Page` has the value
+    `null`. [contract 4]
     """
     page = call.query.optional_integer("page") or 1
     limit = call.query.optional_integer("limit") or 20
@@ -29,4 +30,4 @@ def paged_response(call: ApiCall, total: int, page_of: Callable[[int, int], Sequ
         "X-Prev-Page": str(page - 1) if page > 1 else "null",
         "X-Next-Page": str(page + 1) if page * limit < total else "null",
     }
-    return json_response(page_of(page, limit), headers=tuple(headers.items()))
+    return json_response(get_items(page, limit), headers=tuple(headers.items()))

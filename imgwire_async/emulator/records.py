@@ -1,4 +1,4 @@
-"""The records of the service as frozen classes, and their JSON forms."""
+"""The classes of the records that the emulator stores, and functions that convert records to JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Scalar: TypeAlias = str | int | float | bool
 ImageStatus: TypeAlias = Literal["PENDING", "PROCESSING", "READY", "QUARANTINE"]
 JobStatus: TypeAlias = Literal["PENDING", "PROCESSING", "READY", "FAILED"]
 
-# The supported types and their file name extensions. The most common extension comes first. [contract 3]
+# Maps each supported type to its file name extensions. The most common extension comes first. [contract 3]
 EXTENSIONS: Mapping[str, tuple[str, ...]] = {
     "image/jpeg": ("jpg", "jpeg"),
     "image/jxl": ("jxl",),
@@ -47,7 +47,7 @@ EXTENSIONS: Mapping[str, tuple[str, ...]] = {
     "image/bmp": ("bmp",),
     "image/tiff": ("tif", "tiff"),
 }
-# The types that browsers show without a conversion. [contract 6]
+# The types for which the API sets `is_directly_deliverable`, because browsers can show them. [contract 6]
 _DELIVERABLE = frozenset({"image/jpeg", "image/png", "image/webp", "image/avif", "image/gif"})
 
 
@@ -55,9 +55,16 @@ _DELIVERABLE = frozenset({"image/jpeg", "image/png", "image/webp", "image/avif",
 class Image:
     """One image record.
 
-    The API does not send `declared_type`, `declared_length`, `by_client_key`, `polls`, `stored_at`, `stored`,
-    `finding`, `reason` and `ready_at`. `polls` counts the retrieves that returned PROCESSING. `finding` is
-    the result of examining the uploaded bytes. `reason` is the cause of a QUARANTINE.
+    These fields are not part of API responses:
+
+    * `declared_type` and `declared_length`: the `mime_type` and `content_length` in the call that created the
+      image.
+    * `created_with_client_key`: whether the client key was used for that call.
+    * `polls`: the number of retrieves that returned PROCESSING.
+    * `stored` and `stored_at`: the uploaded bytes and the time of the upload.
+    * `finding`: the result of examining the uploaded bytes.
+    * `reason`: why the status is QUARANTINE.
+    * `ready_at`: the time at which the status became READY.
     """
 
     id: str
@@ -75,7 +82,7 @@ class Image:
     purpose: str | None = None
     upload_token_id: str | None = None
     custom_metadata: Mapping[str, Scalar] = field(factory=dict[str, Scalar])
-    by_client_key: bool = False
+    created_with_client_key: bool = False
     status: ImageStatus = "PENDING"
     polls: int = 0
     stored_at: datetime | None = None
@@ -95,7 +102,8 @@ class Image:
 class PresignedUrl:
     """One presigned URL, for the upload of an image or for the archive of a download job.
 
-    `target_id` is the ID of the image or job. `expires_at` is exact, the URL itself holds whole seconds only.
+    `target_id` is the ID of the image or job. `expires_at` is the exact time of expiry. The lifetime in the
+    URL itself is rounded up to whole seconds.
     """
 
     target_id: str
@@ -106,7 +114,7 @@ class PresignedUrl:
 
 @frozen(kw_only=True)
 class UploadToken:
-    """A token with which a client key may create one image."""
+    """A token that permits the creation of one image with the client key."""
 
     id: str
     environment_id: str
@@ -119,7 +127,7 @@ class UploadToken:
 
 @frozen(kw_only=True)
 class DownloadJob:
-    """A bulk download of images. `polls` counts its retrieves."""
+    """One job that packs images into an archive. `polls` counts how often the job was retrieved."""
 
     id: str
     environment_id: str
@@ -133,7 +141,7 @@ class DownloadJob:
 
 @frozen(kw_only=True)
 class CorsOrigin:
-    """A pattern of host names whose pages may send requests from a browser."""
+    """One CORS origin: web pages whose host matches `pattern` may send requests to the API."""
 
     id: str
     environment_id: str
@@ -144,7 +152,11 @@ class CorsOrigin:
 
 @frozen(kw_only=True)
 class CustomDomain:
-    """The custom domain of the environment. `tests` counts the connection tests."""
+    """The custom domain of the environment.
+
+    `tests` counts the connection tests. `connected` and `certified` are their results: whether the domain has
+    the right DNS records, and whether it has a certificate.
+    """
 
     id: str
     environment_id: str
@@ -160,14 +172,14 @@ class CustomDomain:
 
 
 def format_rfc3339(time: datetime | None) -> str | None:
-    """Return a UTC time as RFC 3339 text with microseconds, or None for None."""
+    """Format a UTC time as RFC 3339 text with microseconds. None stays None."""
     return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def image_json(image: Image, *, null_sizes: bool) -> dict[str, object]:
-    """Return an image as JSON.
+    """Return the JSON object of an image.
 
-    With `null_sizes` the width, height and size of an unfinished image are null instead of 0.
+    With `null_sizes`, the width, height and size of a PENDING or PROCESSING image are null instead of 0.
     """
     sizes_are_null = null_sizes and image.status in {"PENDING", "PROCESSING"}
     return {
@@ -197,7 +209,7 @@ def image_json(image: Image, *, null_sizes: bool) -> dict[str, object]:
 
 
 def token_json(token: UploadToken) -> dict[str, object]:
-    """Return an upload token as JSON."""
+    """Return the JSON object of an upload token."""
     return {
         "id": token.id,
         "environment_id": token.environment_id,
@@ -210,7 +222,7 @@ def token_json(token: UploadToken) -> dict[str, object]:
 
 
 def job_json(job: DownloadJob, download_url: str | None) -> dict[str, object]:
-    """Return a download job as JSON. `download_url` is the URL of its archive, if it has one."""
+    """Return the JSON object of a download job. `download_url` is the URL of its archive, or None."""
     return {
         "id": job.id,
         "environment_id": job.environment_id,
@@ -223,7 +235,7 @@ def job_json(job: DownloadJob, download_url: str | None) -> dict[str, object]:
 
 
 def origin_json(origin: CorsOrigin) -> dict[str, object]:
-    """Return a CORS origin as JSON."""
+    """Return the JSON object of a CORS origin."""
     return {
         "id": origin.id,
         "environment_id": origin.environment_id,
@@ -234,7 +246,7 @@ def origin_json(origin: CorsOrigin) -> dict[str, object]:
 
 
 def domain_json(domain: CustomDomain) -> dict[str, object]:
-    """Return a custom domain as JSON, with the two DNS records that its owner has to set.
+    """Return the JSON object of a custom domain, with the two DNS records that the owner has to create.
 
     [contract 9]
     """

@@ -1,6 +1,6 @@
-"""Fetch the picture for an upload by URL.
+"""Return the picture at the URL of an upload by URL.
 
-The emulator never connects to another machine. Tests define the pictures of remote URLs.
+The emulator never connects to another machine. Tests define which URL has which picture.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from imgwire_async.emulator.state import Origins, State
 
 __all__ = ["fetch_picture", "is_private"]
 
-# The service does not fetch larger pictures. [contract 7]
+# The maximum size in bytes of a picture that is uploaded by URL. [contract 7]
 _MAXIMUM_SIZE = 100 * 2**20
 
 
 def fetch_picture(state: State, origins: Origins, url: str, now: datetime) -> StoredBody:
-    """Return the picture at a URL, from `emulator.urls` or from the CDN of the emulator.
+    """Return the picture at a URL of the emulator's CDN, or the picture that `emulator.urls` has for the URL.
 
-    Raises a 422 for a URL without a picture, and for a picture over 100 MiB.
+    Raises a 422 if neither has the picture, or if the picture is over 100 MiB.
     """
     stored = _from_own_cdn(state, origins, url, now)
     if stored is None and url in state.settings.urls:
@@ -38,7 +38,7 @@ def fetch_picture(state: State, origins: Origins, url: str, now: datetime) -> St
 
 
 def is_private(host: str) -> bool:
-    """Return whether a host is a private IP address, or a name that is usual for one."""
+    """Return whether a host is a private IP address, or a host name that is only used in private networks."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

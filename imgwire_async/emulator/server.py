@@ -62,40 +62,45 @@ def _new_state(switches: Switches, credentials: Credentials, clock: Clock, log: 
 class Emulator:
     """A strict, stateful Imgwire server on this machine.
 
-    `async with` runs the emulator in the running event loop. Plain `with` runs it in a thread. The end of the
-    block stops the emulator at once, including stalled requests. The same object can be entered again, and
-    then has a new state.
+    `async with` runs the emulator in the running event loop. Plain `with` runs it in a thread of its own. The
+    end of the block stops the emulator at once and cancels running requests. The same object can be used for
+    another block, which starts with an empty state.
 
-    The arguments from `ready_after` to `rate_limit` are switches: they select the behaviour where the
-    contract leaves a question open. Attributes such as `client_limits` are settings: a test may change them
-    at any time.
+    The arguments from `ready_after` to `rate_limit` are switches: they select a behaviour that the contract
+    does not define. Attributes such as `client_limits` are settings: a test may change them at any time.
 
     Args:
         port: The port of the API. 0 takes any free port.
         storage_port: The port of the storage host. 0 takes any free port.
         cdn_port: The port of the CDN host. 0 takes any free port.
-        host: The host name or IP address to listen on. A host that other machines can reach causes a warning
-            in the log. With `"0.0.0.0"` or `"::"` all URLs in responses have the host name of the request.
+        host: The host name or IP address to listen on. If other machines can connect to it, the emulator logs
+            a warning. `"0.0.0.0"` and `"::"` listen on all addresses. URLs in responses then have the host
+            name that the request was sent to.
         tls: Whether to serve https, with a certificate from a CA that this process creates. It requires
             trustme, which the extra `emulator` installs.
-        api_key: The server key. None creates a key.
-        client_key: The client key. None creates a key.
-        ready_after: The minimum seconds from the upload to READY.
-        ready_polls: The number of retrieves that return PROCESSING before READY. With `ready_after=0.0` and
-            `ready_polls=0` an image is READY after its PUT. Listings do not count.
-        idempotency: The response to a repeated idempotency key. `"same"`: the first image, with a new upload
-            URL while the image is PENDING, then with the last one. `"same_dead_url"`: the first image with
-            its last upload URL, even an expired one. `"conflict"`: 409. `"ignored"`: a new image.
-        signed_content_type: True: the PUT must have exactly the declared `mime_type` as its `Content-Type`,
-            and no `Content-Type` if no type was declared. False: any or none.
-        url_lifetime: The seconds until an upload URL or an archive URL expires.
-        null_sizes_while_pending: Whether width, height and size are null, not 0, until the image is finished.
-        expired_status: The status for an expired URL, 403 or 400, both with the code `AccessDenied`.
-        second_put: The response to a second PUT to an upload URL that has not expired. `"accepted"`: 200, and
-            the new bytes replace the old ones. `"refused"`: 403 `AccessDenied`.
-        naive_dates: How a date without a time zone is read. `"utc"`: as UTC. `"refused"`: 422.
-        rate_limit: The maximum number of API requests in one second of real time. A request above it gets 429
-            with `Retry-After: 1`. None means no limit.
+        api_key: The server key. None creates a random key.
+        client_key: The client key. None creates a random key.
+        ready_after: The minimum number of seconds from the upload until the image is READY.
+        ready_polls: How many retrieves of an image return PROCESSING before it can be READY. Listing images
+            does not count. With `ready_after=0.0` and `ready_polls=0` an image is READY after its PUT.
+        idempotency: The response to a call that repeats an idempotency key. `"same"`: the first image, with a
+            new upload URL if the image is PENDING, else with its last upload URL. `"same_dead_url"`: the
+            first image with its last upload URL, even if this URL has expired. `"conflict"`: status 409.
+            `"ignored"`: a new image.
+        signed_content_type: Whether the PUT of an upload must have the declared `mime_type` as its
+            `Content-Type`, and no `Content-Type` if no `mime_type` was declared. False allows any
+            `Content-Type`.
+        url_lifetime: The number of seconds until an upload URL or an archive URL expires.
+        null_sizes_while_pending: Whether width, height and size of a PENDING or PROCESSING image are null.
+            False makes them 0.
+        expired_status: The status of the response to a request with an expired URL. In both cases the error
+            code is `AccessDenied`.
+        second_put: The response to a second PUT to an upload URL that has not expired. `"accepted"`: status
+            200, and the new bytes replace the old bytes. `"refused"`: status 403, code `AccessDenied`.
+        naive_dates: How to read a date in a query that has no time zone. `"utc"`: as UTC. `"refused"`:
+            the response is a 422.
+        rate_limit: The maximum number of API requests in one second of real time. Further requests in that
+            second get a 429 with `Retry-After: 1`. None means no limit.
     """
 
     def __init__(
@@ -141,29 +146,29 @@ class Emulator:
 
     @property
     def base_url(self) -> str:
-        """The origin of the API, without `/api/v1`. Empty before the start."""
+        """The origin of the API host, such as `http://127.0.0.1:8080`. Empty before the emulator starts."""
         return self._state.origins.api
 
     @property
     def storage_url(self) -> str:
-        """The origin of the storage host."""
+        """The origin of the storage host. Empty before the emulator starts."""
         return self._state.origins.storage
 
     @property
     def cdn_url(self) -> str:
-        """The origin of the CDN host."""
+        """The origin of the CDN host. Empty before the emulator starts."""
         return self._state.origins.cdn
 
     @property
     def ssl_context(self) -> ssl.SSLContext | None:
-        """An SSL context for clients that trusts this emulator only, or None without `tls`."""
+        """An SSL context for clients, which trusts only the CA of this emulator. None without `tls`."""
         return self._servers.client_context
 
     @property
     def ca_path(self) -> Path | None:
-        """The PEM file of the CA, for other programs.
+        """The PEM file with the CA certificate, for clients in other programs.
 
-        It exists while the emulator runs. None without `tls`.
+        The file exists while the emulator runs. None without `tls`, and while the emulator does not run.
         """
         return self._servers.ca_path
 
@@ -179,20 +184,20 @@ class Emulator:
 
     @property
     def environment_id(self) -> str:
-        """The ID of the environment of both keys."""
+        """The ID of the environment to which the server key and the client key belong."""
         return self._state.store.environment_id
 
     @property
     def images(self) -> Mapping[str, Image]:
-        """The existing images by ID.
+        """The images that exist now, by ID.
 
-        They have fields that the API does not send, such as `.stored`, `.reason` and `.polls`.
+        They have additional fields that the API does not send, such as `.stored`, `.reason` and `.polls`.
         """
         return ImagesView(self._state.store, self.clock.now)
 
     @property
     def client_limits(self) -> ClientLimits:
-        """The permissions of the client key. Assign another `ClientLimits` to change them."""
+        """The limits for uploads with the client key. Assign another `ClientLimits` to change them."""
         return self._state.settings.client_limits
 
     @client_limits.setter
@@ -201,19 +206,19 @@ class Emulator:
 
     @property
     def urls(self) -> dict[str, bytes]:
-        """The pictures that `upload_via_url` can fetch, as a mapping from URL to bytes."""
+        """The pictures for `upload_via_url`: maps each URL to the bytes of its picture. Add URLs here."""
         return self._state.settings.urls
 
     @property
     def claimed_hostnames(self) -> set[str]:
-        """The host names that other customers claimed. Creating a custom domain with one of them gets 409."""
+        """Host names that other customers own. Creating a custom domain with one of them returns a 409."""
         return self._state.settings.claimed_hostnames
 
     @property
     def domain_polls(self) -> int:
-        """The number of the connection test that finds a custom domain CONNECTED.
+        """How many connection tests it takes until a custom domain is CONNECTED.
 
-        The next test finds its certificate ACTIVE.
+        After one more test its certificate is ACTIVE.
         """
         return self._state.settings.domain_polls
 
@@ -223,7 +228,7 @@ class Emulator:
 
     @property
     def download_polls(self) -> int:
-        """The number of the retrieve that finds a download job READY or FAILED."""
+        """How many retrieves it takes until a download job is READY or FAILED."""
         return self._state.settings.download_polls
 
     @download_polls.setter
@@ -232,10 +237,10 @@ class Emulator:
 
     @property
     def keep_bodies(self) -> bool:
-        """Whether to keep uploaded bodies up to 32 MiB.
+        """Whether to keep uploaded bodies of up to 32 MiB whole.
 
-        Of other bodies the emulator keeps hash, length, the first MiB and the last 64 KiB. The CDN and
-        archives cannot deliver them.
+        If False, and for longer bodies, the emulator keeps only the hash, the length, the first MiB and the
+        last 64 KiB. The CDN and archives then do not have the picture.
         """
         return self._state.settings.keep_bodies
 
@@ -244,9 +249,9 @@ class Emulator:
         self._state.settings.keep_bodies = keep
 
     def reset(self) -> None:
-        """Remove all records, the log and the faults, and reset the clock and the settings.
+        """Remove all records, logged requests and planned faults, and reset the clock and the settings.
 
-        Ports, keys and the environment stay.
+        The ports, the keys and the environment ID do not change.
         """
         self.faults.clear()
         self.clock.reset()

@@ -26,25 +26,25 @@ logger: logging.Logger = logging.getLogger("imgwire_async.emulator")
 class Servers:
     """The three servers of an emulator, and the file with the certificate of its CA.
 
-    `start` and `stop` are called in the same event loop. A stopped object can be started again.
+    Call `start` and `stop` in the same event loop. After `stop` the object can be started again.
     """
 
-    def __init__(self, name: str, ports: tuple[int, int, int], *, tls: bool) -> None:
-        if not name or not name.isprintable() or " " in name:
+    def __init__(self, host: str, ports: tuple[int, int, int], *, tls: bool) -> None:
+        if not host or not host.isprintable() or " " in host:
             raise ValueError(
-                f"host: {name!r} is not a host name or IP address; to listen on all addresses pass '0.0.0.0'"
+                f"host: {host!r} is not a host name or IP address; to listen on all addresses pass '0.0.0.0'"
             )
         self.listeners: tuple[Listener, ...] = ()
-        self._name = name
+        self._host = host
         self._ports = ports
-        self._certificates: Certificates | None = make_certificates(name) if tls else None
+        self._certificates: Certificates | None = make_certificates(host) if tls else None
         self._ca_file: CaFile | None = None
         self._connections: Connections = Connections()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def client_context(self) -> ssl.SSLContext | None:
-        """An SSL context for clients that trusts these hosts only, or None without TLS."""
+        """An SSL context that clients of these servers use: it trusts only their CA. None without TLS."""
         return None if self._certificates is None else self._certificates.client
 
     @property
@@ -53,25 +53,25 @@ class Servers:
         return None if self._ca_file is None else self._ca_file.path
 
     async def start(self, state: State, faults: Faults) -> None:
-        """Start all three servers, and set `state.origins`.
+        """Start the three servers, and set `state.origins` to their origins.
 
-        If one server cannot start, the others are stopped.
+        If one server cannot start, this method stops the others and raises the error.
         """
         self._connections, self._loop = Connections(), asyncio.get_running_loop()
         self.listeners = self._new_listeners(state, faults)
         try:
-            address = await resolve_address(self._name)
+            address = await resolve_address(self._host)
             if self._certificates is not None:
                 self._ca_file = await asyncio.to_thread(self._certificates.write_ca)
-            api, storage, cdn = [await listener.start(address, self._name) for listener in self.listeners]
+            api, storage, cdn = [await listener.start(address, self._host) for listener in self.listeners]
         except BaseException:
             await self.stop()
             raise
-        state.origins = Origins(api=api, storage=storage, cdn=cdn, any_host=is_wildcard(self._name))
+        state.origins = Origins(api=api, storage=storage, cdn=cdn, listens_on_all=is_wildcard(self._host))
         if not is_loopback(address):
             logger.warning(
                 "the emulator listens on %s, so other machines can connect to it; it is for tests and has no protection",
-                self._name,
+                self._host,
             )
 
     def _new_listeners(self, state: State, faults: Faults) -> tuple[Listener, ...]:
@@ -98,7 +98,7 @@ class Servers:
         )
 
     async def stop(self) -> None:
-        """Close all sockets and connections, and remove the file of the CA."""
+        """Close all sockets and connections, and remove the CA file."""
         listeners, self.listeners, self._loop = self.listeners, (), None
         await asyncio.gather(*(listener.stop() for listener in listeners))
         ca_file, self._ca_file = self._ca_file, None

@@ -1,6 +1,7 @@
-"""Presigned URLs in the style of S3, as pure functions.
+"""Create and parse presigned URLs in the style of S3, with pure functions.
 
-The signature covers every byte of the request target. A client that changes the percent-encoding breaks it.
+The signature covers every byte of the request target. So if a client changes the percent-encoding of a URL,
+the signature does not match any more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ _SIGNED_HEADERS = re.compile(r"[?&]X-Amz-SignedHeaders=(?P<header_names>[^&]*)")
 
 @frozen(kw_only=True)
 class SignedTarget:
-    """The parts of a presigned request target."""
+    """The parts of a presigned request target.
+
+    `unsigned_target` is the target without its last parameter, the signature. `header_names` are the names of
+    the headers that the signature covers.
+    """
 
     unsigned_target: str
     signature: str
@@ -30,7 +35,7 @@ class SignedTarget:
 
 @frozen
 class SignedUrl:
-    """A presigned URL and its signature."""
+    """A presigned URL in parts. `unsigned_target` is its path and query without the signature."""
 
     origin: str
     unsigned_target: str
@@ -38,7 +43,7 @@ class SignedUrl:
 
     @property
     def url(self) -> str:
-        """The complete URL."""
+        """The complete URL, with the signature."""
         return f"{self.origin}{self.unsigned_target}&X-Amz-Signature={self.signature}"
 
 
@@ -53,7 +58,7 @@ def presign(
     lifetime: float,
     nonce: str,
 ) -> SignedUrl:
-    """Return a URL that allows one request.
+    """Return a presigned URL, with which anybody may send one kind of request until the URL expires.
 
     Args:
         origin: The origin of the storage host.
@@ -63,12 +68,13 @@ def presign(
         headers: The headers that the request must have, with exactly these values.
         now: The current time.
         lifetime: The seconds until the URL expires.
-        nonce: Random text that makes the URL unique.
+        nonce: A random string that makes the URL unique.
     """
     timestamp = now.strftime("%Y%m%dT%H%M%SZ")
     signed = {**headers, "host": origin.partition("://")[2]}
     header_names = tuple(sorted(signed))
-    # The security token has characters that some clients re-encode: `%7E`, a lower-case `%3d`, and `+`.
+    # The security token contains `%7E`, `%3d` and `+`, because some clients wrongly change their encoding.
+    # Then the signature does not match, and the test shows the bug.
     query = (
         "X-Amz-Algorithm=AWS4-HMAC-SHA256"
         f"&X-Amz-Credential=EMULATOR%2F{timestamp[:8]}%2Fauto%2Fs3%2Faws4_request"
@@ -84,9 +90,9 @@ def presign(
 
 
 def parse_target(target: str) -> SignedTarget | None:
-    """Return the parts of a presigned request target, or None for any other target.
+    """Return the parts of a presigned request target, or None if the target is not presigned.
 
-    The signature has to be the last parameter.
+    The signature must be the last parameter of the query.
     """
     match = _SIGNED_TARGET.fullmatch(target)
     listed = None if match is None else _SIGNED_HEADERS.search(match["unsigned_target"])
@@ -102,17 +108,18 @@ def parse_target(target: str) -> SignedTarget | None:
 def signature(
     secret: bytes, method: str, unsigned_target: str, header_names: tuple[str, ...], headers: dict[str, str]
 ) -> str:
-    """Return the HMAC over a method, a target without its signature, and the values of the named headers."""
+    """Return the HMAC-SHA256 of a method, a target without signature, and the values of `header_names`."""
     lines = [method, unsigned_target, *(f"{name}:{headers.get(name, '')}" for name in header_names)]
     return hmac.new(secret, "\n".join(lines).encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
 def encode_segment(name: str) -> str:
-    """Return a file name as one percent-encoded path segment.
+    """Percent-encode a file name as one path segment.
 
-    Everything but letters, digits, dots and underscores is encoded.
+    Only ASCII letters, digits, dots and underscores are not encoded.
     """
-    # Clients that decode and re-encode a URL leave `-` and `~` unencoded, so their signature does not match.
+    # `-` and `~` are encoded although no rule requires it. A client that decodes the URL and encodes it again
+    # leaves them unencoded, so the signature does not match, and the test shows the bug.
     return re.sub(r"[^A-Za-z0-9._]", _percent_encode, name)
 
 

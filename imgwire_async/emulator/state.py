@@ -1,4 +1,4 @@
-"""The arguments of the operation handlers, `State` and `ApiCall`, and the errors that they share."""
+"""`State` and `ApiCall`, the arguments of all operation handlers, and the errors that handlers raise."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KeyKind: TypeAlias = Literal["server", "client"]
 
 @frozen(kw_only=True)
 class Credentials:
-    """The secrets of the environment: its server key, its client key, and the key that signs URLs."""
+    """The secrets of the environment: the server key, the client key, and the key for signing URLs."""
 
     server: str = field(repr=False)
     client: str = field(repr=False)
@@ -47,21 +47,21 @@ class Credentials:
 class Origins:
     """The origins of the three hosts, such as `http://127.0.0.1:8080`.
 
-    `any_host` is True when the hosts listen on every address of this machine.
+    `listens_on_all` says whether the emulator listens on all addresses of this machine.
     """
 
     api: str
     storage: str
     cdn: str
-    any_host: bool = False
+    listens_on_all: bool = False
 
     def for_client(self, host_header: str | None) -> Origins:
-        """Return the origins under the host name that a client used.
+        """Return the origins with the host name that the client of a request used.
 
-        A server that listens on every address does not know its own name, so it takes the name from the
-        `Host` header of the request.
+        If the emulator listens on all addresses, no single host name works for all clients. So the result has
+        the host name from the `Host` header of the request. Otherwise the origins are returned unchanged.
         """
-        host = _HOST.fullmatch(host_header or "") if self.any_host else None
+        host = _HOST.fullmatch(host_header or "") if self.listens_on_all else None
         if host is None:
             return self
         api, storage, cdn = (
@@ -73,9 +73,9 @@ class Origins:
 
 @define(kw_only=True)
 class State:
-    """The state that all handlers share.
+    """The state of an emulator, which all handlers share.
 
-    `Emulator.reset` replaces `store` and `settings`. The other fields stay.
+    `Emulator.reset` replaces `store` and `settings`. The other fields do not change while the emulator runs.
     """
 
     switches: Switches
@@ -90,7 +90,7 @@ class State:
 
 @frozen(kw_only=True)
 class ApiCall:
-    """One API call whose key, path, query and body are valid."""
+    """One API call, after the checks of its key, path, query and body. `now` is the time of the call."""
 
     request: Request
     origins: Origins
@@ -104,7 +104,11 @@ class ApiCall:
 def create_presigned_url(
     state: State, call: ApiCall, target_id: str, method: str, path: str, headers: dict[str, str]
 ) -> tuple[str, PresignedUrl]:
-    """Return a new presigned URL of the storage host, and its signature. The signature covers `headers`."""
+    """Create a presigned URL of the storage host. Return its signature and the URL.
+
+    The URL is for a request with `method` to `path`, with exactly these values of `headers`. `target_id` is
+    the ID of the image or download job.
+    """
     lifetime = state.switches.url_lifetime
     signed = presign(
         call.origins.storage,
@@ -121,10 +125,10 @@ def create_presigned_url(
 
 
 def not_found() -> HTTPError:
-    """Return the error for a resource that does not exist."""
+    """Return the error for a resource that does not exist. Its status is 404."""
     return HTTPError(api_error(404, "ResourceNotFoundError", "Resource not found."))
 
 
 def not_allowed(detail: str) -> HTTPError:
-    """Return the error for an operation that the key does not permit."""
+    """Return the error for an operation that the API key does not permit. Its status is 403."""
     return HTTPError(api_error(403, "OperationNotAllowedError", detail))

@@ -1,6 +1,6 @@
-"""The storage host: presigned PUTs of uploads, and presigned GETs of archives.
+"""Handle the requests to the storage host: the PUT of an upload, and the GET of an archive.
 
-A request needs nothing but a valid signature.
+The URLs are presigned, so a request needs no API key.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _ANY_ORIGIN_RULE = CorsRule(("GET", "PUT"), ANY_ORIGIN)
 
 
 class StorageHandler:
-    """Handle the requests to the storage host."""
+    """The handler of the storage host."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def cors_rule(self, request: Request) -> CorsRule:
-        """Return the CORS rule, which allows any origin, because the signature protects the URL.
+        """Return a CORS rule that allows any origin, because the signature protects the URL.
 
         [contract 15]
         """
@@ -62,8 +62,8 @@ class StorageHandler:
         recorder = BodyRecorder(MAXIMUM_WHOLE_BODY if state.settings.keep_bodies else 0)
         async for chunk in body.chunks():
             recorder.add(chunk)
-        # A reset, a deletion or another PUT may have happened while the body arrived, so check again. The
-        # expiry counts only at the start of the request.
+        # Check the image again, because it may have been deleted, or another PUT may have used the URL, while
+        # the body arrived. Only the expiry is not checked again: the URL must be unexpired at the start.
         image = self._image_for_upload(signed, None)
         state.store.mark_url_used(signed.signature)
         state.store.store_bytes(image, recorder.finish(body.sha256), state.clock.now())
@@ -72,8 +72,8 @@ class StorageHandler:
     def _image_for_upload(self, signed: SignedTarget, now: datetime | None) -> Image:
         """Return the image of an upload URL.
 
-        Raises an S3 error for a URL that is unknown, used, or expired at `now`. None skips the check of the
-        expiry.
+        Raises an S3 error if the URL is unknown, if it has expired at the time `now`, or if it was used and
+        the switch `second_put` is `"refused"`. If `now` is None, the expiry is not checked.
         """
         state = self._state
         url: PresignedUrl | None = state.store.upload_urls.get(signed.signature)
@@ -89,9 +89,10 @@ class StorageHandler:
 
 
 def check_signed(request: Request, secret: bytes) -> SignedTarget:
-    """Return the parts of a presigned target.
+    """Check the signature of a request, and return the parts of its presigned target.
 
-    Raises an S3 error if the signature does not match the method, the target and the signed headers.
+    Raises an S3 error if the signature does not match the method, the target and the values of the signed
+    headers, or if the request has an `Authorization`, `Cookie` or `x-amz-` header.
     """
     _check_unsigned_headers(request)
     signed = parse_target(request.target)
@@ -106,7 +107,7 @@ def check_signed(request: Request, secret: bytes) -> SignedTarget:
 
 
 def expired(status: int, expires_at: datetime, now: datetime) -> HTTPError:
-    """Return the error for an expired URL."""
+    """Return the S3 error for an expired URL."""
     time_format = "%Y-%m-%dT%H:%M:%SZ"
     return _error(
         status,

@@ -33,50 +33,50 @@ _TOKEN_LIFETIME = timedelta(seconds=900)
 
 
 def new_id() -> str:
-    """Return a new UUID as text."""
+    """Return a new random UUID as a string."""
     return str(uuid.uuid4())
 
 
 class Store:
     """All records of the environment.
 
-    Only the emulator's event loop writes to a store. `Emulator.reset` replaces it by a new one.
+    Only the emulator's event loop writes to a store. `Emulator.reset` creates a new, empty store.
     """
 
     def __init__(self, switches: Switches, environment_id: str) -> None:
         self.switches = switches
         self.environment_id = environment_id
         self.images: dict[str, Image] = {}
-        self.deleted: list[Image] = []
-        # From idempotency keys to image IDs.
-        self.by_idempotency_key: dict[str, str] = {}
-        # Presigned URLs by their signature.
+        self.deleted_images: list[Image] = []
+        # Maps idempotency keys to image IDs.
+        self.image_ids_by_idempotency_key: dict[str, str] = {}
+        # Presigned URLs, keyed by signature.
         self.upload_urls: dict[str, PresignedUrl] = {}
         self.archive_urls: dict[str, PresignedUrl] = {}
-        # The newest upload URL of each image, by image ID.
-        self.last_upload_url: dict[str, PresignedUrl] = {}
-        # Upload tokens by their secret text.
+        # The newest upload URL of each image, keyed by image ID.
+        self.last_upload_urls: dict[str, PresignedUrl] = {}
+        # Upload tokens, keyed by the secret string that clients send.
         self.tokens: dict[str, UploadToken] = {}
         self.cors_origins: dict[str, CorsOrigin] = {}
         self.jobs: dict[str, DownloadJob] = {}
         self.domain: CustomDomain | None = None
-        self._client_pending: set[str] = set()
+        self._pending_with_client_key: set[str] = set()
 
     def add_image(self, image: Image) -> None:
         """Add a new image, and register its idempotency key."""
         self.images[image.id] = image
         if image.idempotency_key is not None:
-            self.by_idempotency_key[image.idempotency_key] = image.id
-        if image.by_client_key:
-            self._client_pending.add(image.id)
+            self.image_ids_by_idempotency_key[image.idempotency_key] = image.id
+        if image.created_with_client_key:
+            self._pending_with_client_key.add(image.id)
 
     def get_image(self, image_id: str, now: datetime) -> Image | None:
-        """Return the image as it is at `now`, or None if there is no such image."""
+        """Return the image as it is at the time `now`, or None if there is no such image."""
         image = self.images.get(image_id)
         return None if image is None else self._save(advance_image(image, now, self.switches))
 
     def poll_image(self, image_id: str, now: datetime) -> Image | None:
-        """Return the image as it is at `now`, and count this retrieve."""
+        """Return the image as it is at the time `now`, and count this retrieve. None if there is no image."""
         image = self.get_image(image_id, now)
         if image is not None:
             self._save(image_after_poll(image))
@@ -84,7 +84,7 @@ class Store:
 
     def find_by_idempotency_key(self, idempotency_key: str | None, now: datetime) -> Image | None:
         """Return the image that was created with this idempotency key, or None."""
-        image_id = None if idempotency_key is None else self.by_idempotency_key.get(idempotency_key)
+        image_id = None if idempotency_key is None else self.image_ids_by_idempotency_key.get(idempotency_key)
         return None if image_id is None else self.get_image(image_id, now)
 
     def list_page(self, page: int, limit: int, now: datetime) -> list[Image]:
@@ -95,43 +95,43 @@ class Store:
 
     def store_bytes(self, image: Image, stored: StoredBody, now: datetime) -> Image:
         """Save the uploaded bytes of an image, and return its new record."""
-        self._client_pending.discard(image.id)
+        self._pending_with_client_key.discard(image.id)
         return self._save(advance_image(image_after_upload(image, stored, now), now, self.switches))
 
     def delete_image(self, image: Image, now: datetime) -> None:
         """Delete an image. The metrics still count its upload."""
         del self.images[image.id]
-        self._client_pending.discard(image.id)
-        self.deleted.append(evolve(image, deleted_at=now, stored=None))
+        self._pending_with_client_key.discard(image.id)
+        self.deleted_images.append(evolve(image, deleted_at=now, stored=None))
 
     def all_images(self, now: datetime) -> Iterator[Image]:
-        """Yield the existing images as they are at `now`, then the deleted images."""
+        """Yield the existing images as they are at the time `now`, and after them the deleted images."""
         for image_id in list(self.images):
             image = self.get_image(image_id, now)
             if image is not None:
                 yield image
-        yield from self.deleted
+        yield from self.deleted_images
 
     @property
-    def client_pending(self) -> int:
-        """The number of PENDING images that the client key created."""
-        return len(self._client_pending)
+    def client_pending_count(self) -> int:
+        """The number of PENDING images that were created with the client key."""
+        return len(self._pending_with_client_key)
 
     def _save(self, image: Image) -> Image:
         self.images[image.id] = image
         return image
 
     def add_upload_url(self, signature: str, url: PresignedUrl) -> None:
-        """Add a presigned upload URL under its signature."""
+        """Add a presigned upload URL. It becomes the newest upload URL of its image."""
         self.upload_urls[signature] = url
-        self.last_upload_url[url.target_id] = url
+        self.last_upload_urls[url.target_id] = url
 
     def mark_url_used(self, signature: str) -> None:
-        """Mark an upload URL as used."""
+        """Mark the upload URL with this signature as used."""
         self.upload_urls[signature] = evolve(self.upload_urls[signature], used=True)
 
     def create_token(self, now: datetime) -> UploadToken:
-        """Create an upload token."""
+        """Create an upload token, and store it."""
         token = UploadToken(
             id=new_id(),
             environment_id=self.environment_id,
@@ -154,9 +154,10 @@ class Store:
         required_polls: int,
         create_archive: Callable[[list[Image]], bytes | None],
     ) -> DownloadJob:
-        """Return the job after one more retrieve, and save it.
+        """Count one more retrieve of a download job, and return the new record.
 
-        Retrieve number `required_polls` ends the job: `create_archive` then packs its READY images.
+        The retrieve with the number `required_polls` ends the job. It calls `create_archive` with those
+        images of the job that exist and are READY.
         """
         archive = None
         if job.polls + 1 >= required_polls and job.status in {"PENDING", "PROCESSING"}:
@@ -169,9 +170,9 @@ class Store:
 
 
 class ImagesView(Mapping[str, Image]):
-    """The existing images by ID, as they are now, for assertions in tests.
+    """The images that exist now, by ID, for assertions in tests.
 
-    Reading an image here does not count as a retrieve.
+    Reading an image from this mapping does not count as a retrieve.
     """
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
@@ -179,8 +180,8 @@ class ImagesView(Mapping[str, Image]):
         self._now = now
 
     def __getitem__(self, image_id: str) -> Image:
-        # The result is not saved, because only the event loop writes to the store. A test may read in another
-        # thread.
+        # The result is not saved, because this may run in the thread of a test, and only the emulator's event
+        # loop may write to the store.
         return advance_image(self._store.images[image_id], self._now(), self._store.switches)
 
     def __iter__(self) -> Iterator[str]:

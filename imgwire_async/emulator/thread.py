@@ -16,7 +16,8 @@ _AsyncFunction: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 class EmulatorThread:
     """A daemon thread with its own event loop.
 
-    The thread that uses the emulator calls `start` and `stop`.
+    The coroutine functions `start` and `stop` start and stop the emulator. They run in the event loop of this
+    thread. The methods `start` and `stop` are called in the user's thread.
     """
 
     def __init__(self, start: _AsyncFunction, stop: _AsyncFunction) -> None:
@@ -26,7 +27,7 @@ class EmulatorThread:
         self._thread = threading.Thread(target=self._run, name="imgwire-emulator", daemon=True)
 
     def start(self) -> None:
-        """Start the emulator, and return when it listens. Raises the exception that prevented the start."""
+        """Start the thread, and wait until the emulator listens. Raises the exception of a failed start."""
         self._thread.start()
         try:
             self._started.result()
@@ -35,7 +36,7 @@ class EmulatorThread:
             raise
 
     def stop(self) -> None:
-        """Stop the emulator, and return when its thread has ended."""
+        """Stop the emulator, and wait until its thread has ended."""
         loop, stopping = self._started.result()
         loop.call_soon_threadsafe(stopping.set)
         self._thread.join()
@@ -47,7 +48,7 @@ class EmulatorThread:
         stopping = asyncio.Event()
         try:
             await self._start_emulator()
-        except BaseException as error:  # noqa: BLE001  raised in the thread that waits in `start`
+        except BaseException as error:  # noqa: BLE001  the method `start` raises it in the user's thread
             self._started.set_exception(error)
             return
         self._started.set_result((asyncio.get_running_loop(), stopping))

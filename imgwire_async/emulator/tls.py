@@ -1,4 +1,4 @@
-"""TLS for the three hosts: a temporary CA, and TLS servers that give access to the TCP transports."""
+"""TLS for the three hosts: a new CA, its certificates, and TLS servers that know their TCP transports."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 @frozen(kw_only=True)
 class Certificates:
-    """The SSL contexts of server and client, and the certificate of their CA in PEM format."""
+    """The SSL contexts for servers and clients, and the CA certificate in PEM format."""
 
     server: ssl.SSLContext
     client: ssl.SSLContext
     ca_pem: bytes
 
     def write_ca(self) -> CaFile:
-        """Write the certificate of the CA to a temporary file."""
+        """Write the CA certificate to a temporary file."""
         return CaFile(self.ca_pem)
 
 
 class CaFile:
-    """A temporary file with the certificate of a CA.
+    """A temporary file with a CA certificate in PEM format.
 
-    It exists until `remove` is called or the process ends.
+    The file exists until `remove` is called, the object is garbage-collected, or the process ends.
     """
 
     def __init__(self, pem: bytes) -> None:
@@ -53,14 +53,14 @@ class CaFile:
 
 
 def _unlink(name: str, owner_pid: int) -> None:
-    # A forked child also runs this at its end, but the file belongs to its parent.
+    # A forked child process runs this function when it ends, but its parent may still need the file.
     if os.getpid() == owner_pid:
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108  pathlib may be unavailable at the end of the process
 
 
 def make_certificates(host: str = "127.0.0.1") -> Certificates:
-    """Return SSL contexts with a certificate for `host` and the loopback names, and their CA."""
+    """Create SSL contexts for servers and clients, with a certificate for `host` and the loopback names."""
     names = _LOOPBACK_NAMES if host in _LOOPBACK_NAMES or is_wildcard(host) else (*_LOOPBACK_NAMES, host)
     authority, identity = _create_certificate(names)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -88,34 +88,36 @@ def _create_certificate(names: tuple[str, ...]) -> tuple[trustme.CA, trustme.Lea
 
 
 class TcpTransports:
-    """The TCP transports below TLS transports.
+    """A registry that maps each TLS transport to the TCP transport that carries it.
 
-    Resetting a connection, or closing it without close_notify, requires its TCP transport. asyncio and uvloop
-    do not give access to it, and `abort()` of a TLS transport does nothing after two calls of `close()`.
+    Two faults need the TCP transport: the reset of a connection, and the end of a connection without
+    close_notify. asyncio and uvloop give no access to the TCP transport. Calling `abort()` on the TLS
+    transport is not enough, because it does nothing after two calls of `close()`.
     """
 
     def __init__(self) -> None:
-        # Not a weak dictionary, because uvloop's TLS transports do not support weak references.
-        self._below: dict[asyncio.BaseTransport, asyncio.Transport] = {}
+        # An ordinary dictionary, because uvloop's TLS transports do not support weak references.
+        self._tcp_by_tls: dict[asyncio.BaseTransport, asyncio.Transport] = {}
 
     def add(self, tls_transport: asyncio.Transport, tcp: asyncio.Transport) -> None:
         """Register the TCP transport of a TLS transport."""
-        self._below[tls_transport] = tcp
+        self._tcp_by_tls[tls_transport] = tcp
 
     def discard(self, tls_transport: asyncio.Transport) -> None:
         """Remove a TLS transport whose connection was lost."""
-        self._below.pop(tls_transport, None)
+        self._tcp_by_tls.pop(tls_transport, None)
 
-    def below(self, transport: asyncio.Transport) -> asyncio.Transport:
-        """Return the TCP transport of a connection. Without TLS that is `transport` itself."""
-        return self._below.get(transport, transport)
+    def find(self, transport: asyncio.Transport) -> asyncio.Transport:
+        """Return the TCP transport that carries `transport`, or `transport` itself if it does not use TLS."""
+        return self._tcp_by_tls.get(transport, transport)
 
 
 class TlsServer:
     """A protocol factory for `loop.create_server` that starts TLS on each accepted connection.
 
-    After the handshake a protocol from `make_protocol` takes over. `create_server(ssl=...)` gives no access
-    to TCP transports and unfinished handshakes.
+    After the handshake, `make_protocol` creates the protocol that handles the connection. This class replaces
+    `create_server(ssl=...)`, which gives no access to the TCP transports, and cannot cancel handshakes that
+    have not finished.
     """
 
     def __init__(
@@ -153,7 +155,7 @@ class TlsServer:
         except OSError:
             # The client disconnected, does not use TLS, or does not trust the CA.
             tls_transport = None
-        # asyncio returns None for a connection that was lost at the end of the handshake.
+        # `start_tls` returns None if the connection was lost at the end of the handshake.
         if tls_transport is None:
             tcp.abort()
             return
@@ -162,7 +164,10 @@ class TlsServer:
         deferred.set_protocol(protocol, tls_transport, lambda: self._transports.discard(tls_transport))
 
     async def stop(self) -> None:
-        """Abort every connection. A clean TLS shutdown could wait forever for the client."""
+        """Cancel all handshakes, and abort all connections.
+
+        Connections are not closed cleanly, because a TLS shutdown could wait forever for the client.
+        """
         for task in list(self._handshakes):
             task.cancel()
         await asyncio.gather(*self._handshakes, return_exceptions=True)
@@ -171,10 +176,10 @@ class TlsServer:
 
 
 class _StartedAwaitable(Awaitable[asyncio.Transport | None]):
-    """An awaitable that runs to its first suspension at once, and continues when it is awaited.
+    """An awaitable that starts at once: it runs until it first waits, and continues when it is awaited.
 
-    `start_tls` has to install its protocol within `connection_made`, because uvloop starts to read after
-    that.
+    It starts `start_tls` during `connection_made`. That is necessary because uvloop reads the first bytes
+    right after `connection_made`, and by then `start_tls` must have installed its own protocol.
     """
 
     def __init__(self, awaitable: Awaitable[asyncio.Transport | None]) -> None:
@@ -191,7 +196,7 @@ class _StartedAwaitable(Awaitable[asyncio.Transport | None]):
 
 
 class _AcceptProtocol(asyncio.Protocol):
-    """The protocol of a TCP connection that was just accepted."""
+    """The protocol of a new TCP connection. It calls `accept` with the transport."""
 
     def __init__(self, accept: Callable[[asyncio.Transport], None]) -> None:
         self._accept = accept
@@ -201,9 +206,9 @@ class _AcceptProtocol(asyncio.Protocol):
 
 
 class _DeferredProtocol(asyncio.Protocol):
-    """A protocol that forwards all events to another protocol, which is set after the handshake.
+    """A protocol that forwards all events to another protocol, which `set_protocol` sets after the handshake.
 
-    The first bytes may arrive together with the end of the handshake, so they are kept until then.
+    The first bytes of a request may arrive before `set_protocol` is called. They are kept until the call.
     """
 
     def __init__(self) -> None:
@@ -215,7 +220,7 @@ class _DeferredProtocol(asyncio.Protocol):
     def set_protocol(
         self, protocol: asyncio.Protocol, transport: asyncio.Transport, on_lost: Callable[[], None]
     ) -> None:
-        """Connect `protocol` to the TLS transport, and pass it the early data.
+        """Connect `protocol` to the TLS transport, and pass it the data that arrived earlier.
 
         `on_lost` is called when the connection is lost.
         """

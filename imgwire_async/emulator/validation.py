@@ -1,6 +1,6 @@
 """Validate the fields of a request, with the rules and error messages of FastAPI.
 
-A `Field` describes one value by its name. A `Validator` parses one kind of value.
+A `Field` has a name and a `Validator`. A `Validator` checks and converts one kind of value.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     "validator",
 ]
 
+# The place of a value in a request, such as `("body", "image_ids", 0)`. FastAPI calls it `loc`.
 Loc: TypeAlias = tuple[str | int, ...]
 ParseFunction: TypeAlias = Callable[[object, Loc], object]
 Schema: TypeAlias = Mapping[str, object]
@@ -39,7 +40,7 @@ Schema: TypeAlias = Mapping[str, object]
 
 @frozen
 class Problem:
-    """One entry of a 422 body."""
+    """One error in a request, and one entry in the body of a 422 response: its place, message and type."""
 
     loc: Loc
     msg: str
@@ -47,7 +48,7 @@ class Problem:
 
 
 class InvalidError(Exception):
-    """The problems of a request that is not valid."""
+    """Raised if values in a request are not valid. `problems` has one entry for each such value."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(problems)
@@ -56,27 +57,31 @@ class InvalidError(Exception):
 
 @frozen
 class Validator:
-    """A `ParseFunction`, and the JSON Schema of its values for the OpenAPI document."""
+    """A function that checks and converts one kind of value, and the JSON Schema of such values.
+
+    The schema is for the OpenAPI document.
+    """
 
     parse: ParseFunction
     schema: Schema
 
     def __call__(self, value: object, loc: Loc) -> object:
-        """Return the parsed value. Raises `InvalidError`."""
+        """Return the converted value. Raises `InvalidError` that names `loc` if the value is not valid."""
         return self.parse(value, loc)
 
 
 def validator(**schema: object) -> Callable[[ParseFunction], Validator]:
-    """Return a decorator that makes a `Validator` of a `ParseFunction` and this JSON Schema."""
+    """Return a decorator that combines a function with this JSON Schema to a `Validator`."""
     return lambda parse: Validator(parse, schema)
 
 
 @frozen
 class Field:
-    """One value of a body or a query.
+    """One field of a path, a query or a body.
 
-    With `nullable`, null means that the value is absent. `schema` is the name of its schema in the OpenAPI
-    document, if it has one. `default` is the default that this document shows.
+    If `nullable` is True, the value null is allowed, and means the same as a missing field. `schema` is the
+    name of the field's schema in the OpenAPI document, or None if the schema has no name. `default` is the
+    default value that the OpenAPI document shows. It does not change the parsed values.
     """
 
     name: str
@@ -88,54 +93,56 @@ class Field:
 
 
 class Params:
-    """Valid values by name.
+    """The validated fields of a path, a query or a body, with methods for reading them by name.
 
-    The validators of the fields guarantee the types that the methods assert.
+    Each method is for fields of one type. The assertions never fail, because the validators of the fields
+    have checked the types.
     """
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
 
     def text(self, name: str) -> str:
-        """Return a required text."""
+        """Return the string in the required field `name`."""
         value = self._values[name]
         assert isinstance(value, str)
         return value
 
     def optional_text(self, name: str) -> str | None:
-        """Return a text, or None if it is absent."""
+        """Return the string in the field `name`, or None if the request does not have the field."""
         value = self._values.get(name)
         assert value is None or isinstance(value, str)
         return value
 
     def optional_integer(self, name: str) -> int | None:
-        """Return an integer, or None if it is absent."""
+        """Return the integer in the field `name`, or None if the request does not have the field."""
         value = self._values.get(name)
         assert value is None or isinstance(value, int)
         return value
 
     def optional_datetime(self, name: str) -> datetime | None:
-        """Return a date and time, or None if it is absent."""
+        """Return the time in the field `name`, or None if the request does not have the field."""
         value = self._values.get(name)
         assert value is None or isinstance(value, datetime)
         return value
 
     def ids(self, name: str) -> tuple[str, ...]:
-        """Return a list of IDs without repetition."""
+        """Return the IDs in the required field `name`. A repeated ID is returned once."""
         return tuple(dict.fromkeys(str(item) for item in json_items(self._values[name])))
 
     def scalars(self, name: str) -> dict[str, str | int | float | bool]:
-        """Return metadata, which is empty if it is absent."""
+        """Return the metadata in the field `name`, or an empty dict if the request has no such field."""
         value = self._values.get(name, {})
         assert is_json_object(value)
         return {key: item for key, item in value.items() if isinstance(item, str | int | float)}
 
 
 def check_fields(fields: Iterable[Field], values: Mapping[str, object], location: str) -> Params:
-    """Return the parsed values of `fields`.
+    """Validate the values of `fields`, and return the converted values.
 
-    Raises `InvalidError` with all problems. Unknown names are ignored, as in FastAPI. `location` is the first
-    part of the place that a problem names, such as `"body"`.
+    Raises `InvalidError` with a problem for each required field that is missing and each value that is not
+    valid. Values without a field are ignored, as in FastAPI. `location` is `"path"`, `"query"` or `"body"`,
+    for the messages.
     """
     parsed: dict[str, object] = {}
     problems: list[Problem] = []
@@ -155,10 +162,14 @@ def check_fields(fields: Iterable[Field], values: Mapping[str, object], location
 
 
 def json_object(data: bytes, content_type: str | None) -> Mapping[str, object]:
-    """Return the JSON object of a body. Raises `InvalidError` with the messages of FastAPI."""
+    """Parse a request body as a JSON object.
+
+    Raises `InvalidError` if the body is empty, has a content type other than JSON, or is no JSON object.
+    """
     if not data:
         raise InvalidError(Problem(("body",), "Field required", "missing"))
-    # A body with another content type is not parsed, so the check of its type fails below.
+    # Like FastAPI, parse the body only if the content type is JSON. Otherwise `value` stays None, which is
+    # not a JSON object.
     value: object = None
     if content_type is None or re.fullmatch(
         r"application/([\w.-]+\+)?json", content_type.partition(";")[0].strip()
@@ -175,13 +186,13 @@ def json_object(data: bytes, content_type: str | None) -> Mapping[str, object]:
 
 
 def is_json_object(value: object) -> TypeGuard[dict[str, object]]:
-    """Return whether a JSON value is an object."""
-    # The value comes from JSON, so all its keys are text.
+    """Return whether a parsed JSON value is an object."""
+    # The keys need no check, because JSON keys are always strings.
     return isinstance(value, dict)
 
 
 def json_items(value: object) -> Iterator[object]:
-    """Yield the items of a JSON array."""
+    """Yield the items of a parsed JSON array. The caller has checked that `value` is an array."""
     assert isinstance(value, list)
     yield from value
 
@@ -191,7 +202,7 @@ def _reject_constant(name: str) -> object:
 
 
 def validation_response(invalid: InvalidError) -> Response:
-    """Return the 422 response for the problems of a request.
+    """Return a 422 response that lists the problems of a request.
 
     [contract 5]
     """

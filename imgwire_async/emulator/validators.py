@@ -1,4 +1,4 @@
-"""Validators for the kinds of values in requests."""
+"""The validators for the values in requests: strings, integers, UUIDs, URLs, dates and others."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 def text(minimum: int = 0, maximum: int | None = None) -> Validator:
-    """Return the validator of a text with `minimum` to `maximum` characters."""
+    """Return a validator for a string of at least `minimum` and at most `maximum` characters.
+
+    A `maximum` of None means no maximum.
+    """
     limits = {name: limit for name, limit in (("minLength", minimum), ("maxLength", maximum)) if limit}
 
     def parse(value: object, loc: Loc) -> str:
@@ -75,7 +78,7 @@ def text(minimum: int = 0, maximum: int | None = None) -> Validator:
 
 
 def integer(minimum: int) -> Validator:
-    """Return the validator of a JSON integer. It rejects text and fractions."""
+    """Return a validator for a JSON integer of at least `minimum`. It rejects strings and fractions."""
 
     def parse(value: object, loc: Loc) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -86,7 +89,7 @@ def integer(minimum: int) -> Validator:
 
 
 def query_integer(minimum: int, maximum: int | None = None) -> Validator:
-    """Return the validator of an integer in a query."""
+    """Return a validator that converts a string in a query to an integer, within the given limits."""
     limits = {"minimum": minimum} if maximum is None else {"minimum": minimum, "maximum": maximum}
 
     def parse(value: object, loc: Loc) -> int:
@@ -99,7 +102,7 @@ def query_integer(minimum: int, maximum: int | None = None) -> Validator:
 
 
 def one_of(*choices: str) -> Validator:
-    """Return the validator of a text that is one of `choices`."""
+    """Return a validator for a string that is one of `choices`."""
     quoted = [f"'{choice}'" for choice in choices]
     message = f"Input should be {', '.join(quoted[:-1])} or {quoted[-1]}"
 
@@ -112,7 +115,7 @@ def one_of(*choices: str) -> Validator:
 
 
 def uuid_text(value: object, loc: Loc) -> str:
-    """Validate a hyphenated UUID, and return it in lower case."""
+    """Check that `value` is a UUID with hyphens, and return it in lower case."""
     if not isinstance(value, str) or not _UUID.fullmatch(value):
         raise InvalidError(Problem(loc, "Input should be a valid UUID", "uuid_parsing"))
     return value.lower()
@@ -123,7 +126,7 @@ UUID_VALIDATOR = Validator(uuid_text, {"type": "string", "format": "uuid"})
 
 @validator(type="array", items={"type": "string", "format": "uuid"}, minItems=1)
 def uuid_list(value: object, loc: Loc) -> list[str]:
-    """Validate a list of at least one UUID."""
+    """Check that `value` is a list of at least one UUID, and return the UUIDs in lower case."""
     if not isinstance(value, list):
         raise InvalidError(Problem(loc, "Input should be a valid list", "list_type"))
     items = list(json_items(value))  # pyright: ignore[reportUnknownArgumentType]  # JSON: its items are objects
@@ -136,7 +139,7 @@ def uuid_list(value: object, loc: Loc) -> list[str]:
 
 @validator(type="object", additionalProperties=SCALAR)
 def metadata(value: object, loc: Loc) -> Mapping[str, object]:
-    """Validate an object whose values are text, numbers or booleans.
+    """Check that `value` is a JSON object whose values are strings, numbers or booleans.
 
     [contract 3]
     """
@@ -160,14 +163,14 @@ def _can_split(url: str) -> bool:
     try:
         urlsplit(url)
     except ValueError:
-        # For example, brackets without an IPv6 address.
+        # For example, the host has brackets without an IPv6 address in them.
         return False
     return True
 
 
 @validator(type="string", format="uri", minLength=1)
 def http_url(value: object, loc: Loc) -> str:
-    """Validate an absolute http or https URL."""
+    """Check that `value` is an absolute http or https URL, and return it unchanged."""
     url = text(1)(value, loc)
     if not isinstance(url, str) or not _HTTP_URL.fullmatch(url) or not _can_split(url):
         raise InvalidError(Problem(loc, "Input should be a valid URL", "url_parsing"))
@@ -176,11 +179,11 @@ def http_url(value: object, loc: Loc) -> str:
 
 @validator(anyOf=[{"type": "string", "format": "date-time"}, {"type": "null"}])
 def date_time(value: object, loc: Loc) -> datetime:
-    """Parse a date and time. The result is in UTC, or naive if the text has no time zone."""
+    """Parse a date and time. The result is in UTC, or naive if `value` has no time zone."""
     try:
         time = parse_datetime(str(value))
         return time if time.tzinfo is None else time.astimezone(UTC)
-    # A number outside the calendar is an ArithmeticError.
+    # A number of seconds beyond the year 9999 raises OverflowError, which is an ArithmeticError.
     except (ArithmeticError, ValueError) as error:
         raise InvalidError(
             Problem(loc, f"Input should be a valid datetime or date, {error}", "datetime_parsing")
@@ -190,9 +193,9 @@ def date_time(value: object, loc: Loc) -> datetime:
 def with_time_zone(
     times: Iterable[tuple[datetime | None, Loc]], naive_dates: NaiveDates
 ) -> list[datetime | None]:
-    """Return the times with UTC as the time zone of naive ones.
+    """Return the times, with UTC added to those that have no time zone.
 
-    Raises `InvalidError` for all naive times instead, if the switch `naive_dates` is `"refused"`.
+    If `naive_dates` is `"refused"`, raise `InvalidError` for the times that have no time zone.
     """
     times = list(times)
     naive = [loc for time, loc in times if time is not None and time.tzinfo is None]
@@ -207,9 +210,9 @@ def with_time_zone(
 
 @validator(type="string")
 def timezone(value: object, loc: Loc) -> str:
-    """Validate the name of an IANA time zone."""
+    """Check that `value` is the name of an IANA time zone, and return it."""
     try:
-        # UTC works without a time zone database.
+        # UTC is not looked up, because the time zone database may be missing.
         if value != "UTC":
             ZoneInfo(str(value))
     except (KeyError, ValueError, OSError) as error:
@@ -218,7 +221,7 @@ def timezone(value: object, loc: Loc) -> str:
 
 
 def header_uuid(name: str, value: str) -> str:
-    """Validate the UUID in the header `name`, and return it in lower case."""
+    """Check that the value of the header `name` is a UUID, and return it in lower case."""
     return uuid_text(value, ("header", name))
 
 

@@ -20,7 +20,7 @@ def test_the_route_table_has_exactly_the_operations_of_the_contract() -> None:
         for method, operation in methods.items()
     }
     assert {
-        (operation.method, PREFIX + operation.path): operation.client_key for operation in OPERATIONS
+        (operation.method, PREFIX + operation.path): operation.allows_client_key for operation in OPERATIONS
     } == contract
     assert len({operation.name for operation in OPERATIONS}) == len(contract) == 20
 

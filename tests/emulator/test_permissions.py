@@ -12,7 +12,9 @@ from imgwire_async.emulator.routes import OPERATIONS
 
 from .raw_client import PNG, UNKNOWN_ID, RawClient, send_raw
 
-SERVER_ONLY = [(operation.method, operation.path) for operation in OPERATIONS if not operation.client_key]
+SERVER_ONLY = [
+    (operation.method, operation.path) for operation in OPERATIONS if not operation.allows_client_key
+]
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "sk_", ""])

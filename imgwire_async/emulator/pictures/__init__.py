@@ -1,4 +1,4 @@
-"""Read the type and size of a picture from its bytes, and check that it is complete."""
+"""Find the type and size of a picture in its bytes, and check that the picture is complete."""
 
 from __future__ import annotations
 

@@ -6,30 +6,30 @@ from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteVi
 
 __all__ = ["bmp_size", "check_bmp", "check_ico", "ico_size", "is_bmp", "is_ico"]
 
-# The header of OS/2 1.x has 16-bit sizes.
+# The lengths in bytes of the BMP headers. The length identifies the kind of header. The core header of OS/2
+# 1.x has 16-bit fields for width and height, and all later headers have 32-bit fields.
 _CORE_HEADER = 12
 _INFO_HEADER = 40
 _HEADER_SIZES = frozenset({_CORE_HEADER, 16, _INFO_HEADER, 52, 56, 64, 108, 124})
+# The codes of the compression field for uncompressed pixels.
 _UNCOMPRESSED = frozenset({0, 3, 6})
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def is_bmp(head: bytes) -> bool:
-    """Return whether the bytes start with `BM` and a BMP header of a known size.
+    """Return whether the bytes start with `BM` and a BMP header of a known length.
 
-    Many text files start with these two letters, so the letters alone prove nothing.
+    The letters `BM` alone prove nothing, because a text file can start with them.
     """
     return head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _HEADER_SIZES
 
 
 def bmp_size(view: ByteView) -> tuple[int, int]:
-    """Return width and height.
-
-    A negative height in the header means that the first row is the top row.
-    """
+    """Return width and height from the header."""
     if view.integer(14, 4, "little") == _CORE_HEADER:
         return view.integer(18, 2, "little"), view.integer(20, 2, "little")
     width, height = (int.from_bytes(view.read(offset, 4), "little", signed=True) for offset in (18, 22))
+    # A negative height means that the rows are stored from top to bottom.
     return width, abs(height)
 
 
@@ -55,10 +55,8 @@ def is_ico(head: bytes) -> bool:
 
 
 def ico_size(view: ByteView) -> tuple[int, int]:
-    """Return width and height of the largest entry.
-
-    The byte 0 stands for a size of 256.
-    """
+    """Return width and height of the largest picture in an icon file."""
+    # Width and height are one byte each, and the byte 0 stands for 256.
     sizes = [
         (view.integer(offset, 1) or 256, view.integer(offset + 1, 1) or 256)
         for offset in _entry_offsets(view)
@@ -67,7 +65,7 @@ def ico_size(view: ByteView) -> tuple[int, int]:
 
 
 def check_ico(view: ByteView) -> None:
-    """Check that each entry points to a PNG or a bitmap inside the file."""
+    """Check that each entry points to a PNG picture or a bitmap that lies inside the file."""
     for entry in _entry_offsets(view):
         length, offset = view.integer(entry + 8, 4, "little"), view.integer(entry + 12, 4, "little")
         if offset + length > view.length:

@@ -1,4 +1,4 @@
-"""Read picture sizes with Pillow, for files whose header does not contain the size."""
+"""Read the size of a picture with Pillow, if the size cannot be read from the header of the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ __all__ = ["decoded_size"]
 
 
 def decoded_size(data: bytes) -> tuple[int, int] | None:
-    """Return width and height as stored, or None if Pillow is not installed or cannot read the file."""
+    """Return width and height without applying the EXIF orientation.
+
+    Return None if Pillow is not installed or cannot read the file.
+    """
     try:
         from PIL import Image
     except ImportError:

@@ -10,10 +10,10 @@ from attrs import frozen
 from imgwire_async.emulator.pictures import bmp_ico, isobmff, jpeg_png_gif, jxl, tiff, webp
 from imgwire_async.emulator.pictures.byte_view import (
     BrokenPictureError,
+    BytesNotKeptError,
     ByteView,
     Finding,
     NeedsDecoderError,
-    NotInWindowError,
     Picture,
     Unreadable,
 )
@@ -52,8 +52,8 @@ _FORMATS = (
 def examine(head: bytes, *, length: int | None = None, tail: bytes = b"") -> Finding:
     """Return the type, size and EXIF fields of a picture, or the reason why the bytes are not a picture.
 
-    `head` is the body. For a body that was not kept whole, `head` is its start, `length` its whole length and
-    `tail` its end. The function never raises an exception.
+    `head` is the whole body. If only start and end of the body were kept, `head` is the start, `tail` the
+    end, and `length` the length of the whole body. The function never raises an exception.
     """
     view = ByteView(head, len(head) if length is None else length, tail)
     if view.length == 0:
@@ -67,7 +67,7 @@ def examine(head: bytes, *, length: int | None = None, tail: bytes = b"") -> Fin
         _check_complete(picture_format, view)
     except BrokenPictureError as error:
         return Unreadable(reason=f"{mime_type}: {error}")
-    except NotInWindowError:
+    except BytesNotKeptError:
         return Unreadable(reason=f"{mime_type}: the header lies in a part of the file that was not kept")
     return Picture(mime_type=mime_type, width=width, height=height, exif=read_exif(mime_type, view))
 
@@ -76,7 +76,7 @@ def _size(picture_format: Format, view: ByteView) -> Size:
     try:
         width, height = picture_format.read_size(view)
     except NeedsDecoderError as error:
-        # A decoder needs the whole body. A body that was not kept whole is too large to decode anyway.
+        # A decoder needs the whole body, so try it only if the whole body was kept.
         size = decoded_size(view.head) if len(view.head) == view.length else None
         if size is None:
             raise BrokenPictureError(f"{error}, and no decoder could read it") from error
@@ -89,6 +89,6 @@ def _size(picture_format: Format, view: ByteView) -> Size:
 def _check_complete(picture_format: Format, view: ByteView) -> None:
     try:
         picture_format.check_complete(view)
-    except NotInWindowError:
-        # The kept start and end of the file are good, and the middle is unknown.
+    except BytesNotKeptError:
+        # The check found no error in the kept bytes. The bytes that were not kept cannot be checked.
         pass

@@ -1,10 +1,10 @@
-"""Read a few EXIF fields from JPEG, PNG, WebP and TIFF files. Broken fields are left out."""
+"""Read a few EXIF fields from JPEG, PNG, WebP and TIFF files. Unreadable fields are left out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView, NotInWindowError
+from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, BytesNotKeptError, ByteView
 from imgwire_async.emulator.pictures.jpeg_png_gif import jpeg_segments, png_chunks
 from imgwire_async.emulator.pictures.tiff import (
     ByteOrder,
@@ -19,10 +19,12 @@ from imgwire_async.emulator.pictures.webp import webp_chunks
 
 __all__ = ["read_exif"]
 
+# The marker of a JPEG segment that may contain EXIF fields.
 _APP1 = 0xE1
 _EXIF_PREFIX = b"Exif\0\0"
 # The tag with the offset of the second directory, which has the fields about the camera.
 _EXIF_DIRECTORY = 0x8769
+# Maps the tags of the known fields to the names in the EXIF standard.
 _NAMES: Mapping[int, str] = {
     0x010E: "ImageDescription",
     0x010F: "Make",
@@ -40,14 +42,16 @@ _NAMES: Mapping[int, str] = {
     0xA433: "LensMake",
     0xA434: "LensModel",
 }
+# The maximum length in bytes of a text. Longer texts are left out.
 _MAXIMUM_TEXT = 1_000
+# The TIFF codes of field types.
 _TEXT, _UINT16, _UINT32, _FRACTION = 2, 3, 4, 5
 
 
 def read_exif(mime_type: str, view: ByteView) -> dict[str, object]:
-    """Return the known fields by their EXIF names.
+    """Return the known EXIF fields by name. The result is empty if the file has no EXIF block.
 
-    Values are text, integers, and fractions as decimal numbers.
+    A value is a string, an integer, or a float for an EXIF fraction.
     """
     find = _FINDERS.get(mime_type)
     if find is None:
@@ -55,11 +59,11 @@ def read_exif(mime_type: str, view: ByteView) -> dict[str, object]:
     try:
         base = find(view)
         return {} if base is None else _read_fields(view, base)
-    except (BrokenPictureError, NotInWindowError):
+    except (BrokenPictureError, BytesNotKeptError):
         return {}
 
 
-def _in_jpeg(view: ByteView) -> int | None:
+def _find_in_jpeg(view: ByteView) -> int | None:
     prefix_length = len(_EXIF_PREFIX)
     for marker, offset, length in jpeg_segments(view):
         if marker == _APP1 and length > prefix_length and view.read(offset, prefix_length) == _EXIF_PREFIX:
@@ -67,22 +71,24 @@ def _in_jpeg(view: ByteView) -> int | None:
     return None
 
 
-def _in_png(view: ByteView) -> int | None:
+def _find_in_png(view: ByteView) -> int | None:
     return next((offset for name, offset, _ in png_chunks(view) if name == b"eXIf"), None)
 
 
-def _in_webp(view: ByteView) -> int | None:
+def _find_in_webp(view: ByteView) -> int | None:
     offset = next((offset for name, offset, _ in webp_chunks(view) if name == b"EXIF"), None)
-    # Some programs also write the prefix that JPEG files have.
+    # Some programs write the EXIF prefix of JPEG files into WebP files, where it does not belong.
     if offset is not None and view.read(offset, len(_EXIF_PREFIX)) == _EXIF_PREFIX:
         offset += len(_EXIF_PREFIX)
     return offset
 
 
+# Functions that return the offset of the EXIF block, or None if the file has none.
 _FINDERS: Mapping[str, Callable[[ByteView], int | None]] = {
-    "image/jpeg": _in_jpeg,
-    "image/png": _in_png,
-    "image/webp": _in_webp,
+    "image/jpeg": _find_in_jpeg,
+    "image/png": _find_in_png,
+    "image/webp": _find_in_webp,
+    # An EXIF block has the format of a TIFF file, so a TIFF file itself is the block.
     "image/tiff": lambda _: 0,
 }
 

@@ -1,4 +1,4 @@
-"""The formats AVIF and HEIC, whose container is ISOBMFF (ISO 14496-12, ISO 23008-12)."""
+"""The formats AVIF and HEIC. Both are containers in the format ISOBMFF (ISO 14496-12, ISO 23008-12)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ __all__ = ["Box", "boxes", "check_isobmff", "is_avif", "is_heic", "isobmff_size"
 
 _AVIF = frozenset({b"avif", b"avis"})
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+# A file with more boxes counts as broken, so that a malicious file cannot keep the emulator busy.
 _MAXIMUM_BOXES = 10_000
 
 
@@ -25,12 +26,12 @@ class Box:
 
 
 def is_avif(head: bytes) -> bool:
-    """Return whether the file type box has an AVIF brand."""
+    """Return whether the file type box (`ftyp`) names an AVIF brand."""
     return bool(_brands(head) & _AVIF)
 
 
 def is_heic(head: bytes) -> bool:
-    """Return whether the file type box has a HEIC brand and no AVIF brand."""
+    """Return whether the file type box (`ftyp`) names a HEIC brand and no AVIF brand."""
     brands = _brands(head)
     return bool(brands & _HEIC) and not brands & _AVIF
 
@@ -45,7 +46,8 @@ def _brands(head: bytes) -> frozenset[bytes]:
 def boxes(view: ByteView, start: int, end: int) -> Iterator[Box]:
     """Yield the boxes between two offsets.
 
-    Raises `BrokenPictureError` for a box that reaches beyond the end.
+    Raises `BrokenPictureError` for a box that reaches beyond `end`, for a box that is shorter than its own
+    header, and for too many boxes.
     """
     for _ in range(_MAXIMUM_BOXES):
         if start >= end:
@@ -54,7 +56,7 @@ def boxes(view: ByteView, start: int, end: int) -> Iterator[Box]:
         if size == 1:
             size, content = view.integer(start + 8, 8), start + 16
         elif size == 0:
-            # The box reaches to the end of the file.
+            # The size 0 means that the box reaches to the end.
             size = end - start
         if start + size > end:
             raise BrokenPictureError("the file ends early")
@@ -66,12 +68,12 @@ def boxes(view: ByteView, start: int, end: int) -> Iterator[Box]:
 
 
 def isobmff_size(view: ByteView) -> tuple[int, int]:
-    """Return width and height of the primary item.
+    """Return width and height of the primary item, which is the main picture of the file.
 
-    They come from its `ispe` property, and its cropping and rotation properties are applied. A decoder has to
-    apply these properties, unlike the orientation in EXIF. The rules are in ISO 23008-12, section 6.5.
+    The property `ispe` has the width and height before cropping and rotation. The cropping and rotation
+    properties are applied too, because the format requires it from every decoder (ISO 23008-12, section 6.5).
     """
-    meta = _child(view, 0, view.length, b"meta")
+    meta = _find_box(view, 0, view.length, b"meta")
     if meta is None:
         raise NeedsDecoderError("a sequence without a primary item")
     children = {box.name: box for box in boxes(view, meta.start + 4, meta.end)}
@@ -79,7 +81,7 @@ def isobmff_size(view: ByteView) -> tuple[int, int]:
     if primary is None or properties is None:
         raise NeedsDecoderError("no primary item or no properties")
     item_id = view.integer(primary.start + 4, 2 if view.integer(primary.start, 1) == 0 else 4)
-    container = _child(view, properties.start, properties.end, b"ipco")
+    container = _find_box(view, properties.start, properties.end, b"ipco")
     if container is None:
         raise BrokenPictureError("no property container")
     all_properties = list(boxes(view, container.start, container.end))
@@ -97,7 +99,7 @@ def _apply_properties(view: ByteView, properties: list[Box]) -> tuple[int, int] 
     for box in properties:
         if box.name == b"ispe":
             size = view.integer(box.start + 4, 4), view.integer(box.start + 8, 4)
-        # An odd number of quarter turns is a rotation by 90 or 270 degrees.
+        # The lowest bit is 1 for a rotation by 90 or 270 degrees.
         elif box.name == b"irot" and size is not None and view.integer(box.start, 1) & 1:
             size = size[1], size[0]
         elif box.name == b"clap":
@@ -117,18 +119,18 @@ def check_isobmff(view: ByteView) -> None:
         raise BrokenPictureError("no picture data")
 
 
-def _child(view: ByteView, start: int, end: int, name: bytes) -> Box | None:
+def _find_box(view: ByteView, start: int, end: int, name: bytes) -> Box | None:
     return next((box for box in boxes(view, start, end) if box.name == name), None)
 
 
 def _property_numbers(view: ByteView, properties: Box, item_id: int) -> Iterator[int]:
-    """Yield the numbers of the properties of an item. The first property has the number 1."""
+    """Yield the numbers of the properties of an item. Numbers are positions in the box `ipco`, from 1."""
     for box in boxes(view, properties.start, properties.end):
         if box.name == b"ipma":
-            yield from _associations(view, box, item_id)
+            yield from _associated_properties(view, box, item_id)
 
 
-def _associations(view: ByteView, ipma: Box, item_id: int) -> Iterator[int]:
+def _associated_properties(view: ByteView, ipma: Box, item_id: int) -> Iterator[int]:
     version, flags = view.integer(ipma.start, 1), view.integer(ipma.start + 3, 1)
     id_width, index_width = (4 if version else 2), (2 if flags & 1 else 1)
     count, offset = view.integer(ipma.start + 4, 4), ipma.start + 8
@@ -136,7 +138,7 @@ def _associations(view: ByteView, ipma: Box, item_id: int) -> Iterator[int]:
         entry_id, associations = view.integer(offset, id_width), view.integer(offset + id_width, 1)
         offset += id_width + 1
         if entry_id == item_id:
-            # The highest bit marks an essential property.
+            # The highest bit is a flag ("essential property"), and not part of the number.
             mask = (1 << (8 * index_width - 1)) - 1
             yield from (
                 view.integer(offset + index * index_width, index_width) & mask

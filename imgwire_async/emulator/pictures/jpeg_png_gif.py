@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView, NotInWindowError
+from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, BytesNotKeptError, ByteView
 
 __all__ = [
     "check_gif", "check_jpeg", "check_png", "gif_size", "is_gif", "is_jpeg", "is_png", "jpeg_segments", "jpeg_size",
@@ -13,20 +13,20 @@ __all__ = [
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _START_OF_SCAN = 0xDA
-# The markers C4, C8 and CC have other meanings.
+# The markers C4, C8 and CC in this range do not start a frame.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MARKERS_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
 def is_jpeg(head: bytes) -> bool:
-    """Return whether the bytes start with a JPEG marker."""
+    """Return whether the bytes start with the start-of-image marker of JPEG and the start of a marker."""
     return head.startswith(b"\xff\xd8\xff")
 
 
 def jpeg_segments(view: ByteView) -> Iterator[tuple[int, int, int]]:
     """Yield the marker of each segment, and the offset and length of its content.
 
-    The last segment is the first start of scan.
+    The iteration ends with the first start-of-scan segment, which the compressed pixels follow.
     """
     offset = 2
     while True:
@@ -34,7 +34,7 @@ def jpeg_segments(view: ByteView) -> Iterator[tuple[int, int, int]]:
             raise BrokenPictureError("a segment does not start with a marker")
         marker = view.integer(offset + 1, 1)
         if marker == 0xFF:
-            # Fill bytes may come before any marker.
+            # The first FF is a fill byte, which may precede any marker.
             offset += 1
             continue
         offset += 2
@@ -60,13 +60,10 @@ def jpeg_size(view: ByteView) -> tuple[int, int]:
 
 
 def check_jpeg(view: ByteView) -> None:
-    """Check that an end-of-image marker follows the scan.
-
-    Any bytes may follow the marker.
-    """
+    """Check that the file has an end-of-image marker after the start of the scan."""
     scan = max(offset for _, offset, _ in jpeg_segments(view))
-    # The data of a scan escapes each FF byte, so FF D9 can only be the marker. Thumbnails come before the
-    # scan.
+    # FF D9 can only be the end-of-image marker, because a scan escapes each FF byte of its data. The search
+    # starts at the scan, because an embedded thumbnail before it has a marker of its own.
     if not view.contains(b"\xff\xd9", scan):
         raise BrokenPictureError("no end of image")
 
@@ -77,7 +74,7 @@ def is_png(head: bytes) -> bool:
 
 
 def png_chunks(view: ByteView) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name of each chunk, and the offset and length of its content. IEND is the last one."""
+    """Yield the name of each chunk, and the offset and length of its content. IEND is the last chunk."""
     offset = len(_PNG_SIGNATURE)
     while True:
         length = view.integer(offset, 4)
@@ -93,7 +90,10 @@ def png_chunks(view: ByteView) -> Iterator[tuple[bytes, int, int]]:
 
 
 def png_size(view: ByteView) -> tuple[int, int]:
-    """Return width and height from the IHDR chunk, which has to be the first chunk."""
+    """Return width and height from the IHDR chunk.
+
+    Raises `BrokenPictureError` if the first chunk is not an IHDR chunk.
+    """
     if view.integer(8, 4) != 13 or view.read(12, 4) != b"IHDR":
         raise BrokenPictureError("no IHDR chunk at the start")
     return view.integer(16, 4), view.integer(20, 4)
@@ -103,7 +103,7 @@ def check_png(view: ByteView) -> None:
     """Check that the file has picture data and an IEND chunk."""
     try:
         names = {name for name, _, _ in png_chunks(view)}
-    except NotInWindowError:
+    except BytesNotKeptError:
         if not view.contains(b"IEND\xae\x42\x60\x82", 0):
             raise BrokenPictureError("no end of image") from None
         return
@@ -117,12 +117,12 @@ def is_gif(head: bytes) -> bool:
 
 
 def gif_size(view: ByteView) -> tuple[int, int]:
-    """Return width and height of the logical screen."""
+    """Return width and height of the logical screen, the area in which all frames lie."""
     return view.integer(6, 2, "little"), view.integer(8, 2, "little")
 
 
 def check_gif(view: ByteView) -> None:
-    """Check that the file has at least one picture and a trailer."""
+    """Check that the file has at least one frame, and the trailer byte at its end."""
     offset = 13 + _palette_size(view.integer(10, 1))
     frames = 0
     while (kind := view.integer(offset, 1)) != 0x3B:

@@ -1,4 +1,7 @@
-"""The format JPEG XL, as a bare codestream or in a container (ISO 18181-1 A, ISO 18181-2)."""
+"""The format JPEG XL (ISO 18181).
+
+A file is a bare codestream, which is the encoded picture, or a container of boxes around a codestream.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,17 @@ __all__ = ["check_jxl", "is_jxl", "jxl_size"]
 
 _CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _CODESTREAM = b"\xff\x0a"
-# The ratio of width to height for each code in the header. With the code 0 the width follows as a number.
+# The ratio of width to height for each code in the size header. The first ratio is never used, because after
+# the code 0 the header has the width itself.
 _RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+# The numbers of bits of a width or height, by the two bits before it.
 _LENGTH_BITS = (9, 13, 18, 30)
-# The longest size header has this many bytes.
+# How many bytes to read for the size header. This is at least its maximum length.
 _SIZE_HEADER_BYTES = 12
 
 
 def is_jxl(head: bytes) -> bool:
-    """Return whether the bytes start with a codestream or with the container."""
+    """Return whether the bytes start with the signature of a codestream or of a container."""
     return head.startswith((_CODESTREAM, _CONTAINER))
 
 
@@ -36,15 +41,15 @@ class _BitReader:
         return value
 
     def read_length(self, small: bool) -> int:
-        """Return the width or height of the picture."""
+        """Read a width or height. If `small` is True, it is a multiple of 8, encoded in five bits."""
         if small:
             return (self.read(5) + 1) * 8
         return self.read(_LENGTH_BITS[self.read(2)]) + 1
 
 
 def jxl_size(view: ByteView) -> tuple[int, int]:
-    """Return width and height from the size header, without applying an orientation."""
-    start, end = _codestream(view)
+    """Return width and height from the size header. The orientation is not applied."""
+    start, end = _find_codestream(view)
     if view.read(start, 2) != _CODESTREAM:
         raise BrokenPictureError("no codestream")
     bits = _BitReader(view.read(start + 2, min(_SIZE_HEADER_BYTES, end - start - 2)))
@@ -60,22 +65,25 @@ def jxl_size(view: ByteView) -> tuple[int, int]:
 def check_jxl(view: ByteView) -> None:
     """Check that the boxes of a container are as long as their headers say.
 
-    The end of a bare codestream is unknown.
+    A bare codestream is not checked, because its header does not contain its length.
     """
-    _codestream(view)
+    _find_codestream(view)
     if view.read(0, 2) != _CODESTREAM:
         for _ in boxes(view, 0, view.length):
             pass
 
 
-def _codestream(view: ByteView) -> tuple[int, int]:
-    """Return the offsets at which the first part of the codestream starts and ends."""
+def _find_codestream(view: ByteView) -> tuple[int, int]:
+    """Return the offsets at which the codestream starts and ends.
+
+    A container may split the codestream into several boxes. Then the offsets are those of the first part.
+    """
     if view.read(0, 2) == _CODESTREAM:
         return 0, view.length
     for box in boxes(view, 0, view.length):
         if box.name == b"jxlc":
             return box.start, box.end
         if box.name == b"jxlp":
-            # A part of a codestream starts with its number.
+            # The content of this box starts with a part number of four bytes.
             return box.start + 4, box.end
     raise BrokenPictureError("a container without a codestream")

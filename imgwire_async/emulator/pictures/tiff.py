@@ -1,4 +1,4 @@
-"""The format TIFF, and its directories, which EXIF also uses."""
+"""The format TIFF. Its directories, which are lists of fields, are used in EXIF blocks as well."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ __all__ = [
 
 ByteOrder: TypeAlias = Literal["big", "little"]
 
-# The number of bytes of one value of each type.
+# Maps the code of each field type to the number of bytes of one value.
 _VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _INTEGER_TYPES = frozenset({1, 3, 4, 13})
+# The maximum numbers of fields per directory, values per field and directories. A file with more counts as
+# broken, so that a malicious file cannot keep the emulator busy.
 _MAXIMUM_ENTRIES, _MAXIMUM_VALUES, _MAXIMUM_DIRECTORIES = 4_096, 65_536, 1_024
 _BIG_TIFF = (b"II+\0", b"MM\0+")
+# The tags of fields.
 _WIDTH, _HEIGHT = 256, 257
 _STRIP_OFFSETS, _STRIP_LENGTHS = 273, 279
 _TILE_OFFSETS, _TILE_LENGTHS = 324, 325
@@ -28,7 +31,7 @@ _TILE_OFFSETS, _TILE_LENGTHS = 324, 325
 
 @frozen
 class Entry:
-    """One field of a directory: its type, the number of its values, and their offset."""
+    """One field of a directory: the code of its type, the number of its values, and their offset."""
 
     kind: int
     count: int
@@ -37,7 +40,7 @@ class Entry:
 
 @frozen
 class Directory:
-    """The fields of one picture by tag, and the offset of the next directory, or 0."""
+    """The fields of one picture by tag. `next_offset` is the offset of the next directory, or 0."""
 
     entries: Mapping[int, Entry]
     next_offset: int
@@ -49,14 +52,15 @@ def is_tiff(head: bytes) -> bool:
 
 
 def byte_order(view: ByteView, base: int = 0) -> ByteOrder:
-    """Return the byte order of a TIFF file or EXIF block at `base`."""
+    """Return the byte order of the TIFF file or EXIF block that starts at the offset `base`."""
     return "little" if view.read(base, 2) == b"II" else "big"
 
 
 def read_directory(view: ByteView, offset: int, order: ByteOrder, base: int = 0) -> Directory:
     """Return the directory at an offset.
 
-    All offsets count from `base`, where an EXIF block starts inside another file.
+    `base` is the offset of the EXIF block in its file, or 0 for a TIFF file. `offset` counts from `base`. In
+    the result, the offsets of the entries count from the start of the file, but `next_offset` from `base`.
     """
     count = view.integer(base + offset, 2, order)
     if count > _MAXIMUM_ENTRIES:
@@ -69,7 +73,7 @@ def read_directory(view: ByteView, offset: int, order: ByteOrder, base: int = 0)
             view.integer(start + 2, 2, order),
             view.integer(start + 4, 4, order),
         )
-        # Values of at most four bytes stand in the entry itself.
+        # If all values of a field take at most four bytes, the entry contains them instead of their offset.
         inline = _VALUE_SIZES.get(kind, 1) * values <= 4
         position = start + 8 if inline else base + view.integer(start + 8, 4, order)
         entries[tag] = Entry(kind, values, position)
@@ -77,7 +81,10 @@ def read_directory(view: ByteView, offset: int, order: ByteOrder, base: int = 0)
 
 
 def integers(view: ByteView, entry: Entry | None, order: ByteOrder) -> list[int]:
-    """Return the integers of a field, or an empty list for a missing field."""
+    """Return the values of an integer field, or an empty list if `entry` is None.
+
+    Raises `BrokenPictureError` if the field has another type or too many values.
+    """
     if entry is None:
         return []
     if entry.kind not in _INTEGER_TYPES or entry.count > _MAXIMUM_VALUES:
@@ -87,7 +94,10 @@ def integers(view: ByteView, entry: Entry | None, order: ByteOrder) -> list[int]
 
 
 def directories(view: ByteView) -> Iterator[Directory]:
-    """Yield the directories of all pictures in order. Raises `BrokenPictureError` for an endless chain."""
+    """Yield the directories of all pictures in the file. Each directory has the offset of the next one.
+
+    Raises `BrokenPictureError` if a directory occurs twice, or if there are too many.
+    """
     order = byte_order(view)
     offset = view.integer(4, 4, order)
     visited: set[int] = set()
@@ -101,7 +111,7 @@ def directories(view: ByteView) -> Iterator[Directory]:
 
 
 def tiff_size(view: ByteView) -> tuple[int, int]:
-    """Return width and height of the first picture."""
+    """Return width and height of the first picture. Raises `NeedsDecoderError` for a BigTIFF file."""
     if view.read(0, 4) in _BIG_TIFF:
         raise NeedsDecoderError("BigTIFF")
     first = next(directories(view), None)
@@ -117,7 +127,7 @@ def tiff_size(view: ByteView) -> tuple[int, int]:
 def check_tiff(view: ByteView) -> None:
     """Check that the strips or tiles of every picture lie inside the file."""
     if view.read(0, 4) in _BIG_TIFF:
-        # The decoder that read the size has read the directory.
+        # `tiff_size` left a BigTIFF file to the decoder, which has read its directory.
         return
     order = byte_order(view)
     for directory in directories(view):

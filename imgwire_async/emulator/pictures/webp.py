@@ -28,7 +28,7 @@ def webp_chunks(view: ByteView) -> Iterator[tuple[bytes, int, int]]:
 def webp_size(view: ByteView) -> tuple[int, int]:
     """Return width and height from the first chunk.
 
-    It is the canvas (VP8X), a lossless frame (VP8L) or a lossy frame (VP8).
+    The first chunk describes the canvas (VP8X), or it is a lossless frame (VP8L) or a lossy frame (VP8).
     """
     name, content = view.read(12, 4), 20
     if name == b"VP8X":
@@ -48,7 +48,7 @@ def webp_size(view: ByteView) -> tuple[int, int]:
 
 
 def check_webp(view: ByteView) -> None:
-    """Check that the file is as long as its header says, and has a picture."""
+    """Check that the file is at least as long as its header says, and that it contains a frame."""
     if view.integer(4, 4, "little") + 8 > view.length:
         raise BrokenPictureError("the file ends early")
     if not any(name in _PICTURE_CHUNKS for name, _, _ in webp_chunks(view)):
