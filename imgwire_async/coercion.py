@@ -9,7 +9,7 @@ import operator
 def as_str(value: str) -> str:
     """Return the text of a `str` or of a subclass as a plain `str`.
 
-    `str()` does not do: for a member of a class `(str, Enum)` it returns the member's name.
+    `str()` is not used, because it returns the name of a member of a class `(str, Enum)`.
     """
     return str.__str__(value)
 

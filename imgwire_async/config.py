@@ -109,7 +109,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def configure(arguments: Mapping[str, object], environment: Mapping[str, str]) -> Config:
     """Return the settings of a client.
 
-    An argument takes precedence over the environment, which does over the default.
+    Arguments take precedence over the environment, and the environment over the defaults.
 
     `arguments` contains the arguments of the client by name, with secrets as `Secret`. `environment` is the
     result of `from_environment`.

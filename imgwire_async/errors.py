@@ -145,7 +145,7 @@ class BadRequestError(APIStatusError):
 
 
 class AuthenticationError(APIStatusError):
-    """Status 401: the API key or upload token is not valid, also after a new call of a callable `api_key`."""
+    """Status 401: the API key or upload token is not valid. A callable `api_key` was called again first."""
 
 
 class PaymentRequiredError(APIStatusError):
@@ -169,7 +169,7 @@ class PayloadTooLargeError(APIStatusError):
 
 
 class UnprocessableEntityError(APIStatusError):
-    """Status 422: the service rejected values. `errors` lists them, or is empty."""
+    """Status 422: the service rejected values. `errors` lists them, and may be empty."""
 
     errors: Sequence[ValidationError] = ()
 
