@@ -281,7 +281,7 @@ def call(method: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs:
     return channel.run(method(*args, **kwargs))
 
 
-def run_last(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run_close(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a closing coroutine function on the loop thread, and wait for it where that is possible.
 
     Before the first call and at exit there is no loop, and the coroutine runs here up to its first wait. On

@@ -241,7 +241,7 @@ class ImgwireClient(BaseClient, BlockingWrapper):
 
         Closing twice is allowed. Later calls raise `RuntimeError`.
         """
-        _bridge.run_last(self._original.aclose)
+        _bridge.run_close(self._original.aclose)
 
     def __enter__(self) -> Self:
         self._enter()

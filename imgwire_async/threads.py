@@ -22,7 +22,7 @@ T = TypeVar("T")
 # counts as stuck.
 CANCEL_GRACE = 0.5
 # Threads of one pool that may be stuck in addition to those that work.
-STUCK_LIMIT = 64
+MAX_STUCK = 64
 # Seconds that an idle thread waits for its next job before it ends.
 _IDLE_TIMEOUT = 10.0
 
@@ -153,9 +153,9 @@ class ThreadPool:
     jobs.
     """
 
-    def __init__(self, limit: int, stuck_limit: int = STUCK_LIMIT) -> None:
+    def __init__(self, limit: int, max_stuck: int = MAX_STUCK) -> None:
         self._limit = limit
-        self._stuck_limit = stuck_limit
+        self._max_stuck = max_stuck
         self._running: set[_Job[Any]] = set()
         self._stuck = 0
         self._waiting: deque[_Job[Any]] = deque()
@@ -181,7 +181,7 @@ class ThreadPool:
     def has_free_thread(self) -> bool:
         """Whether a function that is submitted now starts at once."""
         if len(self._running) >= self._limit:
-            self._set_aside_stuck()
+            self._exclude_stuck_jobs()
         return len(self._running) < self._limit
 
     def finish(self, job: _Job[Any]) -> None:
@@ -233,19 +233,19 @@ class ThreadPool:
 
     def _start_timer(self) -> None:
         """Start a timer that sets stuck jobs aside. Called while jobs wait."""
-        if self._timer is None and self._stuck < self._stuck_limit:
+        if self._timer is None and self._stuck < self._max_stuck:
             self._timer = asyncio.get_running_loop().call_later(CANCEL_GRACE, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._set_aside_stuck()
+        self._exclude_stuck_jobs()
         self._start_waiting()
 
-    def _set_aside_stuck(self) -> None:
+    def _exclude_stuck_jobs(self) -> None:
         """Stop counting jobs that run longer than `CANCEL_GRACE` towards the limit."""
         stuck_before = asyncio.get_running_loop().time() - CANCEL_GRACE
         for job in list(self._running):
-            if job.started_at <= stuck_before and self._stuck < self._stuck_limit:
+            if job.started_at <= stuck_before and self._stuck < self._max_stuck:
                 self._running.discard(job)
                 job.stuck = True
                 self._stuck += 1

@@ -88,14 +88,14 @@ async def run_callback(function: Callable[P, T], /, *args: P.args, **kwargs: P.k
 
 
 async def call_maybe_async(
-    function: Callable[[], T | Awaitable[T]], pending_result: asyncio.Future[Any] | None = None
+    function: Callable[[], T | Awaitable[T]], submitted: asyncio.Future[Any] | None = None
 ) -> T:
     """Run a callable of the user, which may be a coroutine function, and return its result.
 
-    `pending_result` is the future of a run that was started before by `ask_caller`; the function is not run
+    `submitted` is the future of a run that was started before by `submit_to_caller`; the function is not run
     again then.
     """
-    result: T | Awaitable[T] = await (run_callback(function) if pending_result is None else pending_result)
+    result: T | Awaitable[T] = await (run_callback(function) if submitted is None else submitted)
     if not isinstance(result, Awaitable):
         return result
     if current_caller.get() is None:
@@ -105,7 +105,7 @@ async def call_maybe_async(
     raise TypeError("the callable returned an awaitable, which only AsyncImgwireClient can wait for")
 
 
-def ask_caller(function: Callable[[], T]) -> asyncio.Future[T] | None:
+def submit_to_caller(function: Callable[[], T]) -> asyncio.Future[T] | None:
     """Start `function` in the thread of the waiting caller and return its future.
 
     Returns None when there is no such caller.

@@ -26,7 +26,7 @@ class Chunks(AsyncIterator[bytes]):
         self._ended = False
 
     @property
-    def begun(self) -> bool:
+    def was_started(self) -> bool:
         """Whether some chunks were returned already.
 
         An upload checks for an attribute of this name, and rejects a source that it could read only in part.

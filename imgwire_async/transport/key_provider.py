@@ -47,7 +47,7 @@ class KeyProvider:
             task = self._pending.get(owner)
             if task is None:
                 # Submit the function at once, while the caller's thread may still wait. Later it may be busy.
-                task = loop.create_task(self._fetch(user_code.ask_caller(self._call_source)))
+                task = loop.create_task(self._fetch(user_code.submit_to_caller(self._call_source)))
                 self._pending[owner] = task
                 task.add_done_callback(functools.partial(self._on_done, owner))
             try:

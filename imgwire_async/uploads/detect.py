@@ -18,7 +18,7 @@ from imgwire_async.coercion import as_str
 from imgwire_async.formatting import quoted, shorten_file_name
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.chunks import flat_view, from_async_iterator, from_iterator, from_reader, split
-from imgwire_async.uploads.disk import CHUNK_SIZE, Handle, Stamp, open_path
+from imgwire_async.uploads.disk import CHUNK_SIZE, FileStat, Handle, open_path
 from imgwire_async.uploads.pipes import from_special_file, from_unseekable
 from imgwire_async.uploads.source import (
     BytesSource,
@@ -166,8 +166,8 @@ async def _file_source(file: IO[bytes], name: str | None) -> Source:
     found = await user_code.run_reader(_measure, file)
     if isinstance(found, bytes):
         return StreamSource(from_unseekable(file, found), name)
-    start, size, stamp = found
-    return FileSource(file, name, start, size, stamp)
+    start, size, file_stat = found
+    return FileSource(file, name, start, size, file_stat)
 
 
 def _require_open(file: object) -> None:
@@ -182,8 +182,8 @@ def _describe(file: object) -> str:
     return f"the file {quoted(name)}" if name else "the file"
 
 
-def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
-    """Return the position of a file object, the number of bytes left, and its stamp.
+def _measure(file: IO[bytes]) -> tuple[int, int, FileStat | None] | bytes:
+    """Return the position of a file object, the number of bytes left, and its file_stat.
 
     For a file without positions, return the bytes that were read from it instead.
     """
@@ -216,20 +216,20 @@ def _measure(file: IO[bytes]) -> tuple[int, int, Stamp | None] | bytes:
     # An error here is raised: without this seek the bytes before the end would not be uploaded.
     file.seek(start)
     if end > start:
-        return start, end - start, _stamp_of(file)
+        return start, end - start, _disk_file_stat(file)
     # The kernel generates some files while they are read, and reports a size of 0 for them.
     data = b"".join(split(file.read(CHUNK_SIZE)))
-    return data or (start, 0, _stamp_of(file))
+    return data or (start, 0, _disk_file_stat(file))
 
 
-def _stamp_of(file: IO[bytes]) -> Stamp | None:
-    """Return the stamp of a file on disk; None for a file in memory or another kind of object."""
+def _disk_file_stat(file: IO[bytes]) -> FileStat | None:
+    """Return the file_stat of a file on disk; None for a file in memory or another kind of object."""
     raw = _raw_file(file)
     try:
         status = None if raw is None else os.fstat(raw.fileno())
     except (OSError, ValueError):
         return None
-    return Stamp.of(status) if status is not None and stat.S_ISREG(status.st_mode) else None
+    return FileStat.of(status) if status is not None and stat.S_ISREG(status.st_mode) else None
 
 
 def _raw_file(file: object) -> io.FileIO | None:

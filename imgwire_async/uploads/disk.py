@@ -49,7 +49,7 @@ Parser: TypeAlias = Callable[[Callable[[int, int], bytes]], T]
 ClosableT = TypeVar("ClosableT", bound=Closable)
 
 
-class Stamp(NamedTuple):
+class FileStat(NamedTuple):
     """The file metadata that shows whether a file on disk is still the same.
 
     `ctime_ns` is needed because a file that is overwritten in place can keep its size and get its old
@@ -64,30 +64,30 @@ class Stamp(NamedTuple):
     ctime_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
-        """Return the stamp of a file from the result of `os.stat`."""
+    def of(cls, status: os.stat_result) -> FileStat:
+        """Return the file_stat of a file from the result of `os.stat`."""
         return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino, status.st_ctime_ns)
 
 
-def is_stable(stamp: Stamp, now_ns: int) -> bool:
+def is_stable(file_stat: FileStat, now_ns: int) -> bool:
     """Return whether a file was not written to for two seconds; False when that cannot be known.
 
     A file server writes stamps with its own clock, which may differ from that of this machine. So only files
     on a block device count. On Linux, all other file systems, such as NFS and FUSE, have a device with the
     major number 0.
     """
-    if sys.platform != "linux" or os.major(stamp.device) == 0:
+    if sys.platform != "linux" or os.major(file_stat.device) == 0:
         return False
-    return max(stamp.mtime_ns, stamp.ctime_ns) < now_ns - _STABLE_AFTER
+    return max(file_stat.mtime_ns, file_stat.ctime_ns) < now_ns - _STABLE_AFTER
 
 
-def require_unchanged(now: Stamp, before: Stamp, path: str) -> None:
+def require_unchanged(now: FileStat, before: FileStat, path: str) -> None:
     """Raise `SourceChangedError` unless the two stamps of a file are equal."""
     if now != before:
         raise _changed_error(now, before, path)
 
 
-def _changed_error(now: Stamp, before: Stamp, path: str) -> SourceChangedError:
+def _changed_error(now: FileStat, before: FileStat, path: str) -> SourceChangedError:
     # `file_name` is added by `Upload`, which knows the name.
     return SourceChangedError(
         f"{path_for_message(path)}: the file changed while it was read: {describe_change(now, before)}. Upload it again once "
@@ -95,7 +95,7 @@ def _changed_error(now: Stamp, before: Stamp, path: str) -> SourceChangedError:
     )
 
 
-def describe_change(now: Stamp, before: Stamp) -> str:
+def describe_change(now: FileStat, before: FileStat) -> str:
     """Return a text that says what differs between two stamps of a file."""
     sizes = f"{before.size} bytes before, {now.size} after" if now.size != before.size else "of the same size"
     if (now.device, now.inode) != (before.device, before.inode):
@@ -179,9 +179,9 @@ class Handle:
             error.filename = self._path
             shorten_file_name(error)
 
-    def stamp(self) -> Stamp:
-        """Return the present stamp of the open file."""
-        return Stamp.of(os.fstat(self._descriptor))
+    def read_stat(self) -> FileStat:
+        """Return the present file_stat of the open file."""
+        return FileStat.of(os.fstat(self._descriptor))
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -206,8 +206,8 @@ def _close_handle(found: object) -> None:
         found.close()
 
 
-def _probe(path: str, head_bytes: int) -> tuple[Stamp, bytes, bool] | Handle:
-    """Return the stamp of a file, its first bytes, and whether it is stable.
+def _probe(path: str, head_bytes: int) -> tuple[FileStat, bytes, bool] | Handle:
+    """Return the file_stat of a file, its first bytes, and whether it is stable.
 
     A pipe or device has no size and can be read only once, so its open handle is returned. Runs in a worker
     thread.
@@ -225,10 +225,10 @@ def _probe(path: str, head_bytes: int) -> tuple[Stamp, bytes, bool] | Handle:
             # Kept open: closing a FIFO now could end its writer with SIGPIPE.
             stack.pop_all()
             return file
-        stamp = Stamp.of(file.status)
-        head = _read_fully(file, min(head_bytes, stamp.size), 0)
-        require_unchanged(file.stamp(), stamp, path)
-        return stamp, head, is_stable(stamp, time.time_ns())
+        file_stat = FileStat.of(file.status)
+        head = _read_fully(file, min(head_bytes, file_stat.size), 0)
+        require_unchanged(file.read_stat(), file_stat, path)
+        return file_stat, head, is_stable(file_stat, time.time_ns())
 
 
 def _read_fully(file: Handle, size: int, position: int) -> bytes:
@@ -248,35 +248,35 @@ async def open_path(path: str, name: str | None, head_bytes: int) -> PathSource 
     return found if isinstance(found, Handle) else PathSource(path, name, *found)
 
 
-def _read_small_file(path: str, stamp: Stamp, head: bytes) -> bytes:
+def _read_small_file(path: str, file_stat: FileStat, head: bytes) -> bytes:
     """Return all bytes of a small file. Runs in a worker thread."""
-    with contextlib.closing(_reopen(path, stamp, head)) as file:
-        data = _read_fully(file, stamp.size, 0)
-        require_unchanged(file.stamp(), Stamp.of(file.status), path)
+    with contextlib.closing(_reopen(path, file_stat, head)) as file:
+        data = _read_fully(file, file_stat.size, 0)
+        require_unchanged(file.read_stat(), FileStat.of(file.status), path)
         return data
 
 
-def _reopen(path: str, stamp: Stamp, head: bytes) -> Handle:
+def _reopen(path: str, file_stat: FileStat, head: bytes) -> Handle:
     """Open a file again that was probed before. Runs in a worker thread.
 
     Raises `SourceChangedError` if the file at the path was replaced or its content changed.
     """
     file = Handle(path)
-    now = Stamp.of(file.status)
+    now = FileStat.of(file.status)
     # A new mode or link changes `ctime` and no byte. But a file that was overwritten in place can have the
-    # same stamp apart from `ctime`, and may be of another picture type, so the first bytes are compared.
-    if now[:4] != stamp[:4] or (now != stamp and _read_fully(file, len(head), 0) != head):
+    # same file_stat apart from `ctime`, and may be of another picture type, so the first bytes are compared.
+    if now[:4] != file_stat[:4] or (now != file_stat and _read_fully(file, len(head), 0) != head):
         file.close()
-        raise _changed_error(now, stamp, path)
+        raise _changed_error(now, file_stat, path)
     return file
 
 
-def _require_path_unchanged(path: str, stamp: Stamp) -> None:
+def _require_path_unchanged(path: str, file_stat: FileStat) -> None:
     """Raise `SourceChangedError` if the file at `path` is another one now. Runs in a worker thread."""
-    now = Stamp.of(os.stat(path))  # noqa: PTH116  # as a str
+    now = FileStat.of(os.stat(path))  # noqa: PTH116  # as a str
     # All bytes were read at once, so a new mode or link, which changes `ctime` only, does no harm.
-    if now[:4] != stamp[:4]:
-        raise _changed_error(now, stamp, path)
+    if now[:4] != file_stat[:4]:
+        raise _changed_error(now, file_stat, path)
 
 
 # An object is made for each file, and objects without slots are made faster.
@@ -291,7 +291,7 @@ class PathSource:
 
     path: str
     name: str | None
-    stamp: Stamp
+    file_stat: FileStat
     head: bytes = attrs.field(repr=False)
     is_stable: bool = False
     replayable: bool = True
@@ -300,7 +300,7 @@ class PathSource:
     @property
     def size(self) -> int:
         """The size of the file in bytes."""
-        return self.stamp.size
+        return self.file_stat.size
 
     async def peek(self, size: int) -> bytes:
         """Return the first `size` bytes, as far as they were read when the file was probed."""
@@ -312,12 +312,12 @@ class PathSource:
 
     async def read_if_small(self) -> bytes | None:
         """Return all bytes of a small file, if it is unchanged since the probe; None for a larger file."""
-        if len(self.head) == self.stamp.size:
+        if len(self.head) == self.file_stat.size:
             if not self.is_stable:
-                await disk_work.run_batched(_require_path_unchanged, self.path, self.stamp)
+                await disk_work.run_batched(_require_path_unchanged, self.path, self.file_stat)
             return self.head
-        if self.stamp.size <= _SMALL:
-            return await disk_work.run_batched(_read_small_file, self.path, self.stamp, self.head)
+        if self.file_stat.size <= _SMALL:
+            return await disk_work.run_batched(_read_small_file, self.path, self.file_stat, self.head)
         return None
 
     async def open(self) -> AsyncGenerator[bytes, None]:
@@ -326,22 +326,24 @@ class PathSource:
             if data:
                 yield data
             return
-        file = await open_in_thread(_reopen, self.path, self.stamp, self.head)
-        stamp = Stamp.of(file.status)
+        file = await open_in_thread(_reopen, self.path, self.file_stat, self.head)
+        file_stat = FileStat.of(file.status)
         # Only a full chunk is sent from memory: after a shorter head all later reads would be unaligned.
-        first = self.head if len(self.head) == CHUNK_SIZE and stamp == self.stamp else b""
-        async with contextlib.aclosing(_read_ahead(file, first, stamp, self.path)) as chunks:
+        first = self.head if len(self.head) == CHUNK_SIZE and file_stat == self.file_stat else b""
+        async with contextlib.aclosing(_read_ahead(file, first, file_stat, self.path)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
 
 def _parse_file(source: PathSource, parser: Parser[T]) -> T:
     """Return what `parser` finds in a file that was probed before. Runs in a worker thread."""
-    with contextlib.closing(_reopen(source.path, source.stamp, source.head)) as file:
+    with contextlib.closing(_reopen(source.path, source.file_stat, source.head)) as file:
         return parser(lambda size, position: _read_fully(file, size, position))
 
 
-async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, path: str) -> AsyncGenerator[bytes, None]:
+async def _read_ahead(
+    file: Handle, first: bytes, file_stat: FileStat, path: str
+) -> AsyncGenerator[bytes, None]:
     """Yield `first`, which was read before, and the rest of the file; read the next chunk while one is sent.
 
     Closes the file, but never while a thread reads it. If that read hangs, the file is closed when the read
@@ -350,8 +352,8 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, path: str) -> As
     chunk, position = first, len(first)
     reading: asyncio.Future[bytes] | None = None
     try:
-        while position < stamp.size:
-            size = min(CHUNK_SIZE, stamp.size - position)
+        while position < file_stat.size:
+            size = min(CHUNK_SIZE, file_stat.size - position)
             # On a fast network no write has to wait, so without this line other tasks would not run.
             await asyncio.sleep(0)
             next_chunk = file.read_cached(size, position)
@@ -367,7 +369,7 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, path: str) -> As
                 break
         # Checked before the last chunk is sent, so that the storage never gets all bytes of a file that
         # changed.
-        require_unchanged(await disk_work.run_batched(_stamp_and_close, file), stamp, path)
+        require_unchanged(await disk_work.run_batched(_read_stat_and_close, file), file_stat, path)
         if chunk:
             yield chunk
     finally:
@@ -383,6 +385,6 @@ async def _read_ahead(file: Handle, first: bytes, stamp: Stamp, path: str) -> As
                 await disk_work.run_cleanup(file.close)
 
 
-def _stamp_and_close(file: Handle) -> Stamp:
+def _read_stat_and_close(file: Handle) -> FileStat:
     with contextlib.closing(file):
-        return file.stamp()
+        return file.read_stat()

@@ -295,9 +295,9 @@ def was_started(stream: object) -> bool:
 
     That is known of generators and of the SDK's own download streams.
     """
-    begun: object = getattr(stream, "begun", None)
-    if isinstance(begun, bool):
-        return begun
+    flag: object = getattr(stream, "was_started", None)
+    if isinstance(flag, bool):
+        return flag
     frames = ("gi_frame", "gi_suspended") if inspect.isgenerator(stream) else ("ag_frame", "ag_suspended")
     if not (inspect.isgenerator(stream) or inspect.isasyncgen(stream)):
         return False

@@ -27,16 +27,16 @@ from imgwire_async.uploads.states import PutOutcome
 
 PutFailure: TypeAlias = APIResponse | NoResponseError
 
-_STALLED = "Upload the file again; a slow network or source may need a larger Timeouts(stall=...)."
-_NOT_REACHED = "Upload the file again; if it fails again, check network, proxy and firewall."
-_LATER = "Upload the file again later."
-_NOT_AS_DECLARED = "The storage does not accept these bytes as declared: check mime_type and size."
-_CHANGED = "The request is not the one that the URL was signed for: check mime_type, and whether a proxy changes URLs or headers."
-_NOT_THE_STORAGE = (
+_STALL_ADVICE = "Upload the file again; a slow network or source may need a larger Timeouts(stall=...)."
+_CONNECTION_ADVICE = "Upload the file again; if it fails again, check network, proxy and firewall."
+_LATER_ADVICE = "Upload the file again later."
+_DECLARATION_ADVICE = "The storage does not accept these bytes as declared: check mime_type and size."
+_SIGNATURE_ADVICE = "The request is not the one that the URL was signed for: check mime_type, and whether a proxy changes URLs or headers."
+_OTHER_SERVER_ADVICE = (
     "The storage never responds like this: the response is that of a proxy, a firewall, or a login page of the network "
     "(captive portal). Allow the host there, then upload the file again."
 )
-_TOO_LATE = "Check the clock of this machine, or lower the concurrency so that the bytes are sent sooner after the URL is created."
+_EXPIRED_ADVICE = "Check the clock of this machine, or lower the concurrency so that the bytes are sent sooner after the URL is created."
 
 
 def put_error(
@@ -53,23 +53,25 @@ def put_error(
     `image` is the record that stays at the service. `puts` and `urls` count the PUTs sent and the URLs
     requested.
     """
-    tries = f"after {puts} PUT{'' if puts == 1 else 's'}"
-    kept = f" The record {image.id} stays PENDING at the service." if image is not None else ""
+    after_puts = f"after {puts} PUT{'' if puts == 1 else 's'}"
+    record_left = f" The record {image.id} stays PENDING at the service." if image is not None else ""
     if isinstance(failure, NoResponseError):
-        return _no_response_error(file, outcome, failure, image=image, tries=tries, kept=kept)
+        return _no_response_error(
+            file, outcome, failure, image=image, after_puts=after_puts, record_left=record_left
+        )
     name, exchange = file.file_name, failure.exchange
     text = excerpt(redact(failure.text)) or "no message"
-    what = f"the storage responded with HTTP {failure.status} {tries}: {text}.{kept}"
+    what = f"the storage responded with HTTP {failure.status} {after_puts}: {text}.{record_left}"
     if outcome is PutOutcome.EXPIRED:
         return UploadUrlExpiredError(
-            f"{file.label}: every upload URL had expired ({urls} requested): {what} {_TOO_LATE}",
+            f"{file.label}: every upload URL had expired ({urls} requested): {what} {_EXPIRED_ADVICE}",
             file_name=name,
             exchange=exchange,
             image=image,
         )
-    doubt = interception_warning("the storage", failure.headers, failure.body)
-    advice = doubt + (
-        _LATER if outcome is PutOutcome.BUSY or doubt else _advice(failure.status, failure.text)
+    warning = interception_warning("the storage", failure.headers, failure.body)
+    advice = warning + (
+        _LATER_ADVICE if outcome is PutOutcome.BUSY or warning else _advice(failure.status, failure.text)
     )
     return UploadRejectedError(
         f"{file.label}: {what} {advice}",
@@ -84,8 +86,8 @@ def _advice(status: int, text: str) -> str:
     """Return advice for a response that will be the same on a second attempt."""
     # The storage sends no redirects.
     if 300 <= status < 400:
-        return _NOT_THE_STORAGE
-    return _CHANGED if "SignatureDoesNotMatch" in text else _NOT_AS_DECLARED
+        return _OTHER_SERVER_ADVICE
+    return _SIGNATURE_ADVICE if "SignatureDoesNotMatch" in text else _DECLARATION_ADVICE
 
 
 def _no_response_error(
@@ -94,17 +96,17 @@ def _no_response_error(
     error: NoResponseError,
     *,
     image: Image | None,
-    tries: str,
-    kept: str,
+    after_puts: str,
+    record_left: str,
 ) -> UploadError:
     failure = error.failure
     kind = UploadStalledError if outcome is PutOutcome.STALLED else UploadConnectionError
     if failure.kind == "no_slot":
-        return kind(f"{file.label}: {failure.reason}.{kept}", file_name=file.file_name, image=image)
-    general = _STALLED if outcome is PutOutcome.STALLED else _NOT_REACHED
+        return kind(f"{file.label}: {failure.reason}.{record_left}", file_name=file.file_name, image=image)
+    general = _STALL_ADVICE if outcome is PutOutcome.STALLED else _CONNECTION_ADVICE
     advice = f"{failure.advice} Then upload the file again." if failure.advice else general
     return kind(
-        f"{file.label}: {failure.reason}, {tries}.{kept} {advice}",
+        f"{file.label}: {failure.reason}, {after_puts}.{record_left} {advice}",
         file_name=file.file_name,
         exchange=error.exchange,
         image=image,

@@ -26,7 +26,7 @@ import attrs
 from imgwire_async import checks, user_code
 from imgwire_async.formatting import shortened
 from imgwire_async.uploads.chunks import from_async_iterator, split
-from imgwire_async.uploads.disk import CHUNK_SIZE, Parser, PathSource, Stamp, require_unchanged
+from imgwire_async.uploads.disk import CHUNK_SIZE, FileStat, Parser, PathSource, require_unchanged
 
 T = TypeVar("T")
 
@@ -166,7 +166,7 @@ class FileSource:
     name: str | None
     start: int
     size: int
-    stamp: Stamp | None
+    file_stat: FileStat | None
     replayable: bool = True
     # Calls the methods of the file in the right thread.
     submit: Callable[..., asyncio.Future[Any]] = user_code.submit_reader
@@ -181,14 +181,14 @@ class FileSource:
             for chunk in split(data):
                 size += len(chunk)
                 left -= len(chunk)
-                if self.stamp is not None and left <= 0:
-                    await self._require_unchanged(self.stamp)
+                if self.file_stat is not None and left <= 0:
+                    await self._require_unchanged(self.file_stat)
                 yield chunk
             # The file is shorter than measured. `PreparedUpload.chunks` counts the bytes and raises the
             # error.
             if not size:
-                if self.stamp is not None:
-                    await self._require_unchanged(self.stamp)
+                if self.file_stat is not None:
+                    await self._require_unchanged(self.file_stat)
                 return
 
     @property
@@ -225,9 +225,9 @@ class FileSource:
     async def _run(self, function: Callable[..., T], *args: object) -> T:
         return cast("T", await user_code.finish_on_cancel(self.submit(functools.partial(function, *args))))
 
-    async def _require_unchanged(self, stamp: Stamp) -> None:
-        now = await self._run(lambda: Stamp.of(os.fstat(self.file.fileno())))
-        require_unchanged(now, stamp, shortened(self.name or "the file"))
+    async def _require_unchanged(self, file_stat: FileStat) -> None:
+        now = await self._run(lambda: FileStat.of(os.fstat(self.file.fileno())))
+        require_unchanged(now, file_stat, shortened(self.name or "the file"))
 
 
 @attrs.define

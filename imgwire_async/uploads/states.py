@@ -123,7 +123,7 @@ class UploadState:
     # its bytes.
     derived_key: bool = False
 
-    def note(self, outcome: PutOutcome) -> None:
+    def update(self, outcome: PutOutcome) -> None:
         """Set `may_have_arrived` if the bytes may have arrived."""
         if outcome in _UNCERTAIN:
             self.may_have_arrived = True

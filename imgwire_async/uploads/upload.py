@@ -104,11 +104,11 @@ class Upload:
         has_derived_key = hooks is not None and item.idempotency_key is None
         self._state = UploadState(RetryBudget(transport.options.retries), derived_key=has_derived_key)
         self._key: str | None = item.idempotency_key or None
-        self._generation = 0
+        self._renewed_keys = 0
         self._is_open = False
         self._url: str | None = None
         self._rejected_urls: set[str] = set()
-        self._unreported: Image | None = None
+        self._image_to_report: Image | None = None
 
     @property
     def bytes_sent(self) -> int:
@@ -179,7 +179,7 @@ class Upload:
             outcome, failure = await self._create_and_put(is_read_by_caller)
             if failure is None:
                 break
-            self._state.note(outcome)
+            self._state.update(outcome)
             action = next_action(outcome, self._state)
             if action is Action.CHECK_RECORD:
                 action = await self._check_record(outcome, failure)
@@ -200,7 +200,7 @@ class Upload:
             async with self._transport.put_slot():
                 if self._url is None and await self._get_url():
                     return PutOutcome.STORED, None
-                if self._unreported is None:
+                if self._image_to_report is None:
                     return await self._put(is_read_by_caller)
                 if user_code.current_caller.get() is None:
                     await self._report_created()
@@ -326,13 +326,13 @@ class Upload:
         state = self._state
         may_renew = state.derived_key or state.budget.policy.max_retries > 0
         if (
-            self._generation
+            self._renewed_keys
             or self._item.idempotency_key is not None
             or not may_renew
             or state.urls_requested >= MAX_UPLOAD_URLS
         ):
             return False
-        self._generation = 1
+        self._renewed_keys = 1
         self._key = await self._new_key()
         return True
 
@@ -341,13 +341,13 @@ class Upload:
             return str(uuid.uuid4())
         # A put slot may be held, so a transfer inside the hook must not wait for one for ever.
         with user_code.in_user_code():
-            return await self._hooks.next_key(self._generation)
+            return await self._hooks.next_key(self._renewed_keys)
 
     def _use_new_record(self, image: Image) -> None:
         """Continue with a new record. The previous one, if there is one, never got its bytes."""
         self._state.may_have_arrived = False
         if self._on_created is not None:
-            self._unreported = image
+            self._image_to_report = image
         if self.image is not None:
             self.abandoned.append(self.image.id)
             logger.warning(
@@ -358,7 +358,7 @@ class Upload:
             )
 
     async def _report_created(self) -> None:
-        image, self._unreported = self._unreported, None
+        image, self._image_to_report = self._image_to_report, None
         if image is not None and self._on_created is not None:
             await user_code.run_callback(self._on_created, image)
 

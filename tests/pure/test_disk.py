@@ -118,7 +118,7 @@ async def test_a_file_is_closed_only_after_a_hanging_read_has_ended(
 
     source = await open_path(str(path), None, CHUNK_SIZE)
     assert isinstance(source, PathSource)
-    chunks = disk._read_ahead(Hanging(str(path)), source.head, source.stamp, "a")
+    chunks = disk._read_ahead(Hanging(str(path)), source.head, source.file_stat, "a")
     await anext(chunks)
     assert await asyncio.to_thread(reading.wait, 10)
     started_at = time.monotonic()
@@ -184,8 +184,8 @@ def test_a_file_is_stable_only_with_old_times_from_a_local_disk(
     device: int, modified: int, changed: int, stable: bool
 ) -> None:
     ago = 10**9
-    stamp = disk.Stamp(1, NOW - modified * ago, device, 1, NOW - changed * ago)
-    assert disk.is_stable(stamp, NOW) is stable
+    file_stat = disk.FileStat(1, NOW - modified * ago, device, 1, NOW - changed * ago)
+    assert disk.is_stable(file_stat, NOW) is stable
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="uses a file whose first page cannot be read")

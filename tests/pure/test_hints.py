@@ -30,7 +30,7 @@ from imgwire_async.mime import CAMERA_RAW, UNKNOWN_FILE
 from imgwire_async.policies import retry_policy, timeouts
 from imgwire_async.resources import arguments
 from imgwire_async.uploads import hints
-from imgwire_async.uploads.disk import Stamp, describe_change
+from imgwire_async.uploads.disk import FileStat, describe_change
 from imgwire_async.urls.scalars import integer, number
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")
@@ -334,7 +334,7 @@ def test_metadata_rejects_numbers_that_it_would_round(value: Any) -> None:
 
 # --- files that change, archives, closed clients ------------------------------------------------------------
 
-BEFORE = Stamp(5, 100, 1, 2, 100)
+BEFORE = FileStat(5, 100, 1, 2, 100)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ BEFORE = Stamp(5, 100, 1, 2, 100)
         (BEFORE._replace(ctime_ns=200), "permissions"),
     ],
 )
-def test_the_description_of_a_changed_file_says_what_changed(now: Stamp, part: str) -> None:
+def test_the_description_of_a_changed_file_says_what_changed(now: FileStat, part: str) -> None:
     assert part in describe_change(now, BEFORE)
 
 

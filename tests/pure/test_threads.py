@@ -31,7 +31,7 @@ async def test_a_stuck_job_does_not_count_towards_the_limit() -> None:
 
 
 async def test_the_number_of_stuck_jobs_is_limited() -> None:
-    pool, release = ThreadPool(1, stuck_limit=1), threading.Event()
+    pool, release = ThreadPool(1, max_stuck=1), threading.Event()
     stuck = [pool.submit(lambda: release.wait(20)) for _ in range(2)]
     waiting = pool.submit(int)
     await asyncio.sleep(1.4 * CANCEL_GRACE)
@@ -208,7 +208,7 @@ async def test_a_wait_that_is_cancelled_twice_raises_once_and_disposes_of_the_re
 
 @pytest.mark.slow
 async def test_a_waiting_job_starts_when_a_stuck_job_ends() -> None:
-    pool, first, second = ThreadPool(1, stuck_limit=1), threading.Event(), threading.Event()
+    pool, first, second = ThreadPool(1, max_stuck=1), threading.Event(), threading.Event()
     stuck = [pool.submit(lambda: first.wait(60)), pool.submit(lambda: second.wait(60))]
     waiting = pool.submit(int)
     # Now the first job counts as stuck. The second one would, but the limit of stuck jobs is reached.
