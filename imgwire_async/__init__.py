@@ -127,7 +127,7 @@ if TYPE_CHECKING:
         parse_url,
     )
 
-_HOME = {
+_NAMES_BY_MODULE = {
     "archives": ("extract_archive",),
     "blocking": ("ImgwireClient",),
     "client": ("AsyncImgwireClient",),
@@ -239,7 +239,7 @@ _HOME = {
         "parse_url",
     ),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 __all__ = [
     "APIConnectionError",
@@ -355,7 +355,7 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        module = _MODULE_OF.get(name)
+        module = _MODULE_BY_NAME.get(name)
         if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module

@@ -32,7 +32,7 @@ from imgwire_async.archive_entries import (
 )
 from imgwire_async.atomic import file_exists_error, new_file, rename_no_replace
 from imgwire_async.errors import ArchiveError
-from imgwire_async.formatting import path_for_message, quoted, shorten_file_name
+from imgwire_async.formatting import path_for_message, quoted, shorten_file_name_in
 from imgwire_async.redaction import escape_unprintable
 
 _CHUNK_SIZE = 256 * 1024
@@ -317,7 +317,7 @@ def _path_in_errors(path: str) -> Generator[None, None, None]:
         error.args = (escape_unprintable(f"{path_for_message(path)}: {error}"),)
         raise
     except OSError as error:
-        shorten_file_name(error)
+        shorten_file_name_in(error)
         raise
 
 

@@ -184,7 +184,7 @@ def mapping(name: str, value: object, *, expected: str = "a mapping") -> Mapping
     return cast("Mapping[object, object]", value)
 
 
-def callable_(name: str, value: object) -> None:
+def plain_callable(name: str, value: object) -> None:
     """Raise `TypeError` unless `value` is None or a callable that is not a coroutine function."""
     if value is None:
         return

@@ -35,7 +35,7 @@ def path_for_message(path: str) -> str:
     return path if len(path) <= _MAX_PATH_SHOWN and max(map(len, parts)) <= MAX_SHOWN else shortened(path)
 
 
-class LongText(str):
+class ShortReprStr(str):
     """A `str` with a shortened repr, which is what exceptions and containers show."""
 
     __slots__ = ()
@@ -44,11 +44,11 @@ class LongText(str):
         return quoted(str.__str__(self))
 
 
-def shorten_file_name(error: OSError) -> None:
+def shorten_file_name_in(error: OSError) -> None:
     """Shorten the file name that the text of an `OSError` shows. The attribute `filename` keeps its value."""
     name: object = error.filename
     if isinstance(name, str) and path_for_message(name) != name:
-        error.filename = LongText(name)
+        error.filename = ShortReprStr(name)
 
 
 def short_repr(value: object) -> str:

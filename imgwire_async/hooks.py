@@ -59,7 +59,7 @@ class RetryEvent:
 
 
 def _hook(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    checks.callable_(f"Hooks.{field.name}", value)
+    checks.plain_callable(f"Hooks.{field.name}", value)
 
 
 @attrs.frozen

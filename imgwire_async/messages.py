@@ -11,7 +11,7 @@ MAY_HAVE_SUCCEEDED = "The service may have carried out this call: check the reco
 CLIENT_CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
 
 
-def prefix_if_closed(error: RuntimeError, operation: str) -> None:
+def prefix_closed_client_error(error: RuntimeError, operation: str) -> None:
     """Prefix the message of an error with the failed operation, if a closed client raised the error.
 
     At most two names are added: the call, and the upload around it. Several calls may share one error,

@@ -14,7 +14,7 @@ from imgwire_async.downloads.content import Content
 from imgwire_async.downloads.response import ResponseBody, UnexpectedResponse, check_response
 from imgwire_async.errors import DownloadError
 from imgwire_async.exchange import Exchange
-from imgwire_async.messages import prefix_if_closed
+from imgwire_async.messages import prefix_closed_client_error
 from imgwire_async.protocol.intermediaries import interception_warning
 from imgwire_async.protocol.request import GetRequest, NoResponseError, StreamedResponse, Transport
 from imgwire_async.redaction import excerpt, redact
@@ -198,5 +198,5 @@ async def operation(transport: Transport, name: str, description: str) -> AsyncG
         async with transport.operation(name, description):
             yield
     except RuntimeError as error:
-        prefix_if_closed(error, description)
+        prefix_closed_client_error(error, description)
         raise

@@ -13,7 +13,7 @@ from imgwire_async import checks, disk_work, user_code
 from imgwire_async.atomic import PartFile, check_target, directory_error
 from imgwire_async.downloads.download import Download
 from imgwire_async.downloads.response import ResponseBody
-from imgwire_async.formatting import path_for_message, shorten_file_name
+from imgwire_async.formatting import path_for_message, shorten_file_name_in
 from imgwire_async.results import DownloadProgress
 
 OnProgress: TypeAlias = "Callable[[DownloadProgress], object]"
@@ -30,7 +30,7 @@ class DownloadTarget:
 
     def __init__(self, path: object, *, overwrite: object, on_progress: OnProgress | None) -> None:
         text = checks.path("path", path)
-        checks.callable_("on_progress", on_progress)
+        checks.plain_callable("on_progress", on_progress)
         # `Path` drops a slash or "/." at the end, so the text is checked.
         self._names_directory = os.path.basename(text) in {"", "."}  # noqa: PTH119  # see above
         self._path = Path(text)
@@ -52,7 +52,7 @@ class DownloadTarget:
         try:
             check_target(self._absolute, overwrite=self._overwrite)
         except OSError as error:
-            shorten_file_name(error)
+            shorten_file_name_in(error)
             raise
 
     @property

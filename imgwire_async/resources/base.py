@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar, cast
 
-from imgwire_async.messages import prefix_if_closed
+from imgwire_async.messages import prefix_closed_client_error
 from imgwire_async.protocol import codec
 from imgwire_async.protocol.request import APIResponse, Request, Transport
 from imgwire_async.resources.pages import PageIterator, iterator_arguments, pagination
@@ -32,7 +32,7 @@ class Resource:
         try:
             transport.require_usable()
         except RuntimeError as error:
-            prefix_if_closed(error, what)
+            prefix_closed_client_error(error, what)
             raise
         return transport
 
@@ -52,7 +52,7 @@ class Resource:
         try:
             return await self._transport().send(request)
         except RuntimeError as error:
-            prefix_if_closed(error, f"{request.method} {request.path}")
+            prefix_closed_client_error(error, f"{request.method} {request.path}")
             raise
 
     async def _page(self, request: Request[list[T]]) -> Page[T]:

@@ -65,7 +65,7 @@ class AsyncCustomDomain(Resource):
         is FAILED. [POST /custom_domain/test_connection]
         """
         limit = checks.positive_seconds("timeout", timeout)
-        checks.callable_("on_update", on_update)
+        checks.plain_callable("on_update", on_update)
         return await waiting.poll_until(
             self._transport_for("wait_until_connected"),
             waiting.is_connected,

@@ -84,7 +84,7 @@ class ImageDownloads(Resource):
         [GET /images/downloads/{image_download_job_id}]
         """
         limit = checks.positive_seconds("timeout", timeout)
-        checks.callable_("on_update", on_update)
+        checks.plain_callable("on_update", on_update)
         known = job if isinstance(job, ImageDownloadJob) else None
         job_id = job.id if isinstance(job, ImageDownloadJob) else job
         path_segment("job", job_id)

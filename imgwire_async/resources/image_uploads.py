@@ -16,7 +16,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Literal
 
 from imgwire_async import checks
-from imgwire_async.messages import prefix_if_closed
+from imgwire_async.messages import prefix_closed_client_error
 from imgwire_async.models import Image, StandardUpload, SupportedMimeType, UploadToken
 from imgwire_async.protocol.request import Request, Transport, drop_none
 from imgwire_async.resources import arguments, waiting
@@ -156,8 +156,8 @@ class ImageUploads(Resource):
 
         [POST /images/standard_upload, PUT upload_url]
         """
-        checks.callable_("on_created", on_created)
-        checks.callable_("on_progress", on_progress)
+        checks.plain_callable("on_created", on_created)
+        checks.plain_callable("on_progress", on_progress)
         item = UploadItem(
             file,
             file_name=file_name,
@@ -242,7 +242,7 @@ class ImageUploads(Resource):
         try:
             transport.require_usable()
         except RuntimeError as error:
-            prefix_if_closed(error, f"upload of {name_for_messages(item)}")
+            prefix_closed_client_error(error, f"upload of {name_for_messages(item)}")
             raise
         return transport
 

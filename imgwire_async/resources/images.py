@@ -104,7 +104,7 @@ class AsyncImages(ImageUploads, ImageDownloads):
         """
         limit = checks.positive_seconds("timeout", timeout)
         metadata = checks.flag("metadata", metadata)
-        checks.callable_("on_update", on_update)
+        checks.plain_callable("on_update", on_update)
         if not isinstance(image, Image):
             path_segment("image", image)
         transport = self._transport_for("wait_until_ready")

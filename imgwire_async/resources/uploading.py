@@ -93,8 +93,8 @@ def upload_run(
         purpose=checks.optional_text("purpose", purpose),
         custom_metadata=arguments.metadata(custom_metadata),
     )
-    checks.callable_("on_created", on_created)
-    checks.callable_("on_progress", on_progress)
+    checks.plain_callable("on_created", on_created)
+    checks.plain_callable("on_progress", on_progress)
     head_bytes = min(CHUNK_SIZE, _STAGED_BYTES // limit)
 
     def start(file: File | UploadItem, created: OnCreated, progress: OnProgress) -> Upload:

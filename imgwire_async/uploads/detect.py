@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 
 from imgwire_async import checks, user_code
 from imgwire_async.coercion import as_str
-from imgwire_async.formatting import quoted, shorten_file_name
+from imgwire_async.formatting import quoted, shorten_file_name_in
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.chunks import flat_view, from_async_iterator, from_iterator, from_reader, split
 from imgwire_async.uploads.disk import CHUNK_SIZE, FileStat, Handle, open_path
@@ -138,13 +138,13 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIN
 def _add_hint(error: OSError, path: str) -> None:
     """Add advice to an error about a missing file. Raises `ValueError` instead if the text is no path."""
     if error.errno not in _MISSING:
-        return shorten_file_name(error)
+        return shorten_file_name_in(error)
     if (hint := hints.for_path(path)) is not None:
         # Without the system's error, which would print the whole text again.
         raise ValueError(hint) from None
     if hint := hints.for_missing_path(path):
         error.strerror = f"{error.strerror} ({hint})"
-    return shorten_file_name(error)
+    return shorten_file_name_in(error)
 
 
 def _text_file(file: io.TextIOBase) -> str:

@@ -22,7 +22,7 @@ import attrs
 
 from imgwire_async import cancellation, disk_work
 from imgwire_async.errors import SourceChangedError
-from imgwire_async.formatting import path_for_message, quoted, shorten_file_name
+from imgwire_async.formatting import path_for_message, quoted, shorten_file_name_in
 from imgwire_async.threads import CANCEL_GRACE, consume_exception
 
 # Larger chunks gain nothing and block the event loop longer. Smaller chunks cost one thread switch each.
@@ -177,7 +177,7 @@ class Handle:
         """Add the path to an error, because an error about a file descriptor names no file."""
         if error.filename is None:
             error.filename = self._path
-            shorten_file_name(error)
+            shorten_file_name_in(error)
 
     def read_stat(self) -> FileStat:
         """Return the present file_stat of the open file."""

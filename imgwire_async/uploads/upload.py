@@ -25,7 +25,7 @@ from imgwire_async.errors import (
 )
 from imgwire_async.formatting import shortened
 from imgwire_async.logs import logger
-from imgwire_async.messages import prefix_if_closed
+from imgwire_async.messages import prefix_closed_client_error
 from imgwire_async.mime import HEAD_BYTES
 from imgwire_async.models import Image, StandardUpload
 from imgwire_async.protocol import codec
@@ -135,7 +135,7 @@ class Upload:
             self._add_details(error)
             raise
         except RuntimeError as error:
-            prefix_if_closed(error, f"upload of {name}")
+            prefix_closed_client_error(error, f"upload of {name}")
             raise
 
     def is_fatal(self, error: Exception) -> bool:
@@ -314,7 +314,7 @@ class Upload:
         try:
             response = await self._transport.send(request)
         except RuntimeError as error:
-            prefix_if_closed(error, f"{request.method} {request.path}")
+            prefix_closed_client_error(error, f"{request.method} {request.path}")
             raise
         return codec.decode(response, request.model)
 

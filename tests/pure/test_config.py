@@ -498,8 +498,8 @@ def test_wrapped_coroutine_functions_are_recognized(value: Any, expected: bool) 
 
 
 def test_a_callable_may_be_none() -> None:
-    checks.callable_("on_update", None)
-    checks.callable_("on_update", print)
+    checks.plain_callable("on_update", None)
+    checks.plain_callable("on_update", print)
 
 
 # --- options for a call -------------------------------------------------------------------------------------

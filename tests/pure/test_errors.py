@@ -235,5 +235,5 @@ def test_the_pickle_of_an_error_contains_no_download_url_of_a_job() -> None:
 def test_an_error_shared_by_many_calls_names_at_most_two_of_them() -> None:
     error = RuntimeError(messages.CLIENT_CLOSED)
     for number in range(32):
-        messages.prefix_if_closed(error, f"upload of {number}.png")
+        messages.prefix_closed_client_error(error, f"upload of {number}.png")
     assert str(error) == f"upload of 1.png: upload of 0.png: {messages.CLIENT_CLOSED}"

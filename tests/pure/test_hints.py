@@ -25,7 +25,7 @@ from imgwire_async import (
     checks,
     extract_archive,
 )
-from imgwire_async.messages import CLIENT_CLOSED, prefix_if_closed
+from imgwire_async.messages import CLIENT_CLOSED, prefix_closed_client_error
 from imgwire_async.mime import CAMERA_RAW, UNKNOWN_FILE
 from imgwire_async.policies import retry_policy, timeouts
 from imgwire_async.resources import arguments
@@ -368,6 +368,6 @@ def test_the_errors_for_a_broken_archive_and_an_existing_file_give_advice(tmp_pa
 def test_the_error_of_a_closed_client_names_the_operation() -> None:
     closed, other = RuntimeError(CLIENT_CLOSED), RuntimeError("something else")
     for error in (closed, other):
-        prefix_if_closed(error, "upload of a.png")
+        prefix_closed_client_error(error, "upload of a.png")
     assert str(closed).startswith("upload of a.png: the client is closed")
     assert str(other) == "something else"
