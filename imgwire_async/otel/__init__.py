@@ -1,12 +1,17 @@
 """OpenTelemetry traces and metrics of a client: `AsyncImgwireClient(hooks=OpenTelemetryHooks())`.
 
-This module needs the extra `otel`.
+This module needs the extra `otel`: `pip install 'imgwire-async[otel]'`.
 
-There are three kinds of spans, from the outermost to the innermost: an operation (`imgwire images.upload`),
-the calls that it makes (`imgwire GET /images/{image_id}`), and the attempts of a call or a transfer (`GET
-/images/{image_id}`, `PUT`). The attributes follow OpenTelemetry's conventions for HTTP clients; names of
-further attributes begin with `imgwire.`. No query, key, header value or body is recorded, and no trace header
-is sent.
+There are three kinds of spans, and the names in parentheses are examples:
+
+- An operation is one awaited method of the SDK (`imgwire images.upload`).
+- An API call is a child of an operation (`imgwire GET /images/{image_id}`).
+- An attempt is one HTTP request of an API call (`GET /images/{image_id}`), or of the upload or download of a
+  file (`PUT`, `GET`).
+
+The attributes follow OpenTelemetry's conventions for HTTP clients. The names of all other attributes begin
+with `imgwire.`. The spans contain no URL query, no API key, no body, and no header value except the id of the
+request. The hooks add no trace header to requests.
 """
 
 from __future__ import annotations
@@ -59,14 +64,15 @@ class OpenTelemetryHooks(Tracer):
     client = AsyncImgwireClient(hooks=OpenTelemetryHooks())
     ```
 
-    Make one object and use it for any number of clients. The three functions of `Hooks` may be given as well.
+    One object can serve any number of clients. It also calls the functions that `Hooks` takes.
 
     Args:
         on_request: As in `Hooks`.
         on_response: As in `Hooks`.
         on_retry: As in `Hooks`.
-        tracer_provider: The source of tracers. None means the global provider, even if it is set later.
-        meter_provider: The source of meters. None means the global provider, even if it is set later.
+        tracer_provider: The provider of the tracer. None means OpenTelemetry's global provider, which the
+            program may also set after it creates this object.
+        meter_provider: The provider of the meter. None means OpenTelemetry's global provider, as above.
     """
 
     tracer_provider: trace.TracerProvider | None = attrs.field(default=None, kw_only=True)
@@ -86,7 +92,7 @@ class OpenTelemetryHooks(Tracer):
 
     def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
         call = current_span()
-        # The transport entered the span of the call in this task before.
+        # The transport has entered `self.call(...)` in this task, so the current span is that of the call.
         assert isinstance(call, CallSpan)
         return AttemptSlot(MeasuredSlot(self._instruments, "call", slot), call)
 
@@ -114,17 +120,18 @@ class OpenTelemetryHooks(Tracer):
         )
 
     def before_retry(self, kind: Kind, method: str, reason: str, delay: float) -> None:
-        scope = current_span()
+        parent = current_span()
         attributes: Attributes = {"imgwire.kind": kind, "http.request.method": method}
-        if isinstance(scope, CallSpan):
-            attributes |= scope.template
-        # The span of an API call measures its waits itself, including those for the rate limit.
+        if isinstance(parent, CallSpan):
+            attributes |= parent.template_attributes
+        # For an API call, `CallSpan.record_wait` measures the wait, because a wait for the rate limit may
+        # follow the delay.
         if kind != "api":
             wait_attributes: Attributes = {"imgwire.kind": kind, "imgwire.wait.reason": "retry"}
             record_safely(self._instruments.waits.record, delay, wait_attributes)
-        if scope is not None:
+        if parent is not None:
             event: Attributes = {"imgwire.retry.reason": redact(reason), "imgwire.retry.delay": delay}
-            record_safely(scope.span.add_event, "imgwire.retry", event)
-            if scope.error_type is not None:
-                attributes["error.type"] = scope.error_type
+            record_safely(parent.span.add_event, "imgwire.retry", event)
+            if parent.error_type is not None:
+                attributes["error.type"] = parent.error_type
         record_safely(self._instruments.retries.add, 1, attributes)

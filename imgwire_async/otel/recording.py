@@ -1,4 +1,4 @@
-"""The spans and measurements of operations, calls, attempts and waits for a slot."""
+"""Record spans and measurements of operations, calls, attempts and waits for a slot."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from imgwire_async.redaction import redact
 Attributes: TypeAlias = "dict[str, str | int | float]"
 P = ParamSpec("P")
 
-_SCOPE = context.create_key("imgwire_async.scope")
-# Context keys that stop the instrumentations of HTTP libraries, newer and older ones, from making their own
-# spans. The spans of this module have more attributes, and they contain no query.
-_SUPPRESS: tuple[str, ...] = (
+# The context key of the current `OperationSpan`.
+_CURRENT_SPAN_KEY = context.create_key("imgwire_async.current_span")
+# The context keys that turn off OpenTelemetry's own instrumentation of aiohttp; old versions of it read the
+# second key. Its spans would repeat those of this module, and contain the queries of URLs.
+_SUPPRESS_KEYS: tuple[str, ...] = (
     getattr(context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", "suppress_http_instrumentation"),
     "suppress_instrumentation",
 )
 
 
 class OperationSpan(AbstractContextManager[None]):
-    """The span of an operation, which is the current span while the operation runs."""
+    """The span of one operation. It is the current span inside the `with` block."""
 
     def __init__(
         self, tracer: trace.Tracer, instruments: Instruments, name: str, attributes: Attributes | None = None
@@ -42,7 +43,7 @@ class OperationSpan(AbstractContextManager[None]):
         self.instruments: Instruments = instruments
         self.name: str = name
         self._attributes = attributes
-        # The attribute error.type of the last attempt.
+        # The attribute `error.type` of the last attempt, or None if that attempt succeeded.
         self.error_type: str | None = None
 
     def __enter__(self) -> None:
@@ -51,7 +52,9 @@ class OperationSpan(AbstractContextManager[None]):
         self.span: trace.Span = start_span(
             self.tracer, f"imgwire {self.name}", trace.SpanKind.INTERNAL, attributes
         )
-        self._token = context.attach(context.set_value(_SCOPE, self, trace.set_span_in_context(self.span)))
+        self._token = context.attach(
+            context.set_value(_CURRENT_SPAN_KEY, self, trace.set_span_in_context(self.span))
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -66,13 +69,14 @@ class OperationSpan(AbstractContextManager[None]):
 
 
 class CallSpan(OperationSpan):
-    """The span of an API call, with its attempts and the waits between them."""
+    """The span of one API call, which starts the spans of its attempts and measures the waits between them."""
 
     def __init__(
         self, tracer: trace.Tracer, instruments: Instruments, method: str, path: str | None, url: str
     ) -> None:
-        self.template: Attributes = {} if path is None else {"url.template": path}
-        super().__init__(tracer, instruments, method if path is None else f"{method} {path}", self.template)
+        self.template_attributes: Attributes = {} if path is None else {"url.template": path}
+        name = method if path is None else f"{method} {path}"
+        super().__init__(tracer, instruments, name, self.template_attributes)
         self._method = method
         self._url = url
         self._attempts = 0
@@ -80,16 +84,17 @@ class CallSpan(OperationSpan):
         self.attempt: AttemptSpan | None = None
 
     def on_rate_limited(self, seconds: float) -> None:
-        """Record a wait for the rate limit.
+        """Record that the call waited `seconds` for the rate limit of the service.
 
-        Between two attempts, `record_wait` measures the whole wait instead.
+        Only before the first attempt is the wait measured here. After an attempt, this wait is a part of the
+        time that `record_wait` measures.
         """
         record_safely(self.span.add_event, "imgwire.rate_limit", {"imgwire.wait": seconds})
         if self._waiting_since is None:
             self._record_wait(seconds, "rate_limit")
 
     def record_wait(self) -> None:
-        """Record the wait since the last attempt. Called before the next attempt."""
+        """Record the time since the last attempt ended. Do nothing before the first attempt."""
         if self._waiting_since is not None:
             reason = "rate_limit" if self.error_type == "429" else "retry"
             self._record_wait(time.monotonic() - self._waiting_since, reason)
@@ -99,17 +104,17 @@ class CallSpan(OperationSpan):
         record_safely(self.instruments.waits.record, seconds, attributes)
 
     def start_attempt(self) -> AttemptSpan:
-        """Start the span of the next attempt."""
+        """Start the span of the next attempt, and return it."""
         self._attempts += 1
-        attributes = server_attributes(self._url) | self.template
+        attributes = server_attributes(self._url) | self.template_attributes
         attributes |= {"http.request.method": self._method, "imgwire.kind": "api"}
         self.attempt = AttemptSpan(
             self.tracer, self.instruments, self, self.name, attributes, self._url, self._attempts, None
         )
         return self.attempt
 
-    def attempt_ended(self, error_type: str | None) -> None:
-        """Record that the attempt has ended, with the type of its error if it failed."""
+    def on_attempt_end(self, error_type: str | None) -> None:
+        """Record that the current attempt has ended. `error_type` is None if the attempt succeeded."""
         self.error_type = error_type
         self._waiting_since = time.monotonic()
         self.attempt = None
@@ -118,14 +123,14 @@ class CallSpan(OperationSpan):
 class AttemptSpan:
     """The span of one HTTP request.
 
-    Implements `transport.tracing.Attempt`; it may be ended in another task.
+    The class implements `transport.tracing.Attempt`. One task may start the span and another task end it.
     """
 
     def __init__(
         self,
         tracer: trace.Tracer,
         instruments: Instruments,
-        scope: OperationSpan | None,
+        parent: OperationSpan | None,
         name: str,
         attributes: Attributes,
         url: str,
@@ -133,7 +138,7 @@ class AttemptSpan:
         size: int | None,
     ) -> None:
         self._instruments = instruments
-        self._scope = scope
+        self._parent = parent
         self._attributes = attributes
         self._size = size
         self._reported_quarters = self._sent = self._received = 0
@@ -151,7 +156,7 @@ class AttemptSpan:
         if quarters > self._reported_quarters:
             self._reported_quarters = quarters
             event: Attributes = {"imgwire.upload.sent": sent, "imgwire.upload.total": self._size or 0}
-            span = self.span if self._scope is None else self._scope.span
+            span = self.span if self._parent is None else self._parent.span
             record_safely(span.add_event, "imgwire.upload.progress", event)
 
     def on_response(self, status: int, headers: Headers) -> None:
@@ -182,37 +187,40 @@ class AttemptSpan:
                 }
                 record_safely(self._instruments.bytes.add, size, io_attributes)
         error_type = attributes.get("error.type")
-        if isinstance(self._scope, CallSpan):
-            self._scope.attempt_ended(None if error_type is None else str(error_type))
-        elif self._scope is not None:
-            self._scope.error_type = None if error_type is None else str(error_type)
+        if isinstance(self._parent, CallSpan):
+            self._parent.on_attempt_end(None if error_type is None else str(error_type))
+        elif self._parent is not None:
+            self._parent.error_type = None if error_type is None else str(error_type)
         end_span(self.span)
 
 
 @attrs.frozen
 class MeasuredSlot(AbstractAsyncContextManager[None]):
-    """A slot whose queue is measured: the time of each wait, and the number of waiting requests."""
+    """A slot that measures how long a request waits for the slot, and how many requests are waiting.
+
+    `slot_kind` is "call" or "transfer".
+    """
 
     instruments: Instruments
-    kind: str
+    slot_kind: str
     slot: AbstractAsyncContextManager[None]
 
     async def __aenter__(self) -> None:
-        attributes: Attributes = {"imgwire.slot": self.kind}
+        attributes: Attributes = {"imgwire.slot": self.slot_kind}
         started_at = time.monotonic()
         record_safely(self.instruments.queue_length.add, 1, attributes)
         try:
             await self.slot.__aenter__()
         except BaseException:
-            self._record_queue_exit(started_at, attributes)
+            self._record_wait_end(started_at, attributes)
             raise
         try:
-            self._record_queue_exit(started_at, attributes)
+            self._record_wait_end(started_at, attributes)
         except BaseException:
             await self.slot.__aexit__(None, None, None)
             raise
 
-    def _record_queue_exit(self, started_at: float, attributes: Attributes) -> None:
+    def _record_wait_end(self, started_at: float, attributes: Attributes) -> None:
         record_safely(self.instruments.queue_length.add, -1, attributes)
         record_safely(self.instruments.queue.record, time.monotonic() - started_at, attributes)
 
@@ -223,9 +231,10 @@ class MeasuredSlot(AbstractAsyncContextManager[None]):
 
 
 class AttemptSlot(AbstractAsyncContextManager[None]):
-    """The slot of one attempt of an API call, and the span of the attempt inside it.
+    """Acquire the slot of one attempt of an API call, and start the span of the attempt.
 
-    When a response comes, `OpenTelemetryHooks.on_call_response` ends the span; else `__aexit__` ends it.
+    If a response comes, `OpenTelemetryHooks.on_call_response` ends the span, after the slot is released. If
+    an exception comes, `__aexit__` ends the span.
     """
 
     def __init__(self, slot: MeasuredSlot, call: CallSpan) -> None:
@@ -241,7 +250,7 @@ class AttemptSlot(AbstractAsyncContextManager[None]):
             await self._slot.__aexit__(None, None, None)
             raise
         attempt_context = trace.set_span_in_context(self._attempt.span)
-        for key in _SUPPRESS:
+        for key in _SUPPRESS_KEYS:
             attempt_context = context.set_value(key, True, attempt_context)
         self._token = context.attach(attempt_context)
 
@@ -257,13 +266,13 @@ class AttemptSlot(AbstractAsyncContextManager[None]):
 
 
 def current_span() -> OperationSpan | None:
-    """Return the innermost span of an operation or call in this context, or None outside of all."""
-    scope = context.get_value(_SCOPE)
-    return scope if isinstance(scope, OperationSpan) else None
+    """Return the innermost operation or call span of the current context, or None if there is none."""
+    span = context.get_value(_CURRENT_SPAN_KEY)
+    return span if isinstance(span, OperationSpan) else None
 
 
 def record_safely(record: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call a function of OpenTelemetry. Log its exception, so that no error of the SDK ends a call."""
+    """Call a function of OpenTelemetry. Log its exception, because it must not end the call of the user."""
     try:
         record(*args, **kwargs)
     except Exception:
@@ -273,7 +282,11 @@ def record_safely(record: Callable[P, object], *args: P.args, **kwargs: P.kwargs
 def start_span(
     tracer: trace.Tracer, name: str, kind: trace.SpanKind, attributes: Mapping[str, str | int | float]
 ) -> trace.Span:
-    """Start a span. Return an invalid one when a sampler or processor of the user raises."""
+    """Start a span and return it.
+
+    If the user's sampler or span processor raises, log the exception and return `INVALID_SPAN`, which records
+    nothing.
+    """
     try:
         return tracer.start_span(name, kind=kind, attributes=attributes)
     except Exception:
@@ -282,7 +295,7 @@ def start_span(
 
 
 def end_span(span: trace.Span) -> None:
-    """End a span. Log the exception when a processor of the user raises."""
+    """End a span. If the user's span processor raises, log the exception."""
     try:
         span.end()
     except Exception:
@@ -300,11 +313,12 @@ def _error_type(error: BaseException) -> str:
     while type(error).__module__.startswith("imgwire_async.") and not isinstance(error, ImgwireError):
         if error.__cause__ is None:
             break
-        # The original exception, before the transport translated it.
+        # This is an internal exception of the transport. Its cause is the exception of aiohttp or Python.
         error = error.__cause__
     if isinstance(error, NoResponseError):
         return error.failure.kind or "connection_lost"
-    # By attribute, because the class of the error for a proxy's response is in a module that imports aiohttp.
+    # Only the error for the response of a proxy has this attribute. `isinstance` would need the class, whose
+    # module imports aiohttp.
     failure_kind = getattr(error, "failure_kind", None)
     if isinstance(failure_kind, str):
         return failure_kind
@@ -313,24 +327,27 @@ def _error_type(error: BaseException) -> str:
 
 
 def _error_description(error: BaseException) -> str:
-    """Return the text of the package's own errors only: texts of other errors may contain secrets."""
+    """Return the description of a failed span.
+
+    Only the messages of `ImgwireError` are used, because messages of other exceptions may contain secrets.
+    """
     if isinstance(error, ImgwireError):
         return str(error)[:300]
     return "cancelled" if isinstance(error, asyncio.CancelledError) else ""
 
 
 def strip_url(url: str) -> str:
-    """Return the URL without query, fragment and user info."""
+    """Return `url` without query, fragment and user info, or an empty text if it cannot be parsed."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        # The transport rejects such a URL before it sends a request.
+        # The transport rejects this URL later, before it sends a request.
         return ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def server_attributes(url: str) -> Attributes:
-    """Return the attributes for host and port of a URL."""
+    """Return the span attributes with host and port of `url`, or no attributes if it cannot be parsed."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
