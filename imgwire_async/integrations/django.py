@@ -12,9 +12,9 @@ STORAGES = {
 MIDDLEWARE = [..., "imgwire_async.integrations.django.ErrorAnswers"]
 ```
 
-The name of a stored file is `<image id>/<file name>`, because the service chooses the id of an image. Only
-the exact name refers to a file: a name that other code derived from it, or that another storage made, is a
-missing file.
+The name of a stored file is `<image id>/<file name>`, because the service chooses the id of an image. The
+storage finds a file only by this exact name. For any other name, such as one that a thumbnail package derived
+from it, the file does not exist.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from imgwire_async import (
     TransformationError,
     build_url,
 )
-from imgwire_async.integrations._django_names import ID_LENGTH, StoredNames, is_id, name_of, never_stored
+from imgwire_async.integrations._django_names import ID_LENGTH, StoredNames, match_id, name_of, never_stored
 from imgwire_async.integrations.http import answer_for
 
 if TYPE_CHECKING:
@@ -66,23 +66,22 @@ __all__ = ["ErrorAnswers", "ImgwireFile", "ImgwireStorage"]
 
 logger: logging.Logger = logging.getLogger("imgwire_async.integrations")
 
-# Bytes of an opened file that are kept in memory. Larger files go to a temporary file.
+# The maximum size in bytes of an opened file that is kept in memory. A larger file goes to a temporary file.
 _MAX_MEMORY = 2**20
 
 
 class ImgwireStorage(Storage):
     """A Django storage that keeps the files of `FileField` and `ImageField` at Imgwire.
 
-    The storage creates its client on the first call, one per process. The storage itself may be created at
-    import, used after a fork, pickled, and written into migrations. A migration contains no key, and a pickle
-    contains no key that was given as text. Where a pickle is loaded, the key comes from `IMGWIRE_API_KEY`, or
-    from the function that was given as `api_key`, if the function can be pickled. Errors of the service are
-    raised unchanged, except that an unknown image raises `FileNotFoundError`.
+    The storage creates a client on the first call in a process. So the storage itself can be created at
+    import time, used after a fork, pickled, and written into migrations. Migrations and pickles contain no
+    API key: a process that loads a pickle reads `IMGWIRE_API_KEY`. But a pickle contains a function that is
+    the `api_key`. An unknown image raises `FileNotFoundError`. Other errors of the service are not changed.
 
     Args:
         api_key: The API key, or a function that returns it. None means `IMGWIRE_API_KEY`.
-        environment_id: As for `ImgwireClient`; None means the environment variable.
-        base_url: As for `ImgwireClient`; None means the environment variable.
+        environment_id: As for `ImgwireClient`. None means `IMGWIRE_ENVIRONMENT_ID`.
+        base_url: As for `ImgwireClient`. None means `IMGWIRE_API_BASE_URL`.
         timeout: As for `ImgwireClient`.
         retries: As for `ImgwireClient`.
         cdn_base: The part of the image URLs before the image's id,
@@ -90,14 +89,14 @@ class ImgwireStorage(Storage):
             the first image, which costs one request per process.
         url_rules: The transformation of the URLs that `url()` returns, such as `{"preset": "thumbnail"}` or
             `{"width": 1200}`.
-        wait: Whether saving waits until the image is READY; a number is the timeout in seconds.
-        ready_timeout: Seconds that `open()` and `size()` wait until the image is READY.
+        wait: True if saving waits until the image is READY, or the maximum number of seconds of this wait.
+        ready_timeout: Maximum number of seconds that `open()` and `size()` wait until the image is READY.
         purpose: The purpose of each saved image.
         custom_metadata: The metadata of each saved image.
     """
 
     location: str = ""
-    """The part before every name: none. Without it, packages that clean up files would use `MEDIA_ROOT`."""
+    """The root folder: none. Packages that clean up files would use `MEDIA_ROOT` without this attribute."""
 
     def __init__(
         self,
@@ -128,8 +127,9 @@ class ImgwireStorage(Storage):
         self._purpose = purpose
         self._custom_metadata = None if custom_metadata is None else dict(custom_metadata)
         self._client: ImgwireClient | None = None
-        self._known_base: str | None = None
+        self._fetched_cdn_base: str | None = None
         self._names = StoredNames()
+        # Raises now if `url_rules` contains a mistake, and not on the first page with an image.
         self._build_url(self._cdn_base or "https://cdn.invalid/organization/environment", "id", {})
 
     # The methods below implement the storage API of Django.
@@ -143,7 +143,7 @@ class ImgwireStorage(Storage):
 
     def _save(self, name: str, content: File[Any]) -> str:
         if content.seekable():
-            # The validation of a form may have read from the file.
+            # The validation of a form may have read a part of the file.
             content.seek(0)
         file_name = name.rpartition("/")[2]
         image = self.client.images.upload(
@@ -159,14 +159,14 @@ class ImgwireStorage(Storage):
     def delete(self, name: str) -> None:
         """Delete the image `name` at the service.
 
-        As with Django's own storages, a name that was deleted already or never stored is no error.
+        As in Django's own storages, it is no error if the file does not exist.
         """
         if not name:
             raise ValueError("The name must be given to delete().")
         try:
             image_id = self._names.image_id(name)
-            if image_id not in self._names:
-                # Checks the whole name, not only the id.
+            if not self._names.is_confirmed(image_id):
+                # Raises if the image with this id has another file name.
                 self.image(name)
             self.client.images.delete(image_id)
         except (FileNotFoundError, NotFoundError):
@@ -175,7 +175,7 @@ class ImgwireStorage(Storage):
     def exists(self, name: str) -> bool:
         """Return whether the service has an image with exactly this `name`.
 
-        A name that is not of the form `<image id>/<file name>` sends no request.
+        For a name that is not of the form `<image id>/<file name>`, the method sends no request.
         """
         try:
             self.image(name)
@@ -184,20 +184,20 @@ class ImgwireStorage(Storage):
         return True
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """Return the folders and files in `path`.
+        """Return two lists: the names of the folders in `path`, and the names of the files in it.
 
-        The root has one folder per image of the environment, named by the image's id, and each folder has one
-        file. To list the root, the storage fetches all pages of images.
+        The root has one folder per image, named by the image's id. The folder contains one file. To list the
+        root, the storage fetches all pages of images.
         """
         folder = str(path).strip("/")
         if folder in {"", "."}:
             return [image.id for image in self.client.images.list_all()], []
-        if is_id(folder) is None:
+        if match_id(folder) is None:
             raise never_stored(path)
         return [], [self.name_of(self._record(folder, path)).partition("/")[2]]
 
     def size(self, name: str) -> int:
-        """Return the size of the original `name` in bytes. Wait until the service has determined it."""
+        """Wait until the service knows the size of the original file `name`, and return it in bytes."""
         image = self._wait_until_ready(self.image(name), metadata=True)
         return image.size_bytes
 
@@ -205,16 +205,16 @@ class ImgwireStorage(Storage):
         """Return the CDN URL of the image `name`, with the storage's `url_rules`.
 
         `rules` are added to the `url_rules`, and replace those of the same name. Once `cdn_base` is known,
-        the method sends no request and so does not check that the image exists. Only a name that may be
-        derived from a stored name is checked once. For a name that was never stored here, the method returns
-        the same URL as Django's own storage: `MEDIA_URL` and the name.
+        the method sends no request, except one for a name that other code may have derived from a stored
+        name. So it does not check that the image exists. For a name that was never stored here, the method
+        returns the same URL as Django's own storage: `MEDIA_URL` and the name.
         """
         try:
             image_id = self._names.image_id(name or "")
-            base = self._cdn_base or self._known_base
+            base = self._cdn_base or self._fetched_cdn_base
             if base is None or self._names.needs_check(image_id, str(name)):
                 image = self.image(str(name))
-                base = base or self._known_base or image.cdn_url.removesuffix(f"/{image_id}")
+                base = base or self._fetched_cdn_base or image.cdn_url.removesuffix(f"/{image_id}")
         except FileNotFoundError:
             media: str = settings.MEDIA_URL
             return urljoin(media, filepath_to_uri(str(name or "")).lstrip("/"))
@@ -225,25 +225,25 @@ class ImgwireStorage(Storage):
 
         The time is aware if `USE_TZ` is set, else naive and in the local time zone, as Django expects.
         """
-        return _for_django(self.image(name).created_at)
+        return _to_django_time(self.image(name).created_at)
 
     def get_modified_time(self, name: str) -> datetime:
         """Return the time of the last change of the record of `name`; the picture itself never changes."""
-        return _for_django(self.image(name).updated_at)
+        return _to_django_time(self.image(name).updated_at)
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """Return `name` without folders, shortened to fit into `max_length` together with the image's id.
 
         Each saved file gets a new id, so the name is always free. Raises `SuspiciousFileOperation` when
-        `max_length` is too small for the id and one letter.
+        `max_length` is too small for the id, a slash, one character and the extension.
         """
         file_name = str(name).replace("\\", "/").rpartition("/")[2]
         validate_file_name(file_name)
         if max_length is None:
             return file_name
-        limit = max_length - ID_LENGTH - 1
+        max_file_name_length = max_length - ID_LENGTH - 1
         extension = PurePath(file_name).suffix
-        stem = file_name.removesuffix(extension)[: max(0, limit - len(extension))]
+        stem = file_name.removesuffix(extension)[: max(0, max_file_name_length - len(extension))]
         if not stem:
             raise SuspiciousFileOperation(
                 f"{file_name!r} is too long: give the field a max_length of {ID_LENGTH + 1} (the image's id and a slash) "
@@ -251,7 +251,7 @@ class ImgwireStorage(Storage):
             )
         return stem + extension
 
-    # The members below are additions of Imgwire.
+    # The members below are not part of the storage API of Django.
 
     @property
     def client(self) -> ImgwireClient:
@@ -267,10 +267,10 @@ class ImgwireStorage(Storage):
         return self._client
 
     def image(self, name: str) -> Image:
-        """Fetch the record of the stored file `name`.
+        """Fetch the record of the stored file `name` with one request.
 
-        The record has the size and status, `responsive()` and `srcset()`. This sends one request. Raises
-        `FileNotFoundError` when the service has no such image, or one with another name.
+        The record has the size and status, and the methods `responsive()` and `srcset()`. Raises
+        `FileNotFoundError` if the service does not know the image, or knows it under another file name.
         """
         image = self._record(self._names.image_id(name), name)
         if self.name_of(image) != str(name):
@@ -280,7 +280,7 @@ class ImgwireStorage(Storage):
     def name_of(self, image: Image) -> str:
         """Return the name of `image` in this storage, to assign to a field.
 
-        The image may also have been uploaded by a browser or a script.
+        The image need not come from this storage: a browser or a script may have uploaded it.
         """
         return name_of(image)
 
@@ -311,9 +311,9 @@ class ImgwireStorage(Storage):
 
     def _remember(self, image: Image) -> None:
         self._names.add(image)
-        # The part before the id is the same for all images of an environment.
+        # The part of the URL before the id is the same for all images of an environment.
         if image.cdn_url.endswith(f"/{image.id}"):
-            self._known_base = image.cdn_url.removesuffix(f"/{image.id}")
+            self._fetched_cdn_base = image.cdn_url.removesuffix(f"/{image.id}")
 
     def _build_url(self, base: str, image_id: str, rules: Mapping[str, object]) -> str:
         try:
@@ -324,7 +324,7 @@ class ImgwireStorage(Storage):
             raise ImproperlyConfigured(f"url_rules of ImgwireStorage: {error}") from error
 
     def deconstruct(self) -> tuple[str, tuple[()], dict[str, object]]:
-        """Describe this storage for a migration, without the settings of the client such as the key."""
+        """Return the class and the arguments for a migration, without those of the client such as the key."""
         default = ImgwireStorage()
         names = ("cdn_base", "url_rules", "wait", "ready_timeout", "purpose", "custom_metadata")
         options = {name: getattr(self, f"_{name}") for name in names}
@@ -351,9 +351,10 @@ class ImgwireStorage(Storage):
 class ImgwireFile(BytesFile):
     """A stored picture that is open for reading.
 
-    `ImgwireStorage.open` creates it from a function `fetch`, which downloads the picture, and its `name`. It
-    is kept in memory, or in a temporary file when it is larger than 1 MiB. Its bytes are those that the CDN
-    delivers without a transformation. The service does not promise that they equal the uploaded bytes.
+    `ImgwireStorage.open` creates it. `fetch` is a function that downloads the picture and returns it as an
+    open file, and `name` is the name in the storage. A picture of more than 1 MiB is kept in a temporary
+    file, and a smaller one in memory. The CDN delivers the picture without a transformation, but the service
+    does not promise that the bytes equal the uploaded bytes.
     """
 
     file: IO[bytes] | None
@@ -379,10 +380,10 @@ class ImgwireFile(BytesFile):
 
 
 class ErrorAnswers(MiddlewareMixin):
-    """A middleware that turns errors of this package that a view does not catch into HTTP responses.
+    """A middleware that turns an `ImgwireError` into an HTTP response if no view has caught the error.
 
-    `imgwire_async.integrations.http.answer_for` decides on the response. For a status of 500 or more the
-    error is logged as a WARNING of `imgwire_async.integrations`.
+    `imgwire_async.integrations.http.answer_for` makes the response. If its status is 500 or more, the logger
+    `imgwire_async.integrations` logs the error as a WARNING.
     """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -395,5 +396,5 @@ class ErrorAnswers(MiddlewareMixin):
         return HttpResponse(body, status=status, headers=headers)
 
 
-def _for_django(time: datetime) -> datetime:
+def _to_django_time(time: datetime) -> datetime:
     return time if settings.USE_TZ else make_naive(time)

@@ -1,6 +1,6 @@
 """Provide the client as a FastAPI dependency, and turn its errors into HTTP responses.
 
-Needs the extra `fastapi`.
+This module needs the extra `fastapi`: `pip install 'imgwire-async[fastapi]'`.
 
 ```python
 from fastapi import FastAPI, UploadFile
@@ -44,9 +44,9 @@ def lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Return a lifespan that opens a client when the application starts and closes it at the end.
 
-    `make` is a callable that returns a client; the default reads the settings from the environment. A missing
-    API key raises at the start of the application, not at the first upload. In a lifespan of your own, write
-    `async with lifespan()(app): yield`.
+    `make` is a callable that returns a new client. The default reads the settings from environment variables.
+    Without an API key the application fails when it starts, not at the first upload. In a lifespan of your
+    own, write `async with lifespan()(app): yield`.
     """
 
     @asynccontextmanager
@@ -62,11 +62,12 @@ def lifespan(
 
 
 def get_client(connection: HTTPConnection) -> AsyncImgwireClient:
-    """Return the application's client, given a request or websocket as `connection`.
+    """Return the client that `lifespan()` opened for the application.
 
-    This is the dependency of `ClientDep`, and the key for `app.dependency_overrides` in tests. Raises
-    `RuntimeError` when the application has no `lifespan()`, or was not started. A `TestClient` starts the
-    application only in a `with` block.
+    `connection` is a request or a websocket of the application. `ClientDep` depends on this function, so
+    tests use the function as the key in `app.dependency_overrides`. Raises `RuntimeError` when the
+    application has no `lifespan()`, or was not started. A `TestClient` starts the application only in a
+    `with` block.
     """
     client: object = getattr(connection.app.state, "imgwire_client", None)
     if not isinstance(client, AsyncImgwireClient):
@@ -78,20 +79,20 @@ def get_client(connection: HTTPConnection) -> AsyncImgwireClient:
 
 
 ClientDep: TypeAlias = Annotated[AsyncImgwireClient, Depends(get_client)]
-"""The annotation for a handler's parameter that gets the client: `client: ClientDep`."""
+"""The annotation of a handler's parameter to which FastAPI passes the client: `client: ClientDep`."""
 
 
 def add_error_answers(app: FastAPI) -> None:
-    """Turn errors of this package that a handler does not catch into HTTP responses of `app`.
+    """Let `app` turn an `ImgwireError` into an HTTP response if no handler has caught the error.
 
-    `imgwire_async.integrations.http.answer_for` decides on the response. For a status of 500 or more the
-    error is logged as a WARNING of `imgwire_async.integrations`.
+    `imgwire_async.integrations.http.answer_for` makes the response. If its status is 500 or more, the logger
+    `imgwire_async.integrations` logs the error as a WARNING.
     """
     app.add_exception_handler(ImgwireError, _respond)
 
 
 async def _respond(request: Request, error: Exception) -> Response:
-    # The handler is registered for this class only.
+    # FastAPI calls this handler for no other class, but its type allows any exception.
     assert isinstance(error, ImgwireError)
     status, headers, body = answer_for(error)
     if status >= 500:

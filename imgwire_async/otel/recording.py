@@ -69,7 +69,7 @@ class OperationSpan(AbstractContextManager[None]):
 
 
 class CallSpan(OperationSpan):
-    """The span of one API call, which starts the spans of its attempts and measures the waits between them."""
+    """The span of one API call. It starts the spans of the attempts and measures the waits between them."""
 
     def __init__(
         self, tracer: trace.Tracer, instruments: Instruments, method: str, path: str | None, url: str
