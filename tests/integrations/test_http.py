@@ -136,7 +136,7 @@ def test_only_a_503_has_a_retry_after() -> None:
 
 
 def test_a_timeout_of_a_stored_picture_contains_its_id() -> None:
-    image = decode(samples.reply(samples.image()), Image)
+    image = decode(samples.api_response(samples.image()), Image)
     problem = json.loads(answer_for(WaitTimeoutError("x", record=image, image=image)).body)
     assert problem["image_id"] == image.id
 
