@@ -1,4 +1,5 @@
-"""Upload files: detect what a file is, open it as a source, create its record, and send its bytes.
+"""Upload files: detect their kind, open them, create their records at the service, and send their bytes.
 
-`states` decides what follows a failed attempt. `upload_run` uploads many files at the same time.
+`upload` uploads one file, and `upload_run` uploads many files at the same time. `states` decides what follows
+a failed PUT.
 """

@@ -1,4 +1,4 @@
-"""Split the bytes that readers and iterators return into chunks small enough not to block the event loop."""
+"""Yield the bytes of readers and iterators in chunks that are too small to block the event loop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from imgwire_async import user_code
 from imgwire_async.uploads.disk import CHUNK_SIZE
 
 _END = object()
-# A reader that is not at its end, but returns no bytes this many times in a row, counts as broken.
+# A reader whose `at_eof()` returns False counts as broken after this many empty reads in a row.
 _MAX_EMPTY_READS = 100
 
 
 async def from_reader(
     read: Callable[[int], Awaitable[bytes]], at_eof: Callable[[], object] | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of an async `read` method. An empty read is the end, unless `at_eof` returns False."""
+    """Yield the bytes of an async `read` method until a read returns no bytes.
+
+    If `at_eof` is given, an empty read is the end only if `at_eof()` returns True. Raises `OSError` after too
+    many empty reads in a row.
+    """
     empty_reads = 0
     while empty_reads < _MAX_EMPTY_READS:
         size = 0
@@ -29,7 +33,7 @@ async def from_reader(
             return
         empty_reads = 0 if size else empty_reads + 1
         if empty_reads:
-            # A reader that returns nothing may also never wait, and would block the event loop.
+            # Such a `read` may return without waiting, so a loop of empty reads would block the event loop.
             await asyncio.sleep(0)
     raise OSError(
         f"the file returned no bytes {_MAX_EMPTY_READS} times in a row, but its at_eof() says that it is not at its end"
@@ -37,19 +41,22 @@ async def from_reader(
 
 
 async def from_async_iterator(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the items of an async iterator as chunks."""
+    """Yield the items of an async iterator, split into chunks."""
     async for item in items:
         empty = True
         for chunk in split(item):
             empty = False
             yield chunk
         if empty:
-            # An iterator that yields empty items and never waits would block the event loop.
+            # An iterator that yields empty items without waiting would block the event loop.
             await asyncio.sleep(0)
 
 
 async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the items of an iterator, which runs where user code may block, as chunks."""
+    """Yield the items of a plain iterator, split into chunks.
+
+    The iterator is user code and may block, so it runs in the thread that `user_code` chooses.
+    """
 
     def next_item() -> object:
         return next((item for item in items if type(item) is not bytes or item), _END)
@@ -60,7 +67,7 @@ async def from_iterator(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 def split(data: object) -> Iterator[bytes]:
-    """Yield the bytes that a source returned, as chunks. Raises `TypeError` unless it is a buffer."""
+    """Yield the bytes of a buffer in chunks. Raises `TypeError` if `data` is no buffer."""
     if isinstance(data, bytes):
         if len(data) <= CHUNK_SIZE:
             if data:
@@ -71,11 +78,11 @@ def split(data: object) -> Iterator[bytes]:
         view, is_mutable = flat_view(data, "a source must give bytes"), True
     for start in range(0, view.nbytes, CHUNK_SIZE):
         chunk = view[start : start + CHUNK_SIZE]
-        # The source may reuse its buffer while this chunk waits to be sent, so the chunk is copied.
+        # The source may reuse its buffer before this chunk is sent, so the chunk is a copy.
         yield chunk.tobytes() if is_mutable else cast("bytes", chunk)
 
 
-# What to do about types that sources return by mistake.
+# Advice for types that sources return by mistake. It is the end of the error message.
 _ADVICE: tuple[tuple[type, str], ...] = (
     (str, ": encode it, or open the file with mode 'rb'; paths of many files go to upload_many"),
     (os.PathLike, ": paths of many files go to upload_many"),
@@ -85,9 +92,9 @@ _ADVICE: tuple[tuple[type, str], ...] = (
 
 
 def flat_view(data: object, expected: str) -> memoryview:
-    """Return a one-dimensional view of a buffer's bytes, without a copy if they are contiguous.
+    """Return a one-dimensional view of the bytes of a buffer. Contiguous bytes are not copied.
 
-    Raises `TypeError` for an object that is no buffer; `expected` begins its message.
+    Raises `TypeError` for an object that is no buffer. The error message begins with `expected`.
     """
     advice = next((text for kind, text in _ADVICE if isinstance(data, kind)), "")
     message = f"{expected}, not {type(data).__name__}{advice}"
@@ -95,13 +102,14 @@ def flat_view(data: object, expected: str) -> memoryview:
         view = memoryview(cast("bytes", data))
     except TypeError:
         raise TypeError(message) from None
-    # A buffer without dimensions is a single number. Format "O" means addresses of Python objects.
+    # Reject a single number, which has no dimensions, and an array of references to Python objects, which has
+    # the format "O".
     if view.ndim == 0 or "O" in view.format:
         raise TypeError(message)
     if not view.nbytes:
         return memoryview(b"")
     try:
         return view.cast("B")
-    # The buffer is not contiguous, or its items are structs.
+    # `cast` fails for a buffer that is not contiguous, and for a buffer of structs.
     except (TypeError, ValueError):
         return memoryview(view.tobytes())

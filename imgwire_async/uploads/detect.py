@@ -1,4 +1,4 @@
-"""Detect what kind of source an object is, its name, and its size."""
+"""Turn the object that a caller uploads into a source: detect its kind, its name and its size."""
 
 from __future__ import annotations
 
@@ -34,14 +34,16 @@ ACCEPTED = (
     "an iterator or async iterator of bytes, or an UploadSource"
 )
 
-# Python puts surrogates into a path for the bytes that it cannot decode.
+# Python decodes each undecodable byte of a path to a surrogate (PEP 383).
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 async def open_source(file: object, head_bytes: int) -> Source:
-    """Return `file` as a source. For a file on disk, its first `head_bytes` are read at the same time.
+    """Open `file` as a source.
 
-    Raises `TypeError` for an object that cannot be uploaded. Errors of the disk are raised unchanged.
+    Of a file on disk, the first `head_bytes` bytes are read right away. Raises `TypeError` for an object that
+    cannot be uploaded, and `ValueError` for text that cannot be a path. The `OSError` of a file that cannot
+    be opened is raised, too, if possible with advice.
     """
     if isinstance(file, str | os.PathLike):
         return await _path_source(cast("str | os.PathLike[str]", file), head_bytes)
@@ -50,15 +52,16 @@ async def open_source(file: object, head_bytes: int) -> Source:
         return BytesSource(flat_view(file, f"file must be {ACCEPTED}"), dimensions=dimensions)
     if not isinstance(file, io.IOBase) and (hint := hints.for_object(file)) is not None:
         if isinstance(file, Coroutine):
-            # Closed so that Python does not warn that the coroutine was never awaited.
+            # Close the coroutine, so that Python does not warn that it was never awaited.
             file.close()
         raise TypeError(hint)
-    # `isinstance` of Python 3.11 reads all attributes of the protocol, and some closed files open themselves
-    # when `name` or `size` is read. So one attribute that only an UploadSource has is checked first.
+    # On Python 3.11 `isinstance` with a protocol reads all attributes of the protocol. Some closed files open
+    # themselves when `name` or `size` is read. So check first for an attribute that only an `UploadSource`
+    # has.
     if hasattr(file, "replayable") and isinstance(file, UploadSource):
         source = UserSource(file)
-        # A source that can be opened only once becomes a stream, which keeps the bytes that type detection
-        # reads.
+        # A `StreamSource` keeps the bytes that type detection reads. A source that can be opened only once
+        # could not yield these bytes again.
         return source if source.replayable else StreamSource(source.open(), source.name, source.size)
     name = name_of(file)
     if isinstance(file, io.TextIOBase):
@@ -69,7 +72,7 @@ async def open_source(file: object, head_bytes: int) -> Source:
             return await _async_source(file, reader, name)
     if callable(getattr(file, "read", None)):
         return await _file_source(cast("IO[bytes]", file), name)
-    # An object that has both iterators is read by the plain one when user code runs in the caller's thread.
+    # In the blocking client, an object with a plain and an async iterator is read with the plain one.
     use_plain = hasattr(file, "__iter__") and user_code.current_caller.get() is not None
     if hasattr(file, "__aiter__") and not use_plain:
         _require_loop(file)
@@ -81,14 +84,15 @@ async def open_source(file: object, head_bytes: int) -> Source:
     raise checks.wrong_type("file", ACCEPTED, file)
 
 
-# Formats of the buffer protocol that stand for numbers.
+# The format characters of the buffer protocol that stand for numbers.
 _NUMBER_FORMATS = frozenset("cbB?hHiIlLqQnNefd")
 
 
 def is_number_array(file: object) -> bool:
     """Return whether an object is an array of numbers.
 
-    Such an array is the content of one file. An array of texts or objects may be a list of many files.
+    An array of numbers is the content of one file. An array of strings or objects may be a list of many
+    files.
     """
     try:
         view = memoryview(cast("bytes", file))
@@ -101,7 +105,7 @@ def is_number_array(file: object) -> bool:
 def has_buffer(file: object) -> bool:
     """Return whether an object has the buffer protocol.
 
-    Such an object is uploaded as its bytes, even if it can be iterated.
+    An object with the buffer protocol is uploaded as one file, even if it is iterable.
     """
     if isinstance(file, bytes | bytearray | memoryview):
         return True
@@ -136,11 +140,14 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIN
 
 
 def _add_hint(error: OSError, path: str) -> None:
-    """Add advice to an error about a missing file. Raises `ValueError` instead if the text is no path."""
+    """Add advice to the error of opening a path, if the file is missing.
+
+    Raises `ValueError` instead if `path` is a text that cannot be a path, such as a URL or base64.
+    """
     if error.errno not in _MISSING:
         return shorten_file_name_in(error)
     if (hint := hints.for_path(path)) is not None:
-        # Without the system's error, which would print the whole text again.
+        # The `OSError` is left out, because its message would repeat the whole text.
         raise ValueError(hint) from None
     if hint := hints.for_missing_path(path):
         error.strerror = f"{error.strerror} ({hint})"
@@ -157,8 +164,8 @@ def _text_mode(file: object) -> str:
     return f"{_describe(file)} is open in text mode; open it with mode 'rb'"
 
 
-# Raised by `seekable`, `seek` and `tell` of a file without positions. Some such files say that they are
-# seekable.
+# Exceptions of `seekable`, `seek` and `tell` which mean that a file cannot seek. Some files raise them
+# although `seekable()` returns True.
 _NO_POSITION = (OSError, ValueError, NotImplementedError, AttributeError)
 
 
@@ -183,9 +190,9 @@ def _describe(file: object) -> str:
 
 
 def _measure(file: IO[bytes]) -> tuple[int, int, FileStat | None] | bytes:
-    """Return the position of a file object, the number of bytes left, and its file_stat.
+    """Return the position of a file object, the number of bytes after it, and its `FileStat`.
 
-    For a file without positions, return the bytes that were read from it instead.
+    For a file of unknown size, return the bytes that this function has read from it instead (maybe none).
     """
     _require_open(file)
     try:
@@ -193,7 +200,8 @@ def _measure(file: IO[bytes]) -> tuple[int, int, FileStat | None] | bytes:
             return b""
     except _NO_POSITION:
         return b""
-    # Only for seekable files: `read(0)` of uWSGI's `wsgi.input`, and of wrappers around it, reads everything.
+    # `read(0)` shows whether the file is readable and binary. It is called for seekable files only, because
+    # `read(0)` of uWSGI's `wsgi.input` reads everything.
     try:
         empty: object = file.read(0)
     except io.UnsupportedOperation as error:
@@ -213,17 +221,19 @@ def _measure(file: IO[bytes]) -> tuple[int, int, FileStat | None] | bytes:
         with contextlib.suppress(*_NO_POSITION):
             file.seek(start)
         return b""
-    # An error here is raised: without this seek the bytes before the end would not be uploaded.
+    # An exception of this `seek` is not caught, because the file would stay at its end and nothing would be
+    # uploaded.
     file.seek(start)
     if end > start:
         return start, end - start, _disk_file_stat(file)
-    # The kernel generates some files while they are read, and reports a size of 0 for them.
+    # Some files report a size of 0 although they have content, such as those in /proc, because the kernel
+    # generates their content when they are read.
     data = b"".join(split(file.read(CHUNK_SIZE)))
     return data or (start, 0, _disk_file_stat(file))
 
 
 def _disk_file_stat(file: IO[bytes]) -> FileStat | None:
-    """Return the file_stat of a file on disk; None for a file in memory or another kind of object."""
+    """Return the `FileStat` of a file object, or None unless it is a regular file on disk."""
     raw = _raw_file(file)
     try:
         status = None if raw is None else os.fstat(raw.fileno())
@@ -233,16 +243,16 @@ def _disk_file_stat(file: IO[bytes]) -> FileStat | None:
 
 
 def _raw_file(file: object) -> io.FileIO | None:
-    """Return the `io.FileIO` inside a file object, or None.
+    """Return the `io.FileIO` inside a file object, or None if there is none.
 
-    `fileno` of other objects is never called: a `SpooledTemporaryFile` would write its content to the disk
-    for it.
+    The caller may call `fileno` of an `io.FileIO`. On other objects this is not safe: `fileno` of a
+    `SpooledTemporaryFile` moves its content from memory to the disk.
     """
     raw: Any = file
     if issubclass(type(file), tempfile.SpooledTemporaryFile):
         raw = getattr(raw, "_file", None)
     elif not isinstance(file, io.IOBase):
-        # A NamedTemporaryFile.
+        # A `NamedTemporaryFile` keeps the file in this attribute.
         raw = getattr(raw, "file", None)
     if isinstance(raw, io.BufferedReader | io.BufferedRandom):
         raw = getattr(cast("object", raw), "raw", None)
@@ -252,8 +262,8 @@ def _raw_file(file: object) -> io.FileIO | None:
 async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]], name: str | None) -> Source:
     _require_loop(file)
     _require_open(file)
-    # anyio and aiofiles keep the wrapped file in these attributes. It is checked before the first read, whose
-    # error would be one about the encoding.
+    # anyio and aiofiles keep the wrapped file in these attributes. A file in text mode is rejected here,
+    # because its first `read` would raise a less clear error about the encoding.
     if any(isinstance(getattr(file, attribute, None), io.TextIOBase) for attribute in ("wrapped", "_file")):
         raise TypeError(_text_mode(file))
     at_eof = getattr(file, "at_eof", None)
@@ -271,7 +281,7 @@ def _require_loop(file: object) -> None:
 
 
 async def _async_size(file: Any) -> tuple[int, int | None]:
-    """Return the position of an async file and the number of bytes left; 0 and None when they are unknown."""
+    """Return the position of an async file and the number of bytes after it; 0 and None if unknown."""
     seek, tell = getattr(file, "seek", None), getattr(file, "tell", None)
     if inspect.iscoroutinefunction(seek) and inspect.iscoroutinefunction(tell):
         try:
@@ -283,7 +293,8 @@ async def _async_size(file: Any) -> tuple[int, int | None]:
             return 0, None
         return (start, end - start) if isinstance(start, int) and isinstance(end, int) else (0, None)
     inner, total = getattr(file, "file", None), getattr(file, "size", None)
-    # `size` of Starlette's UploadFile is that of the whole file, not of what is left.
+    # `size` of Starlette's `UploadFile` counts the whole file, so the bytes before the position are
+    # subtracted.
     if isinstance(total, int) and callable(getattr(inner, "tell", None)):
         start = cast("IO[bytes]", inner).tell()
         return start, max(0, total - start)
@@ -291,16 +302,16 @@ async def _async_size(file: Any) -> tuple[int, int | None]:
 
 
 def name_of(file: object) -> str | None:
-    """Return the base name of an object, or None: from `.filename`, else from `.name` if that is text.
+    """Return the file name of a file object: the base name of its `filename` or `name`; None if it has none.
 
-    A name is cut at slashes and backslashes.
+    Attributes that are no text are ignored.
     """
-    # `filename` of a GzipFile emits a DeprecationWarning, so `name` comes first for files of the standard
-    # library.
+    # For files of the standard library `name` is read first, because `filename` of a `GzipFile` emits a
+    # DeprecationWarning.
     is_standard = isinstance(file, io.IOBase)
     for attribute in ("name", "filename") if is_standard else ("filename", "name"):
         name = getattr(file, attribute, None)
-        # Python's placeholders for files without a name: "<stdin>", "<fdopen>".
+        # Python gives files without a name the names "<stdin>" and "<fdopen>".
         if isinstance(name, str) and name[:1] == "<":
             return None
         if isinstance(name, str) and ((base := base_name(name)) or is_standard):
@@ -309,8 +320,8 @@ def name_of(file: object) -> str | None:
 
 
 def base_name(name: str) -> str:
-    """Return the last part of a path of any operating system. Bytes that cannot be decoded become U+FFFD."""
-    # The common case, decided without the work below.
+    """Return the last part of a path of any operating system. Undecodable bytes in it become U+FFFD."""
+    # Most names are plain ASCII without a directory and need no change.
     if name.isascii() and "/" not in name and "\\" not in name:
         return name
     return _without_surrogates(name.replace("\\", "/").rstrip("/").rpartition("/")[2])

@@ -1,8 +1,8 @@
 """Read files on disk without blocking the event loop.
 
-A worker thread opens a file, checks it, and reads what the page cache does not hold. The event loop itself
-reads what the page cache holds: that read never waits, and it is cheaper than to pass the bytes from a
-thread. No open, close or stat runs on the event loop, because each of them may hang on a network file system.
+Worker threads open, check, read and close the files, because each of these calls may hang on a network file
+system. Only bytes in the page cache are read on the event loop. Reading them never waits, and costs less than
+passing the bytes from a thread to the event loop.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from imgwire_async.errors import SourceChangedError
 from imgwire_async.formatting import path_for_message, quoted, shorten_file_name_in
 from imgwire_async.threads import CANCEL_GRACE, consume_exception
 
-# Larger chunks gain nothing and block the event loop longer. Smaller chunks cost one thread switch each.
+# The maximum number of bytes in one chunk. Larger chunks are not faster and block the event loop longer.
+# Smaller chunks need more switches between threads.
 CHUNK_SIZE = 512 * 1024
-# A file of at most this many bytes is opened and read again by one job in a worker thread.
-_SMALL = CHUNK_SIZE
-# A file that did not change for this many nanoseconds counts as complete.
+# A file of at most this many bytes is opened, read and closed by one job in a worker thread.
+_SMALL_FILE_SIZE = CHUNK_SIZE
+# A file that was not written to for this many nanoseconds counts as complete.
 _STABLE_AFTER = 2_000_000_000
-# Only Linux has this flag.
+# This flag makes a read fail if it would have to wait for the disk. Only Linux has the flag.
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
 _NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
@@ -44,17 +45,18 @@ class Closable(Protocol):
 
 
 T = TypeVar("T")
-# A parser gets a function that reads `size` bytes at a `position`, and returns what it found.
+# A function that finds a value in a file. Its argument is a function that reads `size` bytes at `position`.
 Parser: TypeAlias = Callable[[Callable[[int, int], bytes]], T]
 ClosableT = TypeVar("ClosableT", bound=Closable)
 
 
 class FileStat(NamedTuple):
-    """The file metadata that shows whether a file on disk is still the same.
+    """The fields of `os.stat` that show whether a file on disk has changed.
 
-    `ctime_ns` is needed because a file that is overwritten in place can keep its size and get its old
-    modification time back (`cp -p`, `rsync --inplace -t`). A new mode or a new link also changes `ctime_ns`,
-    and then the upload has to be repeated. That is better than to store a mixture of two files.
+    Size and modification time are not enough. A file that is overwritten in place can keep its size and get
+    its old modification time back (`cp -p`, `rsync --inplace -t`); only `ctime_ns` shows that. A new mode or
+    a new link changes `ctime_ns`, too, so an upload may have to be repeated although no byte changed. That is
+    better than to store a mixture of two files.
     """
 
     size: int
@@ -65,16 +67,16 @@ class FileStat(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileStat:
-        """Return the file_stat of a file from the result of `os.stat`."""
+        """Return the fields of a result of `os.stat`."""
         return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino, status.st_ctime_ns)
 
 
 def is_stable(file_stat: FileStat, now_ns: int) -> bool:
     """Return whether a file was not written to for two seconds; False when that cannot be known.
 
-    A file server writes stamps with its own clock, which may differ from that of this machine. So only files
-    on a block device count. On Linux, all other file systems, such as NFS and FUSE, have a device with the
-    major number 0.
+    The times of the file are compared with the clock of this machine. A file server has a clock of its own,
+    so only a file on a block device can be stable. On Linux, all other file systems, such as NFS and FUSE,
+    have a device with the major number 0.
     """
     if sys.platform != "linux" or os.major(file_stat.device) == 0:
         return False
@@ -82,13 +84,13 @@ def is_stable(file_stat: FileStat, now_ns: int) -> bool:
 
 
 def require_unchanged(now: FileStat, before: FileStat, path: str) -> None:
-    """Raise `SourceChangedError` unless the two stamps of a file are equal."""
+    """Raise `SourceChangedError` if `now` differs from `before`. The error message names `path`."""
     if now != before:
         raise _changed_error(now, before, path)
 
 
 def _changed_error(now: FileStat, before: FileStat, path: str) -> SourceChangedError:
-    # `file_name` is added by `Upload`, which knows the name.
+    # `Upload` knows the file name and adds it to the error.
     return SourceChangedError(
         f"{path_for_message(path)}: the file changed while it was read: {describe_change(now, before)}. Upload it again once "
         "nothing writes to it."
@@ -96,7 +98,7 @@ def _changed_error(now: FileStat, before: FileStat, path: str) -> SourceChangedE
 
 
 def describe_change(now: FileStat, before: FileStat) -> str:
-    """Return a text that says what differs between two stamps of a file."""
+    """Return a text that says what changed in a file between `before` and `now`."""
     sizes = f"{before.size} bytes before, {now.size} after" if now.size != before.size else "of the same size"
     if (now.device, now.inode) != (before.device, before.inode):
         return f"it was replaced by another file ({sizes})"
@@ -110,9 +112,8 @@ def describe_change(now: FileStat, before: FileStat) -> str:
 class Handle:
     """A file that the SDK opened for reading.
 
-    A handle closes itself when it is garbage collected, because the task that opened it may have been
-    cancelled. `status` is the result of `os.fstat` right after opening. Opening a FIFO or a device does not
-    wait for a writer.
+    `status` is the result of `os.fstat` right after opening. A FIFO or a device is opened without waiting for
+    a writer. If the task that opened the file is cancelled, the garbage collector closes the handle.
     """
 
     __slots__ = ("_close", "_descriptor", "_is_fake", "_path", "status")
@@ -120,40 +121,39 @@ class Handle:
     def __init__(self, path: str) -> None:
         self._descriptor = -1
         self._path = path
-        # Stored here because modules are empty at interpreter exit, when `__del__` may still have to close
-        # the file.
+        # At interpreter exit the module `os` may be cleared before `__del__` runs, so the function is stored.
         self._close = os.close
-        # pyfakefs replaces `os` by an object. The operating system does not know the descriptors of that
-        # object.
+        # The test library pyfakefs replaces the module `os` by an object with fake descriptors, which real
+        # system calls reject.
         self._is_fake = not isinstance(cast("object", os), ModuleType)
         try:
             self._descriptor = os.open(path, _FLAGS | _NONBLOCK)
-        # Another process holds a lease on the file. A FIFO has no lease, so a blocking open ends with the
-        # lease.
+        # Another process holds a lease on the file, so the blocking `open` waits until the lease ends. It
+        # cannot wait for a writer, because a FIFO has no lease.
         except BlockingIOError:
             self._descriptor = os.open(path, _FLAGS)
         self.status: os.stat_result = os.fstat(self._descriptor)
 
     def fileno(self) -> int:
-        """Return the file descriptor, -1 once the file is closed."""
+        """Return the file descriptor, or -1 after the file was closed."""
         return self._descriptor
 
     def read_cached(self, size: int, position: int) -> bytes:
-        """Return up to `size` bytes from the page cache, none when the disk would have to be read."""
+        """Return up to `size` bytes from the page cache, or no bytes if the disk would have to be read."""
         if _NOWAIT is None or self._is_fake:
             return b""
         buffer = bytearray(size)
         try:
             count = os.preadv(self._descriptor, [buffer], position, _NOWAIT)
-        # A real fault of the disk is raised by the `read` that follows.
+        # After an empty result the caller uses `read`, which raises the error if the disk is broken.
         except (OSError, NotImplementedError):
             return b""
         del buffer[count:]
-        # No other code has this bytearray, so it cannot change and needs no copy.
+        # No other code has a reference to this bytearray, so it cannot change and needs no copy.
         return cast("bytes", buffer)
 
     def read(self, size: int, position: int) -> bytes:
-        """Return up to `size` bytes, none at the end of the file. May block: call it in a worker thread."""
+        """Return up to `size` bytes, or no bytes at the end of the file. May block: for a worker thread."""
         try:
             if hasattr(os, "pread") and not self._is_fake:
                 return os.pread(self._descriptor, size, position)
@@ -164,7 +164,7 @@ class Handle:
             raise
 
     def read_some(self, size: int) -> bytes | None:
-        """Return up to `size` bytes of a pipe or device, none at its end, None if no bytes are there yet."""
+        """Return up to `size` bytes of a pipe or device, b"" at its end, or None if no bytes have arrived."""
         try:
             return os.read(self._descriptor, size)
         except BlockingIOError:
@@ -174,13 +174,13 @@ class Handle:
             raise
 
     def _add_name(self, error: OSError) -> None:
-        """Add the path to an error, because an error about a file descriptor names no file."""
+        """Add the path to an error, because the system does not know the path of a file descriptor."""
         if error.filename is None:
             error.filename = self._path
             shorten_file_name_in(error)
 
     def read_stat(self) -> FileStat:
-        """Return the present file_stat of the open file."""
+        """Return the `FileStat` that the open file has now."""
         return FileStat.of(os.fstat(self._descriptor))
 
     def close(self) -> None:
@@ -193,7 +193,7 @@ class Handle:
 
 
 async def open_in_thread(function: Callable[..., ClosableT], *args: object) -> ClosableT:
-    """Call `function`, which opens a file, in a worker thread; close the file if the task is cancelled."""
+    """Return the file that `function` opens in a worker thread. Close it if the task is cancelled."""
     return await disk_work.run_or_dispose(_close, function, *args)
 
 
@@ -207,10 +207,10 @@ def _close_handle(found: object) -> None:
 
 
 def _probe(path: str, head_bytes: int) -> tuple[FileStat, bytes, bool] | Handle:
-    """Return the file_stat of a file, its first bytes, and whether it is stable.
+    """Return the `FileStat` and the first `head_bytes` bytes of a file, and whether the file is stable.
 
-    A pipe or device has no size and can be read only once, so its open handle is returned. Runs in a worker
-    thread.
+    `is_stable` says what stable means. For a pipe or device, return the open handle instead, because it has
+    no size and can be read only once. Runs in a worker thread.
     """
     with contextlib.ExitStack() as stack:
         file = Handle(path)
@@ -219,10 +219,9 @@ def _probe(path: str, head_bytes: int) -> tuple[FileStat, bytes, bool] | Handle:
             raise IsADirectoryError(
                 f"file is a folder, not a picture: {quoted(path)}; give the files in it to upload_many: Path(folder).iterdir()"
             )
-        # The kernel generates some files while they are read, as those in /proc, and reports a size of 0 for
-        # them.
+        # Files in /proc report a size of 0 although they have content. They are treated like a device.
         if not stat.S_ISREG(file.status.st_mode) or (file.status.st_size == 0 and file.read(1, 0)):
-            # Kept open: closing a FIFO now could end its writer with SIGPIPE.
+            # Do not close the handle, because closing a FIFO now could end its writer with SIGPIPE.
             stack.pop_all()
             return file
         file_stat = FileStat.of(file.status)
@@ -232,7 +231,7 @@ def _probe(path: str, head_bytes: int) -> tuple[FileStat, bytes, bool] | Handle:
 
 
 def _read_fully(file: Handle, size: int, position: int) -> bytes:
-    """Return `size` bytes at a position, fewer only at the end of the file. Runs in a worker thread."""
+    """Return `size` bytes at `position`, fewer only at the end of the file. Runs in a worker thread."""
     data = file.read(size, position)
     while len(data) < size and (more := file.read(size - len(data), position + len(data))):
         data += more
@@ -240,9 +239,9 @@ def _read_fully(file: Handle, size: int, position: int) -> bytes:
 
 
 async def open_path(path: str, name: str | None, head_bytes: int) -> PathSource | Handle:
-    """Return the file at `path` as a source whose first `head_bytes` are read.
+    """Return a source for the file at `path`, whose first `head_bytes` bytes are already read.
 
-    For a pipe or device, return its open handle.
+    For a pipe or device, return the open handle instead.
     """
     found = await disk_work.run_batched_or_dispose(_close_handle, _probe, path, head_bytes)
     return found if isinstance(found, Handle) else PathSource(path, name, *found)
@@ -257,14 +256,14 @@ def _read_small_file(path: str, file_stat: FileStat, head: bytes) -> bytes:
 
 
 def _reopen(path: str, file_stat: FileStat, head: bytes) -> Handle:
-    """Open a file again that was probed before. Runs in a worker thread.
+    """Open a file that `_probe` has read before. Runs in a worker thread.
 
-    Raises `SourceChangedError` if the file at the path was replaced or its content changed.
+    Raises `SourceChangedError` if the path leads to another file now, or if the content has changed.
     """
     file = Handle(path)
     now = FileStat.of(file.status)
-    # A new mode or link changes `ctime` and no byte. But a file that was overwritten in place can have the
-    # same file_stat apart from `ctime`, and may be of another picture type, so the first bytes are compared.
+    # If only `ctime_ns` (the last field) differs, the mode or a link may have changed, or the file was
+    # overwritten in place. The first bytes decide, because the picture type was detected from them.
     if now[:4] != file_stat[:4] or (now != file_stat and _read_fully(file, len(head), 0) != head):
         file.close()
         raise _changed_error(now, file_stat, path)
@@ -272,21 +271,24 @@ def _reopen(path: str, file_stat: FileStat, head: bytes) -> Handle:
 
 
 def _require_path_unchanged(path: str, file_stat: FileStat) -> None:
-    """Raise `SourceChangedError` if the file at `path` is another one now. Runs in a worker thread."""
+    """Raise `SourceChangedError` if the file at `path` was replaced or written to. For a worker thread."""
     now = FileStat.of(os.stat(path))  # noqa: PTH116  # as a str
-    # All bytes were read at once, so a new mode or link, which changes `ctime` only, does no harm.
+    # `ctime_ns` (the last field) is not compared: a new mode or link changes it and no byte. All bytes were
+    # read at once, so they cannot be a mixture of two files.
     if now[:4] != file_stat[:4]:
         raise _changed_error(now, file_stat, path)
 
 
-# An object is made for each file, and objects without slots are made faster.
+# One object is created per file, and an object without slots is created faster.
 @attrs.frozen(slots=False, eq=False)
 class PathSource:
     """A file on disk, opened and closed again for each attempt.
 
-    While one chunk is sent, the next is read. `head` holds the first bytes, as read when the file was probed.
-    They are sent from memory if they are the whole file or a full chunk. The file is checked for changes
-    before its last chunk is sent, unless it is a small file that is stable.
+    `head` holds the first bytes, which `_probe` has read. If they are the whole file or a full chunk, they
+    are sent from memory and not read again.
+
+    While one chunk is sent, the next chunk is read. The file is checked for changes before its last chunk is
+    sent. Only a file that is stable (see `is_stable`) and completely in `head` is not checked again.
     """
 
     path: str
@@ -303,20 +305,20 @@ class PathSource:
         return self.file_stat.size
 
     async def peek(self, size: int) -> bytes:
-        """Return the first `size` bytes, as far as they were read when the file was probed."""
+        """Return the first `size` bytes of `head`."""
         return self.head[:size]
 
     async def parse(self, parser: Parser[T], size: int) -> T:
-        """Return what `parser` finds in the file. It may read all of it."""
+        """Return what `parser` finds in the file. `size` is unused, because the parser may read all of it."""
         return await disk_work.run(_parse_file, self, parser)
 
     async def read_if_small(self) -> bytes | None:
-        """Return all bytes of a small file, if it is unchanged since the probe; None for a larger file."""
+        """Return all bytes of a file of at most `CHUNK_SIZE` bytes, or None for a larger file."""
         if len(self.head) == self.file_stat.size:
             if not self.is_stable:
                 await disk_work.run_batched(_require_path_unchanged, self.path, self.file_stat)
             return self.head
-        if self.file_stat.size <= _SMALL:
+        if self.file_stat.size <= _SMALL_FILE_SIZE:
             return await disk_work.run_batched(_read_small_file, self.path, self.file_stat, self.head)
         return None
 
@@ -328,7 +330,7 @@ class PathSource:
             return
         file = await open_in_thread(_reopen, self.path, self.file_stat, self.head)
         file_stat = FileStat.of(file.status)
-        # Only a full chunk is sent from memory: after a shorter head all later reads would be unaligned.
+        # Only a full chunk is sent from memory, because all reads after a shorter one would be unaligned.
         first = self.head if len(self.head) == CHUNK_SIZE and file_stat == self.file_stat else b""
         async with contextlib.aclosing(_read_ahead(file, first, file_stat, self.path)) as chunks:
             async for chunk in chunks:
@@ -336,7 +338,7 @@ class PathSource:
 
 
 def _parse_file(source: PathSource, parser: Parser[T]) -> T:
-    """Return what `parser` finds in a file that was probed before. Runs in a worker thread."""
+    """Return what `parser` finds in a file. Runs in a worker thread."""
     with contextlib.closing(_reopen(source.path, source.file_stat, source.head)) as file:
         return parser(lambda size, position: _read_fully(file, size, position))
 
@@ -344,17 +346,17 @@ def _parse_file(source: PathSource, parser: Parser[T]) -> T:
 async def _read_ahead(
     file: Handle, first: bytes, file_stat: FileStat, path: str
 ) -> AsyncGenerator[bytes, None]:
-    """Yield `first`, which was read before, and the rest of the file; read the next chunk while one is sent.
+    """Yield `first`, then the rest of the file. The next chunk is read while one chunk is sent.
 
-    Closes the file, but never while a thread reads it. If that read hangs, the file is closed when the read
-    ends.
+    `first` holds the first bytes of the file, if they are already read. The file is closed at the end, but
+    never while a thread reads it. If that read hangs, the file is closed when the read ends.
     """
     chunk, position = first, len(first)
     reading: asyncio.Future[bytes] | None = None
     try:
         while position < file_stat.size:
             size = min(CHUNK_SIZE, file_stat.size - position)
-            # On a fast network no write has to wait, so without this line other tasks would not run.
+            # Let other tasks run, because on a fast network the transfer itself never waits.
             await asyncio.sleep(0)
             next_chunk = file.read_cached(size, position)
             if not next_chunk:
@@ -367,8 +369,8 @@ async def _read_ahead(
             position += len(chunk)
             if not chunk:
                 break
-        # Checked before the last chunk is sent, so that the storage never gets all bytes of a file that
-        # changed.
+        # Check the file before its last chunk is sent, so that the storage never gets all bytes of a file
+        # that has changed.
         require_unchanged(await disk_work.run_batched(_read_stat_and_close, file), file_stat, path)
         if chunk:
             yield chunk

@@ -1,7 +1,7 @@
-"""Say what to pass instead of an object that cannot be uploaded. Pure functions.
+"""Advise what to pass instead of an object that cannot be uploaded. Pure functions.
 
-They decide by the text, the first bytes or the type of the object. The libraries that define such types are
-never imported: a type is recognized by its name or its attributes.
+The advice depends on the type of the object, its text or its first bytes. Types of other libraries are
+recognized by their names and attributes, so no such library is imported.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from imgwire_async.formatting import shortened
 from imgwire_async.mime import CAMERA_RAW, EXTENSIONS, HEAD_BYTES, UNKNOWN_FILE, describe, sniff
 
 _DECODE = "this is base64: decode it, and give the bytes: base64.b64decode(...)"
-# In characters. No file system has longer names.
+# The maximum length of a name in a path, in characters. No file system has longer names.
 _MAX_NAME_LENGTH = 255
-# A text of base64 characters that is longer than this is taken for base64, even if it holds no picture.
+# Text of base64 characters that is longer than this counts as base64, even if it decodes to no picture.
 _MIN_BASE64_LENGTH = 128
 
-# pathlib turns the two slashes of a URL into one.
+# `pathlib` reduces the two slashes of a URL to one.
 _URL = re.compile(r"https?:/+[^/]", re.IGNORECASE)
 _OTHER_URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,3}[^/\\]", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:[^,\s]{0,200}[,;]", re.IGNORECASE)
@@ -36,7 +36,7 @@ _MARKUP = re.compile(r"\s{0,200}<(?:\?xml|svg|!doctype|html)", re.IGNORECASE)
 def is_base64(text: str) -> bool:
     """Return whether `text` is base64.
 
-    A short text counts as base64 only if it holds the first bytes of a picture.
+    A short text counts as base64 only if it decodes to the first bytes of a picture.
     """
     head = "".join(text[: 2 * HEAD_BYTES].split()).replace("-", "+").replace("_", "/")[:HEAD_BYTES]
     if not _BASE64.match(head):
@@ -48,13 +48,16 @@ def is_base64(text: str) -> bool:
         return False
     if sniff(data) is not None:
         return True
-    # Digests in hex and long names do not mix capitals, small letters and digits.
+    # Base64 mixes capitals, small letters and digits. Hex digests and most long names do not.
     is_mixed = any(map(str.islower, head)) and any(map(str.isupper, head)) and any(map(str.isdigit, head))
     return is_mixed and len(text) > _MIN_BASE64_LENGTH and not text.startswith("/")
 
 
 def for_path(text: str) -> str | None:
-    """Return what a text is and what to do, if it cannot be a path; None if it may be one."""
+    """Return an error message for text that cannot be a path, or None if it may be a path.
+
+    The message says what the text is and what to pass instead.
+    """
     if _DATA_URI.match(text):
         return f"file is {_data_uri(text)}"
     if _URL.match(text):
@@ -76,24 +79,27 @@ def for_path(text: str) -> str | None:
         return "file is the text that str() made of bytes, not a path: give the bytes themselves"
     if not text.isprintable() and sniff(text[:16].encode("latin-1", "ignore")) is not None:
         return "file is a picture's content decoded to text, not a path: give the bytes as they were read"
-    if len(text) > _MAX_NAME_LENGTH and _is_too_long(text):
+    if len(text) > _MAX_NAME_LENGTH and _has_too_long_name(text):
         return "file is text that is too long for a path; a picture's content must be given as bytes"
     return None
 
 
 def _data_uri(text: str) -> str:
-    """Return what to do with a data URI, whose content is base64 or percent-encoded."""
+    """Return advice for a data URI, whose content is base64 or percent-encoded."""
     if ";base64" in text[:250].partition(",")[0].lower():
         return f'a data URI, and {_DECODE[:-5]}(text.partition(",")[2])'
     return 'a data URI: give the bytes: urllib.parse.unquote_to_bytes(text.partition(",")[2])'
 
 
-def _is_too_long(text: str) -> bool:
+def _has_too_long_name(text: str) -> bool:
     return max(map(len, re.split(r"[/\\]", text))) > _MAX_NAME_LENGTH
 
 
 def for_missing_path(text: str) -> str:
-    """Return a likely reason why there is no file at a path; empty if the path has no common mistake."""
+    """Return advice about the likely mistake in a path at which no file exists.
+
+    Return an empty text if no mistake is recognized.
+    """
     if text.startswith("~"):
         return "~ is not expanded: give os.path.expanduser(path)"
     if text != text.strip():
@@ -106,7 +112,7 @@ def for_missing_path(text: str) -> str:
 
 
 def _for_text(text: str) -> str:
-    """Return advice for bytes that are this text; empty if there is none."""
+    """Return advice for a file whose content is `text`; empty unless the text is a URL, base64 or a path."""
     stripped = text.strip()
     if _DATA_URI.match(stripped):
         return f"It is {_data_uri(stripped)}."
@@ -139,10 +145,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 
 
 def for_bytes(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
-    """Return advice for bytes that were rejected.
+    """Return advice for content that is no supported picture.
 
-    `found` says what the bytes are. `pixels` means that they come from an array of several dimensions,
-    `in_memory` that they come from memory and not from a file.
+    `found` describes the content ("a PDF"). `pixels` says that the caller passed an array of several
+    dimensions, `in_memory` that the caller passed bytes or a buffer and not a file.
     """
     encode = (
         'encode them as a picture first, as Pillow does (Image.fromarray(array).save(buffer, "PNG")) or OpenCV '
@@ -165,7 +171,7 @@ def _advice_for(found: str) -> str:
 
 # --- objects ------------------------------------------------------------------------------------------------
 
-# Keys are package and class. The entry of a class also counts for its subclasses.
+# Advice by package and class. It also applies to subclasses.
 _BY_TYPE: dict[str, str] = {
     "httpx.Response": "give its bytes, response.content, or what it streams, response.aiter_bytes()",
     "aiohttp.ClientResponse": "give its bytes, await response.read(), or its stream, response.content",
@@ -182,9 +188,9 @@ _BY_TYPE: dict[str, str] = {
 
 
 def for_object(file: object) -> str | None:
-    """Return what to pass instead of `file`; None if it may be a source.
+    """Return an error message for an object that cannot be uploaded, or None if it may be a source.
 
-    `file` is no path, no buffer, and no file of the standard library.
+    The caller has already handled paths, buffers and files of the standard library.
     """
     kind: type = type(file)
     hint = _for_kind(file, kind)
@@ -199,7 +205,7 @@ def _for_kind(file: object, kind: type) -> str | None:
         return "nothing was given. Does a form or a function return None where no file was sent?"
     if isinstance(file, type):
         return "give an object of it, not the class"
-    # The request body of Quart has both methods and is a valid source.
+    # Quart's request body has both methods. It can be uploaded, because it is an async iterator.
     if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__"):
         return "await it, and give what it returns"
     for base in kind.__mro__:
@@ -248,7 +254,7 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
 
 
 def _for_attributes(file: object, kind: type) -> str | None:
-    """Return what to pass instead of an object, by its attributes; None if it may be a source."""
+    """Return what to pass instead of an object, judged by its attributes; None if it may be a source."""
     if hasattr(kind, "read") or hasattr(kind, "read_chunk"):
         return _for_reader(file, kind)
     if _has(file, "read") or hasattr(kind, "__aiter__"):
@@ -283,7 +289,7 @@ def _for_reader(file: object, kind: type) -> str | None:
 
 
 def _takes_size(reader: Callable[..., object]) -> bool:
-    """Return whether a method can be called with a number of bytes; True if that is unknown."""
+    """Return whether a `read` method accepts a number of bytes; True if its signature is unknown."""
     code = getattr(reader, "__code__", None)
     if code is None or code.co_flags & inspect.CO_VARARGS:
         return True
@@ -291,9 +297,9 @@ def _takes_size(reader: Callable[..., object]) -> bool:
 
 
 def was_started(stream: object) -> bool:
-    """Return whether an iterator is known to have been read from before.
+    """Return whether an iterator has certainly yielded items already.
 
-    That is known of generators and of the SDK's own download streams.
+    Only generators and the SDK's own download streams show this. For all other objects the result is False.
     """
     flag: object = getattr(stream, "was_started", None)
     if isinstance(flag, bool):
@@ -301,9 +307,10 @@ def was_started(stream: object) -> bool:
     frames = ("gi_frame", "gi_suspended") if inspect.isgenerator(stream) else ("ag_frame", "ag_suspended")
     if not (inspect.isgenerator(stream) or inspect.isasyncgen(stream)):
         return False
-    # Async generators have `ag_suspended` since Python 3.12.
+    # Before Python 3.12 async generators have no `ag_suspended`.
     return getattr(stream, frames[0]) is None or getattr(stream, frames[1], False)
 
 
 def _has(file: object, name: str) -> bool:
+    """Return whether an object has an attribute, without running the code of a property."""
     return hasattr(type(file), name) or name in cast("Iterable[str]", getattr(file, "__dict__", ()))

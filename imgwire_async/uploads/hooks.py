@@ -1,4 +1,4 @@
-"""Functions that take part in an upload, for runs that keep a journal."""
+"""Hooks into an upload, for batch runs that keep a journal of their records."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from imgwire_async.models import Image
 
 @attrs.frozen
 class UploadHooks:
-    """Functions that let a batch run create the idempotency keys and keep a journal of the records.
+    """Coroutine functions that an upload calls, so that a batch run can choose keys and keep a journal.
 
-    Internal: `upload` and `upload_many` pass none.
+    Internal: `upload` and `upload_many` pass no hooks.
 
-    `next_key` is awaited before each create that needs a new key, with the number of keys requested before.
-    `created` is awaited with the record of each create, `stored` with the record that has its bytes.
+    `next_key` returns an idempotency key. It is called before each create request that needs a new key, with
+    the number of keys that it has returned before. `created` is called with the record that a create request
+    returns, and `stored` with the record after the storage has received the bytes.
 
-    A key must be derived from the content of the file. An earlier run may have used it, so a record that
-    already has its bytes is taken as it is, and nothing is sent. `created` is awaited while a put slot is
-    held, and so is `next_key` for a second key.
+    `next_key` must derive the key from the content of the file. So an earlier run may have used the same key,
+    and its record may already have its bytes. In this case the upload uses that record and sends nothing.
+
+    A put slot is held while `created` runs, and while `next_key` runs for a second key.
     """
 
     next_key: Callable[[int], Awaitable[str]]

@@ -1,8 +1,8 @@
 """Take files from the iterator given to `upload_many`, number them, and pass them to workers.
 
-A plain iterator is user code and may block, so it runs where `user_code` says. The way to another thread and
-back costs about as much as sending a small file, so the files for all workers that wait are fetched in one
-batch.
+A plain iterator is user code and may block, so it runs in the thread that `user_code` chooses. Switching to
+another thread and back costs about as much as sending a small file. So one switch fetches the files for all
+workers that wait.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ FileT = TypeVar("FileT")
 
 
 class InputQueue(BatchTimer, Generic[FileT]):
-    """Numbers files from 0 and passes each to one worker. Belongs to one event loop.
+    """A queue that numbers the caller's files from 0 and passes each file to one worker.
 
-    The caller's iterator is advanced only for workers that wait for a file.
+    It belongs to one event loop. The caller's iterator is advanced only while a worker waits for a file.
     """
 
     def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:
@@ -42,17 +42,20 @@ class InputQueue(BatchTimer, Generic[FileT]):
         # The task that advances the async iterator at the moment.
         self._advancing: asyncio.Task[object] | None = None
         self._waiters: deque[asyncio.Future[tuple[int, FileT] | None]] = deque()
-        # Filled in a worker thread and emptied on the event loop. Both operations of a deque are atomic.
+        # A worker thread appends files, and the event loop removes them. Both operations are atomic.
         self._fetched: deque[FileT] = deque()
         self._fetching: asyncio.Task[None] | None = None
-        # The thread of a cancelled fetch may still run. The next fetch waits for this lock, and raises the
-        # error of the earlier one.
+        # The thread of a cancelled fetch may still advance the iterator, so the next fetch waits for this
+        # lock. The next fetch also raises the exception that the iterator raised in the cancelled fetch.
         self._iterator_lock = threading.Lock()
         self._iterator_error: BaseException | None = None
         self.is_over: bool = False
 
     async def next(self) -> tuple[int, FileT] | None:
-        """Return the next file and its index, None at the end. Raises the errors of the caller's iterator."""
+        """Return the next file with its index, or None at the end.
+
+        Exceptions of the caller's iterator are raised unchanged.
+        """
         if self._async_iterator is not None:
             async with self._lock:
                 return None if self.is_over else await self._advance(self._async_iterator)
@@ -70,9 +73,9 @@ class InputQueue(BatchTimer, Generic[FileT]):
         return await waiter
 
     def stop(self) -> None:
-        """End the queue: waiting workers get None, and files fetched afterwards are dropped.
+        """End the queue: workers that wait get None, and files that are fetched later are dropped.
 
-        A task that advances an async iterator is cancelled, so that the iterator ends.
+        The task that advances an async iterator is cancelled, so that the iterator ends.
         """
         self.is_over = True
         if self._advancing is not None:
@@ -83,9 +86,9 @@ class InputQueue(BatchTimer, Generic[FileT]):
                 waiter.set_result(None)
 
     async def aclose(self) -> None:
-        """Fetch no more files. A thread in which the caller's iterator hangs is not waited for."""
+        """Stop fetching files. Do not wait for a thread in which the caller's iterator hangs."""
         self.is_over = True
-        # The workers that waited are already cancelled.
+        # No worker waits any more, because the run has cancelled all workers.
         self._waiters.clear()
         if self._fetching is not None:
             self._fetching.cancel()
@@ -117,13 +120,13 @@ class InputQueue(BatchTimer, Generic[FileT]):
         return None if self.is_over else self._numbered(file)
 
     async def _fetch(self) -> None:
-        """Fetch files for the workers that wait, or pass them the error of the caller's iterator."""
+        """Fetch files for the workers that wait. If the iterator fails, pass its exception to one of them."""
         try:
             if not self.is_over:
                 await self._fetch_batch()
         except BaseException as error:
-            # If other code cancelled this task, the iterator has not ended: the workers that wait get another
-            # fetch.
+            # Other code has cancelled this task, so the iterator has not ended. `_on_fetch_done` starts
+            # another fetch.
             if cancellation.is_own_cancellation(error):
                 raise
             self.is_over = True
@@ -134,8 +137,8 @@ class InputQueue(BatchTimer, Generic[FileT]):
     def _on_fetch_done(self, task: asyncio.Task[None] | None = None) -> None:
         """Start another fetch for the workers that wait, or pass them None at the end.
 
-        `task` is given by the done callback. It is needed for a fetch that was cancelled before its first
-        step.
+        `_fetch` calls this method at its end. The done callback calls it again with the `task`, because a
+        task that is cancelled before its first step never runs `_fetch`.
         """
         if task is not None and task is not self._fetching:
             return
@@ -149,7 +152,7 @@ class InputQueue(BatchTimer, Generic[FileT]):
             self._schedule_batch()
 
     async def _fetch_batch(self) -> None:
-        # If the iterator hangs, the files that it yielded before are delivered by this timer.
+        # This timer delivers the files that were fetched before the iterator began to hang.
         timer = asyncio.get_running_loop().call_later(2 * self.window, self._deliver)
         try:
             self.is_over = (
@@ -182,10 +185,10 @@ class InputQueue(BatchTimer, Generic[FileT]):
             return True
 
     def _deliver(self, error: BaseException | None = None) -> None:
-        """Pass the fetched files to the workers that wait, and then the error, if there is one."""
+        """Pass the fetched files to the workers that wait. Pass `error`, if given, to the next worker."""
         while self._waiters and (self._fetched or error is not None):
             waiter = self._waiters.popleft()
-            # The worker was cancelled.
+            # A worker that was cancelled no longer waits.
             if waiter.done():
                 continue
             if self._fetched:
@@ -196,5 +199,5 @@ class InputQueue(BatchTimer, Generic[FileT]):
 
 
 def _lazy_iterator(files: Iterable[FileT]) -> Iterator[FileT]:
-    # A generator, so that `iter(files)`, which may be user code, runs with the first step and not before.
+    # In a generator `iter(files)`, which may be user code, runs at the first step and so in the right thread.
     yield from files

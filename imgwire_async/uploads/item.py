@@ -17,19 +17,19 @@ from imgwire_async.uploads.source import File
 
 @attrs.frozen
 class UploadItem:
-    """One file to upload, with its arguments, which are those of `upload`.
+    """One file for `upload_many`, with its own arguments, which mean the same as those of `upload`.
 
     Args:
         file: The file, of any kind that `upload` takes.
         file_name: Name to store. None takes the name of the path or file object.
         mime_type: Type to declare. None detects it from the first bytes.
-        content_length: Length in bytes, for a source that cannot tell it.
-        custom_metadata: Flat metadata. None takes the argument of `upload_many`.
+        content_length: Length in bytes, for a source whose size is unknown.
+        custom_metadata: Metadata without nesting. None takes the argument of `upload_many`.
         hash_sha256: SHA-256 of the file as hexadecimal text, or True to compute it.
         idempotency_key: Key under which the service recognizes a repeated upload. None sends a new key, and
             False sends none.
         purpose: Text of your own, stored with the image. None takes the argument of `upload_many`.
-        upload_token: Token for a client key, or a callable that returns it. None takes the client's.
+        upload_token: Token for a client key, or a callable that returns it. None takes that of the client.
     """
 
     file: File = attrs.field(repr=short_repr)
@@ -48,14 +48,14 @@ class UploadItem:
 
 
 def path_name(file: object) -> str | None:
-    """Return the base name of a path, None for any other object."""
+    """Return the base name of a path, or None for any other object."""
     if isinstance(file, str):
         return base_name(file)
     return getattr(file, "name", None) if isinstance(file, PurePath) else None
 
 
 def name_for_messages(item: UploadItem) -> str:
-    """Return the name of a file for messages, before the file is opened."""
+    """Return the name of a file for messages. The file need not be open."""
     given = item.file_name if isinstance(item.file_name, str) else ""
     name = given or path_name(item.file)
     return "a file" if name is None else shortened(as_str(name))

@@ -23,10 +23,11 @@ from imgwire_async.uploads.tiff import TIFF_BYTES, is_raw
 async def prepare(
     item: UploadItem, stack: contextlib.AsyncExitStack, *, stall: float | None, head_bytes: int
 ) -> PreparedUpload:
-    """Return the upload of a checked item, ready to be sent. Its open files are closed with `stack`.
+    """Open the file of a checked item, and return it ready to be sent. `stack` closes the file.
 
-    A file on disk of at most `head_bytes` is read completely when it is probed. `stall` is the maximum number
-    of seconds to wait for a spool slot inside user code.
+    Of a file on disk, the first `head_bytes` bytes are read. A source of unknown size, or a stream that must
+    be hashed, is copied to a temporary file. If this upload was started inside user code of another upload,
+    it waits at most `stall` seconds until it may create that file.
     """
     original = source = await _open(item.file, stack, head_bytes)
     size = source.size
@@ -42,7 +43,8 @@ async def prepare(
     name = (
         item.file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
     )
-    # A file object at its end is a mistake of the caller, even if `mime_type` is given.
+    # If the caller gave a type, bytes of an unknown kind are accepted. But a file object at its end is a
+    # mistake of the caller in any case.
     if sniffed is None and (mime_type is None or (not head and _position(original))):
         raise _not_a_picture(describe(head), head, original, name) if head else _no_bytes(original, name)
     if item.content_length is not None:
@@ -83,7 +85,7 @@ async def _open(file: object, stack: contextlib.AsyncExitStack, head_bytes: int)
 async def _head_for_spool(
     source: Source, item: UploadItem, stack: contextlib.AsyncExitStack, stall: float | None
 ) -> bytes:
-    """Acquire a spool slot, and return the first bytes of a source that will be spooled."""
+    """Acquire a slot for a temporary file, and return the first bytes of the source to copy to it."""
     name = item.file_name or base_name(source.name or "")
     await stack.enter_async_context(spool_slot(name, _label(source, name or "the upload"), stall))
     with user_code.in_user_code():
@@ -91,9 +93,10 @@ async def _head_for_spool(
 
 
 async def _open_lazy(file: object, stack: contextlib.AsyncExitStack) -> None:
-    """Open a file whose `read` is a property that opens it, as that of Django's file fields.
+    """Open a file object whose `read` is a property that opens the file, such as a Django file field.
 
-    It runs where user code may block, because the property may send requests to a remote storage.
+    The property may send requests to a remote storage, so it runs in a thread in which user code may block.
+    `stack` closes the file if it was closed before.
     """
     was_closed = getattr(file, "closed", None) is True
     await user_code.run_reader(getattr, file, "read")
@@ -102,17 +105,17 @@ async def _open_lazy(file: object, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(user_code.run_reader, close)
 
 
-# The ids of the file objects that uploads of this process are reading.
+# The ids of the file objects from which uploads of this process read now.
 _being_read: set[int] = set()
-# The uploads of the parent process do not continue in a forked child.
+# A forked child does not continue the uploads of its parent.
 forks.run_in_child(_being_read.clear)
 
 
 @contextlib.contextmanager
 def _exclusive(file: object) -> Generator[None, None, None]:
-    """Reserve a file object for one upload, because two would move its position at the same time.
+    """Reserve a file object for one upload, because two uploads would move its position at the same time.
 
-    Raises `ValueError` while another upload reads the file object.
+    Raises `ValueError` while another upload reads from the file object.
     """
     if id(file) in _being_read:
         raise ValueError(
@@ -126,7 +129,7 @@ def _exclusive(file: object) -> Generator[None, None, None]:
 
 
 def _position(source: Source) -> int:
-    """Return the position that a file object had when it was given; 0 for any other source."""
+    """Return the position of a file object at the start of the upload, or 0 for any other source."""
     return source.start if isinstance(source, FileSource | StreamSource) else 0
 
 
@@ -136,7 +139,7 @@ def _was_started(source: Source) -> bool:
 
 
 def _path(source: Source) -> str | None:
-    """Return the path of a source as the caller gave it; None for a source without a path."""
+    """Return the path of a source as the caller gave it, or None for a source without a path."""
     return source.path if isinstance(source, PathSource | StreamSource) else None
 
 
@@ -145,7 +148,7 @@ def _label(source: Source, name: str) -> str:
 
 
 def _hint(source: Source) -> str:
-    """Return advice for a source that was read in part before; empty for any other source."""
+    """Return advice for a source of which the caller has read a part; empty for any other source."""
     if position := _position(source):
         return (
             f" The file is at position {position}, and the bytes before that are not uploaded: "

@@ -14,11 +14,11 @@ from imgwire_async.uploads.source import Source
 
 
 def label(path: str | None, file_name: str) -> str:
-    """Return the text that begins messages about an upload: the path as given, else the name."""
+    """Return the name of an upload for messages: the path as the caller gave it, else the file name."""
     return shortened(file_name) if path is None else path_for_message(path)
 
 
-# An object is made for each file, and objects without slots are made faster.
+# One object is created per file, and an object without slots is created faster.
 @attrs.define(slots=False, eq=False)
 class PreparedUpload:
     """An open file with the final arguments of its upload, and counters of the bytes read."""
@@ -26,25 +26,26 @@ class PreparedUpload:
     source: Source
     size: int
     file_name: str
-    # As the caller gave it.
+    # The path as the caller gave it, or None for other sources.
     path: str | None
     mime_type: str | None
-    # The hash that the sent bytes must have, if the caller wanted one to be computed.
+    # The computed SHA-256 that the sent bytes must have, or None if the caller did not want a computed hash.
     sha256: str | None
     # Whether an attempt has started to read the source.
     is_read: bool = attrs.field(init=False, default=False)
-    # Counted over all attempts.
+    # The number of bytes read in all attempts.
     bytes_read: int = attrs.field(init=False, default=0)
-    # An `ImgwireError` that the caller's source raised. It is not an error of this upload's own requests.
+    # An `ImgwireError` that the caller's source raised, for example from another client. It says nothing
+    # about the requests of this upload.
     source_error: ImgwireError | None = attrs.field(init=False, default=None)
 
     @property
     def label(self) -> str:
-        """The text that begins messages: the path as the caller gave it, else the name."""
+        """The name of the upload for messages: the path as the caller gave it, else the file name."""
         return label(self.path, self.file_name)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the file's bytes for one attempt.
+        """Yield the bytes of the file for one attempt.
 
         Size and hash are checked before the last chunk is yielded, so that the storage never gets a complete
         body with wrong bytes.
@@ -80,12 +81,12 @@ class PreparedUpload:
             yield last
 
     async def _source_chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of the source. An `ImgwireError` of a user's source is kept in `source_error`."""
+        """Yield the bytes of the source. If a user's source raises an `ImgwireError`, set `source_error`."""
         try:
             async with contextlib.aclosing(self.source.open()) as chunks:
                 async for chunk in chunks:
                     yield chunk
-        # The SDK's own sources raise this one.
+        # `SourceChangedError` comes from the SDK's own sources, so it is no error of user code.
         except SourceChangedError:
             raise
         except ImgwireError as error:

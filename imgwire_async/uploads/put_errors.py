@@ -1,6 +1,6 @@
-"""Build the errors of an upload that has sent its first request. Pure functions.
+"""Build the exceptions for an upload that failed after its first request. Pure functions.
 
-A message says what happened to which file, which record is left at the service, and what to do.
+A message names the file and says what happened, which record is left at the service, and what to do.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def put_error(
     puts: int,
     urls: int,
 ) -> UploadError:
-    """Return the error for an upload whose last PUT failed.
+    """Return the exception for an upload whose last PUT failed.
 
-    `image` is the record that stays at the service. `puts` and `urls` count the PUTs sent and the URLs
-    requested.
+    `image` is the record that stays at the service. `puts` is the number of PUTs sent, `urls` the number of
+    upload URLs requested.
     """
     after_puts = f"after {puts} PUT{'' if puts == 1 else 's'}"
     record_left = f" The record {image.id} stays PENDING at the service." if image is not None else ""
@@ -61,10 +61,10 @@ def put_error(
         )
     name, exchange = file.file_name, failure.exchange
     text = excerpt(redact(failure.text)) or "no message"
-    what = f"the storage responded with HTTP {failure.status} {after_puts}: {text}.{record_left}"
+    description = f"the storage responded with HTTP {failure.status} {after_puts}: {text}.{record_left}"
     if outcome is PutOutcome.EXPIRED:
         return UploadUrlExpiredError(
-            f"{file.label}: every upload URL had expired ({urls} requested): {what} {_EXPIRED_ADVICE}",
+            f"{file.label}: every upload URL had expired ({urls} requested): {description} {_EXPIRED_ADVICE}",
             file_name=name,
             exchange=exchange,
             image=image,
@@ -74,7 +74,7 @@ def put_error(
         _LATER_ADVICE if outcome is PutOutcome.BUSY or warning else _advice(failure.status, failure.text)
     )
     return UploadRejectedError(
-        f"{file.label}: {what} {advice}",
+        f"{file.label}: {description} {advice}",
         status=failure.status,
         file_name=name,
         exchange=exchange,
@@ -83,8 +83,8 @@ def put_error(
 
 
 def _advice(status: int, text: str) -> str:
-    """Return advice for a response that will be the same on a second attempt."""
-    # The storage sends no redirects.
+    """Return advice for a failed response that another attempt would not change."""
+    # The storage sends no redirects, so another server has sent this one.
     if 300 <= status < 400:
         return _OTHER_SERVER_ADVICE
     return _SIGNATURE_ADVICE if "SignatureDoesNotMatch" in text else _DECLARATION_ADVICE
@@ -114,7 +114,7 @@ def _no_response_error(
 
 
 def not_replayable_error(file: PreparedUpload, first: UploadError) -> UploadNotReplayableError:
-    """Return the error for a source that can be read only once, after the upload failed with `first`."""
+    """Return the exception for a source that can be read only once, if the upload failed with `first`."""
     error = UploadNotReplayableError(
         f"{file.label}: the upload failed and its source can be read only once, so it was not repeated. "
         f"Give a path, bytes or a seekable file. The failure: {first}",
@@ -127,7 +127,7 @@ def not_replayable_error(file: PreparedUpload, first: UploadError) -> UploadNotR
 
 
 def repeated_url_error(file: PreparedUpload, image: Image | None) -> UploadUrlExpiredError:
-    """Return the error for a URL that the service returned again after the storage had rejected it."""
+    """Return the exception for an upload URL that the service returned again after it was rejected."""
     return UploadUrlExpiredError(
         f"{file.label}: the service returned the same upload URL again after the storage had rejected it. "
         "Upload the file again with another idempotency_key.",
@@ -142,17 +142,18 @@ _WAIT_ERRORS = (ImageQuarantinedError, WaitTimeoutError)
 
 
 def concerns_one_file(error: ImgwireError) -> bool:
-    """Return whether an error is about one file, so that its message should name the file.
+    """Return whether an error is about one file only, so that the name of the file belongs in its message.
 
-    An error of the callable for the API key is shared by all uploads that wait for the key.
+    This is true for errors of this upload's requests and of the wait for its record. But an exception of the
+    API key callable, for example, is raised in all uploads that wait for the key.
     """
-    # The messages of these errors name the file already.
+    # The message of an `UploadError` already names the file.
     if isinstance(error, UploadError):
         return False
     return isinstance(error, _WAIT_ERRORS) or (error.exchange is not None and error.exchange.path in _PATHS)
 
 
 def prefix_path(path: str, error: ImgwireError) -> None:
-    """Put the path of the uploaded file in front of the message of an API error."""
+    """Put the path of the uploaded file in front of the message of an error."""
     if error.args and not str(error.args[0]).startswith(path):
         error.args = (escape_unprintable(f"{path}: {error.args[0]}"), *error.args[1:])

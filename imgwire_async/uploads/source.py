@@ -1,7 +1,8 @@
-"""Read anything readable through one interface: a source with a name, a size, and an `open` method.
+"""The kinds of sources that can be uploaded, with one interface: a name, a size, and an `open` method.
 
-A file that the caller opened stays open, and its position stays where reading ended. What the SDK opened is
-closed, also on cancellation. Files on disk are in `disk`. `user_code` decides in which thread user code runs.
+A file object that the caller opened stays open, and its position stays where reading ended. Files that the
+SDK opened are closed, also on cancellation. The source for a path is in `disk`. `user_code` decides in which
+thread user code runs.
 """
 
 from __future__ import annotations
@@ -33,19 +34,25 @@ T = TypeVar("T")
 
 @runtime_checkable
 class UploadSource(Protocol):
-    """A kind of source that you write yourself: for bytes from a database, a bucket, a camera.
+    """A source that you write yourself, for example for bytes from a database, a bucket or a camera.
 
     The SDK closes the generator that `open()` returns, also on cancellation.
     """
 
     @property
     def name(self) -> str | None:
-        """The file name, or None: the file is then called "upload", with the extension of its type."""
+        """The file name, or None.
+
+        If it is None, the file is called "upload", with the extension of its type.
+        """
         ...
 
     @property
     def size(self) -> int | None:
-        """The number of bytes, or None when unknown: the bytes are then written to a temporary file first."""
+        """The number of bytes, or None if it is unknown.
+
+        If it is None, the bytes are written to a temporary file before they are sent.
+        """
         ...
 
     @property
@@ -65,7 +72,7 @@ class AsyncReadable(Protocol):
     """
 
     async def read(self, size: int = ..., /) -> bytes:
-        """Return up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, or no bytes at the end."""
         ...
 
 
@@ -73,7 +80,7 @@ class AsyncChunkReadable(Protocol):
     """An object with an async `read_chunk(n)`: aiohttp's `BodyPartReader`."""
 
     async def read_chunk(self, size: int = ...) -> bytes:
-        """Return up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, or no bytes at the end."""
         ...
 
 
@@ -108,7 +115,7 @@ iterator of bytes, or an `UploadSource`.
 
 
 def parse_head(parser: Parser[T], head: bytes) -> T:
-    """Return what `parser` finds in the first bytes of a source that can be read only once."""
+    """Return what `parser` finds in `head`, the first bytes of a source that can be read only once."""
     return parser(lambda size, position: head[position : position + size])
 
 
@@ -119,7 +126,7 @@ class BytesSource:
     data: memoryview
     name: str | None = None
     replayable: bool = True
-    # The number of dimensions of the array that was given: more than one means pixels.
+    # The number of dimensions of the caller's array. An array of several dimensions contains pixels.
     dimensions: int = 1
 
     @property
@@ -139,12 +146,12 @@ class BytesSource:
 
     async def read_if_small(self) -> bytes | None:
         """Return all bytes if they fit into one chunk, else None."""
-        # A view of the caller's memory, so that nothing is copied.
+        # The view itself is returned, so that nothing is copied.
         return cast("bytes", self.data) if self.data.nbytes <= CHUNK_SIZE else None
 
     def release(self) -> None:
-        """Release the caller's memory, which can be resized or closed from then on."""
-        # An attempt that was aborted may still have a chunk of the memory.
+        """Release the view of the caller's memory, so that the caller can resize or close it."""
+        # An aborted attempt may still refer to a chunk of the memory, which makes `release` fail.
         with contextlib.suppress(BufferError):
             self.data.release()
 
@@ -157,7 +164,7 @@ class BytesSource:
 
 @attrs.define
 class FileSource:
-    """A binary file object of the caller, read from its present position.
+    """A binary file object of the caller, read from the position that it has when the upload starts.
 
     The SDK never closes the file, and leaves its position where reading ended.
     """
@@ -166,13 +173,15 @@ class FileSource:
     name: str | None
     start: int
     size: int
+    # None unless the file is on disk.
     file_stat: FileStat | None
     replayable: bool = True
-    # Calls the methods of the file in the right thread.
+    # Runs a method of the file: by default in the thread for user code, for the SDK's own temporary file in a
+    # worker thread.
     submit: Callable[..., asyncio.Future[Any]] = user_code.submit_reader
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes from the position that the file had when it was given."""
+        """Yield the bytes from the position `start` on."""
         await self._run(self.file.seek, self.start)
         left = self.size
         while left > 0:
@@ -184,8 +193,8 @@ class FileSource:
                 if self.file_stat is not None and left <= 0:
                     await self._require_unchanged(self.file_stat)
                 yield chunk
-            # The file is shorter than measured. `PreparedUpload.chunks` counts the bytes and raises the
-            # error.
+            # The file is shorter than it was when `size` was measured. `PreparedUpload.chunks` counts the
+            # bytes and raises the error.
             if not size:
                 if self.file_stat is not None:
                     await self._require_unchanged(self.file_stat)
@@ -193,11 +202,11 @@ class FileSource:
 
     @property
     def runs_user_code(self) -> bool:
-        """Whether user code runs to read the file. False for a temporary file of the SDK."""
+        """Whether reading the file runs user code. False for a temporary file of the SDK."""
         return self.submit is user_code.submit_reader
 
     async def peek(self, size: int) -> bytes:
-        """Return the first `size` bytes, and restore the position of the file."""
+        """Return the first `size` bytes from `start` on. The position is `start` afterwards."""
         return await self.parse(lambda read_at: read_at(size, 0), size)
 
     async def read_if_small(self) -> bytes | None:
@@ -205,7 +214,7 @@ class FileSource:
         return None
 
     async def parse(self, parser: Parser[T], size: int) -> T:
-        """Return what `parser` finds in the file from its present position on, and restore that position."""
+        """Return what `parser` finds in the file from `start` on. The position is `start` afterwards."""
 
         def read_at(count: int, position: int) -> bytes:
             self.file.seek(self.start + position)
@@ -240,7 +249,7 @@ class StreamSource:
     replayable: bool = False
     # The path of a FIFO or device.
     path: str | None = None
-    # The position of the stream when it was given, if it has positions.
+    # The position of the stream at the start of the upload, or 0 if it is unknown.
     start: int = 0
     # Whether other code is known to have read from the stream before.
     was_started: bool = False
@@ -265,7 +274,7 @@ class StreamSource:
         return b"".join(self._head)[:size]
 
     async def open(self) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes that were peeked at, then the rest of the stream."""
+        """Yield the bytes that `peek` has kept, then the rest of the stream."""
         while self._head:
             yield self._head.pop(0)
         async for chunk in self.chunks:
@@ -278,13 +287,13 @@ class StreamSource:
 
 @attrs.frozen
 class UserSource:
-    """An `UploadSource` of the caller, whose attributes are checked when they are read."""
+    """An `UploadSource` of the caller. Its attributes are checked when they are read."""
 
     inner: UploadSource
     runs_user_code: ClassVar[bool] = True
 
     async def peek(self, size: int) -> bytes:
-        """Return the first `size` bytes. The source is opened and closed for them."""
+        """Return the first `size` bytes. The source is opened for them and closed again."""
         head = b""
         async with contextlib.aclosing(self.open()) as chunks:
             async for chunk in chunks:
@@ -298,7 +307,7 @@ class UserSource:
         return parse_head(parser, await self.peek(size))
 
     async def read_if_small(self) -> bytes | None:
-        """Return None: such a source is read while it is sent."""
+        """Return None: a user's source is read while it is sent."""
         return None
 
     @property
@@ -334,9 +343,10 @@ class UserSource:
 
 
 async def _read_in_caller(source: UploadSource) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of a source whose code runs in the caller's thread.
+    """Yield the bytes of a source, and run the code of the source in the caller's thread.
 
-    The source may block there. It cannot await anything, since the caller's thread has no event loop.
+    The source may block the caller's thread. But it cannot await anything, because that thread has no event
+    loop.
     """
     chunks = await user_code.run_reader(source.open)
     try:
@@ -347,7 +357,10 @@ async def _read_in_caller(source: UploadSource) -> AsyncGenerator[bytes, None]:
 
 
 def _run_without_loop(awaitable: Awaitable[T]) -> T:
-    """Return the result of an awaitable that never waits. Raises `TypeError` for one that does."""
+    """Run an awaitable without an event loop, and return its result.
+
+    Raises `TypeError` if the awaitable waits for anything.
+    """
     must_not_await = TypeError(
         "this UploadSource awaits something: use AsyncImgwireClient, or give a plain iterator of bytes"
     )
@@ -358,7 +371,7 @@ def _run_without_loop(awaitable: Awaitable[T]) -> T:
     except StopIteration as done:
         return cast("T", done.value)
     except RuntimeError as error:
-        # asyncio says so when code needs the running loop, of which this thread has none.
+        # asyncio raises this error, "no running event loop", for code that needs an event loop.
         if "event loop" in str(error):
             raise must_not_await from error
         raise

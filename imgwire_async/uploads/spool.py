@@ -1,4 +1,4 @@
-"""Write bytes of unknown size to a temporary file, which gives them a size and can be read again."""
+"""Copy a source of unknown size to a temporary file, which has a size and can be read again."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from imgwire_async.errors import UploadStalledError
 from imgwire_async.uploads.disk import open_in_thread
 from imgwire_async.uploads.source import FileSource, Source
 
+# The maximum number of spool files (temporary files of uploads) that one event loop has open.
 _MAX_SPOOLS = 256
 
-# A spool file is filled before its upload has a put slot, so these slots bound the open files.
+# Each open spool file holds one of these slots. Put slots do not limit the number of spool files, because a
+# spool file is filled before its upload acquires a put slot.
 _slots: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwire_async.spools")
 
 
 @contextlib.asynccontextmanager
 async def spool_slot(name: str, label: str, stall: float | None) -> AsyncGenerator[None, None]:
-    """Hold one of the event loop's slots for spool files. It is acquired before the first byte is read.
+    """Hold one of the event loop's slots for spool files. Enter this before the source is read.
 
-    Raises `UploadStalledError` when the upload was started by the source of another upload, and no slot
-    became free within `stall` seconds.
+    Raises `UploadStalledError` if this upload was started by the source of another upload, and no slot became
+    free within `stall` seconds.
     """
     slots = _loop_slots()
     try:
@@ -57,18 +59,20 @@ def _loop_slots() -> asyncio.Semaphore:
 
 
 def _max_spools(open_files: int | None) -> int:
-    """Return how many spool files a loop may have open.
+    """Return how many spool files an event loop may have open.
 
-    That is an eighth of the open files that the process may have. Sockets and other files need the rest.
+    That is an eighth of `open_files`, the maximum number of open files of the process, because sockets and
+    other files need the rest. None means that the system does not limit them.
     """
     return _MAX_SPOOLS if open_files is None else max(1, min(_MAX_SPOOLS, open_files // 8))
 
 
 @contextlib.asynccontextmanager
 async def spooled(source: Source) -> AsyncGenerator[Source, None]:
-    """Copy a source to a temporary file, and yield it as a source of known size that can be read again.
+    """Copy a source to a temporary file, and yield a source of known size that can be read again.
 
-    Memory does not grow with the size. The error for a full disk names the folder and what to do.
+    Memory use does not grow with the size. If the disk is full, the error names the directory and says what
+    to do.
     """
     file = await open_in_thread(_SpoolFile)
     try:
@@ -79,7 +83,7 @@ async def spooled(source: Source) -> AsyncGenerator[Source, None]:
 
 
 async def _fill(file: _SpoolFile, source: Source) -> int:
-    """Write all bytes of a source to the file, and return their number."""
+    """Write all bytes of `source` to `file`, and return their number."""
     size = 0
     with user_code.in_user_code():
         async with contextlib.aclosing(source.open()) as chunks:
@@ -90,7 +94,10 @@ async def _fill(file: _SpoolFile, source: Source) -> int:
 
 
 class _SpoolFile:
-    """A temporary file for worker threads. Its lock makes `close` wait for a read or write that hangs."""
+    """A temporary file that worker threads read and write.
+
+    The lock makes `close` wait for a read or write that hangs.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

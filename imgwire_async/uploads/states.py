@@ -1,6 +1,7 @@
-"""Decide the next step of an upload: tables from the outcome of a PUT to an action, and their limits.
+"""Decide the next step of an upload. Pure functions.
 
-Pure functions. `upload` performs the actions.
+Two tables map the outcome of a PUT to the next action. Counters limit the number of attempts. `upload`
+performs the actions.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from imgwire_async.retry import Failure, RetryBudget, is_success, is_transient
 # The maximum number of presigned URLs requested for one upload.
 MAX_UPLOAD_URLS = 3
 
-# A record with one of these statuses has its bytes. A status that the SDK does not know counts as PENDING,
-# because sending the bytes again does no harm. [contract 6]
+# A record with one of these statuses has received its bytes. A status that the SDK does not know counts as
+# PENDING, because sending the bytes again does no harm. [contract 6]
 ARRIVED = frozenset({ImageStatus.PROCESSING, ImageStatus.READY, ImageStatus.QUARANTINE})
 
 
 class PutOutcome(enum.Enum):
-    """The outcome of one PUT."""
+    """The outcome of one PUT request that sends the bytes to the storage."""
 
-    # A response with a status of 2xx.
+    # A response with status 2xx.
     STORED = enum.auto()
     # The response shows that the URL had expired.
     EXPIRED = enum.auto()
     # A response with status 403 that does not show an expired URL.
     FORBIDDEN = enum.auto()
-    # Another response that will be the same on a second attempt.
+    # Any other failure that another attempt would not change.
     REJECTED = enum.auto()
-    # A response with status 408, 429 or 5xx, which may be another one on the next attempt.
+    # A response with status 408, 429 or 5xx. Another attempt may succeed.
     BUSY = enum.auto()
     # No connection could be made, so no byte was sent.
     NOT_SENT = enum.auto()
@@ -41,7 +42,7 @@ class PutOutcome(enum.Enum):
     CONNECTION_LOST = enum.auto()
     # No byte was sent, or no response came, for longer than the stall timeout.
     STALLED = enum.auto()
-    # The caller's thread, which has to read the source, was busy with other code for too long.
+    # The caller's thread, which reads the source, was busy with other code for too long.
     INTERRUPTED = enum.auto()
 
 
@@ -58,8 +59,8 @@ class Action(enum.Enum):
     FAIL = enum.auto()
 
 
-# The action after a PUT, as long as the limits allow it.
-NEXT = {
+# The action after a PUT. If the limits do not allow it, the upload fails.
+ACTION_AFTER_PUT = {
     PutOutcome.STORED: Action.DONE,
     PutOutcome.EXPIRED: Action.NEW_URL,
     PutOutcome.FORBIDDEN: Action.NEW_URL,
@@ -71,16 +72,17 @@ NEXT = {
     PutOutcome.INTERRUPTED: Action.RETRY,
 }
 
-# The action after CHECK_RECORD if the record has no bytes, as long as the limits allow it.
-IF_STILL_PENDING = {
-    **NEXT,
+# The action after CHECK_RECORD, if the record is still PENDING. If the limits do not allow it, the upload
+# fails.
+ACTION_IF_PENDING = {
+    **ACTION_AFTER_PUT,
     PutOutcome.STORED: Action.FAIL,
     PutOutcome.CONNECTION_LOST: Action.RETRY,
     PutOutcome.STALLED: Action.FAIL,
 }
 
 _REJECTIONS = frozenset({PutOutcome.EXPIRED, PutOutcome.FORBIDDEN, PutOutcome.REJECTED})
-# After these outcomes the bytes may have arrived, although no success was reported.
+# After these outcomes the bytes may have arrived, although the storage reported no success.
 _UNCERTAIN = frozenset({PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY})
 
 _BY_FAILURE_KIND: dict[str | None, PutOutcome] = {
@@ -111,38 +113,41 @@ def outcome_of(response: APIResponse, url: str) -> PutOutcome:
 
 @attrs.define
 class UploadState:
-    """The counters that limit an upload, and what is known about its record."""
+    """The counters that limit the attempts of an upload, and what is known about its record."""
 
     budget: RetryBudget
     urls_requested: int = 0
-    # A PUT for this record may have arrived, although no success was reported.
+    # Whether the bytes of a PUT for this record may have arrived, although no success was reported.
     may_have_arrived: bool = False
-    # PUTs with the outcome FORBIDDEN.
+    # The number of PUTs with the outcome FORBIDDEN.
     forbidden_puts: int = 0
-    # The idempotency key is derived from the content, so an earlier run may have created this record and sent
-    # its bytes.
-    derived_key: bool = False
+    # Whether the idempotency key is derived from the content. If so, an earlier run may have created this
+    # record and sent its bytes.
+    has_derived_key: bool = False
 
     def update(self, outcome: PutOutcome) -> None:
-        """Set `may_have_arrived` if the bytes may have arrived."""
+        """Set `may_have_arrived` if the outcome of a PUT leaves open whether the bytes arrived."""
         if outcome in _UNCERTAIN:
             self.may_have_arrived = True
 
 
 def next_action(outcome: PutOutcome, state: UploadState) -> Action:
     """Return the action after a PUT."""
-    action = NEXT[outcome]
-    if outcome in _REJECTIONS and (state.may_have_arrived or state.derived_key):
-        # The storage may reject this PUT because the bytes of an earlier one arrived.
+    action = ACTION_AFTER_PUT[outcome]
+    if outcome in _REJECTIONS and (state.may_have_arrived or state.has_derived_key):
+        # The storage may reject this PUT because the bytes of an earlier PUT have arrived.
         action = Action.CHECK_RECORD
     return action if _allowed(action, outcome, state) else Action.FAIL
 
 
 def action_after_check(outcome: PutOutcome, status: ImageStatus, state: UploadState) -> Action:
-    """Return the action after an uncertain PUT, given the status of the record after it."""
+    """Return the action after CHECK_RECORD has found `status`.
+
+    `outcome` is the outcome of the PUT before that check.
+    """
     if status in ARRIVED:
         return Action.DONE
-    action = IF_STILL_PENDING[outcome]
+    action = ACTION_IF_PENDING[outcome]
     return action if _allowed(action, outcome, state) else Action.FAIL
 
 
@@ -154,13 +159,13 @@ def _allowed(action: Action, outcome: PutOutcome, state: UploadState) -> bool:
     if action is Action.DONE or action is Action.FAIL:
         return True
     if state.budget.policy.max_retries == 0:
-        return action is Action.CHECK_RECORD and state.derived_key
+        return action is Action.CHECK_RECORD and state.has_derived_key
     if action is Action.NEW_URL:
-        # After a 403 without a reason, the URL is replaced once. It may be replaced again if the record was
-        # checked.
+        # The first 403 without a reason always replaces the URL. Later ones replace it only if the record was
+        # checked in between.
         is_reasonable = outcome is PutOutcome.EXPIRED or state.may_have_arrived or state.forbidden_puts == 0
         return is_reasonable and state.urls_requested < MAX_UPLOAD_URLS
     if action is Action.RETRY:
-        # An interrupted PUT did not fail, so it uses up no retry.
+        # An interrupted PUT is not a failure, so it uses up no retry.
         return outcome is PutOutcome.INTERRUPTED or not state.budget.is_spent
     return True

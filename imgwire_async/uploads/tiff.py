@@ -12,15 +12,16 @@ from collections.abc import Callable
 
 import attrs
 
-# Called with a size and a position. Returns fewer bytes if there are no more.
+# A function that reads `size` bytes at `position`, in this order. It returns fewer bytes at the end of the
+# file.
 ReadAt = Callable[[int, int], bytes]
 
-# The number of bytes to keep of a TIFF that can be read only once. Its directories are searched for in them.
+# How many bytes at the start of a TIFF are searched for directories, if its source can be read only once.
 TIFF_BYTES = 64 * 1024
 
-# The maximum number of directories to read: those of the first pages and of their embedded pictures.
+# The maximum number of directories to read, which includes those of embedded pictures.
 _MAX_DIRECTORIES = 8
-# The maximum number of entries to read of a directory. Real directories have a few dozen.
+# The maximum number of entries to read in one directory. Real directories have a few dozen.
 _MAX_ENTRIES = 512
 # The maximum number of embedded pictures to follow from one directory.
 _MAX_SUB_DIRECTORIES = 4
@@ -30,9 +31,9 @@ _NEW_SUBFILE_TYPE, _COMPRESSION, _PHOTOMETRIC, _MAKE, _SUB_DIRECTORIES = 254, 25
 # Tags that only raw pictures have: the pattern of the colour filters (TIFF/EP), the data of Leaf and Imacon,
 # the version of DNG, the picture data of Nikon, the file type of Sony.
 _RAW_TAGS = frozenset({33421, 33422, 34310, 46275, 50706, 51157, 0x7000})
-# Colour filter array, linear raw.
+# Photometric interpretations of raw pictures: colour filter array, and linear raw.
 _RAW_PHOTOMETRIC = frozenset({32803, 34892})
-# The compressions of Nikon, Epson, Samsung, Sony, Pentax, Kodak, and DNG.
+# Compressions that only raw pictures have: of Nikon, Epson, Samsung, Sony, Pentax, Kodak, and DNG.
 _RAW_COMPRESSION = frozenset({34713, 32769, 32770, 32772, 32767, 65535, 65000, 32867, 34892})
 # The size in bytes of the field types SHORT, LONG and IFD.
 _NUMBER_SIZES = {3: 2, 4: 4, 13: 4}
@@ -43,13 +44,13 @@ class _Directory:
     """The parts of an image directory that distinguish a raw picture."""
 
     tags: frozenset[int]
-    # The values of tags that hold one number.
+    # The values of the tags that have a single number as their value.
     values: dict[int, int]
     # The positions of the directories of embedded pictures.
     sub_directories: tuple[int, ...]
-    # The position of the next page's directory, 0 for none.
+    # The position of the next page's directory, or 0 if there is no next page.
     next_page: int
-    # Whether all of its entries could be read.
+    # Whether all entries of the directory could be read.
     is_complete: bool
 
     @property
@@ -62,7 +63,7 @@ class _Directory:
 
     @property
     def is_preview(self) -> bool:
-        """Whether this directory is that of a camera's small preview, which embeds the full picture."""
+        """Whether this directory describes a camera's small preview, which refers to the full picture."""
         return self.values.get(_NEW_SUBFILE_TYPE, 0) & 1 == 1 and {_MAKE, _SUB_DIRECTORIES} <= self.tags
 
 
@@ -86,7 +87,8 @@ def is_raw(read_at: ReadAt) -> bool:
         is_incomplete = is_incomplete or not directory.is_complete
         pending.extendleft(reversed(directory.sub_directories))
         pending.append(directory.next_page)
-    # The directory of the full picture is beyond the bytes that can be read.
+    # The file is raw if it begins with a preview, and the directory of the full picture lies behind the bytes
+    # that can be read.
     return has_preview and is_incomplete
 
 
@@ -104,7 +106,8 @@ def _read_directory(read_at: ReadAt, position: int, *, little: bool) -> _Directo
             continue
         if tag == _SUB_DIRECTORIES:
             links = data[at + 8 : at + 12]
-            # Several positions do not fit here, so these four bytes are the position of their list.
+            # The field holds one position. For several positions, it holds the position of their list
+            # instead.
             if length != 1:
                 links = read_at(4 * min(length, _MAX_SUB_DIRECTORIES), _number(links, little=little))
             sub_directories = tuple(

@@ -1,4 +1,4 @@
-"""The upload token of one file: text, or a callable that is called right before a token is needed.
+"""The upload token of one file: a text, or a callable that is called right before a token is needed.
 
 [contract 6]
 """
@@ -26,29 +26,29 @@ USE_TEXT_OF_MODEL = " (its text is in .token)"
 
 @attrs.define
 class TokenProvider:
-    """The upload token of one file: the file's own token or callable, else that of the client.
+    """The upload token of one file: the token or callable of the file itself, else that of the client.
 
-    A token is valid for one use, so a callable is called for each upload URL: once per file, and again only
-    for a new URL, or when an attempt without a response may have used the token. All attempts of one request
-    send the same token.
+    A token can be used only once. So a callable is called for each upload URL: once per file, and again for
+    each new URL. It is also called again if an attempt without a response may have used the token. All
+    attempts of one request send the same token.
     """
 
     transport: Transport
     own: TokenSource | None = attrs.field(repr=False)
-    # The last `ImgwireError` that the callable raised. It is not an error of the upload's own requests.
+    # The last `ImgwireError` that the callable raised. It says nothing about the requests of the upload.
     error: ImgwireError | None = attrs.field(init=False, default=None, repr=False)
     _result: object = attrs.field(init=False, default=None, repr=False)
 
     @property
     def source(self) -> TokenSource | None:
-        """The token or callable to use: the file's own, else the client's."""
+        """The token or callable to use: that of the file itself, else that of the client."""
         return self.transport.upload_token if self.own is None else self.own
 
     async def call_with_token(self, create: Callable[[str | None], Awaitable[T]], max_tokens: int) -> T:
-        """Return the result of `create`, called with a token.
+        """Call `create` with a token, and return its result.
 
         If the service rejects a token that an earlier attempt may have used, the callable is called for
-        another one, up to `max_tokens` in all. Exceptions of the callable are raised unchanged.
+        another token, up to `max_tokens` times in all. Exceptions of the callable are raised unchanged.
         """
         source = self.source
         if not callable(source):
@@ -74,16 +74,20 @@ class TokenProvider:
         self._result = as_secret(result)
 
     def _token(self) -> str:
-        """Return the last result of the callable. Raises if it is no token; the message does not show it."""
+        """Return the token that the callable has returned.
+
+        Raises an exception if the result is no token. Its message does not show the result.
+        """
         result = self._result
         if isinstance(result, str) and result and is_printable_ascii(result):
             return result
         kind = type(result).__name__
         if inspect.iscoroutine(result):
-            # Closed so that Python does not warn that the coroutine was never awaited.
+            # Close the coroutine, so that Python does not warn that it was never awaited.
             result.close()
         is_text, is_model = isinstance(result, str), isinstance(result, UploadToken)
-        # The result may hold the token, and a traceback with local variables would show it.
+        # Delete the result, because it may contain the token, and a traceback with local variables would show
+        # it.
         self._result = result = None
         wrong = (
             "without blanks and control characters, not empty"

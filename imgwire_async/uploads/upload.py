@@ -1,7 +1,7 @@
 """One upload: open the file, create the record, send the bytes, and act on the outcome as `states` decides.
 
-An upload URL is requested while a put slot is held, and is used at once. A URL that the storage rejected is
-never used again. Bytes are sent a second time only if the source can be read from its start.
+A put slot is held while an upload URL is requested, and the URL is used at once. A URL that the storage
+rejected is never used again. Bytes are sent again only if the source can be read from its start.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ from imgwire_async.uploads.tokens import TokenProvider
 
 T = TypeVar("T")
 
-# These errors would occur for every file, so the first one ends a run.
+# These errors would occur for every file, so the first one ends a run of `upload_many`.
 _FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError, ConfigurationError)
 
 
 class Upload:
     """One upload of one file. Used once, by one task.
 
-    `item` is already checked. `until_ready` is awaited with the stored record under the same deadline, and
-    its result is returned.
+    `item` is already checked. If `until_ready` is given, it is called with the stored record and awaited
+    under the same deadline, and `run` returns its result.
 
     These attributes can also be read after a failure: `image`, `puts` (the number of attempts to send the
     bytes), `bytes_sent` (the sum of all attempts), and `abandoned` (ids of records that were created and then
@@ -102,7 +102,7 @@ class Upload:
         self._hooks = hooks
         self._tokens = TokenProvider(transport, item.upload_token)
         has_derived_key = hooks is not None and item.idempotency_key is None
-        self._state = UploadState(RetryBudget(transport.options.retries), derived_key=has_derived_key)
+        self._state = UploadState(RetryBudget(transport.options.retries), has_derived_key=has_derived_key)
         self._key: str | None = item.idempotency_key or None
         self._renewed_keys = 0
         self._is_open = False
@@ -121,7 +121,7 @@ class Upload:
         return self._file.file_name if self._is_open else None
 
     async def run(self) -> Image:
-        """Upload the file and return its record. Errors have the record in `image` once it exists."""
+        """Upload the file and return its record. Exceptions get the record as `image`, if it was created."""
         name = name_for_messages(self._item)
         try:
             async with self._transport.operation("images.upload", f"upload of {name}"):
@@ -144,7 +144,7 @@ class Upload:
         An error that the file's own source raises concerns that file alone, even if it comes from another
         client of the SDK. The same is true when the file's own upload token is rejected.
         """
-        # No request is sent before the file is open.
+        # Before the file is open, no request was sent, so the error concerns this file.
         if not self._is_open or self._is_from_user_code(error):
             return False
         if isinstance(error, AuthenticationError) and self._item.upload_token is not None:
@@ -152,7 +152,7 @@ class Upload:
         return isinstance(error, _FATAL)
 
     def _is_from_user_code(self, error: Exception) -> bool:
-        """Return whether an `ImgwireError` was raised by the caller's own source or token callable."""
+        """Return whether the caller's own source or token callable raised this `ImgwireError`."""
         return error is self._tokens.error or (self._is_open and error is self._file.source_error)
 
     def _add_details(self, error: ImgwireError) -> None:
@@ -171,10 +171,10 @@ class Upload:
         """Send the bytes until the storage has them, and return the record with its last known status."""
         if self._item.idempotency_key is None:
             self._key = await self._new_key()
-        # While the caller's thread, which has to read the source, runs other code, no put slot is acquired.
         is_read_by_caller = self._file.source.runs_user_code and user_code.current_caller.get() is not None
         while True:
             if is_read_by_caller:
+                # Acquire no put slot while the thread that has to read the source runs other code.
                 await user_code.wait_for_caller()
             outcome, failure = await self._create_and_put(is_read_by_caller)
             if failure is None:
@@ -205,23 +205,24 @@ class Upload:
                 if user_code.current_caller.get() is None:
                     await self._report_created()
                     return await self._put(is_read_by_caller)
-            # The callback runs in the caller's thread and may itself upload, so no slot is held meanwhile.
+            # The callback runs in the caller's thread and may itself upload, so no slot is held during the
+            # callback.
             await self._report_created()
             async with self._transport.put_slot():
                 return await self._put(is_read_by_caller)
-        # No slot became free.
+        # No slot became free in time.
         except NoResponseError as error:
             raise self._error(PutOutcome.STALLED, error) from None
 
     async def _check_record(self, outcome: PutOutcome, failure: PutFailure) -> Action:
-        """Retrieve the record, and return the next action. Raises the error of the PUT if that fails."""
+        """Retrieve the record, and return the next action. If that fails, raise the error of the PUT."""
         assert self.image is not None
         try:
             self.image = await self._call(retrieve_request(self.image.id))
         except (AuthenticationError, PaymentRequiredError):
             raise
         except ImgwireError as error:
-            is_gone = isinstance(error, NotFoundError) and self._state.derived_key
+            is_gone = isinstance(error, NotFoundError) and self._state.has_derived_key
             if is_gone and await self._renew_key():
                 return Action.NEW_URL
             raise self._error(outcome, failure) from error
@@ -230,7 +231,7 @@ class Upload:
     async def _prepare_next_put(self, action: Action, outcome: PutOutcome, failure: PutFailure) -> None:
         """Drop a rejected URL, or wait for the retry delay.
 
-        Raises the error for the failed PUT if the source cannot be read again or no retry is allowed.
+        Raises the error of the failed PUT if the source cannot be read again or no retry is allowed.
         """
         if self._file.is_read and not self._file.source.replayable:
             raise put_errors.not_replayable_error(self._file, self._error(outcome, failure))
@@ -248,7 +249,7 @@ class Upload:
             else failure.failure
         )
         delay = self._state.budget.next_delay(cause)
-        # The storage wants a longer delay than the retry policy allows.
+        # The storage demands a longer delay than the retry policy allows.
         if delay is None:
             raise self._error(outcome, failure)
         assert failure.exchange is not None, "every attempt has an exchange"
@@ -261,12 +262,12 @@ class Upload:
     # --- the record -----------------------------------------------------------------------------------------
 
     async def _get_url(self) -> bool:
-        """Create the record and take its upload URL. Return True if the record already has its bytes."""
+        """Create the record and keep its upload URL. Return True if the record already has its bytes."""
         previous = self.image
         while True:
             upload = await self._create_record()
             image = upload.image
-            is_same_file = self._state.derived_key or (previous is not None and previous.id == image.id)
+            is_same_file = self._state.has_derived_key or (previous is not None and previous.id == image.id)
             if is_same_file and image.status in ARRIVED:
                 return True
             if upload.upload_url not in self._rejected_urls:
@@ -291,7 +292,7 @@ class Upload:
             self._use_new_record(upload.image)
         self.image = upload.image
         if self._hooks is not None:
-            # A put slot is held, so a transfer inside the hook must not wait for one for ever.
+            # A put slot is held, so a transfer that the hook starts must not wait for ever for another slot.
             with user_code.in_user_code():
                 await self._hooks.created(upload.image)
         return upload
@@ -319,12 +320,12 @@ class Upload:
         return codec.decode(response, request.model)
 
     async def _renew_key(self) -> bool:
-        """Use a new idempotency key for the next create, and return whether that is allowed.
+        """Use a new idempotency key for the next create request, and return whether that is allowed.
 
         It is allowed once per upload, and only if the caller gave no key.
         """
         state = self._state
-        may_renew = state.derived_key or state.budget.policy.max_retries > 0
+        may_renew = state.has_derived_key or state.budget.policy.max_retries > 0
         if (
             self._renewed_keys
             or self._item.idempotency_key is not None
@@ -339,12 +340,12 @@ class Upload:
     async def _new_key(self) -> str:
         if self._hooks is None:
             return str(uuid.uuid4())
-        # A put slot may be held, so a transfer inside the hook must not wait for one for ever.
+        # A put slot may be held, so a transfer that the hook starts must not wait for ever for another slot.
         with user_code.in_user_code():
             return await self._hooks.next_key(self._renewed_keys)
 
     def _use_new_record(self, image: Image) -> None:
-        """Continue with a new record. The previous one, if there is one, never got its bytes."""
+        """Continue with a new record. If there was a record before, it never received its bytes."""
         self._state.may_have_arrived = False
         if self._on_created is not None:
             self._image_to_report = image
@@ -375,7 +376,7 @@ class Upload:
         put = PutRequest(
             self._url, file.size, file.chunks(), file.mime_type, on_sent, attempt, not may_interrupt
         )
-        # Raises for an unsafe URL before an attempt is counted.
+        # `put` rejects an unsafe URL here, before the attempt is counted.
         sending = self._transport.put(put)
         self.puts = attempt
         try:
@@ -389,7 +390,7 @@ class Upload:
         """Call `on_progress` with the number of bytes sent.
 
         The full size is reported once, when the storage has accepted the file. Earlier reports are dropped
-        while the caller's thread is busy, so that sending does not wait for it.
+        while the caller's thread is busy, so that sending does not wait for that thread.
         """
         file = self._file
         if self._on_progress is not None and (

@@ -1,7 +1,7 @@
 """Upload many files with a limited number of workers, and return each result as its upload ends.
 
-Memory does not grow with the number of files. At most `concurrency` files are open, and the workers wait when
-as many results are unread.
+Memory use does not grow with the number of files. At most `concurrency` files are open. The workers wait
+while the caller has not read the last `concurrency` results.
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ _CANCELLED = "other code cancelled the upload, so the file may be stored or not;
 _SOURCE_CANCELLED = "the source of the file was cancelled while it was read; upload it again"
 
 
+# Objects of these types are one file, or no file at all, although some of them are iterable.
 _ONE_FILE: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
 
 
 def _advice(files: object) -> str:
-    """Return what to pass instead of an object that is no iterable of files."""
+    """Return what to pass instead of an object that is not an iterable of files."""
     if inspect.iscoroutine(files):
-        # Closed so that Python does not warn that the coroutine was never awaited.
+        # Close the coroutine, so that Python does not warn that it was never awaited.
         files.close()
     if isinstance(files, Awaitable):
         return "await it first"
@@ -65,7 +66,7 @@ def require_many_files(files: object) -> None:
     kind: type = type(files)
     single = (
         issubclass(kind, _ONE_FILE)
-        # The class is checked before the object, because reading `file.read` opens some files.
+        # The class is checked first, because reading `file.read` opens some files.
         or hasattr(kind, "read")
         or hasattr(files, "read")
         or hasattr(files, "read_chunk")
@@ -86,15 +87,17 @@ def require_many_files(files: object) -> None:
 
 
 class UploadRun(AbstractAsyncContextManager["UploadRun"]):
-    """One call of `upload_many`: an async iterator over the results, and a context manager for the workers.
+    """One call of `upload_many`: an async iterator of the results, and a context manager for the workers.
 
-    Used by one task. After the results, the error that ended the run early is raised, if there is one.
+    Only one task may use a run. If an error ended the run early, the iterator raises it after the last
+    result.
 
-    A run is not an async generator, because `upload_many` is one and uses the run. At shutdown an event loop
-    closes all async generators at the same time, which fails for one that another generator is using.
+    `start` creates the upload of one file. It is called with the file and the two callbacks. `transport` is
+    the transport that these uploads use.
 
-    `start` creates the upload of one file with the callbacks passed to it. `transport` is the one that the
-    uploads use.
+    A run is not an async generator, because `upload_many` is an async generator that uses the run. At
+    shutdown an event loop closes all async generators at the same time, and a generator cannot be closed
+    while another generator uses it.
     """
 
     def __init__(
@@ -114,30 +117,31 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         self._on_created = self._abort_on_error(on_created)
         self._on_progress = self._abort_on_error(on_progress)
         self._unread: deque[UploadResult] = deque()
-        # Set when there is a result to read, and at the end of the run.
-        self._changed = asyncio.Event()
-        # Set when there is space for a result, and at the end of the run.
-        self._drained = asyncio.Event()
+        # Set when a result can be read, and at the end of the run.
+        self._result_ready = asyncio.Event()
+        # Set when the caller has read a result, and at the end of the run.
+        self._space_ready = asyncio.Event()
         # Set when an upload has ended, and at the end of the run.
         self._upload_ended = asyncio.Event()
         self._uploading = 0
-        # Workers that were started, minus those that ended because the limit was lowered.
+        # The number of started workers, without those that ended because the limit was lowered.
         self._wanted_workers = 0
         self._workers: set[asyncio.Task[None]] = set()
+        # The context in which the run was entered, and in which all workers start.
         self._context: contextvars.Context | None = None
         # The error that ended the run.
         self._failure: BaseException | None = None
-        # Whether unread results are dropped, because a callback failed.
+        # Whether a callback failed, so that unread results are dropped.
         self._aborted = False
         self._is_exiting = False
         self._callback_error: Exception | None = None
 
     @property
     def limit(self) -> int:
-        """The maximum number of simultaneous uploads, and of unread results before the workers wait.
+        """The maximum number of simultaneous uploads, and of unread results.
 
-        It may be changed during the run. More workers start at once; workers above a lower limit end after
-        their file.
+        The workers wait while that many results are unread. The limit may be changed during the run. A higher
+        limit starts more workers at once. With a lower limit, surplus workers end after their current file.
         """
         return self._limit
 
@@ -146,17 +150,16 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, not {limit}: a run needs a worker")
         self._limit = limit
-        self._drained.set()
+        self._space_ready.set()
         self._upload_ended.set()
         if self._context is not None and not self._is_exiting:
-            # In the context in which the run started, because the code that sets the limit may have another
-            # context.
+            # The code that sets the limit may run in another context than the run.
             self._context.copy().run(self._start_workers)
 
     def _abort_on_error(self, callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
         """Wrap `callback` so that an exception in it aborts the run and is raised unchanged.
 
-        The wrapper may be called in another thread.
+        The wrapper may be called in the caller's thread instead of the event loop's thread.
         """
         if callback is None:
             return None
@@ -180,10 +183,10 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
 
     async def __anext__(self) -> UploadResult:
         while not self._unread and self._workers and not self._aborted:
-            self._changed.clear()
-            await self._changed.wait()
+            self._result_ready.clear()
+            await self._result_ready.wait()
         if self._unread and not self._aborted:
-            self._drained.set()
+            self._space_ready.set()
             return self._unread.popleft()
         if self._failure is not None:
             raise self._failure
@@ -205,13 +208,14 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
     def _stop(self, error: BaseException) -> None:
         """End the run: start no further file, and raise `error` after the results of the running uploads."""
         self._queue.stop()
-        # Raised unchanged, such an exception would end the iterator without an error.
+        # `__anext__` cannot raise these exceptions, because they would look like the normal end of the
+        # iterator.
         if isinstance(error, StopIteration | StopAsyncIteration | GeneratorExit):
             wrapper = RuntimeError(f"user code raised {type(error).__name__}, which ends iterators")
             wrapper.__cause__, error = error, wrapper
         if self._failure is None:
             self._failure = error
-        self._drained.set()
+        self._space_ready.set()
         self._upload_ended.set()
 
     # --- workers --------------------------------------------------------------------------------------------
@@ -234,7 +238,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
                 continue
             try:
                 next_file = await self._queue.next()
-            # An exception of the caller's iterator ends the run. It may be a CancelledError of a task that
+            # An exception of the caller's iterator ends the run. It may be the CancelledError of a task that
             # the iterator awaited, which does not cancel this worker.
             except (Exception, asyncio.CancelledError) as error:
                 if cancellation.is_own_cancellation(error):
@@ -250,7 +254,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
                 self._uploading -= 1
                 self._upload_ended.set()
             self._unread.append(result)
-            self._changed.set()
+            self._result_ready.set()
             if cancellation.is_being_cancelled():
                 raise asyncio.CancelledError
 
@@ -262,13 +266,13 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
                 self._stop(RuntimeError(_STOPPED))
         elif (error := worker.exception()) is not None:
             self._stop(error)
-        self._changed.set()
+        self._result_ready.set()
 
     async def _wait_for_space(self) -> None:
         """Wait until fewer than `limit` results are unread, or the run has ended."""
         while len(self._unread) >= self._limit and not self._queue.is_over:
-            self._drained.clear()
-            await self._drained.wait()
+            self._space_ready.clear()
+            await self._space_ready.wait()
 
     async def _may_start(self) -> bool:
         """Wait until fewer than `limit` uploads are running. Return False if an error has ended the run."""
@@ -311,5 +315,5 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         )
 
     def _is_fatal(self, error: Exception, upload: Upload | None) -> bool:
-        """Return whether this error would occur for every file, as that of a closed client or a wrong key."""
+        """Return whether this error would occur for every file: the client is closed, or the key is wrong."""
         return self._transport.closed or (upload is not None and upload.is_fatal(error))

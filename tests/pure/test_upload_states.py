@@ -188,11 +188,11 @@ def test_a_rejected_put_with_a_derived_key_checks_the_record_also_without_retrie
     outcome: PutOutcome,
 ) -> None:
     for state in ALL_STATES:
-        assert next_action(outcome, attrs.evolve(state, derived_key=True)) is Action.CHECK_RECORD
+        assert next_action(outcome, attrs.evolve(state, has_derived_key=True)) is Action.CHECK_RECORD
 
 
 def test_a_derived_key_allows_no_second_put_without_retries() -> None:
-    state = attrs.evolve(upload_state(urls_requested=1, max_retries=0), derived_key=True)
+    state = attrs.evolve(upload_state(urls_requested=1, max_retries=0), has_derived_key=True)
     for outcome in PutOutcome:
         assert action_after_check(outcome, ImageStatus.PENDING, state) is Action.FAIL
         assert next_action(outcome, state) in {Action.DONE, Action.CHECK_RECORD, Action.FAIL}
