@@ -8,7 +8,7 @@ __all__ = ["MAXIMUM_WHOLE_BODY", "BodyRecorder", "StoredBody", "whole_body"]
 
 # The maximum length in bytes of a body that is kept whole.
 MAXIMUM_WHOLE_BODY = 32 * 2**20
-# How many bytes at the start and at the end of a longer body are kept.
+# How many bytes at the start (head) and at the end (tail) of a longer body are kept.
 _HEAD_SIZE = 2**20
 _TAIL_SIZE = 64 * 2**10
 

@@ -105,7 +105,7 @@ def preflight_response(request: Request, rule: CorsRule) -> Response:
 
 
 def with_cors(response: Response, request: Request, rule: CorsRule | None) -> Response:
-    """Return the response with the CORS headers of `rule`, which let a page read it. None adds no headers.
+    """Return the response with the CORS headers that `rule` requires, or without any if `rule` is None.
 
     A response that already has CORS headers is returned unchanged. A planned fault may have set them.
     """

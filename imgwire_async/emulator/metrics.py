@@ -122,7 +122,7 @@ def datasets(events: list[MetricEvent], starts: list[datetime], time_range: Time
     """Return the six lists of the operation `metrics.get_datasets`, by name.
 
     Each list has one value per interval, except `cache_hit_ratio`, which has two values for the whole range.
-    The numbers of transformations and cache hits are 0, because the emulator has neither.
+    The numbers of transformations and cache hits are 0, because the emulator does not transform or cache.
     """
     uploads: list[object] = []
     requests: list[object] = []

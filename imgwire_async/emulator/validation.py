@@ -71,7 +71,7 @@ class Validator:
 
 
 def validator(**schema: object) -> Callable[[ParseFunction], Validator]:
-    """Return a decorator that combines a function with this JSON Schema to a `Validator`."""
+    """Return a decorator that creates a `Validator` from the decorated function and this JSON Schema."""
     return lambda parse: Validator(parse, schema)
 
 

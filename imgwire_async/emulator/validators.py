@@ -183,7 +183,7 @@ def date_time(value: object, loc: Loc) -> datetime:
     try:
         time = parse_datetime(str(value))
         return time if time.tzinfo is None else time.astimezone(UTC)
-    # A number of seconds beyond the year 9999 raises OverflowError, which is an ArithmeticError.
+    # A number of seconds outside the years 1 to 9999 raises OverflowError, which is an ArithmeticError.
     except (ArithmeticError, ValueError) as error:
         raise InvalidError(
             Problem(loc, f"Input should be a valid datetime or date, {error}", "datetime_parsing")

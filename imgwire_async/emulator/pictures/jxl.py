@@ -15,7 +15,7 @@ _CODESTREAM = b"\xff\x0a"
 # The ratio of width to height for each code in the size header. The first ratio is never used, because after
 # the code 0 the header has the width itself.
 _RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-# The numbers of bits of a width or height, by the two bits before it.
+# How many bits a width or height has, indexed by the two bits before it.
 _LENGTH_BITS = (9, 13, 18, 30)
 # How many bytes to read for the size header. This is at least its maximum length.
 _SIZE_HEADER_BYTES = 12
