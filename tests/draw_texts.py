@@ -1,6 +1,6 @@
 """Draw docstrings, comments and names of the package at random, for a reader who grades how plain they are.
 
-Run `python tests/draw_texts.py SEED > draw.md`. The reader knows nothing of the project, and grades each item:
+Run `python tests/draw_texts.py SEED > draw.md`. The reader knows nothing of the project and grades each item:
 A is clear at once, B is clear at the second reading, C is not clear without other files. Of the 105 items at
 most 2 may be C and at most 8 B.
 """
