@@ -1,7 +1,7 @@
 """The blocking client: the methods of the asynchronous client, with the same parameters and results.
 
-Each method calls the asynchronous one in the background event loop and waits for it. Docstrings and
-signatures are taken from there.
+Each method calls the asynchronous method of the same name in the background event loop, and waits for its
+result. It has the docstring and the signature of the asynchronous method.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ T = TypeVar("T")
 
 
 class BlockingWrapper:
-    """Base class of objects that hold an asynchronous object, whose methods they call."""
+    """The base class of blocking objects, which call the methods of an asynchronous object, the original."""
 
     def __init__(self, original: object) -> None:
         self._original: Any = original
 
     def __init_subclass__(cls) -> None:
-        # The methods come from functions of asynchronous classes, and would keep the names of those in
-        # tracebacks.
+        # `functools.update_wrapper` has copied the names of the asynchronous methods, such as
+        # "AsyncImages.list". Tracebacks should show "Images.list".
         for name, method in vars(cls).items():
             if inspect.isfunction(method):
                 method.__qualname__ = f"{cls.__qualname__}.{name}"
@@ -58,10 +58,10 @@ def blocking(
     method: Callable[Concatenate[Any, P], AbstractAsyncContextManager[AsyncIterator[T]]],
 ) -> Callable[Concatenate[Any, P], AbstractContextManager[Iterator[T]]]: ...
 def blocking(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the blocking form of a method, with its parameters and its docstring.
+    """Return the blocking form of `method`, with the same parameters and docstring.
 
-    A coroutine function becomes a plain function, an async generator a generator, and an async context
-    manager of an async iterator a context manager of an iterator.
+    It returns the result of a coroutine function, a generator for an async generator, and a context manager
+    for an async context manager.
     """
     if inspect.iscoroutinefunction(method):
 
@@ -80,9 +80,10 @@ def blocking_items(
     method: Callable[Concatenate[Any, P], AsyncGenerator[T, None]],
     pages: Callable[Concatenate[Any, P], AsyncGenerator[Page[T], None]],
 ) -> Callable[Concatenate[Any, P], Generator[T, None, None]]:
-    """Return the blocking form of a method that yields the items of the pages that `pages` yields.
+    """Return the blocking form of `method`, which yields the items of a list.
 
-    The calling thread waits for the background event loop once per page, not once per item.
+    `pages` is the method that yields the pages of the same list. The blocking form iterates over the pages,
+    so that the calling thread waits for the event loop once per page, not once per item.
     """
 
     def blocking_method(self: Any, /, *args: Any, **kwargs: Any) -> Generator[T, None, None]:
@@ -99,7 +100,10 @@ def _items(pages: Generator[Page[T], None, None]) -> Generator[T, None, None]:
 
 
 def _copy_metadata(method: Callable[..., Any], blocking_method: Callable[..., Any]) -> Callable[..., Any]:
-    """Copy name, docstring and annotations of `method`, without async types, and return `blocking_method`."""
+    """Copy name, docstring and signature of `method` to `blocking_method`, and return `blocking_method`.
+
+    In the type of the result, the name of a blocking type replaces that of an asynchronous type.
+    """
     functools.update_wrapper(blocking_method, method)
     blocking_method.__module__ = __name__
     signature = inspect.signature(method)
@@ -108,7 +112,7 @@ def _copy_metadata(method: Callable[..., Any], blocking_method: Callable[..., An
     )
     result_type = re.sub(r"Async(?=[A-Z])", "", result_type)
     blocking_method.__signature__ = signature.replace(return_annotation=result_type)  # type: ignore[attr-defined]  # read by inspect
-    # Text, because `typing.get_type_hints` evaluates it in the module of the asynchronous method.
+    # The annotations stay text, because `typing.get_type_hints` evaluates them in the module of `method`.
     blocking_method.__annotations__ = {**method.__annotations__, "return": result_type}
     return blocking_method
 
@@ -138,7 +142,7 @@ class Images(BlockingWrapper):
 
 
 class CorsOrigins(BlockingWrapper):
-    """`client.cors_origins`: host patterns such as `app.example.com`, `*.example.com`, `localhost:3000`."""
+    """`client.cors_origins`: list, create, update and delete host patterns such as `*.example.com`."""
 
     list: Final = blocking(AsyncCorsOrigins.list)
     list_pages: Final = blocking(AsyncCorsOrigins.list_pages)
@@ -150,7 +154,7 @@ class CorsOrigins(BlockingWrapper):
 
 
 class CustomDomain(BlockingWrapper):
-    """`client.custom_domain`. There is no update: delete the domain and create another."""
+    """`client.custom_domain`: create, check and delete the custom domain. It has no method for changes."""
 
     retrieve: Final = blocking(AsyncCustomDomain.retrieve)
     create: Final = blocking(AsyncCustomDomain.create)
@@ -176,9 +180,9 @@ class ImgwireClient(BaseClient, BlockingWrapper):
 
     The operations are methods of `images`, `cors_origins`, `custom_domain` and `metrics`, with the names,
     parameters and results of `AsyncImgwireClient`. All blocking clients of a process share one background
-    thread with an event loop. User code runs in the thread that waits for the result: iterators, file
-    objects, callbacks, hooks, and the callables for `api_key` and `upload_token`. None of it may be a
-    coroutine function.
+    thread with an event loop. Your own code runs in the thread that waits for the result: iterators, file
+    objects, callbacks, hooks, and the callables for `api_key` and `upload_token`. These callables must not be
+    coroutine functions.
 
     Creating a client does no I/O and starts no thread. A client that is never closed leaks nothing. Calls
     after closing raise `RuntimeError`.
@@ -186,16 +190,15 @@ class ImgwireClient(BaseClient, BlockingWrapper):
     Args:
         api_key: API key, as text or as a callable that returns it. The callable is called on first use, and
             again after a 401. None reads `IMGWIRE_API_KEY`.
-        environment_id: Environment to send as `X-Environment-Id`. None reads `IMGWIRE_ENVIRONMENT_ID`, and
-            sends no header when that is not set.
-        base_url: Origin of the API, with a path if it has one. None reads `IMGWIRE_API_BASE_URL`, and takes
-            `https://api.imgwire.dev` when that is not set.
-        timeout: A `Timeouts`, or the seconds that one attempt may take. None takes the defaults of
-            `Timeouts`.
-        retries: A `RetryPolicy`, or the maximum number of retries. None takes the defaults of `RetryPolicy`.
-        max_connections: Maximum number of API requests at the same time in one event loop. The same number of
-            PUTs and of GETs of files may run beside them.
-        default_headers: Headers for requests to the API, and for no other host.
+        environment_id: The id of the environment, sent as the header `X-Environment-Id`. None reads
+            `IMGWIRE_ENVIRONMENT_ID`. If this variable is not set either, the client sends no header.
+        base_url: The URL of the API. None reads `IMGWIRE_API_BASE_URL`. If this variable is not set either,
+            the URL is `https://api.imgwire.dev`.
+        timeout: A `Timeouts`, or the maximum number of seconds of one attempt. None means `Timeouts()`.
+        retries: A `RetryPolicy`, or the maximum number of retries. None means `RetryPolicy()`.
+        max_connections: Maximum number of API requests at the same time in one event loop. PUT requests with
+            the bytes of files, and GET requests for them, have two further limits of the same number.
+        default_headers: Headers for requests to the API. They are not sent to other hosts.
         user_agent: Text to put before the SDK's own `User-Agent`.
         proxy: URL of one proxy for all hosts.
         ssl: An `SSLContext`, or the path of a file with CA certificates.
@@ -207,9 +210,9 @@ class ImgwireClient(BaseClient, BlockingWrapper):
             callable is called for each file, right before its record is created.
 
     Raises:
-        ConfigurationError: The key is missing, or a text cannot be used.
+        ConfigurationError: The API key is missing, or the text of a setting is not valid (a URL, a header).
         TypeError: An argument has the wrong type.
-        ValueError: An argument has a value that cannot be used.
+        ValueError: A number is out of range, or `ssl` cannot be the path of a file.
     """
 
     if TYPE_CHECKING:
@@ -222,12 +225,12 @@ class ImgwireClient(BaseClient, BlockingWrapper):
             ResourceClass(__name__, kind.__name__) for kind in (Images, CorsOrigins, CustomDomain, Metrics)
         )
 
-    def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
-        super()._setup(shared, options, owner=owner)
+    def _setup(self, shared: SharedState, options: Options, *, owns_connections: bool) -> None:
+        super()._setup(shared, options, owns_connections=owns_connections)
         for name in ("api_key", "upload_token"):
             checks.no_coroutine_function(name, getattr(shared.config, name))
         self._original = original = object.__new__(AsyncImgwireClient)
-        original._setup(shared, options, owner=owner)  # pyright: ignore[reportPrivateUsage]  # the wrapped client
+        original._setup(shared, options, owns_connections=owns_connections)  # pyright: ignore[reportPrivateUsage]  # the wrapped client
         self._transport = original._transport  # pyright: ignore[reportPrivateUsage]
         self.images = Images(original.images)
         self.cors_origins = CorsOrigins(original.cors_origins)
@@ -237,7 +240,7 @@ class ImgwireClient(BaseClient, BlockingWrapper):
     request: Final = blocking(AsyncImgwireClient.request)
 
     def close(self) -> None:
-        """Close the connections and end open calls.
+        """End open calls and close the connections.
 
         Closing twice is allowed. Later calls raise `RuntimeError`.
         """

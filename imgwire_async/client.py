@@ -1,4 +1,4 @@
-"""The asynchronous client, and the base class that both clients share."""
+"""The asynchronous client, and the base class that it shares with the blocking client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ else:
 
 
 class ChangedOptions(TypedDict, total=False):
-    """Options that `with_options` takes. None restores the library's default."""
+    """The keyword arguments of `with_options`. None restores the default of the SDK."""
 
     timeout: Timeouts | float | None
     retries: RetryPolicy | int | None
@@ -45,17 +45,18 @@ class ChangedOptions(TypedDict, total=False):
     hooks: Hooks | None
 
 
-def new_shared_state(given: Mapping[str, object]) -> SharedState:
-    """Return the shared state of a new client, made of its arguments and the environment.
+def new_shared_state(arguments: Mapping[str, object]) -> SharedState:
+    """Return the state that a new client shares with the clients that its `with_options` returns.
 
-    Logs a warning when the API key would cross the network unencrypted.
+    `arguments` are those of the constructor. Environment variables replace missing ones. Logs a warning when
+    the API key would cross the network unencrypted.
     """
-    # Imported here, so that a program which only names the client class does not load these modules.
+    # Imported here, because importing the client class has to stay fast.
     from imgwire_async.config import configure, from_environment
     from imgwire_async.logs import configure_from_env, logger
     from imgwire_async.transport.shared_state import SharedState
 
-    config = configure(given, from_environment(os.environ))
+    config = configure(arguments, from_environment(os.environ))
     configure_from_env(os.environ.get("IMGWIRE_LOG", ""))
     if config.sends_key_in_clear:
         logger.warning(
@@ -65,12 +66,12 @@ def new_shared_state(given: Mapping[str, object]) -> SharedState:
 
 
 def lazy_transport(shared: SharedState, options: Options) -> Callable[[], Transport]:
-    """Return a function that returns the transport of a client.
+    """Return a function that creates the transport of a client when it is first called.
 
-    Its first call creates the transport, which loads aiohttp.
+    Later calls return the same transport. Creating it loads aiohttp, which is slow.
     """
 
-    # Not a method of the client: a cached method would be a reference cycle, and slower on each call.
+    # A cached method of the client would create a reference cycle with the client, and be slower to call.
     @functools.cache
     def transport() -> Transport:
         from imgwire_async.transport.transport import AiohttpTransport
@@ -81,7 +82,7 @@ def lazy_transport(shared: SharedState, options: Options) -> Callable[[], Transp
 
 
 class BaseClient:
-    """The constructor and the lifecycle that both clients share."""
+    """The base class of both clients, with the constructor, the options and the closed state."""
 
     def __init__(
         self,
@@ -101,9 +102,9 @@ class BaseClient:
         hooks: Hooks | None = None,
         upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> None:
-        # Wrapped before anything can raise: error reports may list the variables of this frame.
+        # Wrapped before any line can raise, because an error report may show the variables of this frame.
         api_key, proxy, upload_token = as_secret(api_key), as_secret(proxy), as_secret(upload_token)
-        given = {
+        arguments = {
             "api_key": api_key,
             "environment_id": environment_id,
             "base_url": base_url,
@@ -119,13 +120,13 @@ class BaseClient:
             "hooks": hooks,
             "upload_token": upload_token,
         }
-        shared = new_shared_state(given)
-        self._setup(shared, shared.config.options, owner=True)
+        shared = new_shared_state(arguments)
+        self._setup(shared, shared.config.options, owns_connections=True)
 
-    def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
+    def _setup(self, shared: SharedState, options: Options, *, owns_connections: bool) -> None:
         self._shared = shared
         self._options = options
-        self._owner = owner
+        self._owns_connections = owns_connections
         self._transport = lazy_transport(shared, options)
 
     @property
@@ -134,7 +135,10 @@ class BaseClient:
         return self._shared.closed
 
     def _enter(self) -> None:
-        """Load the transport before the first call does. Raises `RuntimeError` for a closed client."""
+        """Create the transport now, so that the first call is not slower than others.
+
+        Raises `RuntimeError` if the client is closed.
+        """
         if self.closed:
             raise RuntimeError(CLIENT_CLOSED)
         self._transport()
@@ -144,20 +148,21 @@ class BaseClient:
 
         `with client.capture() as exchanges: ...`
 
-        The list has the order in which the calls end. Calls of tasks that are started inside the block are
-        included. Both clients use a plain `with`.
+        The list is in the order in which the calls end. It includes the calls of tasks that are started
+        inside the block. The asynchronous client also takes `with` here, not `async with`.
         """
         return Capture(self._shared)
 
     def with_options(self, **changes: Unpack[ChangedOptions]) -> Self:
-        """Return a client with other options that shares the connections, rate limit and API key of this one.
+        """Return a client that has changed options, but the connections and the API key of this client.
 
-        `changes` may hold `timeout`, `retries`, `default_headers`, `environment_id` and `hooks`, with the
-        values that the constructor takes. Options that are left out are inherited. None restores the
-        library's default. Closing the new client does nothing. Raises `TypeError` for another name.
+        `changes` may be `timeout`, `retries`, `default_headers`, `environment_id` and `hooks`, with the
+        values that the constructor takes. All other options are those of this client. None restores the
+        default of the SDK. The two clients share the rate limit, too. Closing the new client does nothing;
+        closing this client closes the connections. Raises `TypeError` for an unknown option.
         """
         clone = object.__new__(type(self))
-        clone._setup(self._shared, self._options.with_changes(changes), owner=False)
+        clone._setup(self._shared, self._options.with_changes(changes), owns_connections=False)
         return clone
 
     def __repr__(self) -> str:
@@ -183,10 +188,11 @@ class BaseClient:
 
 
 class ResourceClass:
-    """A class attribute of a client that returns the class of one of its resources, imported on first access.
+    """A class attribute of a client, such as `images`, whose value is the class of the resource.
 
-    Mocks made from the client's class thereby have the resource's methods, and `help()` shows them. An
-    instance has the resource itself under that name.
+    The class is imported when the attribute is read. With this attribute, a mock that is made from the class
+    of the client has the methods of the resource, and `help()` shows them. The attribute of an instance is
+    the resource itself.
     """
 
     def __init__(self, module: str, name: str) -> None:
@@ -214,16 +220,15 @@ class AsyncImgwireClient(BaseClient):
     Args:
         api_key: API key, as text or as a callable that returns it. The callable is called on first use, and
             again after a 401. None reads `IMGWIRE_API_KEY`.
-        environment_id: Environment to send as `X-Environment-Id`. None reads `IMGWIRE_ENVIRONMENT_ID`, and
-            sends no header when that is not set.
-        base_url: Origin of the API, with a path if it has one. None reads `IMGWIRE_API_BASE_URL`, and takes
-            `https://api.imgwire.dev` when that is not set.
-        timeout: A `Timeouts`, or the seconds that one attempt may take. None takes the defaults of
-            `Timeouts`.
-        retries: A `RetryPolicy`, or the maximum number of retries. None takes the defaults of `RetryPolicy`.
-        max_connections: Maximum number of API requests at the same time in one event loop. The same number of
-            PUTs and of GETs of files may run beside them.
-        default_headers: Headers for requests to the API, and for no other host.
+        environment_id: The id of the environment, sent as the header `X-Environment-Id`. None reads
+            `IMGWIRE_ENVIRONMENT_ID`. If this variable is not set either, the client sends no header.
+        base_url: The URL of the API. None reads `IMGWIRE_API_BASE_URL`. If this variable is not set either,
+            the URL is `https://api.imgwire.dev`.
+        timeout: A `Timeouts`, or the maximum number of seconds of one attempt. None means `Timeouts()`.
+        retries: A `RetryPolicy`, or the maximum number of retries. None means `RetryPolicy()`.
+        max_connections: Maximum number of API requests at the same time in one event loop. PUT requests with
+            the bytes of files, and GET requests for them, have two further limits of the same number.
+        default_headers: Headers for requests to the API. They are not sent to other hosts.
         user_agent: Text to put before the SDK's own `User-Agent`.
         proxy: URL of one proxy for all hosts.
         ssl: An `SSLContext`, or the path of a file with CA certificates.
@@ -235,9 +240,9 @@ class AsyncImgwireClient(BaseClient):
             callable is called for each file, right before its record is created.
 
     Raises:
-        ConfigurationError: The key is missing, or a text cannot be used.
+        ConfigurationError: The API key is missing, or the text of a setting is not valid (a URL, a header).
         TypeError: An argument has the wrong type.
-        ValueError: An argument has a value that cannot be used.
+        ValueError: A number is out of range, or `ssl` cannot be the path of a file.
     """
 
     if TYPE_CHECKING:
@@ -251,9 +256,9 @@ class AsyncImgwireClient(BaseClient):
         custom_domain = ResourceClass("imgwire_async.resources.custom_domain", "AsyncCustomDomain")
         metrics = ResourceClass("imgwire_async.resources.metrics", "AsyncMetrics")
 
-    def _setup(self, shared: SharedState, options: Options, *, owner: bool) -> None:
-        super()._setup(shared, options, owner=owner)
-        # Imported here, so that a program which only names the client class does not load these modules.
+    def _setup(self, shared: SharedState, options: Options, *, owns_connections: bool) -> None:
+        super()._setup(shared, options, owns_connections=owns_connections)
+        # Imported here, because importing the client class has to stay fast.
         from imgwire_async.resources.cors_origins import AsyncCorsOrigins
         from imgwire_async.resources.custom_domain import AsyncCustomDomain
         from imgwire_async.resources.images import AsyncImages
@@ -275,8 +280,8 @@ class AsyncImgwireClient(BaseClient):
     ) -> messages.APIResponse:
         """Send a request to any operation of the API, and return the response.
 
-        Use it for operations that this version does not know. Retries, errors and checks are those of all
-        calls.
+        Use it for operations for which this version of the SDK has no method. Retries and errors are those of
+        all other calls.
 
         Args:
             method: HTTP method, such as `"GET"`.
@@ -290,7 +295,7 @@ class AsyncImgwireClient(BaseClient):
 
         Raises:
             TypeError: An argument has the wrong type.
-            ValueError: An argument cannot be used, or `path` may lead elsewhere. No request was sent.
+            ValueError: An argument has a wrong value, for example a `path` with `..`. No request was sent.
 
         [any operation below /api/v1]
         """
@@ -309,11 +314,12 @@ class AsyncImgwireClient(BaseClient):
         return await self._transport().send(request)
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop, and let other event loops close theirs.
+        """End open calls, and close the connections of the running event loop.
 
-        Closing twice is allowed. Later calls raise `RuntimeError`.
+        Any other event loop that has used this client ends its calls and closes its connections, too. Closing
+        twice is allowed. Later calls raise `RuntimeError`.
         """
-        if self._owner:
+        if self._owns_connections:
             await self._shared.sessions.aclose()
 
     async def __aenter__(self) -> Self:

@@ -47,17 +47,17 @@ class Options:
 
         The changes are checked. The value None means the default. An unknown name raises `TypeError`.
         """
-        unknown = sorted(set(changes) - set(_OPTIONS))
+        unknown = sorted(set(changes) - set(_OPTION_CHECKS))
         if unknown:
             raise TypeError(
-                f"with_options() takes {', '.join(_OPTIONS)}, not {shortened(', '.join(unknown))}"
+                f"with_options() takes {', '.join(_OPTION_CHECKS)}, not {shortened(', '.join(unknown))}"
             )
-        return attrs.evolve(self, **{name: _OPTIONS[name](value) for name, value in changes.items()})
+        return attrs.evolve(self, **{name: _OPTION_CHECKS[name](value) for name, value in changes.items()})
 
 
 # The check of each option. The fields have no converters, because `attrs.evolve` would check unchanged
 # options again.
-_OPTIONS: dict[str, Callable[[object], Any]] = {
+_OPTION_CHECKS: dict[str, Callable[[object], Any]] = {
     "timeout": timeouts,
     "retries": retry_policy,
     "default_headers": settings.default_headers,
@@ -118,7 +118,7 @@ def configure(arguments: Mapping[str, object], environment: Mapping[str, str]) -
         **arguments,
         **{name: text for name, text in environment.items() if arguments.get(name) is None},
     }
-    options = {name: merged.pop(name) for name in _OPTIONS if name in merged}
+    options = {name: merged.pop(name) for name in _OPTION_CHECKS if name in merged}
     return Config(options=options, **merged)
 
 

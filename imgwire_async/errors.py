@@ -2,7 +2,7 @@
 
 ```
 ImgwireError                               .exchange, .image
-├── ConfigurationError (ValueError)        no key, a bad base URL ...
+├── ConfigurationError (ValueError)        a setting is missing or wrong
 ├── APIConnectionError                     no response came
 │   └── APITimeoutError (TimeoutError)     .which = "connect" | "attempt" | "deadline"
 ├── APIStatusError                         .status .error_type .message .request_id .headers .body
@@ -12,25 +12,25 @@ ImgwireError                               .exchange, .image
 │   ├── PermissionDeniedError 403    ├── RateLimitError 429             .retry_after
 │   └── NotFoundError 404            └── ServerError 5xx
 ├── DecodeError                            the response does not match the model: .path .body
-├── UnsafeURLError                         a URL that is not safe to use; nothing was sent there
+├── UnsafeURLError                         a URL is not safe to use; nothing was sent to it
 ├── PaginationError                        the page numbers do not increase
 ├── UploadError                            .file_name
 │   ├── UnsupportedImageError (ValueError)   not a supported picture type
 │   ├── UploadSizeError                    fewer or more bytes than declared
 │   ├── SourceChangedError                 the file changed during the upload
 │   ├── UploadNotReplayableError           a retry needs a source that can be read again
-│   ├── UploadConnectionError              no connection to the storage, or it broke
+│   ├── UploadConnectionError              the connection to the storage failed or broke
 │   ├── UploadStalledError (TimeoutError)  no progress for `Timeouts.stall` seconds
 │   ├── UploadUrlExpiredError              all upload URLs expired
 │   └── UploadRejectedError                the storage rejected the bytes: .status
-├── WaitTimeoutError (TimeoutError)        not ready in time: .record
+├── WaitTimeoutError (TimeoutError)        a record was not ready in time: .record
 ├── ImageQuarantinedError                  the service rejected the picture: .record
-├── DownloadJobFailedError                 .record is the job
-├── CustomDomainFailedError                .record is the domain
-├── TransformationError (ValueError)       .faults
-├── DownloadError                          rejected, incomplete or stalled: .status
+├── DownloadJobFailedError                 a bulk download job failed: .record
+├── CustomDomainFailedError                a custom domain failed: .record
+├── TransformationError (ValueError)       wrong rules of an image URL: .faults
+├── DownloadError                          a download was rejected, cut off or stalled: .status
 │   └── ArchiveError                       an unsafe or broken archive
-└── BulkDeleteError                        from `raise_if_failed()`: .result
+└── BulkDeleteError                        raised by `raise_if_failed()`: .result
 ```
 
 Wrong arguments raise the built-in `TypeError` or `ValueError`, before any request.
@@ -55,6 +55,7 @@ Which: TypeAlias = Literal["connect", "attempt", "deadline"]
 
 
 def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str, Any]) -> ImgwireError:
+    """Return an unpickled error with these `args` and attributes, without a call of its `__init__`."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -68,16 +69,16 @@ def _without_html(state: dict[str, Any]) -> dict[str, Any]:
 
 
 class ImgwireError(Exception):
-    """The base class. `exchange` describes the failed call, `image` is the last known record, or None."""
+    """The base class. `exchange` describes the failed call, `image` is its image record. Both may be None."""
 
     def __init__(self, message: str, *, exchange: Exchange | None = None, image: Image | None = None) -> None:
-        # The message may contain a file name or a text of the service with control characters.
+        # The message may contain a file name, or a message of the service, with control characters.
         super().__init__(escape_unprintable(message))
         self.exchange: Exchange | None = exchange
         self.image: Image | None = image
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # __init__ is not called, because subclasses have other arguments. Notes are pickled, too.
+        # `_rebuild` does not call `__init__`, because subclasses have other parameters.
         return _rebuild, (type(self), self.args, self._pickled())
 
     def _pickled(self) -> dict[str, Any]:
@@ -96,7 +97,7 @@ class APIConnectionError(ImgwireError):
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
-    """A timeout expired. `which` names it: "connect", "attempt" or "deadline"."""
+    """The API did not respond in time. `which` is the timeout: "connect", "attempt" or "deadline"."""
 
     def __init__(
         self, message: str, *, which: Which, exchange: Exchange | None = None, image: Image | None = None
@@ -108,8 +109,8 @@ class APITimeoutError(APIConnectionError, TimeoutError):
 class APIStatusError(ImgwireError):
     """The API sent a response with an error status, or with a redirect that is not followed.
 
-    `message` is the text of the service, and `error_type` the service's name for the error, or None. `body`
-    is the body of the response as text without secrets. `headers` is a case-insensitive mapping.
+    `message` is the error message of the service, and `error_type` the service's name for the error, or None.
+    `body` is the body of the response as text without secrets. `headers` is a case-insensitive mapping.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class APIStatusError(ImgwireError):
 
 
 class BadRequestError(APIStatusError):
-    """Status 400: the service could not understand the request. Mention `request_id` when you report it."""
+    """Status 400: the service could not understand the request. Mention `request_id` in a report."""
 
 
 class AuthenticationError(APIStatusError):
@@ -161,7 +162,7 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """Status 409: the request conflicts with an existing record, for example by its host name."""
+    """Status 409: the request conflicts with a record that exists, for example one of the same host name."""
 
 
 class PayloadTooLargeError(APIStatusError):
@@ -169,7 +170,7 @@ class PayloadTooLargeError(APIStatusError):
 
 
 class UnprocessableEntityError(APIStatusError):
-    """Status 422: the service rejected values. `errors` lists them, and may be empty."""
+    """Status 422: the service rejected values. `errors` lists those that the response names."""
 
     errors: Sequence[ValidationError] = ()
 
@@ -184,14 +185,14 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """Status 5xx: the service failed, also after all retries that the policy and the operation allow."""
+    """Status 5xx: the service failed in all attempts that the policy and the operation allow."""
 
 
 class DecodeError(ImgwireError):
     """A successful response does not match the model.
 
     `path` is the JSON path of the wrong value (`$[3].id`), and `body` the body as text without secrets.
-    `from_api` is False if the body is not JSON, for example a web page, which the API never sends.
+    `from_api` is False if the body is not JSON, for example a web page. The API itself sends only JSON.
     """
 
     from_api: bool = True
@@ -208,11 +209,11 @@ class DecodeError(ImgwireError):
 
 
 class UnsafeURLError(ImgwireError):
-    """A URL from the service, or a redirect, is not safe to use. Nothing was sent there."""
+    """A URL from the service, or of a redirect, is not safe to use. Nothing was sent to this URL."""
 
 
 class PaginationError(ImgwireError):
-    """The page numbers of the service do not increase, so the iteration would never end."""
+    """The page numbers in the responses do not increase, so the iteration would never end."""
 
 
 class UploadError(ImgwireError):
@@ -230,7 +231,7 @@ class UploadError(ImgwireError):
         image: Image | None = None,
     ) -> None:
         super().__init__(message, exchange=exchange, image=image)
-        # No file system allows a longer name, so a longer text is something else and is shortened for logs.
+        # No file system allows a longer file name. A longer text is something else and is shortened for logs.
         self.file_name: str | None = (
             file_name if file_name is None or len(file_name) <= 255 else shortened(file_name)
         )
@@ -249,10 +250,7 @@ class SourceChangedError(UploadError):
 
 
 class UploadNotReplayableError(UploadError):
-    """The upload failed, and its source cannot be read again for a retry.
-
-    `__cause__` is the first failure.
-    """
+    """The upload failed (see `__cause__`), and its source cannot be read again for a retry."""
 
 
 class UploadConnectionError(UploadError):
@@ -314,10 +312,7 @@ class ImageQuarantinedError(_RecordError):
 
 
 class DownloadJobFailedError(_RecordError):
-    """The bulk download job failed, perhaps because images are deleted or not `READY`.
-
-    `record` is the job.
-    """
+    """The bulk download job `record` failed, perhaps because images are deleted or not `READY`."""
 
 
 class CustomDomainFailedError(_RecordError):
@@ -329,7 +324,10 @@ class CustomDomainFailedError(_RecordError):
 
 @attrs.frozen(slots=True)
 class Fault:
-    """One mistake in the rules of an image URL. `suggestion` is the most similar known name, or None."""
+    """One mistake in the rules of an image URL.
+
+    `rule` is the name of the rule, and `suggestion` is the most similar known name, or None.
+    """
 
     rule: str
     value: object
@@ -338,7 +336,7 @@ class Fault:
 
     def __str__(self) -> str:
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
-        # An unknown name may be any text, also with line breaks or very long.
+        # An unknown rule may have any text as its name, even a long text or one with line breaks.
         is_short = len(self.rule) <= 60 and self.rule.isascii() and self.rule.isprintable()
         return escape_unprintable(f"{self.rule if is_short else quoted(self.rule)}: {self.reason}{hint}")
 
@@ -348,10 +346,7 @@ _MAX_FAULTS_SHOWN = 50
 
 
 class TransformationError(ImgwireError, ValueError):
-    """Transformation rules of an image URL that the CDN would reject or ignore.
-
-    `faults` lists all mistakes.
-    """
+    """The CDN would reject or ignore transformation rules of an image URL. `faults` lists all mistakes."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         texts = [*map(str, faults[:_MAX_FAULTS_SHOWN])]
@@ -361,8 +356,7 @@ class TransformationError(ImgwireError, ValueError):
         self.faults: tuple[Fault, ...] = tuple(faults)
 
     def _pickled(self) -> dict[str, Any]:
-        # A wrong value may be an object that cannot be pickled. Then the name of its class replaces the
-        # value.
+        # A wrong value may be an object that cannot be pickled. It is replaced by the name of its class.
         return super()._pickled() | {"faults": tuple(map(_picklable, self.faults))}
 
 
@@ -393,7 +387,7 @@ class ArchiveError(DownloadError):
 
 
 class BulkDeleteError(ImgwireError):
-    """Some images were not deleted, or it is unknown. `result` is the `BulkDeleteResult` with their ids."""
+    """It is not certain that all images were deleted. `result` is the `BulkDeleteResult` with their ids."""
 
     def __init__(self, message: str, *, result: BulkDeleteResult) -> None:
         super().__init__(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imgwire_async.redaction import escape_unprintable
 
-# For a failed call that may have changed records at the service.
+# This sentence ends the message of a failed call that may have changed records at the service.
 MAY_HAVE_SUCCEEDED = "The service may have carried out this call: check the records before you repeat it."
 
 # The message of the `RuntimeError` for any use of a closed client.
@@ -12,10 +12,10 @@ CLIENT_CLOSED = "the client is closed; make a new one, or keep this one open for
 
 
 def prefix_closed_client_error(error: RuntimeError, operation: str) -> None:
-    """Prefix the message of an error with the failed operation, if a closed client raised the error.
+    """Put the name of the failed operation before the message of `error`, if a closed client raised `error`.
 
-    At most two names are added: the call, and the upload around it. Several calls may share one error,
-    because they wait for the same API key.
+    The message gets at most two names: that of the API call, and that of the upload which made the call. More
+    names would be wrong: several calls may wait for the same API key, and raise the same exception object.
     """
     message = str(error.args[0]) if error.args else ""
     if message.endswith(CLIENT_CLOSED) and message.removesuffix(CLIENT_CLOSED).count(": ") < 2:

@@ -31,10 +31,10 @@ class OpenEnum(StrEnum):
         unlisted._value_ = value
         return unlisted
 
-    # A member equals its text, so both need the same hash. Then a dict with text keys finds members.
+    # A member equals its text, so the member and the text need the same hash.
     __hash__ = str.__hash__
 
-    # Pickled by value, because an unlisted member cannot be found by its name.
+    # A member is pickled by its value, because an unlisted member cannot be found by its name.
     def __reduce_ex__(self, proto: Any) -> tuple[Any, ...]:
         return type(self), (self.value,)
 
@@ -125,9 +125,10 @@ class Record:
 class Image(Record, ImageUrls):
     """One image record.
 
-    `width` and `height` are the size of the original in pixels, and `size_bytes` is the size of its file. All
-    three are 0 until the service knows them, which may last until the image is `READY`. They and `exif_data`
-    are final once `processed_metadata_at` is set. `can_upload` is true while the record accepts an upload.
+    `width` and `height` are the size of the original in pixels, and `size_bytes` is the size of its file.
+    These three are 0 until the service knows them, which may take until the image is `READY`. These three and
+    `exif_data` are final once `processed_metadata_at` is set. `can_upload` is true while the record accepts
+    an upload.
     `is_directly_deliverable` is false for types that browsers cannot display without a conversion (JXL, ICO,
     HEIC, BMP, TIFF). [contract 3]
     """
@@ -182,7 +183,10 @@ class StandardUpload(Record):
 
 @attrs.frozen(kw_only=True)
 class UploadToken(Record):
-    """A token for one upload with a client key before `expires_at`. Pass `token` to the browser or app."""
+    """A token that allows one upload with a client key before `expires_at`.
+
+    Pass `token` to the browser or app that uploads the file.
+    """
 
     id: str
     environment_id: str
@@ -195,7 +199,10 @@ class UploadToken(Record):
 
 @attrs.frozen(kw_only=True)
 class ImageDownloadJob(Record):
-    """A job that creates a ZIP archive of images. `download_url` is None until `READY`, and is a secret."""
+    """A job that creates a ZIP archive of images.
+
+    `download_url` is the URL of the archive, and is a secret. It is None until the job is `READY`.
+    """
 
     id: str
     environment_id: str | None = None
@@ -274,7 +281,7 @@ class TransferBytesPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class StorageBytesPoint(Record):
-    """The bytes stored at the end of the interval that starts at `timestamp`, and the bytes added in it."""
+    """The bytes in storage at the end of the interval that starts at `timestamp`, and those added in it."""
 
     timestamp: datetime
     storage_bytes_current: int
@@ -283,9 +290,9 @@ class StorageBytesPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class CacheHitRatioPoint(Record):
-    """A share of the CDN's requests, for example with `label` "hit" and `value` 92.
+    """A share of the requests to the CDN, for example with `label` "hit" and `value` 92.
 
-    `value` is the number that the service sends, which may be 92 or 0.92.
+    The service may send `value` in percent (92) or as a fraction (0.92). The SDK does not convert it.
     """
 
     label: str
@@ -306,10 +313,10 @@ class MetricsDatasets(Record):
 
 @attrs.frozen(kw_only=True)
 class MetricsStatValue(Record):
-    """A metric of a time range.
+    """The value of a metric in a time range.
 
-    `prev` is the same metric of the previous range, and `pct_change` the change in percent, or None if there
-    is none.
+    `prev` is the value of the same metric in the previous range. `pct_change` is the change in percent, or
+    None if the service sends no change.
     """
 
     value: float
@@ -331,10 +338,10 @@ class MetricsStats(Record):
 
 @attrs.frozen(kw_only=True)
 class ValidationError(Record):
-    """One rejected value from a 422 response. This is not an exception.
+    """A value of a request that the service rejected with a 422. This class is not an exception.
 
-    `loc` is the path of the value in the request, `msg` the message, and `type` the service's name of the
-    problem.
+    `loc` is the path of the value in the request. `msg` is the message, and `type` is the service's name for
+    the kind of mistake.
     """
 
     loc: tuple[str | int, ...]

@@ -1,4 +1,4 @@
-"""The result classes of the SDK: pages, progress, and the results of many uploads or deletions."""
+"""The result classes of the SDK: pages, progress, and the results of `upload_many` and `bulk_delete`."""
 
 from __future__ import annotations
 
@@ -69,10 +69,11 @@ class DownloadProgress:
 class UploadResult:
     """The result for one file of `upload_many`.
 
-    `index` is the position of the file in `files`, and `file` is that item. `image` is set on success. With
-    `error` it is set, too, if the service has a record for the file. `attempts` counts the PUT requests,
-    `bytes_sent` their bytes, and `elapsed` is in seconds. `abandoned` contains the ids of records that were
-    created for this file and then replaced by a new one.
+    `index` is the position of the file in `files`, and `file` is the item at this position. `error` is None
+    if the upload succeeded. `image` is the record of the file. It is None if the upload failed before the
+    service created a record. `attempts` is the number of PUT requests, `bytes_sent` the number of bytes that
+    they sent, and `elapsed` the duration in seconds. `abandoned` contains the ids of earlier records of the
+    file, which a new record has replaced.
     """
 
     index: int
@@ -85,7 +86,7 @@ class UploadResult:
     abandoned: tuple[str, ...] = ()
 
     def unwrap(self) -> Image:
-        """Return the image, or raise the error."""
+        """Return `image`, or raise `error` if the upload failed."""
         if self.error is not None:
             raise self.error
         assert self.image is not None
@@ -96,9 +97,9 @@ class UploadResult:
 class BulkDeleteResult:
     """The result of `bulk_delete`, which sends the ids in batches.
 
-    `deleted` contains the ids of successful batches. `failed` contains pairs of an id and the error of its
-    batch. `unknown` contains the ids of batches without a response, so these images may be deleted or not.
-    `replies` contains the JSON bodies of the responses.
+    `deleted` contains the ids of all batches that succeeded. `failed` contains pairs of an id and the error
+    of its batch. `unknown` contains the ids of all batches without a response: the service may have deleted
+    these images or not. `replies` contains the JSON bodies of the responses.
     """
 
     deleted: tuple[str, ...] = ()
@@ -107,7 +108,7 @@ class BulkDeleteResult:
     replies: tuple[Mapping[str, object], ...] = attrs.field(default=(), hash=False)
 
     def raise_if_failed(self) -> None:
-        """Raise `BulkDeleteError` unless all images are deleted for certain."""
+        """Raise `BulkDeleteError` if `failed` or `unknown` contains an id."""
         if not self.failed and not self.unknown:
             return
         first = next((str(error) for _, error in self.failed), "no response came")

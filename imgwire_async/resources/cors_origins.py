@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class AsyncCorsOrigins(Resource):
-    """`client.cors_origins`: host patterns such as `app.example.com`, `*.example.com`, `localhost:3000`."""
+    """`client.cors_origins`: list, create, update and delete host patterns such as `*.example.com`."""
 
     async def list(self, *, page: int = 1, limit: int | None = None) -> Page[CorsOrigin]:
         """Return one page of patterns, in the order of the service.

@@ -16,7 +16,7 @@ from imgwire_async.resources.base import OPAQUE, Resource
 
 
 class AsyncCustomDomain(Resource):
-    """`client.custom_domain`. There is no update: delete the domain and create another."""
+    """`client.custom_domain`: create, check and delete the custom domain. It has no method for changes."""
 
     async def retrieve(self) -> CustomDomain:
         """Return the custom domain of the environment.
