@@ -1,9 +1,12 @@
 """Run calls of blocking clients on the loop thread, and their user code in the callers' threads.
 
-Each call is a task on the loop thread, and its caller waits at an inbox: one wake-up starts the task, one
-returns the result. User code that the task needs (readers, callbacks, hooks, key callables) arrives in the
-same inbox and runs in the caller's thread. So the loop never blocks, objects that are bound to a thread work,
-and Ctrl-C works as well.
+Each call is a task on the loop thread. Its caller waits for items in an inbox, which is a queue. The loop
+thread puts two kinds of items into it: user code that the task needs (readers, callbacks, hooks, key
+callables), which the caller's thread runs, and at the end the finished call. So a call wakes each thread only
+once if it needs no user code.
+
+User code in the caller's thread cannot block the loop, may use objects that are bound to that thread, and can
+be interrupted with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ _END: Any = object()
 class _LoopCall(Generic[R]):
     """One coroutine that runs on the loop for a caller, and its result.
 
-    `abandoned` is True when the caller does not wait for the result any more.
+    `abandoned` is True when the caller no longer waits for the result.
     """
 
     __slots__ = ("abandoned", "coroutine", "task")
@@ -58,13 +61,13 @@ class _LoopCall(Generic[R]):
                 else RuntimeError("the call was cancelled: the loop thread has ended")
             ) from None
         finally:
-            # The exception's traceback refers to this frame. With `task` in it, both would form a reference
-            # cycle.
+            # The traceback of the exception refers to this frame. If the frame still referred to `task`, both
+            # would form a reference cycle.
             del task
 
 
 class _WorkItem:
-    """A function of the user for the caller's thread, and the future that waits for its result."""
+    """A user function to run in the caller's thread, and the future that receives its result."""
 
     __slots__ = ("function", "future")
 
@@ -73,8 +76,8 @@ class _WorkItem:
         self.function = function
 
     def run(self) -> Callable[[], None]:
-        """Run the function in this thread. Return a function that sets the future, for the loop thread."""
-        # A call that the function makes must not wait without a limit.
+        """Run the user function, and return a function that passes its result to the future on the loop."""
+        # If the user function makes a call, that call must not wait for ever for a slot.
         token = user_code.inside_user_code.set(True)
         try:
             return partial(_set_result, self.future, self.function(), None)
@@ -85,13 +88,13 @@ class _WorkItem:
 
 
 def _set_result(future: asyncio.Future[Any], value: object, error: Exception | None) -> None:
-    # The task that waited for the future was cancelled meanwhile.
+    # The task that waited for the future was cancelled while the user function ran.
     if future.done():
         return
     if error is None:
         future.set_result(value)
     elif isinstance(error, StopIteration):
-        # A future does not accept a StopIteration. A coroutine turns it into the same error.
+        # A future rejects a StopIteration. A coroutine also replaces it by a RuntimeError.
         wrapped = RuntimeError("user code raised StopIteration")
         wrapped.__cause__ = error
         future.set_exception(wrapped)
@@ -102,9 +105,9 @@ def _set_result(future: asyncio.Future[Any], value: object, error: Exception | N
 class CallerChannel:
     """The connection between a caller's thread and the loop thread.
 
-    It lasts for one call (`once`), or as long as an iterator or a `with` block. `user_code.current_caller`
-    holds it in the tasks of the caller. The caller's thread uses `run` and `end`, and the loop thread uses
-    the methods from `is_waiting` on.
+    The channel is used for one call (`once`), or for all calls of an iterator or a `with` block. In the tasks
+    of the caller, `user_code.current_caller` is the channel. The caller's thread uses `run` and `end`. The
+    loop thread uses the methods from `is_waiting` on.
     """
 
     def __init__(self, thread: LoopThread, *, once: bool = False) -> None:
@@ -118,7 +121,7 @@ class CallerChannel:
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine on the loop and return its result.
 
-        Meanwhile the user code that the coroutine needs runs here.
+        While this method waits for the result, it runs the user code that the coroutine needs.
         """
         call = _LoopCall(coroutine)
         try:
@@ -126,7 +129,7 @@ class CallerChannel:
             if posted:
                 self._serve(call)
         except BaseException:
-            # Ctrl-C, for example: cancel the task and do not wait for its end.
+            # After Ctrl-C, for example, the task is cancelled. The caller does not wait for its end.
             call.abandoned = True
             if not self._thread.post(self._interrupt, call, urgent=True):
                 _close_if_not_started(coroutine)
@@ -139,7 +142,7 @@ class CallerChannel:
         return call.result()
 
     def _serve(self, call: _LoopCall[Any]) -> None:
-        """Run work items until the call is done. Ignore an earlier, abandoned call in the inbox."""
+        """Run work items until the call is done. Ignore earlier calls in the inbox, which were abandoned."""
         while True:
             item = self._next_item()
             if item is call:
@@ -154,26 +157,26 @@ class CallerChannel:
             with suppress(Empty):
                 return self._inbox.get(timeout=POLL_INTERVAL)
             if self._thread.has_ended:
-                # The thread may have put an item before its end.
+                # The thread may have put an item into the inbox before it ended.
                 with suppress(Empty):
                     return self._inbox.get_nowait()
                 raise self._thread.ended_error()
             self._thread.wake()
 
-    def end(self, last: Coroutine[Any, Any, object], owner: object, *, wait: bool) -> None:
-        """Close the channel: cancel the running task, then run `last`.
+    def end(self, cleanup: Coroutine[Any, Any, object], owner: object, *, wait: bool) -> None:
+        """Close the channel: cancel the running task, then run `cleanup` on the loop.
 
-        With `wait`, wait for `last` up to `EXIT_TIMEOUT` seconds, unless this is the loop thread itself.
-        `owner` is the async object that `last` closes; a forked child keeps it unclosed.
+        If `wait` is true, wait for `cleanup` up to `EXIT_TIMEOUT` seconds, unless this is the loop thread
+        itself. `owner` is the async object that `cleanup` closes. In a forked child it stays unclosed.
         """
-        call = _LoopCall(last)
+        call = _LoopCall(cleanup)
         call.abandoned = not wait or self._thread.is_current
         if not self._thread.post(self._end, call, urgent=True):
-            last.close()
+            cleanup.close()
             if self._thread.forked:
                 forks.make_immortal(owner)
             return
-        # The loop ends soon, because nothing but this call is put into the inbox any more.
+        # This `while` loop ends soon, because a closed channel puts only this call into the inbox.
         while not call.abandoned:
             try:
                 if self._inbox.get(timeout=EXIT_TIMEOUT) is call:
@@ -186,13 +189,14 @@ class CallerChannel:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the caller's thread waits for a call now, so that it runs a function at once."""
+        """Whether the caller's thread waits for a call now, so that it would run a function at once."""
         return self._call is not None
 
     def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
         """Let the caller's thread run `function` and return the future of its result.
 
-        Between two items of an iterator, the function waits until the caller asks for the next item.
+        While the caller uses an item of an iterator, its thread runs no function until the caller requests
+        the next item.
         """
         future: asyncio.Future[Any] = self._thread.loop.create_future()
         if self._closed:
@@ -211,11 +215,11 @@ class CallerChannel:
 
     def _start_after_previous(self, call: _LoopCall[Any]) -> None:
         previous = self._call
-        # An interrupted call may still be ending.
+        # The task of an interrupted call may not have ended yet.
         if previous is not None and previous.task is not None:
             previous.task.add_done_callback(lambda _: self._start_after_previous(call))
             return
-        # This callback runs in a copy of the caller's context, so the variable is set for the new task only.
+        # This code runs in a copy of the caller's context, so the variable is set only for the new task.
         user_code.current_caller.set(self)
         self._call = call
         call.task = self._thread.loop.create_task(call.coroutine)
@@ -230,14 +234,14 @@ class CallerChannel:
         if not call.abandoned:
             self._inbox.put(call)
         elif not task.cancelled():
-            # Retrieve the exception, so that asyncio does not log it.
+            # The exception is retrieved, so that asyncio does not log it.
             task.exception()
 
     def _interrupt(self, call: _LoopCall[Any]) -> None:
         self._cancel_pending()
         self._closed = self._closed or self._once
-        # Without a task the call was interrupted before it was posted, or it waits for the end of the
-        # previous one.
+        # The call has no task if it was interrupted before it was posted, or if it still waits for the end of
+        # the previous call.
         if call.task is None:
             call.coroutine.close()
         elif self._call is call:
@@ -254,9 +258,9 @@ class CallerChannel:
         self._cancel_pending()
 
     def _cancel_pending(self) -> None:
-        """Cancel the futures of user code that the caller will not run any more.
+        """Cancel the futures of user code that has not run yet.
 
-        The caller has left or was interrupted.
+        The caller has left or was interrupted, so it will not run this user code.
         """
         for future in list(self._pending):
             future.cancel()
@@ -265,7 +269,7 @@ class CallerChannel:
 def _close_if_not_started(coroutine: Coroutine[Any, Any, object]) -> None:
     """Close a coroutine that never ran, so that Python does not warn about it.
 
-    A coroutine that did run belongs to the loop of the parent process.
+    A coroutine that has run belongs to the loop of the parent process and is not closed.
     """
     if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         coroutine.close()
@@ -277,15 +281,15 @@ def _close_if_not_started(coroutine: Coroutine[Any, Any, object]) -> None:
 def call(method: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs: Any) -> R:
     """Run a coroutine function on the loop thread and return its result."""
     channel = CallerChannel(loop_thread(), once=True)
-    # The coroutine is made here, so that a wrong argument raises in the caller's frame.
+    # The coroutine is created here, so that a wrong argument raises an exception in the caller's frame.
     return channel.run(method(*args, **kwargs))
 
 
 def run_close(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a closing coroutine function on the loop thread, and wait for it where that is possible.
+    """Run a function that closes an async object on the loop thread. If possible, wait until it has ended.
 
-    Before the first call and at exit there is no loop, and the coroutine runs here up to its first wait. On
-    the loop thread itself it runs as a task and ends later.
+    Before the first call and at exit no loop runs. In this case the coroutine runs here, up to its first
+    wait. On the loop thread itself, the coroutine becomes a task, which ends later.
     """
     forks.check()
     thread = process.thread
@@ -301,7 +305,7 @@ def run_close(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def iterate(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-    """Yield the items of an async generator, with one call to the loop thread for each."""
+    """Yield the items of an async generator, and make one call to the loop thread for each item."""
     channel = CallerChannel(loop_thread())
     closed = False
     try:
@@ -317,27 +321,28 @@ async def _aclose(source: AsyncGenerator[Any, None]) -> None:
     try:
         await source.aclose()
     except RuntimeError:
-        # The garbage collector found the generator first, and its loop is closing it already.
+        # The garbage collector has found the generator before, and its loop is already closing it.
         if not getattr(source, "ag_running", False):
             raise
 
 
 @contextmanager
 def enter(manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> Generator[Iterator[T], None, None]:
-    """Turn an async context manager of an async iterator into a context manager of an iterator."""
+    """Turn an async context manager that returns an async iterator into a plain one with a plain iterator."""
     channel = CallerChannel(loop_thread())
     items = channel.run(_await(manager.__aenter__))
     try:
         yield _items(channel, items)
     except GeneratorExit:
-        # The block was dropped before its end, possibly by the garbage collector.
+        # The `with` block was abandoned before its end, possibly by the garbage collector.
         channel.end(_await(manager.__aexit__, None, None, None), manager, wait=True)
         raise
     except Exception as error:
         if not channel.run(_await(manager.__aexit__, type(error), error, error.__traceback__)):
             raise
     except BaseException:
-        # An exception like KeyboardInterrupt would stop the loop. The async code gets a cancellation instead.
+        # An exception like KeyboardInterrupt would stop the loop, so the async code gets a CancelledError
+        # instead.
         cancelled = asyncio.CancelledError()
         channel.run(_await(manager.__aexit__, type(cancelled), cancelled, None))
         raise

@@ -18,44 +18,45 @@ from typing import Any
 
 from imgwire_async import forks
 
-# Seconds that the process at exit, or an iterator at its end, waits for the loop thread.
+# The maximum number of seconds for which the process at its exit, or an iterator at its end, waits for the
+# loop thread.
 EXIT_TIMEOUT = 1.0
-# Seconds between two checks of a waiting thread whether the loop thread is still alive: it may have died, or
-# a signal handler may have forked. The interval is shorter on Windows, where Ctrl-C does not wake a thread
-# that waits for a lock.
+# A waiting thread checks in this interval of seconds whether the loop thread is still alive. The loop thread
+# may have died, or a signal handler may have forked the process. The interval is shorter on Windows, where
+# Ctrl-C does not wake a thread that waits for a lock.
 POLL_INTERVAL = 0.2 if os.name == "nt" else 1.0
 
 
 class _ProcessState:
-    """The loop thread of this process and the locks around its start. A forked child resets it."""
+    """The loop thread of this process, and the locks for its start. A forked child resets both."""
 
     def __init__(self) -> None:
         self.exiting = False
         self.reset()
 
     def reset(self) -> None:
-        """Forget the loop thread and make new locks."""
+        """Forget the loop thread, and create new locks."""
         # Reentrant, because a signal handler may make a call while the loop thread starts.
         self.start_lock = threading.RLock()
-        # Set by the loop thread itself, as soon as it accepts calls.
+        # The loop thread sets this itself, as soon as it accepts calls.
         self.thread: LoopThread | None = None
-        # Acquired by loop threads only, for the short time in which one of them registers itself.
+        # Only loop threads acquire this lock, for the short time in which one of them registers itself.
         self.registration_lock = threading.Lock()
 
 
 class LoopThread:
     """The daemon thread that runs the event loop of all blocking clients.
 
-    It is started on first use and stopped at exit.
+    The thread is started by the first call and stopped at exit.
     """
 
     def __init__(self) -> None:
-        # True in a forked child: the thread and the callers that wait for it exist in the parent only.
+        # True in a forked child, where this thread and the callers that wait for it do not exist.
         self.forked = False
         # Strong references, because the loop itself holds its tasks only weakly.
         self.tasks: set[asyncio.Task[Any]] = set()
         self._posted: deque[tuple[Context, Callable[..., object], tuple[object, ...]]] = deque()
-        # Whether the loop was woken and has not run the posted functions yet.
+        # Whether the loop was woken, but has not run the posted functions yet.
         self._woken = False
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="imgwire-async", daemon=True)
@@ -64,7 +65,7 @@ class LoopThread:
     def start(self) -> None:
         """Start the thread and wait until its loop runs.
 
-        If another loop thread registers first, this one ends at once.
+        If another loop thread registers first, this thread ends at once.
         """
         self._thread.start()
         while not self._ready.done():
@@ -77,7 +78,7 @@ class LoopThread:
     def after_fork(self) -> None:
         """Mark the thread as lost in a forked child, and keep its loop unclosed.
 
-        The loop shares an epoll set with the parent's loop, so that closing it would disturb the parent.
+        The loop shares an epoll set with the parent's loop, so closing it would disturb the parent.
         """
         self.forked = True
         forks.make_immortal(self)
@@ -90,7 +91,7 @@ class LoopThread:
         except BaseException as error:
             if self._ready.done():
                 raise
-            # The loop could not be made, for example because no file descriptors were left.
+            # The loop could not be created, for example because no file descriptors were left.
             self._ready.set_exception(error)
         finally:
             if process.thread is self:
@@ -106,22 +107,22 @@ class LoopThread:
         self._ready.set_result(None)
         if registered:
             await self._stopped.wait()
-        # `asyncio.Runner` cancels the remaining tasks now, and closes async generators, which hold the
-        # sessions.
+        # Now `asyncio.Runner` cancels the remaining tasks, and closes the async generators, which hold the
+        # HTTP sessions.
 
     @property
     def is_current(self) -> bool:
-        """Whether the running thread is this one."""
+        """Whether the code that reads this property runs in the loop thread."""
         return threading.get_ident() == self._thread.ident
 
     @property
     def has_ended(self) -> bool:
-        """Whether the thread does not run any more, so that no more results come from it."""
+        """Whether the thread no longer runs, so that it delivers no more results."""
         forks.check()
         return self.forked or not self._thread.is_alive()
 
     def ended_error(self) -> BaseException:
-        """Return the exception for a caller whose call cannot finish because the thread has ended."""
+        """Return the exception for a call that cannot finish, because the loop thread has ended."""
         if self.forked:
             return RuntimeError("this process was forked during a call, which ends here")
         if process.exiting:
@@ -131,10 +132,10 @@ class LoopThread:
     def post(self, function: Callable[..., object], *args: object, urgent: bool = False) -> bool:
         """Let the loop run `function` in a copy of the current context.
 
-        Returns False when the loop is gone, which happens at exit and after a fork.
+        Returns False when the loop no longer exists, which happens at exit and after a fork.
 
-        Waking the loop takes a system call and gives up the interpreter lock. So one wake-up serves all
-        functions that are posted until the loop runs them. An `urgent` function wakes the loop in any case.
+        Waking the loop needs a system call and releases the interpreter lock. So one wake-up is enough for
+        all functions that are posted before the loop runs. An `urgent` function wakes the loop in any case.
         """
         forks.check()
         if self.forked or self.loop.is_closed():
@@ -148,8 +149,8 @@ class LoopThread:
             # The loop was closed after the check above.
             if isinstance(error, RuntimeError) and self.loop.is_closed():
                 return False
-            # Ctrl-C or a full stack may have interrupted the lines above. Other threads may rely on this
-            # wake-up already.
+            # Ctrl-C or a full stack may have interrupted the `try` block. Wake the loop, because other
+            # threads may already rely on this wake-up.
             self._woken = False
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._run_posted)
@@ -159,14 +160,14 @@ class LoopThread:
     def wake(self) -> None:
         """Wake the loop once more.
 
-        A signal handler may have interrupted `post` between adding a function and waking the loop, and may
-        now wait for the loop.
+        A signal handler may have interrupted `post` after it added a function and before it woke the loop. If
+        that handler now waits for the loop, this method wakes it.
         """
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._run_posted)
 
     def _run_posted(self) -> None:
-        # Cleared first, so that functions that are posted from now on wake the loop again.
+        # Clear the flag first, so that functions that are posted from now on wake the loop again.
         self._woken = False
         for _ in range(len(self._posted)):
             context, function, args = self._posted.popleft()
@@ -180,7 +181,7 @@ class LoopThread:
                 self.loop.call_exception_handler(details)
 
     def stop(self) -> None:
-        """Cancel all tasks and end the thread. A thread that hangs is left to the end of the process."""
+        """Cancel all tasks and end the thread. A thread that hangs continues until the process ends."""
         self.post(self._stopped.set, urgent=True)
         self._thread.join(EXIT_TIMEOUT)
 
@@ -194,8 +195,8 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     The loop reads the system's monotonic clock directly. A test that replaces `time.monotonic` does not
     affect it, because the loop continues to run after the test.
     """
-    # A loop needs three file descriptors. With fewer, its constructor fails halfway and leaves a loop that
-    # warns about not being closed. So this opens and closes three of them first.
+    # An event loop needs three file descriptors. Without them its constructor fails halfway, and leaves an
+    # object that warns that it was not closed. So check first that three descriptors can be opened.
     one, other = socket.socketpair()
     with one, other, one.dup():
         pass
@@ -209,9 +210,9 @@ process = _ProcessState()
 
 
 def loop_thread() -> LoopThread:
-    """Return the running loop thread, and start it if there is none.
+    """Return the loop thread. Start it if it does not run.
 
-    Raises `RuntimeError` when called on the loop thread itself, which would wait for itself.
+    Raises `RuntimeError` when called on the loop thread itself, because that thread would wait for itself.
     """
     forks.check()
     thread = process.thread or _start()
@@ -228,17 +229,17 @@ def _start() -> LoopThread:
             raise shutdown_error()
         if process.thread is not None:
             return process.thread
-        # A signal handler that makes a call during this start begins another thread. The first one to
-        # register stays.
+        # A signal handler that makes a call during this start starts another thread. The thread that
+        # registers first is used.
         new = LoopThread()
         new.start()
         return process.thread or new
 
 
 def shutdown_error() -> BaseException:
-    """Return the exception for a call during interpreter shutdown.
+    """Return the exception for a call while the interpreter shuts down.
 
-    In a daemon thread it is `SystemExit`, which ends the thread without a traceback.
+    For a daemon thread it is `SystemExit`, which ends the thread without a traceback.
     """
     if threading.current_thread().daemon:
         return SystemExit()

@@ -1,4 +1,4 @@
-"""Wait for tasks that must end, and tell one's own cancellation from that of another task."""
+"""Wait for tasks that must end, and distinguish the cancellation of the running task from others."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from imgwire_async.threads import CANCEL_GRACE, consume_exception
 
 
 async def wait_all(tasks: Collection[asyncio.Future[Any]], *, timeout: float = math.inf) -> None:
-    """Wait until all `tasks` are done, even when the running task is cancelled meanwhile.
+    """Wait until all `tasks` are done, even when the running task is cancelled during the wait.
 
-    Their results and exceptions are ignored. The last cancellation of the running task is raised at the end.
-    After `timeout` seconds the function returns and leaves unfinished tasks running.
+    Their results and exceptions are ignored. If the running task was cancelled, the last cancellation is
+    raised at the end. After `timeout` seconds the function returns and leaves unfinished tasks running.
     """
-    # `asyncio.wait` counts by the loop's clock. Any other clock may be frozen by a test.
+    # `asyncio.wait` uses the clock of the loop. A test may have stopped any other clock.
     now = asyncio.get_running_loop().time
     unfinished: set[asyncio.Future[Any]] = {task for task in tasks if not task.done()}
     cancelled: asyncio.CancelledError | None = None
     end = now() + timeout
     while unfinished and (seconds := end - now()) > 0:
-        # Without the shield, a cancelled anyio scope would cancel the wait again in every iteration of the
-        # loop.
+        # Without the shield, a cancelled anyio scope would cancel this wait again in every iteration of the
+        # event loop.
         with anyio.CancelScope(shield=True):
             try:
                 await asyncio.wait(unfinished, timeout=None if seconds == math.inf else seconds)
@@ -42,7 +42,7 @@ async def wait_all(tasks: Collection[asyncio.Future[Any]], *, timeout: float = m
 
 
 async def wait_shielded(future: asyncio.Future[Any]) -> None:
-    """Wait for a future, and after a cancellation for at most `CANCEL_GRACE` seconds more.
+    """Wait for a future. If the task is cancelled, wait at most `CANCEL_GRACE` seconds more.
 
     A cancelled anyio scope does not interrupt the wait.
     """
@@ -57,7 +57,7 @@ async def wait_shielded(future: asyncio.Future[Any]) -> None:
 def is_being_cancelled() -> bool:
     """Return whether the running task is being cancelled.
 
-    When it is not, a `CancelledError` in it comes from a task or future that it waited for.
+    If not, a `CancelledError` in the running task comes from a task or future that it has awaited.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
@@ -69,5 +69,5 @@ def is_own_cancellation(error: BaseException) -> bool:
 
 
 def was_cancelled_elsewhere(task: asyncio.Future[Any]) -> bool:
-    """Return whether `task` was cancelled, but not together with the running task that waited for it."""
+    """Return whether `task` was cancelled although the running task is not being cancelled."""
     return task.cancelled() and not is_being_cancelled()

@@ -1,9 +1,9 @@
 """Run very short functions in worker threads, many of them in one batch.
 
 Running one function in a worker thread and returning its result costs about as much CPU time as sending a
-small file. So functions that are submitted while a batch runs wait and run together in the next batch. Many
-uploads at once need few batches, and a single upload is not delayed. A function that hangs, for example on a
-network drive, delays others only for milliseconds.
+small file. So functions that are submitted while a batch runs wait, and run together in the next batch. Many
+simultaneous uploads need few batches, and a single upload is not delayed. A function that hangs, for example
+on a network drive, delays other functions only for milliseconds.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from imgwire_async.threads import ThreadPool, consume_exception
 
-# Maximum number of functions in a batch. Larger batches would leave too few uploads that send meanwhile.
+# The maximum number of functions in a batch. With larger batches, too few uploads would send their bytes
+# while a batch runs.
 BATCH_SIZE = 16
-# Seconds that a batch waits for further functions, and after which a running batch counts as slow. On a
-# healthy disk a function takes a tenth of this.
+# The maximum number of seconds for which a batch waits for further functions. A batch that runs longer than
+# this counts as slow. On a healthy disk a function takes a tenth of this time.
 _BATCH_WINDOW = 0.005
-# Longest interval in seconds between two checks of a thread that hangs.
+# The maximum interval in seconds between two checks of a slow batch.
 _MAX_CHECK_INTERVAL = 0.1
 # After a batch of n items, the next batch waits for up to (n - 1) times this number of loop iterations. A
 # busy loop submits about one item in two iterations. An iteration of an idle loop takes some microseconds.
@@ -30,10 +31,10 @@ _ITERATIONS_PER_ITEM = 3
 
 
 class _Receiver(NamedTuple):
-    """The future of a submitted function, and two optional functions for its result.
+    """The future of a submitted function, and two optional functions for the result.
 
-    `finish` converts the result on the loop before `future` gets it. `dispose` gets the result when `future`
-    was cancelled.
+    `finish` converts the result on the loop before `future` gets it. If `future` was cancelled, `dispose` is
+    called with the result instead.
     """
 
     future: asyncio.Future[Any]
@@ -48,9 +49,9 @@ _Finished = tuple[_Receiver, Any, BaseException | None]
 class BatchTimer(abc.ABC):
     """Decides when a batch starts: at once for a single item, slightly later when more items are expected.
 
-    More items are expected when the last batch had more than one. The timer counts iterations of the event
-    loop, because an expected item arrives in one of the next iterations, and an idle loop runs through them
-    at once. It waits for at most `window` seconds.
+    More items are expected when the last batch had more than one. An expected item arrives in one of the next
+    iterations of the event loop. So the timer counts iterations, through which an idle loop runs at once. It
+    waits for at most `window` seconds.
     """
 
     window: float = _BATCH_WINDOW
@@ -81,7 +82,7 @@ class BatchTimer(abc.ABC):
             return
         self._scheduled = False
         self._last_size = max(1, min(waiting, BATCH_SIZE))
-        # Nothing waits if a batch that was started for another reason has run all items.
+        # No item waits if `_on_timeout` has started a batch that has run all items.
         if waiting:
             self._start_batch()
 
@@ -89,14 +90,14 @@ class BatchTimer(abc.ABC):
 class ThreadBatcher(BatchTimer):
     """Runs functions of one event loop in batches, in the threads of `pool`.
 
-    Further batches start while one hangs, as long as the pool has free threads.
+    While a batch hangs, further batches start as long as the pool has free threads.
     """
 
     def __init__(self, pool: ThreadPool) -> None:
         super().__init__()
         self._pool = pool
-        # Appending to and popping from a deque is atomic, so the loop and the threads use these without a
-        # lock.
+        # Appending to and popping from a deque is atomic, so the loop and the threads need no lock for these
+        # deques.
         self._submitted: deque[_Submitted] = deque()
         self._finished: deque[_Finished] = deque()
         self._running: set[asyncio.Future[None]] = set()
@@ -111,10 +112,10 @@ class ThreadBatcher(BatchTimer):
     ) -> asyncio.Future[Any]:
         """Run `function` in a thread soon and return a future of its result.
 
-        With `finish`, the future gets what `finish` makes of the result, on the loop. When the future was
-        cancelled, the result is passed to `dispose`, in a thread, or dropped without one.
+        If `finish` is given, it is called on the loop with the result, and the future gets what `finish`
+        returns. If the future was cancelled, `dispose` is called with the result in a thread, if it is given.
         """
-        # Not stored in the batcher: a reference from there would keep the loop alive.
+        # The batcher does not store the loop, because this reference would keep the loop alive.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._submitted.append((_Receiver(future, finish, dispose), function))
@@ -125,14 +126,16 @@ class ThreadBatcher(BatchTimer):
         return future
 
     def _count_waiting(self) -> int:
-        # While a batch runs, its thread pops from the same end.
+        # Cancelled functions are dropped only while no batch runs, because the thread of a batch pops from
+        # the same end.
         if not self._running:
             while self._submitted and self._submitted[0][0].future.cancelled():
                 self._submitted.popleft()
         return len(self._submitted)
 
     def _start_batch(self) -> None:
-        # A future, not a task: code that cancels all tasks of the loop must not cancel the work of others.
+        # `submit` returns a future, not a task, so that code that cancels all tasks of the loop does not
+        # cancel the batch, which works for other tasks, too.
         batch = self._pool.submit(self._run_batch)
         self._running.add(batch)
         batch.add_done_callback(self._on_done)
@@ -143,7 +146,7 @@ class ThreadBatcher(BatchTimer):
         if self._timer is not None and not self._submitted and not self._running:
             self._timer.cancel()
             self._timer = None
-        # A batch fails only when no thread can be started.
+        # A batch fails only when no thread can be started. In this case all functions that wait fail.
         if (failure := batch.exception()) is not None:
             self._finished.extend((receiver, None, failure) for receiver, _ in self._submitted)
             self._submitted.clear()
@@ -170,13 +173,14 @@ class ThreadBatcher(BatchTimer):
         self._timer = asyncio.get_running_loop().call_later(seconds, self._on_timeout)
 
     def _on_timeout(self) -> None:
-        """Deliver the results of a slow batch so far, and start another batch for the functions that wait."""
+        """Deliver the results that a slow batch has so far, and start a batch for the functions that wait."""
         self._timer = None
         idle = not self._submitted and not self._finished
         self._deliver()
         if self._submitted and self._pool.has_free_thread:
             self._start_batch()
-        # The interval grows, so that a thread that hangs for long does not wake the loop all the time.
+        # While nothing happens, the interval grows, so that a thread that hangs for long does not wake the
+        # loop often.
         if self._running:
             self._start_timer(min(2 * self._check_interval, _MAX_CHECK_INTERVAL) if idle else _BATCH_WINDOW)
 

@@ -1,4 +1,4 @@
-"""The thread pools of each event loop: one for disk work, one for readers of users."""
+"""The thread pools of each event loop: one for disk work, and one for user code that reads sources."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from imgwire_async import forks
 from imgwire_async.thread_batcher import ThreadBatcher
 from imgwire_async.threads import ThreadPool
 
-# Disk work has threads of its own. So it waits neither for the application's work in the default executor nor
-# for slow readers (a pipe, a file on a network drive).
+# The maximum number of threads of each pool. Disk work has threads of its own, so that it waits neither for
+# the application's work in the default executor nor for slow sources (a pipe, a file on a network drive).
 DISK_THREADS = 8
 _READER_THREADS = 40
 
@@ -20,7 +20,7 @@ _READER_THREADS = 40
 class LoopPools:
     """The thread pools of one event loop.
 
-    The pools are emptied when the loop ends, because waiting jobs would keep the loop alive.
+    They are emptied when the loop ends, because their jobs refer to the loop and would keep it alive.
     """
 
     __slots__ = ("_end_hook", "batcher", "disk", "readers")
@@ -32,7 +32,7 @@ class LoopPools:
         end_hook = self._clear_at_loop_end()
         self._end_hook: AsyncGenerator[None, None] | None = end_hook
         try:
-            # The first step registers the generator with the loop.
+            # The first step registers the generator with the loop, which closes it at shutdown.
             end_hook.__anext__().send(None)
         except StopIteration:
             pass
@@ -42,15 +42,15 @@ class LoopPools:
         try:
             yield
         finally:
-            # The generator refers to the loop, too.
+            # Drop the reference, because the generator also refers to the loop.
             self._end_hook = None
             for part in (self.batcher, self.disk, self.readers):
                 part.clear()
 
 
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPools] = weakref.WeakKeyDictionary()
-# Held while the table is changed or iterated over. Reentrant, because a garbage collection inside may run any
-# code.
+# Held while the table is changed or iterated over. The lock is reentrant, because a garbage collection at
+# this point may run code that acquires it.
 _by_loop_lock = threading.RLock()
 
 
@@ -71,16 +71,16 @@ forks.run_in_child(_after_fork)
 
 
 def of_running_loop() -> LoopPools:
-    """Return the pools of the running loop, made on first use."""
+    """Return the pools of the running loop. Create them on the first call."""
     forks.check()
-    # Called for each small file. This lookup is much faster than an anyio RunVar.
+    # Called for each small file, and a dictionary is much faster than an anyio RunVar.
     loop = asyncio.get_running_loop()
     pools = _by_loop.get(loop)
     if pools is None:
         pools = LoopPools()
         with _by_loop_lock:
             for other in list(_by_loop):
-                # Such a loop was closed without shutting down its async generators.
+                # Remove loops that were closed without shutting down their async generators.
                 if other.is_closed():
                     _by_loop.pop(other, None)
             _by_loop[loop] = pools

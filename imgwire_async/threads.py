@@ -18,10 +18,10 @@ from imgwire_async import forks
 
 T = TypeVar("T")
 
-# Seconds that cancelled code waits for a thread. Work on a file takes milliseconds; a job that takes longer
-# counts as stuck.
+# Seconds that cancelled code waits for a thread. Work on a file takes milliseconds, so a job that takes
+# longer than this counts as stuck.
 CANCEL_GRACE = 0.5
-# Threads of one pool that may be stuck in addition to those that work.
+# The maximum number of stuck threads of one pool. They do not count towards its limit of threads that work.
 MAX_STUCK = 64
 # Seconds that an idle thread waits for its next job before it ends.
 _IDLE_TIMEOUT = 10.0
@@ -34,9 +34,10 @@ def consume_exception(task: asyncio.Future[Any]) -> None:
 
 
 class _Job(Generic[T]):
-    """One function for a thread, with its result.
+    """A function to run in a thread, and its result or exception.
 
-    The thread writes to the job until `deliver` returns, and the loop afterwards.
+    Until `deliver` has passed the job to the loop, only the thread changes it. Afterwards only the loop
+    changes it.
     """
 
     __slots__ = ("dispose", "error", "function", "future", "loop", "pool", "started_at", "stuck", "value")
@@ -65,7 +66,7 @@ class _Job(Generic[T]):
         try:
             self.value = function()
         except StopIteration as error:
-            # A future does not accept a StopIteration. A coroutine turns it into the same error.
+            # A future rejects a StopIteration. A coroutine also replaces it by a RuntimeError.
             self.error = RuntimeError("the function raised StopIteration")
             self.error.__cause__ = error
         except BaseException as error:  # noqa: BLE001  # raised by the future
@@ -79,10 +80,10 @@ class _Job(Generic[T]):
             return False
         return True
 
-    def discard(self) -> None:
-        """Dispose of a result that cannot be delivered.
+    def dispose_result(self) -> None:
+        """Dispose of the result when the loop is closed and cannot receive it.
 
-        Called in a thread, because disposing may hang as well.
+        Called in a thread, because `dispose` may hang.
         """
         if self.dispose is not None and self.error is None:
             # No caller is left that could handle an exception.
@@ -92,10 +93,11 @@ class _Job(Generic[T]):
 
 
 class _Workers:
-    """The worker threads of this process, each with an inbox. All loops share them."""
+    """The worker threads of this process, which all event loops share. Each thread has an inbox for jobs."""
 
     def __init__(self) -> None:
-        # Append, pop and remove of a list are atomic, so loops and threads use it without a lock.
+        # The inboxes of the idle threads. Append, pop and remove of a list are atomic, so loops and threads
+        # need no lock.
         self._idle: list[SimpleQueue[_Job[Any]]] = []
 
     def start(self, job: _Job[Any]) -> None:
@@ -109,14 +111,15 @@ class _Workers:
             inbox = self._idle.pop()
         except IndexError:
             inbox = SimpleQueue()
-            # A daemon, because the interpreter joins all others at exit, and a stuck thread never ends.
+            # The thread is a daemon, because the interpreter joins all other threads at exit, and a stuck
+            # thread never ends.
             threading.Thread(
                 target=self._serve, args=(inbox, self._idle), name="imgwire_async worker", daemon=True
             ).start()
         inbox.put(job)
 
     def after_fork(self) -> None:
-        """Forget the idle threads, because a fork copies none of them."""
+        """Forget the idle threads, which do not exist in a forked child."""
         self._idle = []
 
     @staticmethod
@@ -128,17 +131,21 @@ class _Workers:
                 try:
                     idle.remove(inbox)
                 except ValueError:
-                    # `start` has taken the inbox, so a job will arrive in it.
+                    # `start` has taken the inbox in the meantime, so a job will arrive.
                     continue
                 return
             job.run()
-            # Before the delivery, so that the loop can use this thread again as soon as it has the result.
+            # The thread counts as idle before the delivery, so that the loop can use it again as soon as it
+            # has the result.
             idle.append(inbox)
             if not job.deliver():
-                # In another thread, because a job of another loop may wait in the inbox already. If no thread
-                # can be started, the garbage collector closes the result.
+                # The loop is closed. A new thread disposes of the result, because a job of another loop may
+                # already wait in this inbox. If no thread can be started, the garbage collector closes the
+                # result.
                 with contextlib.suppress(RuntimeError):
-                    threading.Thread(target=job.discard, name="imgwire_async cleanup", daemon=True).start()
+                    threading.Thread(
+                        target=job.dispose_result, name="imgwire_async cleanup", daemon=True
+                    ).start()
             del job
 
 
@@ -147,10 +154,10 @@ forks.run_in_child(_workers.after_fork)
 
 
 class ThreadPool:
-    """Runs functions of one loop in threads, at most `limit` at once, not counting stuck ones.
+    """Runs functions of one event loop in threads, at most `limit` at the same time.
 
-    It works with futures, not tasks, so that code that cancels all tasks of the loop does not cancel its
-    jobs.
+    Stuck functions do not count towards the limit. The pool works with futures, not tasks, so that code that
+    cancels all tasks of the loop does not cancel the jobs of the pool.
     """
 
     def __init__(self, limit: int, max_stuck: int = MAX_STUCK) -> None:
@@ -166,8 +173,8 @@ class ThreadPool:
     ) -> asyncio.Future[T]:
         """Run `function` in a thread as soon as the limit allows, and return the future of its result.
 
-        A caller that no longer needs the result cancels the future. A result that comes after that is passed
-        to `dispose`, in a thread.
+        The caller may cancel the future if it no longer needs the result. A result that comes after the
+        cancellation is passed to `dispose` in a thread.
         """
         job = _Job(self, asyncio.get_running_loop(), function, dispose)
         if len(self._running) < self._limit:
@@ -179,19 +186,20 @@ class ThreadPool:
 
     @property
     def has_free_thread(self) -> bool:
-        """Whether a function that is submitted now starts at once."""
+        """Whether a function would start at once if it were submitted now."""
         if len(self._running) >= self._limit:
             self._exclude_stuck_jobs()
         return len(self._running) < self._limit
 
     def finish(self, job: _Job[Any]) -> None:
-        """Set the result of a job's future. Called on the loop."""
+        """Set the result of a job's future, and start the next job. Called on the loop."""
         if job.stuck:
             self._stuck -= 1
         else:
             self._running.discard(job)
         value, error, future = job.value, job.error, job.future
-        # The traceback of the error refers to the job; together they would form a reference cycle.
+        # The traceback of the error refers to the job. A reference from the job to the error would form a
+        # cycle.
         job.value = job.error = None
         if not future.cancelled():
             if error is None:
@@ -232,7 +240,7 @@ class ThreadPool:
             self._start_timer()
 
     def _start_timer(self) -> None:
-        """Start a timer that sets stuck jobs aside. Called while jobs wait."""
+        """Start the timer that excludes stuck jobs from the limit. Called while jobs wait."""
         if self._timer is None and self._stuck < self._max_stuck:
             self._timer = asyncio.get_running_loop().call_later(CANCEL_GRACE, self._on_timer)
 
@@ -242,7 +250,7 @@ class ThreadPool:
         self._start_waiting()
 
     def _exclude_stuck_jobs(self) -> None:
-        """Stop counting jobs that run longer than `CANCEL_GRACE` towards the limit."""
+        """Exclude jobs that have run longer than `CANCEL_GRACE` seconds from the limit."""
         stuck_before = asyncio.get_running_loop().time() - CANCEL_GRACE
         for job in list(self._running):
             if job.started_at <= stuck_before and self._stuck < self._max_stuck:

@@ -1,8 +1,8 @@
 """Run user code: on the event loop, in a worker thread, or in the thread of a waiting caller.
 
-With the asynchronous client, callbacks run on the loop and readers (files, iterators) in a worker thread,
-because they may block. The blocking client sets `current_caller`, so that both run in the thread of its
-caller.
+With the asynchronous client, callbacks run on the event loop. Readers (functions that read the user's files
+and iterators) run in a worker thread, because they may block. The blocking client sets `current_caller`, so
+that its callbacks and readers run in the thread of its caller.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Caller(Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether its thread waits for the loop now, so that it runs a function at once."""
+        """Whether the caller's thread waits for the loop now, so that it would run a function at once."""
         ...
 
     def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
@@ -35,19 +35,19 @@ class Caller(Protocol):
         ...
 
 
-# The caller of the blocking client for whom the current task runs. None with the asynchronous client.
+# The caller of the blocking client for which the current task runs. None with the asynchronous client.
 current_caller: ContextVar[Caller | None] = ContextVar("imgwire_async.current_caller", default=None)
 
-# Whether user code runs (a source or a callback) that a transfer waits for. A call from there must not wait
-# without a limit.
+# Whether the current task runs user code (a source or a callback) that a transfer waits for. If this user
+# code starts another transfer, that one must not wait for ever for a slot.
 inside_user_code: ContextVar[bool] = ContextVar("imgwire_async.inside_user_code", default=False)
 
 
 @contextlib.contextmanager
 def in_user_code() -> Generator[None, None, None]:
-    """Set `inside_user_code` for the length of a `with` block, in the running task alone.
+    """Set `inside_user_code` during a `with` block, only for the running task.
 
-    The block must not contain a `yield` of a generator.
+    The block must not contain a `yield`, because the code that iterates would see the changed value.
     """
     token = inside_user_code.set(True)
     try:
@@ -57,9 +57,10 @@ def in_user_code() -> Generator[None, None, None]:
 
 
 def submit_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-    """Start a reader of the user, which may block, and return its future.
+    """Start a function that reads from a user's source and may block. Return the future of its result.
 
-    It runs in the thread of the waiting caller if there is one, else in a worker thread.
+    It runs in the caller's thread with the blocking client, and in a worker thread with the asynchronous
+    client.
     """
     caller = current_caller.get()
     if caller is not None:
@@ -69,9 +70,9 @@ def submit_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 
 
 async def run_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a reader of the user, as `submit_reader` does, and return its result.
+    """Run a function that reads from a user's source, like `submit_reader`, and return its result.
 
-    `finish_on_cancel` describes what a cancellation does.
+    `finish_on_cancel` describes what happens if the task is cancelled.
     """
     return await finish_on_cancel(submit_reader(function, *args, **kwargs))
 
@@ -79,7 +80,8 @@ async def run_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
 async def run_callback(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a callback of the user and return its result.
 
-    It runs in the thread of the waiting caller if there is one, else here on the loop.
+    It runs in the caller's thread with the blocking client, and on the event loop with the asynchronous
+    client.
     """
     caller = current_caller.get()
     if caller is not None:
@@ -90,10 +92,10 @@ async def run_callback(function: Callable[P, T], /, *args: P.args, **kwargs: P.k
 async def call_maybe_async(
     function: Callable[[], T | Awaitable[T]], submitted: asyncio.Future[Any] | None = None
 ) -> T:
-    """Run a callable of the user, which may be a coroutine function, and return its result.
+    """Call a function or coroutine function of the user, and return its result.
 
-    `submitted` is the future of a run that was started before by `submit_to_caller`; the function is not run
-    again then.
+    `submitted` is the future that `submit_to_caller` returned for the same function. If it is given, its
+    result is used and the function is not called again.
     """
     result: T | Awaitable[T] = await (run_callback(function) if submitted is None else submitted)
     if not isinstance(result, Awaitable):
@@ -106,50 +108,50 @@ async def call_maybe_async(
 
 
 def submit_to_caller(function: Callable[[], T]) -> asyncio.Future[T] | None:
-    """Start `function` in the thread of the waiting caller and return its future.
+    """Start `function` in the caller's thread and return the future of its result.
 
-    Returns None when there is no such caller.
+    Returns None with the asynchronous client, because it runs no functions in its caller's thread.
     """
     caller = current_caller.get()
     return None if caller is None else caller(function)
 
 
 def busy_caller() -> Caller | None:
-    """Return the caller for whom the current task runs if its thread is busy elsewhere, else None.
+    """Return the caller of the blocking client if its thread does not wait for the loop now, else None.
 
-    Such a caller runs functions only when it waits for the loop again, which may be much later.
+    A busy caller runs functions only when it waits for the loop again, which may be much later.
     """
     caller = current_caller.get()
     return None if caller is None or caller.is_waiting else caller
 
 
 async def wait_for_caller() -> None:
-    """Wait until the caller for whom the current task runs, if there is one, waits for the loop again."""
+    """Wait until the caller's thread waits for the loop. Return at once with the asynchronous client."""
     caller = busy_caller()
     if caller is not None:
-        # The caller runs this function as soon as it waits for the loop.
+        # The caller runs this empty function as soon as its thread waits for the loop again.
         await caller(_do_nothing)
 
 
 def _do_nothing() -> None:
-    """Do nothing."""
+    """Return at once. `wait_for_caller` submits this function to see when the caller runs functions."""
 
 
 async def finish_on_cancel(future: asyncio.Future[T]) -> T:
-    """Return the result of work in a thread.
+    """Wait for the future of work in a thread, and return its result.
 
-    When the task is cancelled, the function waits up to `CANCEL_GRACE` seconds for the thread. It waits
-    because cancelled code is likely to close the file next. The wait is short, because a disk or a reader
-    that hangs must not delay a deadline.
+    If the task is cancelled, wait up to `CANCEL_GRACE` seconds for the thread, because the cancelled code is
+    likely to close the file next. The wait is short, because a disk or a source that hangs must not delay a
+    deadline.
     """
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         try:
-            # A busy caller does not run the function now, so there is nothing to wait for.
+            # A busy caller does not run the function soon, so a wait would be useless.
             if busy_caller() is None:
                 await wait_all([future], timeout=CANCEL_GRACE)
         finally:
-            # A result that comes from now on is disposed of.
+            # The future is cancelled, so that a result that comes later is disposed of.
             future.cancel()
         raise

@@ -1,1 +1,1 @@
-"""Downloads: attempts and retries, checks of the response, and the file or stream that its bytes become."""
+"""Download pictures and archives: send the request, check the response, and save or stream its bytes."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class JobsApi(Protocol):
-    """The method of `client.images` that an archive download uses."""
+    """The method of `client.images` that the download of an archive uses."""
 
     def retrieve_bulk_download_job(self, job_id: str | UUID, /) -> Awaitable[ImageDownloadJob]:
         """Fetch the record of a bulk download job."""
@@ -34,7 +34,7 @@ async def save_archive(
 ) -> Path:
     """Save the archive of a job as the file `target`, and return its path.
 
-    When the job's link has expired, the job is fetched once more for a fresh link.
+    If the download link of the job has expired, the job is fetched once more to get a new link.
     """
     job_id = shortened(str(job.id if isinstance(job, ImageDownloadJob) else job))
     description = f"download of bulk download job {job_id} to {target.name}"
@@ -51,7 +51,7 @@ async def save_archive(
             if not may_retry or not _is_link_expired(first.url, download.unexpected):
                 raise
             renewed = _archive_url(await jobs.retrieve_bulk_download_job(job.id), target)
-            # The service still returns the expired link.
+            # The service still returns the expired link, so another attempt would fail, too.
             if renewed.url == first.url:
                 raise
         return await target.save(Download(transport, renewed))
@@ -87,7 +87,7 @@ def _archive_url(job: ImageDownloadJob, target: DownloadTarget) -> DownloadUrl:
 
 
 def _is_link_expired(url: str, response: UnexpectedResponse | None) -> bool:
-    """Return whether the response means that the link has expired, so that a fresh link may work."""
+    """Return whether the response means that the link has expired, so that a new link may work."""
     if response is None:
         return False
     return response.status in {404, 410} or is_expired(url, response.status, response.text, response.headers)

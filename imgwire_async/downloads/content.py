@@ -1,6 +1,7 @@
 """Decide whether the body of a successful response is a picture or an archive.
 
-A login page of a network or an error page of a proxy often comes with status 200, too.
+A successful status does not prove that. A login page of a network or an error page of a proxy often has
+status 200.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ class Content(Enum):
 
 @attrs.frozen
 class Mismatch:
-    """Content of another kind: a name for the kind, and the text if it is text."""
+    """Content that is not of the expected kind.
+
+    `kind` describes what it is ("JSON"). `text` is its text, or empty for bytes that are no text.
+    """
 
     kind: str
     text: str = ""
@@ -31,14 +35,14 @@ class Mismatch:
 
 # A ZIP archive begins with its first entry, or with the end record when it has no entries.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-# Content that is certainly no picture, even with a picture's Content-Type. Gzip (the last one) is a page that
-# a server compressed without a Content-Encoding.
+# The first bytes of content that is no picture, even if its Content-Type is that of a picture. The last entry
+# is gzip: some servers compress an error page without a Content-Encoding.
 _NOT_A_PICTURE = (b"%PDF", *_ZIP, b"\x1f\x8b")
 _TEXT_TYPE = re.compile(
     r"text/.*|[^/+]+/(?:[^/+]+\+)?(?:json|xml|yaml)|application/(?:x-)?(?:java|ecma)script"
 )
-# Types that are neither text nor pictures. `application/...` is missing, because servers use it for any
-# bytes.
+# Content types that are neither text nor pictures. `application/...` is not among them, because servers use
+# it for content of any kind.
 _OTHER_TYPE = re.compile(r"(?:audio|video|font|model|message|multipart)/.*")
 
 _UTF_16 = (
@@ -47,7 +51,7 @@ _UTF_16 = (
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
-# Control characters that do not occur in text. ESC may occur, because terminal output contains escape
+# Control characters that do not occur in text. ESC is not among them, because terminal output contains escape
 # sequences.
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))
 _MARKUP = re.compile(rb"\s{0,200}<[a-zA-Z!?]")
@@ -62,8 +66,8 @@ def find_mismatch(wanted: Content, content_type: str, head: bytes) -> Mismatch |
 
     The bytes count more than `content_type`, because servers often give pictures a wrong type. Bytes of an
     unknown kind are accepted as a new picture format, unless the bytes or `content_type` indicate text.
-    `image/svg+xml` counts as text: the service delivers no SVG, but some servers draw their error messages in
-    it.
+    `image/svg+xml` counts as text: the service delivers no SVG, but some servers send an error message as
+    SVG.
     """
     if not head:
         return Mismatch("an empty response")
@@ -84,7 +88,7 @@ def find_mismatch(wanted: Content, content_type: str, head: bytes) -> Mismatch |
 
 
 def decode_text(head: bytes) -> str | None:
-    """Return `head` as text, or None when its bytes are no text."""
+    """Return `head` as text, or None when it contains no text."""
     for prefix, encoding in _UTF_16:
         if head.startswith(prefix):
             text = head[: len(head) & ~1].decode(encoding, "replace").removeprefix("\ufeff")
@@ -93,7 +97,7 @@ def decode_text(head: bytes) -> str | None:
     if not _MARKUP.match(head) and head.translate(None, _CONTROLS) != head:
         return None
     try:
-        # An incremental decoder drops a character that is cut off at the end.
+        # An incremental decoder ignores a character that is cut off at the end of `head`.
         return codecs.getincrementaldecoder("utf-8")().decode(head) or head.decode("latin-1")
     except UnicodeDecodeError:
         return head.decode("latin-1")
@@ -106,7 +110,7 @@ def _is_readable(text: str) -> bool:
 def _text_mismatch(text: str) -> Mismatch:
     page = _PAGE.search(text)
     if page is not None and text.lstrip().startswith("<"):
-        # The excerpt begins at the page itself, because comments may come before it.
+        # Comments may come before the page, so the excerpt begins at the page itself.
         return Mismatch("an HTML page", text[page.start() :])
     if _JSON.match(text):
         return Mismatch("JSON", text)

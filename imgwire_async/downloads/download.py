@@ -1,4 +1,4 @@
-"""One download: its attempts, the delays between them, and the error when all of them fail."""
+"""One download: its attempts, the delays between them, and the exception when all attempts fail."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Problem: TypeAlias = "NoResponseError | UnexpectedResponse"
 
 @attrs.frozen
 class DownloadUrl:
-    """A public or presigned URL for a download, with the expected content and texts for error messages.
+    """A public or presigned URL for a download, with the expected content and two texts for messages.
 
-    `name` names the content ("image 8f1c..."). `nothing_written` is a sentence about the target file, with a
-    blank at its end, or empty when there is no target file.
+    `name` names the content ("image 8f1c..."). `nothing_written` is a sentence that says that the target file
+    was not written, with a blank at its end. It is empty when there is no target file.
     """
 
     url: str = attrs.field(repr=False)
@@ -42,8 +42,9 @@ class DownloadUrl:
 class Download(AbstractAsyncContextManager["Download"]):
     """One download with its retries.
 
-    It holds a get slot and a connection from `run` until `aclose`, but not while it waits for the next
-    attempt. `release_slot` releases the slot earlier. Only one task may use it at a time.
+    The download holds a get slot and a connection from `run` until `aclose`. `release_slot` releases the slot
+    earlier. While the download waits for its next attempt, it holds neither of them. Only one task may use it
+    at a time.
     """
 
     def __init__(self, transport: Transport, location: DownloadUrl) -> None:
@@ -55,20 +56,21 @@ class Download(AbstractAsyncContextManager["Download"]):
         self._connection = AsyncExitStack()
         self._response: StreamedResponse | None = None
         self._exchange: Exchange | None = None
+        # The last response that did not have the expected content.
         self.unexpected: UnexpectedResponse | None = None
 
-    async def run(self, use: Callable[[ResponseBody], Awaitable[T]]) -> T:
-        """Send the request and return the result of `use`, which gets the body of the response.
+    async def run(self, process: Callable[[ResponseBody], Awaitable[T]]) -> T:
+        """Send the request, call `process` with the body of the response, and return its result.
 
-        When the body breaks off and retries are left, `use` is called again with the body of the next
-        response.
+        If the connection breaks while the body is read, and retries are left, `process` is called again with
+        the body of the next response.
         """
         while True:
             try:
                 body = ResponseBody(await self._open())
                 self.unexpected = await check_response(body, self._location.content)
                 if self.unexpected is None:
-                    return await use(body)
+                    return await process(body)
                 problem: Problem = self.unexpected
             except NoResponseError as error:
                 problem = error
@@ -89,14 +91,14 @@ class Download(AbstractAsyncContextManager["Download"]):
 
     @property
     def deadline_passed(self) -> bool:
-        """Whether the deadline, and no other code, cancels the task.
+        """Whether the deadline of the operation has passed, and no other code cancels the task.
 
-        In this case a file that was completed meanwhile counts as a success.
+        In this case a file that is already complete counts as a success.
         """
         return self._transport.deadline_passed()
 
     async def release_slot(self) -> None:
-        """Release the slot and keep the connection, because the caller may read the rest slowly."""
+        """Release the slot but keep the connection, because the caller may read the rest slowly."""
         await self._slot.aclose()
 
     async def _open(self) -> StreamedResponse:
@@ -110,7 +112,7 @@ class Download(AbstractAsyncContextManager["Download"]):
     async def _release(self, exchange: Exchange | None) -> None:
         """Release slot and connection.
 
-        Keep the exchange of the response, or `exchange` when no response came.
+        Keep the exchange of the response for `aclose`. If no response came, keep `exchange` instead.
         """
         response, self._response = self._response, None
         self._exchange = exchange if response is None else response.exchange
@@ -122,7 +124,8 @@ class Download(AbstractAsyncContextManager["Download"]):
     async def _wait_before_retry(self, problem: Problem) -> None:
         """Wait until the next attempt may start, or raise the error that ends the download."""
         failure = problem.failure
-        # A stall or a wait for a slot has taken its whole timeout already, so there is no retry.
+        # After a stall, or after a wait for a slot, there is no retry, because the full timeout has passed
+        # already.
         is_retryable = failure.kind not in {"stalled", "no_slot"} and may_retry(
             "GET", failure, repeatable=None
         )

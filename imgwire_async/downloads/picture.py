@@ -29,9 +29,9 @@ ImageOrId: TypeAlias = "Image | str | UUID"
 
 
 def transformation_for(image: ImageOrId, preset: Preset | None, rules: Rules) -> Transformation:
-    """Return the checked transformation of `preset` and `rules` for an image.
+    """Return the transformation that `preset` and `rules` describe, checked for an image.
 
-    Raises `TransformationError` with all faults, before any request.
+    Raises `TransformationError` with all mistakes at once, before any request is sent.
     """
     if not isinstance(image, Image):
         path_segment("image", image)
@@ -41,7 +41,7 @@ def transformation_for(image: ImageOrId, preset: Preset | None, rules: Rules) ->
 
     transformation = complete_transformation(preset=preset, **rules)
     if isinstance(image, Image):
-        # Raises when the image's URL has no path to which a preset could be added.
+        # `url` raises an error when the URL of the image has no path to which a preset could be added.
         image.url(transformation)
     return transformation
 
@@ -91,7 +91,7 @@ async def read(
 async def open_chunks(
     images: ImagesApi, transport: Transport, image: ImageOrId, rules: Transformation
 ) -> Chunks:
-    """Start to download a picture and return its chunks, the first of which has been received."""
+    """Start to download a picture, and return its chunks after the first chunk has arrived."""
     name = _name(image)
     async with operation(transport, "images.stream", f"stream of {name}"):
         image = await _fetch_record(images, image)
@@ -108,12 +108,12 @@ async def open_chunks(
 
 
 async def _first_chunk(body: ResponseBody) -> tuple[ResponseBody, bytes]:
-    # A failure up to here can be retried, because the user has received no bytes yet.
+    # A failure before the first chunk can be retried, because the user has received no bytes yet.
     return body, await anext(body)
 
 
 def _name(image: ImageOrId) -> str:
-    """Return the name of an image, for messages."""
+    """Return a name of an image for messages."""
     return f"image {shortened(str(image.id if isinstance(image, Image) else image))}"
 
 
@@ -123,7 +123,7 @@ async def _fetch_record(images: ImagesApi, image: ImageOrId) -> Image:
 
 @contextmanager
 def _attach_image(image: Image) -> Generator[None, None, None]:
-    """Set `error.image` of exceptions from the `with` block to the image."""
+    """Set the attribute `image` of exceptions from the `with` block, unless it is already set."""
     try:
         yield
     except ImgwireError as error:

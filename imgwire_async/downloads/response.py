@@ -1,4 +1,4 @@
-"""Check that the response to a download is the expected content and complete, before its body is used."""
+"""Check that the response to a download is complete and has the expected content, before its body is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imgwire_async.retry import Failure, is_success
 if TYPE_CHECKING:
     from typing import Self
 
-# Successful statuses without a complete body.
+# Successful statuses of responses that have no complete body.
 _INCOMPLETE = frozenset({204, 205, 206})
 
 _WRONG_CONTENT_ADVICE = (
@@ -29,10 +29,10 @@ _NO_LENGTH_ADVICE = "A proxy that speaks HTTP/1.0 may have removed the length: d
 
 @attrs.frozen
 class UnexpectedResponse:
-    """A response without the expected content.
+    """A response that does not have the expected content.
 
-    `failure` is the input of the retry policy. `text` is the beginning of an error's body. `advice` is a
-    sentence for the user when more than the status is known about the cause, else it is empty.
+    `failure` is the input of the retry policy. `text` is the beginning of the body of an error response.
+    `advice` is a sentence for the user. It is empty when nothing but the status is known about the cause.
     """
 
     status: int
@@ -46,7 +46,8 @@ class UnexpectedResponse:
 class ResponseBody:
     """The body of a response as an async iterator of chunks, whose first bytes can be read in advance.
 
-    `received` counts the bytes of the chunks that were returned, without bytes that only `head` has read.
+    `received` is the number of bytes that the iterator has returned. Bytes that only `head` has read do not
+    count.
     """
 
     def __init__(self, response: StreamedResponse) -> None:
@@ -57,7 +58,7 @@ class ResponseBody:
     async def head(self) -> bytes:
         """Return the first `HEAD_BYTES` of the body, or all of it when it is shorter.
 
-        Called before iterating.
+        Call this method before the iteration. The iterator returns these bytes again.
         """
         chunks: list[bytes] = []
         size = 0
@@ -80,8 +81,9 @@ class ResponseBody:
 async def check_response(body: ResponseBody, content: Content) -> UnexpectedResponse | None:
     """Return None for a response with the expected content, else a description of what is wrong with it.
 
-    A good response has a body that begins like `content`, and a length or chunks that show where the body
-    ends. Raises `NoResponseError` when the connection breaks, or when a successful response has no bytes.
+    An expected response has a body that begins like `content`, and it has a Content-Length or chunked
+    encoding, which show where the body ends. Raises `NoResponseError` when the connection breaks, or when a
+    successful response has no bytes.
     """
     response = body.response
     status, headers = response.status or 0, response.headers
@@ -115,16 +117,16 @@ async def _error_text(response: StreamedResponse, encoding: str) -> str:
             if len(body) >= ERROR_BODY_LIMIT:
                 break
     except NoResponseError:
-        # The status is enough for an error message.
+        # The body may be incomplete, because the status is enough for an error message.
         pass
     return decompressed_prefix(body, encoding, ERROR_BODY_LIMIT).decode("utf-8", "replace")
 
 
 async def _check_body(body: ResponseBody, content: Content) -> UnexpectedResponse | None:
-    """Return None when the body of a successful response is as expected, else what is wrong with it."""
+    """Return None if the body of a successful response is as expected, else what is wrong with it."""
     response = body.response
     head = await body.head()
-    # One server of the CDN may have failed, so another attempt may succeed.
+    # The CDN has many servers. If one of them sends an empty body, another attempt may reach a better one.
     if not head:
         failure = Failure(f"HTTP {response.status} without any bytes", kind="connection_lost")
         raise NoResponseError(failure, response.exchange)

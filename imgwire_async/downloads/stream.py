@@ -1,4 +1,4 @@
-"""The bytes of a picture as an asynchronous iterator."""
+"""The bytes of a picture as an async iterator, and the context manager that starts its download."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imgwire_async.protocol.request import NoResponseError
 class Chunks(AsyncIterator[bytes]):
     """The chunks of a picture's bytes, as they arrive.
 
-    The object holds a connection, but no slot, until the last chunk or until `aclose`.
+    The object holds a connection, but no get slot, until the last chunk or until `aclose`.
     """
 
     def __init__(self, image: Image, download: Download, body: ResponseBody, first: bytes) -> None:
@@ -29,7 +29,7 @@ class Chunks(AsyncIterator[bytes]):
     def was_started(self) -> bool:
         """Whether some chunks were returned already.
 
-        An upload checks for an attribute of this name, and rejects a source that it could read only in part.
+        If the rest of a stream is passed to an upload, the upload uses this attribute to explain its error.
         """
         return self._first is None
 
@@ -59,12 +59,10 @@ class Chunks(AsyncIterator[bytes]):
 
 
 class Stream(AbstractAsyncContextManager[AsyncIterator[bytes]]):
-    """An `async with` block around the chunks of a picture.
+    """A context manager that starts a download, returns the chunks of the picture, and ends the download.
 
-    Leaving the block, at any point, ends the download.
-
-    Entering, reading and leaving may happen in different tasks, because no timeout, task or generator stays
-    active between them.
+    The block may be left at any point. Entering it, reading, and leaving it may happen in different tasks,
+    because no timeout, task or generator stays active in between.
     """
 
     def __init__(self, open_chunks: Callable[[], Awaitable[Chunks]]) -> None:

@@ -18,12 +18,12 @@ from imgwire_async.results import DownloadProgress
 
 OnProgress: TypeAlias = "Callable[[DownloadProgress], object]"
 
-# Bytes that one disk operation writes.
+# A disk operation writes at least this many bytes, except for the last one.
 _BATCH_SIZE = 256 * 1024
 
 
 class DownloadTarget:
-    """The path where a download is saved, with its options.
+    """The path where a download is saved, with the options of the download.
 
     The constructor checks the arguments. `check` checks the disk and must be called before `save`.
     """
@@ -31,7 +31,7 @@ class DownloadTarget:
     def __init__(self, path: object, *, overwrite: object, on_progress: OnProgress | None) -> None:
         text = checks.path("path", path)
         checks.plain_callable("on_progress", on_progress)
-        # `Path` drops a slash or "/." at the end, so the text is checked.
+        # `Path` drops a slash or "/." at the end, so the original text is checked.
         self._names_directory = os.path.basename(text) in {"", "."}  # noqa: PTH119  # see above
         self._path = Path(text)
         self._absolute = self._path
@@ -40,14 +40,15 @@ class DownloadTarget:
         self.name: str = path_for_message(str(self._path))
 
     def check(self) -> None:
-        """Raise an `OSError` when the file cannot be written.
+        """Raise an `OSError` when the file cannot be written. This method blocks.
 
-        The path may be a directory or an existing file, or its parent may be missing. This method blocks.
+        The path may be a directory or an existing file that must not be overwritten, or its parent may be
+        missing.
         """
         if self._names_directory:
             raise directory_error(self._path)
-        # The working directory may change before the file is written. Links and ".." are not resolved: ".."
-        # behind a link means another directory than the text suggests.
+        # The path is made absolute now, because the working directory may change before the file is written.
+        # Links and ".." are kept: after a link, ".." means another directory than the text suggests.
         self._absolute = self._path.absolute()
         try:
             check_target(self._absolute, overwrite=self._overwrite)
@@ -57,15 +58,15 @@ class DownloadTarget:
 
     @property
     def nothing_written(self) -> str:
-        """A sentence for error messages, with a blank at its end: the file was not written."""
+        """A sentence for error messages that says that the file was not written, with a blank at its end."""
         old_file = "; the file that was there before is untouched" if self._overwrite else ""
         return f"Nothing was written to {self.name}{old_file}. "
 
     async def save(self, download: Download) -> Path:
         """Save the downloaded bytes and return the path of the complete file.
 
-        A failure leaves no file. A cancellation that comes after the file was moved into place leaves the
-        complete file.
+        A failure leaves no file. If the task is cancelled after the complete file was moved to its path, the
+        file stays.
         """
         part = PartFile(self._absolute, overwrite=self._overwrite)
         try:
@@ -81,9 +82,9 @@ class DownloadTarget:
         return self._path
 
     async def _write(self, part: PartFile, body: ResponseBody) -> Callable[[], None]:
-        """Write the bytes as they arrive.
+        """Write the bytes as they arrive, and return the last disk operation as a function.
 
-        Return the last disk operation, which needs no connection any more.
+        The caller runs that function after it has released the connection, which the function does not need.
         """
         batch: list[bytes] = []
         written = 0

@@ -153,7 +153,7 @@ class Handle:
         return cast("bytes", buffer)
 
     def read(self, size: int, position: int) -> bytes:
-        """Return up to `size` bytes, or no bytes at the end of the file. May block: for a worker thread."""
+        """Return up to `size` bytes, b"" at the end of the file. Blocks, so call it in a worker thread."""
         try:
             if hasattr(os, "pread") and not self._is_fake:
                 return os.pread(self._descriptor, size, position)
@@ -271,7 +271,7 @@ def _reopen(path: str, file_stat: FileStat, head: bytes) -> Handle:
 
 
 def _require_path_unchanged(path: str, file_stat: FileStat) -> None:
-    """Raise `SourceChangedError` if the file at `path` was replaced or written to. For a worker thread."""
+    """Raise `SourceChangedError` if the file at `path` was replaced or written to. Blocks."""
     now = FileStat.of(os.stat(path))  # noqa: PTH116  # as a str
     # `ctime_ns` (the last field) is not compared: a new mode or link changes it and no byte. All bytes were
     # read at once, so they cannot be a mixture of two files.

@@ -43,8 +43,7 @@ async def prepare(
     name = (
         item.file_name or base_name(source.name or "") or f"upload{extension_of(mime_type or sniffed or '')}"
     )
-    # If the caller gave a type, bytes of an unknown kind are accepted. But a file object at its end is a
-    # mistake of the caller in any case.
+    # Even with a given type, a file object at its end is rejected as a mistake of the caller.
     if sniffed is None and (mime_type is None or (not head and _position(original))):
         raise _not_a_picture(describe(head), head, original, name) if head else _no_bytes(original, name)
     if item.content_length is not None:
