@@ -13,7 +13,7 @@ import attrs
 from imgwire_async import settings
 from imgwire_async.formatting import shortened
 from imgwire_async.hooks import Hooks
-from imgwire_async.policies import RetryPolicy, Timeouts, retry_policy, timeouts
+from imgwire_async.policies import RetryPolicy, Timeouts, as_retry_policy, as_timeouts
 from imgwire_async.redaction import Secret
 from imgwire_async.settings import DEFAULT_BASE_URL, KeySource
 
@@ -58,8 +58,8 @@ class Options:
 # The check of each option. The fields have no converters, because `attrs.evolve` would check unchanged
 # options again.
 _OPTION_CHECKS: dict[str, Callable[[object], Any]] = {
-    "timeout": timeouts,
-    "retries": retry_policy,
+    "timeout": as_timeouts,
+    "retries": as_retry_policy,
     "default_headers": settings.default_headers,
     "environment_id": settings.environment_id,
     "hooks": settings.hooks,

@@ -1,6 +1,6 @@
 """The class `Exchange`, which describes a finished call.
 
-`capture()` collects exchanges, and errors contain one.
+`client.capture()` collects exchanges. The error of a call contains the exchange of this call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from imgwire_async.redaction import escape_unprintable, excerpt, redact
 
 Kind: TypeAlias = Literal["api", "storage", "cdn"]
 
-# The contract does not name the service's request-id header [contract 5], so the usual ones are tried in this
+# The contract does not name the header with the request id [contract 5], so the usual names are tried in this
 # order.
 REQUEST_ID_HEADERS = (
     "x-request-id",
@@ -42,15 +42,15 @@ class Headers(Mapping[str, str]):
 
     @classmethod
     def view(cls, pairs: ItemsView[str, str]) -> Headers:
-        """Return headers that read `pairs` on first use. The mapping behind `pairs` must not change any more.
+        """Return headers that keep `pairs` without a copy, because most headers are never read.
 
-        Most headers are never read, so this saves a copy.
+        The mapping to which `pairs` belongs must not change any more.
         """
         headers = cls.__new__(cls)
         headers._pairs, headers._values = pairs, None  # noqa: SLF001  # of this class
         return headers
 
-    def _index(self) -> dict[str, str]:
+    def _values_by_name(self) -> dict[str, str]:
         if self._values is None:
             values: dict[str, str] = {}
             for name, value in self._pairs:
@@ -60,29 +60,29 @@ class Headers(Mapping[str, str]):
         return self._values
 
     def __getitem__(self, name: str) -> str:
-        return self._index()[name.lower()]
+        return self._values_by_name()[name.lower()]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._index()
+        return isinstance(name, str) and name.lower() in self._values_by_name()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._index())
+        return iter(self._values_by_name())
 
     def __len__(self) -> int:
-        return len(self._index())
+        return len(self._values_by_name())
 
     def __repr__(self) -> str:
-        visible = {name: value for name, value in self._index().items() if name != "set-cookie"}
+        visible = {name: value for name, value in self._values_by_name().items() if name != "set-cookie"}
         return f"Headers({redact(repr(visible))})"
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Mapping):
             items: dict[Any, Any] = dict(other)  # pyright: ignore[reportUnknownArgumentType]  # any mapping
-            return self._index() == {str(name).lower(): value for name, value in items.items()}
+            return self._values_by_name() == {str(name).lower(): value for name, value in items.items()}
         return NotImplemented
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._index().items()))
+        return hash(frozenset(self._values_by_name().items()))
 
     def __reduce__(self) -> tuple[type[Headers], tuple[tuple[tuple[str, str], ...]]]:
         # A pickle must not contain secrets: signed URLs in `Location`, sessions in `Set-Cookie`.
@@ -91,8 +91,8 @@ class Headers(Mapping[str, str]):
 
     @property
     def request_id(self) -> str | None:
-        """The request id from any of the usual headers, or None. Control characters are escaped."""
-        values = self._index()
+        """The first request id in `REQUEST_ID_HEADERS`, or None. Control characters are escaped."""
+        values = self._values_by_name()
         return next(
             (escape_unprintable(values[name]) for name in REQUEST_ID_HEADERS if values.get(name)), None
         )
@@ -102,9 +102,10 @@ class Headers(Mapping[str, str]):
 class Exchange:
     """The description of one call, or of one transfer of bytes, with all its attempts.
 
-    `kind` is "api", "storage" or "cdn". `path` is the template (`/images/{image_id}`) or, for storage and
-    CDN, host and path without the query. `status` and `headers` are those of the last response; `status` is
-    None when no response came. `elapsed` is the duration in seconds, including delays.
+    `kind` is "api", "storage" or "cdn". For the API, `path` is the path template (`/images/{image_id}`). For
+    storage and CDN, `path` is the host and path of the URL, without the query. `status` and `headers` are
+    those of the last response. `status` is None if no response came. `attempts` is the number of attempts.
+    `elapsed` is the duration in seconds, including delays.
     """
 
     kind: Kind
@@ -117,14 +118,14 @@ class Exchange:
 
     @property
     def request_id(self) -> str | None:
-        """The service's id for the response, or None when the response has none."""
+        """The id that the service gave the request, or None if the response has no such header."""
         return self.headers.request_id
 
     def __str__(self) -> str:
-        tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        attempts = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
         request_id = f", request id {excerpt(self.request_id, 120)}" if self.request_id else ""
         return escape_unprintable(
-            f"{self.method} {short_path(self.path)} ({tries}, {self.elapsed:.2f} s{request_id})"
+            f"{self.method} {short_path(self.path)} ({attempts}, {self.elapsed:.2f} s{request_id})"
         )
 
 

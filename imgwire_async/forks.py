@@ -1,8 +1,8 @@
 """Detect that this process was forked, and renew the objects that a fork breaks.
 
-A C program that forks, as uWSGI does by default, does not run the hooks of `os.register_at_fork`. So code
-calls `check()` before it uses an object that a fork breaks. `check()` compares the process id with the last
-known one.
+`os.register_at_fork` is not enough: a C program, such as uWSGI by default, forks without calling these hooks.
+So code calls `check()` before it uses an object that a fork breaks. `check()` compares the id of the process
+with the id that it saw last.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from typing import Protocol
 
 
 class Renewable(Protocol):
-    """An object with state, such as a lock, that a forked child cannot use."""
+    """An object whose state a forked child cannot use, for example because it contains a lock."""
 
     def after_fork(self) -> None:
-        """Reset the state. Called in the child before other code uses the object; must not call `check`."""
+        """Reset the state in the child. `check` calls this method, so this method must not call `check`."""
         ...
 
 
 _pid = os.getpid()
-# By process id, because a thread of the parent may hold the parent's lock at the moment of the fork.
-# Reentrant, because a signal handler may call `check` while the same thread runs `_renew`.
+# The lock of each process, by process id. A child must not use the parent's lock, which a thread of the
+# parent may hold at the moment of the fork. Locks are reentrant, because a signal handler may call `check`
+# while its thread runs `_renew`.
 _locks: dict[int, threading.RLock] = {}
 _functions: list[Callable[[], object]] = []
 _objects: weakref.WeakSet[Renewable] = weakref.WeakSet()
@@ -33,19 +34,19 @@ _immortal: list[object] = []
 
 
 def run_in_child(function: Callable[[], object]) -> None:
-    """Register a function that runs once in each forked child, in the first call of `check` there."""
+    """Register a function that runs once in each forked child, at the first `check` in that child."""
     _functions.append(function)
 
 
 def renew_in_child(renewable: Renewable) -> None:
-    """Register an object whose `after_fork()` runs once in each forked child. The reference is weak."""
+    """Register an object whose `after_fork()` runs once in each forked child, while the object exists."""
     _objects.add(renewable)
 
 
 def check() -> None:
     """Renew the registered objects if this process is a new child.
 
-    Otherwise this only reads the process id.
+    In any other process this function is cheap: it only reads the process id.
     """
     if os.getpid() != _pid:
         _renew()
@@ -56,7 +57,7 @@ def _renew() -> None:
     pid = os.getpid()
     with _locks.setdefault(pid, threading.RLock()):
         if pid == _pid:
-            # Another thread of the child has done it.
+            # Another thread of the child has renewed the objects.
             return
         for function in _functions:
             function()
@@ -70,10 +71,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def make_immortal(instance: object) -> None:
-    """Keep an object alive until the process ends, also during the shutdown of the interpreter.
+    """Keep an object alive until the process ends, so that its finalizer never runs.
 
     A forked child shares sockets and the epoll set with its parent. A finalizer that closed them in the child
-    would break them in the parent.
+    would break them in the parent. The interpreter does not finalize the object at exit either.
     """
     increment = _reference_incrementer()
     if increment is None:
@@ -86,7 +87,7 @@ def make_immortal(instance: object) -> None:
 def _reference_incrementer() -> Callable[[object], object] | None:
     """Return a function that increments the reference count of an object, or None on PyPy.
 
-    PyPy has no reference counts, and it does not collect objects when it shuts down.
+    PyPy has no reference counts. It does not finalize objects at exit, so a reference is enough there.
     """
     try:
         import ctypes

@@ -13,10 +13,10 @@ from imgwire_async.exchange import Kind
 
 @attrs.frozen
 class RequestEvent:
-    """An attempt starts: a request is about to be sent.
+    """The event for `on_request`: an attempt is about to send its request.
 
-    `kind` is "api", "storage" or "cdn". `path` is the template (`/images/{image_id}`) or, for storage and
-    CDN, host and path without the query. `attempt` counts from 1.
+    `kind` is "api", "storage" or "cdn". For the API, `path` is the path template (`/images/{image_id}`). For
+    storage and CDN, `path` is the host and path of the URL, without the query. `attempt` counts from 1.
     """
 
     kind: Kind
@@ -27,10 +27,10 @@ class RequestEvent:
 
 @attrs.frozen
 class ResponseEvent:
-    """A response arrived.
+    """The event for `on_response`: a response arrived.
 
-    `elapsed` is the duration of this attempt in seconds. `request_id` is the service's id for the response,
-    or None. The other attributes are those of `RequestEvent`.
+    `elapsed` is the duration of this attempt in seconds. `request_id` is the id that the service gave the
+    request, or None. The other attributes are those of `RequestEvent`.
     """
 
     kind: Kind
@@ -44,7 +44,7 @@ class ResponseEvent:
 
 @attrs.frozen
 class RetryEvent:
-    """An attempt failed and another one follows after `delay` seconds.
+    """The event for `on_retry`: an attempt failed, and the next attempt starts after `delay` seconds.
 
     `attempt` is the number of the failed attempt, and `reason` says why it failed. The other attributes are
     those of `RequestEvent`.
@@ -58,7 +58,7 @@ class RetryEvent:
     delay: float
 
 
-def _hook(_: object, field: attrs.Attribute[Any], value: object) -> None:
+def _check_hook(_: object, field: attrs.Attribute[Any], value: object) -> None:
     checks.plain_callable(f"Hooks.{field.name}", value)
 
 
@@ -66,8 +66,9 @@ def _hook(_: object, field: attrs.Attribute[Any], value: object) -> None:
 class Hooks:
     """Functions that are called for each request, response and retry.
 
-    They run in the event loop, so they have to return quickly, and they must not be coroutine functions. An
-    exception in a hook is logged and has no other effect.
+    The hooks run in the event loop, so they have to return quickly, and they must not be coroutine functions.
+    With the blocking client they run in the caller's thread. An exception in a hook is logged and has no
+    other effect.
 
     Args:
         on_request: Called with a `RequestEvent` before each attempt.
@@ -75,6 +76,6 @@ class Hooks:
         on_retry: Called with a `RetryEvent` before the delay of a retry.
     """
 
-    on_request: Callable[[RequestEvent], object] | None = attrs.field(default=None, validator=_hook)
-    on_response: Callable[[ResponseEvent], object] | None = attrs.field(default=None, validator=_hook)
-    on_retry: Callable[[RetryEvent], object] | None = attrs.field(default=None, validator=_hook)
+    on_request: Callable[[RequestEvent], object] | None = attrs.field(default=None, validator=_check_hook)
+    on_response: Callable[[ResponseEvent], object] | None = attrs.field(default=None, validator=_check_hook)
+    on_retry: Callable[[RetryEvent], object] | None = attrs.field(default=None, validator=_check_hook)

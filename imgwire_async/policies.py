@@ -1,4 +1,4 @@
-"""Timeouts and retry policy: the two settings of a client that are objects."""
+"""The settings `Timeouts` and `RetryPolicy` of a client, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -12,41 +12,43 @@ from imgwire_async.coercion import as_int, as_number
 from imgwire_async.formatting import number_for_message
 
 
-def _number(name: str, value: object, *, allow_zero: bool = False, expected: str = "a number") -> float:
+def _checked_number(
+    name: str, value: object, *, allow_zero: bool = False, expected: str = "a number"
+) -> float:
     found = checks.number(name, value, allow_zero=allow_zero, expected=expected)
     if isinstance(found, int) and found.bit_length() > 64:
         raise ValueError(f"{name} must be a number that fits a float, not {number_for_message(found)}")
     return found
 
 
-def _integer(name: str, value: object, *, allow_zero: bool = False, expected: str = "an int") -> None:
+def _check_integer(name: str, value: object, *, allow_zero: bool = False, expected: str = "an int") -> None:
     if as_int(value) is None:
         raise checks.wrong_type(name, expected, value)
-    _number(name, value, allow_zero=allow_zero)
+    _checked_number(name, value, allow_zero=allow_zero)
 
 
 def _check_seconds(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None:
-        _number(f"Timeouts.{field.name}", value, expected="a number of seconds or None")
+        _checked_number(f"Timeouts.{field.name}", value, expected="a number of seconds or None")
 
 
 def _check_bytes(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None:
-        _integer(f"Timeouts.{field.name}", value, expected="a number of bytes or None")
+        _check_integer(f"Timeouts.{field.name}", value, expected="a number of bytes or None")
 
 
 def _check_number(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    _number(f"RetryPolicy.{field.name}", value, allow_zero=True)
+    _checked_number(f"RetryPolicy.{field.name}", value, allow_zero=True)
 
 
 def _check_count(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    _integer(f"RetryPolicy.{field.name}", value, allow_zero=True)
+    _check_integer(f"RetryPolicy.{field.name}", value, allow_zero=True)
 
 
 def _to_number(value: float) -> float:
     """Return a number as a plain `int` or `float`, and any other value unchanged.
 
-    The validator rejects it later.
+    A value that is not a number is rejected later, by the validator of the field.
     """
     found = as_number(value)
     return value if found is None else found
@@ -58,13 +60,13 @@ def _to_int(value: int) -> int:
 
 
 def _none_if_infinite(value: float | None) -> float | None:
-    """Return None for infinity, because a timeout that never ends is one that is off."""
+    """Return None for infinity, because None means "no timeout". Other values are not changed."""
     value = None if value is None else _to_number(value)
     return None if isinstance(value, float) and value == math.inf else value
 
 
 def _none_if_infinite_bytes(value: int | None) -> int | None:
-    # The validator rejects a float.
+    # A float is rejected later, by the validator of the field.
     return cast("int | None", _none_if_infinite(value))
 
 
@@ -75,13 +77,15 @@ class Timeouts:
     None switches a limit off.
 
     Args:
-        connect: The limit for DNS, TCP and TLS of a new connection.
-        attempt: The limit for one attempt of an API call. It starts when the attempt has its slot.
-        deadline: The limit for one awaited operation as a whole, including retries, delays and the wait for a
+        connect: The limit for opening a connection: DNS, TCP and TLS together.
+        attempt: The limit for one attempt of an API call. Waiting for a slot (`max_connections`) does not
+            count.
+        deadline: The limit for one awaited operation as a whole, including retries, delays and waiting for a
             slot.
-        stall: The longest time without progress in an upload or download. Transfers have no total limit.
-        max_answer_bytes: The maximum size of an API response in bytes after decompression. A page of 100
-            images needs less than a hundredth of the default.
+        stall: The longest time without progress in an upload or download. There is no limit for the whole
+            transfer.
+        max_answer_bytes: The maximum size of an API response in bytes after decompression. A list of 100
+            images needs less than one percent of the default.
     """
 
     connect: float | None = attrs.field(default=10.0, converter=_none_if_infinite, validator=_check_seconds)
@@ -100,12 +104,13 @@ class RetryPolicy:
     A response with status 429 does not use up a retry. The call waits for the rate limit instead.
 
     Args:
-        max_retries: The maximum number of retries of a call, an upload or a download. With 0 nothing is sent
-            twice.
-        backoff: The longest delay before the first retry. It doubles with each retry, with full jitter.
-        max_backoff: The longest delay before any retry.
-        max_retry_after: The longest `Retry-After` of the server that is obeyed. The call fails at once for a
-            longer one.
+        max_retries: The maximum number of retries of a call, an upload or a download. With 0 no request is
+            sent twice.
+        backoff: The maximum delay before the first retry. The maximum doubles with each further retry. The
+            delay is a random number between 0 and the maximum (full jitter).
+        max_backoff: The maximum delay before any retry.
+        max_retry_after: The longest `Retry-After` of the server that a call waits for. If the server sends a
+            longer `Retry-After`, the call fails at once.
         max_rate_wait: The longest time that a call waits for the rate limit in total.
     """
 
@@ -116,17 +121,25 @@ class RetryPolicy:
     max_rate_wait: float = attrs.field(default=300.0, converter=_to_number, validator=_check_number)
 
 
-def timeouts(value: object) -> Timeouts:
-    """Return the `Timeouts` for the argument `timeout`, which may also be a number (`attempt`) or None."""
+def as_timeouts(value: object) -> Timeouts:
+    """Convert the argument `timeout` of a client to `Timeouts`.
+
+    A number sets `Timeouts.attempt`. None means the default timeouts.
+    """
     if value is None:
         return Timeouts()
     if isinstance(value, Timeouts):
         return value
-    return Timeouts(attempt=float(_number("timeout", value, expected="a number of seconds or Timeouts(...)")))
+    return Timeouts(
+        attempt=float(_checked_number("timeout", value, expected="a number of seconds or Timeouts(...)"))
+    )
 
 
-def retry_policy(value: object) -> RetryPolicy:
-    """Return the `RetryPolicy` for the argument `retries`, which may also be an int or None."""
+def as_retry_policy(value: object) -> RetryPolicy:
+    """Convert the argument `retries` of a client to a `RetryPolicy`.
+
+    An int sets `RetryPolicy.max_retries`. None means the default policy.
+    """
     if value is None:
         return RetryPolicy()
     if isinstance(value, RetryPolicy):

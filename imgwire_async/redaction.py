@@ -10,8 +10,8 @@ from typing import Any
 
 # --- secrets ------------------------------------------------------------------------------------------------
 
-# All patterns run in linear time, because a server can choose the text. A pattern such as `x*y` would need
-# quadratic time for a text of many `x` without a `y`.
+# Every pattern has to run in linear time, because a server can choose the text. A pattern such as `x*y` would
+# need quadratic time for a text of many `x` without a `y`.
 _URL = re.compile(r"https?://[^\s\"'<>\\]+", re.IGNORECASE)
 _SIGNATURE_PARAMETER = re.compile(
     r"((?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|GoogleAccessId|sig|upload_?token)=)[^&\s\"'<>]+",
@@ -45,7 +45,7 @@ def redact(text: str, *secrets: str) -> str:
         if secret:
             text = text.replace(secret, "***")
     if "\\" in text:
-        # JSON may contain URLs with escaped characters.
+        # JSON may escape characters of a URL, and the patterns would not match the escapes.
         text = _JSON_ESCAPE.sub(lambda match: "/" if match[0] == "\\/" else chr(int(match[1], 16)), text)
     text = _SECRET_ELEMENT.sub(r"\1***", text)
     text = _URL.sub(_without_query, text)
@@ -61,21 +61,24 @@ def _without_query(match: re.Match[str]) -> str:
     return f"{url}?***" if query else match[0]
 
 
-# The maximum number of characters of a secret that no pattern matches.
+# How many characters `redacted_prefix` removes at most from the end of a prefix, because they may be a part
+# of a secret.
 _MAX_SECRET_CHARS = 2_000
 
 
 def redacted_prefix(text: str, limit: int, *secrets: str) -> str:
     """Return the first `limit` characters of `text` after redaction.
 
-    Only four times as many characters are redacted, so the time does not depend on the length of `text`.
+    The patterns search only the first `4 * limit` characters, so their time does not depend on the length of
+    `text`.
     """
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
     prefix = text[: limit * 4]
     if len(prefix) < len(text):
-        # The last word of the prefix may be a part of a secret that no pattern matches, so it is removed.
+        # The prefix may end inside a secret, and no pattern matches a part of a secret. So remove the last
+        # word of the prefix.
         end = max(map(prefix.rfind, _WORD_ENDS)) + 1
         prefix = prefix[: max(end, len(prefix) - _MAX_SECRET_CHARS)]
     return redact(prefix)[:limit]
@@ -84,16 +87,16 @@ def redacted_prefix(text: str, limit: int, *secrets: str) -> str:
 _WORD_ENDS = (" ", "\n", "\t", '"', "'", "<", ">")
 
 
-# The maximum number of characters of a response body that an error keeps. Messages show 300 of them.
+# The maximum number of characters of a response body that an error stores. Its message shows 300 of them.
 MAX_BODY_CHARS = 10_000
 
 
 def redacted_body(body: bytes, *secrets: str) -> str:
-    """Return the part of a response body that an error keeps, as redacted text.
+    """Return the beginning of a response body as redacted text, for an error to store.
 
     The text is cut after the redaction, because no pattern matches a secret that is cut in two.
     """
-    # The bytes are cut first, because decoding 64 MiB would take too long. The factor leaves room for
+    # Decoding the whole body, which may have 64 MiB, would take too long. The factor 20 leaves room for
     # characters of four bytes and for text that the redaction removes.
     text = redacted_prefix(body[: MAX_BODY_CHARS * 20].decode("utf-8", "replace"), MAX_BODY_CHARS, *secrets)
     return escape_unprintable(text, keep="\n\r\t")[:MAX_BODY_CHARS]
@@ -128,7 +131,7 @@ _UNPRINTABLE = re.compile(
 def escape_unprintable(text: str, *, keep: str = "") -> str:
     r"""Return `text` with control and formatting characters written as escapes (`\u001b`).
 
-    Characters in `keep` are not escaped. Neither are letters, spaces and emoji.
+    Characters in `keep` are not escaped. Letters, spaces and emoji are not escaped either.
     """
     if text.isprintable():
         return text
@@ -140,15 +143,15 @@ def _escape(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-# Comments and an XML declaration may come before this tag.
+# A text with one of these tags is HTML. Comments and an XML declaration may come before the tag.
 _HTML_TAG = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _HTML_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,200})", re.IGNORECASE)
-# The number of characters at the beginning of a page in which the tag and the title are searched.
+# How many characters at the beginning of a text are searched for such a tag and for the title.
 _HTML_PREFIX = 20_000
 
 
 def is_html(text: str) -> bool:
-    """Return whether `text` is an HTML page. The API never sends one, but proxies and login pages do."""
+    """Return whether `text` is an HTML page, which comes from a proxy or a login page, never from the API."""
     prefix = text[:_HTML_PREFIX].lstrip("\ufeff \t\r\n\f")
     return prefix.startswith("<") and _HTML_TAG.search(prefix) is not None
 
@@ -156,7 +159,7 @@ def is_html(text: str) -> bool:
 def excerpt(text: str, limit: int = 300) -> str:
     """Return at most `limit` characters of `text` as one printable line.
 
-    Of an HTML page only the title is kept.
+    For an HTML page the line contains only the page's title.
     """
     if is_html(text):
         title = _HTML_TITLE.search(text, 0, _HTML_PREFIX)

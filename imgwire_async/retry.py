@@ -1,6 +1,6 @@
 """Decide whether a request may be retried, and after which delay.
 
-The functions are pure: the random number and the response's headers are arguments.
+The functions do no I/O: random numbers and the headers of responses are arguments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-# Why an attempt brought no usable response.
+# Why an attempt got no usable response.
 FailureKind: TypeAlias = Literal[
     "not_sent",  # the request was never sent: connection refused, DNS, TLS
     "connect_timeout",  # no connection in time, so the request was never sent
@@ -27,16 +27,16 @@ FailureKind: TypeAlias = Literal[
     "no_slot",  # no slot became free in time
 ]
 
-# POST is missing: a request with this method says itself whether a retry is safe. [contract 5]
+# POST is not idempotent, so an operation that sends a POST declares whether a retry is safe. [contract 5]
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
 
 @attrs.frozen
 class Failure:
-    """One failed attempt: `kind` is set when no response came, else `status` is set.
+    """One failed attempt.
 
-    `advice` holds sentences for the user where the cause is known well enough; else it is empty.
-    `is_final` is true when a retry would fail in the same way.
+    `reason` describes the failure for messages. `kind` is set if no usable response came. Otherwise `status`
+    is set. `advice` tells the user what to do, or is empty. `is_final` is true if a retry cannot succeed.
     """
 
     reason: str
@@ -48,17 +48,17 @@ class Failure:
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str]) -> Failure:
-        """Return the failure for a response with this status, including the delay of its `Retry-After`."""
+        """Return the failure for a response with this status. `retry_after` is taken from its `headers`."""
         return cls(f"HTTP {status}", status=status, retry_after=parse_retry_after(headers))
 
     @property
     def unprocessed(self) -> bool:
-        """Whether the service certainly did not process the request (never sent, or rate limited)."""
+        """Whether the service did not process the request: it was not sent, or it was rate limited."""
         return self.kind in {"not_sent", "connect_timeout"} or self.status == 429
 
     @property
     def may_have_succeeded(self) -> bool:
-        """Whether the service may have processed the request although no success was reported."""
+        """Whether the service may have processed the request, although the client got no success status."""
         no_response = self.kind in {"connection_lost", "attempt_timeout", "stalled"}
         return no_response or (self.status is not None and self.status >= 500)
 
@@ -76,8 +76,8 @@ def is_transient(status: int) -> bool:
 def may_retry(method: str, failure: Failure, *, repeatable: bool | None) -> bool:
     """Return whether a request may be sent again after a failure.
 
-    `repeatable` is what the operation declares, for example because it sends an idempotency key. None means
-    that the HTTP method decides.
+    `repeatable` says whether the operation declares that a retry is safe, for example because it sends an
+    idempotency key. If `repeatable` is None, a retry is safe for every HTTP method except POST.
     """
     if failure.is_final or (failure.status is not None and not is_transient(failure.status)):
         return False
@@ -87,14 +87,15 @@ def may_retry(method: str, failure: Failure, *, repeatable: bool | None) -> bool
 
 
 def retry_delay(retry: int, retry_after: float | None, *, policy: RetryPolicy, jitter: float) -> float | None:
-    """Return the seconds before a retry, or None when `retry_after` is longer than the policy allows.
+    """Return the seconds before a retry, or None if `retry_after` is longer than the policy allows.
 
-    `retry` counts from 1. With `retry_after` the delay is at least that long. Without it the delay is
-    exponential backoff with full jitter. `jitter` is a random number in [0, 1).
+    `retry` is the number of the retry, counted from 1. The delay is at least `retry_after` seconds. If
+    `retry_after` is None, the delay is exponential backoff with full jitter. `jitter` is a random number in
+    [0, 1).
     """
     if retry_after is None:
         limit = min(policy.max_backoff, policy.backoff * float(1 << min(retry - 1, 30)))
-        # Both settings may be infinite, and inf * 0 is NaN.
+        # The limit may be infinite, and inf * 0 is NaN.
         return limit * jitter if jitter else 0.0
     if retry_after > policy.max_retry_after:
         return None
@@ -103,9 +104,9 @@ def retry_delay(retry: int, retry_after: float | None, *, policy: RetryPolicy, j
 
 @attrs.define
 class RetryBudget:
-    """Count the retries of one operation.
+    """Counts the retries of one operation, and returns the delay before each.
 
-    Only one task uses an instance. `jitter` returns a random number in [0, 1).
+    Only one task may use an instance. `jitter` returns a random number in [0, 1).
     """
 
     policy: RetryPolicy
@@ -118,9 +119,9 @@ class RetryBudget:
         return self.used >= self.policy.max_retries
 
     def next_delay(self, failure: Failure) -> float | None:
-        """Use up one retry and return the seconds before it.
+        """Use up one retry, and return the seconds before it.
 
-        Return None when no retry is left, or when the server asks for too long a delay.
+        Return None if no retry is left, or if the `Retry-After` is longer than the policy allows.
         """
         if self.is_spent:
             return None
@@ -129,17 +130,19 @@ class RetryBudget:
 
 
 def stagger(seconds: float, jitter: float) -> float:
-    """Return extra seconds, so that callers with the same `Retry-After` do not all send at the same moment.
+    """Return the seconds to add to a `Retry-After`, so that callers do not all send at the same moment.
 
-    The extra is a share of `seconds`, at most one second. `jitter` is a random number in [0, 1).
+    They grow with `seconds`, the length of the `Retry-After`, up to one second. `jitter` is a random number
+    in [0, 1).
     """
     return jitter * min(1.0, 0.05 + seconds / 4)
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of the header `Retry-After`, or None when it is missing, past or not valid.
+    """Return the delay in the header `Retry-After` in seconds, or None.
 
-    A date is compared with the response's own `Date`, because the clock of this machine may be hours off.
+    None means that the header is missing, that it is neither a number nor a date, or that the delay is over.
+    A date is compared with the header `Date` of the response, because the clock of this machine may be wrong.
     """
     value = headers.get("Retry-After")
     if value is None or not (text := value.strip()):
@@ -152,9 +155,10 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def response_time(headers: Mapping[str, str]) -> datetime:
-    """Return the time at which a response was made: its `Date` header, or else the time of this machine.
+    """Return the time in the `Date` header of a response, or without that header the time of this machine.
 
-    A server names times (`Retry-After`, the expiry of a URL) by its own clock. Compare them with this time.
+    A server uses its own clock for times in `Retry-After` and for the expiry of a URL. So these times have to
+    be compared with the server's `Date`.
     """
     from datetime import UTC, datetime
 
@@ -162,10 +166,10 @@ def response_time(headers: Mapping[str, str]) -> datetime:
 
 
 def parse_http_date(text: str | None) -> datetime | None:
-    """Return the time of an HTTP date, or None for any other text."""
+    """Return the time of an HTTP date, or None if `text` is not an HTTP date."""
     if not text:
         return None
-    # Imported here because only failures need it, and the package `email` is slow to import.
+    # Imported here, because the package `email` is slow to import and few calls need it.
     from datetime import UTC
     from email.utils import parsedate_to_datetime
 
@@ -173,5 +177,5 @@ def parse_http_date(text: str | None) -> datetime | None:
         time = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    # HTTP dates are in GMT, also when the zone is missing or "-0000".
+    # HTTP dates are always in GMT, so a missing time zone or "-0000" means GMT, too.
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time

@@ -1,4 +1,4 @@
 """The HTTP transport: sessions, slots, timeouts and retries.
 
-At run time no other module of the client imports aiohttp.
+Of all modules that a client uses, only modules of this package import aiohttp at run time.
 """

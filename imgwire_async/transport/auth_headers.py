@@ -1,4 +1,4 @@
-"""The headers of every API request, with the API key in use."""
+"""The headers of API requests, which contain the current API key."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from imgwire_async.transport.response_body import ACCEPTED_ENCODINGS
 def api_headers(options: Options) -> CIMultiDict[str]:
     """Return the headers of every API request, without the key.
 
-    Header names are case-insensitive, and each header is sent once. A default header can replace `Accept` and
-    `Accept-Encoding`, but not the environment id, the key or the content type.
+    The option `default_headers` can replace `Accept` and `Accept-Encoding`, in upper or lower case. It cannot
+    replace the environment id, the key or the content type, because these headers are set after it.
     """
     headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": ACCEPTED_ENCODINGS})
     headers.update(options.default_headers)
@@ -25,7 +25,7 @@ def api_headers(options: Options) -> CIMultiDict[str]:
 
 @attrs.frozen
 class _HeadersForKey:
-    """The headers of all requests with one key: those with a JSON body, and those without."""
+    """The headers of requests with this API key: of requests without a body, and with a JSON body."""
 
     key: str = attrs.field(repr=False)
     without_body: CIMultiDict[str] = attrs.field(repr=False)
@@ -35,7 +35,7 @@ class _HeadersForKey:
 class AuthHeaders:
     """Adds the API key to the headers.
 
-    The result is cached, because keys change rarely and requests are frequent.
+    The headers for the last key are cached, because the key changes rarely.
     """
 
     def __init__(self, headers: CIMultiDict[str]) -> None:
@@ -45,9 +45,9 @@ class AuthHeaders:
     def with_key(self, key: str, *, json: bool) -> CIMultiDict[str]:
         """Return the headers of a request.
 
-        `json` says whether it has a JSON body. The result must not be changed.
+        `json` says whether the request has a JSON body. The result is cached, so it must not be changed.
         """
-        # Read the cache once: another event loop may replace it meanwhile.
+        # Read the attribute once, because another event loop in another thread may replace the value.
         current = self._last
         if key != current.key:
             current = self._last = self._build(key)

@@ -17,13 +17,13 @@ from imgwire_async.redaction import Secret, redact, redacted_body
 from imgwire_async.retry import Failure
 from imgwire_async.transport.call_state import RawResponse
 
-# Bytes. Most servers accept headers up to this size.
+# The number of bytes of a header that most servers accept.
 _MAXIMUM_HEADER_SIZE = 8_190
 _CONNECTION_ADVICE = "Check base_url, DNS, proxy and firewall."
 
 
 def long_header(headers: Iterable[tuple[str, str]]) -> str | None:
-    """Return the name of a header that many servers reject as too long, or None."""
+    """Return the name of the first header that many servers would reject as too long, or None."""
     return next(
         (name for name, value in headers if len(name) + len(value.encode()) > _MAXIMUM_HEADER_SIZE), None
     )
@@ -62,7 +62,7 @@ def _expired_timeout(
 ) -> tuple[Literal["connect", "attempt"], float | None]:
     """Return the name and the seconds of the timeout that expired.
 
-    A slow connection may exceed either timeout, so the shorter one has expired.
+    A request that gets no connection in time may exceed either timeout, so the shorter timeout has expired.
     """
     connect, attempt = timeouts.connect, timeouts.attempt
     if kind == "connect_timeout" and connect is not None and (attempt is None or connect < attempt):
@@ -86,7 +86,7 @@ def rate_limit_error(
 
 
 def reject_foreign_redirect(response: RawResponse, exchange: Exchange, base: str) -> None:
-    """Raise `UnsafeURLError` if the response redirects to another origin than that of `base`."""
+    """Raise `UnsafeURLError` if the response redirects to another origin than that of the URL `base`."""
     location = Secret(response.headers.get("Location", ""))
     try:
         is_foreign = origin(str(URL(base).join(URL(location)))) != origin(base)

@@ -1,4 +1,4 @@
-"""The state of one API call, and the raw response to one attempt."""
+"""The state of one API call, and the response to one attempt of this call."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from imgwire_async.transport.request_url import RequestURL
 
 
-# Without slots the classes here are created twice as fast, and every call creates them.
+# Without slots, objects of these classes are created twice as fast, and every call creates two of them.
 @attrs.frozen(slots=False)
 class RawResponse:
-    """The response to one attempt, with any status."""
+    """The response to one attempt, with any status. Its body may be cut at the size limit."""
 
     status: int
     headers: Headers
-    # It may quote the key, or hold a presigned URL.
+    # Not in the repr, because the body may contain the API key or a presigned URL.
     body: bytes = attrs.field(repr=False)
     is_complete: bool = True
 
 
 @attrs.define(slots=False, eq=False)
 class CallState:
-    """The request of an API call, and its attempts and waits so far.
+    """The state of one API call: its request, and its attempts and waits so far.
 
-    Each `AiohttpTransport.send` creates one.
+    Each `AiohttpTransport.send` creates one of these objects.
     """
 
     request: Request[Any]
@@ -47,13 +47,13 @@ class CallState:
     events: CallEvents | None = attrs.field(repr=False)
     started_at: float = attrs.field(factory=time.monotonic)
     attempts: int = 1
-    # When the last attempt was sent, or 0 while it waits for a slot or the rate limit.
+    # The `time.monotonic()` when the last attempt was sent, or 0 while it waits for a slot or the rate limit.
     sent_at: float = 0.0
     # The generation of the rate gate when the last attempt was sent.
     gate_generation: int = 0
     # The number of responses with status 429.
     rate_limited: int = 0
-    # Seconds waited for the rate limit.
+    # How many seconds the call has waited for the rate limit in total.
     rate_waited: float = 0.0
     # Whether an earlier attempt, whose response was lost, may have succeeded.
     may_have_succeeded: bool = False
@@ -61,11 +61,11 @@ class CallState:
 
     @functools.cached_property
     def budget(self) -> RetryBudget:
-        """The retries of this call. The object is created after the first failure."""
+        """The budget for retries of this call. Most calls need no retry, so it is created on first use."""
         return RetryBudget(self.policy)
 
     def exchange(self, result: RawResponse | Failure) -> Exchange:
-        """Return the exchange of the call, as of this outcome of an attempt."""
+        """Return the exchange that describes the call after an attempt with this result."""
         elapsed = time.monotonic() - self.started_at
         method, path = self.request.method, self.request.path
         if isinstance(result, Failure):
@@ -73,7 +73,7 @@ class CallState:
         return Exchange("api", method, path, result.status, result.headers, self.attempts, elapsed)
 
     def interrupted_exchange(self) -> Exchange:
-        """Return the exchange of a call that ends during an attempt, or before the attempt was sent."""
+        """Return the exchange of an interrupted call. An attempt that was not sent yet does not count."""
         attempts = self.attempts if self.sent_at else self.attempts - 1
         elapsed = time.monotonic() - self.started_at
         return Exchange("api", self.request.method, self.request.path, attempts=attempts, elapsed=elapsed)
@@ -89,18 +89,15 @@ class CallState:
 
 
 def has_secret(request: Request[Any]) -> bool:
-    """Return whether the query holds a secret.
+    """Return whether the query holds an upload token.
 
-    The instrumentation of other libraries would record it with the URL.
+    Such a request uses a session without the instrumentation of other libraries, which would record its URL.
     """
     return request.params is not None and any("token" in name.lower() for name in request.params)
 
 
 def without_token(body: bytes, request: Request[Any]) -> bytes:
-    """Return the body of a response without the upload token of the request.
-
-    The service may quote the token.
-    """
+    """Return the body of a response without the upload token of the request, which the service may quote."""
     if not has_secret(request):
         return body
     for token in (request.params or {}).values():

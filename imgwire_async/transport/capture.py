@@ -1,4 +1,7 @@
-"""Capture the exchanges of a client. Loaded with the client class, so this module imports very little."""
+"""Capture the exchanges of a client.
+
+The module of the client class imports this module, so this module imports very little.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from types import TracebackType
 
 from imgwire_async.exchange import Exchange
 
-# The captures of the current context: pairs of a client's shared state and the list of its exchanges.
+# The active captures of the current context. A pair contains the shared state of the captured client, and the
+# list to which its exchanges are appended.
 active_captures: ContextVar[tuple[tuple[object, list[Exchange]], ...]] = ContextVar(
     "imgwire_async.active_captures", default=()
 )
@@ -16,7 +20,7 @@ active_captures: ContextVar[tuple[tuple[object, list[Exchange]], ...]] = Context
 class Capture:
     """The context manager that `client.capture()` returns.
 
-    It provides a list that grows with every exchange of this client in the current context.
+    `with` returns a list. Every exchange of this client in the current context is appended to the list.
     """
 
     def __init__(self, owner: object) -> None:

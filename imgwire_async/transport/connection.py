@@ -14,8 +14,8 @@ try:
     import fcntl
     import termios
 except ImportError:
-    # Windows has neither module. Progress is then the number of bytes that the kernel accepted, acknowledged
-    # or not.
+    # Windows has neither module. There `unacknowledged` returns 0, so bytes count as sent when the kernel
+    # accepts them.
     fcntl = termios = None  # type: ignore[assignment]  # modules or nothing
 
 
@@ -23,8 +23,8 @@ class Connection:
     """The transport, protocol and socket of an open connection.
 
     They are saved while the connection is open, because a closed asyncio transport returns None for them, or
-    raises. Over TLS the TCP transport below the TLS layer is saved, too: after a second `close()` only that
-    transport can abort the connection.
+    raises. For a TLS connection the TCP transport below the TLS layer is saved, too, because after a second
+    `close()` only the TCP transport can abort the connection.
     """
 
     __slots__ = ("_protocol", "_socket", "_tcp_transport", "_transport")
@@ -39,21 +39,22 @@ class Connection:
 
     @classmethod
     def of(cls, owner: object) -> Connection | None:
-        """Return the connection of aiohttp's writer or connection object, or None if it is closed already."""
+        """Return the connection of aiohttp's writer or connection object, or None if it is closed."""
         transport: asyncio.WriteTransport | None = getattr(owner, "transport", None)
         try:
             return None if transport is None else cls(transport)
         except AttributeError:
-            # The transport was closed twice: by the peer and by aiohttp.
+            # The transport was closed twice, by the peer and by aiohttp, and has lost its attributes.
             return None
 
     def abort(self) -> None:
         """Close the connection at once and discard unsent bytes.
 
-        `close()` would wait until the peer has read these bytes and, over TLS, has stopped sending. That may
-        never happen.
+        `close()` would wait until the peer has read these bytes and, over TLS, has stopped sending. A peer
+        may never do that.
         """
-        # aiohttp's writer may wait in `drain()`. No other code retrieves the exception that ends this wait.
+        # aiohttp's writer may wait in `drain()`. Aborting ends this wait with an exception, which asyncio
+        # would log if no code retrieved it.
         waiter = getattr(self._protocol, "_drain_waiter", None)
         if waiter is not None:
             waiter.add_done_callback(threads.consume_exception)
@@ -65,9 +66,9 @@ class Connection:
 
     @property
     def is_closing(self) -> bool:
-        """Whether written bytes are discarded.
+        """Whether the connection is closing, so that bytes written to it are discarded.
 
-        A TLS transport does not notice that its TCP transport failed.
+        A TLS transport does not notice that its TCP transport failed, so both transports are checked.
         """
         return self._transport.is_closing() or (
             self._tcp_transport is not None and self._tcp_transport.is_closing()
@@ -84,7 +85,8 @@ class Connection:
     def unacknowledged(self) -> int:
         """Return the number of bytes in the kernel that the peer has not acknowledged.
 
-        With a slow peer this number changes long before the buffer in this process does.
+        It shows the progress of a slow peer, for which the buffer in this process may not change for a long
+        time.
         """
         sock = self._socket
         if fcntl is None or termios is None or sock is None or sock.fileno() < 0:
@@ -99,14 +101,14 @@ class Connection:
 class UnreadResponse:
     """The connection of a response whose body has not been read to its end.
 
-    `abort` closes this connection. It does nothing after the end of the body, when another request may use
-    the connection.
+    `abort` closes this connection. After the end of the body `abort` does nothing, because another request
+    may already use the connection.
     """
 
     __slots__ = ("_connection", "_content")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        # The repr of the content, unlike that of the response, shows no URL.
+        # Store the content and not the response, because the repr of the response shows its URL.
         self._content = response.content
         self._connection = Connection.of(response.connection)
 

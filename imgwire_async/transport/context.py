@@ -20,13 +20,13 @@ class Context:
     shared: SharedState
     options: Options
     instrumentation: Instrumentation
-    # The timeout of a PUT or GET of bytes. It has no total: a slow transfer that makes progress may take any
-    # time.
+    # The timeout of a PUT or GET of bytes. It limits only the time to connect, because a slow transfer that
+    # makes progress may take any time.
     transfer_timeout: aiohttp.ClientTimeout
 
     @classmethod
     def of(cls, shared: SharedState, options: Options) -> Context:
-        """Return the context for a transport with these options."""
+        """Return the context of a transport with these options."""
         timeout = aiohttp.ClientTimeout(total=None, connect=options.timeout.connect, ceil_threshold=1e9)
         return cls(shared, options, Instrumentation(options.hooks), timeout)
 
@@ -35,7 +35,7 @@ class Context:
         deadline.note_failure(exchange, reason)
         events = self.instrumentation.for_call(exchange.kind, exchange.method, exchange.path)
         if events is not None:
-            await events.retry(exchange.attempts, reason, seconds)
+            await events.report_retry(exchange.attempts, reason, seconds)
         await self.shared.sessions.sleep(seconds)
 
     def record_exchange(self, exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""The deadline: one time limit for one awaited operation, with all its requests and delays."""
+"""The deadline, which is the time limit for one awaited operation with all its requests and delays."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _current: ContextVar[Deadline[Any] | None] = ContextVar("imgwire_async.deadline"
 class Deadline(AbstractAsyncContextManager[T]):
     """A time limit of `seconds` seconds for the body of an `async with`.
 
-    Raises `APITimeoutError(which="deadline")` when the limit is exceeded. Inside another deadline of the same
-    task it has no effect. The timer starts before `scope` is entered, and stops before `scope` is left. The
-    `async with` returns the value that `scope` returns.
+    Raises `APITimeoutError(which="deadline")` when the limit is exceeded. A deadline inside another deadline
+    of the same task has no effect. The timer starts before the context manager `scope` is entered, and stops
+    before it is left. `async with` returns the value that `scope` returns.
     """
 
     def __init__(self, name: str, seconds: float, scope: AbstractAsyncContextManager[T]) -> None:
@@ -39,7 +39,7 @@ class Deadline(AbstractAsyncContextManager[T]):
         if current() is None:
             await self._start_timer()
         try:
-            # This may take long: the first call reads the file of the option `ssl`.
+            # Entering the scope may take long, because the first call reads the file in the option `ssl`.
             return await self._scope.__aenter__()
         except BaseException as error:
             await self._stop_timer(type(error), error, error.__traceback__)
@@ -78,12 +78,12 @@ class Deadline(AbstractAsyncContextManager[T]):
 
     @property
     def task(self) -> asyncio.Task[object] | None:
-        """The task that runs the operation, or None before and after that."""
+        """The task that runs the operation, or None before and after the operation."""
         return self._task
 
     @property
     def has_expired(self) -> bool:
-        """Whether this deadline cancels its task, and no other code does."""
+        """Whether the task is being cancelled by this deadline, and by no other code."""
         task = self._task
         return task is not None and self._timer.expired() and task.cancelling() <= self._cancel_requests + 1
 
@@ -94,7 +94,7 @@ class Deadline(AbstractAsyncContextManager[T]):
     def note_interrupted(self, exchange: Exchange, activity: str) -> None:
         """Remember the interrupted exchange for the error message.
 
-        `activity` says what the operation was doing with it.
+        `activity` precedes the exchange in the message, for example "busy with".
         """
         self._interrupted_exchange, self._activity = exchange, activity
 
@@ -121,7 +121,8 @@ def note_failure(exchange: Exchange, reason: str) -> None:
 def note_interrupted(exchange: Exchange, activity: str = "busy with") -> None:
     """Remember the exchange that was cancelled, for the message of the current operation's deadline error.
 
-    `activity` precedes the exchange in the message. The deadline may not be the cause of the cancellation.
+    `activity` precedes the exchange in the message. If the deadline was not the cause of the cancellation,
+    the exchange is not used.
     """
     deadline = current()
     if deadline is not None:
@@ -129,9 +130,9 @@ def note_interrupted(exchange: Exchange, activity: str = "busy with") -> None:
 
 
 def has_expired() -> bool:
-    """Return whether the deadline cancels the current operation, and no other code does.
+    """Return whether the current operation is being cancelled by its deadline, and by no other code.
 
-    A result that arrived all the same may then be returned.
+    If so, the operation may still return a result that has arrived already.
     """
     deadline = current()
     return deadline is not None and deadline.has_expired

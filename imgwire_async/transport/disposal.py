@@ -1,8 +1,8 @@
 """Close the sessions of clients that were garbage-collected without being closed.
 
 A client may be part of a reference cycle, so the garbage collector may run this code in any thread at any
-time. The sessions belong to event loops that may belong to other threads. Such a loop is never run here, not
-even while it is idle, because its thread may be about to run it.
+time. The sessions may belong to the event loop of another thread. This module never runs the loop of another
+thread, not even an idle loop, because the other thread may start to run it at any moment.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SessionsByLoop = dict[asyncio.AbstractEventLoop, "LoopSessions"]
 
-# Sessions that their loop closes when it runs next. The reference keeps aiohttp from warning about unclosed
-# sessions.
+# Sessions that will be closed by their event loop when it runs next. They are referenced here, because
+# aiohttp warns if an unclosed session is garbage-collected.
 _scheduled: dict[LoopSessions, asyncio.AbstractEventLoop] = {}
 
 
 def dispose(by_loop: SessionsByLoop) -> None:
-    """Close the sessions of a client that no code uses any more."""
+    """Remove all sessions from `by_loop` and close them. No code may use them any more."""
     while by_loop:
         loop, sessions = by_loop.popitem()
         _close(loop, sessions)
@@ -41,9 +41,9 @@ def _close_overdue() -> None:
 
 
 def close_idle(by_loop: SessionsByLoop) -> None:
-    """Close the sessions of loops that do not run, at interpreter exit.
+    """Close the sessions of loops that do not run. Called when the interpreter exits.
 
-    The threads of these loops have ended. A loop that runs closes its own sessions.
+    No other thread will run these loops any more. A loop that still runs closes its own sessions.
     """
     for loop, sessions in list(by_loop.items()):
         if not loop.is_running():
@@ -52,7 +52,7 @@ def close_idle(by_loop: SessionsByLoop) -> None:
 
 
 def close_scheduled() -> None:
-    """Close scheduled sessions whose loop does not run, at interpreter exit."""
+    """Close scheduled sessions whose loop does not run. Called when the interpreter exits."""
     for sessions, loop in list(_scheduled.items()):
         if not loop.is_running():
             _scheduled.pop(sessions, None)
@@ -72,17 +72,17 @@ def _close(loop: asyncio.AbstractEventLoop, sessions: LoopSessions, *, exiting: 
     if sessions.pid != os.getpid():
         forks.make_immortal(sessions)
     elif loop.is_closed():
-        abandon(sessions)
+        close_without_waiting(sessions)
     elif loop.is_running() or not (exiting or _may_run_loop_of(sessions)):
-        _schedule(loop, sessions)
+        _schedule_close(loop, sessions)
     elif _in_running_loop():
-        abandon(sessions)
+        close_without_waiting(sessions)
     else:
-        loop.run_until_complete(sessions.closer.aclose())
+        loop.run_until_complete(sessions.cleanup_generator.aclose())
 
 
 def _may_run_loop_of(sessions: LoopSessions) -> bool:
-    """Return whether no other thread can run the loop of the sessions."""
+    """Return whether this thread may run the loop of the sessions, because no other thread can run it."""
     thread = sessions.thread
     return thread.ident == threading.get_ident() or not thread.is_alive()
 
@@ -95,25 +95,25 @@ def _in_running_loop() -> bool:
     return True
 
 
-def _schedule(loop: asyncio.AbstractEventLoop, sessions: LoopSessions) -> None:
+def _schedule_close(loop: asyncio.AbstractEventLoop, sessions: LoopSessions) -> None:
     _scheduled[sessions] = loop
     try:
         loop.call_soon_threadsafe(_close_now, sessions)
     except RuntimeError:
-        # The loop was closed meanwhile.
+        # The loop was closed since the check in `_close`.
         _close_now(sessions)
 
 
 def _close_now(sessions: LoopSessions) -> None:
-    """Close the sessions on their loop.
+    """Close scheduled sessions, in a callback of their loop.
 
-    No task is used, because a loop that stops at once would leave it pending.
+    This is not done in a task, because a loop that stops at once would leave the task pending.
     """
     if _scheduled.pop(sessions, None) is not None:
-        abandon(sessions)
+        close_without_waiting(sessions)
 
 
-def abandon(sessions: LoopSessions) -> None:
+def close_without_waiting(sessions: LoopSessions) -> None:
     """Close the sessions without waiting until their connections are closed."""
     for session in (sessions.untraced_api, sessions.api, sessions.downloads, sessions.uploads):
         connector = session.connector
@@ -121,12 +121,12 @@ def abandon(sessions: LoopSessions) -> None:
         if connector is not None and not connector.closed:
             closing = connector.close()
             try:
-                # The first step closes everything; the later steps only wait.
+                # The first step of the coroutine closes all connections. The later steps would only wait.
                 closing.__await__().__next__()
             except (StopIteration, RuntimeError):
                 pass
     try:
-        # All sessions are closed, so this ends at once.
-        sessions.closer.aclose().send(None)
+        # All sessions are closed, so the generator ends at its first step.
+        sessions.cleanup_generator.aclose().send(None)
     except (StopIteration, RuntimeError):
         pass

@@ -40,7 +40,7 @@ def scrub_traceback(error: BaseException) -> None:
     """Clear the local variables of aiohttp's frames in the traceback of `error`, its causes and its contexts.
 
     These variables hold presigned URLs and requests, and error trackers store the variables of frames. The
-    variables of the caller's frames stay, and so do the file names and line numbers of all frames.
+    variables of other frames are not changed. File names and line numbers stay in all frames.
     """
     visited: set[int] = set()
     pending: list[BaseException | None] = [error]
@@ -55,7 +55,7 @@ def scrub_traceback(error: BaseException) -> None:
                 try:
                     frame.clear()
                 except RuntimeError:
-                    # The frame is still running or suspended.
+                    # A frame that is still running or suspended cannot be cleared.
                     pass
 
 
@@ -63,7 +63,7 @@ def scrub_traceback(error: BaseException) -> None:
 class Route:
     """The route to a host, for error messages. It is created only after a failure."""
 
-    # With the port, if the URL has one.
+    # The host of the URL, with the port if the URL has one.
     host: str
     # Whether the URL begins with https.
     secure: bool
@@ -80,13 +80,14 @@ class Route:
 
     @property
     def via_proxy(self) -> str:
-        """The words " through <proxy>" for a message, or an empty text without a proxy."""
+        """The text " through <proxy>" for a message, or an empty text without a proxy."""
         return "" if self.proxy is None else f" through {self.proxy}"
 
     def peer(self, *, not_sent: bool) -> str:
-        """Return the peer of a failed connection: the host, or the proxy.
+        """Return the text that names the server of a failed connection in a message.
 
-        If both are possible, return both.
+        With a proxy, this is the proxy if the request was not sent. If it was sent, either the host or the
+        proxy may have failed, so the text names both.
         """
         if self.proxy is None:
             return self.host
@@ -96,9 +97,9 @@ class Route:
 def translate(error: BaseException, route: Route) -> NoResponseError:
     """Translate an error of aiohttp into a `NoResponseError`.
 
-    The original text is never used as a whole, because it may quote a presigned URL.
+    aiohttp's message is never copied as a whole, because it may contain a presigned URL.
     """
-    # Some errors are translated already.
+    # A body that cannot be decompressed raises a `NoResponseError`, which needs no translation.
     if isinstance(error, NoResponseError):
         return error
     not_sent = False
@@ -111,21 +112,21 @@ def translate(error: BaseException, route: Route) -> NoResponseError:
             break
     else:
         failure = _CONNECTION_BROKEN(error, route, peer)
-    # A proxy closed the connection before it forwarded the request.
+    # The proxy closed the connection before the request was sent.
     if not_sent and failure.kind == "connection_lost":
         failure = attrs.evolve(failure, kind="not_sent")
     return NoResponseError(failure)
 
 
-# Translates an error, for a route and a peer, into a failure. Returns None if a later row of the table has to
-# translate it.
+# A function that translates an error into a failure. It is called with the error, the route, and the result
+# of `Route.peer`. If it returns None, a later row of `_TRANSLATIONS` translates the error.
 Translation: TypeAlias = Callable[[Any, Route, str], Failure | None]
 
 
-def _text(kind: FailureKind, text: str) -> Callable[[BaseException, Route, str], Failure]:
-    """Return a translation with a fixed kind and text.
+def _with_text(kind: FailureKind, text: str) -> Callable[[BaseException, Route, str], Failure]:
+    """Return a function that translates every error into a failure with this `kind` and `text`.
 
-    `text` may contain {host}, {via_proxy}, {peer} and {cause}.
+    The placeholders {host}, {via_proxy}, {peer} and {cause} in `text` are replaced.
     """
 
     def translation(error: BaseException, route: Route, peer: str) -> Failure:
@@ -183,7 +184,7 @@ def _tls_failed(error: aiohttp.ClientSSLError, route: Route, _: str) -> Failure:
 
 
 def _failed_proxy(error: BaseException, route: Route) -> ProxyInUse | None:
-    """Return the proxy if the connection to it failed. Return None if the connection to the host failed."""
+    """Return the proxy if the connection to the proxy failed. If that to the host failed, return None."""
     if route.proxy is None or not isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError
     ):
@@ -205,9 +206,9 @@ def _unreachable(error: aiohttp.ClientConnectorError, route: Route, _: str) -> F
 
 
 def _client_certificate_rejected(error: BaseException, route: Route, _: str) -> Failure | None:
-    """Translate a TLS alert that the client's certificate is missing or was rejected.
+    """Translate the TLS alert of a peer that requires a client certificate, or that rejected it.
 
-    The peer processed no request then.
+    A peer that sends this alert has not processed the request.
     """
     alert = error.__cause__
     if not isinstance(alert, ssl.SSLError) or not rejects_client_certificate(alert):
@@ -224,7 +225,7 @@ def _timeout(error: BaseException, route: Route, peer: str) -> Failure:
 def _header_too_long(error: BaseException, route: Route, peer: str) -> Failure | None:
     """Translate aiohttp's error for a header that is too long.
 
-    Only some versions and parsers of aiohttp have a class for this error. The others are recognised by their
+    Some versions and parsers of aiohttp raise `LineTooLong`. In all others the error is recognised by its
     message.
     """
     is_too_long = isinstance(error.__cause__, LineTooLong) or (
@@ -246,7 +247,7 @@ _LONG_HEADER_ADVICE = (
     "host for shorter headers."
 )
 _TLS_ADVICE = "If the server speaks https at that port, base_url has to begin with https://. Otherwise check base_url, proxy and firewall."
-# The first bytes of a TLS record (an alert or a part of a handshake), as aiohttp's message shows them.
+# The first two bytes of a TLS record (an alert or a handshake), as aiohttp's message shows them.
 _TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")
 
 
@@ -270,16 +271,16 @@ def _invalid_http(error: aiohttp.ClientResponseError, route: Route, peer: str) -
     )
 
 
-_NO_CONNECTION = _text("connect_timeout", "no connection to {host}{via_proxy} in time")
-_NO_RESPONSE = _text("attempt_timeout", "no response from {peer} in time")
-_CLOSED_EARLY = _text("connection_lost", "{peer} closed the connection without a response")
-_CONNECTION_BROKEN = _text("connection_lost", "the connection to {peer} broke: {cause}")
+_NO_CONNECTION = _with_text("connect_timeout", "no connection to {host}{via_proxy} in time")
+_NO_RESPONSE = _with_text("attempt_timeout", "no response from {peer} in time")
+_CLOSED_EARLY = _with_text("connection_lost", "{peer} closed the connection without a response")
+_CONNECTION_BROKEN = _with_text("connection_lost", "the connection to {peer} broke: {cause}")
 
-# The first row applies whose class matches and whose translation is not None. So a class stands before its
-# base classes.
+# The rows are tried in this order, until the class matches and the function returns a failure. So the row of
+# a class has to come before the rows of its base classes.
 _TRANSLATIONS: tuple[tuple[type[BaseException], Translation], ...] = (
-    # The request was not sent.
     (CancelledByOthersError, _cancelled),
+    # The request was not sent.
     (aiohttp.ClientHttpProxyError, _rejected_by_proxy),
     (aiohttp.ClientProxyConnectionError, _proxy_unreachable),
     (aiohttp.ClientConnectorDNSError, _unresolved_name),
@@ -292,7 +293,7 @@ _TRANSLATIONS: tuple[tuple[type[BaseException], Translation], ...] = (
     (BaseException, _client_certificate_rejected),
     (asyncio.TimeoutError, _timeout),
     (aiohttp.ClientPayloadError, _header_too_long),
-    (aiohttp.ClientPayloadError, _text("connection_lost", "{peer} sent an incomplete response")),
+    (aiohttp.ClientPayloadError, _with_text("connection_lost", "{peer} sent an incomplete response")),
     (aiohttp.ServerDisconnectedError, _disconnected),
     (aiohttp.ClientResponseError, _header_too_long),
     (aiohttp.ClientResponseError, _invalid_http),
@@ -306,7 +307,7 @@ def _cause(error: BaseException) -> str:
 
 
 def proxy_rejection(status: int, headers: Mapping[str, str], route: Route) -> Failure:
-    """Return the failure of a request that a proxy rejected, so that it did not reach the host."""
+    """Return the failure of a request that did not reach the host, because a proxy rejected the request."""
     reason = f"{route.proxy or 'a proxy'} on the way to {route.host} responded with HTTP {status}"
     if route.proxy is None:
         advice = "A proxy that is not in the settings requires credentials: set proxy= to its URL with user and password."

@@ -1,6 +1,6 @@
-"""Fetch bytes from the CDN or an archive: one attempt.
+"""Make one attempt to fetch bytes: a file from the CDN, or an archive.
 
-This module follows redirects itself, to check each URL, and never sends a credential.
+This module follows redirects itself, so that it can check the URL of each redirect. It sends no credentials.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _HEADERS = {"Accept-Encoding": "identity"}
 class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedResponse"]):
     """The response to one `GetRequest`, read in chunks. Implements `protocol.request.StreamedResponse`.
 
-    No timer and no task runs between two steps. So each step may run in another task, and the response may be
-    closed at any time.
+    Between two reads neither a timer nor a task runs for the response. So different tasks may read it one
+    after the other, and it may be closed at any time.
     """
 
     def __init__(self, context: Context, request: GetRequest) -> None:
@@ -60,7 +60,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
 
     @property
     def exchange(self) -> Exchange:
-        """The exchange of the attempt so far."""
+        """The description of the attempt so far."""
         request = self._request
         elapsed = time.monotonic() - request.started_at
         return Exchange(
@@ -109,7 +109,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
         self._host = request_url.host
         events = context.instrumentation.for_call("cdn", "GET", request_url.without_query)
         if events is not None:
-            await events.request(attempt)
+            await events.report_request(attempt)
         if sessions.idle_check.is_due():
             await sessions.idle_check.run()
         started_at = time.monotonic()
@@ -119,9 +119,11 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
                 response = await self._get(sessions, request_url, stall_timeout)
         except (*AIOHTTP_ERRORS, NoResponseError) as error:
             scrub_traceback(error)
-            failed = self._no_response(error, sessions.route_to(request_url), stalled=stall_timeout.expired())
+            failed = self._no_response_error(
+                error, sessions.route_to(request_url), stalled=stall_timeout.expired()
+            )
             if events is not None:
-                events.no_response(attempt, failed.failure.reason, time.monotonic() - started_at)
+                events.report_no_response(attempt, failed.failure.reason, time.monotonic() - started_at)
             raise failed from error
         except BaseException as error:
             scrub_traceback(error)
@@ -133,9 +135,9 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
         try:
             if events is not None:
                 headers = Headers.view(response.headers.items())
-                await events.response(attempt, response.status, headers, time.monotonic() - started_at)
+                await events.report_response(attempt, response.status, headers, time.monotonic() - started_at)
         except BaseException:
-            # The repr of the response shows its URL: keep it out of tracebacks.
+            # Error trackers store local variables, and the repr of the response shows its URL.
             del response
             self._close()
             raise
@@ -154,10 +156,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
         )
 
     def _start_stall_timer(self, stall_timeout: asyncio.Timeout) -> None:
-        """Start the stall timer, after the request was sent.
-
-        Until then the connect timeout applies.
-        """
+        """Start the stall timer. Called when the request was sent; until then the connect timeout applies."""
         if self._stall is not None:
             stall_timeout.reschedule(asyncio.get_running_loop().time() + self._stall)
 
@@ -170,16 +169,16 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
         if self._response is None:
             raise RuntimeError("the download is closed: read it inside its `async with`")
         content = self._response.content
-        # The timer runs only while this waits: the consumer may take any time between two chunks.
+        # The timer runs only during this method, because the consumer may take any time between two chunks.
         stall_timeout = asyncio.timeout(self._stall)
         try:
             async with stall_timeout:
                 chunk = await next_chunk(content)
         except AIOHTTP_ERRORS as error:
             scrub_traceback(error)
-            # The host was reached, so the message needs no advice about proxy or TLS.
+            # The host has sent a response, so the message needs no advice about proxy or TLS.
             route = Route(self._host, secure=True)
-            raise self._no_response(error, route, stalled=stall_timeout.expired()) from error
+            raise self._no_response_error(error, route, stalled=stall_timeout.expired()) from error
         except asyncio.CancelledError:
             deadline.note_interrupted(self.exchange)
             raise
@@ -187,7 +186,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
             self.received += len(chunk)
             return chunk
         if self.total is not None and self.received != self.total:
-            reason = f"{self._host} ended its response early{self._progress}"
+            reason = f"{self._host} ended its response early{self._progress_text}"
             raise NoResponseError(Failure(reason, kind="connection_lost"), self.exchange)
         raise StopAsyncIteration
 
@@ -199,7 +198,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
     def _close(self) -> None:
         """Close the response and abort its connection.
 
-        A connection whose body is complete is in the pool already, and stays open.
+        After a complete body the connection is in aiohttp's pool again, and stays open.
         """
         response, self._response = self._response, None
         unread, self._unread = self._unread, None
@@ -207,18 +206,18 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
             response.close()
             unread.abort()
 
-    def _no_response(self, error: BaseException, route: Route, *, stalled: bool) -> NoResponseError:
+    def _no_response_error(self, error: BaseException, route: Route, *, stalled: bool) -> NoResponseError:
         if self._context.shared.closed:
             raise RuntimeError(CLIENT_CLOSED) from None
         if not stalled:
             failure = translate(error, route).failure
-            failure = attrs.evolve(failure, reason=f"{failure.reason}{self._progress}")
+            failure = attrs.evolve(failure, reason=f"{failure.reason}{self._progress_text}")
             return NoResponseError(failure, self.exchange)
-        reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress}"
+        reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress_text}"
         return NoResponseError(Failure(reason, kind="stalled"), self.exchange)
 
     @property
-    def _progress(self) -> str:
+    def _progress_text(self) -> str:
         if self.status is None:
             return ""
         return f" (after {self.received}{'' if self.total is None else f' of {self.total}'} bytes)"
@@ -233,7 +232,7 @@ def _location(response: aiohttp.ClientResponse) -> Secret | None:
 def _redirect_target(url: Secret, location: Secret, *, secure: bool) -> Secret:
     """Return the URL that a redirect from `url` leads to.
 
-    Raises `UnsafeURLError` if it must not be followed.
+    Raises `UnsafeURLError` if the new URL is not safe to use, for example http after https.
     """
     try:
         # An absolute URL is used unchanged, because it may be presigned.
@@ -249,6 +248,9 @@ def _redirect_target(url: Secret, location: Secret, *, secure: bool) -> Secret:
 
 
 def _content_length(headers: Headers) -> int | None:
-    """Return the declared length of the body, or None if there is no valid one."""
+    """Return the length of the body from `Content-Length`, or None if it is missing or is not used.
+
+    It is not used if it is not a number, or if the response has a `Transfer-Encoding`.
+    """
     text = headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() and "Transfer-Encoding" not in headers else None

@@ -1,6 +1,7 @@
-"""Report exchanges to the hooks, the tracer and the log.
+"""Report calls and transfers to the hooks, the tracer and the log.
 
-The reports do not change what is sent. Without hooks, tracer and debug log, no object is made for a call.
+The reports do not change what is sent. To save time, no `CallEvents` is created if there is nothing to report
+to.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ async def _notify(hook: Callable[[Any], object], event: object) -> None:
         if user_code.busy_caller() is None:
             await user_code.run_callback(hook, event)
         else:
-            # The caller's thread, which has to run the hook, is busy. Other uploads may use the slot
-            # meanwhile.
+            # The caller's thread, which has to run the hook, is busy with other code. Other uploads may use
+            # the slot while this upload waits for the thread.
             await without_slot(lambda: user_code.run_callback(hook, event))
     except Exception:
         logger.exception("a hook raised; the call goes on")
@@ -35,7 +36,7 @@ async def _notify(hook: Callable[[Any], object], event: object) -> None:
 class Instrumentation:
     """The hooks and the tracer of a client.
 
-    The debug log may be switched on at any time, so it is checked for each call.
+    The debug log may be switched on at any time, so `for_call` checks it for every call.
     """
 
     def __init__(self, hooks: Hooks) -> None:
@@ -45,7 +46,7 @@ class Instrumentation:
         self._is_hooked = any(hook is not None for hook in functions) or self.tracer is not None
 
     def for_call(self, kind: Kind, method: str, path: str) -> CallEvents | None:
-        """Return the reporter for one exchange, or None if there is no hook, no tracer and no debug log."""
+        """Return the `CallEvents` of one call or transfer, or None without hook, tracer and debug log."""
         if self._is_hooked or logger.isEnabledFor(logging.DEBUG):
             return CallEvents(self._hooks, self.tracer, kind, method, path)
         return None
@@ -53,7 +54,7 @@ class Instrumentation:
 
 @attrs.frozen
 class CallEvents:
-    """Reports the events of one exchange to the hooks, the tracer and the log."""
+    """Reports the events of one call or transfer to the hooks, the tracer and the log."""
 
     hooks: Hooks
     tracer: Tracer | None
@@ -62,13 +63,13 @@ class CallEvents:
     path: str
 
     def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
-        """Return a context manager that acquires the slot for an attempt of an API call.
+        """Return a context manager that acquires `slot` for an attempt of an API call.
 
-        A tracer records the attempt in it.
+        If there is a tracer, the context manager also records the attempt.
         """
         return slot if self.tracer is None else self.tracer.wrap_slot(slot)
 
-    def rate_limited(self, seconds: float) -> None:
+    def report_rate_limited(self, seconds: float) -> None:
         """Report that the call waited `seconds` seconds for the service's rate limit."""
         logger.debug(
             "%s %s: delayed for %.2f s by the rate limit", self.method, short_path(self.path), seconds
@@ -76,16 +77,17 @@ class CallEvents:
         if self.tracer is not None:
             self.tracer.on_rate_limited(seconds)
 
-    async def request(self, attempt: int) -> None:
+    async def report_request(self, attempt: int) -> None:
         """Report that attempt number `attempt` will be sent."""
         if self.hooks.on_request is not None:
             await _notify(self.hooks.on_request, RequestEvent(self.kind, self.method, self.path, attempt))
 
-    async def response(
+    async def report_response(
         self, attempt: int, status: int, headers: Headers, elapsed: float, size: int | None = None
     ) -> None:
         """Report a response. `elapsed` is in seconds, `size` is the size of the body in bytes."""
-        # A transfer ends with its last byte, so `TracedResponse` and `send_traced_put` report it.
+        # `TracedResponse` and `send_traced_put` report transfers to the tracer, when the last byte has
+        # arrived.
         if self.kind == "api" and self.tracer is not None:
             self.tracer.on_call_response(status, headers, size)
         logger.debug(
@@ -103,8 +105,8 @@ class CallEvents:
             )
             await _notify(self.hooks.on_response, event)
 
-    def no_response(self, attempt: int, reason: str, elapsed: float) -> None:
-        """Report that the attempt got no response, and why."""
+    def report_no_response(self, attempt: int, reason: str, elapsed: float) -> None:
+        """Report that the attempt got no response. `reason` says why, and `elapsed` is in seconds."""
         logger.debug(
             "%s %s -> %s after %.0f ms (attempt %d)",
             self.method,
@@ -114,8 +116,8 @@ class CallEvents:
             attempt,
         )
 
-    async def retry(self, attempt: int, reason: str, delay: float) -> None:
-        """Report that another attempt follows after `delay` seconds."""
+    async def report_retry(self, attempt: int, reason: str, delay: float) -> None:
+        """Report that attempt number `attempt` failed, and that the next one starts after `delay` seconds."""
         logger.debug(
             "%s %s: retry in %.2f s because of %s (attempt %d)",
             self.method,

@@ -1,4 +1,4 @@
-"""The API key: a fixed text, or a callable that is called on first use and again after a 401."""
+"""The API key: a fixed string, or a callable that is called on first use and again after a 401."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from imgwire_async.settings import KeySource, checked_key
 class KeyProvider:
     """Provides the current API key.
 
-    API calls of one event loop that need a new key share one call of the key callable.
+    The key is a fixed string, or comes from a callable of the user. If several API calls of one event loop
+    need a new key at once, they share one call of the callable.
 
-    With the blocking client the callable runs in the caller's thread. While that thread runs other code, for
-    example between two steps of an iterator, the API calls of that caller fetch the key separately. So other
-    API calls do not wait for that thread.
+    With the blocking client the callable runs in the caller's thread. If that thread is busy with other code,
+    for example between two steps of an iterator, the API calls of this caller do not share the call, so that
+    API calls of other callers do not have to wait for the busy thread.
     """
 
     def __init__(self, source: KeySource) -> None:
@@ -32,21 +33,22 @@ class KeyProvider:
         return not isinstance(self._source, str)
 
     def invalidate(self, rejected: str) -> None:
-        """Let the next API call fetch a new key, unless the `rejected` key was replaced already."""
+        """Forget the `rejected` key if it is still cached, so that the next API call fetches a new key."""
         if self.renewable and self.cached == rejected:
             self.cached = None
 
     async def get(self) -> str:
-        """Return the key.
+        """Return the cached key, or call the user's callable to get the key.
 
-        If it is not cached, call the key callable, whose exceptions are raised unchanged.
+        Exceptions of the callable are raised unchanged.
         """
         while self.cached is None:
             loop = asyncio.get_running_loop()
             owner = (loop, user_code.busy_caller())
             task = self._pending.get(owner)
             if task is None:
-                # Submit the function at once, while the caller's thread may still wait. Later it may be busy.
+                # Submit `_call_source` now and not in the new task: the caller's thread may be waiting for a
+                # function now, and may be busy when the task starts.
                 task = loop.create_task(self._fetch(user_code.submit_to_caller(self._call_source)))
                 self._pending[owner] = task
                 task.add_done_callback(functools.partial(self._on_done, owner))
@@ -55,19 +57,21 @@ class KeyProvider:
             except asyncio.CancelledError:
                 if not cancellation.was_cancelled_elsewhere(task):
                     raise
-                # The task was cancelled together with the call that started it: start a new task.
+                # The shared task was cancelled, for example with the caller whose thread had to run the
+                # callable. This call was not cancelled, so it starts a new task.
         return self.cached
 
     def after_fork(self) -> None:
         """Forget the parent's pending tasks in a forked child."""
         if self._pending:
-            # The tasks belong to the parent's event loops.
+            # The tasks belong to the parent's event loops, so their finalizers must not run here.
             forks.make_immortal(self._pending)
             self._pending = {}
 
     def _on_done(self, owner: object, task: asyncio.Task[str]) -> None:
         self._pending.pop(owner, None)
-        # All waiting calls may have been cancelled, so that no other code retrieves the exception.
+        # If all waiting calls were cancelled, no other code retrieves the exception, and asyncio would log
+        # it.
         threads.consume_exception(task)
 
     async def _fetch(self, submitted: asyncio.Future[str | Awaitable[str]] | None) -> str:
@@ -75,7 +79,8 @@ class KeyProvider:
         return key
 
     def _call_source(self) -> str | Awaitable[str]:
-        # Another task may have fetched a key while this function waited for the caller's thread.
+        # In a busy caller's thread this function runs late. Another task may have fetched the key before
+        # that.
         if self.cached is not None:
             return self.cached
         assert not isinstance(self._source, str)

@@ -1,7 +1,7 @@
-"""The aiohttp sessions of one event loop, which closes them.
+"""The aiohttp sessions of one event loop.
 
-Each loop has two connection pools. One is for the API. The other is for the storage and the CDN, and never
-sends a credential or a cookie. Requests with a secret in their URL use sessions that the instrumentation of
+Each loop has a connection pool for the API, and a connection pool for the storage and the CDN, to which no
+credential and no cookie is sent. Requests with a secret in their URL use sessions that the instrumentation of
 other libraries cannot trace.
 """
 
@@ -35,22 +35,21 @@ from imgwire_async.transport.slots import Slots, cap_by_open_files, make_slots
 
 @attrs.frozen(eq=False)
 class LoopSessions:
-    """The sessions, slots and proxies of one event loop. They are used on that loop only.
-
-    `closer` closes the sessions when the loop shuts down its async generators.
-    """
+    """The sessions, slots and proxies of one event loop. Only code on that loop may use them."""
 
     api: aiohttp.ClientSession
-    # For calls with a secret in their query. It uses the connection pool of `api`.
+    # For API calls with a secret in their query. It uses the connection pool of `api`.
     untraced_api: aiohttp.ClientSession
-    # For GETs of bytes. It uses the connection pool of `uploads`.
+    # For downloads. It uses the connection pool of `uploads`.
     downloads: aiohttp.ClientSession
     uploads: aiohttp.ClientSession
     slots: Slots
     proxies: Proxies
-    # Keyword arguments of a request: {"ssl": context}, or {} for aiohttp's default.
+    # The keyword arguments for TLS of a request: {"ssl": context}, or {} for aiohttp's default.
     tls: dict[str, Any]
-    closer: AsyncGenerator[None, None]
+    # An async generator that closes the sessions when it is closed. The event loop closes its async
+    # generators when it ends, so the sessions are closed even if no code closes the client.
+    cleanup_generator: AsyncGenerator[None, None]
     open_calls: OpenCalls
     idle_check: IdleCheck
     # The thread that runs the loop.
@@ -58,7 +57,7 @@ class LoopSessions:
     pid: int = attrs.field(factory=os.getpid)
 
     def options_for(self, url: RequestURL) -> Mapping[str, Any]:
-        """Return the keyword arguments of an aiohttp request for its proxy, if it has one, and for TLS."""
+        """Return the keyword arguments for the proxy and for TLS of an aiohttp request to `url`."""
         if self.proxies.are_off:
             return self.tls
         return {**self.proxies.for_origin(url.url.scheme, url.host), **self.tls}
@@ -77,9 +76,10 @@ class LoopSessions:
 def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions:
     """Return new sessions for the running loop.
 
-    The caller has to start `closer`. `bundle` is the TLS context for the path in the option `ssl`, or None.
-    Settings that may be invalid are used first, so that an exception leaves no open session behind.
+    The caller has to start `cleanup_generator` with `anext`. `bundle` is the TLS context for the path in the
+    option `ssl`, or None if the option is not a path.
     """
+    # Use the settings that may raise an exception before a session is open.
     tls = {} if config.ssl is None else {"ssl": bundle if isinstance(config.ssl, str) else config.ssl}
     proxies = Proxies(config.proxy, trust_env=config.trust_env)
     limit = cap_by_open_files(config.max_connections, open_file_limit())
@@ -95,14 +95,14 @@ def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions
         )
     sessions = _aiohttp_sessions(config, slots, shared)
     calls = OpenCalls()
-    closer = _close_at_end(calls, *sessions)
-    return LoopSessions(*sessions, slots, proxies, tls, closer, calls, IdleCheck())
+    cleanup_generator = _close_at_end(calls, *sessions)
+    return LoopSessions(*sessions, slots, proxies, tls, cleanup_generator, calls, IdleCheck())
 
 
 async def read_ca_bundle(path: str) -> ssl.SSLContext:
     """Return a TLS context that trusts the CAs in the file `path`.
 
-    A worker thread reads the file, because that takes about 20 ms, and more on a slow disk.
+    A worker thread reads the file, because reading takes about 20 ms, and more on a slow disk.
     """
     try:
         return await disk_work.run(functools.partial(ssl.create_default_context, cafile=path))
@@ -115,11 +115,11 @@ def _aiohttp_sessions(
 ) -> tuple[aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession]:
     """Return the four sessions in the order of `LoopSessions`.
 
-    All of them use the `shared` connector, if there is one.
+    If the user passed a connector, all sessions share it (`shared`).
     """
     common: dict[str, Any] = {
         "cookie_jar": aiohttp.DummyCookieJar(),
-        # True would read .netrc in an executor before each request, and send the credentials in it.
+        # With True, aiohttp would read .netrc before each request, and send the credentials in that file.
         "trust_env": False,
         "requote_redirect_url": False,
         "middlewares": (send_once,),
@@ -132,23 +132,24 @@ def _aiohttp_sessions(
         connector=api.connector, connector_owner=False, auto_decompress=False, **common
     )
     uploads = aiohttp.ClientSession(
-        # Without a limit: slots limit the transfers, and an open stream keeps its connection, but no slot.
+        # 0 means no limit. Slots limit the transfers. A download stream that stays open holds a connection
+        # but no slot, so with a limit open streams could block all transfers.
         connector=shared or new_connector(0),
         auto_decompress=False,
-        # A presigned URL accepts only the content type that it was made for, or none.
+        # A presigned URL accepts only the content type for which it was signed, so aiohttp must not add one.
         skip_auto_headers=("Content-Type",),
         **common,
     )
-    # Only downloads need the trace, which takes time on each request.
+    # Only downloads need to know when a request was sent. The trace takes time on each request.
     downloads = aiohttp.ClientSession(
         connector=uploads.connector,
         auto_decompress=False,
-        trace_configs=[tracing := _tracing()],
+        trace_configs=[tracing := _trace_config()],
         connector_owner=False,
         **common,
     )
-    # A library that instruments all sessions of the process would record presigned URLs, and add headers to
-    # the requests.
+    # A library that instruments all sessions of the process has added its trace configs here. They would
+    # record presigned URLs, and add headers to the requests.
     uploads.trace_configs.clear()
     untraced_api.trace_configs.clear()
     downloads.trace_configs[:] = [tracing]
@@ -159,9 +160,10 @@ async def _close_at_end(
     calls: OpenCalls,
     *sessions: aiohttp.ClientSession,
 ) -> AsyncGenerator[None, None]:
-    """Close the sessions when the loop shuts down its async generators.
+    """Yield once, and close the sessions when this generator is closed.
 
-    The same happens when this generator is garbage-collected.
+    `Sessions.aclose` closes the generator. The event loop closes it when the loop ends, or when the generator
+    is garbage-collected.
     """
     try:
         yield
@@ -173,10 +175,10 @@ async def _close_at_end(
                 stack.push_async_callback(session.close)
 
 
-def _tracing() -> aiohttp.TraceConfig:
-    """Return a trace config that reports when the headers of a request were sent.
+def _trace_config() -> aiohttp.TraceConfig:
+    """Return a trace config that calls a function when the headers of a request were sent.
 
-    It calls the function `trace_request_ctx["on_sent"]` of the request.
+    The function is `trace_request_ctx["on_sent"]` of the request.
     """
     tracing = aiohttp.TraceConfig()
     tracing.on_request_headers_sent.append(_on_headers_sent)

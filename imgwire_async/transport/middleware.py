@@ -1,4 +1,7 @@
-"""The aiohttp middleware of each request: aiohttp sends it only once, and errors say whether it was sent."""
+"""The aiohttp middleware of every request.
+
+It keeps aiohttp from sending a request a second time, and its errors say whether the request was sent.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from imgwire_async.transport.proxies import add_credentials
 
 
 class DroppedError(aiohttp.ClientError):
-    """A connection broke, or was never established.
+    """A connection broke or could not be opened. The cause (`__cause__`) is aiohttp's error.
 
-    It wraps the error of aiohttp. For two of these errors, aiohttp itself would silently send the request
-    again.
+    `send_once` raises this error in place of aiohttp's, because aiohttp would silently send the request again
+    after `ClientOSError` and `ServerDisconnectedError`. `sent` says whether the request was sent.
     """
 
     def __init__(self, *, sent: bool) -> None:
@@ -27,9 +30,9 @@ class DroppedError(aiohttp.ClientError):
 
 
 class CancelledByOthersError(aiohttp.ClientError):
-    """Other code cancelled a task of aiohttp, but not the call that waits for this task.
+    """A task of aiohttp was cancelled, although the call that waits for this task was not.
 
-    For example, the other code cancelled all tasks of the loop.
+    Code that cancels tasks of other libraries may cause this. `sent` says whether the request was sent.
     """
 
     def __init__(self, *, sent: bool) -> None:
@@ -38,10 +41,10 @@ class CancelledByOthersError(aiohttp.ClientError):
 
 
 class NoFinalResponseError(aiohttp.ClientError):
-    """The response is not the final response of the host.
+    """A response came that is not the final response of the host.
 
-    A status below 200 does not end a request, and does not show whether it was processed. Only proxies send
-    status 407.
+    There are two cases. A status below 200 is an interim response, which does not say whether the host
+    processed the request. A status 407 comes from a proxy, so the request did not reach the host.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
@@ -51,19 +54,19 @@ class NoFinalResponseError(aiohttp.ClientError):
 
     @property
     def failure_kind(self) -> FailureKind:
-        """The failure kind: "not_sent" if the request did not reach the host.
+        """The kind of the failure: "not_sent" for a 407, else "connection_lost".
 
-        Tracers read this property by its name.
+        `imgwire_async.otel` reads this property with `getattr`, because it must not import this module.
         """
         return "not_sent" if self.status == 407 else "connection_lost"
 
 
-# The attribute of a `CancelledError` that was raised before the request was sent.
+# The name of an attribute that `send_once` sets on a `CancelledError` if the request was not sent.
 NOT_SENT = "imgwire_not_sent"
 
 
 class RequestBody(Payload):
-    """The body of a request. `request` is set while the request is being sent."""
+    """A request body that knows its request, from the time when aiohttp starts to send it."""
 
     request: aiohttp.ClientRequest | None = None
 
@@ -73,12 +76,12 @@ async def send_once(
 ) -> aiohttp.ClientResponse:
     """Send a request once, and return the final response of its host.
 
-    Errors that would make aiohttp send the request again are converted. So are errors that do not say whether
-    it was sent.
+    This function replaces errors of aiohttp after which aiohttp would send the request again. It also
+    replaces errors that do not say whether the request was sent.
     """
     if request.proxy_headers and not request.is_ssl():
-        # aiohttp sends these headers with CONNECT only. A request that the proxy itself forwards needs them,
-        # too.
+        # aiohttp sends these headers only with CONNECT, which https requests use. A plain http request needs
+        # them, too.
         add_credentials(request.headers, request.proxy_headers)
     if isinstance(request.body, RequestBody):
         request.body.request = request
@@ -89,14 +92,14 @@ async def send_once(
     except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
         if was_sent(request):
             raise
-        # The proxy's response to CONNECT is not valid.
+        # Without a request that was sent, this is an error in the proxy's response to CONNECT.
         raise DroppedError(sent=False) from error
     except asyncio.CancelledError as error:
         sent = was_sent(request)
         if not cancellation.is_being_cancelled():
             raise CancelledByOthersError(sent=sent) from error
-        # The attempt timeout may cancel the request. Its TimeoutError does not say whether the request was
-        # sent, but has this CancelledError as its cause.
+        # The attempt timeout may be what cancels the request. aiohttp then raises a TimeoutError with this
+        # CancelledError as its cause, and `translate` reads the attribute of the cause.
         if not sent:
             setattr(error, NOT_SENT, True)
         raise
@@ -105,7 +108,7 @@ async def send_once(
     not_final = NoFinalResponseError(response.status, response.headers)
     unread = UnreadResponse(response)
     response.close()
-    # The repr of the response shows its URL: keep it out of tracebacks.
+    # Error trackers store local variables, and the repr of the response shows its URL.
     del response
     unread.abort()
     raise not_final
@@ -113,5 +116,6 @@ async def send_once(
 
 def was_sent(request: aiohttp.ClientRequest) -> bool:
     """Return whether the headers of the request were written to its connection."""
-    # aiohttp sets the attribute when it sends the request.
+    # aiohttp sets `response` when it sends the request. If a version had no such attribute, every request
+    # would count as sent, because then no request is repeated by mistake.
     return getattr(request, "response", request) is not None

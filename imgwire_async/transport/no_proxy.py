@@ -1,6 +1,6 @@
 """Decide whether requests to a host bypass the proxy.
 
-They do for hosts of this machine, and for hosts in `NO_PROXY`.
+Requests to this machine bypass the proxy, and requests to the hosts that `NO_PROXY` lists.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PORTS = {"http": 80, "https": 443}
 # A host name, an IPv4 address, or an IPv6 address in brackets, with an optional port.
 _HOST_AND_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::([0-9]{1,5}))?")
 
-# The address of an IPv6 network in brackets: [fd00::]/8.
+# An IPv6 network whose address is in brackets: [fd00::]/8.
 _BRACKETED_NETWORK = re.compile(r"\A\[([^\[\]]*)\](/.*)")
 
 
@@ -25,8 +25,8 @@ def is_loopback(host: str) -> bool:
 
     `host` may include a port.
     """
-    name, _ = _split(host)
-    address = _address(name)
+    name, _ = _split_port(host)
+    address = _parse_address(name)
     if address is None:
         return name == "localhost" or name.endswith(".localhost")
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
@@ -34,24 +34,24 @@ def is_loopback(host: str) -> bool:
 
 
 def without_port(host: str) -> str:
-    """Return `host` without its port, as `NO_PROXY` lists it. An IPv6 address stays in brackets."""
-    name, port = _split(host)
+    """Return `host` without its port, in the form for `NO_PROXY`. An IPv6 address stays in brackets."""
+    name, port = _split_port(host)
     return f"[{name}]" if ":" in name else name if port else host
 
 
 def bypasses(no_proxy: str, scheme: str, host: str) -> bool:
-    """Return whether the value `no_proxy` of `NO_PROXY` lists `host`, so that requests bypass the proxy.
+    """Return whether `no_proxy`, the value of `NO_PROXY`, lists `host`, so that requests bypass the proxy.
 
-    `host` may include a port. Entries are separated by commas or blanks. An entry is `*`, a name (which
+    `host` may include a port. Entries are separated by commas or spaces. An entry is `*`, a name (which
     includes its subdomains), an address, a network (`10.0.0.0/8`) or a pattern (`127.*`), with an optional
-    port. Brackets around IPv6 addresses are optional here, while Python's own function requires them.
+    port. Brackets around IPv6 addresses are optional.
     """
-    name, port = _split(host)
+    name, port = _split_port(host)
     port = port or _PORTS.get(scheme)
     return any(_matches(entry, name, port) for entry in re.split(r"[\s,]+", no_proxy) if entry)
 
 
-def _split(host: str) -> tuple[str, int | None]:
+def _split_port(host: str) -> tuple[str, int | None]:
     match = _HOST_AND_PORT.fullmatch(host.lower())
     if match is None:
         # An IPv6 address without brackets.
@@ -62,10 +62,10 @@ def _split(host: str) -> tuple[str, int | None]:
 def _matches(entry: str, name: str, port: int | None) -> bool:
     if entry == "*":
         return True
-    listed, listed_port = _split(entry)
+    listed, listed_port = _split_port(entry)
     if listed_port not in {None, port}:
         return False
-    address = _address(name)
+    address = _parse_address(name)
     if address is not None:
         return _contains(listed, address)
     domain = listed.removeprefix("*").lstrip(".")
@@ -74,7 +74,7 @@ def _matches(entry: str, name: str, port: int | None) -> bool:
     return bool(domain) and (name == domain or name.endswith(f".{domain}"))
 
 
-def _address(text: str) -> _Address | None:
+def _parse_address(text: str) -> _Address | None:
     try:
         return ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,6 +1,6 @@
 """The open calls of one event loop, and a check of its idle connections.
 
-Closing the client cancels these calls.
+Closing the client cancels the open calls.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ class OpenCalls:
     """The calls and transfers that run on one event loop."""
 
     def __init__(self) -> None:
+        # The context managers of the open calls.
         self.scopes: set[UntilClosed] = set()
-        # The watchdogs by their timeout in seconds.
+        # The stall watchdogs, with their timeouts in seconds as keys.
         self._watchdogs: dict[float, StallWatchdog] = {}
-        # Responses whose bodies are being read. Closing their session would not wake up the readers.
+        # Responses whose bodies are being read. `abort_all` closes them, because closing their session would
+        # not wake up the tasks that read.
         self.responses: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
     def stall_watchdog(self, seconds: float | None) -> StallWatchdog | None:
@@ -38,14 +40,14 @@ class OpenCalls:
             return None
         watchdog = self._watchdogs.get(seconds)
         if watchdog is None:
-            # Idle ones may belong to options that no client uses any more.
+            # Remove idle watchdogs, because it may be that no client uses their timeouts any more.
             for timeout in [timeout for timeout, other in self._watchdogs.items() if other.is_idle]:
                 self._watchdogs.pop(timeout).stop()
             watchdog = self._watchdogs[seconds] = StallWatchdog(seconds)
         return watchdog
 
     def abort_all(self) -> None:
-        """Cancel every call and abort every transfer. This method must be called on their event loop."""
+        """Cancel every call and abort every transfer. Call this method only in the thread of the loop."""
         for scope in self.scopes:
             scope.abort()
         self.scopes.clear()
@@ -56,10 +58,10 @@ class OpenCalls:
 
 
 class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
-    """A scope that is cancelled when the client is closed, and then raises `RuntimeError`.
+    """A context manager that cancels its body when the client is closed, and then raises `RuntimeError`.
 
-    It provides the sessions of the running loop. It works like `asyncio.timeout`, but without a timer. Every
-    call enters this scope, so its code is short.
+    `async with` returns the sessions of the running loop. The class works like `asyncio.timeout`, but closing
+    the client takes the place of the timer. Every call uses this class, so it has to be fast.
     """
 
     __slots__ = ("_aborted", "_cancel_requests", "_open_calls", "_sessions", "_task")
@@ -81,7 +83,7 @@ class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._open_calls.scopes.discard(self)
-        # A cancellation by other code is not converted.
+        # Only the cancellation by `abort` becomes a RuntimeError. A cancellation by other code does not.
         if (
             self._aborted
             and self._task.uncancel() <= self._cancel_requests
@@ -90,34 +92,34 @@ class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
             raise RuntimeError(CLIENT_CLOSED) from None
 
     def abort(self) -> None:
-        """Cancel the task that entered the scope."""
+        """Cancel the task that runs the body of the `async with`."""
         self._aborted = True
         self._task.cancel()
 
 
 class IdleCheck:
-    """Lets the event loop notice closed connections before it sends a request.
+    """Lets the event loop notice closed connections before a request is sent.
 
-    A server closes idle connections. The loop does not notice that while it is stopped between two calls, or
+    Servers close idle connections. An event loop cannot notice this while it is stopped between two calls, or
     while a callback blocks it. Without this check, the next request would be sent over a closed connection.
     """
 
     __slots__ = ("_last",)
-    # Seconds since the last request.
+    # The check is due when no request was sent for this number of seconds.
     _IDLE_TIME = 0.1
-    # Iterations of the loop: the end is read from the socket, passed through the TLS layer, and reported to
-    # the connection.
+    # How many iterations of the loop the check waits. They suffice to read the end of the stream from the
+    # socket, to pass it through the TLS layer, and to report it to aiohttp's connection.
     _ITERATIONS = 4
 
     def __init__(self) -> None:
         self._last = 0.0
 
     def is_due(self) -> bool:
-        """Note the time of a request. Return whether `run` has to be awaited before it is sent."""
+        """Return whether `run` has to be awaited before the next request, and store the current time."""
         last, self._last = self._last, time.monotonic()
         return self._last - last > self._IDLE_TIME or self._last < last
 
     async def run(self) -> None:
-        """Wait until the loop has polled its sockets."""
+        """Let the loop poll its sockets, so that it notices closed connections."""
         for _ in range(self._ITERATIONS):
             await asyncio.sleep(0)

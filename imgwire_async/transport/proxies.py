@@ -1,7 +1,7 @@
-"""Find the proxy for a host.
+"""Find the proxy for requests to a host.
 
-This module does it once per origin. aiohttp's own support for the environment reads `.netrc` on every
-request.
+The proxy is found once per origin and then cached. aiohttp could find the proxy in the environment variables
+itself, but would read the file `.netrc` on every request.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from imgwire_async.redaction import Secret
 from imgwire_async.settings import proxy_url
 from imgwire_async.transport.no_proxy import bypasses, is_loopback, without_port
 
-# Unlike getproxies(), this function reads only environment variables.
+# `urllib.request.getproxies` would read the system settings of macOS and Windows, too.
 _read_environment = urllib.request.getproxies_environment
 
 PROXY_AUTHORIZATION = "Proxy-Authorization"
 PROXY_AUTHENTICATE = "Proxy-Authenticate"
 
-# Keyword arguments of an aiohttp request: `proxy`, and `proxy_headers` with the credentials. Empty without a
-# proxy.
+# Keyword arguments of an aiohttp request: `proxy`, and `proxy_headers` with the credentials if the proxy has
+# any. Empty if the request uses no proxy.
 ProxyOptions: TypeAlias = "Mapping[str, Any]"
 _NO_OPTIONS: ProxyOptions = {}
 
 
 class Proxies:
-    """The proxy settings of one event loop.
+    """The proxy settings of one event loop: the proxy in the option `proxy`, or else the environment's.
 
-    They are one fixed proxy, or the environment variables at the time when the loop was first used.
+    The environment variables are read once, when the client first uses the loop.
     """
 
     def __init__(self, fixed: str | None, *, trust_env: bool) -> None:
@@ -44,9 +44,9 @@ class Proxies:
         self._by_origin: dict[tuple[str, str], ProxyOptions] = {}
 
     def for_origin(self, scheme: str, host: str) -> ProxyOptions:
-        """Return the keyword arguments of a request to this scheme and host.
+        """Return the keyword arguments for the proxy of a request to this scheme and host.
 
-        `host` includes the port, if there is one.
+        `host` includes the port, if the URL has one.
         """
         if self._fixed is not None:
             return self._fixed
@@ -62,16 +62,16 @@ class Proxies:
         options = self.for_origin(scheme, host)
         if not options:
             return None
-        setting = "proxy=" if self._fixed is not None else self._variable(scheme)
+        setting = "proxy=" if self._fixed is not None else self._variable_name(scheme)
         return ProxyInUse(options["proxy"], setting, has_credentials="proxy_headers" in options)
 
     def _resolve(self, scheme: str, host: str) -> ProxyOptions:
         url = Secret(self._environment.get(scheme) or self._environment.get("all") or "")
-        # As in Go and in browsers: a proxy cannot reach servers on this machine. It would connect to its own
-        # machine.
+        # A proxy cannot reach `localhost` of this machine, because the name means the proxy's own machine
+        # there. Go and browsers use no proxy for `localhost` either.
         if not url or is_loopback(host) or bypasses(self._environment.get("no", ""), scheme, host):
             return _NO_OPTIONS
-        variable = self._variable(scheme)
+        variable = self._variable_name(scheme)
         try:
             return proxy_options(proxy_url(url, f"the environment variable {variable}"))
         except ConfigurationError as error:
@@ -80,11 +80,11 @@ class Proxies:
                 "trust_env=False to ignore the environment"
             ) from None
 
-    def _variable(self, scheme: str) -> str:
+    def _variable_name(self, scheme: str) -> str:
         """Return the name of the environment variable that sets the proxy for a scheme."""
         kind = scheme if self._environment.get(scheme) else "all"
         name, url = f"{kind}_proxy", self._environment.get(kind)
-        # Upper and lower case both work. Python prefers lower case.
+        # The variable may be in lower or upper case. Python prefers lower case.
         return next(
             (
                 variable
@@ -96,26 +96,28 @@ class Proxies:
 
 
 def proxy_options(url: str) -> ProxyOptions:
-    """Return the keyword arguments of a request for the proxy at `url`, which must be a valid proxy URL.
+    """Return the keyword arguments of a request for the proxy at `url`, which `settings.proxy_url` checked.
 
-    This function encodes user and password into the header itself. aiohttp encodes them as Latin-1, and its
-    error for other characters shows the password. As in curl, percent-encoded bytes are sent unchanged, which
-    is UTF-8 in most URLs.
+    This function encodes user and password into a header, because aiohttp would encode them as Latin-1, and
+    its error for other characters shows the password. Percent-encoded bytes are decoded and sent without a
+    change of their character encoding, as in curl.
     """
     url = Secret(url)
     parts = urlsplit(url)
     options = {"proxy": f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"}
     if not parts.username and not parts.password:
         return options
-    return options | {"proxy_headers": {PROXY_AUTHORIZATION: _basic(parts.username, parts.password)}}
+    return options | {
+        "proxy_headers": {PROXY_AUTHORIZATION: _basic_credentials(parts.username, parts.password)}
+    }
 
 
-def _basic(user: str | None, password: str | None) -> Secret:
+def _basic_credentials(user: str | None, password: str | None) -> Secret:
     pair = unquote_to_bytes(user or "") + b":" + unquote_to_bytes(password or "")
     return Secret(f"Basic {b64encode(pair).decode()}")
 
 
 def add_credentials(headers: MutableMapping[str, str], proxy_headers: Mapping[str, str]) -> None:
-    """Add the credentials of the proxy to the headers of a request that the proxy itself will forward."""
+    """Add the proxy's credentials to the headers of a plain http request, which the proxy reads."""
     if PROXY_AUTHORIZATION in proxy_headers:
         headers[PROXY_AUTHORIZATION] = proxy_headers[PROXY_AUTHORIZATION]

@@ -1,6 +1,6 @@
-"""Send the bytes of a file to a presigned URL: one attempt.
+"""Make one attempt to send the bytes of a file to a presigned URL.
 
-An upload that is not complete never counts as a success.
+A response with a success status counts as a success only if all bytes were sent.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _MOCK_ADVICE = (
 
 
 async def send_put(context: Context, request: PutRequest) -> APIResponse:
-    """Send the bytes and return the storage's response, with any status.
+    """Send the bytes once, and return the storage's response, with any status.
 
-    Raises `NoResponseError` if there was no response. Exceptions of the source are raised unchanged.
+    Raises `NoResponseError` if the storage sent no response. Exceptions of the source are raised unchanged.
     """
     body = UploadBody(request)
     started_at = time.monotonic()
@@ -50,12 +50,12 @@ async def send_put(context: Context, request: PutRequest) -> APIResponse:
     try:
         sessions = await context.shared.sessions.get()
         if events is not None:
-            await events.request(request.attempt)
+            await events.report_request(request.attempt)
         status, headers, content = await _send(context, sessions, url, body)
     except NoResponseError as error:
         error.exchange = exchange(None, Headers())
         if events is not None:
-            events.no_response(request.attempt, error.failure.reason, error.exchange.elapsed)
+            events.report_no_response(request.attempt, error.failure.reason, error.exchange.elapsed)
         context.record_exchange(error.exchange)
         raise
     except asyncio.CancelledError:
@@ -65,7 +65,7 @@ async def send_put(context: Context, request: PutRequest) -> APIResponse:
         await _clean_up(body)
     finished = exchange(status, headers)
     if events is not None:
-        await events.response(request.attempt, status, headers, finished.elapsed)
+        await events.report_response(request.attempt, status, headers, finished.elapsed)
     context.record_exchange(finished)
     return APIResponse(status, headers, content, finished)
 
@@ -73,9 +73,9 @@ async def send_put(context: Context, request: PutRequest) -> APIResponse:
 async def _send(
     context: Context, sessions: LoopSessions, url: RequestURL, body: UploadBody
 ) -> tuple[int, Headers, bytes]:
-    """Send the request and return the status, the headers and the beginning of the body.
+    """Send the bytes, check the response, and return its status, headers and the beginning of its body.
 
-    Raises an error if the upload is not complete, or if the response does not come from the storage.
+    Raises an error if not all bytes were sent, or if a web page came in place of the storage's response.
     """
     if sessions.idle_check.is_due():
         await sessions.idle_check.run()
@@ -92,7 +92,7 @@ async def _send(
         if context.shared.closed:
             raise RuntimeError(CLIENT_CLOSED) from None
         if body.stalled:
-            raise _stalled(context, body, url.host) from None
+            raise _stall_error(context, body, url.host) from None
         if isinstance(error, NoResponseError):
             raise
         raise translate(error, sessions.route_to(url)) from error
@@ -111,8 +111,8 @@ async def _send(
 async def _round_trip(
     context: Context, sessions: LoopSessions, url: RequestURL, body: UploadBody
 ) -> tuple[int, Headers, bytes]:
-    """Send the request and return the status, the headers and the beginning of the body of the response."""
-    # The body is only read for its error message, so compression has no use.
+    """Send the bytes, and return the status, the headers and the beginning of the body of the response."""
+    # Only the error message in the response is read, so compression would have no use.
     headers = {"Content-Length": str(body.upload.size), "Accept-Encoding": "identity"}
     if body.upload.mime_type is not None:
         headers["Content-Type"] = body.upload.mime_type
@@ -128,36 +128,37 @@ async def _round_trip(
             **sessions.options_for(url),
         ) as response:
             if not response.content.is_eof():
-                # `aclose` has to close this response, because closing the session would not wake up its
-                # reader.
+                # `Sessions.aclose` closes the responses in this set. Closing their session would not wake up
+                # a task that reads a body.
                 sessions.open_calls.responses.add(response)
                 unread = UnreadResponse(response)
             body.response_started = True
             status, response_headers = response.status, Headers.view(response.headers.items())
             content = await read_prefix(response.content, ERROR_BODY_LIMIT)
     finally:
-        # Their repr shows the presigned URL: keep it out of tracebacks.
+        # Error trackers store local variables, and the reprs of these objects show the presigned URL.
         response = body.request = None
         if unread is not None:
             unread.abort()
-    # The server may compress the body all the same.
+    # The server may compress the body, although the request does not allow it.
     coding = response_headers.get("Content-Encoding", "")
     return status, response_headers, decompressed_prefix(content, coding, ERROR_BODY_LIMIT)
 
 
 def _check_complete(context: Context, status: int, body: UploadBody, host: str) -> None:
-    """Raise an error if the upload is not complete, although a response came."""
-    # The error of the source takes precedence.
+    """Raise an error if not all bytes were sent, although a response came."""
+    # The other errors below may be consequences of the error of the source.
     if body.failure is not None:
         raise body.failure
+    # Closing the client stops transfers as the stall watchdog does.
     if context.shared.closed and body.stalled:
         raise RuntimeError(CLIENT_CLOSED)
-    # The watchdog closed the connection. A response without a length then looks complete, but is not.
+    # After the watchdog has closed the connection, a response that declares no length looks complete.
     if body.stalled:
-        raise _stalled(context, body, host)
+        raise _stall_error(context, body, host)
     if not is_success(status):
         return
-    # aiohttp always starts to send the body before it receives a response.
+    # aiohttp always starts to send the body before it receives a response, but a mock of aiohttp does not.
     if body.upload.size and not body.consumed:
         raise RuntimeError(f"nothing was uploaded to {host}: {_MOCK_ADVICE}")
     if body.written != body.upload.size:
@@ -165,7 +166,7 @@ def _check_complete(context: Context, status: int, body: UploadBody, host: str) 
         raise NoResponseError(Failure(reason, kind="connection_lost"))
 
 
-def _stalled(context: Context, body: UploadBody, host: str) -> NoResponseError:
+def _stall_error(context: Context, body: UploadBody, host: str) -> NoResponseError:
     limit = f"{context.options.timeout.stall:g} s"
     if body.interrupted:
         reason = f"the caller's thread read no byte for {limit} (after {body.written}), so another upload was sent instead"
@@ -182,7 +183,8 @@ def _stalled(context: Context, body: UploadBody, host: str) -> NoResponseError:
 def _reject_web_page(headers: Headers, content: bytes, host: str) -> None:
     """Raise `NoResponseError` if a successful response is a web page.
 
-    The storage sends an empty body or XML. A proxy or login page that sends a web page has stored nothing.
+    The storage sends an empty body or XML. A web page comes from a proxy or a login page of the network, so
+    nothing was stored.
     """
     page = web_page_title(headers, content)
     if page is not None:
@@ -191,7 +193,7 @@ def _reject_web_page(headers: Headers, content: bytes, host: str) -> None:
 
 
 async def _clean_up(body: UploadBody) -> None:
-    """Stop the writer task and close the source, after a success or any error."""
+    """Stop aiohttp's writer task, close the source, and abort the connection of an unfinished upload."""
     task = body.task
     try:
         if task is None:

@@ -1,9 +1,11 @@
 """Decide how many requests per second may be sent after a 429.
 
-The functions are pure: the current time and the jitter are arguments. A 429 says when to come back, but not
-how fast. So the controller finds out the rate that the service accepts. The rate starts low, rises fast to
-the last accepted rate, and rises slowly above that rate. Some time after the last 429 there is no limit any
-more.
+The functions are pure: the current time and the jitter are arguments.
+
+A 429 closes the gate (`RateGate`): no request may be sent until the gate opens. The `Retry-After` of a 429
+says when requests may be sent again, but not how many per second. So the controller finds out the rate that
+the service accepts. The rate starts low, rises fast to the last accepted rate, and rises slowly above that
+rate. The limit ends some time after the last 429.
 """
 
 from __future__ import annotations
@@ -15,23 +17,25 @@ import attrs
 
 from imgwire_async.retry import stagger
 
-# Seconds after the gate opened. From then on no request waits.
+# How many seconds requests are limited after the gate opened.
 RECOVERY_TIME = 30.0
-# Requests per second at first, when no accepted rate is known. The rate doubles every second.
+# Requests per second when the gate opens, if no accepted rate is known. The rate doubles every second.
 _INITIAL_RATE = 4.0
-# Seconds until the last accepted rate is reached again.
+# How many seconds after the gate opened the rate reaches the last accepted rate again.
 _RAMP_TIME = 8.0
-# Requests per second. A service that wants fewer says so in Retry-After.
+# The minimum of the accepted rate, in requests per second. A service that accepts less sends a long
+# Retry-After.
 _MINIMUM_RATE = 1.0
-# The share of a rejected rate that counts as accepted.
+# A rejected rate times this factor counts as the accepted rate.
 _SAFETY_FACTOR = 0.96
 
 
 def allowed_rate(seconds_open: float, accepted_rate: float | None) -> float:
     """Return the requests per second that are allowed `seconds_open` seconds after the gate opened.
 
-    `accepted_rate` is the last rate that the service accepted, or None if no such rate is known. The cubic
-    starts at half of that rate, is steep below it, flat around it, and steep again far above it.
+    `accepted_rate` is the last rate that the service accepted, or None if it is not known. If it is known,
+    the allowed rate is a cubic function of time: it starts at half of the accepted rate, rises fast, stays
+    near the accepted rate for some time, and then rises fast again.
     """
     if seconds_open >= RECOVERY_TIME:
         return math.inf
@@ -42,11 +46,11 @@ def allowed_rate(seconds_open: float, accepted_rate: float | None) -> float:
 
 @attrs.define
 class RateController:
-    """The state after a 429: when the gate opens, and which send times after that are reserved.
+    """The state after a 429: when the gate opens, and which send times after the opening are reserved.
 
-    `RateGate` guards it with a lock. A new generation begins with each 429 that closes the gate. Only a 429
-    for a request of the current generation says something about the rate. Requests of earlier generations
-    were sent before the gate closed.
+    `RateGate` guards this object with a lock. Each 429 that closes the gate starts a new generation, which
+    has a number. A 429 for a request of an earlier generation says nothing about the current rate, because
+    this request was sent before the gate closed.
     """
 
     opens_at: float
@@ -54,11 +58,11 @@ class RateController:
     accepted_rate: float | None = None
     # The first send time that is not reserved.
     _next_free: float = attrs.field(default=0.0, alias="next_free")
-    # A heap of the reserved send times that were released.
+    # A heap of send times that were reserved and released again.
     _released: list[float] = attrs.field(factory=list[float])
-    # Requests sent in this generation.
+    # The number of requests sent in this generation.
     _sent: int = 0
-    # A decaying count of the requests of about the last second, as of `_counted_at`.
+    # The number of requests sent in about the last second before `_counted_at`. It decays exponentially.
     _recent: float = 0.0
     _counted_at: float = 0.0
 
@@ -73,9 +77,9 @@ class RateController:
         return now >= self.opens_at + RECOVERY_TIME
 
     def reserve(self, now: float, latest: float) -> float:
-        """Return the first free send time from `now` on.
+        """Return the first free send time from `now` on, and reserve it for the caller.
 
-        It is reserved for the caller unless it is after `latest`.
+        A send time after `latest` is returned, but not reserved.
         """
         while self._released and self._released[0] < now:
             heapq.heappop(self._released)
@@ -91,7 +95,7 @@ class RateController:
         heapq.heappush(self._released, send_time)
 
     def on_sent(self, now: float) -> None:
-        """Count a request that is sent now."""
+        """Count a request that is sent at `now`."""
         self._sent += 1
         self._recent = self._recent_rate(now) + 1
         self._counted_at = now
@@ -105,7 +109,7 @@ class RateController:
             return
         self.opens_at = max(self.opens_at, opens_at)
         self.generation += 1
-        # Other processes may have got a 429 at the same moment.
+        # Other processes may have got a 429 at the same moment, and should not all send at the same moment.
         self._next_free = self.opens_at + stagger(seconds, jitter)
         self._recent = 0.0
         self._sent = 0
@@ -113,9 +117,10 @@ class RateController:
 
     def _rate_after_429(self, now: float) -> float | None:
         if self._sent <= 1:
-            # No request was accepted: the gate had opened too early, which says little about the rate.
+            # The first request was rejected, so the gate had opened too early. This says little about the
+            # rate.
             return None if self.accepted_rate is None else max(_MINIMUM_RATE, self.accepted_rate / 2)
-        # If no caller had to wait, the real rate was lower than the allowed rate.
+        # The real rate was lower than the allowed rate if there were few requests.
         rejected_rate = min(
             allowed_rate(max(0.0, now - self.opens_at), self.accepted_rate), self._recent_rate(now)
         )

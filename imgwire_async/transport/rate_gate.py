@@ -1,4 +1,4 @@
-"""The gate of the rate limit: one 429 delays all requests of a client, on every event loop and thread."""
+"""The gate of the rate limit: after one 429 it delays all requests of a client, in all loops and threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from imgwire_async.transport.rate_controller import RateController
 
 
 class WaitTooLongError(Exception):
-    """The wait of `seconds` seconds would exceed the caller's maximum. The caller did not wait."""
+    """Raised without a wait, because the caller would have to wait longer than its maximum.
+
+    `seconds` is the number of seconds that the caller would have to wait.
+    """
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -25,23 +28,24 @@ class WaitTooLongError(Exception):
 
 @attrs.frozen
 class Permit:
-    """The permission to send a request, with the generation of the gate and the seconds waited for it.
+    """The permission to send a request.
 
-    Generation 0 means that the gate was open to all.
+    `generation` is the generation of the `RateController`, or 0 if requests are not limited. `waited` is the
+    number of seconds for which the caller waited for the permit.
     """
 
     generation: int = 0
     waited: float = 0.0
 
 
-# Seconds added to each sleep. An event loop with a clock of milliseconds rounds, and no request may be sent
-# too early.
+# Seconds added to each sleep, so that no request is sent too early if the event loop rounds times to
+# milliseconds.
 _TICK = 0.001
 
 
 @attrs.frozen
 class _Reservation:
-    """A send time reserved for one caller, `seconds` seconds after it was reserved."""
+    """A send time that is reserved for one caller. `seconds` is the time to wait from the reservation on."""
 
     controller: RateController
     generation: int
@@ -50,11 +54,11 @@ class _Reservation:
 
 
 class _GateClock:
-    """A clock that never runs backwards. It follows `time.monotonic` until a test sets that clock.
+    """The clock of a gate, based on `time.monotonic`. It never runs backwards.
 
-    Event loops and threads share a gate, so the gate cannot use the clock of one loop. Tests freeze
-    `time.monotonic`, set it forward and set it back. Waiting uses the clock of a loop, which may continue
-    meanwhile. After a wait, this clock is therefore set forward to the time that the caller waited for.
+    The gate cannot use the clock of an event loop, because several loops share the gate. But sleeps use the
+    clock of a loop. The clocks may differ, because users' tests freeze `time.monotonic` or set it back. So
+    after a sleep this clock is set forward to the time for which the caller waited.
     """
 
     __slots__ = ("_last", "_offset", "_read")
@@ -72,10 +76,7 @@ class _GateClock:
         return reading + self._offset
 
     def advance_to(self, time_reached: float) -> float:
-        """Set the clock forward to `time_reached`, and return its time.
-
-        A clock that shows a later time already is not changed.
-        """
+        """Set the clock forward to `time_reached`, if it shows an earlier time. Return its new time."""
         now = self.now()
         if now < time_reached:
             self._offset += time_reached - now
@@ -88,17 +89,18 @@ class RateGate:
 
     All event loops, threads and `with_options` clones of a client share one gate.
 
-    `controller` is None while requests are not limited, and a caller needs no permit then. Otherwise a caller
-    awaits `acquire` before it sends a request, and calls `close` if the response is a 429.
+    While requests are not limited, `controller` is None, and a caller may send requests without a permit.
+    Otherwise a caller awaits `acquire` before it sends a request. After a 429 a caller calls `close`.
     """
 
     __slots__ = ("__weakref__", "_clock", "_generations", "_lock", "controller")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        # The lock guards the clock, too.
+        # Guards the clock, the controller and the generations.
         self._lock = threading.Lock()
         self._clock = _GateClock(clock)
-        # Generations are never used twice, so that a late 429 for an earlier controller is recognised.
+        # The last generation. A new controller continues with the next number, so that a late 429 for a
+        # request of an earlier controller is recognised.
         self._generations = 0
         self.controller: RateController | None = None
         forks.renew_in_child(self)
@@ -140,8 +142,8 @@ class RateGate:
     ) -> Permit:
         """Wait until the caller may send a request, and return the permit.
 
-        Raises `WaitTooLongError` at once when the wait would take more than `max_wait` seconds. `sleep` waits
-        by the event loop's clock, which also measures the time waited.
+        Raises `WaitTooLongError` without a wait if the wait would take more than `max_wait` seconds. `sleep`
+        is called to wait, and has to use the event loop's clock, as `asyncio.sleep` does.
         """
         clock = asyncio.get_running_loop().time
         started_at = clock()
@@ -158,7 +160,7 @@ class RateGate:
                 return Permit(reservation.generation, clock() - started_at)
 
     def _reserve(self, max_wait: float) -> _Reservation | None:
-        """Reserve a send time. Return None when requests are not limited."""
+        """Reserve a send time and return the reservation, or return None if requests are not limited."""
         forks.check()
         with self._lock:
             now = self._clock.now()
@@ -172,7 +174,7 @@ class RateGate:
             return _Reservation(controller, controller.generation, send_time, send_time - now)
 
     def _redeem(self, reservation: _Reservation) -> bool:
-        """Return whether the reservation is still valid. Another 429 may have closed the gate meanwhile."""
+        """Count the request as sent and return True. Return False if another 429 has closed the gate."""
         forks.check()
         with self._lock:
             now = self._clock.advance_to(reservation.send_time)
@@ -199,7 +201,7 @@ class RateGate:
 
 
 async def _sleep_for(seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
-    """Sleep for `seconds` seconds by the event loop's clock, never for less."""
+    """Sleep for at least `seconds` seconds of the event loop's clock."""
     clock = asyncio.get_running_loop().time
     end = clock() + seconds
     while (remaining := end - clock()) > 0:

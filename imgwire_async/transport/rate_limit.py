@@ -12,23 +12,23 @@ from imgwire_async.transport.rate_gate import RateGate, WaitTooLongError
 from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.slots import without_slot
 
-# Seconds for which a 429 without a valid Retry-After closes the gate. A token bucket needs some time to
-# refill.
+# How many seconds a 429 without a usable Retry-After closes the gate. A service that counts requests in a
+# token bucket needs some time to refill it.
 _DEFAULT_CLOSED_TIME = 0.25
-# The maximum number of seconds for which one response can close the gate. A later response may close it
-# again.
+# The maximum number of seconds for which one response can close the gate.
 _MAXIMUM_CLOSED_TIME = 3600.0
 
 
 async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
-    """Wait until the call may be sent, if any call of this client got a 429.
+    """Wait until the rate gate lets the call send its request.
 
-    The total wait is at most `max_rate_wait`.
+    The gate delays calls after any call of this client got a 429. Raises `RateLimitError` without a wait if
+    this call would wait for more than `max_rate_wait` seconds in total.
     """
     gate, limit = shared.rate_gate, call.policy.max_rate_wait
     try:
-        # Acquiring the slot again is not a wait for the rate limit, so it happens after `acquire` has
-        # measured the wait.
+        # `without_slot` acquires the slot again at its end. This is no wait for the rate limit, so the wait
+        # is measured by `gate.acquire` and not here.
         permit = await without_slot(lambda: gate.acquire(limit - call.rate_waited, shared.sessions.sleep))
     except WaitTooLongError as wait:
         raise rate_limit_error(
@@ -44,15 +44,14 @@ async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
     call.gate_generation = permit.generation
     call.rate_waited += permit.waited
     if permit.waited > 0.001 and call.events is not None:
-        call.events.rate_limited(permit.waited)
+        call.events.report_rate_limited(permit.waited)
 
 
 def close_after_429(gate: RateGate, call: CallState, failure: Failure) -> float | None:
-    """Close the gate for all calls after a 429.
+    """Close the gate for all calls after a 429, and return the seconds before this call tries again.
 
-    Return the delay before this call waits at the gate, or None if it must fail.
-
-    A 429 does not use up a retry.
+    After these seconds the call waits for the gate. None means that the call must fail. A 429 does not use up
+    a retry.
     """
     policy, retry_after = call.policy, failure.retry_after
     call.rate_limited += 1
@@ -64,7 +63,7 @@ def close_after_429(gate: RateGate, call: CallState, failure: Failure) -> float 
     if delay is None or policy.max_retries == 0 or call.rate_waited + closed_for > policy.max_rate_wait:
         return None
     if retry_after is not None:
-        # The gate delays the call, and adds its own jitter.
+        # Waiting for the gate is delay enough, and the gate adds its own jitter.
         return 0.0
     call.rate_waited += delay
     return delay

@@ -6,13 +6,13 @@ import attrs
 from yarl import URL
 
 
-# Without slots a frozen object is created twice as fast, and every call creates one.
+# Without slots an object of this class is created twice as fast, and every call creates one.
 @attrs.frozen(slots=False)
 class RequestURL:
-    """A URL for aiohttp that keeps every byte of the given text, because any change would break a signature.
+    """A URL for aiohttp that is not normalized, because any change would break the signature in the URL.
 
-    The URL may be presigned. It is wrapped in this class, whose repr omits it, so that variables of frames do
-    not show it.
+    The repr shows only the host. Error trackers store the repr of local variables, and must not store a
+    presigned URL.
     """
 
     url: URL = attrs.field(repr=False)
@@ -21,11 +21,11 @@ class RequestURL:
 
     @classmethod
     def parse(cls, text: str, host: str | None = None) -> RequestURL:
-        """Return the parsed URL. Pass `host` if it is known, to save parsing it."""
+        """Parse a URL. If the `host` with its port is known, passing it saves time."""
         url = URL(text, encoded=True)
         return cls(url, url.raw_authority.rpartition("@")[2] if host is None else host)
 
     @property
     def without_query(self) -> str:
-        """The host and the path, which records and messages may show."""
+        """The host and the path of the URL, which messages and exchanges may show."""
         return f"{self.host}{self.url.raw_path}"

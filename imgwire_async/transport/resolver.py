@@ -1,7 +1,7 @@
 """Resolve host names in dedicated threads.
 
-aiohttp resolves names in the loop's default executor, where a name waits behind other work of the
-application.
+aiohttp's own resolver uses the default executor of the event loop. There it would have to wait for other work
+of the application.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 T = TypeVar("T")
 
-# As in aiohttp's resolver: no IPv6 addresses on a machine without IPv6.
+# With AI_ADDRCONFIG a machine without IPv6 gets no IPv6 addresses. aiohttp's resolver sets it, too.
 _FLAGS: int = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", -1)
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
@@ -25,7 +25,7 @@ _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 class Resolver(AbstractResolver):
     """A stateless resolver that uses `socket.getaddrinfo`.
 
-    The connector caches results and joins equal requests.
+    aiohttp's connector caches the addresses, and calls `resolve` only once for concurrent requests to a host.
     """
 
     async def resolve(
@@ -35,17 +35,18 @@ class Resolver(AbstractResolver):
         return await _run_in_thread(lambda: resolve_blocking(host, port, family))
 
     async def close(self) -> None:
-        """Do nothing: a thread without a waiting task ends by itself."""
+        """Do nothing, because each thread ends by itself."""
 
 
 def resolve_blocking(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    """Return the addresses of `host`. This blocks while the system resolves the name."""
+    """Return the addresses of `host`. Blocks the thread while the system resolves the name."""
     try:
         infos = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=_FLAGS)
     except socket.gaierror:
         if host.rstrip(".").lower() != "localhost":
             raise
-        # Without a network no address counts as configured, but `localhost` still works without that flag.
+        # Without a network, AI_ADDRCONFIG hides all addresses. `localhost` has to work without a network,
+        # too.
         infos = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except UnicodeError as error:
         raise OSError(f"{host[:60]!r} is not a host name") from error
@@ -54,13 +55,13 @@ def resolve_blocking(host: str, port: int, family: socket.AddressFamily) -> list
             hostname=host, host=_numeric(address), port=port, family=kind, proto=protocol, flags=_NUMERIC
         )
         for kind, _, protocol, _, address in infos
-        # A Python without IPv6 returns other tuples for IPv6 addresses.
+        # Leave out the IPv6 addresses of a Python without IPv6, whose tuples have no known form.
         if kind == socket.AF_INET or len(address) == 4
     ]
 
 
 def _numeric(address: Any) -> str:
-    # A link-local address needs its scope.
+    # A link-local IPv6 address needs its scope (`%eth0`), which only `getnameinfo` adds.
     if len(address) == 4 and address[3]:
         return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
     host: str = address[0]
@@ -70,14 +71,14 @@ def _numeric(address: Any) -> str:
 async def _run_in_thread(function: Callable[[], T]) -> T:
     """Run `function` in a daemon thread and return its result.
 
-    With a thread pool, a cancelled call or the exit of the interpreter would wait for a name server that does
-    not respond. Names are resolved rarely enough for one thread each.
+    A thread pool would delay the exit of the interpreter while a name server does not respond. Names are
+    resolved rarely, so a new thread for each of them is cheap enough.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
     def set_outcome(result: T | None, error: BaseException | None) -> None:
-        # The caller was cancelled.
+        # The task that waited for the result was cancelled.
         if future.done():
             return
         if error is None:
@@ -94,7 +95,7 @@ async def _run_in_thread(function: Callable[[], T]) -> T:
         try:
             loop.call_soon_threadsafe(set_outcome, result, error)
         except RuntimeError:
-            # The loop was closed meanwhile.
+            # The loop was closed while this thread ran.
             pass
 
     try:
@@ -106,5 +107,5 @@ async def _run_in_thread(function: Callable[[], T]) -> T:
 
 
 def new_connector(limit: int) -> aiohttp.TCPConnector:
-    """Return a connector with this resolver, for at most `limit` connections. 0 means no limit."""
+    """Return a connector with a `Resolver` and at most `limit` connections. 0 means no limit."""
     return aiohttp.TCPConnector(limit=limit, resolver=Resolver())

@@ -1,7 +1,7 @@
 """Read the body of an API response: decompress it, and stop at a size limit.
 
-aiohttp would decompress everything that one packet holds before the size can be checked. That can be a
-thousand times the size of the packet, in all supported versions of aiohttp.
+aiohttp's own decompression is not used, because it decompresses a whole packet before the size can be
+checked. The result may be a thousand times as large as the packet.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from imgwire_async.protocol.decompression import decompressor_for
 
 # The content codings that `read_body` decompresses.
 ACCEPTED_ENCODINGS = "gzip, deflate"
-# The limit for an error response, whose message is short. A longer body is a web page.
+# The maximum number of bytes of an error response that are read. The API's error messages are short, so a
+# longer body is a web page.
 _ERROR_LIMIT = 1024 * 1024
-# A compressed body may be larger than its content by this number of bytes and by one percent. Without such
-# a limit, padding and empty blocks could go on for ever.
+# How many bytes a compressed body may be larger than the limit for its content, apart from one percent of the
+# limit. Without this maximum a server could send padding and empty blocks for ever.
 _COMPRESSION_OVERHEAD = 256 * 1024
 
 
@@ -41,7 +42,8 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes
                 response.close()
                 return b"".join(chunks)[:limit], False
     finally:
-        # The repr of the response shows its URL, which may hold an upload token: keep it out of tracebacks.
+        # Error trackers store local variables, and the repr of the response shows its URL, which may contain
+        # an upload token.
         del response
     if decompressor is not None:
         decompressor.finish()
@@ -49,19 +51,16 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes
 
 
 async def next_chunk(stream: aiohttp.StreamReader) -> bytes:
-    """Return the bytes of a body that have arrived, or wait for the next ones.
-
-    Return no bytes at the end of the body.
-    """
+    """Wait until bytes of a body have arrived, and return them. At the end of the body, return `b""`."""
     try:
         return await stream.readany()
     except RuntimeError as error:
-        # aiohttp raises this when a body that is not valid HTTP has closed the connection.
+        # aiohttp raises RuntimeError if it has closed the connection because the body was not valid HTTP.
         raise aiohttp.ClientPayloadError("the connection was closed") from error
 
 
 async def read_prefix(stream: aiohttp.StreamReader, limit: int) -> bytes:
-    """Return the first `limit` bytes of a body, which may arrive in any number of packets."""
+    """Read at most `limit` bytes from the beginning of a body, and return them."""
     chunks: list[bytes] = []
     remaining = limit
     while remaining > 0 and not stream.at_eof() and (chunk := await next_chunk(stream)):

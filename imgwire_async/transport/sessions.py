@@ -1,6 +1,6 @@
 """The sessions of a client: one set for each event loop that uses the client.
 
-The first set imports aiohttp.
+aiohttp is imported when the first set is opened, not when this module is imported.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NO_LOOP = (
 
 
 class Sessions:
-    """The sessions of one client, by event loop. Several loops and threads may use it at the same time."""
+    """The sessions of one client, one set for each event loop. Several threads may use this class at once."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -60,7 +60,7 @@ class Sessions:
     async def get(self) -> LoopSessions:
         """Return the sessions of the running loop, and open them on first use.
 
-        This does not suspend if they are open.
+        If the sessions are open, this method does not suspend.
         """
         forks.check()
         try:
@@ -79,7 +79,7 @@ class Sessions:
         if isinstance(bundle, str) and self._tls is None:
             self._tls = await read_ca_bundle(bundle)
             self.require_usable()
-            # Another call may have opened the sessions meanwhile.
+            # Another call may have opened the sessions while this call waited for the file.
             opened = self._by_loop.get(loop)
             if opened is not None:
                 return opened
@@ -88,22 +88,22 @@ class Sessions:
             leftovers = {other: self._by_loop.pop(other) for other in closed_loops}
         disposal.dispose(leftovers)
         sessions = open_sessions(self._config, self._tls)
-        # This does not suspend, so the first calls of a loop cannot open a second set.
-        await anext(sessions.closer)
+        # Start the generator. It does not suspend, so two first calls of a loop cannot open two sets.
+        await anext(sessions.cleanup_generator)
         if not self._add(loop, sessions):
-            await sessions.closer.aclose()
+            await sessions.cleanup_generator.aclose()
             raise RuntimeError(CLIENT_CLOSED)
         return sessions
 
     def _add(self, loop: asyncio.AbstractEventLoop, sessions: LoopSessions) -> bool:
-        """Store the sessions of a loop. Return False if another thread has closed the client meanwhile."""
+        """Store the sessions of a loop, and return True. Return False if another thread closed the client."""
         with self._lock:
             if not self.closed:
                 self._by_loop[loop] = sessions
             return not self.closed
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for `seconds` seconds without a slot.
+        """Release the put slot of the current task, sleep for `seconds` seconds, and acquire the slot again.
 
         Raises `RuntimeError` as soon as the client is closed.
         """
@@ -111,10 +111,9 @@ class Sessions:
             await without_slot(lambda: asyncio.sleep(seconds))
 
     async def aclose(self) -> None:
-        """Close the sessions of the running loop.
+        """Close the sessions of the running loop, and cancel the calls on all other running loops.
 
-        On other running loops, all calls are cancelled, and each loop closes its own sessions later.
-        Idempotent.
+        The other loops close their own sessions when they end. `aclose` may be called more than once.
         """
         forks.check()
         self.closed = True
@@ -127,21 +126,21 @@ class Sessions:
             others = list(self._by_loop.items())
         for other, sessions in others:
             if other.is_running():
-                # RuntimeError: the loop was closed just now.
+                # RuntimeError means that the loop was closed since the check.
                 with contextlib.suppress(RuntimeError):
                     other.call_soon_threadsafe(sessions.open_calls.abort_all)
         if own_sessions is not None:
-            await own_sessions.closer.aclose()
+            await own_sessions.cleanup_generator.aclose()
 
     def close_idle(self) -> None:
-        """Close the sessions of loops that do not run, at interpreter exit."""
+        """Close the sessions of loops that do not run. Called when the interpreter exits."""
         disposal.close_idle(self._by_loop)
 
     def after_fork(self) -> None:
-        """Forget the parent's sessions in a forked child, without closing them or ever freeing them.
+        """Forget the parent's sessions in a forked child, but neither close nor free them.
 
-        Their sockets are in an epoll set that both processes share. Closing them here would block the
-        parent's loop.
+        Parent and child share the epoll set that contains the sockets of these sessions. Closing a socket in
+        the child would block the parent's loop.
         """
         for sessions in self._by_loop.values():
             forks.make_immortal(sessions)

@@ -1,4 +1,4 @@
-"""The state that a client shares with all its `with_options` clones. Imports no HTTP library."""
+"""The state that a client shares with all its `with_options` clones. This module imports no HTTP library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imgwire_async.transport.sessions import Sessions
 class SharedState:
     """The connections, slots, rate gate and API key of a client.
 
-    Captures use this object to identify the client.
+    A capture compares this object to recognise the exchanges of its client.
     """
 
     def __init__(self, config: Config) -> None:

@@ -1,9 +1,9 @@
-"""Slots: the limits for concurrent requests of one event loop.
+"""Slots, which limit the concurrent requests of one event loop.
 
-There are three kinds. A *call* slot is for one HTTP exchange with the API, a *put* slot for one PUT of bytes,
-and a *get* slot for one GET of bytes. A task acquires them only in the order get, put, call: the source of an
-upload may be a download, and an upload fetches its URL from the API. With fewer kinds, tasks that hold all
-slots could wait for each other for ever.
+There are three kinds. A *call* slot is for one request to the API, a *put* slot for one PUT of bytes, and a
+*get* slot for one GET of bytes. A task acquires slots only in the order get, put, call: the source of an
+upload may be a download, and an upload fetches its URL from the API. With one kind for all requests, tasks
+that hold all slots could wait for each other for ever.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from imgwire_async.transport.sessions import Sessions
 
 T = TypeVar("T")
-Kind: TypeAlias = Literal["put", "get"]
+TransferKind: TypeAlias = Literal["put", "get"]
 
-# The number of open files that are left to the application.
+# How many of the files that the process may open are left to the application.
 _RESERVED_FILES = 32
 
 
@@ -38,15 +38,16 @@ class Slots:
     puts: asyncio.Semaphore
     gets: asyncio.Semaphore
     call_limit: int
-    # The limit of `puts`, and the limit of `gets`.
+    # The limit of `puts`, and also the limit of `gets`.
     transfer_limit: int
 
 
 def cap_by_open_files(max_connections: int, open_files: int | None) -> int:
-    """Return `max_connections`, or less if the process may not open enough files. `open_files` is that limit.
+    """Return `max_connections`, or a smaller number if the process may not open enough files.
 
-    Each unit may need six open files: the socket of a call, the socket and the source file of a PUT, the
-    socket and the target file of a GET, and an idle socket to another host.
+    `open_files` is the number of files that the process may open, or None without a limit. For each unit of
+    `max_connections` the client may need six open files: the socket of an API call, the socket and the source
+    file of a PUT, the socket and the target file of a GET, and an idle socket to another host.
     """
     if open_files is None:
         return max_connections
@@ -56,12 +57,12 @@ def cap_by_open_files(max_connections: int, open_files: int | None) -> int:
 def make_slots(limit: int, *, shared_limit: int) -> Slots:
     """Return the slots of the running loop.
 
-    `shared_limit` is the connection limit of a connector that all kinds share, or 0 if there is no such
-    limit.
+    `limit` is the number of slots of each kind. `shared_limit` is the connection limit of a user's connector,
+    which all kinds share, or 0 if there is no such limit.
     """
     calls = transfers = limit
     # Requests have to wait for a slot and not for a connection of the connector, because the connect timeout
-    # includes that wait.
+    # includes a wait for a connection.
     if shared_limit and shared_limit < calls + 2 * transfers:
         calls = max(1, min(calls, shared_limit // 3))
         transfers = max(1, min(transfers, (shared_limit - calls) // 2))
@@ -84,9 +85,9 @@ class TransferSlot(AbstractAsyncContextManager[None]):
 
     __slots__ = ("_kind", "_semaphore", "_sessions", "_stall", "_token", "held", "task")
 
-    def __init__(self, sessions: Sessions, kind: Kind, stall: float | None) -> None:
+    def __init__(self, sessions: Sessions, kind: TransferKind, stall: float | None) -> None:
         self._sessions = sessions
-        self._kind: Kind = kind
+        self._kind: TransferKind = kind
         self._stall = stall
         self._token: Token[TransferSlot | None] | None = None
         self.task: asyncio.Task[object] | None = None
@@ -106,7 +107,7 @@ class TransferSlot(AbstractAsyncContextManager[None]):
         self.release()
 
     async def acquire(self) -> None:
-        """Acquire the slot, in first-come order."""
+        """Wait for a slot and acquire it. Tasks get slots in the order in which they started to wait."""
         try:
             await acquire(self._semaphore, self._stall)
         except AcquireTimeoutError as error:
@@ -124,14 +125,16 @@ class TransferSlot(AbstractAsyncContextManager[None]):
             self._semaphore.release()
 
 
-# The put slot of the current upload.
+# The put slot that the current upload uses.
 _held_slot: ContextVar[TransferSlot | None] = ContextVar("imgwire_async.put_slot", default=None)
 
 
 async def without_slot(wait: Callable[[], Awaitable[T]]) -> T:
-    """Await `wait()` and return its result. Other uploads may use the put slot of the current task meanwhile.
+    """Release the put slot of the current task, await `wait()`, and acquire the slot again.
 
-    If `wait` raises, the slot is not acquired again, because the upload ends.
+    Returns the result of `wait()`.
+    If the current task has no put slot, only `wait()` is awaited. If `wait()` raises an exception, the upload
+    ends, so the slot is not acquired again.
     """
     slot = _held_slot.get()
     # A task that user code started inside an upload inherits the context variable, but not the slot.

@@ -1,6 +1,6 @@
-"""The stall watchdog: ends transfers that make no progress.
+"""The stall watchdog, which ends transfers that make no progress.
 
-One timer serves all transfers of an event loop, because most transfers end long before their timeout.
+All transfers with the same timeout share one timer, because most transfers end long before the timeout.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ class Watched(Protocol):
     """A transfer that a `StallWatchdog` checks."""
 
     def progress(self) -> object | None:
-        """Return the progress of the transfer.
+        """Return a value that changes with every progress of the transfer.
 
-        Any change of the value counts, and None means "not started".
+        None means that the stall timeout does not run, for example before the request was sent.
         """
         ...
 
     def on_stall(self) -> None:
-        """End the transfer, which made no progress for too long."""
+        """End the transfer, because it made no progress for too long or the client is being closed."""
         ...
 
 
 class StallWatchdog:
     """Ends the transfers of one event loop that make no progress for `seconds` seconds.
 
-    It checks four times in that time.
+    It checks every transfer four times in `seconds` seconds.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -42,7 +42,7 @@ class StallWatchdog:
         return not self._watched
 
     def add(self, transfer: Watched) -> None:
-        """Check this transfer until it is removed."""
+        """Check this transfer from now on, until `remove` is called for it."""
         self._watched[transfer] = (None, 0.0)
         if self._timer is None:
             self._start_timer(asyncio.get_running_loop())
@@ -52,7 +52,7 @@ class StallWatchdog:
         self._watched.pop(transfer, None)
 
     def abort_all(self) -> None:
-        """End every transfer and stop, because the client is being closed."""
+        """End every transfer and stop the timer, because the client is being closed."""
         for transfer in list(self._watched):
             transfer.on_stall()
         self.stop()

@@ -1,6 +1,6 @@
 """Explain TLS errors: the reason, and advice for the user.
 
-The functions only check the given environment and whether one file exists.
+The only I/O in these functions is a check whether the file that `SSL_CERT_FILE` names exists.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from imgwire_async.protocol.intermediaries import ProxyInUse
 from imgwire_async.redaction import excerpt, redact
 
-# OpenSSL's verification codes (x509_vfy.h): the dates, the host name, or the issuer of the certificate.
+# OpenSSL's codes (x509_vfy.h) for a certificate with wrong dates, a wrong host name, or an unknown issuer.
 _DATE_CODES = frozenset({9, 10})
 _NAME_CODES = frozenset({62, 63, 64})
 _ISSUER_CODES = frozenset({2, 18, 19, 20, 21, 27})
@@ -25,7 +25,8 @@ _PLAIN_HTTP_REASONS = frozenset({
     "HTTPS_PROXY_REQUEST", "WRONG_SSL_VERSION",
 })  # fmt: skip
 
-# Variables that other programs read. OpenSSL, and so this library, reads SSL_CERT_FILE.
+# Environment variables that name a CA bundle for other programs. This library does not read them: OpenSSL
+# reads only SSL_CERT_FILE.
 _UNUSED_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 
@@ -97,8 +98,8 @@ def rejects_client_certificate(error: ssl.SSLError) -> bool:
 def handshake_failure(error: ssl.SSLError, host: str, proxy: ProxyInUse | None) -> tuple[str, str]:
     """Return the reason why a TLS handshake failed, and advice.
 
-    This function is for all errors except a rejected certificate of the server. `proxy` is the proxy if the
-    handshake was with a proxy, else None.
+    If the client rejected the server's certificate, call `certificate_failure` instead. `proxy` is the proxy
+    if the handshake was with a proxy, else None.
     """
     name = error.reason or ""
     if name in _PLAIN_HTTP_REASONS:

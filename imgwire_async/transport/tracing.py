@@ -1,8 +1,7 @@
-"""The interface for tracers: hooks that also learn where operations, calls and attempts begin and end.
+"""The interface for tracers, which are hooks that also follow the start and end of calls and attempts.
 
-`imgwire_async.otel` implements it for OpenTelemetry. A client without a tracer uses none of the wrappers of
-this module. The transport checks once for a tracer when it is created, and each `CallEvents` checks before it
-reports an event.
+`imgwire_async.otel` implements this interface for OpenTelemetry. A client without a tracer uses none of the
+wrappers in this module, so they cost no time.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ T = TypeVar("T")
 
 
 class Attempt(Protocol):
-    """What a tracer records of one HTTP request."""
+    """The recorder of one HTTP request, which a tracer returns. The transport calls its methods."""
 
     def on_progress(self, sent: int) -> None:
         """Record that `sent` bytes of the request body have been sent so far."""
@@ -37,7 +36,7 @@ class Attempt(Protocol):
         ...
 
     def on_received(self, size: int) -> None:
-        """Record that `size` bytes of the response body were received in all."""
+        """Record that the received response body has `size` bytes in total."""
         ...
 
     def end(self, error: BaseException | None = None) -> None:
@@ -48,38 +47,35 @@ class Attempt(Protocol):
 class Tracer(Hooks):
     """Hooks that follow operations, calls and attempts from beginning to end.
 
-    Its methods are called on the event loop, in the context of the caller. They return at once and never
-    raise. A returned context manager is entered and left in one task, but an `Attempt` may end in another
-    task.
+    The methods are called on the event loop, in the context of the caller. They have to return at once and
+    must not raise exceptions. The context managers that they return are entered and left in the same task. An
+    `Attempt` may be ended in another task than the task that started it.
     """
 
     __slots__ = ()
 
     def operation(self, name: str) -> AbstractContextManager[object]:
-        """Return a context manager for one awaited operation of a resource.
-
-        `name` is the name of the method.
-        """
+        """Return a context manager for one awaited operation. `name` is the name of the SDK's method."""
         raise NotImplementedError
 
     def call(self, method: str, path: str | None, url: str) -> AbstractContextManager[object]:
         """Return a context manager for one API call, with its attempts and delays.
 
-        `path` is the path template, or None if there is none. `url` has no query.
+        `path` is the path template, or None for `client.request()`, which has none. `url` has no query.
         """
         raise NotImplementedError
 
     def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
         """Return a context manager for one attempt of the current API call.
 
-        It acquires `slot`, then starts the attempt.
+        The context manager acquires `slot`, and then starts the attempt.
         """
         raise NotImplementedError
 
     def on_call_response(self, status: int, headers: Headers, size: int | None) -> None:
-        """Record the response to the attempt of the current API call.
+        """Record the response to the last attempt of the current API call.
 
-        Called after the context of `wrap_slot` was left.
+        Called after the context manager of `wrap_slot` was left. `size` is the size of the body in bytes.
         """
         raise NotImplementedError
 
@@ -94,9 +90,10 @@ class Tracer(Hooks):
         raise NotImplementedError
 
     def start_attempt(self, kind: Kind, method: str, url: str, number: int, size: int | None) -> Attempt:
-        """Return the record of an attempt to send or fetch bytes.
+        """Start to record an attempt to send or fetch bytes, and return its recorder.
 
-        `url` may be presigned. `size` is the size of the request body, or None for a GET.
+        `url` may be presigned, so its query must not be recorded. `number` counts the attempts from 1. `size`
+        is the size of the request body in bytes, or None for a GET.
         """
         raise NotImplementedError
 
@@ -115,10 +112,7 @@ def tracer_of(hooks: Hooks) -> Tracer | None:
 
 @attrs.frozen
 class TracedScope(AbstractAsyncContextManager[T]):
-    """Run `inner` inside `span`.
-
-    The span also records a deadline error that `inner` raises at its end.
-    """
+    """Enters `inner` inside `span`, so that the span also records an error that leaving `inner` raises."""
 
     span: AbstractContextManager[object]
     inner: AbstractAsyncContextManager[T]
@@ -169,9 +163,9 @@ async def send_traced_put(
 
 
 class TracedResponse(AbstractAsyncContextManager["TracedResponse"]):
-    """A `StreamedResponse` whose attempt a tracer records, from the request to the last byte.
+    """A `StreamedResponse` with a tracer, which records the attempt from the request to the last byte.
 
-    Its `async with` may be left in another task than the one that entered it.
+    The `async with` may be left in another task than the task that entered it.
     """
 
     def __init__(
@@ -201,8 +195,8 @@ class TracedResponse(AbstractAsyncContextManager["TracedResponse"]):
             await self._inner.__aexit__(kind, error, traceback)
         finally:
             self._attempt.on_received(self._response.received)
-            # Leaving the stream early is no failure of the attempt, so an error of the reading code is not
-            # recorded.
+            # Record only an error of `__anext__`. An exception in the body of the `async with` ends the
+            # reading early, but is no failure of the attempt.
             self._attempt.end(self._error)
 
     @property

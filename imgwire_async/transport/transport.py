@@ -1,4 +1,4 @@
-"""The transport for aiohttp: API calls with their retries, and single attempts to send or fetch bytes."""
+"""Send requests with aiohttp: API calls with their retries, and single attempts to send or fetch bytes."""
 
 from __future__ import annotations
 
@@ -49,16 +49,15 @@ from imgwire_async.transport.rate_limit import close_after_429, wait_for_rate_li
 from imgwire_async.transport.request_url import RequestURL
 from imgwire_async.transport.response_body import read_body
 from imgwire_async.transport.shared_state import SharedState
-from imgwire_async.transport.slots import Kind as SlotKind
-from imgwire_async.transport.slots import TransferSlot, without_slot
+from imgwire_async.transport.slots import TransferKind, TransferSlot, without_slot
 from imgwire_async.transport.tracing import TracedResponse, TracedScope, Tracer, send_traced_put
 
 T = TypeVar("T")
 
-# A larger request body is passed to aiohttp as a file, which it sends in chunks. It warns about large bytes
-# objects.
+# Bytes. A larger request body is passed to aiohttp as a file object, because aiohttp warns about large
+# `bytes`.
 _LARGE_BODY = 2**20
-# Bytes. It is small enough that the limit plus one still fits into a C integer.
+# Bytes. The body limit if there is none: the limit plus one has to fit into a C integer.
 _NO_LIMIT = 2**62
 
 
@@ -119,7 +118,7 @@ class AiohttpTransport:
                     raise
                 if call.events is not None:
                     wait = max(delay, self._shared.rate_gate.seconds_until_open())
-                    await call.events.retry(call.attempts, failure.reason, wait)
+                    await call.events.report_retry(call.attempts, failure.reason, wait)
                 if delay:
                     await self._shared.sessions.sleep(delay)
                 call.attempts += 1
@@ -127,31 +126,31 @@ class AiohttpTransport:
     def _scope(
         self, name: str, span: Callable[[Tracer], AbstractContextManager[object]]
     ) -> AbstractAsyncContextManager[LoopSessions]:
-        """Return the context manager for a call or an operation.
+        """Return the context manager in which a call or an operation runs.
 
-        Closing the client and the deadline both end it.
-
-        `name` names the call in the message of the deadline error.
+        It cancels the call if the client is closed or the deadline passes. The deadline error names the call
+        by `name`. `span` creates the span of the tracer.
         """
         seconds = self.options.timeout.deadline
         scope: AbstractAsyncContextManager[LoopSessions] = UntilClosed(self._shared.sessions)
         if seconds is None and self._tracer is None:
             return scope
-        # A call of a closed client starts no timer and no span.
+        # If the client is closed, raise before a timer or a span is created.
         self.require_usable()
         if seconds is not None:
             scope = deadline.Deadline(name, seconds, scope)
         return scope if self._tracer is None else TracedScope(span(self._tracer), scope)
 
     def _span(self, tracer: Tracer, request: Request[Any]) -> AbstractContextManager[object]:
-        # The query may hold an upload token.
+        # Leave out the query, because it may hold an upload token.
         url = self._root + request.target.partition("?")[0]
-        # The path of `client.request()` may hold ids. Span names must not, because they group spans.
+        # Only `client.request()` uses the model `object`. Its path may contain ids, which a span name must
+        # not contain, because tracers group spans by name.
         template = None if request.model is object else request.path
         return tracer.call(request.method, template, url)
 
     async def _start_call(self, request: Request[Any], sessions: LoopSessions) -> CallState:
-        key = self._shared.key_provider.cached or await self._key(request)
+        key = self._shared.key_provider.cached or await self._fetch_key(request)
         return CallState(
             request,
             RequestURL.parse(f"{self._root}{request.target}", self._shared.host),
@@ -162,7 +161,7 @@ class AiohttpTransport:
             self._context.instrumentation.for_call("api", request.method, request.path),
         )
 
-    async def _key(self, request: Request[Any]) -> str:
+    async def _fetch_key(self, request: Request[Any]) -> str:
         started_at = time.monotonic()
         try:
             return await without_slot(self._shared.key_provider.get)
@@ -173,7 +172,7 @@ class AiohttpTransport:
             raise
 
     async def _attempt(self, call: CallState) -> RawResponse | Failure:
-        """Wait for the rate limit and a slot, send the request once, and return the outcome."""
+        """Wait for the rate limit and a slot, send the request once, and return its response or failure."""
         gate, sessions, events = self._shared.rate_gate, call.sessions, call.events
         slots = sessions.slots.calls
         call.sent_at = 0.0
@@ -185,7 +184,7 @@ class AiohttpTransport:
                 await sessions.idle_check.run()
             if events is not None and not is_reported:
                 is_reported = True
-                await events.request(call.attempts)
+                await events.report_request(call.attempts)
             try:
                 async with slots if events is None else events.wrap_slot(slots):
                     # The client may have been closed while this call waited for its slot.
@@ -197,29 +196,29 @@ class AiohttpTransport:
                     response = await self._round_trip(call)
                     break
             except (*AIOHTTP_ERRORS, NoResponseError) as error:
-                return self._no_response(call, error)
+                return self._failure_without_response(call, error)
             except BaseException as error:
                 scrub_traceback(error)
                 deadline.note_interrupted(call.interrupted_exchange())
                 raise
         if events is not None:
             elapsed = time.monotonic() - call.sent_at
-            await events.response(
+            await events.report_response(
                 call.attempts, response.status, response.headers, elapsed, len(response.body)
             )
         return response
 
-    def _no_response(self, call: CallState, error: BaseException) -> Failure:
+    def _failure_without_response(self, call: CallState, error: BaseException) -> Failure:
         scrub_traceback(error)
         if self._shared.closed:
             raise RuntimeError(CLIENT_CLOSED) from None
         failure = translate(error, call.sessions.route_to(call.url)).failure
         if call.events is not None:
-            call.events.no_response(call.attempts, failure.reason, time.monotonic() - call.sent_at)
+            call.events.report_no_response(call.attempts, failure.reason, time.monotonic() - call.sent_at)
         return failure
 
     async def _round_trip(self, call: CallState) -> RawResponse:
-        """Send one HTTP request and return its response, whose body is read up to the limit."""
+        """Send one HTTP request, read the body of its response up to the limit, and return the response."""
         request, sessions, body = call.request, call.sessions, call.body
         is_plain = request.params is None or not has_secret(request)
         session = sessions.api if is_plain else sessions.untraced_api
@@ -236,8 +235,8 @@ class AiohttpTransport:
                 **sessions.options_for(call.url),
             ) as response:
                 if not response.content.is_eof():
-                    # `aclose` has to close this response, because closing the session would not wake up its
-                    # reader.
+                    # `Sessions.aclose` closes the responses in this set. Closing their session would not wake
+                    # up a task that reads a body.
                     sessions.open_calls.responses.add(response)
                     unread = UnreadResponse(response)
                 content, is_complete = await read_body(response, self._body_limit)
@@ -245,7 +244,7 @@ class AiohttpTransport:
                     response.status, Headers.view(response.headers.items()), content, is_complete
                 )
         finally:
-            # The repr of the response shows its URL: keep it out of tracebacks.
+            # Error trackers store local variables, and the repr of the response shows its URL.
             response = None
             if unread is not None:
                 unread.abort()
@@ -253,7 +252,7 @@ class AiohttpTransport:
     def _success(self, response: RawResponse, exchange: Exchange) -> APIResponse:
         """Return the response of a successful call.
 
-        A 404 after a repeated DELETE becomes a 200 with an empty object.
+        A 404 is a success only for a repeated DELETE. It is returned as a 200 with an empty JSON object.
         """
         if response.status == 404:
             return APIResponse(200, response.headers, b"{}", exchange)
@@ -276,10 +275,10 @@ class AiohttpTransport:
         return call.budget.next_delay(failure)
 
     async def _renew_key(self, call: CallState) -> bool:
-        """Fetch a new key after a 401. Return whether the call may be repeated with it.
+        """Fetch a new key after a 401, and return whether the call may be repeated with the new key.
 
-        This happens at most once per call. The service did not process a request with a 401, so even a POST
-        may be repeated.
+        A call does this at most once. The service did not process a request to which it responded with 401,
+        so even a POST may be repeated.
         """
         provider = self._shared.key_provider
         if not provider.renewable or call.key_renewed:
@@ -295,7 +294,7 @@ class AiohttpTransport:
     def _error(
         self, call: CallState, result: RawResponse | Failure, failure: Failure, exchange: Exchange
     ) -> errors.ImgwireError:
-        """Return the error of a failed call. The error for a redirect to another origin is raised instead."""
+        """Return the error of a failed call. For a redirect to another origin, raise `UnsafeURLError`."""
         if isinstance(result, Failure):
             return connection_error(exchange, failure, self.options.timeout)
         config = self._shared.config
@@ -316,26 +315,26 @@ class AiohttpTransport:
     # --- for the operations of resources --------------------------------------------------------------------
 
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]:
-        """Return a context manager for one operation of several requests.
+        """Return the context manager in which an operation of several requests runs.
 
-        Closing the client and the deadline both end it.
-
-        `name` is the method of the SDK, and `text` names the operation in messages, if it differs.
+        It cancels the operation if the client is closed or the deadline passes. `name` is the name of the
+        SDK's method. Messages call the operation `text`, or `name` if `text` is None.
         """
         return self._scope(text or name, lambda tracer: tracer.operation(name))
 
     def deadline_passed(self) -> bool:
-        """Return whether the deadline cancels the current operation, and no other code does."""
+        """Return whether the current operation is being cancelled by its deadline, and by no other code."""
         return deadline.has_expired()
 
     async def call_user_code(
         self, name: str, function: Callable[[], T | Awaitable[T]], method: str, path: str, /
     ) -> T:
-        """Call a function of the user, whose result an API call needs, and return the result.
+        """Call a user function whose result an API call needs, and return the result.
 
-        `name`, `method` and `path` describe the function and the API call in messages. The current put slot
-        stays held, so that uploads fetch no more results than they can use at once. With the blocking client
-        other uploads may use the slot meanwhile, because the caller's thread may be busy.
+        Messages contain the `name` of the function, and the `method` and `path` of the API call. With the
+        asynchronous client an upload holds its slot while the function runs, so that only as many uploads as
+        can be sent at once call the function. With the blocking client the upload releases its slot, because
+        the function may have to wait for the caller's thread.
         """
         started_at = time.monotonic()
         try:
@@ -357,7 +356,7 @@ class AiohttpTransport:
         await self._context.sleep_before_retry(exchange, reason, seconds)
 
     def record_exchange(self, exchange: Exchange, /) -> None:
-        """Add the exchange of a download, with all its attempts, to the active captures."""
+        """Add the exchange of a download, with all its attempts, to the list of every active capture."""
         self._context.record_exchange(exchange)
 
     # --- bytes ----------------------------------------------------------------------------------------------
@@ -370,14 +369,14 @@ class AiohttpTransport:
         """Return a context manager that holds a slot for a GET of bytes."""
         return self._slot("get")
 
-    def _slot(self, kind: SlotKind) -> AbstractAsyncContextManager[None]:
+    def _slot(self, kind: TransferKind) -> AbstractAsyncContextManager[None]:
         slot = TransferSlot(self._shared.sessions, kind, self.options.timeout.stall)
         return slot if self._tracer is None else self._tracer.wrap_transfer_slot(slot)
 
     def put(self, request: PutRequest, /) -> Awaitable[APIResponse]:
-        """Return the storage's response to one attempt, with any status.
+        """Return an awaitable that sends the bytes once and returns the storage's response, with any status.
 
-        Raises `UnsafeURLError` at once if the URL must not be used.
+        Raises `UnsafeURLError` at once, before any byte is sent, if the URL is not safe to use.
         """
         require_safe(request.url, "upload_url", secure=self._shared.config.secure)
         if self._tracer is None:
@@ -385,9 +384,9 @@ class AiohttpTransport:
         return send_traced_put(self._tracer, request, functools.partial(send_put, self._context))
 
     def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Return the response to one attempt to fetch bytes, with any status.
+        """Return a context manager that sends one request and provides its response, with any status.
 
-        It stays open inside its `async with`.
+        The response stays open until the end of the `async with`.
         """
         response = AiohttpStreamedResponse(self._context, request)
         return response if self._tracer is None else TracedResponse(self._tracer, request, response)

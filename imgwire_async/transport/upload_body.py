@@ -1,4 +1,4 @@
-"""The request body of a PUT: sends the bytes of a source once, and counts them."""
+"""The request body of a PUT, which sends the bytes of a source once and counts them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from imgwire_async.protocol.request import PutRequest
 from imgwire_async.transport.connection import Connection
 from imgwire_async.transport.middleware import RequestBody, was_sent
 
-# Bytes between two yields to the event loop.
+# After how many bytes the body lets the event loop run other tasks.
 _YIELD_INTERVAL = 512 * 1024
 
 
 class UploadBody(RequestBody):
     """The body of one attempt.
 
-    It sends `upload.chunks` once, counts the bytes, and stores the first error of the source.
-
-    aiohttp must not send the body
-    a second time, because the code that retries uploads starts the source again.
+    It sends `upload.chunks` once, counts the bytes, and stores the first error of the source. aiohttp must
+    not send the body a second time, because a retry of the upload starts the source again.
     """
 
+    # True means that aiohttp does not have to close this payload. `write_with_length` closes the source.
     _autoclose = True
 
     def __init__(self, upload: PutRequest) -> None:
@@ -33,9 +32,9 @@ class UploadBody(RequestBody):
         self._size = upload.size
         self.upload = upload
         self._connection: Connection | None = None
-        # Saved here, because the watchdog runs in a context of its own.
+        # Saved here, because the stall watchdog, which also needs the caller, runs in another context.
         self._caller = user_code.current_caller.get()
-        # aiohttp's writer task, once it has started.
+        # aiohttp's task that sends the body (the writer), or None before it has started.
         self.task: asyncio.Task[Any] | None = None
         self.written: int = 0
         self.failure: BaseException | None = None
@@ -47,10 +46,10 @@ class UploadBody(RequestBody):
         self.sending: bool = False
         # Whether the response headers arrived.
         self.response_started = False
-        # Whether the watchdog ended the request.
+        # Whether `on_stall` ended the request.
         self.stalled: bool = False
-        # Whether the watchdog ended the request because the caller's thread, which has to read the source,
-        # was busy.
+        # Whether `on_stall` ended the request while the caller's thread, which has to read the source, was
+        # busy.
         self.interrupted: bool = False
 
     @property
@@ -76,13 +75,14 @@ class UploadBody(RequestBody):
             raise RuntimeError("an upload body can be sent only once")
         self.task = asyncio.current_task()
         self._connection = Connection.of(writer)
-        # aiohttp runs this method in a task of its own, so the value needs no reset.
+        # aiohttp runs this method in a separate task, which ends with this method. So the value needs no
+        # reset.
         user_code.inside_user_code.set(True)
         try:
             await self._write_all(writer)
         except BaseException as error:
-            # The source or a callback failed, and its error is reported. A CancelledError counts as such an
-            # error only if no other code cancelled this task.
+            # Store an error of the source or of the callback. A CancelledError is such an error only if no
+            # code cancelled this task.
             if not self.sending and not cancellation.is_own_cancellation(error):
                 self.failure = error
                 # aiohttp would treat a CancelledError as a cancellation of its own task.
@@ -98,7 +98,7 @@ class UploadBody(RequestBody):
         while True:
             if self.written - last_yield >= _YIELD_INTERVAL:
                 last_yield = self.written
-                # A fast source with a fast network never suspends, so yield to other tasks.
+                # With a fast source and a fast network this loop never suspends, so let other tasks run.
                 await asyncio.sleep(0)
             self.reading = True
             try:
@@ -121,8 +121,8 @@ class UploadBody(RequestBody):
     def abort_connection(self) -> None:
         """Abort the connection, unless the whole body was sent and the response has started.
 
-        aiohttp closes the connection, but closing waits until the peer has read all buffered bytes, which may
-        never happen.
+        aiohttp would close the connection, too, but only after the peer has read all buffered bytes, which
+        may never happen.
         """
         if self._connection is not None and not (self.response_started and self.written == self._size):
             self._connection.abort()
@@ -133,7 +133,7 @@ class UploadBody(RequestBody):
         if self._connection is not None:
             self._connection.abort()
         elif self.request is not None and (response := getattr(self.request, "response", None)) is not None:
-            # The writer has not started, so the connection is not known.
+            # The writer has not started, so only the response knows the connection.
             response.close()
 
     @property
@@ -149,16 +149,13 @@ class UploadBody(RequestBody):
         return self._caller is not None and (self.reading or self.reporting) and not self._caller.is_waiting
 
     def progress(self) -> tuple[int, int, int] | None:
-        """Return the progress of the transfer.
-
-        Any change counts, and None means that the stall timeout does not run.
-        """
+        """Return a value that changes with every progress, or None while the stall timeout does not run."""
         connection = self._connection
         if self.upload.waits_for_caller and self.caller_is_busy:
             return None
         if self.task is None:
-            # The writer may never start: before Python 3.12 other code can cancel its task before the first
-            # step.
+            # The timeout runs before the writer starts, because the writer may never start: before Python
+            # 3.12 other code can cancel its task before the first step.
             return None if self.request is None or not was_sent(self.request) else (0, 0, 0)
         if connection is None:
             return self.written, 0, 0

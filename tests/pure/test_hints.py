@@ -27,7 +27,7 @@ from imgwire_async import (
 )
 from imgwire_async.messages import CLIENT_CLOSED, prefix_closed_client_error
 from imgwire_async.mime import CAMERA_RAW, UNKNOWN_FILE
-from imgwire_async.policies import retry_policy, timeouts
+from imgwire_async.policies import as_retry_policy, as_timeouts
 from imgwire_async.resources import arguments
 from imgwire_async.uploads import hints
 from imgwire_async.uploads.disk import FileStat, describe_change
@@ -272,8 +272,8 @@ def test_arguments_accept_numbers_and_bools_of_other_libraries() -> None:
     ]
     assert [arguments.wait_timeout(value) for value in (FloatLike(), YES, NO)] == [2.5, 120.0, None]
     assert (checks.flag("overwrite", YES), checks.flag("overwrite", NO)) == (True, False)
-    assert timeouts(FloatLike()).attempt == 2.5
-    assert retry_policy(IntLike()).max_retries == 3
+    assert as_timeouts(FloatLike()).attempt == 2.5
+    assert as_retry_policy(IntLike()).max_retries == 3
     assert arguments.metadata({"a": IntLike(), "b": FloatLike(), "c": YES}) == {"a": 3, "b": 2.5, "c": True}
     assert (integer(1, 9).text(IntLike()), number(1, 9).text(FloatLike())) == ("3", "2.5")
     assert arguments.idempotency_key(NO) is None
@@ -286,7 +286,7 @@ def test_a_number_that_does_not_fit_a_float_is_a_value_error(value: Any) -> None
     calls: list[Callable[[], object]] = [
         lambda: checks.positive_seconds("timeout", value),
         lambda: arguments.wait_timeout(value),
-        lambda: timeouts(value),
+        lambda: as_timeouts(value),
         lambda: Timeouts(stall=value),
         lambda: RetryPolicy(backoff=value),
     ]
@@ -321,7 +321,11 @@ def test_the_error_for_a_time_that_is_not_a_number_names_its_type(value: Any) ->
 def test_the_error_for_a_timedelta_names_total_seconds() -> None:
     from datetime import timedelta
 
-    for check in (arguments.wait_timeout, timeouts, lambda value: checks.positive_seconds("timeout", value)):
+    for check in (
+        arguments.wait_timeout,
+        as_timeouts,
+        lambda value: checks.positive_seconds("timeout", value),
+    ):
         with pytest.raises(TypeError, match="total_seconds"):
             check(timedelta(seconds=5))
 

@@ -84,7 +84,7 @@ def test_log_and_errors_shorten_a_long_name_in_a_path(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.DEBUG, "imgwire_async"):
         events = Instrumentation(Hooks()).for_call("storage", "PUT", path)
         assert events is not None
-        events.no_response(1, "no answer", 0.1)
+        events.report_no_response(1, "no answer", 0.1)
     assert len(caplog.text) < 400
 
 
