@@ -1,1 +1,1 @@
-"""Requests and responses as values, and the conversion between JSON and models. This package does no I/O."""
+"""Classes for requests and responses, and the conversion between JSON and models. Nothing here does I/O."""

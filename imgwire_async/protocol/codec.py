@@ -1,7 +1,7 @@
-"""Decode responses to models, and convert models to JSON-ready data and back.
+"""Decode responses to models, and convert models to dicts that `json.dumps` accepts and back.
 
-No value is converted silently: null never becomes the text "None", and 1 never becomes True. The modules
-`structure` and `codegen` create the models.
+No value is converted silently: null never becomes the text "None", and 1 never becomes True. This module
+calls `structure`, which creates the models.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ RecordT = TypeVar("RecordT", bound=models.Record)
 
 
 def decode(response: APIResponse, model: type[T]) -> T:
-    """Return the decoded body of a successful response.
+    """Decode the body of a successful response, and return it as an object of the type `model`.
 
-    Raises `DecodeError` with the path of the value that does not fit.
+    Raises `DecodeError` with the JSON path of the value that does not fit.
     """
-    # The keys of these bodies are not documented, so an empty body and null are valid, too.
+    # `dict` stands for bodies whose keys are not documented. An empty body or null becomes an empty dict.
     if not response.body.strip() and cast("object", model) is dict:
         return cast("T", {})
     data = parse(response.body, response.exchange)
@@ -38,8 +38,8 @@ def decode(response: APIResponse, model: type[T]) -> T:
         return structure(data, model)
     except Exception as error:  # noqa: BLE001  # cattrs raises groups of any exceptions
         path, reason = error_path(error)
-    # The data may hold a presigned URL. Error reports list the variables of this frame, and those of the
-    # decoder's frames: so `data` is deleted, and the decoder's error is not the cause of the new one.
+    # Tools for error reports list the local variables of all frames, and `data` may hold a presigned URL.
+    # So `data` is deleted. For the same reason, the decoder's error is not the cause of the new error.
     del data
     raise decode_error(response.body, response.exchange, path, reason)
 
@@ -48,10 +48,11 @@ def decode(response: APIResponse, model: type[T]) -> T:
 
 
 def to_dict(model: models.Record) -> dict[str, Any]:
-    """Return `model` as JSON-ready data, equal to the data that it was decoded from.
+    """Convert a model, such as an `Image`, to a dict that `json.dumps` accepts.
 
-    Fields that this version does not know are included. Times are RFC 3339 text, and absent values are null.
-    Raises `TypeError` for any other object.
+    The dict equals the JSON from which the model was decoded, with the fields that this version does not
+    know. Times are RFC 3339 text, and absent values are None. Raises `TypeError` when `model` is not a model
+    of this package.
     """
     if not isinstance(model, models.Record):  # pyright: ignore[reportUnnecessaryIsInstance]  # for callers without a type checker
         raise TypeError(
@@ -67,7 +68,7 @@ def to_dict(model: models.Record) -> dict[str, Any]:
 
 
 def _to_json(value: object) -> Any:
-    """Return a value of a model as JSON-ready data."""
+    """Convert a value in a field of a model to a value that `json.dumps` accepts."""
     if isinstance(value, models.Record):
         return to_dict(value)
     if isinstance(value, datetime):
@@ -86,13 +87,14 @@ def _to_json(value: object) -> Any:
 
 
 def from_dict(model: type[RecordT], data: Mapping[str, Any]) -> RecordT:
-    """Return an object of the class `model` made from `data`, the reverse of `to_dict`.
+    """Create an object of the class `model` from `data`, a mapping that `to_dict` returned.
 
     `from_dict(Image, json.loads(text))`
 
-    The checks are those of a response's decoding. Unknown fields go to `.extra`. The object shares nothing
-    with `data`. Raises `DecodeError` with the path (`$.created_at`) when `data` does not fit, and `TypeError`
-    when `model` is another class or `data` is not a mapping.
+    `data` is checked as strictly as a response. Unknown fields are stored in `.extra`. `data` is copied, so
+    later changes of `data` do not affect the object. Raises `DecodeError` with the JSON path of the value
+    that does not fit, such as `$.created_at`. Raises `TypeError` when `model` is not a model class of this
+    package, or when `data` is not a mapping.
     """
     _require_model(model)
     if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # for callers without a type checker
@@ -125,7 +127,7 @@ def _require_model(model: Any) -> None:
 
 
 def _data_advice(model: type[models.Record], data: object) -> str:
-    """Return the end of a message about `data` that is not a mapping."""
+    """Return the end of the error message for `data` that is not a mapping: its type, and the right call."""
     name, kind = model.__name__, type(data).__name__
     if isinstance(data, str | bytes | bytearray | memoryview):
         return f"not {kind}: from_dict({name}, json.loads(data))"

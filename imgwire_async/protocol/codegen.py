@@ -1,9 +1,9 @@
-"""Generate a decoder function for each model, and compile it.
+"""Generate the source code of a decoder function for each model, and compile it.
 
-Decoding is most of the work that the client adds to a response. A generated decoder therefore calls no
-function per field, and avoids the constructor of the frozen class, which takes longer than all checks
-together. A decoder has to be right only about data that fits. After any exception, `structure` decodes the
-same data again in detail, and reports what does not fit.
+Decoding is most of the work that the client adds to a response, so it has to be fast. A generated decoder
+checks most fields without a function call. It avoids the constructor of the frozen class, which takes longer
+than all checks together. A decoder does not explain its errors. After any exception, `structure` decodes the
+same data again with a slower decoder, which reports the value that does not fit.
 
 `generate_decoder(CorsOrigin, ...)` writes and compiles:
 
@@ -31,9 +31,10 @@ import attrs
 from imgwire_async import models
 from imgwire_async.protocol.validators import TypeMismatchError
 
+# A cattrs hook: it takes a value of parsed JSON and the expected type, and returns the decoded value.
 Hook = Callable[[Any, Any], Any]
 
-# Types whose checks are inlined. Values of other types are passed to a hook.
+# Maps a type to the lines that check its value `v`. Values of other types are passed to a hook.
 _INLINE_CHECKS: dict[object, tuple[str, ...]] = {
     str: ("if type(v) is not str: reject()",),
     bool: ("if type(v) is not bool: reject()",),
@@ -51,12 +52,13 @@ def generate_decoder(
     hook_for: Callable[[Any], Hook],
     *,
     hooks: dict[str, Hook],
-    or_null: Collection[str],
+    nullable_fields: Collection[str],
 ) -> Hook:
-    """Return a decoder: a function of parsed JSON, and of a type that it ignores, that returns a `cls`.
+    """Generate the function `decode(data, _)`, which converts parsed JSON to an object of the class `cls`.
 
-    It raises any exception for data that does not fit. `hook_for` returns the hook of a type, and `hooks`
-    holds the hooks of single fields by name. In the fields named by `or_null`, null means the default.
+    `decode` raises any exception for data that does not fit. It ignores its second argument, which cattrs
+    passes to every hook. `hook_for` returns the hook for a type. `hooks` maps names of fields to hooks that
+    replace the hook for their type. In the fields named by `nullable_fields`, null means the default.
     """
     fields = [field for field in attrs.fields(attrs.resolve_types(cls)) if field.name != "extra"]
     names = frozenset(field.name for field in fields)
@@ -72,7 +74,7 @@ def generate_decoder(
     for field in fields:
         kind, nullable = _plain_kind(field.type)
         check = _check_lines(field.name, kind, hooks.get(field.name), hook_for, namespace)
-        lines += _field_lines(field, check, namespace, nullable=nullable or field.name in or_null)
+        lines += _field_lines(field, check, namespace, nullable=nullable or field.name in nullable_fields)
     lines += [
         "new.extra = {} if len(data) == known else {k: data[k] for k in data if k not in names}",
         "new.__class__ = Record",
@@ -86,7 +88,10 @@ def generate_decoder(
 def _field_lines(
     field: attrs.Attribute[Any], check: Collection[str], namespace: dict[str, Any], *, nullable: bool
 ) -> list[str]:
-    """Return the lines that set one field, or its default when the field is absent."""
+    """Return the lines of code that set one field of the new object.
+
+    They set the default when the data does not have the field. They raise when the field has no default.
+    """
     name = field.name
     if field.default is attrs.NOTHING:
         return [f"v = data[{name!r}]", *check, f"new.{name} = v"]
@@ -100,30 +105,34 @@ def _field_lines(
 
 
 def _check_lines(
-    name: str, kind: Any, own: Hook | None, hook_for: Callable[[Any], Hook], namespace: dict[str, Any]
+    name: str, kind: Any, field_hook: Hook | None, hook_for: Callable[[Any], Hook], namespace: dict[str, Any]
 ) -> Collection[str]:
-    """Return the lines that check, and perhaps convert, the value `v` of one field."""
-    if own is None and kind in _INLINE_CHECKS:
+    """Return the lines of code that check and convert the value `v` of one field.
+
+    `field_hook` replaces the hook for the type `kind`. The names that the lines use are added to `namespace`.
+    """
+    if field_hook is None and kind in _INLINE_CHECKS:
         return _INLINE_CHECKS[kind]
-    namespace[f"hook_{name}"] = own or hook_for(kind)
+    namespace[f"hook_{name}"] = field_hook or hook_for(kind)
     namespace[f"kind_{name}"] = kind
-    if own is None and isinstance(kind, type) and issubclass(kind, models.OpenEnum):
+    if field_hook is None and isinstance(kind, type) and issubclass(kind, models.OpenEnum):
         namespace[f"member_{name}"] = {member.value: member for member in kind}.get
         return (f"v = member_{name}(v) or hook_{name}(v, kind_{name})",)
     return (f"v = hook_{name}(v, kind_{name})",)
 
 
 def _plain_kind(kind: Any) -> tuple[Any, bool]:
-    """Return a type without None, and whether the type included None."""
+    """Remove None from a union, and return the rest and True. Return any other type and False."""
     inner = [member for member in get_args(kind) if member is not type(None)]
     nullable = get_origin(kind) in {Union, types.UnionType} and len(inner) < len(get_args(kind))
     return (Union[tuple(inner)], True) if nullable else (kind, False)  # noqa: UP007  # the number of members varies
 
 
 def _unfrozen_subclass(cls: type[models.Record]) -> type[models.Record]:
-    """Return a subclass of `cls` with the same slots, but without constructor and not frozen.
+    """Return a subclass of `cls` whose objects can be created without arguments and changed.
 
-    A decoder creates an object of it, sets the fields, and then changes the object's class to `cls`.
+    A decoder creates an object of this subclass, sets the fields, and then changes the object's class to
+    `cls`. Python allows the change because both classes have the same slots.
     """
     members = {
         "__slots__": (),
@@ -135,5 +144,8 @@ def _unfrozen_subclass(cls: type[models.Record]) -> type[models.Record]:
 
 
 def _reject() -> NoReturn:
-    """Raise an error without a message. The detailed pass then raises one that explains the failure."""
+    """Raise `TypeMismatchError` without a message.
+
+    `structure` then decodes the data again, and raises an error that explains the failure.
+    """
     raise TypeMismatchError

@@ -1,4 +1,4 @@
-"""Recognize responses of proxies, firewalls and login pages in place of the API's, and advise what to do."""
+"""Recognize responses that a proxy, a firewall or a login page sent in place of the API, and give advice."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import attrs
 
 from imgwire_async.redaction import excerpt, is_html, redact
 
-# Bytes of a body that are searched for the signs and the title of a web page.
-_PAGE_PREFIX = 64 * 1024
-# Headers of responses that a proxy made itself. `Via` would only say that a response passed through one.
+# How many bytes at the start of a body are searched for HTML tags and the title of a web page.
+_SEARCHED_PAGE_BYTES = 64 * 1024
+# Only a proxy sends these headers. A `Via` header would not do: it is also in responses of the API that
+# passed through a proxy.
 _PROXY_HEADERS = ("Proxy-Authenticate", "X-Squid-Error")
 
 WEB_PAGE_ADVICE = (
@@ -18,16 +19,19 @@ WEB_PAGE_ADVICE = (
     "open base_url in a browser and check it."
 )
 
-# The advice for hosts that base_url does not name.
+# The advice for hosts of the CDN and the storage, which base_url does not name.
 WEB_PAGE_ADVICE_FOR_FILES = "It may come from a login page of the network (captive portal), a proxy or a firewall: allow that host there."
 
 
 @attrs.frozen
 class ProxyInUse:
-    """The proxy of a request: its URL without user and password, and the setting that names it."""
+    """The proxy that a request uses.
+
+    `url` has no user and no password. `setting` is where the user configured the proxy: "proxy=" for the
+    argument of the client, or the name of an environment variable.
+    """
 
     url: str
-    # "proxy=", or the name of an environment variable.
     setting: str
     has_credentials: bool = False
 
@@ -36,15 +40,16 @@ class ProxyInUse:
 
     @property
     def bypass_advice(self) -> str:
-        """The advice how to connect without the proxy, as the second half of a sentence."""
+        """Advice on how to connect without the proxy. It completes a sentence that ends with "or"."""
         if self.setting == "proxy=":
             return "remove proxy= to connect directly"
         return "list the host in NO_PROXY or pass trust_env=False to connect directly"
 
     def advice(self, status: int | None, challenge: str = "") -> str:
-        """Return what to do about a response of the proxy.
+        """Return advice for the user after the proxy sent an error response, or no response.
 
-        `status` is None when there was no response. `challenge` is its `Proxy-Authenticate` header.
+        `status` is the status of the response, or None without a response. `challenge` is the value of its
+        `Proxy-Authenticate` header.
         """
         if status == 407:
             return f"{self._credentials(challenge)}, or {self.bypass_advice}."
@@ -53,7 +58,7 @@ class ProxyInUse:
         return f"Its rules may not allow that host, or not without credentials: ask its administrator, or {self.bypass_advice}."
 
     def _credentials(self, challenge: str) -> str:
-        """Return the advice for status 407, in which a proxy asks for credentials."""
+        """Return the advice for a 407 response, in which the proxy requires user and password."""
         schemes = [
             name for name in ("Negotiate", "NTLM", "Digest", "Bearer") if name.lower() in challenge.lower()
         ]
@@ -65,16 +70,16 @@ class ProxyInUse:
 
 
 def is_proxy_response(headers: Mapping[str, str]) -> bool:
-    """Return whether the headers say that a proxy made the response, not the host behind it."""
+    """Return whether the headers show that a proxy created the response, and did not only forward it."""
     return any(name in headers for name in _PROXY_HEADERS) or "error=" in headers.get("Proxy-Status", "")
 
 
 def web_page_title(headers: Mapping[str, str], body: bytes) -> str | None:
-    """Return a line about a web page, such as its title, or None when the body is no web page.
+    """Return the title of a web page, or another short text about it. Return None when `body` is no web page.
 
-    Callers pass only bodies that are not JSON.
+    Callers pass bodies that are not JSON.
     """
-    text = body[:_PAGE_PREFIX].decode("utf-8", "replace")
+    text = body[:_SEARCHED_PAGE_BYTES].decode("utf-8", "replace")
     if is_html(text):
         return excerpt(redact(text))
     kind = headers.get("Content-Type", "").strip().lower()
@@ -82,9 +87,10 @@ def web_page_title(headers: Mapping[str, str], body: bytes) -> str | None:
 
 
 def interception_warning(host: str, headers: Mapping[str, str], body: bytes) -> str:
-    """Return a warning that another server than `host` may have sent the response, or an empty text.
+    """Return a warning that a server other than `host` may have sent the response.
 
-    The warning is a sentence and a space, for the start of a message.
+    The warning is a sentence with a space at its end, to be put before another message. The result is empty
+    when the response shows no sign of such a server.
     """
     if web_page_title(headers, body) is None and not is_proxy_response(headers):
         return ""

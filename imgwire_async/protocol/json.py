@@ -1,4 +1,4 @@
-"""Encode JSON bodies of requests, decode those of responses, and make the error for invalid JSON."""
+"""Encode the JSON bodies of requests, parse those of responses, and create the error for invalid JSON."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ def _installed_orjson() -> Any:
     return orjson
 
 
-def json_reader(orjson: Any) -> Callable[[bytes], Any]:
-    """Return orjson's parser, or one that accepts and rejects the same when orjson is not installed."""
+def json_parser(orjson: Any) -> Callable[[bytes], Any]:
+    """Return the parser of the module `orjson`. If that is None, return a parser that is equally strict."""
     return parsing.loads_strictly if orjson is None else orjson.loads
 
 
-# Returns the parsed body. Raises `ValueError` for invalid JSON.
-loads: Callable[[bytes], Any] = json_reader(_installed_orjson())
+# Parses a body. Raises `ValueError` for invalid JSON.
+loads: Callable[[bytes], Any] = json_parser(_installed_orjson())
 
-# Requests reject the same values with and without orjson. It writes NaN as null, so it encodes only data
-# without floats.
+# The same values are rejected with and without orjson. orjson would write NaN as null and not reject it, so
+# it encodes only data without floats.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _fast_dumps: Callable[[object], bytes] | None = getattr(_installed_orjson(), "dumps", None)
 _PLAIN_TYPES = frozenset({str, int, bool})
 
 
 def _is_plain(data: object) -> bool:
-    """Return whether `data` is an object of text, int and bool values, which both encoders write alike."""
+    """Return whether `data` is a dict of text, int and bool values, which orjson and `json` encode alike."""
     return isinstance(data, dict) and _PLAIN_TYPES.issuperset(
         map(type, cast("dict[str, object]", data).values())
     )
 
 
 def dumps(data: object) -> bytes:
-    """Return `data` as compact JSON in UTF-8.
+    """Encode `data` as compact JSON in UTF-8.
 
     Raises `TypeError` or `ValueError` for a value that JSON cannot represent.
     """
     if _fast_dumps is not None and _is_plain(data):
         try:
             return _fast_dumps(data)
-        # The other encoder raises a better message.
         except TypeError:
+            # The encoder below raises an error with a better message.
             pass
     try:
         return _ENCODER.encode(data).encode()
@@ -74,9 +74,10 @@ def dumps(data: object) -> bytes:
 
 
 def loads_response(body: bytes, exchange: Exchange) -> Any:
-    """Return the parsed body of a response. Odd values in it are repaired, and a warning is logged.
+    """Parse the body of a response.
 
-    Raises `ValueError` when the body cannot be repaired.
+    When the body is not valid JSON, its invalid values are replaced, and a warning is logged. Raises
+    `ValueError` when that is not possible.
     """
     try:
         return loads(body)
@@ -91,24 +92,28 @@ def loads_response(body: bytes, exchange: Exchange) -> Any:
 
 
 def parse(body: bytes, exchange: Exchange) -> Any:
-    """Return the parsed body of a successful response. Raises `DecodeError` for invalid JSON."""
+    """Parse the body of a successful response. Raises `DecodeError` when it is not JSON."""
     try:
         return loads_response(body, exchange)
     except ValueError as error:
         decode_failure = _invalid_json(body, exchange, _parser_message(error))
-    # The body may hold a presigned URL, and an error report may list the variables of this frame.
+    # Tools for error reports list the local variables of this frame, and the body may hold a presigned URL.
     del body
-    # Raised outside of the handler, because the parser's error holds the whole body.
+    # Inside the handler, the parser's error would become the context of this error. It contains the body.
     raise decode_failure
 
 
 def _invalid_json(body: bytes, exchange: Exchange, position: str) -> DecodeError:
-    """Return the error for a successful response whose body is not JSON."""
+    """Return the error for a successful response whose body is not JSON.
+
+    `position` is the parser's message, which has the position of the fault.
+    """
     page = web_page_title(exchange.headers, body)
     if page is not None:
         return _not_from_api(body, exchange, f"the response is a web page, not the API's ({page})")
     if body.strip() and not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b'"')):
-        # Invalid JSON may come from the service. Text without any sign of JSON comes from another server.
+        # The service may send JSON with a fault. A body that does not even begin like JSON comes from another
+        # server.
         return _not_from_api(
             body, exchange, f"the response is text and not JSON, so not the API's ({position})"
         )
@@ -117,14 +122,18 @@ def _invalid_json(body: bytes, exchange: Exchange, position: str) -> DecodeError
 
 
 def _parser_message(error: ValueError) -> str:
-    """Return the parser's message, which has the position of the error. It never quotes the body."""
+    """Return the message of the JSON parser, shortened.
+
+    It contains the position of the fault, and never a part of the body.
+    """
     return excerpt(str(error), 120)
 
 
 def _not_from_api(body: bytes, exchange: Exchange, what: str) -> DecodeError:
-    """Return the error for a success that the API never sends.
+    """Return the error for a response with a status of success that a server other than the API sent.
 
-    Another server sent the response, so it is unknown whether the service carried out the call.
+    The service may or may not have carried out the call. For calls that change something, the message says
+    so. `what` describes the body.
     """
     warning = "" if exchange.method in {"GET", "HEAD"} else f" {MAY_HAVE_SUCCEEDED}"
     error = DecodeError(
@@ -137,7 +146,7 @@ def _not_from_api(body: bytes, exchange: Exchange, what: str) -> DecodeError:
 
 
 def decode_error(body: bytes, exchange: Exchange, path: str, reason: str) -> DecodeError:
-    """Return the error for a response of the API that does not fit the operation's model.
+    """Return the error for a response of the API that cannot be decoded to the model of the operation.
 
     `path` is the JSON path of the value that does not fit, and `reason` says why.
     """
@@ -151,9 +160,9 @@ def decode_error(body: bytes, exchange: Exchange, path: str, reason: str) -> Dec
 
 
 def side_effect_warning(exchange: Exchange) -> str:
-    """Return a warning for callers who might repeat a call whose successful response cannot be decoded.
+    """Return a warning that a call must not be repeated blindly when its response cannot be decoded.
 
-    It is empty for a GET, which may be repeated.
+    The result is empty for GET and HEAD, which change nothing.
     """
     if exchange.method in {"GET", "HEAD"}:
         return ""

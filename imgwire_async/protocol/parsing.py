@@ -1,7 +1,7 @@
-"""Parse JSON with the standard library, as strictly as orjson does, and repair odd JSON.
+"""Parse JSON with the standard library as strictly as orjson does, and repair invalid JSON.
 
-`loads_strictly` accepts and rejects what orjson does. `loads_repaired` parses a body that was rejected, and
-replaces the invalid values in it. It runs only after a failure.
+`loads_strictly` accepts and rejects the same texts as orjson. `loads_repaired` is called when a strict parser
+rejected a body: it replaces the invalid values and parses the rest.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, cast
 
-# The limit of orjson.
+# How deeply lists and objects may be nested. This is the limit of orjson.
 _MAX_DEPTH = 1024
 
 # --- strict -------------------------------------------------------------------------------------------------
 
 
 def loads_strictly(body: bytes) -> Any:
-    """Return parsed JSON, as strictly as orjson does. Raises `ValueError`."""
+    """Parse JSON. Raises `ValueError` for all texts that orjson rejects."""
     try:
         data = _STRICT.decode(body.decode("utf-8"))
-        # The standard library accepts two things that orjson rejects: half a surrogate pair, and very deep
-        # nesting.
+        # The standard library accepts half a surrogate pair and very deep nesting, which orjson rejects.
         if b"\\ud" in body or b"\\uD" in body:
+            # `encode` raises `UnicodeEncodeError`, a `ValueError`, for half a pair.
             json.dumps(data, ensure_ascii=False).encode()
         if body.count(b"[") + body.count(b"{") > _MAX_DEPTH:
             _require_shallow(data)
@@ -34,12 +34,12 @@ def loads_strictly(body: bytes) -> Any:
 
 
 def _reject_constant(name: str) -> NoReturn:
-    """Raise for `NaN` and `Infinity`, which Python's parser accepts."""
+    """Raise `ValueError` for `NaN` or `Infinity`, which Python's parser would accept."""
     raise ValueError(f"{name} is not valid JSON")
 
 
 def _finite_float(digits: str) -> float:
-    """Return a float. Raises `ValueError` for a number that is too large for one."""
+    """Convert the text of a number to a float. Raises `ValueError` for a number that is too large."""
     number = float(digits)
     if math.isinf(number):
         raise ValueError("a number is too large")
@@ -47,7 +47,10 @@ def _finite_float(digits: str) -> float:
 
 
 def _bounded_int(digits: str) -> int | float:
-    """Return an integer of at most 64 bits, else a float, as orjson does."""
+    """Convert the text of an integer to an int of at most 64 bits, or to a float if it is larger.
+
+    This is what orjson does.
+    """
     if len(digits) < 19:
         return int(digits)
     return (
@@ -56,7 +59,7 @@ def _bounded_int(digits: str) -> int | float:
 
 
 def _require_shallow(data: object) -> None:
-    """Raise `ValueError` for data that is nested more deeply than the limit."""
+    """Raise `ValueError` for data that is nested more deeply than `_MAX_DEPTH`."""
     level = list(_containers([data]))
     for _ in range(_MAX_DEPTH):
         level = [inner for container in level for inner in _containers(container)]
@@ -65,7 +68,7 @@ def _require_shallow(data: object) -> None:
 
 
 def _containers(value: Any) -> Iterator[object]:
-    """Yield the lists and dicts directly inside a list or dict."""
+    """Yield the lists and dicts that are items of the list or dict `value`."""
     inside: Iterable[object] = cast("dict[str, object]", value).values() if isinstance(value, dict) else value
     for item in inside:
         if isinstance(item, list | dict):
@@ -76,25 +79,26 @@ _STRICT = json.JSONDecoder(parse_constant=_reject_constant, parse_int=_bounded_i
 
 # --- repaired -----------------------------------------------------------------------------------------------
 
-# Larger bodies are not repaired: the repair blocks the event loop for up to half a second per MiB.
+# Larger bodies are not repaired, because the repair blocks the event loop for up to half a second per MiB.
 MAX_REPAIRED_BYTES = 1024 * 1024
-# Maximum number of brackets and strings in a body that is nested too deeply.
-_MAX_MARKS = 100_000
-# Bytes that may precede the JSON: white space, and the byte order mark of UTF-8.
+# How many matches of `_TOKEN` a body may have that is nested too deeply. This bounds the time of a repair.
+_MAX_TOKENS = 100_000
+# Bytes that may stand before the JSON: white space, and the byte order mark of UTF-8.
 _LEADING = b"\xef\xbb\xbf \t\r\n"
-# Levels that are kept when data is nested too deeply. Any record needs fewer, and code that walks the data
-# recursively can still handle them.
+# How many levels stay lists and objects when data is nested too deeply. Every record of the API needs fewer
+# levels, and recursive functions can process this many.
 _KEPT_LEVELS = 64
 
 
 def loads_repaired(body: bytes, rejection: ValueError) -> Any:
-    """Return the parsed JSON of a body that the strict parser rejected, with each invalid value replaced.
+    """Parse a body that the strict parser rejected, and replace the invalid values in it.
 
-    Raises `rejection`, the error of the strict parser, when the body cannot be repaired.
+    * Bytes that are not UTF-8, and halves of surrogate pairs, become U+FFFD.
+    * `NaN`, `Infinity` and numbers too large for a float become text.
+    * When the data is nested too deeply, values below level 64 become text that contains their JSON.
+    * A byte order mark is skipped, and control characters in strings are accepted.
 
-    Bytes that are not UTF-8, and halves of surrogate pairs, become U+FFFD. `NaN`, `Infinity` and numbers too
-    large for a float become text. Values nested more deeply than the limit become text of JSON, from level 64
-    on. A byte order mark is skipped, and control characters in strings are accepted.
+    `rejection` is the error of the strict parser. It is raised when the body cannot be repaired.
     """
     if len(body) > MAX_REPAIRED_BYTES or body[:64].lstrip(_LEADING)[:1] not in {b"{", b"["}:
         raise rejection
@@ -110,26 +114,26 @@ def loads_repaired(body: bytes, rejection: ValueError) -> Any:
     return data
 
 
-# The escapes of a surrogate pair, or of half a pair. Group 1 holds escaped backslashes before it, and group 2
-# a complete pair.
+# Matches the `\uXXXX` escapes of a complete surrogate pair (group 2), or of half a pair (group 2 is None).
+# Group 1 has the escaped backslashes before the escapes.
 _SURROGATES = re.compile(
     r"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 
 
 def _replace_half_pair(found: re.Match[str]) -> str:
-    """Return a complete pair unchanged, and U+FFFD for half a pair."""
+    """Return the replacement for a match of `_SURROGATES`: the same text, or U+FFFD for half a pair."""
     return found[0] if found[2] else rf"{found[1]}\ufffd"
 
 
 def _finite_or_text(digits: str) -> float | str:
-    """Return a float, or the digits as text when they are too large for one."""
+    """Convert the text of a number to a float, or return the text when the number is too large."""
     number = float(digits)
     return digits if math.isinf(number) else number
 
 
 def _int_or_text(digits: str) -> int | float | str:
-    """Return a number, or the digits as text when they are too large for a float."""
+    """Convert the text of an integer to a number, or return the text when it is too large for a float."""
     return _bounded_int(digits) if len(digits) < 21 else _finite_or_text(digits)
 
 
@@ -137,32 +141,35 @@ _LENIENT = json.JSONDecoder(
     parse_constant=str, parse_int=_int_or_text, parse_float=_finite_or_text, strict=False
 )
 
-# A string, or a run of brackets. A string without an end matches to the end of the text, so that no text is
-# scanned twice. Deep nesting consists of long runs of brackets.
-_MARK = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]+|[\]}]+', re.DOTALL)
+# Matches a string, or adjacent brackets of one direction (`[[{`). Deep nesting consists of many adjacent
+# brackets, so one match covers many levels. A string without an end quote matches up to the end of the text.
+# Otherwise a hostile text could make the search slow: it would begin again at each quote.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]+|[\]}]+', re.DOTALL)
 
 
 def _flattened(text: str) -> str:
-    """Return the JSON `text` with everything below the last kept level as strings of JSON.
+    """Replace each value below level `_KEPT_LEVELS` in the JSON `text` by a string that contains its JSON.
 
-    The text is returned unchanged when it has too many brackets and strings.
+    The text is returned unchanged when it has more than `_MAX_TOKENS` matches of `_TOKEN`.
     """
     parts: list[str] = []
-    depth = kept = 0
-    for count, mark in enumerate(_MARK.finditer(text)):
-        if count > _MAX_MARKS:
+    depth = 0
+    # The text before this position is in `parts` already.
+    done = 0
+    for count, token in enumerate(_TOKEN.finditer(text)):
+        if count > _MAX_TOKENS:
             return text
-        run = mark.end() - mark.start()
-        if mark[0][0] in "[{":
-            if depth <= _KEPT_LEVELS < depth + run:
-                below = mark.start() + _KEPT_LEVELS - depth
-                parts.append(text[kept:below])
-                kept = below
-            depth += run
-        elif mark[0][0] in "]}":
-            if depth - run <= _KEPT_LEVELS < depth:
-                above = mark.start() + depth - _KEPT_LEVELS
-                parts.append(json.dumps(text[kept:above]))
-                kept = above
-            depth -= run
-    return "".join((*parts, text[kept:]))
+        length = token.end() - token.start()
+        if token[0][0] in "[{":
+            if depth <= _KEPT_LEVELS < depth + length:
+                value_start = token.start() + _KEPT_LEVELS - depth
+                parts.append(text[done:value_start])
+                done = value_start
+            depth += length
+        elif token[0][0] in "]}":
+            if depth - length <= _KEPT_LEVELS < depth:
+                value_end = token.start() + depth - _KEPT_LEVELS
+                parts.append(json.dumps(text[done:value_end]))
+                done = value_end
+            depth -= length
+    return "".join((*parts, text[done:]))

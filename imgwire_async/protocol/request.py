@@ -1,4 +1,4 @@
-"""Requests and responses as values, and `Transport`, the interface of the module that sends them."""
+"""Classes for requests and responses, and `Transport`, the interface that sends requests."""
 
 from __future__ import annotations
 
@@ -28,35 +28,36 @@ T = TypeVar("T")
 _NO_IDS: Mapping[str, str] = {}
 
 
-# Created for each call. Without slots, creation takes half the time; the same holds for the classes below.
+# The client creates an object of this class for each call. An attrs class without slots is created twice as
+# fast, so this class and the classes below have none.
 @attrs.frozen(slots=False)
 class Request(Generic[T]):
-    """One request to the API, whose attempts are all alike. Arguments are checked before it is created.
+    """One request to the API. Every attempt sends the same bytes, so all values are checked before.
 
-    `path` is the contract's template below `/api/v1`, and `ids` are its path parameters, already encoded.
-    `model` is the type to which the response is decoded. `repeatable` says whether the request may be sent
-    again after a lost response. None takes the rule of the HTTP method.
+    `path` is a template below `/api/v1`, such as `/images/{image_id}`. `ids` maps the names in the template
+    to encoded ids. `model` is the type to which the response is decoded. `repeatable` says whether the
+    request may be sent again when its response was lost. With None, the HTTP method decides.
     """
 
     method: str
     path: str
     model: type[T]
     ids: Mapping[str, str] = _NO_IDS
-    # Hidden in the repr, because it may hold an upload token.
+    # Not shown in the repr, because the query may contain an upload token.
     params: Mapping[str, str | int] | None = attrs.field(default=None, repr=False)
     json: Any = None
     repeatable: bool | None = None
 
     @property
     def target(self) -> str:
-        """Path and query as they are sent, below `/api/v1`."""
+        """The path below `/api/v1` and the query, encoded as they are sent."""
         path = self.path.format_map(self.ids) if self.ids else self.path
         return f"{path}?{urlencode(self.params)}" if self.params else path
 
 
 @attrs.frozen(slots=False)
 class APIResponse:
-    """A complete response: a success of the API (2xx), or any response of the storage."""
+    """A response with its complete body: a successful response (2xx) of the API, or any of the storage."""
 
     status: int
     headers: Headers
@@ -65,11 +66,11 @@ class APIResponse:
 
     @property
     def text(self) -> str:
-        """The body as text. Bytes that are not UTF-8 are replaced by U+FFFD."""
+        """The body decoded as UTF-8. Invalid bytes are replaced by U+FFFD."""
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """Return the body as parsed JSON. Raises `DecodeError` when it is not JSON."""
+        """Parse the body as JSON. Raises `DecodeError` when the body is not JSON."""
         return parse(self.body, self.exchange)
 
 
@@ -77,13 +78,15 @@ class APIResponse:
 class PutRequest:
     """One attempt to send the bytes of a file to a presigned URL.
 
-    `on_progress` is called with the number of bytes sent so far. `waits_for_caller` matters when the blocking
-    client reads the source in the caller's thread. True stops the stall timer while that thread runs other
-    code. False ends the attempt after the stall timeout instead, with the failure kind "caller_busy", so that
-    other transfers get the connection.
+    `on_progress` is called with the number of bytes sent so far, and awaited.
+
+    The blocking client may read the file in the caller's thread. `waits_for_caller` says what happens when
+    that thread runs other code for longer than the stall timeout. True: the attempt waits. False: the attempt
+    ends with the failure kind "caller_busy", so that other transfers can use its connection.
     """
 
-    url: str = attrs.field(repr=False)  # signed
+    # Not shown in the repr, because the URL is signed.
+    url: str = attrs.field(repr=False)
     size: int
     chunks: AsyncGenerator[bytes, None]
     mime_type: str | None
@@ -94,23 +97,24 @@ class PutRequest:
 
 @attrs.frozen
 class GetRequest:
-    """One attempt to fetch bytes from a URL that takes no API key: at the CDN, or of an archive.
+    """One attempt to fetch a picture from the CDN, or the archive of a bulk download, without an API key.
 
-    `url_name` is the field that held the URL, for messages. `attempt` counts from 1, and `started_at` is the
-    monotonic time of the first attempt.
+    `url_name` is the name of the field that contained the URL, for messages. `attempt` is the number of this
+    attempt, from 1. `started_at` is the monotonic time at which the first attempt started.
     """
 
-    url: str = attrs.field(repr=False)  # may be signed
+    # Not shown in the repr, because the URL may be signed.
+    url: str = attrs.field(repr=False)
     url_name: str
     attempt: int
     started_at: float
 
 
 class StreamedResponse(Protocol):
-    """The response to a `GetRequest`, whose body is read in chunks.
+    """The response to a `GetRequest`. Iterate over it to receive the chunks of the body.
 
-    Iteration yields the chunks. It raises `NoResponseError` when the connection breaks or stalls, or when the
-    body is shorter than `total`. `total` is None when the response declares no length.
+    The iteration raises `NoResponseError` when the connection breaks or stalls, or when the body is shorter
+    than `total`.
     """
 
     @property
@@ -125,36 +129,38 @@ class StreamedResponse(Protocol):
 
     @property
     def total(self) -> int | None:
-        """The declared length of the body in bytes, or None."""
+        """The length of the body in bytes, or None when the response does not declare a length."""
         ...
 
     @property
     def delimited(self) -> bool:
-        """Whether the response declares its end. If not, a broken connection looks like a complete body."""
+        """Whether the response declares where the body ends.
+
+        If it does not, the client cannot tell a broken connection from a complete body.
+        """
         ...
 
     @property
     def received(self) -> int:
-        """The number of bytes received so far."""
+        """The number of bytes of the body received so far."""
         ...
 
     @property
     def exchange(self) -> Exchange:
-        """The record of this attempt."""
+        """The public record of this attempt, for hooks and errors."""
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
     async def __anext__(self) -> bytes:
-        """Return the next chunk."""
+        """Return the next chunk of the body."""
         ...
 
 
 class NoResponseError(Exception):
-    """An attempt got no usable response.
+    """An attempt received no response, or none that can be used.
 
-    Internal to the package: the code for API calls, uploads and downloads each raise a public error in its
-    place.
+    Users never see this error, because API calls, uploads and downloads catch it and raise a public error.
     """
 
     def __init__(self, failure: Failure, exchange: Exchange | None = None) -> None:
@@ -164,9 +170,9 @@ class NoResponseError(Exception):
 
 
 class Transport(Protocol):
-    """The interface through which resources, uploads and downloads use HTTP.
+    """The interface through which resources, uploads and downloads send requests.
 
-    `transport.transport.AiohttpTransport` implements it. No other code of the package depends on aiohttp.
+    `transport.transport.AiohttpTransport` implements it. Callers of this interface do not depend on aiohttp.
     """
 
     @property
@@ -180,92 +186,108 @@ class Transport(Protocol):
         ...
 
     def require_usable(self) -> None:
-        """Raise `RuntimeError` without a running asyncio event loop, and when the client was closed."""
+        """Raise `RuntimeError` when the client was closed, or when no asyncio event loop is running."""
         ...
 
     @property
     def upload_token(self) -> str | Callable[[], str | Awaitable[str]] | None:
-        """The client's token, or the callable that returns one, for uploads without a token of their own."""
+        """The `upload_token` of the client, for uploads that were started without this argument.
+
+        It is a token, a callable that returns a token, or None.
+        """
         ...
 
     def send(self, request: Request[Any], /) -> Awaitable[APIResponse]:
-        """Send a request to the API, with retries, and return the successful response."""
+        """Send a request to the API, retry it if necessary, and return the successful response.
+
+        Raises a public error when no attempt succeeds.
+        """
         ...
 
     def call_user_code(
         self, name: str, function: Callable[[], T | Awaitable[T]], method: str, path: str, /
     ) -> Awaitable[T]:
-        """Call a function of the user, such as a token callable, for the call of `method` and `path`."""
+        """Call a function of the user, such as the callable for upload tokens, and return its result.
+
+        `name` is the name of the argument that contains the function. `method` and `path` are those of the
+        API call that needs the result. All three are for messages.
+        """
         ...
 
     def put_slot(self) -> AbstractAsyncContextManager[None]:
-        """Return a context manager that holds a slot for a PUT of bytes."""
+        """Return a context manager that holds an upload slot. The number of slots limits parallel uploads."""
         ...
 
     def get_slot(self) -> AbstractAsyncContextManager[None]:
-        """Return a context manager that holds a slot for a GET of bytes."""
+        """Return a context manager that holds a download slot. Their number limits parallel downloads."""
         ...
 
     def put(self, request: PutRequest, /) -> Awaitable[APIResponse]:
-        """Return the storage's response to one attempt.
+        """Make one attempt to send bytes to the storage, and return its response.
 
-        Raises `UnsafeURLError` at once, before it is awaited, for a URL that must not be used.
+        The method itself raises `UnsafeURLError` for a URL that must not be used, before its result is
+        awaited.
         """
         ...
 
     def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Return a context manager that makes one attempt and gives its response."""
+        """Return a context manager that makes one attempt when it is entered, and gives the response."""
         ...
 
     async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
-        """Report a retry of a transfer to hooks and log, and wait for its delay."""
+        """Report the retry of an upload or download to the hooks and the log, then wait `seconds`.
+
+        `exchange` is the record of the failed attempt, and `reason` says why it failed.
+        """
         ...
 
     async def sleep(self, seconds: float, /) -> None:
-        """Wait for some seconds. Raises `RuntimeError` when the client is closed meanwhile."""
+        """Wait for `seconds`. Raises `RuntimeError` when the client is closed during the wait."""
         ...
 
     def record_exchange(self, exchange: Exchange, /) -> None:
-        """Add the record of a download to the lists of `client.capture()`."""
+        """Add the record of a download to the lists that `client.capture()` returned."""
         ...
 
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]:
-        """Return the context manager that runs the operation `name`, which messages call `text`.
+        """Return a context manager for the code of one operation.
 
-        The operation ends with an error when its deadline passes or the client is closed.
+        The code is cancelled, and an error is raised, when the deadline of the operation passes or the client
+        is closed. `name` is the name of the operation. Messages show `text` if it is given, or `name`.
         """
         ...
 
     def deadline_passed(self) -> bool:
-        """Return whether the deadline of the current operation is what cancels the current task."""
+        """Return whether the current task is cancelled because the deadline of its operation has passed."""
         ...
 
 
 class ImagesApi(Protocol):
-    """The method of `client.images` that downloads and waits use."""
+    """The part of `client.images` that downloads and `wait_until_ready` need."""
 
     def retrieve(self, image_id: str | UUID, /) -> Awaitable[Image]:
-        """Fetch the record of an image."""
+        """Fetch the current record of an image."""
         ...
 
 
-# Characters that could change the path. Control characters and blanks are rejected, too.
+# An id with one of these characters could change the path of the URL.
 _FORBIDDEN = frozenset("/\\?#%")
-# Nearly all ids match. They need no encoding and no further checks.
+# Matches nearly all ids. An id that matches needs no encoding and no further checks.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def path_segment(name: str, value: object) -> str:
-    """Return an id as one encoded segment of a path.
+    """Check an id, and encode it as one segment of a path.
 
-    Raises `TypeError` or `ValueError` for a value that is no id, such as one that would change the path.
+    Raises `TypeError` when `value` is neither text nor a UUID. Raises `ValueError` for text that is empty or
+    could change the path. `name` is the name of the argument, for messages.
     """
     if type(value) is str and _PLAIN_ID.fullmatch(value):
         return value
     if isinstance(value, Mapping):
         raise TypeError(f"{name} must be the id itself as text or uuid.UUID: retrieve('...'), not a mapping")
     if not isinstance(value, str):
-        # Imported here, because it would slow down the import of the client class.
+        # Few calls pass a UUID, and an import at the top would slow down the import of the client class.
         import uuid
 
         if isinstance(value, uuid.UUID):
@@ -281,5 +303,5 @@ def path_segment(name: str, value: object) -> str:
 
 
 def drop_none(**fields: object) -> dict[str, object]:
-    """Return the fields that are not None. 0 and False stay."""
+    """Return the keyword arguments that are not None, as a dict."""
     return {name: value for name, value in fields.items() if value is not None}

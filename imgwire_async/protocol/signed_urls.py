@@ -1,6 +1,6 @@
-"""Check URLs that the service returned: whether one may be used, and whether a rejected one had expired.
+"""Check whether a URL from the service is safe to use, and whether a rejected presigned URL has expired.
 
-A URL is checked when it is used, not when the response is decoded.
+A URL is checked when the client is about to use it, not when a response that contains it is decoded.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from imgwire_async.redaction import Secret, redact
 from imgwire_async.retry import response_time
 
 _NO_URL = "it is not an http(s) URL"
-# Scheme, user info, host and port.
+# Matches the start of a URL: scheme, user info, host and port.
 _ORIGIN = re.compile("[^/?#]*//[^/?#]*")
 
-# Storages of the S3, GCS and Azure kinds use different terms for an expired URL. [measured on two storages]
+# S3, GCS and Azure use different texts in the response to a URL that has expired. [measured on two storages]
 _EXPIRED = re.compile(
     r"expired|RequestTimeTooSkewed|ExpiredToken|not valid (?:yet|anymore)|Signature not valid in the specified time",
     re.IGNORECASE,
 )
 
-# Elements of an XML error that hold its reason. Others repeat the request, with the names of its parameters.
+# The XML elements that contain the reason of an error. Only these are searched, because other elements
+# repeat the request, whose parameters have names such as `X-Amz-Expires`.
 _ERROR_TEXTS = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of a URL. A missing port is the default of the scheme."""
+    """Return scheme, host and port of a URL. A missing port is replaced by the default port of the scheme."""
     parts = urlsplit(url)
     return (
         parts.scheme,
@@ -42,7 +43,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 
 def without_query(url: str) -> str:
-    """Return host and path of a URL, as messages and records may show them."""
+    """Return host and path of a URL. Unlike the query and the user info, they contain no secrets."""
     parts = urlsplit(url)
     return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -50,11 +51,12 @@ def without_query(url: str) -> str:
 def require_safe(
     url: str, what: str, *, secure: bool, because: str = "the API is reached over https"
 ) -> None:
-    """Raise `UnsafeURLError` unless `url` is an http(s) URL without user info, and https if `secure` is True.
+    """Raise `UnsafeURLError` unless `url` is an http(s) URL without user info.
 
-    `what` names the field that held the URL, and `because` says why https is required.
+    If `secure` is True, only https is allowed, and `because` gives the reason in the message. `what` is the
+    name of the field that contained the URL.
     """
-    reason = _unsafe(url, secure=secure, because=because)
+    reason = _unsafe_reason(url, secure=secure, because=because)
     if reason is None:
         return
     url = Secret(url)
@@ -64,21 +66,21 @@ def require_safe(
     )
 
 
-def _unsafe(url: str, *, secure: bool, because: str) -> str | None:
-    """Return why a URL must not be used, or None when it may be."""
+def _unsafe_reason(url: str, *, secure: bool, because: str) -> str | None:
+    """Return the reason why `url` must not be used, or None for a URL that is safe to use."""
     found = _ORIGIN.match(url) if checks.is_printable_ascii(url) and "\\" not in url else None
     if found is None:
         return _NO_URL
-    fault = _fault(found[0])
+    fault = _origin_fault(found[0])
     if fault is None and secure and not found[0].lower().startswith("https:"):
         return f"it is http although {because}"
     return fault
 
 
-# The service's URLs have few origins.
+# The cache is small because the URLs of one service have few different origins.
 @lru_cache(maxsize=64)
-def _fault(origin: str) -> str | None:
-    """Return why an origin must not be used, or None when it may be."""
+def _origin_fault(origin: str) -> str | None:
+    """Return the reason why URLs of `origin` must not be used, or None for a safe origin."""
     try:
         parts = urlsplit(origin)
         host, _ = parts.hostname, parts.port
@@ -92,7 +94,11 @@ def _fault(origin: str) -> str | None:
 
 
 def is_expired(url: str, status: int, body: str, headers: Mapping[str, str]) -> bool:
-    """Return whether a 403 or 400 response to `url` means that the URL had expired."""
+    """Return whether the storage rejected `url` because it had expired.
+
+    The other arguments are the parts of the storage's response. The result is False for a status other than
+    400 and 403.
+    """
     if status not in {400, 403}:
         return False
     if _EXPIRED.search(" ".join(_ERROR_TEXTS.findall(body)) or body):
@@ -102,7 +108,7 @@ def is_expired(url: str, status: int, body: str, headers: Mapping[str, str]) -> 
 
 
 def expires_at(url: str) -> datetime | None:
-    """Return the time at which a presigned URL expires according to its query, or None if that is unknown."""
+    """Return the time at which a presigned URL expires, or None when its query does not say so."""
     query = {name.lower(): values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     try:
         for vendor in ("amz", "goog"):

@@ -1,4 +1,4 @@
-"""Make the error for a response that is no success. Its message says what happened and what to do.
+"""Create the error for a response of the API that is not successful, with advice for the user.
 
 [contract 5]
 """
@@ -28,7 +28,7 @@ from imgwire_async.redaction import (
     redacted_prefix,
 )
 
-# For each status, the class of the error and its advice.
+# Maps a status to the class of its error and the advice in the message.
 _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
     400: (
         errors.BadRequestError,
@@ -70,24 +70,27 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
         "The network requires a login (captive portal): open any page in a browser and log in.",
     ),
 }
-_REDIRECT = "The API moved within its origin: check base_url (http instead of https, a missing path?)."
-_SERVER = "The service failed; try again later. Give the request id when you ask for help."
-# A body of 1 MiB may hold many rejected values. Redaction of all of them would take too long.
+_REDIRECT_ADVICE = "The API moved within its origin: check base_url (http instead of https, a missing path?)."
+_SERVER_ADVICE = "The service failed; try again later. Give the request id when you ask for help."
+# A 422 response may list very many rejected values. Secrets are removed from each one, which takes time, so
+# the error keeps only this many.
 _MAX_ISSUES = 1_000
-_NAMED_ISSUES = 100
-# Statuses that a server may send for a header that is too long.
+_MAX_ISSUES_IN_MESSAGE = 100
+# Statuses that a server may send when a header of the request is too long.
 _MAYBE_TOO_LONG = frozenset({400, 413, 431, 494})
-# Statuses whose meaning is the same whichever server sends them.
+# Statuses that mean the same when a proxy sends them instead of the API.
 _UNAMBIGUOUS = frozenset({414, 431, 511})
-# Bytes of a web page that are searched.
-_PAGE_PREFIX = 4_096
-# After these the service may have carried out the call. Not after 501 and 511, which reject it.
+# How many bytes at the start of a web page are searched for the texts of `_HTTPS_REQUIRED`.
+_SEARCHED_PAGE_BYTES = 4_096
+# After these statuses it is unknown whether the service carried out the call. 501 and 511 reject the call.
 _MAY_HAVE_SUCCEEDED = frozenset(range(500, 600)) - {501, 511}
-# Texts with which nginx, Apache and Go reject plain http at an https port.
+# Servers (nginx, Apache, Go) send one of these texts when a client uses plain http at an https port.
 _HTTPS_REQUIRED = (b"sent to https port", b"http request to an https server", b"plain http to an ssl-enabled")
-_GATEWAY = "It may come from a gateway, proxy or firewall that cannot reach the service; try again later."
+_GATEWAY_ADVICE = (
+    "It may come from a gateway, proxy or firewall that cannot reach the service; try again later."
+)
 _NO_IDS: Mapping[str, str] = {}
-_OTHER = "This status is unexpected; see .body."
+_UNEXPECTED_STATUS_ADVICE = "This status is unexpected; see .body."
 
 
 def status_error(
@@ -101,13 +104,14 @@ def status_error(
     long_header: str | None = None,
     ids: Mapping[str, str] = _NO_IDS,
 ) -> errors.APIStatusError:
-    """Return the error for a response that is not a success, for any body.
+    """Return the error for a response that is not successful. The response may have any body.
 
-    `proxy` is the proxy of the request, which may have sent the response. `long_header` is the name of a
-    header that may be too long. `ids` are the path parameters of the request, for the message.
+    `key` is the API key, which is removed from all texts. `proxy` is the proxy of the request, which may have
+    sent the response. `long_header` is the name of a request header that may be too long. `ids` maps the
+    names in the path to the ids of the request, for the message.
     """
     text = redacted_body(body, key)
-    message, error_type, issues, is_json = _detail(body, key, exchange)
+    message, error_type, issues, is_json = _parse_error_body(body, key, exchange)
     cls, advice = _BY_STATUS.get(status) or _class_and_advice(status)
     if long_header is not None and status in _MAYBE_TOO_LONG:
         advice = f"The header {long_header} (default_headers) may be too long: many servers take 8,190 bytes."
@@ -117,7 +121,7 @@ def status_error(
         advice = f"{MAY_HAVE_SUCCEEDED} {advice}"
     reason = excerpt(message or text) or "no message"
     named = f" ({excerpt(error_type, 80)})" if error_type else ""
-    # The exchange has only the template of the path.
+    # The text of the exchange has only the template of the path, so the message adds the ids.
     about = "".join(f" for {name} {shortened(_safe_text(value, key))}" for name, value in ids.items())
     error = cls(
         f"{exchange}: HTTP {status}{named}{about}: {reason}{'' if reason.endswith('.') else '.'} {advice}",
@@ -136,18 +140,19 @@ def status_error(
 
 
 def _class_and_advice(status: int) -> tuple[type[errors.APIStatusError], str]:
-    """Return the class and the advice for a status without a row in the table."""
+    """Return the class of the error and the advice for a status that `_BY_STATUS` does not contain."""
     if status >= 500:
-        return errors.ServerError, _SERVER
-    return errors.APIStatusError, _REDIRECT if status < 400 else _OTHER
+        return errors.ServerError, _SERVER_ADVICE
+    return errors.APIStatusError, _REDIRECT_ADVICE if status < 400 else _UNEXPECTED_STATUS_ADVICE
 
 
-def _detail(
+def _parse_error_body(
     body: bytes, key: str, exchange: Exchange
 ) -> tuple[str, str | None, tuple[models.ValidationError, ...], bool]:
-    """Return what an error body holds: message, error type, rejected values, and whether it is a JSON object.
+    """Parse the body of an error response.
 
-    Parts that the body does not have are empty, or None for the error type.
+    Returns the message, the error type, the rejected values, and whether the body is a JSON object. Without a
+    message or rejected values in the body, they are empty. Without an error type, it is None.
     """
     try:
         data: object = loads_response(body, exchange)
@@ -161,23 +166,28 @@ def _detail(
     if isinstance(detail, str):
         return _safe_text(detail, key), error_type, (), True
     try:
-        # The rejected values quote the request, which may hold secrets, and stay on the error.
+        # The service repeats the rejected values of the request, which may be secrets. The error object keeps
+        # them, so the secrets are removed.
         issues = structure(_without_secrets(detail, key), tuple[models.ValidationError, ...])
-    except Exception:  # noqa: BLE001  # any other form of detail is left to the body
+    except Exception:  # noqa: BLE001  # the message then shows the body, whatever form `detail` has
         return "", error_type, (), True
-    return "; ".join(map(str, issues[:_NAMED_ISSUES])), error_type, issues, True
+    return "; ".join(map(str, issues[:_MAX_ISSUES_IN_MESSAGE])), error_type, issues, True
 
 
 def _foreign_response_advice(
     status: int, exchange: Exchange, body: bytes, proxy: ProxyInUse | None
 ) -> str | None:
-    """Return advice for a response that does not have the form of the API's errors.
+    """Return advice for an error response that a server other than the API may have sent.
 
-    None means that there is no sign of another server.
+    The result is None when neither the body, the headers nor a configured proxy point to such a server.
     """
     headers = exchange.headers
     page = web_page_title(headers, body) is not None
-    if page and status == 400 and any(text in body[:_PAGE_PREFIX].lower() for text in _HTTPS_REQUIRED):
+    if (
+        page
+        and status == 400
+        and any(text in body[:_SEARCHED_PAGE_BYTES].lower() for text in _HTTPS_REQUIRED)
+    ):
         return "The server speaks https at that port: begin base_url with https://."
     if not page and proxy is None and not is_proxy_response(headers):
         return None
@@ -189,16 +199,16 @@ def _foreign_response_advice(
         finding += f"; it may come from {who}"
     if proxy is not None:
         return f"{finding}. {proxy.advice(status)}"
-    return f"{finding}. {_GATEWAY if status >= 500 else WEB_PAGE_ADVICE}"
+    return f"{finding}. {_GATEWAY_ADVICE if status >= 500 else WEB_PAGE_ADVICE}"
 
 
 def _safe_text(text: str, key: str) -> str:
-    """Return a text of the response without secrets and control characters, shortened."""
+    """Shorten a text of the response, and remove secrets and control characters from it."""
     return escape_unprintable(redacted_prefix(text, MAX_BODY_CHARS, key))
 
 
 def _without_secrets(value: object, key: str) -> object:
-    """Return data of the response with secrets removed from all texts, and long lists shortened."""
+    """Return parsed JSON without secrets in its texts, and with at most `_MAX_ISSUES` items per list."""
     if isinstance(value, str):
         return redacted_prefix(value, MAX_BODY_CHARS, key)
     if isinstance(value, list):

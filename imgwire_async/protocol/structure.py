@@ -1,8 +1,8 @@
-"""Decode parsed JSON to models, and find the path of a value that does not fit.
+"""Decode parsed JSON to models, and find the JSON path of a value that does not fit.
 
-Two cattrs converters share the hooks of `validators`. The fast one decodes. Only when it fails does the
-detailed converter decode the same data, to find the path. cattrs is imported when the first response is
-decoded, because it would add a third to the import time of the client class.
+Two cattrs converters use the hooks of `validators`. The fast converter decodes the data. When it fails, the
+slower, detailed converter decodes the same data again, to find the path. cattrs is imported when the first
+response is decoded. An earlier import would make the import of the client class a third slower.
 """
 
 from __future__ import annotations
@@ -26,23 +26,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SIZES = ("width", "height", "size_bytes")
-# Fields of an image whose types alone are not strict enough.
+# Fields of an image with a hook of their own, which checks more than the hook for their type would check.
 _IMAGE_FIELDS: dict[str, Hook] = {"custom_metadata": validators.metadata, "exif_data": validators.mapping}
 
 
 def structure(data: object, model: type[T]) -> T:
-    """Return parsed JSON as a `model`.
+    """Convert parsed JSON to an object of the type `model`.
 
-    Raises `TypeMismatchError`, or a group of exceptions, when the data does not fit. Its notes hold the path.
+    When the data does not fit, raises `TypeMismatchError` or an exception group. `error_path` reads the JSON
+    path of the value that does not fit from the notes of these exceptions.
     """
     try:
         return cast("T", hook_for(cast("Any", model), detailed=False)(data, model))
-    except Exception:  # noqa: BLE001  # the second pass raises the detailed error
+    except Exception:  # noqa: BLE001  # the detailed converter raises an error that has the path
         return cast("T", hook_for(cast("Any", model), detailed=True)(data, model))
 
 
 def error_path(error: BaseException, path: str = "$") -> tuple[str, str]:
-    """Return the JSON path of the first value that does not fit, and the reason."""
+    """Return the JSON path of the first value that does not fit, and the reason.
+
+    `error` is an error of `structure`. `path` is the path of the list or object in which it was raised.
+    """
     from cattrs.errors import AttributeValidationNote, IterableValidationNote
 
     notes: list[object] = getattr(error, "__notes__", [])
@@ -63,16 +67,17 @@ def error_path(error: BaseException, path: str = "$") -> tuple[str, str]:
 
 @functools.cache
 def hook_for(kind: Any, *, detailed: bool) -> Hook:
-    """Return the hook that decodes a type.
+    """Return the cattrs hook that decodes values of the type `kind`.
 
-    A detailed hook is slower, and adds the path of a value that does not fit to the error's notes.
+    When a value does not fit, a detailed hook adds its path to the notes of the error. Detailed hooks are
+    slower.
     """
     return _converter(detailed=detailed).get_structure_hook(kind)
 
 
 @functools.cache
 def _converter(*, detailed: bool) -> Converter:
-    """Return one of the two converters, with all hooks registered."""
+    """Create the fast or the detailed converter, and register all hooks."""
     from cattrs import Converter
 
     conv = Converter(detailed_validation=detailed)
@@ -86,7 +91,7 @@ def _converter(*, detailed: bool) -> Converter:
     for plain_type, hook in plain:
         conv.register_structure_hook(plain_type, hook)
     conv.register_structure_hook_func(lambda t: t == str | int, validators.text_or_int)
-    # Enums are subclasses of str, so each needs a hook of its own.
+    # Without a hook of its own, an enum would get the hook of its base class `str`.
     for enum in models.OpenEnum.__subclasses__():
         conv.register_structure_hook(enum, cast("Any", validators.enumerated))
     conv.register_structure_hook_factory(_is_list, _list_hooks(conv))
@@ -96,24 +101,25 @@ def _converter(*, detailed: bool) -> Converter:
 
 
 def _is_list(kind: Any) -> bool:
-    """Return whether a type is a list or a tuple of items."""
+    """Return whether a type is `list[...]` or `tuple[...]`."""
     return getattr(kind, "__origin__", None) in {list, tuple}
 
 
 def _is_mapping(kind: Any) -> bool:
-    """Return whether a type is a dict or a Mapping."""
+    """Return whether a type is `dict`, `dict[...]` or `Mapping[...]`."""
     return kind is dict or getattr(kind, "__origin__", None) in {dict, Mapping}
 
 
 def _is_record(kind: Any) -> bool:
-    """Return whether a type is a model."""
+    """Return whether a type is a model class."""
     return isinstance(kind, type) and issubclass(kind, models.Record)
 
 
 def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]]:
-    """Return a factory of hooks for lists, which reject text and objects.
+    """Return a function that creates the hook for a `list[...]` or `tuple[...]` type.
 
-    The hooks of cattrs would iterate over the characters of a text.
+    The hook accepts lists only. The hooks of cattrs would also accept a text, and iterate over its
+    characters.
     """
     from cattrs.errors import IterableValidationNote
 
@@ -145,13 +151,13 @@ def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]
 
 
 def _record_hook(conv: Converter, cls: type[models.Record]) -> Hook:
-    """Return the hook that decodes one model: known fields strictly, unknown fields into `extra`."""
+    """Return the hook that decodes an object to the model `cls`. Unknown fields are stored in `extra`."""
     if conv.detailed_validation:
         hook = _detailed_hook(conv, cls)
     elif cls is models.Image:
-        hook = generate_decoder(cls, conv.get_structure_hook, hooks=_IMAGE_FIELDS, or_null=_SIZES)
+        hook = generate_decoder(cls, conv.get_structure_hook, hooks=_IMAGE_FIELDS, nullable_fields=_SIZES)
     else:
-        hook = generate_decoder(cls, conv.get_structure_hook, hooks={}, or_null=())
+        hook = generate_decoder(cls, conv.get_structure_hook, hooks={}, nullable_fields=())
     if cls is not models.Image:
         return hook
 
@@ -165,7 +171,11 @@ def _record_hook(conv: Converter, cls: type[models.Record]) -> Hook:
 
 
 def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
-    """Return the hook that decodes one model in detail. Odd values in lenient fields go to `extra`."""
+    """Return the hook that decodes an object to the model `cls`, and adds the path of a value to errors.
+
+    In a lenient field (see `_lenient_fields`), a value that does not fit is replaced, and the original value
+    is stored in `extra`.
+    """
     from cattrs.gen import make_dict_structure_fn, override
 
     names = frozenset(field.name for field in attrs.fields(cls)) - {"extra"}
@@ -178,11 +188,11 @@ def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
 
     def hook(value: Any, _: Any) -> Any:
         data = validators.mapping(value, None)
-        odd = _odd_fields(data, lenient, cls.__name__)
-        valid = {name: item for name, item in data.items() if name not in odd} | odd if odd else data
+        replaced = _replacements(data, lenient, cls.__name__)
+        valid = {**data, **replaced} if replaced else data
         record: models.Record = fields(valid, cls)
-        if odd or not names.issuperset(data):
-            extra = {name: data[name] for name in data if name not in names or name in odd}
+        if replaced or not names.issuperset(data):
+            extra = {name: data[name] for name in data if name not in names or name in replaced}
             object.__setattr__(record, "extra", extra)
         return record
 
@@ -190,7 +200,10 @@ def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
 
 
 def _require_sizes(image: models.Image, data: Mapping[str, Any]) -> None:
-    """Raise unless a READY image has all three sizes. In other images, 0 stands for an unknown size."""
+    """Raise `TypeMismatchError` for a READY image without width, height or size in bytes.
+
+    `data` is the parsed JSON of the image. In images that are not READY, a size may be unknown and is 0.
+    """
     if image.status != models.ImageStatus.READY:
         return
     from cattrs.errors import AttributeValidationNote
@@ -206,11 +219,12 @@ def _require_sizes(image: models.Image, data: Mapping[str, Any]) -> None:
 
 
 def _lenient_fields(conv: Converter, cls: type[models.Record]) -> dict[str, tuple[Any, Hook, Hook]]:
-    """Return the lenient fields of a model, in which an invalid value is dropped without an error.
+    """Return the lenient fields of a model: a value that does not fit is replaced, and no error is raised.
 
-    Each name comes with the field's type, its hook, and a function that returns the replacement of an odd
-    value. The fields are those that may be null, and those that users and cameras write. Secrets are not
-    among them, because a dropped value is shown in `extra`.
+    The lenient fields are those that may be null, and those that users and cameras write. A field with a
+    secret is not lenient, because a replaced value is shown in `extra`.
+
+    The result maps each name to the type of the field, its hook, and a function that returns the replacement.
     """
     lenient: dict[str, tuple[Any, Hook, Hook]] = {}
     for field in attrs.fields(attrs.resolve_types(cls)):
@@ -223,31 +237,34 @@ def _lenient_fields(conv: Converter, cls: type[models.Record]) -> dict[str, tupl
 
 
 def _replace_by_none(value: object, _: object) -> None:
-    """Return None, the replacement of an odd value in a field that may be null."""
+    """Return None, which replaces a value of the wrong type in a field that may be null."""
     return
 
 
-def _odd_fields(
+def _replacements(
     data: Mapping[str, Any], lenient: Mapping[str, tuple[Any, Hook, Hook]], record: str
 ) -> dict[str, Any]:
-    """Return the replacement of each odd value among the lenient fields of one model."""
-    odd: dict[str, Any] = {}
+    """Return the replacements of the values in lenient fields that do not fit, by field name.
+
+    A warning is logged for each. `record` is the name of the model.
+    """
+    replaced: dict[str, Any] = {}
     for name, (kind, hook, replacement) in lenient.items():
         if name not in data:
             continue
         try:
             hook(data[name], kind)
         except TypeMismatchError as error:
-            odd[name] = replacement(data[name], kind)
+            replaced[name] = replacement(data[name], kind)
             _warn_once(record, name, str(error))
-    return odd
+    return replaced
 
 
 _warned: set[tuple[str, str]] = set()
 
 
 def _warn_once(record: str, name: str, reason: str) -> None:
-    """Log a warning about a field with an odd value, once per field of a model."""
+    """Log a warning about a value that does not fit, once per process for each field of a model."""
     if (record, name) in _warned:
         return
     _warned.add((record, name))

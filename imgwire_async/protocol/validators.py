@@ -1,7 +1,8 @@
-"""Structure hooks of cattrs for the values inside a model, each without silent conversion.
+"""Hooks with which cattrs decodes the values inside a model.
 
-null never becomes the text "None", and 1 never becomes True. A hook takes a value of parsed JSON and its
-type. It returns the value, or raises `TypeMismatchError`.
+A hook takes a value of parsed JSON and the expected type. It returns the decoded value, or raises
+`TypeMismatchError`. No value is converted silently: null never becomes the text "None", and 1 never becomes
+True.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from imgwire_async import models
 
 
 class TypeMismatchError(ValueError):
-    """A value has another type than the contract says.
+    """A value in a response does not have the type that the API documents.
 
-    The message names types only, because a value may be secret.
+    The message has the types only, because the value may be secret.
     """
 
 
-_NAMES = {
+_JSON_TYPE_NAMES = {
     type(None): "null",
     str: "text",
     bool: "a boolean",
@@ -30,46 +31,49 @@ _NAMES = {
 }
 
 
-def _kind(value: Any) -> str:
-    """Return the name of a value's JSON type."""
-    return next((name for kind, name in _NAMES.items() if type(value) is kind), "something else")
+def _json_type_name(value: Any) -> str:
+    """Return the name of the JSON type of a value, for messages."""
+    return next((name for kind, name in _JSON_TYPE_NAMES.items() if type(value) is kind), "something else")
 
 
 def mismatch(expected: str, value: object) -> NoReturn:
-    """Raise `TypeMismatchError` for a value that is not what was expected."""
-    raise TypeMismatchError(f"expected {expected}, got {_kind(value)}")
+    """Raise `TypeMismatchError` with the description `expected` and the type of `value`."""
+    raise TypeMismatchError(f"expected {expected}, got {_json_type_name(value)}")
 
 
 def text(value: object, _: object) -> str:
-    """Return a string."""
+    """Return `value` if it is a string. Raise `TypeMismatchError` for any other type."""
     return value if type(value) is str else mismatch("text", value)
 
 
 def boolean(value: object, _: object) -> bool:
-    """Return a boolean."""
+    """Return `value` if it is a boolean. Raise `TypeMismatchError` for any other type."""
     return value if type(value) is bool else mismatch("a boolean", value)
 
 
 def integer(value: object, _: object) -> int:
-    """Return an integer."""
+    """Return `value` if it is an integer. Raise `TypeMismatchError` for any other type."""
     return value if type(value) is int else mismatch("an integer", value)
 
 
 def number(value: object, _: object) -> float:
-    """Return a float or an integer."""
+    """Return `value` if it is a float or an integer. Raise `TypeMismatchError` for any other type."""
     # An integer stays an integer, so that `to_dict` returns the original data.
     return value if type(value) is float or type(value) is int else mismatch("a number", value)
 
 
 def size(value: object, _: object) -> int:
-    """Return an integer, or 0 for null: the service may not know sizes before READY."""
+    """Return `value` if it is an integer, and 0 for null.
+
+    Sizes may be null because the service may not know them before an image is READY.
+    """
     if type(value) is int:
         return value
     return 0 if value is None else mismatch("an integer", value)
 
 
 def time(value: object, _: object) -> datetime:
-    """Return an RFC 3339 time as a datetime with a timezone, UTC when it names none."""
+    """Convert an RFC 3339 time to a datetime. A time without a timezone is taken as UTC."""
     if type(value) is not str:
         mismatch("a time as text", value)
     try:
@@ -80,7 +84,7 @@ def time(value: object, _: object) -> datetime:
 
 
 def mapping(value: object, _: object) -> dict[str, Any]:
-    """Return an object of JSON as a dict."""
+    """Return `value` if it is a JSON object, which Python parses to a dict."""
     if not isinstance(value, dict):
         mismatch("an object", value)
     return cast("dict[str, Any]", value)
@@ -90,18 +94,21 @@ _SCALARS = frozenset({str, int, float, bool})
 
 
 def metadata(value: object, _: object) -> dict[str, Any]:
-    """Return an object whose values are text, numbers or booleans."""
+    """Return `value` if it is a JSON object and its values are text, numbers or booleans."""
     data = mapping(value, None)
     if not _SCALARS.issuperset(map(type, data.values())):
         name, item = next((name, item) for name, item in data.items() if type(item) not in _SCALARS)
         raise TypeMismatchError(
-            f"expected text, a number or a boolean under {name[:60]!r}, got {_kind(item)}"
+            f"expected text, a number or a boolean under {name[:60]!r}, got {_json_type_name(item)}"
         )
     return data
 
 
 def valid_metadata(value: object, _: object) -> dict[str, Any]:
-    """Return the valid entries of metadata that did not fit, or none when the value is not an object."""
+    """Return the entries whose values are text, numbers or booleans, when `metadata` rejected `value`.
+
+    The result is empty when `value` is not a JSON object.
+    """
     if not isinstance(value, dict):
         return {}
     data = cast("dict[str, Any]", value)
@@ -109,12 +116,12 @@ def valid_metadata(value: object, _: object) -> dict[str, Any]:
 
 
 def text_or_int(value: object, _: object) -> str | int:
-    """Return a string or an integer."""
+    """Return `value` if it is a string or an integer. Raise `TypeMismatchError` for any other type."""
     return value if type(value) is str or type(value) is int else mismatch("text or an integer", value)
 
 
 def enumerated(value: object, cls: type[models.OpenEnum]) -> models.OpenEnum:
-    """Return the member of an open enum; an unknown value becomes a new member."""
+    """Return the member of the enum `cls` with this value. An unknown value becomes a new member."""
     if type(value) is not str:
         mismatch("text", value)
     known = cls._value2member_map_.get(value)  # pyright: ignore[reportPrivateUsage]  # five times as fast as a call of the class

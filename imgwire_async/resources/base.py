@@ -15,7 +15,7 @@ from imgwire_async.results import Page
 T = TypeVar("T")
 
 # The model for response bodies whose keys are not documented. They are returned as parsed JSON.
-OPAQUE = cast("type[Mapping[str, object]]", dict)
+UNDOCUMENTED_BODY = cast("type[Mapping[str, object]]", dict)
 
 
 class Resource:

@@ -21,7 +21,7 @@ _FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
 
 
 @contextmanager
-def noting_deleted(total: int) -> Generator[list[str], None, None]:
+def add_deleted_count_to_timeout(total: int) -> Generator[list[str], None, None]:
     """Give a list for the ids that are deleted. When the deadline passes, add their number to the error."""
     deleted: list[str] = []
     try:

@@ -20,7 +20,7 @@ from imgwire_async.models import CorsOrigin
 from imgwire_async.protocol.request import Request, path_segment
 from imgwire_async.redaction import escape_unprintable
 from imgwire_async.resources.arguments import Id, reject_mapping
-from imgwire_async.resources.base import OPAQUE, Resource
+from imgwire_async.resources.base import UNDOCUMENTED_BODY, Resource
 from imgwire_async.resources.pages import page_params
 from imgwire_async.results import Page
 
@@ -36,7 +36,7 @@ class AsyncCorsOrigins(Resource):
         `page` counts from 1. `limit` is the maximum number of patterns on it, 1 to 100; None takes the
         service's default of 20. [GET /cors_origins/]
         """
-        return await self._page(_list(page_params(page, limit)))
+        return await self._page(_page_request(page_params(page, limit)))
 
     async def list_pages(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
@@ -46,7 +46,7 @@ class AsyncCorsOrigins(Resource):
         A page holds at most `limit` patterns, 1 to 100. Up to `prefetch` pages, 1 to 1000, are requested
         ahead. [GET /cors_origins/]
         """
-        async with self._pages(_list, page, limit, prefetch) as pages:
+        async with self._pages(_page_request, page, limit, prefetch) as pages:
             async for listed in pages:
                 yield listed
 
@@ -58,7 +58,7 @@ class AsyncCorsOrigins(Resource):
         Patterns are fetched in pages of `limit`, 1 to 100. Up to `prefetch` pages, 1 to 1000, are requested
         ahead. [GET /cors_origins/]
         """
-        async with self._pages(_list, page, limit, prefetch) as pages:
+        async with self._pages(_page_request, page, limit, prefetch) as pages:
             async for listed in pages:
                 for origin in listed.data:
                     yield origin
@@ -80,7 +80,7 @@ class AsyncCorsOrigins(Resource):
 
         Raises `NotFoundError` when there is none. [GET /cors_origins/{cors_origin_id}]
         """
-        return await self._call(_one("GET", cors_origin_id, CorsOrigin))
+        return await self._call(_origin_request("GET", cors_origin_id, CorsOrigin))
 
     async def update(self, cors_origin_id: Id, pattern: str) -> CorsOrigin:
         """Replace the pattern with the id `cors_origin_id` by `pattern`, and return it.
@@ -88,7 +88,7 @@ class AsyncCorsOrigins(Resource):
         Raises `NotFoundError` when there is none. [PATCH /cors_origins/{cors_origin_id}]
         """
         return await self._call(
-            _one("PATCH", cors_origin_id, CorsOrigin, {"pattern": _pattern(pattern, "update")})
+            _origin_request("PATCH", cors_origin_id, CorsOrigin, {"pattern": _pattern(pattern, "update")})
         )
 
     async def delete(self, cors_origin_id: Id) -> Mapping[str, object]:
@@ -97,15 +97,15 @@ class AsyncCorsOrigins(Resource):
         The keys of the body are not documented. Raises `NotFoundError` when there is no such pattern.
         [DELETE /cors_origins/{cors_origin_id}]
         """
-        return await self._call(_one("DELETE", cors_origin_id, OPAQUE))
+        return await self._call(_origin_request("DELETE", cors_origin_id, UNDOCUMENTED_BODY))
 
 
-def _list(params: Mapping[str, int]) -> Request[list[CorsOrigin]]:
+def _page_request(params: Mapping[str, int]) -> Request[list[CorsOrigin]]:
     """Return the request for one page of patterns."""
     return Request("GET", "/cors_origins/", list[CorsOrigin], params=params)
 
 
-def _one(
+def _origin_request(
     method: str, cors_origin_id: Id, model: type[T], json: Mapping[str, str] | None = None
 ) -> Request[T]:
     """Return a request about one pattern."""

@@ -12,7 +12,7 @@ from imgwire_async.models import CustomDomain
 from imgwire_async.protocol.request import Request
 from imgwire_async.resources import waiting
 from imgwire_async.resources.arguments import reject_mapping
-from imgwire_async.resources.base import OPAQUE, Resource
+from imgwire_async.resources.base import UNDOCUMENTED_BODY, Resource
 
 
 class AsyncCustomDomain(Resource):
@@ -42,7 +42,7 @@ class AsyncCustomDomain(Resource):
         The keys of the body are not documented. Raises `NotFoundError` when there is no domain.
         [DELETE /custom_domain/]
         """
-        return await self._call(Request("DELETE", "/custom_domain/", OPAQUE))
+        return await self._call(Request("DELETE", "/custom_domain/", UNDOCUMENTED_BODY))
 
     async def test_connection(self) -> CustomDomain:
         """Let the service check the DNS records now, and return the domain.

@@ -22,7 +22,7 @@ from imgwire_async.protocol.request import Request, Transport, drop_none
 from imgwire_async.resources import arguments, waiting
 from imgwire_async.resources.arguments import Id, Metadata, keyword_only, reject_mapping
 from imgwire_async.resources.base import Resource
-from imgwire_async.resources.uploading import checked_item, token_source, upload_run, wait_function
+from imgwire_async.resources.uploading import checked_item, checked_token_source, upload_run, wait_function
 from imgwire_async.results import UploadProgress, UploadResult
 from imgwire_async.uploads.item import UploadItem, name_for_messages
 from imgwire_async.uploads.requests import create_request
@@ -90,7 +90,7 @@ class ImageUploads(Resource):
             idempotency_key=arguments.idempotency_key(idempotency_key),
             purpose=checks.optional_text("purpose", purpose),
         )
-        tokens = TokenProvider(self._transport(), token_source(upload_token))
+        tokens = TokenProvider(self._transport(), checked_token_source(upload_token))
 
         def create(token: str | None) -> Awaitable[StandardUpload]:
             return self._call(create_request(body, token))

@@ -19,7 +19,7 @@ from imgwire_async.models import Image
 from imgwire_async.protocol.request import Request, path_segment
 from imgwire_async.resources import arguments, bulk, waiting
 from imgwire_async.resources.arguments import Id
-from imgwire_async.resources.base import OPAQUE
+from imgwire_async.resources.base import UNDOCUMENTED_BODY
 from imgwire_async.resources.image_downloads import ImageDownloads
 from imgwire_async.resources.image_uploads import ImageUploads
 from imgwire_async.resources.pages import page_params
@@ -36,7 +36,7 @@ class AsyncImages(ImageUploads, ImageDownloads):
         `page` counts from 1. `limit` is the maximum number of images on it, 1 to 100; None takes the
         service's default of 20. [GET /images/]
         """
-        return await self._page(_list(page_params(page, limit)))
+        return await self._page(_page_request(page_params(page, limit)))
 
     async def list_pages(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
@@ -47,7 +47,7 @@ class AsyncImages(ImageUploads, ImageDownloads):
         Pages are numbered: an image that is created or deleted meanwhile shifts the others, so that images
         are skipped or repeated. To delete what you list, collect the ids first. [GET /images/]
         """
-        async with self._pages(_list, page, limit, prefetch) as pages:
+        async with self._pages(_page_request, page, limit, prefetch) as pages:
             async for listed in pages:
                 yield listed
 
@@ -61,7 +61,7 @@ class AsyncImages(ImageUploads, ImageDownloads):
         images are skipped or repeated. To delete what you list, collect the ids first, then call
         `bulk_delete`. [GET /images/]
         """
-        async with self._pages(_list, page, limit, prefetch) as pages:
+        async with self._pages(_page_request, page, limit, prefetch) as pages:
             async for listed in pages:
                 for image in listed.data:
                     yield image
@@ -120,7 +120,12 @@ class AsyncImages(ImageUploads, ImageDownloads):
         [DELETE /images/{image_id}]
         """
         return await self._call(
-            Request("DELETE", "/images/{image_id}", OPAQUE, {"image_id": path_segment("image_id", image_id)})
+            Request(
+                "DELETE",
+                "/images/{image_id}",
+                UNDOCUMENTED_BODY,
+                {"image_id": path_segment("image_id", image_id)},
+            )
         )
 
     async def bulk_delete(self, image_ids: Iterable[Id], *, chunk_size: int = 100) -> BulkDeleteResult:
@@ -132,15 +137,17 @@ class AsyncImages(ImageUploads, ImageDownloads):
         """
         size = checks.integer("chunk_size", chunk_size, minimum=1)
         ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
-        with bulk.noting_deleted(len(ids)) as deleted:
+        with bulk.add_deleted_count_to_timeout(len(ids)) as deleted:
             async with self._operation("images.bulk_delete"):
                 return await bulk.delete_in_batches(ids, size, self._delete_batch, deleted)
 
     async def _delete_batch(self, ids: Sequence[str]) -> Mapping[str, object]:
         """Delete one batch of images, and return the body of the response."""
-        return await self._call(Request("POST", "/images/bulk_delete", OPAQUE, json={"image_ids": ids}))
+        return await self._call(
+            Request("POST", "/images/bulk_delete", UNDOCUMENTED_BODY, json={"image_ids": ids})
+        )
 
 
-def _list(params: Mapping[str, int]) -> Request[list[Image]]:
+def _page_request(params: Mapping[str, int]) -> Request[list[Image]]:
     """Return the request for one page of images."""
     return Request("GET", "/images/", list[Image], params=params)

@@ -23,7 +23,7 @@ from imgwire_async.uploads.upload_run import OnCreated, OnProgress, UploadRun, r
 
 # Maximum of file content that `upload_many` holds in memory: small files are read completely when they are
 # opened.
-_STAGED_BYTES = 64 * 2**20
+_MAX_HELD_BYTES = 64 * 2**20
 
 
 def checked_item(item: UploadItem) -> UploadItem:
@@ -42,11 +42,11 @@ def checked_item(item: UploadItem) -> UploadItem:
         hash_sha256=checks.optional_text("hash_sha256", digest) if hashed is None else hashed,
         idempotency_key=None if key is None else arguments.idempotency_key(key) or False,
         purpose=checks.optional_text("purpose", item.purpose),
-        upload_token=token_source(item.upload_token),
+        upload_token=checked_token_source(item.upload_token),
     )
 
 
-def token_source(value: object) -> TokenSource | None:
+def checked_token_source(value: object) -> TokenSource | None:
     """Return the checked argument `upload_token` of a call.
 
     Raises `TypeError` for a value that is no token, and for a coroutine function given to the blocking
@@ -95,7 +95,7 @@ def upload_run(
     )
     checks.plain_callable("on_created", on_created)
     checks.plain_callable("on_progress", on_progress)
-    head_bytes = min(CHUNK_SIZE, _STAGED_BYTES // limit)
+    head_bytes = min(CHUNK_SIZE, _MAX_HELD_BYTES // limit)
 
     def start(file: File | UploadItem, created: OnCreated, progress: OnProgress) -> Upload:
         return Upload(

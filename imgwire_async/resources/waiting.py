@@ -79,7 +79,7 @@ async def poll_until(
     except TimeoutError:
         if not clock.expired():
             raise
-        raise _too_long(record, timeout, f"{before}{what}", requests) from None
+        raise _timeout_error(record, timeout, f"{before}{what}", requests) from None
 
 
 async def wait_for_image(
@@ -122,7 +122,7 @@ async def wait_for_stored(images: ImagesApi, transport: Transport, image: Image,
         raise
 
 
-def _too_long(
+def _timeout_error(
     record: Image | ImageDownloadJob | CustomDomain | None, seconds: float, what: str, requests: int
 ) -> WaitTimeoutError:
     """Return the error for a wait for `what` that took longer than `seconds`; `record` is the last one."""

@@ -1,8 +1,8 @@
 """Build and parse image URLs with transformation rules, and responsive images. Nothing here uses the network.
 
-`rules.py` is the table of rules, and `types.py` holds their types for type checkers. `check.py` turns options
-into pairs of name and text, and `build.py` turns pairs into URLs. `read.py` and `parse.py` do the reverse.
-`responsive.py` builds `srcset` attributes and HTML.
+`rules.py` contains the table of rules, and `types.py` their types for type checkers. `check.py` converts the
+options of a call to encoded (name, value) pairs, and `build.py` builds a URL from them. `parse.py` and
+`read.py` parse a URL. `responsive.py` builds `srcset` attributes and HTML.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Modules are imported on first use. A program that only builds URLs does not import the HTML and value
-    # classes.
+    # A module is imported when one of its names is first used, so a program that only builds URLs does not
+    # import the modules for HTML and for value classes.
     for module, names in _NAMES_BY_MODULE.items():
         if name in names:
             from importlib import import_module

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from imgwire_async.urls.check import build_query, check_on_invalid, report
 from imgwire_async.urls.encoding import with_query
-from imgwire_async.urls.transformation import Transformation, check_complete
+from imgwire_async.urls.transformation import Transformation, check_and_report
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -48,5 +48,5 @@ def build_url(
         if options.orphans:
             report(list(options.orphans), on_invalid)
         return with_query(cdn_url, options.preset, options.query)
-    checked = check_complete(options, preset, raw, rules, on_invalid)
+    checked = check_and_report(options, preset, raw, rules, on_invalid)
     return with_query(cdn_url, checked.preset, build_query(checked.pairs))

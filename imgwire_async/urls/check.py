@@ -1,6 +1,7 @@
-"""Check the options of a call.
+"""Check the options of a call that builds a URL.
 
-Names, presets and duplicates are checked first, then values, and last the rules that depend on other rules.
+First the names, presets and duplicates are checked, then the values. At the end come the rules that depend on
+other rules.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ from imgwire_async.urls.conversions import (
     nearest,
 )
 from imgwire_async.urls.encoding import encode
-from imgwire_async.urls.literals import MODES, PRESETS
-from imgwire_async.urls.rules import BY_NAME, NEED_SOURCE, SOURCES, SUGGESTIONS, Rule
+from imgwire_async.urls.literals import ON_INVALID_MODES, PRESETS
+from imgwire_async.urls.rules import RULE_BY_NAME, RULES_NEEDING_SOURCE, SOURCE_RULES, SUGGESTIONS, Rule
 from imgwire_async.urls.scalars import ValueType
 
 
 @attrs.define
-class Checked:
-    """The result of a check.
+class CheckedOptions:
+    """The options of a call after their check.
 
-    `pairs` maps rule names to percent-encoded texts, `faults` lists the options that were left out. `given`
-    maps each canonical name to the name, the value and the rule of the option.
+    `pairs` maps the names of valid rules to percent-encoded values. `faults` lists the invalid options, which
+    are not in `pairs`. `given` has all options: it maps the name of each rule to the name that the caller
+    used, the value, and the `Rule`, which is None for raw rules.
     """
 
     preset: str | None
@@ -48,18 +50,22 @@ def check(
     raw: Mapping[str, object] | None = None,
     checked_pairs: Mapping[str, str] | None = None,
     on_invalid: str = "raise",
-) -> Checked:
-    """Check the (name, value) pairs in `given` and the pairs in `raw`, and return the valid ones.
+) -> CheckedOptions:
+    """Check the (name, value) options in `given` and the raw rules in `raw`, and encode the valid ones.
 
-    `checked_pairs` holds pairs that were checked before; they become part of the result. Duplicate rules and
-    unknown presets raise `TransformationError` in every mode, before any value is checked. The result lists
-    all other faults. If this function raises and `on_invalid` is "raise", the error includes the other
+    `checked_pairs` contains pairs that were checked and encoded before. They become part of the result.
+
+    Duplicate rules and unknown presets raise `TransformationError` for every value of `on_invalid`. If
+    `on_invalid` is "raise", this error also contains all other faults. Otherwise it is raised before any
+    value is checked. Without duplicates and unknown presets nothing is raised, and the result lists the
     faults.
 
     [rules 2]
     """
     check_on_invalid(on_invalid)
-    state = _CheckState(explain=on_invalid != "omit", pairs=dict(checked_pairs or ()), presets=list(presets))
+    state = _OptionsCheck(
+        explain=on_invalid != "omit", pairs=dict(checked_pairs or ()), presets=list(presets)
+    )
     state.add_rules(given)
     if raw is not None:
         state.add_raw(raw)
@@ -70,20 +76,23 @@ def check(
     state.keep_one_source()
     if state.fatal:
         raise TransformationError([*state.fatal.values(), *state.faults])
-    return Checked(preset, state.pairs, state.faults, state.given)
+    return CheckedOptions(preset, state.pairs, state.faults, state.given)
 
 
 def check_on_invalid(on_invalid: str) -> None:
     """Raise `ValueError` unless `on_invalid` is "raise", "warn" or "omit"."""
-    if on_invalid not in MODES:
-        raise ValueError(f"on_invalid must be one of {', '.join(MODES)}, not {for_message(on_invalid)}")
+    if on_invalid not in ON_INVALID_MODES:
+        raise ValueError(
+            f"on_invalid must be one of {', '.join(ON_INVALID_MODES)}, not {for_message(on_invalid)}"
+        )
 
 
 @attrs.define
-class _CheckState:
-    """The state of one check: the options added so far, and their faults.
+class _OptionsCheck:
+    """One run of `check`: the options added so far, and their faults.
 
-    `explain` enables the slow search for suggestions. The faults in `fatal` raise an error in every mode.
+    With `explain`, faults get suggestions, for which a slow search is needed. The faults in `fatal` raise an
+    error for every value of `on_invalid`.
     """
 
     explain: bool
@@ -98,36 +107,42 @@ class _CheckState:
         for name, value in given:
             if type(name) is not str:
                 name = _name_text(name)
-            rule = BY_NAME.get(name)
+            rule = RULE_BY_NAME.get(name)
             if rule is not None:
                 self._add(rule.name, name, value, rule)
             elif name == "preset":
                 self.presets.append(value)
             else:
-                suggestion = (SUGGESTIONS.get(name) or nearest(name, BY_NAME)) if self.explain else None
+                suggestion = (SUGGESTIONS.get(name) or nearest(name, RULE_BY_NAME)) if self.explain else None
                 self.faults.append(Fault(name, value, "there is no such rule", suggestion))
 
     def add_raw(self, raw: Mapping[str, object]) -> None:
-        """Add raw pairs. The name of a known rule is used only to detect duplicates."""
+        """Add raw rules, which are encoded but not checked.
+
+        A raw rule may have the name of a known rule. This name is used to find duplicates only.
+        """
         for name, value in raw.items():
             if type(name) is not str or not name:
                 self.faults.append(Fault(_name_text(name), value, "the name of a raw rule must be text"))
                 continue
-            rule = BY_NAME.get(name)
+            rule = RULE_BY_NAME.get(name)
             self._add(name if rule is None else rule.name, name, value, None)
 
     def _add(self, canonical: str, name: str, value: object, rule: Rule | None) -> None:
         if canonical in self.given or (self.pairs and canonical in self._checked_names()):
-            # The official Python SDK has the same message, so searches for it find this error, too. [rules 2]
+            # The message is that of the official Python SDK, so that a web search finds advice. [rules 2]
             self.fatal[canonical] = Fault(canonical, value, f"Duplicate transformation rule: {canonical}")
         else:
             self.given[canonical] = name, value, rule
 
     def _checked_names(self) -> set[str]:
-        return {BY_NAME[name].name if name in BY_NAME else name for name in self.pairs}
+        return {RULE_BY_NAME[name].name if name in RULE_BY_NAME else name for name in self.pairs}
 
     def check_presets(self) -> str | None:
-        """Return the preset, or None. An unknown preset and a second, different preset are fatal faults."""
+        """Return the preset, or None when no preset was given.
+
+        An unknown preset, and two different presets, are faults that always raise an error.
+        """
         result: str | None = None
         for value in self.presets:
             preset = _builtin_or_none(value)
@@ -144,7 +159,7 @@ class _CheckState:
         return result
 
     def check_values(self) -> None:
-        """Check all values, and add a pair for each valid one and a fault for each invalid one."""
+        """Check all values. Add a pair for each valid value, and a fault for each invalid value."""
         for canonical, (name, value, rule) in self.given.items():
             if canonical in self.fatal:
                 continue
@@ -169,11 +184,11 @@ class _CheckState:
                 self.faults.append(Fault(name, value, f"reading the value raised {type(error).__name__}"))
 
     def keep_one_source(self) -> None:
-        """Remove all watermark sources but the first.
+        """Keep one of the rules `watermark`, `watermark_text` and `watermark_url`. The others are faults.
 
         [rules 9 C2]
         """
-        sources = [name for name in SOURCES if name in self.pairs]
+        sources = [name for name in SOURCE_RULES if name in self.pairs]
         for name in sources[1:]:
             text = self.pairs.pop(name)
             option, value, _ = self.given.get(name, (name, text, None))
@@ -181,9 +196,9 @@ class _CheckState:
 
 
 def _check_leniently(value_type: ValueType, value: object) -> str | None:
-    """Return the text of a value, and accept an integer as the hex digits of a colour.
+    """Return the text of a value as `value_type.check` does, but also accept `112233` as the colour "112233".
 
-    The official SDKs accept such integers, too.
+    This is the behaviour of the official SDKs.
     """
     try:
         return value_type.check(value)
@@ -206,7 +221,7 @@ def _name_text(name: object) -> str:
 
 
 def _raw_text(value: object) -> str:
-    """Return the text of a raw value. Text stays unchanged; mappings and lists are written as JSON."""
+    """Return the text of the value of a raw rule. Mappings and lists are written as JSON."""
     value = as_builtin(value)
     if type(value) is str:
         return value
@@ -219,36 +234,39 @@ def _raw_text(value: object) -> str:
 
 
 def lacks_source(pairs: Mapping[str, str]) -> bool:
-    """Return whether `pairs` has watermark rules, such as a position, but no watermark source.
+    """Return whether `pairs` has rules such as `watermark_position`, but no watermark.
 
     [rules 9 C1]
     """
-    return not NEED_SOURCE.isdisjoint(pairs) and not any(name in pairs for name in SOURCES)
+    return not RULES_NEEDING_SOURCE.isdisjoint(pairs) and not any(name in pairs for name in SOURCE_RULES)
 
 
-def missing_source_faults(checked: Checked) -> list[Fault]:
-    """Return a fault for each watermark rule that has no effect because there is no watermark source.
+def missing_source_faults(checked: CheckedOptions) -> list[Fault]:
+    """Return a fault for each rule, such as `watermark_position`, that needs a watermark when there is none.
 
-    The list is empty when a source was given but invalid, since that source has a fault of its own.
+    The list is empty when the caller gave an invalid watermark, because this option has a fault already.
 
     [rules 9 C1]
     """
     pairs = checked.pairs
-    if NEED_SOURCE.isdisjoint(pairs) or any(name in pairs or name in checked.given for name in SOURCES):
+    if RULES_NEEDING_SOURCE.isdisjoint(pairs) or any(
+        name in pairs or name in checked.given for name in SOURCE_RULES
+    ):
         return []
     options = [
-        checked.given.get(name, (name, pairs[name], None)) for name in sorted(NEED_SOURCE & pairs.keys())
+        checked.given.get(name, (name, pairs[name], None))
+        for name in sorted(RULES_NEEDING_SOURCE & pairs.keys())
     ]
-    return [Fault(name, value, f"it needs a source: {', '.join(SOURCES)}") for name, value, _ in options]
+    return [Fault(name, value, f"it needs a source: {', '.join(SOURCE_RULES)}") for name, value, _ in options]
 
 
 def report(faults: list[Fault], on_invalid: str) -> None:
-    """Raise the faults, log them or ignore them, depending on `on_invalid`."""
+    """Raise the faults in one error, log them or ignore them: `on_invalid` is "raise", "warn" or "omit"."""
     if not faults or on_invalid == "omit":
         return
     if on_invalid == "raise":
         raise TransformationError(faults)
-    # Few calls log a fault, and the import is slow.
+    # The import is slow, and few calls need it.
     from imgwire_async.logs import logger
 
     logger.getChild("urls").warning(
@@ -257,14 +275,16 @@ def report(faults: list[Fault], on_invalid: str) -> None:
 
 
 def build_query(pairs: Mapping[str, str]) -> str:
-    """Join pairs into a query, sorted by name. Watermark rules without a source are left out.
+    """Join (name, encoded value) pairs to a query, sorted by name.
+
+    Rules that need a watermark, such as `watermark_position`, are left out when there is no watermark.
 
     [rules 3, 9 C1]
     """
-    excluded = NEED_SOURCE if lacks_source(pairs) else ()
+    excluded = RULES_NEEDING_SOURCE if lacks_source(pairs) else ()
     return "&".join(
         [
-            f"{name if name in BY_NAME else encode(name)}={text}"
+            f"{name if name in RULE_BY_NAME else encode(name)}={text}"
             for name, text in sorted(pairs.items())
             if name not in excluded
         ]

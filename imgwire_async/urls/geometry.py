@@ -1,4 +1,4 @@
-"""Compute the size of a transformed picture from its rules."""
+"""Compute the size of a transformed picture from the size of the original and the rules."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from typing import NamedTuple
 from imgwire_async.urls.conversions import is_mapping, parse_integer
 from imgwire_async.urls.transformation import Transformation
 
-# Rules that change the aspect ratio in a way that is not computed here.
-_RESHAPING = frozenset({"extend", "extend_aspect_ratio", "padding"})
+# Rules that change the aspect ratio in a way that this module does not compute.
+_RULES_CHANGING_RATIO = frozenset({"extend", "extend_aspect_ratio", "padding"})
 
 
 class Size(NamedTuple):
-    """A size in pixels; 0 means unknown."""
+    """A width and a height in pixels. 0 means unknown."""
 
     width: int
     height: int
 
 
 def size_rule(rules: Transformation, name: str) -> int | None:
-    """Return the value of the rule `width` or `height`, or None when it is absent or not an integer."""
+    """Return the value of the rule with this name (`width` or `height`).
+
+    Return None when the rule is absent, or is a raw rule that is not an integer.
+    """
     return parse_integer(dict(rules.pairs).get(name))
 
 
 def source_size(rules: Transformation, width: int, height: int) -> Size:
-    """Return the size of an original of `width` x `height` after crop and rotation, before resizing."""
+    """Return the size of a picture of `width` x `height` pixels after the rules `crop` and `rotate`.
+
+    The CDN resizes the picture after these two steps. A width or height of 0 is unknown.
+    """
     crop = _crop_size(rules.rules.get("crop"))
     if crop is not None:
         width, height = min(crop.width, width or crop.width), min(crop.height, height or crop.height)
@@ -32,13 +38,13 @@ def source_size(rules: Transformation, width: int, height: int) -> Size:
 
 
 def fitted_size(rules: Transformation, width: int, height: int) -> Size | None:
-    """Return the size in CSS pixels of an original of `width` x `height` after all rules.
+    """Return the size in CSS pixels of a picture of `width` x `height` pixels after all rules.
 
-    Returns None when the size cannot be computed.
+    Return None when the size cannot be computed.
     """
     options = rules.rules
     requested = Size(size_rule(rules, "width") or 0, size_rule(rules, "height") or 0)
-    if not _RESHAPING.isdisjoint(options) or _rotation(rules) % 90:
+    if not _RULES_CHANGING_RATIO.isdisjoint(options) or _rotation(rules) % 90:
         return None
     keeps_ratio = options.get("resizing_type") in {"inside", "outside"}
     if requested.width and requested.height and not keeps_ratio:

@@ -1,4 +1,4 @@
-"""The URL methods of an image. They import the URL modules on first use, so that the models load quickly."""
+"""The URL methods of an image. They import the other URL modules when called, so that models load quickly."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class ImageUrls:
-    """Mixin of the image models with methods that build URLs.
+    """Mixin that adds methods for URLs to the image models.
 
-    The model has `cdn_url`, and `width` and `height` of the original, which are 0 when unknown.
+    The model must have the fields `cdn_url`, `width` and `height`. The size is that of the original picture
+    in pixels, or 0 when it is unknown.
     """
 
     __slots__ = ()
@@ -79,12 +80,14 @@ class ImageUrls:
         `options` is a `Transformation` or a mapping of rules. The `keywords` are `preset`, `on_invalid`,
         `raw` and rules, as in `url`, and:
 
-        * `widths`: one candidate per width.
-        * `breakpoints`: one candidate per breakpoint and density. Without `widths` and `breakpoints`, a
-          `width` among the rules makes one candidate per density, and no `width` means breakpoints at 320,
-          640, 1024 and 1440 pixels.
+        * `widths`: widths in pixels. The `srcset` has one URL per width.
+        * `breakpoints`: the width of the image for different widths of the browser window. The `srcset` has
+          one URL per breakpoint and density.
         * `densities`: pixel densities of screens, by default (1, 2).
-        * `upscale`: whether candidates may be wider than the original, by default False.
+        * `upscale`: whether pictures may be wider than the original, by default False.
+
+        Without `widths` and `breakpoints`, the rules decide. With a rule `width`, the `srcset` has one URL
+        per density. Without this rule, there are breakpoints for pictures of 320, 640, 1024 and 1440 pixels.
         """
         from imgwire_async.urls.responsive import responsive_image
 

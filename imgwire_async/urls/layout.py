@@ -103,14 +103,14 @@ class Original:
         physical_width = round(width * float(density or 1))
         max_width = self.max_width(rules)
         if physical_width <= max_width:
-            return _with(rules, {"width": str(width), "dpr": density}), max(physical_width, 1)
+            return _with_changes(rules, {"width": str(width), "dpr": density}), max(physical_width, 1)
         height = size_rule(rules, "height")
         scaled = str(max(min(round(height * max_width / width), MAX_WIDTH), 1)) if height else None
         changes = {"width": str(max_width), "dpr": density and "1", "height": scaled}
-        return _with(rules, changes), max_width
+        return _with_changes(rules, changes), max_width
 
 
-def _with(rules: Transformation, changes: Mapping[str, str | None]) -> Transformation:
+def _with_changes(rules: Transformation, changes: Mapping[str, str | None]) -> Transformation:
     pairs = dict(rules.pairs) | {name: text for name, text in changes.items() if text}
     return from_pairs(rules.preset, tuple(pairs.items()))
 
@@ -190,7 +190,7 @@ def _candidates_by_density(
         if width is None:
             # Without a width the picture has that of the original, so a density above 1 would enlarge it.
             if float(density) <= 1 or not is_limited:
-                yield Candidate(_with(rules, {"dpr": density}), f"{density}x")
+                yield Candidate(_with_changes(rules, {"dpr": density}), f"{density}x")
             continue
         resized, physical_width = original.resize(rules, width, density)
         if point.width is not None:

@@ -1,4 +1,4 @@
-"""Keywords of the URL rules: `Literal` types for type checkers, and tuples of the same keywords."""
+"""The keywords that rules accept as values: as `Literal` types for type checkers, and as tuples."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ GravityAlias: TypeAlias = Literal[
     "n", "no", "s", "so", "e", "ea", "w", "we", "ne", "noea", "nw", "nowe", "se", "soea", "sw", "sowe"
 ]
 
-# The keywords of each rule as tuples, without aliases, for the rows of `rules.py` and for users.
+# The same keywords as tuples, without aliases. The checks use them, and programs can show them as choices.
 PRESETS: tuple[Preset, ...] = get_args(Preset)
-MODES: tuple[OnInvalid, ...] = get_args(OnInvalid)
+ON_INVALID_MODES: tuple[OnInvalid, ...] = get_args(OnInvalid)
 OUTPUT_FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 CHROMA_SUBSAMPLINGS: tuple[SubsamplingName, ...] = get_args(SubsamplingName)
 COLOR_PROFILES: tuple[ProfileName, ...] = get_args(ProfileName)
@@ -45,7 +45,8 @@ FLIPS: tuple[FlipName, ...] = get_args(FlipName)
 CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
 GRAVITIES: tuple[GravityName, ...] = get_args(GravityName)
 
-# Aliases are replaced by the keyword. `ce` and `center` are both keywords, so neither replaces the other.
+# Maps each alias to the keyword that is written in the URL. `ce` is not an alias of `center`: the CDN accepts
+# both, and both are written as given.
 # [rules 5]
 GRAVITY_ALIASES = {
     "n": "north",

@@ -6,7 +6,7 @@ import attrs
 
 from imgwire_async.urls.encoding import has_path, split_url
 from imgwire_async.urls.literals import PRESETS
-from imgwire_async.urls.read import read_pairs
+from imgwire_async.urls.read import split_pairs
 from imgwire_async.urls.transformation import Transformation
 
 
@@ -14,9 +14,9 @@ from imgwire_async.urls.transformation import Transformation
 class ParsedUrl:
     """The parts of an image URL.
 
-    `base` is the `cdn_url` with its fragment. `rules` maps the names in the URL to Python values. `raw` holds
-    the pairs that this version does not know or would reject. `build_url(base, rules, preset=preset,
-    raw=raw)` builds the URL again.
+    `base` is the URL without preset and query, but with its fragment. `rules` maps the names of rules to
+    Python values. `raw` maps names to texts, for pairs of the query that this version does not know or would
+    reject. `build_url(base, rules, preset=preset, raw=raw)` builds the URL again.
     """
 
     base: str
@@ -26,7 +26,7 @@ class ParsedUrl:
 
     @property
     def transformation(self) -> Transformation:
-        """The preset, rules and raw pairs as a `Transformation`, for the URL of another image."""
+        """A `Transformation` with the same preset and rules, to be used for another image."""
         return Transformation(self.rules | {"preset": self.preset}, raw=self.raw)
 
 
@@ -42,5 +42,5 @@ def parse_url(url: str) -> ParsedUrl:
     base, query, fragment = split_url(url)
     path, _, name = base.rpartition("@")
     preset = name if name in PRESETS and has_path(path) else None
-    rules, raw = read_pairs(parse_qsl(query, keep_blank_values=True))
+    rules, raw = split_pairs(parse_qsl(query, keep_blank_values=True))
     return ParsedUrl((base if preset is None else path) + fragment, preset, rules, raw)

@@ -9,21 +9,24 @@ from urllib.parse import urlsplit
 from imgwire_async.urls.markup import Html, clean, tag
 from imgwire_async.urls.responsive import responsive_image
 
-# CSS pixels. The `srcset` has twice as many for screens with a high density.
+# The maximum width and height of the thumbnail in CSS pixels. For screens with a high density, the `srcset`
+# has a picture with twice as many pixels.
 _MAX_WIDTH = 320
 
 
 def preview(
     cdn_url: str, width: int, height: int, *, name: str, state: str | None, facts: Iterable[str]
 ) -> Html:
-    """Return a `<figure>` with the thumbnail, or `state` when there is none, and the name and facts below it.
+    """Return a `<figure>` with a thumbnail of the image, and its `name` and `facts` below the thumbnail.
 
-    All text is escaped. The record may come from an untrusted source, so the thumbnail is left out unless
-    `cdn_url` is an http or https URL without user info.
+    `state` says why the image has no thumbnail yet, and is shown in its place. It is None for an image that
+    can be shown. The record may come from an untrusted source, so all text is escaped. The thumbnail is also
+    left out unless `cdn_url` is an http or https URL without user info.
     """
     if state is None and not _loadable(cdn_url):
         state = "no preview: cdn_url is not an http(s) URL"
-    # `<bdi>` isolates the name: its characters may change the text direction of what follows.
+    # `<bdi>` isolates the name, because characters in the name could change the direction of the text after
+    # it.
     caption = f"<bdi>{escape(clean(name))}</bdi>{''.join(f' · {escape(clean(fact))}' for fact in facts)}"
     content = (
         f"<em>{escape(clean(state))}</em>" if state is not None else _thumbnail(cdn_url, width, height, name)
@@ -37,7 +40,8 @@ def _thumbnail(cdn_url: str, width: int, height: int, name: str) -> Html:
     )
     return small.html(
         alt=name,
-        # Without width and height the picture keeps its ratio when `style` limits one of them.
+        # These attributes are left out, because `style` may shrink one side, and the picture would then lose
+        # its aspect ratio.
         width=None,
         height=None,
         style=f"max-width:min(100%,{_MAX_WIDTH}px);max-height:{_MAX_WIDTH}px",
@@ -46,7 +50,7 @@ def _thumbnail(cdn_url: str, width: int, height: int, name: str) -> Html:
 
 
 def _loadable(url: str) -> bool:
-    """Return whether a browser may load `url`."""
+    """Return whether `url` is an http or https URL with a host and without user info."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc

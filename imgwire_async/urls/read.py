@@ -7,12 +7,12 @@ from json import JSONDecodeError, JSONDecoder
 
 from imgwire_async.errors import Fault, TransformationError
 from imgwire_async.urls.conversions import InvalidValue, parse_number
-from imgwire_async.urls.rules import BY_NAME, Rule
+from imgwire_async.urls.rules import RULE_BY_NAME, Rule
 
 _decode = JSONDecoder().decode
 
 
-def read_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], dict[str, object]]:
+def split_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], dict[str, object]]:
     """Split (name, text) pairs into valid rules, as Python values, and raw pairs, as text.
 
     Raises `TransformationError` when a rule occurs twice.
@@ -21,7 +21,7 @@ def read_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], dic
     raw: dict[str, object] = {}
     seen: set[str] = set()
     for name, text in pairs:
-        rule = BY_NAME.get(name)
+        rule = RULE_BY_NAME.get(name)
         canonical = name if rule is None else rule.name
         if canonical in seen:
             raise TransformationError([Fault(canonical, text, f"Duplicate transformation rule: {canonical}")])

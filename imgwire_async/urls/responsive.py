@@ -26,7 +26,7 @@ from imgwire_async.urls.layout import (
     placeholder,
 )
 from imgwire_async.urls.markup import Attribute, Html, attribute_name, tag
-from imgwire_async.urls.transformation import Transformation, check_call, from_checked
+from imgwire_async.urls.transformation import Transformation, check_options, from_checked
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -163,9 +163,9 @@ def responsive_image(
     """
     if widths is not None and breakpoints is not None:
         raise ValueError("give widths or breakpoints, not both")
-    checked = check_call(options, preset, raw, rules, on_invalid)
+    checked = check_options(options, preset, raw, rules, on_invalid)
     base = from_checked(checked)
-    _require_unset(
+    _require_not_given(
         base, {"dpr": "densities", "width": "widths"} if widths is not None else {"dpr": "densities"}
     )
     original = Original(base, original_width, original_height, upscale)
@@ -200,7 +200,7 @@ def srcset(
     return responsive_image(cdn_url, original_width, original_height, options, **keywords).srcset
 
 
-def _require_unset(base: Transformation, set_by: Mapping[str, str]) -> None:
+def _require_not_given(base: Transformation, set_by: Mapping[str, str]) -> None:
     """Raise `TransformationError` for rules that the layout sets itself.
 
     They are duplicates, which are errors in every mode. `set_by` maps each rule to the argument that sets it.

@@ -1,7 +1,7 @@
-"""The 49 transformation rules as a table: name, value type, aliases.
+"""The table of the 49 transformation rules: the name of each rule, the type of its value, and its aliases.
 
-To add a rule, add a row here and its type in `types.py`. The documentation, the checks and the tests read
-this table.
+To add a rule, add a `Rule` to the table and the type of its value to `types.py`. The checks, the
+documentation and the tests read this table.
 
 [rules 8]
 """
@@ -36,8 +36,8 @@ from imgwire_async.urls.scalars import (
 class Rule:
     """A transformation rule.
 
-    `name` is written in the URL; `aliases` are accepted as option names. `always_text` keeps a text of
-    digits, such as the id of a watermark, as text when a URL is parsed.
+    `name` is its name in the URL. `aliases` are other names that callers may use. `always_text` matters when
+    a URL is parsed: the value stays text even if it consists of digits. An example is the id of a watermark.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Rule:
 _FACTOR = number(0.01, 10)
 _AUTO = enum(["auto"])
 
-ROWS = (
+RULE_TABLE = (
     Rule("width", structured.SIZE, ("w",)),
     Rule("height", structured.SIZE, ("h",)),
     Rule("min-width", structured.SIZE, ("mw", "min_width")),
@@ -60,7 +60,8 @@ ROWS = (
     Rule("quality", one_of(integer(1, 100), _AUTO), ("q",)),
     Rule("progressive", one_of(BOOLEAN, _AUTO)),
     Rule("chroma_subsampling", enum(CHROMA_SUBSAMPLINGS)),
-    # The official Python and Node SDKs write `jpg`, too. The CDN accepts both spellings. [rules 8.1]
+    # The CDN accepts `jpg` and `jpeg`. This package writes `jpg`, like the official Python and Node SDKs.
+    # [rules 8.1]
     Rule(
         "format",
         enum([name for name in OUTPUT_FORMATS if name != "jpeg"], {"jpeg": "jpg"}),
@@ -106,15 +107,19 @@ ROWS = (
     Rule("watermark_url", structured.WATERMARK_URL, ("wmu",)),
 )
 
-# The canonical names, as they are written in URLs.
-RULES: tuple[str, ...] = tuple(rule.name for rule in ROWS)
+# The names of all rules, as they are written in URLs.
+RULES: tuple[str, ...] = tuple(rule.name for rule in RULE_TABLE)
 
-# The rules by canonical name and by alias.
-BY_NAME = {name: rule for rule in ROWS for name in (rule.name, *rule.aliases)}
+# Maps each name and each alias to its rule.
+RULE_BY_NAME = {name: rule for rule in RULE_TABLE for name in (rule.name, *rule.aliases)}
 
-# The watermark rules that name a source, and those that have no effect without a source. [rules 9 C1, C2]
-SOURCES = ("watermark", "watermark_text", "watermark_url")
-NEED_SOURCE = frozenset({"watermark_position", "watermark_rotate", "watermark_shadow", "watermark_size"})
+# The rules that add a watermark (an image or a text), and the rules that have no effect without one of them.
+# [rules 9 C1, C2]
+SOURCE_RULES = ("watermark", "watermark_text", "watermark_url")
+RULES_NEEDING_SOURCE = frozenset(
+    {"watermark_position", "watermark_rotate", "watermark_shadow", "watermark_size"}
+)
 
-# Names from other SDKs and services, for which the search for similar names finds nothing. [rules 9]
+# Maps names of rules in other SDKs and services to the names here. The search for similar names does not find
+# them. [rules 9]
 SUGGESTIONS = {"fm": "format", "strip": "strip_metadata", "fit": "resizing_type", "resize": "resizing_type"}

@@ -1,7 +1,7 @@
-"""Types of the single values that rules and fields accept: numbers, and the keywords of `literals.py`.
+"""Types, for type checkers, of single values that rules accept: numbers, and the keywords of `literals.py`.
 
-Numeric text such as "300" is accepted in an options mapping only. A type checker could not distinguish "300"
-from "abc", so these types contain no `str`.
+The types of numbers do not contain `str`, because a type checker could not tell "300" from "abc". A caller
+who wants to pass "300" can use a mapping of options, whose values have no type.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from imgwire_async.urls.literals import (
     SubsamplingName,
 )
 
-# An enum member is replaced by its value, which a type checker does not know.
+# Enum members are allowed, because the checks replace a member by its value.
 Integer: TypeAlias = int | Decimal | Enum
 Number: TypeAlias = float | Decimal | Fraction | Enum
 Quality: TypeAlias = Integer | Literal["auto"]

@@ -101,14 +101,14 @@ SHARPEN = switch_or(
     )
 )
 
-_CROP = (WIDTH, HEIGHT, GRAVITY_FIELD)
-_CROP_AT = (Field("x", integer(0)), Field("y", integer(0)), *_CROP)
+_CROP_PARTS = (WIDTH, HEIGHT, GRAVITY_FIELD)
+_CROP_AT_OFFSET_PARTS = (Field("x", integer(0)), Field("y", integer(0)), *_CROP_PARTS)
 _CROP_MODE = enum(CROP_MODES)
 _CROP_FIELDS = sorted_fields(
     attrs.evolve(WIDTH, required=True),
     attrs.evolve(HEIGHT, required=True),
     GRAVITY_FIELD,
-    *_CROP_AT[:2],
+    *_CROP_AT_OFFSET_PARTS[:2],
     Field("mode", _CROP_MODE, json_string_of(_CROP_MODE)),
 )
 
@@ -119,8 +119,8 @@ def _crop_text(value: object) -> str:
         raise mismatch(value, _CROP_TEXT.description)
     if len(given) == 2:
         # The official Python SDK adds the default gravity, too. [rules 9 S3]
-        return f"{join_parts(given, _CROP)}:ce"
-    return join_parts(given, _CROP if len(given) == 3 else _CROP_AT)
+        return f"{join_parts(given, _CROP_PARTS)}:ce"
+    return join_parts(given, _CROP_PARTS if len(given) == 3 else _CROP_AT_OFFSET_PARTS)
 
 
 def _crop_object(encoded: Mapping[str, str]) -> str:
@@ -133,17 +133,17 @@ def _crop_object(encoded: Mapping[str, str]) -> str:
     return json_object(encoded)
 
 
-_CROP_TEXT = ValueType(f"{pattern(_CROP, 2)} or {pattern(_CROP_AT, 4)}", _crop_text)
+_CROP_TEXT = ValueType(f"{pattern(_CROP_PARTS, 2)} or {pattern(_CROP_AT_OFFSET_PARTS, 4)}", _crop_text)
 CROP = text_or_object(_CROP_TEXT, _CROP_FIELDS, _crop_object)
 
 
 _SIDE = number(1, 8192)
-_SIDES = colon_string(Field("w", _SIDE), Field("h", _SIDE), minimum=2)
+_SIDE_RATIO = colon_string(Field("w", _SIDE), Field("h", _SIDE), minimum=2)
 _RATIO_NUMBER = number(0.01, 8192)
 
 
 def _ratio(value: object) -> str:
-    return _SIDES.text(value) if parse_number(value) is None else _RATIO_NUMBER.text(value)
+    return _SIDE_RATIO.text(value) if parse_number(value) is None else _RATIO_NUMBER.text(value)
 
 
 def _ratio_object(encoded: Mapping[str, str]) -> str:
@@ -278,7 +278,7 @@ _PADDING_TEXT = ValueType(
     "all, x:y, top:x:bottom or top:right:bottom:left",
     colon_string(*(Field(f"part {position}", _EDGE) for position in (1, 2, 3, 4))).check,
 )
-_PADDING_FORMS = text_or_object(_PADDING_TEXT, sorted_fields(*_PADDING))
+_PADDING_TYPE = text_or_object(_PADDING_TEXT, sorted_fields(*_PADDING))
 
 
 def _padding(value: object) -> str | None:
@@ -286,10 +286,10 @@ def _padding(value: object) -> str | None:
     if given is not None and (given.get("background") is not None or given.get("bg") is not None):
         # Official Python writes this field, but the CDN guide does not have it. [rules 9 O11]
         raise InvalidValue("padding has no background field; use the rule `background`")
-    return _PADDING_FORMS.check(value if given is None else given)
+    return _PADDING_TYPE.check(value if given is None else given)
 
 
-PADDING = ValueType(_PADDING_FORMS.description, _padding)
+PADDING = ValueType(_PADDING_TYPE.description, _padding)
 
 # --- watermarks -----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A set of rules that is checked once and used for the URLs of many images."""
+"""The class `Transformation`: a set of rules that is checked once and used for the URLs of many images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 import attrs
 
 from imgwire_async.errors import Fault
-from imgwire_async.urls.check import Checked, build_query, check, lacks_source, missing_source_faults, report
+from imgwire_async.urls.check import (
+    CheckedOptions,
+    build_query,
+    check,
+    lacks_source,
+    missing_source_faults,
+    report,
+)
 from imgwire_async.urls.conversions import for_message, is_mapping
-from imgwire_async.urls.read import read_pairs
-from imgwire_async.urls.rules import NEED_SOURCE
+from imgwire_async.urls.read import split_pairs
+from imgwire_async.urls.rules import RULES_NEEDING_SOURCE
 
 if TYPE_CHECKING:
     from typing import Any, Unpack
@@ -20,14 +27,17 @@ if TYPE_CHECKING:
     from imgwire_async.urls.types import OnInvalid, Options, Preset, Rules
 
 
-def check_call(
+def check_options(
     options: object,
     preset: object,
     raw: Mapping[str, object] | None,
     rules: Mapping[str, object],
     on_invalid: str,
-) -> Checked:
-    """Check the arguments of one call. `options` is a mapping, a `Transformation` or None."""
+) -> CheckedOptions:
+    """Check the arguments of a call that builds a URL, such as `build_url`.
+
+    The result lists the faults. Only duplicate rules and unknown presets raise an error.
+    """
     if options is None:
         return check(rules.items(), presets=(preset,), raw=raw, on_invalid=on_invalid)
     if isinstance(options, Transformation):
@@ -44,15 +54,18 @@ def check_call(
     raise TypeError(f"options must be a mapping or a Transformation, not {for_message(options)}")
 
 
-def check_complete(
+def check_and_report(
     options: object,
     preset: object,
     raw: Mapping[str, object] | None,
     rules: Mapping[str, object],
     on_invalid: str,
-) -> Checked:
-    """Check the arguments of one call and report all faults, missing watermark sources included."""
-    checked = check_call(options, preset, raw, rules, on_invalid)
+) -> CheckedOptions:
+    """Check the arguments of a call that builds a URL, and raise, log or ignore all faults.
+
+    `on_invalid` decides what happens to the faults. A watermark rule without a watermark is a fault, too.
+    """
+    checked = check_options(options, preset, raw, rules, on_invalid)
     faults = [*checked.faults, *missing_source_faults(checked)]
     if faults:
         report(faults, on_invalid)
@@ -61,15 +74,17 @@ def check_complete(
 
 @attrs.frozen(init=False, repr=False)
 class Transformation:
-    """A preset and checked rules, immutable and hashable. Use it as the options of many URLs.
+    """A preset and checked rules, to be used for the URLs of many images. It is immutable and hashable.
 
-    `image.url(thumb)` applies it, `thumb | Transformation(quality=80)` combines two of them. Two
-    transformations are equal when their presets and pairs are equal.
+    `image.url(thumb)` builds the URL of an image with the transformation `thumb`.
+    `thumb | Transformation(quality=80)` combines two transformations. Two transformations are equal when
+    their `preset` and `pairs` are equal.
 
-    `pairs` holds (name in the URL, encoded text) pairs, sorted by name. `faults` lists the options that were
-    left out because `on_invalid` was not "raise"; copies and pickles do not keep it. `orphans` lists
-    watermark rules, such as a position, without a watermark source: they are allowed here, but a URL cannot
-    be built from them alone.
+    `pairs` contains the (name, percent-encoded value) pairs of the URL, sorted by name. `query` is the same
+    as one text. `faults` lists the invalid options that were left out because `on_invalid` was not "raise".
+    Copies and pickles have no faults. `orphans` lists rules that need a watermark, such as
+    `watermark_position`, when there is no watermark yet. A transformation may have such rules, but building a
+    URL from it reports them as faults.
 
     Args:
         options: A `Transformation`, or a mapping of rule names to values, as in `build_url`.
@@ -95,27 +110,30 @@ class Transformation:
         raw: Mapping[str, object] | None = None,
         **rules: Unpack[Rules],
     ) -> None:
-        checked = check_call(options, preset, raw, rules, on_invalid)
+        checked = check_options(options, preset, raw, rules, on_invalid)
         report(checked.faults, on_invalid)
         _set_fields(self, checked)
 
     @property
     def rules(self) -> dict[str, object]:
-        """The rules as Python values, by their names in the URL."""
+        """The rules: a dict that maps names, as in the URL, to Python values."""
         return self._read()[0]
 
     @property
     def raw(self) -> dict[str, object]:
-        """The raw pairs, which were not checked, as text."""
+        """The rules of the argument `raw`, which were not checked: a dict that maps names to text."""
         return self._read()[1]
 
     def _read(self) -> tuple[dict[str, object], dict[str, object]]:
         from urllib.parse import unquote_plus
 
-        return read_pairs([(name, unquote_plus(text)) for name, text in self.pairs])
+        return split_pairs([(name, unquote_plus(text)) for name, text in self.pairs])
 
     def __or__(self, other: Transformation | Mapping[str, object]) -> Transformation:
-        """Combine two sets of rules. The right operand takes precedence."""
+        """Return a transformation with the rules of both operands.
+
+        When both have a rule or a preset, the result has that of `other`, the right operand.
+        """
         right = _as_transformation(other)
         if right is None:
             return NotImplemented
@@ -138,7 +156,7 @@ def _as_transformation(other: object) -> Transformation | None:
     return Transformation(other) if is_mapping(other) else None
 
 
-def _set_fields(transformation: Transformation, checked: Checked) -> None:
+def _set_fields(transformation: Transformation, checked: CheckedOptions) -> None:
     pairs = checked.pairs
     fields = {
         "preset": checked.preset,
@@ -152,8 +170,8 @@ def _set_fields(transformation: Transformation, checked: Checked) -> None:
         object.__setattr__(transformation, name, value)
 
 
-def from_checked(checked: Checked) -> Transformation:
-    """Create a transformation from the result of a check."""
+def from_checked(checked: CheckedOptions) -> Transformation:
+    """Create a transformation from checked options."""
     transformation = Transformation.__new__(Transformation)
     _set_fields(transformation, checked)
     return transformation
@@ -166,21 +184,25 @@ def complete_transformation(
     raw: Mapping[str, object] | None = None,
     **rules: Unpack[Rules],
 ) -> Transformation:
-    """Create a transformation that must be complete, and report the same faults as `build_url`.
+    """Create a transformation from rules, and treat the same options as faults as `build_url`.
 
-    A plain `Transformation` may lack a watermark source, because another one may add it later. Here a missing
-    source is a fault, and the rules that depend on it are left out.
+    Unlike this function, `Transformation(...)` accepts a watermark rule such as `watermark_position` without
+    a watermark, because the user may add the watermark with `|` later. Here such a rule is a fault. If
+    `on_invalid` is not "raise", the rule is left out.
     """
-    checked = check_complete(None, preset, raw, rules, on_invalid)
+    checked = check_and_report(None, preset, raw, rules, on_invalid)
     if lacks_source(checked.pairs):
-        checked.pairs = {name: text for name, text in checked.pairs.items() if name not in NEED_SOURCE}
+        checked.pairs = {
+            name: text for name, text in checked.pairs.items() if name not in RULES_NEEDING_SOURCE
+        }
     return from_checked(checked)
 
 
 def from_pairs(preset: str | None, pairs: tuple[tuple[str, str], ...]) -> Transformation:
-    """Create a transformation from pairs that were checked before. The last pair of a name takes precedence.
+    """Create a transformation from (name, encoded value) pairs that were checked before.
 
-    Raises `TransformationError` for two watermark sources.
+    When a name occurs several times, its last pair is used. Raises `TransformationError` when the pairs have
+    more than one watermark, such as `watermark` and `watermark_text`.
     """
     checked = check((), presets=(preset,), checked_pairs=dict(pairs))
     report(checked.faults, "raise")

@@ -1,7 +1,8 @@
-"""Value classes of the structured rules. They are an alternative to mappings and colon strings.
+"""Classes for the values of rules that have several parts, such as `Crop(400, 300)` for the rule `crop`.
 
-A value class does not check its fields. They are checked when a URL or a `Transformation` is created, so that
-one error reports all faults of a call. A field that is None is not set.
+A user may also write such a value as a mapping, or as text: `crop="400:300"`. The classes do not check their
+fields. The fields are checked when a URL or a `Transformation` is created, so that one error reports all
+faults of a call. A field that is None is left out.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class _Fields(Value):
-    """Base of the value classes: their fields as a mapping."""
+    """Base class of the value classes."""
 
     def fields(self) -> dict[str, object]:
-        """Return the fields that are set, by name."""
+        """Return a dict of the fields that are not None."""
         fields: dict[str, object] = {}
         for field in attrs.fields(type(self)):
             value = getattr(self, field.name)
@@ -37,7 +38,7 @@ class _Fields(Value):
 
 @attrs.frozen
 class Color(_Fields):
-    """A colour by its channels: `r`, `g`, `b` 0..255, and `alpha` 0..1."""
+    """A colour with the channels `r`, `g` and `b` (0 to 255) and `alpha` (0 to 1)."""
 
     r: int
     g: int
@@ -46,9 +47,9 @@ class Color(_Fields):
 
     @classmethod
     def from_hex(cls, digits: str) -> Self:
-        """Create a colour from hex digits.
+        """Create a colour from text with hex digits, such as "#336699".
 
-        `digits` are 3, 6 or 8 hex digits, with or without `#`. Raises `ValueError` for any other text.
+        `digits` has 3, 6 or 8 hex digits, with or without `#`. Raises `ValueError` for any other text.
         """
         text = digits.strip().removeprefix("#")
         text = "".join([digit * 2 for digit in text]) if len(text) == 3 else text
@@ -59,7 +60,7 @@ class Color(_Fields):
 
 
 class ColorFields(TypedDict):
-    """A colour as a mapping of its channels: `r`, `g`, `b` 0..255, and `alpha` 0..1."""
+    """A colour as a mapping with the channels `r`, `g` and `b` (0 to 255) and `alpha` (0 to 1)."""
 
     r: int
     g: int
@@ -72,12 +73,12 @@ AnyColor: TypeAlias = str | tuple[int, int, int] | tuple[int, int, int, float] |
 
 @attrs.frozen
 class Adjust(_Fields):
-    """Factors for brightness, saturation and colour. At least one is required.
+    """The value of the rule `adjust`. At least one field is required.
 
     Args:
-        brightness: Factor, 0.01 to 10.
-        saturation: Factor, 0.01 to 10.
-        color: Factor, 0.01 to 10.
+        brightness: Factor for the brightness, 0.01 to 10.
+        saturation: Factor for the saturation, 0.01 to 10.
+        color: Factor for the colour, 0.01 to 10.
     """
 
     brightness: Number | None = None
@@ -87,7 +88,12 @@ class Adjust(_Fields):
 
 @attrs.frozen
 class Contrast(_Fields):
-    """Contrast: `multiplier` 0.01..10 around `pivot` 0..255."""
+    """The value of the rule `contrast`.
+
+    Args:
+        multiplier: Factor for the contrast, 0.01 to 10.
+        pivot: Number from 0 to 255.
+    """
 
     multiplier: Number
     pivot: Number | None = None
@@ -95,15 +101,15 @@ class Contrast(_Fields):
 
 @attrs.frozen
 class Crop(_Fields):
-    """A crop of the original.
+    """The value of the rule `crop`: the part of the picture to keep.
 
     Args:
-        width: Width in pixels.
-        height: Height in pixels.
-        x: Distance from the left edge in pixels, instead of `gravity`.
-        y: Distance from the top edge in pixels, instead of `gravity`.
-        gravity: Part of the picture to keep.
-        mode: Method of the crop.
+        width: Width in pixels, 1 to 8192.
+        height: Height in pixels, 1 to 8192.
+        x: Horizontal position, an integer of 0 or more. It requires `y`.
+        y: Vertical position, an integer of 0 or more. It requires `x`.
+        gravity: Gravity keyword, such as "north".
+        mode: "cover", "extract", "attention" or "entropy". With `x` and `y`, the default is "extract".
     """
 
     width: Integer
@@ -116,7 +122,7 @@ class Crop(_Fields):
 
 @attrs.frozen
 class Duotone(_Fields):
-    """A duotone.
+    """The value of the rule `duotone`.
 
     Args:
         shadow_color: Colour of the shadows.
@@ -129,7 +135,7 @@ class Duotone(_Fields):
 
 @attrs.frozen(kw_only=True)
 class Extend(_Fields):
-    """Pixels to add at the edges, 0 to 8192. At least one is required.
+    """The value of the rule `extend`: pixels to add at the edges, 0 to 8192. At least one field is required.
 
     Args:
         top: Pixels at the top edge.
@@ -152,10 +158,10 @@ def _as_tuple(colors: Sequence[AnyColor]) -> Sequence[AnyColor]:
 
 @attrs.frozen
 class Gradient(_Fields):
-    """A gradient over the picture.
+    """The value of the rule `gradient`.
 
     Args:
-        colors: Colours, from the start to the end of the gradient.
+        colors: Colours of the gradient, at least one.
         angle: Angle in degrees, -360 to 360.
         opacity: Opacity, 0 to 1.
         blend: Name of the blend mode.
@@ -169,7 +175,7 @@ class Gradient(_Fields):
 
 @attrs.frozen
 class Normalize(_Fields):
-    """Percentiles for a normalized contrast, 0..100: `lower` must be less than `upper`."""
+    """The value of the rule `normalize`: bounds from 0 to 100. `lower` must be less than `upper`."""
 
     lower: Number
     upper: Number
@@ -177,7 +183,7 @@ class Normalize(_Fields):
 
 @attrs.frozen(kw_only=True)
 class Padding(_Fields):
-    """Pixels of padding at the edges, 0 to 8192. At least one is required.
+    """The value of the rule `padding`: pixels at the edges, 0 to 8192. At least one field is required.
 
     Args:
         all: Pixels at all edges.
@@ -200,11 +206,11 @@ class Padding(_Fields):
 
 @attrs.frozen
 class Rotate(_Fields):
-    """A clockwise rotation, for the rules `rotate` and `watermark_rotate`.
+    """The value of the rules `rotate` and `watermark_rotate`.
 
     Args:
         angle: Angle in whole degrees.
-        background: Colour of the corners that the rotation uncovers.
+        background: Colour of the background.
     """
 
     angle: Integer
@@ -213,17 +219,17 @@ class Rotate(_Fields):
 
 @attrs.frozen(kw_only=True)
 class Sharpen(_Fields):
-    """Parameters of the sharpening filter, 0 or more. At least one is required.
+    """The value of the rule `sharpen`. At least one field is required.
 
-    The service does not document their meaning. The names are those of the filter in libvips.
+    The service documents the names of these parameters, but not their meaning.
 
     Args:
-        sigma: Radius of the filter.
-        m1: Strength in flat areas.
-        m2: Strength in jagged areas.
-        x1: Threshold between flat and jagged areas.
-        y2: Maximum of the brightening.
-        y3: Maximum of the darkening.
+        sigma: Number of at least 0.
+        m1: Number of at least 0.
+        m2: Number of at least 0.
+        x1: Number of at least 0.
+        y2: Number of at least 0.
+        y3: Number of at least 0.
     """
 
     sigma: Number | None = None
@@ -236,7 +242,7 @@ class Sharpen(_Fields):
 
 @attrs.frozen
 class Zoom(_Fields):
-    """A zoom by `factor` 1..10 towards `gravity`."""
+    """The value of the rule `zoom`: a `factor` from 1 to 10, and optionally a `gravity` such as "north"."""
 
     factor: Number
     gravity: Gravity | None = None
@@ -244,15 +250,15 @@ class Zoom(_Fields):
 
 @attrs.frozen
 class Watermark(_Fields):
-    """Another image as a watermark.
+    """The value of the rule `watermark`: another image, which is drawn on the picture.
 
     Args:
         image_id: Id of the other image.
-        gravity: Position of the watermark in the picture.
+        gravity: Position of the watermark, a gravity keyword such as "southeast".
         x: Horizontal offset in pixels.
         y: Vertical offset in pixels.
-        left: Distance from the left edge in pixels.
-        top: Distance from the top edge in pixels.
+        left: Horizontal position in pixels.
+        top: Vertical position in pixels.
         opacity: Opacity, 0 to 1.
         blend: Name of the blend mode.
     """
@@ -269,14 +275,14 @@ class Watermark(_Fields):
 
 @attrs.frozen
 class WatermarkPosition(_Fields):
-    """The position and appearance of a watermark. At least one field is required.
+    """The value of the rule `watermark_position`. At least one field is required.
 
     Args:
-        gravity: Position of the watermark in the picture.
+        gravity: Position of the watermark, a gravity keyword such as "southeast".
         x: Horizontal offset in pixels.
         y: Vertical offset in pixels.
-        left: Distance from the left edge in pixels.
-        top: Distance from the top edge in pixels.
+        left: Horizontal position in pixels.
+        top: Vertical position in pixels.
         opacity: Opacity, 0 to 1.
         blend: Name of the blend mode.
     """
@@ -292,11 +298,11 @@ class WatermarkPosition(_Fields):
 
 @attrs.frozen
 class WatermarkShadow(_Fields):
-    """The shadow of a watermark. At least one field is required.
+    """The value of the rule `watermark_shadow`. At least one field is required.
 
     Args:
         color: Colour of the shadow.
-        blur: Blur, 0.3 to 100.
+        blur: Strength of the blur, 0.3 to 100.
         x: Horizontal offset in pixels.
         y: Vertical offset in pixels.
     """
@@ -309,12 +315,12 @@ class WatermarkShadow(_Fields):
 
 @attrs.frozen
 class WatermarkSize(_Fields):
-    """The size of a watermark. At least one field is required.
+    """The value of the rule `watermark_size`. At least one field is required.
 
     Args:
-        width: Width in pixels, 1 to 8192.
-        height: Height in pixels, 1 to 8192.
-        scale: Scale, 0.01 to 10.
+        width: Width of the watermark in pixels, 1 to 8192.
+        height: Height of the watermark in pixels, 1 to 8192.
+        scale: Factor for the size, 0.01 to 10.
     """
 
     width: Integer | None = None
@@ -324,23 +330,23 @@ class WatermarkSize(_Fields):
 
 @attrs.frozen
 class WatermarkText(_Fields):
-    """A text as a watermark.
+    """The value of the rule `watermark_text`: a text, which is drawn on the picture.
 
     Args:
         text: Text of at most 2048 UTF-16 code units.
         font: Name of the font.
         size: Font size, 1 to 512.
         color: Colour of the text.
-        width: Width of the text box in pixels.
-        height: Height of the text box in pixels.
-        gravity: Position of the watermark in the picture.
+        width: Width of the watermark in pixels, 1 to 8192.
+        height: Height of the watermark in pixels, 1 to 8192.
+        gravity: Position of the watermark, a gravity keyword such as "southeast".
         x: Horizontal offset in pixels.
         y: Vertical offset in pixels.
-        left: Distance from the left edge in pixels.
-        top: Distance from the top edge in pixels.
+        left: Horizontal position in pixels.
+        top: Vertical position in pixels.
         opacity: Opacity, 0 to 1.
         blend: Name of the blend mode.
-        align: Alignment of the lines.
+        align: Alignment of the text.
     """
 
     text: str

@@ -17,10 +17,10 @@ from samples import REQUEST_ID, SECRET, api_response, image
 from imgwire_async import models
 from imgwire_async.errors import DecodeError
 from imgwire_async.protocol import codec
-from imgwire_async.protocol.json import dumps, json_reader
+from imgwire_async.protocol.json import dumps, json_parser
 from imgwire_async.redaction import MAX_BODY_CHARS, redacted_body
 
-loads_stdlib = json_reader(None)
+loads_stdlib = json_parser(None)
 
 GOOD: list[tuple[bytes, Any]] = [
     (b"{}", {}),
@@ -122,7 +122,7 @@ def test_the_standard_library_rejects_invalid_json(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [*(body for body, _ in GOOD), *BAD], ids=lambda value: repr(value)[:30])
 def test_orjson_and_the_standard_library_parse_the_same_json(body: bytes) -> None:
-    loads_orjson = json_reader(pytest.importorskip("orjson"))
+    loads_orjson = json_parser(pytest.importorskip("orjson"))
     assert outcome(loads_orjson, body) == outcome(loads_stdlib, body)
 
 
@@ -159,7 +159,7 @@ def json_bodies() -> st.SearchStrategy[bytes]:
 @settings(max_examples=examples(60))
 @given(json_bodies())
 def test_orjson_and_the_standard_library_agree_on_any_body(body: bytes) -> None:
-    loads_orjson = json_reader(pytest.importorskip("orjson"))
+    loads_orjson = json_parser(pytest.importorskip("orjson"))
     assert outcome(loads_orjson, body) == outcome(loads_stdlib, body)
 
 

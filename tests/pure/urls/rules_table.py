@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imgwire_async.urls.rules import ROWS
+from imgwire_async.urls.rules import RULE_TABLE
 
 PAGE = Path(__file__).parents[3] / "docs" / "urls.md"
 BEGIN, END = "<!-- rules: made by tests/pure/urls/rules_table.py -->", "<!-- /rules -->"
@@ -13,7 +13,7 @@ BEGIN, END = "<!-- rules: made by tests/pure/urls/rules_table.py -->", "<!-- /ru
 def table() -> str:
     """Return the table as Markdown, with one row per rule."""
     lines = ["| rule | other names | value |", "| --- | --- | --- |"]
-    for rule in ROWS:
+    for rule in RULE_TABLE:
         aliases = ", ".join(f"`{name}`" for name in rule.aliases)
         lines.append(f"| `{rule.name}` | {aliases} | {rule.value_type.description} |")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from imgwire_async.errors import Fault, ImgwireError, TransformationError
 from imgwire_async.urls import Transformation, build_url
 
 B = "https://cdn.imgwire.dev/example"
-MODES: list[Any] = ["raise", "warn", "omit"]
+ON_INVALID_MODES: list[Any] = ["raise", "warn", "omit"]
 # `Any`, because these tests pass invalid names and values.
 build: Any = build_url
 
@@ -44,19 +44,19 @@ def test_none_means_no_preset() -> None:
     assert build_url(B, {"preset": None}, preset="small") == f"{B}@small"
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ON_INVALID_MODES)
 @pytest.mark.parametrize("preset", ["Small", " small", "", "huge", 5, b"small", ["small"]])
 def test_an_unknown_preset_is_an_error_in_every_mode(preset: Any, mode: Any) -> None:
     assert [fault.rule for fault in faults_of(B, preset=preset, on_invalid=mode)] == ["preset"]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ON_INVALID_MODES)
 def test_two_different_presets_are_an_error(mode: Any) -> None:
     assert faults_of(B, {"preset": "small"}, preset="large", on_invalid=mode)[0].rule == "preset"
     assert faults_of(B, Transformation(preset="small"), preset="large", on_invalid=mode)[0].rule == "preset"
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ON_INVALID_MODES)
 @pytest.mark.parametrize(
     ("options", "rules"),
     [
@@ -199,7 +199,7 @@ def test_raw_pairs_are_encoded_and_sorted_but_not_checked() -> None:
     )
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ON_INVALID_MODES)
 @pytest.mark.parametrize(("raw", "rule"), [({"width": 1}, "w"), ({"w": 1}, "width"), ({"w": 1}, "w")])
 def test_a_raw_name_that_is_also_a_rule_is_a_duplicate(raw: Any, rule: str, mode: Any) -> None:
     assert "Duplicate" in str(faults_of(B, {rule: 5}, raw=raw, on_invalid=mode)[0])

@@ -13,11 +13,11 @@ import pytest
 
 from imgwire_async.errors import TransformationError
 from imgwire_async.urls import Transformation, build_url
-from imgwire_async.urls.rules import ROWS
+from imgwire_async.urls.rules import RULE_TABLE
 from imgwire_async.urls.structured import WATERMARK_URL
 
 B = "https://cdn.imgwire.dev/example"
-NAMES = [rule.name for rule in ROWS]
+NAMES = [rule.name for rule in RULE_TABLE]
 MB = 1_000_000
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from imgwire_async import urls
 from imgwire_async.urls import build_url
-from imgwire_async.urls.rules import BY_NAME
+from imgwire_async.urls.rules import RULE_BY_NAME
 
 URL = "https://cdn.example/a"
 LISTS = {
@@ -45,7 +45,7 @@ def test_every_preset_and_every_crop_mode_is_accepted() -> None:
 def test_rules_has_the_49_canonical_names() -> None:
     assert len(set(urls.RULES)) == 49
     assert {"width", "min-width", "watermark_url"} <= set(urls.RULES)
-    assert {rule.name for rule in BY_NAME.values()} == set(urls.RULES)
+    assert {rule.name for rule in RULE_BY_NAME.values()} == set(urls.RULES)
     keys = typing.cast("set[str]", urls.Rules.__optional_keys__)
     assert {name.replace("-", "_") for name in urls.RULES} <= keys
 

@@ -14,7 +14,7 @@ from url_strategies import VALUES, rule_sets
 from imgwire_async.errors import TransformationError
 from imgwire_async.urls import Transformation, build_url, parse_url
 from imgwire_async.urls.colors import numbers_as_text
-from imgwire_async.urls.rules import BY_NAME, NEED_SOURCE
+from imgwire_async.urls.rules import RULE_BY_NAME, RULES_NEEDING_SOURCE
 
 B = "https://cdn.imgwire.dev/org/env/image.png"
 PRESET: Any = st.sampled_from([None, "thumbnail", "small", "medium", "large"])
@@ -36,7 +36,7 @@ any_value = st.recursive(
     ),
     max_leaves=10,
 )  # fmt: skip
-names = st.one_of(st.sampled_from(sorted(BY_NAME)), st.text())
+names = st.one_of(st.sampled_from(sorted(RULE_BY_NAME)), st.text())
 
 
 @pytest.mark.parametrize("rule", sorted(VALUES))
@@ -44,12 +44,17 @@ names = st.one_of(st.sampled_from(sorted(BY_NAME)), st.text())
 @settings(relaxed, max_examples=examples(25))
 def test_a_valid_value_is_parsed_back_to_equal_rules(rule: str, data: st.DataObject) -> None:
     options = {rule: data.draw(VALUES[rule])}
-    transformation = Transformation(options, raw={"watermark": "id"} if rule in NEED_SOURCE else None)
+    transformation = Transformation(
+        options, raw={"watermark": "id"} if rule in RULES_NEEDING_SOURCE else None
+    )
     url = build_url(B, transformation)
     parsed = parse_url(url)
     assert parsed.transformation == transformation
     assert build_url(parsed.base, parsed.rules) == url
-    assert build_url(B, options, on_invalid="omit", raw=transformation.raw) == url or rule in NEED_SOURCE
+    assert (
+        build_url(B, options, on_invalid="omit", raw=transformation.raw) == url
+        or rule in RULES_NEEDING_SOURCE
+    )
 
 
 @given(rules=rule_sets, preset=PRESET)
@@ -97,7 +102,7 @@ def test_in_omit_mode_only_duplicates_and_presets_raise(rules: dict[str, Any], r
 @example(value=100)
 @settings(relaxed, max_examples=examples(30))
 def test_strict_mode_accepts_exactly_what_omit_mode_writes(value: Any) -> None:
-    for name in BY_NAME:
+    for name in RULE_BY_NAME:
         omitted = build_url(B, {name: value}, on_invalid="omit")
         try:
             strict = build_url(B, {name: value})

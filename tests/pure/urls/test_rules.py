@@ -18,7 +18,7 @@ import pytest
 
 from imgwire_async.errors import TransformationError
 from imgwire_async.urls import Rules, build_url
-from imgwire_async.urls.rules import BY_NAME, ROWS
+from imgwire_async.urls.rules import RULE_BY_NAME, RULE_TABLE
 
 B = "https://cdn.imgwire.dev/example"
 # Some watermark rules need a watermark source. [rules 9 C1]
@@ -52,17 +52,19 @@ NAMES = {
 
 
 def test_the_table_has_the_49_rules_with_all_their_aliases() -> None:
-    assert {rule.name: set(rule.aliases) for rule in ROWS} == {n: set(a.split()) for n, a in NAMES.items()}
-    assert len(ROWS) == 49
+    assert {rule.name: set(rule.aliases) for rule in RULE_TABLE} == {
+        n: set(a.split()) for n, a in NAMES.items()
+    }
+    assert len(RULE_TABLE) == 49
 
 
 def test_no_name_belongs_to_two_rules() -> None:
-    names = [name for rule in ROWS for name in (rule.name, *rule.aliases)]
-    assert len(names) == len(set(names)) == len(BY_NAME)
+    names = [name for rule in RULE_TABLE for name in (rule.name, *rule.aliases)]
+    assert len(names) == len(set(names)) == len(RULE_BY_NAME)
 
 
 def test_the_typed_keywords_are_all_names_without_a_hyphen() -> None:
-    assert set(get_type_hints(Rules)) == {name for name in BY_NAME if "-" not in name}
+    assert set(get_type_hints(Rules)) == {name for name in RULE_BY_NAME if "-" not in name}
 
 
 EXAMPLES: list[tuple[str, dict[str, object], str]] = [
@@ -379,12 +381,12 @@ def test_an_invalid_value_is_rejected_and_left_out_in_omit_mode(rule: str, value
 
 
 def test_every_rule_is_in_both_tables() -> None:
-    assert {row[0] for row in ACCEPTED} == {row[0] for row in REJECTED} == {rule.name for rule in ROWS}
+    assert {row[0] for row in ACCEPTED} == {row[0] for row in REJECTED} == {rule.name for rule in RULE_TABLE}
 
 
-@pytest.mark.parametrize("name", sorted(BY_NAME))
+@pytest.mark.parametrize("name", sorted(RULE_BY_NAME))
 def test_an_alias_writes_the_canonical_name(name: str) -> None:
-    rule = BY_NAME[name]
+    rule = RULE_BY_NAME[name]
     value = next(value for canonical, value, text in ACCEPTED if canonical == rule.name and text)
     extra: Any = (
         WITH_SOURCE

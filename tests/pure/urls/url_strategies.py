@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from imgwire_async.urls import literals
-from imgwire_async.urls.rules import NEED_SOURCE, ROWS, SOURCES
+from imgwire_async.urls.rules import RULE_TABLE, RULES_NEEDING_SOURCE, SOURCE_RULES
 
 Strategy = st.SearchStrategy[Any]
 
@@ -140,13 +140,13 @@ VALUES: dict[str, Strategy] = {
     "watermark_url": st.tuples(hosts, text).map(lambda two: f"https://{two[0]}/{two[1]}"),
 }  # fmt: skip
 
-assert VALUES.keys() == {rule.name for rule in ROWS}
+assert VALUES.keys() == {rule.name for rule in RULE_TABLE}
 
 
 def _with_valid_watermark(rules: dict[str, Any]) -> dict[str, Any]:
     """Keep one watermark source at most, and rules that need a source only beside one."""
-    sources = [name for name in SOURCES if name in rules]
-    dropped = set(sources[1:]) | (set() if sources else NEED_SOURCE)
+    sources = [name for name in SOURCE_RULES if name in rules]
+    dropped = set(sources[1:]) | (set() if sources else RULES_NEEDING_SOURCE)
     return {name: value for name, value in rules.items() if name not in dropped}
 
 
