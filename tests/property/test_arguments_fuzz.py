@@ -36,7 +36,7 @@ from imgwire_async import (
 )
 from imgwire_async.emulator import Emulator
 from imgwire_async.resources.base import Resource
-from imgwire_async.urls.rules import ROWS
+from imgwire_async.urls.rules import RULE_TABLE
 
 from .error_origin import is_expected
 from .odd_inputs import ODD_FACTORIES, any_values, build, texts
@@ -165,7 +165,7 @@ all_methods = pytest.mark.parametrize(
     ("resource", "name"), METHODS, ids=[".".join(method) for method in METHODS]
 )
 
-_rule_names = st.sampled_from([rule.name for rule in ROWS]) | texts.filter(lambda name: name != "self")
+_rule_names = st.sampled_from([rule.name for rule in RULE_TABLE]) | texts.filter(lambda name: name != "self")
 _kind_of_rules = st.dictionaries(_rule_names, any_values, min_size=1, max_size=3)
 # The content of these arguments is read after the first request, so an error may come late.
 CONTENT = {"file", "files"}
