@@ -12,8 +12,8 @@ Every public name is imported on first use, so that `import imgwire_async` is fa
 
 from __future__ import annotations
 
-# Type checkers treat this name as true. An import of `typing` would take most of the import time of this
-# module.
+# Type checkers treat a variable of this name as true. It is not imported from `typing`, because that import
+# would take longer than the rest of this module.
 TYPE_CHECKING = False
 
 __version__ = "0.1.0"
@@ -351,7 +351,7 @@ __all__ = [
 ]
 
 
-# Hidden from type checkers, so that they reject names which the package does not have.
+# Type checkers do not see this function, so that they reject names which the package does not have.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

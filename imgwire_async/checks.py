@@ -1,7 +1,7 @@
 """Check the arguments of the caller.
 
-A check returns the value as a built-in type, or raises an error that names the argument: a `TypeError` with
-the type that was passed, or a `ValueError` with what is allowed.
+A function that returns the value converts it to a built-in type. Wrong arguments raise `TypeError` or
+`ValueError`. The message begins with `name`, which is the name of the argument.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ MAX_INT64 = 2**63 - 1
 
 
 def wrong_type(name: str, expected: str, value: object, advice: str = "") -> TypeError:
-    """Return the error for an argument of a wrong type. `expected` names the right types."""
+    """Return the error for an argument of a wrong type.
+
+    `expected` names the right types. `advice` is put at the end of the message.
+    """
     return TypeError(f"{name} must be {expected}, not {type(value).__name__}{advice}")
 
 
@@ -36,7 +39,7 @@ def wrong_text(name: str, expected: str, value: str) -> ValueError:
 
 
 def seconds_advice(value: object) -> str:
-    """Return a hint for a `timedelta` in place of a number of seconds, or an empty text for other values."""
+    """Return advice for a wrong number of seconds if `value` is a `timedelta`, else an empty text."""
     return "; pass its total_seconds()" if isinstance(value, timedelta) else ""
 
 
@@ -73,7 +76,7 @@ def optional_text(name: str, value: object, *, max_length: int | None = 255) -> 
 def printable_ascii(name: str, value: object) -> str | None:
     """Return `value` (a MIME type, a token) as text that a header can contain, or None for None.
 
-    The message of an error does not contain the value.
+    The message of an error does not contain the value, because it may be a secret.
     """
     if value is None:
         return None
@@ -90,7 +93,7 @@ def is_printable_ascii(text: str) -> bool:
 
 
 def path(name: str, value: object) -> str:
-    """Return a path as a `str`. A path that cannot exist is rejected without access to the disk."""
+    """Return a path as a `str`. Raises `ValueError` for a character that no file name can contain."""
     found = _path_of(value)
     if found is None:
         raise wrong_type(name, "a str or os.PathLike", value)
@@ -116,7 +119,7 @@ def _path_of(value: object) -> str | None:
 
 
 def flag(name: str, value: object) -> bool:
-    """Return `value` as a bool. Text is rejected, because "no" would count as true."""
+    """Return `value` as a bool. Text raises `TypeError`, because the text "no" would count as true."""
     found = as_bool(value)
     if found is None:
         raise wrong_type(name, "a bool", value)
@@ -132,8 +135,8 @@ def integer(
         raise wrong_type(name, expected, value)
     if found < minimum or (maximum is not None and found > maximum):
         # MAX_INT64 is a technical limit, so the message names it only for a number above it.
-        is_open = maximum is None or (maximum == MAX_INT64 and found < minimum)
-        limits = f"{minimum} or more" if is_open else f"{minimum} to {maximum}"
+        omits_maximum = maximum is None or (maximum == MAX_INT64 and found < minimum)
+        limits = f"{minimum} or more" if omits_maximum else f"{minimum} to {maximum}"
         raise ValueError(f"{name} must be {limits}, not {number_for_message(found)}")
     return found
 
@@ -152,7 +155,7 @@ def number(
 
     With `allow_zero` the number 0 is allowed, too. NaN is rejected.
 
-    `unit` is a text that follows the limit in the message of an error.
+    `unit` is the text after the limit in the message of an error, such as " seconds".
     """
     found = as_number(value)
     if found is None:
@@ -178,7 +181,7 @@ def positive_seconds(name: str, value: object, *, expected: str = "a number of s
 
 
 def mapping(name: str, value: object, *, expected: str = "a mapping") -> Mapping[object, object]:
-    """Return `value`, which has to be a mapping. Its keys and values are not checked."""
+    """Return `value` unchanged if it is a mapping. Its keys and values are not checked."""
     if not isinstance(value, Mapping):
         raise wrong_type(name, expected, value)
     return cast("Mapping[object, object]", value)
@@ -195,7 +198,7 @@ def plain_callable(name: str, value: object) -> None:
 
 
 def no_coroutine_function(name: str, value: object) -> None:
-    """Raise `TypeError` for a coroutine function, whose result the blocking client could not await."""
+    """Raise `TypeError` for a coroutine function, because the blocking client cannot await its result."""
     if is_coroutine_callable(value):
         raise TypeError(
             f"{name} must be text or a plain callable; AsyncImgwireClient takes coroutine functions"
@@ -205,8 +208,8 @@ def no_coroutine_function(name: str, value: object) -> None:
 def is_coroutine_callable(value: object) -> bool:
     """Return whether calling `value` returns a coroutine.
 
-    This is so for a coroutine function, a partial of one, and an object whose `__call__` is a coroutine
-    function.
+    It does for a coroutine function, a `functools.partial` of a coroutine function, and an object whose
+    `__call__` is a coroutine function.
     """
     function: Any = value
     while isinstance(function, functools.partial):

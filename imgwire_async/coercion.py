@@ -15,7 +15,7 @@ def as_str(value: str) -> str:
 
 
 def as_int(value: object) -> int | None:
-    """Return an integer as a plain `int`, or None when `value` is no integer.
+    """Return an integer as a plain `int`, or None when `value` is not an integer.
 
     Objects with `__index__`, such as NumPy's integers, are integers. A bool is not.
     """
@@ -36,7 +36,7 @@ def as_int(value: object) -> int | None:
 
 
 def as_number(value: object) -> int | float | None:
-    """Return a number as a plain `int` or `float`, or None when `value` is no number.
+    """Return a number as a plain `int` or `float`, or None when `value` is not a number.
 
     Objects with `__float__`, such as `Decimal` and NumPy's numbers, are numbers. A bool is not. A number that
     does not fit a float (a huge `Fraction`, a signaling NaN) becomes NaN, and all callers reject NaN.
@@ -59,7 +59,7 @@ def as_number(value: object) -> int | float | None:
 
 
 def as_bool(value: object) -> bool | None:
-    """Return a bool, also one of NumPy, as a plain `bool`; None when `value` is no bool."""
+    """Return a bool of Python or NumPy as a plain `bool`, or None when `value` is not a bool."""
     if isinstance(value, bool):
         return value
     cls = type(value)

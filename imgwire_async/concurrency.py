@@ -1,4 +1,4 @@
-"""The limit of open files, and a way to acquire a semaphore that cannot deadlock."""
+"""Read the limit of open files, and acquire semaphores without a deadlock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 from imgwire_async import user_code
 
-# The timeout in seconds inside user code when `Timeouts.stall` is None.
+# The seconds that `acquire` waits inside user code when `Timeouts.stall` is None.
 _DEFAULT_TIMEOUT = 60.0
 
 
@@ -32,8 +32,9 @@ def open_file_limit() -> int | None:
 async def acquire(semaphore: asyncio.Semaphore, stall: float | None) -> None:
     """Acquire a semaphore. Inside user code, raise `AcquireTimeoutError` after `stall` seconds.
 
-    The source or a callback of a transfer may start another transfer. That one waits here while the first
-    transfer holds the semaphore. When all transfers wait in this way, nothing is ever released: a deadlock.
+    The timeout ends a deadlock: the source or a callback of an upload may start a second upload. The second
+    upload waits here, while the first upload holds the semaphore and waits for the second one. If all uploads
+    that hold the semaphore do this, none ever releases it. Downloads can deadlock in the same way.
     """
     if not semaphore.locked() or not user_code.inside_user_code.get():
         await semaphore.acquire()

@@ -1,6 +1,6 @@
-"""The settings of a client, checked once and frozen.
+"""The settings of a client, which are checked once and never change.
 
-Environment variables for settings are read here only, except those for proxies.
+An environment variable replaces an argument that is None. Variables for proxies are read elsewhere.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+# Requests to these hosts do not leave this machine.
+_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
-# The environment variables that replace missing arguments, by the name of the argument.
+# The environment variables that replace missing arguments, keyed by the name of the argument.
 ENV_VARS = {
     "api_key": "IMGWIRE_API_KEY",
     "environment_id": "IMGWIRE_ENVIRONMENT_ID",
@@ -43,9 +44,9 @@ class Options:
     hooks: Hooks = attrs.field(factory=Hooks)
 
     def with_changes(self, changes: Mapping[str, object]) -> Options:
-        """Return a copy of these options with changes.
+        """Check `changes`, which are values keyed by option, and return a copy of these options with them.
 
-        The changes are checked. The value None means the default. An unknown name raises `TypeError`.
+        None means the default of an option. Raises `TypeError` for an unknown option.
         """
         unknown = sorted(set(changes) - set(_OPTION_CHECKS))
         if unknown:
@@ -55,8 +56,8 @@ class Options:
         return attrs.evolve(self, **{name: _OPTION_CHECKS[name](value) for name, value in changes.items()})
 
 
-# The check of each option. The fields have no converters, because `attrs.evolve` would check unchanged
-# options again.
+# The function that checks each option. The functions are not converters of the fields, because then
+# `attrs.evolve` would check unchanged options again.
 _OPTION_CHECKS: dict[str, Callable[[object], Any]] = {
     "timeout": as_timeouts,
     "retries": as_retry_policy,
@@ -66,7 +67,7 @@ _OPTION_CHECKS: dict[str, Callable[[object], Any]] = {
 }
 
 
-def _options(value: Options | Mapping[str, object]) -> Options:
+def _to_options(value: Options | Mapping[str, object]) -> Options:
     return value if isinstance(value, Options) else Options().with_changes(value)
 
 
@@ -76,7 +77,7 @@ class Config:
 
     api_key: KeySource = attrs.field(converter=settings.api_key, repr=False)
     base_url: str = attrs.field(default=DEFAULT_BASE_URL, converter=settings.base_url)
-    options: Options = attrs.field(factory=Options, converter=_options)
+    options: Options = attrs.field(factory=Options, converter=_to_options)
     max_connections: int = attrs.field(default=100, converter=settings.max_connections)
     user_agent: str | None = attrs.field(default=None, converter=settings.user_agent)
     proxy: str | None = attrs.field(default=None, converter=settings.proxy, repr=False)
@@ -95,13 +96,13 @@ class Config:
     @property
     def sends_key_in_clear(self) -> bool:
         """Whether the API key is sent over a network without encryption."""
-        return not self.secure and settings.split_url(self.base_url).hostname not in LOOPBACK
+        return not self.secure and settings.split_url(self.base_url).hostname not in _LOOPBACK_HOSTS
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings in environment variables, by the name of the argument.
+    """Return the values of the environment variables in `ENV_VARS`, keyed by the name of the argument.
 
-    Empty variables are ignored.
+    Variables that are empty or not set are left out.
     """
     return {name: Secret(environ[variable]) for name, variable in ENV_VARS.items() if environ.get(variable)}
 
@@ -109,10 +110,8 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def configure(arguments: Mapping[str, object], environment: Mapping[str, str]) -> Config:
     """Return the settings of a client.
 
-    Arguments take precedence over the environment, and the environment over the defaults.
-
-    `arguments` contains the arguments of the client by name, with secrets as `Secret`. `environment` is the
-    result of `from_environment`.
+    `arguments` contains the arguments of its constructor, keyed by name, with secrets as `Secret`. Values in
+    `environment`, the result of `from_environment`, replace arguments that are None.
     """
     merged = {
         **arguments,
@@ -123,7 +122,7 @@ def configure(arguments: Mapping[str, object], environment: Mapping[str, str]) -
 
 
 def masked_key(key: KeySource) -> str:
-    """Return a key for the repr of a client: its first and last characters, or asterisks for a short key."""
+    """Return what the repr of a client shows of its API key: a few characters at both ends of a long key."""
     if not isinstance(key, str):
         return "<callable>"
     return f"{key[:6]}...{key[-4:]}" if len(key) > 16 else "********"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-# The maximum number of characters that a message or a log line repeats of one value of the caller.
+# A message or log line shows at most this many characters of one value of the caller.
 MAX_SHOWN = 80
-# The same for a path whose parts are all short enough to be file names.
+# A message shows at most this many characters of a path if each of its parts has at most `MAX_SHOWN`.
 _MAX_PATH_SHOWN = 255
 
 
 def number_for_message(number: float) -> str:
-    """Return a number as text. Of a huge integer only the number of bits is shown."""
+    """Return a number as text. For an integer of more than 64 bits, the text is only the number of bits."""
     if isinstance(number, int) and (bits := int.bit_length(number)) > 64:
         return f"a number of {bits} bits"
     return str(number)
@@ -30,13 +30,13 @@ def quoted(text: str) -> str:
 
 
 def path_for_message(path: str) -> str:
-    """Return a path for a message: in full, or shortened if it is too long to exist."""
+    """Return a path for a message: in full, or shortened if the path or a part of it is very long."""
     parts = path.replace("\\", "/").split("/")
     return path if len(path) <= _MAX_PATH_SHOWN and max(map(len, parts)) <= MAX_SHOWN else shortened(path)
 
 
 class ShortReprStr(str):
-    """A `str` with a shortened repr, which is what exceptions and containers show."""
+    """A `str` with a short repr, because the message of an `OSError` contains the repr of its file name."""
 
     __slots__ = ()
 
@@ -45,14 +45,14 @@ class ShortReprStr(str):
 
 
 def shorten_file_name_in(error: OSError) -> None:
-    """Shorten the file name that the text of an `OSError` shows. The attribute `filename` keeps its value."""
+    """Shorten a long file name in the message of `error`. `error.filename` still equals the full name."""
     name: object = error.filename
     if isinstance(name, str) and path_for_message(name) != name:
         error.filename = ShortReprStr(name)
 
 
 def short_repr(value: object) -> str:
-    """Return a repr of at most `MAX_SHOWN` characters, for values of the caller inside our own reprs."""
+    """Return a repr of `value` with at most `MAX_SHOWN` characters."""
     if isinstance(value, str):
         return quoted(str.__str__(value))
     if isinstance(value, bytes | bytearray) and len(value) > MAX_SHOWN:

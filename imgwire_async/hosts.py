@@ -7,14 +7,15 @@ import re
 # A host name, or an IPv6 address without its brackets.
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%[a-z0-9._~-]+)?", re.IGNORECASE | re.ASCII)
 
-# Only an IPv6 address stands in brackets. Old versions of Python parse `evil[::1]` as the host `::1`.
+# A host with an optional port. Only a whole IPv6 address may be in brackets, because old versions of Python
+# parse `evil[::1]` as the host `::1`.
 _AUTHORITY = re.compile(r"(?:\[[^\[\]]*:[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?")
 
 
 def is_authority(authority: str) -> bool:
-    """Return whether the authority of a URL is one host with an optional port.
+    """Return whether `authority`, the part of a URL before the path, is one host with an optional port.
 
-    User info before the host is ignored. All URL parsers find the same host in such an authority.
+    User info before the host is allowed. If the result is true, all URL parsers find the same host.
     """
     return _AUTHORITY.fullmatch(authority.rpartition("@")[2]) is not None
 
@@ -22,7 +23,7 @@ def is_authority(authority: str) -> bool:
 def is_host(name: str | None) -> bool:
     """Return whether `name` is a valid host name or IP address.
 
-    A resolver or the HTTP library would raise an error of its own for other names.
+    For any other name, the resolver or the HTTP library would raise an exception of its own.
     """
     if name is None or len(name) > 253 or not _HOST.fullmatch(name):
         return False

@@ -1,7 +1,7 @@
-"""Modules that are imported on first use.
+"""Import a module when one of its attributes is first read.
 
-Annotations name types of modules that are slow to import. `typing.get_type_hints`, editors and frameworks
-resolve these names, and only then the module is imported.
+Annotations name types of modules that are slow to import, such as `aiohttp`. Such a module is imported only
+when `typing.get_type_hints`, an editor or a framework evaluates the annotation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        # Tools that inspect a namespace read names such as `__wrapped__`. They must not cause the import.
+        # Tools that inspect the variables of a module read attributes such as `__wrapped__` of each. This
+        # must not import the module.
         if name.startswith("__"):
             raise AttributeError(name)
         from importlib import import_module

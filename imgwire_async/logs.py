@@ -20,7 +20,7 @@ logger.addHandler(logging.NullHandler())
 def _escape_arguments(record: logging.LogRecord) -> bool:
     """Escape control characters in the arguments of a log record, such as file names.
 
-    This is a filter of the logger, so it takes effect for all handlers.
+    The function is a filter of the logger, so it takes effect for all handlers. It keeps all records.
     """
     if isinstance(record.args, tuple):
         record.args = tuple(
@@ -34,9 +34,10 @@ logger.addFilter(_escape_arguments)
 
 
 def configure_from_env(level: str) -> None:
-    """Write the log to stderr from this level on. `level` is the value of `IMGWIRE_LOG`, such as "debug".
+    """Add a handler that writes log records of `level` and higher levels to stderr.
 
-    An unknown level is ignored. Only the first call in a process has an effect.
+    `level` is the value of `IMGWIRE_LOG`, such as "debug". An unknown level is ignored. The handler is added
+    only once in a process.
     """
     number = logging.getLevelNamesMapping().get(level.strip().upper())
     if number is None or any(isinstance(handler, _EnvironmentHandler) for handler in logger.handlers):
@@ -50,14 +51,12 @@ def configure_from_env(level: str) -> None:
 class _EnvironmentHandler(logging.StreamHandler[Any]):
     """The handler for `IMGWIRE_LOG`.
 
-    It skips a record that a handler of the application writes to the console.
-
-    This is checked for each record, because the application may configure logging before or after the first
-    client.
+    It skips a record if a handler of the application writes the record to the console. It checks this for
+    each record, because the application may configure logging before or after it creates a client.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not any(_prints(handler, record) for handler in _other_handlers(self)):
+        if not any(_writes_to_console(handler, record) for handler in _other_handlers(self)):
             super().emit(record)
 
 
@@ -69,10 +68,10 @@ def _other_handlers(own: logging.Handler) -> Iterator[logging.Handler]:
         current = current.parent if current.propagate else None
 
 
-def _prints(handler: logging.Handler, record: logging.LogRecord) -> bool:
+def _writes_to_console(handler: logging.Handler, record: logging.LogRecord) -> bool:
     """Return whether `handler` certainly writes `record` to the console."""
-    # A filter may drop the record. The filter is not called here, because filters that drop repeated records
-    # have a state. So the record may appear twice, but it is never lost.
+    # A handler with filters may drop the record. Its filters are not called here, because a filter that drops
+    # repeated records has a state. So the record may appear twice, but it is never lost.
     if record.levelno < handler.level or handler.filters:
         return False
     untyped: Any = handler

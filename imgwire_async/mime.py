@@ -6,11 +6,11 @@ import codecs
 
 from imgwire_async.models import SupportedMimeType as Mime
 
-# The number of bytes that `sniff` and `describe` need. They contain all signatures below, and the root
-# element of an SVG.
+# `sniff` and `describe` need this many bytes of the beginning of a file, to find all signatures below and
+# the root element of an SVG.
 HEAD_BYTES = 1024
 
-# The extensions of the supported types. The first extension of a type is the one for new names. [contract 3]
+# The extensions of the supported types. `extension_of` returns the first extension of a type. [contract 3]
 EXTENSIONS: dict[str, Mime] = {
     ".jpg": Mime.JPEG,
     ".jpeg": Mime.JPEG,
@@ -36,8 +36,10 @@ _SIGNATURES: tuple[tuple[bytes, Mime], ...] = (
     (b"\xff\x0a", Mime.JXL),
     (b"\0\0\0\x0cJXL \r\n\x87\n", Mime.JXL),
 )
-# The sizes of a BMP's second header. Without this check any text that begins with "BM" would be a BMP.
+# The sizes in bytes that the second header of a BMP may have. `sniff` checks the size, because otherwise any
+# text that begins with "BM" would be a BMP.
 _BMP_HEADER_SIZES = {12, 40, 52, 56, 64, 108, 124}
+# The brands of HEIC and AVIF. A brand is a code of four characters at the beginning of an ISO media file.
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
@@ -67,7 +69,10 @@ _UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
 
 
 def sniff(head: bytes) -> Mime | None:
-    """Return the MIME type of a picture by its first `HEAD_BYTES`, or None for any other file."""
+    """Return the MIME type of the picture that begins with `head`, or None for any other file.
+
+    `head` contains the first `HEAD_BYTES` of the file.
+    """
     for signature, mime in _SIGNATURES:
         if head.startswith(signature):
             # A raw file of a Canon camera has the signature of TIFF.
@@ -78,7 +83,7 @@ def sniff(head: bytes) -> Mime | None:
         return Mime.BMP
     if head[:4] == b"\0\0\1\0" and head[4:6] != b"\0\0" and head[9:10] == b"\0":
         return Mime.ICO
-    return _iso_picture(_brands(head))
+    return _mime_type_of_brands(_brands(head))
 
 
 def _brands(head: bytes) -> list[bytes]:
@@ -89,7 +94,7 @@ def _brands(head: bytes) -> list[bytes]:
     return [box[8:12], *(box[at : at + 4] for at in range(16, len(box) - 3, 4))]
 
 
-def _iso_picture(brands: list[bytes]) -> Mime | None:
+def _mime_type_of_brands(brands: list[bytes]) -> Mime | None:
     if not brands:
         return None
     if not _AVIF_BRANDS.isdisjoint(brands):
@@ -123,7 +128,7 @@ def _describe_text(head: bytes) -> str:
         text = head.decode()
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4:
-            # The wrong byte is not just the last character, which may be cut off.
+            # This byte is not a part of the last character, which may be cut off. So the file is not text.
             return UNKNOWN_FILE
         text = head[: error.start].decode()
     lower = text.lstrip().lower()
@@ -138,9 +143,9 @@ def _describe_text(head: bytes) -> str:
 
 
 def mime_type_by_name(name: str) -> Mime | None:
-    """Return the MIME type for the extension of a file name, or None.
+    """Return the MIME type for the extension of a file name, or None if the extension is unknown.
 
-    For calls that have no bytes to check.
+    If the bytes of the file are available, use `sniff` instead.
     """
     dot = name.rfind(".")
     return EXTENSIONS.get(name[dot:].lower()) if dot >= 0 else None

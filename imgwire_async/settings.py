@@ -43,7 +43,7 @@ def _reject_shell_syntax(name: str, text: str) -> None:
 
 
 def api_key(value: object) -> KeySource:
-    """Return the API key, or the callable that returns it. Its results are checked later by `checked_key`."""
+    """Return the API key, or the callable that returns it. `checked_key` checks its results later."""
     if value is None:
         raise ConfigurationError(
             "no API key: pass api_key=, or set the environment variable IMGWIRE_API_KEY. "
@@ -57,9 +57,10 @@ def api_key(value: object) -> KeySource:
 
 
 def checked_key(value: object) -> str:
-    """Return an API key without surrounding whitespace. The message of an error does not contain the key."""
+    """Check an API key, and return it without surrounding whitespace."""
     if not isinstance(value, str):
         raise ConfigurationError(f"the api_key callable must return text, not {type(value).__name__}")
+    # Both variables become a `Secret`, because an error report may show the variables of this frame.
     value = key = Secret(value.strip())
     if not key:
         raise ConfigurationError(
@@ -76,7 +77,7 @@ def checked_key(value: object) -> str:
 
 
 def upload_token(value: object) -> KeySource | None:
-    """Return the upload token, or the callable that returns it. Its results are checked when it is called."""
+    """Return the upload token, or the callable that returns it. A callable's results are checked later."""
     if value is None or callable(value):
         return cast("KeySource | None", value)
     if not isinstance(value, str):
@@ -132,7 +133,7 @@ def _http_parts(url: str) -> SplitResult | None:
 
 
 def proxy(value: object) -> str | None:
-    """Return the URL of the proxy, or None."""
+    """Return the URL of the proxy, or None for None."""
     return None if value is None else proxy_url(value, "proxy")
 
 
@@ -143,7 +144,7 @@ def proxy_url(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise checks.wrong_type(name, "text", value)
-    # The URL may contain a password.
+    # The URL may contain a password, so both variables become a `Secret`.
     value = url = Secret(value if "://" in value else f"http://{value}")
     if not _is_proxy(url):
         if url.lower().startswith("socks"):
@@ -165,7 +166,7 @@ def proxy_url(value: object, name: str) -> str:
 
 
 def _is_proxy(url: str) -> bool:
-    # User and password are checked by `_is_user_info`, so that the message can name the wrong part.
+    # `_is_user_info` checks the user and the password, so that the message can name the wrong part.
     parts = _http_parts(url)
     if parts is None:
         return False
@@ -216,7 +217,7 @@ def default_headers(value: object) -> tuple[tuple[str, str], ...]:
 
 
 def environment_id(value: object) -> str | None:
-    """Return the id of the environment as text, or None for the environment of the key."""
+    """Return the id of the environment as text. None means the environment to which the API key belongs."""
     if value is None:
         return None
     # Imported here, because importing the client class has to stay fast.
@@ -234,7 +235,7 @@ def environment_id(value: object) -> str | None:
 
 
 def user_agent(value: object) -> str | None:
-    """Return the text that precedes the User-Agent of the client, or None."""
+    """Return the text to put before the SDK's own User-Agent, or None."""
     if value is None:
         return None
     text = checks.text("user_agent", value)
@@ -266,7 +267,7 @@ def ssl(value: object) -> _ssl.SSLContext | str | None:
 
 
 def trust_env(value: object) -> bool:
-    """Return whether the proxies of the environment are used."""
+    """Return whether the client uses the proxies in environment variables."""
     return checks.flag("trust_env", value)
 
 

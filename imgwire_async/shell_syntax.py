@@ -1,4 +1,4 @@
-"""Detect shell and template syntax in a setting: quotes, an unreplaced placeholder, `NAME=value`."""
+"""Detect shell and template syntax in a setting: quotes, `${NAME}`, or `NAME=value`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ _ASSIGNMENT = re.compile(r"(?:(?:export|set)\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*[^
 
 
 def find_shell_syntax(text: str) -> str | None:
-    """Return what is wrong with a setting, as the predicate of a message, or None for a good value."""
+    """Return a description of the shell syntax in `text`, such as "is in quotes", or None if there is none.
+
+    The caller puts the name of the setting before the description to form a message.
+    """
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
         return "is in quotes: remove them (Docker's --env-file, for example, keeps quotes)" if text else None
     if _PLACEHOLDER.match(text) or "${" in text:
