@@ -286,7 +286,7 @@ def call(method: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs:
 
 
 def run_close(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a function that closes an async object on the loop thread. If possible, wait until it has ended.
+    """Run `method`, which closes an async object, on the loop thread. If possible, wait for its end.
 
     Before the first call and at exit no loop runs. In this case the coroutine runs here, up to its first
     wait. On the loop thread itself, the coroutine becomes a task, which ends later.
@@ -321,14 +321,14 @@ async def _aclose(source: AsyncGenerator[Any, None]) -> None:
     try:
         await source.aclose()
     except RuntimeError:
-        # The garbage collector has found the generator before, and its loop is already closing it.
+        # The garbage collector has already made the loop close this generator.
         if not getattr(source, "ag_running", False):
             raise
 
 
 @contextmanager
 def enter(manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> Generator[Iterator[T], None, None]:
-    """Turn an async context manager that returns an async iterator into a plain one with a plain iterator."""
+    """Turn an async context manager of an async iterator into a plain context manager of an iterator."""
     channel = CallerChannel(loop_thread())
     items = channel.run(_await(manager.__aenter__))
     try:

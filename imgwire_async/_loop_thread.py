@@ -18,12 +18,12 @@ from typing import Any
 
 from imgwire_async import forks
 
-# The maximum number of seconds for which the process at its exit, or an iterator at its end, waits for the
-# loop thread.
+# The maximum number of seconds to wait for the loop thread, at the exit of the process or at the end of an
+# iterator.
 EXIT_TIMEOUT = 1.0
-# A waiting thread checks in this interval of seconds whether the loop thread is still alive. The loop thread
-# may have died, or a signal handler may have forked the process. The interval is shorter on Windows, where
-# Ctrl-C does not wake a thread that waits for a lock.
+# A waiting thread checks at this interval, in seconds, whether the loop thread is still alive. The loop
+# thread may have died, or a signal handler may have forked the process. The interval is shorter on Windows,
+# where Ctrl-C does not wake a thread that waits for a lock.
 POLL_INTERVAL = 0.2 if os.name == "nt" else 1.0
 
 
@@ -160,8 +160,8 @@ class LoopThread:
     def wake(self) -> None:
         """Wake the loop once more.
 
-        A signal handler may have interrupted `post` after it added a function and before it woke the loop. If
-        that handler now waits for the loop, this method wakes it.
+        A signal handler may have interrupted `post` after it added a function and before it woke the loop.
+        Without this method, a call in that handler would wait for ever.
         """
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._run_posted)

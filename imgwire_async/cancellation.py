@@ -15,10 +15,11 @@ from imgwire_async.threads import CANCEL_GRACE, consume_exception
 async def wait_all(tasks: Collection[asyncio.Future[Any]], *, timeout: float = math.inf) -> None:
     """Wait until all `tasks` are done, even when the running task is cancelled during the wait.
 
-    Their results and exceptions are ignored. If the running task was cancelled, the last cancellation is
+    Results and exceptions of `tasks` are ignored. If the running task was cancelled, the last cancellation is
     raised at the end. After `timeout` seconds the function returns and leaves unfinished tasks running.
     """
-    # `asyncio.wait` uses the clock of the loop. A test may have stopped any other clock.
+    # `asyncio.wait` uses the clock of the loop, so this function uses it, too. A test may have stopped other
+    # clocks.
     now = asyncio.get_running_loop().time
     unfinished: set[asyncio.Future[Any]] = {task for task in tasks if not task.done()}
     cancelled: asyncio.CancelledError | None = None

@@ -49,9 +49,9 @@ _Finished = tuple[_Receiver, Any, BaseException | None]
 class BatchTimer(abc.ABC):
     """Decides when a batch starts: at once for a single item, slightly later when more items are expected.
 
-    More items are expected when the last batch had more than one. An expected item arrives in one of the next
-    iterations of the event loop. So the timer counts iterations, through which an idle loop runs at once. It
-    waits for at most `window` seconds.
+    More items are expected when the last batch had more than one. The timer counts iterations of the event
+    loop, because an expected item arrives in one of the next iterations, and an idle loop needs very little
+    time for them. The timer waits for at most `window` seconds.
     """
 
     window: float = _BATCH_WINDOW
@@ -134,8 +134,8 @@ class ThreadBatcher(BatchTimer):
         return len(self._submitted)
 
     def _start_batch(self) -> None:
-        # `submit` returns a future, not a task, so that code that cancels all tasks of the loop does not
-        # cancel the batch, which works for other tasks, too.
+        # `submit` returns a future, not a task. So code that cancels all tasks of the loop does not cancel
+        # the batch, which also works for other tasks.
         batch = self._pool.submit(self._run_batch)
         self._running.add(batch)
         batch.add_done_callback(self._on_done)

@@ -47,7 +47,8 @@ inside_user_code: ContextVar[bool] = ContextVar("imgwire_async.inside_user_code"
 def in_user_code() -> Generator[None, None, None]:
     """Set `inside_user_code` during a `with` block, only for the running task.
 
-    The block must not contain a `yield`, because the code that iterates would see the changed value.
+    The block must not contain a `yield`, because the code that iterates over the generator would see the
+    changed value.
     """
     token = inside_user_code.set(True)
     try:

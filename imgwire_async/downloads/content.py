@@ -1,7 +1,6 @@
 """Decide whether the body of a successful response is a picture or an archive.
 
-A successful status does not prove that. A login page of a network or an error page of a proxy often has
-status 200.
+The status is no proof, because a login page of a network or an error page of a proxy often has status 200.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ class Mismatch:
 
 # A ZIP archive begins with its first entry, or with the end record when it has no entries.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-# The first bytes of content that is no picture, even if its Content-Type is that of a picture. The last entry
-# is gzip: some servers compress an error page without a Content-Encoding.
+# The first bytes of content that is no picture, even if its Content-Type is that of a picture. Gzip, the last
+# entry, is among them because some servers compress an error page without a Content-Encoding.
 _NOT_A_PICTURE = (b"%PDF", *_ZIP, b"\x1f\x8b")
 _TEXT_TYPE = re.compile(
     r"text/.*|[^/+]+/(?:[^/+]+\+)?(?:json|xml|yaml)|application/(?:x-)?(?:java|ecma)script"

@@ -112,7 +112,8 @@ class Download(AbstractAsyncContextManager["Download"]):
     async def _release(self, exchange: Exchange | None) -> None:
         """Release slot and connection.
 
-        Keep the exchange of the response for `aclose`. If no response came, keep `exchange` instead.
+        Keep the exchange of the response in `_exchange`. If no response came, keep the parameter `exchange`
+        instead.
         """
         response, self._response = self._response, None
         self._exchange = exchange if response is None else response.exchange

@@ -117,7 +117,7 @@ async def _error_text(response: StreamedResponse, encoding: str) -> str:
             if len(body) >= ERROR_BODY_LIMIT:
                 break
     except NoResponseError:
-        # The body may be incomplete, because the status is enough for an error message.
+        # An incomplete body is accepted, because the status is enough for an error message.
         pass
     return decompressed_prefix(body, encoding, ERROR_BODY_LIMIT).decode("utf-8", "replace")
 
@@ -126,7 +126,7 @@ async def _check_body(body: ResponseBody, content: Content) -> UnexpectedRespons
     """Return None if the body of a successful response is as expected, else what is wrong with it."""
     response = body.response
     head = await body.head()
-    # The CDN has many servers. If one of them sends an empty body, another attempt may reach a better one.
+    # The CDN has many servers. If one of them sends an empty body, another attempt may reach another server.
     if not head:
         failure = Failure(f"HTTP {response.status} without any bytes", kind="connection_lost")
         raise NoResponseError(failure, response.exchange)

@@ -18,7 +18,7 @@ from imgwire_async.results import DownloadProgress
 
 OnProgress: TypeAlias = "Callable[[DownloadProgress], object]"
 
-# A disk operation writes at least this many bytes, except for the last one.
+# Chunks are collected until they have this many bytes. Then one disk operation writes them.
 _BATCH_SIZE = 256 * 1024
 
 

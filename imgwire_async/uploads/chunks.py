@@ -1,4 +1,4 @@
-"""Yield the bytes of readers and iterators in chunks that are too small to block the event loop."""
+"""Yield the bytes of readers and iterators in small chunks, so that no chunk blocks the event loop long."""
 
 from __future__ import annotations
 

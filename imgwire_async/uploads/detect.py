@@ -42,8 +42,8 @@ async def open_source(file: object, head_bytes: int) -> Source:
     """Open `file` as a source.
 
     Of a file on disk, the first `head_bytes` bytes are read right away. Raises `TypeError` for an object that
-    cannot be uploaded, and `ValueError` for text that cannot be a path. The `OSError` of a file that cannot
-    be opened is raised, too, if possible with advice.
+    cannot be uploaded, `ValueError` for text that cannot be a path, and `OSError` for a file that cannot be
+    opened.
     """
     if isinstance(file, str | os.PathLike):
         return await _path_source(cast("str | os.PathLike[str]", file), head_bytes)

@@ -128,8 +128,8 @@ class Handle:
         self._is_fake = not isinstance(cast("object", os), ModuleType)
         try:
             self._descriptor = os.open(path, _FLAGS | _NONBLOCK)
-        # Another process holds a lease on the file, so the blocking `open` waits until the lease ends. It
-        # cannot wait for a writer, because a FIFO has no lease.
+        # Another process holds a lease on the file. A blocking `open` waits until the lease ends. It does not
+        # hang on a FIFO without a writer, because a FIFO has no lease.
         except BlockingIOError:
             self._descriptor = os.open(path, _FLAGS)
         self.status: os.stat_result = os.fstat(self._descriptor)
@@ -262,8 +262,8 @@ def _reopen(path: str, file_stat: FileStat, head: bytes) -> Handle:
     """
     file = Handle(path)
     now = FileStat.of(file.status)
-    # If only `ctime_ns` (the last field) differs, the mode or a link may have changed, or the file was
-    # overwritten in place. The first bytes decide, because the picture type was detected from them.
+    # If only `ctime_ns` (the last field) differs, either the mode or a link has changed, or the file was
+    # overwritten in place. So compare the first bytes, from which the picture type was detected.
     if now[:4] != file_stat[:4] or (now != file_stat and _read_fully(file, len(head), 0) != head):
         file.close()
         raise _changed_error(now, file_stat, path)

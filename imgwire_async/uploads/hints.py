@@ -147,8 +147,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 def for_bytes(found: str, head: bytes, *, pixels: bool, in_memory: bool) -> str:
     """Return advice for content that is no supported picture.
 
-    `found` describes the content ("a PDF"). `pixels` says that the caller passed an array of several
-    dimensions, `in_memory` that the caller passed bytes or a buffer and not a file.
+    `found` describes the content ("a PDF"). `pixels` is true if the caller passed an array of several
+    dimensions. `in_memory` is true if the caller passed bytes or a buffer, and no file.
     """
     encode = (
         'encode them as a picture first, as Pillow does (Image.fromarray(array).save(buffer, "PNG")) or OpenCV '
@@ -171,7 +171,7 @@ def _advice_for(found: str) -> str:
 
 # --- objects ------------------------------------------------------------------------------------------------
 
-# Advice by package and class. It also applies to subclasses.
+# Maps a package and class to advice. The advice also applies to subclasses.
 _BY_TYPE: dict[str, str] = {
     "httpx.Response": "give its bytes, response.content, or what it streams, response.aiter_bytes()",
     "aiohttp.ClientResponse": "give its bytes, await response.read(), or its stream, response.content",

@@ -199,5 +199,5 @@ class InputQueue(BatchTimer, Generic[FileT]):
 
 
 def _lazy_iterator(files: Iterable[FileT]) -> Iterator[FileT]:
-    # In a generator `iter(files)`, which may be user code, runs at the first step and so in the right thread.
+    # A generator runs `iter(files)`, which may be user code, at its first step and so in the right thread.
     yield from files

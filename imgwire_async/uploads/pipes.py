@@ -24,7 +24,7 @@ async def from_special_file(file: Handle) -> AsyncGenerator[bytes, None]:
         while True:
             await _wait_readable(file.fileno())
             chunk = await disk_work.run(file.read_some, CHUNK_SIZE)
-            # Another reader took the bytes after the wait.
+            # None means that another reader took the bytes after the wait.
             if chunk is None:
                 continue
             if not chunk:
@@ -42,7 +42,7 @@ async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator
     """
     for chunk in split(first) if first else ():
         yield chunk
-    # Casts, because `read` of a non-blocking file may return None, which the type of `file` does not say.
+    # The casts are needed because `read` of a non-blocking file may return None, which its type does not say.
     read_all = cast("Callable[[int], object]", file.read)
     read = cast("Callable[[int], object]", file.read1 if isinstance(file, io.BufferedIOBase) else file.read)
     async with contextlib.AsyncExitStack() as stack:

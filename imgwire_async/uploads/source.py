@@ -176,8 +176,8 @@ class FileSource:
     # None unless the file is on disk.
     file_stat: FileStat | None
     replayable: bool = True
-    # Runs a method of the file: by default in the thread for user code, for the SDK's own temporary file in a
-    # worker thread.
+    # Submits a method of the file to the thread for user code. For the SDK's own temporary file, this is a
+    # function that uses a worker thread instead.
     submit: Callable[..., asyncio.Future[Any]] = user_code.submit_reader
 
     async def open(self) -> AsyncGenerator[bytes, None]:

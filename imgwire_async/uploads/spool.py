@@ -27,7 +27,7 @@ _slots: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwir
 
 @contextlib.asynccontextmanager
 async def spool_slot(name: str, label: str, stall: float | None) -> AsyncGenerator[None, None]:
-    """Hold one of the event loop's slots for spool files. Enter this before the source is read.
+    """Hold one of the event loop's slots for spool files. Acquire it before the source is read.
 
     Raises `UploadStalledError` if this upload was started by the source of another upload, and no slot became
     free within `stall` seconds.

@@ -59,7 +59,7 @@ class Action(enum.Enum):
     FAIL = enum.auto()
 
 
-# The action after a PUT. If the limits do not allow it, the upload fails.
+# The action after a PUT. If the limits do not allow this action, the upload fails.
 ACTION_AFTER_PUT = {
     PutOutcome.STORED: Action.DONE,
     PutOutcome.EXPIRED: Action.NEW_URL,
@@ -72,8 +72,8 @@ ACTION_AFTER_PUT = {
     PutOutcome.INTERRUPTED: Action.RETRY,
 }
 
-# The action after CHECK_RECORD, if the record is still PENDING. If the limits do not allow it, the upload
-# fails.
+# The action after CHECK_RECORD, if the record is still PENDING. If the limits do not allow this action, the
+# upload fails.
 ACTION_IF_PENDING = {
     **ACTION_AFTER_PUT,
     PutOutcome.STORED: Action.FAIL,

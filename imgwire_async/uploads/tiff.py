@@ -44,7 +44,7 @@ class _Directory:
     """The parts of an image directory that distinguish a raw picture."""
 
     tags: frozenset[int]
-    # The values of the tags that have a single number as their value.
+    # Maps each tag whose value is a single number to that number.
     values: dict[int, int]
     # The positions of the directories of embedded pictures.
     sub_directories: tuple[int, ...]

@@ -35,7 +35,8 @@ class TokenProvider:
 
     transport: Transport
     own: TokenSource | None = attrs.field(repr=False)
-    # The last `ImgwireError` that the callable raised. It says nothing about the requests of the upload.
+    # The last `ImgwireError` that the callable raised. It was not raised by the requests of the upload
+    # itself.
     error: ImgwireError | None = attrs.field(init=False, default=None, repr=False)
     _result: object = attrs.field(init=False, default=None, repr=False)
 

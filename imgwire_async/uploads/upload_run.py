@@ -1,7 +1,7 @@
 """Upload many files with a limited number of workers, and return each result as its upload ends.
 
-Memory use does not grow with the number of files. At most `concurrency` files are open. The workers wait
-while the caller has not read the last `concurrency` results.
+Memory use does not grow with the number of files. At most `concurrency` files are open, and the workers wait
+while `concurrency` results are unread.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _CANCELLED = "other code cancelled the upload, so the file may be stored or not;
 _SOURCE_CANCELLED = "the source of the file was cancelled while it was read; upload it again"
 
 
-# Objects of these types are one file, or no file at all, although some of them are iterable.
-_ONE_FILE: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
+# Objects of these types are no collection of files, although some of them are iterable.
+_NOT_MANY_FILES: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
 
 
 def _advice(files: object) -> str:
@@ -65,7 +65,7 @@ def require_many_files(files: object) -> None:
     """Raise `TypeError` unless `files` can be iterated over and is not itself one file."""
     kind: type = type(files)
     single = (
-        issubclass(kind, _ONE_FILE)
+        issubclass(kind, _NOT_MANY_FILES)
         # The class is checked first, because reading `file.read` opens some files.
         or hasattr(kind, "read")
         or hasattr(files, "read")
@@ -153,7 +153,8 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         self._space_ready.set()
         self._upload_ended.set()
         if self._context is not None and not self._is_exiting:
-            # The code that sets the limit may run in another context than the run.
+            # The workers start in a copy of the context of the run, because the code that sets the limit may
+            # run in another context.
             self._context.copy().run(self._start_workers)
 
     def _abort_on_error(self, callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
