@@ -1,8 +1,8 @@
 """Validate the entries of a ZIP archive, and rename entries whose names clash.
 
-Two names clash when some file system treats them as the same name. They are equal, or they differ only in
-case, in Unicode form, or in spaces and dots at the end. A file and a directory with the same name clash, too.
-The functions here are pure: they do not touch the disk.
+Two names clash when they are the same name on some file system: they are equal, or they differ only in case,
+in Unicode form, or in spaces and dots at the end. A file and a directory with the same name clash, too. The
+functions here do not access the file system.
 """
 
 from __future__ import annotations
@@ -21,54 +21,55 @@ import attrs
 from imgwire_async.errors import ArchiveError
 from imgwire_async.formatting import quoted
 
+# The parts of a path in an archive: directories, and perhaps a file.
 Parts: TypeAlias = "tuple[str, ...]"
 
-# The maximum length of a file name in common file systems.
+# The maximum length of a file name on common file systems.
 MAX_NAME_BYTES = 255
-# The longest number of a renamed entry, since no archive has more entries.
+# The length of the longest text that is added to a name. No archive has more than 9,999,999,999 entries.
 _MAX_NUMBER_LENGTH = len(" (9999999999)")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}")
 _RENAME_HINT = 'on_clash="rename" renames such entries'
 
-# Limits of the path of an entry.
+# An entry with a longer path, or with more directories in its path, is rejected.
 _MAX_PATH_BYTES, _MAX_DEPTH = 1024, 32
-# The compression methods that decompress with bounded memory.
+# The compression methods that are accepted, because their decompression needs little memory.
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _ENCRYPTION_FLAGS = 0x1 | 0x40 | 0x2000
 _DEVICE_NAME = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(?:\..*)?", re.IGNORECASE | re.DOTALL
 )
 _DRIVE = re.compile(r"[A-Za-z]:")
-# These characters reverse the text direction, so that a name can look like another one.
+# These characters change the text direction, so that a name can be shown like a different name.
 _DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @attrs.frozen
 class Entry:
-    """An entry of an archive that is safe to extract. `parts` are the parts of its path."""
+    """An entry of an archive that is safe to extract. `parts` are the parts of its path in the archive."""
 
     info: zipfile.ZipInfo
     parts: Parts
     is_directory: bool
 
     def path_in(self, root: Path) -> Path:
-        """Return the path of this entry in the target directory `root`."""
+        """Return the path to which this entry is extracted, when `root` is the target directory."""
         return root.joinpath(*self.parts)
 
     @property
     def directories(self) -> Parts:
-        """The parts of the path that are directories."""
+        """The parts of the path that are directories: all parts, or all but the last part for a file."""
         return self.parts if self.is_directory else self.parts[:-1]
 
 
 def validated_entries(
     infos: Sequence[zipfile.ZipInfo], max_files: int, exists: Callable[[Parts], bool] | None = None
 ) -> list[Entry]:
-    """Return the entries of an archive after validation.
+    """Validate the entries of an archive, and return them.
 
-    Raises `ArchiveError` for an entry that is not safe to extract, and for entries whose names clash. When
-    `exists` is given, clashing entries are renamed instead. `exists` returns whether the target has a path
-    already.
+    Raises `ArchiveError` for an entry that is not safe to extract. Entries whose names clash raise
+    `ArchiveError` if `exists` is None, and are renamed otherwise. `exists(parts)` must return whether a new
+    name is used already in the target directory.
     """
     if len(infos) > max_files:
         raise ArchiveError(f"the archive has {len(infos)} entries, more than max_files={max_files}")
@@ -81,7 +82,7 @@ def validated_entries(
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
             raise entry_error(info, "shares its bytes with another entry")
-        # A local file header has at least 30 bytes.
+        # The content of an entry follows its header, which has at least 30 bytes.
         end = info.header_offset + 30 + info.compress_size
     return entries
 
@@ -148,12 +149,15 @@ def _part_fault(part: str) -> str | None:
 
 
 def clash_key(part: str) -> str:
-    """Return a key that is equal for two names that clash on some file system."""
+    """Return a normalized form of a name. Two names clash when their normalized forms are equal."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", part).casefold()).rstrip(" .")
 
 
 def require_distinct(entries: Iterable[Entry], max_files: int) -> None:
-    """Raise `ArchiveError` when the names of two entries clash, or for more than `max_files` directories."""
+    """Raise `ArchiveError` when names of entries clash, or when the entries have too many directories.
+
+    `max_files` is the maximum number of directories.
+    """
     spellings: dict[Parts, Parts] = {}
     files: set[Parts] = set()
     directories: set[Parts] = set()
@@ -177,17 +181,17 @@ def require_distinct(entries: Iterable[Entry], max_files: int) -> None:
 def with_distinct_names(
     entries: Sequence[Entry], max_files: int, exists: Callable[[Parts], bool]
 ) -> list[Entry]:
-    """Return the entries with paths that do not clash.
+    """Rename entries whose names clash, and return all entries.
 
     The first of several clashing names is kept. The others become `name (2).jpg`, `name (3).jpg` and so on. A
-    number is skipped when another entry has that name, or when `exists` returns True for that path. The
-    entries in a renamed directory get the new name of the directory.
+    number is skipped when another entry has the new name, or when `exists` returns True for the new path.
+    When a directory is renamed, the paths of its entries get its new name.
     """
     children = _children(entries)
     _check_directory_count(sum(index is None for names in children.values() for _, index in names), max_files)
     directories: dict[Parts, Parts] = {(): ()}
     files: dict[int, Parts] = {}
-    # A directory comes before its contents.
+    # `children` has each directory before the directories in it, so the new name of the parent is known.
     for parent, names in children.items():
         new_parent = directories[parent]
         for (name, index), new_name in zip(names, _distinct(names, new_parent, exists), strict=True):
@@ -201,13 +205,16 @@ def with_distinct_names(
     ]
 
 
-# A name in a directory, and the index of the file's entry. The index is None for a directory, which may occur
-# in many entries.
+# The name of a file and the index of its entry, or the name of a directory and None. A directory has no index
+# because it may be part of the paths of many entries.
 _Child: TypeAlias = "tuple[str, int | None]"
 
 
 def _children(entries: Iterable[Entry]) -> dict[Parts, dict[_Child, None]]:
-    """Return the children of each directory, in the order of the archive."""
+    """Return a dict that maps each directory to the files and directories in it, in the order of the archive.
+
+    The inner dicts are used as ordered sets, so their values are None.
+    """
     children: dict[Parts, dict[_Child, None]] = {}
     for index, entry in enumerate(entries):
         for depth, name in enumerate(entry.directories):
@@ -218,10 +225,10 @@ def _children(entries: Iterable[Entry]) -> dict[Parts, dict[_Child, None]]:
 
 
 def _distinct(names: Iterable[_Child], directory: Parts, exists: Callable[[Parts], bool]) -> list[str]:
-    """Return the new names of the children of `directory`, in the same order."""
+    """Return new names that do not clash for the files and directories in `directory`, in the same order."""
     original = {clash_key(name) for name, _ in names}
     used: set[str] = set()
-    # The last number used, by the text before and after the number. Long names may be equal after the cut.
+    # Maps a name without its number to the last number used, so that the search for a new number is short.
     last_number: dict[str, int] = {}
     result: list[str] = []
     for name, index in names:
@@ -243,16 +250,17 @@ def _distinct(names: Iterable[_Child], directory: Parts, exists: Callable[[Parts
 
 
 def _split_for_number(name: str, *, is_directory: bool) -> tuple[str, str]:
-    """Split a name into the texts before and after the number of its new name.
+    """Split a name at the place where a number is inserted to rename it.
 
-    `photo.jpg` is split into `photo` and `.jpg`; the name of a directory has no second text. The first text
-    is cut when the new name could be too long. The cut does not depend on the number.
+    `photo.jpg` is split into `photo` and `.jpg`. For a directory, the second text is empty. The first text is
+    cut if the new name could be too long. The cut leaves space for the longest number, so names are cut alike
+    for all numbers.
     """
     stem, extension = name.rstrip(" ."), ""
     dot = stem.rfind(".")
     if not is_directory and _EXTENSION.fullmatch(stem[dot:]) and stem[:dot].strip(" ."):
         stem, extension = stem[:dot], stem[dot:]
-    # The extension is ASCII, so its length is its number of bytes.
+    # The extension is ASCII, so the number of its characters is the number of its bytes.
     available = MAX_NAME_BYTES - _MAX_NUMBER_LENGTH - len(extension)
     return stem.encode()[:available].decode(errors="ignore"), extension
 
@@ -263,7 +271,10 @@ def _check_directory_count(directories: int, max_files: int) -> None:
 
 
 def entry_error(info: zipfile.ZipInfo, reason: str, advice: str = "") -> ArchiveError:
-    """Return the error for an entry that prevents the extraction of the archive."""
+    """Return the error for an entry because of which the archive is not extracted.
+
+    `reason` completes the sentence "its entry ...". `advice` says what the user can do.
+    """
     advice = advice or "if you trust its source, inspect it with another tool"
     return ArchiveError(
         f"the archive was not extracted: its entry {quoted(info.orig_filename)} {reason}. "

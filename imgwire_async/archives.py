@@ -1,8 +1,8 @@
-"""Extract untrusted ZIP archives.
+"""Extract ZIP archives from untrusted sources.
 
-First all entries are validated, and nothing is written. Then the files are extracted into a staging
-directory, under numbers instead of names, and their bytes are counted. At last the files are moved to their
-names. When a move fails, the earlier moves are undone. All code here blocks.
+First, all entries are validated before anything is written. Second, the files are extracted into a temporary
+directory, in which their names are numbers, and the number of bytes is limited. Third, the files are moved to
+their final paths. When a move fails, the earlier moves are undone. All functions here block.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ from imgwire_async.formatting import path_for_message, quoted, shorten_file_name
 from imgwire_async.redaction import escape_unprintable
 
 _CHUNK_SIZE = 256 * 1024
-# An archive whose content is larger by this factor is a ZIP bomb. Pictures are compressed already.
+# An archive is rejected as a ZIP bomb when its content is more than this many times larger than the archive.
+# Pictures are compressed already, so ZIP can hardly make them smaller.
 _MAX_EXPANSION = 250
-# Every archive may have this many bytes of content, even when it is tiny.
+# An archive with at most this many bytes of content is never rejected as a ZIP bomb.
 _ALWAYS_ALLOWED_BYTES = 2**20
-# The central directory is read into memory, so its size in bytes is limited: at least the first number, or
-# the second one per allowed file.
+# zipfile reads the list of entries (the central directory) into memory, so its size is limited. The limit is
+# the larger of two numbers: `_DIRECTORY_BYTES`, and `_DIRECTORY_BYTES_PER_FILE` times `max_files`.
 _DIRECTORY_BYTES, _DIRECTORY_BYTES_PER_FILE = 4 * 2**20, 1024
 
 # The exceptions that zipfile raises for a corrupt archive.
@@ -62,27 +63,27 @@ def extract_archive(
 ) -> list[Path]:
     """Extract a ZIP archive into the directory `target`.
 
-    Either all files are extracted or none: after an error the target is unchanged. This function blocks; in a
-    coroutine call `await asyncio.to_thread(extract_archive, ...)`.
+    Either all files are extracted or none: after an error the target is unchanged. This function blocks. In a
+    coroutine, call `await asyncio.to_thread(extract_archive, ...)`.
 
     Args:
-        path: The archive.
-        target: The directory. It is created if it does not exist.
-        max_files: The maximum number of entries.
-        max_bytes: The maximum size of the content in bytes.
+        path: The path of the archive.
+        target: The directory for the files. It is created if it does not exist.
+        max_files: The maximum number of entries in the archive.
+        max_bytes: The maximum size of all extracted files together, in bytes.
         overwrite: Whether to replace existing files.
-        on_clash: What to do when names of entries clash on some file system, for example by case or Unicode
-            form. "refuse": raise an error. "rename": keep the first name and change the others to `photo
-            (2).jpg`, `photo (3).jpg`. A number is skipped when another entry has that name, or when the file
-            exists and `overwrite` is False.
+        on_clash: What to do when two names in the archive would be the same name on some file system, for
+            example `a.jpg` and `A.jpg`. "refuse": raise an error. "rename": keep the first name, and change
+            the others to `photo (2).jpg`, `photo (3).jpg` and so on. A number is skipped when another entry
+            has the new name, or when a file with this name exists and `overwrite` is False.
 
     Returns:
         The paths of the extracted files, in the order of the archive.
 
     Raises:
-        ArchiveError: The archive is corrupt or encrypted, exceeds a limit, expands like a ZIP bomb, or
-            contains a link, a name that leads out of the target, a device name, or (with "refuse") names that
-            clash.
+        ArchiveError: The archive is corrupt or encrypted, exceeds a limit, or expands like a ZIP bomb. Or it
+            contains a link, a name that leads out of the target, a name of a device, or (with "refuse") two
+            names that clash.
         FileExistsError: A file exists and `overwrite` is False.
     """
     max_files = checks.integer("max_files", max_files, minimum=0, maximum=None)
@@ -105,7 +106,7 @@ def extract_archive(
 
 
 def _check_on_clash(on_clash: object) -> bool:
-    """Return whether to rename clashing entries."""
+    """Check the argument `on_clash`, and return whether it is "rename"."""
     expected = '"refuse" or "rename"'
     mode = checks.text("on_clash", on_clash, expected=expected)
     if mode not in {"refuse", "rename"}:
@@ -129,7 +130,7 @@ def _extract(
                 for entry in entries:
                     _make_parents(root, entry, undo)
                 for number, entry in enumerate(files):
-                    # Another process may have created a file in the meantime.
+                    # Another process may have created a file since the first check.
                     _check_path(root, entry, overwrite=overwrite)
                     _move_to_target(staging / str(number), entry.path_in(root), undo, overwrite=overwrite)
                 undo.pop_all()
@@ -141,9 +142,10 @@ def _extract(
 
 
 class _BoundedFile:
-    """The archive's file, with a limit for one read.
+    """The open file of an archive, with a limit for the size of one `read`.
 
-    `zipfile` reads the central directory in one call and keeps it in memory, so a huge one is rejected.
+    `zipfile` reads the central directory of an archive in one call. So the limit keeps a huge directory from
+    filling the memory.
     """
 
     def __init__(self, file: BinaryIO, size: int, max_read: int) -> None:
@@ -154,13 +156,13 @@ class _BoundedFile:
         self.seekable = file.seekable
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Seek in the file. Raises `BadZipFile` for a negative position."""
+        """Move to a position in the file. Raises `BadZipFile` for a negative position."""
         if offset < 0 and whence == 0:
             raise zipfile.BadZipFile("an offset is negative")
         return self._file.seek(offset, whence)
 
     def read(self, length: int = -1) -> bytes:
-        """Read up to `length` bytes. Raises `BadZipFile` when the limit is exceeded."""
+        """Read at most `length` bytes. Raises `BadZipFile` when these are more bytes than the limit."""
         left = max(0, self._size - self._file.tell())
         wanted = left if length < 0 else min(length, left)
         if wanted > self._max_read:
@@ -178,14 +180,17 @@ def _open_zip(file: BinaryIO, size: int, max_files: int) -> zipfile.ZipFile:
 
 @attrs.define
 class Budget:
-    """The limits for the size of the content, and the bytes extracted so far."""
+    """The limits for the size of the extracted files, and the number of bytes extracted so far.
+
+    `max_bytes` is the limit of the caller. `max_expanded` is the limit above which the archive is a ZIP bomb.
+    """
 
     max_bytes: int
     max_expanded: int
     used: int = 0
 
     def check(self, size: int) -> None:
-        """Raise `ArchiveError` when a content of `size` bytes exceeds a limit."""
+        """Raise `ArchiveError` when files of `size` bytes together exceed a limit."""
         if size > self.max_bytes:
             raise ArchiveError(f"the archive expands to more than max_bytes={self.max_bytes}")
         if size > self.max_expanded:
@@ -194,7 +199,10 @@ class Budget:
             )
 
     def spend(self, size: int) -> None:
-        """Count extracted bytes. The sizes that an archive declares may be wrong."""
+        """Add `size` to the extracted bytes. Raises `ArchiveError` when they exceed a limit.
+
+        The bytes are counted because the sizes that an archive declares may be wrong.
+        """
         self.used += size
         self.check(self.used)
 
@@ -203,9 +211,10 @@ class Budget:
 
 
 def _check_path(root: Path, entry: Entry, *, overwrite: bool) -> None:
-    """Raise an error when an entry cannot be written to the target.
+    """Raise an error when an entry cannot be written to the directory `root`.
 
-    The error is raised for a link in the path, for a file in place of a directory, and for an existing file.
+    The reasons are: a part of the path is a link, a file is in the place of a directory or the reverse, or
+    the file exists and may not be replaced.
     """
     path = root
     for part in entry.directories:
@@ -226,9 +235,9 @@ def _check_path(root: Path, entry: Entry, *, overwrite: bool) -> None:
 
 
 def _mode(path: Path) -> int | None:
-    """Return the file mode of `path`, or None when it does not exist.
+    """Return the file mode of `path`, or None when `path` does not exist.
 
-    Raises `ArchiveError` for a link, since a file written through it could leave the target.
+    Raises `ArchiveError` for a link, because it may lead out of the target directory.
     """
     try:
         mode = path.lstat().st_mode
@@ -284,7 +293,7 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 def _move_to_target(source: Path, target: Path, undo: ExitStack, *, overwrite: bool) -> None:
-    """Move a staged file to its target, and register how to undo the move."""
+    """Move an extracted file from the temporary directory to its final path. `undo` gets the reverse step."""
     if not overwrite or _mode(target) is None:
         rename_no_replace(source, target)
         undo.callback(_ignore_os_error, target.unlink)
@@ -300,7 +309,7 @@ def _move_to_target(source: Path, target: Path, undo: ExitStack, *, overwrite: b
 
 
 def _ignore_os_error(step: Callable[[], object]) -> None:
-    # Another process may have changed the target. The remaining steps of the undo must still run.
+    # A step to undo fails when another process has changed the target. The other steps must run nevertheless.
     with contextlib.suppress(OSError):
         step()
 
@@ -310,7 +319,7 @@ def _ignore_os_error(step: Callable[[], object]) -> None:
 
 @contextmanager
 def _path_in_errors(path: str) -> Generator[None, None, None]:
-    """Begin the message of an error with the path of the archive."""
+    """Add the path of the archive to the message of an `ArchiveError`. Shorten the path in an `OSError`."""
     try:
         yield
     except ArchiveError as error:

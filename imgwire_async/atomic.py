@@ -1,6 +1,6 @@
-"""Files that appear complete or not at all.
+"""Write files so that other programs see the complete file or no file.
 
-A file is written under a temporary name and then renamed in one step. All code here blocks.
+A file is written under a temporary name, and then renamed in one step. All functions here block.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-# How many seconds `discard` waits for a call that is writing to the disk. A disk that works needs less.
+# How many seconds `discard` waits for another thread that is writing to the disk. A write takes longer only
+# if the disk hangs.
 _DISCARD_TIMEOUT = 0.1
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def new_file(path: Path) -> BinaryIO:
-    """Create a file and open it for writing.
+    """Create a file, and open it for writing.
 
-    The umask sets its permissions. Raises `FileExistsError` when the name exists.
+    Its permissions are those of the umask. Raises `FileExistsError` when `path` exists.
     """
     return os.fdopen(os.open(path, _FLAGS, 0o666), "wb")
 
 
 def rename_no_replace(source: Path, target: Path) -> None:
-    """Rename the file `source` to `target` without replacing a file.
+    """Rename the file `source` to `target`, unless `target` exists.
 
-    Raises `FileExistsError` when `target` exists, even when another process has created it at the last
-    moment.
+    Raises `FileExistsError` when `target` exists. This is safe even when another process creates `target` at
+    the same time.
     """
     try:
         os.link(source, target)
     except FileExistsError:
         raise file_exists_error(target) from None
     except OSError:
-        # The file system has no hard links. An empty file reserves the name.
+        # The file system has no hard links. So an empty file is created first, which reserves the name, and
+        # then replaced.
         new_file(target).close()
         try:
             source.replace(target)
@@ -47,14 +49,15 @@ def rename_no_replace(source: Path, target: Path) -> None:
             remove(target)
             raise
     else:
-        # A virus scanner may hold the old name open: `remove` ignores that, since the target is complete.
+        # This may fail, for example because a virus scanner has opened the file. `remove` ignores the error,
+        # because the target is complete.
         remove(source)
 
 
 def remove(path: Path) -> None:
     """Remove a file, and ignore errors of the file system.
 
-    Callers use it for cleanup, where the first error matters more than a second one.
+    Callers clean up with this function after an error, which an error of the cleanup must not hide.
     """
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
@@ -63,7 +66,8 @@ def remove(path: Path) -> None:
 def file_exists_error(path: Path, *, replaceable: bool = True) -> FileExistsError:
     """Return the `FileExistsError` for `path`, with a hint for the user.
 
-    `replaceable` is False for a pipe, a device or a socket, which is never replaced.
+    `replaceable` is False for a pipe, a device or a socket, because these are not replaced even with
+    `overwrite=True`.
     """
     hint = (
         " (overwrite=True replaces it)" if replaceable else " (not a regular file, so it is never replaced)"
@@ -72,10 +76,10 @@ def file_exists_error(path: Path, *, replaceable: bool = True) -> FileExistsErro
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
-    """Raise an `OSError` unless a file can be written to `target`.
+    """Raise an `OSError` when a file cannot be written to `target`.
 
-    The error is raised for a directory, for a file that exists (unless `overwrite`), and for a missing
-    parent.
+    The reasons are: `target` is a directory, it exists and may not be replaced, or its directory does not
+    exist.
     """
     try:
         status = target.lstat()
@@ -86,7 +90,7 @@ def check_target(target: Path, *, overwrite: bool) -> None:
         return
     if target.is_dir():
         raise directory_error(target)
-    # A device or a pipe would be lost, so only regular files and links are replaced.
+    # Only regular files and links are replaced, because a user would not want to lose a device or a pipe.
     replaceable = stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)
     if not overwrite or not replaceable:
         raise file_exists_error(target, replaceable=replaceable)
@@ -107,11 +111,11 @@ def _require_exists(directory: Path) -> None:
 
 
 class PartFile:
-    """A temporary file in the directory of its target, which it replaces once it is complete.
+    """A temporary file that is renamed to `target` when it is complete.
 
-    Its methods may run in worker threads. A thread may hang on a slow disk, and nothing waits for that
-    thread. `abandon` may be called at any time. After it, a call that still runs publishes nothing and
-    removes the temporary file.
+    The methods may be called in worker threads, and one of them may hang on a slow disk. `abandon` never
+    hangs, and may be called while another method runs in another thread. That method then does not create the
+    target, and removes the temporary file when it ends.
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:
@@ -120,12 +124,12 @@ class PartFile:
         self._path = part_path(target)
         self._file: BinaryIO | None = None
         self._abandoned = False
-        # Held during disk work, which may hang.
+        # Held while a method accesses the disk, which may take long.
         self._lock = threading.Lock()
         self.published: bool = False
 
     def begin(self) -> None:
-        """Create the temporary file, or truncate it for another attempt."""
+        """Create the temporary file. If it exists from an earlier attempt, make it empty."""
         with self._working():
             if self._abandoned or self.published:
                 return
@@ -136,13 +140,13 @@ class PartFile:
                 self._file.truncate()
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        """Append chunks to the temporary file."""
+        """Append the chunks to the temporary file."""
         with self._working():
             if self._file is not None:
                 self._file.writelines(chunks)
 
     def publish(self) -> None:
-        """Flush the temporary file to the disk and rename it to its target.
+        """Write the temporary file to the disk completely, and rename it to the target.
 
         Raises `FileExistsError` when the target exists and `overwrite` is False.
         """
@@ -151,9 +155,9 @@ class PartFile:
                 return
             self._file.flush()
             os.fsync(self._file.fileno())
-            # Windows renames closed files only.
+            # Windows cannot rename an open file.
             self._file.close()
-            # `abandon` may have been called while the disk was slow.
+            # Another thread may have called `abandon` while this thread wrote to the disk.
             if self._abandoned:
                 return
             if self._overwrite:
@@ -163,35 +167,39 @@ class PartFile:
             self._file, self.published = None, True
 
     def abandon(self) -> bool:
-        """Make all later calls do nothing, without disk work.
+        """Give up the file, so that it is never renamed to the target. This does not access the disk.
 
-        Returns whether a temporary file may exist, so that the caller has to call `discard`.
+        Returns True when a temporary file may exist. The caller then has to call `discard`.
         """
         self._abandoned = True
         return self._file is not None or self._lock.locked()
 
     def discard(self) -> None:
-        """Remove the temporary file, unless it was published.
+        """Remove the temporary file, unless it was renamed to the target.
 
-        When another call hangs on the disk, that call removes the file. Disk errors are ignored.
+        When a method hangs in another thread, that thread removes the file later. Disk errors are ignored.
         """
         self._abandoned = True
         self._remove_part(_DISCARD_TIMEOUT)
 
     @contextlib.contextmanager
     def _working(self) -> Generator[None, None, None]:
-        """Hold the lock during disk work, name the target in errors, and clean up after `abandon`."""
+        """Hold the lock while the caller accesses the disk.
+
+        An `OSError` gets the path of the target. After `abandon`, the temporary file is removed at the end.
+        """
         try:
             with self._lock:
                 yield
         except OSError as error:
-            # A full disk names no file, and users do not know the temporary name.
+            # The error of a full disk has no file name, and other errors have the temporary name, which users
+            # do not know.
             if error.filename in {None, str(self._path)} and error.errno is not None:
                 error.filename = str(self._target)
             raise
         finally:
-            # The check comes after the release of the lock. A later `abandon` finds the lock free and
-            # `discard` removes the file; an earlier `abandon` is seen here.
+            # The lock was released above. If `abandon` was called before, this code removes the file. If
+            # `abandon` is called later, the lock is free, and `discard` removes the file.
             if self._abandoned:
                 self._remove_part()
 
@@ -201,7 +209,7 @@ class PartFile:
         try:
             file, self._file = self._file, None
             if file is not None:
-                # On a full disk `close` fails because of buffered bytes, which are discarded anyway.
+                # On a full disk, `close` raises because it cannot write buffered bytes. They are not needed.
                 with contextlib.suppress(OSError):
                     file.close()
                 remove(self._path)
@@ -210,7 +218,10 @@ class PartFile:
 
 
 def part_path(target: Path) -> Path:
-    """Return a random temporary path in the directory of `target`, with a name of at most 255 bytes."""
+    """Return a random path in the directory of `target` for a temporary file.
+
+    The name begins with the name of `target`, which is cut if the whole name would be longer than 255 bytes.
+    """
     ending = f".{secrets.token_hex(4)}.part"
     name = target.name
     while len(os.fsencode(name)) + len(ending) > 255:

@@ -169,7 +169,7 @@ def _parse_error_body(
         # The service repeats the rejected values of the request, which may be secrets. The error object keeps
         # them, so the secrets are removed.
         issues = structure(_without_secrets(detail, key), tuple[models.ValidationError, ...])
-    except Exception:  # noqa: BLE001  # the message then shows the body, whatever form `detail` has
+    except Exception:  # noqa: BLE001  # if `detail` has another form, the message shows the body
         return "", error_type, (), True
     return "; ".join(map(str, issues[:_MAX_ISSUES_IN_MESSAGE])), error_type, issues, True
 

@@ -1,4 +1,4 @@
-"""Build the URL of an image with transformation rules. This needs no network and no client."""
+"""Build the URL of an image with transformation rules, without a client or a network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def build_url(
 
     [rules 1-3]
     """
-    # The rules of a `Transformation` were checked when it was created.
+    # If only a `Transformation` is given, its query is used, because it was checked when it was created.
     if isinstance(options, Transformation) and not rules and raw is None and preset is None:
         check_on_invalid(on_invalid)
         if options.orphans:

@@ -1,6 +1,6 @@
-"""Value types of colours: hex digits, `r:g:b[:alpha]`, a tuple, or an object with channels.
+"""The types of colours. A colour is hex digits, `r:g:b[:alpha]`, a tuple, or an object with channels.
 
-The CDN has no colour names.
+The CDN has no names of colours.
 
 [rules 6]
 """
@@ -32,7 +32,7 @@ def _hex_digits(value: object) -> str | None:
 
 
 def _number_as_text(value: object) -> str | None:
-    """Return the text of an integer whose digits could be a hex colour (`112233`), or None."""
+    """Return the digits of an integer that could be a hex colour, such as `112233`. Otherwise return None."""
     number = as_builtin(value)
     text = str(number) if type(number) is int and 0 < number < 10**8 else ""
     return text if _is_hex(text) else None
@@ -42,15 +42,15 @@ def _color_mismatch(value: object, description: str) -> InvalidValue:
     text = _number_as_text(value)
     if text is None:
         return mismatch(value, description)
-    # A number is ambiguous: the caller may have meant hex digits, or have written 0x001122, which loses its
-    # zeros.
+    # An integer is ambiguous. The caller may mean its decimal digits as hex digits (112233), or may have
+    # written a hex number, such as 0x001122, whose digits are lost.
     return InvalidValue(
         f"{for_message(value)} is a number, not {description}: write it as text", given=text, allowed=(text,)
     )
 
 
 def numbers_as_text(value: object) -> object:
-    """Replace each integer that could be a hex colour by its digits as text, also inside objects and lists.
+    """Replace integers that could be hex colours, such as `112233`, by text. Search objects and lists, too.
 
     The official SDKs accept such integers as colours.
     """
@@ -67,7 +67,10 @@ def numbers_as_text(value: object) -> object:
 
 
 def _channels(value: object, description: str) -> Mapping[str, str]:
-    """Return the channels of a colour that is not given as hex digits, as texts by name."""
+    """Return the channels of a colour that is given as `r:g:b`, as a tuple or as an object.
+
+    The result maps the names of the channels to texts.
+    """
     given = as_mapping(value)
     if given is None:
         text = as_builtin(value)
@@ -83,7 +86,7 @@ def _hex_text(value: object) -> str:
     if digits is not None:
         return digits
     if type(as_builtin(value)) is str:
-        # The colons of `r:g:b` would add parts to the colon string that contains this colour.
+        # The colour is a part of a text with colons, such as `45:ffffff`, so it cannot contain colons itself.
         raise mismatch(value, HEX.description)
     channels = _channels(value, HEX.description)
     numbers = [int(channels[name]) for name in "rgb"]
@@ -105,8 +108,8 @@ def _json_text(value: object) -> str:
     return f'"#{digits}"' if digits is not None else json_object(_channels(value, COLOR.description))
 
 
-# A colour is written in three ways: as the value of a rule (COLOR), as a part of a colon string (HEX), and as
-# a field of an object (JSON_COLOR).
+# A colour is written in three ways: as the value of a rule (COLOR), as a part of a text with colons such as
+# `45:ffffff` (HEX), and as a field of a JSON object (JSON_COLOR).
 COLOR = ValueType(
     "a colour (3, 6 or 8 hex digits with or without #, r:g:b[:alpha], or {r, g, b, alpha})", _rule_text
 )

@@ -1,7 +1,8 @@
-"""Combine value types into types of structured values.
+"""Build the types of values that have several parts, such as the value of the rule `crop`.
 
-A structured value is a colon string (or a tuple), or an object (a mapping, a value class or JSON text). Each
-field is converted to its JSON text (`300`, `"south"`). An object is written by joining these texts.
+There are two forms of such a value. The first form is a text with colons (`400:300:south`), or a tuple. The
+second form is an object: a mapping, a value class such as `Crop`, or JSON text. An object is written to the
+URL as JSON. For this, each field is converted to JSON (`300`, `"south"`), and the results are joined.
 
 [rules 7]
 """
@@ -28,7 +29,7 @@ from imgwire_async.urls.scalars import Value, ValueType
 
 
 def _reject_constant(name: str) -> NoReturn:
-    """Reject `NaN` and `Infinity`, which Python's decoder accepts but JSON does not allow."""
+    """Raise `ValueError` for `NaN` and `Infinity`, which are not JSON but which Python's decoder accepts."""
     raise ValueError(f"{name} is not valid JSON")
 
 
@@ -38,10 +39,11 @@ _encode = JSONEncoder(ensure_ascii=False).encode
 
 @attrs.frozen
 class Field:
-    """A part of a colon string, or a field of an object.
+    """One part of a value such as `400:300:south`, and the field for the same part in an object.
 
-    `value_type` converts the value in a colon string. `json` converts it in an object, where its text may
-    differ. `aliases` are other names of the field in objects. `required` is used for objects only.
+    `value_type` checks the part in a text with colons, and returns it as it is written there (`south`).
+    `json` checks the field of an object, and returns it as JSON (`"south"`). By default, both are the same.
+    `aliases` are other names of the field in an object. `required` says whether an object must have it.
     """
 
     name: str
@@ -51,7 +53,9 @@ class Field:
     required: bool = False
 
     def get(self, given: Mapping[str, object]) -> object:
-        """Return the value of this field in an object, or None when the field is missing or null.
+        """Return the value of this field in the object `given`, or None when the field is missing or null.
+
+        Raises `InvalidValue` when the object has the field under two names.
 
         [rules 9 V7]
         """
@@ -65,7 +69,7 @@ class Field:
 
 
 def json_string(text: str) -> str:
-    """Return `text` as a JSON string, with non-ASCII characters unescaped.
+    """Encode `text` as a JSON string. Non-ASCII characters are not escaped.
 
     [rules 9 E4]
     """
@@ -73,7 +77,7 @@ def json_string(text: str) -> str:
 
 
 def sorted_fields(*fields: Field) -> tuple[Field, ...]:
-    """Return the fields sorted by name, the order in which an object is written.
+    """Return the fields sorted by name, because objects are written in this order.
 
     [rules 9 E2]
     """
@@ -81,9 +85,9 @@ def sorted_fields(*fields: Field) -> tuple[Field, ...]:
 
 
 def as_mapping(value: object) -> Mapping[str, object] | None:
-    """Return the fields of a mapping, a value class or JSON text; None for any other value.
+    """Return `value` as a mapping if it is a mapping, a value class such as `Crop`, or a JSON object as text.
 
-    Raises `InvalidValue` for text that begins with `{` and is not valid JSON.
+    Return None for any other value. Raises `InvalidValue` for text that begins with `{` and is not JSON.
     """
     if type(value) is not str:
         if is_mapping(value):
@@ -108,10 +112,10 @@ def _from_json(text: str) -> Mapping[str, object]:
 
 
 def encode_fields(given: Mapping[str, object], fields: Sequence[Field]) -> dict[str, str]:
-    """Return the JSON texts of the given fields, by name.
+    """Check the fields of the object `given`, and return a dict that maps their names to JSON.
 
-    Unknown fields are ignored. Raises `InvalidValue` when a field is invalid, when a required field is
-    missing, or when no known field is given.
+    Fields that are not in `fields` are ignored. Raises `InvalidValue` when a field is invalid, when a
+    required field is missing, or when no known field is given.
 
     [rules 7]
     """
@@ -128,7 +132,7 @@ def encode_fields(given: Mapping[str, object], fields: Sequence[Field]) -> dict[
 
 
 def encode_part(name: str, value_type: ValueType, value: object) -> str:
-    """Return the text of a part or field, and add `name` to the message of an `InvalidValue`."""
+    """Check a part or field with `value_type`, and return its text. Errors begin with `name`."""
     try:
         return value_type.text(value)
     except InvalidValue as error:
@@ -136,17 +140,17 @@ def encode_part(name: str, value_type: ValueType, value: object) -> str:
 
 
 def json_object(encoded: Mapping[str, str]) -> str:
-    """Join JSON texts into a JSON object without whitespace."""
+    """Write a JSON object without whitespace. `encoded` maps the names of its fields to their JSON."""
     return "{" + ",".join([f'"{name}":{text}' for name, text in encoded.items()]) + "}"
 
 
 def json_string_of(value_type: ValueType) -> ValueType:
-    """Return `value_type` with its text written as a JSON string."""
+    """Return a type that accepts the same values as `value_type`, and writes them as JSON strings."""
     return ValueType(value_type.description, lambda value: json_string(value_type.text(value)))
 
 
 class EmptyParts(Enum):
-    """Which parts of a colon string may be empty."""
+    """Which parts of a text with colons may be empty, as in `1::2`."""
 
     NEVER = "none"
     INSIDE = "those between the first and the last part"
@@ -156,23 +160,23 @@ class EmptyParts(Enum):
 
 
 def split_parts(value: object) -> list[object]:
-    """Split a colon string or a tuple into its parts, without surrounding whitespace.
+    """Split a text at its colons, or take the items of a tuple. Whitespace around parts is removed.
 
-    None in a tuple is an empty part.
+    An item of a tuple that is None becomes an empty part.
     """
     if is_tuple(value):
         parts = [as_builtin(part) for part in value]
         return [part.strip() if type(part) is str else "" if part is None else part for part in parts]
-    # The limit bounds the work for hostile text. No rule has more than 5 parts.
+    # No rule has more than 5 parts. The limit of 8 keeps a hostile text with many colons from taking long.
     return [part.strip() for part in as_text(value).split(":", 8)]
 
 
 def join_parts(
     given: Sequence[object], fields: Sequence[Field], *, empty: EmptyParts = EmptyParts.NEVER
 ) -> str:
-    """Convert the given parts by the value types of `fields`, and join their texts with colons.
+    """Check the parts of a value with the types of `fields`, and join their texts with colons.
 
-    There may be fewer parts than fields.
+    The value may have fewer parts than there are fields. `empty` says which parts may be empty.
     """
     texts: list[str] = []
     for position, (field, part) in enumerate(zip(fields, given, strict=False)):
@@ -194,17 +198,20 @@ def _may_be_empty(position: int, count: int, empty: EmptyParts) -> bool:
 
 
 def pattern(fields: Sequence[Field], minimum: int = 1) -> str:
-    """Return the pattern of a colon string for messages, such as `a:b[:c[:d]]`.
+    """Describe a text with colons for messages, such as `width:height[:gravity]`.
 
-    The first `minimum` parts are mandatory.
+    The first `minimum` parts are required, so they are not in brackets.
     """
     names = [field.name for field in fields]
     optional = "".join(f"[:{name}" for name in names[minimum:])
     return ":".join(names[:minimum]) + optional + "]" * (len(names) - minimum)
 
 
-def colon_string(*fields: Field, minimum: int = 1, empty: EmptyParts = EmptyParts.NEVER) -> ValueType:
-    """Return the type of a colon string with at least `minimum` parts and at most one part per field."""
+def colon_separated(*fields: Field, minimum: int = 1, empty: EmptyParts = EmptyParts.NEVER) -> ValueType:
+    """Return the type of a text with colons, or tuple, that has one part per field in this order.
+
+    Parts after the first `minimum` may be missing. `empty` says which parts may be empty.
+    """
     description = pattern(fields, minimum)
 
     def check(value: object) -> str:
@@ -224,9 +231,10 @@ def colon_string(*fields: Field, minimum: int = 1, empty: EmptyParts = EmptyPart
 def text_or_object(
     text: ValueType, fields: Sequence[Field], write: Callable[[Mapping[str, str]], str | None] = json_object
 ) -> ValueType:
-    """Return the type of a value that is given as text (usually a colon string) or as an object.
+    """Return the type of a value that may be a text or an object.
 
-    `write` turns the JSON texts of the object's fields into the text of the URL.
+    `text` is the type of the text. `fields` are the fields of the object. `write` gets a dict that maps names
+    of fields to their JSON, and returns the text for the URL.
     """
 
     def check(value: object) -> str | None:
@@ -237,7 +245,7 @@ def text_or_object(
 
 
 def _describe(fields: Sequence[Field]) -> str:
-    """Return the description of an object: `{a, b}` with the types of its fields, grouped by type."""
+    """Describe an object for messages: the names of its fields in braces, then their types."""
     names_by_type: dict[str, list[str]] = {}
     for field in fields:
         names_by_type.setdefault(field.json.description, []).append(field.name)
@@ -251,8 +259,9 @@ def _describe(fields: Sequence[Field]) -> str:
 def structured(
     *parts: Field, more: Sequence[Field] = (), minimum: int = 1, empty: EmptyParts = EmptyParts.NEVER
 ) -> ValueType:
-    """Return the type of a colon string of `parts`, or of an object with the fields `parts` and `more`.
+    """Return the type of a value that may be a text with colons, a tuple, or an object.
 
-    An object is written as JSON.
+    `parts` are the parts of the text or tuple. The object has the same parts as fields, and the fields in
+    `more`. An object is written to the URL as JSON.
     """
-    return text_or_object(colon_string(*parts, minimum=minimum, empty=empty), sorted_fields(*parts, *more))
+    return text_or_object(colon_separated(*parts, minimum=minimum, empty=empty), sorted_fields(*parts, *more))

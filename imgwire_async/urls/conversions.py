@@ -1,7 +1,7 @@
-"""Convert a Python value to text, a number or a boolean, and describe it in error messages.
+"""Convert Python values of any type to text, numbers or booleans, and describe them in error messages.
 
-A subclass may override any method, so a value is converted to a built-in `str`, `int` or `float` first
-(`as_builtin`). The regular expressions run in linear time.
+Each value is first converted to a built-in `str`, `int` or `float` (`as_builtin`), because a subclass may
+override methods. The regular expressions here take linear time, also for hostile text.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import TypeGuard
 from imgwire_async.coercion import as_bool, as_number
 from imgwire_async.formatting import quoted
 
-# Servers reject request lines of this length. The limit also bounds the time that a check takes.
+# Longer texts are rejected: servers reject URLs of this length, and the checks of a text take time.
 MAX_TEXT = 65_536
 _is_digits = re.compile(r"-?[0-9]+").fullmatch
 _is_decimal = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _BOOLEAN_TEXTS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _BUILTIN_TYPES = frozenset({str, int, float, bool, type(None), dict, list, tuple})
-# The maximum length of a number as text. No finite float needs more characters.
+# Longer texts are not numbers. No finite float needs more characters.
 _MAX_NUMBER_LENGTH = 400
-# Larger integers cannot be converted to float.
+# Integers must be smaller than this number, because larger ones cannot be converted to float.
 INTEGER_LIMIT = 10**308
 
 
 class InvalidValue(Exception):  # noqa: N818 - it never leaves this package
-    """A value that the CDN would reject; the message gives the reason.
+    """A value that the CDN would reject. The message gives the reason.
 
-    When the value is not in a list of keywords, `given` is the value and `allowed` the list.
+    When the value should be one of some keywords, `given` is the value and `allowed` has the keywords.
     """
 
     def __init__(self, reason: str, *, given: str = "", allowed: Iterable[str] = ()) -> None:
@@ -41,7 +41,7 @@ class InvalidValue(Exception):  # noqa: N818 - it never leaves this package
 
     @property
     def suggestion(self) -> str | None:
-        """The allowed keyword most similar to `given`, or None.
+        """The keyword that is most similar to `given`, or None when no keyword is similar.
 
         The search is slow, so it runs only when this property is read.
         """
@@ -56,7 +56,7 @@ def is_mapping(value: object) -> TypeGuard[Mapping[str, object]]:
 def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
     """Return whether `value` is a tuple.
 
-    A tuple may replace a colon string; a list may not.
+    A tuple may replace a text with colons: `(400, 300)` for `400:300`. A list may not.
 
     [rules 4]
     """
@@ -69,7 +69,7 @@ def is_list(value: object) -> TypeGuard[Sequence[object]]:
 
 
 def for_message(value: object) -> str:
-    """Return a short, printable description of any value for an error message."""
+    """Describe a value of any type in a short, printable text for an error message."""
     kind = type(value)
     if kind is str:
         assert isinstance(value, str)
@@ -82,7 +82,7 @@ def for_message(value: object) -> str:
     if issubclass(kind, Enum):
         return f"a member of {type.__repr__(kind)}"
     try:
-        # The value may be a NumPy number or a Fraction.
+        # A NumPy number or a Fraction is described as a number.
         number = as_builtin(value)
     except Exception:  # noqa: BLE001 - a user's type may raise any error, and this text only describes it
         number = None
@@ -97,9 +97,9 @@ def mismatch(value: object, description: str) -> InvalidValue:
 
 
 def as_builtin(value: object) -> object:
-    """Convert enum members, subclasses, `Decimal`s and the like to a built-in `str`, `int` or `float`.
+    """Convert a value to a built-in `str`, `int`, `float` or `bool`, or return it unchanged.
 
-    Any other value is returned unchanged.
+    Enum members, `Decimal`s, `Fraction`s, `UUID`s, NumPy numbers, and objects of subclasses are converted.
     """
     kind = type(value)
     if kind in _BUILTIN_TYPES:
@@ -107,7 +107,7 @@ def as_builtin(value: object) -> object:
     if issubclass(kind, Enum):
         assert isinstance(value, Enum)
         return as_builtin(value.value)
-    # Call the method of the built-in class, since the subclass may override it.
+    # Call the method of the built-in class, because the subclass may override it.
     if issubclass(kind, str):
         assert isinstance(value, str)
         return str.__str__(value)
@@ -123,7 +123,7 @@ def as_builtin(value: object) -> object:
 
 
 def _from_library_type(value: object) -> object:
-    # Few calls need these modules, and their import is slow.
+    # The import of these modules is slow, and few calls need them.
     from decimal import Decimal
     from uuid import UUID
 
@@ -143,7 +143,7 @@ def _from_library_type(value: object) -> object:
 def parse_integer(value: object) -> int | None:
     """Return the integer that `value` represents, or None.
 
-    An int, a text of digits and a float without a fraction represent an integer.
+    These values represent an integer: an int, a text of digits, and a float without a fraction.
 
     [rules 9 V3]
     """
@@ -162,7 +162,7 @@ def parse_integer(value: object) -> int | None:
 def parse_number(value: object) -> int | float | None:
     """Return the finite number that `value` represents, or None.
 
-    A number without a fraction is returned as int.
+    The result is an int if the number has no fraction, even if `value` is a float.
     """
     integer = parse_integer(value)
     if integer is not None:
@@ -181,7 +181,8 @@ def parse_number(value: object) -> int | float | None:
 def parse_boolean(value: object) -> bool | None:
     """Return the boolean that `value` represents, or None.
 
-    Booleans, the numbers 1 and 0, and the texts true, t, 1, false, f and 0 in any case represent one.
+    These values represent a boolean: booleans, the numbers 1 and 0, and the texts true, t, 1, false, f and 0
+    in lower or upper case.
     """
     value = as_builtin(value)
     if type(value) is str:
@@ -207,7 +208,9 @@ def number_text(value: float) -> str:
 
 
 def as_text(value: object) -> str:
-    """Return the text of a string, number or boolean, without surrounding whitespace.
+    """Convert a string, number or boolean to text, and strip whitespace at both ends.
+
+    Raises `InvalidValue` for any other type, and for text that is too long.
 
     [rules 4]
     """
@@ -225,8 +228,8 @@ def as_text(value: object) -> str:
 
 
 def nearest(text: str, names: Iterable[str]) -> str | None:
-    """Return the name most similar to `text`, or None."""
-    # The comparison takes quadratic time.
+    """Return the name that is most similar to `text`, or None when no name is similar."""
+    # The search takes quadratic time, so long texts are left out.
     if not 2 <= len(text) <= 40:
         return None
     from difflib import get_close_matches

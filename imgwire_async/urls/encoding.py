@@ -1,4 +1,4 @@
-"""Encode values for a query, and add a preset and a query to a URL.
+"""Percent-encode the values of a query, and add a preset and a query to a URL.
 
 [rules 1, 3]
 """
@@ -16,7 +16,8 @@ _encoded = _ENCODED.__getitem__
 def encode(text: str) -> str:
     """Percent-encode `text` for a query, as the official Python SDK does.
 
-    A space becomes `+`, and `~` stays. Raises `UnicodeEncodeError` for a lone surrogate. [rules 9 E1]
+    A space becomes `+`. The characters `-._~` are not encoded. Raises `UnicodeEncodeError` for a lone
+    surrogate, and `InvalidValue` for a text that is too long. [rules 9 E1]
     """
     if len(text) > MAX_TEXT:
         raise InvalidValue(f"a text of {len(text)} characters is too long for a URL")
@@ -27,14 +28,14 @@ def encode(text: str) -> str:
 
 
 def split_url(url: str) -> tuple[str, str, str]:
-    """Split a URL into the text before the query, the query, and the fragment with its `#`."""
+    """Split a URL into three texts: all before the query, the query, and the fragment with its `#`."""
     head, mark, fragment = url.partition("#")
     base, _, query = head.partition("?")
     return base, query, mark + fragment
 
 
 def has_path(base: str) -> bool:
-    """Return whether the URL `base` has a path, to which a preset can be appended."""
+    """Return whether a URL has a path. A preset is appended to the path. `base` is a URL without query."""
     scheme, mark, rest = base.partition("//")
     if not mark or (scheme and not scheme.endswith(":")):
         return bool(base.strip("/"))
@@ -42,9 +43,10 @@ def has_path(base: str) -> bool:
 
 
 def with_query(cdn_url: str, preset: str | None, query: str) -> str:
-    """Append `preset` to the path of `cdn_url` and replace its query. The fragment stays.
+    """Append `preset` to the path of `cdn_url`, and replace the query of `cdn_url` by `query`.
 
-    Raises `TransformationError` when there is a preset and the URL has no path.
+    A fragment of `cdn_url` is kept. Raises `TransformationError` when `preset` is given but the URL has no
+    path.
 
     [rules 1, 9 C3]
     """
@@ -62,7 +64,7 @@ def with_query(cdn_url: str, preset: str | None, query: str) -> str:
 
 
 def _escape_unsafe(url: str) -> str:
-    """Percent-encode control characters and non-ASCII characters, and nothing else.
+    """Percent-encode control characters and non-ASCII characters. All other characters stay as they are.
 
     [rules 9 C4]
     """

@@ -1,4 +1,6 @@
-"""Compute the candidates of a `srcset` from widths, breakpoints and densities.
+"""Compute the pictures of a `srcset` from widths, breakpoints and densities.
+
+A `srcset` lists candidates: versions of one picture with different sizes, of which the browser loads one.
 
 [contract 12]
 """
@@ -20,18 +22,20 @@ if TYPE_CHECKING:
     from imgwire_async.urls.scalar_types import Format, GravityRule, Integer, Quality
     from imgwire_async.urls.types import Crop
 
-# The maximum width of the CDN. [contract 12]
+# The maximum width and height, in pixels, that the CDN accepts. [contract 12]
 MAX_WIDTH = 8192
+# In pixels.
 _PLACEHOLDER_WIDTH = 32
 _SIZE_RULES = frozenset({"width", "height", "min-width", "min-height", "dpr"})
 
 
 @attrs.frozen
 class Breakpoint:
-    """The width of a picture in windows of at least `min_width` CSS pixels.
+    """The size of a picture in browser windows that are at least `min_width` CSS pixels wide.
 
-    `width` is the width of the picture in CSS pixels, None keeps that of the rules. `height`, `crop`,
-    `gravity`, `quality` and `format` override the rules, `densities` overrides the argument of the call.
+    `width` is the width of the picture in CSS pixels. With None, the rules decide. `height`, `crop`,
+    `gravity`, `quality` and `format` override the rules of the same name. `densities` overrides the argument
+    `densities` of `responsive_image`.
     """
 
     min_width: int
@@ -44,7 +48,7 @@ class Breakpoint:
     densities: Sequence[float] | None = attrs.field(default=None, kw_only=True)
 
     def overrides(self) -> dict[str, object]:
-        """Return the rules that this breakpoint overrides."""
+        """Return the rules that are set in this breakpoint, as a dict."""
         names = ("width", "height", "crop", "gravity", "quality", "format")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
@@ -55,7 +59,7 @@ Breakpoints: TypeAlias = "Sequence[Breakpoint | Mapping[str, object] | tuple[int
 
 @attrs.frozen
 class Candidate:
-    """One candidate of a `srcset`: a transformation and its descriptor (`640w` or `2x`)."""
+    """One picture of a `srcset`: its rules, and its descriptor for the browser (`640w` or `2x`)."""
 
     transformation: Transformation
     descriptor: str
@@ -63,9 +67,11 @@ class Candidate:
 
 @attrs.frozen
 class Layout:
-    """The candidates of a `srcset`, the `sizes` text, and the fallback for `src`.
+    """What an `<img>` tag needs for a responsive image.
 
-    `size` is the size of the largest candidate in CSS pixels, or None when it is unknown.
+    `candidates` are the pictures of the `srcset`, and `sizes` is the attribute of this name. `fallback` is
+    the picture of `src`, for browsers that do not support `srcset`. `size` is the size of the largest
+    candidate in CSS pixels, or None when it is unknown. `faults` lists the invalid options.
     """
 
     candidates: tuple[Candidate, ...]
@@ -77,7 +83,11 @@ class Layout:
 
 @attrs.frozen
 class Original:
-    """The original picture and the rules for all its candidates. A width or height of 0 is unknown."""
+    """The original picture, and the options for all candidates.
+
+    `base` has the rules that all candidates share. `width` and `height` are the size of the original in
+    pixels, or 0 when it is unknown. With `upscale`, candidates may be wider than the original.
+    """
 
     base: Transformation
     width: int
@@ -85,9 +95,10 @@ class Original:
     upscale: bool
 
     def max_width(self, rules: Transformation) -> int:
-        """Return the maximum width of a candidate in pixels.
+        """Return the maximum width of a candidate with these rules, in pixels.
 
-        This is the width of the original after crop and rotation, and at most 8192.
+        Without `upscale`, this is the width of the original after crop and rotation. It is never more than
+        8192.
 
         [contract 12]
         """
@@ -96,9 +107,11 @@ class Original:
         return min(source_size(rules, self.width, self.height).width or MAX_WIDTH, MAX_WIDTH)
 
     def resize(self, rules: Transformation, width: int, density: str | None) -> tuple[Transformation, int]:
-        """Return the rules for `width` CSS pixels at a density, and the width in physical pixels.
+        """Return rules for a picture of `width` CSS pixels, and its width in physical pixels.
 
-        A candidate that would be too wide gets the maximum width, and a height in proportion.
+        `density` is the number of physical pixels per CSS pixel, as text. None stands for a density of 1 that
+        is not written in the URL. A picture that would be too wide gets the maximum width, and its height is
+        reduced in the same ratio.
         """
         physical_width = round(width * float(density or 1))
         max_width = self.max_width(rules)
@@ -116,9 +129,9 @@ def _with_changes(rules: Transformation, changes: Mapping[str, str | None]) -> T
 
 
 def placeholder(original: Original, rules: Transformation) -> Transformation:
-    """Return the rules of a picture of 32 pixels, blurred and of low quality.
+    """Return rules for a blurred picture of low quality that is 32 pixels wide.
 
-    A page shows this picture while it loads the real one.
+    A web page shows this picture until the real one is loaded.
     """
     width, height = size_rule(rules, "width"), size_rule(rules, "height")
     small = min(_PLACEHOLDER_WIDTH, original.max_width(rules))
@@ -130,7 +143,8 @@ def placeholder(original: Original, rules: Transformation) -> Transformation:
 
 
 def _unique(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    # Browsers use the first of several candidates with the same descriptor.
+    # When several candidates have the same descriptor, the first one is kept, because browsers ignore the
+    # others.
     by_descriptor: dict[str, Candidate] = {}
     for candidate in candidates:
         by_descriptor.setdefault(candidate.descriptor, candidate)
@@ -138,7 +152,7 @@ def _unique(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 
 def layout_by_widths(original: Original, widths: Iterable[object], on_invalid: str) -> Layout:
-    """Compute one candidate per width. The browser chooses one by the `sizes` of the page."""
+    """Compute one candidate per width. The browser chooses one with the help of the attribute `sizes`."""
     texts, faults = _checked_texts("width", widths, on_invalid)
     resized = [original.resize(original.base, width, None) for width in sorted({int(text) for text in texts})]
     candidates = _unique(Candidate(rules, f"{physical_width}w") for rules, physical_width in resized)
@@ -161,7 +175,7 @@ def layout_by_breakpoints(
         faults += checked.faults
         rules = original.base | from_checked(checked)
         if point.width is not None and "width" not in checked.pairs:
-            # The width is invalid. Its fault was added above.
+            # The width of this breakpoint is invalid. Its fault was added above.
             continue
         texts = default_densities
         if point.densities is not None:
@@ -183,12 +197,16 @@ def layout_by_breakpoints(
 def _candidates_by_density(
     original: Original, point: Breakpoint, rules: Transformation, densities: Iterable[str]
 ) -> Iterator[Candidate]:
-    """Yield one candidate per density: `640w` when the breakpoint has a width, else `2x`."""
+    """Yield one candidate per density for the breakpoint `point`.
+
+    The descriptor has the form `640w` when the breakpoint has a width, and `2x` otherwise.
+    """
     width = size_rule(rules, "width")
     is_limited = source_size(rules, original.width, original.height).width > 0 and not original.upscale
     for density in densities:
         if width is None:
-            # Without a width the picture has that of the original, so a density above 1 would enlarge it.
+            # Without a rule `width` the picture is as wide as the original, so a density above 1 would
+            # enlarge it.
             if float(density) <= 1 or not is_limited:
                 yield Candidate(_with_changes(rules, {"dpr": density}), f"{density}x")
             continue
@@ -202,7 +220,7 @@ def _candidates_by_density(
 
 
 def _sizes(points: Sequence[Breakpoint]) -> str:
-    """Return the `sizes` text, largest window first: `(min-width: 640px) 640px, 320px`."""
+    """Return the attribute `sizes`, such as `(min-width: 640px) 640px, 320px`. Large windows come first."""
     if points[0].width is None:
         return ""
     conditions = [f"(min-width: {point.min_width}px) {point.width}px" for point in reversed(points[1:])]
@@ -210,7 +228,7 @@ def _sizes(points: Sequence[Breakpoint]) -> str:
 
 
 def _checked_texts(rule: str, values: Iterable[object], on_invalid: str) -> tuple[list[str], list[Fault]]:
-    """Return the texts of the values that `rule` accepts, and the faults of the others."""
+    """Check values of one rule. Return the texts of valid values, and the faults of invalid values."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # not all callers check types
         name = "widths" if rule == "width" else "densities"
         raise TypeError(f"{name} must be several numbers, as in {name}=(1, 2), not {type(values).__name__}")

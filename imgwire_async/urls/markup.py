@@ -1,4 +1,4 @@
-"""Build HTML tags from untrusted text."""
+"""Build HTML tags from text that may be untrusted. The text is escaped."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from imgwire_async.formatting import quoted
 Attribute: TypeAlias = "str | int | float | bool | None"
 
 _is_name = re.compile(r"[a-z][a-z0-9:.-]*").fullmatch
-# HTML documents cannot contain these characters.
+# Matches characters that HTML documents cannot contain.
 _forbidden = re.compile("[\x00\ud800-\udfff]")
 
 
 class Html(str):
-    """Escaped HTML. Jinja, Django and MarkupSafe do not escape an object with `__html__` again."""
+    """A string of escaped HTML. Its method `__html__` keeps Jinja and Django from escaping it again."""
 
     __slots__ = ()
 
@@ -26,7 +26,7 @@ class Html(str):
 
 
 def attribute_name(keyword: str) -> str:
-    """Return the HTML attribute for a keyword: `class_` -> `class`, `data_id` -> `data-id`.
+    """Convert a Python keyword to the name of an HTML attribute: `class_` to `class`, `data_id` to `data-id`.
 
     Raises `ValueError` for a keyword that is not a valid attribute name.
     """
@@ -37,7 +37,11 @@ def attribute_name(keyword: str) -> str:
 
 
 def tag(name: str, attributes: Mapping[str, Attribute]) -> str:
-    """Return a start tag. An attribute that is True has no value; None and False leave the attribute out."""
+    """Return an HTML start tag.
+
+    An attribute whose value is True is written without a value. If the value is None or False, the attribute
+    is left out.
+    """
     parts = [name]
     for key, value in attributes.items():
         if value is True:
@@ -48,5 +52,8 @@ def tag(name: str, attributes: Mapping[str, Attribute]) -> str:
 
 
 def clean(value: object) -> str:
-    """Return `value` as text, with characters that HTML forbids replaced. The text is not escaped."""
+    """Convert `value` to text, and replace characters that HTML documents cannot contain by U+FFFD.
+
+    The result is not escaped.
+    """
     return _forbidden.sub("\N{REPLACEMENT CHARACTER}", str(value))

@@ -1,4 +1,4 @@
-"""Parse the pairs of a query into rules with Python values."""
+"""Convert the (name, text) pairs of a URL's query to rules with Python values."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _decode = JSONDecoder().decode
 
 
 def split_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], dict[str, object]]:
-    """Split (name, text) pairs into valid rules, as Python values, and raw pairs, as text.
+    """Split (name, text) pairs into two dicts: valid rules, and all other pairs.
 
+    The first dict maps the names of rules to Python values. The second dict maps names to the unchanged text.
     Raises `TransformationError` when a rule occurs twice.
     """
     rules: dict[str, object] = {}
@@ -34,9 +35,10 @@ def split_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], di
 
 
 def _value(rule: Rule | None, text: str) -> object:
-    """Return the Python value that is written as `text`, or `text` when only the text itself is.
+    """Convert the value of a rule in a URL to a number, boolean or dict.
 
-    Raises `InvalidValue` when the rule is unknown or does not accept the text.
+    Return `text` unchanged if the converted value would be written as another text. Raises `InvalidValue`
+    when `rule` is None or does not accept the text.
     """
     if rule is None:
         raise InvalidValue("there is no such rule")

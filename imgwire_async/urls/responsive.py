@@ -1,4 +1,4 @@
-"""Build `srcset`, `sizes` and HTML for responsive images.
+"""Build the attributes `srcset` and `sizes`, and HTML tags, for images that browsers load in several sizes.
 
 [contract 12]
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Breakpoint", "Breakpoints", "ResponsiveImage", "responsive_image", "srcset"]
 
-# Formats whose name differs from the subtype of their MIME type.
+# Maps the name of a format to the subtype of its MIME type, where the two differ.
 _MIME_SUBTYPES = {"jpg": "jpeg"}
 
 
@@ -43,10 +43,10 @@ _MIME_SUBTYPES = {"jpg": "jpeg"}
 class ResponsiveImage:
     """An image in several sizes for a web page.
 
-    `src` is the URL of the smallest size; `srcset` and `sizes` let the browser choose. `width` and `height`
-    are the size of the largest candidate (None: unknown), so that the page layout does not move while the
-    image loads. `placeholder` is the URL of a tiny blurred picture. A template prints this object as an
-    `<img>` tag with an empty `alt`.
+    `src` is the URL of the smallest size. `srcset` has the URLs of all sizes, and the browser chooses one of
+    them with the help of `sizes`. `width` and `height` are the size of the largest picture, or None when it
+    is unknown. With them, a browser reserves space before the image is loaded. `placeholder` is the URL of a
+    tiny blurred picture. Jinja and Django templates show this object as an `<img>` tag with an empty `alt`.
     """
 
     src: str
@@ -62,10 +62,11 @@ class ResponsiveImage:
         """Return an `<img>` tag with all text escaped.
 
         Args:
-            alt: The text for readers who do not see the image; "" for decoration.
-            loading: "lazy", "eager", or None for no such attribute.
-            **attributes: More attributes, or other values for those of this tag: `class_="hero"`,
-                `sizes="50vw"`, `data_id=7`. True writes an attribute without a value, None removes one.
+            alt: The text for readers who do not see the image, or "" for an image without a meaning.
+            loading: "lazy" or "eager". None leaves out the attribute `loading`.
+            **attributes: More attributes, such as `class_="hero"` or `data_id=7`. They also override the
+                attributes that this method sets, as in `sizes="50vw"`. An attribute that is True is written
+                without a value. An attribute that is None is left out.
         """
         defaults: dict[str, Attribute] = {
             "src": self.src,
@@ -137,28 +138,30 @@ def responsive_image(
 ) -> ResponsiveImage:
     """Return an image in several sizes, with its `srcset`, `sizes` and HTML.
 
-    No candidate is wider than the original after its crop, or than 8192 pixels. When two candidates have the
-    same descriptor the first one is kept.
+    Without `widths` and `breakpoints`, the rules decide. With a rule `width`, the `srcset` has one URL per
+    density. Without this rule, there are breakpoints for pictures of 320, 640, 1024 and 1440 pixels.
+
+    No picture is wider than 8192 pixels, or wider than the original after its crop. When two pictures have
+    the same descriptor (such as `640w`), the `srcset` has the first one only.
 
     Args:
         cdn_url: The URL of the image, `image.cdn_url`.
-        original_width: The width of the original in pixels; 0 when unknown.
-        original_height: The height of the original in pixels; 0 when unknown.
+        original_width: The width of the original in pixels, or 0 when it is unknown.
+        original_height: The height of the original in pixels, or 0 when it is unknown.
         options: A `Transformation` or a mapping of rules, as in `build_url`.
-        widths: Widths in pixels; each makes one candidate (`640w`).
-        breakpoints: `Breakpoint`s, mappings or (min_width, width) tuples; each makes one candidate per
-            density. Without `widths` and `breakpoints`, a `width` among the rules makes one candidate per
-            density (`2x`), and no `width` means breakpoints at 320, 640, 1024 and 1440 pixels.
+        widths: Widths in pixels. The `srcset` has one URL per width, with a descriptor such as `640w`.
+        breakpoints: `Breakpoint`s, mappings or (min_width, width) tuples. The `srcset` has one URL per
+            breakpoint and density.
         densities: Pixel densities of screens. The CDN multiplies the width by the density.
-        upscale: Whether candidates may be wider than the original.
+        upscale: Whether pictures may be wider than the original.
         preset: As in `build_url`.
         on_invalid: As in `build_url`.
         raw: As in `build_url`.
         **rules: Rules by name or alias, as in `build_url`.
 
     Raises:
-        TransformationError: An option is invalid, or a rule that the layout sets itself (`dpr`, `width`) is
-            given.
+        TransformationError: An option is invalid, or the rule `dpr` is given, which `densities` sets. With
+            `widths`, the rule `width` must not be given, either.
         ValueError: Both `widths` and `breakpoints` are given.
     """
     if widths is not None and breakpoints is not None:
@@ -191,8 +194,8 @@ def srcset(
 
     Args:
         cdn_url: The URL of the image, `image.cdn_url`.
-        original_width: The width of the original in pixels; 0 when unknown.
-        original_height: The height of the original in pixels; 0 when unknown.
+        original_width: The width of the original in pixels, or 0 when it is unknown.
+        original_height: The height of the original in pixels, or 0 when it is unknown.
         options: A `Transformation` or a mapping of rules, as in `build_url`.
         **keywords: The keywords of `responsive_image`: `widths`, `breakpoints`, `densities`, `upscale`,
             `preset`, `on_invalid`, `raw`, and rules.
@@ -201,9 +204,10 @@ def srcset(
 
 
 def _require_not_given(base: Transformation, set_by: Mapping[str, str]) -> None:
-    """Raise `TransformationError` for rules that the layout sets itself.
+    """Raise `TransformationError` if `base` has a rule that an argument of `responsive_image` also sets.
 
-    They are duplicates, which are errors in every mode. `set_by` maps each rule to the argument that sets it.
+    `set_by` maps the names of such rules to the argument. Like any duplicate rule, this is an error for every
+    value of `on_invalid`.
     """
     given = dict(base.pairs)
     faults = [
@@ -235,7 +239,8 @@ def _url(cdn_url: str, rules: Transformation) -> str:
 
 def _srcset(cdn_url: str, candidates: Iterable[Candidate]) -> str:
     urls = [(_url(cdn_url, candidate.transformation), candidate.descriptor) for candidate in candidates]
-    # In a `srcset` a space ends a URL, and a comma can end it. Queries are encoded, so this concerns paths.
+    # In a `srcset`, a space or a comma may end a URL. So both are encoded. Only the path can contain them,
+    # because the query is encoded already.
     return ", ".join(
         [f"{url.replace(' ', '%20').replace(',', '%2C')} {descriptor}" for url, descriptor in urls]
     )

@@ -1,4 +1,4 @@
-"""Value types for single values: integers, numbers, booleans, keywords and text."""
+"""The types of single values that rules accept: integers, numbers, booleans, keywords and text."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from imgwire_async.urls.conversions import (
 )
 from imgwire_async.urls.literals import GRAVITIES, GRAVITY_ALIASES
 
-# Returns the text for the URL before percent-encoding, or None for a valid value that is not written
-# (`blur=False`).
+# A function that checks a value. It returns the text for the URL, not yet percent-encoded. It returns None
+# for a valid value that leaves the rule out of the URL, such as `blur=False`.
 Check: TypeAlias = Callable[[object], "str | None"]
 
 
 @attrs.frozen
 class ValueType:
-    """The type of a rule, of a part of a colon string, or of a field of an object.
+    """The type of the value of a rule, or of one part of such a value.
 
-    `description` appears in error messages and on the documentation page. `check` converts a value to its
-    text.
+    `description` appears in error messages and in the documentation. `check` returns the text of a value, or
+    raises `InvalidValue`.
     """
 
     description: str
     check: Check
 
     def text(self, value: object) -> str:
-        """Return the text of `value`, for a type whose `check` never returns None."""
+        """Check `value` and return its text. Only for types whose `check` never returns None."""
         text = self.check(value)
         assert text is not None, self.description
         return text
 
 
 class Value:
-    """Base of the value classes of structured rules (`Color`, `Crop`, ...)."""
+    """Base of the classes for values that have several parts, such as `Color` and `Crop`."""
 
     __slots__ = ()
 
     def fields(self) -> dict[str, object]:
-        """Return the fields that are set, by name."""
+        """Return a dict of the fields that are not None."""
         raise NotImplementedError  # pragma: no cover - every value class has its own
 
 
@@ -69,7 +69,7 @@ def integer(low: int | None = None, high: int | None = None) -> ValueType:
 
 
 def number(low: float | None = None, high: float | None = None, *, above: float | None = None) -> ValueType:
-    """Return the type of numbers from `low` to `high`, both included.
+    """Return the type of numbers from `low` to `high`, both included. None means no limit.
 
     `above` is a lower limit that is not included.
     """
@@ -106,14 +106,14 @@ BOOLEAN = ValueType("true or false", _boolean)
 
 
 def enum(keywords: Sequence[str], aliases: Mapping[str, str] | None = None) -> ValueType:
-    """Return the type of a fixed list of keywords, in any case.
+    """Return the type of values that must be one of `keywords`, in lower or upper case.
 
-    `aliases` maps other accepted spellings to the keyword that is written in the URL.
+    `aliases` maps other accepted words to the keyword that is written in the URL.
     """
     aliases = dict(aliases or {})
     allowed = dict(zip(keywords, keywords, strict=True)) | aliases
     description = keywords[0] if len(keywords) == 1 else f"one of {', '.join(keywords)}"
-    # A long list of aliases (such as those of gravity) would make the message hard to read.
+    # The description shows only a few aliases. A long list, such as that of gravity, would be hard to read.
     if 0 < len(aliases) <= 4:
         description += f" (also {', '.join(aliases)})"
 
@@ -136,7 +136,7 @@ def _gravity_or_smart(value: object) -> str:
     text = as_builtin(value)
     if type(text) is str and ":" in text:
         parts = [part.strip() for part in text.split(":", 2)]
-        # The official SDKs accept any text before `:sm`. [rules 5]
+        # The text before `:sm` is not checked, as in the official SDKs. [rules 5]
         if len(parts) == 2 and parts[1] == "sm":
             return "attention"
     return GRAVITY.text(value)
@@ -164,7 +164,7 @@ PART_TEXT = ValueType("text that is not blank and contains no colon", _not_blank
 
 
 def one_of(first: ValueType, second: ValueType) -> ValueType:
-    """Return the type that accepts what `first` or `second` accepts."""
+    """Return a type that accepts a value if the type `first` or the type `second` accepts it."""
     description = f"{first.description}, or {second.description}"
 
     def check(value: object) -> str | None:
@@ -183,10 +183,11 @@ def one_of(first: ValueType, second: ValueType) -> ValueType:
 
 
 def switch_or(value_type: ValueType, *, off: str | None = None) -> ValueType:
-    """Return the type of a rule that is switched on by True or by a value of `value_type`.
+    """Return a type that accepts True, False, and values of `value_type`, such as `blur=True` or `blur=5`.
 
-    False leaves the rule out of the URL, or writes `off`. Only booleans and texts such as "true" are
-    switches: the number 1 is a value (a blur with sigma 1). [rules 9 V4]
+    True is written as `true`. False is written as `off`, or leaves the rule out if `off` is None. Texts such
+    as "true" and "0" are booleans. The number 1 is a value and not a boolean: `blur=1` is a blur of strength
+    1. [rules 9 V4]
     """
 
     def check(value: object) -> str | None:

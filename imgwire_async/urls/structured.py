@@ -1,4 +1,4 @@
-"""The types of the rules with structured values.
+"""The types of rules whose values have several parts, such as `crop`.
 
 [rules 8.2]
 """
@@ -17,7 +17,7 @@ from imgwire_async.urls.combinators import (
     EmptyParts,
     Field,
     as_mapping,
-    colon_string,
+    colon_separated,
     encode_part,
     join_parts,
     json_object,
@@ -88,12 +88,12 @@ DUOTONE = structured(
 EXTEND = structured(*(Field(edge, _EDGE) for edge in ("top", "right", "bottom", "left")), BACKGROUND)
 ROTATE = structured(Field("angle", _ANY_INTEGER, required=True), BACKGROUND)
 ZOOM = text_or_object(
-    colon_string(Field("factor", number(1, 10)), Field("gravity", _GRAVITY)),
+    colon_separated(Field("factor", number(1, 10)), Field("gravity", _GRAVITY)),
     sorted_fields(Field("factor", number(1, 10), required=True), Field("gravity", _GRAVITY)),
     lambda encoded: ":".join(encoded.values()),
 )
 
-# The parameters of the sharpening filter are never negative. [rules 9 O14]
+# The official Python SDK requires fields above 0. Here a field may also be 0. [rules 9 O14]
 SHARPEN = switch_or(
     text_or_object(
         number(above=0),
@@ -118,7 +118,7 @@ def _crop_text(value: object) -> str:
     if not 2 <= len(given) <= 5:
         raise mismatch(value, _CROP_TEXT.description)
     if len(given) == 2:
-        # The official Python SDK adds the default gravity, too. [rules 9 S3]
+        # The official Python SDK also adds `ce`, so both build the same URL. [rules 9 S3]
         return f"{join_parts(given, _CROP_PARTS)}:ce"
     return join_parts(given, _CROP_PARTS if len(given) == 3 else _CROP_AT_OFFSET_PARTS)
 
@@ -128,7 +128,7 @@ def _crop_object(encoded: Mapping[str, str]) -> str:
     if len(offsets) == 1 or (not offsets and encoded.get("mode") == '"extract"'):
         raise InvalidValue("give x and y together; the mode extract requires both")
     if offsets and "mode" not in encoded:
-        # Only the mode extract uses x and y. [rules 9 O10]
+        # With x and y the default mode is extract, as in the official Node SDK. [rules 9 O10]
         encoded = dict(sorted([*encoded.items(), ("mode", '"extract"')]))
     return json_object(encoded)
 
@@ -138,7 +138,7 @@ CROP = text_or_object(_CROP_TEXT, _CROP_FIELDS, _crop_object)
 
 
 _SIDE = number(1, 8192)
-_SIDE_RATIO = colon_string(Field("w", _SIDE), Field("h", _SIDE), minimum=2)
+_SIDE_RATIO = colon_separated(Field("w", _SIDE), Field("h", _SIDE), minimum=2)
 _RATIO_NUMBER = number(0.01, 8192)
 
 
@@ -151,7 +151,7 @@ def _ratio_object(encoded: Mapping[str, str]) -> str:
         return encoded["ratio"]
     if len(encoded.keys() & {"width", "height"}) == 1:
         raise InvalidValue("give width and height together")
-    # A ratio beside width and height is left out. [rules 9 O3]
+    # When the object has width, height and a ratio, the ratio is ignored. [rules 9 O3]
     return json_object({"height": encoded["height"], "width": encoded["width"]})
 
 
@@ -173,7 +173,7 @@ EXTEND_ASPECT_RATIO = text_or_object(
 
 _FLIP_KEYWORD = enum(FLIPS)
 _FLIP_FIELDS = sorted_fields(Field("horizontal", BOOLEAN), Field("vertical", BOOLEAN))
-# The keyword for (horizontal, vertical). None leaves the rule out.
+# Maps (horizontal, vertical) to the keyword in the URL. None leaves the rule out of the URL.
 _FLIP_BY_AXES = {
     ("true", "true"): "both",
     ("true", "false"): "horizontal",
@@ -243,7 +243,8 @@ def _alpha_flag(value: object) -> str:
     return f"alpha:{'true' if flag else 'false'}"
 
 
-# An object is written as text: the CDN reads no JSON here, nor in `normalize`. [rules 8.2, 9 O1]
+# An object is written as text with colons, because the CDN does not accept JSON for `negate` and `normalize`.
+# [rules 8.2, 9 O1]
 NEGATE = switch_or(
     text_or_object(
         ValueType("alpha:true or alpha:false", _alpha_flag),
@@ -260,7 +261,7 @@ def _require_order(text: str) -> str:
     return text
 
 
-_BOUNDS = colon_string(Field("lower", number(0, 100)), Field("upper", number(0, 100)), minimum=2)
+_BOUNDS = colon_separated(Field("lower", number(0, 100)), Field("upper", number(0, 100)), minimum=2)
 NORMALIZE = switch_or(
     text_or_object(
         ValueType(_BOUNDS.description, lambda value: _require_order(_BOUNDS.text(value))),
@@ -276,7 +277,7 @@ NORMALIZE = switch_or(
 _PADDING = tuple(Field(edge, _EDGE) for edge in ("all", "x", "y", "top", "right", "bottom", "left"))
 _PADDING_TEXT = ValueType(
     "all, x:y, top:x:bottom or top:right:bottom:left",
-    colon_string(*(Field(f"part {position}", _EDGE) for position in (1, 2, 3, 4))).check,
+    colon_separated(*(Field(f"part {position}", _EDGE) for position in (1, 2, 3, 4))).check,
 )
 _PADDING_TYPE = text_or_object(_PADDING_TEXT, sorted_fields(*_PADDING))
 
@@ -284,7 +285,7 @@ _PADDING_TYPE = text_or_object(_PADDING_TEXT, sorted_fields(*_PADDING))
 def _padding(value: object) -> str | None:
     given = as_mapping(value)
     if given is not None and (given.get("background") is not None or given.get("bg") is not None):
-        # Official Python writes this field, but the CDN guide does not have it. [rules 9 O11]
+        # The official Python SDK accepts this field, but the guide of the CDN does not have it. [rules 9 O11]
         raise InvalidValue("padding has no background field; use the rule `background`")
     return _PADDING_TYPE.check(value if given is None else given)
 
@@ -321,7 +322,8 @@ WATERMARK_SIZE = structured(WIDTH, HEIGHT, Field("scale", _FACTOR), empty=EmptyP
 
 def _watermark_text(value: object) -> str:
     text = TEXT.text(value)
-    # The official SDKs count code points or UTF-16 units; the second number is never smaller. [rules 9 V11]
+    # One official SDK counts code points, another one UTF-16 code units. The limit here is in UTF-16 code
+    # units, because a text never has fewer of them than code points. [rules 9 V11]
     if len(text.encode("utf-16-le")) > 2 * 2048:
         raise InvalidValue("a text of more than 2048 UTF-16 code units is too long")
     return text
@@ -348,7 +350,8 @@ WATERMARK_TEXT = text_or_object(
     ),
 )
 
-# The URL after its scheme: optional user info, a host, an optional port, and any path, query and fragment.
+# Matches a URL after its scheme: optional user info, a host, an optional port, and optionally a path, query
+# and fragment.
 _match_after_scheme = re.compile(
     r"(?:[^\s/?#\\@]*@)?"
     r"(?:\[[0-9A-Fa-f:.]+\]|[^\s\x00-\x20\x7f/?#\\@:\[\]<>^|%]+)"

@@ -1,4 +1,4 @@
-"""Types for type checkers: `TypedDict`s of structured values, and the keywords of a call."""
+"""Types for type checkers: the mappings that rules accept as values, and the keywords of `build_url`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ContrastFields(TypedDict):
 
 
 class CropFields(TypedDict):
-    """Fields of the rule `crop`, in pixels. `x` and `y` set an exact position."""
+    """Fields of the rule `crop`, in pixels. `x` and `y` set the position and must be given together."""
 
     width: Integer
     height: Integer
@@ -60,7 +60,7 @@ class CropFields(TypedDict):
 
 
 class DuotoneFields(TypedDict, total=False):
-    """Fields of the rule `duotone`: two colours. Both are required; either spelling is accepted."""
+    """Fields of the rule `duotone`: two colours, which are both required. Each has two allowed names."""
 
     shadowColor: AnyColor
     highlightColor: AnyColor
@@ -80,7 +80,7 @@ class ExtendFields(TypedDict, total=False):
 
 
 class AspectFields(TypedDict, total=False):
-    """Fields of the rule `extend_aspect_ratio`: a ratio, or `width` with `height`."""
+    """Fields of the rule `extend_aspect_ratio`: a ratio under one of three names, or `width` and `height`."""
 
     ratio: Number | str | tuple[Number, Number] | None
     aspectRatio: Number | str | tuple[Number, Number] | None
@@ -90,7 +90,7 @@ class AspectFields(TypedDict, total=False):
 
 
 class FlipFields(TypedDict, total=False):
-    """Fields of the rule `flip`. A missing direction is not flipped."""
+    """Fields of the rule `flip`. A missing field means False."""
 
     horizontal: bool | None
     vertical: bool | None
@@ -106,19 +106,19 @@ class GradientFields(TypedDict):
 
 
 class TintFields(TypedDict):
-    """Field of the rule `monochrome`: the colour."""
+    """The field of the rule `monochrome`: a colour."""
 
     tint: AnyColor
 
 
 class NegateFields(TypedDict):
-    """Field of the rule `negate`: whether to negate the alpha channel, too."""
+    """The field of the rule `negate`: whether to negate the alpha channel, too."""
 
     alpha: bool
 
 
 class NormalizeFields(TypedDict):
-    """Fields of the rule `normalize`: percentiles 0..100, `lower` less than `upper`."""
+    """Fields of the rule `normalize`: numbers 0..100. `lower` must be less than `upper`."""
 
     lower: Number
     upper: Number
@@ -145,7 +145,7 @@ class RotateFields(TypedDict):
 
 
 class SharpenFields(TypedDict, total=False):
-    """Fields of the rule `sharpen`: parameters of the sharpening filter, 0 or more."""
+    """Fields of the rule `sharpen`: numbers of at least 0, whose meaning the service does not document."""
 
     sigma: Number | None
     m1: Number | None
@@ -175,7 +175,7 @@ class PositionFields(TypedDict, total=False):
 
 
 class WatermarkFields(PositionFields, total=False):
-    """Fields of the rule `watermark`. The image id is required; either spelling is accepted."""
+    """Fields of the rule `watermark`. The image id is required, under one of its two names."""
 
     image_id: str | UUID
     imageId: str | UUID
@@ -210,7 +210,7 @@ class SizeFields(TypedDict, total=False):
     scale: Number | None
 
 
-# A tuple replaces a colon string. None in it is an empty part.
+# A tuple replaces a text with colons: `(400, 300)` for `400:300`. None is an empty part.
 Parts: TypeAlias = tuple[object, ...]
 Adjust: TypeAlias = str | Number | Parts | AdjustFields | values.Adjust
 Contrast: TypeAlias = str | Number | Parts | ContrastFields | values.Contrast
@@ -235,7 +235,7 @@ WatermarkText: TypeAlias = str | Number | WatermarkTextFields | values.Watermark
 
 
 class Rules(TypedDict, total=False):
-    """The rules by name and alias, with underscores in place of hyphens.
+    """The keyword arguments for rules: all names and aliases. Hyphens in names are written as underscores.
 
     [rules 8]
     """
@@ -343,7 +343,10 @@ class Rules(TypedDict, total=False):
 
 
 class ResponsiveOptions(Rules, total=False):
-    """The keywords of `responsive_image`, rules included, for functions that pass them on."""
+    """The keyword arguments of `responsive_image`, with all rules.
+
+    Functions that pass their keyword arguments to `responsive_image` are annotated with this type.
+    """
 
     widths: Iterable[int] | None
     breakpoints: Breakpoints | None
