@@ -60,8 +60,8 @@ def blocking(
 def blocking(method: Callable[..., Any]) -> Callable[..., Any]:
     """Return the blocking form of `method`, with the same parameters and docstring.
 
-    It returns the result of a coroutine function, a generator for an async generator, and a context manager
-    for an async context manager.
+    The blocking form of a coroutine function returns its result. The blocking form of an async generator is a
+    generator, and that of an async context manager is a context manager.
     """
     if inspect.iscoroutinefunction(method):
 

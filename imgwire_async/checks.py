@@ -134,7 +134,7 @@ def integer(
     if found is None:
         raise wrong_type(name, expected, value)
     if found < minimum or (maximum is not None and found > maximum):
-        # MAX_INT64 is a technical limit, so the message names it only for a number above it.
+        # MAX_INT64 is a limit of computers, not of the API. The message names it only for a larger number.
         omits_maximum = maximum is None or (maximum == MAX_INT64 and found < minimum)
         limits = f"{minimum} or more" if omits_maximum else f"{minimum} to {maximum}"
         raise ValueError(f"{name} must be {limits}, not {number_for_message(found)}")
@@ -208,8 +208,8 @@ def no_coroutine_function(name: str, value: object) -> None:
 def is_coroutine_callable(value: object) -> bool:
     """Return whether calling `value` returns a coroutine.
 
-    It does for a coroutine function, a `functools.partial` of a coroutine function, and an object whose
-    `__call__` is a coroutine function.
+    The result is true for a coroutine function, for a `functools.partial` of a coroutine function, and for an
+    object whose `__call__` is a coroutine function.
     """
     function: Any = value
     while isinstance(function, functools.partial):

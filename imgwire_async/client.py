@@ -154,11 +154,11 @@ class BaseClient:
         return Capture(self._shared)
 
     def with_options(self, **changes: Unpack[ChangedOptions]) -> Self:
-        """Return a client that has changed options, but the connections and the API key of this client.
+        """Return a client with changed options, which shares the connections and API key of this client.
 
         `changes` may be `timeout`, `retries`, `default_headers`, `environment_id` and `hooks`, with the
         values that the constructor takes. All other options are those of this client. None restores the
-        default of the SDK. The two clients share the rate limit, too. Closing the new client does nothing;
+        default of the SDK. The two clients also share the rate limit. Closing the new client does nothing;
         closing this client closes the connections. Raises `TypeError` for an unknown option.
         """
         clone = object.__new__(type(self))
@@ -280,8 +280,8 @@ class AsyncImgwireClient(BaseClient):
     ) -> messages.APIResponse:
         """Send a request to any operation of the API, and return the response.
 
-        Use it for operations for which this version of the SDK has no method. Retries and errors are those of
-        all other calls.
+        Use it for operations for which this version of the SDK has no method. Retries and errors are the same
+        as for all other calls.
 
         Args:
             method: HTTP method, such as `"GET"`.

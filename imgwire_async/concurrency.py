@@ -34,7 +34,7 @@ async def acquire(semaphore: asyncio.Semaphore, stall: float | None) -> None:
 
     The timeout ends a deadlock: the source or a callback of an upload may start a second upload. The second
     upload waits here, while the first upload holds the semaphore and waits for the second one. If all uploads
-    that hold the semaphore do this, none ever releases it. Downloads can deadlock in the same way.
+    that hold the semaphore wait like this, none ever releases it. Downloads can deadlock in the same way.
     """
     if not semaphore.locked() or not user_code.inside_user_code.get():
         await semaphore.acquire()

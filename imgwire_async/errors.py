@@ -63,13 +63,16 @@ def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str,
 
 
 def _without_html(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the attributes of an error for a pickle, with a web page in `body` replaced by its title."""
+    """Return the attributes to pickle. If `body` is a web page, its title replaces the page."""
     body = state.get("body")
     return state | {"body": excerpt(body)} if isinstance(body, str) and is_html(body) else state
 
 
 class ImgwireError(Exception):
-    """The base class. `exchange` describes the failed call, `image` is its image record. Both may be None."""
+    """The base class of all errors of this package.
+
+    `exchange` describes the failed call, and `image` is the last known record of the image. Both may be None.
+    """
 
     def __init__(self, message: str, *, exchange: Exchange | None = None, image: Image | None = None) -> None:
         # The message may contain a file name, or a message of the service, with control characters.
@@ -146,7 +149,7 @@ class BadRequestError(APIStatusError):
 
 
 class AuthenticationError(APIStatusError):
-    """Status 401: the API key or upload token is not valid. A callable `api_key` was called again first."""
+    """Status 401: the API key (or a second key from a callable) or the upload token is not valid."""
 
 
 class PaymentRequiredError(APIStatusError):
@@ -162,7 +165,7 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """Status 409: the request conflicts with a record that exists, for example one of the same host name."""
+    """Status 409: the request conflicts with a record that exists, for example with the same host name."""
 
 
 class PayloadTooLargeError(APIStatusError):
@@ -262,7 +265,7 @@ class UploadStalledError(UploadError, TimeoutError):
 
 
 class UploadUrlExpiredError(UploadError):
-    """The upload URL expired before the bytes arrived, and so did the next two upload URLs."""
+    """The upload URL expired before the bytes arrived, and two new upload URLs expired, too."""
 
 
 class UploadRejectedError(UploadError):
@@ -298,7 +301,7 @@ class _RecordError(ImgwireError):
     def _pickled(self) -> dict[str, Any]:
         state = super()._pickled()
         if getattr(state.get("record"), "download_url", None) is not None:
-            # The download URL of a job is a secret.
+            # The download URL of a job is a secret, which a pickle must not contain.
             state["record"] = attrs.evolve(state["record"], download_url=None)
         return state
 

@@ -13,7 +13,7 @@ _AUTHORITY = re.compile(r"(?:\[[^\[\]]*:[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?")
 
 
 def is_authority(authority: str) -> bool:
-    """Return whether `authority`, the part of a URL before the path, is one host with an optional port.
+    """Return whether `authority` (the part of a URL after `//`) is one host with an optional port.
 
     User info before the host is allowed. If the result is true, all URL parsers find the same host.
     """

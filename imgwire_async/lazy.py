@@ -16,8 +16,8 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        # Tools that inspect the variables of a module read attributes such as `__wrapped__` of each. This
-        # must not import the module.
+        # Tools that inspect variables read their attributes such as `__wrapped__`. This must not cause an
+        # import.
         if name.startswith("__"):
             raise AttributeError(name)
         from importlib import import_module

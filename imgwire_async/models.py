@@ -128,9 +128,8 @@ class Image(Record, ImageUrls):
     `width` and `height` are the size of the original in pixels, and `size_bytes` is the size of its file.
     These three are 0 until the service knows them, which may take until the image is `READY`. These three and
     `exif_data` are final once `processed_metadata_at` is set. `can_upload` is true while the record accepts
-    an upload.
-    `is_directly_deliverable` is false for types that browsers cannot display without a conversion (JXL, ICO,
-    HEIC, BMP, TIFF). [contract 3]
+    an upload. `is_directly_deliverable` is false for types that browsers cannot display without a conversion
+    (JXL, ICO, HEIC, BMP, TIFF). [contract 3]
     """
 
     id: str

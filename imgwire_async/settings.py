@@ -184,14 +184,14 @@ def _is_user_info(url: str) -> bool:
 
 # --- headers ------------------------------------------------------------------------------------------------
 
-# Headers that the client sets itself. A default header of this name would override the right value, or send a
-# secret to the wrong host.
+# Headers that the client sets itself. A default header of such a name would override the right value, or send
+# a secret to the wrong host.
 _RESERVED_HEADERS = frozenset({"authorization", "host", "cookie", "content-length", "transfer-encoding"}) | {
     "proxy-authorization",  # the password of a proxy belongs in proxy=
     "connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "upgrade",  # per connection
 }  # fmt: skip
 
-# RFC 9110, section 5.6.2.
+# The characters that a header name may contain, by RFC 9110, section 5.6.2.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 

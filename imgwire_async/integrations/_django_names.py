@@ -8,7 +8,7 @@ from imgwire_async import Image
 
 # The number of characters of a UUID.
 ID_LENGTH = 36
-# Each dict of `StoredNames` is cleared when it has this many names. They take about 2 MB.
+# Each dict of `StoredNames` is cleared when it has this many names. So many names take about 2 MB.
 _MAX_NAMES = 10_000
 # Upper case does not match, because the service writes UUIDs in lower case.
 match_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
@@ -57,7 +57,7 @@ class StoredNames:
     def image_id(self, name: object) -> str:
         """Return the image id in `name` without a request to the service.
 
-        Raises `FileNotFoundError` if `name` has the wrong form, or if the image has another known name.
+        Raises `FileNotFoundError` if `name` has the wrong form, or if the image is known by another name.
         """
         image_id, slash, file_name = str(name).partition("/")
         if match_id(image_id) is None or not slash or not file_name or "/" in file_name:
@@ -69,8 +69,8 @@ class StoredNames:
     def needs_check(self, image_id: str, name: str) -> bool:
         """Return whether the storage must ask the service if the image `image_id` has this `name`.
 
-        The reason is that other code may have derived `name` from a stored name. Remember a name that needs
-        no check, so that a second name of the same image needs one.
+        Other code may have derived `name` from a stored name. For an image that is not confirmed, the first
+        name without signs of this needs no check. The method remembers it, and other names need a check.
         """
         if image_id in self._confirmed:
             return False

@@ -75,8 +75,8 @@ class ImgwireStorage(Storage):
 
     The storage creates a client on the first call in a process. So the storage itself can be created at
     import time, used after a fork, pickled, and written into migrations. Migrations and pickles contain no
-    API key: a process that loads a pickle reads `IMGWIRE_API_KEY`. But a pickle contains a function that is
-    the `api_key`. An unknown image raises `FileNotFoundError`. Other errors of the service are not changed.
+    API key: a process that loads a pickle reads `IMGWIRE_API_KEY`. If `api_key` is a function, a pickle
+    refers to it. An unknown image raises `FileNotFoundError`. Other errors are those of `ImgwireClient`.
 
     Args:
         api_key: The API key, or a function that returns it. None means `IMGWIRE_API_KEY`.
@@ -205,9 +205,9 @@ class ImgwireStorage(Storage):
         """Return the CDN URL of the image `name`, with the storage's `url_rules`.
 
         `rules` are added to the `url_rules`, and replace those of the same name. Once `cdn_base` is known,
-        the method sends no request, except one for a name that other code may have derived from a stored
-        name. So it does not check that the image exists. For a name that was never stored here, the method
-        returns the same URL as Django's own storage: `MEDIA_URL` and the name.
+        the method does not ask the service whether the image exists. It asks only once for a name that other
+        code may have derived from a stored name. For a name that was never stored here, the method returns
+        the same URL as Django's own storage: `MEDIA_URL` and the name.
         """
         try:
             image_id = self._names.image_id(name or "")
@@ -324,7 +324,7 @@ class ImgwireStorage(Storage):
             raise ImproperlyConfigured(f"url_rules of ImgwireStorage: {error}") from error
 
     def deconstruct(self) -> tuple[str, tuple[()], dict[str, object]]:
-        """Return the class and the arguments for a migration, without those of the client such as the key."""
+        """Return the class and the arguments for a migration, without the arguments of the client."""
         default = ImgwireStorage()
         names = ("cdn_base", "url_rules", "wait", "ready_timeout", "purpose", "custom_metadata")
         options = {name: getattr(self, f"_{name}") for name in names}

@@ -58,9 +58,9 @@ class _ResponseTemplate(NamedTuple):
     detail: str
 
 
-# The first template with a class of the error is used, so subclasses come before their base classes. A status
-# of 4xx means that the sender of the request can correct the error. The other errors concern only the
-# application and the service, so the text in `detail` mentions no key, plan or URL.
+# `answer_for` uses the first template that lists a class of the error, so subclasses come before base
+# classes. A status of 4xx means that the sender of the request can correct the error. All other errors
+# concern only the application and the service, so the text in `detail` mentions no key, plan or URL.
 _TEMPLATES = (
     _ResponseTemplate((NotFoundError,), HTTPStatus.NOT_FOUND, "not_found", "There is no such image."),
     _ResponseTemplate(
@@ -173,8 +173,8 @@ def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
 
 def _template_for(error: ImgwireError) -> _ResponseTemplate:
     status = error.status if isinstance(error, APIStatusError | UploadRejectedError | DownloadError) else None
-    # These statuses mean the same from the API, the storage, the CDN and a proxy, although the errors have
-    # different classes.
+    # The storage, the CDN and proxies send these statuses with the same meaning as the API, but their errors
+    # have other classes.
     equivalent: type[ImgwireError] | None = None
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         equivalent = PayloadTooLargeError
@@ -182,5 +182,5 @@ def _template_for(error: ImgwireError) -> _ResponseTemplate:
         equivalent = NotFoundError
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         equivalent = APIConnectionError
-    kind = equivalent or type(error)
-    return next(template for template in _TEMPLATES if issubclass(kind, template.error_classes))
+    error_class = equivalent or type(error)
+    return next(template for template in _TEMPLATES if issubclass(error_class, template.error_classes))

@@ -2,12 +2,12 @@
 
 This module needs the extra `otel`: `pip install 'imgwire-async[otel]'`.
 
-There are three kinds of spans, and the names in parentheses are examples:
+There are three kinds of spans (each with an example of its name):
 
-- An operation is one awaited method of the SDK (`imgwire images.upload`).
-- An API call is a child of an operation (`imgwire GET /images/{image_id}`).
-- An attempt is one HTTP request of an API call (`GET /images/{image_id}`), or of the upload or download of a
-  file (`PUT`, `GET`).
+- An operation is one awaited method of the SDK: `imgwire images.upload`.
+- An API call is a child of an operation, and includes retries: `imgwire GET /images/{image_id}`.
+- An attempt is one HTTP request, of an API call (`GET /images/{image_id}`) or of the transfer of a file
+  (`PUT`).
 
 The attributes follow OpenTelemetry's conventions for HTTP clients. The names of all other attributes begin
 with `imgwire.`. The spans contain no URL query, no API key, no body, and no header value except the id of the
@@ -64,7 +64,7 @@ class OpenTelemetryHooks(Tracer):
     client = AsyncImgwireClient(hooks=OpenTelemetryHooks())
     ```
 
-    One object can serve any number of clients. It also calls the functions that `Hooks` takes.
+    One object can serve any number of clients.
 
     Args:
         on_request: As in `Hooks`.

@@ -25,8 +25,8 @@ P = ParamSpec("P")
 
 # The context key of the current `OperationSpan`.
 _CURRENT_SPAN_KEY = context.create_key("imgwire_async.current_span")
-# The context keys that turn off OpenTelemetry's own instrumentation of aiohttp; old versions of it read the
-# second key. Its spans would repeat those of this module, and contain the queries of URLs.
+# The context keys that turn off OpenTelemetry's own instrumentation of aiohttp, whose old versions read the
+# second key. The spans of that instrumentation would repeat ours, and contain the queries of URLs.
 _SUPPRESS_KEYS: tuple[str, ...] = (
     getattr(context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", "suppress_http_instrumentation"),
     "suppress_instrumentation",
@@ -86,8 +86,8 @@ class CallSpan(OperationSpan):
     def on_rate_limited(self, seconds: float) -> None:
         """Record that the call waited `seconds` for the rate limit of the service.
 
-        Only before the first attempt is the wait measured here. After an attempt, this wait is a part of the
-        time that `record_wait` measures.
+        After an attempt, the wait is a part of the time that `record_wait` measures. So it is measured here
+        only before the first attempt.
         """
         record_safely(self.span.add_event, "imgwire.rate_limit", {"imgwire.wait": seconds})
         if self._waiting_since is None:
