@@ -30,7 +30,7 @@ _pid = os.getpid()
 _locks: dict[int, threading.RLock] = {}
 _functions: list[Callable[[], object]] = []
 _objects: weakref.WeakSet[Renewable] = weakref.WeakSet()
-_immortal: list[object] = []
+_immortal_objects: list[object] = []
 
 
 def run_in_child(function: Callable[[], object]) -> None:
@@ -78,7 +78,7 @@ def make_immortal(instance: object) -> None:
     """
     increment = _reference_incrementer()
     if increment is None:
-        _immortal.append(instance)
+        _immortal_objects.append(instance)
     else:
         increment(instance)
 

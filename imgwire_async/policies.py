@@ -15,10 +15,10 @@ from imgwire_async.formatting import number_for_message
 def _checked_number(
     name: str, value: object, *, allow_zero: bool = False, expected: str = "a number"
 ) -> float:
-    found = checks.number(name, value, allow_zero=allow_zero, expected=expected)
-    if isinstance(found, int) and found.bit_length() > 64:
-        raise ValueError(f"{name} must be a number that fits a float, not {number_for_message(found)}")
-    return found
+    number = checks.number(name, value, allow_zero=allow_zero, expected=expected)
+    if isinstance(number, int) and number.bit_length() > 64:
+        raise ValueError(f"{name} must be a number that fits a float, not {number_for_message(number)}")
+    return number
 
 
 def _check_integer(name: str, value: object, *, allow_zero: bool = False, expected: str = "an int") -> None:
@@ -50,13 +50,13 @@ def _to_number(value: float) -> float:
 
     A value that is not a number is rejected later, by the validator of the field.
     """
-    found = as_number(value)
-    return value if found is None else found
+    number = as_number(value)
+    return value if number is None else number
 
 
 def _to_int(value: int) -> int:
-    found = as_int(value)
-    return value if found is None else found
+    number = as_int(value)
+    return value if number is None else number
 
 
 def _none_if_infinite(value: float | None) -> float | None:

@@ -26,7 +26,7 @@ _SECRET_ELEMENT = re.compile(
 _JSON_ESCAPE = re.compile(r"\\/|\\u00(26|2f|3a|3d|3f|40|25)", re.IGNORECASE)
 _BEARER = re.compile(r"(\bBearer\s+)[^\s\"'<>,]+", re.IGNORECASE)
 # API keys: `sk_...` and `ck_...`. [contract 1]
-_KEY = re.compile(r"\b([sc]k_)[A-Za-z0-9_-]{6,}")
+_API_KEY = re.compile(r"\b([sc]k_)[A-Za-z0-9_-]{6,}")
 # A JSON field with an upload token. Its value may have a wrong type, contain escapes, or be cut off.
 _TOKEN_FIELD = re.compile(
     r"(\"(?:upload_?)?token\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|\[[^\]]*\]?|\{[^}]*\}?|[^\s\"\[{,}]+)",
@@ -50,7 +50,7 @@ def redact(text: str, *secrets: str) -> str:
     text = _SECRET_ELEMENT.sub(r"\1***", text)
     text = _URL.sub(_without_query, text)
     text = _SIGNATURE_PARAMETER.sub(r"\1***", text)
-    text = _KEY.sub(r"\1***", text)
+    text = _API_KEY.sub(r"\1***", text)
     text = _BEARER.sub(r"\1***", text)
     text = _USER_INFO.sub(r"\1***@", text)
     return _TOKEN_FIELD.sub(r'\1"***"', text)
@@ -87,7 +87,8 @@ def redacted_prefix(text: str, limit: int, *secrets: str) -> str:
 _WORD_ENDS = (" ", "\n", "\t", '"', "'", "<", ">")
 
 
-# The maximum number of characters of a response body that an error stores. Its message shows 300 of them.
+# The maximum number of characters of a response body that an error stores. The message of the error shows
+# 300.
 MAX_BODY_CHARS = 10_000
 
 

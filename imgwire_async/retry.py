@@ -132,8 +132,8 @@ class RetryBudget:
 def stagger(seconds: float, jitter: float) -> float:
     """Return the seconds to add to a `Retry-After`, so that callers do not all send at the same moment.
 
-    They grow with `seconds`, the length of the `Retry-After`, up to one second. `jitter` is a random number
-    in [0, 1).
+    The result is random. It may be longer for a longer `Retry-After` of `seconds` seconds, but is at most one
+    second. `jitter` is a random number in [0, 1).
     """
     return jitter * min(1.0, 0.05 + seconds / 4)
 

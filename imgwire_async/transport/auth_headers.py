@@ -25,7 +25,7 @@ def api_headers(options: Options) -> CIMultiDict[str]:
 
 @attrs.frozen
 class _HeadersForKey:
-    """The headers of requests with this API key: of requests without a body, and with a JSON body."""
+    """The headers for one API key, for requests without a body and for requests with a JSON body."""
 
     key: str = attrs.field(repr=False)
     without_body: CIMultiDict[str] = attrs.field(repr=False)
@@ -40,7 +40,7 @@ class AuthHeaders:
 
     def __init__(self, headers: CIMultiDict[str]) -> None:
         self._headers = headers
-        self._last = _HeadersForKey("", headers, headers)
+        self._cached = _HeadersForKey("", headers, headers)
 
     def with_key(self, key: str, *, json: bool) -> CIMultiDict[str]:
         """Return the headers of a request.
@@ -48,9 +48,9 @@ class AuthHeaders:
         `json` says whether the request has a JSON body. The result is cached, so it must not be changed.
         """
         # Read the attribute once, because another event loop in another thread may replace the value.
-        current = self._last
+        current = self._cached
         if key != current.key:
-            current = self._last = self._build(key)
+            current = self._cached = self._build(key)
         return current.with_json if json else current.without_body
 
     def _build(self, key: str) -> _HeadersForKey:

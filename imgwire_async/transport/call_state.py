@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Without slots, objects of these classes are created twice as fast, and every call creates two of them.
 @attrs.frozen(slots=False)
 class RawResponse:
-    """The response to one attempt, with any status. Its body may be cut at the size limit."""
+    """The response to one attempt, which may report an error. Its body may be cut at the size limit."""
 
     status: int
     headers: Headers
@@ -52,16 +52,16 @@ class CallState:
     # The generation of the rate gate when the last attempt was sent.
     gate_generation: int = 0
     # The number of responses with status 429.
-    rate_limited: int = 0
+    rate_limit_count: int = 0
     # How many seconds the call has waited for the rate limit in total.
-    rate_waited: float = 0.0
+    rate_limit_wait: float = 0.0
     # Whether an earlier attempt, whose response was lost, may have succeeded.
     may_have_succeeded: bool = False
     key_renewed: bool = False
 
     @functools.cached_property
     def budget(self) -> RetryBudget:
-        """The budget for retries of this call. Most calls need no retry, so it is created on first use."""
+        """The counter of retries. It is created on first use, because most calls need no retry."""
         return RetryBudget(self.policy)
 
     def exchange(self, result: RawResponse | Failure) -> Exchange:
@@ -78,7 +78,7 @@ class CallState:
         elapsed = time.monotonic() - self.started_at
         return Exchange("api", self.request.method, self.request.path, attempts=attempts, elapsed=elapsed)
 
-    def is_done(self, response: RawResponse) -> bool:
+    def has_succeeded(self, response: RawResponse) -> bool:
         """Return whether the call succeeded.
 
         A 404 for a DELETE counts as success if an earlier attempt may have deleted the record.

@@ -25,7 +25,7 @@ _scheduled: dict[LoopSessions, asyncio.AbstractEventLoop] = {}
 
 
 def dispose(by_loop: SessionsByLoop) -> None:
-    """Remove all sessions from `by_loop` and close them. No code may use them any more."""
+    """Remove all sessions from `by_loop` and close them, because their client does not exist any more."""
     while by_loop:
         loop, sessions = by_loop.popitem()
         _close(loop, sessions)

@@ -31,8 +31,8 @@ from imgwire_async.transport.tls_errors import (
     rejects_client_certificate,
 )
 
-# The exceptions that a request can raise. ValueError and TypeError are missing, because they would be bugs of
-# this package.
+# The exceptions that a request can raise. ValueError and TypeError are not listed, because they would be bugs
+# of this package.
 AIOHTTP_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
@@ -184,7 +184,7 @@ def _tls_failed(error: aiohttp.ClientSSLError, route: Route, _: str) -> Failure:
 
 
 def _failed_proxy(error: BaseException, route: Route) -> ProxyInUse | None:
-    """Return the proxy if the connection to the proxy failed. If that to the host failed, return None."""
+    """Return the proxy if the connection to the proxy failed, else None."""
     if route.proxy is None or not isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError
     ):
@@ -206,7 +206,7 @@ def _unreachable(error: aiohttp.ClientConnectorError, route: Route, _: str) -> F
 
 
 def _client_certificate_rejected(error: BaseException, route: Route, _: str) -> Failure | None:
-    """Translate the TLS alert of a peer that requires a client certificate, or that rejected it.
+    """Translate the TLS alert of a peer that requires a client certificate or rejects the client's.
 
     A peer that sends this alert has not processed the request.
     """
@@ -225,8 +225,8 @@ def _timeout(error: BaseException, route: Route, peer: str) -> Failure:
 def _header_too_long(error: BaseException, route: Route, peer: str) -> Failure | None:
     """Translate aiohttp's error for a header that is too long.
 
-    Some versions and parsers of aiohttp raise `LineTooLong`. In all others the error is recognised by its
-    message.
+    Some versions and parsers of aiohttp raise `LineTooLong`. The error of other versions and parsers is
+    recognised by its message.
     """
     is_too_long = isinstance(error.__cause__, LineTooLong) or (
         isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than ")

@@ -49,7 +49,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
     def __init__(self, context: Context, request: GetRequest) -> None:
         self._context = context
         self._request = request
-        self._stall = context.options.timeout.stall
+        self._stall_seconds = context.options.timeout.stall
         self._host = ""
         self._response: aiohttp.ClientResponse | None = None
         self._unread: UnreadResponse | None = None
@@ -157,8 +157,8 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
 
     def _start_stall_timer(self, stall_timeout: asyncio.Timeout) -> None:
         """Start the stall timer. Called when the request was sent; until then the connect timeout applies."""
-        if self._stall is not None:
-            stall_timeout.reschedule(asyncio.get_running_loop().time() + self._stall)
+        if self._stall_seconds is not None:
+            stall_timeout.reschedule(asyncio.get_running_loop().time() + self._stall_seconds)
 
     # --- the body -------------------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
             raise RuntimeError("the download is closed: read it inside its `async with`")
         content = self._response.content
         # The timer runs only during this method, because the consumer may take any time between two chunks.
-        stall_timeout = asyncio.timeout(self._stall)
+        stall_timeout = asyncio.timeout(self._stall_seconds)
         try:
             async with stall_timeout:
                 chunk = await next_chunk(content)
@@ -213,7 +213,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
             failure = translate(error, route).failure
             failure = attrs.evolve(failure, reason=f"{failure.reason}{self._progress_text}")
             return NoResponseError(failure, self.exchange)
-        reason = f"{self._host} sent no byte for {self._stall:g} s{self._progress_text}"
+        reason = f"{self._host} sent no byte for {self._stall_seconds:g} s{self._progress_text}"
         return NoResponseError(Failure(reason, kind="stalled"), self.exchange)
 
     @property
@@ -248,9 +248,10 @@ def _redirect_target(url: Secret, location: Secret, *, secure: bool) -> Secret:
 
 
 def _content_length(headers: Headers) -> int | None:
-    """Return the length of the body from `Content-Length`, or None if it is missing or is not used.
+    """Return the length of the body from the header `Content-Length`, or None.
 
-    It is not used if it is not a number, or if the response has a `Transfer-Encoding`.
+    None means that the header is missing or is not a number, or that the response has a `Transfer-Encoding`,
+    which takes precedence.
     """
     text = headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() and "Transfer-Encoding" not in headers else None

@@ -1,7 +1,7 @@
 """Report calls and transfers to the hooks, the tracer and the log.
 
-The reports do not change what is sent. To save time, no `CallEvents` is created if there is nothing to report
-to.
+The reports do not change what is sent. To save time, no `CallEvents` is created for a client without hooks
+and tracer while the debug log is off.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Instrumentation:
         self._hooks = hooks
         self.tracer: Tracer | None = tracer_of(hooks)
         functions = (hooks.on_request, hooks.on_response, hooks.on_retry)
-        self._is_hooked = any(hook is not None for hook in functions) or self.tracer is not None
+        self._has_hooks = any(hook is not None for hook in functions) or self.tracer is not None
 
     def for_call(self, kind: Kind, method: str, path: str) -> CallEvents | None:
         """Return the `CallEvents` of one call or transfer, or None without hook, tracer and debug log."""
-        if self._is_hooked or logger.isEnabledFor(logging.DEBUG):
+        if self._has_hooks or logger.isEnabledFor(logging.DEBUG):
             return CallEvents(self._hooks, self.tracer, kind, method, path)
         return None
 

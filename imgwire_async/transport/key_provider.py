@@ -28,13 +28,13 @@ class KeyProvider:
         forks.renew_in_child(self)
 
     @property
-    def renewable(self) -> bool:
+    def is_renewable(self) -> bool:
         """Whether the key comes from a callable, which may return a new one."""
         return not isinstance(self._source, str)
 
     def invalidate(self, rejected: str) -> None:
         """Forget the `rejected` key if it is still cached, so that the next API call fetches a new key."""
-        if self.renewable and self.cached == rejected:
+        if self.is_renewable and self.cached == rejected:
             self.cached = None
 
     async def get(self) -> str:
@@ -79,8 +79,8 @@ class KeyProvider:
         return key
 
     def _call_source(self) -> str | Awaitable[str]:
-        # In a busy caller's thread this function runs late. Another task may have fetched the key before
-        # that.
+        # This function may have waited for a busy caller's thread. Another task may have fetched a key since
+        # then.
         if self.cached is not None:
             return self.cached
         assert not isinstance(self._source, str)

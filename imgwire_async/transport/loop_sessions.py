@@ -47,8 +47,8 @@ class LoopSessions:
     proxies: Proxies
     # The keyword arguments for TLS of a request: {"ssl": context}, or {} for aiohttp's default.
     tls: dict[str, Any]
-    # An async generator that closes the sessions when it is closed. The event loop closes its async
-    # generators when it ends, so the sessions are closed even if no code closes the client.
+    # An async generator that closes the sessions when the generator itself is closed. The event loop closes
+    # its async generators when it ends, so the sessions are closed even if no code closes the client.
     cleanup_generator: AsyncGenerator[None, None]
     open_calls: OpenCalls
     idle_check: IdleCheck
@@ -136,7 +136,7 @@ def _aiohttp_sessions(
         # but no slot, so with a limit open streams could block all transfers.
         connector=shared or new_connector(0),
         auto_decompress=False,
-        # A presigned URL accepts only the content type for which it was signed, so aiohttp must not add one.
+        # A presigned URL is signed for one content type or none, so aiohttp must not add one.
         skip_auto_headers=("Content-Type",),
         **common,
     )

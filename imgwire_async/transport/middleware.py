@@ -66,7 +66,7 @@ NOT_SENT = "imgwire_not_sent"
 
 
 class RequestBody(Payload):
-    """A request body that knows its request, from the time when aiohttp starts to send it."""
+    """A request body with a reference to its request, which `send_once` sets."""
 
     request: aiohttp.ClientRequest | None = None
 
@@ -92,14 +92,14 @@ async def send_once(
     except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
         if was_sent(request):
             raise
-        # Without a request that was sent, this is an error in the proxy's response to CONNECT.
+        # The request was not sent, so the proxy's response to CONNECT is the cause of the error.
         raise DroppedError(sent=False) from error
     except asyncio.CancelledError as error:
         sent = was_sent(request)
         if not cancellation.is_being_cancelled():
             raise CancelledByOthersError(sent=sent) from error
-        # The attempt timeout may be what cancels the request. aiohttp then raises a TimeoutError with this
-        # CancelledError as its cause, and `translate` reads the attribute of the cause.
+        # If the attempt timeout cancels the request, aiohttp raises a TimeoutError with this CancelledError
+        # as its cause. `errors.translate` reads the attribute of the cause.
         if not sent:
             setattr(error, NOT_SENT, True)
         raise
@@ -116,6 +116,6 @@ async def send_once(
 
 def was_sent(request: aiohttp.ClientRequest) -> bool:
     """Return whether the headers of the request were written to its connection."""
-    # aiohttp sets `response` when it sends the request. If a version had no such attribute, every request
-    # would count as sent, because then no request is repeated by mistake.
+    # aiohttp sets `response` when it sends the request. In a version without this attribute, every request
+    # counts as sent, so that no request is repeated by mistake.
     return getattr(request, "response", request) is not None

@@ -1,6 +1,6 @@
 """Decide whether requests to a host bypass the proxy.
 
-Requests to this machine bypass the proxy, and requests to the hosts that `NO_PROXY` lists.
+Requests to this machine and to the hosts that `NO_PROXY` lists bypass the proxy.
 """
 
 from __future__ import annotations

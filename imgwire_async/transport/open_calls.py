@@ -40,7 +40,8 @@ class OpenCalls:
             return None
         watchdog = self._watchdogs.get(seconds)
         if watchdog is None:
-            # Remove idle watchdogs, because it may be that no client uses their timeouts any more.
+            # Remove idle watchdogs, because their timeouts may belong to options that no client uses any
+            # more.
             for timeout in [timeout for timeout, other in self._watchdogs.items() if other.is_idle]:
                 self._watchdogs.pop(timeout).stop()
             watchdog = self._watchdogs[seconds] = StallWatchdog(seconds)
@@ -104,20 +105,20 @@ class IdleCheck:
     while a callback blocks it. Without this check, the next request would be sent over a closed connection.
     """
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last_request_at",)
     # The check is due when no request was sent for this number of seconds.
     _IDLE_TIME = 0.1
-    # How many iterations of the loop the check waits. They suffice to read the end of the stream from the
-    # socket, to pass it through the TLS layer, and to report it to aiohttp's connection.
+    # How many iterations of the loop the check waits. The loop needs them to read the end of the stream from
+    # the socket, to pass it through the TLS layer, and to report it to aiohttp's connection.
     _ITERATIONS = 4
 
     def __init__(self) -> None:
-        self._last = 0.0
+        self._last_request_at = 0.0
 
     def is_due(self) -> bool:
         """Return whether `run` has to be awaited before the next request, and store the current time."""
-        last, self._last = self._last, time.monotonic()
-        return self._last - last > self._IDLE_TIME or self._last < last
+        last, self._last_request_at = self._last_request_at, time.monotonic()
+        return self._last_request_at - last > self._IDLE_TIME or self._last_request_at < last
 
     async def run(self) -> None:
         """Let the loop poll its sockets, so that it notices closed connections."""

@@ -32,9 +32,10 @@ _NO_OPTIONS: ProxyOptions = {}
 
 
 class Proxies:
-    """The proxy settings of one event loop: the proxy in the option `proxy`, or else the environment's.
+    """The proxy settings of one event loop.
 
-    The environment variables are read once, when the client first uses the loop.
+    The option `proxy` sets one proxy for all hosts. Without it the environment variables set the proxies.
+    They are read once, when the client first uses the loop.
     """
 
     def __init__(self, fixed: str | None, *, trust_env: bool) -> None:

@@ -33,7 +33,7 @@ _MOCK_ADVICE = (
 
 
 async def send_put(context: Context, request: PutRequest) -> APIResponse:
-    """Send the bytes once, and return the storage's response, with any status.
+    """Send the bytes once, and return the storage's response, even if it reports an error.
 
     Raises `NoResponseError` if the storage sent no response. Exceptions of the source are raised unchanged.
     """
@@ -86,9 +86,9 @@ async def _send(
         status, headers, content = await _round_trip(context, sessions, url, body)
     except (*AIOHTTP_ERRORS, NoResponseError) as error:
         scrub_traceback(error)
-        if body.failure is not None:
-            scrub_traceback(body.failure)
-            raise body.failure from None
+        if body.source_error is not None:
+            scrub_traceback(body.source_error)
+            raise body.source_error from None
         if context.shared.closed:
             raise RuntimeError(CLIENT_CLOSED) from None
         if body.stalled:
@@ -148,9 +148,9 @@ async def _round_trip(
 def _check_complete(context: Context, status: int, body: UploadBody, host: str) -> None:
     """Raise an error if not all bytes were sent, although a response came."""
     # The other errors below may be consequences of the error of the source.
-    if body.failure is not None:
-        raise body.failure
-    # Closing the client stops transfers as the stall watchdog does.
+    if body.source_error is not None:
+        raise body.source_error
+    # Closing the client calls `on_stall`, too, so `stalled` is true in both cases.
     if context.shared.closed and body.stalled:
         raise RuntimeError(CLIENT_CLOSED)
     # After the watchdog has closed the connection, a response that declares no length looks complete.
@@ -161,19 +161,19 @@ def _check_complete(context: Context, status: int, body: UploadBody, host: str) 
     # aiohttp always starts to send the body before it receives a response, but a mock of aiohttp does not.
     if body.upload.size and not body.consumed:
         raise RuntimeError(f"nothing was uploaded to {host}: {_MOCK_ADVICE}")
-    if body.written != body.upload.size:
-        reason = f"{host} reported success after {body.written} of {body.upload.size} bytes"
+    if body.bytes_written != body.upload.size:
+        reason = f"{host} reported success after {body.bytes_written} of {body.upload.size} bytes"
         raise NoResponseError(Failure(reason, kind="connection_lost"))
 
 
 def _stall_error(context: Context, body: UploadBody, host: str) -> NoResponseError:
     limit = f"{context.options.timeout.stall:g} s"
-    if body.interrupted:
-        reason = f"the caller's thread read no byte for {limit} (after {body.written}), so another upload was sent instead"
+    if body.stalled_by_caller:
+        reason = f"the caller's thread read no byte for {limit} (after {body.bytes_written}), so another upload was sent instead"
         return NoResponseError(Failure(reason, kind="caller_busy"))
-    if body.reading:
-        reason = f"the source gave no byte for {limit} (after {body.written})"
-    elif body.written < body.upload.size:
+    if body.waits_for_source:
+        reason = f"the source gave no byte for {limit} (after {body.bytes_written})"
+    elif body.bytes_written < body.upload.size:
         reason = f"{host} took no byte for {limit} (after {body.bytes_flushed} of {body.upload.size})"
     else:
         reason = f"{host} sent no response for {limit} after the last byte"

@@ -17,11 +17,11 @@ import attrs
 
 from imgwire_async.retry import stagger
 
-# How many seconds requests are limited after the gate opened.
+# Requests are limited for this number of seconds after the gate opened.
 RECOVERY_TIME = 30.0
 # Requests per second when the gate opens, if no accepted rate is known. The rate doubles every second.
 _INITIAL_RATE = 4.0
-# How many seconds after the gate opened the rate reaches the last accepted rate again.
+# The rate reaches the last accepted rate again this number of seconds after the gate opened.
 _RAMP_TIME = 8.0
 # The minimum of the accepted rate, in requests per second. A service that accepts less sends a long
 # Retry-After.
@@ -62,7 +62,8 @@ class RateController:
     _released: list[float] = attrs.field(factory=list[float])
     # The number of requests sent in this generation.
     _sent: int = 0
-    # The number of requests sent in about the last second before `_counted_at`. It decays exponentially.
+    # The number of requests in about the last second before `_counted_at`: requests count less as they get
+    # older.
     _recent: float = 0.0
     _counted_at: float = 0.0
 
@@ -120,7 +121,7 @@ class RateController:
             # The first request was rejected, so the gate had opened too early. This says little about the
             # rate.
             return None if self.accepted_rate is None else max(_MINIMUM_RATE, self.accepted_rate / 2)
-        # The real rate was lower than the allowed rate if there were few requests.
+        # The real rate of requests may have been lower than the allowed rate.
         rejected_rate = min(
             allowed_rate(max(0.0, now - self.opens_at), self.accepted_rate), self._recent_rate(now)
         )

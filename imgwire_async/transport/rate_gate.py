@@ -45,7 +45,7 @@ _TICK = 0.001
 
 @attrs.frozen
 class _Reservation:
-    """A send time that is reserved for one caller. `seconds` is the time to wait from the reservation on."""
+    """A send time that is reserved for one caller, who has to wait `seconds` seconds for it."""
 
     controller: RateController
     generation: int
@@ -61,22 +61,22 @@ class _GateClock:
     after a sleep this clock is set forward to the time for which the caller waited.
     """
 
-    __slots__ = ("_last", "_offset", "_read")
+    __slots__ = ("_last_reading", "_offset", "_read_clock")
 
     def __init__(self, read: Callable[[], float]) -> None:
-        self._read = read
-        self._last = -math.inf
+        self._read_clock = read
+        self._last_reading = -math.inf
         self._offset = 0.0
 
     def now(self) -> float:
-        reading = self._read()
-        if reading < self._last:
-            self._offset += self._last - reading
-        self._last = reading
+        reading = self._read_clock()
+        if reading < self._last_reading:
+            self._offset += self._last_reading - reading
+        self._last_reading = reading
         return reading + self._offset
 
     def advance_to(self, time_reached: float) -> float:
-        """Set the clock forward to `time_reached`, if it shows an earlier time. Return its new time."""
+        """Set the clock forward to `time_reached` if it shows an earlier time. Return the clock's time."""
         now = self.now()
         if now < time_reached:
             self._offset += time_reached - now
@@ -93,7 +93,7 @@ class RateGate:
     Otherwise a caller awaits `acquire` before it sends a request. After a 429 a caller calls `close`.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_generations", "_lock", "controller")
+    __slots__ = ("__weakref__", "_clock", "_last_generation", "_lock", "controller")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         # Guards the clock, the controller and the generations.
@@ -101,7 +101,7 @@ class RateGate:
         self._clock = _GateClock(clock)
         # The last generation. A new controller continues with the next number, so that a late 429 for a
         # request of an earlier controller is recognised.
-        self._generations = 0
+        self._last_generation = 0
         self.controller: RateController | None = None
         forks.renew_in_child(self)
 
@@ -112,11 +112,11 @@ class RateGate:
             now = self._clock.now()
             if self.controller is None:
                 self.controller = RateController.after_429(
-                    now, seconds, self._generations + 1, jitter=random.random()
+                    now, seconds, self._last_generation + 1, jitter=random.random()
                 )
             else:
                 self.controller.on_429(now, seconds, generation, jitter=random.random())
-            self._generations = self.controller.generation
+            self._last_generation = self.controller.generation
 
     def closed_since(self, generation: int) -> bool:
         """Return whether a 429 has closed the gate since a permit of `generation` was acquired."""

@@ -29,11 +29,11 @@ async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
     try:
         # `without_slot` acquires the slot again at its end. This is no wait for the rate limit, so the wait
         # is measured by `gate.acquire` and not here.
-        permit = await without_slot(lambda: gate.acquire(limit - call.rate_waited, shared.sessions.sleep))
+        permit = await without_slot(lambda: gate.acquire(limit - call.rate_limit_wait, shared.sessions.sleep))
     except WaitTooLongError as wait:
         raise rate_limit_error(
             call.interrupted_exchange(),
-            waited=call.rate_waited,
+            waited=call.rate_limit_wait,
             remaining=wait.seconds,
             limit=limit,
             retry_after=gate.seconds_until_open() or wait.seconds,
@@ -42,7 +42,7 @@ async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
         deadline.note_interrupted(call.interrupted_exchange(), "waiting for the service's rate limit with")
         raise
     call.gate_generation = permit.generation
-    call.rate_waited += permit.waited
+    call.rate_limit_wait += permit.waited
     if permit.waited > 0.001 and call.events is not None:
         call.events.report_rate_limited(permit.waited)
 
@@ -54,16 +54,16 @@ def close_after_429(gate: RateGate, call: CallState, failure: Failure) -> float 
     a retry.
     """
     policy, retry_after = call.policy, failure.retry_after
-    call.rate_limited += 1
-    delay = retry_delay(call.rate_limited, retry_after, policy=policy, jitter=random.random())
+    call.rate_limit_count += 1
+    delay = retry_delay(call.rate_limit_count, retry_after, policy=policy, jitter=random.random())
     # All calls share the gate, so the retry policy of this call does not change how long the gate stays
     # closed.
     closed_for = _DEFAULT_CLOSED_TIME if retry_after is None else min(retry_after, _MAXIMUM_CLOSED_TIME)
     gate.close(closed_for, call.gate_generation)
-    if delay is None or policy.max_retries == 0 or call.rate_waited + closed_for > policy.max_rate_wait:
+    if delay is None or policy.max_retries == 0 or call.rate_limit_wait + closed_for > policy.max_rate_wait:
         return None
     if retry_after is not None:
-        # Waiting for the gate is delay enough, and the gate adds its own jitter.
+        # The call waits for the gate anyway, which opens after `Retry-After` and adds jitter.
         return 0.0
-    call.rate_waited += delay
+    call.rate_limit_wait += delay
     return delay

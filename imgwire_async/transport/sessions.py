@@ -31,13 +31,13 @@ _NO_LOOP = (
 
 
 class Sessions:
-    """The sessions of one client, one set for each event loop. Several threads may use this class at once."""
+    """The sessions of one client, one set for each event loop. Several threads may use this object."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._by_loop: dict[asyncio.AbstractEventLoop, LoopSessions] = {}
         self._lock = threading.Lock()
-        self._tls: ssl.SSLContext | None = None
+        self._tls_context: ssl.SSLContext | None = None
         self.closed: bool = False
         weakref.finalize(self, disposal.dispose, self._by_loop).atexit = False
         _instances.add(self)
@@ -76,8 +76,8 @@ class Sessions:
         from imgwire_async.transport.loop_sessions import open_sessions, read_ca_bundle
 
         bundle = self._config.ssl
-        if isinstance(bundle, str) and self._tls is None:
-            self._tls = await read_ca_bundle(bundle)
+        if isinstance(bundle, str) and self._tls_context is None:
+            self._tls_context = await read_ca_bundle(bundle)
             self.require_usable()
             # Another call may have opened the sessions while this call waited for the file.
             opened = self._by_loop.get(loop)
@@ -85,9 +85,9 @@ class Sessions:
                 return opened
         with self._lock:
             closed_loops = [other for other in self._by_loop if other.is_closed()]
-            leftovers = {other: self._by_loop.pop(other) for other in closed_loops}
-        disposal.dispose(leftovers)
-        sessions = open_sessions(self._config, self._tls)
+            sessions_of_closed_loops = {other: self._by_loop.pop(other) for other in closed_loops}
+        disposal.dispose(sessions_of_closed_loops)
+        sessions = open_sessions(self._config, self._tls_context)
         # Start the generator. It does not suspend, so two first calls of a loop cannot open two sets.
         await anext(sessions.cleanup_generator)
         if not self._add(loop, sessions):

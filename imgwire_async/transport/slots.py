@@ -83,15 +83,15 @@ class TransferSlot(AbstractAsyncContextManager[None]):
     `NoResponseError` after `stall` seconds.
     """
 
-    __slots__ = ("_kind", "_semaphore", "_sessions", "_stall", "_token", "held", "task")
+    __slots__ = ("_kind", "_semaphore", "_sessions", "_stall_seconds", "_token", "is_held", "task")
 
     def __init__(self, sessions: Sessions, kind: TransferKind, stall: float | None) -> None:
         self._sessions = sessions
         self._kind: TransferKind = kind
-        self._stall = stall
+        self._stall_seconds = stall
         self._token: Token[TransferSlot | None] | None = None
         self.task: asyncio.Task[object] | None = None
-        self.held: bool = False
+        self.is_held: bool = False
 
     async def __aenter__(self) -> None:
         sessions = await self._sessions.get()
@@ -109,19 +109,19 @@ class TransferSlot(AbstractAsyncContextManager[None]):
     async def acquire(self) -> None:
         """Wait for a slot and acquire it. Tasks get slots in the order in which they started to wait."""
         try:
-            await acquire(self._semaphore, self._stall)
+            await acquire(self._semaphore, self._stall_seconds)
         except AcquireTimeoutError as error:
             reason = (
                 f"no {self._kind.upper()} slot became free for {error.seconds:g} s; this call was made inside the source or a "
                 "callback of another transfer, which holds a slot until it ends: make the call outside of it, or increase max_connections"
             )
             raise NoResponseError(Failure(reason, kind="no_slot")) from None
-        self.held = True
+        self.is_held = True
 
     def release(self) -> None:
         """Release the slot if it is held."""
-        if self.held:
-            self.held = False
+        if self.is_held:
+            self.is_held = False
             self._semaphore.release()
 
 
@@ -138,7 +138,7 @@ async def without_slot(wait: Callable[[], Awaitable[T]]) -> T:
     """
     slot = _held_slot.get()
     # A task that user code started inside an upload inherits the context variable, but not the slot.
-    if slot is None or not slot.held or slot.task is not asyncio.current_task():
+    if slot is None or not slot.is_held or slot.task is not asyncio.current_task():
         return await wait()
     slot.release()
     result = await wait()

@@ -1,4 +1,4 @@
-"""Explain TLS errors: the reason, and advice for the user.
+"""Explain TLS errors to the user: what failed, and what to do.
 
 The only I/O in these functions is a check whether the file that `SSL_CERT_FILE` names exists.
 """
@@ -33,7 +33,7 @@ _UNUSED_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERT
 def certificate_failure(
     error: ssl.CertificateError, host: str, *, custom_ssl: bool, environ: Mapping[str, str]
 ) -> tuple[str, str]:
-    """Return the reason why a certificate was rejected, and advice.
+    """Return the reason why a certificate was rejected, and advice for the user.
 
     `host` is the server or proxy that sent the certificate. `custom_ssl` says whether the option `ssl` is
     set.
@@ -96,7 +96,7 @@ def rejects_client_certificate(error: ssl.SSLError) -> bool:
 
 
 def handshake_failure(error: ssl.SSLError, host: str, proxy: ProxyInUse | None) -> tuple[str, str]:
-    """Return the reason why a TLS handshake failed, and advice.
+    """Return the reason why a TLS handshake failed, and advice for the user.
 
     If the client rejected the server's certificate, call `certificate_failure` instead. `proxy` is the proxy
     if the handshake was with a proxy, else None.

@@ -1,7 +1,7 @@
 """The interface for tracers, which are hooks that also follow the start and end of calls and attempts.
 
 `imgwire_async.otel` implements this interface for OpenTelemetry. A client without a tracer uses none of the
-wrappers in this module, so they cost no time.
+wrappers in this module, so the wrappers cost it no time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Attempt(Protocol):
-    """The recorder of one HTTP request, which a tracer returns. The transport calls its methods."""
+    """An object that records one HTTP request for a tracer. The transport calls its methods."""
 
     def on_progress(self, sent: int) -> None:
         """Record that `sent` bytes of the request body have been sent so far."""
@@ -90,7 +90,7 @@ class Tracer(Hooks):
         raise NotImplementedError
 
     def start_attempt(self, kind: Kind, method: str, url: str, number: int, size: int | None) -> Attempt:
-        """Start to record an attempt to send or fetch bytes, and return its recorder.
+        """Start to record an attempt to send or fetch bytes, and return the object that records it.
 
         `url` may be presigned, so its query must not be recorded. `number` counts the attempts from 1. `size`
         is the size of the request body in bytes, or None for a GET.
@@ -112,7 +112,7 @@ def tracer_of(hooks: Hooks) -> Tracer | None:
 
 @attrs.frozen
 class TracedScope(AbstractAsyncContextManager[T]):
-    """Enters `inner` inside `span`, so that the span also records an error that leaving `inner` raises."""
+    """Enters `span` before `inner` and leaves it after `inner`, so the span records the errors of `inner`."""
 
     span: AbstractContextManager[object]
     inner: AbstractAsyncContextManager[T]

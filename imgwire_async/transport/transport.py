@@ -57,7 +57,7 @@ T = TypeVar("T")
 # Bytes. A larger request body is passed to aiohttp as a file object, because aiohttp warns about large
 # `bytes`.
 _LARGE_BODY = 2**20
-# Bytes. The body limit if there is none: the limit plus one has to fit into a C integer.
+# The body limit in bytes that means "no limit". This number plus one has to fit into a C integer.
 _NO_LIMIT = 2**62
 
 
@@ -74,7 +74,7 @@ class AiohttpTransport:
         self._shared = shared
         self._context = Context.of(shared, options)
         self._tracer = self._context.instrumentation.tracer
-        self._root = f"{shared.config.base_url}{API_ROOT}"
+        self._api_root = f"{shared.config.base_url}{API_ROOT}"
         self._headers = AuthHeaders(api_headers(options))
         timeouts = options.timeout
         self._body_limit = min(timeouts.max_answer_bytes or _NO_LIMIT, _NO_LIMIT)
@@ -105,7 +105,7 @@ class AiohttpTransport:
             while True:
                 result = await self._attempt(call)
                 exchange = call.exchange(result)
-                if isinstance(result, RawResponse) and call.is_done(result):
+                if isinstance(result, RawResponse) and call.has_succeeded(result):
                     self._context.record_exchange(exchange)
                     return self._success(result, exchange)
                 failure = result if isinstance(result, Failure) else Failure.of(result.status, result.headers)
@@ -143,7 +143,7 @@ class AiohttpTransport:
 
     def _span(self, tracer: Tracer, request: Request[Any]) -> AbstractContextManager[object]:
         # Leave out the query, because it may hold an upload token.
-        url = self._root + request.target.partition("?")[0]
+        url = self._api_root + request.target.partition("?")[0]
         # Only `client.request()` uses the model `object`. Its path may contain ids, which a span name must
         # not contain, because tracers group spans by name.
         template = None if request.model is object else request.path
@@ -153,7 +153,7 @@ class AiohttpTransport:
         key = self._shared.key_provider.cached or await self._fetch_key(request)
         return CallState(
             request,
-            RequestURL.parse(f"{self._root}{request.target}", self._shared.host),
+            RequestURL.parse(f"{self._api_root}{request.target}", self._shared.host),
             None if request.json is None else dumps(request.json),
             key,
             self.options.retries,
@@ -167,8 +167,8 @@ class AiohttpTransport:
             return await without_slot(self._shared.key_provider.get)
         except asyncio.CancelledError:
             elapsed = time.monotonic() - started_at
-            unsent = Exchange("api", request.method, request.path, attempts=0, elapsed=elapsed)
-            deadline.note_interrupted(unsent, "waiting for api_key() before")
+            unsent_exchange = Exchange("api", request.method, request.path, attempts=0, elapsed=elapsed)
+            deadline.note_interrupted(unsent_exchange, "waiting for api_key() before")
             raise
 
     async def _attempt(self, call: CallState) -> RawResponse | Failure:
@@ -220,8 +220,8 @@ class AiohttpTransport:
     async def _round_trip(self, call: CallState) -> RawResponse:
         """Send one HTTP request, read the body of its response up to the limit, and return the response."""
         request, sessions, body = call.request, call.sessions, call.body
-        is_plain = request.params is None or not has_secret(request)
-        session = sessions.api if is_plain else sessions.untraced_api
+        may_be_traced = request.params is None or not has_secret(request)
+        session = sessions.api if may_be_traced else sessions.untraced_api
         unread: UnreadResponse | None = None
         response: aiohttp.ClientResponse | None = None
         try:
@@ -281,7 +281,7 @@ class AiohttpTransport:
         so even a POST may be repeated.
         """
         provider = self._shared.key_provider
-        if not provider.renewable or call.key_renewed:
+        if not provider.is_renewable or call.key_renewed:
             return False
         call.key_renewed = True
         provider.invalidate(call.key)
@@ -343,8 +343,8 @@ class AiohttpTransport:
             with user_code.in_user_code():
                 return await user_code.call_maybe_async(function)
         except asyncio.CancelledError:
-            unsent = Exchange("api", method, path, attempts=0, elapsed=time.monotonic() - started_at)
-            deadline.note_interrupted(unsent, f"waiting for {name}() before")
+            unsent_exchange = Exchange("api", method, path, attempts=0, elapsed=time.monotonic() - started_at)
+            deadline.note_interrupted(unsent_exchange, f"waiting for {name}() before")
             raise
 
     async def sleep(self, seconds: float, /) -> None:
@@ -374,9 +374,10 @@ class AiohttpTransport:
         return slot if self._tracer is None else self._tracer.wrap_transfer_slot(slot)
 
     def put(self, request: PutRequest, /) -> Awaitable[APIResponse]:
-        """Return an awaitable that sends the bytes once and returns the storage's response, with any status.
+        """Return an awaitable that sends the bytes once and returns the storage's response.
 
-        Raises `UnsafeURLError` at once, before any byte is sent, if the URL is not safe to use.
+        The response may report an error. Raises `UnsafeURLError` at once, before any byte is sent, if the URL
+        is not safe to use.
         """
         require_safe(request.url, "upload_url", secure=self._shared.config.secure)
         if self._tracer is None:
@@ -384,9 +385,9 @@ class AiohttpTransport:
         return send_traced_put(self._tracer, request, functools.partial(send_put, self._context))
 
     def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Return a context manager that sends one request and provides its response, with any status.
+        """Return a context manager that sends one request and provides its response.
 
-        The response stays open until the end of the `async with`.
+        The response may report an error. It stays open until the end of the `async with`.
         """
         response = AiohttpStreamedResponse(self._context, request)
         return response if self._tracer is None else TracedResponse(self._tracer, request, response)

@@ -36,21 +36,21 @@ class UploadBody(RequestBody):
         self._caller = user_code.current_caller.get()
         # aiohttp's task that sends the body (the writer), or None before it has started.
         self.task: asyncio.Task[Any] | None = None
-        self.written: int = 0
-        self.failure: BaseException | None = None
+        self.bytes_written: int = 0
+        self.source_error: BaseException | None = None
         # Whether the writer waits for the next chunk of the source.
-        self.reading: bool = False
+        self.waits_for_source: bool = False
         # Whether the writer waits for the progress callback.
-        self.reporting: bool = False
+        self.waits_for_callback: bool = False
         # Whether the writer waits for the network.
-        self.sending: bool = False
+        self.waits_for_network: bool = False
         # Whether the response headers arrived.
         self.response_started = False
         # Whether `on_stall` ended the request.
         self.stalled: bool = False
         # Whether `on_stall` ended the request while the caller's thread, which has to read the source, was
         # busy.
-        self.interrupted: bool = False
+        self.stalled_by_caller: bool = False
 
     @property
     def consumed(self) -> bool:
@@ -83,8 +83,8 @@ class UploadBody(RequestBody):
         except BaseException as error:
             # Store an error of the source or of the callback. A CancelledError is such an error only if no
             # code cancelled this task.
-            if not self.sending and not cancellation.is_own_cancellation(error):
-                self.failure = error
+            if not self.waits_for_network and not cancellation.is_own_cancellation(error):
+                self.source_error = error
                 # aiohttp would treat a CancelledError as a cancellation of its own task.
                 if isinstance(error, asyncio.CancelledError):
                     raise RuntimeError("the source was cancelled") from error
@@ -96,27 +96,27 @@ class UploadBody(RequestBody):
         chunks, on_progress = self.upload.chunks, self.upload.on_progress
         last_yield = 0
         while True:
-            if self.written - last_yield >= _YIELD_INTERVAL:
-                last_yield = self.written
+            if self.bytes_written - last_yield >= _YIELD_INTERVAL:
+                last_yield = self.bytes_written
                 # With a fast source and a fast network this loop never suspends, so let other tasks run.
                 await asyncio.sleep(0)
-            self.reading = True
+            self.waits_for_source = True
             try:
                 chunk = await anext(chunks, None)
             finally:
-                self.reading = False
+                self.waits_for_source = False
             if chunk is None:
                 return
-            self.sending = True
+            self.waits_for_network = True
             if self._connection is not None and self._connection.is_closing:
                 raise aiohttp.ClientConnectionResetError("the connection is closed")
             await writer.write(chunk)
-            self.sending = False
-            self.written += len(chunk)
+            self.waits_for_network = False
+            self.bytes_written += len(chunk)
             if on_progress is not None:
-                self.reporting = True
+                self.waits_for_callback = True
                 await on_progress(self.bytes_flushed)
-                self.reporting = False
+                self.waits_for_callback = False
 
     def abort_connection(self) -> None:
         """Abort the connection, unless the whole body was sent and the response has started.
@@ -124,12 +124,12 @@ class UploadBody(RequestBody):
         aiohttp would close the connection, too, but only after the peer has read all buffered bytes, which
         may never happen.
         """
-        if self._connection is not None and not (self.response_started and self.written == self._size):
+        if self._connection is not None and not (self.response_started and self.bytes_written == self._size):
             self._connection.abort()
 
     def on_stall(self) -> None:
         """Abort the connection, so that the task that waits for the response gets an error at once."""
-        self.stalled, self.interrupted = True, self.caller_is_busy
+        self.stalled, self.stalled_by_caller = True, self.caller_is_busy
         if self._connection is not None:
             self._connection.abort()
         elif self.request is not None and (response := getattr(self.request, "response", None)) is not None:
@@ -140,13 +140,19 @@ class UploadBody(RequestBody):
     def bytes_flushed(self) -> int:
         """The number of bytes passed to the kernel."""
         return (
-            self.written if self._connection is None else max(0, self.written - self._connection.buffered())
+            self.bytes_written
+            if self._connection is None
+            else max(0, self.bytes_written - self._connection.buffered())
         )
 
     @property
     def caller_is_busy(self) -> bool:
         """Whether the upload waits for the caller's thread, while that thread runs other code."""
-        return self._caller is not None and (self.reading or self.reporting) and not self._caller.is_waiting
+        return (
+            self._caller is not None
+            and (self.waits_for_source or self.waits_for_callback)
+            and not self._caller.is_waiting
+        )
 
     def progress(self) -> tuple[int, int, int] | None:
         """Return a value that changes with every progress, or None while the stall timeout does not run."""
@@ -158,5 +164,5 @@ class UploadBody(RequestBody):
             # 3.12 other code can cancel its task before the first step.
             return None if self.request is None or not was_sent(self.request) else (0, 0, 0)
         if connection is None:
-            return self.written, 0, 0
-        return self.written, connection.buffered(), connection.unacknowledged()
+            return self.bytes_written, 0, 0
+        return self.bytes_written, connection.buffered(), connection.unacknowledged()
