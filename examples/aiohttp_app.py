@@ -9,7 +9,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.typedefs import Handler
 
 from imgwire_async import AsyncImgwireClient, Image, ImgwireError
-from imgwire_async.integrations.http import answer_for
+from imgwire_async.integrations.http import response_for
 
 CLIENT = web.AppKey("CLIENT", AsyncImgwireClient)
 routes = web.RouteTableDef()
@@ -27,7 +27,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except ImgwireError as error:
-        status, headers, body = answer_for(error)
+        status, headers, body = response_for(error)
         return web.Response(status=status, headers=headers, body=body)
 
 

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import FastAPI, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
-from imgwire_async.integrations.fastapi import ClientDep, add_error_answers, lifespan
+from imgwire_async.integrations.fastapi import ClientDep, add_error_handlers, lifespan
 
 # One client, open as long as the application runs.
 app = FastAPI(lifespan=lifespan())
-add_error_answers(app)
+add_error_handlers(app)
 
 
 @app.post("/pictures", status_code=201)

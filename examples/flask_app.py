@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Flask, Response, abort, render_template_string, request
 
 from imgwire_async import Image, ImgwireClient, ImgwireError
-from imgwire_async.integrations.http import answer_for
+from imgwire_async.integrations.http import response_for
 
 app = Flask(__name__)
 # One client for all threads. It is created before gunicorn forks and used after, so that
@@ -56,5 +56,5 @@ def show(image_id: UUID) -> str:
 
 @app.errorhandler(ImgwireError)
 def handle_error(error: ImgwireError) -> Response:
-    status, headers, body = answer_for(error)
+    status, headers, body = response_for(error)
     return Response(body, status, headers)

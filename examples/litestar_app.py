@@ -14,7 +14,7 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body
 
 from imgwire_async import AsyncImgwireClient, Image, ImgwireError
-from imgwire_async.integrations.http import answer_for
+from imgwire_async.integrations.http import response_for
 
 
 @contextlib.asynccontextmanager
@@ -70,7 +70,7 @@ async def show(image_id: UUID, client: AsyncImgwireClient) -> str:
 
 
 def handle_error(_: Request[Any, Any, Any], error: ImgwireError) -> Response[bytes]:
-    status, headers, body = answer_for(error)
+    status, headers, body = response_for(error)
     kind = headers["Content-Type"]
     return Response(body, status_code=status, headers=headers, media_type=kind)
 

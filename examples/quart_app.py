@@ -8,7 +8,7 @@ from uuid import UUID
 from quart import Quart, Response, abort, render_template_string, request
 
 from imgwire_async import AsyncImgwireClient, Image, ImgwireError
-from imgwire_async.integrations.http import answer_for
+from imgwire_async.integrations.http import response_for
 
 app = Quart(__name__)
 # Quart cannot slow a browser down: it keeps the bytes that are not sent yet in memory.
@@ -66,5 +66,5 @@ async def show(image_id: UUID) -> str:
 
 @app.errorhandler(ImgwireError)
 async def handle_error(error: ImgwireError) -> Response:
-    status, headers, body = answer_for(error)
+    status, headers, body = response_for(error)
     return Response(body, status, headers)

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from imgwire_async import AsyncImgwireClient, Image, ImgwireError
-from imgwire_async.integrations.http import answer_for
+from imgwire_async.integrations.http import response_for
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +68,7 @@ async def show(request: Request) -> Response:
 async def handle_error(_: Request, error: Exception) -> Response:
     # Starlette registers this handler for ImgwireError only.
     assert isinstance(error, ImgwireError)
-    status, headers, body = answer_for(error)
+    status, headers, body = response_for(error)
     return Response(body, status, headers)
 
 

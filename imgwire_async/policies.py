@@ -84,7 +84,7 @@ class Timeouts:
             slot.
         stall: The longest time without progress in an upload or download. There is no limit for the whole
             transfer.
-        max_answer_bytes: The maximum size of an API response in bytes after decompression. A list of 100
+        max_response_bytes: The maximum size of an API response in bytes after decompression. A list of 100
             images needs less than one percent of the default.
     """
 
@@ -92,7 +92,7 @@ class Timeouts:
     attempt: float | None = attrs.field(default=30.0, converter=_none_if_infinite, validator=_check_seconds)
     deadline: float | None = attrs.field(default=None, converter=_none_if_infinite, validator=_check_seconds)
     stall: float | None = attrs.field(default=60.0, converter=_none_if_infinite, validator=_check_seconds)
-    max_answer_bytes: int | None = attrs.field(
+    max_response_bytes: int | None = attrs.field(
         default=64 * 1024 * 1024, kw_only=True, converter=_none_if_infinite_bytes, validator=_check_bytes
     )
 

@@ -8,7 +8,7 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 ROOT_URLCONF = "django_site.urls"
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "imgwire_async.integrations.django.ErrorAnswers",
+    "imgwire_async.integrations.django.ErrorMiddleware",
 ]
 STORAGES = {
     "default": {

@@ -52,16 +52,16 @@ class PlannedFault:
     seen: int = 0
     fired: int = 0
 
-    def matches(self, head: Request) -> bool:
-        """Return whether the method, path and host of the request `head` match this fault.
+    def matches(self, request: Request) -> bool:
+        """Return whether the method, path and host of `request` match this fault.
 
         The method `"*"` does not match a preflight. If a fault made the preflight fail, the browser would
         report a CORS error, and would never send the request for which the fault was planned.
         """
         return (
-            (self.method == head.method or (self.method == "*" and not is_preflight(head)))
-            and self.host in {None, head.host}
-            and self.path.fullmatch(head.raw_path) is not None
+            (self.method == request.method or (self.method == "*" and not is_preflight(request)))
+            and self.host in {None, request.host}
+            and self.path.fullmatch(request.raw_path) is not None
         )
 
     @property

@@ -26,7 +26,7 @@ class RequestRecord:
     which the request arrived, by the emulator's clock.
 
     `status` is the status of the response. It is None while the request runs, and if the connection was
-    reset. `answer_length` is the length of the response body. `body_length` and `body_sha256` describe the
+    reset. `response_length` is the length of the response body. `body_length` and `body_sha256` describe the
     bytes of the request body that the emulator read. These may be fewer than the client sent.
     """
 
@@ -39,7 +39,7 @@ class RequestRecord:
     body_length: int = 0
     body_sha256: str = _EMPTY_SHA256
     status: int | None = None
-    answer_length: int = 0
+    response_length: int = 0
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header, or None if the request does not have the header.
@@ -67,7 +67,7 @@ class LogEntry:
             status=status,
             body_length=body_length,
             body_sha256=body_sha256,
-            answer_length=response_length,
+            response_length=response_length,
         )
 
 

@@ -69,7 +69,7 @@ def metric_events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list
     An upload counts from the time at which its image became READY. [contract 6]
     """
     events = [
-        MetricEvent(record.at, requests=1, transfer=record.answer_length if record.status == 200 else 0)
+        MetricEvent(record.at, requests=1, transfer=record.response_length if record.status == 200 else 0)
         for record in log
         if record.host == "cdn" and record.method != "OPTIONS"
     ]

@@ -9,7 +9,7 @@ STORAGES = {
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-MIDDLEWARE = [..., "imgwire_async.integrations.django.ErrorAnswers"]
+MIDDLEWARE = [..., "imgwire_async.integrations.django.ErrorMiddleware"]
 ```
 
 The name of a stored file is `<image id>/<file name>`, because the service chooses the id of an image. The
@@ -54,7 +54,7 @@ from imgwire_async import (
     build_url,
 )
 from imgwire_async.integrations._django_names import ID_LENGTH, StoredNames, match_id, name_of, never_stored
-from imgwire_async.integrations.http import answer_for
+from imgwire_async.integrations.http import response_for
 
 if TYPE_CHECKING:
     BytesFile = File[bytes]
@@ -62,7 +62,7 @@ else:
     # Only the type stubs of Django declare this class as generic.
     BytesFile = File
 
-__all__ = ["ErrorAnswers", "ImgwireFile", "ImgwireStorage"]
+__all__ = ["ErrorMiddleware", "ImgwireFile", "ImgwireStorage"]
 
 logger: logging.Logger = logging.getLogger("imgwire_async.integrations")
 
@@ -379,18 +379,18 @@ class ImgwireFile(BytesFile):
         return self
 
 
-class ErrorAnswers(MiddlewareMixin):
+class ErrorMiddleware(MiddlewareMixin):
     """A middleware that turns an `ImgwireError` into an HTTP response if no view has caught the error.
 
-    `imgwire_async.integrations.http.answer_for` makes the response. If its status is 500 or more, the logger
-    `imgwire_async.integrations` logs the error as a WARNING.
+    `imgwire_async.integrations.http.response_for` makes the response. If its status is 500 or more, the
+    logger `imgwire_async.integrations` logs the error as a WARNING.
     """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Return the response to `request` if the `exception` is an `ImgwireError`, else None."""
         if not isinstance(exception, ImgwireError):
             return None
-        status, headers, body = answer_for(exception)
+        status, headers, body = response_for(exception)
         if status >= 500:
             logger.warning("%s %r: %s", request.method, request.path, exception, exc_info=exception)
         return HttpResponse(body, status=status, headers=headers)

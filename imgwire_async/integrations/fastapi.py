@@ -4,10 +4,10 @@ This module needs the extra `fastapi`: `pip install 'imgwire-async[fastapi]'`.
 
 ```python
 from fastapi import FastAPI, UploadFile
-from imgwire_async.integrations.fastapi import ClientDep, add_error_answers, lifespan
+from imgwire_async.integrations.fastapi import ClientDep, add_error_handlers, lifespan
 
 app = FastAPI(lifespan=lifespan())
-add_error_answers(app)
+add_error_handlers(app)
 
 
 @app.post("/pictures")
@@ -32,9 +32,9 @@ except ImportError as _missing:
 from starlette.requests import HTTPConnection
 
 from imgwire_async import AsyncImgwireClient, ImgwireError
-from imgwire_async.integrations.http import answer_for
+from imgwire_async.integrations.http import response_for
 
-__all__ = ["ClientDep", "add_error_answers", "get_client", "lifespan"]
+__all__ = ["ClientDep", "add_error_handlers", "get_client", "lifespan"]
 
 logger: logging.Logger = logging.getLogger("imgwire_async.integrations")
 
@@ -82,11 +82,11 @@ ClientDep: TypeAlias = Annotated[AsyncImgwireClient, Depends(get_client)]
 """The annotation of a handler's parameter to which FastAPI passes the client: `client: ClientDep`."""
 
 
-def add_error_answers(app: FastAPI) -> None:
+def add_error_handlers(app: FastAPI) -> None:
     """Let `app` turn an `ImgwireError` into an HTTP response if no handler has caught the error.
 
-    `imgwire_async.integrations.http.answer_for` makes the response. If its status is 500 or more, the logger
-    `imgwire_async.integrations` logs the error as a WARNING.
+    `imgwire_async.integrations.http.response_for` makes the response. If its status is 500 or more, the
+    logger `imgwire_async.integrations` logs the error as a WARNING.
     """
     app.add_exception_handler(ImgwireError, _respond)
 
@@ -94,7 +94,7 @@ def add_error_answers(app: FastAPI) -> None:
 async def _respond(request: Request, error: Exception) -> Response:
     # FastAPI calls this handler for no other class, but its type allows any exception.
     assert isinstance(error, ImgwireError)
-    status, headers, body = answer_for(error)
+    status, headers, body = response_for(error)
     if status >= 500:
         logger.warning("%s %r: %s", request.method, request.url.path, error, exc_info=error)
     return Response(body, status, headers)

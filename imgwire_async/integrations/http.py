@@ -4,7 +4,7 @@
 try:
     image = await client.images.upload(body)
 except ImgwireError as error:
-    status, headers, body = answer_for(error)
+    status, headers, body = response_for(error)
 ```
 """
 
@@ -40,10 +40,10 @@ from imgwire_async import (
     WaitTimeoutError,
 )
 
-__all__ = ["ErrorAnswer", "answer_for"]
+__all__ = ["ErrorResponse", "response_for"]
 
 
-class ErrorAnswer(NamedTuple):
+class ErrorResponse(NamedTuple):
     """An HTTP response: a status, headers, and a JSON body as described in RFC 9457."""
 
     status: int
@@ -81,7 +81,7 @@ _TEMPLATES = (
         "wrong_length",
         "The body is shorter or longer than declared.",
     ),
-    # `detail` is empty, because `answer_for` replaces it with the message of the error.
+    # `detail` is empty, because `response_for` replaces it with the message of the error.
     _ResponseTemplate((TransformationError,), HTTPStatus.BAD_REQUEST, "bad_transformation", ""),
     _ResponseTemplate(
         (ImageQuarantinedError,),
@@ -139,7 +139,7 @@ _TEMPLATES = (
 _MAX_RETRY_AFTER = 86_400.0
 
 
-def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
+def response_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorResponse:
     """Return the HTTP response that an application sends if `error` is raised while it handles a request.
 
     The statuses are: 404 no such image, 415 unsupported picture, 413 too large, 400 wrong length or wrong URL
@@ -168,7 +168,7 @@ def answer_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorAnswer:
         problem |= {"detail": str(error), "faults": [str(fault) for fault in error.faults]}
     if isinstance(error, WaitTimeoutError) and error.image is not None:
         problem["image_id"] = error.image.id
-    return ErrorAnswer(int(template.status), headers, json.dumps(problem).encode())
+    return ErrorResponse(int(template.status), headers, json.dumps(problem).encode())
 
 
 def _template_for(error: ImgwireError) -> _ResponseTemplate:

@@ -117,8 +117,8 @@ def _for_message(location: str) -> str:
 def too_large_error(response: RawResponse, exchange: Exchange, limit: int) -> errors.DecodeError:
     """Return the error for a successful response whose body is longer than `limit` bytes."""
     return errors.DecodeError(
-        f"{exchange}: HTTP {response.status}, but the response is larger than {limit} bytes (Timeouts.max_answer_bytes). The rest was "
-        f"not read.{side_effect_warning(exchange)} Request less in one call, or allow more with Timeouts(max_answer_bytes=...).",
+        f"{exchange}: HTTP {response.status}, but the response is larger than {limit} bytes (Timeouts.max_response_bytes). The rest was "
+        f"not read.{side_effect_warning(exchange)} Request less in one call, or allow more with Timeouts(max_response_bytes=...).",
         path="$",
         body=redacted_body(response.body),
         exchange=exchange,

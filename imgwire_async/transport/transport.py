@@ -77,7 +77,7 @@ class AiohttpTransport:
         self._api_root = f"{shared.config.base_url}{API_ROOT}"
         self._headers = AuthHeaders(api_headers(options))
         timeouts = options.timeout
-        self._body_limit = min(timeouts.max_answer_bytes or _NO_LIMIT, _NO_LIMIT)
+        self._body_limit = min(timeouts.max_response_bytes or _NO_LIMIT, _NO_LIMIT)
         # A high `ceil_threshold` keeps aiohttp from rounding timeouts up to whole seconds.
         self._timeout = aiohttp.ClientTimeout(
             total=timeouts.attempt, connect=timeouts.connect, ceil_threshold=1e9

@@ -34,7 +34,7 @@ async def test_the_log_has_the_requests_of_all_hosts_in_order(client: RawClient,
     assert len(emulator.requests) == 5
     assert [record.host for record in emulator.requests[1:3]] == ["storage", "api"]
     assert emulator.requests[1].body_length == len(PNG)
-    assert emulator.requests[-1].answer_length == 0
+    assert emulator.requests[-1].response_length == 0
     assert (
         emulator.requests[0].connection == emulator.requests[2].connection != emulator.requests[1].connection
     )

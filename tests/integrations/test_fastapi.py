@@ -18,7 +18,7 @@ from starlette.types import Message
 
 from imgwire_async.integrations.fastapi import (
     ClientDep,
-    add_error_answers,
+    add_error_handlers,
     get_client,
     lifespan,
 )
@@ -28,7 +28,7 @@ ID = "00000000-0000-0000-0000-000000000000"
 
 def application(make: Callable[[], AsyncImgwireClient] | None) -> FastAPI:
     app = FastAPI(lifespan=None if make is None else lifespan(make))
-    add_error_answers(app)
+    add_error_handlers(app)
 
     @app.get("/pictures/{image_id}")
     async def show(image_id: str, client: ClientDep) -> str:
@@ -122,7 +122,7 @@ async def test_an_error_that_a_handler_does_not_catch_becomes_a_response(
 
 async def test_a_request_path_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     app = FastAPI()
-    add_error_answers(app)
+    add_error_handlers(app)
 
     @app.get("/{path:path}")
     async def fail(path: str) -> None:

@@ -1,4 +1,4 @@
-"""`answer_for` returns a helpful response for each error, and no response reveals a secret."""
+"""`response_for` returns a helpful response for each error, and no response reveals a secret."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from imgwire_async import (
     UploadUrlExpiredError,
     WaitTimeoutError,
 )
-from imgwire_async.integrations.http import answer_for
+from imgwire_async.integrations.http import response_for
 from imgwire_async.protocol.codec import decode
 
 RESPONSES: list[tuple[ImgwireError, int, str]] = [
@@ -85,7 +85,7 @@ RESPONSES: list[tuple[ImgwireError, int, str]] = [
 
 @pytest.mark.parametrize(("error", "status", "code"), RESPONSES, ids=lambda value: type(value).__name__)
 def test_an_error_has_the_documented_status_and_code(error: ImgwireError, status: int, code: str) -> None:
-    response = answer_for(error)
+    response = response_for(error)
     problem = json.loads(response.body)
     assert (response.status, problem["status"], problem["code"]) == (status, status, code)
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -103,9 +103,9 @@ ERRORS = [
 @pytest.mark.parametrize("kind", ERRORS)
 def test_each_error_class_has_a_response(kind: type[ImgwireError]) -> None:
     error: Any = kind.__new__(kind)
-    # `answer_for` reads these attributes.
+    # `response_for` reads these attributes.
     error.__dict__.update(status=400, faults=(), image=None)
-    assert 400 <= answer_for(error).status < 600
+    assert 400 <= response_for(error).status < 600
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_each_error_class_has_a_response(kind: type[ImgwireError]) -> None:
 )
 def test_a_response_never_contains_the_text_of_the_error(error: ImgwireError) -> None:
     error.args = ("key sk_live_secret at https://internal.example/api",)
-    assert b"secret" not in answer_for(error).body
-    assert b"internal" not in answer_for(error).body
+    assert b"secret" not in response_for(error).body
+    assert b"internal" not in response_for(error).body
 
 
 def test_a_response_for_wrong_url_rules_lists_the_faults() -> None:
-    problem = json.loads(answer_for(TransformationError([Fault("widht", 3, "unknown rule", "width")])).body)
+    problem = json.loads(response_for(TransformationError([Fault("widht", 3, "unknown rule", "width")])).body)
     assert problem["faults"] == ["widht: unknown rule (did you mean 'width'?)"]
 
 
@@ -128,16 +128,16 @@ def test_a_response_for_wrong_url_rules_lists_the_faults() -> None:
 def test_a_rate_limit_has_a_retry_after_in_whole_seconds(delay: float | None, header: str) -> None:
     error = RateLimitError("x", status=429)
     error.retry_after = delay
-    assert answer_for(error, retry_after=7).headers["Retry-After"] == header
+    assert response_for(error, retry_after=7).headers["Retry-After"] == header
 
 
 def test_only_a_503_has_a_retry_after() -> None:
-    assert {a.status for row in RESPONSES if "Retry-After" in (a := answer_for(row[0])).headers} == {503}
+    assert {a.status for row in RESPONSES if "Retry-After" in (a := response_for(row[0])).headers} == {503}
 
 
 def test_a_timeout_of_a_stored_picture_contains_its_id() -> None:
     image = decode(samples.api_response(samples.image()), Image)
-    problem = json.loads(answer_for(WaitTimeoutError("x", record=image, image=image)).body)
+    problem = json.loads(response_for(WaitTimeoutError("x", record=image, image=image)).body)
     assert problem["image_id"] == image.id
 
 

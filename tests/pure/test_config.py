@@ -448,9 +448,9 @@ def test_a_timeout_is_more_than_zero_or_none(field: Any) -> None:
 
 @pytest.mark.parametrize("value", [1.5, "64 MiB", True])
 def test_a_number_of_bytes_has_to_be_an_int(value: Any) -> None:
-    assert Timeouts(max_answer_bytes=1).max_answer_bytes == 1
-    with pytest.raises(TypeError, match=r"Timeouts\.max_answer_bytes must be a number of bytes"):
-        Timeouts(max_answer_bytes=value)
+    assert Timeouts(max_response_bytes=1).max_response_bytes == 1
+    with pytest.raises(TypeError, match=r"Timeouts\.max_response_bytes must be a number of bytes"):
+        Timeouts(max_response_bytes=value)
 
 
 @pytest.mark.parametrize("field", attrs.fields(RetryPolicy), ids=lambda field: field.name)

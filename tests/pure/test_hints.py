@@ -300,7 +300,9 @@ def test_a_number_that_does_not_fit_a_float_is_a_value_error(value: Any) -> None
 def test_policies_accept_numbers_of_other_libraries() -> None:
     int_like: Any = IntLike()
     float_like: Any = FloatLike()
-    assert Timeouts(stall=float_like, max_answer_bytes=int_like) == Timeouts(stall=2.5, max_answer_bytes=3)
+    assert Timeouts(stall=float_like, max_response_bytes=int_like) == Timeouts(
+        stall=2.5, max_response_bytes=3
+    )
     assert RetryPolicy(int_like, float_like) == RetryPolicy(3, 2.5)
     assert Timeouts(deadline=math.inf).deadline is None
 

@@ -114,8 +114,8 @@ class ArrayLike:
 def test_settings_accept_numbers_of_other_libraries() -> None:
     int_like: Any = IntLike(7)
     float_like: Any = FloatLike(2.5)
-    assert Timeouts(connect=float_like, attempt=int_like, max_answer_bytes=int_like) == Timeouts(
-        2.5, 7, max_answer_bytes=7
+    assert Timeouts(connect=float_like, attempt=int_like, max_response_bytes=int_like) == Timeouts(
+        2.5, 7, max_response_bytes=7
     )
     assert RetryPolicy(max_retries=int_like, backoff=float_like) == RetryPolicy(7, 2.5)
     assert type(RetryPolicy(max_retries=int_like).max_retries) is int

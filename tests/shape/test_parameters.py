@@ -54,7 +54,7 @@ MADE_BY_THE_SDK = (
     emulator.RequestRecord,
     Clock,
     Faults,
-    http.ErrorAnswer,
+    http.ErrorResponse,
 )
 
 

@@ -66,15 +66,6 @@ IN_NAMES = {
     "answer": "response (HTTP), future (asyncio), result",
     "answers": "responses, results",
 }
-# Public names keep their word.
-PUBLIC = {
-    "answer_for",
-    "add_error_answers",
-    "ErrorAnswer",
-    "ErrorAnswers",
-    "max_answer_bytes",
-    "answer_length",
-}
 
 REPLACEMENTS = WORDS | PHRASES | IN_PACKAGE
 PROSE = re.compile(
@@ -99,10 +90,9 @@ def in_prose(source: str) -> Iterator[str]:
 
 def in_names(names: Iterable[tuple[int, str]], forbidden: dict[str, str]) -> Iterator[str]:
     for line, name in names:
-        if name not in PUBLIC:
-            for word in words_of_name(name):
-                if word in forbidden:
-                    yield f"line {line}: {name} -> {forbidden[word]}"
+        for word in words_of_name(name):
+            if word in forbidden:
+                yield f"line {line}: {name} -> {forbidden[word]}"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -11,13 +11,13 @@ from fastapi import FastAPI
 
 from imgwire_async import AsyncImgwireClient, Image, ImgwireClient, ImgwireError
 from imgwire_async.integrations.django import ImgwireStorage
-from imgwire_async.integrations.fastapi import ClientDep, add_error_answers, get_client, lifespan
-from imgwire_async.integrations.http import ErrorAnswer, answer_for
+from imgwire_async.integrations.fastapi import ClientDep, add_error_handlers, get_client, lifespan
+from imgwire_async.integrations.http import ErrorResponse, response_for
 
 
 def check_response(error: ImgwireError) -> None:
-    answer = answer_for(error, retry_after=10)
-    assert_type(answer, ErrorAnswer)
+    answer = response_for(error, retry_after=10)
+    assert_type(answer, ErrorResponse)
     status, headers, body = answer
     assert_type(status, int)
     assert_type(headers, dict[str, str])
@@ -27,7 +27,7 @@ def check_response(error: ImgwireError) -> None:
 def fastapi(client: AsyncImgwireClient) -> None:
     assert_type(lifespan(), Callable[[FastAPI], AbstractAsyncContextManager[None]])
     app = FastAPI(lifespan=lifespan(lambda: AsyncImgwireClient("key")))
-    add_error_answers(app)
+    add_error_handlers(app)
     app.dependency_overrides[get_client] = lambda: client
 
     @app.get("/pictures/{image_id}")

@@ -38,7 +38,7 @@ from .conftest import Handler, http, raw_server, respond_with
 from .pictures import png
 
 MIB = 1024 * 1024
-SMALL = Timeouts(attempt=10, max_answer_bytes=MIB)
+SMALL = Timeouts(attempt=10, max_response_bytes=MIB)
 
 
 @asynccontextmanager
@@ -108,7 +108,7 @@ async def test_an_endless_response_is_closed_at_the_limit(head: bytes, chunk: by
         assert b"Content-Length: 5" in head
         return
     assert isinstance(error, DecodeError)
-    assert "larger than 1048576 bytes (Timeouts.max_answer_bytes)" in str(error)
+    assert "larger than 1048576 bytes (Timeouts.max_response_bytes)" in str(error)
     await asyncio.wait_for(endless.left.wait(), 10)
     assert endless.sent < 30 * MIB, "sockets hold some, nobody else does"
 
@@ -137,9 +137,9 @@ async def test_max_answer_bytes_can_be_set_for_one_call(
 ) -> None:
     image = (await client.images.create(file_name="a.png")).image
     with pytest.raises(DecodeError, match="larger than 100 bytes"):
-        await client.with_options(timeout=Timeouts(max_answer_bytes=100)).images.retrieve(image.id)
+        await client.with_options(timeout=Timeouts(max_response_bytes=100)).images.retrieve(image.id)
     for enough in (10_000, None):
-        small = client.with_options(timeout=Timeouts(max_answer_bytes=enough))
+        small = client.with_options(timeout=Timeouts(max_response_bytes=enough))
         assert (await small.images.retrieve(image.id)).id == image.id
 
 
@@ -147,7 +147,7 @@ async def test_a_response_of_exactly_the_limit_is_complete() -> None:
     body = b"[]".ljust(5000)
     for limit, fits in ((5000, True), (4999, False)):
         async with talking_to(
-            respond_with(http("200 OK", body)), timeout=Timeouts(max_answer_bytes=limit)
+            respond_with(http("200 OK", body)), timeout=Timeouts(max_response_bytes=limit)
         ) as client:
             if fits:
                 assert (await client.images.list()).data == []
@@ -185,7 +185,7 @@ def deflated(data: bytes) -> bytes:
 )
 @pytest.mark.parametrize("limit", [MIB, 2**63, None])
 async def test_a_compressed_response_is_decompressed(answer: bytes, limit: int | None) -> None:
-    async with talking_to(respond_with(answer), timeout=Timeouts(max_answer_bytes=limit)) as client:
+    async with talking_to(respond_with(answer), timeout=Timeouts(max_response_bytes=limit)) as client:
         assert (await client.images.list()).data == []
 
 
@@ -243,7 +243,7 @@ async def test_endless_padding_is_closed_at_the_limit(filling: bytes) -> None:
             writer.write(filling)
             await writer.drain()
 
-    error = await failure(pad, timeout=Timeouts(attempt=None, max_answer_bytes=1024))
+    error = await failure(pad, timeout=Timeouts(attempt=None, max_response_bytes=1024))
     assert isinstance(error, DecodeError)
     assert "larger than 1024 bytes" in str(error)
 

@@ -39,7 +39,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.test.utils import override_settings
 
-from imgwire_async.integrations.django import ErrorAnswers, ImgwireFile, ImgwireStorage
+from imgwire_async.integrations.django import ErrorMiddleware, ImgwireFile, ImgwireStorage
 
 MISSING = f"{uuid.UUID(int=7)}/hero.gif"
 
@@ -427,7 +427,7 @@ def test_the_middleware_handles_only_errors_of_this_package(
     def get_response(_: HttpRequest) -> HttpResponse:
         return HttpResponse()
 
-    middleware, request = ErrorAnswers(get_response), RequestFactory().get("/pictures/7")
+    middleware, request = ErrorMiddleware(get_response), RequestFactory().get("/pictures/7")
     with pytest.raises(UnsupportedImageError) as caught:
         storage.save("report.pdf", ContentFile(b"%PDF-1.7"))
     response = middleware.process_exception(request, caught.value)
@@ -438,7 +438,7 @@ def test_the_middleware_handles_only_errors_of_this_package(
 
 
 def test_the_middleware_logs_responses_of_500_or_more(caplog: pytest.LogCaptureFixture) -> None:
-    middleware = ErrorAnswers(lambda _: HttpResponse())
+    middleware = ErrorMiddleware(lambda _: HttpResponse())
     error = AuthenticationError("the key was rejected", status=401)
     response = middleware.process_exception(RequestFactory().get("/pictures/7"), error)
     assert response is not None
@@ -448,5 +448,7 @@ def test_the_middleware_logs_responses_of_500_or_more(caplog: pytest.LogCaptureF
 
 def test_a_request_path_cannot_add_a_line_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     request = RequestFactory().get("/a%0AWARNING%20forged%1B[2J")
-    ErrorAnswers(lambda _: HttpResponse()).process_exception(request, AuthenticationError("no", status=401))
+    ErrorMiddleware(lambda _: HttpResponse()).process_exception(
+        request, AuthenticationError("no", status=401)
+    )
     assert [record.message for record in caplog.records] == [r"GET '/a\nWARNING forged\x1b[2J': no"]
