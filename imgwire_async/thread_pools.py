@@ -48,10 +48,10 @@ class LoopPools:
                 part.clear()
 
 
-_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPools] = weakref.WeakKeyDictionary()
+_pools_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPools] = weakref.WeakKeyDictionary()
 # Held while the table is changed or iterated over. The lock is reentrant, because a garbage collection at
 # this point may run code that acquires it.
-_by_loop_lock = threading.RLock()
+_pools_lock = threading.RLock()
 
 
 def _after_fork() -> None:
@@ -59,12 +59,12 @@ def _after_fork() -> None:
 
     A fork copies no threads, and another thread of the parent may have held the lock.
     """
-    global _by_loop, _by_loop_lock  # noqa: PLW0603  # a process has one
-    for pools in list(_by_loop.values()):
+    global _pools_by_loop, _pools_lock  # noqa: PLW0603  # a process has one
+    for pools in list(_pools_by_loop.values()):
         # Finalizing the pools would wake the parent's loop.
         forks.make_immortal(pools)
-    _by_loop = weakref.WeakKeyDictionary()
-    _by_loop_lock = threading.RLock()
+    _pools_by_loop = weakref.WeakKeyDictionary()
+    _pools_lock = threading.RLock()
 
 
 forks.run_in_child(_after_fork)
@@ -75,13 +75,13 @@ def of_running_loop() -> LoopPools:
     forks.check()
     # Called for each small file, and a dictionary is much faster than an anyio RunVar.
     loop = asyncio.get_running_loop()
-    pools = _by_loop.get(loop)
+    pools = _pools_by_loop.get(loop)
     if pools is None:
         pools = LoopPools()
-        with _by_loop_lock:
-            for other in list(_by_loop):
+        with _pools_lock:
+            for other in list(_pools_by_loop):
                 # Remove loops that were closed without shutting down their async generators.
                 if other.is_closed():
-                    _by_loop.pop(other, None)
-            _by_loop[loop] = pools
+                    _pools_by_loop.pop(other, None)
+            _pools_by_loop[loop] = pools
     return pools

@@ -98,7 +98,7 @@ class _Workers:
     def __init__(self) -> None:
         # The inboxes of the idle threads. Append, pop and remove of a list are atomic, so loops and threads
         # need no lock.
-        self._idle: list[SimpleQueue[_Job[Any]]] = []
+        self._idle_inboxes: list[SimpleQueue[_Job[Any]]] = []
 
     def start(self, job: _Job[Any]) -> None:
         """Run a job in an idle or a new thread.
@@ -108,19 +108,19 @@ class _Workers:
         forks.check()
         inbox: SimpleQueue[_Job[Any]]
         try:
-            inbox = self._idle.pop()
+            inbox = self._idle_inboxes.pop()
         except IndexError:
             inbox = SimpleQueue()
             # The thread is a daemon, because the interpreter joins all other threads at exit, and a stuck
             # thread never ends.
             threading.Thread(
-                target=self._serve, args=(inbox, self._idle), name="imgwire_async worker", daemon=True
+                target=self._serve, args=(inbox, self._idle_inboxes), name="imgwire_async worker", daemon=True
             ).start()
         inbox.put(job)
 
     def after_fork(self) -> None:
         """Forget the idle threads, which do not exist in a forked child."""
-        self._idle = []
+        self._idle_inboxes = []
 
     @staticmethod
     def _serve(inbox: SimpleQueue[_Job[Any]], idle: list[SimpleQueue[_Job[Any]]]) -> None:

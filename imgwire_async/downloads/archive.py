@@ -57,7 +57,7 @@ async def save_archive(
         return await target.save(Download(transport, renewed))
 
 
-def is_packed(job: ImageDownloadJob) -> bool:
+def is_archive_ready(job: ImageDownloadJob) -> bool:
     """Return whether a bulk download job is READY, so that its archive exists.
 
     Raises `DownloadJobFailedError` when the job is FAILED.
@@ -72,7 +72,7 @@ def is_packed(job: ImageDownloadJob) -> bool:
 
 def _archive_url(job: ImageDownloadJob, target: DownloadTarget) -> DownloadUrl:
     """Return the URL of a job's archive. Raises `DownloadError` unless the job is READY and has a URL."""
-    if not is_packed(job):
+    if not is_archive_ready(job):
         raise DownloadError(
             f"bulk download job {job.id} is {job.status.value}, so there is no archive yet: "
             "job = await client.images.wait_for_bulk_download(job), then download_archive(job, ...)."

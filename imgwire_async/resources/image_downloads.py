@@ -90,7 +90,7 @@ class ImageDownloads(Resource):
         path_segment("job", job_id)
         return await waiting.poll_until(
             self._transport_for("wait_for_bulk_download"),
-            archive.is_packed,
+            archive.is_archive_ready,
             lambda: self.retrieve_bulk_download_job(job_id),
             operation="images.wait_for_bulk_download",
             what=f"bulk download job {shortened(str(job_id))}",

@@ -65,7 +65,7 @@ async def open_source(file: object, head_bytes: int) -> Source:
         return source if source.replayable else StreamSource(source.open(), source.name, source.size)
     name = name_of(file)
     if isinstance(file, io.TextIOBase):
-        raise TypeError(_text_file(file))
+        raise TypeError(_text_file_message(file))
     for method in ("read_chunk", "read"):
         reader: Any = getattr(file, method, None)
         if reader is not None and inspect.iscoroutinefunction(reader):
@@ -154,13 +154,13 @@ def _add_hint(error: OSError, path: str) -> None:
     return shorten_file_name_in(error)
 
 
-def _text_file(file: io.TextIOBase) -> str:
+def _text_file_message(file: io.TextIOBase) -> str:
     if isinstance(file, io.StringIO):
         return "file is an io.StringIO, which holds text; put the bytes of a picture into an io.BytesIO"
-    return _text_mode(file)
+    return _text_mode_message(file)
 
 
-def _text_mode(file: object) -> str:
+def _text_mode_message(file: object) -> str:
     return f"{_describe(file)} is open in text mode; open it with mode 'rb'"
 
 
@@ -207,7 +207,7 @@ def _measure(file: IO[bytes]) -> tuple[int, int, FileStat | None] | bytes:
     except io.UnsupportedOperation as error:
         raise ValueError(f"{_describe(file)} is open for writing only; open it with mode 'rb'") from error
     if isinstance(empty, str):
-        raise TypeError(_text_mode(file))
+        raise TypeError(_text_mode_message(file))
     try:
         start: Any = file.tell()
         if not isinstance(start, int):
@@ -265,7 +265,7 @@ async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]],
     # anyio and aiofiles keep the wrapped file in these attributes. A file in text mode is rejected here,
     # because its first `read` would raise a less clear error about the encoding.
     if any(isinstance(getattr(file, attribute, None), io.TextIOBase) for attribute in ("wrapped", "_file")):
-        raise TypeError(_text_mode(file))
+        raise TypeError(_text_mode_message(file))
     at_eof = getattr(file, "at_eof", None)
     if not callable(at_eof) or inspect.iscoroutinefunction(at_eof):
         at_eof = None

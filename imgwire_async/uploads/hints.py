@@ -172,7 +172,7 @@ def _advice_for(found: str) -> str:
 # --- objects ------------------------------------------------------------------------------------------------
 
 # Maps a package and class to advice. The advice also applies to subclasses.
-_BY_TYPE: dict[str, str] = {
+_ADVICE_BY_TYPE: dict[str, str] = {
     "httpx.Response": "give its bytes, response.content, or what it streams, response.aiter_bytes()",
     "aiohttp.ClientResponse": "give its bytes, await response.read(), or its stream, response.content",
     "discord.Attachment": "give its bytes: upload(await attachment.read(), file_name=attachment.filename)",
@@ -209,7 +209,7 @@ def _for_kind(file: object, kind: type) -> str | None:
     if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__"):
         return "await it, and give what it returns"
     for base in kind.__mro__:
-        hint = _BY_TYPE.get(f"{str(base.__module__).partition('.')[0]}.{base.__name__}")
+        hint = _ADVICE_BY_TYPE.get(f"{str(base.__module__).partition('.')[0]}.{base.__name__}")
         if hint is not None:
             return hint
     for container, hint_for in _CONTAINERS:
@@ -257,7 +257,7 @@ def _for_attributes(file: object, kind: type) -> str | None:
     """Return what to pass instead of an object, judged by its attributes; None if it may be a source."""
     if hasattr(kind, "read") or hasattr(kind, "read_chunk"):
         return _for_reader(file, kind)
-    if _has(file, "read") or hasattr(kind, "__aiter__"):
+    if _has_attribute(file, "read") or hasattr(kind, "__aiter__"):
         return None
     if hasattr(kind, "read_bytes") and hasattr(kind, "open"):
         return "a path of another file system: give its bytes, path.read_bytes(), or the file: with path.open('rb') as file"
@@ -272,7 +272,7 @@ def _for_attributes(file: object, kind: type) -> str | None:
         )
     if hasattr(kind, "__array__"):
         return 'pixels must be encoded first: Image.fromarray(array).save(buffer, "PNG"), then upload(buffer.getvalue())'
-    if _has(file, "file") and _has(file, "filename"):
+    if _has_attribute(file, "file") and _has_attribute(file, "filename"):
         return "give the file in it: upload(field.file, file_name=field.filename)"
     if callable(file) and not hasattr(kind, "__iter__"):
         return "call it, and give what it returns"
@@ -284,7 +284,7 @@ def _for_reader(file: object, kind: type) -> str | None:
     if isinstance(reader, property) or _takes_size(reader):
         return None
     wait = "await " if inspect.iscoroutinefunction(reader) else ""
-    name = ", file_name=" if _has(file, "filename") else ""
+    name = ", file_name=" if _has_attribute(file, "filename") else ""
     return f"its read() takes no size; give what it returns: upload({wait}file.read(){name and f'{name}file.filename'})"
 
 
@@ -311,6 +311,6 @@ def was_started(stream: object) -> bool:
     return getattr(stream, frames[0]) is None or getattr(stream, frames[1], False)
 
 
-def _has(file: object, name: str) -> bool:
+def _has_attribute(file: object, name: str) -> bool:
     """Return whether an object has an attribute, without running the code of a property."""
     return hasattr(type(file), name) or name in cast("Iterable[str]", getattr(file, "__dict__", ()))

@@ -45,7 +45,7 @@ async def prepare(
     )
     # Even with a given type, a file object at its end is rejected as a mistake of the caller.
     if sniffed is None and (mime_type is None or (not head and _position(original))):
-        raise _not_a_picture(describe(head), head, original, name) if head else _no_bytes(original, name)
+        raise _format_error(describe(head), head, original, name) if head else _empty_error(original, name)
     if item.content_length is not None:
         _require_length(size, item.content_length, original, name)
     if must_spool:
@@ -54,7 +54,7 @@ async def prepare(
         if item.content_length is not None:
             _require_length(size, item.content_length, original, name)
     if mime_type is None and sniffed is SupportedMimeType.TIFF and await source.parse(is_raw, TIFF_BYTES):
-        raise _not_a_picture(CAMERA_RAW, head, original, name)
+        raise _format_error(CAMERA_RAW, head, original, name)
     if size is None:
         size = item.content_length
     assert size is not None, "the source, the caller or the spool knows the size"
@@ -72,7 +72,7 @@ async def _open(file: object, stack: contextlib.AsyncExitStack, head_bytes: int)
     if isinstance(getattr(type(file), "read", None), property):
         await _open_lazy(file, stack)
     if hasattr(file, "read"):
-        stack.enter_context(_exclusive(file))
+        stack.enter_context(_reserve(file))
     source = await open_source(file, head_bytes)
     if isinstance(source, BytesSource):
         stack.callback(source.release)
@@ -111,7 +111,7 @@ forks.run_in_child(_being_read.clear)
 
 
 @contextlib.contextmanager
-def _exclusive(file: object) -> Generator[None, None, None]:
+def _reserve(file: object) -> Generator[None, None, None]:
     """Reserve a file object for one upload, because two uploads would move its position at the same time.
 
     Raises `ValueError` while another upload reads from the file object.
@@ -158,7 +158,7 @@ def _hint(source: Source) -> str:
     return ""
 
 
-def _no_bytes(source: Source, name: str) -> UnsupportedImageError:
+def _empty_error(source: Source, name: str) -> UnsupportedImageError:
     """Return the error for a source without bytes."""
     was_started = _was_started(source)
     if position := _position(source):
@@ -177,7 +177,7 @@ def _no_bytes(source: Source, name: str) -> UnsupportedImageError:
     )
 
 
-def _not_a_picture(found: str, head: bytes, source: Source, name: str) -> UnsupportedImageError:
+def _format_error(found: str, head: bytes, source: Source, name: str) -> UnsupportedImageError:
     buffer = source if isinstance(source, BytesSource) else None
     pixels = buffer is not None and buffer.dimensions > 1
     advice = _hint(source) or f" {hints.for_bytes(found, head, pixels=pixels, in_memory=buffer is not None)}"

@@ -64,14 +64,14 @@ class PreparedUpload:
                 self.bytes_read += len(chunk)
                 size += len(chunk)
                 if size > self.size:
-                    raise self._wrong_size(f"at least {size}")
+                    raise self._wrong_size_error(f"at least {size}")
                 if last is not None:
                     yield last
                 last = chunk
                 if digest is not None:
                     digest.update(chunk)
         if size < self.size:
-            raise self._wrong_size(f"only {size}")
+            raise self._wrong_size_error(f"only {size}")
         if digest is not None and digest.hexdigest() != self.sha256:
             raise SourceChangedError(
                 f"{self.label}: the bytes changed between hashing and sending; upload the file again once nothing writes to it",
@@ -93,7 +93,7 @@ class PreparedUpload:
             self.source_error = error
             raise
 
-    def _wrong_size(self, found: str) -> UploadSizeError:
+    def _wrong_size_error(self, found: str) -> UploadSizeError:
         return UploadSizeError(
             f"{self.label}: {self.size} bytes were declared, the source gave {found}; the upload was aborted. "
             "Give the right content_length, or none.",

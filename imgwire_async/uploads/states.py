@@ -85,7 +85,7 @@ _REJECTIONS = frozenset({PutOutcome.EXPIRED, PutOutcome.FORBIDDEN, PutOutcome.RE
 # After these outcomes the bytes may have arrived, although the storage reported no success.
 _UNCERTAIN = frozenset({PutOutcome.CONNECTION_LOST, PutOutcome.STALLED, PutOutcome.BUSY})
 
-_BY_FAILURE_KIND: dict[str | None, PutOutcome] = {
+_OUTCOME_BY_FAILURE_KIND: dict[str | None, PutOutcome] = {
     "stalled": PutOutcome.STALLED,
     "caller_busy": PutOutcome.INTERRUPTED,
 }
@@ -97,7 +97,7 @@ def outcome_without_response(failure: Failure) -> PutOutcome:
         return PutOutcome.REJECTED
     if failure.unprocessed:
         return PutOutcome.NOT_SENT
-    return _BY_FAILURE_KIND.get(failure.kind, PutOutcome.CONNECTION_LOST)
+    return _OUTCOME_BY_FAILURE_KIND.get(failure.kind, PutOutcome.CONNECTION_LOST)
 
 
 def outcome_of(response: APIResponse, url: str) -> PutOutcome:

@@ -116,16 +116,16 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         self._limit = limit
         self._on_created = self._abort_on_error(on_created)
         self._on_progress = self._abort_on_error(on_progress)
-        self._unread: deque[UploadResult] = deque()
+        self._unread_results: deque[UploadResult] = deque()
         # Set when a result can be read, and at the end of the run.
         self._result_ready = asyncio.Event()
         # Set when the caller has read a result, and at the end of the run.
         self._space_ready = asyncio.Event()
         # Set when an upload has ended, and at the end of the run.
         self._upload_ended = asyncio.Event()
-        self._uploading = 0
+        self._running_uploads = 0
         # The number of started workers, without those that ended because the limit was lowered.
-        self._wanted_workers = 0
+        self._worker_count = 0
         self._workers: set[asyncio.Task[None]] = set()
         # The context in which the run was entered, and in which all workers start.
         self._context: contextvars.Context | None = None
@@ -183,12 +183,12 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         return self
 
     async def __anext__(self) -> UploadResult:
-        while not self._unread and self._workers and not self._aborted:
+        while not self._unread_results and self._workers and not self._aborted:
             self._result_ready.clear()
             await self._result_ready.wait()
-        if self._unread and not self._aborted:
+        if self._unread_results and not self._aborted:
             self._space_ready.set()
-            return self._unread.popleft()
+            return self._unread_results.popleft()
         if self._failure is not None:
             raise self._failure
         raise StopAsyncIteration
@@ -223,18 +223,18 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
 
     def _start_workers(self) -> None:
         """Start workers until there are as many as the limit allows."""
-        while self._wanted_workers < self._limit and not self._queue.is_over:
-            self._wanted_workers += 1
+        while self._worker_count < self._limit and not self._queue.is_over:
+            self._worker_count += 1
             worker = asyncio.ensure_future(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._on_worker_done)
 
     async def _work(self) -> None:
         while not self._queue.is_over:
-            if self._wanted_workers > self._limit:
-                self._wanted_workers -= 1
+            if self._worker_count > self._limit:
+                self._worker_count -= 1
                 return
-            if len(self._unread) >= self._limit:
+            if len(self._unread_results) >= self._limit:
                 await self._wait_for_space()
                 continue
             try:
@@ -246,15 +246,15 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
                     raise
                 self._stop(error)
                 return
-            if next_file is None or (self._uploading >= self._limit and not await self._may_start()):
+            if next_file is None or (self._running_uploads >= self._limit and not await self._may_start()):
                 return
-            self._uploading += 1
+            self._running_uploads += 1
             try:
                 result = await self._upload(*next_file)
             finally:
-                self._uploading -= 1
+                self._running_uploads -= 1
                 self._upload_ended.set()
-            self._unread.append(result)
+            self._unread_results.append(result)
             self._result_ready.set()
             if cancellation.is_being_cancelled():
                 raise asyncio.CancelledError
@@ -271,13 +271,13 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
 
     async def _wait_for_space(self) -> None:
         """Wait until fewer than `limit` results are unread, or the run has ended."""
-        while len(self._unread) >= self._limit and not self._queue.is_over:
+        while len(self._unread_results) >= self._limit and not self._queue.is_over:
             self._space_ready.clear()
             await self._space_ready.wait()
 
     async def _may_start(self) -> bool:
         """Wait until fewer than `limit` uploads are running. Return False if an error has ended the run."""
-        while self._uploading >= self._limit and self._failure is None:
+        while self._running_uploads >= self._limit and self._failure is None:
             self._upload_ended.clear()
             await self._upload_ended.wait()
         return self._failure is None

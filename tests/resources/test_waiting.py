@@ -367,7 +367,7 @@ FINISHED: list[tuple[Callable[[Any], bool], Any, bool]] = [
     (lambda r: waiting.is_ready(r, metadata=False), record(status="READY", processed_metadata_at=None), True),
     (lambda r: waiting.is_ready(r, metadata=True), record(status="READY", processed_metadata_at=None), False),
     (lambda r: waiting.is_ready(r, metadata=True), record(status="PROCESSING"), False),
-    (archive.is_packed, structure(data(JOB, status="NEW"), JOB), False),
+    (archive.is_archive_ready, structure(data(JOB, status="NEW"), JOB), False),
     (waiting.is_connected, structure(domain("CONNECTED", "FAILING"), DOMAIN), False),
 ]
 
