@@ -257,7 +257,11 @@ class UploadNotReplayableError(UploadError):
 
 
 class UploadConnectionError(UploadError):
-    """The connection to the storage failed or broke in all attempts. The image record is still `PENDING`."""
+    """The connection to the storage failed or broke in all attempts.
+
+    The bytes may have arrived although no response came. Then the message says so: retrieve the record before
+    you upload the file again.
+    """
 
 
 class UploadStalledError(UploadError, TimeoutError):

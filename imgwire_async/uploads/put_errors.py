@@ -23,58 +23,62 @@ from imgwire_async.protocol.intermediaries import interception_warning
 from imgwire_async.protocol.request import APIResponse, NoResponseError
 from imgwire_async.redaction import escape_unprintable, excerpt, redact
 from imgwire_async.uploads.prepared import PreparedUpload
-from imgwire_async.uploads.states import PutOutcome
+from imgwire_async.uploads.states import PutOutcome, UploadState
 
 PutFailure: TypeAlias = APIResponse | NoResponseError
 
-_STALL_ADVICE = "Upload the file again; a slow network or source may need a larger Timeouts(stall=...)."
-_CONNECTION_ADVICE = "Upload the file again; if it fails again, check network, proxy and firewall."
-_LATER_ADVICE = "Upload the file again later."
+_STALL_ADVICE = "A slow network or source may need a larger Timeouts(stall=...)."
+_CONNECTION_ADVICE = "If uploads fail again, check network, proxy and firewall."
 _DECLARATION_ADVICE = "The storage does not accept these bytes as declared: check mime_type and size."
 _SIGNATURE_ADVICE = "The request is not the one that the URL was signed for: check mime_type, and whether a proxy changes URLs or headers."
 _OTHER_SERVER_ADVICE = (
     "The storage never responds like this: the response is that of a proxy, a firewall, or a login page of the network "
     "(captive portal). Allow the host there, then upload the file again."
 )
-_EXPIRED_ADVICE = "Check the clock of this machine, or lower the concurrency so that the bytes are sent sooner after the URL is created."
+_EXPIRED_ADVICE = (
+    "Check the clock of this machine, and copy files from a slow source to a local disk before the upload."
+)
 
 
 def put_error(
     file: PreparedUpload,
     outcome: PutOutcome,
     failure: PutFailure,
-    *,
+    state: UploadState,
     image: Image | None,
     puts: int,
-    urls: int,
 ) -> UploadError:
     """Return the exception for an upload whose last PUT failed.
 
-    `image` is the record that stays at the service. `puts` is the number of PUTs sent, `urls` the number of
-    upload URLs requested.
+    `image` is the record at the service, and `puts` is the number of PUTs sent.
     """
     after_puts = f"after {puts} PUT{'' if puts == 1 else 's'}"
-    record_left = f" The record {image.id} stays PENDING at the service." if image is not None else ""
+    record_left = _record_left(image, state)
+    # A second upload without a check of the record may make a duplicate, so the message must not advise it.
+    may_repeat = image is None or not state.is_record_unknown
     if isinstance(failure, NoResponseError):
         return _no_response_error(
-            file, outcome, failure, image=image, after_puts=after_puts, record_left=record_left
+            file,
+            outcome,
+            failure,
+            image=image,
+            after_puts=after_puts,
+            record_left=record_left,
+            may_repeat=may_repeat,
         )
     name, exchange = file.file_name, failure.exchange
     text = excerpt(redact(failure.text)) or "no message"
     description = f"the storage responded with HTTP {failure.status} {after_puts}: {text}.{record_left}"
     if outcome is PutOutcome.EXPIRED:
         return UploadUrlExpiredError(
-            f"{file.label}: every upload URL had expired ({urls} requested): {description} {_EXPIRED_ADVICE}",
+            f"{file.label}: every upload URL had expired ({state.urls_requested} requested): {description} {_EXPIRED_ADVICE}",
             file_name=name,
             exchange=exchange,
             image=image,
         )
-    warning = interception_warning("the storage", failure.headers, failure.body)
-    advice = warning + (
-        _LATER_ADVICE if outcome is PutOutcome.BUSY or warning else _advice(failure.status, failure.text)
-    )
+    advice = _advice(outcome, failure, may_repeat)
     return UploadRejectedError(
-        f"{file.label}: {description} {advice}",
+        f"{file.label}: {description} {advice}".rstrip(),
         status=failure.status,
         file_name=name,
         exchange=exchange,
@@ -82,12 +86,24 @@ def put_error(
     )
 
 
-def _advice(status: int, text: str) -> str:
-    """Return advice for a failed response that another attempt would not change."""
+def _record_left(image: Image | None, state: UploadState) -> str:
+    """Return a sentence about the record that the failed upload leaves at the service."""
+    if image is None:
+        return ""
+    if state.is_record_unknown:
+        return f" The record {image.id} may have its bytes: retrieve it before you upload the file again."
+    return f" The record {image.id} stays {image.status} at the service."
+
+
+def _advice(outcome: PutOutcome, failure: APIResponse, may_repeat: bool) -> str:
+    """Return advice for a response with which the storage rejected the bytes. It may be empty."""
+    warning = interception_warning("the storage", failure.headers, failure.body)
+    if outcome is PutOutcome.BUSY or warning:
+        return f"{warning}Upload the file again later." if may_repeat else warning
     # The storage sends no redirects, so another server has sent this one.
-    if 300 <= status < 400:
+    if 300 <= failure.status < 400:
         return _OTHER_SERVER_ADVICE
-    return _SIGNATURE_ADVICE if "SignatureDoesNotMatch" in text else _DECLARATION_ADVICE
+    return _SIGNATURE_ADVICE if "SignatureDoesNotMatch" in failure.text else _DECLARATION_ADVICE
 
 
 def _no_response_error(
@@ -98,13 +114,17 @@ def _no_response_error(
     image: Image | None,
     after_puts: str,
     record_left: str,
+    may_repeat: bool,
 ) -> UploadError:
     failure = error.failure
     kind = UploadStalledError if outcome is PutOutcome.STALLED else UploadConnectionError
     if failure.kind == "no_slot":
         return kind(f"{file.label}: {failure.reason}.{record_left}", file_name=file.file_name, image=image)
-    general = _STALL_ADVICE if outcome is PutOutcome.STALLED else _CONNECTION_ADVICE
-    advice = f"{failure.advice} Then upload the file again." if failure.advice else general
+    if failure.advice:
+        advice = f"{failure.advice} Then upload the file again." if may_repeat else failure.advice
+    else:
+        advice = _STALL_ADVICE if outcome is PutOutcome.STALLED else _CONNECTION_ADVICE
+        advice = f"Upload the file again. {advice}" if may_repeat else advice
     return kind(
         f"{file.label}: {failure.reason}, {after_puts}.{record_left} {advice}",
         file_name=file.file_name,

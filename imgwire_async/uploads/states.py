@@ -34,7 +34,7 @@ class PutOutcome(enum.Enum):
     FORBIDDEN = enum.auto()
     # Any other failure that another attempt would not change.
     REJECTED = enum.auto()
-    # A response with status 408, 429 or 5xx. Another attempt may succeed.
+    # A response with status 408, 429 or 5xx, but not 501. Another attempt may succeed.
     BUSY = enum.auto()
     # No connection could be made, so no byte was sent.
     NOT_SENT = enum.auto()
@@ -124,9 +124,17 @@ class UploadState:
     # Whether the idempotency key is derived from the content. If so, an earlier run may have created this
     # record and sent its bytes.
     has_derived_key: bool = False
+    # Whether the record was checked after the last PUT. If the upload then fails, it had no bytes.
+    is_checked: bool = False
+
+    @property
+    def is_record_unknown(self) -> bool:
+        """Whether the record may have bytes that its last known status does not show."""
+        return (self.may_have_arrived or self.has_derived_key) and not self.is_checked
 
     def update(self, outcome: PutOutcome) -> None:
-        """Set `may_have_arrived` if the outcome of a PUT leaves open whether the bytes arrived."""
+        """Note a PUT, and whether its outcome leaves open if the bytes arrived."""
+        self.is_checked = False
         if outcome in _UNCERTAIN:
             self.may_have_arrived = True
 

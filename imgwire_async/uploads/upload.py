@@ -226,6 +226,7 @@ class Upload:
             if is_gone and await self._renew_key():
                 return Action.NEW_URL
             raise self._error(outcome, failure) from error
+        self._state.is_checked = True
         return action_after_check(outcome, self.image.status, self._state)
 
     async def _prepare_next_put(self, action: Action, outcome: PutOutcome, failure: PutFailure) -> None:
@@ -256,8 +257,7 @@ class Upload:
         await self._transport.sleep_before_retry(failure.exchange, cause.reason, delay)
 
     def _error(self, outcome: PutOutcome, failure: PutFailure) -> UploadError:
-        urls = self._state.urls_requested
-        return put_errors.put_error(self._file, outcome, failure, image=self.image, puts=self.puts, urls=urls)
+        return put_errors.put_error(self._file, outcome, failure, self._state, self.image, self.puts)
 
     # --- the record -----------------------------------------------------------------------------------------
 

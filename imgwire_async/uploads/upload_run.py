@@ -39,7 +39,10 @@ _STOPPED = (
     "upload_many ended early: other code cancelled its tasks, for example a shutdown that cancels asyncio.all_tasks(). "
     "The results so far are complete; upload the other files again"
 )
-_CANCELLED = "other code cancelled the upload, so the file may be stored or not; upload it again"
+_CANCELLED = (
+    "other code cancelled the upload, so the file may be stored or not: if the result has an image, retrieve its record "
+    "before you upload the file again"
+)
 _SOURCE_CANCELLED = "the source of the file was cancelled while it was read; upload it again"
 
 

@@ -303,10 +303,53 @@ async def test_a_lost_response_raises_a_connection_error_if_the_record_cannot_be
     quick: AsyncImgwireClient, emulator: Emulator
 ) -> None:
     emulator.faults.add("PUT", "/uploads/*", reset="after_commit")
-    emulator.faults.add("GET", "/api/v1/images/{image_id}", times=None, status=500)
+    emulator.faults.add("GET", "/api/v1/images/{image_id}", times=4, status=500)
     with pytest.raises(UploadConnectionError, match=r"broke|closed") as caught:
         await quick.images.upload(BIG)
     assert isinstance(caught.value.__cause__, ServerError)
+    await require_no_false_promise(caught.value, quick)
+
+
+@pytest.mark.world
+async def test_a_lost_response_without_retries_raises_an_error_that_says_the_bytes_may_have_arrived(
+    client: AsyncImgwireClient, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "*", reset="after_commit", host="storage")
+    with pytest.raises(UploadConnectionError) as caught:
+        await client.with_options(retries=0).images.upload(png())
+    await require_no_false_promise(caught.value, client)
+
+
+async def require_no_false_promise(error: UploadError, client: AsyncImgwireClient) -> None:
+    """Assert that the message does not hide that the bytes of the record may have arrived."""
+    assert error.image is not None
+    emulator_record = await client.with_options(retries=FAST).images.retrieve(error.image.id)
+    assert emulator_record.status != ImageStatus.PENDING
+    assert (
+        f"The record {error.image.id} may have its bytes: retrieve it before you upload the file again."
+        in str(error)
+    )
+    assert "PENDING" not in str(error)
+    assert "Upload the file again" not in str(error)
+
+
+@pytest.mark.world
+@pytest.mark.parametrize(
+    ("retries", "fault"),
+    [(0, {"reset": "before"}), (1, {"reset": "before"}), (3, {"status": 400}), (3, {"status": 403})],
+    ids=str,
+)
+async def test_the_error_says_that_the_record_stays_pending_only_if_that_is_known(
+    client: AsyncImgwireClient, emulator: Emulator, retries: int, fault: dict[str, Any]
+) -> None:
+    emulator.faults.add("PUT", "*", times=None, host="storage", **fault)
+    quick = client.with_options(retries=RetryPolicy(max_retries=retries, backoff=0.01))
+    with pytest.raises(UploadError) as caught:
+        await quick.images.upload(png())
+    assert caught.value.image is not None
+    # Without retries the record is not checked, so its state after a lost connection is unknown.
+    expected = "stays PENDING at the service." if retries else "may have its bytes: retrieve it"
+    assert f"The record {caught.value.image.id} {expected}" in str(caught.value)
 
 
 async def report_pending(client: AsyncImgwireClient, emulator: Emulator, *, pending_responses: int) -> str:
