@@ -1,1 +1,1 @@
-"""The operations of the service. Each sends a request through a `Transport` and decodes the response."""
+"""The operations of the API. A method sends a request through a `Transport`, and decodes the response."""

@@ -1,4 +1,4 @@
-"""Check arguments that only this API has: ids, metadata, keys, intervals, parts of a request."""
+"""Check the arguments of operations, such as ids and metadata, and convert them for the request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Id: TypeAlias = str | uuid.UUID
 Metadata: TypeAlias = Mapping[str, str | int | float | bool]
 
 
-DEFAULT_WAIT = 120.0  # seconds of `wait=True`
+# How many seconds `wait=True` waits.
+DEFAULT_WAIT = 120.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,9 +32,10 @@ Method: TypeAlias = "Callable[P, Coroutine[Any, Any, T]]"
 
 
 def keyword_only(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
-    """Return a decorator for a method that takes keyword arguments only.
+    """Return a decorator for an async method that takes keyword arguments only.
 
-    A positional argument raises a `TypeError` that shows `spelling`, the right form of the call.
+    The decorated method raises `TypeError` for a positional argument. The message shows `spelling`, an
+    example of a correct call. This helps users of other SDKs, who pass one mapping.
     """
 
     def decorate(method: Method[P, T]) -> Method[P, T]:
@@ -54,13 +56,16 @@ def keyword_only(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
 
 
 def reject_mapping(value: object, spelling: str) -> None:
-    """Raise a `TypeError` that shows `spelling`, the right form, for a mapping as other SDKs take it."""
+    """Raise `TypeError` if `value` is a mapping, which other SDKs accept in place of arguments.
+
+    The message shows `spelling`, an example of a correct call.
+    """
     if isinstance(value, Mapping):
         raise TypeError(f"arguments are passed one by one here, not as a mapping: {spelling}")
 
 
 def wait_timeout(value: object) -> float | None:
-    """Return the seconds of the argument `wait`: True is 120 seconds, False is None."""
+    """Convert the argument `wait` to seconds. True becomes 120 seconds, and False becomes None."""
     truth = as_bool(value)
     if truth is not None:
         return DEFAULT_WAIT if truth else None
@@ -68,9 +73,10 @@ def wait_timeout(value: object) -> float | None:
 
 
 def metadata(value: object) -> dict[str, str | int | float | bool] | None:
-    """Return the argument `custom_metadata`, checked, with plain Python values.
+    """Check the argument `custom_metadata`, and convert its values to built-in types.
 
-    Keys are text. Values are text, int, float or bool; the API takes no null and no nested values.
+    Keys must be text. Values must be text, numbers or booleans, because the API accepts no null and no nested
+    values.
 
     [contract 6]
     """
@@ -85,12 +91,12 @@ def metadata(value: object) -> dict[str, str | int | float | bool] | None:
     return checked
 
 
-# A float cannot hold most of these numbers exactly, so a conversion would change the value silently.
+# The names of types that are rejected, because the conversion to a float would change most values silently.
 _EXACT = frozenset({"Decimal", "Fraction"})
 
 
 def _metadata_value(key: str, item: object) -> str | int | float | bool:
-    """Return one value of the metadata as plain text, int, float or bool."""
+    """Check the metadata value `item` of `key`, and convert it to a built-in str, int, float or bool."""
     name = f"custom_metadata[{quoted(key)}]"
     if isinstance(item, str):
         return checks.nonempty_text(name, item, max_length=None) if item else ""
@@ -111,7 +117,7 @@ def _metadata_value(key: str, item: object) -> str | int | float | bool:
 
 
 def idempotency_key(value: object) -> str | None:
-    """Return the key to send: the given one, a new one for None, or None for False."""
+    """Return the idempotency key to send: `value`, or a new random key for None, or None for False."""
     if value is None:
         return str(uuid.uuid4())
     if as_bool(value) is False:
@@ -122,9 +128,10 @@ def idempotency_key(value: object) -> str | None:
 
 
 def mime_type(value: object, file_name: str | None) -> str | None:
-    """Return the MIME type to declare for a file whose bytes are not read.
+    """Return the MIME type to declare for a file that this program does not read.
 
-    It is the given type, else the type of the name's extension, else None.
+    This is `value` if it is given. Otherwise it is the type that belongs to the extension of `file_name`, or
+    None when there is no such type.
     """
     given = checks.printable_ascii("mime_type", value)
     if given is not None or file_name is None:
@@ -134,7 +141,10 @@ def mime_type(value: object, file_name: str | None) -> str | None:
 
 
 def ids(name: str, values: object, *, spelling: str) -> list[str]:
-    """Return ids as text, each checked like a single id; `spelling` shows how the call is written."""
+    """Check a list of ids, and return the ids as text.
+
+    `name` is the name of the argument. `spelling` is an example of a correct call. Both are for messages.
+    """
     reject_mapping(values, spelling)
     if isinstance(values, str | bytes | uuid.UUID) or not isinstance(values, Iterable):
         raise checks.wrong_type(name, "a list of ids", values)
@@ -146,7 +156,10 @@ def ids(name: str, values: object, *, spelling: str) -> list[str]:
 
 
 def rfc3339(name: str, value: object) -> str | None:
-    """Return a datetime with a timezone as RFC 3339 text, or None."""
+    """Convert a datetime to RFC 3339 text in UTC. Return None for None.
+
+    Raises `ValueError` for a datetime without a timezone.
+    """
     if value is None:
         return None
     if not isinstance(value, datetime):
@@ -155,13 +168,13 @@ def rfc3339(name: str, value: object) -> str | None:
         raise ValueError(f"{name} has no timezone; add one, for example .replace(tzinfo=datetime.UTC)")
     try:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    # In UTC, the first and last hours of the calendar lie outside of it.
     except OverflowError:
+        # The conversion to UTC can move the first and the last hours of the calendar out of it.
         raise ValueError(f"{name} is outside the years 1 to 9999 in UTC") from None
 
 
 def interval(value: object) -> str | None:
-    """Return a metrics interval in upper case, as the API takes it, or None."""
+    """Check a metrics interval, and return it in upper case, which the API requires. Return None for None."""
     if value is None or isinstance(value, MetricsDatasetInterval):
         return value
     text = checks.text("interval", value, expected="text or MetricsDatasetInterval")
@@ -176,12 +189,13 @@ _HTTP_URL = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 
 def http_url(name: str, value: object) -> str:
-    """Return an absolute http(s) URL as text, checked."""
+    """Check that `value` is an absolute http(s) URL, and return it as text."""
     url = checks.nonempty_text(name, value, max_length=None)
     try:
         urlsplit(url)
-    # Raised for brackets without an IPv6 address, and for characters that normalize to a slash.
     except ValueError:
+        # `urlsplit` rejects brackets without an IPv6 address, and characters that Unicode normalizes to a
+        # slash.
         raise ValueError(f"{name} is no URL") from None
     if "://" not in url:
         raise ValueError(
@@ -193,14 +207,14 @@ def http_url(name: str, value: object) -> str:
     return url
 
 
-# --- any request --------------------------------------------------------------------------------------------
+# --- arguments of `client.request` --------------------------------------------------------------------------
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _DOT_SEGMENTS = re.compile(r"(?:^|/)(?:\.|%2e)(?:\.|%2e)?(?:/|$)", re.IGNORECASE)
 
 
 def http_method(method: object) -> str:
-    """Return an HTTP method in capital letters, checked."""
+    """Check that `method` is an HTTP method, and return it in upper case."""
     given = checks.text("method", method)
     name = given.upper()
     if name not in _METHODS:
@@ -209,7 +223,10 @@ def http_method(method: object) -> str:
 
 
 def api_path(path: object) -> str:
-    """Return a path below `/api/v1` as a template, checked so that it cannot leave that prefix."""
+    """Check that `path` stays below `/api/v1`, and return it with braces encoded.
+
+    A brace would begin the name of a path parameter in the template of a `Request`.
+    """
     given = checks.text("path", path)
     if not given.startswith("/") or given.startswith("//"):
         raise ValueError(f"path must begin with exactly one '/', like '/images/': {quoted(given)}")
@@ -223,7 +240,7 @@ def api_path(path: object) -> str:
 
 
 def query(params: object) -> dict[str, str | int] | None:
-    """Return the query parameters of a request, checked: a mapping from text to text or int, or None."""
+    """Check that `params` maps text to text or int, and return it as a dict. Return None for None."""
     if params is None:
         return None
     checked: dict[str, str | int] = {}

@@ -1,4 +1,4 @@
-"""The base class of the resources: send requests, decode responses, iterate over pages."""
+"""The base class of `client.images` and the other resources: it sends requests and decodes responses."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ from imgwire_async.results import Page
 
 T = TypeVar("T")
 
-# The model for response bodies whose keys are not documented. They are returned as parsed JSON.
+# The model of responses whose fields are not documented. The caller gets the parsed JSON.
 UNDOCUMENTED_BODY = cast("type[Mapping[str, object]]", dict)
 
 
 class Resource:
-    """A group of operations. It has no state besides the function that returns the client's transport."""
+    """A group of operations, such as `client.images`.
+
+    `transport` returns the transport of the client. A resource has no other state.
+    """
 
     def __init__(self, transport: Callable[[], Transport]) -> None:
-        # Called for each request. The first call loads the transport, and aiohttp with it.
-        # Not a property: `inspect` and mocks read properties, and would load aiohttp where no loop runs.
+        # The first call of this function imports aiohttp, which is slow. So this is not a property: `inspect`
+        # and mocks read all properties, and would cause the import.
         self._transport = transport
 
     def _transport_for(self, what: str) -> Transport:
-        """Return the transport for the operation `what`, named in the error of a closed client."""
+        """Return the transport of the client.
+
+        Raises `RuntimeError` when the client is closed. `what` describes the operation in the message.
+        """
         transport = self._transport()
         try:
             transport.require_usable()
@@ -37,18 +43,18 @@ class Resource:
         return transport
 
     def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[object]:
-        """Return the context manager that runs the operation `name` with its deadline.
+        """Return a context manager for the code of the operation `name`, which ends at the client's deadline.
 
-        Messages call the operation `text`.
+        Messages show `text` if it is given, or `name`.
         """
         return self._transport_for(text or name).operation(name, text)
 
     async def _call(self, request: Request[T]) -> T:
-        """Send a request, with retries, and return the decoded response."""
+        """Send a request, retry it if necessary, and return the decoded response."""
         return codec.decode(await self._send(request), request.model)
 
     async def _send(self, request: Request[Any]) -> APIResponse:
-        """Send a request, with retries, and return the response as it came."""
+        """Send a request, retry it if necessary, and return the response without decoding its body."""
         try:
             return await self._transport().send(request)
         except RuntimeError as error:
@@ -56,16 +62,17 @@ class Resource:
             raise
 
     async def _page(self, request: Request[list[T]]) -> Page[T]:
-        """Send a request for a page, and return the decoded page."""
+        """Send a request for one page of a list, and return the decoded page."""
         response = await self._send(request)
         return Page(codec.decode(response, request.model), pagination(response.headers))
 
     def _pages(
         self, listing: Callable[[Mapping[str, int]], Request[list[T]]], page: int, limit: int, prefetch: int
     ) -> PageIterator[T]:
-        """Return an iterator over the pages from number `page` on.
+        """Return an iterator over the pages of a list, which begins with page number `page`.
 
-        `listing` makes the request for one page from its query.
+        `listing` gets the query of a page, and returns the request for it. `limit` is the number of items per
+        page. Up to `prefetch` pages are requested at the same time.
         """
         page, limit, prefetch = iterator_arguments(page, limit, prefetch)
 

@@ -1,4 +1,4 @@
-"""Delete ids in batches, and collect the outcome of each id."""
+"""Delete images in batches, and collect the outcome of each id."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from imgwire_async.errors import (
 )
 from imgwire_async.results import BulkDeleteResult
 
-# Errors that every batch would raise: the first batch that raises one ends the call.
+# The reason of these errors is the key or the plan, so every batch would fail. When the first batch raises
+# one of them, the call ends with this error.
 _FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
 
 
 @contextmanager
 def add_deleted_count_to_timeout(total: int) -> Generator[list[str], None, None]:
-    """Give a list for the ids that are deleted. When the deadline passes, add their number to the error."""
+    """Give the caller a list to which it adds deleted ids. When the deadline passes, note their number.
+
+    The note is added to the `APITimeoutError`. `total` is the number of all ids.
+    """
     deleted: list[str] = []
     try:
         yield deleted
@@ -37,9 +41,9 @@ async def delete_in_batches(
     delete: Callable[[Sequence[str]], Awaitable[Mapping[str, object]]],
     deleted: list[str],
 ) -> BulkDeleteResult:
-    """Delete `ids` in batches of `size`, one after the other, and return the outcome of each id.
+    """Delete `ids` in batches of `size`, one batch after the other, and return the outcome of each id.
 
-    `deleted` receives the ids as they are deleted.
+    `delete` sends the request for one batch. Deleted ids are added to the list `deleted` after each batch.
     """
     failed: list[tuple[str, ImgwireError]] = []
     unknown: list[str] = []
@@ -58,7 +62,7 @@ async def delete_in_batches(
             else:
                 failed += [(image_id, error) for image_id in batch]
         except DecodeError as error:
-            # A success of the API whose body cannot be decoded has deleted the images.
+            # If the API sent this response, its status was a success, so the images are deleted.
             if error.from_api:
                 deleted += batch
             else:

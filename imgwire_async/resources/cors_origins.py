@@ -33,17 +33,17 @@ class AsyncCorsOrigins(Resource):
     async def list(self, *, page: int = 1, limit: int | None = None) -> Page[CorsOrigin]:
         """Return one page of patterns, in the order of the service.
 
-        `page` counts from 1. `limit` is the maximum number of patterns on it, 1 to 100; None takes the
-        service's default of 20. [GET /cors_origins/]
+        `page` is the number of the page, from 1. `limit` is the maximum number of patterns on the page, from
+        1 to 100. None takes the service's default of 20. [GET /cors_origins/]
         """
         return await self._page(_page_request(page_params(page, limit)))
 
     async def list_pages(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[Page[CorsOrigin], None]:
-        """Yield every page in order, from number `page` on.
+        """Yield the pages of the list of patterns in order, beginning with page number `page`.
 
-        A page holds at most `limit` patterns, 1 to 100. Up to `prefetch` pages, 1 to 1000, are requested
+        A page has at most `limit` patterns (1 to 100). Up to `prefetch` pages (1 to 1000) are requested
         ahead. [GET /cors_origins/]
         """
         async with self._pages(_page_request, page, limit, prefetch) as pages:
@@ -53,10 +53,10 @@ class AsyncCorsOrigins(Resource):
     async def list_all(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[CorsOrigin, None]:
-        """Yield every pattern in order, from page number `page` on.
+        """Yield the patterns in order, beginning with those of page number `page`.
 
-        Patterns are fetched in pages of `limit`, 1 to 100. Up to `prefetch` pages, 1 to 1000, are requested
-        ahead. [GET /cors_origins/]
+        Patterns are fetched in pages of `limit` patterns (1 to 100). Up to `prefetch` pages (1 to 1000) are
+        requested ahead. [GET /cors_origins/]
         """
         async with self._pages(_page_request, page, limit, prefetch) as pages:
             async for listed in pages:
@@ -66,9 +66,10 @@ class AsyncCorsOrigins(Resource):
     async def create(self, pattern: str) -> CorsOrigin:
         """Allow web pages of a host to upload with a client key, and return the new pattern.
 
-        `pattern` is a host without scheme and path, with a port only when it is not the default. Any other
-        text is sent unchanged, with a `UserWarning` that shows the right form. The call is not retried after
-        a lost response. Raises `UnprocessableEntityError` when the service rejects the pattern.
+        `pattern` is a host without scheme and path, such as `app.example.com`, `*.example.com` or
+        `localhost:3000`. It has a port only if the port is not the default. Any other text is sent unchanged,
+        but causes a `UserWarning` that shows the right form. The call is not retried after a lost response.
+        Raises `UnprocessableEntityError` when the service rejects the pattern.
         [POST /cors_origins/]
         """
         return await self._call(
@@ -76,16 +77,16 @@ class AsyncCorsOrigins(Resource):
         )
 
     async def retrieve(self, cors_origin_id: Id) -> CorsOrigin:
-        """Return the pattern with the id `cors_origin_id`.
+        """Fetch the pattern with the id `cors_origin_id`, and return it.
 
-        Raises `NotFoundError` when there is none. [GET /cors_origins/{cors_origin_id}]
+        Raises `NotFoundError` when there is no pattern with this id. [GET /cors_origins/{cors_origin_id}]
         """
         return await self._call(_origin_request("GET", cors_origin_id, CorsOrigin))
 
     async def update(self, cors_origin_id: Id, pattern: str) -> CorsOrigin:
-        """Replace the pattern with the id `cors_origin_id` by `pattern`, and return it.
+        """Change the pattern with the id `cors_origin_id` to `pattern`, and return the changed pattern.
 
-        Raises `NotFoundError` when there is none. [PATCH /cors_origins/{cors_origin_id}]
+        Raises `NotFoundError` when there is no pattern with this id. [PATCH /cors_origins/{cors_origin_id}]
         """
         return await self._call(
             _origin_request("PATCH", cors_origin_id, CorsOrigin, {"pattern": _pattern(pattern, "update")})
@@ -94,7 +95,7 @@ class AsyncCorsOrigins(Resource):
     async def delete(self, cors_origin_id: Id) -> Mapping[str, object]:
         """Delete the pattern with the id `cors_origin_id`, and return the body of the response.
 
-        The keys of the body are not documented. Raises `NotFoundError` when there is no such pattern.
+        The service does not document the body. Raises `NotFoundError` when there is no pattern with this id.
         [DELETE /cors_origins/{cors_origin_id}]
         """
         return await self._call(_origin_request("DELETE", cors_origin_id, UNDOCUMENTED_BODY))
@@ -108,13 +109,13 @@ def _page_request(params: Mapping[str, int]) -> Request[list[CorsOrigin]]:
 def _origin_request(
     method: str, cors_origin_id: Id, model: type[T], json: Mapping[str, str] | None = None
 ) -> Request[T]:
-    """Return a request about one pattern."""
+    """Return the request that retrieves, changes or deletes one pattern."""
     ids = {"cors_origin_id": path_segment("cors_origin_id", cors_origin_id)}
     return Request(method, "/cors_origins/{cors_origin_id}", model, ids, json=json)
 
 
 def _pattern(pattern: object, method: str) -> str:
-    """Check the argument `pattern`, and warn of a pattern that cannot match any host."""
+    """Check the argument `pattern`, and warn if it cannot match any host. `method` is for messages."""
     origin_id = "id, " if method == "update" else ""
     reject_mapping(pattern, f'cors_origins.{method}({origin_id}"app.example.com")')
     given = checks.nonempty_text("pattern", pattern, max_length=None)
@@ -130,10 +131,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def _advice(pattern: str) -> str | None:
-    """Return what is wrong with a pattern, as the end of a sentence.
-
-    The result is None for a host, with or without a port.
-    """
+    """Return what is wrong with a pattern, as the end of a sentence. Return None for a correct pattern."""
     found = _SCHEME.match(pattern)
     rest = pattern[found.end() :] if found else pattern
     host = re.split(r"[/?#\\]", rest.strip(), maxsplit=1)[0].rpartition("@")[2]
@@ -150,12 +148,15 @@ def _advice(pattern: str) -> str | None:
 
 
 def _literal(text: str) -> str:
-    """Return `text` in quotes, shortened to one line. Letters of other alphabets stay readable."""
+    """Return `text` in quotes for a message, shortened and on one line. Non-ASCII letters are not escaped."""
     return repr(shortened(text, MAX_SHOWN - 2))
 
 
 def _host_advice(host: str) -> str | None:
-    """Return why a host can match nothing, as the end of a sentence; None when it may match."""
+    """Return why the pattern `host` cannot match any host, as the end of a sentence.
+
+    Return None if the pattern may match.
+    """
     name = host.removeprefix("*.")
     if "*" in name:
         return "has its * where it has no meaning: *.example.com stands for every subdomain; no other form is known"

@@ -1,4 +1,4 @@
-"""The environment's own host name for the CDN, at most one.
+"""The custom domain: a host name of the user under which the CDN serves images. There is at most one.
 
 [contract 9]
 """
@@ -21,16 +21,16 @@ class AsyncCustomDomain(Resource):
     async def retrieve(self) -> CustomDomain:
         """Return the custom domain of the environment.
 
-        Raises `NotFoundError` when there is none. [GET /custom_domain/]
+        Raises `NotFoundError` when the environment has no custom domain. [GET /custom_domain/]
         """
         return await self._call(Request("GET", "/custom_domain/", CustomDomain))
 
     async def create(self, hostname: str) -> CustomDomain:
         """Claim a subdomain, and return the domain with the two CNAME records that its DNS needs.
 
-        `hostname` is the host name alone, such as `img.example.com`. Raises `ConflictError` when the name is
-        claimed already or the environment has a domain, and `PaymentRequiredError` when the plan includes
-        none. [POST /custom_domain/]
+        `hostname` is a host name without scheme, port and path, such as `img.example.com`. Raises
+        `ConflictError` when the name is claimed already, or when the environment has a domain already. Raises
+        `PaymentRequiredError` when the plan does not include a custom domain. [POST /custom_domain/]
         """
         reject_mapping(hostname, 'custom_domain.create("img.example.com")')
         body = {"hostname": checks.nonempty_text("hostname", hostname, max_length=None)}
@@ -39,17 +39,17 @@ class AsyncCustomDomain(Resource):
     async def delete(self) -> Mapping[str, object]:
         """Delete the custom domain, and return the body of the response.
 
-        The keys of the body are not documented. Raises `NotFoundError` when there is no domain.
+        The service does not document the body. Raises `NotFoundError` when there is no domain.
         [DELETE /custom_domain/]
         """
         return await self._call(Request("DELETE", "/custom_domain/", UNDOCUMENTED_BODY))
 
     async def test_connection(self) -> CustomDomain:
-        """Let the service check the DNS records now, and return the domain.
+        """Make the service check the DNS records now, and return the domain.
 
         Raises `NotFoundError` when there is no domain. [POST /custom_domain/test_connection]
         """
-        # The service only checks, so this POST may be retried. [contract 5]
+        # This POST changes nothing, so it may be sent again after a lost response. [contract 5]
         return await self._call(
             Request("POST", "/custom_domain/test_connection", CustomDomain, repeatable=True)
         )
@@ -59,10 +59,10 @@ class AsyncCustomDomain(Resource):
     ) -> CustomDomain:
         """Wait until the domain's status is CONNECTED and its certificate ACTIVE, and return the domain.
 
-        The first request is sent at once, and others after delays that grow from 5 to 60 seconds. `timeout`
-        is the maximum time to wait, in seconds; `WaitTimeoutError` is raised after it. `on_update` is called
-        with each record that the service returns meanwhile. Raises `CustomDomainFailedError` when the status
-        is FAILED. [POST /custom_domain/test_connection]
+        The first request is sent at once. The delays between later requests grow from 5 to 60 seconds.
+        `timeout` is the maximum time to wait, in seconds. After that, `WaitTimeoutError` is raised.
+        `on_update` is called with the domain from each response. Raises `CustomDomainFailedError` when the
+        status is FAILED. [POST /custom_domain/test_connection]
         """
         limit = checks.positive_seconds("timeout", timeout)
         checks.plain_callable("on_update", on_update)

@@ -1,4 +1,4 @@
-"""Operations of `client.images` that fetch bytes: pictures from the CDN, bulk download jobs.
+"""Operations of `client.images` that download pictures from the CDN, and archives of many images.
 
 [contract 2, 11, 12]
 """
@@ -39,17 +39,18 @@ else:
 
 
 class ImageDownloads(Resource):
-    """The operations of `client.images` that fetch bytes."""
+    """The operations of `client.images` that download pictures and archives."""
 
     if TYPE_CHECKING:
 
         async def retrieve(self, image_id: Id) -> Image: ...
 
     async def create_bulk_download_job(self, image_ids: Iterable[Id]) -> ImageDownloadJob:
-        """Start a job that packs the images `image_ids` into one archive, and return the job.
+        """Start a job that packs the images `image_ids` into one ZIP archive, and return the job.
 
-        At least one id is required. `wait_for_bulk_download` waits for the archive. The call is not retried
-        after a lost response. [POST /images/downloads]
+        `image_ids` must have at least one id. Use `wait_for_bulk_download` to wait until the archive is
+        ready. The call is not retried after a lost response, because the service could start a second job.
+        [POST /images/downloads]
         """
         ids = arguments.ids("image_ids", image_ids, spelling="images.create_bulk_download_job([id, ...])")
         if not ids:
@@ -61,7 +62,8 @@ class ImageDownloads(Resource):
     async def retrieve_bulk_download_job(self, job_id: Id) -> ImageDownloadJob:
         """Return the current state of the bulk download job `job_id`.
 
-        Its `download_url` is set once it is READY. Raises `NotFoundError` when there is no such job.
+        `download_url` of the job is set when its status is READY. Raises `NotFoundError` when there is no job
+        with this id.
         [GET /images/downloads/{image_download_job_id}]
         """
         ids = {"image_download_job_id": path_segment("job_id", job_id)}
@@ -78,9 +80,9 @@ class ImageDownloads(Resource):
     ) -> ImageDownloadJob:
         """Wait until the bulk download job `job` is READY, and return it with its `download_url`.
 
-        `job` is an `ImageDownloadJob` or the id of one. `timeout` is the maximum time to wait, in seconds.
-        `on_update` is called with each state that the service returns meanwhile. Raises
-        `DownloadJobFailedError` when the job failed, and `WaitTimeoutError` after `timeout` seconds.
+        `job` is an `ImageDownloadJob` or the id of a job. `timeout` is the maximum time to wait, in seconds.
+        `on_update` is called with the job from each response. Raises `DownloadJobFailedError` when the job
+        failed, and `WaitTimeoutError` after `timeout` seconds.
         [GET /images/downloads/{image_download_job_id}]
         """
         limit = checks.positive_seconds("timeout", timeout)
@@ -110,11 +112,12 @@ class ImageDownloads(Resource):
     ) -> Path:
         """Save the archive of a finished bulk download job as a file.
 
-        The file appears complete or not at all. `extract_archive` unpacks it.
+        The file is created or replaced only when the download is complete. Use `extract_archive` to unpack
+        the archive.
 
         Args:
-            job: An `ImageDownloadJob`, or the id of one. When its link has expired, the job is retrieved
-                again, once.
+            job: An `ImageDownloadJob`, or the id of a job. If its `download_url` has expired, the job is
+                retrieved once more, and its new `download_url` is used.
             path: Path of the new file. Its directory must exist.
             overwrite: True replaces an existing file.
             on_progress: Called with a `DownloadProgress` as bytes arrive.
@@ -143,16 +146,16 @@ class ImageDownloads(Resource):
         preset: typed.Preset | None = None,
         **rules: Unpack[typed.Rules],
     ) -> Path:
-        """Save a picture, transformed if rules are given, as a file.
+        """Save a picture as a file. With a preset or rules, the CDN transforms the picture.
 
-        The file appears complete or not at all.
+        The file is created or replaced only when the download is complete.
 
         Args:
-            image: An `Image`, or the id of one, which is retrieved first.
+            image: An `Image`, or the id of an image, whose record is then retrieved first.
             path: Path of the new file. Its directory must exist.
             overwrite: True replaces an existing file.
             on_progress: Called with a `DownloadProgress` as bytes arrive.
-            preset: Name of a preset of the environment, as in `image.url`.
+            preset: "thumbnail", "small", "medium" or "large", as in `image.url`.
             **rules: Transformation rules such as `width=300`, as in `image.url`.
 
         Returns:
@@ -179,12 +182,12 @@ class ImageDownloads(Resource):
         preset: typed.Preset | None = None,
         **rules: Unpack[typed.Rules],
     ) -> bytes:
-        """Return the bytes of a picture, transformed if rules are given.
+        """Return the bytes of a picture. With a preset or rules, the CDN transforms the picture.
 
         Args:
-            image: An `Image`, or the id of one, which is retrieved first.
-            max_bytes: Maximum number of bytes to accept, by default 100 MiB.
-            preset: Name of a preset of the environment, as in `image.url`.
+            image: An `Image`, or the id of an image, whose record is then retrieved first.
+            max_bytes: Maximum size of the picture in bytes, by default 100 MiB. A larger picture is an error.
+            preset: "thumbnail", "small", "medium" or "large", as in `image.url`.
             **rules: Transformation rules such as `width=300`, as in `image.url`.
 
         Returns:
@@ -205,26 +208,26 @@ class ImageDownloads(Resource):
     def stream(
         self, image: Image | Id, *, preset: typed.Preset | None = None, **rules: Unpack[typed.Rules]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Stream the bytes of a picture in chunks.
+        """Download a picture in chunks of bytes. With a preset or rules, the CDN transforms the picture.
 
         `async with images.stream(image) as chunks: async for chunk in chunks: ...`
 
-        Leaving the `async with` early ends the download. Until then the stream holds a connection, which does
-        not count towards `max_connections`. After the first chunk nothing is retried: a connection that
-        breaks then is a `DownloadError`.
+        The download ends when the `async with` block ends. Until then it uses a connection, which does not
+        count towards `max_connections`. The download is retried only before the first chunk. When the
+        connection breaks later, `DownloadError` is raised.
 
         Args:
-            image: An `Image`, or the id of one, which is retrieved first.
-            preset: Name of a preset of the environment, as in `image.url`.
+            image: An `Image`, or the id of an image, whose record is then retrieved first.
+            preset: "thumbnail", "small", "medium" or "large", as in `image.url`.
             **rules: Transformation rules such as `width=300`, as in `image.url`.
 
         Returns:
             A context manager that gives an iterator over the chunks.
 
         Raises:
-            TransformationError: A rule cannot be used. No request was sent.
-            DownloadError: The picture cannot be fetched, or the response is not a picture. Raised on
-                entering, or while iterating.
+            TransformationError: A rule cannot be used. No request was sent. DownloadError: The picture cannot
+            be fetched, or the response is not a picture. It is raised at the
+                start of the `async with` block, or in the loop over the chunks.
 
         [GET cdn_url]
         """

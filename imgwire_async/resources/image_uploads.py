@@ -1,4 +1,4 @@
-"""Operations of `client.images` that create images: uploads, fetches of a public URL, upload tokens.
+"""Operations of `client.images` that create images, from files or from a URL, and that create upload tokens.
 
 [contract 2, 6]
 """
@@ -51,31 +51,32 @@ class ImageUploads(Resource):
         purpose: str | None = None,
         upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> StandardUpload:
-        """Create a record and a presigned URL for its bytes, without sending any; `upload` does both.
+        """Create the record of an image and a presigned URL, to which another program uploads the file.
 
-        Use it when another program, such as a browser, sends the bytes with a PUT to `.upload_url` of the
-        result. The PUT must carry exactly the declared `Content-Type` and `Content-Length`.
+        The other program, such as a browser, sends the file with a PUT request to `.upload_url` of the
+        result. The request must have exactly the declared `Content-Type` and `Content-Length`. To upload a
+        file from this program, call `upload`.
 
         Args:
             file_name: Name of the file, stored as the original file name.
-            mime_type: Type to declare. None takes the type that belongs to the extension of `file_name`. An
-                unknown extension declares no type.
+            mime_type: MIME type to declare. None takes the type that belongs to the extension of `file_name`.
+                If the extension is unknown, no type is declared.
             content_length: Length of the file in bytes. None declares no length.
-            custom_metadata: Flat metadata. Keys are text, values are text, int, float or bool.
+            custom_metadata: Your metadata. Keys are text, values are text, int, float or bool.
             hash_sha256: SHA-256 of the file as hexadecimal text.
-            idempotency_key: Key under which the service recognizes a repeated create. None sends a new key
-                per call, the same in each attempt. False sends none.
-            purpose: Text of your own, stored with the image.
-            upload_token: Token for a client key, as text or as a callable that returns it.
-                None takes the client's `upload_token`.
+            idempotency_key: Key by which the service recognizes that a call is repeated. None creates a new
+                key for this call, which all its attempts send. False sends no key.
+            purpose: Any text, which is stored with the image.
+            upload_token: Token that a client key needs, or a callable that returns it. None takes the
+                `upload_token` of the client.
 
         Returns:
             The new record in `.image` and the presigned URL in `.upload_url`.
 
         Raises:
             TypeError: An argument has the wrong type.
-            ValueError: An argument has a value that the API cannot take.
-            ConflictError: The API returned 409. The call is not retried then.
+            ValueError: An argument has a value that the API does not accept.
+            ConflictError: The API returned the status 409, after which the call is not retried.
 
         [POST /images/standard_upload]
         """
@@ -97,8 +98,8 @@ class ImageUploads(Resource):
 
         if not callable(tokens.source):
             return await tokens.call_with_token(create, 1)
-        # The deadline covers the token callable, too.
-        # It is called a second time when a lost response may have used up the first token.
+        # The operation has a deadline, so a token callable that hangs is cancelled. It is called a second
+        # time when the first response was lost, because the first token may be used up then.
         async with self._operation("images.create"):
             return await tokens.call_with_token(create, 2)
 
@@ -118,39 +119,40 @@ class ImageUploads(Resource):
         on_created: Callable[[Image], object] | None = None,
         on_progress: Callable[[UploadProgress], object] | None = None,
     ) -> Image:
-        """Upload a picture straight to the storage and return its record.
+        """Upload a picture to the storage, and return the record of the new image.
 
-        Without `wait` the record may still be PENDING: the service processes the picture after the upload.
+        The service processes the picture after the upload. So without `wait`, the status of the record may
+        still be PENDING.
 
         Args:
             file: A path, bytes, a binary file object (read from its current position), an async file, an
                 object with an async `read(n)` or `read_chunk(n)`, an iterator of bytes, or an `UploadSource`.
-            file_name: Name to store. None takes the name of the path or file object. Bytes without a name are
-                called `upload`, with the extension of their type.
-            mime_type: Type to declare. None detects it from the first bytes.
-            content_length: Length in bytes, for a source that cannot tell it. More or fewer bytes are an
-                error.
-            custom_metadata: Flat metadata. Keys are text, values are text, int, float or bool.
-            hash_sha256: SHA-256 of the file as hexadecimal text. True computes it before the upload and
-                checks it while the bytes are sent.
-            idempotency_key: Key under which the service recognizes a repeated upload. None sends a new key
-                per call, the same in each attempt. False sends none.
-            purpose: Text of your own, stored with the image.
-            upload_token: Token for a client key, as text or as a callable that returns it. The
-                callable is called right before the record is created. None takes the client's `upload_token`.
-            wait: Seconds to wait after the upload until the image is READY. True waits 120 seconds, False
-                does not wait.
-            on_created: Called with the record before any byte is sent.
+            file_name: Name to store. None takes the name of the path or file object. Without any name, it is
+                `upload` with the extension that belongs to the MIME type.
+            mime_type: MIME type to declare. None detects the type from the first bytes of the file.
+            content_length: Length of the file in bytes, if `file` does not have a known length. The upload
+                fails when the file has more or fewer bytes.
+            custom_metadata: Your metadata. Keys are text, values are text, int, float or bool.
+            hash_sha256: SHA-256 of the file as hexadecimal text. True computes it before the upload. The
+                upload fails when the bytes that are sent do not match.
+            idempotency_key: Key by which the service recognizes that an upload is repeated. None creates a
+                new key for this call, which all its attempts send. False sends no key.
+            purpose: Any text, which is stored with the image.
+            upload_token: Token that a client key needs, or a callable that returns it. The callable is called
+                right before the record is created. None takes the `upload_token` of the client.
+            wait: How many seconds to wait after the upload until the image is READY. True waits 120 seconds,
+                False does not wait.
+            on_created: Called with the new record before the first byte is sent.
             on_progress: Called with an `UploadProgress` as bytes are sent.
 
         Returns:
-            The image, READY if `wait` was given.
+            The record of the image. With `wait`, its status is READY.
 
         Raises:
             TypeError: An argument has the wrong type.
-            ValueError: An argument has a value that the API cannot take.
+            ValueError: An argument has a value that the API does not accept.
             UploadError: The file cannot be uploaded, or the storage failed. Its subclasses name the reason.
-            APIStatusError: The API rejected the upload. Once a record exists, `.image` holds it.
+            APIStatusError: The API rejected the upload. If the record was created before, `.image` has it.
             ImageQuarantinedError: The service put the image into QUARANTINE while `wait` ran.
             WaitTimeoutError: The image was not READY after the seconds of `wait`.
 
@@ -169,7 +171,7 @@ class ImageUploads(Resource):
             purpose=purpose,
             upload_token=upload_token,
         )
-        # An error report may list the variables of this frame.
+        # Tools for error reports list the local variables of this frame, and the token is secret.
         del upload_token
         until_ready = wait_function(self._wait_for_stored, wait)
         upload = Upload(
@@ -192,21 +194,22 @@ class ImageUploads(Resource):
         on_created: Callable[[Image], object] | None = None,
         on_progress: Callable[[UploadProgress], object] | None = None,
     ) -> AsyncGenerator[UploadResult, None]:
-        """Upload many files at the same time and yield a result when an upload ends.
+        """Upload many files at the same time, and yield the result of each upload when it ends.
 
-        Results come in no particular order. A failed file does not end the others: check `.error` of its
-        result, or call `.unwrap()`. Files are taken from `files` only when an upload can start. Uploading
-        pauses while `concurrency` results wait to be read. Leaving the loop early stops the uploads.
+        The results have no particular order. When an upload fails, the others go on. Check `.error` of its
+        result, or call `.unwrap()`, which raises the error. Files are taken from `files` only when an upload
+        can start. No new upload starts while `concurrency` results have not been read. Leaving the loop early
+        stops the uploads.
 
         Args:
-            files: An iterable or async iterable, which may be endless. Its items are anything that `upload`
-                takes, or an `UploadItem` with arguments of its own.
+            files: An iterable or async iterable, which may be endless. Its items are files as in `upload`, or
+                `UploadItem`s, which are files with arguments of their own.
             concurrency: Maximum number of uploads at the same time, 1 to 10,000.
-            wait: Seconds to wait after each upload until the image is READY. True waits 120 seconds, False
-                does not wait.
-            purpose: Text of your own, stored with the images. An `UploadItem` may override it.
-            custom_metadata: Flat metadata of the images. An `UploadItem` may override it.
-            on_created: Called with each record before its bytes are sent.
+            wait: How many seconds to wait after each upload until the image is READY. True waits 120 seconds,
+                False does not wait.
+            purpose: Any text, which is stored with the images. An `UploadItem` may override it.
+            custom_metadata: Metadata of the images, as in `upload`. An `UploadItem` may override it.
+            on_created: Called with each new record before the first byte of its file is sent.
             on_progress: Called with an `UploadProgress` as bytes of a file are sent.
 
         Yields:
@@ -217,7 +220,7 @@ class ImageUploads(Resource):
             PaymentRequiredError: The plan allows no more uploads (402).
             PermissionDeniedError: The key may not upload (403).
             ConfigurationError: A setting of the client cannot be used.
-            Exception: The error of a callback, or of `files` itself.
+            Exception: A callback or the iteration over `files` raised this error.
 
         [POST /images/standard_upload, PUT upload_url]
         """
@@ -237,7 +240,10 @@ class ImageUploads(Resource):
                 yield result
 
     def _transport_for_upload(self, item: UploadItem) -> Transport:
-        """Return the transport for an upload, named in the error of a closed client."""
+        """Return the transport of the client.
+
+        Raises `RuntimeError` when the client is closed. The message has the name of the file in `item`.
+        """
         transport = self._transport()
         try:
             transport.require_usable()
@@ -257,27 +263,29 @@ class ImageUploads(Resource):
         purpose: str | None = None,
         wait: bool | float = False,
     ) -> Image:
-        """Let the service fetch a picture from a public URL and return its record.
+        """Make the service fetch a picture from a public URL, and return the record of the new image.
 
-        Without `wait` the record may still be PENDING: the service fetches and processes the picture later.
+        The service fetches and processes the picture after this call. So without `wait`, the status of the
+        record may still be PENDING.
 
         Args:
-            url: An http or https URL that the service can reach, of at most 100 MiB.
-            file_name: Name to store. None leaves it to the service.
-            mime_type: Type to declare. None takes the type that belongs to the extension of `file_name`.
+            url: An http or https URL that the service can reach. The picture may have at most 100 MiB.
+            file_name: Name to store. With None, the service chooses a name.
+            mime_type: MIME type to declare. None takes the type that belongs to the extension of `file_name`.
                 Without `file_name`, or with an unknown extension, no type is declared.
-            custom_metadata: Flat metadata. Keys are text, values are text, int, float or bool.
-            idempotency_key: Key under which the service recognizes a repeated call. None sends a new key per
-                call, the same in each attempt. False sends none.
-            purpose: Text of your own, stored with the image.
-            wait: Seconds to wait until the image is READY. True waits 120 seconds, False does not wait.
+            custom_metadata: Your metadata. Keys are text, values are text, int, float or bool.
+            idempotency_key: Key by which the service recognizes that a call is repeated. None creates a new
+                key for this call, which all its attempts send. False sends no key.
+            purpose: Any text, which is stored with the image.
+            wait: How many seconds to wait until the image is READY. True waits 120 seconds, False does not
+                wait.
 
         Returns:
-            The image, READY if `wait` was given.
+            The record of the image. With `wait`, its status is READY.
 
         Raises:
             TypeError: An argument has the wrong type.
-            ValueError: An argument has a value that the API cannot take.
+            ValueError: An argument has a value that the API does not accept.
             APIStatusError: The service cannot fetch the URL, or rejected the call.
             ImageQuarantinedError: The service put the image into QUARANTINE while `wait` ran.
             WaitTimeoutError: The image was not READY after the seconds of `wait`.
@@ -306,13 +314,13 @@ class ImageUploads(Resource):
             return await waiting.wait_for_image(self, transport, image, timeout)
 
     async def _wait_for_stored(self, image: Image, timeout: float) -> Image:
-        """Wait until a stored image is READY, and return it."""
+        """Wait after an upload until the image is READY, and return its record."""
         return await waiting.wait_for_stored(self, self._transport_for("wait_until_ready"), image, timeout)
 
     async def create_upload_token(self) -> UploadToken:
-        """Create a token that lets a client key upload one file before `.expires_at`.
+        """Create a token with which a client key may upload one file, until `.expires_at`.
 
-        Pass `.token` to the browser or app that uploads. The call is not retried after a lost response.
-        Raises `PermissionDeniedError` for a client key. [POST /images/token]
+        Pass `.token` of the result to the browser or app that uploads the file. The call is not retried after
+        a lost response. Raises `PermissionDeniedError` if this client has a client key. [POST /images/token]
         """
         return await self._call(Request("POST", "/images/token", UploadToken))

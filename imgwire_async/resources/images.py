@@ -33,19 +33,21 @@ class AsyncImages(ImageUploads, ImageDownloads):
     async def list(self, *, page: int = 1, limit: int | None = None) -> Page[Image]:
         """Return one page of images, in the order of the service.
 
-        `page` counts from 1. `limit` is the maximum number of images on it, 1 to 100; None takes the
-        service's default of 20. [GET /images/]
+        `page` is the number of the page, from 1. `limit` is the maximum number of images on the page, from 1
+        to 100. None takes the service's default of 20. [GET /images/]
         """
         return await self._page(_page_request(page_params(page, limit)))
 
     async def list_pages(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[Page[Image], None]:
-        """Yield every page in order, from number `page` on.
+        """Yield the pages of the list of images in order, beginning with page number `page`.
 
-        A page holds at most `limit` images, 1 to 100. Up to `prefetch` pages, 1 to 1000, are requested ahead.
-        Pages are numbered: an image that is created or deleted meanwhile shifts the others, so that images
-        are skipped or repeated. To delete what you list, collect the ids first. [GET /images/]
+        A page has at most `limit` images (1 to 100). Up to `prefetch` pages (1 to 1000) are requested ahead.
+
+        When images are created or deleted during the iteration, other images move to a different page. So
+        images may be skipped or repeated. To delete images that you list, collect the ids first. [GET
+        /images/]
         """
         async with self._pages(_page_request, page, limit, prefetch) as pages:
             async for listed in pages:
@@ -54,11 +56,13 @@ class AsyncImages(ImageUploads, ImageDownloads):
     async def list_all(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
     ) -> AsyncGenerator[Image, None]:
-        """Yield every image in order, from page number `page` on.
+        """Yield the images in order, beginning with those of page number `page`.
 
-        Images are fetched in pages of `limit`, 1 to 100. Up to `prefetch` pages, 1 to 1000, are requested
-        ahead. Pages are numbered: an image that is created or deleted meanwhile shifts the others, so that
-        images are skipped or repeated. To delete what you list, collect the ids first, then call
+        Images are fetched in pages of `limit` images (1 to 100). Up to `prefetch` pages (1 to 1000) are
+        requested ahead.
+
+        When images are created or deleted during the iteration, other images move to a different page. So
+        images may be skipped or repeated. To delete images that you list, collect the ids first, then call
         `bulk_delete`. [GET /images/]
         """
         async with self._pages(_page_request, page, limit, prefetch) as pages:
@@ -67,7 +71,7 @@ class AsyncImages(ImageUploads, ImageDownloads):
                     yield image
 
     async def retrieve(self, image_id: Id) -> Image:
-        """Return the current record of the image `image_id`.
+        """Fetch the current record of the image `image_id`, and return it.
 
         Raises `NotFoundError` when the environment has no such image, or when it was deleted.
         [GET /images/{image_id}]
@@ -84,16 +88,16 @@ class AsyncImages(ImageUploads, ImageDownloads):
     ) -> Image:
         """Wait until an image is READY, and return its record.
 
-        An `Image` that is READY already is returned without a request. An id always sends a request.
-
         Args:
-            image: An `Image`, or the id of one.
+            image: An `Image`, or the id of an image. An `Image` that is READY already is returned without a
+                request.
             timeout: Maximum time to wait, in seconds.
-            metadata: True waits until the metadata is final, too (`processed_metadata_at` is set).
-            on_update: Called with each record that the service returns meanwhile.
+            metadata: True also waits until the size and `exif_data` are final (`processed_metadata_at` is
+                set).
+            on_update: Called with the record from each response.
 
         Returns:
-            The record of the image, READY.
+            The record of the image, whose status is READY.
 
         Raises:
             ImageQuarantinedError: The service put the image into QUARANTINE.
@@ -113,10 +117,11 @@ class AsyncImages(ImageUploads, ImageDownloads):
         )
 
     async def delete(self, image_id: Id) -> Mapping[str, object]:
-        """Delete the image `image_id` for good, and return the body of the response.
+        """Delete the image `image_id` permanently, and return the body of the response.
 
-        The keys of the body are not documented. Raises `NotFoundError` when there is no such image. After a
-        lost response the call is retried; a 404 then counts as success, and the result is empty.
+        The service does not document the body. Raises `NotFoundError` when there is no image with this id.
+        After a lost response, the call is retried. If the retry gets the status 404, this counts as success,
+        and the result is an empty dict.
         [DELETE /images/{image_id}]
         """
         return await self._call(
@@ -129,11 +134,12 @@ class AsyncImages(ImageUploads, ImageDownloads):
         )
 
     async def bulk_delete(self, image_ids: Iterable[Id], *, chunk_size: int = 100) -> BulkDeleteResult:
-        """Delete the images `image_ids`, at most `chunk_size` of them per request.
+        """Delete the images `image_ids`, with at most `chunk_size` ids per request.
 
-        A request that fails does not stop the others. The result lists which ids are `deleted`, which
-        `failed` and why, and which are `unknown` because a response was lost. The call itself raises only
-        when the first request gets 401, 402 or 403, or when the deadline passes. [POST /images/bulk_delete]
+        When a request fails, the next requests are sent nevertheless. The result has three lists: `deleted`
+        ids, `failed` ids with their errors, and `unknown` ids, for which the response was lost. This method
+        raises an error only when the first request gets the status 401, 402 or 403, or when the deadline
+        passes. [POST /images/bulk_delete]
         """
         size = checks.integer("chunk_size", chunk_size, minimum=1)
         ids = arguments.ids("image_ids", image_ids, spelling="images.bulk_delete([id, ...])")
@@ -142,7 +148,7 @@ class AsyncImages(ImageUploads, ImageDownloads):
                 return await bulk.delete_in_batches(ids, size, self._delete_batch, deleted)
 
     async def _delete_batch(self, ids: Sequence[str]) -> Mapping[str, object]:
-        """Delete one batch of images, and return the body of the response."""
+        """Send one request that deletes images, and return the body of the response."""
         return await self._call(
             Request("POST", "/images/bulk_delete", UNDOCUMENTED_BODY, json={"image_ids": ids})
         )

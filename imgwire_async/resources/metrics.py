@@ -27,15 +27,15 @@ class AsyncMetrics(Resource):
         date_start: datetime | None = None,
         date_end: datetime | None = None,
     ) -> MetricsDatasets:
-        """Return six time series, each a list of points between `date_start` and `date_end`.
+        """Return six time series with the points between `date_start` and `date_end`.
 
         Args:
-            interval: Width of one point: HOURLY, DAILY, WEEKLY or MONTHLY. None takes the service's default,
-                HOURLY.
+            interval: Time between two points: HOURLY, DAILY, WEEKLY or MONTHLY. None takes the service's
+                default, HOURLY.
             tz: IANA name of the time zone in which hours and days begin. None takes the service's default,
                 UTC.
-            date_start: Start of the range, with a timezone. None leaves it to the service.
-            date_end: End of the range, with a timezone. None leaves it to the service.
+            date_start: Start of the time range, with a timezone. None takes the service's default.
+            date_end: End of the time range, with a timezone. None takes the service's default.
 
         Returns:
             The series of uploads, transformations, requests, transferred bytes, stored bytes and cache hit
@@ -58,20 +58,19 @@ class AsyncMetrics(Resource):
         date_start: datetime | None = None,
         date_end: datetime | None = None,
     ) -> MetricsStats:
-        """Return six totals of the range, each beside that of the range before and the change in percent.
-
-        Sizes are in bytes.
+        """Return six totals of the time between `date_start` and `date_end`.
 
         Args:
-            interval: Width of one point: HOURLY, DAILY, WEEKLY or MONTHLY. None takes the service's default,
-                HOURLY.
+            interval: Time between two points: HOURLY, DAILY, WEEKLY or MONTHLY. None takes the service's
+                default, HOURLY.
             tz: IANA name of the time zone in which hours and days begin. None takes the service's default,
                 UTC.
-            date_start: Start of the range, with a timezone. None leaves it to the service.
-            date_end: End of the range, with a timezone. None leaves it to the service.
+            date_start: Start of the time range, with a timezone. None takes the service's default.
+            date_end: End of the time range, with a timezone. None takes the service's default.
 
         Returns:
-            The totals, as one `MetricsStatValue` each.
+            One `MetricsStatValue` per total. It has the total, the total of the time range before, and the
+            change in percent. Sizes are in bytes.
 
         Raises:
             ValueError: A date has no timezone, or `interval` is unknown. No request was sent.
@@ -83,7 +82,7 @@ class AsyncMetrics(Resource):
 
 
 def _params(interval: object, tz: object, date_start: object, date_end: object) -> Mapping[str, str] | None:
-    """Return the query of a metrics call, checked."""
+    """Check the arguments of a metrics call, and return them as the query of a request."""
     params = drop_none(
         interval=arguments.interval(interval),
         tz=checks.printable_ascii("tz", tz),

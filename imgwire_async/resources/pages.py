@@ -1,4 +1,4 @@
-"""Numbers of a page, and an iterator over all pages that requests some ahead.
+"""Read the page numbers of a response, and iterate over the pages of a list.
 
 [contract 4]
 """
@@ -26,14 +26,15 @@ T = TypeVar("T")
 
 
 class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
-    """Iterate over pages from number `page` on, in order; up to `prefetch` requests are open at a time.
+    """Iterate over the pages of a list in order, and request the next pages ahead.
 
-    Leaving the `async with` cancels open requests. The first page is requested alone, because its headers
-    carry the total. Without a total, pages are requested one by one. With a total, a response is decoded only
-    after the requests for the next pages were sent, so that decoding and the network overlap.
+    The first page has the number `page`, and is requested alone. If its response says how many items the list
+    has, up to `prefetch` requests run at the same time afterwards. If not, pages are requested one by one. A
+    response is decoded after the requests for the next pages were sent, so that decoding does not delay them.
+    When the `async with` block ends, running requests are cancelled.
 
-    This is a class and not an async generator. Of two nested generators, the event loop would close the inner
-    one twice when it shuts down.
+    This is a class and not an async generator, because the public methods that use it are async generators.
+    When an event loop shuts down, it would close a generator inside another generator twice.
     """
 
     def __init__(
@@ -50,13 +51,13 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         self._first_page = page
         self._limit = limit
         self._window = prefetch
-        # None after the last page.
+        # The number of the page that `__anext__` returns next. None after the last page.
         self._next_page: int | None = page
-        # No page after this one is requested ahead. 0 while the total is unknown.
+        # The number of the last page, or 0 if it is unknown. Later pages are not requested ahead.
         self._last_page = 0
-        # Raised in place of the next page.
+        # The error that the next call of `__anext__` raises.
         self._error: PaginationError | None = None
-        # Requests for the next pages, in order and without a gap.
+        # Tasks that request the pages `_next_page`, `_next_page + 1` and so on.
         self._tasks: deque[asyncio.Task[APIResponse]] = deque()
 
     def __aiter__(self) -> Self:
@@ -81,7 +82,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         return page
 
     def _advance(self, number: int, numbers: Pagination, exchange: Exchange) -> None:
-        """Set what follows page `number`: the next page, the end, or the error that the next call raises."""
+        """Set the number of the page after page `number`, or the error that is raised in its place."""
         self._last_page = last_page(numbers, self._limit) or 0
         try:
             self._next_page = page_after(number, numbers, self._limit, exchange)
@@ -89,7 +90,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
             self._next_page, self._error = None, error
 
     def _prefetch(self) -> bool:
-        """Request the next pages, as far as total and window allow. Return whether any was requested now."""
+        """Start tasks that request the next pages, up to the limit. Return whether a task was started."""
         if self._next_page is None:
             return False
         end = min(self._last_page, self._next_page + self._window - 1) + 1
@@ -98,7 +99,10 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         return bool(numbers)
 
     async def _finish(self, task: asyncio.Task[APIResponse], number: int) -> APIResponse:
-        """Wait for a page's request. Send it again when other code cancelled its task, such as a shutdown."""
+        """Wait for the task that requests page `number`, and return the response.
+
+        When code outside of this class cancelled the task, the page is requested again.
+        """
         try:
             return await task
         except asyncio.CancelledError:
@@ -107,17 +111,21 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
             return await self._load(number)
 
     async def _load(self, number: int) -> APIResponse:
-        """Request page `number`. A `StopAsyncIteration` of user code is raised as a `RuntimeError`."""
+        """Request page `number`, and return the response.
+
+        When user code raises `StopAsyncIteration`, this method raises `RuntimeError`.
+        """
         try:
             return await self._send(self._request(number))
         except StopAsyncIteration as error:
-            # The key callable may raise it. Unchanged, it would look like the end of the list.
+            # The user's callable for the API key may raise this error. Without the change, the iteration
+            # would end here as if the list had no more pages.
             raise RuntimeError("user code raised StopAsyncIteration") from error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # The traceback of the error refers to this iterator: a reference cycle.
+        # Break a reference cycle: the traceback of the error refers to this iterator.
         self._error = None
         for task in self._tasks:
             task.cancel()
@@ -127,8 +135,8 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
 def page_after(number: int, numbers: Pagination, limit: int, exchange: Exchange) -> int | None:
     """Return the number of the page after page `number`, or None at the end of the list.
 
-    Raises `PaginationError` when the service names another page than the next one: following it would repeat
-    or skip pages.
+    `numbers` is from the response to page `number`. Raises `PaginationError` when the service names a next
+    page that is not `number + 1`, because pages would then be repeated or skipped.
     """
     if numbers.next_page is None:
         return None
@@ -143,12 +151,15 @@ def page_after(number: int, numbers: Pagination, limit: int, exchange: Exchange)
 
 
 def last_page(numbers: Pagination, limit: int) -> int | None:
-    """Return the number of the last page according to the latest total, or None without a total."""
+    """Return the number of the last page, or None when the service does not say how many items there are.
+
+    `limit` is the number of items per page, used when the response does not contain it.
+    """
     return None if numbers.total_count is None else -(-numbers.total_count // (numbers.limit or limit))
 
 
 def pagination(headers: Mapping[str, str]) -> Pagination:
-    """Return the page numbers in the headers of a response."""
+    """Read the page numbers from the headers of a response. A missing number is None."""
     return Pagination(
         total_count=_number(headers.get("X-Total-Count")),
         page=_number(headers.get("X-Page")),
@@ -159,13 +170,13 @@ def pagination(headers: Mapping[str, str]) -> Pagination:
 
 
 def _number(text: str | None) -> int | None:
-    """Return the integer in a header, or None when it is missing, "null" or no number."""
+    """Convert the value of a header to an integer. Return None when it is missing or not a number."""
     digits = (text or "").strip()
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
 
 
 def page_params(page: object, limit: object) -> dict[str, int]:
-    """Return the query of a list call, checked."""
+    """Check the arguments `page` and `limit`, and return them as the query of a request."""
     params = {"page": checks.integer("page", page, minimum=1)}
     if limit is not None:
         params["limit"] = checks.integer("limit", limit, minimum=1, maximum=100)
@@ -173,7 +184,7 @@ def page_params(page: object, limit: object) -> dict[str, int]:
 
 
 def iterator_arguments(page: object, limit: object, prefetch: object) -> tuple[int, int, int]:
-    """Return the arguments of an iteration over pages, checked."""
+    """Check the arguments of an iteration over pages, and return them."""
     return (
         checks.integer("page", page, minimum=1),
         checks.integer("limit", limit, minimum=1, maximum=100),

@@ -1,4 +1,4 @@
-"""Check the arguments of `upload` and `upload_many`, and start the run of `upload_many`."""
+"""Check the arguments of `upload` and `upload_many`, and create the object that runs `upload_many`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from imgwire_async.uploads.tokens import USE_TEXT_OF_MODEL, TokenSource
 from imgwire_async.uploads.upload import Upload
 from imgwire_async.uploads.upload_run import OnCreated, OnProgress, UploadRun, require_many_files
 
-# Maximum of file content that `upload_many` holds in memory: small files are read completely when they are
-# opened.
+# How many bytes of files `upload_many` may hold in memory. It reads the start of each file when it opens the
+# file, and small files completely.
 _MAX_HELD_BYTES = 64 * 2**20
 
 
 def checked_item(item: UploadItem) -> UploadItem:
-    """Return the item with its arguments checked and converted; the file itself is not opened.
+    """Check and convert the arguments of one upload. The file is not opened.
 
     Raises `TypeError` or `ValueError` for an argument that cannot be sent.
     """
@@ -47,10 +47,10 @@ def checked_item(item: UploadItem) -> UploadItem:
 
 
 def checked_token_source(value: object) -> TokenSource | None:
-    """Return the checked argument `upload_token` of a call.
+    """Check the argument `upload_token` of a call, and return it.
 
-    Raises `TypeError` for a value that is no token, and for a coroutine function given to the blocking
-    client.
+    Raises `TypeError` for a value that is neither text, a callable nor None. In the blocking client, a
+    coroutine function raises `TypeError`, too.
     """
     if isinstance(value, UploadToken):
         raise checks.wrong_type(
@@ -58,7 +58,7 @@ def checked_token_source(value: object) -> TokenSource | None:
         )
     if not callable(value):
         return cast("str | None", as_secret(checks.printable_ascii("upload_token", value)))
-    # True in calls of the blocking client, which cannot await a coroutine function.
+    # A current caller is set in calls of the blocking client, which cannot await a coroutine function.
     if user_code.current_caller.get() is not None:
         checks.no_coroutine_function("upload_token", value)
     return cast("TokenSource", value)
@@ -67,7 +67,10 @@ def checked_token_source(value: object) -> TokenSource | None:
 def wait_function(
     wait_for: Callable[[Image, float], Awaitable[Image]], wait: object
 ) -> Callable[[Image], Awaitable[Image]] | None:
-    """Return the function with which an upload waits for its stored image, or None when `wait` is False."""
+    """Return a function that waits until an uploaded image is READY, or None when `wait` is False.
+
+    `wait` is the argument of the user. `wait_for` gets the image and the number of seconds.
+    """
     seconds = arguments.wait_timeout(wait)
     return None if seconds is None else lambda image: wait_for(image, seconds)
 
@@ -84,7 +87,7 @@ def upload_run(
     on_created: OnCreated,
     on_progress: OnProgress,
 ) -> UploadRun:
-    """Check the arguments of `upload_many`, and return the run that uploads the files."""
+    """Check the arguments of `upload_many`, and return the `UploadRun` that uploads the files."""
     require_many_files(files)
     limit = checks.integer("concurrency", concurrency, minimum=1, maximum=10_000)
     until_ready = wait_function(wait_for, wait)
@@ -111,7 +114,7 @@ def upload_run(
 
 
 def _with_defaults(file: File | UploadItem, common: UploadItem) -> UploadItem:
-    """Return a file as an `UploadItem`, with the purpose and metadata of the call where it has none."""
+    """Return `file` as an `UploadItem`. A missing purpose or metadata is taken from `common`."""
     if not isinstance(file, UploadItem):
         return UploadItem(file, purpose=common.purpose, custom_metadata=common.custom_metadata)
     if common.purpose is None and common.custom_metadata is None:

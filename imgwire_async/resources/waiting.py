@@ -1,4 +1,4 @@
-"""Poll the service with growing delays. The timeout also ends a request that hangs."""
+"""Fetch a record again and again, with growing delays, until it has a certain status or time is up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T", Image, ImageDownloadJob, CustomDomain)
 
 
 def backoff_intervals(first: float, maximum: float, *, factor: float = 1.5) -> Iterator[float]:
-    """Yield delays in seconds that grow from `first` to `maximum`, with up to 25 % of jitter."""
+    """Yield delays in seconds that grow from `first` to `maximum`, with a jitter of up to 25 %."""
     delay = first
     while True:
         yield random.uniform(max(first, delay * 0.75), min(maximum, delay * 1.25))
@@ -53,12 +53,16 @@ async def poll_until(
     intervals: Iterator[float],
     on_update: Callable[[T], object] | None,
 ) -> T:
-    """Fetch a record with `retrieve` until `is_done` accepts it, and return it. `is_done` may raise.
+    """Fetch a record until `is_done` returns True for it, and return the record.
 
-    The first request is sent at once, or after a delay when `known` holds a record that is not done.
-    `operation` is the name of the method and `what` the thing that it waits for, both for messages. The
-    shorter of `timeout` and the client's deadline ends the wait. `before` is put at the start of the
-    timeout's message.
+    `known` is a record that the caller has already. If it is done, no request is sent. Otherwise the first
+    request is sent after a delay. Without `known`, the first request is sent at once. `retrieve` sends one
+    request. `is_done` may raise an error, which ends the wait. `on_update` is called with each fetched
+    record.
+
+    The wait ends with `WaitTimeoutError` after `timeout` seconds, even during a request. The client's
+    deadline may end it earlier. For messages, `operation` is the name of the method, and `what` says what it
+    waits for. `before` is the start of the message of `WaitTimeoutError`.
     """
     record, requests = known, 0
     clock = asyncio.timeout(timeout)
@@ -92,7 +96,10 @@ async def wait_for_image(
     on_update: Callable[[Image], object] | None = None,
     before: str = "",
 ) -> Image:
-    """Wait until an image is READY, with `metadata` also until its metadata is final, and return it."""
+    """Wait until an image is READY, and return its record. The arguments are those of `poll_until`.
+
+    With `metadata`, also wait until the size and `exif_data` of the image are final.
+    """
     image_id = image.id if isinstance(image, Image) else image
     return await poll_until(
         transport,
@@ -109,13 +116,16 @@ async def wait_for_image(
 
 
 async def wait_for_stored(images: ImagesApi, transport: Transport, image: Image, timeout: float) -> Image:
-    """Wait until a stored image is READY, and return it. Errors say that the upload itself succeeded."""
+    """Wait after an upload until the image is READY, and return its record.
+
+    All errors say that the upload itself succeeded.
+    """
     try:
         return await wait_for_image(
             images, transport, image, timeout, before="the upload itself succeeded, but "
         )
     except (APIConnectionError, APIStatusError, DecodeError) as error:
-        # Without this text a user would upload the file again.
+        # Without this message, a user could think that the upload failed, and upload the file again.
         name = f"image {image.id} ({shortened(image.original_filename)})"
         text = f"{name}: the upload itself succeeded, but a check of its status failed; call wait_until_ready with its id. {error}"
         error.args = (escape_unprintable(text),)
@@ -125,7 +135,10 @@ async def wait_for_stored(images: ImagesApi, transport: Transport, image: Image,
 def _timeout_error(
     record: Image | ImageDownloadJob | CustomDomain | None, seconds: float, what: str, requests: int
 ) -> WaitTimeoutError:
-    """Return the error for a wait for `what` that took longer than `seconds`; `record` is the last one."""
+    """Return the error for a wait for `what` that took longer than `seconds`.
+
+    `record` is the last record that was fetched, or None. `requests` is the number of requests.
+    """
     state = f"it is still {record.status.value}" if record is not None else "no response arrived"
     return WaitTimeoutError(
         f"{what} was not finished after {seconds:g} s (checked {requests} times): {state}. It may still finish: wait again, with a "
@@ -136,7 +149,10 @@ def _timeout_error(
 
 
 def is_ready(image: Image, *, metadata: bool) -> bool:
-    """Return whether an image is READY, and its metadata final if `metadata`. Raises for QUARANTINE."""
+    """Return whether an image is READY. With `metadata`, its size and `exif_data` must be final, too.
+
+    Raises `ImageQuarantinedError` for an image in QUARANTINE.
+    """
     if image.status == ImageStatus.QUARANTINE:
         raise ImageQuarantinedError(
             f"image {image.id} ({shortened(image.original_filename)}): the upload itself succeeded, but the service put the picture into "
@@ -147,9 +163,10 @@ def is_ready(image: Image, *, metadata: bool) -> bool:
 
 
 def is_connected(domain: CustomDomain) -> bool:
-    """Return whether a custom domain is CONNECTED and its certificate ACTIVE. Raises for FAILED.
+    """Return whether a custom domain is CONNECTED and its certificate is ACTIVE.
 
-    A certificate that is FAILING may still become ACTIVE, so the wait goes on.
+    Raises `CustomDomainFailedError` for a domain that is FAILED. A certificate that is FAILING raises
+    nothing, because it may still become ACTIVE.
     """
     if domain.status == CustomDomainStatus.FAILED:
         raise CustomDomainFailedError(
