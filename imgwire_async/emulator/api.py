@@ -93,6 +93,8 @@ class ApiHandler:
         path = check_fields([Field(name, UUID_VALIDATOR, required=True) for name in params], params, "path")
         query = check_fields(operation.query, request.query, "query")
         send_continue()
+        # The body is received first, because the time of a request is the moment when it is complete.
+        parsed_body = await _parse_body(operation, request, body)
         call = ApiCall(
             request=request,
             origins=self._state.origins.for_client(request.header("host")),
@@ -100,7 +102,7 @@ class ApiHandler:
             now=self._state.clock.now(),
             path=path,
             query=query,
-            body=await _parse_body(operation, request, body),
+            body=parsed_body,
         )
         return operation.handler(self._state, call)
 

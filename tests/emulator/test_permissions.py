@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -127,3 +128,27 @@ async def test_the_environment_header_must_match_the_key(client: RawClient, emul
     assert (await named(UNKNOWN_ID)).api_error == (403, "ResourceNotAuthorizedError")
     rejected = await named("mine")
     assert (rejected.status, rejected.json["detail"][0]["loc"]) == (422, ["header", "x-environment-id"])
+
+
+async def test_an_upload_token_that_expires_before_the_body_arrives_is_rejected(
+    client: RawClient, emulator: Emulator
+) -> None:
+    token = (await new_token(client))["token"]
+    host, _, port = emulator.base_url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = b'{"file_name": "a.png"}'
+    head = (
+        f"POST /api/v1/images/standard_upload?upload_token={token} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        f"Authorization: Bearer {emulator.client_key}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    try:
+        writer.write(head.encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        emulator.clock.advance(86_400)
+        writer.write(body)
+        response = await reader.read()
+    finally:
+        writer.close()
+    assert response.startswith(b"HTTP/1.1 401 ")
+    assert b"InvalidTokenError" in response
