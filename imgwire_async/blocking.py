@@ -29,20 +29,25 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+Class = TypeVar("Class", bound=type)
 
 
 class BlockingWrapper:
-    """The base class of blocking objects, which call the methods of an asynchronous object, the original."""
+    """The base class of blocking objects. Each object wraps an asynchronous one and calls its methods."""
 
     def __init__(self, original: object) -> None:
         self._original: Any = original
 
-    def __init_subclass__(cls) -> None:
-        # `functools.update_wrapper` has copied the names of the asynchronous methods, such as
-        # "AsyncImages.list". Tracebacks should show "Images.list".
-        for name, method in vars(cls).items():
-            if inspect.isfunction(method):
-                method.__qualname__ = f"{cls.__qualname__}.{name}"
+
+def rename_methods(cls: Class) -> Class:
+    """Give the functions of a class the qualified names that tracebacks should show, and return the class.
+
+    `functools.update_wrapper` has copied the names of the asynchronous methods, such as "AsyncImages.list".
+    """
+    for name, method in vars(cls).items():
+        if inspect.isfunction(method):
+            method.__qualname__ = f"{cls.__qualname__}.{name}"
+    return cls
 
 
 @overload
@@ -117,6 +122,7 @@ def _copy_metadata(method: Callable[..., Any], blocking_method: Callable[..., An
     return blocking_method
 
 
+@rename_methods
 class Images(BlockingWrapper):
     """`client.images`: upload, list, retrieve, wait for, download and delete images."""
 
@@ -141,6 +147,7 @@ class Images(BlockingWrapper):
     stream: Final = blocking(AsyncImages.stream)
 
 
+@rename_methods
 class CorsOrigins(BlockingWrapper):
     """`client.cors_origins`: list, create, update and delete host patterns such as `*.example.com`."""
 
@@ -153,6 +160,7 @@ class CorsOrigins(BlockingWrapper):
     delete: Final = blocking(AsyncCorsOrigins.delete)
 
 
+@rename_methods
 class CustomDomain(BlockingWrapper):
     """`client.custom_domain`: create, check and delete the custom domain. It has no method for changes."""
 
@@ -163,6 +171,7 @@ class CustomDomain(BlockingWrapper):
     wait_until_connected: Final = blocking(AsyncCustomDomain.wait_until_connected)
 
 
+@rename_methods
 class Metrics(BlockingWrapper):
     """`client.metrics`: time series and totals of uploads, requests, traffic and storage."""
 
@@ -170,6 +179,7 @@ class Metrics(BlockingWrapper):
     get_stats: Final = blocking(AsyncMetrics.get_stats)
 
 
+@rename_methods
 class ImgwireClient(BaseClient, BlockingWrapper):
     """A client for blocking code. One object serves a whole application, with any number of threads.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -102,6 +103,21 @@ def test_a_resource_has_the_same_docstring(original: type[Any], blocking_class: 
 def test_a_method_has_its_own_qualified_name() -> None:
     upload = blocking.Images.upload
     assert (upload.__module__, upload.__qualname__) == ("imgwire_async.blocking", "Images.upload")
+
+
+def test_a_subclass_of_the_blocking_client_keeps_its_functions_and_base_classes() -> None:
+    class Registry:
+        names: ClassVar[list[str]] = []
+
+        def __init_subclass__(cls, *, name: str, **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+            cls.names.append(name)
+
+    class Client(ImgwireClient, Registry, name="ours"):
+        encode = json.dumps
+
+    assert Registry.names == ["ours"]
+    assert Client.encode.__qualname__ == "dumps"
 
 
 def test_both_clients_have_the_same_constructor() -> None:
