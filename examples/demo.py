@@ -97,9 +97,7 @@ def make_console(*, record: bool) -> Console:
 def run_demo(run: Run, workers: int, console: Console) -> None:
     """Upload with the asynchronous client, then list the images with the blocking client."""
     with Emulator() as emulator:
-        console.print(
-            f"A local Imgwire service listens on [bold]{emulator.base_url}[/]; nothing leaves this machine.\n"
-        )
+        console.print(f"The emulator listens on [bold]{emulator.base_url}[/]; nothing leaves this machine.\n")
         asyncio.run(upload(run, emulator, workers, console))
         with ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
             images = [image for image in client.images.list_all() if image.id in run.uploaded]
@@ -111,8 +109,8 @@ def run_demo(run: Run, workers: int, console: Console) -> None:
                 remaining = {image.id for image in client.images.list_all()}
                 console.print(
                     Text(
-                        f"\nDeleted the local Imgwire's copy of {run.name(run.uploaded[images[0].id])}: "
-                        f"{count(len(remaining & run.uploaded.keys()), 'picture', 'pictures')} left there."
+                        f"\nDeleted {run.name(run.uploaded[images[0].id])} from the emulator: "
+                        f"{count(len(remaining & run.uploaded.keys()), 'picture is', 'pictures are')} left."
                     )
                 )
         for line in summary(run, images):

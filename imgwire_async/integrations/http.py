@@ -58,7 +58,7 @@ class _ResponseTemplate(NamedTuple):
     detail: str
 
 
-# `answer_for` uses the first template that lists a class of the error, so subclasses come before base
+# `response_for` uses the first template that lists a class of the error, so subclasses come before base
 # classes. A status of 4xx means that the sender of the request can correct the error. All other errors
 # concern only the application and the service, so the text in `detail` mentions no key, plan or URL.
 _TEMPLATES = (
@@ -99,7 +99,7 @@ _TEMPLATES = (
         (ConflictError, SourceChangedError),
         HTTPStatus.CONFLICT,
         "conflict",
-        "Someone else changed the image meanwhile.",
+        "The request conflicts with an earlier change.",
     ),
     _ResponseTemplate(
         (RateLimitError,),

@@ -243,10 +243,10 @@ def _disconnected(error: BaseException, route: Route, peer: str) -> Failure:
 
 
 _LONG_HEADER_ADVICE = (
-    "Longer headers are not read. A gateway or proxy may have added them (cookies, security policies): ask the operator of the "
+    "Responses with longer or more headers are not read. A gateway or proxy may have added them (cookies, security policies): ask the operator of the "
     "host for shorter headers."
 )
-_TLS_ADVICE = "If the server speaks https at that port, base_url has to begin with https://. Otherwise check base_url, proxy and firewall."
+_TLS_ADVICE = "If the server speaks https at that port, write base_url with https://. Otherwise check base_url, proxy and firewall."
 # The first two bytes of a TLS record (an alert or a handshake), as aiohttp's message shows them.
 _TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")
 
@@ -262,10 +262,10 @@ def _invalid_http(error: aiohttp.ClientResponseError, route: Route, peer: str) -
         # A TLS server cannot read a plain http request, so it did not process the request.
         if route.proxy is not None:
             reason = f"{route.proxy} sent a response that is not HTTP: it speaks TLS at that port"
-            advice = f"Its URL in {route.proxy.setting} has to begin with https://, or {route.proxy.bypass_advice}."
+            advice = f"Write its URL in {route.proxy.setting} with https://, or {route.proxy.bypass_advice}."
             return Failure(reason, kind="not_sent", advice=advice)
         reason = f"{route.host} sent a response that is not HTTP: it speaks TLS (https) at that port"
-        return Failure(reason, kind="not_sent", advice="base_url has to begin with https://, not http://.")
+        return Failure(reason, kind="not_sent", advice="Write base_url with https://, not http://.")
     return Failure(
         f"{peer} sent a response that is not HTTP", kind="connection_lost", advice=route.network_advice
     )

@@ -169,7 +169,7 @@ def _empty_error(source: Source, name: str) -> UnsupportedImageError:
         found += "" if was_started else ", or is empty"
         advice = " Start it again from the beginning, or give the bytes."
     elif isinstance(source, BytesSource):
-        found, advice = "this is a buffer of 0 bytes", " Check the code that filled it."
+        found, advice = "this is a buffer of 0 bytes", " Check where the bytes come from."
     else:
         found, advice = "this file is empty", " Was it closed after it was written?"
     return UnsupportedImageError(

@@ -132,7 +132,7 @@ async def test_the_error_for_a_too_large_response_says_that_the_call_may_have_su
             await client.cors_origins.create("a.example.com")
 
 
-async def test_max_answer_bytes_can_be_set_for_one_call(
+async def test_max_response_bytes_can_be_set_for_one_call(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     image = (await client.images.create(file_name="a.png")).image

@@ -436,5 +436,5 @@ async def test_the_error_for_an_http_url_of_a_tls_proxy_gives_the_right_url(bare
     async with raw_server(send_raw(b"\x15\x03\x01\x00\x02\x02\x46")) as through:
         bare.setenv("http_proxy", through)
         error = str(await call_error("http://api.example"))
-    assert "in http_proxy has to begin with https://" in error
+    assert "Write its URL in http_proxy with https://" in error
     assert "base_url" not in error
