@@ -33,7 +33,8 @@ async def from_reader(
             return
         empty_reads = 0 if size else empty_reads + 1
         if empty_reads:
-            # Such a `read` may return without waiting, so a loop of empty reads would block the event loop.
+            # A `read` that returns no bytes may never wait, so a loop of empty reads would block the event
+            # loop.
             await asyncio.sleep(0)
     raise OSError(
         f"the file returned no bytes {_MAX_EMPTY_READS} times in a row, but its at_eof() says that it is not at its end"
@@ -82,7 +83,7 @@ def split(data: object) -> Iterator[bytes]:
         yield chunk.tobytes() if is_mutable else cast("bytes", chunk)
 
 
-# Advice for types that sources return by mistake. It is the end of the error message.
+# Advice for types that sources return by mistake. The advice is the end of the error message.
 _ADVICE: tuple[tuple[type, str], ...] = (
     (str, ": encode it, or open the file with mode 'rb'; paths of many files go to upload_many"),
     (os.PathLike, ": paths of many files go to upload_many"),
@@ -96,7 +97,7 @@ def flat_view(data: object, expected: str) -> memoryview:
 
     Raises `TypeError` for an object that is no buffer. The error message begins with `expected`.
     """
-    advice = next((text for kind, text in _ADVICE if isinstance(data, kind)), "")
+    advice = next((advice for kind, advice in _ADVICE if isinstance(data, kind)), "")
     message = f"{expected}, not {type(data).__name__}{advice}"
     try:
         view = memoryview(cast("bytes", data))
@@ -110,6 +111,6 @@ def flat_view(data: object, expected: str) -> memoryview:
         return memoryview(b"")
     try:
         return view.cast("B")
-    # `cast` fails for a buffer that is not contiguous, and for a buffer of structs.
+    # `cast` fails for a buffer that is not contiguous, and for a buffer of structs. So copy its bytes.
     except (TypeError, ValueError):
         return memoryview(view.tobytes())

@@ -1,4 +1,4 @@
-"""Turn the object that a caller uploads into a source: detect its kind, its name and its size."""
+"""Create a source from the object that a caller uploads: detect the kind, name and size of the object."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from imgwire_async.uploads.source import (
     UserSource,
 )
 
-ACCEPTED = (
+_ACCEPTED_KINDS = (
     "a path, bytes or a buffer of them, a binary file object, an async file, an object with an async read(n) or read_chunk(n), "
     "an iterator or async iterator of bytes, or an UploadSource"
 )
@@ -41,15 +41,15 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 async def open_source(file: object, head_bytes: int) -> Source:
     """Open `file` as a source.
 
-    Of a file on disk, the first `head_bytes` bytes are read right away. Raises `TypeError` for an object that
-    cannot be uploaded, `ValueError` for text that cannot be a path, and `OSError` for a file that cannot be
-    opened.
+    If `file` is a path, its first `head_bytes` bytes are read right away. Raises `TypeError` for an object
+    that cannot be uploaded, `ValueError` for a string that cannot be a path, and `OSError` for a path that
+    cannot be opened.
     """
     if isinstance(file, str | os.PathLike):
         return await _path_source(cast("str | os.PathLike[str]", file), head_bytes)
     if has_buffer(file):
         dimensions = 1 if isinstance(file, bytes | bytearray) else len(getattr(file, "shape", (0,)))
-        return BytesSource(flat_view(file, f"file must be {ACCEPTED}"), dimensions=dimensions)
+        return BytesSource(flat_view(file, f"file must be {_ACCEPTED_KINDS}"), dimensions=dimensions)
     if not isinstance(file, io.IOBase) and (hint := hints.for_object(file)) is not None:
         if isinstance(file, Coroutine):
             # Close the coroutine, so that Python does not warn that it was never awaited.
@@ -60,8 +60,8 @@ async def open_source(file: object, head_bytes: int) -> Source:
     # has.
     if hasattr(file, "replayable") and isinstance(file, UploadSource):
         source = UserSource(file)
-        # A `StreamSource` keeps the bytes that type detection reads. A source that can be opened only once
-        # could not yield these bytes again.
+        # Type detection reads the first bytes. A source that can be opened only once cannot yield them again,
+        # so a `StreamSource` keeps them.
         return source if source.replayable else StreamSource(source.open(), source.name, source.size)
     name = name_of(file)
     if isinstance(file, io.TextIOBase):
@@ -72,16 +72,16 @@ async def open_source(file: object, head_bytes: int) -> Source:
             return await _async_source(file, reader, name)
     if callable(getattr(file, "read", None)):
         return await _file_source(cast("IO[bytes]", file), name)
-    # In the blocking client, an object with a plain and an async iterator is read with the plain one.
+    # If an object has a plain and an async iterator, the blocking client uses the plain iterator.
     use_plain = hasattr(file, "__iter__") and user_code.current_caller.get() is not None
     if hasattr(file, "__aiter__") and not use_plain:
-        _require_loop(file)
+        _reject_in_blocking_client(file)
         chunks = from_async_iterator(cast("AsyncIterator[bytes]", file))
         return StreamSource(chunks, name, was_started=hints.was_started(file))
     if hasattr(file, "__iter__"):
         chunks = from_iterator(iter(cast("Iterable[bytes]", file)))
         return StreamSource(chunks, name, was_started=hints.was_started(file))
-    raise checks.wrong_type("file", ACCEPTED, file)
+    raise checks.wrong_type("file", _ACCEPTED_KINDS, file)
 
 
 # The format characters of the buffer protocol that stand for numbers.
@@ -118,36 +118,37 @@ def has_buffer(file: object) -> bool:
 
 async def _path_source(path: str | os.PathLike[str], head_bytes: int) -> Source:
     try:
-        text = checks.path("file", path)
+        path_string = checks.path("file", path)
     except ValueError:
         if isinstance(path, str) and (hint := hints.for_path(as_str(path))) is not None:
             raise ValueError(hint) from None
         raise
-    if not text:
+    if not path_string:
         raise ValueError("file must not be an empty path")
-    name = base_name(os.path.basename(text))  # noqa: PTH119  # any os.PathLike
+    name = base_name(os.path.basename(path_string))  # noqa: PTH119  # any os.PathLike
     try:
-        source = await open_path(text, name, head_bytes)
+        opened = await open_path(path_string, name, head_bytes)
     except OSError as error:
-        _add_hint(error, text)
+        _add_path_hint(error, path_string)
         raise
-    if isinstance(source, Handle):
-        return StreamSource(from_special_file(source), name, path=text)
-    return source
+    if isinstance(opened, Handle):
+        return StreamSource(from_special_file(opened), name, path=path_string)
+    return opened
 
 
-_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
+# An `OSError` with one of these numbers means that no file exists, or can exist, at the path.
+_MISSING_FILE_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
 
 
-def _add_hint(error: OSError, path: str) -> None:
-    """Add advice to the error of opening a path, if the file is missing.
+def _add_path_hint(error: OSError, path: str) -> None:
+    """Shorten the path in an error of `open`, and add advice to the error if no file exists at the path.
 
-    Raises `ValueError` instead if `path` is a text that cannot be a path, such as a URL or base64.
+    Raises `ValueError` with the advice if `path` is not a path at all, but for example a URL or base64.
     """
-    if error.errno not in _MISSING:
+    if error.errno not in _MISSING_FILE_ERRNOS:
         return shorten_file_name_in(error)
     if (hint := hints.for_path(path)) is not None:
-        # The `OSError` is left out, because its message would repeat the whole text.
+        # The `OSError` is not shown as the cause, because its message would contain the whole URL or base64.
         raise ValueError(hint) from None
     if hint := hints.for_missing_path(path):
         error.strerror = f"{error.strerror} ({hint})"
@@ -166,7 +167,7 @@ def _text_mode_message(file: object) -> str:
 
 # Exceptions of `seekable`, `seek` and `tell` which mean that a file cannot seek. Some files raise them
 # although `seekable()` returns True.
-_NO_POSITION = (OSError, ValueError, NotImplementedError, AttributeError)
+_NOT_SEEKABLE_ERRORS = (OSError, ValueError, NotImplementedError, AttributeError)
 
 
 async def _file_source(file: IO[bytes], name: str | None) -> Source:
@@ -190,15 +191,16 @@ def _describe(file: object) -> str:
 
 
 def _measure(file: IO[bytes]) -> tuple[int, int, FileStat | None] | bytes:
-    """Return the position of a file object, the number of bytes after it, and its `FileStat`.
+    """Return the position of a file object, the number of bytes after that position, and its `FileStat`.
 
-    For a file of unknown size, return the bytes that this function has read from it instead (maybe none).
+    For a file of unknown size, return instead the bytes that this function had to read from the file, or b""
+    if it read none.
     """
     _require_open(file)
     try:
         if not file.seekable():
             return b""
-    except _NO_POSITION:
+    except _NOT_SEEKABLE_ERRORS:
         return b""
     # `read(0)` shows whether the file is readable and binary. It is called for seekable files only, because
     # `read(0)` of uWSGI's `wsgi.input` reads everything.
@@ -212,13 +214,13 @@ def _measure(file: IO[bytes]) -> tuple[int, int, FileStat | None] | bytes:
         start: Any = file.tell()
         if not isinstance(start, int):
             return b""
-    except _NO_POSITION:
+    except _NOT_SEEKABLE_ERRORS:
         return b""
     try:
         file.seek(0, io.SEEK_END)
         end = file.tell()
-    except _NO_POSITION:
-        with contextlib.suppress(*_NO_POSITION):
+    except _NOT_SEEKABLE_ERRORS:
+        with contextlib.suppress(*_NOT_SEEKABLE_ERRORS):
             file.seek(start)
         return b""
     # An exception of this `seek` is not caught, because the file would stay at its end and nothing would be
@@ -233,7 +235,7 @@ def _measure(file: IO[bytes]) -> tuple[int, int, FileStat | None] | bytes:
 
 
 def _disk_file_stat(file: IO[bytes]) -> FileStat | None:
-    """Return the `FileStat` of a file object, or None unless it is a regular file on disk."""
+    """Return the `FileStat` of a file object, or None if it is not a regular file on disk."""
     raw = _raw_file(file)
     try:
         status = None if raw is None else os.fstat(raw.fileno())
@@ -245,14 +247,14 @@ def _disk_file_stat(file: IO[bytes]) -> FileStat | None:
 def _raw_file(file: object) -> io.FileIO | None:
     """Return the `io.FileIO` inside a file object, or None if there is none.
 
-    The caller may call `fileno` of an `io.FileIO`. On other objects this is not safe: `fileno` of a
-    `SpooledTemporaryFile` moves its content from memory to the disk.
+    Only the `fileno` method of an `io.FileIO` is safe to call. For example, `fileno` of a
+    `SpooledTemporaryFile` moves the content of the file from memory to the disk.
     """
     raw: Any = file
     if issubclass(type(file), tempfile.SpooledTemporaryFile):
         raw = getattr(raw, "_file", None)
     elif not isinstance(file, io.IOBase):
-        # A `NamedTemporaryFile` keeps the file in this attribute.
+        # A `NamedTemporaryFile` keeps the wrapped file in the attribute `file`.
         raw = getattr(raw, "file", None)
     if isinstance(raw, io.BufferedReader | io.BufferedRandom):
         raw = getattr(cast("object", raw), "raw", None)
@@ -260,7 +262,7 @@ def _raw_file(file: object) -> io.FileIO | None:
 
 
 async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]], name: str | None) -> Source:
-    _require_loop(file)
+    _reject_in_blocking_client(file)
     _require_open(file)
     # anyio and aiofiles keep the wrapped file in these attributes. A file in text mode is rejected here,
     # because its first `read` would raise a less clear error about the encoding.
@@ -273,7 +275,7 @@ async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]],
     return StreamSource(from_reader(reader, at_eof), name, size, start=start)
 
 
-def _require_loop(file: object) -> None:
+def _reject_in_blocking_client(file: object) -> None:
     if user_code.current_caller.get() is not None:
         raise TypeError(
             f"{type(file).__name__} can only be read asynchronously: use AsyncImgwireClient, or give its bytes"
@@ -281,7 +283,7 @@ def _require_loop(file: object) -> None:
 
 
 async def _async_size(file: Any) -> tuple[int, int | None]:
-    """Return the position of an async file and the number of bytes after it; 0 and None if unknown."""
+    """Return an async file's position and the number of bytes after that; 0 and None if unknown."""
     seek, tell = getattr(file, "seek", None), getattr(file, "tell", None)
     if inspect.iscoroutinefunction(seek) and inspect.iscoroutinefunction(tell):
         try:
@@ -289,7 +291,7 @@ async def _async_size(file: Any) -> tuple[int, int | None]:
             await seek(0, io.SEEK_END)
             end = await tell()
             await seek(start)
-        except _NO_POSITION:
+        except _NOT_SEEKABLE_ERRORS:
             return 0, None
         return (start, end - start) if isinstance(start, int) and isinstance(end, int) else (0, None)
     inner, total = getattr(file, "file", None), getattr(file, "size", None)
@@ -302,9 +304,9 @@ async def _async_size(file: Any) -> tuple[int, int | None]:
 
 
 def name_of(file: object) -> str | None:
-    """Return the file name of a file object: the base name of its `filename` or `name`; None if it has none.
+    """Return the base name of a file object's `filename` or `name` attribute, or None without a name.
 
-    Attributes that are no text are ignored.
+    Attributes that are not strings are ignored.
     """
     # For files of the standard library `name` is read first, because `filename` of a `GzipFile` emits a
     # DeprecationWarning.

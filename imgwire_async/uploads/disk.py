@@ -1,8 +1,8 @@
 """Read files on disk without blocking the event loop.
 
 Worker threads open, check, read and close the files, because each of these calls may hang on a network file
-system. Only bytes in the page cache are read on the event loop. Reading them never waits, and costs less than
-passing the bytes from a thread to the event loop.
+system. The event loop itself reads only bytes that are in the page cache, because reading them never waits
+and costs less than passing them from a thread to the event loop.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ from imgwire_async.threads import CANCEL_GRACE, consume_exception
 CHUNK_SIZE = 512 * 1024
 # A file of at most this many bytes is opened, read and closed by one job in a worker thread.
 _SMALL_FILE_SIZE = CHUNK_SIZE
-# A file that was not written to for this many nanoseconds counts as complete.
-_STABLE_AFTER = 2_000_000_000
+# A file that was not written to for this many nanoseconds counts as stable (see `is_stable`).
+_STABLE_AFTER_NS = 2_000_000_000
 # This flag makes a read fail if it would have to wait for the disk. Only Linux has the flag.
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
+_OPEN_FLAGS = (
+    os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
+)
 _NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
 
 
@@ -45,7 +47,8 @@ class Closable(Protocol):
 
 
 T = TypeVar("T")
-# A function that finds a value in a file. Its argument is a function that reads `size` bytes at `position`.
+# A function that finds a value in a file. It gets a function `read_at(size, position)`, with which it reads
+# the bytes of the file.
 Parser: TypeAlias = Callable[[Callable[[int, int], bytes]], T]
 ClosableT = TypeVar("ClosableT", bound=Closable)
 
@@ -54,9 +57,9 @@ class FileStat(NamedTuple):
     """The fields of `os.stat` that show whether a file on disk has changed.
 
     Size and modification time are not enough. A file that is overwritten in place can keep its size and get
-    its old modification time back (`cp -p`, `rsync --inplace -t`); only `ctime_ns` shows that. A new mode or
-    a new link changes `ctime_ns`, too, so an upload may have to be repeated although no byte changed. That is
-    better than to store a mixture of two files.
+    its old modification time back (`cp -p`, `rsync --inplace -t`). In this case only `ctime_ns` differs. But
+    a new mode or a new link also changes `ctime_ns`, so an upload may fail although no byte has changed. Such
+    a failure is better than an upload that mixes the bytes of two versions.
     """
 
     size: int
@@ -72,15 +75,16 @@ class FileStat(NamedTuple):
 
 
 def is_stable(file_stat: FileStat, now_ns: int) -> bool:
-    """Return whether a file was not written to for two seconds; False when that cannot be known.
+    """Return whether a file has not been written to in the last two seconds; False if that is unknown.
 
-    The times of the file are compared with the clock of this machine. A file server has a clock of its own,
-    so only a file on a block device can be stable. On Linux, all other file systems, such as NFS and FUSE,
-    have a device with the major number 0.
+    The times of the file are compared with the clock of this machine. A file server sets the times by its own
+    clock, so the result is always False for a file that is not on a block device. On Linux such a file, for
+    example on NFS or FUSE, has a device with the major number 0. On other operating systems the result is
+    always False.
     """
     if sys.platform != "linux" or os.major(file_stat.device) == 0:
         return False
-    return max(file_stat.mtime_ns, file_stat.ctime_ns) < now_ns - _STABLE_AFTER
+    return max(file_stat.mtime_ns, file_stat.ctime_ns) < now_ns - _STABLE_AFTER_NS
 
 
 def require_unchanged(now: FileStat, before: FileStat, path: str) -> None:
@@ -98,7 +102,7 @@ def _changed_error(now: FileStat, before: FileStat, path: str) -> SourceChangedE
 
 
 def describe_change(now: FileStat, before: FileStat) -> str:
-    """Return a text that says what changed in a file between `before` and `now`."""
+    """Describe what has changed in a file between `before` and `now`."""
     sizes = f"{before.size} bytes before, {now.size} after" if now.size != before.size else "of the same size"
     if (now.device, now.inode) != (before.device, before.inode):
         return f"it was replaced by another file ({sizes})"
@@ -112,8 +116,8 @@ def describe_change(now: FileStat, before: FileStat) -> str:
 class Handle:
     """A file that the SDK opened for reading.
 
-    `status` is the result of `os.fstat` right after opening. A FIFO or a device is opened without waiting for
-    a writer. If the task that opened the file is cancelled, the garbage collector closes the handle.
+    `status` is the result of `os.fstat` right after opening. Opening a FIFO does not wait for a writer. If
+    the task that opened the file is cancelled, the garbage collector closes the handle.
     """
 
     __slots__ = ("_close", "_descriptor", "_is_fake", "_path", "status")
@@ -121,17 +125,19 @@ class Handle:
     def __init__(self, path: str) -> None:
         self._descriptor = -1
         self._path = path
-        # At interpreter exit the module `os` may be cleared before `__del__` runs, so the function is stored.
+        # At interpreter exit the module `os` may be cleared before `__del__` runs, so keep a reference to
+        # `os.close`.
         self._close = os.close
-        # The test library pyfakefs replaces the module `os` by an object with fake descriptors, which real
-        # system calls reject.
+        # Whether the test library pyfakefs has replaced the module `os` by a fake object. The descriptors
+        # that a fake object returns do not exist in the system, so `preadv` and `pread` would fail.
         self._is_fake = not isinstance(cast("object", os), ModuleType)
         try:
-            self._descriptor = os.open(path, _FLAGS | _NONBLOCK)
-        # Another process holds a lease on the file. A blocking `open` waits until the lease ends. It does not
-        # hang on a FIFO without a writer, because a FIFO has no lease.
+            self._descriptor = os.open(path, _OPEN_FLAGS | _NONBLOCK)
+        # This error means that another process holds a lease on the file. So wait for the end of the lease,
+        # with a blocking `open`. The path cannot be a FIFO, which would block until it has a writer, because
+        # a FIFO has no lease.
         except BlockingIOError:
-            self._descriptor = os.open(path, _FLAGS)
+            self._descriptor = os.open(path, _OPEN_FLAGS)
         self.status: os.stat_result = os.fstat(self._descriptor)
 
     def fileno(self) -> int:
@@ -145,7 +151,8 @@ class Handle:
         buffer = bytearray(size)
         try:
             count = os.preadv(self._descriptor, [buffer], position, _NOWAIT)
-        # After an empty result the caller uses `read`, which raises the error if the disk is broken.
+        # Return no bytes after an error, so that the caller uses `read`. If the disk is broken, `read` raises
+        # its own error.
         except (OSError, NotImplementedError):
             return b""
         del buffer[count:]
@@ -160,7 +167,7 @@ class Handle:
             os.lseek(self._descriptor, position, os.SEEK_SET)
             return os.read(self._descriptor, size)
         except OSError as error:
-            self._add_name(error)
+            self._add_path(error)
             raise
 
     def read_some(self, size: int) -> bytes | None:
@@ -170,17 +177,17 @@ class Handle:
         except BlockingIOError:
             return None
         except OSError as error:
-            self._add_name(error)
+            self._add_path(error)
             raise
 
-    def _add_name(self, error: OSError) -> None:
-        """Add the path to an error, because the system does not know the path of a file descriptor."""
+    def _add_path(self, error: OSError) -> None:
+        """Add the path of the file to an error, because errors of a file descriptor contain no path."""
         if error.filename is None:
             error.filename = self._path
             shorten_file_name_in(error)
 
     def read_stat(self) -> FileStat:
-        """Return the `FileStat` that the open file has now."""
+        """Return the current `FileStat` of the open file."""
         return FileStat.of(os.fstat(self._descriptor))
 
     def close(self) -> None:
@@ -193,7 +200,7 @@ class Handle:
 
 
 async def open_in_thread(function: Callable[..., ClosableT], *args: object) -> ClosableT:
-    """Return the file that `function` opens in a worker thread. Close it if the task is cancelled."""
+    """Call `function` in a worker thread to open a file. Close the file if the task is cancelled."""
     return await disk_work.run_or_dispose(_close, function, *args)
 
 
@@ -207,10 +214,10 @@ def _close_handle(found: object) -> None:
 
 
 def _probe(path: str, head_bytes: int) -> tuple[FileStat, bytes, bool] | Handle:
-    """Return the `FileStat` and the first `head_bytes` bytes of a file, and whether the file is stable.
+    """Open a file, and return its `FileStat`, its first `head_bytes` bytes, and the result of `is_stable`.
 
-    `is_stable` says what stable means. For a pipe or device, return the open handle instead, because it has
-    no size and can be read only once. Runs in a worker thread.
+    For a pipe or device, return the open handle instead, because a pipe or device has no size and can be read
+    only once. Runs in a worker thread.
     """
     with contextlib.ExitStack() as stack:
         file = Handle(path)
@@ -219,7 +226,7 @@ def _probe(path: str, head_bytes: int) -> tuple[FileStat, bytes, bool] | Handle:
             raise IsADirectoryError(
                 f"file is a folder, not a picture: {quoted(path)}; give the files in it to upload_many: Path(folder).iterdir()"
             )
-        # Files in /proc report a size of 0 although they have content. They are treated like a device.
+        # Files in /proc report a size of 0 although they have content, so they are treated like devices.
         if not stat.S_ISREG(file.status.st_mode) or (file.status.st_size == 0 and file.read(1, 0)):
             # Do not close the handle, because closing a FIFO now could end its writer with SIGPIPE.
             stack.pop_all()
@@ -239,7 +246,7 @@ def _read_fully(file: Handle, size: int, position: int) -> bytes:
 
 
 async def open_path(path: str, name: str | None, head_bytes: int) -> PathSource | Handle:
-    """Return a source for the file at `path`, whose first `head_bytes` bytes are already read.
+    """Open the file at `path` as a source, and read its first `head_bytes` bytes.
 
     For a pipe or device, return the open handle instead.
     """
@@ -258,12 +265,13 @@ def _read_small_file(path: str, file_stat: FileStat, head: bytes) -> bytes:
 def _reopen(path: str, file_stat: FileStat, head: bytes) -> Handle:
     """Open a file that `_probe` has read before. Runs in a worker thread.
 
-    Raises `SourceChangedError` if the path leads to another file now, or if the content has changed.
+    Raises `SourceChangedError` if the path leads to another file now, or if the file has changed.
     """
     file = Handle(path)
     now = FileStat.of(file.status)
     # If only `ctime_ns` (the last field) differs, either the mode or a link has changed, or the file was
-    # overwritten in place. So compare the first bytes, from which the picture type was detected.
+    # overwritten in place. The file may still be uploaded if its first bytes are the same, because the
+    # picture type was detected from them.
     if now[:4] != file_stat[:4] or (now != file_stat and _read_fully(file, len(head), 0) != head):
         file.close()
         raise _changed_error(now, file_stat, path)
@@ -273,8 +281,8 @@ def _reopen(path: str, file_stat: FileStat, head: bytes) -> Handle:
 def _require_path_unchanged(path: str, file_stat: FileStat) -> None:
     """Raise `SourceChangedError` if the file at `path` was replaced or written to. Blocks."""
     now = FileStat.of(os.stat(path))  # noqa: PTH116  # as a str
-    # `ctime_ns` (the last field) is not compared: a new mode or link changes it and no byte. All bytes were
-    # read at once, so they cannot be a mixture of two files.
+    # `ctime_ns` (the last field) is not compared, because a new mode or link changes `ctime_ns` but no byte.
+    # All bytes were read at once, so they cannot be a mixture of two versions of the file.
     if now[:4] != file_stat[:4]:
         raise _changed_error(now, file_stat, path)
 
@@ -288,7 +296,7 @@ class PathSource:
     are sent from memory and not read again.
 
     While one chunk is sent, the next chunk is read. The file is checked for changes before its last chunk is
-    sent. Only a file that is stable (see `is_stable`) and completely in `head` is not checked again.
+    sent. The only exception is a stable file (see `is_stable`) whose bytes are all in `head`.
     """
 
     path: str
@@ -330,7 +338,7 @@ class PathSource:
             return
         file = await open_in_thread(_reopen, self.path, self.file_stat, self.head)
         file_stat = FileStat.of(file.status)
-        # Only a full chunk is sent from memory, because all reads after a shorter one would be unaligned.
+        # Only a full chunk is sent from memory, because all reads after a shorter chunk would be unaligned.
         first = self.head if len(self.head) == CHUNK_SIZE and file_stat == self.file_stat else b""
         async with contextlib.aclosing(_read_ahead(file, first, file_stat, self.path)) as chunks:
             async for chunk in chunks:
@@ -348,8 +356,8 @@ async def _read_ahead(
 ) -> AsyncGenerator[bytes, None]:
     """Yield `first`, then the rest of the file. The next chunk is read while one chunk is sent.
 
-    `first` holds the first bytes of the file, if they are already read. The file is closed at the end, but
-    never while a thread reads it. If that read hangs, the file is closed when the read ends.
+    `first` holds the first bytes of the file, or is empty if they have to be read. The file is closed at the
+    end, but never while a thread reads it. If a read hangs, the file is closed when the read ends.
     """
     chunk, position = first, len(first)
     reading: asyncio.Future[bytes] | None = None

@@ -23,7 +23,8 @@ FileT = TypeVar("FileT")
 class InputQueue(BatchTimer, Generic[FileT]):
     """A queue that numbers the caller's files from 0 and passes each file to one worker.
 
-    It belongs to one event loop. The caller's iterator is advanced only while a worker waits for a file.
+    The queue belongs to one event loop. The caller's iterator is advanced only while a worker waits for a
+    file.
     """
 
     def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:
@@ -40,14 +41,16 @@ class InputQueue(BatchTimer, Generic[FileT]):
         # An async iterator must not be advanced by two tasks at the same time.
         self._lock = asyncio.Lock()
         # The task that advances the async iterator at the moment.
-        self._advancing: asyncio.Task[object] | None = None
+        self._advance_task: asyncio.Task[object] | None = None
         self._waiters: deque[asyncio.Future[tuple[int, FileT] | None]] = deque()
         # A worker thread appends files, and the event loop removes them. Both operations are atomic.
         self._fetched: deque[FileT] = deque()
-        self._fetching: asyncio.Task[None] | None = None
+        self._fetch_task: asyncio.Task[None] | None = None
         # The thread of a cancelled fetch may still advance the iterator, so the next fetch waits for this
-        # lock. The next fetch also raises the exception that the iterator raised in the cancelled fetch.
+        # lock.
         self._iterator_lock = threading.Lock()
+        # The exception that the iterator has raised. Each later fetch raises the exception again, because the
+        # result of a cancelled fetch is lost.
         self._iterator_error: BaseException | None = None
         self.is_over: bool = False
 
@@ -68,7 +71,7 @@ class InputQueue(BatchTimer, Generic[FileT]):
             return None
         waiter: asyncio.Future[tuple[int, FileT] | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        if self._fetching is None:
+        if self._fetch_task is None:
             self._schedule_batch()
         return await waiter
 
@@ -78,8 +81,8 @@ class InputQueue(BatchTimer, Generic[FileT]):
         The task that advances an async iterator is cancelled, so that the iterator ends.
         """
         self.is_over = True
-        if self._advancing is not None:
-            self._advancing.cancel()
+        if self._advance_task is not None:
+            self._advance_task.cancel()
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -90,15 +93,15 @@ class InputQueue(BatchTimer, Generic[FileT]):
         self.is_over = True
         # No worker waits any more, because the run has cancelled all workers.
         self._waiters.clear()
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await cancellation.wait_all([self._fetching])
+        if self._fetch_task is not None:
+            self._fetch_task.cancel()
+            await cancellation.wait_all([self._fetch_task])
 
     def _count_waiting(self) -> int:
         return len(self._waiters)
 
     def _start_batch(self) -> None:
-        self._fetching = task = asyncio.ensure_future(self._fetch())
+        self._fetch_task = task = asyncio.ensure_future(self._fetch())
         task.add_done_callback(self._on_fetch_done)
 
     def _numbered(self, file: FileT) -> tuple[int, FileT]:
@@ -106,7 +109,7 @@ class InputQueue(BatchTimer, Generic[FileT]):
         return index, file
 
     async def _advance(self, files: AsyncIterator[FileT]) -> tuple[int, FileT] | None:
-        self._advancing = asyncio.current_task()
+        self._advance_task = asyncio.current_task()
         try:
             file = await anext(files)
         except StopAsyncIteration:
@@ -116,11 +119,11 @@ class InputQueue(BatchTimer, Generic[FileT]):
             self.is_over = True
             raise
         finally:
-            self._advancing = None
+            self._advance_task = None
         return None if self.is_over else self._numbered(file)
 
     async def _fetch(self) -> None:
-        """Fetch files for the workers that wait. If the iterator fails, pass its exception to one of them."""
+        """Fetch files for the workers that wait. If the iterator raises, pass the exception to one worker."""
         try:
             if not self.is_over:
                 await self._fetch_batch()
@@ -140,9 +143,9 @@ class InputQueue(BatchTimer, Generic[FileT]):
         `_fetch` calls this method at its end. The done callback calls it again with the `task`, because a
         task that is cancelled before its first step never runs `_fetch`.
         """
-        if task is not None and task is not self._fetching:
+        if task is not None and task is not self._fetch_task:
             return
-        self._fetching = None
+        self._fetch_task = None
         if self.is_over:
             self._deliver()
             for waiter in self._waiters:
@@ -199,5 +202,6 @@ class InputQueue(BatchTimer, Generic[FileT]):
 
 
 def _lazy_iterator(files: Iterable[FileT]) -> Iterator[FileT]:
-    # A generator runs `iter(files)`, which may be user code, at its first step and so in the right thread.
+    # `iter(files)` may be user code. A generator calls it only at its first step, which `InputQueue` runs in
+    # the thread for user code.
     yield from files

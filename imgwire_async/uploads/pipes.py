@@ -67,7 +67,8 @@ async def from_unseekable(file: IO[bytes], first: bytes = b"") -> AsyncGenerator
                 continue
             if _is_end(file, descriptor):
                 return
-            # `read1` also returns no bytes if it would block. In this case `read` returns None.
+            # `read1` returns no bytes at the end of a file, and also if it would block. `read` distinguishes
+            # these cases, because it returns None if it would block.
             data = await user_code.run_reader(read_all, 1)
             must_wait = data is None and descriptor is not None
             if must_wait:
@@ -86,13 +87,13 @@ def _is_end(file: object, descriptor: int | None) -> bool:
     """
     if not isinstance(file, io.BufferedIOBase):
         return True
-    # In blocking mode an empty result of `read1` means the end. A second read would make a terminal ask for
-    # input again.
+    # In blocking mode an empty result of `read1` means the end. A second read is avoided, because it would
+    # make a terminal ask for input again.
     return descriptor is not None and hasattr(os, "get_blocking") and os.get_blocking(descriptor)
 
 
 def _pipe_descriptor(file: object, stack: contextlib.AsyncExitStack) -> int | None:
-    """Return a descriptor that shows when `file` is readable, or None unless the file is a plain pipe.
+    """Return a descriptor that shows when `file` is readable, or None if it is not a plain pipe.
 
     A TLS connection, for example, buffers decrypted bytes, so its descriptor does not show whether bytes can
     be read. `stack` closes the returned descriptor.

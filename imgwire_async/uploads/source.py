@@ -150,8 +150,8 @@ class BytesSource:
         return cast("bytes", self.data) if self.data.nbytes <= CHUNK_SIZE else None
 
     def release(self) -> None:
-        """Release the view of the caller's memory, so that the caller can resize or close it."""
-        # An aborted attempt may still refer to a chunk of the memory, which makes `release` fail.
+        """Release the view of the caller's buffer, so that the caller can resize or close the buffer."""
+        # An aborted attempt may still refer to a chunk of the buffer, which makes `release` fail.
         with contextlib.suppress(BufferError):
             self.data.release()
 
@@ -173,11 +173,11 @@ class FileSource:
     name: str | None
     start: int
     size: int
-    # None unless the file is on disk.
+    # None if the file is not on disk.
     file_stat: FileStat | None
     replayable: bool = True
-    # Submits a method of the file to the thread for user code. For the SDK's own temporary file, this is a
-    # function that uses a worker thread instead.
+    # The function that runs a method of the file in a thread: in the thread for user code, or for a temporary
+    # file of the SDK in a worker thread.
     submit: Callable[..., asyncio.Future[Any]] = user_code.submit_reader
 
     async def open(self) -> AsyncGenerator[bytes, None]:
@@ -193,8 +193,8 @@ class FileSource:
                 if self.file_stat is not None and left <= 0:
                     await self._require_unchanged(self.file_stat)
                 yield chunk
-            # The file is shorter than it was when `size` was measured. `PreparedUpload.chunks` counts the
-            # bytes and raises the error.
+            # An empty read means that the file has become shorter. If no error is raised here,
+            # `PreparedUpload.chunks` counts the bytes and raises an error.
             if not size:
                 if self.file_stat is not None:
                     await self._require_unchanged(self.file_stat)
@@ -293,7 +293,7 @@ class UserSource:
     runs_user_code: ClassVar[bool] = True
 
     async def peek(self, size: int) -> bytes:
-        """Return the first `size` bytes. The source is opened for them and closed again."""
+        """Open the source, return its first `size` bytes, and close it."""
         head = b""
         async with contextlib.aclosing(self.open()) as chunks:
             async for chunk in chunks:

@@ -27,7 +27,7 @@ _slots: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwir
 
 @contextlib.asynccontextmanager
 async def spool_slot(name: str, label: str, stall: float | None) -> AsyncGenerator[None, None]:
-    """Hold one of the event loop's slots for spool files. Acquire it before the source is read.
+    """Hold one of the event loop's slots for spool files. Enter this context before reading the source.
 
     Raises `UploadStalledError` if this upload was started by the source of another upload, and no slot became
     free within `stall` seconds.
@@ -71,8 +71,8 @@ def _max_spools(open_files: int | None) -> int:
 async def spooled(source: Source) -> AsyncGenerator[Source, None]:
     """Copy a source to a temporary file, and yield a source of known size that can be read again.
 
-    Memory use does not grow with the size. If the disk is full, the error names the directory and says what
-    to do.
+    Memory use does not grow with the size. If the disk is full, the error names the temporary directory
+    and says what to do.
     """
     file = await open_in_thread(_SpoolFile)
     try:
