@@ -12,12 +12,12 @@ async with Emulator() as emulator:      # in the running event loop; plain `with
 
 `python -m imgwire_async.emulator --port 8080` runs the emulator as a process. `Emulator(tls=True)` and
 `--tls` serve all three hosts over https. A client with `ssl=emulator.ssl_context` trusts the certificate.
-Other programs find the CA in the file `emulator.ca_path`.
+Other programs find the certificate of the CA in the file `emulator.ca_path`.
 
 The emulator and the client share no code. So a mistake in the client is not repeated in the emulator.
 
 The contract does not define some details of the service. For some of these details an argument of `Emulator`
-selects the behaviour. For the others the emulator has one fixed behaviour, which its reference page lists.
+selects the behaviour. For all other details the behaviour is fixed. The emulator's reference page lists them.
 """
 
 from __future__ import annotations

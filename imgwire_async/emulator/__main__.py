@@ -122,11 +122,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _port(text: str) -> int:
-    """Convert an argument to a port number. Raises `ArgumentTypeError` if it is not one."""
-    port = int(text) if text.isdecimal() else -1
+def _port(argument: str) -> int:
+    """Parse a port number. Raises `ArgumentTypeError` if `argument` is not a number from 0 to 65535."""
+    port = int(argument) if argument.isdecimal() else -1
     if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 (any free port) to 65535, not {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be a number from 0 (any free port) to 65535, not {argument!r}"
+        )
     return port
 
 
@@ -152,29 +154,30 @@ def _create_emulator(options: argparse.Namespace) -> Emulator:
     )
 
 
-def _parse_url_option(text: str) -> tuple[str, bytes]:
+def _parse_url_option(option: str) -> tuple[str, bytes]:
     """Parse `URL=FILE`, and return the URL and the content of the file.
 
     The URL and the file name may both contain `=`. The function tries each `=` as the separator, from the
-    last one to the first, until the text after it is the name of an existing file.
+    last `=` to the first, until the part after the separator is the name of an existing file.
 
     Raises `ValueError` if the URL is not an http or https URL, or if the file cannot be read.
     """
-    # If no file exists, the error message names the text after the last `=`.
-    url, _, file = text.rpartition("=")
-    end = len(text)
-    while (end := text.rfind("=", 0, end)) > 0:
-        if Path(text[end + 1 :]).is_file():
-            url, file = text[:end], text[end + 1 :]
+    # Split at the last `=` first. If the loop below finds no existing file, this split stays, and the error
+    # message names the file after the last `=`.
+    url, _, file = option.rpartition("=")
+    separator = len(option)
+    while (separator := option.rfind("=", 0, separator)) > 0:
+        if Path(option[separator + 1 :]).is_file():
+            url, file = option[:separator], option[separator + 1 :]
             break
     try:
         http_url(url, ())
     except InvalidError:
-        raise ValueError(f"--url {text}: must be URL=FILE with an http or https URL") from None
+        raise ValueError(f"--url {option}: must be URL=FILE with an http or https URL") from None
     try:
         return url, Path(file).read_bytes()
     except OSError as error:
-        raise ValueError(f"--url {text}: {error.strerror}: {file!r}") from None
+        raise ValueError(f"--url {option}: {error.strerror}: {file!r}") from None
 
 
 async def _serve(emulator: Emulator, urls: Mapping[str, bytes], *, keep_bodies: bool) -> None:

@@ -1,4 +1,4 @@
-"""Handle the requests to the API host: find the operation, check the key and the parameters, run it."""
+"""Handle requests to the API host: find the operation, check the key and parameters, run the operation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEALTH_PATH = "/health"
 
 # The maximum length of a request body in bytes.
 _MAXIMUM_BODY = 2**20
-# Browsers use these operations only, because a browser has a client key, never a server key.
+# The operations that browsers can use. A browser has a client key, and never a server key.
 _BROWSER_OPERATIONS = tuple(operation for operation in OPERATIONS if operation.allows_client_key)
 
 
@@ -65,9 +65,9 @@ class ApiHandler:
             return validation_response(invalid)
 
     def cors_rule(self, request: Request) -> CorsRule | None:
-        """Return the CORS rule for the operation of a request, or None if browsers cannot use it.
+        """Return the CORS rule for the operation of a request, or None if browsers cannot use the operation.
 
-        The operation of a preflight is the one that the preflight asks permission for.
+        A preflight has the operation of the later request for which it asks permission.
         """
         method = (
             request.header("access-control-request-method") if request.method == "OPTIONS" else request.method
@@ -108,7 +108,10 @@ class ApiHandler:
 
 
 def _keyless_response(request: Request, value: object) -> Response:
-    """Return `value` as the JSON response of a path that needs no API key. Raises a 405 if it is no GET."""
+    """Return `value` as the JSON response of a path that needs no API key.
+
+    Raises a 405 for any method but GET.
+    """
     if request.method != "GET":
         raise HTTPError(json_response({"detail": "Method Not Allowed"}, 405, (("Allow", "GET"),)))
     return json_response(value)
@@ -117,7 +120,8 @@ def _keyless_response(request: Request, value: object) -> Response:
 def _find_operation(request: Request, origin: str) -> tuple[Operation, Mapping[str, str]]:
     """Return the operation of a request, and its path parameters.
 
-    Raises `HTTPError` with a 404, a 405, or a redirect to the path with or without a slash at the end.
+    Raises `HTTPError` with a 404, a 405, or a redirect. The redirect is for a path that exists only when the
+    slash at its end is added or removed.
     """
     operations = operations_at(request.raw_path)
     for operation, params in operations:

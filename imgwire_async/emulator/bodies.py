@@ -1,4 +1,4 @@
-"""Keep uploaded bodies in memory: small bodies whole; of large bodies the hash, length, start and end."""
+"""Keep uploaded bodies in memory: all bytes of small bodies, the start and end of large bodies."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Handle the requests to the CDN host, which sends the original bytes of READY images.
 
-A known preset in the path has no effect, because the emulator does not transform pictures.
+A known preset in the path, such as `@small`, has no effect, because the emulator does not transform pictures.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ ExpiredStatus: TypeAlias = Literal[403, 400]
 class Switches:
     """The arguments of `Emulator` that select a behaviour which the contract does not define.
 
-    The docstring of `Emulator` describes each of them.
+    The docstring of `Emulator` describes each switch.
     """
 
     ready_after: float = field(default=0.0, validator=ge(0))
@@ -60,7 +60,8 @@ class ClientLimits:
 class Settings:
     """The settings that a test may change while the emulator runs.
 
-    The properties of `Emulator` with the same names describe them. `Emulator.reset` restores the defaults.
+    Each setting is described at the property of `Emulator` with the same name. `Emulator.reset` restores the
+    defaults.
     """
 
     client_limits: ClientLimits = field(factory=ClientLimits)

@@ -21,7 +21,8 @@ __all__ = [
 
 ANY_ORIGIN = "*"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Browsers always let a page read some headers, such as Content-Type. This header allows additional ones.
+# Browsers always let a page read some response headers, such as Content-Type. This header lists additional
+# headers that the page may read.
 _EXPOSED = ("Access-Control-Expose-Headers", "Content-Disposition, ETag, Retry-After, X-Request-Id")
 _VARY_BY_ORIGIN = ("Vary", "Origin")
 
@@ -105,17 +106,18 @@ def preflight_response(request: Request, rule: CorsRule) -> Response:
 
 
 def with_cors(response: Response, request: Request, rule: CorsRule | None) -> Response:
-    """Return the response with the CORS headers that `rule` requires, or without any if `rule` is None.
+    """Return the response with the CORS headers that `rule` requires, or unchanged if `rule` is None.
 
-    A response that already has CORS headers is returned unchanged. A planned fault may have set them.
+    A response that already has CORS headers, for example those of a planned fault, is returned unchanged.
     """
     has_cors_headers = any(name.lower() == "access-control-allow-origin" for name, _ in response.headers)
     return response if rule is None or has_cors_headers else response.with_headers(_headers(request, rule))
 
 
 def _headers(request: Request, rule: CorsRule) -> HeaderPairs:
-    # Storage and CDN send `*` even if the request has no Origin header, as that of an <img> element. The
-    # browser caches the response, and a later fetch() of the page must be able to read it from the cache.
+    # Storage and CDN send `*` even if the request has no Origin header. For example, the request of an <img>
+    # element has none. The browser caches the response, and a later fetch() by the page must be able to read
+    # the cached response.
     if rule.allowed_origin == ANY_ORIGIN:
         allowed: HeaderPairs = (("Access-Control-Allow-Origin", ANY_ORIGIN),)
     elif rule.allowed_origin is None:

@@ -26,7 +26,7 @@ def parse_datetime(value: str) -> datetime:
     be absent. A fraction of a second has 1 to 9 digits. Digits after the sixth are ignored. A number
     is a count of seconds or milliseconds since 1970, in UTC.
 
-    Raises `ValueError` for any other text, and `ValueError` or `OverflowError` for a date that does not
+    Raises `ValueError` for any other string, and `ValueError` or `OverflowError` for a date that does not
     exist. [contract 15]
     """
     match = _DATE_TIME.fullmatch(value)

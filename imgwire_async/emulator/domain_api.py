@@ -25,7 +25,7 @@ _SUBDOMAIN = re.compile(rf"({_LABEL}\.){{2,}}(?!\d+$){_LABEL}", re.IGNORECASE | 
 def hostname(value: object, loc: Loc) -> str:
     """Check that `value` is the host name of a subdomain, and return it in lower case.
 
-    Raises `InvalidError` for any other text, such as a URL, or a host name with a port.
+    Raises `InvalidError` for any other value, such as a URL, or a host name with a port.
     """
     name = str(text(1)(value, loc))
     if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):

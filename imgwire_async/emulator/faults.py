@@ -39,7 +39,7 @@ class PlannedFault:
     """A fault, and the requests that it applies to.
 
     `method`, `path` and `host` select the requests. `after` is the number of matching requests to skip
-    first. `times` is the number of requests that get the fault after those, or None for all. `seen` counts
+    first. `times` is the number of later matching requests that get the fault, or None for all. `seen` counts
     the requests that matched so far, and `fired` counts the requests that got the fault.
     """
 
@@ -105,7 +105,7 @@ class Faults:
     ) -> PlannedFault:
         """Plan a fault for requests that match `method`, `path` and `host`.
 
-        A request gets at most one fault: the first one in order of addition that matches and is due. All
+        A request gets at most one fault: the first added fault that matches and is due. All
         faults that match count the request in `seen`.
 
         Args:
@@ -120,8 +120,8 @@ class Faults:
             headers: The headers of the response with `status`.
             body: The body of the response with `status`. A mapping is sent as JSON.
             reset: When to reset the TCP connection. `"before"`: before the request body is read. A number:
-                after so many bytes of the request body. `"after_commit"`: when the operation is done, instead
-                of sending its response.
+                after this number of bytes of the request body. `"after_commit"`: when the operation is done,
+                instead of sending its response.
             stall: The seconds to wait before the request body is read. `float("inf")` waits until the client
                 disconnects. With `cut` the emulator waits after the cut response instead.
             slow: The maximum speed in bytes per second, for the request body and the response body.
@@ -196,7 +196,8 @@ def _response(
 
 
 def _check(fault: Fault, times: int | None, after: int) -> None:
-    # These checks come before the general one, because their messages name the missing argument.
+    # The checks of `early` and `close_notify` come before the check for a missing fault, because their
+    # messages name the missing argument.
     if fault.early and fault.response is None:
         raise ValueError(
             "early: only the response given by status can be sent before the request body is read; pass status"

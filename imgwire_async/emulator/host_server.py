@@ -48,7 +48,7 @@ class Handler(Protocol):
         ...
 
     def cors_rule(self, request: Request, /) -> CorsRule | None:
-        """Return the CORS rule for a request, or None if pages of other origins must not send it."""
+        """Return the CORS rule for a request, or None if pages of other origins must not send the request."""
         ...
 
 
@@ -144,8 +144,8 @@ class HostServer:
 
     async def _serve(self, web_request: web.BaseRequest) -> web.StreamResponse:
         request, body = self._request(web_request), Body(web_request.content)
-        # Scripts send requests for these paths until the emulator responds. These requests must not fill the
-        # log, and must not get a fault that was planned for another request.
+        # A script that waits for the start of the emulator sends such requests until the emulator responds.
+        # These requests must not fill the log, and must not get a fault that was planned for another request.
         if request.raw_path in self._unlogged:
             return await self._send(web_request, await self._handle(request, body, lambda: None), _NO_FAULT)
         entry = self._log.add(

@@ -34,7 +34,7 @@ _DISCONNECTED = (OSError, ClientError, web.RequestPayloadError, http_exceptions.
 
 
 class ClientDisconnectedError(Exception):
-    """The client disconnected before its body was complete."""
+    """The client disconnected before it had sent the whole request body."""
 
 
 @frozen(kw_only=True)
@@ -91,7 +91,7 @@ class Response:
 
 
 class HTTPError(Exception):
-    """A request cannot be handled. A handler raises this with the `response` to send."""
+    """Raised by a handler that rejects a request. `response` is the error response to send."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
@@ -99,10 +99,10 @@ class HTTPError(Exception):
 
 
 class Body:
-    """The body of one request. It can be read only once.
+    """The body of one request, which can be read only once.
 
-    It counts and hashes the bytes while they are read, because the request log and the store need the length
-    and the hash.
+    The class counts and hashes the bytes while they are read, because the request log and the store need the
+    length and the hash.
     """
 
     def __init__(self, reader: StreamReader) -> None:

@@ -25,7 +25,7 @@ __all__ = [
 
 _SHORT_TEXT = text(1, 255)
 _MIME_TYPE = one_of(*EXTENSIONS)
-# The maximum number of characters of a file name in its upload URL. A longer name is cut, because many HTTP
+# The maximum number of characters of a file name in an upload URL. A longer name is cut, because many HTTP
 # servers and clients limit a request line to 8 KiB.
 _MAXIMUM_URL_NAME = 200
 
@@ -162,7 +162,7 @@ def _json_for_client(state: State, call: ApiCall, image: Image) -> dict[str, obj
 
 
 def _upload_token(state: State, call: ApiCall) -> UploadToken | None:
-    """Return the upload token in the query, or None if there is none.
+    """Return the upload token in the query, or None if the query has no token.
 
     Raises a 401 for a token that is unknown, used or expired.
     """
@@ -232,8 +232,8 @@ def _new_image(state: State, call: ApiCall, name: str, token: UploadToken | None
 def _create_upload_url(state: State, image: Image, call: ApiCall) -> str:
     """Create an upload URL for an image, and store it.
 
-    Its signature covers the length, and with the switch `signed_content_type` the type, that the call which
-    created the image declared.
+    The signature covers the length that was declared when the image was created. With the switch
+    `signed_content_type`, the signature also covers the declared type.
     """
     headers: dict[str, str] = {}
     if state.switches.signed_content_type:
@@ -248,6 +248,6 @@ def _create_upload_url(state: State, image: Image, call: ApiCall) -> str:
 
 
 def _last_upload_url(state: State, image: Image, call: ApiCall) -> str:
-    # An image that was uploaded by URL never had an upload URL.
+    # An image that was uploaded by URL never had an upload URL, so it gets a new URL.
     upload_url = state.store.last_upload_urls.get(image.id)
     return _create_upload_url(state, image, call) if upload_url is None else upload_url.url

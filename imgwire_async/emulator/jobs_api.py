@@ -14,7 +14,7 @@ from imgwire_async.emulator.store import new_id
 
 __all__ = ["create", "create_archive", "retrieve"]
 
-# All files in an archive have this date, so that the same pictures always give the same archive bytes.
+# All files in an archive have this date, so that archives of the same pictures always have the same bytes.
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 

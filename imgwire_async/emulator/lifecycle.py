@@ -63,7 +63,7 @@ def advance_image(image: Image, now: datetime, switches: Switches) -> Image:
 
 
 def image_after_poll(image: Image) -> Image:
-    """Return the image after one more retrieve. `polls` counts it if the image is PROCESSING."""
+    """Return the image after one more retrieve, which `polls` counts if the image is PROCESSING."""
     return evolve(image, polls=image.polls + 1) if image.status == "PROCESSING" else image
 
 
@@ -114,8 +114,8 @@ def job_after_poll(
 ) -> DownloadJob:
     """Return the job after one more retrieve.
 
-    The job is PROCESSING until it was retrieved `required_polls` times. This retrieve then makes it READY, or
-    FAILED if `archive` is None. A READY or FAILED job never changes.
+    The job is PROCESSING until it was retrieved `required_polls` times. The last of these retrieves makes the
+    job READY, or FAILED if `archive` is None. A READY or FAILED job never changes.
     """
     if job.status in {"READY", "FAILED"}:
         return job

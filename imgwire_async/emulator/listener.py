@@ -46,7 +46,8 @@ class Listener:
         """
         self._server = web.Server(
             self._host_server,
-            # When a client disconnects, aiohttp cancels its request, which may be in an endless wait.
+            # Make aiohttp cancel a request when its client disconnects, because the request may be stalled
+            # forever.
             handler_cancellation=True,
             # The emulator stores bodies exactly as clients sent them.
             auto_decompress=False,

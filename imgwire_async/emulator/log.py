@@ -82,7 +82,7 @@ class RequestLog(Sequence[RequestRecord]):
         self._records: list[RequestRecord] = []
 
     def add(self, record: RequestRecord) -> LogEntry:
-        """Add the record of a request that has arrived, and return an entry that completes it later."""
+        """Add the record of a new request, and return the entry that completes the record later."""
         with self._lock:
             self._records.append(record)
             return LogEntry(self._records, len(self._records) - 1)

@@ -170,6 +170,6 @@ def stats(events: list[MetricEvent], time_range: TimeRange) -> dict[str, object]
 
 
 def _stat(value: int, prev: int) -> dict[str, object]:
-    # A change from 0 has no percentage, so it is null. [contract 10]
+    # A change from 0 has no percentage, so `pct_change` is null. [contract 10]
     change = None if prev == 0 else round((value - prev) / prev * 100, 2)
     return {"value": value, "prev": prev, "pct_change": change}

@@ -50,7 +50,7 @@ def get_stats(state: State, call: ApiCall) -> Response:
 
 
 def _time_range(state: State, call: ApiCall) -> metrics.TimeRange:
-    """Return the time range of the query. By default it ends now and is 24 hours long."""
+    """Return the time range of the query. By default the range ends now and is 24 hours long."""
     names = ("date_start", "date_end")
     values = [(call.query.optional_datetime(name), ("query", name)) for name in names]
     start, end = with_time_zone(values, state.switches.naive_dates)

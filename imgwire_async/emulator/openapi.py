@@ -53,7 +53,7 @@ def _object_schema(**fields: Schema) -> Schema:
 _CREATED_AND_UPDATED = {"created_at": _TIME, "updated_at": _TIME}
 _TEXT_VALUES: Schema = {"type": "object", "additionalProperties": _TEXT}
 
-# The schemas of response bodies by the names that the service gives them. [contract 3]
+# The schemas of response bodies, keyed by the names that the service gives to them. [contract 3]
 _SCHEMAS: Mapping[str, Schema] = {
     "ImageSchema": _object_schema(
         id=_UUID,
@@ -139,7 +139,8 @@ _BODIES: Mapping[str, str] = {
     "cors_origins.update": "CorsOriginUpdateSchema",
     "custom_domain.create": "CustomDomainCreateSchema",
 }
-# Maps the names of operations to the schemas of their response bodies. Other responses are `_TEXT_VALUES`.
+# Maps the names of operations to the schemas of their response bodies. All other operations have
+# `_TEXT_VALUES`.
 _RESPONSES: Mapping[str, Schema] = {
     "images.list": _list_of(_ref("ImageSchema")),
     "images.retrieve": _ref("ImageSchema"),

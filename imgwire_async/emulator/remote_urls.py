@@ -1,4 +1,4 @@
-"""Return the picture at the URL of an upload by URL.
+"""Find the picture that `upload_via_url` uploads from a URL.
 
 The emulator never connects to another machine. Tests define which URL has which picture.
 """

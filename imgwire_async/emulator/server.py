@@ -93,11 +93,11 @@ class Emulator:
         url_lifetime: The number of seconds until an upload URL or an archive URL expires.
         null_sizes_while_pending: Whether width, height and size of a PENDING or PROCESSING image are null.
             False makes them 0.
-        expired_status: The status of the response to a request with an expired URL. In both cases the error
-            code is `AccessDenied`.
+        expired_status: The status of the response to a request with an expired URL. The error code is
+            `AccessDenied` for either status.
         second_put: The response to a second PUT to an upload URL that has not expired. `"accepted"`: status
             200, and the new bytes replace the old bytes. `"refused"`: status 403, code `AccessDenied`.
-        naive_dates: How to read a date in a query that has no time zone. `"utc"`: as UTC. `"refused"`:
+        naive_dates: How to read a date without a time zone in a query. `"utc"`: as UTC. `"refused"`:
             the response is a 422.
         rate_limit: The maximum number of API requests in one second of real time. Further requests in that
             second get a 429 with `Retry-After: 1`. None means no limit.
@@ -191,7 +191,8 @@ class Emulator:
     def images(self) -> Mapping[str, Image]:
         """The images that exist now, by ID.
 
-        They have additional fields that the API does not send, such as `.stored`, `.reason` and `.polls`.
+        The records have additional fields that the API does not send, such as `.stored`, `.reason` and
+        `.polls`.
         """
         return ImagesView(self._state.store, self.clock.now)
 
@@ -240,7 +241,7 @@ class Emulator:
         """Whether to keep uploaded bodies of up to 32 MiB whole.
 
         If False, and for longer bodies, the emulator keeps only the hash, the length, the first MiB and the
-        last 64 KiB. The CDN and archives then do not have the picture.
+        last 64 KiB. The CDN and archives do not have the pictures of such uploads.
         """
         return self._state.settings.keep_bodies
 

@@ -63,7 +63,7 @@ class StorageHandler:
         async for chunk in body.chunks():
             recorder.add(chunk)
         # Check the image again, because it may have been deleted, or another PUT may have used the URL, while
-        # the body arrived. Only the expiry is not checked again: the URL must be unexpired at the start.
+        # the body arrived. The expiry is not checked again, because it counts only at the start of the PUT.
         image = self._image_for_upload(signed, None)
         state.store.mark_url_used(signed.signature)
         state.store.store_bytes(image, recorder.finish(body.sha256), state.clock.now())

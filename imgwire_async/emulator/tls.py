@@ -1,4 +1,4 @@
-"""TLS for the three hosts: a new CA, its certificates, and TLS servers that know their TCP transports."""
+"""TLS for the three hosts: a new CA, its certificates, and servers that give access to the TCP transports."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class CaFile:
 
 
 def _unlink(name: str, owner_pid: int) -> None:
-    # A forked child process runs this function when it ends, but its parent may still need the file.
+    # A forked child process runs this function when it ends. It must not delete the file, because the parent
+    # process may still need it.
     if os.getpid() == owner_pid:
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108  pathlib may be unavailable at the end of the process
@@ -73,7 +74,7 @@ def make_certificates(host: str = "127.0.0.1") -> Certificates:
     )
 
 
-# Cached, because two keys and two signatures take about 10 ms.
+# Cached, because the creation of two keys and two signatures takes about 10 ms.
 @functools.cache
 def _create_certificate(names: tuple[str, ...]) -> tuple[trustme.CA, trustme.LeafCert]:
     try:
@@ -178,8 +179,9 @@ class TlsServer:
 class _StartedAwaitable(Awaitable[asyncio.Transport | None]):
     """An awaitable that starts at once: it runs until it first waits, and continues when it is awaited.
 
-    It starts `start_tls` during `connection_made`. That is necessary because uvloop reads the first bytes
-    right after `connection_made`, and by then `start_tls` must have installed its own protocol.
+    `TlsServer` uses it to start `start_tls` during `connection_made`. That is necessary because uvloop reads
+    the first bytes right after `connection_made`, and by then `start_tls` must have installed its own
+    protocol.
     """
 
     def __init__(self, awaitable: Awaitable[asyncio.Transport | None]) -> None:
@@ -208,7 +210,8 @@ class _AcceptProtocol(asyncio.Protocol):
 class _DeferredProtocol(asyncio.Protocol):
     """A protocol that forwards all events to another protocol, which `set_protocol` sets after the handshake.
 
-    The first bytes of a request may arrive before `set_protocol` is called. They are kept until the call.
+    The first bytes of a request may arrive before `set_protocol` is called. These bytes are kept until the
+    call.
     """
 
     def __init__(self) -> None:

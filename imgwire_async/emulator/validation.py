@@ -40,7 +40,10 @@ Schema: TypeAlias = Mapping[str, object]
 
 @frozen
 class Problem:
-    """One error in a request, and one entry in the body of a 422 response: its place, message and type."""
+    """One error in a request: the place of the value, a message, and the type of the error.
+
+    The body of a 422 response lists the problems of a request.
+    """
 
     loc: Loc
     msg: str
@@ -66,7 +69,7 @@ class Validator:
     schema: Schema
 
     def __call__(self, value: object, loc: Loc) -> object:
-        """Return the converted value. Raises `InvalidError` that names `loc` if the value is not valid."""
+        """Return the converted value. Raises `InvalidError` with the place `loc` for a wrong value."""
         return self.parse(value, loc)
 
 
@@ -164,12 +167,12 @@ def check_fields(fields: Iterable[Field], values: Mapping[str, object], location
 def json_object(data: bytes, content_type: str | None) -> Mapping[str, object]:
     """Parse a request body as a JSON object.
 
-    Raises `InvalidError` if the body is empty, has a content type other than JSON, or is no JSON object.
+    Raises `InvalidError` if the body is empty, has a content type other than JSON, or is not a JSON object.
     """
     if not data:
         raise InvalidError(Problem(("body",), "Field required", "missing"))
-    # Like FastAPI, parse the body only if the content type is JSON. Otherwise `value` stays None, which is
-    # not a JSON object.
+    # Like FastAPI, parse the body only if the content type is JSON. For another content type `value` stays
+    # None and is rejected below, because None is not a JSON object.
     value: object = None
     if content_type is None or re.fullmatch(
         r"application/([\w.-]+\+)?json", content_type.partition(";")[0].strip()

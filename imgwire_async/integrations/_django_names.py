@@ -1,4 +1,4 @@
-"""The names of the files in an `ImgwireStorage`. They have exactly the form `<image id>/<file name>`."""
+"""The names of files in an `ImgwireStorage`. A name has exactly the form `<image id>/<file name>`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from imgwire_async import Image
 
 # The number of characters of a UUID.
 ID_LENGTH = 36
-# Each dict of `StoredNames` is cleared when it has this many names. So many names take about 2 MB.
+# The maximum number of names in each dict of `StoredNames`. A full dict takes about 2 MB, and is cleared
+# before the next name is added.
 _MAX_NAMES = 10_000
 # Upper case does not match, because the service writes UUIDs in lower case.
 match_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
-# Finds a name that a thumbnail package may have derived from a stored name ("hero.jpg.100x100_q85.jpg"). It
-# has more characters after the extension of a picture, or after a size in the style of easy-thumbnails.
+# Finds a name that a thumbnail package may have derived from a stored name, as "hero.jpg.100x100_q85.jpg"
+# from "hero.jpg". A derived name goes on after the extension of a picture (".jpg"), or after a size in the
+# style of the package easy-thumbnails (".100x100_q85").
 _search_derived = re.compile(
     r"\.(?:jpe?g|jxl|png|webp|avif|gif|ico|hei[cf]|bmp|tiff?|\d+x\d+_[^.]*)\..", re.IGNORECASE
 ).search
@@ -55,7 +57,7 @@ class StoredNames:
         return image_id in self._confirmed
 
     def image_id(self, name: object) -> str:
-        """Return the image id in `name` without a request to the service.
+        """Parse the image id from `name`, without a request to the service.
 
         Raises `FileNotFoundError` if `name` has the wrong form, or if the image is known by another name.
         """
@@ -69,8 +71,10 @@ class StoredNames:
     def needs_check(self, image_id: str, name: str) -> bool:
         """Return whether the storage must ask the service if the image `image_id` has this `name`.
 
-        Other code may have derived `name` from a stored name. For an image that is not confirmed, the first
-        name without signs of this needs no check. The method remembers it, and other names need a check.
+        Other code, such as a thumbnail package, may have derived `name` from a stored name. A confirmed image
+        needs no check, because its name is known. For any other image, a name in the form of a thumbnail name
+        needs a check. The method remembers the first name in another form. From then on, all names of the
+        image except the remembered name need a check.
         """
         if image_id in self._confirmed:
             return False

@@ -13,8 +13,8 @@ MIDDLEWARE = [..., "imgwire_async.integrations.django.ErrorMiddleware"]
 ```
 
 The name of a stored file is `<image id>/<file name>`, because the service chooses the id of an image. The
-storage finds a file only by this exact name. For any other name, such as one that a thumbnail package derived
-from it, the file does not exist.
+storage finds a file only by this exact name. A thumbnail package may derive another name from this name. For
+the storage, no file with the derived name exists.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from imgwire_async.integrations.http import response_for
 if TYPE_CHECKING:
     BytesFile = File[bytes]
 else:
-    # Only the type stubs of Django declare this class as generic.
+    # Only the type stubs of Django declare `File` as generic.
     BytesFile = File
 
 __all__ = ["ErrorMiddleware", "ImgwireFile", "ImgwireStorage"]
@@ -75,8 +75,8 @@ class ImgwireStorage(Storage):
 
     The storage creates a client on the first call in a process. So the storage itself can be created at
     import time, used after a fork, pickled, and written into migrations. Migrations and pickles contain no
-    API key: a process that loads a pickle reads `IMGWIRE_API_KEY`. If `api_key` is a function, a pickle
-    refers to it. An unknown image raises `FileNotFoundError`. Other errors are those of `ImgwireClient`.
+    API key. If `api_key` is a function, a pickle refers to this function. Otherwise a process that loads the
+    pickle reads `IMGWIRE_API_KEY`. An unknown image raises `FileNotFoundError`, as in Django's own storages.
 
     Args:
         api_key: The API key, or a function that returns it. None means `IMGWIRE_API_KEY`.
@@ -85,18 +85,18 @@ class ImgwireStorage(Storage):
         timeout: As for `ImgwireClient`.
         retries: As for `ImgwireClient`.
         cdn_base: The part of the image URLs before the image's id,
-            `https://cdn.imgwire.dev/<organization>/<environment>`. None means that the storage takes it from
-            the first image, which costs one request per process.
+            `https://cdn.imgwire.dev/<organization>/<environment>`. None means that the storage takes this
+            part from the URL of the first image, which costs one request per process.
         url_rules: The transformation of the URLs that `url()` returns, such as `{"preset": "thumbnail"}` or
             `{"width": 1200}`.
-        wait: True if saving waits until the image is READY, or the maximum number of seconds of this wait.
+        wait: Whether saving waits until the image is READY. A number is the maximum of this wait in seconds.
         ready_timeout: Maximum number of seconds that `open()` and `size()` wait until the image is READY.
         purpose: The purpose of each saved image.
         custom_metadata: The metadata of each saved image.
     """
 
     location: str = ""
-    """The root folder: none. Packages that clean up files would use `MEDIA_ROOT` without this attribute."""
+    """Always empty. Without this attribute, packages that delete unused files would search `MEDIA_ROOT`."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class ImgwireStorage(Storage):
         self._client: ImgwireClient | None = None
         self._fetched_cdn_base: str | None = None
         self._names = StoredNames()
-        # Raises now if `url_rules` contains a mistake, and not on the first page with an image.
+        # Build one URL, so that a mistake in `url_rules` raises now, and not on the first page with an image.
         self._build_url(self._cdn_base or "https://cdn.invalid/organization/environment", "id", {})
 
     # The methods below implement the storage API of Django.
@@ -143,7 +143,7 @@ class ImgwireStorage(Storage):
 
     def _save(self, name: str, content: File[Any]) -> str:
         if content.seekable():
-            # The validation of a form may have read a part of the file.
+            # Go back to the start, because the validation of a form may have read a part of the file.
             content.seek(0)
         file_name = name.rpartition("/")[2]
         image = self.client.images.upload(
@@ -159,14 +159,14 @@ class ImgwireStorage(Storage):
     def delete(self, name: str) -> None:
         """Delete the image `name` at the service.
 
-        As in Django's own storages, it is no error if the file does not exist.
+        If the image does not exist, the method does nothing, as in Django's own storages.
         """
         if not name:
             raise ValueError("The name must be given to delete().")
         try:
             image_id = self._names.image_id(name)
             if not self._names.is_confirmed(image_id):
-                # Raises if the image with this id has another file name.
+                # Raises `FileNotFoundError` if the image with this id has another file name.
                 self.image(name)
             self.client.images.delete(image_id)
         except (FileNotFoundError, NotFoundError):
@@ -175,7 +175,7 @@ class ImgwireStorage(Storage):
     def exists(self, name: str) -> bool:
         """Return whether the service has an image with exactly this `name`.
 
-        For a name that is not of the form `<image id>/<file name>`, the method sends no request.
+        For a name that is not of the form `<image id>/<file name>`, return False without a request.
         """
         try:
             self.image(name)
@@ -204,10 +204,10 @@ class ImgwireStorage(Storage):
     def url(self, name: str | None, **rules: object) -> str:
         """Return the CDN URL of the image `name`, with the storage's `url_rules`.
 
-        `rules` are added to the `url_rules`, and replace those of the same name. Once `cdn_base` is known,
-        the method does not ask the service whether the image exists. It asks only once for a name that other
-        code may have derived from a stored name. For a name that was never stored here, the method returns
-        the same URL as Django's own storage: `MEDIA_URL` and the name.
+        `rules` are additional rules for this URL. They replace rules of the same names in `url_rules`. Once
+        `cdn_base` is known, the method sends no request, with one exception: for a name that other code may
+        have derived from a stored name, it asks the service once. For a name that was never stored here, the
+        method returns the same URL as Django's own storage: `MEDIA_URL` and the name.
         """
         try:
             image_id = self._names.image_id(name or "")
@@ -223,7 +223,7 @@ class ImgwireStorage(Storage):
     def get_created_time(self, name: str) -> datetime:
         """Return the time at which the record of `name` was created.
 
-        The time is aware if `USE_TZ` is set, else naive and in the local time zone, as Django expects.
+        With `USE_TZ`, the time has a time zone. Otherwise the time is naive, in Django's current time zone.
         """
         return _to_django_time(self.image(name).created_at)
 
@@ -278,9 +278,9 @@ class ImgwireStorage(Storage):
         return image
 
     def name_of(self, image: Image) -> str:
-        """Return the name of `image` in this storage, to assign to a field.
+        """Return the name of `image` in this storage, which can be assigned to a `FileField`.
 
-        The image need not come from this storage: a browser or a script may have uploaded it.
+        The storage need not have saved the image: a browser or a script may have uploaded it.
         """
         return name_of(image)
 
@@ -343,18 +343,18 @@ class ImgwireStorage(Storage):
         return copied
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        # A shallow copy is enough, because the settings never change. The default would use `__getstate__`
-        # and lose the key.
+        # A shallow copy is enough, because the settings never change. The default implementation would use
+        # `__getstate__`, and the copy would lose the API key.
         return self.__copy__()
 
 
 class ImgwireFile(BytesFile):
     """A stored picture that is open for reading.
 
-    `ImgwireStorage.open` creates it. `fetch` is a function that downloads the picture and returns it as an
-    open file, and `name` is the name in the storage. A picture of more than 1 MiB is kept in a temporary
-    file, and a smaller one in memory. The CDN delivers the picture without a transformation, but the service
-    does not promise that the bytes equal the uploaded bytes.
+    `ImgwireStorage.open` returns an object of this class. `fetch` is a function that downloads the picture
+    and returns it as an open file, and `name` is the name in the storage. A picture of more than 1 MiB is
+    kept in a temporary file, and a smaller picture in memory. The CDN delivers the picture without a
+    transformation, but the service does not promise that the bytes equal the uploaded bytes.
     """
 
     file: IO[bytes] | None

@@ -65,7 +65,7 @@ def get_client(connection: HTTPConnection) -> AsyncImgwireClient:
     """Return the client that `lifespan()` opened for the application.
 
     `connection` is a request or a websocket of the application. `ClientDep` depends on this function, so
-    tests use the function as the key in `app.dependency_overrides`. Raises `RuntimeError` when the
+    tests can replace the client with `app.dependency_overrides[get_client]`. Raises `RuntimeError` when the
     application has no `lifespan()`, or was not started. A `TestClient` starts the application only in a
     `with` block.
     """
@@ -92,7 +92,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 async def _respond(request: Request, error: Exception) -> Response:
-    # FastAPI calls this handler for no other class, but its type allows any exception.
+    # `add_error_handlers` registers this function only for `ImgwireError`, so the assertion never fails. The
+    # parameter has the type `Exception`, because `add_exception_handler` requires it.
     assert isinstance(error, ImgwireError)
     status, headers, body = response_for(error)
     if status >= 500:

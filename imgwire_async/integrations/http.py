@@ -150,7 +150,8 @@ def response_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorRespo
     The body is `application/problem+json` with `title`, `status`, `detail` and a stable `code`. After a
     `WaitTimeoutError` the picture is stored in spite of the error, so the body also has `image_id`. After a
     `TransformationError` the body also has `faults`, and `detail` is the message of the error. The messages
-    of all other errors are left out, because they could reveal the plan, or servers behind the application.
+    of all other errors are left out, because they could reveal the customer's plan at the service, or
+    internal servers.
     """
     template = _template_for(error)
     problem: dict[str, object] = {
@@ -173,8 +174,8 @@ def response_for(error: ImgwireError, *, retry_after: float = 5.0) -> ErrorRespo
 
 def _template_for(error: ImgwireError) -> _ResponseTemplate:
     status = error.status if isinstance(error, APIStatusError | UploadRejectedError | DownloadError) else None
-    # The storage, the CDN and proxies send these statuses with the same meaning as the API, but their errors
-    # have other classes.
+    # For a response of the storage, the CDN or a proxy, the client raises other classes than for a response
+    # of the API. If the status means the same as from the API, use the template of the class in `equivalent`.
     equivalent: type[ImgwireError] | None = None
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         equivalent = PayloadTooLargeError

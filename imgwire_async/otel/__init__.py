@@ -72,7 +72,8 @@ class OpenTelemetryHooks(Tracer):
         on_retry: As in `Hooks`.
         tracer_provider: The provider of the tracer. None means OpenTelemetry's global provider, which the
             program may also set after it creates this object.
-        meter_provider: The provider of the meter. None means OpenTelemetry's global provider, as above.
+        meter_provider: The provider of the meter. None means OpenTelemetry's global provider, which the
+            program may also set after it creates this object.
     """
 
     tracer_provider: trace.TracerProvider | None = attrs.field(default=None, kw_only=True)

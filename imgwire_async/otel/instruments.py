@@ -11,7 +11,7 @@ from imgwire_async import __version__
 # The bucket boundaries, in seconds, that OpenTelemetry recommends for the durations of HTTP requests. Its
 # default boundaries are made for milliseconds.
 _REQUEST_BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-# For durations that include waits and so may last minutes.
+# The bucket boundaries, in seconds, for durations that include waits, and so may be several minutes.
 _LONG_BOUNDARIES = (*_REQUEST_BOUNDARIES, 30, 60, 120, 300, 600)
 
 

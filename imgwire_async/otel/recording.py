@@ -25,8 +25,9 @@ P = ParamSpec("P")
 
 # The context key of the current `OperationSpan`.
 _CURRENT_SPAN_KEY = context.create_key("imgwire_async.current_span")
-# The context keys that turn off OpenTelemetry's own instrumentation of aiohttp, whose old versions read the
-# second key. The spans of that instrumentation would repeat ours, and contain the queries of URLs.
+# The context keys that turn off OpenTelemetry's own instrumentation of aiohttp, because its spans would
+# repeat the spans of this module, and contain the queries of URLs. Old versions of that instrumentation read
+# the second key.
 _SUPPRESS_KEYS: tuple[str, ...] = (
     getattr(context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", "suppress_http_instrumentation"),
     "suppress_instrumentation",
@@ -86,8 +87,8 @@ class CallSpan(OperationSpan):
     def on_rate_limited(self, seconds: float) -> None:
         """Record that the call waited `seconds` for the rate limit of the service.
 
-        After an attempt, the wait is a part of the time that `record_wait` measures. So it is measured here
-        only before the first attempt.
+        The metric of waits gets the wait here only before the first attempt. After an attempt, the wait is a
+        part of the time that `record_wait` measures.
         """
         record_safely(self.span.add_event, "imgwire.rate_limit", {"imgwire.wait": seconds})
         if self._waiting_since is None:
@@ -234,7 +235,7 @@ class AttemptSlot(AbstractAsyncContextManager[None]):
     """Acquire the slot of one attempt of an API call, and start the span of the attempt.
 
     If a response comes, `OpenTelemetryHooks.on_call_response` ends the span, after the slot is released. If
-    an exception comes, `__aexit__` ends the span.
+    the attempt raises an exception, `__aexit__` ends the span.
     """
 
     def __init__(self, slot: MeasuredSlot, call: CallSpan) -> None:
@@ -272,7 +273,10 @@ def current_span() -> OperationSpan | None:
 
 
 def record_safely(record: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call a function of OpenTelemetry. Log its exception, because it must not end the call of the user."""
+    """Call a function of OpenTelemetry. If it raises, log the exception and go on.
+
+    A failed measurement must not end the call of the user.
+    """
     try:
         record(*args, **kwargs)
     except Exception:
@@ -313,7 +317,7 @@ def _error_type(error: BaseException) -> str:
     while type(error).__module__.startswith("imgwire_async.") and not isinstance(error, ImgwireError):
         if error.__cause__ is None:
             break
-        # This is an internal exception of the transport. Its cause is the exception of aiohttp or Python.
+        # Report the cause of an internal exception of the transport: the exception of aiohttp or Python.
         error = error.__cause__
     if isinstance(error, NoResponseError):
         return error.failure.kind or "connection_lost"

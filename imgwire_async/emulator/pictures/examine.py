@@ -32,7 +32,7 @@ class Format:
     mime_type: str
     matches: Callable[[bytes], bool]
     read_size: Callable[[ByteView], Size]
-    check_and_report: Callable[[ByteView], None]
+    check_complete: Callable[[ByteView], None]
 
 
 _FORMATS = (
@@ -88,7 +88,7 @@ def _size(picture_format: Format, view: ByteView) -> Size:
 
 def _check_complete(picture_format: Format, view: ByteView) -> None:
     try:
-        picture_format.check_and_report(view)
+        picture_format.check_complete(view)
     except BytesNotKeptError:
         # The check found no error in the kept bytes. The bytes that were not kept cannot be checked.
         pass

@@ -83,7 +83,7 @@ def _find_in_webp(view: ByteView) -> int | None:
     return offset
 
 
-# Functions that return the offset of the EXIF block, or None if the file has none.
+# Maps MIME types to functions that return the offset of the EXIF block, or None if the file has no block.
 _FINDERS: Mapping[str, Callable[[ByteView], int | None]] = {
     "image/jpeg": _find_in_jpeg,
     "image/png": _find_in_png,

@@ -19,7 +19,7 @@ _MARKERS_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
 def is_jpeg(head: bytes) -> bool:
-    """Return whether the bytes start with the start-of-image marker of JPEG and the start of a marker."""
+    """Return whether the bytes start with the JPEG start-of-image marker and the first byte of a marker."""
     return head.startswith(b"\xff\xd8\xff")
 
 

@@ -41,7 +41,7 @@ class _BitReader:
         return value
 
     def read_length(self, small: bool) -> int:
-        """Read a width or height. If `small` is True, it is a multiple of 8, encoded in five bits."""
+        """Read a width or height. If `small` is True, the value is a multiple of 8, encoded in five bits."""
         if small:
             return (self.read(5) + 1) * 8
         return self.read(_LENGTH_BITS[self.read(2)]) + 1

@@ -1,4 +1,4 @@
-"""The format TIFF. Its directories, which are lists of fields, are used in EXIF blocks as well."""
+"""The format TIFF. Its directories are lists of fields. EXIF blocks contain directories of the same form."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def tiff_size(view: ByteView) -> tuple[int, int]:
 def check_tiff(view: ByteView) -> None:
     """Check that the strips or tiles of every picture lie inside the file."""
     if view.read(0, 4) in _BIG_TIFF:
-        # `tiff_size` left a BigTIFF file to the decoder, which has read its directory.
+        # Nothing to check: the decoder, which read the size of the BigTIFF file, has read the directory.
         return
     order = byte_order(view)
     for directory in directories(view):
