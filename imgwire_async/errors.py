@@ -259,8 +259,7 @@ class UploadNotReplayableError(UploadError):
 class UploadConnectionError(UploadError):
     """The connection to the storage failed or broke in all attempts.
 
-    The bytes may have arrived although no response came. Then the message says so: retrieve the record before
-    you upload the file again.
+    If the message says that the bytes may have arrived, retrieve the record before you upload the file again.
     """
 
 

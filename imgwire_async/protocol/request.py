@@ -28,7 +28,7 @@ T = TypeVar("T")
 _NO_IDS: Mapping[str, str] = {}
 
 
-# The client creates an object of this class for each call. An attrs class without slots is created twice as
+# The client creates an object of this class for each call. Objects without `__slots__` are created twice as
 # fast, so this class and the classes below have none.
 @attrs.frozen(slots=False)
 class Request(Generic[T]):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imgwire_async.transport.request_url import RequestURL
 
 
-# Without slots, objects of these classes are created twice as fast, and every call creates two of them.
+# Without `__slots__`, objects of these classes are created twice as fast, and every call creates two of them.
 @attrs.frozen(slots=False)
 class RawResponse:
     """The response to one attempt, which may report an error. Its body may be cut at the size limit."""

@@ -47,8 +47,8 @@ class KeyProvider:
             owner = (loop, user_code.busy_caller())
             task = self._pending.get(owner)
             if task is None:
-                # Submit `_call_source` now and not in the new task: the caller's thread may be waiting for a
-                # function now, and may be busy when the task starts.
+                # Submit `_call_source` now and not in the new task: the caller's thread is perhaps still
+                # waiting for a function, and is perhaps busy when the task starts.
                 task = loop.create_task(self._fetch(user_code.submit_to_caller(self._call_source)))
                 self._pending[owner] = task
                 task.add_done_callback(functools.partial(self._on_done, owner))

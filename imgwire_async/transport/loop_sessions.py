@@ -76,8 +76,8 @@ class LoopSessions:
 def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions:
     """Return new sessions for the running loop.
 
-    The caller has to start `cleanup_generator` with `anext`. `bundle` is the TLS context for the path in the
-    option `ssl`, or None if the option is not a path.
+    The caller has to await `anext(cleanup_generator)` once, so that the loop closes the generator at its end.
+    `bundle` is the TLS context for the path in the option `ssl`, or None if the option is not a path.
     """
     # Use the settings that may raise an exception before a session is open.
     tls = {} if config.ssl is None else {"ssl": bundle if isinstance(config.ssl, str) else config.ssl}

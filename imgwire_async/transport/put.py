@@ -113,9 +113,9 @@ async def _round_trip(
 ) -> tuple[int, Headers, bytes]:
     """Send the bytes, and return the status, the headers and the beginning of the body of the response."""
     # Only the error message in the response is read, so compression would have no use.
-    headers = {"Content-Length": str(body.upload.size), "Accept-Encoding": "identity"}
-    if body.upload.mime_type is not None:
-        headers["Content-Type"] = body.upload.mime_type
+    headers = {"Content-Length": str(body.put.size), "Accept-Encoding": "identity"}
+    if body.put.mime_type is not None:
+        headers["Content-Type"] = body.put.mime_type
     unread: UnreadResponse | None = None
     response: aiohttp.ClientResponse | None = None
     try:
@@ -159,10 +159,10 @@ def _check_complete(context: Context, status: int, body: UploadBody, host: str) 
     if not is_success(status):
         return
     # aiohttp always starts to send the body before it receives a response, but a mock of aiohttp does not.
-    if body.upload.size and not body.consumed:
+    if body.put.size and not body.consumed:
         raise RuntimeError(f"nothing was uploaded to {host}: {_MOCK_ADVICE}")
-    if body.bytes_written != body.upload.size:
-        reason = f"{host} reported success after {body.bytes_written} of {body.upload.size} bytes"
+    if body.bytes_written != body.put.size:
+        reason = f"{host} reported success after {body.bytes_written} of {body.put.size} bytes"
         raise NoResponseError(Failure(reason, kind="connection_lost"))
 
 
@@ -173,8 +173,8 @@ def _stall_error(context: Context, body: UploadBody, host: str) -> NoResponseErr
         return NoResponseError(Failure(reason, kind="caller_busy"))
     if body.waits_for_source:
         reason = f"the source gave no byte for {limit} (after {body.bytes_written})"
-    elif body.bytes_written < body.upload.size:
-        reason = f"{host} took no byte for {limit} (after {body.bytes_flushed} of {body.upload.size})"
+    elif body.bytes_written < body.put.size:
+        reason = f"{host} took no byte for {limit} (after {body.bytes_flushed} of {body.put.size})"
     else:
         reason = f"{host} sent no response for {limit} after the last byte"
     return NoResponseError(Failure(reason, kind="stalled"))
@@ -197,7 +197,7 @@ async def _clean_up(body: UploadBody) -> None:
     task = body.task
     try:
         if task is None:
-            await body.upload.chunks.aclose()
+            await body.put.chunks.aclose()
         elif not task.done():
             task.cancel()
             await cancellation.wait_all([task])

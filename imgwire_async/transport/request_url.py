@@ -6,7 +6,7 @@ import attrs
 from yarl import URL
 
 
-# Without slots an object of this class is created twice as fast, and every call creates one.
+# Without `__slots__`, an object of this class is created twice as fast, and every call creates one.
 @attrs.frozen(slots=False)
 class RequestURL:
     """A URL for aiohttp that is not normalized, because any change would break the signature in the URL.

@@ -1,4 +1,7 @@
-"""Read the body of an API response: decompress it, and stop at a size limit.
+"""Read the bodies of responses up to a size limit.
+
+`read_body` reads the body of an API response and decompresses it. The other functions read the bodies of all
+hosts.
 
 aiohttp's own decompression is not used, because it decompresses a whole packet before the size can be
 checked. The result may be a thousand times as large as the packet.

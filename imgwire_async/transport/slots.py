@@ -45,8 +45,8 @@ class Slots:
 def cap_by_open_files(max_connections: int, open_files: int | None) -> int:
     """Return `max_connections`, or a smaller number if the process may not open enough files.
 
-    `open_files` is the number of files that the process may open, or None without a limit. For each unit of
-    `max_connections` the client may need six open files: the socket of an API call, the socket and the source
+    `open_files` is the number of files that the process may open, or None without a limit. Each unit of
+    `max_connections` may need six open files: the socket of an API call, the socket and the source
     file of a PUT, the socket and the target file of a GET, and an idle socket to another host.
     """
     if open_files is None:
@@ -80,7 +80,7 @@ class TransferSlot(AbstractAsyncContextManager[None]):
 
     A transfer that starts inside the source or a callback of another transfer waits for a slot while the
     outer transfer holds one. If all slots are held like that, none is ever released. So such a wait raises
-    `NoResponseError` after `stall` seconds.
+    `NoResponseError` after `stall` seconds, or after 60 seconds if `stall` is None.
     """
 
     __slots__ = ("_kind", "_semaphore", "_sessions", "_stall_seconds", "_token", "is_held", "task")
@@ -132,9 +132,8 @@ _held_slot: ContextVar[TransferSlot | None] = ContextVar("imgwire_async.put_slot
 async def without_slot(wait: Callable[[], Awaitable[T]]) -> T:
     """Release the put slot of the current task, await `wait()`, and acquire the slot again.
 
-    Returns the result of `wait()`.
-    If the current task has no put slot, only `wait()` is awaited. If `wait()` raises an exception, the upload
-    ends, so the slot is not acquired again.
+    Returns the result of `wait()`. If the current task has no put slot, only `wait()` is awaited. If `wait()`
+    raises an exception, the upload ends, so the slot is not acquired again.
     """
     slot = _held_slot.get()
     # A task that user code started inside an upload inherits the context variable, but not the slot.

@@ -15,7 +15,7 @@ class Watched(Protocol):
     def progress(self) -> object | None:
         """Return a value that changes with every progress of the transfer.
 
-        None means that the stall timeout does not run, for example before the request was sent.
+        None means that the stall timeout does not run now, for example before the request was sent.
         """
         ...
 

@@ -129,7 +129,8 @@ class AiohttpTransport:
         """Return the context manager in which a call or an operation runs.
 
         It cancels the call if the client is closed or the deadline passes. The deadline error names the call
-        by `name`. `span` creates the span of the tracer.
+        by `name`. `span` starts the span of the call, a record of its duration that a tracer such as
+        OpenTelemetry collects. It is called only if there is a tracer.
         """
         seconds = self.options.timeout.deadline
         scope: AbstractAsyncContextManager[LoopSessions] = UntilClosed(self._shared.sessions)

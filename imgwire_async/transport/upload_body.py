@@ -20,17 +20,17 @@ _YIELD_INTERVAL = 512 * 1024
 class UploadBody(RequestBody):
     """The body of one attempt.
 
-    It sends `upload.chunks` once, counts the bytes, and stores the first error of the source. aiohttp must
+    It sends `put.chunks` once, counts the bytes, and stores the first error of the source. aiohttp must
     not send the body a second time, because a retry of the upload starts the source again.
     """
 
     # True means that aiohttp does not have to close this payload. `write_with_length` closes the source.
     _autoclose = True
 
-    def __init__(self, upload: PutRequest) -> None:
+    def __init__(self, put: PutRequest) -> None:
         super().__init__(None, content_type="application/octet-stream")
-        self._size = upload.size
-        self.upload = upload
+        self._size = put.size
+        self.put = put
         self._connection: Connection | None = None
         # Saved here, because the stall watchdog, which also needs the caller, runs in another context.
         self._caller = user_code.current_caller.get()
@@ -90,10 +90,10 @@ class UploadBody(RequestBody):
                     raise RuntimeError("the source was cancelled") from error
             raise
         finally:
-            await self.upload.chunks.aclose()
+            await self.put.chunks.aclose()
 
     async def _write_all(self, writer: AbstractStreamWriter) -> None:
-        chunks, on_progress = self.upload.chunks, self.upload.on_progress
+        chunks, on_progress = self.put.chunks, self.put.on_progress
         last_yield = 0
         while True:
             if self.bytes_written - last_yield >= _YIELD_INTERVAL:
@@ -157,7 +157,7 @@ class UploadBody(RequestBody):
     def progress(self) -> tuple[int, int, int] | None:
         """Return a value that changes with every progress, or None while the stall timeout does not run."""
         connection = self._connection
-        if self.upload.waits_for_caller and self.caller_is_busy:
+        if self.put.waits_for_caller and self.caller_is_busy:
             return None
         if self.task is None:
             # The timeout runs before the writer starts, because the writer may never start: before Python

@@ -287,7 +287,7 @@ def _require_path_unchanged(path: str, file_stat: FileStat) -> None:
         raise _changed_error(now, file_stat, path)
 
 
-# One object is created per file, and an object without slots is created faster.
+# One object is created per file, and an object without `__slots__` is created faster.
 @attrs.frozen(slots=False, eq=False)
 class PathSource:
     """A file on disk, opened and closed again for each attempt.

@@ -24,7 +24,7 @@ class InputQueue(BatchTimer, Generic[FileT]):
     """A queue that numbers the caller's files from 0 and passes each file to one worker.
 
     The queue belongs to one event loop. The caller's iterator is advanced only while a worker waits for a
-    file.
+    file. The base class sets `window`, the seconds for which one batch of files is collected.
     """
 
     def __init__(self, files: Iterable[FileT] | AsyncIterable[FileT]) -> None:

@@ -18,7 +18,7 @@ def label(path: str | None, file_name: str) -> str:
     return shortened(file_name) if path is None else path_for_message(path)
 
 
-# One object is created per file, and an object without slots is created faster.
+# One object is created per file, and an object without `__slots__` is created faster.
 @attrs.define(slots=False, eq=False)
 class PreparedUpload:
     """An open file with the final arguments of its upload, and counters of the bytes read."""

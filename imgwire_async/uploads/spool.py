@@ -20,8 +20,8 @@ from imgwire_async.uploads.source import FileSource, Source
 # The maximum number of spool files (temporary files of uploads) that one event loop has open.
 _MAX_SPOOLS = 256
 
-# Each open spool file holds one of these slots. Put slots do not limit the number of spool files, because a
-# spool file is filled before its upload acquires a put slot.
+# One semaphore per event loop. Each open spool file holds one of its slots. Put slots do not limit the number
+# of spool files, because a spool file is filled before its upload acquires a put slot.
 _slots: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwire_async.spools")
 
 

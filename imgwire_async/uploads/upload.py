@@ -1,7 +1,7 @@
 """One upload: open the file, create the record, send the bytes, and act on the outcome as `states` decides.
 
-A put slot is held while an upload URL is requested, and the URL is used at once. A URL that the storage
-rejected is never used again. Bytes are sent again only if the source can be read from its start.
+An upload acquires a put slot before it requests a URL, so that the URL is new when the PUT begins. A URL that
+the storage rejected is never used again. Bytes are sent again only if the source can be read from its start.
 """
 
 from __future__ import annotations

@@ -98,9 +98,9 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
     `start` creates the upload of one file. It is called with the file and the two callbacks. `transport` is
     the transport that these uploads use.
 
-    A run is not an async generator, because `upload_many` is an async generator that uses the run. At
-    shutdown an event loop closes all async generators at the same time, and a generator cannot be closed
-    while another generator uses it.
+    At shutdown an event loop closes all async generators at the same time, and a generator cannot be closed
+    while another generator uses it. `upload_many` is an async generator that uses the run, so the run itself
+    is a class with `__anext__`.
     """
 
     def __init__(
