@@ -97,7 +97,7 @@ def _validate(info: zipfile.ZipInfo) -> Entry:
     if reason is None:
         reason = _path_fault(name, parts)
     for part in parts:
-        reason = reason or _part_fault(part)
+        reason = reason or _part_name_fault(part)
     if reason is not None:
         raise entry_error(info, reason)
     return Entry(info, parts, is_directory)
@@ -138,7 +138,7 @@ def _path_fault(name: str, parts: Sequence[str]) -> str | None:
     return None
 
 
-def _part_fault(part: str) -> str | None:
+def _part_name_fault(part: str) -> str | None:
     if _DEVICE_NAME.fullmatch(part):
         return "has the name of a device"
     if not part.strip(" ."):
@@ -172,9 +172,9 @@ def require_distinct(entries: Iterable[Entry], max_files: int) -> None:
                 raise entry_error(entry.info, "occurs twice", _RENAME_HINT)
             files.add(keys[-1])
     _check_directory_count(len(directories), max_files)
-    both = files & directories
-    if both:
-        name = quoted("/".join(spellings[both.pop()]))
+    clashing = files & directories
+    if clashing:
+        name = quoted("/".join(spellings[clashing.pop()]))
         raise ArchiveError(f"the archive has {name} as a file and as a directory; {_RENAME_HINT}")
 
 
@@ -187,14 +187,14 @@ def with_distinct_names(
     number is skipped when another entry has the new name, or when `exists` returns True for the new path.
     When a directory is renamed, the paths of its entries get its new name.
     """
-    children = _children(entries)
+    children = _children_by_directory(entries)
     _check_directory_count(sum(index is None for names in children.values() for _, index in names), max_files)
     directories: dict[Parts, Parts] = {(): ()}
     files: dict[int, Parts] = {}
     # `children` has each directory before the directories in it, so the new name of the parent is known.
     for parent, names in children.items():
         new_parent = directories[parent]
-        for (name, index), new_name in zip(names, _distinct(names, new_parent, exists), strict=True):
+        for (name, index), new_name in zip(names, _distinct_names(names, new_parent, exists), strict=True):
             if index is None:
                 directories[*parent, name] = (*new_parent, new_name)
             else:
@@ -210,7 +210,7 @@ def with_distinct_names(
 _Child: TypeAlias = "tuple[str, int | None]"
 
 
-def _children(entries: Iterable[Entry]) -> dict[Parts, dict[_Child, None]]:
+def _children_by_directory(entries: Iterable[Entry]) -> dict[Parts, dict[_Child, None]]:
     """Return a dict that maps each directory to the files and directories in it, in the order of the archive.
 
     The inner dicts are used as ordered sets, so their values are None.
@@ -224,7 +224,7 @@ def _children(entries: Iterable[Entry]) -> dict[Parts, dict[_Child, None]]:
     return children
 
 
-def _distinct(names: Iterable[_Child], directory: Parts, exists: Callable[[Parts], bool]) -> list[str]:
+def _distinct_names(names: Iterable[_Child], directory: Parts, exists: Callable[[Parts], bool]) -> list[str]:
     """Return new names that do not clash for the files and directories in `directory`, in the same order."""
     original = {clash_key(name) for name, _ in names}
     used: set[str] = set()
@@ -257,9 +257,9 @@ def _split_for_number(name: str, *, is_directory: bool) -> tuple[str, str]:
     for all numbers.
     """
     stem, extension = name.rstrip(" ."), ""
-    dot = stem.rfind(".")
-    if not is_directory and _EXTENSION.fullmatch(stem[dot:]) and stem[:dot].strip(" ."):
-        stem, extension = stem[:dot], stem[dot:]
+    dot_index = stem.rfind(".")
+    if not is_directory and _EXTENSION.fullmatch(stem[dot_index:]) and stem[:dot_index].strip(" ."):
+        stem, extension = stem[:dot_index], stem[dot_index:]
     # The extension is ASCII, so the number of its characters is the number of its bytes.
     available = MAX_NAME_BYTES - _MAX_NUMBER_LENGTH - len(extension)
     return stem.encode()[:available].decode(errors="ignore"), extension

@@ -92,7 +92,7 @@ def extract_archive(
     rename = _check_on_clash(on_clash)
     root = Path(checks.path("target", target))
     source = checks.path("path", path)
-    with _path_in_errors(source), Path(source).open("rb") as file:
+    with _add_path_to_errors(source), Path(source).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         with _open_zip(file, size, max_files) as archive:
 
@@ -163,8 +163,8 @@ class _BoundedFile:
 
     def read(self, length: int = -1) -> bytes:
         """Read at most `length` bytes. Raises `BadZipFile` when these are more bytes than the limit."""
-        left = max(0, self._size - self._file.tell())
-        wanted = left if length < 0 else min(length, left)
+        remaining = max(0, self._size - self._file.tell())
+        wanted = remaining if length < 0 else min(length, remaining)
         if wanted > self._max_read:
             raise zipfile.BadZipFile("its central directory is too large")
         return self._file.read(wanted)
@@ -219,13 +219,13 @@ def _check_path(root: Path, entry: Entry, *, overwrite: bool) -> None:
     path = root
     for part in entry.directories:
         path /= part
-        mode = _mode(path)
+        mode = _file_mode(path)
         if mode is None:
             return
         if not stat.S_ISDIR(mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     path = entry.path_in(root)
-    mode = None if entry.is_directory else _mode(path)
+    mode = None if entry.is_directory else _file_mode(path)
     if mode is None:
         return
     if stat.S_ISDIR(mode):
@@ -234,7 +234,7 @@ def _check_path(root: Path, entry: Entry, *, overwrite: bool) -> None:
         raise file_exists_error(path, replaceable=stat.S_ISREG(mode))
 
 
-def _mode(path: Path) -> int | None:
+def _file_mode(path: Path) -> int | None:
     """Return the file mode of `path`, or None when `path` does not exist.
 
     Raises `ArchiveError` for a link, because it may lead out of the target directory.
@@ -264,13 +264,13 @@ def _make_parents(root: Path, entry: Entry, undo: ExitStack) -> None:
     directory = root
     for part in entry.directories:
         directory /= part
-        if _mode(directory) is None:
+        if _file_mode(directory) is None:
             _make_directory(directory, undo)
 
 
 def _make_directory(directory: Path, undo: ExitStack) -> None:
     directory.mkdir()
-    undo.callback(_ignore_os_error, directory.rmdir)
+    undo.callback(_run_ignoring_os_error, directory.rmdir)
 
 
 def _extract_file(archive: zipfile.ZipFile, entry: Entry, path: Path, budget: Budget) -> None:
@@ -294,9 +294,9 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 def _move_to_target(source: Path, target: Path, undo: ExitStack, *, overwrite: bool) -> None:
     """Move an extracted file from the temporary directory to its final path. `undo` gets the reverse step."""
-    if not overwrite or _mode(target) is None:
+    if not overwrite or _file_mode(target) is None:
         rename_no_replace(source, target)
-        undo.callback(_ignore_os_error, target.unlink)
+        undo.callback(_run_ignoring_os_error, target.unlink)
         return
     backup = source.with_name(f"{source.name}.before")
     try:
@@ -305,10 +305,10 @@ def _move_to_target(source: Path, target: Path, undo: ExitStack, *, overwrite: b
         # The file system has no hard links.
         shutil.copy2(target, backup)
     source.replace(target)
-    undo.callback(_ignore_os_error, lambda: backup.replace(target))
+    undo.callback(_run_ignoring_os_error, lambda: backup.replace(target))
 
 
-def _ignore_os_error(step: Callable[[], object]) -> None:
+def _run_ignoring_os_error(step: Callable[[], object]) -> None:
     # A step to undo fails when another process has changed the target. The other steps must run nevertheless.
     with contextlib.suppress(OSError):
         step()
@@ -318,7 +318,7 @@ def _ignore_os_error(step: Callable[[], object]) -> None:
 
 
 @contextmanager
-def _path_in_errors(path: str) -> Generator[None, None, None]:
+def _add_path_to_errors(path: str) -> Generator[None, None, None]:
     """Add the path of the archive to the message of an `ArchiveError`. Shorten the path in an `OSError`."""
     try:
         yield

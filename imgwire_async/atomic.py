@@ -18,7 +18,7 @@ from typing import BinaryIO
 # How many seconds `discard` waits for another thread that is writing to the disk. A write takes longer only
 # if the disk hangs.
 _DISCARD_TIMEOUT = 0.1
-_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_OPEN_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def new_file(path: Path) -> BinaryIO:
@@ -26,7 +26,7 @@ def new_file(path: Path) -> BinaryIO:
 
     Its permissions are those of the umask. Raises `FileExistsError` when `path` exists.
     """
-    return os.fdopen(os.open(path, _FLAGS, 0o666), "wb")
+    return os.fdopen(os.open(path, _OPEN_FLAGS, 0o666), "wb")
 
 
 def rename_no_replace(source: Path, target: Path) -> None:
@@ -130,7 +130,7 @@ class PartFile:
 
     def begin(self) -> None:
         """Create the temporary file. If it exists from an earlier attempt, make it empty."""
-        with self._working():
+        with self._accessing_disk():
             if self._abandoned or self.published:
                 return
             if self._file is None:
@@ -141,7 +141,7 @@ class PartFile:
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Append the chunks to the temporary file."""
-        with self._working():
+        with self._accessing_disk():
             if self._file is not None:
                 self._file.writelines(chunks)
 
@@ -150,7 +150,7 @@ class PartFile:
 
         Raises `FileExistsError` when the target exists and `overwrite` is False.
         """
-        with self._working():
+        with self._accessing_disk():
             if self._file is None:
                 return
             self._file.flush()
@@ -183,7 +183,7 @@ class PartFile:
         self._remove_part(_DISCARD_TIMEOUT)
 
     @contextlib.contextmanager
-    def _working(self) -> Generator[None, None, None]:
+    def _accessing_disk(self) -> Generator[None, None, None]:
         """Hold the lock while the caller accesses the disk.
 
         An `OSError` gets the path of the target. After `abandon`, the temporary file is removed at the end.

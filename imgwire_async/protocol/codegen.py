@@ -72,7 +72,7 @@ def generate_decoder(
     }
     lines = ["if type(data) is not dict: reject()", f"new, get, known = Raw(), data.get, {len(fields)}"]
     for field in fields:
-        kind, nullable = _plain_kind(field.type)
+        kind, nullable = _without_none(field.type)
         check = _check_lines(field.name, kind, hooks.get(field.name), hook_for, namespace)
         lines += _field_lines(field, check, namespace, nullable=nullable or field.name in nullable_fields)
     lines += [
@@ -121,8 +121,8 @@ def _check_lines(
     return (f"v = hook_{name}(v, kind_{name})",)
 
 
-def _plain_kind(kind: Any) -> tuple[Any, bool]:
-    """Remove None from a union, and return the rest and True. Return any other type and False."""
+def _without_none(kind: Any) -> tuple[Any, bool]:
+    """Return a union without None, and True. Return any other type unchanged, and False."""
     inner = [member for member in get_args(kind) if member is not type(None)]
     nullable = get_origin(kind) in {Union, types.UnionType} and len(inner) < len(get_args(kind))
     return (Union[tuple(inner)], True) if nullable else (kind, False)  # noqa: UP007  # the number of members varies

@@ -67,7 +67,7 @@ class Decompressor:
                     if not data:
                         break
                 if self._stream is None or self._stream.eof:
-                    self._stream = zlib.decompressobj(self._format(data))
+                    self._stream = zlib.decompressobj(self._wbits_for(data))
                 chunks.append(self._stream.decompress(data, limit))
                 limit -= len(chunks[-1])
                 data = self._stream.unused_data
@@ -75,7 +75,7 @@ class Decompressor:
             raise _decompression_error(f"is not valid {self._coding}: {error}", self._host) from error
         return b"".join(chunks)
 
-    def _format(self, data: bytes) -> int:
+    def _wbits_for(self, data: bytes) -> int:
         """Return the `wbits` argument of zlib for a body that begins with `data`."""
         if self._coding != "deflate":
             return _GZIP

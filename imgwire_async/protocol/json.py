@@ -96,25 +96,25 @@ def parse(body: bytes, exchange: Exchange) -> Any:
     try:
         return loads_response(body, exchange)
     except ValueError as error:
-        decode_failure = _invalid_json(body, exchange, _parser_message(error))
+        decode_failure = _invalid_json_error(body, exchange, _parser_message(error))
     # Tools for error reports list the local variables of this frame, and the body may hold a presigned URL.
     del body
     # Inside the handler, the parser's error would become the context of this error. It contains the body.
     raise decode_failure
 
 
-def _invalid_json(body: bytes, exchange: Exchange, position: str) -> DecodeError:
+def _invalid_json_error(body: bytes, exchange: Exchange, position: str) -> DecodeError:
     """Return the error for a successful response whose body is not JSON.
 
     `position` is the parser's message, which has the position of the fault.
     """
     page = web_page_title(exchange.headers, body)
     if page is not None:
-        return _not_from_api(body, exchange, f"the response is a web page, not the API's ({page})")
+        return _not_from_api_error(body, exchange, f"the response is a web page, not the API's ({page})")
     if body.strip() and not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b'"')):
         # The service may send JSON with a fault. A body that does not even begin like JSON comes from another
         # server.
-        return _not_from_api(
+        return _not_from_api_error(
             body, exchange, f"the response is text and not JSON, so not the API's ({position})"
         )
     what = f"the body is not valid JSON ({position})" if body.strip() else "the body is empty"
@@ -129,8 +129,8 @@ def _parser_message(error: ValueError) -> str:
     return excerpt(str(error), 120)
 
 
-def _not_from_api(body: bytes, exchange: Exchange, what: str) -> DecodeError:
-    """Return the error for a response with a status of success that a server other than the API sent.
+def _not_from_api_error(body: bytes, exchange: Exchange, what: str) -> DecodeError:
+    """Return the error for a response that has a successful status, but does not come from the API.
 
     The service may or may not have carried out the call. For calls that change something, the message says
     so. `what` describes the body.

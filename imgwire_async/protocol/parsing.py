@@ -21,7 +21,7 @@ _MAX_DEPTH = 1024
 def loads_strictly(body: bytes) -> Any:
     """Parse JSON. Raises `ValueError` for all texts that orjson rejects."""
     try:
-        data = _STRICT.decode(body.decode("utf-8"))
+        data = _STRICT_DECODER.decode(body.decode("utf-8"))
         # The standard library accepts half a surrogate pair and very deep nesting, which orjson rejects.
         if b"\\ud" in body or b"\\uD" in body:
             # `encode` raises `UnicodeEncodeError`, a `ValueError`, for half a pair.
@@ -69,13 +69,15 @@ def _require_shallow(data: object) -> None:
 
 def _containers(value: Any) -> Iterator[object]:
     """Yield the lists and dicts that are items of the list or dict `value`."""
-    inside: Iterable[object] = cast("dict[str, object]", value).values() if isinstance(value, dict) else value
-    for item in inside:
+    items: Iterable[object] = cast("dict[str, object]", value).values() if isinstance(value, dict) else value
+    for item in items:
         if isinstance(item, list | dict):
             yield cast("object", item)
 
 
-_STRICT = json.JSONDecoder(parse_constant=_reject_constant, parse_int=_bounded_int, parse_float=_finite_float)
+_STRICT_DECODER = json.JSONDecoder(
+    parse_constant=_reject_constant, parse_int=_bounded_int, parse_float=_finite_float
+)
 
 # --- repaired -----------------------------------------------------------------------------------------------
 
@@ -84,7 +86,7 @@ MAX_REPAIRED_BYTES = 1024 * 1024
 # How many matches of `_TOKEN` a body may have that is nested too deeply. This bounds the time of a repair.
 _MAX_TOKENS = 100_000
 # Bytes that may stand before the JSON: white space, and the byte order mark of UTF-8.
-_LEADING = b"\xef\xbb\xbf \t\r\n"
+_BYTES_BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 # How many levels stay lists and objects when data is nested too deeply. Every record of the API needs fewer
 # levels, and recursive functions can process this many.
 _KEPT_LEVELS = 64
@@ -100,13 +102,13 @@ def loads_repaired(body: bytes, rejection: ValueError) -> Any:
 
     `rejection` is the error of the strict parser. It is raised when the body cannot be repaired.
     """
-    if len(body) > MAX_REPAIRED_BYTES or body[:64].lstrip(_LEADING)[:1] not in {b"{", b"["}:
+    if len(body) > MAX_REPAIRED_BYTES or body[:64].lstrip(_BYTES_BEFORE_JSON)[:1] not in {b"{", b"["}:
         raise rejection
     text = _SURROGATES.sub(_replace_half_pair, body.decode("utf-8-sig", "replace"))
     if text.count("[") + text.count("{") > _MAX_DEPTH:
-        text = _flattened(text)
+        text = _flatten(text)
     try:
-        data = _LENIENT.decode(text)
+        data = _LENIENT_DECODER.decode(text)
         if text.count("[") + text.count("{") > _MAX_DEPTH:
             _require_shallow(data)
     except (ValueError, RecursionError):
@@ -121,9 +123,9 @@ _SURROGATES = re.compile(
 )
 
 
-def _replace_half_pair(found: re.Match[str]) -> str:
+def _replace_half_pair(match: re.Match[str]) -> str:
     """Return the replacement for a match of `_SURROGATES`: the same text, or U+FFFD for half a pair."""
-    return found[0] if found[2] else rf"{found[1]}\ufffd"
+    return match[0] if match[2] else rf"{match[1]}\ufffd"
 
 
 def _finite_or_text(digits: str) -> float | str:
@@ -137,7 +139,7 @@ def _int_or_text(digits: str) -> int | float | str:
     return _bounded_int(digits) if len(digits) < 21 else _finite_or_text(digits)
 
 
-_LENIENT = json.JSONDecoder(
+_LENIENT_DECODER = json.JSONDecoder(
     parse_constant=str, parse_int=_int_or_text, parse_float=_finite_or_text, strict=False
 )
 
@@ -147,7 +149,7 @@ _LENIENT = json.JSONDecoder(
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]+|[\]}]+', re.DOTALL)
 
 
-def _flattened(text: str) -> str:
+def _flatten(text: str) -> str:
     """Replace each value below level `_KEPT_LEVELS` in the JSON `text` by a string that contains its JSON.
 
     The text is returned unchanged when it has more than `_MAX_TOKENS` matches of `_TOKEN`.

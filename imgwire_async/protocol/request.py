@@ -271,7 +271,7 @@ class ImagesApi(Protocol):
 
 
 # An id with one of these characters could change the path of the URL.
-_FORBIDDEN = frozenset("/\\?#%")
+_FORBIDDEN_IN_IDS = frozenset("/\\?#%")
 # Matches nearly all ids. An id that matches needs no encoding and no further checks.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -297,7 +297,7 @@ def path_segment(name: str, value: object) -> str:
     value = as_str(value)
     if not value or value in {".", ".."}:
         raise ValueError(f"{name} must be an id, not {value!r}")
-    if not value.isprintable() or not _FORBIDDEN.isdisjoint(value) or any(map(str.isspace, value)):
+    if not value.isprintable() or not _FORBIDDEN_IN_IDS.isdisjoint(value) or any(map(str.isspace, value)):
         raise ValueError(f"{name} must not hold / \\ ? # %, blanks or control characters: {quoted(value)}")
     return quote(value, safe="")
 

@@ -19,17 +19,17 @@ from imgwire_async.retry import response_time
 
 _NO_URL = "it is not an http(s) URL"
 # Matches the start of a URL: scheme, user info, host and port.
-_ORIGIN = re.compile("[^/?#]*//[^/?#]*")
+_ORIGIN_PATTERN = re.compile("[^/?#]*//[^/?#]*")
 
 # S3, GCS and Azure use different texts in the response to a URL that has expired. [measured on two storages]
-_EXPIRED = re.compile(
+_EXPIRED_PATTERN = re.compile(
     r"expired|RequestTimeTooSkewed|ExpiredToken|not valid (?:yet|anymore)|Signature not valid in the specified time",
     re.IGNORECASE,
 )
 
 # The XML elements that contain the reason of an error. Only these are searched, because other elements
 # repeat the request, whose parameters have names such as `X-Amz-Expires`.
-_ERROR_TEXTS = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
+_ERROR_TEXT_PATTERN = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
@@ -68,11 +68,11 @@ def require_safe(
 
 def _unsafe_reason(url: str, *, secure: bool, because: str) -> str | None:
     """Return the reason why `url` must not be used, or None for a URL that is safe to use."""
-    found = _ORIGIN.match(url) if checks.is_printable_ascii(url) and "\\" not in url else None
-    if found is None:
+    match = _ORIGIN_PATTERN.match(url) if checks.is_printable_ascii(url) and "\\" not in url else None
+    if match is None:
         return _NO_URL
-    fault = _origin_fault(found[0])
-    if fault is None and secure and not found[0].lower().startswith("https:"):
+    fault = _origin_fault(match[0])
+    if fault is None and secure and not match[0].lower().startswith("https:"):
         return f"it is http although {because}"
     return fault
 
@@ -101,7 +101,7 @@ def is_expired(url: str, status: int, body: str, headers: Mapping[str, str]) -> 
     """
     if status not in {400, 403}:
         return False
-    if _EXPIRED.search(" ".join(_ERROR_TEXTS.findall(body)) or body):
+    if _EXPIRED_PATTERN.search(" ".join(_ERROR_TEXT_PATTERN.findall(body)) or body):
         return True
     end = expires_at(url)
     return end is not None and end < response_time(headers)

@@ -120,11 +120,11 @@ def status_error(
     if status in _MAY_HAVE_SUCCEEDED and exchange.method not in {"GET", "HEAD"}:
         advice = f"{MAY_HAVE_SUCCEEDED} {advice}"
     reason = excerpt(message or text) or "no message"
-    named = f" ({excerpt(error_type, 80)})" if error_type else ""
+    type_text = f" ({excerpt(error_type, 80)})" if error_type else ""
     # The text of the exchange has only the template of the path, so the message adds the ids.
-    about = "".join(f" for {name} {shortened(_safe_text(value, key))}" for name, value in ids.items())
+    ids_text = "".join(f" for {name} {shortened(_safe_text(value, key))}" for name, value in ids.items())
     error = cls(
-        f"{exchange}: HTTP {status}{named}{about}: {reason}{'' if reason.endswith('.') else '.'} {advice}",
+        f"{exchange}: HTTP {status}{type_text}{ids_text}: {reason}{'' if reason.endswith('.') else '.'} {advice}",
         status=status,
         message=message,
         error_type=error_type,
@@ -161,8 +161,8 @@ def _parse_error_body(
     if not isinstance(data, dict):
         return "", None, (), False
     fields = cast("dict[str, object]", data)
-    detail, named = fields.get("detail"), fields.get("error_type")
-    error_type = _safe_text(named, key) if isinstance(named, str) else None
+    detail, type_text = fields.get("detail"), fields.get("error_type")
+    error_type = _safe_text(type_text, key) if isinstance(type_text, str) else None
     if isinstance(detail, str):
         return _safe_text(detail, key), error_type, (), True
     try:
@@ -182,21 +182,21 @@ def _foreign_response_advice(
     The result is None when neither the body, the headers nor a configured proxy point to such a server.
     """
     headers = exchange.headers
-    page = web_page_title(headers, body) is not None
+    is_page = web_page_title(headers, body) is not None
     if (
-        page
+        is_page
         and status == 400
         and any(text in body[:_SEARCHED_PAGE_BYTES].lower() for text in _HTTPS_REQUIRED)
     ):
         return "The server speaks https at that port: begin base_url with https://."
-    if not page and proxy is None and not is_proxy_response(headers):
+    if not is_page and proxy is None and not is_proxy_response(headers):
         return None
-    who = "a proxy that no setting names" if proxy is None else str(proxy)
-    finding = f"The response {'is a web page' if page else 'does not have the form of the API'}"
+    sender = "a proxy that no setting names" if proxy is None else str(proxy)
+    finding = f"The response {'is a web page' if is_page else 'does not have the form of the API'}"
     if is_proxy_response(headers):
-        finding = f"The response comes from {who}, not from the API"
+        finding = f"The response comes from {sender}, not from the API"
     elif proxy is not None:
-        finding += f"; it may come from {who}"
+        finding += f"; it may come from {sender}"
     if proxy is not None:
         return f"{finding}. {proxy.advice(status)}"
     return f"{finding}. {_GATEWAY_ADVICE if status >= 500 else WEB_PAGE_ADVICE}"

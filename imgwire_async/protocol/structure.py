@@ -80,7 +80,7 @@ def _converter(*, detailed: bool) -> Converter:
     """Create the fast or the detailed converter, and register all hooks."""
     from cattrs import Converter
 
-    conv = Converter(detailed_validation=detailed)
+    converter = Converter(detailed_validation=detailed)
     plain: tuple[tuple[type, Any], ...] = (
         (str, validators.text),
         (bool, validators.boolean),
@@ -89,15 +89,15 @@ def _converter(*, detailed: bool) -> Converter:
         (datetime, validators.time),
     )
     for plain_type, hook in plain:
-        conv.register_structure_hook(plain_type, hook)
-    conv.register_structure_hook_func(lambda t: t == str | int, validators.text_or_int)
+        converter.register_structure_hook(plain_type, hook)
+    converter.register_structure_hook_func(lambda t: t == str | int, validators.text_or_int)
     # Without a hook of its own, an enum would get the hook of its base class `str`.
     for enum in models.OpenEnum.__subclasses__():
-        conv.register_structure_hook(enum, cast("Any", validators.enumerated))
-    conv.register_structure_hook_factory(_is_list, _list_hooks(conv))
-    conv.register_structure_hook_func(_is_mapping, validators.mapping)
-    conv.register_structure_hook_factory(_is_record, functools.partial(_record_hook, conv))
-    return conv
+        converter.register_structure_hook(enum, cast("Any", validators.enum_member))
+    converter.register_structure_hook_factory(_is_list, _list_hook_factory(converter))
+    converter.register_structure_hook_func(_is_mapping, validators.mapping)
+    converter.register_structure_hook_factory(_is_record, functools.partial(_record_hook, converter))
+    return converter
 
 
 def _is_list(kind: Any) -> bool:
@@ -115,7 +115,7 @@ def _is_record(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, models.Record)
 
 
-def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]]:
+def _list_hook_factory(converter: Converter) -> Callable[[Any], Callable[[object, Any], Any]]:
     """Return a function that creates the hook for a `list[...]` or `tuple[...]` type.
 
     The hook accepts lists only. The hooks of cattrs would also accept a text, and iterate over its
@@ -126,8 +126,8 @@ def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]
     def factory(cls: Any) -> Callable[[object, Any], Any]:
         item_type = cls.__args__[0]
         as_tuple = cls.__origin__ is tuple
-        decode_item = conv.get_structure_hook(item_type)
-        detailed = conv.detailed_validation
+        decode_item = converter.get_structure_hook(item_type)
+        detailed = converter.detailed_validation
 
         def hook(value: object, _: Any) -> Any:
             if type(value) is not list:
@@ -150,14 +150,16 @@ def _list_hooks(conv: Converter) -> Callable[[Any], Callable[[object, Any], Any]
     return factory
 
 
-def _record_hook(conv: Converter, cls: type[models.Record]) -> Hook:
+def _record_hook(converter: Converter, cls: type[models.Record]) -> Hook:
     """Return the hook that decodes an object to the model `cls`. Unknown fields are stored in `extra`."""
-    if conv.detailed_validation:
-        hook = _detailed_hook(conv, cls)
+    if converter.detailed_validation:
+        hook = _detailed_hook(converter, cls)
     elif cls is models.Image:
-        hook = generate_decoder(cls, conv.get_structure_hook, hooks=_IMAGE_FIELDS, nullable_fields=_SIZES)
+        hook = generate_decoder(
+            cls, converter.get_structure_hook, hooks=_IMAGE_FIELDS, nullable_fields=_SIZES
+        )
     else:
-        hook = generate_decoder(cls, conv.get_structure_hook, hooks={}, nullable_fields=())
+        hook = generate_decoder(cls, converter.get_structure_hook, hooks={}, nullable_fields=())
     if cls is not models.Image:
         return hook
 
@@ -170,7 +172,7 @@ def _record_hook(conv: Converter, cls: type[models.Record]) -> Hook:
     return image_hook
 
 
-def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
+def _detailed_hook(converter: Converter, cls: type[models.Record]) -> Hook:
     """Return the hook that decodes an object to the model `cls`, and adds the path of a value to errors.
 
     In a lenient field (see `_lenient_fields`), a value that does not fit is replaced, and the original value
@@ -179,12 +181,12 @@ def _detailed_hook(conv: Converter, cls: type[models.Record]) -> Hook:
     from cattrs.gen import make_dict_structure_fn, override
 
     names = frozenset(field.name for field in attrs.fields(cls)) - {"extra"}
-    special: dict[str, Any] = {"extra": override(omit=True)}
+    overrides: dict[str, Any] = {"extra": override(omit=True)}
     if cls is models.Image:
-        special |= {name: override(struct_hook=validators.size) for name in _SIZES}
-        special |= {name: override(struct_hook=hook) for name, hook in _IMAGE_FIELDS.items()}
-    fields = make_dict_structure_fn(cls, conv, **special)
-    lenient = _lenient_fields(conv, cls)
+        overrides |= {name: override(struct_hook=validators.size) for name in _SIZES}
+        overrides |= {name: override(struct_hook=hook) for name, hook in _IMAGE_FIELDS.items()}
+    fields = make_dict_structure_fn(cls, converter, **overrides)
+    lenient = _lenient_fields(converter, cls)
 
     def hook(value: Any, _: Any) -> Any:
         data = validators.mapping(value, None)
@@ -218,7 +220,7 @@ def _require_sizes(image: models.Image, data: Mapping[str, Any]) -> None:
 # --- lenient fields -----------------------------------------------------------------------------------------
 
 
-def _lenient_fields(conv: Converter, cls: type[models.Record]) -> dict[str, tuple[Any, Hook, Hook]]:
+def _lenient_fields(converter: Converter, cls: type[models.Record]) -> dict[str, tuple[Any, Hook, Hook]]:
     """Return the lenient fields of a model: a value that does not fit is replaced, and no error is raised.
 
     The lenient fields are those that may be null, and those that users and cameras write. A field with a
@@ -229,10 +231,10 @@ def _lenient_fields(conv: Converter, cls: type[models.Record]) -> dict[str, tupl
     lenient: dict[str, tuple[Any, Hook, Hook]] = {}
     for field in attrs.fields(attrs.resolve_types(cls)):
         if field.default is None and field.repr is True:
-            lenient[field.name] = field.type, conv.get_structure_hook(field.type), _replace_by_none
+            lenient[field.name] = field.type, converter.get_structure_hook(field.type), _replace_by_none
     if cls is models.Image:
-        lenient["custom_metadata"] = dict, validators.metadata, validators.valid_metadata
-        lenient["exif_data"] = dict, validators.mapping, validators.valid_metadata
+        lenient["custom_metadata"] = dict, validators.metadata, validators.valid_metadata_entries
+        lenient["exif_data"] = dict, validators.mapping, validators.valid_metadata_entries
     return lenient
 
 

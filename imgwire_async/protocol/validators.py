@@ -104,7 +104,7 @@ def metadata(value: object, _: object) -> dict[str, Any]:
     return data
 
 
-def valid_metadata(value: object, _: object) -> dict[str, Any]:
+def valid_metadata_entries(value: object, _: object) -> dict[str, Any]:
     """Return the entries whose values are text, numbers or booleans, when `metadata` rejected `value`.
 
     The result is empty when `value` is not a JSON object.
@@ -120,7 +120,7 @@ def text_or_int(value: object, _: object) -> str | int:
     return value if type(value) is str or type(value) is int else mismatch("text or an integer", value)
 
 
-def enumerated(value: object, cls: type[models.OpenEnum]) -> models.OpenEnum:
+def enum_member(value: object, cls: type[models.OpenEnum]) -> models.OpenEnum:
     """Return the member of the enum `cls` with this value. An unknown value becomes a new member."""
     if type(value) is not str:
         mismatch("text", value)

@@ -66,9 +66,9 @@ def reject_mapping(value: object, spelling: str) -> None:
 
 def wait_timeout(value: object) -> float | None:
     """Convert the argument `wait` to seconds. True becomes 120 seconds, and False becomes None."""
-    truth = as_bool(value)
-    if truth is not None:
-        return DEFAULT_WAIT if truth else None
+    boolean = as_bool(value)
+    if boolean is not None:
+        return DEFAULT_WAIT if boolean else None
     return checks.positive_seconds("wait", value, expected="a bool or a number of seconds")
 
 
@@ -92,7 +92,7 @@ def metadata(value: object) -> dict[str, str | int | float | bool] | None:
 
 
 # The names of types that are rejected, because the conversion to a float would change most values silently.
-_EXACT = frozenset({"Decimal", "Fraction"})
+_EXACT_NUMBER_TYPES = frozenset({"Decimal", "Fraction"})
 
 
 def _metadata_value(key: str, item: object) -> str | int | float | bool:
@@ -100,10 +100,10 @@ def _metadata_value(key: str, item: object) -> str | int | float | bool:
     name = f"custom_metadata[{quoted(key)}]"
     if isinstance(item, str):
         return checks.nonempty_text(name, item, max_length=None) if item else ""
-    truth = as_bool(item)
-    if truth is not None:
-        return truth
-    is_exact = type(item).__name__ in _EXACT
+    boolean = as_bool(item)
+    if boolean is not None:
+        return boolean
+    is_exact = type(item).__name__ in _EXACT_NUMBER_TYPES
     number = None if is_exact else as_number(item)
     if number is None:
         exact = "give float(...) or its text" if is_exact else "leave out what is unset"

@@ -67,17 +67,21 @@ class Resource:
         return Page(codec.decode(response, request.model), pagination(response.headers))
 
     def _pages(
-        self, listing: Callable[[Mapping[str, int]], Request[list[T]]], page: int, limit: int, prefetch: int
+        self,
+        request_for: Callable[[Mapping[str, int]], Request[list[T]]],
+        page: int,
+        limit: int,
+        prefetch: int,
     ) -> PageIterator[T]:
         """Return an iterator over the pages of a list, which begins with page number `page`.
 
-        `listing` gets the query of a page, and returns the request for it. `limit` is the number of items per
-        page. Up to `prefetch` pages are requested at the same time.
+        `request_for` gets the query of a page, and returns the request for it. `limit` is the number of items
+        per page. Up to `prefetch` pages are requested at the same time.
         """
         page, limit, prefetch = iterator_arguments(page, limit, prefetch)
 
         def request(number: int) -> Request[list[T]]:
-            return listing({"page": number, "limit": limit})
+            return request_for({"page": number, "limit": limit})
 
         # A closed client raises here, before the first page.
         self._transport_for(f"GET {request(page).path}")

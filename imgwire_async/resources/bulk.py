@@ -18,7 +18,7 @@ from imgwire_async.results import BulkDeleteResult
 
 # The reason of these errors is the key or the plan, so every batch would fail. When the first batch raises
 # one of them, the call ends with this error.
-_FATAL = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
+_FATAL_ERRORS = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
 
 
 @contextmanager
@@ -52,7 +52,7 @@ async def delete_in_batches(
         batch = ids[start : start + size]
         try:
             responses.append(await delete(batch))
-        except _FATAL as error:
+        except _FATAL_ERRORS as error:
             if start == 0:
                 raise
             failed += [(image_id, error) for image_id in batch]

@@ -47,8 +47,8 @@ class AsyncCorsOrigins(Resource):
         ahead. [GET /cors_origins/]
         """
         async with self._pages(_page_request, page, limit, prefetch) as pages:
-            async for listed in pages:
-                yield listed
+            async for current_page in pages:
+                yield current_page
 
     async def list_all(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
@@ -59,8 +59,8 @@ class AsyncCorsOrigins(Resource):
         requested ahead. [GET /cors_origins/]
         """
         async with self._pages(_page_request, page, limit, prefetch) as pages:
-            async for listed in pages:
-                for origin in listed.data:
+            async for current_page in pages:
+                for origin in current_page.data:
                     yield origin
 
     async def create(self, pattern: str) -> CorsOrigin:
@@ -122,7 +122,7 @@ def _pattern(pattern: object, method: str) -> str:
     advice = _advice(given)
     if advice is not None:
         # The service may accept forms that it does not document, so the pattern is sent unchanged.
-        warnings.warn(escape_unprintable(f"pattern={_literal(given)} {advice}"), UserWarning, stacklevel=3)
+        warnings.warn(escape_unprintable(f"pattern={_quoted(given)} {advice}"), UserWarning, stacklevel=3)
     return given
 
 
@@ -144,10 +144,10 @@ def _advice(pattern: str) -> str | None:
     if host == pattern:
         return "holds more than one host: write one host per pattern, such as app.example.com"
     host = re.split(r"[\s,]", host.strip(), maxsplit=1)[0]
-    return f"is not a host alone: write {_literal(host)}, without scheme, path or blanks (a port only when it is not the default)"
+    return f"is not a host alone: write {_quoted(host)}, without scheme, path or blanks (a port only when it is not the default)"
 
 
-def _literal(text: str) -> str:
+def _quoted(text: str) -> str:
     """Return `text` in quotes for a message, shortened and on one line. Non-ASCII letters are not escaped."""
     return repr(shortened(text, MAX_SHOWN - 2))
 
@@ -161,5 +161,5 @@ def _host_advice(host: str) -> str | None:
     if "*" in name:
         return "has its * where it has no meaning: *.example.com stands for every subdomain; no other form is known"
     if name.startswith("."):
-        return f"begins with a dot: write {_literal(f'*{name}')} for every subdomain, {_literal(name[1:])} for the host itself"
+        return f"begins with a dot: write {_quoted(f'*{name}')} for every subdomain, {_quoted(name[1:])} for the host itself"
     return None

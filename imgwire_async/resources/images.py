@@ -1,4 +1,4 @@
-"""`client.images`: list, retrieve, wait for and delete images. Its base classes upload and download.
+"""`client.images`: list, retrieve, wait for and delete images. The base classes upload and download images.
 
 [contract 2, 6]
 """
@@ -50,8 +50,8 @@ class AsyncImages(ImageUploads, ImageDownloads):
         /images/]
         """
         async with self._pages(_page_request, page, limit, prefetch) as pages:
-            async for listed in pages:
-                yield listed
+            async for current_page in pages:
+                yield current_page
 
     async def list_all(
         self, *, page: int = 1, limit: int = 100, prefetch: int = 8
@@ -66,8 +66,8 @@ class AsyncImages(ImageUploads, ImageDownloads):
         `bulk_delete`. [GET /images/]
         """
         async with self._pages(_page_request, page, limit, prefetch) as pages:
-            async for listed in pages:
-                for image in listed.data:
+            async for current_page in pages:
+                for image in current_page.data:
                     yield image
 
     async def retrieve(self, image_id: Id) -> Image:

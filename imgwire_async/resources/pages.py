@@ -50,7 +50,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         self._model = request(page).model
         self._first_page = page
         self._limit = limit
-        self._window = prefetch
+        self._max_open_requests = prefetch
         # The number of the page that `__anext__` returns next. None after the last page.
         self._next_page: int | None = page
         # The number of the last page, or 0 if it is unknown. Later pages are not requested ahead.
@@ -70,7 +70,9 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
             raise StopAsyncIteration
         number = self._next_page
         self._prefetch()
-        response = await (self._finish(self._tasks.popleft(), number) if self._tasks else self._load(number))
+        response = await (
+            self._wait_for(self._tasks.popleft(), number) if self._tasks else self._request_page(number)
+        )
         numbers = pagination(response.headers)
         self._advance(number, numbers, response.exchange)
         if number > self._first_page and self._prefetch():
@@ -85,7 +87,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         """Set the number of the page after page `number`, or the error that is raised in its place."""
         self._last_page = last_page(numbers, self._limit) or 0
         try:
-            self._next_page = page_after(number, numbers, self._limit, exchange)
+            self._next_page = next_page_number(number, numbers, self._limit, exchange)
         except PaginationError as error:
             self._next_page, self._error = None, error
 
@@ -93,12 +95,12 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         """Start tasks that request the next pages, up to the limit. Return whether a task was started."""
         if self._next_page is None:
             return False
-        end = min(self._last_page, self._next_page + self._window - 1) + 1
+        end = min(self._last_page, self._next_page + self._max_open_requests - 1) + 1
         numbers = range(self._next_page + len(self._tasks), end)
-        self._tasks.extend(asyncio.ensure_future(self._load(number)) for number in numbers)
+        self._tasks.extend(asyncio.ensure_future(self._request_page(number)) for number in numbers)
         return bool(numbers)
 
-    async def _finish(self, task: asyncio.Task[APIResponse], number: int) -> APIResponse:
+    async def _wait_for(self, task: asyncio.Task[APIResponse], number: int) -> APIResponse:
         """Wait for the task that requests page `number`, and return the response.
 
         When code outside of this class cancelled the task, the page is requested again.
@@ -108,9 +110,9 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         except asyncio.CancelledError:
             if not cancellation.was_cancelled_elsewhere(task):
                 raise
-            return await self._load(number)
+            return await self._request_page(number)
 
-    async def _load(self, number: int) -> APIResponse:
+    async def _request_page(self, number: int) -> APIResponse:
         """Request page `number`, and return the response.
 
         When user code raises `StopAsyncIteration`, this method raises `RuntimeError`.
@@ -132,7 +134,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         await cancellation.wait_all(self._tasks)
 
 
-def page_after(number: int, numbers: Pagination, limit: int, exchange: Exchange) -> int | None:
+def next_page_number(number: int, numbers: Pagination, limit: int, exchange: Exchange) -> int | None:
     """Return the number of the page after page `number`, or None at the end of the list.
 
     `numbers` is from the response to page `number`. Raises `PaginationError` when the service names a next
@@ -161,15 +163,15 @@ def last_page(numbers: Pagination, limit: int) -> int | None:
 def pagination(headers: Mapping[str, str]) -> Pagination:
     """Read the page numbers from the headers of a response. A missing number is None."""
     return Pagination(
-        total_count=_number(headers.get("X-Total-Count")),
-        page=_number(headers.get("X-Page")),
-        limit=_number(headers.get("X-Limit")),
-        prev_page=_number(headers.get("X-Prev-Page")),
-        next_page=_number(headers.get("X-Next-Page")),
+        total_count=_header_number(headers.get("X-Total-Count")),
+        page=_header_number(headers.get("X-Page")),
+        limit=_header_number(headers.get("X-Limit")),
+        prev_page=_header_number(headers.get("X-Prev-Page")),
+        next_page=_header_number(headers.get("X-Next-Page")),
     )
 
 
-def _number(text: str | None) -> int | None:
+def _header_number(text: str | None) -> int | None:
     """Convert the value of a header to an integer. Return None when it is missing or not a number."""
     digits = (text or "").strip()
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None

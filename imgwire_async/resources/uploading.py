@@ -32,14 +32,14 @@ def checked_item(item: UploadItem) -> UploadItem:
     Raises `TypeError` or `ValueError` for an argument that cannot be sent.
     """
     length, digest, key = item.content_length, item.hash_sha256, item.idempotency_key
-    hashed = None if digest is None else as_bool(digest)
+    digest_flag = None if digest is None else as_bool(digest)
     return UploadItem(
         item.file,
         file_name=checks.optional_text("file_name", item.file_name, max_length=None),
         mime_type=checks.printable_ascii("mime_type", item.mime_type),
         content_length=checks.optional_integer("content_length", length, minimum=0),
         custom_metadata=arguments.metadata(item.custom_metadata),
-        hash_sha256=checks.optional_text("hash_sha256", digest) if hashed is None else hashed,
+        hash_sha256=checks.optional_text("hash_sha256", digest) if digest_flag is None else digest_flag,
         idempotency_key=None if key is None else arguments.idempotency_key(key) or False,
         purpose=checks.optional_text("purpose", item.purpose),
         upload_token=checked_token_source(item.upload_token),
@@ -91,7 +91,7 @@ def upload_run(
     require_many_files(files)
     limit = checks.integer("concurrency", concurrency, minimum=1, maximum=10_000)
     until_ready = wait_function(wait_for, wait)
-    common = UploadItem(
+    defaults = UploadItem(
         b"",
         purpose=checks.optional_text("purpose", purpose),
         custom_metadata=arguments.metadata(custom_metadata),
@@ -103,7 +103,7 @@ def upload_run(
     def start(file: File | UploadItem, created: OnCreated, progress: OnProgress) -> Upload:
         return Upload(
             transport,
-            checked_item(_with_defaults(file, common)),
+            checked_item(_with_defaults(file, defaults)),
             on_created=created,
             on_progress=progress,
             until_ready=until_ready,
@@ -113,14 +113,14 @@ def upload_run(
     return UploadRun(transport, files, start, limit=limit, on_created=on_created, on_progress=on_progress)
 
 
-def _with_defaults(file: File | UploadItem, common: UploadItem) -> UploadItem:
-    """Return `file` as an `UploadItem`. A missing purpose or metadata is taken from `common`."""
+def _with_defaults(file: File | UploadItem, defaults: UploadItem) -> UploadItem:
+    """Return `file` as an `UploadItem`. A missing purpose or metadata is taken from `defaults`."""
     if not isinstance(file, UploadItem):
-        return UploadItem(file, purpose=common.purpose, custom_metadata=common.custom_metadata)
-    if common.purpose is None and common.custom_metadata is None:
+        return UploadItem(file, purpose=defaults.purpose, custom_metadata=defaults.custom_metadata)
+    if defaults.purpose is None and defaults.custom_metadata is None:
         return file
     return attrs.evolve(
         file,
-        purpose=common.purpose if file.purpose is None else file.purpose,
-        custom_metadata=common.custom_metadata if file.custom_metadata is None else file.custom_metadata,
+        purpose=defaults.purpose if file.purpose is None else file.purpose,
+        custom_metadata=defaults.custom_metadata if file.custom_metadata is None else file.custom_metadata,
     )

@@ -65,9 +65,9 @@ async def poll_until(
     waits for. `before` is the start of the message of `WaitTimeoutError`.
     """
     record, requests = known, 0
-    clock = asyncio.timeout(timeout)
+    timer = asyncio.timeout(timeout)
     try:
-        async with transport.operation(operation, f"wait for {what}"), clock:
+        async with transport.operation(operation, f"wait for {what}"), timer:
             if record is not None:
                 if is_done(record):
                     return record
@@ -81,7 +81,7 @@ async def poll_until(
                     return record
                 await transport.sleep(next(intervals))
     except TimeoutError:
-        if not clock.expired():
+        if not timer.expired():
             raise
         raise _timeout_error(record, timeout, f"{before}{what}", requests) from None
 

@@ -17,14 +17,14 @@ from imgwire_async.urls.conversions import (
     InvalidValue,
     as_builtin,
     as_text,
-    for_message,
+    describe_value,
     is_list,
     is_mapping,
     nearest,
 )
 from imgwire_async.urls.encoding import encode
 from imgwire_async.urls.literals import ON_INVALID_MODES, PRESETS
-from imgwire_async.urls.rules import RULE_BY_NAME, RULES_NEEDING_SOURCE, SOURCE_RULES, SUGGESTIONS, Rule
+from imgwire_async.urls.rules import RULE_BY_NAME, RULES_NEEDING_SOURCE, SOURCE_RULES, SUGGESTED_NAMES, Rule
 from imgwire_async.urls.scalars import ValueType
 
 
@@ -70,12 +70,12 @@ def check(
     if raw is not None:
         state.add_raw(raw)
     preset = state.check_presets()
-    if state.fatal and on_invalid != "raise":
-        raise TransformationError([*state.fatal.values()])
+    if state.fatal_faults and on_invalid != "raise":
+        raise TransformationError([*state.fatal_faults.values()])
     state.check_values()
     state.keep_one_source()
-    if state.fatal:
-        raise TransformationError([*state.fatal.values(), *state.faults])
+    if state.fatal_faults:
+        raise TransformationError([*state.fatal_faults.values(), *state.faults])
     return CheckedOptions(preset, state.pairs, state.faults, state.given)
 
 
@@ -83,7 +83,7 @@ def check_on_invalid(on_invalid: str) -> None:
     """Raise `ValueError` unless `on_invalid` is "raise", "warn" or "omit"."""
     if on_invalid not in ON_INVALID_MODES:
         raise ValueError(
-            f"on_invalid must be one of {', '.join(ON_INVALID_MODES)}, not {for_message(on_invalid)}"
+            f"on_invalid must be one of {', '.join(ON_INVALID_MODES)}, not {describe_value(on_invalid)}"
         )
 
 
@@ -91,8 +91,8 @@ def check_on_invalid(on_invalid: str) -> None:
 class _OptionsCheck:
     """One run of `check`: the options added so far, and their faults.
 
-    With `explain`, faults get suggestions, for which a slow search is needed. The faults in `fatal` raise an
-    error for every value of `on_invalid`.
+    With `explain`, faults get suggestions, for which a slow search is needed. The faults in `fatal_faults`
+    raise an error for every value of `on_invalid`.
     """
 
     explain: bool
@@ -100,7 +100,7 @@ class _OptionsCheck:
     presets: list[object]
     given: dict[str, tuple[str, object, Rule | None]] = attrs.field(factory=dict)
     faults: list[Fault] = attrs.field(factory=list)
-    fatal: dict[str, Fault] = attrs.field(factory=dict)
+    fatal_faults: dict[str, Fault] = attrs.field(factory=dict)
 
     def add_rules(self, given: Iterable[tuple[object, object]]) -> None:
         """Add options by rule name or alias. An unknown name is a fault."""
@@ -113,7 +113,9 @@ class _OptionsCheck:
             elif name == "preset":
                 self.presets.append(value)
             else:
-                suggestion = (SUGGESTIONS.get(name) or nearest(name, RULE_BY_NAME)) if self.explain else None
+                suggestion = (
+                    (SUGGESTED_NAMES.get(name) or nearest(name, RULE_BY_NAME)) if self.explain else None
+                )
                 self.faults.append(Fault(name, value, "there is no such rule", suggestion))
 
     def add_raw(self, raw: Mapping[str, object]) -> None:
@@ -131,7 +133,9 @@ class _OptionsCheck:
     def _add(self, canonical: str, name: str, value: object, rule: Rule | None) -> None:
         if canonical in self.given or (self.pairs and canonical in self._checked_names()):
             # The message is that of the official Python SDK, so that a web search finds advice. [rules 2]
-            self.fatal[canonical] = Fault(canonical, value, f"Duplicate transformation rule: {canonical}")
+            self.fatal_faults[canonical] = Fault(
+                canonical, value, f"Duplicate transformation rule: {canonical}"
+            )
         else:
             self.given[canonical] = name, value, rule
 
@@ -150,10 +154,10 @@ class _OptionsCheck:
                 continue
             if type(preset) is not str or preset not in PRESETS:
                 suggestion = nearest(preset, PRESETS) if type(preset) is str else None
-                reason = f"{for_message(value)} is not one of {', '.join(PRESETS)}"
-                self.fatal["preset"] = Fault("preset", value, reason, suggestion)
+                reason = f"{describe_value(value)} is not one of {', '.join(PRESETS)}"
+                self.fatal_faults["preset"] = Fault("preset", value, reason, suggestion)
             elif result is not None and result != preset:
-                self.fatal["preset"] = Fault("preset", value, f"given twice: {result} and {preset}")
+                self.fatal_faults["preset"] = Fault("preset", value, f"given twice: {result} and {preset}")
             else:
                 result = preset
         return result
@@ -161,7 +165,7 @@ class _OptionsCheck:
     def check_values(self) -> None:
         """Check all values. Add a pair for each valid value, and a fault for each invalid value."""
         for canonical, (name, value, rule) in self.given.items():
-            if canonical in self.fatal:
+            if canonical in self.fatal_faults:
                 continue
             try:
                 if rule is None:
@@ -217,7 +221,7 @@ def _builtin_or_none(value: object) -> object:
 
 def _name_text(name: object) -> str:
     text = _builtin_or_none(name)
-    return text if type(text) is str else for_message(name)
+    return text if type(text) is str else describe_value(name)
 
 
 def _raw_text(value: object) -> str:

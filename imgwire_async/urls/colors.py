@@ -11,7 +11,14 @@ import re
 from collections.abc import Mapping
 
 from imgwire_async.urls.combinators import Field, as_mapping, encode_fields, json_object, sorted_fields
-from imgwire_async.urls.conversions import InvalidValue, as_builtin, for_message, is_list, is_tuple, mismatch
+from imgwire_async.urls.conversions import (
+    InvalidValue,
+    as_builtin,
+    describe_value,
+    is_list,
+    is_tuple,
+    mismatch,
+)
 from imgwire_async.urls.scalars import ValueType, integer, number
 
 _is_hex = re.compile(r"#?([0-9A-Fa-f]{8}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{3})").fullmatch
@@ -45,7 +52,9 @@ def _color_mismatch(value: object, description: str) -> InvalidValue:
     # An integer is ambiguous. The caller may mean its decimal digits as hex digits (112233), or may have
     # written a hex number, such as 0x001122, whose digits are lost.
     return InvalidValue(
-        f"{for_message(value)} is a number, not {description}: write it as text", given=text, allowed=(text,)
+        f"{describe_value(value)} is a number, not {description}: write it as text",
+        given=text,
+        allowed=(text,),
     )
 
 

@@ -256,7 +256,7 @@ def _describe(fields: Sequence[Field]) -> str:
     return f"{{{', '.join(field.name for field in fields)}}} ({'; '.join(details)})"
 
 
-def structured(
+def parts_or_object(
     *parts: Field, more: Sequence[Field] = (), minimum: int = 1, empty: EmptyParts = EmptyParts.NEVER
 ) -> ValueType:
     """Return the type of a value that may be a text with colons, a tuple, or an object.

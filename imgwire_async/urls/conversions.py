@@ -68,7 +68,7 @@ def is_list(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, list | tuple)
 
 
-def for_message(value: object) -> str:
+def describe_value(value: object) -> str:
     """Describe a value of any type in a short, printable text for an error message."""
     kind = type(value)
     if kind is str:
@@ -87,13 +87,13 @@ def for_message(value: object) -> str:
     except Exception:  # noqa: BLE001 - a user's type may raise any error, and this text only describes it
         number = None
     if type(number) in {int, float}:
-        return f"{for_message(number)} ({type.__repr__(kind)[8:-2]})"
+        return f"{describe_value(number)} ({type.__repr__(kind)[8:-2]})"
     return f"a value of {type.__repr__(kind)}"
 
 
 def mismatch(value: object, description: str) -> InvalidValue:
     """Return the `InvalidValue` with the message "<value> is not <description>"."""
-    return InvalidValue(f"{for_message(value)} is not {description}")
+    return InvalidValue(f"{describe_value(value)} is not {description}")
 
 
 def as_builtin(value: object) -> object:

@@ -10,7 +10,7 @@ from imgwire_async.urls.conversions import MAX_TEXT, InvalidValue
 
 _SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 _ENCODED = ["+" if byte == 0x20 else chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256)]
-_encoded = _ENCODED.__getitem__
+_encode_byte = _ENCODED.__getitem__
 
 
 def encode(text: str) -> str:
@@ -24,7 +24,7 @@ def encode(text: str) -> str:
     # Most values are numbers and keywords, which need no encoding.
     if text.isalnum() and text.isascii():
         return text
-    return "".join(map(_encoded, text.encode()))
+    return "".join(map(_encode_byte, text.encode()))
 
 
 def split_url(url: str) -> tuple[str, str, str]:
@@ -70,7 +70,7 @@ def _escape_unsafe(url: str) -> str:
     """
     return "".join(
         [
-            char if " " <= char <= "~" else "".join(map(_encoded, char.encode("utf-8", "surrogatepass")))
+            char if " " <= char <= "~" else "".join(map(_encode_byte, char.encode("utf-8", "surrogatepass")))
             for char in url
         ]
     )

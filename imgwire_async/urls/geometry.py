@@ -18,7 +18,7 @@ class Size(NamedTuple):
     height: int
 
 
-def size_rule(rules: Transformation, name: str) -> int | None:
+def size_rule_value(rules: Transformation, name: str) -> int | None:
     """Return the value of the rule with this name (`width` or `height`).
 
     Return None when the rule is absent, or is a raw rule that is not an integer.
@@ -26,7 +26,7 @@ def size_rule(rules: Transformation, name: str) -> int | None:
     return parse_integer(dict(rules.pairs).get(name))
 
 
-def source_size(rules: Transformation, width: int, height: int) -> Size:
+def size_before_resizing(rules: Transformation, width: int, height: int) -> Size:
     """Return the size of a picture of `width` x `height` pixels after the rules `crop` and `rotate`.
 
     The CDN resizes the picture after these two steps. A width or height of 0 is unknown.
@@ -37,19 +37,19 @@ def source_size(rules: Transformation, width: int, height: int) -> Size:
     return Size(height, width) if _rotation(rules) % 180 == 90 else Size(width, height)
 
 
-def fitted_size(rules: Transformation, width: int, height: int) -> Size | None:
+def final_size(rules: Transformation, width: int, height: int) -> Size | None:
     """Return the size in CSS pixels of a picture of `width` x `height` pixels after all rules.
 
     Return None when the size cannot be computed.
     """
     options = rules.rules
-    requested = Size(size_rule(rules, "width") or 0, size_rule(rules, "height") or 0)
+    requested = Size(size_rule_value(rules, "width") or 0, size_rule_value(rules, "height") or 0)
     if not _RULES_CHANGING_RATIO.isdisjoint(options) or _rotation(rules) % 90:
         return None
     keeps_ratio = options.get("resizing_type") in {"inside", "outside"}
     if requested.width and requested.height and not keeps_ratio:
         return requested
-    source = source_size(rules, width, height)
+    source = size_before_resizing(rules, width, height)
     if not source.width or not source.height:
         return None
     scales = [side / source_side for side, source_side in zip(requested, source, strict=True) if side]

@@ -15,7 +15,7 @@ import attrs
 from imgwire_async.errors import Fault
 from imgwire_async.urls.check import check
 from imgwire_async.urls.conversions import is_mapping, is_tuple, number_text
-from imgwire_async.urls.geometry import Size, fitted_size, size_rule, source_size
+from imgwire_async.urls.geometry import Size, final_size, size_before_resizing, size_rule_value
 from imgwire_async.urls.transformation import Transformation, from_checked, from_pairs
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Original:
         """
         if self.upscale:
             return MAX_WIDTH
-        return min(source_size(rules, self.width, self.height).width or MAX_WIDTH, MAX_WIDTH)
+        return min(size_before_resizing(rules, self.width, self.height).width or MAX_WIDTH, MAX_WIDTH)
 
     def resize(self, rules: Transformation, width: int, density: str | None) -> tuple[Transformation, int]:
         """Return rules for a picture of `width` CSS pixels, and its width in physical pixels.
@@ -117,7 +117,7 @@ class Original:
         max_width = self.max_width(rules)
         if physical_width <= max_width:
             return _with_changes(rules, {"width": str(width), "dpr": density}), max(physical_width, 1)
-        height = size_rule(rules, "height")
+        height = size_rule_value(rules, "height")
         scaled = str(max(min(round(height * max_width / width), MAX_WIDTH), 1)) if height else None
         changes = {"width": str(max_width), "dpr": density and "1", "height": scaled}
         return _with_changes(rules, changes), max_width
@@ -133,7 +133,7 @@ def placeholder(original: Original, rules: Transformation) -> Transformation:
 
     A web page shows this picture until the real one is loaded.
     """
-    width, height = size_rule(rules, "width"), size_rule(rules, "height")
+    width, height = size_rule_value(rules, "width"), size_rule_value(rules, "height")
     small = min(_PLACEHOLDER_WIDTH, original.max_width(rules))
     pairs = {name: text for name, text in rules.pairs if name not in _SIZE_RULES}
     changes = {"width": str(small), "blur": "2", "quality": "40"}
@@ -158,7 +158,7 @@ def layout_by_widths(original: Original, widths: Iterable[object], on_invalid: s
     candidates = _unique(Candidate(rules, f"{physical_width}w") for rules, physical_width in resized)
     fallback = candidates[0].transformation if candidates else original.base
     largest = candidates[-1].transformation if candidates else original.base
-    size = fitted_size(largest, original.width, original.height)
+    size = final_size(largest, original.width, original.height)
     return Layout(candidates, fallback, "100vw", size, tuple(faults))
 
 
@@ -169,7 +169,7 @@ def layout_by_breakpoints(
     points = sorted(_as_breakpoints(breakpoints), key=lambda point: point.min_width)
     default_densities, faults = _checked_texts("dpr", densities, on_invalid)
     candidates: list[Candidate] = []
-    valid: list[tuple[Breakpoint, Transformation]] = []
+    valid_points: list[tuple[Breakpoint, Transformation]] = []
     for point in points:
         checked = check(point.overrides().items(), on_invalid=on_invalid)
         faults += checked.faults
@@ -182,16 +182,18 @@ def layout_by_breakpoints(
             texts, more_faults = _checked_texts("dpr", point.densities, on_invalid)
             faults += more_faults
         candidates += _candidates_by_density(original, point, rules, texts or ["1"])
-        valid.append((point, rules))
-    if not valid:
-        size = fitted_size(original.base, original.width, original.height)
+        valid_points.append((point, rules))
+    if not valid_points:
+        size = final_size(original.base, original.width, original.height)
         return Layout((), original.base, "", size, tuple(faults))
     fallback, largest = (
         next(_candidates_by_density(original, point, rules, ["1"])).transformation
-        for point, rules in (valid[0], valid[-1])
+        for point, rules in (valid_points[0], valid_points[-1])
     )
-    size = fitted_size(largest, original.width, original.height)
-    return Layout(_unique(candidates), fallback, _sizes([point for point, _ in valid]), size, tuple(faults))
+    size = final_size(largest, original.width, original.height)
+    return Layout(
+        _unique(candidates), fallback, _sizes([point for point, _ in valid_points]), size, tuple(faults)
+    )
 
 
 def _candidates_by_density(
@@ -201,8 +203,10 @@ def _candidates_by_density(
 
     The descriptor has the form `640w` when the breakpoint has a width, and `2x` otherwise.
     """
-    width = size_rule(rules, "width")
-    is_limited = source_size(rules, original.width, original.height).width > 0 and not original.upscale
+    width = size_rule_value(rules, "width")
+    is_limited = (
+        size_before_resizing(rules, original.width, original.height).width > 0 and not original.upscale
+    )
     for density in densities:
         if width is None:
             # Without a rule `width` the picture is as wide as the original, so a density above 1 would

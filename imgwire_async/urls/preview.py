@@ -23,7 +23,7 @@ def preview(
     can be shown. The record may come from an untrusted source, so all text is escaped. The thumbnail is also
     left out unless `cdn_url` is an http or https URL without user info.
     """
-    if state is None and not _loadable(cdn_url):
+    if state is None and not _is_safe_to_load(cdn_url):
         state = "no preview: cdn_url is not an http(s) URL"
     # `<bdi>` isolates the name, because characters in the name could change the direction of the text after
     # it.
@@ -49,7 +49,7 @@ def _thumbnail(cdn_url: str, width: int, height: int, name: str) -> Html:
     )
 
 
-def _loadable(url: str) -> bool:
+def _is_safe_to_load(url: str) -> bool:
     """Return whether `url` is an http or https URL with a host and without user info."""
     try:
         parts = urlsplit(url)

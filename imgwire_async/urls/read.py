@@ -28,13 +28,13 @@ def split_pairs(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, object], di
             raise TransformationError([Fault(canonical, text, f"Duplicate transformation rule: {canonical}")])
         seen.add(canonical)
         try:
-            rules[canonical] = _value(rule, text)
+            rules[canonical] = _rule_value(rule, text)
         except (InvalidValue, UnicodeEncodeError):
             raw[name] = text
     return rules, raw
 
 
-def _value(rule: Rule | None, text: str) -> object:
+def _rule_value(rule: Rule | None, text: str) -> object:
     """Convert the value of a rule in a URL to a number, boolean or dict.
 
     Return `text` unchanged if the converted value would be written as another text. Raises `InvalidValue`

@@ -13,7 +13,7 @@ import attrs
 from imgwire_async.errors import Fault, TransformationError
 from imgwire_async.urls.check import check, missing_source_faults, report
 from imgwire_async.urls.encoding import with_query
-from imgwire_async.urls.geometry import size_rule
+from imgwire_async.urls.geometry import size_rule_value
 from imgwire_async.urls.layout import (
     BREAKPOINTS,
     Breakpoint,
@@ -176,7 +176,7 @@ def responsive_image(
         layout = layout_by_widths(original, widths, on_invalid)
     else:
         if breakpoints is None:
-            breakpoints = BREAKPOINTS if size_rule(base, "width") is None else (Breakpoint(0),)
+            breakpoints = BREAKPOINTS if size_rule_value(base, "width") is None else (Breakpoint(0),)
         layout = layout_by_breakpoints(original, breakpoints, densities, on_invalid)
     report([*checked.faults, *missing_source_faults(checked), *layout.faults], on_invalid)
     return _build(cdn_url, original, layout)

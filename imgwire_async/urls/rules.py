@@ -24,11 +24,11 @@ from imgwire_async.urls.scalars import (
     BOOLEAN,
     GRAVITY_OR_SMART,
     ValueType,
+    boolean_or,
     enum,
     integer,
     number,
     one_of,
-    switch_or,
 )
 
 
@@ -82,7 +82,7 @@ RULE_TABLE = (
     Rule("hue", number(), ("hu",)),
     Rule("background", COLOR, ("bg",)),
     Rule("colorize", COLOR, ("col",)),
-    Rule("blur", switch_or(number(0.3, 100)), ("bl",)),
+    Rule("blur", boolean_or(number(0.3, 100)), ("bl",)),
     Rule("adjust", structured.ADJUST, ("a",)),
     Rule("contrast", structured.CONTRAST, ("co",)),
     Rule("crop", structured.CROP, ("c",)),
@@ -122,4 +122,9 @@ RULES_NEEDING_SOURCE = frozenset(
 
 # Maps names of rules in other SDKs and services to the names here. The search for similar names does not find
 # them. [rules 9]
-SUGGESTIONS = {"fm": "format", "strip": "strip_metadata", "fit": "resizing_type", "resize": "resizing_type"}
+SUGGESTED_NAMES = {
+    "fm": "format",
+    "strip": "strip_metadata",
+    "fit": "resizing_type",
+    "resize": "resizing_type",
+}

@@ -12,7 +12,7 @@ from imgwire_async.urls.conversions import (
     InvalidValue,
     as_builtin,
     as_text,
-    for_message,
+    describe_value,
     mismatch,
     number_text,
     parse_boolean,
@@ -123,7 +123,7 @@ def enum(keywords: Sequence[str], aliases: Mapping[str, str] | None = None) -> V
             keyword = allowed.get(text) or allowed.get(text.strip().lower())
             if keyword is not None:
                 return keyword
-            raise InvalidValue(f"{for_message(text)} is not {description}", given=text, allowed=allowed)
+            raise InvalidValue(f"{describe_value(text)} is not {description}", given=text, allowed=allowed)
         raise mismatch(value, description)
 
     return ValueType(description, check)
@@ -176,13 +176,13 @@ def one_of(first: ValueType, second: ValueType) -> ValueType:
             return second.check(value)
         except InvalidValue as error:
             raise InvalidValue(
-                f"{for_message(value)} is not {description}", given=error.given, allowed=error.allowed
+                f"{describe_value(value)} is not {description}", given=error.given, allowed=error.allowed
             ) from None
 
     return ValueType(description, check)
 
 
-def switch_or(value_type: ValueType, *, off: str | None = None) -> ValueType:
+def boolean_or(value_type: ValueType, *, off: str | None = None) -> ValueType:
     """Return a type that accepts True, False, and values of `value_type`, such as `blur=True` or `blur=5`.
 
     True is written as `true`. False is written as `off`, or leaves the rule out if `off` is None. Texts such

@@ -22,10 +22,10 @@ from imgwire_async.urls.combinators import (
     join_parts,
     json_object,
     json_string_of,
+    parts_or_object,
     pattern,
     sorted_fields,
     split_parts,
-    structured,
     text_or_object,
 )
 from imgwire_async.urls.conversions import (
@@ -43,10 +43,10 @@ from imgwire_async.urls.scalars import (
     PART_TEXT,
     TEXT,
     ValueType,
+    boolean_or,
     enum,
     integer,
     number,
-    switch_or,
 )
 
 SIZE = integer(1, 8192)
@@ -67,26 +67,26 @@ OPACITY = Field("opacity", number(0, 1))
 BLEND = Field("blend", PART_TEXT, json_string_of(TEXT))
 
 
-def _text(name: str) -> Field:
+def _text_field(name: str) -> Field:
     return Field(name, TEXT, json_string_of(TEXT))
 
 
 # --- rules that change the picture ----------------------------------------------------------------------
 
-ADJUST = structured(
+ADJUST = parts_or_object(
     Field("brightness", _FACTOR),
     Field("saturation", _FACTOR),
     Field("color", _FACTOR),
     empty=EmptyParts.KEEP_TRAILING,
 )
-CONTRAST = structured(Field("multiplier", _FACTOR, required=True), Field("pivot", number(0, 255)))
-DUOTONE = structured(
+CONTRAST = parts_or_object(Field("multiplier", _FACTOR, required=True), Field("pivot", number(0, 255)))
+DUOTONE = parts_or_object(
     Field("shadowColor", HEX, JSON_COLOR, aliases=("shadow_color",), required=True),
     Field("highlightColor", HEX, JSON_COLOR, aliases=("highlight_color",), required=True),
     minimum=2,
 )
-EXTEND = structured(*(Field(edge, _EDGE) for edge in ("top", "right", "bottom", "left")), BACKGROUND)
-ROTATE = structured(Field("angle", _ANY_INTEGER, required=True), BACKGROUND)
+EXTEND = parts_or_object(*(Field(edge, _EDGE) for edge in ("top", "right", "bottom", "left")), BACKGROUND)
+ROTATE = parts_or_object(Field("angle", _ANY_INTEGER, required=True), BACKGROUND)
 ZOOM = text_or_object(
     colon_separated(Field("factor", number(1, 10)), Field("gravity", _GRAVITY)),
     sorted_fields(Field("factor", number(1, 10), required=True), Field("gravity", _GRAVITY)),
@@ -94,7 +94,7 @@ ZOOM = text_or_object(
 )
 
 # The official Python SDK requires fields above 0. Here a field may also be 0. [rules 9 O14]
-SHARPEN = switch_or(
+SHARPEN = boolean_or(
     text_or_object(
         number(above=0),
         sorted_fields(*(Field(name, _NOT_NEGATIVE) for name in ("sigma", "m1", "m2", "x1", "y2", "y3"))),
@@ -212,7 +212,7 @@ def _color_list(value: object) -> str:
     return f"[{','.join([JSON_COLOR.text(color) for color in value])}]"
 
 
-GRADIENT = structured(
+GRADIENT = parts_or_object(
     Field(
         "colors",
         ValueType("hex colours joined by commas", _comma_colors),
@@ -232,7 +232,7 @@ def _monochrome(value: object) -> str:
     return COLOR.text(value if tint is None else tint)
 
 
-MONOCHROME = switch_or(ValueType(f"{COLOR.description}, or {{tint}} with a colour", _monochrome))
+MONOCHROME = boolean_or(ValueType(f"{COLOR.description}, or {{tint}} with a colour", _monochrome))
 
 
 def _alpha_flag(value: object) -> str:
@@ -245,7 +245,7 @@ def _alpha_flag(value: object) -> str:
 
 # An object is written as text with colons, because the CDN does not accept JSON for `negate` and `normalize`.
 # [rules 8.2, 9 O1]
-NEGATE = switch_or(
+NEGATE = boolean_or(
     text_or_object(
         ValueType("alpha:true or alpha:false", _alpha_flag),
         sorted_fields(Field("alpha", BOOLEAN)),
@@ -262,7 +262,7 @@ def _require_order(text: str) -> str:
 
 
 _BOUNDS = colon_separated(Field("lower", number(0, 100)), Field("upper", number(0, 100)), minimum=2)
-NORMALIZE = switch_or(
+NORMALIZE = boolean_or(
     text_or_object(
         ValueType(_BOUNDS.description, lambda value: _require_order(_BOUNDS.text(value))),
         sorted_fields(
@@ -303,7 +303,7 @@ def _image_id(value: object) -> str:
 
 
 _ID = ValueType("an image id", _image_id)
-WATERMARK = structured(
+WATERMARK = parts_or_object(
     Field("imageId", _ID, json_string_of(_ID), aliases=("image_id",), required=True),
     GRAVITY_FIELD,
     X,
@@ -311,13 +311,13 @@ WATERMARK = structured(
     more=(OPACITY, BLEND, LEFT, TOP),
     empty=EmptyParts.DROP_TRAILING,
 )
-WATERMARK_POSITION = structured(
+WATERMARK_POSITION = parts_or_object(
     GRAVITY_FIELD, X, Y, OPACITY, BLEND, more=(LEFT, TOP), empty=EmptyParts.DROP_TRAILING
 )
-WATERMARK_SHADOW = switch_or(
-    structured(Field("color", HEX, JSON_COLOR), BLUR, X, Y, empty=EmptyParts.DROP_TRAILING)
+WATERMARK_SHADOW = boolean_or(
+    parts_or_object(Field("color", HEX, JSON_COLOR), BLUR, X, Y, empty=EmptyParts.DROP_TRAILING)
 )
-WATERMARK_SIZE = structured(WIDTH, HEIGHT, Field("scale", _FACTOR), empty=EmptyParts.ANY)
+WATERMARK_SIZE = parts_or_object(WIDTH, HEIGHT, Field("scale", _FACTOR), empty=EmptyParts.ANY)
 
 
 def _watermark_text(value: object) -> str:
@@ -334,7 +334,7 @@ WATERMARK_TEXT = text_or_object(
     _WATERMARK_TEXT,
     sorted_fields(
         Field("text", _WATERMARK_TEXT, json_string_of(_WATERMARK_TEXT), required=True),
-        _text("font"),
+        _text_field("font"),
         Field("size", integer(1, 512)),
         Field("color", JSON_COLOR),
         WIDTH,
@@ -345,8 +345,8 @@ WATERMARK_TEXT = text_or_object(
         LEFT,
         TOP,
         OPACITY,
-        _text("blend"),
-        _text("align"),
+        _text_field("blend"),
+        _text_field("align"),
     ),
 )
 

@@ -17,7 +17,7 @@ from imgwire_async.urls.check import (
     missing_source_faults,
     report,
 )
-from imgwire_async.urls.conversions import for_message, is_mapping
+from imgwire_async.urls.conversions import describe_value, is_mapping
 from imgwire_async.urls.read import split_pairs
 from imgwire_async.urls.rules import RULES_NEEDING_SOURCE
 
@@ -51,7 +51,7 @@ def check_options(
     if is_mapping(options):
         given = chain(options.items(), rules.items())
         return check(given, presets=(preset,), raw=raw, on_invalid=on_invalid)
-    raise TypeError(f"options must be a mapping or a Transformation, not {for_message(options)}")
+    raise TypeError(f"options must be a mapping or a Transformation, not {describe_value(options)}")
 
 
 def check_and_report(
