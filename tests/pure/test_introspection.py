@@ -46,7 +46,7 @@ def test_listing_all_members_opens_nothing(cls: Client) -> None:
 def test_help_shows_resources_and_methods(cls: Client) -> None:
     for target in targets(cls):
         assert pydoc.plain(pydoc.render_doc(target))
-    assert "Upload a picture straight to the storage" in pydoc.render_doc(cls("sk_test").images)
+    assert "Upload a picture to the storage" in pydoc.render_doc(cls("sk_test").images)
     for name in RESOURCES:
         assert name in pydoc.plain(pydoc.render_doc(cls))
 
