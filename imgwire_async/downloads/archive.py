@@ -58,7 +58,7 @@ async def save_archive(
 
 
 def is_archive_ready(job: ImageDownloadJob) -> bool:
-    """Return whether a bulk download job is READY, so that its archive exists.
+    """Return whether a bulk download job is READY, which means that its archive exists.
 
     Raises `DownloadJobFailedError` when the job is FAILED.
     """

@@ -25,7 +25,7 @@ class Content(Enum):
 class Mismatch:
     """Content that is not of the expected kind.
 
-    `kind` describes what it is ("JSON"). `text` is its text, or empty for bytes that are no text.
+    `kind` describes what it is ("JSON"). `text` is the content itself, or empty for bytes that are not text.
     """
 
     kind: str
@@ -61,7 +61,7 @@ _JSON = re.compile(r"\s{0,200}(?:\{\s{0,200}[\"}]|\[\s{0,200}[\[\]{\"\dtfn-])")
 def find_mismatch(wanted: Content, content_type: str, head: bytes) -> Mismatch | None:
     """Return what a response contains instead of `wanted`, or None when it contains `wanted`.
 
-    `head` is the first `HEAD_BYTES` of the body, or all of it when it is shorter.
+    `head` is the first `HEAD_BYTES` of the body, or the whole body when it is shorter.
 
     The bytes count more than `content_type`, because servers often give pictures a wrong type. Bytes of an
     unknown kind are accepted as a new picture format, unless the bytes or `content_type` indicate text.

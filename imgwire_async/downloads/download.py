@@ -43,8 +43,8 @@ class Download(AbstractAsyncContextManager["Download"]):
     """One download with its retries.
 
     The download holds a get slot and a connection from `run` until `aclose`. `release_slot` releases the slot
-    earlier. While the download waits for its next attempt, it holds neither of them. Only one task may use it
-    at a time.
+    earlier. While the download waits for its next attempt, it holds neither a slot nor a connection. Only one
+    task may use the download at a time.
     """
 
     def __init__(self, transport: Transport, location: DownloadUrl) -> None:
@@ -110,10 +110,10 @@ class Download(AbstractAsyncContextManager["Download"]):
         return self._response
 
     async def _release(self, exchange: Exchange | None) -> None:
-        """Release slot and connection.
+        """Release the slot and the connection.
 
-        Keep the exchange of the response in `_exchange`. If no response came, keep the parameter `exchange`
-        instead.
+        Store the exchange of the response in `_exchange`. If no response came, store the parameter `exchange`
+        there.
         """
         response, self._response = self._response, None
         self._exchange = exchange if response is None else response.exchange
@@ -175,7 +175,7 @@ def _advice(status: int, *, is_picture: bool) -> str:
 
 def _connection_error(location: DownloadUrl, error: NoResponseError) -> DownloadError:
     failure, exchange = error.failure, error.exchange
-    # The reason of this failure contains the advice already.
+    # For this kind of failure, `reason` already contains the advice.
     if failure.kind == "no_slot":
         text = f"{location.name}: {failure.reason}. Nothing was sent. {location.nothing_written}"
         return DownloadError(text.rstrip())
@@ -196,7 +196,8 @@ def _connection_error(location: DownloadUrl, error: NoResponseError) -> Download
 async def operation(transport: Transport, name: str, description: str) -> AsyncGenerator[None, None]:
     """Run one operation under its deadline.
 
-    `description` names the operation in the error that is raised when the client is closed meanwhile.
+    `description` names the operation in the error that is raised when the client is closed while the
+    operation runs.
     """
     try:
         async with transport.operation(name, description):

@@ -91,7 +91,7 @@ async def read(
 async def open_chunks(
     images: ImagesApi, transport: Transport, image: ImageOrId, rules: Transformation
 ) -> Chunks:
-    """Start to download a picture, and return its chunks after the first chunk has arrived."""
+    """Start to download a picture. Return the iterator of its chunks when the first chunk has arrived."""
     name = _name(image)
     async with operation(transport, "images.stream", f"stream of {name}"):
         image = await _fetch_record(images, image)
@@ -113,7 +113,7 @@ async def _first_chunk(body: ResponseBody) -> tuple[ResponseBody, bytes]:
 
 
 def _name(image: ImageOrId) -> str:
-    """Return a name of an image for messages."""
+    """Return the name of an image for messages."""
     return f"image {shortened(str(image.id if isinstance(image, Image) else image))}"
 
 

@@ -32,7 +32,7 @@ class UnexpectedResponse:
     """A response that does not have the expected content.
 
     `failure` is the input of the retry policy. `text` is the beginning of the body of an error response.
-    `advice` is a sentence for the user. It is empty when nothing but the status is known about the cause.
+    `advice` is a sentence for the user, or empty when only the status is known about the cause.
     """
 
     status: int
@@ -56,7 +56,7 @@ class ResponseBody:
         self._head = b""
 
     async def head(self) -> bytes:
-        """Return the first `HEAD_BYTES` of the body, or all of it when it is shorter.
+        """Return the first `HEAD_BYTES` of the body, or the whole body when it is shorter.
 
         Call this method before the iteration. The iterator returns these bytes again.
         """
@@ -123,7 +123,7 @@ async def _error_text(response: StreamedResponse, encoding: str) -> str:
 
 
 async def _check_body(body: ResponseBody, content: Content) -> UnexpectedResponse | None:
-    """Return None if the body of a successful response is as expected, else what is wrong with it."""
+    """Describe what is wrong with the body of a successful response, or return None if nothing is."""
     response = body.response
     head = await body.head()
     # The CDN has many servers. If one of them sends an empty body, another attempt may reach another server.

@@ -29,11 +29,11 @@ class DownloadTarget:
     """
 
     def __init__(self, path: object, *, overwrite: object, on_progress: OnProgress | None) -> None:
-        text = checks.path("path", path)
+        path_string = checks.path("path", path)
         checks.plain_callable("on_progress", on_progress)
-        # `Path` drops a slash or "/." at the end, so the original text is checked.
-        self._names_directory = os.path.basename(text) in {"", "."}  # noqa: PTH119  # see above
-        self._path = Path(text)
+        # `Path` drops a slash or "/." at the end, so the original string is checked.
+        self._names_directory = os.path.basename(path_string) in {"", "."}  # noqa: PTH119  # see above
+        self._path = Path(path_string)
         self._absolute = self._path
         self._overwrite = checks.flag("overwrite", overwrite)
         self._on_progress = on_progress
@@ -48,7 +48,7 @@ class DownloadTarget:
         if self._names_directory:
             raise directory_error(self._path)
         # The path is made absolute now, because the working directory may change before the file is written.
-        # Links and ".." are kept: after a link, ".." means another directory than the text suggests.
+        # Links and ".." are kept: after a link, ".." means another directory than the path suggests.
         self._absolute = self._path.absolute()
         try:
             check_target(self._absolute, overwrite=self._overwrite)
@@ -84,7 +84,7 @@ class DownloadTarget:
     async def _write(self, part: PartFile, body: ResponseBody) -> Callable[[], None]:
         """Write the bytes as they arrive, and return the last disk operation as a function.
 
-        The caller runs that function after it has released the connection, which the function does not need.
+        The caller runs the returned function after it has released the connection, which is no longer needed.
         """
         batch: list[bytes] = []
         written = 0

@@ -112,7 +112,7 @@ def for_missing_path(text: str) -> str:
 
 
 def _for_text(text: str) -> str:
-    """Return advice for a file whose content is `text`; empty unless the text is a URL, base64 or a path."""
+    """Return advice for a file whose content is a URL, base64 or a path, or "" for any other content."""
     stripped = text.strip()
     if _DATA_URI.match(stripped):
         return f"It is {_data_uri(stripped)}."

@@ -20,7 +20,8 @@ class UploadHooks:
     returns, and `stored` with the record after the storage has received the bytes.
 
     `next_key` must derive the key from the content of the file. So an earlier run may have used the same key,
-    and its record may already have its bytes. In this case the upload uses that record and sends nothing.
+    and the record of that run may already have its bytes. In this case the upload uses that record and sends
+    no bytes.
 
     A put slot is held while `created` runs, and while `next_key` runs for a second key.
     """

@@ -17,7 +17,9 @@ from imgwire_async.uploads.source import File
 
 @attrs.frozen
 class UploadItem:
-    """One file for `upload_many`, with its own arguments, which mean the same as those of `upload`.
+    """One file for `upload_many`, with arguments that apply to this file only.
+
+    The arguments mean the same as the arguments of `upload`.
 
     Args:
         file: The file, of any kind that `upload` takes.
@@ -29,7 +31,7 @@ class UploadItem:
         idempotency_key: Key under which the service recognizes a repeated upload. None sends a new key, and
             False sends none.
         purpose: Text of your own, stored with the image. None takes the argument of `upload_many`.
-        upload_token: Token for a client key, or a callable that returns it. None takes that of the client.
+        upload_token: Token for a client key, or a callable that returns it. None takes the client's token.
     """
 
     file: File = attrs.field(repr=short_repr)
@@ -55,7 +57,7 @@ def path_name(file: object) -> str | None:
 
 
 def name_for_messages(item: UploadItem) -> str:
-    """Return the name of a file for messages. The file need not be open."""
+    """Return the name of a file for messages. The file need not be open yet."""
     given = item.file_name if isinstance(item.file_name, str) else ""
     name = given or path_name(item.file)
     return "a file" if name is None else shortened(as_str(name))

@@ -25,9 +25,9 @@ async def prepare(
 ) -> PreparedUpload:
     """Open the file of a checked item, and return it ready to be sent. `stack` closes the file.
 
-    Of a file on disk, the first `head_bytes` bytes are read. A source of unknown size, or a stream that must
-    be hashed, is copied to a temporary file. If this upload was started inside user code of another upload,
-    it waits at most `stall` seconds until it may create that file.
+    If the file is a path, its first `head_bytes` bytes are read. A source of unknown size, or a stream that
+    must be hashed, is copied to a temporary file. If this upload was started inside user code of another
+    upload, it waits at most `stall` seconds for the slot that the temporary file needs.
     """
     original = source = await _open(item.file, stack, head_bytes)
     size = source.size
@@ -84,7 +84,7 @@ async def _open(file: object, stack: contextlib.AsyncExitStack, head_bytes: int)
 async def _head_for_spool(
     source: Source, item: UploadItem, stack: contextlib.AsyncExitStack, stall: float | None
 ) -> bytes:
-    """Acquire a slot for a temporary file, and return the first bytes of the source to copy to it."""
+    """Acquire a slot for the temporary file of a source, and return the first bytes of the source."""
     name = item.file_name or base_name(source.name or "")
     await stack.enter_async_context(spool_slot(name, _label(source, name or "the upload"), stall))
     with user_code.in_user_code():
@@ -104,7 +104,7 @@ async def _open_lazy(file: object, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(user_code.run_reader, close)
 
 
-# The ids of the file objects from which uploads of this process read now.
+# The ids of the file objects that uploads of this process are reading.
 _being_read: set[int] = set()
 # A forked child does not continue the uploads of its parent.
 forks.run_in_child(_being_read.clear)
@@ -147,7 +147,7 @@ def _label(source: Source, name: str) -> str:
 
 
 def _hint(source: Source) -> str:
-    """Return advice for a source of which the caller has read a part; empty for any other source."""
+    """Return advice for a source that the caller has partly read, or "" for any other source."""
     if position := _position(source):
         return (
             f" The file is at position {position}, and the bytes before that are not uploaded: "

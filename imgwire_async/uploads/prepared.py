@@ -35,8 +35,8 @@ class PreparedUpload:
     is_read: bool = attrs.field(init=False, default=False)
     # The number of bytes read in all attempts.
     bytes_read: int = attrs.field(init=False, default=0)
-    # An `ImgwireError` that the caller's source raised, for example from another client. It was not raised by
-    # the requests of this upload.
+    # An `ImgwireError` that the caller's source raised, for example because the source uses another client.
+    # The requests of this upload did not raise this error.
     source_error: ImgwireError | None = attrs.field(init=False, default=None)
 
     @property

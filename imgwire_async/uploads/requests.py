@@ -11,7 +11,7 @@ from imgwire_async.protocol.request import Request, path_segment
 def create_request(body: Mapping[str, object], upload_token: str | None) -> Request[StandardUpload]:
     """Return the request that creates a record and a presigned URL.
 
-    It may be sent again after a failure if it has an idempotency key.
+    The request may be sent again after a failure if `body` has an idempotency key.
     """
     return Request(
         "POST",

@@ -169,8 +169,8 @@ def _allowed(action: Action, outcome: PutOutcome, state: UploadState) -> bool:
     if state.budget.policy.max_retries == 0:
         return action is Action.CHECK_RECORD and state.has_derived_key
     if action is Action.NEW_URL:
-        # The first 403 without a reason always replaces the URL. Later ones replace it only if the record was
-        # checked in between.
+        # The first 403 without a reason always causes a request for a new URL. A later 403 does so only if
+        # the record was checked in between.
         is_reasonable = outcome is PutOutcome.EXPIRED or state.may_have_arrived or state.forbidden_puts == 0
         return is_reasonable and state.urls_requested < MAX_UPLOAD_URLS
     if action is Action.RETRY:

@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 import attrs
 
-# A function that reads `size` bytes at `position`, in this order. It returns fewer bytes at the end of the
-# file.
+# A function `read_at(size, position)` that returns bytes of the file, fewer than `size` only at its end.
 ReadAt = Callable[[int, int], bytes]
 
 # How many bytes at the start of a TIFF are searched for directories, if its source can be read only once.
@@ -35,7 +34,7 @@ _RAW_TAGS = frozenset({33421, 33422, 34310, 46275, 50706, 51157, 0x7000})
 _RAW_PHOTOMETRIC = frozenset({32803, 34892})
 # Compressions that only raw pictures have: of Nikon, Epson, Samsung, Sony, Pentax, Kodak, and DNG.
 _RAW_COMPRESSION = frozenset({34713, 32769, 32770, 32772, 32767, 65535, 65000, 32867, 34892})
-# The size in bytes of the field types SHORT, LONG and IFD.
+# Maps the field types SHORT, LONG and IFD to the size in bytes of one number.
 _NUMBER_SIZES = {3: 2, 4: 4, 13: 4}
 
 
@@ -70,7 +69,7 @@ class _Directory:
 def is_raw(read_at: ReadAt) -> bool:
     """Return whether the TIFF that `read_at` reads is a camera's raw picture."""
     header = read_at(16, 0)
-    # The signatures of Canon and Phase One.
+    # A file with the signature of Canon or Phase One is always raw.
     if header[8:10] == b"CR" or header[8:12] in {b"IIII", b"MMMM"}:
         return True
     first = position = _number(header[4:8], little=header[:2] == b"II")

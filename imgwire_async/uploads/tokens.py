@@ -21,12 +21,13 @@ T = TypeVar("T")
 
 TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
+# The end of the error message for an `UploadToken` model that was given instead of its text.
 USE_TEXT_OF_MODEL = " (its text is in .token)"
 
 
 @attrs.define
 class TokenProvider:
-    """The upload token of one file: the token or callable of the file itself, else that of the client.
+    """Provide the upload token of one file, from a token or callable of the file or of the client.
 
     A token can be used only once. So a callable is called for each upload URL: once per file, and again for
     each new URL. It is also called again if an attempt without a response may have used the token. All
@@ -34,16 +35,16 @@ class TokenProvider:
     """
 
     transport: Transport
-    own: TokenSource | None = attrs.field(repr=False)
-    # The last `ImgwireError` that the callable raised. It was not raised by the requests of the upload
-    # itself.
+    # The file's own token or callable, or None to use the client's.
+    own_source: TokenSource | None = attrs.field(repr=False)
+    # The last `ImgwireError` that the callable raised. The requests of the upload did not raise this error.
     error: ImgwireError | None = attrs.field(init=False, default=None, repr=False)
     _result: object = attrs.field(init=False, default=None, repr=False)
 
     @property
     def source(self) -> TokenSource | None:
-        """The token or callable to use: that of the file itself, else that of the client."""
-        return self.transport.upload_token if self.own is None else self.own
+        """The token or callable of the file, or that of the client if the file has none."""
+        return self.transport.upload_token if self.own_source is None else self.own_source
 
     async def call_with_token(self, create: Callable[[str | None], Awaitable[T]], max_tokens: int) -> T:
         """Call `create` with a token, and return its result.
@@ -77,7 +78,8 @@ class TokenProvider:
     def _token(self) -> str:
         """Return the token that the callable has returned.
 
-        Raises an exception if the result is no token. Its message does not show the result.
+        Raises an exception if the callable returned no token. The error message does not show what it
+        returned.
         """
         result = self._result
         if isinstance(result, str) and result and is_printable_ascii(result):
@@ -87,8 +89,8 @@ class TokenProvider:
             # Close the coroutine, so that Python does not warn that it was never awaited.
             result.close()
         is_text, is_model = isinstance(result, str), isinstance(result, UploadToken)
-        # Delete the result, because it may contain the token, and a traceback with local variables would show
-        # it.
+        # Delete the result, which may contain the token, because a traceback with local variables would show
+        # the result.
         self._result = result = None
         wrong = (
             "without blanks and control characters, not empty"
@@ -96,7 +98,7 @@ class TokenProvider:
             else f"not {kind}{USE_TEXT_OF_MODEL if is_model else ''}"
         )
         message = f"the upload_token callable must return the token as ASCII text, {wrong}; nothing was sent"
-        # The client's callable is used for every file, so its mistake ends a whole run.
-        if self.own is None:
+        # The client's callable is used for every file, so raise an error that ends a whole run.
+        if self.own_source is None:
             raise ConfigurationError(message)
         raise ValueError(message) if is_text else TypeError(message)

@@ -69,7 +69,7 @@ class Upload:
     """One upload of one file. Used once, by one task.
 
     `item` is already checked. If `until_ready` is given, it is called with the stored record and awaited
-    under the same deadline, and `run` returns its result.
+    under the deadline of the upload, and `run` returns its result.
 
     These attributes can also be read after a failure: `image`, `puts` (the number of attempts to send the
     bytes), `bytes_sent` (the sum of all attempts), and `abandoned` (ids of records that were created and then
@@ -121,7 +121,7 @@ class Upload:
         return self._file.file_name if self._is_open else None
 
     async def run(self) -> Image:
-        """Upload the file and return its record. Exceptions get the record as `image`, if it was created."""
+        """Upload the file and return its record. If a record was created, exceptions have it as `image`."""
         name = name_for_messages(self._item)
         try:
             async with self._transport.operation("images.upload", f"upload of {name}"):
@@ -144,7 +144,7 @@ class Upload:
         An error that the file's own source raises concerns that file alone, even if it comes from another
         client of the SDK. The same is true when the file's own upload token is rejected.
         """
-        # Before the file is open, no request was sent, so the error concerns this file.
+        # Before the file is open, no request was sent, so the error concerns this file only.
         if not self._is_open or self._is_from_user_code(error):
             return False
         if isinstance(error, AuthenticationError) and self._item.upload_token is not None:
@@ -215,7 +215,7 @@ class Upload:
             raise self._error(PutOutcome.STALLED, error) from None
 
     async def _check_record(self, outcome: PutOutcome, failure: PutFailure) -> Action:
-        """Retrieve the record, and return the next action. If that fails, raise the error of the PUT."""
+        """Retrieve the record, and return the next action. If the request fails, raise the PUT's error."""
         assert self.image is not None
         try:
             self.image = await self._call(retrieve_request(self.image.id))
@@ -292,7 +292,7 @@ class Upload:
             self._use_new_record(upload.image)
         self.image = upload.image
         if self._hooks is not None:
-            # A put slot is held, so a transfer that the hook starts must not wait for ever for another slot.
+            # A put slot is held, so `in_user_code` limits how long a transfer of the hook waits for a slot.
             with user_code.in_user_code():
                 await self._hooks.created(upload.image)
         return upload
@@ -320,9 +320,9 @@ class Upload:
         return codec.decode(response, request.model)
 
     async def _renew_key(self) -> bool:
-        """Use a new idempotency key for the next create request, and return whether that is allowed.
+        """Set a new idempotency key for the next create request. Return False if no new key is allowed.
 
-        It is allowed once per upload, and only if the caller gave no key.
+        A new key is allowed once per upload, and only if the caller gave no key.
         """
         state = self._state
         may_renew = state.has_derived_key or state.budget.policy.max_retries > 0
@@ -340,12 +340,12 @@ class Upload:
     async def _new_key(self) -> str:
         if self._hooks is None:
             return str(uuid.uuid4())
-        # A put slot may be held, so a transfer that the hook starts must not wait for ever for another slot.
+        # A put slot may be held, so `in_user_code` limits how long a transfer of the hook waits for a slot.
         with user_code.in_user_code():
             return await self._hooks.next_key(self._renewed_keys)
 
     def _use_new_record(self, image: Image) -> None:
-        """Continue with a new record. If there was a record before, it never received its bytes."""
+        """Continue with a new record. The previous record, if any, never received its bytes."""
         self._state.may_have_arrived = False
         if self._on_created is not None:
             self._image_to_report = image
@@ -389,8 +389,8 @@ class Upload:
     async def _report(self, sent: int, *, stored: bool = False) -> None:
         """Call `on_progress` with the number of bytes sent.
 
-        The full size is reported once, when the storage has accepted the file. Earlier reports are dropped
-        while the caller's thread is busy, so that sending does not wait for that thread.
+        The full size is reported once, when the storage has accepted the file. Reports before that are
+        dropped while the caller's thread is busy, so that sending does not wait for that thread.
         """
         file = self._file
         if self._on_progress is not None and (

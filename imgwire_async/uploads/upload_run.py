@@ -1,4 +1,4 @@
-"""Upload many files with a limited number of workers, and return each result as its upload ends.
+"""Upload many files with a limited number of workers, and return each result as soon as its upload has ended.
 
 Memory use does not grow with the number of files. At most `concurrency` files are open, and the workers wait
 while `concurrency` results are unread.
@@ -46,7 +46,7 @@ _CANCELLED = (
 _SOURCE_CANCELLED = "the source of the file was cancelled while it was read; upload it again"
 
 
-# Objects of these types are no collection of files, although some of them are iterable.
+# Objects of these types are not collections of files, although some of them are iterable.
 _NOT_MANY_FILES: tuple[type, ...] = (str, os.PathLike, Mapping, UploadItem)
 
 
@@ -130,7 +130,7 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         # The number of started workers, without those that ended because the limit was lowered.
         self._worker_count = 0
         self._workers: set[asyncio.Task[None]] = set()
-        # The context in which the run was entered, and in which all workers start.
+        # A copy of the context in which the run was entered, for workers that start later.
         self._context: contextvars.Context | None = None
         # The error that ended the run.
         self._failure: BaseException | None = None
@@ -156,8 +156,8 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
         self._space_ready.set()
         self._upload_ended.set()
         if self._context is not None and not self._is_exiting:
-            # The workers start in a copy of the context of the run, because the code that sets the limit may
-            # run in another context.
+            # The new workers start in a copy of the context of the run, because the code that sets the limit
+            # may run in another context.
             self._context.copy().run(self._start_workers)
 
     def _abort_on_error(self, callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
