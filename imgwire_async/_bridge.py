@@ -88,13 +88,13 @@ class _WorkItem:
 
 
 def _set_result(future: asyncio.Future[Any], value: object, error: Exception | None) -> None:
-    # The task that waited for the future was cancelled while the user function ran.
+    # The future is done if the task that waited for it was cancelled while the user function ran.
     if future.done():
         return
     if error is None:
         future.set_result(value)
     elif isinstance(error, StopIteration):
-        # A future rejects a StopIteration. A coroutine also replaces it by a RuntimeError.
+        # A future rejects a StopIteration, so replace it by a RuntimeError, as Python does in a coroutine.
         wrapped = RuntimeError("user code raised StopIteration")
         wrapped.__cause__ = error
         future.set_exception(wrapped)
@@ -106,8 +106,8 @@ class CallerChannel:
     """The connection between a caller's thread and the loop thread.
 
     The channel is used for one call (`once`), or for all calls of an iterator or a `with` block. In the tasks
-    of the caller, `user_code.current_caller` is the channel. The caller's thread uses `run` and `end`. The
-    loop thread uses the methods from `is_waiting` on.
+    that run for the caller, `user_code.current_caller` is the channel. The caller's thread uses `run` and
+    `end`. The loop thread uses the methods below `end`.
     """
 
     def __init__(self, thread: LoopThread, *, once: bool = False) -> None:
@@ -129,7 +129,7 @@ class CallerChannel:
             if posted:
                 self._serve(call)
         except BaseException:
-            # After Ctrl-C, for example, the task is cancelled. The caller does not wait for its end.
+            # Ctrl-C, for example, has ended the wait. Cancel the task, but do not wait until it has ended.
             call.abandoned = True
             if not self._thread.post(self._interrupt, call, urgent=True):
                 _close_if_not_started(coroutine)
@@ -166,8 +166,9 @@ class CallerChannel:
     def end(self, cleanup: Coroutine[Any, Any, object], owner: object, *, wait: bool) -> None:
         """Close the channel: cancel the running task, then run `cleanup` on the loop.
 
-        If `wait` is true, wait for `cleanup` up to `EXIT_TIMEOUT` seconds, unless this is the loop thread
-        itself. `owner` is the async object that `cleanup` closes. In a forked child it stays unclosed.
+        If `wait` is true, wait for `cleanup` up to `EXIT_TIMEOUT` seconds, unless the calling thread is
+        the loop thread. `owner` is the async object that `cleanup` closes. In a forked child `owner` stays
+        unclosed.
         """
         call = _LoopCall(cleanup)
         call.abandoned = not wait or self._thread.is_current
@@ -195,8 +196,8 @@ class CallerChannel:
     def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
         """Let the caller's thread run `function` and return the future of its result.
 
-        While the caller uses an item of an iterator, its thread runs no function until the caller requests
-        the next item.
+        While the caller uses an item of an iterator, the function waits: it runs when the caller requests the
+        next item.
         """
         future: asyncio.Future[Any] = self._thread.loop.create_future()
         if self._closed:
@@ -215,7 +216,7 @@ class CallerChannel:
 
     def _start_after_previous(self, call: _LoopCall[Any]) -> None:
         previous = self._call
-        # The task of an interrupted call may not have ended yet.
+        # The task of an interrupted call may not have ended yet. If so, start the new call when it ends.
         if previous is not None and previous.task is not None:
             previous.task.add_done_callback(lambda _: self._start_after_previous(call))
             return
@@ -234,7 +235,7 @@ class CallerChannel:
         if not call.abandoned:
             self._inbox.put(call)
         elif not task.cancelled():
-            # The exception is retrieved, so that asyncio does not log it.
+            # Retrieve the exception, so that asyncio does not log it.
             task.exception()
 
     def _interrupt(self, call: _LoopCall[Any]) -> None:
@@ -269,7 +270,8 @@ class CallerChannel:
 def _close_if_not_started(coroutine: Coroutine[Any, Any, object]) -> None:
     """Close a coroutine that never ran, so that Python does not warn about it.
 
-    A coroutine that has run belongs to the loop of the parent process and is not closed.
+    A coroutine that has started belongs to an event loop, perhaps that of the parent process, and is not
+    closed.
     """
     if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         coroutine.close()
@@ -286,10 +288,10 @@ def call(method: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs:
 
 
 def run_close(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `method`, which closes an async object, on the loop thread. If possible, wait for its end.
+    """Run `method`, which closes an async object, on the loop thread. If possible, wait until it has ended.
 
-    Before the first call and at exit no loop runs. In this case the coroutine runs here, up to its first
-    wait. On the loop thread itself, the coroutine becomes a task, which ends later.
+    Before the first call and at exit no loop runs. In this case the coroutine runs in the calling
+    thread, up to its first wait. On the loop thread itself, the coroutine becomes a task, which ends later.
     """
     forks.check()
     thread = process.thread
@@ -321,7 +323,7 @@ async def _aclose(source: AsyncGenerator[Any, None]) -> None:
     try:
         await source.aclose()
     except RuntimeError:
-        # The garbage collector has already made the loop close this generator.
+        # A generator that is running is being closed already: the garbage collector has made the loop do so.
         if not getattr(source, "ag_running", False):
             raise
 

@@ -38,7 +38,7 @@ class _ProcessState:
         """Forget the loop thread, and create new locks."""
         # Reentrant, because a signal handler may make a call while the loop thread starts.
         self.start_lock = threading.RLock()
-        # The loop thread sets this itself, as soon as it accepts calls.
+        # The loop thread sets this attribute itself as soon as it accepts calls.
         self.thread: LoopThread | None = None
         # Only loop threads acquire this lock, for the short time in which one of them registers itself.
         self.registration_lock = threading.Lock()
@@ -53,7 +53,7 @@ class LoopThread:
     def __init__(self) -> None:
         # True in a forked child, where this thread and the callers that wait for it do not exist.
         self.forked = False
-        # Strong references, because the loop itself holds its tasks only weakly.
+        # The running tasks. This set keeps them alive, because the loop holds only weak references to tasks.
         self.tasks: set[asyncio.Task[Any]] = set()
         self._posted: deque[tuple[Context, Callable[..., object], tuple[object, ...]]] = deque()
         # Whether the loop was woken, but has not run the posted functions yet.
@@ -187,13 +187,13 @@ class LoopThread:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return a new loop of asyncio, regardless of the application's event loop policy.
+    """Create an asyncio loop, regardless of the application's event loop policy.
 
     With uvloop a call over TLS would take a fifth less time. But a forked child would crash at its exit,
     where libuv joins threads that exist in the parent only.
 
-    The loop reads the system's monotonic clock directly. A test that replaces `time.monotonic` does not
-    affect it, because the loop continues to run after the test.
+    The loop reads the system's monotonic clock directly, so that a test that replaces `time.monotonic` does
+    not affect the loop.
     """
     # An event loop needs three file descriptors. Without them its constructor fails halfway, and leaves an
     # object that warns that it was not closed. So check first that three descriptors can be opened.
@@ -229,8 +229,8 @@ def _start() -> LoopThread:
             raise shutdown_error()
         if process.thread is not None:
             return process.thread
-        # A signal handler that makes a call during this start starts another thread. The thread that
-        # registers first is used.
+        # A signal handler may make a call during this start, and so start a second loop thread. The thread
+        # that registers first is used.
         new = LoopThread()
         new.start()
         return process.thread or new
@@ -239,7 +239,7 @@ def _start() -> LoopThread:
 def shutdown_error() -> BaseException:
     """Return the exception for a call while the interpreter shuts down.
 
-    For a daemon thread it is `SystemExit`, which ends the thread without a traceback.
+    In a daemon thread the exception is `SystemExit`, which ends the thread without a traceback.
     """
     if threading.current_thread().daemon:
         return SystemExit()

@@ -26,7 +26,8 @@ Parts: TypeAlias = "tuple[str, ...]"
 
 # The maximum length of a file name on common file systems.
 MAX_NAME_BYTES = 255
-# The length of the longest text that is added to a name. No archive has more than 9,999,999,999 entries.
+# The length of the longest number that is added to a name to make it distinct. No archive has more than
+# 9,999,999,999 entries.
 _MAX_NUMBER_LENGTH = len(" (9999999999)")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}")
 _RENAME_HINT = 'on_clash="rename" renames such entries'
@@ -40,7 +41,7 @@ _DEVICE_NAME = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(?:\..*)?", re.IGNORECASE | re.DOTALL
 )
 _DRIVE = re.compile(r"[A-Za-z]:")
-# These characters change the text direction, so that a name can be shown like a different name.
+# These characters change the text direction, so a name that contains them can look like a different name.
 _DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -252,9 +253,9 @@ def _distinct_names(names: Iterable[_Child], directory: Parts, exists: Callable[
 def _split_for_number(name: str, *, is_directory: bool) -> tuple[str, str]:
     """Split a name at the place where a number is inserted to rename it.
 
-    `photo.jpg` is split into `photo` and `.jpg`. For a directory, the second text is empty. The first text is
-    cut if the new name could be too long. The cut leaves space for the longest number, so names are cut alike
-    for all numbers.
+    `photo.jpg` is split into `photo` and `.jpg`. For a directory, the second part is empty. The first part is
+    cut if the new name could be too long. The cut leaves space for the longest number, so it does not depend
+    on the number.
     """
     stem, extension = name.rstrip(" ."), ""
     dot_index = stem.rfind(".")
@@ -271,7 +272,7 @@ def _check_directory_count(directories: int, max_files: int) -> None:
 
 
 def entry_error(info: zipfile.ZipInfo, reason: str, advice: str = "") -> ArchiveError:
-    """Return the error for an entry because of which the archive is not extracted.
+    """Return the error for an archive that is not extracted because of one entry.
 
     `reason` completes the sentence "its entry ...". `advice` says what the user can do.
     """

@@ -74,7 +74,7 @@ def extract_archive(
         overwrite: Whether to replace existing files.
         on_clash: What to do when two names in the archive would be the same name on some file system, for
             example `a.jpg` and `A.jpg`. "refuse": raise an error. "rename": keep the first name, and change
-            the others to `photo (2).jpg`, `photo (3).jpg` and so on. A number is skipped when another entry
+            the others to `A (2).jpg`, `A (3).jpg` and so on. A number is skipped when another entry
             has the new name, or when a file with this name exists and `overwrite` is False.
 
     Returns:
@@ -293,7 +293,7 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 def _move_to_target(source: Path, target: Path, undo: ExitStack, *, overwrite: bool) -> None:
-    """Move an extracted file from the temporary directory to its final path. `undo` gets the reverse step."""
+    """Move an extracted file to its final path, and add the reverse step to `undo`."""
     if not overwrite or _file_mode(target) is None:
         rename_no_replace(source, target)
         undo.callback(_run_ignoring_os_error, target.unlink)
@@ -302,7 +302,7 @@ def _move_to_target(source: Path, target: Path, undo: ExitStack, *, overwrite: b
     try:
         backup.hardlink_to(target)
     except OSError:
-        # The file system has no hard links.
+        # The file system has no hard links, so copy the file.
         shutil.copy2(target, backup)
     source.replace(target)
     undo.callback(_run_ignoring_os_error, lambda: backup.replace(target))

@@ -24,7 +24,7 @@ _OPEN_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) 
 def new_file(path: Path) -> BinaryIO:
     """Create a file, and open it for writing.
 
-    Its permissions are those of the umask. Raises `FileExistsError` when `path` exists.
+    The umask determines the permissions of the file. Raises `FileExistsError` when `path` exists.
     """
     return os.fdopen(os.open(path, _OPEN_FLAGS, 0o666), "wb")
 
@@ -49,8 +49,8 @@ def rename_no_replace(source: Path, target: Path) -> None:
             remove(target)
             raise
     else:
-        # This may fail, for example because a virus scanner has opened the file. `remove` ignores the error,
-        # because the target is complete.
+        # Removing the source may fail, for example because a virus scanner has opened it. `remove` ignores
+        # such an error, because the target is complete.
         remove(source)
 
 
@@ -186,7 +186,8 @@ class PartFile:
     def _accessing_disk(self) -> Generator[None, None, None]:
         """Hold the lock while the caller accesses the disk.
 
-        An `OSError` gets the path of the target. After `abandon`, the temporary file is removed at the end.
+        Put the path of the target into an `OSError`. After `abandon`, the temporary file is removed at the
+        end.
         """
         try:
             with self._lock:

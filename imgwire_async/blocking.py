@@ -1,7 +1,7 @@
 """The blocking client: the methods of the asynchronous client, with the same parameters and results.
 
 Each method calls the asynchronous method of the same name in the background event loop, and waits for its
-result. It has the docstring and the signature of the asynchronous method.
+result. The docstring and the signature are those of the asynchronous method.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Class = TypeVar("Class", bound=type)
 
 
 class BlockingWrapper:
-    """The base class of blocking objects. Each object wraps an asynchronous one and calls its methods."""
+    """The base class of blocking objects. Each object calls the methods of an asynchronous object."""
 
     def __init__(self, original: object) -> None:
         self._original: Any = original
@@ -66,7 +66,7 @@ def blocking(method: Callable[..., Any]) -> Callable[..., Any]:
     """Return the blocking form of `method`, with the same parameters and docstring.
 
     The blocking form of a coroutine function returns its result. The blocking form of an async generator is a
-    generator, and that of an async context manager is a context manager.
+    generator. The blocking form of an async context manager is a context manager.
     """
     if inspect.iscoroutinefunction(method):
 
@@ -107,7 +107,8 @@ def _items(pages: Generator[Page[T], None, None]) -> Generator[T, None, None]:
 def _copy_metadata(method: Callable[..., Any], blocking_method: Callable[..., Any]) -> Callable[..., Any]:
     """Copy name, docstring and signature of `method` to `blocking_method`, and return `blocking_method`.
 
-    In the type of the result, the name of a blocking type replaces that of an asynchronous type.
+    In the result type, a blocking type replaces the asynchronous type, for example `Generator` replaces
+    `AsyncGenerator`.
     """
     functools.update_wrapper(blocking_method, method)
     blocking_method.__module__ = __name__
@@ -117,7 +118,7 @@ def _copy_metadata(method: Callable[..., Any], blocking_method: Callable[..., An
     )
     result_type = re.sub(r"Async(?=[A-Z])", "", result_type)
     blocking_method.__signature__ = signature.replace(return_annotation=result_type)  # type: ignore[attr-defined]  # read by inspect
-    # The annotations stay text, because `typing.get_type_hints` evaluates them in the module of `method`.
+    # The annotations stay strings, because `typing.get_type_hints` evaluates them in the module of `method`.
     blocking_method.__annotations__ = {**method.__annotations__, "return": result_type}
     return blocking_method
 
@@ -206,8 +207,9 @@ class ImgwireClient(BaseClient, BlockingWrapper):
             the URL is `https://api.imgwire.dev`.
         timeout: A `Timeouts`, or the maximum number of seconds of one attempt. None means `Timeouts()`.
         retries: A `RetryPolicy`, or the maximum number of retries. None means `RetryPolicy()`.
-        max_connections: Maximum number of API requests at the same time in one event loop. PUT requests with
-            the bytes of files, and GET requests for them, have two further limits of the same number.
+        max_connections: Maximum number of API requests at the same time in one event loop. Two
+            separate limits of this number apply to PUT requests that send files and to GET requests that
+            fetch files.
         default_headers: Headers for requests to the API. They are not sent to other hosts.
         user_agent: Text to put before the SDK's own `User-Agent`.
         proxy: URL of one proxy for all hosts.

@@ -1,4 +1,4 @@
-"""Wait for tasks that must end, and distinguish the cancellation of the running task from others."""
+"""Wait for tasks that must end, and find out whether a cancellation is that of the running task."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ async def wait_all(tasks: Collection[asyncio.Future[Any]], *, timeout: float = m
     Results and exceptions of `tasks` are ignored. If the running task was cancelled, the last cancellation is
     raised at the end. After `timeout` seconds the function returns and leaves unfinished tasks running.
     """
-    # `asyncio.wait` uses the clock of the loop, so this function uses it, too. A test may have stopped other
-    # clocks.
+    # `asyncio.wait` uses the clock of the loop, so this function uses the same clock. A test may have stopped
+    # other clocks.
     now = asyncio.get_running_loop().time
     unfinished: set[asyncio.Future[Any]] = {task for task in tasks if not task.done()}
     cancelled: asyncio.CancelledError | None = None
@@ -43,7 +43,7 @@ async def wait_all(tasks: Collection[asyncio.Future[Any]], *, timeout: float = m
 
 
 async def wait_shielded(future: asyncio.Future[Any]) -> None:
-    """Wait for a future. If the task is cancelled, wait at most `CANCEL_GRACE` seconds more.
+    """Wait for a future. If the running task is cancelled, wait at most `CANCEL_GRACE` seconds more.
 
     A cancelled anyio scope does not interrupt the wait.
     """

@@ -1,6 +1,6 @@
 """Check the arguments of the caller.
 
-A function that returns the value converts it to a built-in type. Wrong arguments raise `TypeError` or
+Functions that return the checked value convert it to a built-in type. Wrong arguments raise `TypeError` or
 `ValueError`. The message begins with `name`, which is the name of the argument.
 """
 
@@ -134,7 +134,8 @@ def integer(
     if found is None:
         raise wrong_type(name, expected, value)
     if found < minimum or (maximum is not None and found > maximum):
-        # MAX_INT64 is a limit of computers, not of the API. The message names it only for a larger number.
+        # MAX_INT64 is a limit of computers, not of the API. The message names this limit only for a number
+        # that exceeds it.
         omits_maximum = maximum is None or (maximum == MAX_INT64 and found < minimum)
         limits = f"{minimum} or more" if omits_maximum else f"{minimum} to {maximum}"
         raise ValueError(f"{name} must be {limits}, not {number_for_message(found)}")

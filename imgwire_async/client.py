@@ -46,10 +46,10 @@ class ChangedOptions(TypedDict, total=False):
 
 
 def new_shared_state(arguments: Mapping[str, object]) -> SharedState:
-    """Return the state that a new client shares with the clients that its `with_options` returns.
+    """Create the state that a new client shares with the clients that its `with_options` returns.
 
-    `arguments` are those of the constructor. Environment variables replace missing ones. Logs a warning when
-    the API key would cross the network unencrypted.
+    `arguments` are the arguments of the constructor. Environment variables replace missing arguments. Logs a
+    warning when the API key would cross the network unencrypted.
     """
     # Imported here, because importing the client class has to stay fast.
     from imgwire_async.config import configure, from_environment
@@ -102,7 +102,8 @@ class BaseClient:
         hooks: Hooks | None = None,
         upload_token: str | Callable[[], str | Awaitable[str]] | None = None,
     ) -> None:
-        # Wrapped before any line can raise, because an error report may show the variables of this frame.
+        # Wrap the secrets before any line can raise, because an error report may show the variables of this
+        # frame.
         api_key, proxy, upload_token = as_secret(api_key), as_secret(proxy), as_secret(upload_token)
         arguments = {
             "api_key": api_key,
@@ -226,8 +227,9 @@ class AsyncImgwireClient(BaseClient):
             the URL is `https://api.imgwire.dev`.
         timeout: A `Timeouts`, or the maximum number of seconds of one attempt. None means `Timeouts()`.
         retries: A `RetryPolicy`, or the maximum number of retries. None means `RetryPolicy()`.
-        max_connections: Maximum number of API requests at the same time in one event loop. PUT requests with
-            the bytes of files, and GET requests for them, have two further limits of the same number.
+        max_connections: Maximum number of API requests at the same time in one event loop. Two
+            separate limits of this number apply to PUT requests that send files and to GET requests that
+            fetch files.
         default_headers: Headers for requests to the API. They are not sent to other hosts.
         user_agent: Text to put before the SDK's own `User-Agent`.
         proxy: URL of one proxy for all hosts.
@@ -286,7 +288,7 @@ class AsyncImgwireClient(BaseClient):
         Args:
             method: HTTP method, such as `"GET"`.
             path: Path below `/api/v1`, which begins with one `/`.
-            params: Query parameters: text or integers by name.
+            params: Query parameters: a mapping of names to text or integers.
             json: Body, anything that JSON can represent. None sends no body.
             idempotent: True allows a retry of a POST after a lost response.
 

@@ -9,7 +9,7 @@ import operator
 def as_str(value: str) -> str:
     """Return the text of a `str` or of a subclass as a plain `str`.
 
-    `str()` is not used, because it returns the name of a member of a class `(str, Enum)`.
+    `str()` is not used, because for a member of a class `(str, Enum)` it returns the member's name.
     """
     return str.__str__(value)
 
@@ -17,7 +17,7 @@ def as_str(value: str) -> str:
 def as_int(value: object) -> int | None:
     """Return an integer as a plain `int`, or None when `value` is not an integer.
 
-    Objects with `__index__`, such as NumPy's integers, are integers. A bool is not.
+    Objects with `__index__`, such as NumPy's integers, count as integers. A bool does not.
     """
     if type(value) is int:
         return value
@@ -38,8 +38,9 @@ def as_int(value: object) -> int | None:
 def as_number(value: object) -> int | float | None:
     """Return a number as a plain `int` or `float`, or None when `value` is not a number.
 
-    Objects with `__float__`, such as `Decimal` and NumPy's numbers, are numbers. A bool is not. A number that
-    does not fit a float (a huge `Fraction`, a signaling NaN) becomes NaN, and all callers reject NaN.
+    Objects with `__float__`, such as `Decimal` and NumPy's numbers, count as numbers. A bool does not. A
+    number that does not fit a float (a huge `Fraction`, a signaling NaN) becomes NaN, and all callers reject
+    NaN.
     """
     if type(value) is float:
         return value

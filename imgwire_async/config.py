@@ -44,9 +44,10 @@ class Options:
     hooks: Hooks = attrs.field(factory=Hooks)
 
     def with_changes(self, changes: Mapping[str, object]) -> Options:
-        """Check `changes`, which are values keyed by option, and return a copy of these options with them.
+        """Check the new values in `changes`, and return a copy of these options with the new values.
 
-        None means the default of an option. Raises `TypeError` for an unknown option.
+        `changes` is keyed by the name of the option. None means the default of the option. Raises `TypeError`
+        for an unknown option.
         """
         unknown = sorted(set(changes) - set(_OPTION_CHECKS))
         if unknown:
@@ -111,7 +112,7 @@ def configure(arguments: Mapping[str, object], environment: Mapping[str, str]) -
     """Return the settings of a client.
 
     `arguments` contains the arguments of its constructor, keyed by name, with secrets as `Secret`. Values in
-    `environment`, the result of `from_environment`, replace arguments that are None.
+    `environment` (the result of `from_environment`) replace arguments that are None.
     """
     merged = {
         **arguments,

@@ -36,7 +36,7 @@ async def run(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) ->
 async def run_or_dispose(
     dispose: Callable[[T], object], function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a disk operation and return its result, which must be disposed of, such as an open file.
+    """Run a disk operation, and return its result, which must be disposed of (an open file, for example).
 
     If the task is cancelled during the operation, the result is passed to `dispose` in a worker thread.
     """
@@ -62,7 +62,7 @@ async def run_batched(function: Callable[P, T], /, *args: P.args, **kwargs: P.kw
 async def run_batched_or_dispose(
     dispose: Callable[[T], object], function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run an operation like `run_batched`, and return its result, which must be disposed of.
+    """Run a disk operation like `run_batched`, and return its result, which must be disposed of.
 
     If the task is cancelled during the operation, the result is passed to `dispose` in a worker thread.
     """

@@ -55,7 +55,7 @@ Which: TypeAlias = Literal["connect", "attempt", "deadline"]
 
 
 def _rebuild(cls: type[ImgwireError], args: tuple[Any, ...], state: Mapping[str, Any]) -> ImgwireError:
-    """Return an unpickled error with these `args` and attributes, without a call of its `__init__`."""
+    """Rebuild a pickled error from its `args` and attributes, without calling `__init__`."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -145,11 +145,11 @@ class APIStatusError(ImgwireError):
 
 
 class BadRequestError(APIStatusError):
-    """Status 400: the service could not understand the request. Mention `request_id` in a report."""
+    """Status 400: the service could not understand the request. Mention `request_id` when you report it."""
 
 
 class AuthenticationError(APIStatusError):
-    """Status 401: the API key (or a second key from a callable) or the upload token is not valid."""
+    """Status 401: the API key (also a second key from its callable) or the upload token is not valid."""
 
 
 class PaymentRequiredError(APIStatusError):
@@ -234,7 +234,7 @@ class UploadError(ImgwireError):
         image: Image | None = None,
     ) -> None:
         super().__init__(message, exchange=exchange, image=image)
-        # No file system allows a longer file name. A longer text is something else and is shortened for logs.
+        # File systems allow 255 characters. A longer text is not a file name, and is shortened for logs.
         self.file_name: str | None = (
             file_name if file_name is None or len(file_name) <= 255 else shortened(file_name)
         )
@@ -342,7 +342,7 @@ class Fault:
 
     def __str__(self) -> str:
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
-        # An unknown rule may have any text as its name, even a long text or one with line breaks.
+        # The name of an unknown rule may be any text, even a long text or a text with line breaks.
         is_short = len(self.rule) <= 60 and self.rule.isascii() and self.rule.isprintable()
         return escape_unprintable(f"{self.rule if is_short else quoted(self.rule)}: {self.reason}{hint}")
 

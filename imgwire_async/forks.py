@@ -57,7 +57,7 @@ def _renew() -> None:
     pid = os.getpid()
     with _locks.setdefault(pid, threading.RLock()):
         if pid == _pid:
-            # Another thread of the child has renewed the objects.
+            # Another thread of the child has renewed the objects while this thread waited for the lock.
             return
         for function in _functions:
             function()

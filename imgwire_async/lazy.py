@@ -1,7 +1,7 @@
 """Import a module when one of its attributes is first read.
 
-Annotations name types of modules that are slow to import, such as `aiohttp`. Such a module is imported only
-when `typing.get_type_hints`, an editor or a framework evaluates the annotation.
+The package uses `LazyModule` for modules that are slow to import and that only annotations need (`aiohttp`).
+Such a module is imported only when `typing.get_type_hints`, an editor or a framework evaluates an annotation.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        # Tools that inspect variables read their attributes such as `__wrapped__`. This must not cause an
-        # import.
+        # Tools such as `inspect` read special attributes (`__wrapped__`) of every object. Reading
+        # them must not import the module.
         if name.startswith("__"):
             raise AttributeError(name)
         from importlib import import_module

@@ -14,8 +14,9 @@ CLIENT_CLOSED = "the client is closed; make a new one, or keep this one open for
 def prefix_closed_client_error(error: RuntimeError, operation: str) -> None:
     """Put the name of the failed operation before the message of `error`, if a closed client raised `error`.
 
-    The message gets at most two names: that of the API call, and that of the upload which made the call. The
-    limit is needed because several calls that wait for the same API key may raise the same exception object.
+    The message gets at most two names: the name of the API call, and the name of the upload that made the
+    call. The limit is needed because several calls that wait for the same API key may raise the same
+    exception object.
     """
     message = str(error.args[0]) if error.args else ""
     if message.endswith(CLIENT_CLOSED) and message.removesuffix(CLIENT_CLOSED).count(": ") < 2:

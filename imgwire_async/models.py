@@ -126,7 +126,7 @@ class Image(Record, ImageUrls):
     """One image record.
 
     `width` and `height` are the size of the original in pixels, and `size_bytes` is the size of its file.
-    These three are 0 until the service knows them, which may take until the image is `READY`. These three and
+    These three values are 0 until the service knows them, which may take until the image is `READY`. They and
     `exif_data` are final once `processed_metadata_at` is set. `can_upload` is true while the record accepts
     an upload. `is_directly_deliverable` is false for types that browsers cannot display without a conversion
     (JXL, ICO, HEIC, BMP, TIFF). [contract 3]
@@ -280,7 +280,10 @@ class TransferBytesPoint(Record):
 
 @attrs.frozen(kw_only=True)
 class StorageBytesPoint(Record):
-    """The bytes in storage at the end of the interval that starts at `timestamp`, and those added in it."""
+    """The bytes in storage at the end of an interval, and the bytes added during the interval.
+
+    The interval starts at `timestamp`.
+    """
 
     timestamp: datetime
     storage_bytes_current: int

@@ -88,12 +88,12 @@ _WORD_ENDS = (" ", "\n", "\t", '"', "'", "<", ">")
 
 
 # The maximum number of characters of a response body that an error stores. The message of the error shows
-# 300.
+# only the first 300.
 MAX_BODY_CHARS = 10_000
 
 
 def redacted_body(body: bytes, *secrets: str) -> str:
-    """Return the beginning of a response body as redacted text, for an error to store.
+    """Return the beginning of a response body as redacted text, which is stored in an error.
 
     The text is cut after the redaction, because no pattern matches a secret that is cut in two.
     """
@@ -147,7 +147,7 @@ def _escape(character: str) -> str:
 # A text with one of these tags is HTML. Comments and an XML declaration may come before the tag.
 _HTML_TAG = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _HTML_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,200})", re.IGNORECASE)
-# How many characters at the beginning of a text are searched for such a tag and for the title.
+# How many characters at the beginning of a text are searched for an HTML tag and for the title.
 _HTML_PREFIX = 20_000
 
 

@@ -104,7 +104,7 @@ def retry_delay(retry: int, retry_after: float | None, *, policy: RetryPolicy, j
 
 @attrs.define
 class RetryBudget:
-    """Counts the retries of one operation, and returns the delay before each.
+    """Counts the retries of one operation, and computes the delay before each retry.
 
     Only one task may use an instance. `jitter` returns a random number in [0, 1).
     """
@@ -132,8 +132,8 @@ class RetryBudget:
 def stagger(seconds: float, jitter: float) -> float:
     """Return the seconds to add to a `Retry-After`, so that callers do not all send at the same moment.
 
-    The result is random. It may be longer for a longer `Retry-After` of `seconds` seconds, but is at most one
-    second. `jitter` is a random number in [0, 1).
+    `seconds` is the `Retry-After`. The result is a random number between 0 and a maximum, which grows with
+    `seconds` up to one second. `jitter` is a random number in [0, 1).
     """
     return jitter * min(1.0, 0.05 + seconds / 4)
 

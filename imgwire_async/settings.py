@@ -43,7 +43,7 @@ def _reject_shell_syntax(name: str, text: str) -> None:
 
 
 def api_key(value: object) -> KeySource:
-    """Return the API key, or the callable that returns it. `checked_key` checks its results later."""
+    """Return the API key, or the callable that returns it. A key from a callable is checked later."""
     if value is None:
         raise ConfigurationError(
             "no API key: pass api_key=, or set the environment variable IMGWIRE_API_KEY. "
@@ -77,7 +77,7 @@ def checked_key(value: object) -> str:
 
 
 def upload_token(value: object) -> KeySource | None:
-    """Return the upload token, or the callable that returns it. A callable's results are checked later."""
+    """Return the upload token, or the callable that returns it. A token from a callable is checked later."""
     if value is None or callable(value):
         return cast("KeySource | None", value)
     if not isinstance(value, str):
@@ -166,7 +166,7 @@ def proxy_url(value: object, name: str) -> str:
 
 
 def _is_proxy(url: str) -> bool:
-    # `_is_user_info` checks the user and the password, so that the message can name the wrong part.
+    # The user and the password are left to `_is_user_info`, so that the message can name the wrong part.
     parts = _http_parts(url)
     if parts is None:
         return False
@@ -184,8 +184,8 @@ def _is_user_info(url: str) -> bool:
 
 # --- headers ------------------------------------------------------------------------------------------------
 
-# Headers that the client sets itself. A default header of such a name would override the right value, or send
-# a secret to the wrong host.
+# Headers that the client sets itself. A default header with such a name would override the right value, or
+# send a secret to the wrong host.
 _RESERVED_HEADERS = frozenset({"authorization", "host", "cookie", "content-length", "transfer-encoding"}) | {
     "proxy-authorization",  # the password of a proxy belongs in proxy=
     "connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "upgrade",  # per connection
@@ -199,20 +199,21 @@ def default_headers(value: object) -> tuple[tuple[str, str], ...]:
     """Return the default headers as pairs of name and value. None means no headers."""
     expected = "a mapping of text to text"
     pairs: list[tuple[str, str]] = []
-    for name, text in checks.mapping(
+    for name, header_value in checks.mapping(
         "default_headers", {} if value is None else value, expected=expected
     ).items():
-        if not isinstance(name, str) or not isinstance(text, str):
-            raise checks.wrong_type("default_headers", expected, name, f" to {type(text).__name__}")
+        if not isinstance(name, str) or not isinstance(header_value, str):
+            advice = f" to {type(header_value).__name__}"
+            raise checks.wrong_type("default_headers", expected, name, advice)
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(f"default_headers: {quoted(name)} is not a valid header name")
         if name.lower() in _RESERVED_HEADERS:
             raise ConfigurationError(f"default_headers must not contain {name}: the client sets this header")
-        if not all(c == "\t" or c.isprintable() for c in text):
+        if not all(c == "\t" or c.isprintable() for c in header_value):
             raise ConfigurationError(
                 f"default_headers: the value of {shortened(name)} contains control characters"
             )
-        pairs.append((as_str(name), as_str(text)))
+        pairs.append((as_str(name), as_str(header_value)))
     return tuple(pairs)
 
 

@@ -113,7 +113,8 @@ class ThreadBatcher(BatchTimer):
         """Run `function` in a thread soon and return a future of its result.
 
         If `finish` is given, it is called on the loop with the result, and the future gets what `finish`
-        returns. If the future was cancelled, `dispose` is called with the result in a thread, if it is given.
+        returns. If the future was cancelled and `dispose` is given, `dispose` is called with the result in a
+        thread.
         """
         # The batcher does not store the loop, because this reference would keep the loop alive.
         loop = asyncio.get_running_loop()
@@ -135,7 +136,7 @@ class ThreadBatcher(BatchTimer):
 
     def _start_batch(self) -> None:
         # `submit` returns a future, not a task. So code that cancels all tasks of the loop does not cancel
-        # the batch, which also works for other tasks.
+        # the batch, which also runs functions of other tasks.
         batch = self._pool.submit(self._run_batch)
         self._running.add(batch)
         batch.add_done_callback(self._on_done)
@@ -187,7 +188,7 @@ class ThreadBatcher(BatchTimer):
     def _deliver(self) -> None:
         while self._finished:
             (future, finish, dispose), value, error = self._finished.popleft()
-            # The task that waited for the result was cancelled.
+            # The future is done if the task that waited for it was cancelled.
             if future.done():
                 if dispose is not None and error is None:
                     self._pool.submit(functools.partial(dispose, value)).add_done_callback(consume_exception)

@@ -42,22 +42,22 @@ class LoopPools:
         try:
             yield
         finally:
-            # Drop the reference, because the generator also refers to the loop.
+            # Drop this reference to the generator, because the generator refers to the loop, too.
             self._end_hook = None
             for part in (self.batcher, self.disk, self.readers):
                 part.clear()
 
 
 _pools_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPools] = weakref.WeakKeyDictionary()
-# Held while the table is changed or iterated over. The lock is reentrant, because a garbage collection at
-# this point may run code that acquires it.
+# Held while `_pools_by_loop` is changed or iterated over. The lock is reentrant, because a garbage collection
+# at this point may run code that acquires it.
 _pools_lock = threading.RLock()
 
 
 def _after_fork() -> None:
-    """Start with an empty table and a new lock.
+    """Replace `_pools_by_loop` and its lock in a forked child.
 
-    A fork copies no threads, and another thread of the parent may have held the lock.
+    The threads of the pools do not exist in the child, and a thread of the parent may have held the lock.
     """
     global _pools_by_loop, _pools_lock  # noqa: PLW0603  # a process has one
     for pools in list(_pools_by_loop.values()):
@@ -73,7 +73,7 @@ forks.run_in_child(_after_fork)
 def of_running_loop() -> LoopPools:
     """Return the pools of the running loop. Create them on the first call."""
     forks.check()
-    # Called for each small file, and a dictionary is much faster than an anyio RunVar.
+    # This function is called for each small file. A dictionary is much faster than an anyio RunVar.
     loop = asyncio.get_running_loop()
     pools = _pools_by_loop.get(loop)
     if pools is None:

@@ -66,7 +66,8 @@ class _Job(Generic[T]):
         try:
             self.value = function()
         except StopIteration as error:
-            # A future rejects a StopIteration. A coroutine also replaces it by a RuntimeError.
+            # A future rejects a StopIteration, so replace it by a RuntimeError, as Python does in a
+            # coroutine.
             self.error = RuntimeError("the function raised StopIteration")
             self.error.__cause__ = error
         except BaseException as error:  # noqa: BLE001  # raised by the future
@@ -250,7 +251,7 @@ class ThreadPool:
         self._start_waiting()
 
     def _exclude_stuck_jobs(self) -> None:
-        """Exclude jobs that have run longer than `CANCEL_GRACE` seconds from the limit."""
+        """Stop counting jobs towards the limit that have run longer than `CANCEL_GRACE` seconds."""
         stuck_before = asyncio.get_running_loop().time() - CANCEL_GRACE
         for job in list(self._running):
             if job.started_at <= stuck_before and self._stuck < self._max_stuck:

@@ -39,7 +39,7 @@ class Caller(Protocol):
 current_caller: ContextVar[Caller | None] = ContextVar("imgwire_async.current_caller", default=None)
 
 # Whether the current task runs user code (a source or a callback) that a transfer waits for. If this user
-# code starts another transfer, that one must not wait for ever for a slot.
+# code starts a second transfer, the second transfer must not wait for ever for a slot.
 inside_user_code: ContextVar[bool] = ContextVar("imgwire_async.inside_user_code", default=False)
 
 

@@ -1,4 +1,4 @@
-"""The headers of API requests, which contain the current API key."""
+"""The headers of API requests, including the API key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def api_headers(options: Options) -> CIMultiDict[str]:
     """Return the headers of every API request, without the key.
 
     The option `default_headers` can replace `Accept` and `Accept-Encoding`, in upper or lower case. It cannot
-    replace the environment id, the key or the content type, because these headers are set after it.
+    replace the environment id, the key or the content type, because these headers are set later.
     """
     headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": ACCEPTED_ENCODINGS})
     headers.update(options.default_headers)
@@ -43,7 +43,7 @@ class AuthHeaders:
         self._cached = _HeadersForKey("", headers, headers)
 
     def with_key(self, key: str, *, json: bool) -> CIMultiDict[str]:
-        """Return the headers of a request.
+        """Return the headers of a request with this API key.
 
         `json` says whether the request has a JSON body. The result is cached, so it must not be changed.
         """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imgwire_async.transport.request_url import RequestURL
 
 
-# Without `__slots__`, objects of these classes are created twice as fast, and every call creates two of them.
+# Without `__slots__`, objects of these classes are created twice as fast, and every call creates one of each.
 @attrs.frozen(slots=False)
 class RawResponse:
     """The response to one attempt, which may report an error. Its body may be cut at the size limit."""
@@ -91,7 +91,7 @@ class CallState:
 def has_secret(request: Request[Any]) -> bool:
     """Return whether the query holds an upload token.
 
-    Such a request uses a session without the instrumentation of other libraries, which would record its URL.
+    Such a request uses a session that other libraries cannot instrument, because they would record the URL.
     """
     return request.params is not None and any("token" in name.lower() for name in request.params)
 

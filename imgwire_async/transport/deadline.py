@@ -21,7 +21,7 @@ class Deadline(AbstractAsyncContextManager[T]):
 
     Raises `APITimeoutError(which="deadline")` when the limit is exceeded. A deadline inside another deadline
     of the same task has no effect. The timer starts before the context manager `scope` is entered, and stops
-    before it is left. `async with` returns the value that `scope` returns.
+    before `scope` is left. `async with` returns the value that `scope` returns.
     """
 
     def __init__(self, name: str, seconds: float, scope: AbstractAsyncContextManager[T]) -> None:
@@ -58,7 +58,7 @@ class Deadline(AbstractAsyncContextManager[T]):
     async def _start_timer(self) -> None:
         self._task = task = asyncio.current_task()
         self._cancel_requests = 0 if task is None else task.cancelling()
-        # `asyncio.timeout` uses the same clock.
+        # Use the clock of `asyncio.timeout`.
         self._started_at = asyncio.get_running_loop().time()
         self._timer = asyncio.timeout(self._seconds)
         await self._timer.__aenter__()

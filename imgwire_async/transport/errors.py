@@ -112,7 +112,7 @@ def translate(error: BaseException, route: Route) -> NoResponseError:
             break
     else:
         failure = _CONNECTION_BROKEN(error, route, peer)
-    # The proxy closed the connection before the request was sent.
+    # If the proxy closed the connection before the request was sent, the service did not process the request.
     if not_sent and failure.kind == "connection_lost":
         failure = attrs.evolve(failure, kind="not_sent")
     return NoResponseError(failure)
@@ -280,7 +280,7 @@ _CONNECTION_BROKEN = _with_text("connection_lost", "the connection to {peer} bro
 # a class has to come before the rows of its base classes.
 _TRANSLATIONS: tuple[tuple[type[BaseException], Translation], ...] = (
     (CancelledByOthersError, _cancelled),
-    # The request was not sent.
+    # After these errors the request was certainly not sent.
     (aiohttp.ClientHttpProxyError, _rejected_by_proxy),
     (aiohttp.ClientProxyConnectionError, _proxy_unreachable),
     (aiohttp.ClientConnectorDNSError, _unresolved_name),
@@ -288,7 +288,7 @@ _TRANSLATIONS: tuple[tuple[type[BaseException], Translation], ...] = (
     (aiohttp.ClientSSLError, _tls_failed),
     (aiohttp.ClientConnectorError, _unreachable),
     (aiohttp.ConnectionTimeoutError, _NO_CONNECTION),
-    # The request may have been sent.
+    # After these errors the request may have been sent.
     (NoFinalResponseError, _no_final_response),
     (BaseException, _client_certificate_rejected),
     (asyncio.TimeoutError, _timeout),

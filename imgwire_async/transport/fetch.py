@@ -176,7 +176,7 @@ class AiohttpStreamedResponse(AbstractAsyncContextManager["AiohttpStreamedRespon
                 chunk = await next_chunk(content)
         except AIOHTTP_ERRORS as error:
             scrub_traceback(error)
-            # The host has sent a response, so the message needs no advice about proxy or TLS.
+            # The host has sent a response, so this route gives the message no advice about proxy or TLS.
             route = Route(self._host, secure=True)
             raise self._no_response_error(error, route, stalled=stall_timeout.expired()) from error
         except asyncio.CancelledError:

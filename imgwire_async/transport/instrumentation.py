@@ -26,8 +26,8 @@ async def _notify(hook: Callable[[Any], object], event: object) -> None:
         if user_code.busy_caller() is None:
             await user_code.run_callback(hook, event)
         else:
-            # The caller's thread, which has to run the hook, is busy with other code. Other uploads may use
-            # the slot while this upload waits for the thread.
+            # The caller's thread, which has to run the hook, is busy with other code. Release the slot,
+            # so that other uploads can use it while this upload waits for the thread.
             await without_slot(lambda: user_code.run_callback(hook, event))
     except Exception:
         logger.exception("a hook raised; the call goes on")
@@ -86,8 +86,8 @@ class CallEvents:
         self, attempt: int, status: int, headers: Headers, elapsed: float, size: int | None = None
     ) -> None:
         """Report a response. `elapsed` is in seconds, `size` is the size of the body in bytes."""
-        # `TracedResponse` and `send_traced_put` report transfers to the tracer, when the last byte has
-        # arrived.
+        # Only API calls are reported to the tracer here. `TracedResponse` and `send_traced_put` report
+        # transfers, when the last byte has arrived.
         if self.kind == "api" and self.tracer is not None:
             self.tracer.on_call_response(status, headers, size)
         logger.debug(

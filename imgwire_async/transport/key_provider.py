@@ -17,8 +17,8 @@ class KeyProvider:
     need a new key at once, they share one call of the callable.
 
     With the blocking client the callable runs in the caller's thread. If that thread is busy with other code,
-    for example between two steps of an iterator, the API calls of this caller do not share the call, so that
-    API calls of other callers do not have to wait for the busy thread.
+    for example between two steps of an iterator, the API calls of this caller use a call of their own, so
+    that API calls of other callers do not have to wait for the busy thread.
     """
 
     def __init__(self, source: KeySource) -> None:

@@ -74,12 +74,12 @@ class LoopSessions:
 
 
 def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions:
-    """Return new sessions for the running loop.
+    """Open the sessions of the running loop, and return them.
 
     The caller has to await `anext(cleanup_generator)` once, so that the loop closes the generator at its end.
     `bundle` is the TLS context for the path in the option `ssl`, or None if the option is not a path.
     """
-    # Use the settings that may raise an exception before a session is open.
+    # Use these settings before a session is open, because they may raise an exception.
     tls = {} if config.ssl is None else {"ssl": bundle if isinstance(config.ssl, str) else config.ssl}
     proxies = Proxies(config.proxy, trust_env=config.trust_env)
     limit = cap_by_open_files(config.max_connections, open_file_limit())
@@ -100,7 +100,7 @@ def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions
 
 
 async def read_ca_bundle(path: str) -> ssl.SSLContext:
-    """Return a TLS context that trusts the CAs in the file `path`.
+    """Create a TLS context that trusts the CAs in the file `path`.
 
     A worker thread reads the file, because reading takes about 20 ms, and more on a slow disk.
     """
@@ -113,7 +113,7 @@ async def read_ca_bundle(path: str) -> ssl.SSLContext:
 def _aiohttp_sessions(
     config: Config, slots: Slots, shared: aiohttp.BaseConnector | None
 ) -> tuple[aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession, aiohttp.ClientSession]:
-    """Return the four sessions in the order of `LoopSessions`.
+    """Create the four sessions, and return them in the order of `LoopSessions`.
 
     If the user passed a connector, all sessions share it (`shared`).
     """
@@ -140,7 +140,7 @@ def _aiohttp_sessions(
         skip_auto_headers=("Content-Type",),
         **common,
     )
-    # Only downloads need to know when a request was sent. The trace takes time on each request.
+    # Only this session has a trace config, because a trace takes time on each request.
     downloads = aiohttp.ClientSession(
         connector=uploads.connector,
         auto_decompress=False,
@@ -176,7 +176,7 @@ async def _close_at_end(
 
 
 def _trace_config() -> aiohttp.TraceConfig:
-    """Return a trace config that calls a function when the headers of a request were sent.
+    """Create a trace config that calls a function when the headers of a request were sent.
 
     The function is `trace_request_ctx["on_sent"]` of the request.
     """

@@ -21,7 +21,7 @@ _BRACKETED_NETWORK = re.compile(r"\A\[([^\[\]]*)\](/.*)")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is this machine: `localhost`, a subdomain of it, or a loopback address.
+    """Return whether `host` is this machine: `localhost`, a subdomain of `localhost`, or a loopback address.
 
     `host` may include a port.
     """

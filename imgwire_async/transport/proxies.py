@@ -97,11 +97,11 @@ class Proxies:
 
 
 def proxy_options(url: str) -> ProxyOptions:
-    """Return the keyword arguments of a request for the proxy at `url`, which `settings.proxy_url` checked.
+    """Return the keyword arguments of an aiohttp request that uses the proxy at `url`.
 
-    This function encodes user and password into a header, because aiohttp would encode them as Latin-1, and
-    its error for other characters shows the password. Percent-encoded bytes are decoded and sent without a
-    change of their character encoding, as in curl.
+    `settings.proxy_url` has checked `url`. This function encodes user and password into a header, because
+    aiohttp would encode them as Latin-1, and would show the password in its error for other characters.
+    Percent-encoded bytes are decoded and sent without a change of their character encoding, as in curl.
     """
     url = Secret(url)
     parts = urlsplit(url)

@@ -147,7 +147,7 @@ async def _round_trip(
 
 def _check_complete(context: Context, status: int, body: UploadBody, host: str) -> None:
     """Raise an error if not all bytes were sent, although a response came."""
-    # The other errors below may be consequences of the error of the source.
+    # Raise the error of the source first, because the failures below may be its consequences.
     if body.source_error is not None:
         raise body.source_error
     # Closing the client calls `on_stall`, too, so `stalled` is true in both cases.

@@ -27,8 +27,8 @@ async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
     """
     gate, limit = shared.rate_gate, call.policy.max_rate_wait
     try:
-        # `without_slot` acquires the slot again at its end. This is no wait for the rate limit, so the wait
-        # is measured by `gate.acquire` and not here.
+        # `without_slot` also waits for the slot at its end. This is not a wait for the rate limit, so only
+        # `gate.acquire` measures the time.
         permit = await without_slot(lambda: gate.acquire(limit - call.rate_limit_wait, shared.sessions.sleep))
     except WaitTooLongError as wait:
         raise rate_limit_error(

@@ -20,9 +20,9 @@ class RequestURL:
     host: str
 
     @classmethod
-    def parse(cls, text: str, host: str | None = None) -> RequestURL:
+    def parse(cls, raw_url: str, host: str | None = None) -> RequestURL:
         """Parse a URL. If the `host` with its port is known, passing it saves time."""
-        url = URL(text, encoded=True)
+        url = URL(raw_url, encoded=True)
         return cls(url, url.raw_authority.rpartition("@")[2] if host is None else host)
 
     @property

@@ -78,7 +78,7 @@ async def _run_in_thread(function: Callable[[], T]) -> T:
     future: asyncio.Future[T] = loop.create_future()
 
     def set_outcome(result: T | None, error: BaseException | None) -> None:
-        # The task that waited for the result was cancelled.
+        # The future is done if the task that waited for it was cancelled.
         if future.done():
             return
         if error is None:

@@ -18,8 +18,8 @@ ACCEPTED_ENCODINGS = "gzip, deflate"
 # The maximum number of bytes of an error response that are read. The API's error messages are short, so a
 # longer body is a web page.
 _ERROR_LIMIT = 1024 * 1024
-# How many bytes a compressed body may be larger than the limit for its content, apart from one percent of the
-# limit. Without this maximum a server could send padding and empty blocks for ever.
+# A compressed body may exceed the limit for its content by this number of bytes and one percent of the limit.
+# Without this maximum a server could send padding and empty blocks for ever.
 _COMPRESSION_OVERHEAD = 256 * 1024
 
 

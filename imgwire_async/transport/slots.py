@@ -55,7 +55,7 @@ def cap_by_open_files(max_connections: int, open_files: int | None) -> int:
 
 
 def make_slots(limit: int, *, shared_limit: int) -> Slots:
-    """Return the slots of the running loop.
+    """Create the slots of the running loop.
 
     `limit` is the number of slots of each kind. `shared_limit` is the connection limit of a user's connector,
     which all kinds share, or 0 if there is no such limit.

@@ -32,7 +32,7 @@ class StallWatchdog:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        # The last progress of each transfer, and the time at which it was first seen.
+        # The last progress of each transfer, and the time at which this progress was first seen.
         self._watched: dict[Watched, tuple[object, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
 

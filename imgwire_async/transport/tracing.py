@@ -131,7 +131,7 @@ class TracedScope(AbstractAsyncContextManager[T]):
         try:
             await self.inner.__aexit__(kind, error, traceback)
         except BaseException as new_error:
-            # For example the APITimeoutError of a deadline.
+            # Leaving `inner` may raise a new error, for example the APITimeoutError of a deadline.
             self.span.__exit__(type(new_error), new_error, new_error.__traceback__)
             raise
         self.span.__exit__(kind, error, traceback)
@@ -163,7 +163,7 @@ async def send_traced_put(
 
 
 class TracedResponse(AbstractAsyncContextManager["TracedResponse"]):
-    """A `StreamedResponse` with a tracer, which records the attempt from the request to the last byte.
+    """A `StreamedResponse` whose attempt a tracer records, from the request to the last byte.
 
     The `async with` may be left in another task than the task that entered it.
     """

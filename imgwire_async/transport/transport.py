@@ -54,8 +54,8 @@ from imgwire_async.transport.tracing import TracedResponse, TracedScope, Tracer,
 
 T = TypeVar("T")
 
-# Bytes. A larger request body is passed to aiohttp as a file object, because aiohttp warns about large
-# `bytes`.
+# A request body with more bytes than this is passed to aiohttp as a file object, because aiohttp warns about
+# large `bytes`.
 _LARGE_BODY = 2**20
 # The body limit in bytes that means "no limit". This number plus one has to fit into a C integer.
 _NO_LIMIT = 2**62
@@ -128,9 +128,9 @@ class AiohttpTransport:
     ) -> AbstractAsyncContextManager[LoopSessions]:
         """Return the context manager in which a call or an operation runs.
 
-        It cancels the call if the client is closed or the deadline passes. The deadline error names the call
-        by `name`. `span` starts the span of the call, a record of its duration that a tracer such as
-        OpenTelemetry collects. It is called only if there is a tracer.
+        The context manager cancels the call if the client is closed or the deadline passes. The deadline
+        error names the call by `name`. `span` starts the span of the call, a record of its duration that a
+        tracer such as OpenTelemetry collects. `span` is called only if there is a tracer.
         """
         seconds = self.options.timeout.deadline
         scope: AbstractAsyncContextManager[LoopSessions] = UntilClosed(self._shared.sessions)
@@ -318,8 +318,8 @@ class AiohttpTransport:
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]:
         """Return the context manager in which an operation of several requests runs.
 
-        It cancels the operation if the client is closed or the deadline passes. `name` is the name of the
-        SDK's method. Messages call the operation `text`, or `name` if `text` is None.
+        The context manager cancels the operation if the client is closed or the deadline passes. `name` is
+        the name of the SDK's method. Messages call the operation `text`, or `name` if `text` is None.
         """
         return self._scope(text or name, lambda tracer: tracer.operation(name))
 

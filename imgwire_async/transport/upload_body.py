@@ -32,7 +32,7 @@ class UploadBody(RequestBody):
         self._size = put.size
         self.put = put
         self._connection: Connection | None = None
-        # Saved here, because the stall watchdog, which also needs the caller, runs in another context.
+        # Saved here for the stall watchdog, which runs in another context.
         self._caller = user_code.current_caller.get()
         # aiohttp's task that sends the body (the writer), or None before it has started.
         self.task: asyncio.Task[Any] | None = None
