@@ -378,7 +378,7 @@ def _picklable(fault: Fault) -> Fault:
 
 
 class DownloadError(ImgwireError):
-    """A download was rejected, cut off or stalled. `status` is the HTTP status, or None without a response."""
+    """A download was rejected, cut off or stalled. `status` is the HTTP status, None without a response."""
 
     def __init__(self, message: str, *, status: int | None = None, exchange: Exchange | None = None) -> None:
         super().__init__(message, exchange=exchange)
