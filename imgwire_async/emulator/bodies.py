@@ -48,8 +48,8 @@ class BodyRecorder:
             return
         if self._chunks is not None:
             chunks, self._chunks = self._chunks, None
-            for earlier in chunks:
-                self._keep_ends(earlier)
+            for earlier_chunk in chunks:
+                self._keep_ends(earlier_chunk)
         self._keep_ends(chunk)
 
     def finish(self, sha256: str) -> StoredBody:

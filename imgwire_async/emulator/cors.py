@@ -65,7 +65,7 @@ def matches_pattern(pattern: str, origin: str) -> bool:
         parts = urlsplit(origin)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        # The header is not a URL. A browser never sends such a header.
+        # The header is not a URL, so it matches no pattern. A browser never sends such a header.
         return False
     if ":" in host:
         host = f"[{host}]"

@@ -13,7 +13,7 @@ _DATE_TIME = re.compile(
     r"([Tt _](?P<time>\d\d:\d\d)(:(?P<seconds>\d\d)([.,](?P<fraction>\d{1,9}))?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?)?",
     re.ASCII,
 )
-_UNIX = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
+_UNIX_TIME = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Like pydantic, `parse_datetime` reads a number up to this limit as seconds and a larger one as milliseconds.
 _MAXIMUM_SECONDS = 20_000_000_000
@@ -31,7 +31,7 @@ def parse_datetime(value: str) -> datetime:
     """
     match = _DATE_TIME.fullmatch(value)
     if match is None:
-        if not _UNIX.fullmatch(value):
+        if not _UNIX_TIME.fullmatch(value):
             raise ValueError("not a date and time")
         return _from_unix_time(Decimal(value))
     fraction = (match["fraction"] or "0")[:6]

@@ -105,8 +105,8 @@ class Faults:
     ) -> PlannedFault:
         """Plan a fault for requests that match `method`, `path` and `host`.
 
-        A request gets at most one fault: the first added fault that matches and is due. All
-        faults that match count the request in `seen`.
+        A request gets at most one fault: the first added fault that matches and is due. All faults that
+        match count the request in `seen`.
 
         Args:
             method: The exact method, or `"*"` for any method. A preflight of a browser matches only

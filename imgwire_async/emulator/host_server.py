@@ -193,7 +193,7 @@ class HostServer:
         self, web_request: web.BaseRequest, request: Request, body: Body, fault: Fault | None
     ) -> Response:
         def send_continue() -> None:
-            # The client waits for this line before it sends its body.
+            # A client that expects `100 Continue` sends its body only after this status line.
             expects = (request.header("expect") or "").lower() == "100-continue"
             if expects and web_request.transport is not None:
                 web_request.transport.write(_CONTINUE)
@@ -270,8 +270,8 @@ class HostServer:
             raise _ResetError
 
     def _shrink_buffer(self, web_request: web.BaseRequest) -> None:
-        # Without this, the kernel and TLS would buffer megabytes, so the client could send a small upload
-        # completely, and would not notice that the emulator does not read it.
+        # With the default sizes, the kernel and TLS would buffer megabytes. A client could send a small
+        # upload completely without noticing that the emulator does not read the upload.
         transport = web_request.transport
         if transport is None:
             return

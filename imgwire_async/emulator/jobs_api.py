@@ -77,14 +77,14 @@ def _unique_names(names: Iterable[str]) -> Iterator[str]:
     """
     used_names: set[str] = set()
     for name in names:
-        path = PurePosixPath(name.replace("\\", "/").replace("\0", "")).name or "image"
-        stem, suffix = PurePosixPath(path).stem, PurePosixPath(path).suffix
+        file_name = PurePosixPath(name.replace("\\", "/").replace("\0", "")).name or "image"
+        stem, suffix = PurePosixPath(file_name).stem, PurePosixPath(file_name).suffix
         number = 1
-        while path.casefold() in used_names:
+        while file_name.casefold() in used_names:
             number += 1
-            path = f"{stem} ({number}){suffix}"
-        used_names.add(path.casefold())
-        yield path
+            file_name = f"{stem} ({number}){suffix}"
+        used_names.add(file_name.casefold())
+        yield file_name
 
 
 def _create_archive_url(state: State, call: ApiCall, job: DownloadJob) -> str:

@@ -34,8 +34,7 @@ Scalar: TypeAlias = str | int | float | bool
 ImageStatus: TypeAlias = Literal["PENDING", "PROCESSING", "READY", "QUARANTINE"]
 JobStatus: TypeAlias = Literal["PENDING", "PROCESSING", "READY", "FAILED"]
 
-# Maps each supported MIME type to its file name extensions. The most common extension comes first. [contract
-# 3]
+# Maps each supported MIME type to its file name extensions, the most common extension first. [contract 3]
 EXTENSIONS: Mapping[str, tuple[str, ...]] = {
     "image/jpeg": ("jpg", "jpeg"),
     "image/jxl": ("jxl",),

@@ -51,23 +51,23 @@ class Operation:
         return None if match is None else {name: unquote(value) for name, value in match.groupdict().items()}
 
 
-_TOKEN = (Field("upload_token", text(), nullable=True),)
-_IMAGE, _JOB, _ORIGIN = (
+_TOKEN_FIELDS = (Field("upload_token", text(), nullable=True),)
+_IMAGE_PATH, _JOB_PATH, _ORIGIN_PATH = (
     "/images/{image_id}",
     "/images/downloads/{image_download_job_id}",
     "/cors_origins/{cors_origin_id}",
 )
-_CREATE = "/images/standard_upload"
+_CREATE_PATH = "/images/standard_upload"
 
 OPERATIONS = (
     Operation("images.list", "GET", "/images/", images.list_images, query=PAGE_FIELDS),
     Operation(
         "images.create",
         "POST",
-        _CREATE,
+        _CREATE_PATH,
         images.create,
         images.STANDARD_UPLOAD_FIELDS,
-        _TOKEN,
+        _TOKEN_FIELDS,
         allows_client_key=True,
     ),
     Operation(
@@ -84,16 +84,16 @@ OPERATIONS = (
     Operation(
         "images.create_bulk_download_job", "POST", "/images/downloads", jobs.create, images.IMAGE_IDS_FIELDS
     ),
-    Operation("images.retrieve_bulk_download_job", "GET", _JOB, jobs.retrieve),
-    Operation("images.retrieve", "GET", _IMAGE, images.retrieve, allows_client_key=True),
-    Operation("images.delete", "DELETE", _IMAGE, images.delete),
+    Operation("images.retrieve_bulk_download_job", "GET", _JOB_PATH, jobs.retrieve),
+    Operation("images.retrieve", "GET", _IMAGE_PATH, images.retrieve, allows_client_key=True),
+    Operation("images.delete", "DELETE", _IMAGE_PATH, images.delete),
     Operation("cors_origins.list", "GET", "/cors_origins/", cors_origins.list_origins, query=PAGE_FIELDS),
     Operation(
         "cors_origins.create", "POST", "/cors_origins/", cors_origins.create, cors_origins.PATTERN_FIELDS
     ),
-    Operation("cors_origins.retrieve", "GET", _ORIGIN, cors_origins.retrieve),
-    Operation("cors_origins.update", "PATCH", _ORIGIN, cors_origins.update, cors_origins.PATTERN_FIELDS),
-    Operation("cors_origins.delete", "DELETE", _ORIGIN, cors_origins.delete),
+    Operation("cors_origins.retrieve", "GET", _ORIGIN_PATH, cors_origins.retrieve),
+    Operation("cors_origins.update", "PATCH", _ORIGIN_PATH, cors_origins.update, cors_origins.PATTERN_FIELDS),
+    Operation("cors_origins.delete", "DELETE", _ORIGIN_PATH, cors_origins.delete),
     Operation("custom_domain.retrieve", "GET", "/custom_domain/", domain.retrieve),
     Operation("custom_domain.create", "POST", "/custom_domain/", domain.create, domain.HOSTNAME_FIELDS),
     Operation("custom_domain.delete", "DELETE", "/custom_domain/", domain.delete),

@@ -74,7 +74,7 @@ def presign(
     signed = {**headers, "host": origin.partition("://")[2]}
     header_names = tuple(sorted(signed))
     # The security token contains `%7E`, `%3d` and `+`, because some clients wrongly change their encoding.
-    # Then the signature does not match, and the test shows the bug.
+    # After such a change the signature does not match, and the test shows the bug of the client.
     query = (
         "X-Amz-Algorithm=AWS4-HMAC-SHA256"
         f"&X-Amz-Credential=EMULATOR%2F{timestamp[:8]}%2Fauto%2Fs3%2Faws4_request"
@@ -95,13 +95,13 @@ def parse_target(target: str) -> SignedTarget | None:
     The signature must be the last parameter of the query.
     """
     match = _SIGNED_TARGET.fullmatch(target)
-    listed = None if match is None else _SIGNED_HEADERS.search(match["unsigned_target"])
-    if match is None or listed is None:
+    signed_headers = None if match is None else _SIGNED_HEADERS.search(match["unsigned_target"])
+    if match is None or signed_headers is None:
         return None
     return SignedTarget(
         unsigned_target=match["unsigned_target"],
         signature=match["signature"],
-        header_names=tuple(listed["header_names"].split("%3B")),
+        header_names=tuple(signed_headers["header_names"].split("%3B")),
     )
 
 

@@ -49,7 +49,7 @@ class StorageHandler:
         if url is None or job is None or job.archive is None:
             raise _no_such_key()
         if now >= url.expires_at:
-            raise expired(state.switches.expired_status, url.expires_at, now)
+            raise expired_error(state.switches.expired_status, url.expires_at, now)
         return Response(status=200, body=job.archive, headers=(("Content-Type", "application/zip"),))
 
     async def _put(self, request: Request, body: Body, send_continue: Callable[[], None]) -> Response:
@@ -81,7 +81,7 @@ class StorageHandler:
         if url is None or image is None:
             raise _no_such_key()
         if now is not None and now >= url.expires_at:
-            raise expired(state.switches.expired_status, url.expires_at, now)
+            raise expired_error(state.switches.expired_status, url.expires_at, now)
         used = url.used or image.status != "PENDING"
         if used and state.switches.second_put == "refused":
             raise _error(403, "AccessDenied", "This URL has already been used.")
@@ -106,7 +106,7 @@ def check_signed(request: Request, secret: bytes) -> SignedTarget:
     return signed
 
 
-def expired(status: int, expires_at: datetime, now: datetime) -> HTTPError:
+def expired_error(status: int, expires_at: datetime, now: datetime) -> HTTPError:
     """Return the S3 error for an expired URL."""
     time_format = "%Y-%m-%dT%H:%M:%SZ"
     return _error(

@@ -179,9 +179,9 @@ class TlsServer:
 class _StartedAwaitable(Awaitable[asyncio.Transport | None]):
     """An awaitable that starts at once: it runs until it first waits, and continues when it is awaited.
 
-    `TlsServer` uses it to start `start_tls` during `connection_made`. That is necessary because uvloop reads
-    the first bytes right after `connection_made`, and by then `start_tls` must have installed its own
-    protocol.
+    `TlsServer` uses this class to start `start_tls` during `connection_made`. That is necessary because
+    uvloop reads the first bytes right after `connection_made`, and by then `start_tls` must have installed
+    its own protocol.
     """
 
     def __init__(self, awaitable: Awaitable[asyncio.Transport | None]) -> None:

@@ -76,7 +76,8 @@ class ImgwireStorage(Storage):
     The storage creates a client on the first call in a process. So the storage itself can be created at
     import time, used after a fork, pickled, and written into migrations. Migrations and pickles contain no
     API key. If `api_key` is a function, a pickle refers to this function. Otherwise a process that loads the
-    pickle reads `IMGWIRE_API_KEY`. An unknown image raises `FileNotFoundError`, as in Django's own storages.
+    pickle reads `IMGWIRE_API_KEY`. An unknown image raises `FileNotFoundError`. All other errors are those of
+    `ImgwireClient`.
 
     Args:
         api_key: The API key, or a function that returns it. None means `IMGWIRE_API_KEY`.
@@ -311,7 +312,7 @@ class ImgwireStorage(Storage):
 
     def _remember(self, image: Image) -> None:
         self._names.add(image)
-        # The part of the URL before the id is the same for all images of an environment.
+        # All images of an environment have the same URL before the id, so keep this part for `url()`.
         if image.cdn_url.endswith(f"/{image.id}"):
             self._fetched_cdn_base = image.cdn_url.removesuffix(f"/{image.id}")
 
@@ -343,8 +344,7 @@ class ImgwireStorage(Storage):
         return copied
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        # A shallow copy is enough, because the settings never change. The default implementation would use
-        # `__getstate__`, and the copy would lose the API key.
+        # A shallow copy is enough, because settings never change. `__getstate__` would remove the API key.
         return self.__copy__()
 
 

@@ -8,8 +8,8 @@ from opentelemetry import metrics
 
 from imgwire_async import __version__
 
-# The bucket boundaries, in seconds, that OpenTelemetry recommends for the durations of HTTP requests. Its
-# default boundaries are made for milliseconds.
+# The bucket boundaries, in seconds, that OpenTelemetry recommends for the durations of HTTP requests.
+# OpenTelemetry's default boundaries are made for milliseconds.
 _REQUEST_BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 # The bucket boundaries, in seconds, for durations that include waits, and so may be several minutes.
 _LONG_BOUNDARIES = (*_REQUEST_BOUNDARIES, 30, 60, 120, 300, 600)
@@ -45,7 +45,7 @@ class Instruments:
             "Waits before an attempt, because of the rate limit or a failure",
             _LONG_BOUNDARIES,
         )
-        self.queue: metrics.Histogram = duration_histogram(
+        self.slot_waits: metrics.Histogram = duration_histogram(
             "imgwire.client.queue.duration", "Waits for a slot among max_connections", _REQUEST_BOUNDARIES
         )
         self.queue_length: metrics.UpDownCounter = meter.create_up_down_counter(

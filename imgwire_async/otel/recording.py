@@ -87,8 +87,8 @@ class CallSpan(OperationSpan):
     def on_rate_limited(self, seconds: float) -> None:
         """Record that the call waited `seconds` for the rate limit of the service.
 
-        The metric of waits gets the wait here only before the first attempt. After an attempt, the wait is a
-        part of the time that `record_wait` measures.
+        Only before the first attempt, this method adds the wait to the metric of waits. After an attempt, the
+        wait is a part of the time that `record_wait` measures.
         """
         record_safely(self.span.add_event, "imgwire.rate_limit", {"imgwire.wait": seconds})
         if self._waiting_since is None:
@@ -223,7 +223,7 @@ class MeasuredSlot(AbstractAsyncContextManager[None]):
 
     def _record_wait_end(self, started_at: float, attributes: Attributes) -> None:
         record_safely(self.instruments.queue_length.add, -1, attributes)
-        record_safely(self.instruments.queue.record, time.monotonic() - started_at, attributes)
+        record_safely(self.instruments.slot_waits.record, time.monotonic() - started_at, attributes)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -25,7 +25,7 @@ _EXIF_PREFIX = b"Exif\0\0"
 # The tag with the offset of the second directory, which has the fields about the camera.
 _EXIF_DIRECTORY = 0x8769
 # Maps the tags of the known fields to the names in the EXIF standard.
-_NAMES: Mapping[int, str] = {
+_FIELD_NAMES: Mapping[int, str] = {
     0x010E: "ImageDescription",
     0x010F: "Make",
     0x0110: "Model",
@@ -42,7 +42,7 @@ _NAMES: Mapping[int, str] = {
     0xA433: "LensMake",
     0xA434: "LensModel",
 }
-# The maximum length in bytes of a text. Longer texts are left out.
+# The maximum length in bytes of a text field. Longer fields are left out.
 _MAXIMUM_TEXT = 1_000
 # The TIFF codes of field types.
 _TEXT, _UINT16, _UINT32, _FRACTION = 2, 3, 4, 5
@@ -77,7 +77,7 @@ def _find_in_png(view: ByteView) -> int | None:
 
 def _find_in_webp(view: ByteView) -> int | None:
     offset = next((offset for name, offset, _ in webp_chunks(view) if name == b"EXIF"), None)
-    # Some programs write the EXIF prefix of JPEG files into WebP files, where it does not belong.
+    # Some programs write the EXIF prefix of JPEG files into WebP files, so skip this prefix.
     if offset is not None and view.read(offset, len(_EXIF_PREFIX)) == _EXIF_PREFIX:
         offset += len(_EXIF_PREFIX)
     return offset
@@ -107,7 +107,7 @@ def _read_fields(view: ByteView, base: int) -> dict[str, object]:
 
 def _known_fields(view: ByteView, directory: Directory, order: ByteOrder) -> dict[str, object]:
     fields: dict[str, object] = {}
-    for tag, name in _NAMES.items():
+    for tag, name in _FIELD_NAMES.items():
         entry = directory.entries.get(tag)
         value = None if entry is None else _value(view, entry, order)
         if value is not None:

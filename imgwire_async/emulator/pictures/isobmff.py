@@ -99,7 +99,7 @@ def _apply_properties(view: ByteView, properties: list[Box]) -> tuple[int, int] 
     for box in properties:
         if box.name == b"ispe":
             size = view.integer(box.start + 4, 4), view.integer(box.start + 8, 4)
-        # The lowest bit is 1 for a rotation by 90 or 270 degrees.
+        # A rotation by 90 or 270 degrees exchanges width and height. For these angles the lowest bit is 1.
         elif box.name == b"irot" and size is not None and view.integer(box.start, 1) & 1:
             size = size[1], size[0]
         elif box.name == b"clap":

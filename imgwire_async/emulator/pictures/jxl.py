@@ -12,12 +12,12 @@ __all__ = ["check_jxl", "is_jxl", "jxl_size"]
 
 _CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _CODESTREAM = b"\xff\x0a"
-# The ratio of width to height for each code in the size header. The first ratio is never used, because after
-# the code 0 the header has the width itself.
+# The ratios of width to height, indexed by a code in the size header. The ratio at index 0 is never used,
+# because after the code 0 the header has the width itself.
 _RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-# How many bits a width or height has, indexed by the two bits before it.
+# The number of bits of a width or height, indexed by a code in the two bits before the width or height.
 _LENGTH_BITS = (9, 13, 18, 30)
-# How many bytes to read for the size header. This is at least its maximum length.
+# How many bytes to read for the size header. No size header is longer.
 _SIZE_HEADER_BYTES = 12
 
 
