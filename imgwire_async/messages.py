@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from imgwire_async.redaction import escape_unprintable
 
-# This sentence ends the message of a failed call that may have changed records at the service.
+# A sentence for the message of a failed call that may have changed records at the service.
 MAY_HAVE_SUCCEEDED = "The service may have carried out this call: check the records before you repeat it."
+# The path of the call that creates a record without bytes. A repetition makes no second picture.
+_CREATE_PATH = "/images/standard_upload"
+_MAY_HAVE_CREATED = "The service may have created a record without bytes."
 
 # The message of the `RuntimeError` for any use of a closed client.
 CLIENT_CLOSED = "the client is closed; make a new one, or keep this one open for the life of the application"
+
+
+def outcome_warning(method: str, path: str) -> str:
+    """Return a sentence that says what a call without a usable response may have changed, or `""`.
+
+    The sentence ends with a space, to be put before advice.
+    """
+    if method in {"GET", "HEAD"}:
+        return ""
+    return f"{_MAY_HAVE_CREATED if path == _CREATE_PATH else MAY_HAVE_SUCCEEDED} "
 
 
 def prefix_closed_client_error(error: RuntimeError, operation: str) -> None:

@@ -99,24 +99,28 @@ def split_url(url: str) -> SplitResult:
     return urlsplit(url)
 
 
+# The name of the setting for messages, because either may have set it.
+_BASE_URL = "base_url (or IMGWIRE_API_BASE_URL)"
+
+
 def base_url(value: object) -> str:
     """Return the base URL of the API without the path `/api/v1`. None means the URL of the service."""
     url = checks.text("base_url", DEFAULT_BASE_URL if value is None else value).strip()
-    _reject_shell_syntax("base_url (or IMGWIRE_API_BASE_URL)", url)
+    _reject_shell_syntax(_BASE_URL, url)
     advice = "pass a URL such as https://api.imgwire.dev, optionally with a path"
     if "//" not in url and not url.lower().startswith(("http:", "https:")):
         problem = "has no scheme (https://, or http:// for a server on this machine)" if url else "is empty"
-        raise ConfigurationError(f"base_url {problem}; {advice}")
+        raise ConfigurationError(f"{_BASE_URL} {problem}; {advice}")
     parts = _http_parts(url)
     if parts is None or not checks.is_printable_ascii(url):
-        raise ConfigurationError(f"base_url is not an http or https URL; {advice}")
+        raise ConfigurationError(f"{_BASE_URL} is not an http or https URL; {advice}")
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("base_url must not contain user info; pass the key as api_key=")
+        raise ConfigurationError(f"{_BASE_URL} must not contain user info; pass the key as api_key=")
     if parts.query or parts.fragment or "\\" in url:
-        raise ConfigurationError(f"base_url must not contain a query or fragment; {advice}")
+        raise ConfigurationError(f"{_BASE_URL} must not contain a query or fragment; {advice}")
     path = parts.path.rstrip("/").removesuffix(API_ROOT).rstrip("/")
     if ".." in path.split("/"):
-        raise ConfigurationError(f"base_url must not contain '..'; {advice}")
+        raise ConfigurationError(f"{_BASE_URL} must not contain '..'; {advice}")
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
@@ -230,7 +234,7 @@ def environment_id(value: object) -> str | None:
     _reject_shell_syntax("environment_id (or IMGWIRE_ENVIRONMENT_ID)", text)
     if not text or not checks.is_printable_ascii(text):
         raise ConfigurationError(
-            "environment_id must be the UUID of an environment, without whitespace and control characters"
+            "environment_id (or IMGWIRE_ENVIRONMENT_ID) must be the UUID of an environment, without whitespace and control characters"
         )
     return text
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from imgwire_async.errors import DecodeError
 from imgwire_async.exchange import Exchange
 from imgwire_async.logs import logger
-from imgwire_async.messages import MAY_HAVE_SUCCEEDED
+from imgwire_async.messages import outcome_warning
 from imgwire_async.protocol import parsing
 from imgwire_async.protocol.intermediaries import WEB_PAGE_ADVICE, web_page_title
 from imgwire_async.redaction import excerpt, redacted_body
@@ -135,9 +135,9 @@ def _not_from_api_error(body: bytes, exchange: Exchange, what: str) -> DecodeErr
     The service may or may not have carried out the call. For calls that change something, the message says
     so. `what` describes the body.
     """
-    warning = "" if exchange.method in {"GET", "HEAD"} else f" {MAY_HAVE_SUCCEEDED}"
+    warning = outcome_warning(exchange.method, exchange.path)
     error = DecodeError(
-        f"{exchange}: HTTP {exchange.status}, but {what}.{warning} {WEB_PAGE_ADVICE}",
+        f"{exchange}: HTTP {exchange.status}, but {what}. {warning}{WEB_PAGE_ADVICE}",
         body=redacted_body(body),
         exchange=exchange,
     )

@@ -11,7 +11,7 @@ from typing import cast
 from imgwire_async import errors, models
 from imgwire_async.exchange import Exchange
 from imgwire_async.formatting import shortened
-from imgwire_async.messages import MAY_HAVE_SUCCEEDED
+from imgwire_async.messages import outcome_warning
 from imgwire_async.protocol.intermediaries import (
     WEB_PAGE_ADVICE,
     ProxyInUse,
@@ -36,7 +36,7 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
     ),
     401: (
         errors.AuthenticationError,
-        "Check the key (api_key= or IMGWIRE_API_KEY), or the upload token, which works once and not for long.",
+        "Check the key (api_key= or IMGWIRE_API_KEY).",
     ),
     402: (
         errors.PaymentRequiredError,
@@ -70,8 +70,10 @@ _BY_STATUS: dict[int, tuple[type[errors.APIStatusError], str]] = {
         "The network requires a login (captive portal): open any page in a browser and log in.",
     ),
 }
+_UPLOAD_401_ADVICE = " Or check the upload token, which works once and not for long."
 _REDIRECT_ADVICE = "The API moved within its origin: check base_url (http instead of https, a missing path?)."
-_SERVER_ADVICE = "The service failed; try again later. Give the request id when you ask for help."
+_SERVER_ADVICE = "The service failed; try again later."
+_REQUEST_ID_ADVICE = " Name the request id when you ask for help."
 # A 422 response may list very many rejected values. Secrets are removed from each one, which takes time, so
 # the error keeps only this many.
 _MAX_ISSUES = 1_000
@@ -103,22 +105,24 @@ def status_error(
     proxy: ProxyInUse | None = None,
     long_header: str | None = None,
     ids: Mapping[str, str] = _NO_IDS,
+    has_upload_token: bool = False,
 ) -> errors.APIStatusError:
     """Return the error for a response that is not successful. The response may have any body.
 
     `key` is the API key, which is removed from all texts. `proxy` is the proxy of the request, which may have
     sent the response. `long_header` is the name of a request header that may be too long. `ids` maps the
-    names in the path to the ids of the request, for the message.
+    names in the path to the ids of the request, for the message. `has_upload_token` says whether the request
+    had an upload token.
     """
     text = redacted_body(body, key)
     message, error_type, issues, is_json = _parse_error_body(body, key, exchange)
-    cls, advice = _BY_STATUS.get(status) or _class_and_advice(status)
+    cls, advice = _class_and_advice(status, exchange, has_upload_token)
     if long_header is not None and status in _MAYBE_TOO_LONG:
         advice = f"The header {long_header} (default_headers) may be too long: many servers take 8,190 bytes."
     elif not is_json and status not in _UNAMBIGUOUS:
         advice = _foreign_response_advice(status, exchange, body, proxy) or advice
-    if status in _MAY_HAVE_SUCCEEDED and exchange.method not in {"GET", "HEAD"}:
-        advice = f"{MAY_HAVE_SUCCEEDED} {advice}"
+    if status in _MAY_HAVE_SUCCEEDED:
+        advice = outcome_warning(exchange.method, exchange.path) + advice
     reason = excerpt(message or text) or "no message"
     type_text = f" ({excerpt(error_type, 80)})" if error_type else ""
     # The text of the exchange has only the template of the path, so the message adds the ids.
@@ -139,10 +143,15 @@ def status_error(
     return error
 
 
-def _class_and_advice(status: int) -> tuple[type[errors.APIStatusError], str]:
-    """Return the class of the error and the advice for a status that `_BY_STATUS` does not contain."""
+def _class_and_advice(
+    status: int, exchange: Exchange, has_upload_token: bool
+) -> tuple[type[errors.APIStatusError], str]:
+    """Return the class of the error and the advice for a status."""
+    if status in _BY_STATUS:
+        cls, advice = _BY_STATUS[status]
+        return cls, advice + (_UPLOAD_401_ADVICE if status == 401 and has_upload_token else "")
     if status >= 500:
-        return errors.ServerError, _SERVER_ADVICE
+        return errors.ServerError, _SERVER_ADVICE + (_REQUEST_ID_ADVICE if exchange.request_id else "")
     return errors.APIStatusError, _REDIRECT_ADVICE if status < 400 else _UNEXPECTED_STATUS_ADVICE
 
 

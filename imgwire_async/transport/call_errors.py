@@ -9,7 +9,7 @@ from yarl import URL
 
 from imgwire_async import errors
 from imgwire_async.exchange import Exchange
-from imgwire_async.messages import MAY_HAVE_SUCCEEDED
+from imgwire_async.messages import outcome_warning
 from imgwire_async.policies import Timeouts
 from imgwire_async.protocol.json import side_effect_warning
 from imgwire_async.protocol.signed_urls import origin, without_query
@@ -33,24 +33,20 @@ def connection_error(
     exchange: Exchange, failure: Failure, timeouts: Timeouts
 ) -> errors.APIConnectionError | errors.APITimeoutError:
     """Return the error for a call whose last attempt got no response."""
-    warning = (
-        f" {MAY_HAVE_SUCCEEDED}"
-        if failure.may_have_succeeded and exchange.method not in {"GET", "HEAD"}
-        else ""
-    )
+    warning = outcome_warning(exchange.method, exchange.path) if failure.may_have_succeeded else ""
     error: errors.APIConnectionError
     if failure.kind == "connect_timeout" or failure.kind == "attempt_timeout":
         which, seconds = _expired_timeout(failure.kind, timeouts)
         timeout = "the system's own" if seconds is None else f"Timeouts({which}={seconds:g})"
         error = errors.APITimeoutError(
-            f"{exchange}: {failure.reason}.{warning} The timeout was {timeout}: increase it, or check the network. "
+            f"{exchange}: {failure.reason}. {warning}The timeout was {timeout}: increase it, or check the network. "
             f"{failure.advice}".rstrip(),
             which=which,
             exchange=exchange,
         )
     else:
         error = errors.APIConnectionError(
-            f"{exchange}: {failure.reason}.{warning} {failure.advice or _CONNECTION_ADVICE}",
+            f"{exchange}: {failure.reason}. {warning}{failure.advice or _CONNECTION_ADVICE}",
             exchange=exchange,
         )
     error.sent = not failure.unprocessed

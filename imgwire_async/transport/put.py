@@ -172,9 +172,9 @@ def _stall_error(context: Context, body: UploadBody, host: str) -> NoResponseErr
         reason = f"the caller's thread read no byte for {limit} (after {body.bytes_written}), so another upload was sent instead"
         return NoResponseError(Failure(reason, kind="caller_busy"))
     if body.waits_for_source:
-        reason = f"the source gave no byte for {limit} (after {body.bytes_written})"
+        reason = f"the source yielded no byte for {limit} (after {body.bytes_written})"
     elif body.bytes_written < body.put.size:
-        reason = f"{host} took no byte for {limit} (after {body.bytes_flushed} of {body.put.size})"
+        reason = f"{host} accepted no byte for {limit} (after {body.bytes_flushed} of {body.put.size})"
     else:
         reason = f"{host} sent no response for {limit} after the last byte"
     return NoResponseError(Failure(reason, kind="stalled"))

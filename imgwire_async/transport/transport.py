@@ -311,6 +311,7 @@ class AiohttpTransport:
             proxy=None if config.secure else call.sessions.route_to(call.url).proxy,
             long_header=long_header(self.options.default_headers),
             ids=call.request.ids,
+            has_upload_token=has_secret(call.request),
         )
 
     # --- for the operations of resources --------------------------------------------------------------------

@@ -174,6 +174,6 @@ def concerns_one_file(error: ImgwireError) -> bool:
 
 
 def prefix_path(path: str, error: ImgwireError) -> None:
-    """Put the path of the uploaded file in front of the message of an error."""
-    if error.args and not str(error.args[0]).startswith(path):
+    """Put the path of the uploaded file in front of the message of an error, unless the message names it."""
+    if error.args and path not in str(error.args[0]):
         error.args = (escape_unprintable(f"{path}: {error.args[0]}"), *error.args[1:])

@@ -247,7 +247,7 @@ def test_the_error_for_a_key_with_bearer_says_so() -> None:
 
 
 def test_the_error_for_an_empty_base_url_says_so() -> None:
-    with pytest.raises(ConfigurationError, match="base_url is empty"):
+    with pytest.raises(ConfigurationError, match=r"base_url \(or IMGWIRE_API_BASE_URL\) is empty"):
         configured(base_url=" ")
 
 

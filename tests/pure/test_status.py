@@ -226,3 +226,22 @@ def test_an_error_says_when_the_service_may_have_carried_out_the_call(
 ) -> None:
     error = status_error(status, Exchange("api", method, "/cors_origins/", status), DOMAIN)
     assert (messages.MAY_HAVE_SUCCEEDED in str(error)) is warns
+
+
+def test_a_failed_create_request_says_that_a_record_without_bytes_may_be_left() -> None:
+    error = status_error(503, Exchange("api", "POST", "/images/standard_upload", 503), DOMAIN)
+    assert "may have created a record without bytes" in str(error)
+    assert messages.MAY_HAVE_SUCCEEDED not in str(error)
+
+
+@pytest.mark.parametrize("has_upload_token", [False, True])
+def test_a_401_mentions_the_upload_token_only_if_one_was_sent(has_upload_token: bool) -> None:
+    exchange = Exchange("api", "POST", "/images/standard_upload", 401)
+    error = status_error(401, exchange, DOMAIN, has_upload_token=has_upload_token)
+    assert ("upload token" in str(error)) is has_upload_token
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Request-Id": "r-1"}])
+def test_a_server_error_mentions_the_request_id_only_if_the_response_has_one(headers: dict[str, str]) -> None:
+    exchange = Exchange("api", "GET", "/images/", 503, Headers(headers.items()))
+    assert ("request id when you ask" in str(status_error(503, exchange, DOMAIN))) is bool(headers)

@@ -403,7 +403,7 @@ async def test_an_upload_of_a_pipe_without_bytes_can_be_cancelled(
             if ending == "cancel":
                 await require_cancelled(task)
             else:
-                with pytest.raises(UploadStalledError, match="the source gave no byte"):
+                with pytest.raises(UploadStalledError, match="the source yielded no byte"):
                     await task
             emulator.reset()
             end.write(bytes(10_000))

@@ -194,7 +194,7 @@ async def test_an_upload_fails_if_other_code_cancels_its_writer_task(
     loop.set_task_factory(cancel_writers)
     try:
         async with asyncio.timeout(10):
-            with pytest.raises(UploadStalledError, match="took no byte"):
+            with pytest.raises(UploadStalledError, match="accepted no byte"):
                 await client.with_options(timeout=Timeouts(stall=0.3)).images.upload(
                     DATA, mime_type="image/png"
                 )
