@@ -1,9 +1,9 @@
 """Run calls of blocking clients on the loop thread, and their user code in the callers' threads.
 
 Each call is a task on the loop thread. Its caller waits for items in an inbox, which is a queue. The loop
-thread puts two kinds of items into it: user code that the task needs (readers, callbacks, hooks, key
-callables), which the caller's thread runs, and at the end the finished call. So a call wakes each thread only
-once if it needs no user code.
+thread puts two kinds of items into it. The first kind is user code that the task needs (readers, callbacks,
+hooks, API key callables). The caller's thread runs this code. The second kind is the finished call, which is
+the last item. So a call that needs no user code wakes each thread only once.
 
 User code in the caller's thread cannot block the loop, may use objects that are bound to that thread, and can
 be interrupted with Ctrl-C.
@@ -76,8 +76,9 @@ class _WorkItem:
         self.function = function
 
     def run(self) -> Callable[[], None]:
-        """Run the user function, and return a function that passes its result to the future on the loop."""
-        # If the user function makes a call, that call must not wait for ever for a slot.
+        """Run the user function. Return a function that the loop calls to set the result of the future."""
+        # The user function may start another transfer, although this call may hold a slot. So
+        # `inside_user_code` limits how long the other transfer waits for a slot.
         token = user_code.inside_user_code.set(True)
         try:
             return partial(_set_result, self.future, self.function(), None)
@@ -88,13 +89,14 @@ class _WorkItem:
 
 
 def _set_result(future: asyncio.Future[Any], value: object, error: Exception | None) -> None:
-    # The future is done if the task that waited for it was cancelled while the user function ran.
+    # The future is already done if the task that waited for it was cancelled while the user function ran.
     if future.done():
         return
     if error is None:
         future.set_result(value)
     elif isinstance(error, StopIteration):
-        # A future rejects a StopIteration, so replace it by a RuntimeError, as Python does in a coroutine.
+        # A future rejects a StopIteration. So it is replaced by a RuntimeError, as Python does in a
+        # coroutine.
         wrapped = RuntimeError("user code raised StopIteration")
         wrapped.__cause__ = error
         future.set_exception(wrapped)
@@ -106,8 +108,8 @@ class CallerChannel:
     """The connection between a caller's thread and the loop thread.
 
     The channel is used for one call (`once`), or for all calls of an iterator or a `with` block. In the tasks
-    that run for the caller, `user_code.current_caller` is the channel. The caller's thread uses `run` and
-    `end`. The loop thread uses the methods below `end`.
+    that run for the caller, `user_code.current_caller` is this channel. The caller's thread uses `run` and
+    `end`. The loop thread uses `is_waiting` and the methods below it.
     """
 
     def __init__(self, thread: LoopThread, *, once: bool = False) -> None:
@@ -129,7 +131,8 @@ class CallerChannel:
             if posted:
                 self._serve(call)
         except BaseException:
-            # Ctrl-C, for example, has ended the wait. Cancel the task, but do not wait until it has ended.
+            # An exception such as KeyboardInterrupt (Ctrl-C) has ended the wait. So cancel the task, but do
+            # not wait until it has ended.
             call.abandoned = True
             if not self._thread.post(self._interrupt, call, urgent=True):
                 _close_if_not_started(coroutine)
@@ -142,7 +145,7 @@ class CallerChannel:
         return call.result()
 
     def _serve(self, call: _LoopCall[Any]) -> None:
-        """Run work items until the call is done. Ignore earlier calls in the inbox, which were abandoned."""
+        """Run work items until the call is done. Ignore abandoned earlier calls in the inbox."""
         while True:
             item = self._next_item()
             if item is call:
@@ -166,9 +169,9 @@ class CallerChannel:
     def end(self, cleanup: Coroutine[Any, Any, object], owner: object, *, wait: bool) -> None:
         """Close the channel: cancel the running task, then run `cleanup` on the loop.
 
-        If `wait` is true, wait for `cleanup` up to `EXIT_TIMEOUT` seconds, unless the calling thread is
-        the loop thread. `owner` is the async object that `cleanup` closes. In a forked child `owner` stays
-        unclosed.
+        If `wait` is true, wait for `cleanup` up to `EXIT_TIMEOUT` seconds. On the loop thread itself this
+        method never waits. `owner` is the async object that `cleanup` closes. In a forked child, `owner`
+        stays unclosed.
         """
         call = _LoopCall(cleanup)
         call.abandoned = not wait or self._thread.is_current
@@ -190,14 +193,14 @@ class CallerChannel:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the caller's thread waits for a call now, so that it would run a function at once."""
+        """Whether the caller's thread waits for a call now. Such a thread runs a new function at once."""
         return self._call is not None
 
     def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
         """Let the caller's thread run `function` and return the future of its result.
 
-        While the caller uses an item of an iterator, the function waits: it runs when the caller requests the
-        next item.
+        Between two items of an iterator, the caller's thread runs the caller's own code. So `function` runs
+        only when the caller requests the next item.
         """
         future: asyncio.Future[Any] = self._thread.loop.create_future()
         if self._closed:
@@ -216,11 +219,13 @@ class CallerChannel:
 
     def _start_after_previous(self, call: _LoopCall[Any]) -> None:
         previous = self._call
-        # The task of an interrupted call may not have ended yet. If so, start the new call when it ends.
+        # If the previous call was interrupted, its task may not have ended yet. So wait for the end of that
+        # task.
         if previous is not None and previous.task is not None:
             previous.task.add_done_callback(lambda _: self._start_after_previous(call))
             return
-        # This code runs in a copy of the caller's context, so the variable is set only for the new task.
+        # This code runs in a copy of the caller's `contextvars` context, so `current_caller` is set for the
+        # new task and not for the caller.
         user_code.current_caller.set(self)
         self._call = call
         call.task = self._thread.loop.create_task(call.coroutine)
@@ -235,7 +240,7 @@ class CallerChannel:
         if not call.abandoned:
             self._inbox.put(call)
         elif not task.cancelled():
-            # Retrieve the exception, so that asyncio does not log it.
+            # Retrieve the exception of an abandoned call, so that asyncio does not log it.
             task.exception()
 
     def _interrupt(self, call: _LoopCall[Any]) -> None:
@@ -261,7 +266,7 @@ class CallerChannel:
     def _cancel_pending(self) -> None:
         """Cancel the futures of user code that has not run yet.
 
-        The caller has left or was interrupted, so it will not run this user code.
+        The caller no longer waits for the call, so its thread will not run this user code.
         """
         for future in list(self._pending):
             future.cancel()
@@ -270,8 +275,8 @@ class CallerChannel:
 def _close_if_not_started(coroutine: Coroutine[Any, Any, object]) -> None:
     """Close a coroutine that never ran, so that Python does not warn about it.
 
-    A coroutine that has started belongs to an event loop, perhaps that of the parent process, and is not
-    closed.
+    A coroutine that has already run is not closed here. It belongs to the loop of the parent process, because
+    the process was forked during the call.
     """
     if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         coroutine.close()
@@ -288,10 +293,11 @@ def call(method: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs:
 
 
 def run_close(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `method`, which closes an async object, on the loop thread. If possible, wait until it has ended.
+    """Run `method`, a coroutine function that closes an async object. Wait until it has ended, if possible.
 
-    Before the first call and at exit no loop runs. In this case the coroutine runs in the calling
-    thread, up to its first wait. On the loop thread itself, the coroutine becomes a task, which ends later.
+    Usually `method` runs on the loop thread, and this function waits. On the loop thread itself, the
+    coroutine becomes a task, and this function does not wait. Before the first call and at exit there is no
+    loop. In this case the coroutine runs in the current thread up to its first wait, and no further.
     """
     forks.check()
     thread = process.thread
@@ -307,7 +313,7 @@ def run_close(method: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def iterate(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-    """Yield the items of an async generator, and make one call to the loop thread for each item."""
+    """Yield the items of an async generator. Each item needs one call to the loop thread."""
     channel = CallerChannel(loop_thread())
     closed = False
     try:
@@ -323,14 +329,14 @@ async def _aclose(source: AsyncGenerator[Any, None]) -> None:
     try:
         await source.aclose()
     except RuntimeError:
-        # A generator that is running is being closed already: the garbage collector has made the loop do so.
+        # If `ag_running` is true, the garbage collector has already made the loop close this generator.
         if not getattr(source, "ag_running", False):
             raise
 
 
 @contextmanager
 def enter(manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> Generator[Iterator[T], None, None]:
-    """Turn an async context manager of an async iterator into a plain context manager of an iterator."""
+    """Use an async context manager in a plain `with` block. Its async iterator becomes a plain iterator."""
     channel = CallerChannel(loop_thread())
     items = channel.run(_await(manager.__aenter__))
     try:
@@ -343,7 +349,7 @@ def enter(manager: AbstractAsyncContextManager[AsyncIterator[T]]) -> Generator[I
         if not channel.run(_await(manager.__aexit__, type(error), error, error.__traceback__)):
             raise
     except BaseException:
-        # An exception like KeyboardInterrupt would stop the loop, so the async code gets a CancelledError
+        # An exception like KeyboardInterrupt would stop the loop. So pass a CancelledError to `__aexit__`
         # instead.
         cancelled = asyncio.CancelledError()
         channel.run(_await(manager.__aexit__, type(cancelled), cancelled, None))

@@ -18,8 +18,8 @@ from typing import Any
 
 from imgwire_async import forks
 
-# The maximum number of seconds to wait for the loop thread, at the exit of the process or at the end of an
-# iterator.
+# How many seconds a thread waits at most for the loop thread to finish, when the process exits, or when an
+# iterator or a `with` block ends early.
 EXIT_TIMEOUT = 1.0
 # A waiting thread checks at this interval, in seconds, whether the loop thread is still alive. The loop
 # thread may have died, or a signal handler may have forked the process. The interval is shorter on Windows,
@@ -28,7 +28,7 @@ POLL_INTERVAL = 0.2 if os.name == "nt" else 1.0
 
 
 class _ProcessState:
-    """The loop thread of this process, and the locks for its start. A forked child resets both."""
+    """The loop thread of this process, and the locks for its start. A forked child calls `reset`."""
 
     def __init__(self) -> None:
         self.exiting = False
@@ -36,11 +36,13 @@ class _ProcessState:
 
     def reset(self) -> None:
         """Forget the loop thread, and create new locks."""
-        # Reentrant, because a signal handler may make a call while the loop thread starts.
+        # The lock is reentrant, because a signal handler may call a blocking client while its thread holds
+        # the lock.
         self.start_lock = threading.RLock()
-        # The loop thread sets this attribute itself as soon as it accepts calls.
+        # The loop thread sets this attribute itself, as soon as it accepts calls.
         self.thread: LoopThread | None = None
-        # Only loop threads acquire this lock, for the short time in which one of them registers itself.
+        # A loop thread holds this lock while it registers itself in `thread`. No other thread acquires the
+        # lock.
         self.registration_lock = threading.Lock()
 
 
@@ -51,9 +53,10 @@ class LoopThread:
     """
 
     def __init__(self) -> None:
-        # True in a forked child, where this thread and the callers that wait for it do not exist.
+        # True in a forked child, where this thread does not exist.
         self.forked = False
-        # The running tasks. This set keeps them alive, because the loop holds only weak references to tasks.
+        # The running tasks. This set keeps them alive, because the loop has only weak references to its
+        # tasks.
         self.tasks: set[asyncio.Task[Any]] = set()
         self._posted: deque[tuple[Context, Callable[..., object], tuple[object, ...]]] = deque()
         # Whether the loop was woken, but has not run the posted functions yet.
@@ -76,7 +79,7 @@ class LoopThread:
         self._ready.result()
 
     def after_fork(self) -> None:
-        """Mark the thread as lost in a forked child, and keep its loop unclosed.
+        """Record in a forked child that this thread does not exist, and prevent that its loop is closed.
 
         The loop shares an epoll set with the parent's loop, so closing it would disturb the parent.
         """
@@ -85,7 +88,8 @@ class LoopThread:
 
     def _run(self) -> None:
         try:
-            # In debug mode, which -X dev turns on, asyncio would time and log the package's own code.
+            # Debug mode stays off even with `python -X dev`, because asyncio would log slow steps of the
+            # package's own code.
             with asyncio.Runner(debug=False, loop_factory=_new_loop) as runner:
                 runner.run(self._run_until_stopped())
         except BaseException as error:
@@ -107,8 +111,8 @@ class LoopThread:
         self._ready.set_result(None)
         if registered:
             await self._stopped.wait()
-        # Now `asyncio.Runner` cancels the remaining tasks, and closes the async generators, which hold the
-        # HTTP sessions.
+        # When this coroutine returns, `asyncio.Runner` cancels the remaining tasks. It also closes the async
+        # generators, which hold the HTTP sessions.
 
     @property
     def is_current(self) -> bool:
@@ -117,12 +121,12 @@ class LoopThread:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the thread no longer runs, so that it delivers no more results."""
+        """Whether the thread no longer runs. Such a thread delivers no more results."""
         forks.check()
         return self.forked or not self._thread.is_alive()
 
     def ended_error(self) -> BaseException:
-        """Return the exception for a call that cannot finish, because the loop thread has ended."""
+        """Return the exception for a call that cannot finish because the loop thread has ended."""
         if self.forked:
             return RuntimeError("this process was forked during a call, which ends here")
         if process.exiting:
@@ -130,12 +134,13 @@ class LoopThread:
         return RuntimeError("the call was cancelled: the loop thread has ended")
 
     def post(self, function: Callable[..., object], *args: object, urgent: bool = False) -> bool:
-        """Let the loop run `function` in a copy of the current context.
+        """Let the loop run `function` in a copy of the current `contextvars` context.
 
-        Returns False when the loop no longer exists, which happens at exit and after a fork.
+        Returns False when the loop no longer exists, as at exit and in a forked child.
 
-        Waking the loop needs a system call and releases the interpreter lock. So one wake-up is enough for
-        all functions that are posted before the loop runs. An `urgent` function wakes the loop in any case.
+        A wake-up of the loop is slow, because it needs a system call and releases the interpreter lock. So
+        only the first of several posted functions wakes the loop, which runs them all together. An `urgent`
+        function always wakes the loop.
         """
         forks.check()
         if self.forked or self.loop.is_closed():
@@ -149,8 +154,8 @@ class LoopThread:
             # The loop was closed after the check above.
             if isinstance(error, RuntimeError) and self.loop.is_closed():
                 return False
-            # Ctrl-C or a full stack may have interrupted the `try` block. Wake the loop, because other
-            # threads may already rely on this wake-up.
+            # A KeyboardInterrupt or RecursionError may have interrupted the `try` block before the wake-up.
+            # Wake the loop here, because other threads saw `_woken` and rely on the wake-up.
             self._woken = False
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._run_posted)
@@ -160,14 +165,15 @@ class LoopThread:
     def wake(self) -> None:
         """Wake the loop once more.
 
-        A signal handler may have interrupted `post` after it added a function and before it woke the loop.
-        Without this method, a call in that handler would wait for ever.
+        A signal handler may interrupt `post` after it has set `_woken` and before it wakes the loop. If the
+        handler makes a call itself, that call does not wake the loop. Without this method it would wait
+        forever.
         """
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._run_posted)
 
     def _run_posted(self) -> None:
-        # Clear the flag first, so that functions that are posted from now on wake the loop again.
+        # Clear `_woken` first, so that a function that is posted from now on wakes the loop again.
         self._woken = False
         for _ in range(len(self._posted)):
             context, function, args = self._posted.popleft()
@@ -181,7 +187,7 @@ class LoopThread:
                 self.loop.call_exception_handler(details)
 
     def stop(self) -> None:
-        """Cancel all tasks and end the thread. A thread that hangs continues until the process ends."""
+        """Cancel all tasks and end the thread. If it hangs, return after `EXIT_TIMEOUT` seconds."""
         self.post(self._stopped.set, urgent=True)
         self._thread.join(EXIT_TIMEOUT)
 
@@ -189,14 +195,15 @@ class LoopThread:
 def _new_loop() -> asyncio.AbstractEventLoop:
     """Create an asyncio loop, regardless of the application's event loop policy.
 
-    With uvloop a call over TLS would take a fifth less time. But a forked child would crash at its exit,
-    where libuv joins threads that exist in the parent only.
+    uvloop is not used, although a call over TLS would take a fifth less time. A forked child would crash at
+    its exit, because libuv would wait there for threads that exist only in the parent.
 
-    The loop reads the system's monotonic clock directly, so that a test that replaces `time.monotonic` does
-    not affect the loop.
+    The loop reads the system's monotonic clock directly, and not through `time.monotonic`. A test may replace
+    that function, but the loop continues to run after the test.
     """
-    # An event loop needs three file descriptors. Without them its constructor fails halfway, and leaves an
-    # object that warns that it was not closed. So check first that three descriptors can be opened.
+    # An event loop needs three file descriptors. If they cannot be opened, the constructor fails halfway and
+    # leaves an object, and Python warns that this object was not closed. So check first that three
+    # descriptors can be opened.
     one, other = socket.socketpair()
     with one, other, one.dup():
         pass
@@ -210,7 +217,7 @@ process = _ProcessState()
 
 
 def loop_thread() -> LoopThread:
-    """Return the loop thread. Start it if it does not run.
+    """Return the loop thread, and start it if it does not run.
 
     Raises `RuntimeError` when called on the loop thread itself, because that thread would wait for itself.
     """
@@ -229,17 +236,17 @@ def _start() -> LoopThread:
             raise shutdown_error()
         if process.thread is not None:
             return process.thread
-        # A signal handler may make a call during this start, and so start a second loop thread. The thread
-        # that registers first is used.
+        # If a signal handler makes a call during this start, it starts a second loop thread. The thread that
+        # registers first is used, and the other one ends.
         new = LoopThread()
         new.start()
         return process.thread or new
 
 
 def shutdown_error() -> BaseException:
-    """Return the exception for a call while the interpreter shuts down.
+    """Return the exception for a call that is made while the interpreter shuts down.
 
-    In a daemon thread the exception is `SystemExit`, which ends the thread without a traceback.
+    In a daemon thread the exception is `SystemExit`, because it ends the thread without a traceback.
     """
     if threading.current_thread().daemon:
         return SystemExit()

@@ -1,4 +1,4 @@
-"""Wait for tasks that must end, and find out whether a cancellation is that of the running task."""
+"""Wait for tasks that must end, and find out whether the running task itself is being cancelled."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from imgwire_async.threads import CANCEL_GRACE, consume_exception
 async def wait_all(tasks: Collection[asyncio.Future[Any]], *, timeout: float = math.inf) -> None:
     """Wait until all `tasks` are done, even when the running task is cancelled during the wait.
 
-    Results and exceptions of `tasks` are ignored. If the running task was cancelled, the last cancellation is
-    raised at the end. After `timeout` seconds the function returns and leaves unfinished tasks running.
+    Results and exceptions of `tasks` are ignored. After `timeout` seconds the wait ends, and unfinished tasks
+    continue to run. If the running task was cancelled during the wait, the last `CancelledError` is raised
+    after the wait.
     """
-    # `asyncio.wait` uses the clock of the loop, so this function uses the same clock. A test may have stopped
-    # other clocks.
+    # Use the clock of the loop, as `asyncio.wait` does. A test may have replaced `time.monotonic`, so that
+    # the two clocks differ.
     now = asyncio.get_running_loop().time
     unfinished: set[asyncio.Future[Any]] = {task for task in tasks if not task.done()}
     cancelled: asyncio.CancelledError | None = None
@@ -58,7 +59,8 @@ async def wait_shielded(future: asyncio.Future[Any]) -> None:
 def is_being_cancelled() -> bool:
     """Return whether the running task is being cancelled.
 
-    If not, a `CancelledError` in the running task comes from a task or future that it has awaited.
+    If it is not, a `CancelledError` that is raised in it comes from another task or future that it has
+    awaited.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
@@ -70,5 +72,5 @@ def is_own_cancellation(error: BaseException) -> bool:
 
 
 def was_cancelled_elsewhere(task: asyncio.Future[Any]) -> bool:
-    """Return whether `task` was cancelled although the running task is not being cancelled."""
+    """Return whether `task` was cancelled, while the running task itself is not being cancelled."""
     return task.cancelled() and not is_being_cancelled()

@@ -19,8 +19,8 @@ T = TypeVar("T")
 def submit(function: Callable[[], T], dispose: Callable[[T], object] | None = None) -> asyncio.Future[T]:
     """Start a short disk operation in a worker thread and return its future.
 
-    The caller may cancel the future if it no longer needs the result. A result that comes after the
-    cancellation is passed to `dispose` in a worker thread.
+    The caller may cancel the future if it no longer needs the result. If the operation ends after that,
+    `dispose` is called with the result in a worker thread.
     """
     return thread_pools.of_running_loop().disk.submit(function, dispose)
 
@@ -36,9 +36,9 @@ async def run(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) ->
 async def run_or_dispose(
     dispose: Callable[[T], object], function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a disk operation, and return its result, which must be disposed of (an open file, for example).
+    """Run a disk operation whose result must be disposed of, such as an open file. Return the result.
 
-    If the task is cancelled during the operation, the result is passed to `dispose` in a worker thread.
+    If the task is cancelled during the operation, `dispose` is called with the result in a worker thread.
     """
     future = submit(functools.partial(function, *args, **kwargs), dispose)
     try:
@@ -52,7 +52,8 @@ async def run_or_dispose(
 async def run_batched(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a disk operation that takes well below a millisecond, and return its result.
 
-    Several of these operations run in one batch in a worker thread.
+    Several such operations run together in a worker thread, because switching threads for each one would cost
+    more than the operation itself.
     """
     return cast(
         "T", await thread_pools.of_running_loop().batcher.submit(functools.partial(function, *args, **kwargs))
@@ -62,19 +63,19 @@ async def run_batched(function: Callable[P, T], /, *args: P.args, **kwargs: P.kw
 async def run_batched_or_dispose(
     dispose: Callable[[T], object], function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a disk operation like `run_batched`, and return its result, which must be disposed of.
+    """Run a disk operation like `run_batched`, if its result must be disposed of. Return the result.
 
-    If the task is cancelled during the operation, the result is passed to `dispose` in a worker thread.
+    If the task is cancelled during the operation, `dispose` is called with the result in a worker thread.
     """
     bound = functools.partial(function, *args, **kwargs)
     return cast("T", await thread_pools.of_running_loop().batcher.submit(bound, dispose=dispose))
 
 
 async def run_cleanup(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Run a disk operation that must be done even while asyncio or an anyio scope cancels the task.
+    """Run a disk operation that must be done even if asyncio or an anyio scope cancels the task.
 
-    The function waits until the operation is done, but after a cancellation for at most `CANCEL_GRACE`
-    seconds. A slower operation continues in its thread.
+    The task waits until the operation is done. If the task is cancelled, it waits for at most `CANCEL_GRACE`
+    seconds, and a slower operation continues in its thread.
     """
     future = submit(functools.partial(function, *args, **kwargs))
     if is_being_cancelled():

@@ -1,9 +1,9 @@
 """Run very short functions in worker threads, many of them in one batch.
 
 Running one function in a worker thread and returning its result costs about as much CPU time as sending a
-small file. So functions that are submitted while a batch runs wait, and run together in the next batch. Many
-simultaneous uploads need few batches, and a single upload is not delayed. A function that hangs, for example
-on a network drive, delays other functions only for milliseconds.
+small file. So a function that is submitted while a batch runs has to wait. All waiting functions run together
+in the next batch. In this way many simultaneous uploads need only few batches, and a single upload is not
+delayed. If a function hangs, for example on a network drive, another batch starts some milliseconds later.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from typing import Any, NamedTuple
 
 from imgwire_async.threads import ThreadPool, consume_exception
 
-# The maximum number of functions in a batch. With larger batches, too few uploads would send their bytes
-# while a batch runs.
+# The maximum number of functions in a batch. In a larger batch too many uploads would wait for the batch, and
+# too few would send bytes meanwhile.
 BATCH_SIZE = 16
-# The maximum number of seconds for which a batch waits for further functions. A batch that runs longer than
-# this counts as slow. On a healthy disk a function takes a tenth of this time.
+# The maximum number of seconds to wait for further functions before a batch starts. A batch that runs longer
+# than this counts as slow. On a healthy disk one function takes a tenth of this time.
 _BATCH_WINDOW = 0.005
 # The maximum interval in seconds between two checks of a slow batch.
 _MAX_CHECK_INTERVAL = 0.1
-# After a batch of n items, the next batch waits for up to (n - 1) times this number of loop iterations. A
-# busy loop submits about one item in two iterations. An iteration of an idle loop takes some microseconds.
+# After a batch of n items, the start of the next batch waits for up to (n - 1) times this number of loop
+# iterations. On a busy loop about one item arrives in two iterations, so three are enough. On an idle loop
+# they take only some microseconds.
 _ITERATIONS_PER_ITEM = 3
 
 
 class _Receiver(NamedTuple):
     """The future of a submitted function, and two optional functions for the result.
 
-    `finish` converts the result on the loop before `future` gets it. If `future` was cancelled, `dispose` is
-    called with the result instead.
+    `finish` is called on the loop with the result, and its return value becomes the result of `future`. If
+    `future` was cancelled, only `dispose` is called with the result.
     """
 
     future: asyncio.Future[Any]
@@ -47,7 +48,7 @@ _Finished = tuple[_Receiver, Any, BaseException | None]
 
 
 class BatchTimer(abc.ABC):
-    """Decides when a batch starts: at once for a single item, slightly later when more items are expected.
+    """Decides when a batch starts: at once, or slightly later when more items are expected.
 
     More items are expected when the last batch had more than one. The timer counts iterations of the event
     loop, because an expected item arrives in one of the next iterations, and an idle loop needs very little
@@ -82,7 +83,7 @@ class BatchTimer(abc.ABC):
             return
         self._scheduled = False
         self._last_size = max(1, min(waiting, BATCH_SIZE))
-        # No item waits if `_on_timeout` has started a batch that has run all items.
+        # `waiting` is 0 if `_on_timeout` has started a batch in the meantime, and that batch took all items.
         if waiting:
             self._start_batch()
 
@@ -90,14 +91,14 @@ class BatchTimer(abc.ABC):
 class ThreadBatcher(BatchTimer):
     """Runs functions of one event loop in batches, in the threads of `pool`.
 
-    While a batch hangs, further batches start as long as the pool has free threads.
+    Usually one batch runs at a time. If a batch hangs, further batches start while the pool has free threads.
     """
 
     def __init__(self, pool: ThreadPool) -> None:
         super().__init__()
         self._pool = pool
-        # Appending to and popping from a deque is atomic, so the loop and the threads need no lock for these
-        # deques.
+        # The loop and the threads use these two deques without a lock, because the deque methods `append` and
+        # `popleft` are atomic.
         self._submitted: deque[_Submitted] = deque()
         self._finished: deque[_Finished] = deque()
         self._running: set[asyncio.Future[None]] = set()
@@ -112,11 +113,11 @@ class ThreadBatcher(BatchTimer):
     ) -> asyncio.Future[Any]:
         """Run `function` in a thread soon and return a future of its result.
 
-        If `finish` is given, it is called on the loop with the result, and the future gets what `finish`
-        returns. If the future was cancelled and `dispose` is given, `dispose` is called with the result in a
-        thread.
+        If `finish` is given, it is called on the loop with the result, and its return value becomes the
+        result of the future. If the future was cancelled, `dispose` (if given) is called in a thread with the
+        result, and `finish` is not called.
         """
-        # The batcher does not store the loop, because this reference would keep the loop alive.
+        # The loop is not stored in an attribute, because the batcher would keep it alive.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._submitted.append((_Receiver(future, finish, dispose), function))
@@ -127,16 +128,16 @@ class ThreadBatcher(BatchTimer):
         return future
 
     def _count_waiting(self) -> int:
-        # Cancelled functions are dropped only while no batch runs, because the thread of a batch pops from
-        # the same end.
+        # Drop cancelled functions only while no batch runs, because the thread of a running batch also takes
+        # functions from the left end.
         if not self._running:
             while self._submitted and self._submitted[0][0].future.cancelled():
                 self._submitted.popleft()
         return len(self._submitted)
 
     def _start_batch(self) -> None:
-        # `submit` returns a future, not a task. So code that cancels all tasks of the loop does not cancel
-        # the batch, which also runs functions of other tasks.
+        # `ThreadPool.submit` returns a future and no task. So code that cancels all tasks of the loop does
+        # not cancel the batch.
         batch = self._pool.submit(self._run_batch)
         self._running.add(batch)
         batch.add_done_callback(self._on_done)
@@ -147,7 +148,8 @@ class ThreadBatcher(BatchTimer):
         if self._timer is not None and not self._submitted and not self._running:
             self._timer.cancel()
             self._timer = None
-        # A batch fails only when no thread can be started. In this case all functions that wait fail.
+        # A batch itself fails only when no thread can be started. In this case all waiting functions fail
+        # with the same exception.
         if (failure := batch.exception()) is not None:
             self._finished.extend((receiver, None, failure) for receiver, _ in self._submitted)
             self._submitted.clear()
@@ -180,15 +182,15 @@ class ThreadBatcher(BatchTimer):
         self._deliver()
         if self._submitted and self._pool.has_free_thread:
             self._start_batch()
-        # While nothing happens, the interval grows, so that a thread that hangs for long does not wake the
-        # loop often.
+        # While no function was submitted or finished, double the interval, so that a batch that hangs for
+        # long does not wake the loop often.
         if self._running:
             self._start_timer(min(2 * self._check_interval, _MAX_CHECK_INTERVAL) if idle else _BATCH_WINDOW)
 
     def _deliver(self) -> None:
         while self._finished:
             (future, finish, dispose), value, error = self._finished.popleft()
-            # The future is done if the task that waited for it was cancelled.
+            # The future is already done if the task that waited for it was cancelled.
             if future.done():
                 if dispose is not None and error is None:
                     self._pool.submit(functools.partial(dispose, value)).add_done_callback(consume_exception)

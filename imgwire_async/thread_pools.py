@@ -11,8 +11,9 @@ from imgwire_async import forks
 from imgwire_async.thread_batcher import ThreadBatcher
 from imgwire_async.threads import ThreadPool
 
-# The maximum number of threads of each pool. Disk work has threads of its own, so that it waits neither for
-# the application's work in the default executor nor for slow sources (a pipe, a file on a network drive).
+# The maximum numbers of threads of the two pools. Disk work has a pool of its own. So it waits neither for
+# the application's work in asyncio's default executor nor for slow sources (a pipe, a file on a network
+# drive).
 DISK_THREADS = 8
 _READER_THREADS = 40
 
@@ -20,7 +21,7 @@ _READER_THREADS = 40
 class LoopPools:
     """The thread pools of one event loop.
 
-    They are emptied when the loop ends, because their jobs refer to the loop and would keep it alive.
+    When the loop ends, the pools drop their jobs, because the jobs refer to the loop and would keep it alive.
     """
 
     __slots__ = ("_end_hook", "batcher", "disk", "readers")
@@ -32,17 +33,19 @@ class LoopPools:
         end_hook = self._clear_at_loop_end()
         self._end_hook: AsyncGenerator[None, None] | None = end_hook
         try:
-            # The first step registers the generator with the loop, which closes it at shutdown.
+            # The first step registers the generator with the loop. The loop closes all registered generators
+            # when it shuts down.
             end_hook.__anext__().send(None)
         except StopIteration:
             pass
 
     async def _clear_at_loop_end(self) -> AsyncGenerator[None, None]:
-        """Wait until the loop shuts down its async generators, then clear the pools."""
+        """Wait until the loop closes this generator at its shutdown, then clear the pools."""
         try:
             yield
         finally:
-            # Drop this reference to the generator, because the generator refers to the loop, too.
+            # Drop the reference to the generator, because the generator refers to the loop and would keep it
+            # alive.
             self._end_hook = None
             for part in (self.batcher, self.disk, self.readers):
                 part.clear()
@@ -50,18 +53,19 @@ class LoopPools:
 
 _pools_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPools] = weakref.WeakKeyDictionary()
 # Held while `_pools_by_loop` is changed or iterated over. The lock is reentrant, because a garbage collection
-# at this point may run code that acquires it.
+# can happen while it is held, and a finalizer may need the pools.
 _pools_lock = threading.RLock()
 
 
 def _after_fork() -> None:
-    """Replace `_pools_by_loop` and its lock in a forked child.
+    """Replace the pools and the lock in a forked child.
 
-    The threads of the pools do not exist in the child, and a thread of the parent may have held the lock.
+    The worker threads do not exist in the child. The old lock may stay locked forever, because another thread
+    of the parent may have held it during the fork.
     """
     global _pools_by_loop, _pools_lock  # noqa: PLW0603  # a process has one
     for pools in list(_pools_by_loop.values()):
-        # Finalizing the pools would wake the parent's loop.
+        # Keep the old pools alive, because their finalizers would wake the parent's loop.
         forks.make_immortal(pools)
     _pools_by_loop = weakref.WeakKeyDictionary()
     _pools_lock = threading.RLock()
@@ -73,7 +77,8 @@ forks.run_in_child(_after_fork)
 def of_running_loop() -> LoopPools:
     """Return the pools of the running loop. Create them on the first call."""
     forks.check()
-    # This function is called for each small file. A dictionary is much faster than an anyio RunVar.
+    # This function is called for each small file. So it uses a dictionary, which is much faster than an anyio
+    # RunVar.
     loop = asyncio.get_running_loop()
     pools = _pools_by_loop.get(loop)
     if pools is None:

@@ -1,4 +1,4 @@
-"""Worker threads that do not keep a process alive, and thread pools with a limit for each event loop.
+"""Worker threads that do not keep a process alive, and thread pools that limit the number of busy threads.
 
 A disk or a reader that hangs blocks its thread inside the kernel. So neither the pool nor the interpreter
 waits for such a thread, and it no longer counts towards the limit of its pool.
@@ -18,12 +18,12 @@ from imgwire_async import forks
 
 T = TypeVar("T")
 
-# Seconds that cancelled code waits for a thread. Work on a file takes milliseconds, so a job that takes
-# longer than this counts as stuck.
+# How many seconds a cancelled task still waits for its job in a thread. Work on a file takes milliseconds. So
+# a job counts as stuck if it runs longer than this.
 CANCEL_GRACE = 0.5
-# The maximum number of stuck threads of one pool. They do not count towards its limit of threads that work.
+# The maximum number of threads of one pool that are excluded from its limit because they are stuck.
 MAX_STUCK = 64
-# Seconds that an idle thread waits for its next job before it ends.
+# How many seconds an idle thread waits for its next job before it ends.
 _IDLE_TIMEOUT = 10.0
 
 
@@ -36,7 +36,7 @@ def consume_exception(task: asyncio.Future[Any]) -> None:
 class _Job(Generic[T]):
     """A function to run in a thread, and its result or exception.
 
-    Until `deliver` has passed the job to the loop, only the thread changes it. Afterwards only the loop
+    Only the thread changes the job until `deliver` passes the job to the loop. After that, only the loop
     changes it.
     """
 
@@ -66,7 +66,7 @@ class _Job(Generic[T]):
         try:
             self.value = function()
         except StopIteration as error:
-            # A future rejects a StopIteration, so replace it by a RuntimeError, as Python does in a
+            # A future rejects a StopIteration. So it is replaced by a RuntimeError, as Python does in a
             # coroutine.
             self.error = RuntimeError("the function raised StopIteration")
             self.error.__cause__ = error
@@ -74,7 +74,7 @@ class _Job(Generic[T]):
             self.error = error
 
     def deliver(self) -> bool:
-        """Pass the finished job to the loop. Return False when the loop is closed. Called in a thread."""
+        """Pass the finished job to the loop. Return False if the loop is closed. Called in a thread."""
         try:
             self.loop.call_soon_threadsafe(self.pool.finish, self)
         except RuntimeError:
@@ -82,12 +82,12 @@ class _Job(Generic[T]):
         return True
 
     def dispose_result(self) -> None:
-        """Dispose of the result when the loop is closed and cannot receive it.
+        """Call `dispose` with the result, because the loop is closed and cannot receive the result.
 
         Called in a thread, because `dispose` may hang.
         """
         if self.dispose is not None and self.error is None:
-            # No caller is left that could handle an exception.
+            # Ignore an exception of `dispose`, because no caller waits for it.
             with contextlib.suppress(Exception):
                 self.dispose(self.value)  # type: ignore[arg-type]  # a T, even if it is None
         self.value = self.error = None
@@ -97,8 +97,8 @@ class _Workers:
     """The worker threads of this process, which all event loops share. Each thread has an inbox for jobs."""
 
     def __init__(self) -> None:
-        # The inboxes of the idle threads. Append, pop and remove of a list are atomic, so loops and threads
-        # need no lock.
+        # The inboxes of the idle threads. The list methods `append`, `pop` and `remove` are atomic, so this
+        # list needs no lock.
         self._idle_inboxes: list[SimpleQueue[_Job[Any]]] = []
 
     def start(self, job: _Job[Any]) -> None:
@@ -112,8 +112,8 @@ class _Workers:
             inbox = self._idle_inboxes.pop()
         except IndexError:
             inbox = SimpleQueue()
-            # The thread is a daemon, because the interpreter joins all other threads at exit, and a stuck
-            # thread never ends.
+            # The thread is a daemon, because at exit the interpreter waits for all other threads, and a stuck
+            # thread may never end.
             threading.Thread(
                 target=self._serve, args=(inbox, self._idle_inboxes), name="imgwire_async worker", daemon=True
             ).start()
@@ -136,13 +136,13 @@ class _Workers:
                     continue
                 return
             job.run()
-            # The thread counts as idle before the delivery, so that the loop can use it again as soon as it
-            # has the result.
+            # The thread counts as idle before it delivers the job, so that the loop can give it another job
+            # as soon as the loop has the result.
             idle.append(inbox)
             if not job.deliver():
-                # The loop is closed. A new thread disposes of the result, because a job of another loop may
-                # already wait in this inbox. If no thread can be started, the garbage collector closes the
-                # result.
+                # The loop is closed. A new thread disposes of the result, because `dispose` may hang and a
+                # job of another loop may already wait in this inbox. If no thread can be started, the result
+                # is left to the garbage collector.
                 with contextlib.suppress(RuntimeError):
                     threading.Thread(
                         target=job.dispose_result, name="imgwire_async cleanup", daemon=True
@@ -157,8 +157,9 @@ forks.run_in_child(_workers.after_fork)
 class ThreadPool:
     """Runs functions of one event loop in threads, at most `limit` at the same time.
 
-    Stuck functions do not count towards the limit. The pool works with futures, not tasks, so that code that
-    cancels all tasks of the loop does not cancel the jobs of the pool.
+    Up to `max_stuck` functions that run longer than `CANCEL_GRACE` seconds do not count towards the limit.
+    The pool uses futures and no tasks. So code that cancels all tasks of the loop does not cancel the jobs of
+    the pool.
     """
 
     def __init__(self, limit: int, max_stuck: int = MAX_STUCK) -> None:
@@ -174,8 +175,8 @@ class ThreadPool:
     ) -> asyncio.Future[T]:
         """Run `function` in a thread as soon as the limit allows, and return the future of its result.
 
-        The caller may cancel the future if it no longer needs the result. A result that comes after the
-        cancellation is passed to `dispose` in a thread.
+        The caller may cancel the future if it no longer needs the result. If the function ends after that,
+        `dispose` is called with the result in a thread.
         """
         job = _Job(self, asyncio.get_running_loop(), function, dispose)
         if len(self._running) < self._limit:
@@ -187,7 +188,7 @@ class ThreadPool:
 
     @property
     def has_free_thread(self) -> bool:
-        """Whether a function would start at once if it were submitted now."""
+        """Whether a function that is submitted now would start at once."""
         if len(self._running) >= self._limit:
             self._exclude_stuck_jobs()
         return len(self._running) < self._limit
@@ -199,8 +200,8 @@ class ThreadPool:
         else:
             self._running.discard(job)
         value, error, future = job.value, job.error, job.future
-        # The traceback of the error refers to the job. A reference from the job to the error would form a
-        # cycle.
+        # The traceback of the error refers to the job. So the job must not refer to the error, because both
+        # would form a reference cycle.
         job.value = job.error = None
         if not future.cancelled():
             if error is None:
@@ -213,7 +214,7 @@ class ThreadPool:
         self._start_waiting()
 
     def clear(self) -> None:
-        """Drop all jobs.
+        """Drop all references to jobs.
 
         Called when the loop ends, because the jobs refer to the loop and would keep it alive.
         """

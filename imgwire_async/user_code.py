@@ -27,7 +27,7 @@ class Caller(Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the caller's thread waits for the loop now, so that it would run a function at once."""
+        """Whether the caller's thread waits for the loop now. Such a thread runs a new function at once."""
         ...
 
     def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
@@ -35,19 +35,20 @@ class Caller(Protocol):
         ...
 
 
-# The caller of the blocking client for which the current task runs. None with the asynchronous client.
+# The caller that waits for the current task, with the blocking client. None with the asynchronous client.
 current_caller: ContextVar[Caller | None] = ContextVar("imgwire_async.current_caller", default=None)
 
-# Whether the current task runs user code (a source or a callback) that a transfer waits for. If this user
-# code starts a second transfer, the second transfer must not wait for ever for a slot.
+# Whether the current task runs user code (a source or a callback) for a transfer that may hold a slot. If
+# this user code starts another transfer, the second transfer must not wait for a slot without limit, because
+# the first one may not release its slot before.
 inside_user_code: ContextVar[bool] = ContextVar("imgwire_async.inside_user_code", default=False)
 
 
 @contextlib.contextmanager
 def in_user_code() -> Generator[None, None, None]:
-    """Set `inside_user_code` during a `with` block, only for the running task.
+    """Set `inside_user_code` to True for the running task during a `with` block.
 
-    The block must not contain a `yield`, because the code that iterates over the generator would see the
+    The block must not contain a `yield`, because the code that receives the yielded item would see the
     changed value.
     """
     token = inside_user_code.set(True)
@@ -60,8 +61,8 @@ def in_user_code() -> Generator[None, None, None]:
 def submit_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
     """Start a function that reads from a user's source and may block. Return the future of its result.
 
-    It runs in the caller's thread with the blocking client, and in a worker thread with the asynchronous
-    client.
+    The function runs in the caller's thread with the blocking client, and in a worker thread with the
+    asynchronous client.
     """
     caller = current_caller.get()
     if caller is not None:
@@ -71,9 +72,9 @@ def submit_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 
 
 async def run_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function that reads from a user's source, like `submit_reader`, and return its result.
+    """Run a function that reads from a user's source, and return its result.
 
-    `finish_on_cancel` describes what happens if the task is cancelled.
+    `submit_reader` chooses the thread. `finish_on_cancel` describes what happens if the task is cancelled.
     """
     return await finish_on_cancel(submit_reader(function, *args, **kwargs))
 
@@ -81,8 +82,8 @@ async def run_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
 async def run_callback(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a callback of the user and return its result.
 
-    It runs in the caller's thread with the blocking client, and on the event loop with the asynchronous
-    client.
+    The callback runs in the caller's thread with the blocking client, and on the event loop with the
+    asynchronous client.
     """
     caller = current_caller.get()
     if caller is not None:
@@ -95,8 +96,8 @@ async def call_maybe_async(
 ) -> T:
     """Call a function or coroutine function of the user, and return its result.
 
-    `submitted` is the future that `submit_to_caller` returned for the same function. If it is given, its
-    result is used and the function is not called again.
+    `submitted` is the future that `submit_to_caller` returned for the same function. If `submitted` is given,
+    the function is already called there, so only the result is awaited.
     """
     result: T | Awaitable[T] = await (run_callback(function) if submitted is None else submitted)
     if not isinstance(result, Awaitable):
@@ -111,16 +112,17 @@ async def call_maybe_async(
 def submit_to_caller(function: Callable[[], T]) -> asyncio.Future[T] | None:
     """Start `function` in the caller's thread and return the future of its result.
 
-    Returns None with the asynchronous client, because it runs no functions in its caller's thread.
+    With the asynchronous client, return None and start nothing.
     """
     caller = current_caller.get()
     return None if caller is None else caller(function)
 
 
 def busy_caller() -> Caller | None:
-    """Return the caller of the blocking client if its thread does not wait for the loop now, else None.
+    """Return the caller of the blocking client if it is busy: its thread does not wait for the loop now.
 
-    A busy caller runs functions only when it waits for the loop again, which may be much later.
+    Otherwise return None, as always with the asynchronous client. A busy caller runs functions only when it
+    waits for the loop again, and that may be much later.
     """
     caller = current_caller.get()
     return None if caller is None or caller.is_waiting else caller
@@ -141,18 +143,18 @@ def _do_nothing() -> None:
 async def finish_on_cancel(future: asyncio.Future[T]) -> T:
     """Wait for the future of work in a thread, and return its result.
 
-    If the task is cancelled, wait up to `CANCEL_GRACE` seconds for the thread, because the cancelled code is
-    likely to close the file next. The wait is short, because a disk or a source that hangs must not delay a
-    deadline.
+    If the task is cancelled, wait up to `CANCEL_GRACE` seconds for the work to end. The cancelled code is
+    likely to close the file next, and the thread should not use it at the same time. The wait is short,
+    because a disk or a source that hangs must not delay a deadline.
     """
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         try:
-            # A busy caller does not run the function soon, so a wait would be useless.
+            # Do not wait for a busy caller, because it does not run the function soon.
             if busy_caller() is None:
                 await wait_all([future], timeout=CANCEL_GRACE)
         finally:
-            # The future is cancelled, so that a result that comes later is disposed of.
+            # Cancel the future, so that a later result of the thread is disposed of.
             future.cancel()
         raise

@@ -37,7 +37,7 @@ async def save_archive(
     If the download link of the job has expired, the job is fetched once more to get a new link.
     """
     job_id = shortened(str(job.id if isinstance(job, ImageDownloadJob) else job))
-    description = f"download of bulk download job {job_id} to {target.name}"
+    description = f"download of bulk download job {job_id} to {target.display_path}"
     async with operation(transport, "images.download_archive", description):
         await disk_work.run(target.check)
         if not isinstance(job, ImageDownloadJob):

@@ -58,7 +58,7 @@ async def save(
 ) -> Path:
     """Save a picture as the file `target`, and return its path."""
     name = _name(image)
-    async with operation(transport, "images.download", f"download of {name} to {target.name}"):
+    async with operation(transport, "images.download", f"download of {name} to {target.display_path}"):
         await disk_work.run(target.check)
         image = await _fetch_record(images, image)
         with _attach_image(image):

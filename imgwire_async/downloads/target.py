@@ -37,7 +37,7 @@ class DownloadTarget:
         self._absolute = self._path
         self._overwrite = checks.flag("overwrite", overwrite)
         self._on_progress = on_progress
-        self.name: str = path_for_message(str(self._path))
+        self.display_path: str = path_for_message(str(self._path))
 
     def check(self) -> None:
         """Raise an `OSError` when the file cannot be written. This method blocks.
@@ -60,7 +60,7 @@ class DownloadTarget:
     def nothing_written(self) -> str:
         """A sentence for error messages that says that the file was not written, with a blank at its end."""
         old_file = "; the file that was there before is untouched" if self._overwrite else ""
-        return f"Nothing was written to {self.name}{old_file}. "
+        return f"Nothing was written to {self.display_path}{old_file}. "
 
     async def save(self, download: Download) -> Path:
         """Save the downloaded bytes and return the path of the complete file.
