@@ -90,7 +90,7 @@ class RequestLog(Sequence[RequestRecord]):
     def clear(self) -> None:
         """Remove all records. A request that is still running does not appear again when it ends."""
         with self._lock:
-            # Running requests complete their records in the old list, which nobody reads any more.
+            # Running requests complete their records in the old list, which is no longer visible.
             self._records = []
 
     def snapshot(self) -> list[RequestRecord]:
