@@ -225,9 +225,9 @@ class ImageDownloads(Resource):
             A context manager that gives an iterator over the chunks.
 
         Raises:
-            TransformationError: A rule cannot be used. No request was sent. DownloadError: The picture cannot
-            be fetched, or the response is not a picture. It is raised at the
-                start of the `async with` block, or in the loop over the chunks.
+            TransformationError: A rule cannot be used. No request was sent.
+            DownloadError: The picture cannot be fetched, or the response is not a picture. This is raised at
+                the start of the `async with` block, or in the loop over the chunks.
 
         [GET cdn_url]
         """
