@@ -98,7 +98,7 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 def directory_error(path: Path) -> IsADirectoryError:
     """Return the error for a directory that was passed as the path of a file."""
-    hint = "give the path of a file in it"
+    hint = "pass the path of a file in it"
     return IsADirectoryError(errno.EISDIR, f"{os.strerror(errno.EISDIR)} ({hint})", str(path))
 
 

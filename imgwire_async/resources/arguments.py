@@ -106,7 +106,7 @@ def _metadata_value(key: str, item: object) -> str | int | float | bool:
     is_exact = type(item).__name__ in _EXACT_NUMBER_TYPES
     number = None if is_exact else as_number(item)
     if number is None:
-        exact = "give float(...) or its text" if is_exact else "leave out what is unset"
+        exact = "pass float(...) or its text" if is_exact else "leave out what is unset"
         advice = f"; it is flat: {exact}, and write nested things as text"
         raise checks.wrong_type(name, "text, a number or a bool", item, advice)
     if isinstance(number, float) and not math.isfinite(number):
@@ -232,7 +232,7 @@ def api_path(path: object) -> str:
         raise ValueError(f"path must begin with exactly one '/', like '/images/': {quoted(given)}")
     if any(c in given for c in "\\?#:") or not checks.is_printable_ascii(given):
         raise ValueError(
-            f"path must not hold \\ ? # : blanks, control or non-ASCII characters; give params=: {quoted(given)}"
+            f"path must not hold \\ ? # : blanks, control or non-ASCII characters; pass params=: {quoted(given)}"
         )
     if _DOT_SEGMENTS.search(given):
         raise ValueError(f"path must not hold '.' or '..' as a part: {quoted(given)}")

@@ -76,7 +76,7 @@ def split(data: object) -> Iterator[bytes]:
             return
         view, is_mutable = memoryview(data), False
     else:
-        view, is_mutable = flat_view(data, "a source must give bytes"), True
+        view, is_mutable = flat_view(data, "a source must yield bytes"), True
     for start in range(0, view.nbytes, CHUNK_SIZE):
         chunk = view[start : start + CHUNK_SIZE]
         # The source may reuse its buffer before this chunk is sent, so the chunk is a copy.
@@ -87,7 +87,7 @@ def split(data: object) -> Iterator[bytes]:
 _ADVICE: tuple[tuple[type, str], ...] = (
     (str, ": encode it, or open the file with mode 'rb'; paths of many files go to upload_many"),
     (os.PathLike, ": paths of many files go to upload_many"),
-    (int, ": give bytes(...) of the numbers, or the array that holds them"),
+    (int, ": pass bytes(...) of the numbers, or the array that holds them"),
     (type(None), ": a non-blocking file must be set to blocking mode (os.set_blocking)"),
 )
 

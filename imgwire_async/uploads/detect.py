@@ -278,7 +278,7 @@ async def _async_source(file: object, reader: Callable[[int], Awaitable[bytes]],
 def _reject_in_blocking_client(file: object) -> None:
     if user_code.current_caller.get() is not None:
         raise TypeError(
-            f"{type(file).__name__} can only be read asynchronously: use AsyncImgwireClient, or give its bytes"
+            f"{type(file).__name__} can only be read asynchronously: use AsyncImgwireClient, or pass its bytes"
         )
 
 

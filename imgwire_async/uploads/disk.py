@@ -224,7 +224,7 @@ def _probe(path: str, head_bytes: int) -> tuple[FileStat, bytes, bool] | Handle:
         stack.callback(file.close)
         if stat.S_ISDIR(file.status.st_mode):
             raise IsADirectoryError(
-                f"file is a folder, not a picture: {quoted(path)}; give the files in it to upload_many: Path(folder).iterdir()"
+                f"file is a folder, not a picture: {quoted(path)}; pass the files in it to upload_many: Path(folder).iterdir()"
             )
         # Files in /proc report a size of 0 although they have content, so they are treated like devices.
         if not stat.S_ISREG(file.status.st_mode) or (file.status.st_size == 0 and file.read(1, 0)):

@@ -18,7 +18,7 @@ from typing import Any, cast
 from imgwire_async.formatting import shortened
 from imgwire_async.mime import CAMERA_RAW, EXTENSIONS, HEAD_BYTES, UNKNOWN_FILE, describe, sniff
 
-_DECODE = "this is base64: decode it, and give the bytes: base64.b64decode(...)"
+_DECODE = "this is base64: decode it, and pass the bytes: base64.b64decode(...)"
 # The maximum length of a name in a path, in characters. No file system has longer names.
 _MAX_NAME_LENGTH = 255
 # Text of base64 characters that is longer than this counts as base64, even if it decodes to no picture.
@@ -62,23 +62,23 @@ def for_path(text: str) -> str | None:
         return f"file is {_data_uri(text)}"
     if _URL.match(text):
         return (
-            "file is a URL, not a path: images.upload_via_url(url) lets the service fetch it; or fetch it yourself and give "
+            "file is a URL, not a path: images.upload_via_url(url) lets the service fetch it; or fetch it yourself and pass "
             "the bytes"
         )
     if scheme := _OTHER_URL.match(text):
         name = scheme[1].lower()
         if name == "file":
-            return "file is a file: URL, not a path: give the path in it (urllib.request.url2pathname of the URL's path)"
-        return f"file is a URL ({name}), not a path: open it with the library for it, and give the binary file or the bytes"
+            return "file is a file: URL, not a path: pass the path in it (urllib.request.url2pathname of the URL's path)"
+        return f"file is a URL ({name}), not a path: open it with the library for it, and pass the binary file or the bytes"
     if is_base64(text):
         return f"file is text, not a path: {_DECODE}"
     if _MARKUP.match(text):
         found = describe(text[:HEAD_BYTES].encode("utf-8", "replace"))
         return f"file is {found} as text, not a path. {_advice_for(found)}"
     if _BYTES_REPR.match(text):
-        return "file is the text that str() made of bytes, not a path: give the bytes themselves"
+        return "file is the text that str() made of bytes, not a path: pass the bytes themselves"
     if not text.isprintable() and sniff(text[:16].encode("latin-1", "ignore")) is not None:
-        return "file is a picture's content decoded to text, not a path: give the bytes as they were read"
+        return "file is a picture's content decoded to text, not a path: pass the bytes as they were read"
     if len(text) > _MAX_NAME_LENGTH and _has_too_long_name(text):
         return "file is text that is too long for a path; a picture's content must be given as bytes"
     return None
@@ -88,7 +88,7 @@ def _data_uri(text: str) -> str:
     """Return advice for a data URI, whose content is base64 or percent-encoded."""
     if ";base64" in text[:250].partition(",")[0].lower():
         return f'a data URI, and {_DECODE[:-5]}(text.partition(",")[2])'
-    return 'a data URI: give the bytes: urllib.parse.unquote_to_bytes(text.partition(",")[2])'
+    return 'a data URI: pass the bytes: urllib.parse.unquote_to_bytes(text.partition(",")[2])'
 
 
 def _has_too_long_name(text: str) -> bool:
@@ -101,13 +101,13 @@ def for_missing_path(text: str) -> str:
     Return an empty text if no mistake is recognized.
     """
     if text.startswith("~"):
-        return "~ is not expanded: give os.path.expanduser(path)"
+        return "~ is not expanded: pass os.path.expanduser(path)"
     if text != text.strip():
         return "the path begins or ends with whitespace: strip() it"
     if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'":
-        return "the path stands in quotes: give it without them"
+        return "the path stands in quotes: pass it without them"
     if any(c in text for c in "*?"):
-        return "patterns are not expanded: give the files to upload_many, as Path(folder).glob(pattern) finds them"
+        return "patterns are not expanded: pass the files to upload_many, as Path(folder).glob(pattern) finds them"
     return ""
 
 
@@ -121,7 +121,7 @@ def _for_text(text: str) -> str:
     if _URL.match(stripped) and len(stripped.split()) == 1:
         return "It is a URL: images.upload_via_url(url) lets the service fetch it."
     if os.path.splitext(stripped)[1].lower() in EXTENSIONS and "\n" not in stripped:  # noqa: PTH122  # any text
-        return "If it is a path, give it as a str: os.fsdecode(path)."
+        return "If it is a path, pass it as a str: os.fsdecode(path)."
     return ""
 
 
@@ -133,14 +133,14 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "an HTML page",
         "Perhaps a server sent a page instead of the picture: check the source of the bytes.",
     ),
-    ("a ZIP", "Unpack it, and give the pictures in it to upload_many."),
+    ("a ZIP", "Unpack it, and pass the pictures in it to upload_many."),
     ("a gzip", "Unpack it first: gzip.decompress(...)."),
     ("a video", "Take a picture out of it first."),
     ("a program", "Check that this is the right file."),
     ("a folder's", "Do not upload it."),
     ("an XML", "Check that this is the right file."),
     ("plain text", "Check that this is the right file."),
-    (UNKNOWN_FILE, "If it is one of these types, give mime_type=."),
+    (UNKNOWN_FILE, "If it is one of these types, pass mime_type=."),
 )
 
 
@@ -173,14 +173,14 @@ def _advice_for(found: str) -> str:
 
 # Maps a package and class to advice. The advice also applies to subclasses.
 _ADVICE_BY_TYPE: dict[str, str] = {
-    "httpx.Response": "give its bytes, response.content, or what it streams, response.aiter_bytes()",
-    "aiohttp.ClientResponse": "give its bytes, await response.read(), or its stream, response.content",
-    "discord.Attachment": "give its bytes: upload(await attachment.read(), file_name=attachment.filename)",
+    "httpx.Response": "pass its bytes, response.content, or what it streams, response.aiter_bytes()",
+    "aiohttp.ClientResponse": "pass its bytes, await response.read(), or its stream, response.content",
+    "discord.Attachment": "pass its bytes: upload(await attachment.read(), file_name=attachment.filename)",
     "PIL.Image": 'save it first: buffer = io.BytesIO(); image.save(buffer, "PNG"); upload(buffer.getvalue())',
-    "zipfile.ZipFile": "give one of its files, archive.open(name), or all of them to upload_many",
-    "tarfile.TarFile": "give one of its files, archive.extractfile(member)",
+    "zipfile.ZipFile": "pass one of its files, archive.open(name), or all of them to upload_many",
+    "tarfile.TarFile": "pass one of its files, archive.extractfile(member)",
     "imgwire_async.Image": "this picture is uploaded already; images.upload_via_url(image.cdn_url) uploads it once more",
-    "imgwire_async.StandardUpload": "give the file itself: upload(file) makes the record and sends the bytes",
+    "imgwire_async.StandardUpload": "pass the file itself: upload(file) makes the record and sends the bytes",
     "imgwire_async.UploadItem": "upload takes its file and arguments one by one; upload_many([item]) takes items",
     "imgwire_async.UploadResult": "this file is uploaded already: result.unwrap() is its image",
     "imgwire_async.ImageDownloadJob": "images.download_archive(job, path) fetches it, extract_archive unpacks it",
@@ -204,10 +204,10 @@ def _for_kind(file: object, kind: type) -> str | None:
     if file is None:
         return "nothing was given. Does a form or a function return None where no file was sent?"
     if isinstance(file, type):
-        return "give an object of it, not the class"
+        return "pass an object of it, not the class"
     # Quart's request body has both methods. It can be uploaded, because it is an async iterator.
     if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__"):
-        return "await it, and give what it returns"
+        return "await it, and pass what it returns"
     for base in kind.__mro__:
         hint = _ADVICE_BY_TYPE.get(f"{str(base.__module__).partition('.')[0]}.{base.__name__}")
         if hint is not None:
@@ -246,7 +246,7 @@ def _is_buffer(value: object) -> bool:
 
 
 _CONTAINERS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
-    (Mapping, lambda _: "give one of its values, the file itself"),
+    (Mapping, lambda _: "pass one of its values, the file itself"),
     (tuple, _for_list),
     (list, _for_list),
     (AbstractSet, lambda _: "upload_many takes many files"),
@@ -260,11 +260,11 @@ def _for_attributes(file: object, kind: type) -> str | None:
     if _has_attribute(file, "read") or hasattr(kind, "__aiter__"):
         return None
     if hasattr(kind, "read_bytes") and hasattr(kind, "open"):
-        return "a path of another file system: give its bytes, path.read_bytes(), or the file: with path.open('rb') as file"
+        return "a path of another file system: pass its bytes, path.read_bytes(), or the file: with path.open('rb') as file"
     if hasattr(kind, "aiter_bytes") or hasattr(kind, "iter_bytes"):
-        return "give its bytes, as its read() or content has them"
+        return "pass its bytes, as its read() or content has them"
     if hasattr(kind, "_meta") and hasattr(kind, "full_clean"):
-        return "a Django model: give its file field"
+        return "a Django model: pass its file field"
     if hasattr(kind, "savefig") or (hasattr(kind, "save") and not hasattr(kind, "__iter__")):
         save = "savefig" if hasattr(kind, "savefig") else "save"
         return (
@@ -273,9 +273,9 @@ def _for_attributes(file: object, kind: type) -> str | None:
     if hasattr(kind, "__array__"):
         return 'pixels must be encoded first: Image.fromarray(array).save(buffer, "PNG"), then upload(buffer.getvalue())'
     if _has_attribute(file, "file") and _has_attribute(file, "filename"):
-        return "give the file in it: upload(field.file, file_name=field.filename)"
+        return "pass the file in it: upload(field.file, file_name=field.filename)"
     if callable(file) and not hasattr(kind, "__iter__"):
-        return "call it, and give what it returns"
+        return "call it, and pass what it returns"
     return None
 
 
@@ -285,7 +285,7 @@ def _for_reader(file: object, kind: type) -> str | None:
         return None
     wait = "await " if inspect.iscoroutinefunction(reader) else ""
     name = ", file_name=" if _has_attribute(file, "filename") else ""
-    return f"its read() takes no size; give what it returns: upload({wait}file.read(){name and f'{name}file.filename'})"
+    return f"its read() takes no size; pass what it returns: upload({wait}file.read(){name and f'{name}file.filename'})"
 
 
 def _takes_size(reader: Callable[..., object]) -> bool:

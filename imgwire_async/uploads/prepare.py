@@ -118,7 +118,7 @@ def _reserve(file: object) -> Generator[None, None, None]:
     """
     if id(file) in _being_read:
         raise ValueError(
-            "this file object is being uploaded already; open the file once more, or give its path"
+            "this file object is being uploaded already; open the file once more, or pass its path"
         )
     _being_read.add(id(file))
     try:
@@ -167,7 +167,7 @@ def _empty_error(source: Source, name: str) -> UnsupportedImageError:
     elif was_started or (isinstance(source, StreamSource) and source.size is None):
         found = "the source gave no bytes: it was read to its end before"
         found += "" if was_started else ", or is empty"
-        advice = " Start it again from the beginning, or give the bytes."
+        advice = " Start it again from the beginning, or pass the bytes."
     elif isinstance(source, BytesSource):
         found, advice = "this is a buffer of 0 bytes", " Check where the bytes come from."
     else:

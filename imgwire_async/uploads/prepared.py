@@ -96,6 +96,6 @@ class PreparedUpload:
     def _wrong_size_error(self, found: str) -> UploadSizeError:
         return UploadSizeError(
             f"{self.label}: {self.size} bytes were declared, the source gave {found}; the upload was aborted. "
-            "Give the right content_length, or none.",
+            "Pass the right content_length, or none.",
             file_name=self.file_name,
         )

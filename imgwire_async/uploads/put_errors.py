@@ -137,7 +137,7 @@ def not_replayable_error(file: PreparedUpload, first: UploadError) -> UploadNotR
     """Return the exception for a source that can be read only once, if the upload failed with `first`."""
     error = UploadNotReplayableError(
         f"{file.label}: the upload failed and its source can be read only once, so it was not repeated. "
-        f"Give a path, bytes or a seekable file. The failure: {first}",
+        f"Pass a path, bytes or a seekable file. The failure: {first}",
         file_name=file.file_name,
         exchange=first.exchange,
         image=first.image,

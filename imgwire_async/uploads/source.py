@@ -362,7 +362,7 @@ def _run_without_loop(awaitable: Awaitable[T]) -> T:
     Raises `TypeError` if the awaitable waits for anything.
     """
     must_not_await = TypeError(
-        "this UploadSource awaits something: use AsyncImgwireClient, or give a plain iterator of bytes"
+        "this UploadSource awaits something: use AsyncImgwireClient, or pass a plain iterator of bytes"
     )
     running = cast("Generator[object, None, T]", awaitable.__await__())
     try:

@@ -39,7 +39,7 @@ async def spool_slot(name: str, label: str, stall: float | None) -> AsyncGenerat
         raise UploadStalledError(
             f"{label}: no slot for a temporary file became free for {error.seconds:g} s. Such a file is needed when the size is "
             "unknown, or when hash_sha256=True reads a source that can be read only once. This upload was started inside the "
-            "source or a callback of another upload, which holds its slot meanwhile. Start it outside, give content_length= "
+            "source or a callback of another upload, which holds its slot meanwhile. Start it outside, pass content_length= "
             "(and hash_sha256= as text), or allow the process more open files (RLIMIT_NOFILE). Nothing was sent.",
             file_name=name or None,
         ) from None
@@ -131,6 +131,6 @@ class _SpoolFile:
 def _raise_with_advice(error: OSError) -> NoReturn:
     message = (
         f"{error.strerror or error}, while an upload of unknown size was written to the temporary directory: "
-        "free space there, set TMPDIR to another directory, or give content_length="
+        "free space there, set TMPDIR to another directory, or pass content_length="
     )
     raise OSError(error.errno, message, tempfile.gettempdir()) from error

@@ -60,7 +60,7 @@ def _advice(files: object) -> str:
     if isinstance(files, str | os.PathLike):
         return "use upload(), or for the files of a folder Path(folder).iterdir()"
     if files is None:
-        return "give a list or a generator"
+        return "pass a list or a generator"
     return "call it first" if callable(files) else "use upload()"
 
 

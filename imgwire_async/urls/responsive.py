@@ -165,7 +165,7 @@ def responsive_image(
         ValueError: Both `widths` and `breakpoints` are given.
     """
     if widths is not None and breakpoints is not None:
-        raise ValueError("give widths or breakpoints, not both")
+        raise ValueError("pass widths or breakpoints, not both")
     checked = check_options(options, preset, raw, rules, on_invalid)
     base = from_checked(checked)
     _require_not_given(

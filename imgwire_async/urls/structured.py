@@ -126,7 +126,7 @@ def _crop_text(value: object) -> str:
 def _crop_object(encoded: Mapping[str, str]) -> str:
     offsets = [name for name in ("x", "y") if name in encoded]
     if len(offsets) == 1 or (not offsets and encoded.get("mode") == '"extract"'):
-        raise InvalidValue("give x and y together; the mode extract requires both")
+        raise InvalidValue("pass x and y together; the mode extract requires both")
     if offsets and "mode" not in encoded:
         # With x and y the default mode is extract, as in the official Node SDK. [rules 9 O10]
         encoded = dict(sorted([*encoded.items(), ("mode", '"extract"')]))
@@ -150,7 +150,7 @@ def _ratio_object(encoded: Mapping[str, str]) -> str:
     if "width" not in encoded and "height" not in encoded:
         return encoded["ratio"]
     if len(encoded.keys() & {"width", "height"}) == 1:
-        raise InvalidValue("give width and height together")
+        raise InvalidValue("pass width and height together")
     # When the object has width, height and a ratio, the ratio is ignored. [rules 9 O3]
     return json_object({"height": encoded["height"], "width": encoded["width"]})
 

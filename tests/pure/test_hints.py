@@ -293,7 +293,7 @@ def test_a_number_that_does_not_fit_a_float_is_a_value_error(value: Any) -> None
     for check in calls:
         with pytest.raises(ValueError, match=r"must be (0 or )?more"):
             check()
-    with pytest.raises(TypeError, match="give float"):
+    with pytest.raises(TypeError, match="pass float"):
         arguments.metadata({"a": value})
 
 

@@ -245,7 +245,7 @@ async def test_chunks_that_are_no_bytes_raise_a_type_error(
         "file": Unseekable(),
         "async file": Asynchronous(),
     }
-    with pytest.raises(TypeError, match=f"must give bytes, not {type(chunk).__name__}"):
+    with pytest.raises(TypeError, match=f"must yield bytes, not {type(chunk).__name__}"):
         await client.images.upload(sources[kind], mime_type="image/png")
     assert len(emulator.requests) == 0
 

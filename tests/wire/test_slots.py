@@ -142,7 +142,7 @@ async def test_uploads_of_unknown_size_inside_such_sources_fail_with_an_explanat
             )
             messages = [str(end) for end in ends if isinstance(end, UploadStalledError)]
             assert messages
-            assert all("Start it outside, give content_length=" in message for message in messages)
+            assert all("Start it outside, pass content_length=" in message for message in messages)
             # A wait of another task, or a later wait of this task, does not count as a wait inside a source.
             assert not user_code.inside_user_code.get()
             await client.images.upload(of_unknown_size())

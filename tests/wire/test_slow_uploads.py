@@ -259,7 +259,7 @@ def test_the_error_for_a_full_disk_names_the_folder_and_what_to_do(
     message, open_files = completed.stdout.splitlines()
     assert "No space left on device" in message
     assert str(tmp_path) in message
-    assert "set TMPDIR to another directory, or give content_length=" in message
+    assert "set TMPDIR to another directory, or pass content_length=" in message
     assert open_files == "[]"
     (put,) = storage.received_puts()
     assert (put.status, put.length) == (200, size)

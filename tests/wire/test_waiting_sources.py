@@ -113,7 +113,7 @@ async def test_an_empty_read_of_a_non_blocking_buffered_file_is_not_its_end(
     await client.images.upload(whole, mime_type="image/png", content_length=108)
     require_complete(emulator, b"x" * 100 + b"y" * 8)
     emulator.reset()
-    with pytest.raises(TypeError, match=r"must give bytes, not NoneType: .*set_blocking"):
+    with pytest.raises(TypeError, match=r"must yield bytes, not NoneType: .*set_blocking"):
         await client.images.upload(
             io.BufferedReader(NonBlockingFile([b"x" * 100, None, None, b"y" * 8])), mime_type="image/png"
         )
@@ -268,7 +268,7 @@ async def test_an_object_with_the_buffer_protocol_is_uploaded_as_bytes(
 async def test_an_iterable_of_other_objects_is_rejected_at_its_first_item(
     client: AsyncImgwireClient, emulator: Emulator, file: Any
 ) -> None:
-    with pytest.raises(TypeError, match="a source must give bytes, not "):
+    with pytest.raises(TypeError, match="a source must yield bytes, not "):
         await client.images.upload(file, mime_type="image/png")
     assert len(emulator.requests) == 0
 
