@@ -1,7 +1,7 @@
-"""Check the arguments of the caller.
+"""Check the arguments that a user passes to the package.
 
-Functions that return the checked value convert it to a built-in type. Wrong arguments raise `TypeError` or
-`ValueError`. The message begins with `name`, which is the name of the argument.
+Most functions take the name and the value of an argument. A wrong value raises `TypeError` or `ValueError`,
+and the message begins with the name. A right value is returned as a built-in type, such as `str` or `int`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def wrong_text(name: str, expected: str, value: str) -> ValueError:
 
 
 def seconds_advice(value: object) -> str:
-    """Return advice for a wrong number of seconds if `value` is a `timedelta`, else an empty text."""
+    """Return the advice to pass `total_seconds()` if `value` is a `timedelta`, else an empty text."""
     return "; pass its total_seconds()" if isinstance(value, timedelta) else ""
 
 
@@ -69,14 +69,15 @@ def nonempty_text(name: str, value: object, *, max_length: int | None = 255) -> 
 
 
 def optional_text(name: str, value: object, *, max_length: int | None = 255) -> str | None:
-    """Check like `nonempty_text`, but return None for None."""
+    """Check `value` like `nonempty_text`, but allow None and return it."""
     return None if value is None else nonempty_text(name, value, max_length=max_length)
 
 
 def printable_ascii(name: str, value: object) -> str | None:
-    """Return `value` (a MIME type, a token) as text that a header can contain, or None for None.
+    """Return `value` as a `str` that an HTTP header can contain, or None if `value` is None.
 
-    The message of an error does not contain the value, because it may be a secret.
+    `value` is, for example, a MIME type or a token. Error messages do not contain `value`, because a token is
+    a secret.
     """
     if value is None:
         return None
@@ -88,7 +89,7 @@ def printable_ascii(name: str, value: object) -> str | None:
 
 
 def is_printable_ascii(text: str) -> bool:
-    """Return whether a header or a URL can contain `text`: ASCII without control characters and spaces."""
+    """Return whether `text` is ASCII without spaces and control characters, as headers and URLs require."""
     return text.isascii() and text.isprintable() and " " not in text
 
 
@@ -119,7 +120,7 @@ def _path_of(value: object) -> str | None:
 
 
 def flag(name: str, value: object) -> bool:
-    """Return `value` as a bool. Text raises `TypeError`, because the text "no" would count as true."""
+    """Return `value` as a bool. A text such as "no" raises `TypeError`, because `bool("no")` is True."""
     found = as_bool(value)
     if found is None:
         raise wrong_type(name, "a bool", value)
@@ -145,7 +146,7 @@ def integer(
 def optional_integer(
     name: str, value: object, *, minimum: int, maximum: int | None = MAX_INT64
 ) -> int | None:
-    """Check like `integer`, but return None for None."""
+    """Check `value` like `integer`, but allow None and return it."""
     return None if value is None else integer(name, value, minimum=minimum, maximum=maximum)
 
 
@@ -168,7 +169,7 @@ def number(
 
 
 def positive_seconds(name: str, value: object, *, expected: str = "a number of seconds") -> float:
-    """Return `value` as seconds above 0, which may be infinite."""
+    """Return `value` as a number of seconds above 0. Infinity is allowed."""
     found = number(name, value, expected=expected, unit=" seconds")
     try:
         return float(found)

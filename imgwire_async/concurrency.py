@@ -1,4 +1,4 @@
-"""Read the limit of open files, and acquire semaphores without a deadlock."""
+"""Read how many files the process may open, and acquire semaphores without a deadlock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 
 from imgwire_async import user_code
 
-# The seconds that `acquire` waits inside user code when `Timeouts.stall` is None.
+# How many seconds `acquire` waits at most while a callback or source of the user is running, if
+# `Timeouts.stall` is None.
 _DEFAULT_TIMEOUT = 60.0
 
 
@@ -30,11 +31,15 @@ def open_file_limit() -> int | None:
 
 
 async def acquire(semaphore: asyncio.Semaphore, stall: float | None) -> None:
-    """Acquire a semaphore. Inside user code, raise `AcquireTimeoutError` after `stall` seconds.
+    """Acquire a semaphore. While a source or callback of the user is running, limit the wait.
 
-    The timeout ends a deadlock: the source or a callback of an upload may start a second upload. The second
-    upload waits here, while the first upload holds the semaphore and waits for the second one. If all uploads
-    that hold the semaphore wait like this, none ever releases it. Downloads can deadlock in the same way.
+    The limit is `stall` seconds, or 60 seconds if `stall` is None. After this time the function raises
+    `AcquireTimeoutError`. Outside of sources and callbacks the wait has no limit.
+
+    The limit ends a deadlock. The source or a callback of an upload may start a second upload. The second
+    upload waits here for the semaphore. The first upload holds the semaphore and waits for the second upload.
+    If all uploads that hold the semaphore wait like this, no upload ever releases it. Downloads can deadlock
+    in the same way.
     """
     if not semaphore.locked() or not user_code.inside_user_code.get():
         await semaphore.acquire()

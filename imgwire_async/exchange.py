@@ -1,6 +1,6 @@
 """The class `Exchange`, which describes a finished call.
 
-`client.capture()` collects exchanges. The error of a call contains the exchange of this call.
+`client.capture()` collects exchanges. The error of a failed call contains the exchange of that call.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ class Headers(Mapping[str, str]):
 
     @classmethod
     def view(cls, pairs: ItemsView[str, str]) -> Headers:
-        """Return headers that keep `pairs` without a copy, because most headers are never read.
+        """Return the headers in `pairs` without copying them.
 
-        The mapping to which `pairs` belongs must not change any more.
+        A copy would waste time, because most headers are never read. The mapping to which `pairs` belongs
+        must not change afterwards.
         """
         headers = cls.__new__(cls)
         headers._pairs, headers._values = pairs, None  # noqa: SLF001  # of this class
@@ -85,13 +86,17 @@ class Headers(Mapping[str, str]):
         return hash(frozenset(self._values_by_name().items()))
 
     def __reduce__(self) -> tuple[type[Headers], tuple[tuple[tuple[str, str], ...]]]:
-        # A pickle must not contain secrets: signed URLs in `Location`, sessions in `Set-Cookie`.
+        # A pickle must not contain secrets, such as a signed URL in `Location` or a session id in
+        # `Set-Cookie`.
         kept = tuple((name, redact(value)) for name, value in self._pairs if name.lower() != "set-cookie")
         return Headers, (kept,)
 
     @property
     def request_id(self) -> str | None:
-        """The first request id in `REQUEST_ID_HEADERS`, or None. Control characters are escaped."""
+        """The value of the first header in `REQUEST_ID_HEADERS` that the response has, or None.
+
+        Control characters in the value are escaped.
+        """
         values = self._values_by_name()
         return next(
             (escape_unprintable(values[name]) for name in REQUEST_ID_HEADERS if values.get(name)), None
@@ -100,7 +105,7 @@ class Headers(Mapping[str, str]):
 
 @attrs.frozen(slots=True)
 class Exchange:
-    """The description of one call, or of one transfer of bytes, with all its attempts.
+    """The description of one API call or one transfer of bytes, including all its attempts.
 
     `kind` is "api", "storage" or "cdn". For the API, `path` is the path template (`/images/{image_id}`). For
     storage and CDN, `path` is the host and path of the URL, without the query. `status` and `headers` are
@@ -118,7 +123,7 @@ class Exchange:
 
     @property
     def request_id(self) -> str | None:
-        """The id that the service gave the request, or None if the response has no such header."""
+        """The id that the service gave the request, or None if no header of the response contains an id."""
         return self.headers.request_id
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
 """Detect that this process was forked, and renew the objects that a fork breaks.
 
-`os.register_at_fork` is not enough: a C program, such as uWSGI by default, forks without calling these hooks.
-So code calls `check()` before it uses an object that a fork breaks. `check()` compares the id of the process
-with the id that it saw last.
+`os.register_at_fork` is not enough, because a C program may fork without calling the registered functions.
+uWSGI does this by default. So code calls `check()` before it uses an object that a fork breaks. `check()`
+compares the id of the process with the id that it saw last.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 # A message or log line shows at most this many characters of one value of the caller.
 MAX_SHOWN = 80
-# A message shows at most this many characters of a path if each of its parts has at most `MAX_SHOWN`.
+# A message shows a path of up to this many characters in full, if no part of the path is longer than
+# `MAX_SHOWN`.
 _MAX_PATH_SHOWN = 255
 
 

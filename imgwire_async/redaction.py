@@ -45,7 +45,8 @@ def redact(text: str, *secrets: str) -> str:
         if secret:
             text = text.replace(secret, "***")
     if "\\" in text:
-        # JSON may escape characters of a URL, and the patterns would not match the escapes.
+        # JSON may escape characters of a URL. The patterns do not match escapes, so replace the escapes
+        # first.
         text = _JSON_ESCAPE.sub(lambda match: "/" if match[0] == "\\/" else chr(int(match[1], 16)), text)
     text = _SECRET_ELEMENT.sub(r"\1***", text)
     text = _URL.sub(_without_query, text)
@@ -152,7 +153,10 @@ _HTML_PREFIX = 20_000
 
 
 def is_html(text: str) -> bool:
-    """Return whether `text` is an HTML page, which comes from a proxy or a login page, never from the API."""
+    """Return whether `text` is an HTML page.
+
+    The API never sends HTML. So the page comes from a proxy, or is the login page of a network.
+    """
     prefix = text[:_HTML_PREFIX].lstrip("\ufeff \t\r\n\f")
     return prefix.startswith("<") and _HTML_TAG.search(prefix) is not None
 

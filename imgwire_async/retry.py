@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 FailureKind: TypeAlias = Literal[
     "not_sent",  # the request was never sent: connection refused, DNS, TLS
     "connect_timeout",  # no connection in time, so the request was never sent
-    "connection_lost",  # the request was sent, and the connection broke before its response was complete
-    "attempt_timeout",  # the request was sent, and its response did not come in time
+    "connection_lost",  # the request was sent, and the connection broke before the response was complete
+    "attempt_timeout",  # the request was sent, and the response did not come in time
     "stalled",  # no byte of a transfer moved for the `stall` timeout
     "caller_busy",  # the source of an upload needs the caller's thread, which ran other code for too long
-    "no_slot",  # no slot became free in time
+    "no_slot",  # too many transfers were running, and none of them ended in time
 ]
 
 # POST is not idempotent, so an operation that sends a POST declares whether a retry is safe. [contract 5]
@@ -36,7 +36,8 @@ class Failure:
     """One failed attempt.
 
     `reason` describes the failure for messages. `kind` is set if no usable response came. Otherwise `status`
-    is set. `advice` tells the user what to do, or is empty. `is_final` is true if a retry cannot succeed.
+    is set. `retry_after` is the `Retry-After` of the response in seconds, or None. `advice` tells the user
+    what to do, or is empty. `is_final` is true if a retry cannot succeed.
     """
 
     reason: str
@@ -48,7 +49,7 @@ class Failure:
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str]) -> Failure:
-        """Return the failure for a response with this status. `retry_after` is taken from its `headers`."""
+        """Return the failure for a response with this `status` and these `headers`."""
         return cls(f"HTTP {status}", status=status, retry_after=parse_retry_after(headers))
 
     @property
@@ -119,7 +120,7 @@ class RetryBudget:
         return self.used >= self.policy.max_retries
 
     def next_delay(self, failure: Failure) -> float | None:
-        """Use up one retry, and return the seconds before it.
+        """Use up one retry, and return the seconds to wait before this retry.
 
         Return None if no retry is left, or if the `Retry-After` is longer than the policy allows.
         """
@@ -155,7 +156,7 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def response_time(headers: Mapping[str, str]) -> datetime:
-    """Return the time in the `Date` header of a response, or without that header the time of this machine.
+    """Return the time in the `Date` header of a response, or this machine's time if there is none.
 
     A server uses its own clock for times in `Retry-After` and for the expiry of a URL. So these times have to
     be compared with the server's `Date`.

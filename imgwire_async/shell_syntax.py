@@ -1,4 +1,4 @@
-"""Detect shell and template syntax in a setting: quotes, `${NAME}`, or `NAME=value`."""
+"""Detect shell and template syntax in the value of a setting: quotes, `${NAME}`, or `NAME=value`."""
 
 from __future__ import annotations
 

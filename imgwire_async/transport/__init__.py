@@ -1,4 +1,5 @@
 """The HTTP transport: sessions, slots, timeouts and retries.
 
-Of all modules that a client uses, only modules of this package import aiohttp at run time.
+A client uses aiohttp only through these modules. The other modules of a client do not import aiohttp at run
+time.
 """

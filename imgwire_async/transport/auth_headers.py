@@ -11,10 +11,11 @@ from imgwire_async.transport.response_body import ACCEPTED_ENCODINGS
 
 
 def api_headers(options: Options) -> CIMultiDict[str]:
-    """Return the headers of every API request, without the key.
+    """Return the headers that every API request has, without the API key.
 
-    The option `default_headers` can replace `Accept` and `Accept-Encoding`, in upper or lower case. It cannot
-    replace the environment id, the key or the content type, because these headers are set later.
+    The option `default_headers` can replace `Accept` and `Accept-Encoding`. Upper and lower case make no
+    difference. The option cannot replace the headers for the environment id, the API key and the content
+    type, because these headers are set later.
     """
     headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": ACCEPTED_ENCODINGS})
     headers.update(options.default_headers)
@@ -33,9 +34,9 @@ class _HeadersForKey:
 
 
 class AuthHeaders:
-    """Adds the API key to the headers.
+    """Adds the API key to the headers of API requests.
 
-    The headers for the last key are cached, because the key changes rarely.
+    The headers with the last API key are cached, because the API key changes rarely.
     """
 
     def __init__(self, headers: CIMultiDict[str]) -> None:
@@ -43,11 +44,12 @@ class AuthHeaders:
         self._cached = _HeadersForKey("", headers, headers)
 
     def with_key(self, key: str, *, json: bool) -> CIMultiDict[str]:
-        """Return the headers of a request with this API key.
+        """Return the headers of a request with the API key `key`.
 
-        `json` says whether the request has a JSON body. The result is cached, so it must not be changed.
+        `json` says whether the request has a JSON body. The result is cached, so the caller must not change
+        it.
         """
-        # Read the attribute once, because another event loop in another thread may replace the value.
+        # Read `_cached` only once, because another thread may replace it between two reads.
         current = self._cached
         if key != current.key:
             current = self._cached = self._build(key)

@@ -17,7 +17,7 @@ from imgwire_async.redaction import Secret, redact, redacted_body
 from imgwire_async.retry import Failure
 from imgwire_async.transport.call_state import RawResponse
 
-# The number of bytes of a header that most servers accept.
+# The maximum size of a header, in bytes, that most servers accept.
 _MAXIMUM_HEADER_SIZE = 8_190
 _CONNECTION_ADVICE = "Check base_url, DNS, proxy and firewall."
 
@@ -58,7 +58,7 @@ def _expired_timeout(
 ) -> tuple[Literal["connect", "attempt"], float | None]:
     """Return the name and the seconds of the timeout that expired.
 
-    A request that gets no connection in time may exceed either timeout, so the shorter timeout has expired.
+    Both timeouts run while a request waits for its connection. So the shorter of the two has expired.
     """
     connect, attempt = timeouts.connect, timeouts.attempt
     if kind == "connect_timeout" and connect is not None and (attempt is None or connect < attempt):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Without `__slots__`, objects of these classes are created twice as fast, and every call creates one of each.
 @attrs.frozen(slots=False)
 class RawResponse:
-    """The response to one attempt, which may report an error. Its body may be cut at the size limit."""
+    """The response to one attempt. It may report an error, and its body may be cut at the size limit."""
 
     status: int
     headers: Headers
@@ -49,7 +49,8 @@ class CallState:
     attempts: int = 1
     # The `time.monotonic()` when the last attempt was sent, or 0 while it waits for a slot or the rate limit.
     sent_at: float = 0.0
-    # The generation of the rate gate when the last attempt was sent.
+    # The generation of the rate gate when the last attempt was sent. Each 429 that closes the gate starts a
+    # new generation.
     gate_generation: int = 0
     # The number of responses with status 429.
     rate_limit_count: int = 0
@@ -81,7 +82,7 @@ class CallState:
     def has_succeeded(self, response: RawResponse) -> bool:
         """Return whether the call succeeded.
 
-        A 404 for a DELETE counts as success if an earlier attempt may have deleted the record.
+        A 404 for a DELETE counts as success if an earlier attempt may have deleted the object.
         """
         if 200 <= response.status < 300:
             return True
@@ -89,15 +90,19 @@ class CallState:
 
 
 def has_secret(request: Request[Any]) -> bool:
-    """Return whether the query holds an upload token.
+    """Return whether the query of the request contains an upload token.
 
-    Such a request uses a session that other libraries cannot instrument, because they would record the URL.
+    A request with a token is sent through a session that other libraries cannot trace, because they would
+    record its URL.
     """
     return request.params is not None and any("token" in name.lower() for name in request.params)
 
 
 def without_token(body: bytes, request: Request[Any]) -> bytes:
-    """Return the body of a response without the upload token of the request, which the service may quote."""
+    """Return the body of a response with the upload token of the request replaced by `***`.
+
+    The service may quote the token in an error message.
+    """
     if not has_secret(request):
         return body
     for token in (request.params or {}).values():

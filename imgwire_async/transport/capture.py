@@ -1,6 +1,6 @@
 """Capture the exchanges of a client.
 
-The module of the client class imports this module, so this module imports very little.
+Importing the client also imports this module, and has to be fast. So this module imports very little.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from types import TracebackType
 
 from imgwire_async.exchange import Exchange
 
-# The active captures of the current context. A pair contains the shared state of the captured client, and the
-# list to which its exchanges are appended.
+# The active captures of the current `contextvars` context. Each capture is a pair: the `SharedState` of the
+# captured client, and the list to which the exchanges of this client are appended.
 active_captures: ContextVar[tuple[tuple[object, list[Exchange]], ...]] = ContextVar(
     "imgwire_async.active_captures", default=()
 )
@@ -20,7 +20,8 @@ active_captures: ContextVar[tuple[tuple[object, list[Exchange]], ...]] = Context
 class Capture:
     """The context manager that `client.capture()` returns.
 
-    `with` returns a list. Every exchange of this client in the current context is appended to the list.
+    `with` returns a list. Every exchange of this client in the current `contextvars` context is appended to
+    the list.
     """
 
     def __init__(self, owner: object) -> None:

@@ -85,8 +85,8 @@ class Connection:
     def unacknowledged(self) -> int:
         """Return the number of bytes in the kernel that the peer has not acknowledged.
 
-        This number shows the progress of a slow peer, for which the buffer in this process may not change for
-        a long time.
+        This number shows the progress of a slow peer. While such a peer receives, the buffer in this process
+        may not change for a long time.
         """
         sock = self._socket
         if fcntl is None or termios is None or sock is None or sock.fileno() < 0:

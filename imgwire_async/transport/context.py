@@ -15,7 +15,11 @@ from imgwire_async.transport.shared_state import SharedState
 
 @attrs.frozen
 class Context:
-    """The state shared by a client and its clones, the options of one client, and its instrumentation."""
+    """The shared state, the options and the instrumentation that requests need.
+
+    A client and its `with_options` clones have the same `shared`. Each of them has its own `options` and its
+    own `instrumentation`, which reports to hooks, tracer and log.
+    """
 
     shared: SharedState
     options: Options
@@ -39,7 +43,7 @@ class Context:
         await self.shared.sessions.sleep(seconds)
 
     def record_exchange(self, exchange: Exchange) -> None:
-        """Append a finished exchange to the list of every active capture of this client."""
+        """Append a finished exchange to the list of every active `client.capture()` of this client."""
         for owner, exchanges in active_captures.get():
             if owner is self.shared:
                 exchanges.append(exchange)

@@ -21,7 +21,7 @@ class Deadline(AbstractAsyncContextManager[T]):
 
     Raises `APITimeoutError(which="deadline")` when the limit is exceeded. A deadline inside another deadline
     of the same task has no effect. The timer starts before the context manager `scope` is entered, and stops
-    before `scope` is left. `async with` returns the value that `scope` returns.
+    before `scope` is left. `async with` returns the value that entering `scope` returns.
     """
 
     def __init__(self, name: str, seconds: float, scope: AbstractAsyncContextManager[T]) -> None:

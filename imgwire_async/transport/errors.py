@@ -84,10 +84,10 @@ class Route:
         return "" if self.proxy is None else f" through {self.proxy}"
 
     def peer(self, *, not_sent: bool) -> str:
-        """Return the text that names the server of a failed connection in a message.
+        """Return the text with which a message names the other end of a failed connection.
 
-        With a proxy, this is the proxy if the request was not sent. If it was sent, either the host or the
-        proxy may have failed, so the text names both.
+        Without a proxy, the other end is the host. With a proxy, the proxy has failed if the request was not
+        sent. If the request was sent, either the host or the proxy may have failed, so the text names both.
         """
         if self.proxy is None:
             return self.host
@@ -206,9 +206,9 @@ def _unreachable(error: aiohttp.ClientConnectorError, route: Route, _: str) -> F
 
 
 def _client_certificate_rejected(error: BaseException, route: Route, _: str) -> Failure | None:
-    """Translate the TLS alert of a peer that requires a client certificate or rejects the client's.
+    """Translate a TLS alert with which the peer requires a client certificate, or rejects the one it got.
 
-    A peer that sends this alert has not processed the request.
+    A peer that sends this alert has not processed the request. For other errors the function returns None.
     """
     alert = error.__cause__
     if not isinstance(alert, ssl.SSLError) or not rejects_client_certificate(alert):
@@ -226,7 +226,7 @@ def _header_too_long(error: BaseException, route: Route, peer: str) -> Failure |
     """Translate aiohttp's error for a header that is too long.
 
     Some versions and parsers of aiohttp raise `LineTooLong`. The error of other versions and parsers is
-    recognised by its message.
+    recognised by its message. For other errors the function returns None.
     """
     is_too_long = isinstance(error.__cause__, LineTooLong) or (
         isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than ")

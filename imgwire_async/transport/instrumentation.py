@@ -26,8 +26,9 @@ async def _notify(hook: Callable[[Any], object], event: object) -> None:
         if user_code.busy_caller() is None:
             await user_code.run_callback(hook, event)
         else:
-            # The caller's thread, which has to run the hook, is busy with other code. Release the slot,
-            # so that other uploads can use it while this upload waits for the thread.
+            # With the blocking client, the caller's thread has to run the hook, but it is busy with other
+            # code. Release the slot while this upload waits for the thread, so that other uploads can use the
+            # slot.
             await without_slot(lambda: user_code.run_callback(hook, event))
     except Exception:
         logger.exception("a hook raised; the call goes on")
@@ -46,7 +47,10 @@ class Instrumentation:
         self._has_hooks = any(hook is not None for hook in functions) or self.tracer is not None
 
     def for_call(self, kind: Kind, method: str, path: str) -> CallEvents | None:
-        """Return the `CallEvents` of one call or transfer, or None without hook, tracer and debug log."""
+        """Return the `CallEvents` of one call or transfer.
+
+        Return None if the client has no hook and no tracer, and the debug log is off.
+        """
         if self._has_hooks or logger.isEnabledFor(logging.DEBUG):
             return CallEvents(self._hooks, self.tracer, kind, method, path)
         return None
@@ -85,9 +89,13 @@ class CallEvents:
     async def report_response(
         self, attempt: int, status: int, headers: Headers, elapsed: float, size: int | None = None
     ) -> None:
-        """Report a response. `elapsed` is in seconds, `size` is the size of the body in bytes."""
-        # Only API calls are reported to the tracer here. `TracedResponse` and `send_traced_put` report
-        # transfers, when the last byte has arrived.
+        """Report the response to attempt number `attempt`.
+
+        `elapsed` is the duration of the attempt in seconds. `size` is the size of the response body in bytes,
+        or None for a transfer.
+        """
+        # This method reports only API calls to the tracer. `TracedResponse` and `send_traced_put` report
+        # transfers, because the last byte of a transfer arrives later.
         if self.kind == "api" and self.tracer is not None:
             self.tracer.on_call_response(status, headers, size)
         logger.debug(
@@ -106,7 +114,7 @@ class CallEvents:
             await _notify(self.hooks.on_response, event)
 
     def report_no_response(self, attempt: int, reason: str, elapsed: float) -> None:
-        """Report that the attempt got no response. `reason` says why, and `elapsed` is in seconds."""
+        """Report that attempt number `attempt` got no response after `elapsed` seconds. `reason` says why."""
         logger.debug(
             "%s %s -> %s after %.0f ms (attempt %d)",
             self.method,

@@ -17,8 +17,9 @@ class KeyProvider:
     need a new key at once, they share one call of the callable.
 
     With the blocking client the callable runs in the caller's thread. If that thread is busy with other code,
-    for example between two steps of an iterator, the API calls of this caller use a call of their own, so
-    that API calls of other callers do not have to wait for the busy thread.
+    for example between two steps of an iterator, the API calls of this caller and the API calls of other
+    callers do not share one call of the callable. So the API calls of other callers do not have to wait for
+    the busy thread.
     """
 
     def __init__(self, source: KeySource) -> None:
@@ -47,8 +48,9 @@ class KeyProvider:
             owner = (loop, user_code.busy_caller())
             task = self._pending.get(owner)
             if task is None:
-                # Submit `_call_source` now and not in the new task: the caller's thread is perhaps still
-                # waiting for a function, and is perhaps busy when the task starts.
+                # Submit `_call_source` to the caller's thread now, and not in the new task. Now the thread
+                # may still be waiting for a function to run. When the task starts, the thread may be busy
+                # with other code.
                 task = loop.create_task(self._fetch(user_code.submit_to_caller(self._call_source)))
                 self._pending[owner] = task
                 task.add_done_callback(functools.partial(self._on_done, owner))

@@ -1,8 +1,8 @@
 """The aiohttp sessions of one event loop.
 
-Each loop has a connection pool for the API, and a connection pool for the storage and the CDN, to which no
-credential and no cookie is sent. Requests with a secret in their URL use sessions that the instrumentation of
-other libraries cannot trace.
+Each loop has two connection pools: one for the API, and one for the storage and the CDN. No credentials and
+no cookies are sent to the storage and the CDN. Requests with a secret in their URL use sessions that the
+instrumentation of other libraries cannot trace.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ class LoopSessions:
 def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions:
     """Open the sessions of the running loop, and return them.
 
-    The caller has to await `anext(cleanup_generator)` once, so that the loop closes the generator at its end.
-    `bundle` is the TLS context for the path in the option `ssl`, or None if the option is not a path.
+    The caller has to await `anext(cleanup_generator)` once, so that the loop closes the generator when the
+    loop ends. `bundle` is the TLS context for the file that the option `ssl` names, or None if this option is
+    not a path.
     """
     # Use these settings before a session is open, because they may raise an exception.
     tls = {} if config.ssl is None else {"ssl": bundle if isinstance(config.ssl, str) else config.ssl}
@@ -132,15 +133,15 @@ def _aiohttp_sessions(
         connector=api.connector, connector_owner=False, auto_decompress=False, **common
     )
     uploads = aiohttp.ClientSession(
-        # 0 means no limit. Slots limit the transfers. A download stream that stays open holds a connection
-        # but no slot, so with a limit open streams could block all transfers.
+        # 0 means no limit. The slots already limit the transfers. A download stream that stays open holds a
+        # connection but no slot. So if the connections were limited, open streams could block all transfers.
         connector=shared or new_connector(0),
         auto_decompress=False,
         # A presigned URL is signed for one content type or none, so aiohttp must not add one.
         skip_auto_headers=("Content-Type",),
         **common,
     )
-    # Only this session has a trace config, because a trace takes time on each request.
+    # The trace reports when a request was sent, which only downloads need. It takes time on each request.
     downloads = aiohttp.ClientSession(
         connector=uploads.connector,
         auto_decompress=False,
@@ -148,8 +149,8 @@ def _aiohttp_sessions(
         connector_owner=False,
         **common,
     )
-    # A library that instruments all sessions of the process has added its trace configs here. They would
-    # record presigned URLs, and add headers to the requests.
+    # Remove the trace configs of libraries that instrument all sessions of the process. Such trace configs
+    # would record presigned URLs, and add headers to the requests.
     uploads.trace_configs.clear()
     untraced_api.trace_configs.clear()
     downloads.trace_configs[:] = [tracing]
@@ -162,8 +163,8 @@ async def _close_at_end(
 ) -> AsyncGenerator[None, None]:
     """Yield once, and close the sessions when this generator is closed.
 
-    `Sessions.aclose` closes the generator. The event loop closes it when the loop ends, or when the generator
-    is garbage-collected.
+    `Sessions.aclose` closes the generator. If it is not called, the event loop closes the generator when the
+    loop ends, or when the generator is garbage-collected.
     """
     try:
         yield

@@ -1,6 +1,7 @@
-"""The aiohttp middleware of every request.
+"""The aiohttp middleware that sends every request of this package.
 
-It keeps aiohttp from sending a request a second time, and its errors say whether the request was sent.
+The middleware keeps aiohttp from sending a request a second time. Its errors say whether the request was
+sent.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ async def send_once(
         if not cancellation.is_being_cancelled():
             raise CancelledByOthersError(sent=sent) from error
         # If the attempt timeout cancels the request, aiohttp raises a TimeoutError with this CancelledError
-        # as its cause. `errors.translate` reads the attribute of the cause.
+        # as its cause. `errors.translate` reads the attribute `NOT_SENT` of that cause.
         if not sent:
             setattr(error, NOT_SENT, True)
         raise

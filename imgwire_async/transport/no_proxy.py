@@ -40,11 +40,12 @@ def without_port(host: str) -> str:
 
 
 def bypasses(no_proxy: str, scheme: str, host: str) -> bool:
-    """Return whether `no_proxy`, the value of `NO_PROXY`, lists `host`, so that requests bypass the proxy.
+    """Return whether `no_proxy` (the value of the variable `NO_PROXY`) lists `host`.
 
-    `host` may include a port. Entries are separated by commas or spaces. An entry is `*`, a name (which
-    includes its subdomains), an address, a network (`10.0.0.0/8`) or a pattern (`127.*`), with an optional
-    port. Brackets around IPv6 addresses are optional.
+    Requests to a listed host bypass the proxy. `host` may include a port. The entries of `no_proxy` are
+    separated by commas or spaces. An entry is `*`, a name (which includes its subdomains), an address, a
+    network (`10.0.0.0/8`) or a pattern (`127.*`), with an optional port. Brackets around IPv6 addresses are
+    optional.
     """
     name, port = _split_port(host)
     port = port or _PORTS.get(scheme)

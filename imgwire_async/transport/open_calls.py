@@ -1,6 +1,6 @@
-"""The open calls of one event loop, and a check of its idle connections.
+"""The calls that run on one event loop, and a check for connections that the server has closed.
 
-Closing the client cancels the open calls.
+Closing the client cancels the running calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class OpenCalls:
     def __init__(self) -> None:
         # The context managers of the open calls.
         self.scopes: set[UntilClosed] = set()
-        # The stall watchdogs, with their timeouts in seconds as keys.
+        # The stall watchdogs, which end transfers without progress. The keys are their timeouts in seconds.
         self._watchdogs: dict[float, StallWatchdog] = {}
         # Responses whose bodies are being read. `abort_all` closes them, because closing their session would
         # not wake up the tasks that read.
@@ -61,8 +61,8 @@ class OpenCalls:
 class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
     """A context manager that cancels its body when the client is closed, and then raises `RuntimeError`.
 
-    `async with` returns the sessions of the running loop. The class works like `asyncio.timeout`, but closing
-    the client takes the place of the timer. Every call uses this class, so it has to be fast.
+    `async with` returns the sessions of the running loop. The class works like `asyncio.timeout`, but the
+    closing of the client cancels the body, not a timer. Every call uses this class, so it has to be fast.
     """
 
     __slots__ = ("_aborted", "_cancel_requests", "_open_calls", "_sessions", "_task")
@@ -101,22 +101,26 @@ class UntilClosed(AbstractAsyncContextManager["LoopSessions"]):
 class IdleCheck:
     """Lets the event loop notice closed connections before a request is sent.
 
-    Servers close idle connections. An event loop cannot notice this while it is stopped between two calls, or
-    while a callback blocks it. Without this check, the next request would be sent over a closed connection.
+    Servers close idle connections. An event loop cannot notice a closed connection while the loop is stopped
+    between two calls, or while a callback blocks the loop. Without this check, the next request would be sent
+    over a closed connection.
     """
 
     __slots__ = ("_last_request_at",)
     # The check is due when no request was sent for this number of seconds.
     _IDLE_TIME = 0.1
-    # How many iterations of the loop the check waits. The loop needs them to read the end of the stream from
-    # the socket, to pass it through the TLS layer, and to report it to aiohttp's connection.
+    # For how many iterations of the event loop the check waits. In these iterations the loop reads the end of
+    # the stream from the socket, passes it through the TLS layer, and reports it to aiohttp's connection.
     _ITERATIONS = 4
 
     def __init__(self) -> None:
         self._last_request_at = 0.0
 
     def is_due(self) -> bool:
-        """Return whether `run` has to be awaited before the next request, and store the current time."""
+        """Return whether the caller has to await `run` before it sends its request.
+
+        The method also stores the current time as the time of the last request.
+        """
         last, self._last_request_at = self._last_request_at, time.monotonic()
         return self._last_request_at - last > self._IDLE_TIME or self._last_request_at < last
 

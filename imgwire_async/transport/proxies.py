@@ -34,8 +34,8 @@ _NO_OPTIONS: ProxyOptions = {}
 class Proxies:
     """The proxy settings of one event loop.
 
-    The option `proxy` sets one proxy for all hosts. Without it the environment variables set the proxies.
-    They are read once, when the client first uses the loop.
+    The option `proxy` sets one proxy for all hosts. Without it the environment variables set the proxies. The
+    variables are read once, when the client first uses the loop.
     """
 
     def __init__(self, fixed: str | None, *, trust_env: bool) -> None:
@@ -68,8 +68,8 @@ class Proxies:
 
     def _resolve(self, scheme: str, host: str) -> ProxyOptions:
         url = Secret(self._environment.get(scheme) or self._environment.get("all") or "")
-        # A proxy cannot reach `localhost` of this machine, because the name means the proxy's own machine
-        # there. Go and browsers use no proxy for `localhost` either.
+        # Do not use a proxy for `localhost`. For the proxy this name means the proxy's machine, not this
+        # machine. Go and browsers do the same.
         if not url or is_loopback(host) or bypasses(self._environment.get("no", ""), scheme, host):
             return _NO_OPTIONS
         variable = self._variable_name(scheme)
@@ -97,10 +97,10 @@ class Proxies:
 
 
 def proxy_options(url: str) -> ProxyOptions:
-    """Return the keyword arguments of an aiohttp request that uses the proxy at `url`.
+    """Return the keyword arguments that send an aiohttp request through the proxy at `url`.
 
-    `settings.proxy_url` has checked `url`. This function encodes user and password into a header, because
-    aiohttp would encode them as Latin-1, and would show the password in its error for other characters.
+    `settings.proxy_url` has already checked `url`. This function encodes user and password into a header
+    itself. aiohttp would encode them as Latin-1, and its error for other characters shows the password.
     Percent-encoded bytes are decoded and sent without a change of their character encoding, as in curl.
     """
     url = Secret(url)
@@ -119,6 +119,9 @@ def _basic_credentials(user: str | None, password: str | None) -> Secret:
 
 
 def add_credentials(headers: MutableMapping[str, str], proxy_headers: Mapping[str, str]) -> None:
-    """Add the proxy's credentials to the headers of a plain http request, which the proxy reads."""
+    """Add the proxy's credentials to `headers`, the headers of a plain http request.
+
+    The proxy reads the headers of such a request itself.
+    """
     if PROXY_AUTHORIZATION in proxy_headers:
         headers[PROXY_AUTHORIZATION] = proxy_headers[PROXY_AUTHORIZATION]

@@ -35,7 +35,8 @@ _MOCK_ADVICE = (
 async def send_put(context: Context, request: PutRequest) -> APIResponse:
     """Send the bytes once, and return the storage's response, even if it reports an error.
 
-    Raises `NoResponseError` if the storage sent no response. Exceptions of the source are raised unchanged.
+    `context` holds the sessions, the options and the hooks of the client. Raises `NoResponseError` if the
+    storage sent no response. An exception of the source is raised unchanged.
     """
     body = UploadBody(request)
     started_at = time.monotonic()
@@ -111,7 +112,7 @@ async def _send(
 async def _round_trip(
     context: Context, sessions: LoopSessions, url: RequestURL, body: UploadBody
 ) -> tuple[int, Headers, bytes]:
-    """Send the bytes, and return the status, the headers and the beginning of the body of the response."""
+    """Send the bytes, and return the response as its status, its headers and the beginning of its body."""
     # Only the error message in the response is read, so compression would have no use.
     headers = {"Content-Length": str(body.put.size), "Accept-Encoding": "identity"}
     if body.put.mime_type is not None:
@@ -128,8 +129,8 @@ async def _round_trip(
             **sessions.options_for(url),
         ) as response:
             if not response.content.is_eof():
-                # `Sessions.aclose` closes the responses in this set. Closing their session would not wake up
-                # a task that reads a body.
+                # When the client is closed, it closes the responses in this set. Closing only the session
+                # would not wake up a task that reads a body.
                 sessions.open_calls.responses.add(response)
                 unread = UnreadResponse(response)
             body.response_started = True
@@ -147,13 +148,15 @@ async def _round_trip(
 
 def _check_complete(context: Context, status: int, body: UploadBody, host: str) -> None:
     """Raise an error if not all bytes were sent, although a response came."""
-    # Raise the error of the source first, because the failures below may be its consequences.
+    # Raise an error of the source first, because it may have caused the other errors below.
     if body.source_error is not None:
         raise body.source_error
-    # Closing the client calls `on_stall`, too, so `stalled` is true in both cases.
+    # Closing the client calls `on_stall`, too. So after the closing `stalled` is true, although nothing
+    # stalled.
     if context.shared.closed and body.stalled:
         raise RuntimeError(CLIENT_CLOSED)
-    # After the watchdog has closed the connection, a response that declares no length looks complete.
+    # The watchdog has closed the connection of a stalled upload. So a response that declares no length looks
+    # complete, although it may not be.
     if body.stalled:
         raise _stall_error(context, body, host)
     if not is_success(status):

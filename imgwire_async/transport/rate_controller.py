@@ -4,8 +4,8 @@ The functions are pure: the current time and the jitter are arguments.
 
 A 429 closes the gate (`RateGate`): no request may be sent until the gate opens. The `Retry-After` of a 429
 says when requests may be sent again, but not how many per second. So the controller finds out the rate that
-the service accepts. The rate starts low, rises fast to the last accepted rate, and rises slowly above that
-rate. The limit ends some time after the last 429.
+the service accepts. The rate starts low, rises fast to the last accepted rate, stays near that rate for some
+time, and rises fast again. Some time after the last 429, requests are no longer limited.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class RateController:
     _released: list[float] = attrs.field(factory=list[float])
     # The number of requests sent in this generation.
     _sent: int = 0
-    # The number of requests in about the last second before `_counted_at`: requests count less as they get
-    # older.
+    # The weighted number of requests at the time `_counted_at`. A request counts less the older it is, so
+    # this is about the number of requests in the last second.
     _recent: float = 0.0
     _counted_at: float = 0.0
 
@@ -121,7 +121,8 @@ class RateController:
             # The first request was rejected, so the gate had opened too early. This says little about the
             # rate.
             return None if self.accepted_rate is None else max(_MINIMUM_RATE, self.accepted_rate / 2)
-        # The real rate of requests may have been lower than the allowed rate.
+        # Take the lower of two rates, because the real rate of requests may have been lower than the allowed
+        # rate.
         rejected_rate = min(
             allowed_rate(max(0.0, now - self.opens_at), self.accepted_rate), self._recent_rate(now)
         )

@@ -106,7 +106,10 @@ class RateGate:
         forks.renew_in_child(self)
 
     def close(self, seconds: float, generation: int) -> None:
-        """Close the gate for at least `seconds` seconds, after a 429 for a request of `generation`."""
+        """Close the gate for at least `seconds` seconds, after a request got a 429.
+
+        `generation` is the generation of the permit with which this request was sent.
+        """
         forks.check()
         with self._lock:
             now = self._clock.now()
@@ -174,7 +177,10 @@ class RateGate:
             return _Reservation(controller, controller.generation, send_time, send_time - now)
 
     def _redeem(self, reservation: _Reservation) -> bool:
-        """Count the request as sent and return True. Return False if another 429 has closed the gate."""
+        """Count the request as sent and return True.
+
+        Return False, and count nothing, if a 429 has closed the gate since the reservation.
+        """
         forks.check()
         with self._lock:
             now = self._clock.advance_to(reservation.send_time)

@@ -12,8 +12,8 @@ from imgwire_async.transport.rate_gate import RateGate, WaitTooLongError
 from imgwire_async.transport.shared_state import SharedState
 from imgwire_async.transport.slots import without_slot
 
-# How many seconds a 429 without a usable Retry-After closes the gate. A service that counts requests in a
-# token bucket needs some time to refill it.
+# For how many seconds a 429 closes the rate gate, if the response has no usable Retry-After. A service that
+# counts requests in a token bucket needs some time to refill it.
 _DEFAULT_CLOSED_TIME = 0.25
 # The maximum number of seconds for which one response can close the gate.
 _MAXIMUM_CLOSED_TIME = 3600.0
@@ -27,8 +27,8 @@ async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
     """
     gate, limit = shared.rate_gate, call.policy.max_rate_wait
     try:
-        # `without_slot` also waits for the slot at its end. This is not a wait for the rate limit, so only
-        # `gate.acquire` measures the time.
+        # `without_slot` may also have to wait until it gets the slot back. That is no wait for the rate
+        # limit, so `gate.acquire` measures the wait, and this function does not.
         permit = await without_slot(lambda: gate.acquire(limit - call.rate_limit_wait, shared.sessions.sleep))
     except WaitTooLongError as wait:
         raise rate_limit_error(
@@ -63,7 +63,8 @@ def close_after_429(gate: RateGate, call: CallState, failure: Failure) -> float 
     if delay is None or policy.max_retries == 0 or call.rate_limit_wait + closed_for > policy.max_rate_wait:
         return None
     if retry_after is not None:
-        # The call waits for the gate anyway, which opens after `Retry-After` and adds jitter.
+        # The call needs no delay of its own, because it waits for the gate. The gate opens after
+        # `Retry-After` and adds jitter.
         return 0.0
     call.rate_limit_wait += delay
     return delay

@@ -21,11 +21,17 @@ class RequestURL:
 
     @classmethod
     def parse(cls, raw_url: str, host: str | None = None) -> RequestURL:
-        """Parse a URL. If the `host` with its port is known, passing it saves time."""
+        """Return the `RequestURL` for the text of a URL.
+
+        A caller that knows the host and port of the URL already passes them as `host`, which saves time.
+        """
         url = URL(raw_url, encoded=True)
         return cls(url, url.raw_authority.rpartition("@")[2] if host is None else host)
 
     @property
     def without_query(self) -> str:
-        """The host and the path of the URL, which messages and exchanges may show."""
+        """The host and the path of the URL, for messages and exchanges.
+
+        They must not show the query, because it may contain a signature.
+        """
         return f"{self.host}{self.url.raw_path}"

@@ -55,7 +55,7 @@ def resolve_blocking(host: str, port: int, family: socket.AddressFamily) -> list
             hostname=host, host=_numeric(address), port=port, family=kind, proto=protocol, flags=_NUMERIC
         )
         for kind, _, protocol, _, address in infos
-        # Leave out the IPv6 addresses of a Python without IPv6, whose tuples have no known form.
+        # A Python without IPv6 support returns IPv6 addresses as tuples of an unknown form. Leave them out.
         if kind == socket.AF_INET or len(address) == 4
     ]
 

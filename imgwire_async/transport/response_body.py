@@ -18,8 +18,8 @@ ACCEPTED_ENCODINGS = "gzip, deflate"
 # The maximum number of bytes of an error response that are read. The API's error messages are short, so a
 # longer body is a web page.
 _ERROR_LIMIT = 1024 * 1024
-# A compressed body may exceed the limit for its content by this number of bytes and one percent of the limit.
-# Without this maximum a server could send padding and empty blocks for ever.
+# A compressed body may be larger than the limit for its content. The maximum excess is one percent of the
+# limit plus this number of bytes. Without a maximum, a server could send padding and empty blocks forever.
 _COMPRESSION_OVERHEAD = 256 * 1024
 
 

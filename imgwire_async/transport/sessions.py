@@ -88,7 +88,8 @@ class Sessions:
             sessions_of_closed_loops = {other: self._by_loop.pop(other) for other in closed_loops}
         disposal.dispose(sessions_of_closed_loops)
         sessions = open_sessions(self._config, self._tls_context)
-        # Start the generator. It does not suspend, so two first calls of a loop cannot open two sets.
+        # Start the generator, so that the event loop closes it when the loop ends. The start does not suspend
+        # this task, so two tasks cannot both open sessions for the same loop.
         await anext(sessions.cleanup_generator)
         if not self._add(loop, sessions):
             await sessions.cleanup_generator.aclose()
@@ -140,7 +141,7 @@ class Sessions:
         """Forget the parent's sessions in a forked child, but neither close nor free them.
 
         Parent and child share the epoll set that contains the sockets of these sessions. Closing a socket in
-        the child would block the parent's loop.
+        the child would remove it from this set, and the parent's loop would wait for the socket forever.
         """
         for sessions in self._by_loop.values():
             forks.make_immortal(sessions)

@@ -12,7 +12,8 @@ from imgwire_async.transport.sessions import Sessions
 class SharedState:
     """The connections, slots, rate gate and API key of a client.
 
-    A capture compares this object to recognise the exchanges of its client.
+    A client and its clones have the same object. `client.capture()` collects the exchanges of all clients
+    that have this object.
     """
 
     def __init__(self, config: Config) -> None:

@@ -2,8 +2,8 @@
 
 There are three kinds. A *call* slot is for one request to the API, a *put* slot for one PUT of bytes, and a
 *get* slot for one GET of bytes. A task acquires slots only in the order get, put, call: the source of an
-upload may be a download, and an upload fetches its URL from the API. With one kind for all requests, tasks
-that hold all slots could wait for each other for ever.
+upload may be a download, and an upload fetches its URL from the API. If all requests shared one kind of slot,
+the tasks that hold all slots could wait for each other forever.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TransferKind: TypeAlias = Literal["put", "get"]
 
-# How many of the files that the process may open are left to the application.
+# How many open files `cap_by_open_files` leaves to the application.
 _RESERVED_FILES = 32
 
 
@@ -79,8 +79,8 @@ class TransferSlot(AbstractAsyncContextManager[None]):
     """One put or get slot, held inside an `async with`.
 
     A transfer that starts inside the source or a callback of another transfer waits for a slot while the
-    outer transfer holds one. If all slots are held like that, none is ever released. So such a wait raises
-    `NoResponseError` after `stall` seconds, or after 60 seconds if `stall` is None.
+    outer transfer holds one. If all slots are held by such outer transfers, no slot is ever released. So such
+    a wait raises `NoResponseError` after `stall` seconds, or after 60 seconds if `stall` is None.
     """
 
     __slots__ = ("_kind", "_semaphore", "_sessions", "_stall_seconds", "_token", "is_held", "task")

@@ -32,7 +32,7 @@ class StallWatchdog:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        # The last progress of each transfer, and the time at which this progress was first seen.
+        # The last progress value of each transfer, and the time at which this value was first seen.
         self._watched: dict[Watched, tuple[object, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -48,7 +48,7 @@ class StallWatchdog:
             self._start_timer(asyncio.get_running_loop())
 
     def remove(self, transfer: Watched) -> None:
-        """Stop checking this transfer. Idempotent."""
+        """Stop checking this transfer. Do nothing if it is not being checked."""
         self._watched.pop(transfer, None)
 
     def abort_all(self) -> None:
@@ -85,7 +85,7 @@ class StallWatchdog:
         progress = transfer.progress()
         if progress is None or progress != last:
             self._watched[transfer] = (progress, now)
-        # The factor allows for rounding of the loop's clock.
+        # The factor 0.999 allows for rounding of the loop's clock.
         elif now - since >= self.seconds * 0.999:
             self.remove(transfer)
             transfer.on_stall()

@@ -16,10 +16,11 @@ from imgwire_async.redaction import excerpt, redact
 _DATE_CODES = frozenset({9, 10})
 _NAME_CODES = frozenset({62, 63, 64})
 _ISSUER_CODES = frozenset({2, 18, 19, 20, 21, 27})
-# Codes that only VERIFY_X509_STRICT checks. Python sets this flag by default from 3.13 on.
+# OpenSSL reports these codes only if the flag VERIFY_X509_STRICT is set. Python sets this flag by default
+# from 3.13 on.
 _STRICT_CODES = range(79, 95)
 
-# OpenSSL's reasons for bytes that are not TLS, because the server speaks plain http.
+# The reasons that OpenSSL reports if it receives other bytes than TLS, because the server speaks plain http.
 _PLAIN_HTTP_REASONS = frozenset({
     "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL", "HTTP_REQUEST",
     "HTTPS_PROXY_REQUEST", "WRONG_SSL_VERSION",

@@ -47,9 +47,9 @@ class Attempt(Protocol):
 class Tracer(Hooks):
     """Hooks that follow operations, calls and attempts from beginning to end.
 
-    The methods are called on the event loop, in the context of the caller. They have to return at once and
-    must not raise exceptions. The context managers that they return are entered and left in the same task. An
-    `Attempt` may be ended in another task than the task that started it.
+    The methods are called on the event loop, in the `contextvars` context of the caller. They have to return
+    at once and must not raise exceptions. A context manager that a method returns is entered and left in the
+    same task. An `Attempt` may be ended in another task than the task that started it.
     """
 
     __slots__ = ()
@@ -61,14 +61,15 @@ class Tracer(Hooks):
     def call(self, method: str, path: str | None, url: str) -> AbstractContextManager[object]:
         """Return a context manager for one API call, with its attempts and delays.
 
-        `path` is the path template, or None for `client.request()`, which has none. `url` has no query.
+        `path` is the path template (`/images/{image_id}`), or None for `client.request()`, which has no
+        template. The query has been removed from `url`.
         """
         raise NotImplementedError
 
     def wrap_slot(self, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
         """Return a context manager for one attempt of the current API call.
 
-        The context manager acquires `slot`, and then starts the attempt.
+        The context manager acquires `slot`, and then starts to record the attempt.
         """
         raise NotImplementedError
 
@@ -112,7 +113,7 @@ def tracer_of(hooks: Hooks) -> Tracer | None:
 
 @attrs.frozen
 class TracedScope(AbstractAsyncContextManager[T]):
-    """Enters `span` before `inner` and leaves it after `inner`, so the span records the errors of `inner`."""
+    """Enters `span` before `inner` and leaves `span` last, so that `span` records the errors of `inner`."""
 
     span: AbstractContextManager[object]
     inner: AbstractAsyncContextManager[T]

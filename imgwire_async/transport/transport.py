@@ -54,10 +54,11 @@ from imgwire_async.transport.tracing import TracedResponse, TracedScope, Tracer,
 
 T = TypeVar("T")
 
-# A request body with more bytes than this is passed to aiohttp as a file object, because aiohttp warns about
-# large `bytes`.
+# A request body of more than this number of bytes is passed to aiohttp as a file object, because aiohttp
+# warns about large `bytes` objects.
 _LARGE_BODY = 2**20
-# The body limit in bytes that means "no limit". This number plus one has to fit into a C integer.
+# The maximum size of a response body in bytes, if the user sets no limit. This number plus one has to fit
+# into a C integer.
 _NO_LIMIT = 2**62
 
 
@@ -236,8 +237,8 @@ class AiohttpTransport:
                 **sessions.options_for(call.url),
             ) as response:
                 if not response.content.is_eof():
-                    # `Sessions.aclose` closes the responses in this set. Closing their session would not wake
-                    # up a task that reads a body.
+                    # When the client is closed, it closes the responses in this set. Closing only the session
+                    # would not wake up a task that reads a body.
                     sessions.open_calls.responses.add(response)
                     unread = UnreadResponse(response)
                 content, is_complete = await read_body(response, self._body_limit)
@@ -307,7 +308,7 @@ class AiohttpTransport:
             without_token(result.body, call.request),
             key=call.key,
             retry_after=failure.retry_after,
-            # Over https a proxy cannot respond in place of the API.
+            # Over https a proxy cannot respond in place of the API, so the error must not name the proxy.
             proxy=None if config.secure else call.sessions.route_to(call.url).proxy,
             long_header=long_header(self.options.default_headers),
             ids=call.request.ids,

@@ -20,8 +20,9 @@ _YIELD_INTERVAL = 512 * 1024
 class UploadBody(RequestBody):
     """The body of one attempt.
 
-    It sends `put.chunks` once, counts the bytes, and stores the first error of the source. aiohttp must
-    not send the body a second time, because a retry of the upload starts the source again.
+    It sends `put.chunks` once, counts the bytes, and stores the first error of the source. aiohttp must not
+    send the body a second time, because the source can be read only once. A retry of the upload starts the
+    source again, and uses a new `UploadBody`.
     """
 
     # True means that aiohttp does not have to close this payload. `write_with_length` closes the source.
@@ -32,7 +33,8 @@ class UploadBody(RequestBody):
         self._size = put.size
         self.put = put
         self._connection: Connection | None = None
-        # Saved here for the stall watchdog, which runs in another context.
+        # The caller of the blocking client, or None. It is stored here, because the stall watchdog needs it,
+        # too, but runs in another `contextvars` context.
         self._caller = user_code.current_caller.get()
         # aiohttp's task that sends the body (the writer), or None before it has started.
         self.task: asyncio.Task[Any] | None = None
@@ -75,8 +77,8 @@ class UploadBody(RequestBody):
             raise RuntimeError("an upload body can be sent only once")
         self.task = asyncio.current_task()
         self._connection = Connection.of(writer)
-        # aiohttp runs this method in a separate task, which ends with this method. So the value needs no
-        # reset.
+        # aiohttp runs this method in a separate task, which ends with this method. So this context variable
+        # needs no reset.
         user_code.inside_user_code.set(True)
         try:
             await self._write_all(writer)
@@ -85,7 +87,8 @@ class UploadBody(RequestBody):
             # code cancelled this task.
             if not self.waits_for_network and not cancellation.is_own_cancellation(error):
                 self.source_error = error
-                # aiohttp would treat a CancelledError as a cancellation of its own task.
+                # Raise another exception, because aiohttp would treat a CancelledError as a cancellation of
+                # its own task.
                 if isinstance(error, asyncio.CancelledError):
                     raise RuntimeError("the source was cancelled") from error
             raise
@@ -155,13 +158,13 @@ class UploadBody(RequestBody):
         )
 
     def progress(self) -> tuple[int, int, int] | None:
-        """Return a value that changes with every progress, or None while the stall timeout does not run."""
+        """Return a value that changes with every progress, or None while the stall timeout must not run."""
         connection = self._connection
         if self.put.waits_for_caller and self.caller_is_busy:
             return None
         if self.task is None:
-            # The timeout runs before the writer starts, because the writer may never start: before Python
-            # 3.12 other code can cancel its task before the first step.
+            # The stall timeout already runs while the writer has not started, because the writer may never
+            # start. In Python 3.11, other code can cancel the writer's task before its first step.
             return None if self.request is None or not was_sent(self.request) else (0, 0, 0)
         if connection is None:
             return self.bytes_written, 0, 0
