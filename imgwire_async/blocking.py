@@ -42,7 +42,8 @@ class BlockingWrapper:
 def rename_methods(cls: Class) -> Class:
     """Give the functions of a class the qualified names that tracebacks should show, and return the class.
 
-    `functools.update_wrapper` has copied the names of the asynchronous methods, such as "AsyncImages.list".
+    The functions still have the names of the asynchronous methods, such as "AsyncImages.list", because
+    `functools.update_wrapper` copied them.
     """
     for name, method in vars(cls).items():
         if inspect.isfunction(method):
@@ -163,7 +164,7 @@ class CorsOrigins(BlockingWrapper):
 
 @rename_methods
 class CustomDomain(BlockingWrapper):
-    """`client.custom_domain`: create, check and delete the custom domain. It has no method for changes."""
+    """`client.custom_domain`: create, retrieve, check and delete the custom domain of the environment."""
 
     retrieve: Final = blocking(AsyncCustomDomain.retrieve)
     create: Final = blocking(AsyncCustomDomain.create)
@@ -217,7 +218,7 @@ class ImgwireClient(BaseClient, BlockingWrapper):
         trust_env: True reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` when `proxy` is None.
             Hosts of this machine are always reached without a proxy.
         connector: A callable that returns an `aiohttp.BaseConnector`. It is called once per event loop.
-        hooks: A `Hooks` with functions that are called for requests, responses and retries.
+        hooks: A `Hooks` object with functions that are called for requests, responses and retries.
         upload_token: Token for uploads with a client key, as text or as a callable that returns it. The
             callable is called for each file, right before its record is created.
 

@@ -49,7 +49,7 @@ def new_shared_state(arguments: Mapping[str, object]) -> SharedState:
     """Create the state that a new client shares with the clients that its `with_options` returns.
 
     `arguments` are the arguments of the constructor. Environment variables replace missing arguments. Logs a
-    warning when the API key would cross the network unencrypted.
+    warning when the client would send the API key over the network without encryption.
     """
     # Imported here, because importing the client class has to stay fast.
     from imgwire_async.config import configure, from_environment
@@ -71,7 +71,8 @@ def lazy_transport(shared: SharedState, options: Options) -> Callable[[], Transp
     Later calls return the same transport. Creating it loads aiohttp, which is slow.
     """
 
-    # A cached method of the client would create a reference cycle with the client, and be slower to call.
+    # This is not a cached method of the client, because a cached method would be slower. The client and its
+    # cache would refer to each other, too.
     @functools.cache
     def transport() -> Transport:
         from imgwire_async.transport.transport import AiohttpTransport
@@ -237,7 +238,7 @@ class AsyncImgwireClient(BaseClient):
         trust_env: True reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` when `proxy` is None.
             Hosts of this machine are always reached without a proxy.
         connector: A callable that returns an `aiohttp.BaseConnector`. It is called once per event loop.
-        hooks: A `Hooks` with functions that are called for requests, responses and retries.
+        hooks: A `Hooks` object with functions that are called for requests, responses and retries.
         upload_token: Token for uploads with a client key, as text or as a callable that returns it. The
             callable is called for each file, right before its record is created.
 
@@ -316,7 +317,7 @@ class AsyncImgwireClient(BaseClient):
         return await self._transport().send(request)
 
     async def aclose(self) -> None:
-        """End open calls, and close the connections of the running event loop.
+        """End open calls, and close the connections that the client uses in the running event loop.
 
         Any other event loop that has used this client ends its calls and closes its connections, too. Closing
         twice is allowed. Later calls raise `RuntimeError`.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-# Requests to these hosts do not leave this machine.
+# Requests to these hosts stay on this machine, so the API key may be sent to them without encryption.
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # The environment variables that replace missing arguments, keyed by the name of the argument.
@@ -57,8 +57,8 @@ class Options:
         return attrs.evolve(self, **{name: _OPTION_CHECKS[name](value) for name, value in changes.items()})
 
 
-# The function that checks each option. The functions are not converters of the fields, because then
-# `attrs.evolve` would check unchanged options again.
+# Maps the name of an option to the function that checks it. The functions are not attrs converters of the
+# fields, because `attrs.evolve` would call the converters of unchanged options again.
 _OPTION_CHECKS: dict[str, Callable[[object], Any]] = {
     "timeout": as_timeouts,
     "retries": as_retry_policy,
@@ -74,7 +74,7 @@ def _to_options(value: Options | Mapping[str, object]) -> Options:
 
 @attrs.frozen(kw_only=True)
 class Config:
-    """All settings of a client. The converters check them. The repr shows no key, token or proxy."""
+    """All settings of a client, checked by their converters. The repr shows no API key, token or proxy."""
 
     api_key: KeySource = attrs.field(converter=settings.api_key, repr=False)
     base_url: str = attrs.field(default=DEFAULT_BASE_URL, converter=settings.base_url)
@@ -91,7 +91,7 @@ class Config:
 
     @property
     def secure(self) -> bool:
-        """Whether the API is used over https. If so, storage and CDN have to use https, too."""
+        """Whether the URL of the API is https. If it is, the URLs of storage and CDN must be https, too."""
         return self.base_url.startswith("https:")
 
     @property

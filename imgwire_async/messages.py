@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from imgwire_async.redaction import escape_unprintable
 
-# A sentence for the message of a failed call that may have changed records at the service.
+# Part of the error message when a call failed, but may have changed records at the service.
 MAY_HAVE_SUCCEEDED = "The service may have carried out this call: check the records before you repeat it."
-# The path of the call that creates a record without bytes. A repetition makes no second picture.
+# The path of the call that creates the record of an image before its file is uploaded. When this call is
+# repeated, the service may create a second record, but no second picture.
 _CREATE_PATH = "/images/standard_upload"
 _MAY_HAVE_CREATED = "The service may have created a record without bytes."
 
@@ -28,8 +29,8 @@ def prefix_closed_client_error(error: RuntimeError, operation: str) -> None:
     """Put the name of the failed operation before the message of `error`, if a closed client raised `error`.
 
     The message gets at most two names: the name of the API call, and the name of the upload that made the
-    call. The limit is needed because several calls that wait for the same API key may raise the same
-    exception object.
+    call. Further names are not added. Several calls that wait for the same API key may raise the same
+    exception object, and each would add its name.
     """
     message = str(error.args[0]) if error.args else ""
     if message.endswith(CLIENT_CLOSED) and message.removesuffix(CLIENT_CLOSED).count(": ") < 2:

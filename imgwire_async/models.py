@@ -31,7 +31,7 @@ class OpenEnum(StrEnum):
         unlisted._value_ = value
         return unlisted
 
-    # A member equals its text, so the member and the text need the same hash.
+    # A member is equal to its text, and Python requires equal objects to have equal hashes.
     __hash__ = str.__hash__
 
     # A member is pickled by its value, because an unlisted member cannot be found by its name.
@@ -46,7 +46,7 @@ class OpenEnum(StrEnum):
 
 
 class ImageStatus(OpenEnum):
-    """The status of an image: `PENDING` (no bytes yet), then `PROCESSING`, then `READY`.
+    """The status of an image: `PENDING` (its file has not arrived), then `PROCESSING`, then `READY`.
 
     `QUARANTINE` means that the service has rejected the picture.
     """
@@ -171,7 +171,7 @@ class Image(Record, ImageUrls):
 
 @attrs.frozen(kw_only=True)
 class StandardUpload(Record):
-    """A new image record with the presigned URL for its bytes.
+    """A new image record, and the presigned URL to which its file is uploaded.
 
     `upload_url` is a secret: anybody who has it can upload the bytes of the image.
     """
@@ -182,7 +182,7 @@ class StandardUpload(Record):
 
 @attrs.frozen(kw_only=True)
 class UploadToken(Record):
-    """A token that allows one upload with a client key before `expires_at`.
+    """A token that allows one upload with a client API key before `expires_at`.
 
     Pass `token` to the browser or app that uploads the file.
     """
@@ -216,7 +216,7 @@ class ImageDownloadJob(Record):
 
 @attrs.frozen(kw_only=True)
 class CorsOrigin(Record):
-    """A pattern of hosts whose web pages may upload with a client key.
+    """A pattern of hosts whose web pages may upload with a client API key.
 
     Examples are `app.example.com`, `*.example.com` and `localhost:3000`.
     """
@@ -340,7 +340,7 @@ class MetricsStats(Record):
 
 @attrs.frozen(kw_only=True)
 class ValidationError(Record):
-    """A value of a request that the service rejected with a 422. This class is not an exception.
+    """A value of a request that the service rejected with the status 422. This class is not an exception.
 
     `loc` is the path of the value in the request. `msg` is the message, and `type` is the service's name for
     the kind of mistake.

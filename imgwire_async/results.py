@@ -99,7 +99,7 @@ class BulkDeleteResult:
 
     `deleted` contains the ids of all batches that succeeded. `failed` contains pairs of an id and the error
     of its batch. `unknown` contains the ids of all batches without a response: the service may have deleted
-    these images or not. `replies` contains the JSON bodies of the responses.
+    these images, or not. `replies` contains the JSON bodies of the responses.
     """
 
     deleted: tuple[str, ...] = ()

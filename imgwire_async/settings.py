@@ -60,7 +60,8 @@ def checked_key(value: object) -> str:
     """Check an API key, and return it without surrounding whitespace."""
     if not isinstance(value, str):
         raise ConfigurationError(f"the api_key callable must return text, not {type(value).__name__}")
-    # Both variables become a `Secret`, because an error report may show the variables of this frame.
+    # The variables `value` and `key` become a `Secret`, because an error report may show the variables of
+    # this frame.
     value = key = Secret(value.strip())
     if not key:
         raise ConfigurationError(
@@ -92,7 +93,7 @@ def upload_token(value: object) -> KeySource | None:
 
 
 def split_url(url: str) -> SplitResult:
-    """Split a URL like `urllib.parse.urlsplit`."""
+    """Split a URL into its parts, as `urllib.parse.urlsplit` does."""
     # Imported here, because importing the client class has to stay fast.
     from urllib.parse import urlsplit
 
@@ -148,7 +149,7 @@ def proxy_url(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise checks.wrong_type(name, "text", value)
-    # The URL may contain a password, so both variables become a `Secret`.
+    # The URL may contain a password, so the variables `value` and `url` become a `Secret`.
     value = url = Secret(value if "://" in value else f"http://{value}")
     if not _is_proxy(url):
         if url.lower().startswith("socks"):

@@ -1,4 +1,4 @@
-"""Decode responses to models, and convert models to dicts that `json.dumps` accepts and back.
+"""Decode responses to models. Convert models to dicts that `json.dumps` accepts, and such dicts to models.
 
 No value is converted silently: null never becomes the text "None", and 1 never becomes True. This module
 calls `structure`, which creates the models.
@@ -28,7 +28,7 @@ def decode(response: APIResponse, model: type[T]) -> T:
 
     Raises `DecodeError` with the JSON path of the value that does not fit.
     """
-    # `dict` stands for bodies whose keys are not documented. An empty body or null becomes an empty dict.
+    # `model` is `dict` when the API does not document the body. An empty body or null becomes an empty dict.
     if not response.body.strip() and cast("object", model) is dict:
         return cast("T", {})
     data = parse(response.body, response.exchange)
@@ -50,9 +50,9 @@ def decode(response: APIResponse, model: type[T]) -> T:
 def to_dict(model: models.Record) -> dict[str, Any]:
     """Convert a model, such as an `Image`, to a dict that `json.dumps` accepts.
 
-    The dict equals the JSON from which the model was decoded, with the fields that this version does not
-    know. Times are RFC 3339 text, and absent values are None. Raises `TypeError` when `model` is not a model
-    of this package.
+    The dict equals the JSON from which the model was decoded. It includes the fields that this version of
+    the SDK does not know. Times are RFC 3339 text, and absent values are None. Raises `TypeError` when
+    `model` is not a model of this package.
     """
     if not isinstance(model, models.Record):  # pyright: ignore[reportUnnecessaryIsInstance]  # for callers without a type checker
         raise TypeError(
@@ -127,7 +127,7 @@ def _require_model(model: Any) -> None:
 
 
 def _data_advice(model: type[models.Record], data: object) -> str:
-    """Return the end of the error message for `data` that is not a mapping: its type, and the right call."""
+    """Return the end of an error message: the type of `data`, which is not a mapping, and the right call."""
     name, kind = model.__name__, type(data).__name__
     if isinstance(data, str | bytes | bytearray | memoryview):
         return f"not {kind}: from_dict({name}, json.loads(data))"

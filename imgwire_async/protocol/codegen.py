@@ -57,8 +57,9 @@ def generate_decoder(
     """Generate the function `decode(data, _)`, which converts parsed JSON to an object of the class `cls`.
 
     `decode` raises any exception for data that does not fit. It ignores its second argument, which cattrs
-    passes to every hook. `hook_for` returns the hook for a type. `hooks` maps names of fields to hooks that
-    replace the hook for their type. In the fields named by `nullable_fields`, null means the default.
+    passes to every hook. `hook_for` returns the hook for a type. `hooks` maps the name of a field to a hook
+    that is used in place of the hook for its type. `nullable_fields` are the names of the fields that get
+    their default when the data has null.
     """
     fields = [field for field in attrs.fields(attrs.resolve_types(cls)) if field.name != "extra"]
     names = frozenset(field.name for field in fields)
@@ -90,7 +91,7 @@ def _field_lines(
 ) -> list[str]:
     """Return the lines of code that set one field of the new object.
 
-    They set the default when the data does not have the field. They raise when the field has no default.
+    If the data does not have the field, these lines set its default, or raise an error if it has no default.
     """
     name = field.name
     if field.default is attrs.NOTHING:
@@ -109,7 +110,8 @@ def _check_lines(
 ) -> Collection[str]:
     """Return the lines of code that check and convert the value `v` of one field.
 
-    `field_hook` replaces the hook for the type `kind`. The names that the lines use are added to `namespace`.
+    `kind` is the type of the field. `field_hook` is used in place of the hook for this type. The names that
+    the lines use are added to `namespace`.
     """
     if field_hook is None and kind in _INLINE_CHECKS:
         return _INLINE_CHECKS[kind]
@@ -122,7 +124,7 @@ def _check_lines(
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
-    """Return a union without None, and True. Return any other type unchanged, and False."""
+    """Return the type `kind` without None, and whether `kind` was a union with None."""
     inner = [member for member in get_args(kind) if member is not type(None)]
     nullable = get_origin(kind) in {Union, types.UnionType} and len(inner) < len(get_args(kind))
     return (Union[tuple(inner)], True) if nullable else (kind, False)  # noqa: UP007  # the number of members varies
@@ -146,6 +148,7 @@ def _unfrozen_subclass(cls: type[models.Record]) -> type[models.Record]:
 def _reject() -> NoReturn:
     """Raise `TypeMismatchError` without a message.
 
-    `structure` then decodes the data again, and raises an error that explains the failure.
+    The function `structure` catches the error. It decodes the data again with a slower decoder, whose error
+    explains the failure.
     """
     raise TypeMismatchError

@@ -17,7 +17,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 def decompressed_prefix(body: bytes, coding: str, limit: int) -> bytes:
     """Decompress a body, and return its first `limit` bytes.
 
-    `coding` is its `Content-Encoding`. The result is empty when the body cannot be decompressed.
+    `coding` is the `Content-Encoding` of the body. The result is empty when the body cannot be decompressed.
     """
     try:
         decompressor = decompressor_for(coding, "")
@@ -27,9 +27,10 @@ def decompressed_prefix(body: bytes, coding: str, limit: int) -> bytes:
 
 
 def decompressor_for(coding: str, host: str) -> Decompressor | None:
-    """Return a `Decompressor` for a body with the `Content-Encoding` `coding`, or None if it is uncompressed.
+    """Return a `Decompressor` for a body with the `Content-Encoding` `coding`, or None.
 
-    Raises `NoResponseError` for an encoding that the request did not accept. Its message names `host`.
+    None means that the body is not compressed. Raises `NoResponseError` for an encoding that the request did
+    not accept. The message of the error names `host`.
     """
     name = coding.strip().lower()
     if name in {"", "identity"}:
@@ -60,8 +61,8 @@ class Decompressor:
         chunks: list[bytes] = []
         try:
             while data and limit > 0:
-                # A gzip body may consist of several compressed members, with zero bytes after each. The
-                # command gzip accepts such zero bytes, too.
+                # A gzip body may consist of several compressed parts, with zero bytes after each part. The
+                # program `gzip` skips these zero bytes, too.
                 if self._stream is not None and self._stream.eof and self._coding != "deflate":
                     data = data.lstrip(b"\0")
                     if not data:
@@ -90,5 +91,5 @@ class Decompressor:
 
 
 def _decompression_error(what: str, host: str) -> NoResponseError:
-    """Return the error for a body of `host` that cannot be decompressed. `what` completes the sentence."""
+    """Return the error for a body from `host` that cannot be decompressed. `what` says what is wrong."""
     return NoResponseError(Failure(f"the response of {host} {what}", kind="connection_lost"))

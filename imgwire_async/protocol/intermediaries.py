@@ -10,8 +10,8 @@ from imgwire_async.redaction import excerpt, is_html, redact
 
 # How many bytes at the start of a body are searched for HTML tags and the title of a web page.
 _SEARCHED_PAGE_BYTES = 64 * 1024
-# Only a proxy sends these headers. A `Via` header would not do: it is also in responses of the API that
-# passed through a proxy.
+# Only a proxy that creates a response sends these headers. The header `Via` is not in this list, because a
+# proxy adds it to responses of the API, too.
 _PROXY_HEADERS = ("Proxy-Authenticate", "X-Squid-Error")
 
 WEB_PAGE_ADVICE = (
@@ -19,7 +19,8 @@ WEB_PAGE_ADVICE = (
     "open base_url in a browser and check it."
 )
 
-# The advice for hosts of the CDN and the storage, which base_url does not name.
+# The advice after a web page in place of a file from the CDN or the storage. It does not mention base_url,
+# because that setting does not contain their hosts.
 WEB_PAGE_ADVICE_FOR_FILES = "It may come from a login page of the network (captive portal), a proxy or a firewall: allow that host there."
 
 
@@ -40,7 +41,7 @@ class ProxyInUse:
 
     @property
     def bypass_advice(self) -> str:
-        """Advice on how to connect without the proxy. It completes a sentence that ends with "or"."""
+        """Advice on how to connect without the proxy, as the end of a sentence, after the word "or"."""
         if self.setting == "proxy=":
             return "remove proxy= to connect directly"
         return "list the host in NO_PROXY or pass trust_env=False to connect directly"

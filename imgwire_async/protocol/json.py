@@ -1,4 +1,4 @@
-"""Encode the JSON bodies of requests, parse those of responses, and create the error for invalid JSON."""
+"""Encode the JSON bodies of requests, parse the bodies of responses, and create errors for invalid JSON."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def _installed_orjson() -> Any:
 
 
 def json_parser(orjson: Any) -> Callable[[bytes], Any]:
-    """Return the parser of the module `orjson`. If that is None, return a parser that is equally strict."""
+    """Return the parser of the module `orjson`. If `orjson` is None, return an equally strict parser."""
     return parsing.loads_strictly if orjson is None else orjson.loads
 
 
 # Parses a body. Raises `ValueError` for invalid JSON.
 loads: Callable[[bytes], Any] = json_parser(_installed_orjson())
 
-# The same values are rejected with and without orjson. orjson would write NaN as null and not reject it, so
-# it encodes only data without floats.
+# The same values are rejected with and without orjson. But orjson writes NaN as null and does not reject it.
+# So orjson encodes only data without floats, and this encoder encodes all other data.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _fast_dumps: Callable[[object], bytes] | None = getattr(_installed_orjson(), "dumps", None)
 _PLAIN_TYPES = frozenset({str, int, bool})
@@ -55,7 +55,7 @@ def dumps(data: object) -> bytes:
         try:
             return _fast_dumps(data)
         except TypeError:
-            # The encoder below raises an error with a better message.
+            # The data is encoded again below. That encoder raises an error with a better message.
             pass
     try:
         return _ENCODER.encode(data).encode()
@@ -77,7 +77,7 @@ def loads_response(body: bytes, exchange: Exchange) -> Any:
     """Parse the body of a response.
 
     When the body is not valid JSON, its invalid values are replaced, and a warning is logged. Raises
-    `ValueError` when that is not possible.
+    `ValueError` when the body cannot be repaired.
     """
     try:
         return loads(body)
@@ -99,7 +99,8 @@ def parse(body: bytes, exchange: Exchange) -> Any:
         decode_failure = _invalid_json_error(body, exchange, _parser_message(error))
     # Tools for error reports list the local variables of this frame, and the body may hold a presigned URL.
     del body
-    # Inside the handler, the parser's error would become the context of this error. It contains the body.
+    # Raised outside of the `except` block, because the parser's error contains the body. Inside the block,
+    # Python would store the parser's error in `__context__` of this error.
     raise decode_failure
 
 
@@ -112,8 +113,8 @@ def _invalid_json_error(body: bytes, exchange: Exchange, position: str) -> Decod
     if page is not None:
         return _not_from_api_error(body, exchange, f"the response is a web page, not the API's ({page})")
     if body.strip() and not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b'"')):
-        # The service may send JSON with a fault. A body that does not even begin like JSON comes from another
-        # server.
+        # A body that begins like JSON may be JSON of the service with a fault. This body does not, so another
+        # server has sent it.
         return _not_from_api_error(
             body, exchange, f"the response is text and not JSON, so not the API's ({position})"
         )
@@ -132,8 +133,8 @@ def _parser_message(error: ValueError) -> str:
 def _not_from_api_error(body: bytes, exchange: Exchange, what: str) -> DecodeError:
     """Return the error for a response that has a successful status, but does not come from the API.
 
-    The service may or may not have carried out the call. For calls that change something, the message says
-    so. `what` describes the body.
+    For calls that change something, the message says that the service may have carried out the call.
+    `what` describes the body.
     """
     warning = outcome_warning(exchange.method, exchange.path)
     error = DecodeError(
@@ -160,7 +161,7 @@ def decode_error(body: bytes, exchange: Exchange, path: str, reason: str) -> Dec
 
 
 def side_effect_warning(exchange: Exchange) -> str:
-    """Return a warning that a call must not be repeated blindly when its response cannot be decoded.
+    """Return a warning that the service may have carried out a call whose response cannot be decoded.
 
     The result is empty for GET and HEAD, which change nothing.
     """

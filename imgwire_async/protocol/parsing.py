@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, cast
 
-# How deeply lists and objects may be nested. This is the limit of orjson.
+# How many levels deep lists and objects may be nested. orjson has the same limit.
 _MAX_DEPTH = 1024
 
 # --- strict -------------------------------------------------------------------------------------------------
@@ -24,7 +24,7 @@ def loads_strictly(body: bytes) -> Any:
         data = _STRICT_DECODER.decode(body.decode("utf-8"))
         # The standard library accepts half a surrogate pair and very deep nesting, which orjson rejects.
         if b"\\ud" in body or b"\\uD" in body:
-            # `encode` raises `UnicodeEncodeError`, a `ValueError`, for half a pair.
+            # For half a surrogate pair, `encode` raises `UnicodeEncodeError`, which is a `ValueError`.
             json.dumps(data, ensure_ascii=False).encode()
         if body.count(b"[") + body.count(b"{") > _MAX_DEPTH:
             _require_shallow(data)
@@ -49,7 +49,7 @@ def _finite_float(digits: str) -> float:
 def _bounded_int(digits: str) -> int | float:
     """Convert the text of an integer to an int of at most 64 bits, or to a float if it is larger.
 
-    This is what orjson does.
+    orjson converts integers in the same way.
     """
     if len(digits) < 19:
         return int(digits)
@@ -83,12 +83,13 @@ _STRICT_DECODER = json.JSONDecoder(
 
 # Larger bodies are not repaired, because the repair blocks the event loop for up to half a second per MiB.
 MAX_REPAIRED_BYTES = 1024 * 1024
-# How many matches of `_TOKEN` a body may have that is nested too deeply. This bounds the time of a repair.
+# The maximum number of matches of `_TOKEN` in a body whose deep nesting is repaired. It bounds the time of a
+# repair.
 _MAX_TOKENS = 100_000
 # Bytes that may stand before the JSON: white space, and the byte order mark of UTF-8.
 _BYTES_BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
-# How many levels stay lists and objects when data is nested too deeply. Every record of the API needs fewer
-# levels, and recursive functions can process this many.
+# When data is nested too deeply, this many levels stay lists and objects. Lower levels become text. Every
+# record of the API has fewer levels, and recursive functions can process this number of levels.
 _KEPT_LEVELS = 64
 
 
@@ -116,8 +117,8 @@ def loads_repaired(body: bytes, rejection: ValueError) -> Any:
     return data
 
 
-# Matches the `\uXXXX` escapes of a complete surrogate pair (group 2), or of half a pair (group 2 is None).
-# Group 1 has the escaped backslashes before the escapes.
+# Matches the `\uXXXX` escapes of a complete surrogate pair, or of half a pair. Group 2 is the complete pair,
+# or None for half a pair. Group 1 contains the escaped backslashes before the match.
 _SURROGATES = re.compile(
     r"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
@@ -145,18 +146,18 @@ _LENIENT_DECODER = json.JSONDecoder(
 
 # Matches a string, or adjacent brackets of one direction (`[[{`). Deep nesting consists of many adjacent
 # brackets, so one match covers many levels. A string without an end quote matches up to the end of the text.
-# Otherwise a hostile text could make the search slow: it would begin again at each quote.
+# Without this rule, the search would begin again at each quote, and a hostile text could make it slow.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]+|[\]}]+', re.DOTALL)
 
 
 def _flatten(text: str) -> str:
-    """Replace each value below level `_KEPT_LEVELS` in the JSON `text` by a string that contains its JSON.
+    """Replace each value below level `_KEPT_LEVELS` in the JSON `text` by text with the JSON of the value.
 
     The text is returned unchanged when it has more than `_MAX_TOKENS` matches of `_TOKEN`.
     """
     parts: list[str] = []
     depth = 0
-    # The text before this position is in `parts` already.
+    # `parts` already contains the result for the text before this position.
     done = 0
     for count, token in enumerate(_TOKEN.finditer(text)):
         if count > _MAX_TOKENS:

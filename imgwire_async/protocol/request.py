@@ -28,15 +28,15 @@ T = TypeVar("T")
 _NO_IDS: Mapping[str, str] = {}
 
 
-# The client creates an object of this class for each call. Objects without `__slots__` are created twice as
-# fast, so this class and the classes below have none.
+# The client creates one `Request` for each call. Objects of classes without `__slots__` are created twice as
+# fast, so this class and the classes below do not have `__slots__`.
 @attrs.frozen(slots=False)
 class Request(Generic[T]):
-    """One request to the API. Every attempt sends the same bytes, so all values are checked before.
+    """One request to the API. Its values are checked before it is sent. All attempts send the same bytes.
 
     `path` is a template below `/api/v1`, such as `/images/{image_id}`. `ids` maps the names in the template
     to encoded ids. `model` is the type to which the response is decoded. `repeatable` says whether the
-    request may be sent again when its response was lost. With None, the HTTP method decides.
+    request may be sent again when its response was lost. None means that this depends on the HTTP method.
     """
 
     method: str
@@ -57,7 +57,7 @@ class Request(Generic[T]):
 
 @attrs.frozen(slots=False)
 class APIResponse:
-    """A response with its complete body: a successful response (2xx) of the API, or any of the storage."""
+    """A response with its complete body: a successful (2xx) response of the API, or any storage response."""
 
     status: int
     headers: Headers
@@ -81,8 +81,8 @@ class PutRequest:
     `on_progress` is called with the number of bytes sent so far, and awaited.
 
     The blocking client may read the file in the caller's thread. `waits_for_caller` says what happens when
-    that thread runs other code for longer than the stall timeout. True: the attempt waits. False: the attempt
-    ends with the failure kind "caller_busy", so that other transfers can use its connection.
+    that thread runs other code for longer than the stall timeout. If True, the attempt waits. If False, the
+    attempt ends with the failure kind "caller_busy", so that other transfers can use its connection.
     """
 
     # Not shown in the repr, because the URL is signed.
@@ -119,7 +119,7 @@ class StreamedResponse(Protocol):
 
     @property
     def status(self) -> int | None:
-        """The HTTP status, or None before the response came."""
+        """The HTTP status, or None before the response has arrived."""
         ...
 
     @property
@@ -158,7 +158,7 @@ class StreamedResponse(Protocol):
 
 
 class NoResponseError(Exception):
-    """An attempt received no response, or none that can be used.
+    """An attempt received no response, or a response that cannot be used.
 
     Users never see this error, because API calls, uploads and downloads catch it and raise a public error.
     """
@@ -191,7 +191,7 @@ class Transport(Protocol):
 
     @property
     def upload_token(self) -> str | Callable[[], str | Awaitable[str]] | None:
-        """The `upload_token` of the client, for uploads that were started without this argument.
+        """The argument `upload_token` of the client. Uploads without a token of their own use it.
 
         It is a token, a callable that returns a token, or None.
         """
@@ -209,29 +209,32 @@ class Transport(Protocol):
     ) -> Awaitable[T]:
         """Call a function of the user, such as the callable for upload tokens, and return its result.
 
-        `name` is the name of the argument that contains the function. `method` and `path` are those of the
-        API call that needs the result. All three are for messages.
+        `name` is the name of the argument that contains the function. `method` and `path` are the HTTP method
+        and the path of the API call that needs the result. All three are for messages.
         """
         ...
 
     def put_slot(self) -> AbstractAsyncContextManager[None]:
-        """Return a context manager that holds an upload slot. The number of slots limits parallel uploads."""
+        """Return a context manager for an upload slot. The number of slots limits parallel uploads."""
         ...
 
     def get_slot(self) -> AbstractAsyncContextManager[None]:
-        """Return a context manager that holds a download slot. Their number limits parallel downloads."""
+        """Return a context manager for a download slot. The number of slots limits parallel downloads."""
         ...
 
     def put(self, request: PutRequest, /) -> Awaitable[APIResponse]:
         """Make one attempt to send bytes to the storage, and return its response.
 
-        The method itself raises `UnsafeURLError` for a URL that must not be used, before its result is
-        awaited.
+        Raises `UnsafeURLError` for a URL that must not be used. The error is raised when the method is
+        called, not when its result is awaited.
         """
         ...
 
     def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Return a context manager that makes one attempt when it is entered, and gives the response."""
+        """Return a context manager, whose `__aenter__` makes one attempt to fetch a file.
+
+        It gives the response to the `async with` block.
+        """
         ...
 
     async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
@@ -246,7 +249,7 @@ class Transport(Protocol):
         ...
 
     def record_exchange(self, exchange: Exchange, /) -> None:
-        """Add the record of a download to the lists that `client.capture()` returned."""
+        """Add `exchange`, the record of a download attempt, to the lists of `client.capture()`."""
         ...
 
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]:

@@ -21,14 +21,14 @@ _NO_URL = "it is not an http(s) URL"
 # Matches the start of a URL: scheme, user info, host and port.
 _ORIGIN_PATTERN = re.compile("[^/?#]*//[^/?#]*")
 
-# S3, GCS and Azure use different texts in the response to a URL that has expired. [measured on two storages]
+# S3, GCS and Azure say with different texts that a URL has expired. [measured on two storages]
 _EXPIRED_PATTERN = re.compile(
     r"expired|RequestTimeTooSkewed|ExpiredToken|not valid (?:yet|anymore)|Signature not valid in the specified time",
     re.IGNORECASE,
 )
 
-# The XML elements that contain the reason of an error. Only these are searched, because other elements
-# repeat the request, whose parameters have names such as `X-Amz-Expires`.
+# Matches the XML elements that contain the reason of an error. Other elements are not searched, because they
+# repeat the request, and a parameter such as `X-Amz-Expires` would be mistaken for the reason.
 _ERROR_TEXT_PATTERN = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
 
 
@@ -53,8 +53,8 @@ def require_safe(
 ) -> None:
     """Raise `UnsafeURLError` unless `url` is an http(s) URL without user info.
 
-    If `secure` is True, only https is allowed, and `because` gives the reason in the message. `what` is the
-    name of the field that contained the URL.
+    If `secure` is True, only https is allowed. The message then contains `because`, the reason for this rule.
+    `what` is the name of the field that contained the URL.
     """
     reason = _unsafe_reason(url, secure=secure, because=because)
     if reason is None:
@@ -77,7 +77,7 @@ def _unsafe_reason(url: str, *, secure: bool, because: str) -> str | None:
     return fault
 
 
-# The cache is small because the URLs of one service have few different origins.
+# A small cache is enough, because the URLs of one service have few different origins.
 @lru_cache(maxsize=64)
 def _origin_fault(origin: str) -> str | None:
     """Return the reason why URLs of `origin` must not be used, or None for a safe origin."""
@@ -96,8 +96,8 @@ def _origin_fault(origin: str) -> str | None:
 def is_expired(url: str, status: int, body: str, headers: Mapping[str, str]) -> bool:
     """Return whether the storage rejected `url` because it had expired.
 
-    The other arguments are the parts of the storage's response. The result is False for a status other than
-    400 and 403.
+    `status`, `body` and `headers` are the parts of the storage's response. The result is False for a
+    status other than 400 and 403.
     """
     if status not in {400, 403}:
         return False

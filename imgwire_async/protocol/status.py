@@ -100,7 +100,7 @@ def status_error(
     exchange: Exchange,
     body: bytes,
     *,
-    key: str = "",
+    api_key: str = "",
     retry_after: float | None = None,
     proxy: ProxyInUse | None = None,
     long_header: str | None = None,
@@ -109,13 +109,13 @@ def status_error(
 ) -> errors.APIStatusError:
     """Return the error for a response that is not successful. The response may have any body.
 
-    `key` is the API key, which is removed from all texts. `proxy` is the proxy of the request, which may have
-    sent the response. `long_header` is the name of a request header that may be too long. `ids` maps the
+    `api_key` is removed from all texts of the error. `proxy` is the proxy of the request, which may have sent
+    the response. `long_header` is the name of a request header that may be too long. `ids` maps the
     names in the path to the ids of the request, for the message. `has_upload_token` says whether the request
     had an upload token.
     """
-    text = redacted_body(body, key)
-    message, error_type, issues, is_json = _parse_error_body(body, key, exchange)
+    text = redacted_body(body, api_key)
+    message, error_type, issues, is_json = _parse_error_body(body, api_key, exchange)
     cls, advice = _class_and_advice(status, exchange, has_upload_token)
     if long_header is not None and status in _MAYBE_TOO_LONG:
         advice = f"The header {long_header} (default_headers) may be too long: many servers take 8,190 bytes."
@@ -126,7 +126,7 @@ def status_error(
     reason = excerpt(message or text) or "no message"
     type_text = f" ({excerpt(error_type, 80)})" if error_type else ""
     # The text of the exchange has only the template of the path, so the message adds the ids.
-    ids_text = "".join(f" for {name} {shortened(_safe_text(value, key))}" for name, value in ids.items())
+    ids_text = "".join(f" for {name} {shortened(_safe_text(value, api_key))}" for name, value in ids.items())
     error = cls(
         f"{exchange}: HTTP {status}{type_text}{ids_text}: {reason}{'' if reason.endswith('.') else '.'} {advice}",
         status=status,
@@ -156,7 +156,7 @@ def _class_and_advice(
 
 
 def _parse_error_body(
-    body: bytes, key: str, exchange: Exchange
+    body: bytes, api_key: str, exchange: Exchange
 ) -> tuple[str, str | None, tuple[models.ValidationError, ...], bool]:
     """Parse the body of an error response.
 
@@ -171,13 +171,13 @@ def _parse_error_body(
         return "", None, (), False
     fields = cast("dict[str, object]", data)
     detail, type_text = fields.get("detail"), fields.get("error_type")
-    error_type = _safe_text(type_text, key) if isinstance(type_text, str) else None
+    error_type = _safe_text(type_text, api_key) if isinstance(type_text, str) else None
     if isinstance(detail, str):
-        return _safe_text(detail, key), error_type, (), True
+        return _safe_text(detail, api_key), error_type, (), True
     try:
         # The service repeats the rejected values of the request, which may be secrets. The error object keeps
         # them, so the secrets are removed.
-        issues = structure(_without_secrets(detail, key), tuple[models.ValidationError, ...])
+        issues = structure(_without_secrets(detail, api_key), tuple[models.ValidationError, ...])
     except Exception:  # noqa: BLE001  # if `detail` has another form, the message shows the body
         return "", error_type, (), True
     return "; ".join(map(str, issues[:_MAX_ISSUES_IN_MESSAGE])), error_type, issues, True
@@ -211,17 +211,19 @@ def _foreign_response_advice(
     return f"{finding}. {_GATEWAY_ADVICE if status >= 500 else WEB_PAGE_ADVICE}"
 
 
-def _safe_text(text: str, key: str) -> str:
+def _safe_text(text: str, api_key: str) -> str:
     """Shorten a text of the response, and remove secrets and control characters from it."""
-    return escape_unprintable(redacted_prefix(text, MAX_BODY_CHARS, key))
+    return escape_unprintable(redacted_prefix(text, MAX_BODY_CHARS, api_key))
 
 
-def _without_secrets(value: object, key: str) -> object:
+def _without_secrets(value: object, api_key: str) -> object:
     """Return parsed JSON without secrets in its texts, and with at most `_MAX_ISSUES` items per list."""
     if isinstance(value, str):
-        return redacted_prefix(value, MAX_BODY_CHARS, key)
+        return redacted_prefix(value, MAX_BODY_CHARS, api_key)
     if isinstance(value, list):
-        return [_without_secrets(item, key) for item in cast("list[object]", value)[:_MAX_ISSUES]]
+        return [_without_secrets(item, api_key) for item in cast("list[object]", value)[:_MAX_ISSUES]]
     if isinstance(value, dict):
-        return {name: _without_secrets(item, key) for name, item in cast("dict[str, object]", value).items()}
+        return {
+            name: _without_secrets(item, api_key) for name, item in cast("dict[str, object]", value).items()
+        }
     return value

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SIZES = ("width", "height", "size_bytes")
-# Fields of an image with a hook of their own, which checks more than the hook for their type would check.
+# Maps fields of an image to their own hooks. These check more than the hook for the type of the field.
 _IMAGE_FIELDS: dict[str, Hook] = {"custom_metadata": validators.metadata, "exif_data": validators.mapping}
 
 
@@ -50,7 +50,7 @@ def error_path(error: BaseException, path: str = "$") -> tuple[str, str]:
     from cattrs.errors import AttributeValidationNote, IterableValidationNote
 
     notes: list[object] = getattr(error, "__notes__", [])
-    # The note of the outermost container was added last.
+    # The notes are read backwards, because the outermost list or object has added its note last.
     for note in reversed(notes):
         if isinstance(note, IterableValidationNote):
             path += f"[{note.index}]"
@@ -91,7 +91,7 @@ def _converter(*, detailed: bool) -> Converter:
     for plain_type, hook in plain:
         converter.register_structure_hook(plain_type, hook)
     converter.register_structure_hook_func(lambda t: t == str | int, validators.text_or_int)
-    # Without a hook of its own, an enum would get the hook of its base class `str`.
+    # Each enum gets its own hook. Otherwise cattrs would use the hook of its base class `str`.
     for enum in models.OpenEnum.__subclasses__():
         converter.register_structure_hook(enum, cast("Any", validators.enum_member))
     converter.register_structure_hook_factory(_is_list, _list_hook_factory(converter))
@@ -118,7 +118,7 @@ def _is_record(kind: Any) -> bool:
 def _list_hook_factory(converter: Converter) -> Callable[[Any], Callable[[object, Any], Any]]:
     """Return a function that creates the hook for a `list[...]` or `tuple[...]` type.
 
-    The hook accepts lists only. The hooks of cattrs would also accept a text, and iterate over its
+    The hook accepts lists only. The hooks of cattrs would accept text, too, and return a list of its
     characters.
     """
     from cattrs.errors import IterableValidationNote
@@ -173,7 +173,7 @@ def _record_hook(converter: Converter, cls: type[models.Record]) -> Hook:
 
 
 def _detailed_hook(converter: Converter, cls: type[models.Record]) -> Hook:
-    """Return the hook that decodes an object to the model `cls`, and adds the path of a value to errors.
+    """Return the slower hook for the model `cls`. It adds the path of a value that does not fit to the error.
 
     In a lenient field (see `_lenient_fields`), a value that does not fit is replaced, and the original value
     is stored in `extra`.
@@ -221,10 +221,10 @@ def _require_sizes(image: models.Image, data: Mapping[str, Any]) -> None:
 
 
 def _lenient_fields(converter: Converter, cls: type[models.Record]) -> dict[str, tuple[Any, Hook, Hook]]:
-    """Return the lenient fields of a model: a value that does not fit is replaced, and no error is raised.
+    """Return the lenient fields of a model, in which a value that does not fit is replaced without an error.
 
-    The lenient fields are those that may be null, and those that users and cameras write. A field with a
-    secret is not lenient, because a replaced value is shown in `extra`.
+    The lenient fields are the fields that may be null, and the fields whose content users and cameras write.
+    A field with a secret is not lenient: its original value would be stored in `extra`, which is not hidden.
 
     The result maps each name to the type of the field, its hook, and a function that returns the replacement.
     """
@@ -246,9 +246,9 @@ def _replace_by_none(value: object, _: object) -> None:
 def _replacements(
     data: Mapping[str, Any], lenient: Mapping[str, tuple[Any, Hook, Hook]], record: str
 ) -> dict[str, Any]:
-    """Return the replacements of the values in lenient fields that do not fit, by field name.
+    """Find the values in lenient fields that do not fit, and map each field name to the replacement.
 
-    A warning is logged for each. `record` is the name of the model.
+    A warning is logged for each replaced value. `record` is the name of the model.
     """
     replaced: dict[str, Any] = {}
     for name, (kind, hook, replacement) in lenient.items():

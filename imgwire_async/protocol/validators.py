@@ -105,9 +105,10 @@ def metadata(value: object, _: object) -> dict[str, Any]:
 
 
 def valid_metadata_entries(value: object, _: object) -> dict[str, Any]:
-    """Return the entries whose values are text, numbers or booleans, when `metadata` rejected `value`.
+    """Return the entries of `value` that are valid metadata: text, numbers and booleans.
 
-    The result is empty when `value` is not a JSON object.
+    Called after the hook `metadata` has rejected `value`. The result is empty when `value` is not a JSON
+    object.
     """
     if not isinstance(value, dict):
         return {}
@@ -121,7 +122,7 @@ def text_or_int(value: object, _: object) -> str | int:
 
 
 def enum_member(value: object, cls: type[models.OpenEnum]) -> models.OpenEnum:
-    """Return the member of the enum `cls` with this value. An unknown value becomes a new member."""
+    """Return the member of the enum `cls` with the value `value`. An unknown value becomes a new member."""
     if type(value) is not str:
         mismatch("text", value)
     known = cls._value2member_map_.get(value)  # pyright: ignore[reportPrivateUsage]  # five times as fast as a call of the class

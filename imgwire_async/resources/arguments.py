@@ -23,7 +23,7 @@ Id: TypeAlias = str | uuid.UUID
 Metadata: TypeAlias = Mapping[str, str | int | float | bool]
 
 
-# How many seconds `wait=True` waits.
+# How many seconds an upload with `wait=True` waits until the image is READY.
 DEFAULT_WAIT = 120.0
 
 P = ParamSpec("P")
@@ -41,7 +41,7 @@ def keyword_only(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
     def decorate(method: Method[P, T]) -> Method[P, T]:
         @functools.wraps(method)
         async def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-            # The first argument is self.
+            # `args` contains `self`, and must not contain more.
             if len(args) > 1:
                 raise TypeError(
                     f"arguments are given by name here, not as a mapping or by position: {spelling}"
@@ -91,12 +91,13 @@ def metadata(value: object) -> dict[str, str | int | float | bool] | None:
     return checked
 
 
-# The names of types that are rejected, because the conversion to a float would change most values silently.
+# The names of number types that are rejected as metadata. The conversion to a float would change most of
+# their values silently.
 _EXACT_NUMBER_TYPES = frozenset({"Decimal", "Fraction"})
 
 
 def _metadata_value(key: str, item: object) -> str | int | float | bool:
-    """Check the metadata value `item` of `key`, and convert it to a built-in str, int, float or bool."""
+    """Check `item`, the metadata value for `key`, and convert it to a built-in str, int, float or bool."""
     name = f"custom_metadata[{quoted(key)}]"
     if isinstance(item, str):
         return checks.nonempty_text(name, item, max_length=None) if item else ""
@@ -169,7 +170,7 @@ def rfc3339(name: str, value: object) -> str | None:
     try:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     except OverflowError:
-        # The conversion to UTC can move the first and the last hours of the calendar out of it.
+        # In UTC, a time at the start of year 1 or at the end of year 9999 can be outside of these years.
         raise ValueError(f"{name} is outside the years 1 to 9999 in UTC") from None
 
 
@@ -225,7 +226,7 @@ def http_method(method: object) -> str:
 def api_path(path: object) -> str:
     """Check that `path` stays below `/api/v1`, and return it with braces encoded.
 
-    A brace would begin the name of a path parameter in the template of a `Request`.
+    Braces are encoded because the path becomes the template of a `Request`, in which braces mark names.
     """
     given = checks.text("path", path)
     if not given.startswith("/") or given.startswith("//"):

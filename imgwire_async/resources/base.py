@@ -25,8 +25,8 @@ class Resource:
     """
 
     def __init__(self, transport: Callable[[], Transport]) -> None:
-        # The first call of this function imports aiohttp, which is slow. So this is not a property: `inspect`
-        # and mocks read all properties, and would cause the import.
+        # The first call of `transport` imports aiohttp, which is slow. So this attribute is a function and
+        # not a property: `inspect` and mocks read all properties, and would cause the import.
         self._transport = transport
 
     def _transport_for(self, what: str) -> Transport:
@@ -43,7 +43,7 @@ class Resource:
         return transport
 
     def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[object]:
-        """Return a context manager for the code of the operation `name`, which ends at the client's deadline.
+        """Return a context manager for the code of the operation `name`. The client's deadline cancels the code.
 
         Messages show `text` if it is given, or `name`.
         """
@@ -73,7 +73,7 @@ class Resource:
         limit: int,
         prefetch: int,
     ) -> PageIterator[T]:
-        """Return an iterator over the pages of a list, which begins with page number `page`.
+        """Return an iterator over the pages of a list. The iteration begins with page number `page`.
 
         `request_for` gets the query of a page, and returns the request for it. `limit` is the number of items
         per page. Up to `prefetch` pages are requested at the same time.
@@ -83,6 +83,6 @@ class Resource:
         def request(number: int) -> Request[list[T]]:
             return request_for({"page": number, "limit": limit})
 
-        # A closed client raises here, before the first page.
+        # If the client is closed, this line raises before the iteration begins.
         self._transport_for(f"GET {request(page).path}")
         return PageIterator(self._send, request, page, limit, prefetch)

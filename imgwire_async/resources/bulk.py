@@ -16,16 +16,16 @@ from imgwire_async.errors import (
 )
 from imgwire_async.results import BulkDeleteResult
 
-# The reason of these errors is the key or the plan, so every batch would fail. When the first batch raises
-# one of them, the call ends with this error.
+# The reason of these errors is the API key or the plan, so every batch would fail. When the first batch
+# raises such an error, no more batches are sent, and `bulk_delete` raises the error.
 _FATAL_ERRORS = (AuthenticationError, PaymentRequiredError, PermissionDeniedError)
 
 
 @contextmanager
 def add_deleted_count_to_timeout(total: int) -> Generator[list[str], None, None]:
-    """Give the caller a list to which it adds deleted ids. When the deadline passes, note their number.
+    """Give the `with` block a list for the deleted ids. If the deadline passes, report how many it contains.
 
-    The note is added to the `APITimeoutError`. `total` is the number of all ids.
+    The number is added to the `APITimeoutError` as a note. `total` is the number of all ids.
     """
     deleted: list[str] = []
     try:
@@ -62,7 +62,8 @@ async def delete_in_batches(
             else:
                 failed += [(image_id, error) for image_id in batch]
         except DecodeError as error:
-            # If the API sent this response, its status was a success, so the images are deleted.
+            # The response had a successful status. If the API sent it, the images are deleted, although its
+            # body cannot be decoded.
             if error.from_api:
                 deleted += batch
             else:

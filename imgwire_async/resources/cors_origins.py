@@ -1,4 +1,4 @@
-"""CORS origins: the hosts whose web pages may upload with a client key.
+"""CORS origins: the hosts whose web pages may upload with a client API key.
 
 [contract 8]
 """
@@ -67,7 +67,7 @@ class AsyncCorsOrigins(Resource):
         """Allow web pages of a host to upload with a client key, and return the new pattern.
 
         `pattern` is a host without scheme and path, such as `app.example.com`, `*.example.com` or
-        `localhost:3000`. It has a port only if the port is not the default. Any other text is sent unchanged,
+        `localhost:3000`. Add a port only if it is not the default port. Any other text is sent unchanged,
         but causes a `UserWarning` that shows the right form. The call is not retried after a lost response.
         Raises `UnprocessableEntityError` when the service rejects the pattern.
         [POST /cors_origins/]
@@ -131,7 +131,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def _advice(pattern: str) -> str | None:
-    """Return what is wrong with a pattern, as the end of a sentence. Return None for a correct pattern."""
+    """Describe what is wrong with a pattern, as the end of a sentence. Return None for a correct pattern."""
     found = _SCHEME.match(pattern)
     rest = pattern[found.end() :] if found else pattern
     host = re.split(r"[/?#\\]", rest.strip(), maxsplit=1)[0].rpartition("@")[2]

@@ -16,7 +16,7 @@ from imgwire_async.resources.base import UNDOCUMENTED_BODY, Resource
 
 
 class AsyncCustomDomain(Resource):
-    """`client.custom_domain`: create, check and delete the custom domain. It has no method for changes."""
+    """`client.custom_domain`: create, retrieve, check and delete the custom domain of the environment."""
 
     async def retrieve(self) -> CustomDomain:
         """Return the custom domain of the environment.
@@ -60,7 +60,7 @@ class AsyncCustomDomain(Resource):
         """Wait until the domain's status is CONNECTED and its certificate ACTIVE, and return the domain.
 
         The first request is sent at once. The delays between later requests grow from 5 to 60 seconds.
-        `timeout` is the maximum time to wait, in seconds. After that, `WaitTimeoutError` is raised.
+        `timeout` is the maximum time to wait, in seconds. After this time, `WaitTimeoutError` is raised.
         `on_update` is called with the domain from each response. Raises `CustomDomainFailedError` when the
         status is FAILED. [POST /custom_domain/test_connection]
         """

@@ -62,8 +62,8 @@ class ImageDownloads(Resource):
     async def retrieve_bulk_download_job(self, job_id: Id) -> ImageDownloadJob:
         """Return the current state of the bulk download job `job_id`.
 
-        `download_url` of the job is set when its status is READY. Raises `NotFoundError` when there is no job
-        with this id.
+        The `download_url` of the job is None until the status of the job is READY. Raises `NotFoundError`
+        when there is no job with this id.
         [GET /images/downloads/{image_download_job_id}]
         """
         ids = {"image_download_job_id": path_segment("job_id", job_id)}
@@ -78,7 +78,7 @@ class ImageDownloads(Resource):
         timeout: float = 600.0,
         on_update: Callable[[ImageDownloadJob], object] | None = None,
     ) -> ImageDownloadJob:
-        """Wait until the bulk download job `job` is READY, and return it with its `download_url`.
+        """Wait until the bulk download job `job` is READY, and return the job with its `download_url`.
 
         `job` is an `ImageDownloadJob` or the id of a job. `timeout` is the maximum time to wait, in seconds.
         `on_update` is called with the job from each response. Raises `DownloadJobFailedError` when the job

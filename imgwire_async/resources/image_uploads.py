@@ -98,8 +98,8 @@ class ImageUploads(Resource):
 
         if not callable(tokens.source):
             return await tokens.call_with_token(create, 1)
-        # The operation has a deadline, so a token callable that hangs is cancelled. It is called a second
-        # time when the first response was lost, because the first token may be used up then.
+        # The operation has a deadline, so that a token callable that hangs is cancelled. When the response to
+        # the first request is lost, the service may have used up the token. So the callable is called again.
         async with self._operation("images.create"):
             return await tokens.call_with_token(create, 2)
 
@@ -146,7 +146,7 @@ class ImageUploads(Resource):
             on_progress: Called with an `UploadProgress` as bytes are sent.
 
         Returns:
-            The record of the image. With `wait`, its status is READY.
+            The record of the image. Unless `wait` is False, its status is READY.
 
         Raises:
             TypeError: An argument has the wrong type.
@@ -196,14 +196,14 @@ class ImageUploads(Resource):
     ) -> AsyncGenerator[UploadResult, None]:
         """Upload many files at the same time, and yield the result of each upload when it ends.
 
-        The results have no particular order. When an upload fails, the others go on. Check `.error` of its
-        result, or call `.unwrap()`, which raises the error. Files are taken from `files` only when an upload
-        can start. No new upload starts while `concurrency` results have not been read. Leaving the loop early
-        stops the uploads.
+        The results have no particular order. When an upload fails, the other uploads go on. Check `.error` of
+        each result, or call `.unwrap()`, which raises the error. Files are taken from `files` only when an
+        upload can start. No new upload starts while `concurrency` results have not been read. Leaving the
+        loop early stops the uploads.
 
         Args:
             files: An iterable or async iterable, which may be endless. Its items are files as in `upload`, or
-                `UploadItem`s, which are files with arguments of their own.
+                `UploadItem` objects, which combine a file with its own arguments.
             concurrency: Maximum number of uploads at the same time, 1 to 10,000.
             wait: How many seconds to wait after each upload until the image is READY. True waits 120 seconds,
                 False does not wait.
@@ -216,9 +216,9 @@ class ImageUploads(Resource):
             UploadResult: The result of one file, with its position in `files`.
 
         Raises:
-            AuthenticationError: The API rejected the key (401). Every other file would fail the same way.
+            AuthenticationError: The API rejected the API key (401). Every other file would fail the same way.
             PaymentRequiredError: The plan allows no more uploads (402).
-            PermissionDeniedError: The key may not upload (403).
+            PermissionDeniedError: The API key may not upload (403).
             ConfigurationError: A setting of the client cannot be used.
             Exception: A callback or the iteration over `files` raised this error.
 
@@ -240,9 +240,9 @@ class ImageUploads(Resource):
                 yield result
 
     def _transport_for_upload(self, item: UploadItem) -> Transport:
-        """Return the transport of the client.
+        """Return the transport of the client, for the upload of `item`.
 
-        Raises `RuntimeError` when the client is closed. The message has the name of the file in `item`.
+        Raises `RuntimeError` when the client is closed. The message contains the name of the file.
         """
         transport = self._transport()
         try:
@@ -281,7 +281,7 @@ class ImageUploads(Resource):
                 wait.
 
         Returns:
-            The record of the image. With `wait`, its status is READY.
+            The record of the image. Unless `wait` is False, its status is READY.
 
         Raises:
             TypeError: An argument has the wrong type.
@@ -318,9 +318,10 @@ class ImageUploads(Resource):
         return await waiting.wait_for_stored(self, self._transport_for("wait_until_ready"), image, timeout)
 
     async def create_upload_token(self) -> UploadToken:
-        """Create a token with which a client key may upload one file, until `.expires_at`.
+        """Create an upload token, with which a program that has only a client API key may upload one file.
 
-        Pass `.token` of the result to the browser or app that uploads the file. The call is not retried after
-        a lost response. Raises `PermissionDeniedError` if this client has a client key. [POST /images/token]
+        Pass `.token` of the result to that program, such as a browser or an app. The token is valid until
+        `.expires_at`. If the response is lost, the call is not retried. This client needs a server key: with
+        a client key, `PermissionDeniedError` is raised. [POST /images/token]
         """
         return await self._call(Request("POST", "/images/token", UploadToken))

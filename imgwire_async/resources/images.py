@@ -92,8 +92,8 @@ class AsyncImages(ImageUploads, ImageDownloads):
             image: An `Image`, or the id of an image. An `Image` that is READY already is returned without a
                 request.
             timeout: Maximum time to wait, in seconds.
-            metadata: True also waits until the size and `exif_data` are final (`processed_metadata_at` is
-                set).
+            metadata: If True, the method waits, in addition, until the size and `exif_data` are final
+                (`processed_metadata_at` is set).
             on_update: Called with the record from each response.
 
         Returns:
@@ -120,8 +120,8 @@ class AsyncImages(ImageUploads, ImageDownloads):
         """Delete the image `image_id` permanently, and return the body of the response.
 
         The service does not document the body. Raises `NotFoundError` when there is no image with this id.
-        After a lost response, the call is retried. If the retry gets the status 404, this counts as success,
-        and the result is an empty dict.
+        After a lost response, the call is retried. If the retry gets the status 404, the first request has
+        probably deleted the image. So the call succeeds, and the result is an empty dict.
         [DELETE /images/{image_id}]
         """
         return await self._call(
@@ -136,7 +136,7 @@ class AsyncImages(ImageUploads, ImageDownloads):
     async def bulk_delete(self, image_ids: Iterable[Id], *, chunk_size: int = 100) -> BulkDeleteResult:
         """Delete the images `image_ids`, with at most `chunk_size` ids per request.
 
-        When a request fails, the next requests are sent nevertheless. The result has three lists: `deleted`
+        When one request fails, the following requests are still sent. The result has three lists: `deleted`
         ids, `failed` ids with their errors, and `unknown` ids, for which the response was lost. This method
         raises an error only when the first request gets the status 401, 402 or 403, or when the deadline
         passes. [POST /images/bulk_delete]

@@ -69,8 +69,8 @@ class AsyncMetrics(Resource):
             date_end: End of the time range, with a timezone. None takes the service's default.
 
         Returns:
-            One `MetricsStatValue` per total. It has the total, the total of the time range before, and the
-            change in percent. Sizes are in bytes.
+            One `MetricsStatValue` per total. It contains the total, the same total for the previous time
+            range, and the change in percent. Sizes are in bytes.
 
         Raises:
             ValueError: A date has no timezone, or `interval` is unknown. No request was sent.

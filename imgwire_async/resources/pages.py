@@ -29,9 +29,9 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
     """Iterate over the pages of a list in order, and request the next pages ahead.
 
     The first page has the number `page`, and is requested alone. If its response says how many items the list
-    has, up to `prefetch` requests run at the same time afterwards. If not, pages are requested one by one. A
-    response is decoded after the requests for the next pages were sent, so that decoding does not delay them.
-    When the `async with` block ends, running requests are cancelled.
+    has, up to `prefetch` later pages are requested at the same time. If not, pages are requested one by one.
+    A response is decoded after the requests for the next pages were sent, so that decoding does not delay
+    them. When the `async with` block ends, running requests are cancelled.
 
     This is a class and not an async generator, because the public methods that use it are async generators.
     When an event loop shuts down, it would close a generator inside another generator twice.
@@ -84,7 +84,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         return page
 
     def _advance(self, number: int, numbers: Pagination, exchange: Exchange) -> None:
-        """Set the number of the page after page `number`, or the error that is raised in its place."""
+        """Store the number of the page after page `number`, or the error that the iteration raises next."""
         self._last_page = last_page(numbers, self._limit) or 0
         try:
             self._next_page = next_page_number(number, numbers, self._limit, exchange)
@@ -103,7 +103,7 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
     async def _wait_for(self, task: asyncio.Task[APIResponse], number: int) -> APIResponse:
         """Wait for the task that requests page `number`, and return the response.
 
-        When code outside of this class cancelled the task, the page is requested again.
+        If code outside of this class cancelled the task, this method requests the page again.
         """
         try:
             return await task
@@ -120,8 +120,8 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
         try:
             return await self._send(self._request(number))
         except StopAsyncIteration as error:
-            # The user's callable for the API key may raise this error. Without the change, the iteration
-            # would end here as if the list had no more pages.
+            # The user's callable for the API key may raise `StopAsyncIteration`. If that error were passed
+            # on, the iteration would end as if the list had no more pages.
             raise RuntimeError("user code raised StopAsyncIteration") from error
 
     async def __aexit__(
@@ -137,8 +137,8 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
 def next_page_number(number: int, numbers: Pagination, limit: int, exchange: Exchange) -> int | None:
     """Return the number of the page after page `number`, or None at the end of the list.
 
-    `numbers` is from the response to page `number`. Raises `PaginationError` when the service names a next
-    page that is not `number + 1`, because pages would then be repeated or skipped.
+    `numbers` contains the page numbers in the response for page `number`. Raises `PaginationError` when the
+    service names a next page that is not `number + 1`, because pages would then be repeated or skipped.
     """
     if numbers.next_page is None:
         return None

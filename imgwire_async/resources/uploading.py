@@ -58,7 +58,7 @@ def checked_token_source(value: object) -> TokenSource | None:
         )
     if not callable(value):
         return cast("str | None", as_secret(checks.printable_ascii("upload_token", value)))
-    # A current caller is set in calls of the blocking client, which cannot await a coroutine function.
+    # `current_caller` is set in calls of the blocking client only, which accepts no coroutine functions.
     if user_code.current_caller.get() is not None:
         checks.no_coroutine_function("upload_token", value)
     return cast("TokenSource", value)
@@ -69,7 +69,7 @@ def wait_function(
 ) -> Callable[[Image], Awaitable[Image]] | None:
     """Return a function that waits until an uploaded image is READY, or None when `wait` is False.
 
-    `wait` is the argument of the user. `wait_for` gets the image and the number of seconds.
+    `wait` is the argument of `upload`. `wait_for` is called with the image and the number of seconds.
     """
     seconds = arguments.wait_timeout(wait)
     return None if seconds is None else lambda image: wait_for(image, seconds)

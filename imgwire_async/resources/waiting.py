@@ -55,14 +55,14 @@ async def poll_until(
 ) -> T:
     """Fetch a record until `is_done` returns True for it, and return the record.
 
-    `known` is a record that the caller has already. If it is done, no request is sent. Otherwise the first
-    request is sent after a delay. Without `known`, the first request is sent at once. `retrieve` sends one
-    request. `is_done` may raise an error, which ends the wait. `on_update` is called with each fetched
-    record.
+    `known` is a record that the caller has already. If `is_done` returns True for `known`, no request is
+    sent. Otherwise the first request is sent after a delay. Without `known`, the first request is sent at
+    once. `retrieve` sends one request. `is_done` may raise an error, which ends the wait. `on_update` is
+    called with each fetched record.
 
-    The wait ends with `WaitTimeoutError` after `timeout` seconds, even during a request. The client's
-    deadline may end it earlier. For messages, `operation` is the name of the method, and `what` says what it
-    waits for. `before` is the start of the message of `WaitTimeoutError`.
+    The wait ends with `WaitTimeoutError` after `timeout` seconds, even during a request. The deadline of the
+    client may end the wait earlier. For messages, `operation` is the name of the method, and `what` says what
+    it waits for. `before` is the start of the message of `WaitTimeoutError`.
     """
     record, requests = known, 0
     timer = asyncio.timeout(timeout)
@@ -125,7 +125,7 @@ async def wait_for_stored(images: ImagesApi, transport: Transport, image: Image,
             images, transport, image, timeout, before="the upload itself succeeded, but "
         )
     except (APIConnectionError, APIStatusError, DecodeError) as error:
-        # Without this message, a user could think that the upload failed, and upload the file again.
+        # The message says that the upload succeeded. Otherwise a user could upload the file again.
         name = f"image {image.id} ({shortened(image.original_filename)})"
         text = f"{name}: the upload itself succeeded, but a check of its status failed; call wait_until_ready with its id. {error}"
         error.args = (escape_unprintable(text),)

@@ -306,7 +306,7 @@ class AiohttpTransport:
             result.status,
             exchange,
             without_token(result.body, call.request),
-            key=call.key,
+            api_key=call.key,
             retry_after=failure.retry_after,
             # Over https a proxy cannot respond in place of the API, so the error must not name the proxy.
             proxy=None if config.secure else call.sessions.route_to(call.url).proxy,

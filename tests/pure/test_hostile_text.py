@@ -47,7 +47,9 @@ READERS: dict[str, Callable[[str], object]] = {
     "is_html": is_html,
     "redacted_prefix": lambda text: redacted_prefix(text, 10_000, SECRET),
     "redact": lambda text: redact(text[: 64 * 1024], SECRET),
-    "error response": lambda text: status_error(500, EXCHANGE, text.encode("utf-8", "replace"), key=SECRET),
+    "error response": lambda text: status_error(
+        500, EXCHANGE, text.encode("utf-8", "replace"), api_key=SECRET
+    ),
     "error response in JSON": lambda text: status_error(
         422, EXCHANGE, json.dumps({"detail": text}).encode()[:LONG]
     ),
@@ -91,7 +93,7 @@ SLOWEST = {("[", "1e999,"), ("[", '{"a":"\\ud800"},')}
 )
 def test_a_body_of_the_maximum_size_does_not_block_the_loop(start: str, fragment: str) -> None:
     for name, limit, read in (
-        ("error response", MAX_ERROR_BODY, lambda body: status_error(500, EXCHANGE, body, key=SECRET)),
+        ("error response", MAX_ERROR_BODY, lambda body: status_error(500, EXCHANGE, body, api_key=SECRET)),
         ("repair", parsing.MAX_REPAIRED_BYTES, repair),
     ):
         text = start + fragment * (limit // len(fragment))

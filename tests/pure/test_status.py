@@ -95,7 +95,7 @@ def test_the_message_names_the_id_and_the_exchange_keeps_the_template() -> None:
 
 def test_the_message_shortens_a_long_id_and_hides_a_key_passed_as_an_id() -> None:
     assert len(str(make_error(404, DOMAIN, ids={"image_id": "x" * 5000}))) < 900
-    assert "sk_secret" not in str(make_error(404, DOMAIN, ids={"image_id": "sk_secret"}, key="sk_secret"))
+    assert "sk_secret" not in str(make_error(404, DOMAIN, ids={"image_id": "sk_secret"}, api_key="sk_secret"))
 
 
 def test_a_validation_error_lists_all_rejected_values() -> None:
@@ -196,7 +196,7 @@ def test_a_rate_limit_error_has_the_retry_after_of_the_server() -> None:
     ],
 )
 def test_an_error_does_not_contain_the_key(status: int, body: bytes) -> None:
-    error = make_error(status, body, key=SECRET)
+    error = make_error(status, body, api_key=SECRET)
     text = f"{error} {error!r} {error.message} {error.error_type} {error.body} {getattr(error, 'errors', '')}"
     assert SECRET not in text
     assert SECRET[:8] not in text
