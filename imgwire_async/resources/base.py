@@ -43,7 +43,7 @@ class Resource:
         return transport
 
     def _operation(self, name: str, text: str | None = None) -> AbstractAsyncContextManager[object]:
-        """Return a context manager for the code of the operation `name`. The client's deadline cancels the code.
+        """Return a context manager for the code of operation `name`. The client's deadline cancels the code.
 
         Messages show `text` if it is given, or `name`.
         """
