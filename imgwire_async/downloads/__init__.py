@@ -1,1 +1,1 @@
-"""Download pictures and archives: send the request, check the response, and save or stream its bytes."""
+"""Download pictures and archives: send the request, check the response, and save or stream the bytes."""

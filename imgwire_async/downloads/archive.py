@@ -25,16 +25,16 @@ class JobsApi(Protocol):
     """The method of `client.images` that the download of an archive uses."""
 
     def retrieve_bulk_download_job(self, job_id: str | UUID, /) -> Awaitable[ImageDownloadJob]:
-        """Fetch the record of a bulk download job."""
+        """Fetch a bulk download job with its current status."""
         ...
 
 
 async def save_archive(
     jobs: JobsApi, transport: Transport, job: ImageDownloadJob | str | UUID, target: DownloadTarget
 ) -> Path:
-    """Save the archive of a job as the file `target`, and return its path.
+    """Save the archive of a job to `target`, and return the path of the file.
 
-    If the download link of the job has expired, the job is fetched once more to get a new link.
+    If the job's download link has expired, this function fetches the job once more to get a new link.
     """
     job_id = shortened(str(job.id if isinstance(job, ImageDownloadJob) else job))
     description = f"download of bulk download job {job_id} to {target.display_path}"
@@ -51,7 +51,7 @@ async def save_archive(
             if not may_retry or not _is_link_expired(first.url, download.unexpected):
                 raise
             renewed = _archive_url(await jobs.retrieve_bulk_download_job(job.id), target)
-            # The service still returns the expired link, so another attempt would fail, too.
+            # If the service still returns the expired link, another attempt would fail, too.
             if renewed.url == first.url:
                 raise
         return await target.save(Download(transport, renewed))
@@ -71,7 +71,7 @@ def is_archive_ready(job: ImageDownloadJob) -> bool:
 
 
 def _archive_url(job: ImageDownloadJob, target: DownloadTarget) -> DownloadUrl:
-    """Return the URL of a job's archive. Raises `DownloadError` unless the job is READY and has a URL."""
+    """Return the URL of a job's archive. Raise `DownloadError` unless the job is READY and has a URL."""
     if not is_archive_ready(job):
         raise DownloadError(
             f"bulk download job {job.id} is {job.status.value}, so there is no archive yet: "

@@ -1,6 +1,7 @@
 """Decide whether the body of a successful response is a picture or an archive.
 
-The status is no proof, because a login page of a network or an error page of a proxy often has status 200.
+A status of 200 proves nothing, because a login page of a network or an error page of a proxy often has it,
+too.
 """
 
 from __future__ import annotations
@@ -25,23 +26,24 @@ class Content(Enum):
 class Mismatch:
     """Content that is not of the expected kind.
 
-    `kind` describes what it is ("JSON"). `text` is the content itself, or empty for bytes that are not text.
+    `kind` describes the content that was found ("JSON"). `text` is this content, or empty if it is not text.
     """
 
     kind: str
     text: str = ""
 
 
-# A ZIP archive begins with its first entry, or with the end record when it has no entries.
+# The first bytes of a ZIP archive: those of its first entry, or those of the end record if the archive has no
+# entries.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-# The first bytes of content that is no picture, even if its Content-Type is that of a picture. Gzip, the last
-# entry, is among them because some servers compress an error page without a Content-Encoding.
+# Content that begins with these bytes is no picture, even if its Content-Type is that of a picture. The last
+# entry is gzip, because some servers compress an error page but send no Content-Encoding.
 _NOT_A_PICTURE = (b"%PDF", *_ZIP, b"\x1f\x8b")
 _TEXT_TYPE = re.compile(
     r"text/.*|[^/+]+/(?:[^/+]+\+)?(?:json|xml|yaml)|application/(?:x-)?(?:java|ecma)script"
 )
-# Content types that are neither text nor pictures. `application/...` is not among them, because servers use
-# it for content of any kind.
+# Content types that are neither text nor pictures. `application/...` is missing here, because servers use it
+# for content of any kind.
 _OTHER_TYPE = re.compile(r"(?:audio|video|font|model|message|multipart)/.*")
 
 _UTF_16 = (
@@ -50,8 +52,8 @@ _UTF_16 = (
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
-# Control characters that do not occur in text. ESC is not among them, because terminal output contains escape
-# sequences.
+# Control characters that do not occur in text. ESC (0x1b) is missing here, because text from a terminal
+# contains it.
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))
 _MARKUP = re.compile(rb"\s{0,200}<[a-zA-Z!?]")
 _PAGE = re.compile(r"<!doctype html|<html[\s>]", re.IGNORECASE)
@@ -59,14 +61,15 @@ _JSON = re.compile(r"\s{0,200}(?:\{\s{0,200}[\"}]|\[\s{0,200}[\[\]{\"\dtfn-])")
 
 
 def find_mismatch(wanted: Content, content_type: str, head: bytes) -> Mismatch | None:
-    """Return what a response contains instead of `wanted`, or None when it contains `wanted`.
+    """Return a description of what a response contains instead of `wanted`, or None if it contains `wanted`.
 
     `head` is the first `HEAD_BYTES` of the body, or the whole body when it is shorter.
 
-    The bytes count more than `content_type`, because servers often give pictures a wrong type. Bytes of an
-    unknown kind are accepted as a new picture format, unless the bytes or `content_type` indicate text.
-    `image/svg+xml` counts as text: the service delivers no SVG, but some servers send an error message as
-    SVG.
+    The bytes count more than `content_type`, because servers often send pictures with a wrong type. If a
+    picture is wanted, bytes of an unknown kind are accepted, because they may be a new picture format. They
+    are rejected if they are text, or if `content_type` is a type of text, audio, video or the like.
+    `image/svg+xml` counts as text, because the service delivers no SVG, but some proxies send an error
+    message as SVG.
     """
     if not head:
         return Mismatch("an empty response")
@@ -96,7 +99,8 @@ def decode_text(head: bytes) -> str | None:
     if not _MARKUP.match(head) and head.translate(None, _CONTROLS) != head:
         return None
     try:
-        # An incremental decoder ignores a character that is cut off at the end of `head`.
+        # The end of `head` may lie inside a character. An incremental decoder ignores such an incomplete
+        # character.
         return codecs.getincrementaldecoder("utf-8")().decode(head) or head.decode("latin-1")
     except UnicodeDecodeError:
         return head.decode("latin-1")
@@ -109,7 +113,8 @@ def _is_readable(text: str) -> bool:
 def _text_mismatch(text: str) -> Mismatch:
     page = _PAGE.search(text)
     if page is not None and text.lstrip().startswith("<"):
-        # Comments may come before the page, so the excerpt begins at the page itself.
+        # Comments may come before the `<html>` tag. So the text of the mismatch begins at that tag or at the
+        # doctype.
         return Mismatch("an HTML page", text[page.start() :])
     if _JSON.match(text):
         return Mismatch("JSON", text)

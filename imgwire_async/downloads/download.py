@@ -1,4 +1,4 @@
-"""One download: its attempts, the delays between them, and the exception when all attempts fail."""
+"""One download: its attempts, the delays between them, and the exception after the last failed attempt."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Problem: TypeAlias = "NoResponseError | UnexpectedResponse"
 
 @attrs.frozen
 class DownloadUrl:
-    """A public or presigned URL for a download, with the expected content and two texts for messages.
+    """A public or presigned URL to download from, with the expected content and two texts for error messages.
 
-    `name` names the content ("image 8f1c..."). `nothing_written` is a sentence that says that the target file
-    was not written, with a blank at its end. It is empty when there is no target file.
+    `name` says what is downloaded ("image 8f1c..."). `nothing_written` is a sentence, followed by a blank,
+    which says that the target file was not written. `nothing_written` is empty when there is no target file.
     """
 
     url: str = attrs.field(repr=False)
@@ -42,9 +42,9 @@ class DownloadUrl:
 class Download(AbstractAsyncContextManager["Download"]):
     """One download with its retries.
 
-    The download holds a get slot and a connection from `run` until `aclose`. `release_slot` releases the slot
-    earlier. While the download waits for its next attempt, it holds neither a slot nor a connection. Only one
-    task may use the download at a time.
+    The download holds a connection from `run` until `aclose`. It also holds a get slot, one of a limited
+    number of permits for simultaneous downloads, until `aclose` or `release_slot`. While the download waits
+    for its next attempt, it holds neither. Only one task may use the download at a time.
     """
 
     def __init__(self, transport: Transport, location: DownloadUrl) -> None:
@@ -62,8 +62,8 @@ class Download(AbstractAsyncContextManager["Download"]):
     async def run(self, process: Callable[[ResponseBody], Awaitable[T]]) -> T:
         """Send the request, call `process` with the body of the response, and return its result.
 
-        If the connection breaks while the body is read, and retries are left, `process` is called again with
-        the body of the next response.
+        If the connection breaks while `process` reads the body, the request is retried. In this case
+        `process` is called again with the body of the next response.
         """
         while True:
             try:
@@ -83,7 +83,7 @@ class Download(AbstractAsyncContextManager["Download"]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the download at any point: release the slot and the connection. Idempotent."""
+        """End the download: release the slot and the connection. May be called at any time, and repeatedly."""
         await self._release(self._exchange)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -93,7 +93,8 @@ class Download(AbstractAsyncContextManager["Download"]):
     def deadline_passed(self) -> bool:
         """Whether the deadline of the operation has passed, and no other code cancels the task.
 
-        In this case a file that is already complete counts as a success.
+        `DownloadTarget.save` uses this property: if only the deadline has cancelled it, and the file is
+        already complete, the download counts as a success.
         """
         return self._transport.deadline_passed()
 
@@ -112,8 +113,8 @@ class Download(AbstractAsyncContextManager["Download"]):
     async def _release(self, exchange: Exchange | None) -> None:
         """Release the slot and the connection.
 
-        Store the exchange of the response in `_exchange`. If no response came, store the parameter `exchange`
-        there.
+        Afterwards `_exchange` is the exchange of the response. If no response came, it is the parameter
+        `exchange`.
         """
         response, self._response = self._response, None
         self._exchange = exchange if response is None else response.exchange
@@ -125,8 +126,8 @@ class Download(AbstractAsyncContextManager["Download"]):
     async def _wait_before_retry(self, problem: Problem) -> None:
         """Wait until the next attempt may start, or raise the error that ends the download."""
         failure = problem.failure
-        # After a stall, or after a wait for a slot, there is no retry, because the full timeout has passed
-        # already.
+        # "stalled" and "no_slot" are not retried, because they mean that the download has already waited for
+        # the full timeout.
         is_retryable = failure.kind not in {"stalled", "no_slot"} and may_retry(
             "GET", failure, repeatable=None
         )
@@ -147,7 +148,7 @@ class Download(AbstractAsyncContextManager["Download"]):
 def _response_error(location: DownloadUrl, response: UnexpectedResponse) -> DownloadError:
     text = excerpt(redact(response.text))
     advice = response.advice
-    # `check_response` sets advice when it knows the cause.
+    # `check_response` sets `advice` only when it knows the cause. Otherwise find advice by the status.
     if not advice:
         warning = interception_warning("the CDN", response.headers, response.text.encode())
         advice = warning + _advice(response.status, is_picture=location.content is Content.PICTURE)
@@ -175,7 +176,7 @@ def _advice(status: int, *, is_picture: bool) -> str:
 
 def _connection_error(location: DownloadUrl, error: NoResponseError) -> DownloadError:
     failure, exchange = error.failure, error.exchange
-    # For this kind of failure, `reason` already contains the advice.
+    # For the kind "no_slot", `reason` already contains the advice.
     if failure.kind == "no_slot":
         text = f"{location.name}: {failure.reason}. Nothing was sent. {location.nothing_written}"
         return DownloadError(text.rstrip())
@@ -196,8 +197,8 @@ def _connection_error(location: DownloadUrl, error: NoResponseError) -> Download
 async def operation(transport: Transport, name: str, description: str) -> AsyncGenerator[None, None]:
     """Run one operation under its deadline.
 
-    `description` names the operation in the error that is raised when the client is closed while the
-    operation runs.
+    `description` describes the operation. If the client is closed while the operation runs, the error message
+    begins with this text.
     """
     try:
         async with transport.operation(name, description):

@@ -29,9 +29,9 @@ ImageOrId: TypeAlias = "Image | str | UUID"
 
 
 def transformation_for(image: ImageOrId, preset: Preset | None, rules: Rules) -> Transformation:
-    """Return the transformation that `preset` and `rules` describe, checked for an image.
+    """Return the transformation that `preset` and `rules` describe. Check that it can be applied to `image`.
 
-    Raises `TransformationError` with all mistakes at once, before any request is sent.
+    Raises one `TransformationError` that names all mistakes. No request is sent.
     """
     if not isinstance(image, Image):
         path_segment("image", image)
@@ -41,7 +41,8 @@ def transformation_for(image: ImageOrId, preset: Preset | None, rules: Rules) ->
 
     transformation = complete_transformation(preset=preset, **rules)
     if isinstance(image, Image):
-        # `url` raises an error when the URL of the image has no path to which a preset could be added.
+        # This call only checks: `url` raises an error if the image's URL has no path to which a preset could
+        # be added.
         image.url(transformation)
     return transformation
 
@@ -56,7 +57,7 @@ def _no_rules() -> Transformation:
 async def save(
     images: ImagesApi, transport: Transport, image: ImageOrId, rules: Transformation, target: DownloadTarget
 ) -> Path:
-    """Save a picture as the file `target`, and return its path."""
+    """Save a picture to `target`, and return the path of the file."""
     name = _name(image)
     async with operation(transport, "images.download", f"download of {name} to {target.display_path}"):
         await disk_work.run(target.check)
@@ -99,7 +100,8 @@ async def open_chunks(
             download = Download(transport, DownloadUrl(image.url(rules), Content.PICTURE, name))
             try:
                 body, first = await download.run(_first_chunk)
-                # A stream that is read slowly must not keep other downloads from starting.
+                # Release the slot, because the user may read the stream slowly, and other downloads need the
+                # slot.
                 await download.release_slot()
                 return Chunks(image, download, body, first)
             except BaseException:
@@ -108,12 +110,13 @@ async def open_chunks(
 
 
 async def _first_chunk(body: ResponseBody) -> tuple[ResponseBody, bytes]:
-    # A failure before the first chunk can be retried, because the user has received no bytes yet.
+    # `Download.run` calls this function and retries its failures. A later chunk is not read here, because a
+    # failure cannot be retried after the user has received bytes.
     return body, await anext(body)
 
 
 def _name(image: ImageOrId) -> str:
-    """Return the name of an image for messages."""
+    """Return the text that names an image in error messages."""
     return f"image {shortened(str(image.id if isinstance(image, Image) else image))}"
 
 
@@ -123,7 +126,7 @@ async def _fetch_record(images: ImagesApi, image: ImageOrId) -> Image:
 
 @contextmanager
 def _attach_image(image: Image) -> Generator[None, None, None]:
-    """Set the attribute `image` of exceptions from the `with` block, unless it is already set."""
+    """Set the attribute `image` of an `ImgwireError` from the `with` block, unless it is already set."""
     try:
         yield
     except ImgwireError as error:

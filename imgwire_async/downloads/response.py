@@ -1,4 +1,4 @@
-"""Check that the response to a download is complete and has the expected content, before its body is used."""
+"""Check the status, the headers and the first bytes of a download's response before its body is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imgwire_async.retry import Failure, is_success
 if TYPE_CHECKING:
     from typing import Self
 
-# Successful statuses of responses that have no complete body.
+# Statuses 2xx that are still errors here, because the body is missing or may be incomplete.
 _INCOMPLETE = frozenset({204, 205, 206})
 
 _WRONG_CONTENT_ADVICE = (
@@ -31,8 +31,9 @@ _NO_LENGTH_ADVICE = "A proxy that speaks HTTP/1.0 may have removed the length: d
 class UnexpectedResponse:
     """A response that does not have the expected content.
 
-    `failure` is the input of the retry policy. `text` is the beginning of the body of an error response.
-    `advice` is a sentence for the user, or empty when only the status is known about the cause.
+    The retry policy decides by `failure` whether to retry. `text` is the beginning of the body if the status
+    is an error. `advice` is a sentence for the user that fits the cause, or empty when the cause is not
+    known.
     """
 
     status: int
@@ -46,8 +47,8 @@ class UnexpectedResponse:
 class ResponseBody:
     """The body of a response as an async iterator of chunks, whose first bytes can be read in advance.
 
-    `received` is the number of bytes that the iterator has returned. Bytes that only `head` has read do not
-    count.
+    `received` is the number of bytes that the iterator has returned. It does not count bytes that `head` has
+    returned but the iterator has not.
     """
 
     def __init__(self, response: StreamedResponse) -> None:
@@ -58,7 +59,7 @@ class ResponseBody:
     async def head(self) -> bytes:
         """Return the first `HEAD_BYTES` of the body, or the whole body when it is shorter.
 
-        Call this method before the iteration. The iterator returns these bytes again.
+        Call this method before the iteration. The iterator begins with the same bytes, so none are lost.
         """
         chunks: list[bytes] = []
         size = 0
@@ -79,11 +80,11 @@ class ResponseBody:
 
 
 async def check_response(body: ResponseBody, content: Content) -> UnexpectedResponse | None:
-    """Return None for a response with the expected content, else a description of what is wrong with it.
+    """Return None for a response with the expected content, else the `UnexpectedResponse`.
 
-    An expected response has a body that begins like `content`, and it has a Content-Length or chunked
-    encoding, which show where the body ends. Raises `NoResponseError` when the connection breaks, or when a
-    successful response has no bytes.
+    The first bytes of the body must fit `content`. The response must also have a Content-Length or chunked
+    encoding, because otherwise a broken connection would look like the end of the body. Raises
+    `NoResponseError` when the connection breaks, or when a successful response has no bytes.
     """
     response = body.response
     status, headers = response.status or 0, response.headers
@@ -117,16 +118,17 @@ async def _error_text(response: StreamedResponse, encoding: str) -> str:
             if len(body) >= ERROR_BODY_LIMIT:
                 break
     except NoResponseError:
-        # An incomplete body is accepted, because the status is enough for an error message.
+        # Ignore a broken connection, because the bytes so far and the status are enough for an error message.
         pass
     return decompressed_prefix(body, encoding, ERROR_BODY_LIMIT).decode("utf-8", "replace")
 
 
 async def _check_body(body: ResponseBody, content: Content) -> UnexpectedResponse | None:
-    """Describe what is wrong with the body of a successful response, or return None if nothing is."""
+    """Check the body of a response with status 2xx. Return None if the body is as expected."""
     response = body.response
     head = await body.head()
-    # The CDN has many servers. If one of them sends an empty body, another attempt may reach another server.
+    # The CDN has many servers. If one of them sends an empty body, a retry may reach another server. So raise
+    # an error that is retried.
     if not head:
         failure = Failure(f"HTTP {response.status} without any bytes", kind="connection_lost")
         raise NoResponseError(failure, response.exchange)

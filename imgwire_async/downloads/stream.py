@@ -13,9 +13,10 @@ from imgwire_async.protocol.request import NoResponseError
 
 
 class Chunks(AsyncIterator[bytes]):
-    """The chunks of a picture's bytes, as they arrive.
+    """An iterator of a picture's bytes in chunks, as they arrive.
 
-    The object holds a connection, but no get slot, until the last chunk or until `aclose`.
+    The iterator holds a connection until its last chunk or until `aclose`. It holds no get slot, so it does
+    not count towards the maximum number of simultaneous downloads.
     """
 
     def __init__(self, image: Image, download: Download, body: ResponseBody, first: bytes) -> None:
@@ -27,9 +28,10 @@ class Chunks(AsyncIterator[bytes]):
 
     @property
     def was_started(self) -> bool:
-        """Whether some chunks were returned already.
+        """Whether the iterator has already returned a chunk.
 
-        If the rest of a stream is passed to an upload, the upload uses this attribute to explain its error.
+        A user may pass the rest of a stream to an upload by mistake. The upload uses this property to explain
+        why it fails.
         """
         return self._first is None
 
@@ -53,7 +55,7 @@ class Chunks(AsyncIterator[bytes]):
         raise error
 
     async def aclose(self) -> None:
-        """End the download at any point. Idempotent."""
+        """End the download. Can be called at any time and more than once."""
         self._first = None
         await self._download.aclose()
 
@@ -61,8 +63,8 @@ class Chunks(AsyncIterator[bytes]):
 class Stream(AbstractAsyncContextManager[AsyncIterator[bytes]]):
     """A context manager that starts a download, returns the chunks of the picture, and ends the download.
 
-    The block may be left at any point. Entering it, reading, and leaving it may happen in different tasks,
-    because no timeout, task or generator stays active in between.
+    The `with` block may be left before the last chunk. Different tasks may enter it, read the chunks, and
+    leave it, because the stream keeps no timeout scope, task or generator open in between.
     """
 
     def __init__(self, open_chunks: Callable[[], Awaitable[Chunks]]) -> None:

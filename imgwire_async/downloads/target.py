@@ -1,4 +1,4 @@
-"""The target file of a download, which appears complete or not at all."""
+"""The target file of a download. The file appears at its path only when it is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imgwire_async.results import DownloadProgress
 
 OnProgress: TypeAlias = "Callable[[DownloadProgress], object]"
 
-# Chunks are collected until they have this many bytes. Then one disk operation writes them.
+# Chunks are collected until they have at least this many bytes in all. Then one disk operation writes them.
 _BATCH_SIZE = 256 * 1024
 
 
@@ -31,7 +31,8 @@ class DownloadTarget:
     def __init__(self, path: object, *, overwrite: object, on_progress: OnProgress | None) -> None:
         path_string = checks.path("path", path)
         checks.plain_callable("on_progress", on_progress)
-        # `Path` drops a slash or "/." at the end, so the original string is checked.
+        # A path that ends with a slash or "/." names a directory. `Path` drops these characters, so check the
+        # original string.
         self._names_directory = os.path.basename(path_string) in {"", "."}  # noqa: PTH119  # see above
         self._path = Path(path_string)
         self._absolute = self._path
@@ -42,13 +43,14 @@ class DownloadTarget:
     def check(self) -> None:
         """Raise an `OSError` when the file cannot be written. This method blocks.
 
-        The path may be a directory or an existing file that must not be overwritten, or its parent may be
-        missing.
+        The reason may be that the path is a directory, that the file exists and must not be overwritten, or
+        that the parent directory is missing.
         """
         if self._names_directory:
             raise directory_error(self._path)
         # The path is made absolute now, because the working directory may change before the file is written.
-        # Links and ".." are kept: after a link, ".." means another directory than the path suggests.
+        # `absolute` keeps links and "..". Removing ".." could lead to another directory if a link comes
+        # before it.
         self._absolute = self._path.absolute()
         try:
             check_target(self._absolute, overwrite=self._overwrite)
@@ -58,15 +60,15 @@ class DownloadTarget:
 
     @property
     def nothing_written(self) -> str:
-        """A sentence for error messages that says that the file was not written, with a blank at its end."""
+        """A sentence for error messages which says that the file was not written. It ends with a blank."""
         old_file = "; the file that was there before is untouched" if self._overwrite else ""
         return f"Nothing was written to {self.display_path}{old_file}. "
 
     async def save(self, download: Download) -> Path:
         """Save the downloaded bytes and return the path of the complete file.
 
-        A failure leaves no file. If the task is cancelled after the complete file was moved to its path, the
-        file stays.
+        A failed download leaves no new file. If the task is cancelled after the complete file was moved to
+        its path, the file stays there.
         """
         part = PartFile(self._absolute, overwrite=self._overwrite)
         try:
@@ -82,9 +84,9 @@ class DownloadTarget:
         return self._path
 
     async def _write(self, part: PartFile, body: ResponseBody) -> Callable[[], None]:
-        """Write the bytes as they arrive, and return the last disk operation as a function.
+        """Write the bytes as they arrive, and return a function that writes the rest and completes the file.
 
-        The caller runs the returned function after it has released the connection, which is no longer needed.
+        The caller first releases the connection and then runs this function, because it needs no connection.
         """
         batch: list[bytes] = []
         written = 0

@@ -1,4 +1,4 @@
-"""Yield the bytes of readers and iterators in small chunks, so that no chunk blocks the event loop long."""
+"""Yield the bytes of readers and iterators in small chunks, because a large chunk blocks the event loop."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ class InputQueue(BatchTimer, Generic[FileT]):
         """Pass the fetched files to the workers that wait. Pass `error`, if given, to the next worker."""
         while self._waiters and (self._fetched or error is not None):
             waiter = self._waiters.popleft()
-            # A worker that was cancelled no longer waits.
+            # The future is already done if its worker was cancelled.
             if waiter.done():
                 continue
             if self._fetched:

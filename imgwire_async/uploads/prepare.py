@@ -95,7 +95,7 @@ async def _open_lazy(file: object, stack: contextlib.AsyncExitStack) -> None:
     """Open a file object whose `read` is a property that opens the file, such as a Django file field.
 
     The property may send requests to a remote storage, so it runs in a thread in which user code may block.
-    `stack` closes the file if it was closed before.
+    If the property had to open the file, `stack` closes it again.
     """
     was_closed = getattr(file, "closed", None) is True
     await user_code.run_reader(getattr, file, "read")
@@ -138,7 +138,7 @@ def _was_started(source: Source) -> bool:
 
 
 def _path(source: Source) -> str | None:
-    """Return the path of a source as the caller gave it, or None for a source without a path."""
+    """Return the path that the caller gave for a source, or None for a source without a path."""
     return source.path if isinstance(source, PathSource | StreamSource) else None
 
 

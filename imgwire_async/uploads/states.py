@@ -1,7 +1,7 @@
 """Decide the next step of an upload. Pure functions.
 
-Two tables map the outcome of a PUT to the next action. Counters limit the number of attempts. `upload`
-performs the actions.
+Two tables map the outcome of a PUT to the next action. Counters limit the number of attempts. The module
+`upload` performs the actions.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Action(enum.Enum):
     FAIL = enum.auto()
 
 
-# The action after a PUT. If the limits do not allow this action, the upload fails.
+# Maps the outcome of a PUT to the next action of the upload. If `_allowed` is False for this action (for
+# example because no retries are left), the upload fails instead.
 ACTION_AFTER_PUT = {
     PutOutcome.STORED: Action.DONE,
     PutOutcome.EXPIRED: Action.NEW_URL,
@@ -72,8 +73,8 @@ ACTION_AFTER_PUT = {
     PutOutcome.INTERRUPTED: Action.RETRY,
 }
 
-# The action after CHECK_RECORD, if the record is still PENDING. If the limits do not allow this action, the
-# upload fails.
+# The same map for the case that CHECK_RECORD has found a record that is still PENDING, so that the storage
+# has not received its bytes.
 ACTION_IF_PENDING = {
     **ACTION_AFTER_PUT,
     PutOutcome.STORED: Action.FAIL,
@@ -124,7 +125,8 @@ class UploadState:
     # Whether the idempotency key is derived from the content. If so, an earlier run may have created this
     # record and sent its bytes.
     has_derived_key: bool = False
-    # Whether the record was checked after the last PUT. If the upload then fails, it had no bytes.
+    # Whether the record was checked after the last PUT. If the upload fails after this check, the record had
+    # no bytes.
     is_checked: bool = False
 
     @property
@@ -133,14 +135,14 @@ class UploadState:
         return (self.may_have_arrived or self.has_derived_key) and not self.is_checked
 
     def update(self, outcome: PutOutcome) -> None:
-        """Note a PUT, and whether its outcome leaves open if the bytes arrived."""
+        """Update the state after a PUT with this outcome."""
         self.is_checked = False
         if outcome in _UNCERTAIN:
             self.may_have_arrived = True
 
 
 def next_action(outcome: PutOutcome, state: UploadState) -> Action:
-    """Return the action after a PUT."""
+    """Return the next action after a PUT with this outcome."""
     action = ACTION_AFTER_PUT[outcome]
     if outcome in _REJECTIONS and (state.may_have_arrived or state.has_derived_key):
         # The storage may reject this PUT because the bytes of an earlier PUT have arrived.
@@ -169,8 +171,8 @@ def _allowed(action: Action, outcome: PutOutcome, state: UploadState) -> bool:
     if state.budget.policy.max_retries == 0:
         return action is Action.CHECK_RECORD and state.has_derived_key
     if action is Action.NEW_URL:
-        # The first 403 without a reason always causes a request for a new URL. A later 403 does so only if
-        # the record was checked in between.
+        # After the first PUT with the outcome FORBIDDEN, a new URL is always requested. After a later one, a
+        # new URL is requested only if the bytes of an earlier PUT may have arrived.
         is_reasonable = outcome is PutOutcome.EXPIRED or state.may_have_arrived or state.forbidden_puts == 0
         return is_reasonable and state.urls_requested < MAX_UPLOAD_URLS
     if action is Action.RETRY:

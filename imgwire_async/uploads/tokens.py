@@ -78,8 +78,8 @@ class TokenProvider:
     def _token(self) -> str:
         """Return the token that the callable has returned.
 
-        Raises an exception if the callable returned no token. The error message does not show what it
-        returned.
+        Raises an exception if the callable returned no token. The error message does not show the returned
+        object, because it may contain a token.
         """
         result = self._result
         if isinstance(result, str) and result and is_printable_ascii(result):

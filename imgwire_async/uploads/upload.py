@@ -156,7 +156,7 @@ class Upload:
         return error is self._tokens.error or (self._is_open and error is self._file.source_error)
 
     def _add_details(self, error: ImgwireError) -> None:
-        """Add the record, the path and the file name to an error."""
+        """Set the record and the file name of an error, and put the path into its message."""
         item = self._item
         if self._is_open and not self._is_from_user_code(error):
             error.image = error.image or self.image
@@ -210,12 +210,12 @@ class Upload:
             await self._report_created()
             async with self._transport.put_slot():
                 return await self._put(is_read_by_caller)
-        # No slot became free in time.
+        # This error means that no put slot became free in time.
         except NoResponseError as error:
             raise self._error(PutOutcome.STALLED, error) from None
 
     async def _check_record(self, outcome: PutOutcome, failure: PutFailure) -> Action:
-        """Retrieve the record, and return the next action. If the request fails, raise the PUT's error."""
+        """Retrieve the record to decide the next action. If this fails, raise the error of the PUT."""
         assert self.image is not None
         try:
             self.image = await self._call(retrieve_request(self.image.id))
