@@ -83,7 +83,7 @@ class Download(AbstractAsyncContextManager["Download"]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the download: release the slot and the connection. May be called at any time, and repeatedly."""
+        """End the download: release the slot and the connection. May be called at any time, also twice."""
         await self._release(self._exchange)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
