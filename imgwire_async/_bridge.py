@@ -77,8 +77,8 @@ class _WorkItem:
 
     def run(self) -> Callable[[], None]:
         """Run the user function. Return a function that the loop calls to set the result of the future."""
-        # The user function may start another transfer, although this call may hold a slot. So
-        # `inside_user_code` limits how long the other transfer waits for a slot.
+        # This call may hold a slot while the user function starts another transfer. That transfer could wait
+        # for this slot without end, so `inside_user_code` limits its wait.
         token = user_code.inside_user_code.set(True)
         try:
             return partial(_set_result, self.future, self.function(), None)
@@ -145,7 +145,7 @@ class CallerChannel:
         return call.result()
 
     def _serve(self, call: _LoopCall[Any]) -> None:
-        """Run work items until the call is done. Ignore abandoned earlier calls in the inbox."""
+        """Run work items from the inbox until `call` arrives there, which means that it is done."""
         while True:
             item = self._next_item()
             if item is call:

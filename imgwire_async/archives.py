@@ -309,7 +309,7 @@ def _move_to_target(source: Path, target: Path, undo: ExitStack, *, overwrite: b
 
 
 def _run_ignoring_os_error(step: Callable[[], object]) -> None:
-    # A step to undo fails when another process has changed the target. The other steps must run nevertheless.
+    # A step of the undo fails if another process has changed the target. The remaining steps must still run.
     with contextlib.suppress(OSError):
         step()
 

@@ -72,5 +72,5 @@ def is_own_cancellation(error: BaseException) -> bool:
 
 
 def was_cancelled_elsewhere(task: asyncio.Future[Any]) -> bool:
-    """Return whether `task` was cancelled, while the running task itself is not being cancelled."""
+    """Return whether `task` was cancelled and the current task is not being cancelled."""
     return task.cancelled() and not is_being_cancelled()

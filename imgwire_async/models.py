@@ -356,6 +356,6 @@ class ValidationError(Record):
 
 @attrs.frozen(kw_only=True)
 class HTTPValidationError(Record):
-    """The body of a 422 response. `UnprocessableEntityError.errors` contains its list `detail`."""
+    """The body of a 422 response. The list `detail` is available as `UnprocessableEntityError.errors`."""
 
     detail: tuple[ValidationError, ...] = ()

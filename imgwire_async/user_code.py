@@ -119,9 +119,9 @@ def submit_to_caller(function: Callable[[], T]) -> asyncio.Future[T] | None:
 
 
 def busy_caller() -> Caller | None:
-    """Return the caller of the blocking client if it is busy: its thread does not wait for the loop now.
+    """Return the `Caller` of the blocking client if its thread runs other code now, else None.
 
-    Otherwise return None, as always with the asynchronous client. A busy caller runs functions only when it
+    With the asynchronous client the result is always None. A busy caller runs functions only when it
     waits for the loop again, and that may be much later.
     """
     caller = current_caller.get()

@@ -35,7 +35,7 @@ class RateLimit:
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
-        self._second = 0
+        self._counted_second = 0
         self._count = 0
 
     def check(self) -> None:
@@ -43,8 +43,8 @@ class RateLimit:
         if self._limit is None:
             return
         second = int(time.monotonic())
-        self._count = self._count + 1 if second == self._second else 1
-        self._second = second
+        self._count = self._count + 1 if second == self._counted_second else 1
+        self._counted_second = second
         if self._count > self._limit:
             raise HTTPError(
                 api_error(429, "RateLimitError", "Too many requests.", headers=(("Retry-After", "1"),))

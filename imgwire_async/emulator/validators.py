@@ -83,7 +83,7 @@ def integer(minimum: int) -> Validator:
     def parse(value: object, loc: Loc) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidError(Problem(loc, "Input should be a valid integer", "int_type"))
-        return _between(value, loc, minimum, None)
+        return _require_between(value, loc, minimum, None)
 
     return Validator(parse, {"type": "integer", "minimum": minimum})
 
@@ -96,7 +96,7 @@ def query_integer(minimum: int, maximum: int | None = None) -> Validator:
         if not re.fullmatch(r"[+-]?\d{1,18}", str(value), re.ASCII):
             message = "Input should be a valid integer, unable to parse string as an integer"
             raise InvalidError(Problem(loc, message, "int_parsing"))
-        return _between(int(str(value)), loc, minimum, maximum)
+        return _require_between(int(str(value)), loc, minimum, maximum)
 
     return Validator(parse, {"type": "integer", **limits})
 
@@ -225,7 +225,7 @@ def header_uuid(name: str, value: str) -> str:
     return uuid_text(value, ("header", name))
 
 
-def _between(value: int, loc: Loc, minimum: int, maximum: int | None) -> int:
+def _require_between(value: int, loc: Loc, minimum: int, maximum: int | None) -> int:
     if value < minimum:
         raise InvalidError(
             Problem(loc, f"Input should be greater than or equal to {minimum}", "greater_than_equal")

@@ -125,8 +125,8 @@ class OpenTelemetryHooks(Tracer):
         attributes: Attributes = {"imgwire.kind": kind, "http.request.method": method}
         if isinstance(parent, CallSpan):
             attributes |= parent.template_attributes
-        # For an API call, `CallSpan.record_wait` measures the wait, because a wait for the rate limit may
-        # follow the delay.
+        # The delay of an API call is not recorded here. A wait for the rate limit may follow it, so
+        # `CallSpan.record_wait` records both together.
         if kind != "api":
             wait_attributes: Attributes = {"imgwire.kind": kind, "imgwire.wait.reason": "retry"}
             record_safely(self._instruments.waits.record, delay, wait_attributes)

@@ -99,8 +99,8 @@ class RateGate:
         # Guards the clock, the controller and the generations.
         self._lock = threading.Lock()
         self._clock = _GateClock(clock)
-        # The last generation. A new controller continues with the next number, so that a late 429 for a
-        # request of an earlier controller is recognised.
+        # The last generation number of a controller. A new controller continues with the next number, so a
+        # late 429 shows that its request belongs to an earlier controller.
         self._last_generation = 0
         self.controller: RateController | None = None
         forks.renew_in_child(self)

@@ -38,7 +38,7 @@ class Slots:
     puts: asyncio.Semaphore
     gets: asyncio.Semaphore
     call_limit: int
-    # The limit of `puts`, and also the limit of `gets`.
+    # The limit of `puts` and of `gets`, for each of them separately.
     transfer_limit: int
 
 

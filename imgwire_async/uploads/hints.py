@@ -254,7 +254,7 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
 
 
 def _for_attributes(file: object, kind: type) -> str | None:
-    """Return what to pass instead of an object, judged by its attributes; None if it may be a source."""
+    """Return advice for an object that has the wrong attributes, or None if the object may be a source."""
     if hasattr(kind, "read") or hasattr(kind, "read_chunk"):
         return _for_reader(file, kind)
     if _has_attribute(file, "read") or hasattr(kind, "__aiter__"):

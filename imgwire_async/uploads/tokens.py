@@ -61,7 +61,7 @@ class TokenProvider:
                 return await create(self._token())
             except AuthenticationError as error:
                 max_tokens -= 1
-                # An earlier attempt that got no response may have used the token.
+                # A new token helps only after several attempts: one of them may have used this token.
                 if max_tokens <= 0 or error.exchange is None or error.exchange.attempts <= 1:
                     raise
 

@@ -340,7 +340,7 @@ class Upload:
     async def _new_key(self) -> str:
         if self._hooks is None:
             return str(uuid.uuid4())
-        # A put slot may be held, so `in_user_code` limits how long a transfer of the hook waits for a slot.
+        # This upload may hold a put slot. `in_user_code` limits how long a transfer in the hook waits for it.
         with user_code.in_user_code():
             return await self._hooks.next_key(self._renewed_keys)
 

@@ -210,7 +210,7 @@ class SizeFields(TypedDict, total=False):
     scale: Number | None
 
 
-# A tuple replaces a text with colons: `(400, 300)` for `400:300`. None is an empty part.
+# A tuple can replace colon-separated text: `(400, 300)` means `400:300`. None is an empty part.
 Parts: TypeAlias = tuple[object, ...]
 Adjust: TypeAlias = str | Number | Parts | AdjustFields | values.Adjust
 Contrast: TypeAlias = str | Number | Parts | ContrastFields | values.Contrast
