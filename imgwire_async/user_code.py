@@ -119,7 +119,7 @@ def submit_to_caller(function: Callable[[], T]) -> asyncio.Future[T] | None:
 
 
 def busy_caller() -> Caller | None:
-    """Return the `Caller` of the blocking client if its thread runs other code now, else None.
+    """Return the `Caller` of the blocking client if its thread is busy, which means not waiting for the loop.
 
     With the asynchronous client the result is always None. A busy caller runs functions only when it
     waits for the loop again, and that may be much later.

@@ -80,7 +80,7 @@ def open_sessions(config: Config, bundle: ssl.SSLContext | None) -> LoopSessions
     loop ends. `bundle` is the TLS context for the file that the option `ssl` names, or None if this option is
     not a path.
     """
-    # Use these settings before a session is open, because they may raise an exception.
+    # Invalid settings raise here, before a session is open that would have to be closed.
     tls = {} if config.ssl is None else {"ssl": bundle if isinstance(config.ssl, str) else config.ssl}
     proxies = Proxies(config.proxy, trust_env=config.trust_env)
     limit = cap_by_open_files(config.max_connections, open_file_limit())

@@ -37,7 +37,7 @@ class TokenProvider:
     transport: Transport
     # The file's own token or callable, or None to use the client's.
     own_source: TokenSource | None = attrs.field(repr=False)
-    # The last `ImgwireError` that the callable raised. The requests of the upload did not raise this error.
+    # The last `ImgwireError` that the callable raised. It is kept to tell it from an error of a request.
     error: ImgwireError | None = attrs.field(init=False, default=None, repr=False)
     _result: object = attrs.field(init=False, default=None, repr=False)
 
