@@ -174,6 +174,7 @@ def concerns_one_file(error: ImgwireError) -> bool:
 
 
 def prefix_path(path: str, error: ImgwireError) -> None:
-    """Put the path of the uploaded file in front of the message of an error, unless the message names it."""
-    if error.args and path not in str(error.args[0]):
-        error.args = (escape_unprintable(f"{path}: {error.args[0]}"), *error.args[1:])
+    """Put the path of the uploaded file before the message of an error, unless the message begins with it."""
+    message = str(error.args[0]) if error.args else ""
+    if message and not message.startswith((f"{path}: ", f"upload of {path}: ")):
+        error.args = (escape_unprintable(f"{path}: {message}"), *error.args[1:])

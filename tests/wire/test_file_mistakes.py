@@ -16,12 +16,14 @@ import anyio
 import pytest
 
 from imgwire_async import (
+    APITimeoutError,
     AsyncImgwireClient,
     DownloadError,
     ImgwireClient,
     ImgwireError,
     NotFoundError,
     SourceChangedError,
+    Timeouts,
     UnsupportedImageError,
     UploadError,
     UploadItem,
@@ -257,6 +259,25 @@ async def test_an_error_of_the_api_in_an_upload_begins_with_the_path(
         await client.with_options(retries=0).images.upload(path, wait=True)
     assert str(caught.value).startswith(f"{path}: ")
     assert "upload itself succeeded" in str(caught.value)
+
+
+async def test_an_error_begins_with_a_path_that_is_also_a_part_of_the_message(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").write_bytes(png())
+    emulator.faults.add("POST", "*/standard_upload", status=422)
+    assert str(await refused(client, "a")).startswith("a: POST ")
+
+
+async def test_a_deadline_error_of_an_upload_names_the_file_once(
+    client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("hero.png").write_bytes(png())
+    emulator.faults.add("POST", "*/standard_upload", stall=float("inf"))
+    with pytest.raises(APITimeoutError, match=r"\Aupload of hero\.png: the deadline"):
+        await client.with_options(timeout=Timeouts(deadline=0.2)).images.upload("hero.png")
 
 
 async def test_an_error_of_the_key_callable_is_raised_unchanged(emulator: Emulator, tmp_path: Path) -> None:
