@@ -38,7 +38,7 @@ settings.load_profile("calm")
 # trylast: deselected tests are removed by then.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files of slow tests first whose tests may take longest, then files with the most tests.
+    """Run the files with the longest slow tests first, then the files with the most tests.
 
     Each process of a slow session gets one file at a time. Otherwise one process might start a long file at
     the end.

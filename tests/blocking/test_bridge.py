@@ -67,9 +67,9 @@ def test_a_result_of_user_code_is_dropped_after_its_call_has_ended(client: Imgwi
     # The deadline passes while the callback runs. Its result comes too late, and the call raises its own
     # error.
     idle = _bridge.loop_thread()
-    hasty = client.with_options(timeout=Timeouts(deadline=0.2))
+    impatient = client.with_options(timeout=Timeouts(deadline=0.2))
     with pytest.raises(APITimeoutError):
-        hasty.images.upload(GIF, file_name="dot.gif", on_created=lambda _: until(lambda: not idle.tasks))
+        impatient.images.upload(GIF, file_name="dot.gif", on_created=lambda _: until(lambda: not idle.tasks))
     assert client.images.upload(GIF, file_name="dot.gif").original_filename == "dot.gif"
 
 

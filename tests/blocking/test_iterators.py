@@ -59,7 +59,7 @@ class AsyncSample:
 
     @asynccontextmanager
     async def held(self, *, enter: bool = True) -> AsyncIterator[AsyncIterator[int]]:
-        """Give an iterator of numbers for the `with` block."""
+        """Yield an iterator of numbers for the `with` block."""
         await asyncio.sleep(0)
         if not enter:
             raise KeyError("enter")

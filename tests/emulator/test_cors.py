@@ -56,10 +56,10 @@ class Page:
         response = await self._send(method, url, sent, data)
         self._check_origin(response)
         readable = SAFE_RESPONSE_HEADERS | header_items(response.headers.get("Access-Control-Expose-Headers"))
-        headers = CIMultiDict(
+        visible_headers = CIMultiDict(
             (name, value) for name, value in response.headers.items() if name.lower() in readable
         )
-        return RawResponse(response.status, headers, response.body)
+        return RawResponse(response.status, visible_headers, response.body)
 
     async def preflight(self, url: str, method: str, unsafe: set[str]) -> None:
         requested = {"Access-Control-Request-Method": method}

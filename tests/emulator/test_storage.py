@@ -307,8 +307,8 @@ async def test_a_repeat_after_the_upload_gets_the_last_url(client: RawClient) ->
     fresh = await client.create(idempotency_key="k")
     assert (await client.put(first["upload_url"], PNG, None)).status == 200
     assert (await client.put(fresh["upload_url"], PNG, None)).s3_error == (403, "AccessDenied")
-    delay = await client.create(idempotency_key="k")
-    assert (delay["image"]["status"], delay["upload_url"]) == ("PROCESSING", fresh["upload_url"])
+    again = await client.create(idempotency_key="k")
+    assert (again["image"]["status"], again["upload_url"]) == ("PROCESSING", fresh["upload_url"])
 
 
 async def test_the_idempotency_key_of_a_deleted_image_can_be_reused(client: RawClient) -> None:

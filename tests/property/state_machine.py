@@ -1,8 +1,8 @@
 """A state machine of hypothesis: random operations with random faults, cancellations and clock jumps.
 
 After each step these conditions have to hold. An image whose upload succeeded exists with its bytes. No
-image exists twice if the service supports idempotency keys. A downloaded file is complete, and existing are
-no other files. Slots, connections, files and tasks are released. An operation that fails raises one of our
+image exists twice if the service supports idempotency keys. A downloaded file is complete, and no other
+files exist. Slots, connections, files and tasks are released. An operation that fails raises one of our
 errors, and none hangs.
 """
 

@@ -56,7 +56,9 @@ FAULTS: list[dict[str, Any]] = [
 
 
 async def serve(*, tls: bool) -> None:
-    """Run the emulator in this process, so that its memory does not count for the client.
+    """Run the emulator. `Service` starts this function in a process of its own.
+
+    So the emulator's memory does not count for the client.
 
     A line of the input advances the clock of the emulator by this number of seconds. The end of the input
     stops it.

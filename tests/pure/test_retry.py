@@ -121,7 +121,7 @@ def test_jitter_may_shorten_the_delay_to_zero() -> None:
     assert retry_delay(3, None, policy=RetryPolicy(), jitter=0.0) == 0
 
 
-def test_jitter_spreads_requests_with_the_same_parse_retry_after() -> None:
+def test_jitter_spreads_requests_with_the_same_retry_after() -> None:
     assert stagger(2, 0.0) == 0
     assert stagger(2, 1.0) > 0.2
     assert stagger(0, 1.0) > 0

@@ -211,7 +211,7 @@ async def test_a_waiting_job_starts_when_a_stuck_job_ends() -> None:
     pool, first, second = ThreadPool(1, max_stuck=1), threading.Event(), threading.Event()
     stuck = [pool.submit(lambda: first.wait(60)), pool.submit(lambda: second.wait(60))]
     waiting = pool.submit(int)
-    # Now the first job counts as stuck. The second one would, but the limit of stuck jobs is reached.
+    # Now the first job counts as stuck. The second job does not, because the limit of stuck jobs is reached.
     await asyncio.sleep(2.5 * CANCEL_GRACE)
     first.set()
     try:

@@ -171,7 +171,7 @@ def test_no_bytes_make_the_check_raise(begin: bytes, rest: bytes) -> None:
     ],
     ids=repr,
 )
-def test_raw_pictures_with_another_signature_are_described(head: bytes) -> None:
+def test_raw_pictures_with_their_own_signature_are_described(head: bytes) -> None:
     assert sniff(head) is None
     assert describe(head) == "a camera's raw picture"
 

@@ -105,7 +105,7 @@ def test_an_unknown_status_of_the_record_counts_as_pending(outcome: PutOutcome, 
         assert action_after_check(outcome, ImageStatus(status), state) is pending is not Action.DONE
 
 
-def test_an_interrupted_attempt_is_always_retried() -> None:
+def test_an_interrupted_attempt_is_retried_unless_retries_are_off() -> None:
     for state in ALL_STATES:
         expected = Action.FAIL if state.budget.policy.max_retries == 0 else Action.RETRY
         assert next_action(PutOutcome.INTERRUPTED, state) is expected

@@ -485,7 +485,7 @@ async def test_an_integer_too_long_to_print_is_rejected_with_its_name(value: int
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://a]/", "http://\u2100.example"])
 async def test_a_url_that_cannot_be_parsed_is_rejected(url: str) -> None:
-    assert str(await rejection_of(named(via_url, "url"), url)) == "url is no URL"
+    assert str(await rejection_of(named(via_url, "url"), url)) == "url is not a URL"
 
 
 @pytest.mark.parametrize("held", ["a\0b", "a\ud800", b"a\0b"])

@@ -7,12 +7,13 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
-from pathlib import Path
 
 import attrs
 
 # A comment for a tool has to stand on the line that it is about.
 TOOL_COMMENT = re.compile(r"#(?: (?:noqa|type: |pyright: |fmt: |mypy: |ruff: |pragma: |long: )|!)")
+# "# --- uploads ---" divides a file into sections.
+SECTION = "# ---"
 WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 
 
@@ -34,6 +35,24 @@ def comments(source: str) -> Iterator[Comment]:
         if token.type == tokenize.COMMENT:
             line, column = token.start
             yield Comment(line, token.string, token.line[:column].strip())
+
+
+def paragraphs(source: str) -> Iterator[tuple[int, str]]:
+    """Yield comments that have lines of their own, adjacent lines joined."""
+    paragraph: list[Comment] = []
+    for comment in comments(source):
+        if comment.code or comment.is_for_a_tool or comment.text.startswith(SECTION):
+            continue
+        if paragraph and comment.line != paragraph[-1].line + 1:
+            yield join(paragraph)
+            paragraph = []
+        paragraph.append(comment)
+    if paragraph:
+        yield join(paragraph)
+
+
+def join(paragraph: list[Comment]) -> tuple[int, str]:
+    return paragraph[0].line, " ".join(comment.text.removeprefix("#").strip() for comment in paragraph)
 
 
 def tokens(source: str) -> Iterator[tokenize.TokenInfo]:
@@ -58,7 +77,3 @@ def identifiers(source: str) -> Iterator[tuple[int, str]]:
 def words_of_name(name: str) -> list[str]:
     """Split an identifier at its underscores and capitals: `_askAgain_now` has ask, again and now."""
     return [word.lower() for word in WORD.findall(name)]
-
-
-def read(path: Path) -> str:
-    return path.read_text("utf-8")

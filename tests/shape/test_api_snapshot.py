@@ -1,6 +1,6 @@
-"""One text file describes the public API.
+"""One text file describes the public API, so that a diff shows every change.
 
-So a diff shows every change of a name, parameter, default or base class.
+Changes are those of a name, parameter, default or base class.
 
 `python tests/shape/test_api_snapshot.py` writes `tests/data/public_api.txt`. Commit the file with the change,
 and say in CHANGELOG.md what users have to do.

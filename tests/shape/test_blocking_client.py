@@ -105,7 +105,7 @@ def test_a_method_has_its_own_qualified_name() -> None:
     assert (upload.__module__, upload.__qualname__) == ("imgwire_async.blocking", "Images.upload")
 
 
-def test_a_subclass_of_the_blocking_client_keeps_its_functions_and_base_classes() -> None:
+def test_a_subclass_of_the_blocking_client_keeps_its_functions_and_initializes_its_base_classes() -> None:
     class Registry:
         names: ClassVar[list[str]] = []
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from module_imports import PACKAGE, modules
-from source_words import Comment, comments, read
+from source_words import Comment, comments, paragraphs
 
 # A sentence may begin with the name of a library or tool that is written in lower case.
 LIBRARIES = {
@@ -25,11 +24,9 @@ LIBRARIES = {
     "multidict",
     "orjson",
 }
-LIBRARIES |= {"pydantic", "pyfakefs", "rich", "uvloop", "yarl", *sys.stdlib_module_names}
+LIBRARIES |= {"pydantic", "pyfakefs", "rich", "uvloop", "yarl", "asyncio", "os", "zipfile"}
 BEGINNING = re.compile(rf"[A-Z0-9`\"'<\[(/*_]|(?:{'|'.join(LIBRARIES)})\b")
 END = re.compile(r"[.?!:)\]]$")
-# "# --- uploads ---" divides a file into sections.
-SECTION = "# ---"
 
 
 def in_tables(tree: ast.Module) -> set[int]:
@@ -43,7 +40,9 @@ def in_tables(tree: ast.Module) -> set[int]:
         else:
             continue
         for table in tables:
-            lines |= set(range(table.lineno, (table.end_lineno or table.lineno) + 1))
+            # The closing line of a table is no row.
+            last = (table.end_lineno or table.lineno) - (table.end_lineno != table.lineno)
+            lines |= set(range(table.lineno, last + 1))
     return lines
 
 
@@ -55,24 +54,6 @@ def at_line_ends(source: str) -> Iterator[Comment]:
             yield comment
 
 
-def paragraphs(source: str) -> Iterator[tuple[int, str]]:
-    """Yield comments that have lines of their own, adjacent lines joined."""
-    paragraph: list[Comment] = []
-    for comment in comments(source):
-        if comment.code or comment.is_for_a_tool or comment.text.startswith(SECTION):
-            continue
-        if paragraph and comment.line != paragraph[-1].line + 1:
-            yield join(paragraph)
-            paragraph = []
-        paragraph.append(comment)
-    if paragraph:
-        yield join(paragraph)
-
-
-def join(paragraph: list[Comment]) -> tuple[int, str]:
-    return paragraph[0].line, " ".join(comment.text.removeprefix("#").strip() for comment in paragraph)
-
-
 def is_sentence(text: str) -> bool:
     return BEGINNING.match(text) is not None and END.search(text) is not None
 
@@ -82,13 +63,15 @@ files = pytest.mark.parametrize("path", modules(), ids=lambda path: path.relativ
 
 @files
 def test_no_comment_stands_at_the_end_of_a_line_of_code(path: Path) -> None:
-    found = [f"line {comment.line}: {comment.text}" for comment in at_line_ends(read(path))]
+    found = [f"line {comment.line}: {comment.text}" for comment in at_line_ends(path.read_text("utf-8"))]
     assert not found, f"put these comments above their lines, as full sentences: {found}"
 
 
 @files
 def test_a_comment_is_a_sentence_with_a_capital_and_a_full_stop(path: Path) -> None:
-    found = [f"line {line}: {text}" for line, text in paragraphs(read(path)) if not is_sentence(text)]
+    found = [
+        f"line {line}: {text}" for line, text in paragraphs(path.read_text("utf-8")) if not is_sentence(text)
+    ]
     assert not found, f"begin these comments with a capital letter and end them with a full stop: {found}"
 
 
@@ -97,6 +80,9 @@ def test_a_comment_behind_code_is_found_and_one_in_a_table_is_not() -> None:
 SIZES = {
     "small": 1,  # a row of a table
 }
+NAMES = [
+    "a",
+]  # at the end of a table
 LIMIT = 3  # a constant
 class Status:
     DONE = 1  # a member
@@ -104,7 +90,7 @@ def f():  # why
     x = g()  # noqa: S101
     return x  # because
 """
-    assert [comment.line for comment in at_line_ends(source)] == [8, 10]
+    assert [comment.line for comment in at_line_ends(source)] == [7, 11, 13]
 
 
 def test_adjacent_comment_lines_are_one_sentence() -> None:
@@ -113,4 +99,5 @@ def test_adjacent_comment_lines_are_one_sentence() -> None:
     )
     assert [is_sentence(text) for _, text in paragraphs(source)] == [True, False]
     assert is_sentence("aiohttp closes the connection.")
+    assert not is_sentence("this is why.")
     assert not is_sentence("Images")

@@ -83,7 +83,7 @@ CALLS: dict[str, Callable[[Api], Awaitable[Any]]] = {
     ),
 }
 
-# Methods of resources that are not operations of the API. [public_api 2]
+# Methods of resources that are not operations of the API.
 CONVENIENCE_METHODS = {
     "images": {
         "list_pages",

@@ -38,7 +38,8 @@ def members(thing: type) -> Iterator[tuple[str, Any]]:
     """Yield the public methods and properties of a class, with the inherited ones."""
     for name in dir(thing):
         value = inspect.getattr_static(thing, name)
-        value = getattr(value, "__func__", value)  # of a classmethod
+        # A class method wraps its function.
+        value = getattr(value, "__func__", value)
         home = getattr(getattr(value, "fget", value), "__module__", None) or ""
         if (
             not name.startswith("_")

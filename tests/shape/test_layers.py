@@ -33,7 +33,7 @@ LEVEL = {
     module: level for level, modules_of_level in enumerate([*LEVELS, OUTER]) for module in modules_of_level
 }
 
-DESIGN = Path(__file__).parents[2] / "docs" / "architecture.md"
+ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 # The libraries that a module may import, besides the standard library.
 CORE = {"attrs", "attr"}
@@ -73,7 +73,7 @@ all_modules = pytest.mark.parametrize(
 
 
 def test_the_table_of_the_page_has_the_same_levels() -> None:
-    table = DESIGN.read_text("utf-8").partition("## Layers")[2].partition("\n## ")[0]
+    table = ARCHITECTURE.read_text("utf-8").partition("## Layers")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\w+) \|([^|]+)\|", table, re.MULTILINE)
     on_page = {name: level for level, names in rows for name in re.findall(r"`(\w+)`", names)}
     levels = {name: str(level) for level, names in enumerate(LEVELS) for name in names}

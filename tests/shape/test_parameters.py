@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import imgwire_async
-from imgwire_async import blocking, emulator, models, urls
+from imgwire_async import emulator, models, urls
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.faults import Faults
 from imgwire_async.integrations import http
@@ -26,7 +26,6 @@ PACKAGE = "imgwire_async"
 # Modules of optional dependencies, which are skipped where these are not installed.
 OPTIONAL = ("otel", "integrations.fastapi", "integrations.django")
 RESOURCES = (AsyncImages, AsyncCorsOrigins, AsyncCustomDomain, AsyncMetrics)
-BLOCKING = (blocking.Images, blocking.CorsOrigins, blocking.CustomDomain, blocking.Metrics)
 # Functions with more parameters than this need Args and Returns sections.
 MAX_WITHOUT_SECTIONS = 3
 # Users never create objects of these classes: the SDK does, from responses, failures and arguments.
@@ -35,7 +34,6 @@ MADE_BY_THE_SDK = (
     BaseException,
     models.Record,
     *RESOURCES,
-    *BLOCKING,
     imgwire_async.APIResponse,
     imgwire_async.BulkDeleteResult,
     imgwire_async.DownloadProgress,
@@ -65,7 +63,7 @@ def public_objects() -> Iterator[tuple[str, Any]]:
         names, known = set(module.__all__) - known, known | set(module.__all__)
         prefix = module.__name__.removeprefix(PACKAGE).lstrip(".")
         yield from described(prefix, module, sorted(names))
-    for value in (*RESOURCES, *BLOCKING, Clock, Faults):
+    for value in (*RESOURCES, Clock, Faults):
         yield value.__name__, value
 
 
@@ -151,6 +149,9 @@ def test_a_public_function_documents_its_parameters(path: str, function: Any, do
 def test_a_function_of_an_integration_documents_its_parameters(module: str) -> None:
     found = [function for path, value in optional_objects(module) for function in functions(path, value)]
     assert [missing for function in found for missing in undocumented(*function)] == []
+    assert [
+        path for path, function, doc in found if documented_in_sections(doc) - {*parameters(function)}
+    ] == []
 
 
 @pytest.mark.parametrize(("path", "function", "doc"), FUNCTIONS, ids=[path for path, *_ in FUNCTIONS])

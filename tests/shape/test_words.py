@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from module_imports import PACKAGE, modules
-from source_words import comments, docstrings, identifiers, read, words_of_name
+from source_words import comments, docstrings, identifiers, words_of_name
 
 TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs"
@@ -97,7 +97,7 @@ def in_names(names: Iterable[tuple[int, str]], forbidden: dict[str, str]) -> Ite
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_the_package_uses_no_forbidden_word(path: Path) -> None:
-    source = read(path)
+    source = path.read_text("utf-8")
     found = [*in_prose(source), *in_names(identifiers(source), WORDS | IN_PACKAGE | IN_NAMES)]
     assert not found, f"say these in plain words: {found}"
 
@@ -106,15 +106,17 @@ def test_the_package_uses_no_forbidden_word(path: Path) -> None:
     "path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.relative_to(TESTS).as_posix()
 )
 def test_the_tests_use_no_forbidden_word_in_their_names(path: Path) -> None:
-    found = [*in_names(identifiers(read(path)), WORDS)]
+    found = [*in_names(identifiers(path.read_text("utf-8")), WORDS)]
     assert not found, f"say these in plain words: {found}"
 
 
 @pytest.mark.parametrize(
-    "path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.relative_to(DOCS).as_posix()
+    "path",
+    sorted([*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")]),
+    ids=lambda path: path.relative_to(DOCS.parent).as_posix(),
 )
 def test_the_pages_use_no_forbidden_word(path: Path) -> None:
-    text = re.sub(r"^ *```.*?^ *```", "", read(path), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^ *```.*?^ *```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     found = [f"{word!r} -> {REPLACEMENTS[word]}" for _, word in in_text(text) if word not in IN_PACKAGE]
     assert not found, f"say these in plain words: {found}"
 

@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # Before any fixture, because the fixtures run on an event loop of this world.
+    # The world is set before any fixture runs, because the fixtures run on an event loop of this world.
     callspec = getattr(item, "callspec", None)
     worlds.enter(worlds.PLAIN if callspec is None else callspec.params.get("world", worlds.PLAIN))
 

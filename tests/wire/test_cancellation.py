@@ -161,7 +161,8 @@ QUICK: list[CancelMethod] = [
 ]
 WAYS: list[CancelMethod] = [
     *QUICK,
-    # The functions so far differ for the cancelled work. The next ones cancel it like one of them.
+    # The functions in QUICK cancel in different ways. Each of the next ones cancels in the same way as one of
+    # them.
     cancellation_points.cancelled_repeatedly,
     cancellation_points.cancelled_by_timeout,
     cancellation_points.cancelled_by_task_group,
@@ -294,7 +295,7 @@ async def test_a_cancelled_upload_waits_until_its_source_is_closed(stage: Stage)
         request for request in stage.emulator.requests if request.method == "PUT" and request.status is None
     ]:
         await asyncio.sleep(0.001)
-    # The check of the source has closed it once before.
+    # The SDK has opened and closed the source once before, to check it.
     del steps[:]
     upload.cancel()
     await asyncio.wait({upload})

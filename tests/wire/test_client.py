@@ -381,7 +381,7 @@ async def test_a_failed_bulk_delete_reports_the_ids_with_their_error() -> None:
     assert all(isinstance(error, APIConnectionError) and not error.sent for _, error in result.failed)
 
 
-async def test_the_deadline_limits_all_chunks_together(
+async def test_the_deadline_limits_all_batches_together(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
     emulator.faults.add("POST", "*/bulk_delete", times=None, stall=0.4, status=200, body=b"{}")

@@ -180,9 +180,9 @@ async def test_a_call_succeeds_when_other_code_cancels_the_tasks_of_aiohttp(emul
     async with AsyncImgwireClient(
         emulator.api_key, base_url=emulator.base_url.replace("127.0.0.1", "localhost")
     ) as client:
-        hasty = client.with_options(timeout=Timeouts(connect=0.5), retries=1)
+        impatient = client.with_options(timeout=Timeouts(connect=0.5), retries=1)
         for _ in range(2):
-            call = asyncio.ensure_future(hasty.images.list())
+            call = asyncio.ensure_future(impatient.images.list())
             await asyncio.sleep(0)
             for _ in range(6):
                 for task in asyncio.all_tasks() - {call, asyncio.current_task()}:

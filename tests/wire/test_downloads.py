@@ -203,8 +203,8 @@ async def test_a_deadline_that_passes_while_the_file_is_moved_into_place_is_no_e
     image, target = await uploaded(client, png()), folder / "a.png"
     # On a busy machine the shorter deadlines may pass too early.
     for seconds in (0.3, 1, 5):
-        hasty = client.with_options(timeout=Timeouts(deadline=seconds))
-        call = asyncio.ensure_future(hasty.images.download(image, target))
+        impatient = client.with_options(timeout=Timeouts(deadline=seconds))
+        call = asyncio.ensure_future(impatient.images.download(image, target))
         while not call.done():
             if any(folder.iterdir()):
                 # The worker thread continues while the loop is blocked.
@@ -572,16 +572,16 @@ async def test_the_deadline_limits_all_attempts_together(
     client: AsyncImgwireClient, emulator: Emulator, image: Image, get: Get, folder: Path
 ) -> None:
     emulator.faults.add("GET", "*", host="cdn", times=None, status=503)
-    hasty = client.with_options(
+    impatient = client.with_options(
         timeout=Timeouts(deadline=0.3), retries=RetryPolicy(50, backoff=0.1, max_backoff=0.1)
     )
     with pytest.raises(APITimeoutError, match=r"deadline of 0\.3 s.*HTTP 503") as caught:
-        await get(hasty, image)
+        await get(impatient, image)
     assert caught.value.which == "deadline"
     emulator.faults.clear()
     emulator.faults.add("GET", "*", host="cdn", times=None, stall=float("inf"))
     with pytest.raises(APITimeoutError):
-        await get(hasty, image)
+        await get(impatient, image)
     assert list(folder.iterdir()) == []
 
 
@@ -915,8 +915,8 @@ async def test_an_upload_rejects_a_stream_that_was_read_in_part(
 async def test_a_stream_may_be_entered_read_and_left_in_different_tasks(
     client: AsyncImgwireClient, image: Image
 ) -> None:
-    hasty = client.with_options(timeout=Timeouts(deadline=20, stall=20))
-    stream = hasty.images.stream(image)
+    impatient = client.with_options(timeout=Timeouts(deadline=20, stall=20))
+    stream = impatient.images.stream(image)
     chunks = await asyncio.create_task(stream.__aenter__())  # type: ignore[arg-type]
     got = b""
     while chunk := await asyncio.create_task(anext(chunks, b"")):  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def open_below(folder: Path) -> set[str]:
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
             links.add(str(descriptor.readlink()))
-        # It was closed meanwhile.
+        # The descriptor was closed meanwhile.
         except OSError:
             continue
     return {link for link in links if link.startswith(str(folder))}
@@ -358,7 +358,7 @@ async def test_on_cancellation_during_the_put_no_file_of_the_sdk_stays_open(
     await until(lambda: puts(emulator))
     await require_cancelled(task)
     assert open_below(tmp_path) == held_by_caller
-    # The fixture asserts that the file was read completely, which it was not.
+    # The exit of `stack` asserts that the file was read completely. This upload was cancelled, so it was not.
     with contextlib.suppress(AssertionError):
         await stack.aclose()
     assert open_below(tmp_path) == before

@@ -68,15 +68,15 @@ async def test_the_error_for_a_file_not_at_its_start_names_position_and_seek(
         with path.open("rb") as file:
             file.read(5)
             error = await refused(client, file)
-            async_error = await refused(client, file, mime_type="image/png", content_length=len(png()))
+            declared_error = await refused(client, file, mime_type="image/png", content_length=len(png()))
     else:
         async with await anyio.open_file(path, "rb") as file:
             await file.read(5)
             error = await refused(client, file)
-        async_error = error
+        declared_error = error
     assert isinstance(error, UnsupportedImageError)
-    assert isinstance(async_error, UploadSizeError | UnsupportedImageError)
-    for raised in (error, async_error):
+    assert isinstance(declared_error, UploadSizeError | UnsupportedImageError)
+    for raised in (error, declared_error):
         assert "position 5" in str(raised)
         assert "seek(0)" in str(raised)
 

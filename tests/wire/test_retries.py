@@ -70,7 +70,7 @@ async def test_retries_0_sends_exactly_one_request(
     emulator: Emulator, client: AsyncImgwireClient, method: str, fault: dict[str, Any]
 ) -> None:
     once = client.with_options(retries=0)
-    # aiohttp may silently repeat a request over a connection that is kept alive, as this one is from now on.
+    # aiohttp may silently repeat a request over a reused connection, so this call opens one.
     await once.images.list()
     emulator.faults.add(method, "*", times=None, **fault)
     before = len(emulator.requests)

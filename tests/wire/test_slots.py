@@ -79,13 +79,13 @@ async def test_an_upload_inside_the_source_of_another_upload_fails_with_an_expla
 ) -> None:
     """The outer upload holds the only slot, so the inner upload cannot start. It must not wait for ever."""
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:
-        hasty = client.with_options(timeout=Timeouts(stall=0.5))
+        impatient = client.with_options(timeout=Timeouts(stall=0.5))
         inner: list[UploadStalledError] = []
 
         async def source() -> AsyncIterator[bytes]:
             yield PICTURE[:2000]
             with pytest.raises(UploadStalledError, match="inside the source or a callback") as caught:
-                await hasty.images.upload(PICTURE)
+                await impatient.images.upload(PICTURE)
             inner.append(caught.value)
             yield PICTURE[2000:]
 
@@ -123,7 +123,7 @@ async def test_uploads_of_unknown_size_inside_such_sources_fail_with_an_explanat
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         with few_open_files():
             await client.images.upload(of_unknown_size())
-        hasty = client.with_options(timeout=Timeouts(stall=0.5))
+        impatient = client.with_options(timeout=Timeouts(stall=0.5))
         begun = 0
         all_begun = asyncio.Event()
 
@@ -134,7 +134,7 @@ async def test_uploads_of_unknown_size_inside_such_sources_fail_with_an_explanat
             if begun == 32:
                 all_begun.set()
             await all_begun.wait()
-            await hasty.images.upload(of_unknown_size())
+            await impatient.images.upload(of_unknown_size())
 
         async with asyncio.timeout(30):
             ends = await asyncio.gather(
@@ -153,7 +153,7 @@ async def test_uploads_of_unknown_size_wait_for_temporary_files_without_a_timeou
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         with few_open_files():
             await client.images.upload(of_unknown_size())
-        hasty = client.with_options(timeout=Timeouts(stall=0.2))
+        impatient = client.with_options(timeout=Timeouts(stall=0.2))
         go = asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
@@ -163,7 +163,7 @@ async def test_uploads_of_unknown_size_wait_for_temporary_files_without_a_timeou
         async with asyncio.timeout(30):
             holding = [asyncio.ensure_future(client.images.upload(slow())) for _ in range(32)]
             await asyncio.sleep(0.2)
-            waiting = asyncio.ensure_future(hasty.images.upload(of_unknown_size()))
+            waiting = asyncio.ensure_future(impatient.images.upload(of_unknown_size()))
             await asyncio.sleep(0.6)
             assert not waiting.done()
             go.set()

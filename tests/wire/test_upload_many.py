@@ -207,10 +207,10 @@ async def test_an_exception_of_the_iterator_is_raised_after_the_running_uploads(
 ) -> None:
     def files() -> Iterator[bytes]:
         yield from (png() for _ in range(5))
-        raise KeyError("item")
+        raise KeyError("from the iterator")
 
     results: list[UploadResult] = []
-    with pytest.raises(KeyError, match="item"):
+    with pytest.raises(KeyError, match="from the iterator"):
         async for result in client.images.upload_many(files(), concurrency=3):
             results.append(result)
     assert sorted(result.index for result in results) == list(range(5))
@@ -228,7 +228,7 @@ async def test_an_exception_of_a_callback_ends_the_run_at_once(
     assert len(emulator.images) < 15
 
 
-async def test_an_endless_iterator_is_advanced_only_for_free_workers(client: AsyncImgwireClient) -> None:
+async def test_an_endless_iterator_is_advanced_only_a_few_files_ahead(client: AsyncImgwireClient) -> None:
     advanced = 0
 
     def endless() -> Iterator[bytes]:
@@ -382,7 +382,7 @@ async def test_faults_lose_no_file(
 
 
 @with_pictures
-async def test_the_folder_of_odd_pictures_uploads_as_its_manifest_says(client: AsyncImgwireClient) -> None:
+async def test_a_folder_of_odd_pictures_uploads_all_but_the_invalid_files(client: AsyncImgwireClient) -> None:
     folder = PICTURES / "odd"
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     results = await results_of(client, paths, wait=True)

@@ -193,7 +193,7 @@ async def test_when_only_the_wait_fails_the_error_says_that_the_upload_succeeded
     [
         (b"<svg xmlns='x'/>", "an SVG drawing"),
         (b"%PDF-1.7", "a PDF"),
-        (b"callback", "plain text"),
+        (b"hello", "plain text"),
     ],
 )
 async def test_a_file_that_is_no_picture_is_not_sent(
@@ -212,7 +212,7 @@ async def test_a_wrong_content_length_raises_before_any_request(
     assert len(emulator.requests) == 0
 
 
-async def test_disk_errors_are_raised_unchanged(
+async def test_a_missing_file_and_a_folder_raise_the_usual_exceptions(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     with pytest.raises(FileNotFoundError):
@@ -323,8 +323,8 @@ async def test_a_lost_response_without_retries_raises_an_error_that_says_the_byt
 async def require_no_false_promise(error: UploadError, client: AsyncImgwireClient) -> None:
     """Assert that the message does not hide that the bytes of the record may have arrived."""
     assert error.image is not None
-    emulator_record = await client.with_options(retries=FAST).images.retrieve(error.image.id)
-    assert emulator_record.status != ImageStatus.PENDING
+    image = await client.with_options(retries=FAST).images.retrieve(error.image.id)
+    assert image.status != ImageStatus.PENDING
     assert (
         f"The record {error.image.id} may have its bytes: retrieve it before you upload the file again."
         in str(error)

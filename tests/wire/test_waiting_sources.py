@@ -452,7 +452,7 @@ def test_a_process_can_end_while_a_disk_hangs(tmp_path: Path) -> None:
     assert time.monotonic() - started_at < 20
 
 
-async def test_a_fifo_that_replaces_a_file_does_not_block_a_thread(
+async def test_a_fifo_is_not_closed_before_its_bytes_are_read(
     client: AsyncImgwireClient, emulator: Emulator, tmp_path: Path
 ) -> None:
     fifo = tmp_path / "fifo"

@@ -185,9 +185,7 @@ def test_a_foreign_name_has_the_url_of_djangos_own_storage(
         )
 
 
-def test_an_image_that_is_deleted_or_in_another_environment_is_a_missing_file(
-    storage: ImgwireStorage, emulator: Emulator
-) -> None:
+def test_an_unknown_or_deleted_image_is_a_missing_file(storage: ImgwireStorage, emulator: Emulator) -> None:
     name = f"{uuid.UUID(int=7)}/hero.gif"
     assert not storage.exists(name)
     storage.delete(name)

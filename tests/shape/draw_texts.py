@@ -1,54 +1,27 @@
 """Draw docstrings, comments and names of the package at random, for a reader who grades how plain they are.
 
-Run `python tests/draw_texts.py SEED > draw.md`. The reader knows nothing of the project and grades each item:
-A is clear at once, B is clear at the second reading, C is not clear without other files. Of the 105 items at
-most 2 may be C and at most 8 B.
+Run `python tests/shape/draw_texts.py SEED > draw.md`. The reader knows nothing of the project and grades each
+item: A is clear at once, B is clear at the second reading, C is not clear without other files. Of the 105
+items at most 2 may be C and at most 8 B.
 """
 
 from __future__ import annotations
 
 import ast
-import io
 import random
 import sys
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent.parent / "imgwire_async"
+from module_imports import PACKAGE
+from source_words import docstrings, paragraphs
+
 COUNTS = {"docstring": 45, "comment": 30, "name": 30}
 # How many lines of code an item shows after its place.
 CONTEXT = {"docstring": 25, "comment": 6, "name": 4}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-FOR_TOOLS = ("# noqa", "# type:", "# pyright:", "# fmt:", "# ---", "# long:")
 
 Item = tuple[int, str]
-
-
-def docstrings(tree: ast.Module) -> Iterator[Item]:
-    """Yield the line and the text of each docstring."""
-    for node in ast.walk(tree):
-        if isinstance(node, (*DEFINITIONS, ast.Module)) and (text := ast.get_docstring(node)):
-            yield getattr(node, "lineno", 1), text
-
-
-def comments(source: str, lines: list[str]) -> Iterator[Item]:
-    """Yield the first line and the text of each comment. Adjacent lines of comments are one comment."""
-    last = -1
-    first, texts = 0, list[str]()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT or token.string.startswith(FOR_TOOLS):
-            continue
-        number = token.start[0]
-        alone = lines[number - 1].lstrip().startswith("#")
-        if not (alone and number == last + 1):
-            if texts:
-                yield first, "\n".join(texts)
-            first, texts = number, []
-        texts.append(token.string)
-        last = number if alone else -1
-    if texts:
-        yield first, "\n".join(texts)
 
 
 def names(tree: ast.Module) -> Iterator[Item]:
@@ -75,18 +48,17 @@ def draw(seed: int) -> Iterator[str]:
     found: dict[str, list[tuple[Path, int, str]]] = {kind: [] for kind in COUNTS}
     for path in sorted(PACKAGE.rglob("*.py")):
         source = path.read_text("utf-8")
-        tree = ast.parse(source)
         for kind, items in (
-            ("docstring", docstrings(tree)),
-            ("comment", comments(source, source.splitlines())),
-            ("name", names(tree)),
+            ("docstring", docstrings(source)),
+            ("comment", paragraphs(source)),
+            ("name", names(ast.parse(source))),
         ):
             found[kind] += [(path, number, text) for number, text in items]
     chooser = random.Random(seed)
     chosen = [(kind, *item) for kind, count in COUNTS.items() for item in chooser.sample(found[kind], count)]
     for index, (kind, path, number, text) in enumerate(chosen, 1):
         lines = path.read_text("utf-8").splitlines()
-        start = max(number - 3, 0) if kind != "docstring" else number - 1
+        start = max(number - 3, 0)
         code = "\n".join(lines[start : number - 1 + CONTEXT[kind]])
         yield f"## {index}. {kind}, {path.relative_to(PACKAGE)}:{number}\n\n{text}\n\n```python\n{code}\n```\n"
 
