@@ -13,9 +13,9 @@ _NAME = "attrs"
 class AttrsClasses(griffe.Extension):
     """A griffe extension that understands `attrs.field(...)` and the constructors that attrs generates.
 
-    `attrs.field(default=60.0, validator=...)` is shown as `60.0`, a factory as its call, and a field without
-    default without a value. A class with an `Args:` section gets the `__init__` that attrs generates, so that
-    the table of its parameters has types and defaults.
+    `attrs.field(default=60.0, validator=...)` is shown as `60.0`, a factory as its call, and a field that has
+    no default is shown without a value. A class with an `Args:` section gets the `__init__` that attrs
+    generates, so that the table of its parameters has types and defaults.
     """
 
     def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
@@ -28,7 +28,7 @@ class AttrsClasses(griffe.Extension):
             for keyword in value.arguments
             if isinstance(keyword, griffe.ExprKeyword)
         }
-        attr.extra[_NAME] |= {name: str(given[name]) for name in ("kw_only", "init") if name in given}
+        attr.extra[_NAME] |= {"kw_only": str(given["kw_only"])} if "kw_only" in given else {}
         attr.value = f"{given['factory']}()" if "factory" in given else given.get("default")
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:

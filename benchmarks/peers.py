@@ -92,7 +92,6 @@ def _with_httpx(job: Job, paths: Sequence[Path]) -> Sample:
         response = await client.post(
             f"{job.base}/api/v1/images/standard_upload", json=_create_body(path, len(body))
         )
-        # httpx cannot send a URL unchanged. The server accepts the URL that httpx makes of this one.
         put_response = await client.put(orjson.loads(response.content)["upload_url"], content=body)
         put_response.raise_for_status()
 

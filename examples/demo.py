@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def make_console(*, record: bool) -> Console:
-    """Return the console. Output to a pipe or file has no line breaks."""
+    """Return the console. Lines that go to a pipe or file are not wrapped."""
     if record:
         return Console(highlight=False, record=True, force_terminal=False, width=110)
     return Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
@@ -188,9 +188,9 @@ def table(run: Run, images: list[Image], width: int) -> Table:
     result = Table(box=box.SIMPLE_HEAD, padding=(0, COLUMN_GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     widths = [names, *others, ID_WIDTH if show_full_id else SHORT_ID_WIDTH, None]
     styles = ["", "cyan", "", "", "dim", "blue"]
-    for head, column_width, style in zip(HEADINGS, widths, styles, strict=True):
-        justify: Literal["left", "right"] = "right" if head in {"pixels", "bytes"} else "left"
-        result.add_column(head, no_wrap=True, justify=justify, style=style, width=column_width)
+    for heading, column_width, style in zip(HEADINGS, widths, styles, strict=True):
+        justify: Literal["left", "right"] = "right" if heading in {"pixels", "bytes"} else "left"
+        result.add_column(heading, no_wrap=True, justify=justify, style=style, width=column_width)
     result.columns[-1].max_width = url
     for image, (name, *facts) in zip(images, rows, strict=True):
         link = Text(image.cdn_url if url >= MIN_URL_WIDTH else "link", style=f"link {image.cdn_url}")

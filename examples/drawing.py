@@ -76,7 +76,7 @@ def paint(scene: Scene, width: int, height: int, seed: int) -> Canvas:
 
 
 def ridge(width: int, height: int, step: int, rng: random.Random) -> list[float]:
-    """Return the height of a line of hills for each column: the sum of a slow wave and a fast one."""
+    """Return the y coordinate of a line of hills in each column: the sum of a slow wave and a fast one."""
     slow, fast, shift = rng.uniform(1, 2.4), rng.uniform(4, 8), rng.uniform(0, math.tau)
     angle = math.tau / width
     return [

@@ -66,7 +66,7 @@ async def show(request: Request) -> Response:
 
 
 async def handle_error(_: Request, error: Exception) -> Response:
-    # Starlette registers this handler for ImgwireError only.
+    # This handler is registered for ImgwireError only.
     assert isinstance(error, ImgwireError)
     status, headers, body = response_for(error)
     return Response(body, status, headers)
