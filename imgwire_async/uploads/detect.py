@@ -47,7 +47,7 @@ async def open_source(file: object, head_bytes: int) -> Source:
     """
     if isinstance(file, str | os.PathLike):
         return await _path_source(cast("str | os.PathLike[str]", file), head_bytes)
-    if has_buffer(file):
+    if hints.has_buffer(file):
         dimensions = 1 if isinstance(file, bytes | bytearray) else len(getattr(file, "shape", (0,)))
         return BytesSource(flat_view(file, f"file must be {_ACCEPTED_KINDS}"), dimensions=dimensions)
     if not isinstance(file, io.IOBase) and (hint := hints.for_object(file)) is not None:
@@ -100,20 +100,6 @@ def is_number_array(file: object) -> bool:
         return False
     with view:
         return view.format.lstrip("@=<>!") in _NUMBER_FORMATS
-
-
-def has_buffer(file: object) -> bool:
-    """Return whether an object has the buffer protocol.
-
-    An object with the buffer protocol is uploaded as one file, even if it is iterable.
-    """
-    if isinstance(file, bytes | bytearray | memoryview):
-        return True
-    try:
-        memoryview(cast("bytes", file)).release()
-    except TypeError:
-        return False
-    return True
 
 
 async def _path_source(path: str | os.PathLike[str], head_bytes: int) -> Source:

@@ -228,7 +228,7 @@ def _for_list(files: list[object] | tuple[object, ...]) -> str | None:
                 "a name and a content are given as upload(content, file_name=name), in upload_many as "
                 "UploadItem(content, file_name=name)"
             )
-    is_chunk = isinstance(first, int | float) or _is_buffer(first)
+    is_chunk = isinstance(first, int | float) or has_buffer(first)
     pictures = len(files) > 1 and all(
         isinstance(file, bytes | bytearray) and sniff(bytes(file[:HEAD_BYTES])) is not None for file in files
     )
@@ -237,9 +237,15 @@ def _for_list(files: list[object] | tuple[object, ...]) -> str | None:
     return None
 
 
-def _is_buffer(value: object) -> bool:
+def has_buffer(file: object) -> bool:
+    """Return whether an object has the buffer protocol.
+
+    An object with the buffer protocol is uploaded as one file, even if it is iterable.
+    """
+    if isinstance(file, bytes | bytearray | memoryview):
+        return True
     try:
-        memoryview(cast("bytes", value)).release()
+        memoryview(cast("bytes", file)).release()
     except TypeError:
         return False
     return True
@@ -297,7 +303,7 @@ def _takes_size(reader: Callable[..., object]) -> bool:
 
 
 def was_started(stream: object) -> bool:
-    """Return whether an iterator has certainly yielded items already.
+    """Return whether an iterator is known to have been advanced or closed before.
 
     Only generators and the SDK's own download streams show this. For all other objects the result is False.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imgwire_async.emulator.pictures.byte_view import BrokenPictureError, ByteView
+from imgwire_async.emulator.pictures.jpeg_png_gif import is_png
 
 __all__ = ["bmp_size", "check_bmp", "check_ico", "ico_size", "is_bmp", "is_ico"]
 
@@ -13,7 +14,6 @@ _INFO_HEADER = 40
 _HEADER_SIZES = frozenset({_CORE_HEADER, 16, _INFO_HEADER, 52, 56, 64, 108, 124})
 # The codes of the compression field for uncompressed pixels.
 _UNCOMPRESSED = frozenset({0, 3, 6})
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def is_bmp(head: bytes) -> bool:
@@ -70,7 +70,7 @@ def check_ico(view: ByteView) -> None:
         length, offset = view.integer(entry + 8, 4, "little"), view.integer(entry + 12, 4, "little")
         if offset + length > view.length:
             raise BrokenPictureError("the file ends early")
-        if view.read(offset, 8) != _PNG and view.integer(offset, 4, "little") != _INFO_HEADER:
+        if not is_png(view.read(offset, 8)) and view.integer(offset, 4, "little") != _INFO_HEADER:
             raise BrokenPictureError("an entry is not a picture")
 
 

@@ -1,4 +1,4 @@
-"""Read a few EXIF fields from JPEG, PNG, WebP and TIFF files. Unreadable fields are left out."""
+"""Read a few EXIF fields from JPEG, PNG, WebP and TIFF files. A broken EXIF block counts as missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["read_exif"]
 # The marker of a JPEG segment that may contain EXIF fields.
 _APP1 = 0xE1
 _EXIF_PREFIX = b"Exif\0\0"
-# The tag with the offset of the second directory, which has the fields about the camera.
+# The tag with the offset of the EXIF directory, which has the fields about the exposure and the lens.
 _EXIF_DIRECTORY = 0x8769
 # Maps the tags of the known fields to the names in the EXIF standard.
 _FIELD_NAMES: Mapping[int, str] = {
@@ -49,7 +49,7 @@ _TEXT, _UINT16, _UINT32, _FRACTION = 2, 3, 4, 5
 
 
 def read_exif(mime_type: str, view: ByteView) -> dict[str, object]:
-    """Return the known EXIF fields by name. The result is empty if the file has no EXIF block.
+    """Return the known EXIF fields by name. The result is empty if the EXIF block is missing or broken.
 
     A value is a string, an integer, or a float for an EXIF fraction.
     """
@@ -99,9 +99,9 @@ def _read_fields(view: ByteView, base: int) -> dict[str, object]:
     order = byte_order(view, base)
     first = read_directory(view, view.integer(base + 4, 4, order), order, base)
     fields = _known_fields(view, first, order)
-    camera = integers(view, first.entries.get(_EXIF_DIRECTORY), order)
-    if camera:
-        fields |= _known_fields(view, read_directory(view, camera[0], order, base), order)
+    exif_offsets = integers(view, first.entries.get(_EXIF_DIRECTORY), order)
+    if exif_offsets:
+        fields |= _known_fields(view, read_directory(view, exif_offsets[0], order, base), order)
     return fields
 
 

@@ -122,7 +122,7 @@ def gif_size(view: ByteView) -> tuple[int, int]:
 
 
 def check_gif(view: ByteView) -> None:
-    """Check that the file has at least one frame, and the trailer byte at its end."""
+    """Check that the file has at least one frame, and the trailer byte after the frames."""
     offset = 13 + _palette_size(view.integer(10, 1))
     frames = 0
     while (kind := view.integer(offset, 1)) != 0x3B:

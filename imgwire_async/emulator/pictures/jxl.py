@@ -63,7 +63,7 @@ def jxl_size(view: ByteView) -> tuple[int, int]:
 
 
 def check_jxl(view: ByteView) -> None:
-    """Check that the boxes of a container are as long as their headers say.
+    """Check that a container has a codestream, and that its boxes are as long as their headers say.
 
     A bare codestream is not checked, because its header does not contain its length.
     """

@@ -41,9 +41,8 @@ def webp_size(view: ByteView) -> tuple[int, int]:
     if name == b"VP8 ":
         if view.read(content + 3, 3) != b"\x9d\x01\x2a":
             raise BrokenPictureError("no key frame")
-        return view.integer(content + 6, 2, "little") & 0x3FFF, view.integer(
-            content + 8, 2, "little"
-        ) & 0x3FFF
+        width, height = view.integer(content + 6, 2, "little"), view.integer(content + 8, 2, "little")
+        return width & 0x3FFF, height & 0x3FFF
     raise BrokenPictureError("an unknown first chunk")
 
 
