@@ -140,7 +140,9 @@ class CallerChannel:
         if not posted:
             coroutine.close()
             if self._thread.forked:
-                raise RuntimeError("this was begun in the parent process; begin anew in the forked child")
+                raise RuntimeError(
+                    "this iterator or `with` block was started in the parent process; start it again in the forked child"
+                )
             raise shutdown_error()
         return call.result()
 

@@ -79,7 +79,7 @@ class LoopThread:
         self._ready.result()
 
     def after_fork(self) -> None:
-        """Record in a forked child that this thread does not exist, and prevent that its loop is closed.
+        """Record in a forked child that this thread does not exist, and keep its loop from being closed.
 
         The loop shares an epoll set with the parent's loop, so closing it would disturb the parent.
         """
@@ -225,7 +225,7 @@ def loop_thread() -> LoopThread:
     thread = process.thread or _start()
     if thread.is_current:
         raise RuntimeError(
-            "ImgwireClient was called on its own loop thread, which would wait for itself for ever; use AsyncImgwireClient there"
+            "ImgwireClient was called on its own loop thread, which would wait for itself forever; use AsyncImgwireClient there"
         )
     return thread
 

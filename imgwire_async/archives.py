@@ -84,7 +84,8 @@ def extract_archive(
         ArchiveError: The archive is corrupt or encrypted, exceeds a limit, or expands like a ZIP bomb. Or it
             contains a link, a name that leads out of the target, a name of a device, or (with "refuse") two
             names that clash.
-        FileExistsError: A file exists and `overwrite` is False.
+        FileExistsError: A file exists and `overwrite` is False, or it is not a regular file.
+        OSError: Another error of the file system, for example a file in the place of a directory.
     """
     max_files = checks.integer("max_files", max_files, minimum=0, maximum=None)
     max_bytes = checks.integer("max_bytes", max_bytes, minimum=0, maximum=None)

@@ -115,7 +115,7 @@ class PartFile:
 
     The methods may be called in worker threads, and one of them may hang on a slow disk. `abandon` never
     hangs, and may be called while another method runs in another thread. That method then does not create the
-    target, and removes the temporary file when it ends.
+    target, unless it is already renaming the file, and removes the temporary file when it ends.
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:

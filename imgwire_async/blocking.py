@@ -40,10 +40,10 @@ class BlockingWrapper:
 
 
 def rename_methods(cls: Class) -> Class:
-    """Give the functions of a class the qualified names that tracebacks should show, and return the class.
+    """Give the functions of a class their qualified names, which a repr shows, and return the class.
 
-    The functions still have the names of the asynchronous methods, such as "AsyncImages.list", because
-    `functools.update_wrapper` copied them.
+    Otherwise they have the names of the asynchronous methods, such as "AsyncImages.list", which
+    `functools.update_wrapper` has copied.
     """
     for name, method in vars(cls).items():
         if inspect.isfunction(method):
@@ -216,7 +216,7 @@ class ImgwireClient(BaseClient, BlockingWrapper):
         proxy: URL of one proxy for all hosts.
         ssl: An `SSLContext`, or the path of a file with CA certificates.
         trust_env: True reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` when `proxy` is None.
-            Hosts of this machine are always reached without a proxy.
+            Hosts of this machine are reached directly, unless `proxy` is given.
         connector: A callable that returns an `aiohttp.BaseConnector`. It is called once per event loop.
         hooks: A `Hooks` object with functions that are called for requests, responses and retries.
         upload_token: Token for uploads with a client key, as text or as a callable that returns it. The

@@ -236,7 +236,7 @@ class AsyncImgwireClient(BaseClient):
         proxy: URL of one proxy for all hosts.
         ssl: An `SSLContext`, or the path of a file with CA certificates.
         trust_env: True reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` when `proxy` is None.
-            Hosts of this machine are always reached without a proxy.
+            Hosts of this machine are reached directly, unless `proxy` is given.
         connector: A callable that returns an `aiohttp.BaseConnector`. It is called once per event loop.
         hooks: A `Hooks` object with functions that are called for requests, responses and retries.
         upload_token: Token for uploads with a client key, as text or as a callable that returns it. The

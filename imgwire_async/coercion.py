@@ -9,7 +9,7 @@ import operator
 def as_str(value: str) -> str:
     """Return the text of a `str` or of a subclass as a plain `str`.
 
-    `str()` is not used, because for a member of a class `(str, Enum)` it returns the member's name.
+    `str()` is not used, because for a member of a class `(str, Enum)` it returns "Class.MEMBER".
     """
     return str.__str__(value)
 

@@ -249,7 +249,7 @@ class UploadSizeError(UploadError):
 
 
 class SourceChangedError(UploadError):
-    """The size, the modification time or the hash of the file changed during the upload. Upload it again."""
+    """The file was replaced or changed during the upload, or its hash does not match. Upload it again."""
 
 
 class UploadNotReplayableError(UploadError):
@@ -264,11 +264,11 @@ class UploadConnectionError(UploadError):
 
 
 class UploadStalledError(UploadError, TimeoutError):
-    """For `Timeouts.stall` seconds no byte was sent, or the storage sent no response."""
+    """No byte or response came for `Timeouts.stall` seconds, or a nested upload got no slot in time."""
 
 
 class UploadUrlExpiredError(UploadError):
-    """The upload URL expired before the bytes arrived, and two new upload URLs expired, too."""
+    """All upload URLs expired (at most three are requested), or a rejected URL was returned again."""
 
 
 class UploadRejectedError(UploadError):

@@ -105,7 +105,7 @@ def retry_delay(retry: int, retry_after: float | None, *, policy: RetryPolicy, j
 
 @attrs.define
 class RetryBudget:
-    """Counts the retries of one operation, and computes the delay before each retry.
+    """The retries of one operation, and the delay before each of them.
 
     Only one task may use an instance. `jitter` returns a random number in [0, 1).
     """

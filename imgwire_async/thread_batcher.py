@@ -48,7 +48,7 @@ _Finished = tuple[_Receiver, Any, BaseException | None]
 
 
 class BatchTimer(abc.ABC):
-    """Decides when a batch starts: at once, or slightly later when more items are expected.
+    """A timer that decides when a batch starts: at once, or slightly later when more items are expected.
 
     More items are expected when the last batch had more than one. The timer counts iterations of the event
     loop, because an expected item arrives in one of the next iterations, and an idle loop needs very little
@@ -83,13 +83,13 @@ class BatchTimer(abc.ABC):
             return
         self._scheduled = False
         self._last_size = max(1, min(waiting, BATCH_SIZE))
-        # `waiting` is 0 if `_on_timeout` has started a batch in the meantime, and that batch took all items.
+        # All items may have been taken by another batch, cancelled or dropped in the meantime.
         if waiting:
             self._start_batch()
 
 
 class ThreadBatcher(BatchTimer):
-    """Runs functions of one event loop in batches, in the threads of `pool`.
+    """A queue of functions of one event loop, which run in batches in the threads of `pool`.
 
     Usually one batch runs at a time. If a batch hangs, further batches start while the pool has free threads.
     """

@@ -155,7 +155,7 @@ forks.run_in_child(_workers.after_fork)
 
 
 class ThreadPool:
-    """Runs functions of one event loop in threads, at most `limit` at the same time.
+    """A pool that runs functions of one event loop in threads, at most `limit` at the same time.
 
     Up to `max_stuck` functions that run longer than `CANCEL_GRACE` seconds do not count towards the limit.
     The pool uses futures and no tasks. So code that cancels all tasks of the loop does not cancel the jobs of

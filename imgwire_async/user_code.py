@@ -97,7 +97,7 @@ async def call_maybe_async(
     """Call a function or coroutine function of the user, and return its result.
 
     `submitted` is the future that `submit_to_caller` returned for the same function. If `submitted` is given,
-    the function is already called there, so only the result is awaited.
+    the function is not called again, and its result is awaited.
     """
     result: T | Awaitable[T] = await (run_callback(function) if submitted is None else submitted)
     if not isinstance(result, Awaitable):

@@ -62,8 +62,8 @@ class Download(AbstractAsyncContextManager["Download"]):
     async def run(self, process: Callable[[ResponseBody], Awaitable[T]]) -> T:
         """Send the request, call `process` with the body of the response, and return its result.
 
-        If the connection breaks while `process` reads the body, the request is retried. In this case
-        `process` is called again with the body of the next response.
+        If the connection breaks while `process` reads the body, the request is retried if the policy allows
+        it. In this case `process` is called again with the body of the next response.
         """
         while True:
             try:
@@ -197,8 +197,7 @@ def _connection_error(location: DownloadUrl, error: NoResponseError) -> Download
 async def operation(transport: Transport, name: str, description: str) -> AsyncGenerator[None, None]:
     """Run one operation under its deadline.
 
-    `description` describes the operation. If the client is closed while the operation runs, the error message
-    begins with this text.
+    If the operation fails because the client is closed, the error message begins with `description`.
     """
     try:
         async with transport.operation(name, description):

@@ -17,10 +17,10 @@ _TAIL_SIZE = 64 * 2**10
 class StoredBody:
     """One uploaded body.
 
-    `data` is the whole body. It is None for a body over 32 MiB, and for every body while
-    `Emulator.keep_bodies` is False. If `data` is None, `head` is the first MiB and `tail` the last 64 KiB.
-    Otherwise `head` is the whole body and `tail` is empty. `sha256` and `length` always describe the whole
-    body.
+    `data` is the whole body. It is None for a PUT of over 32 MiB, and for every PUT while
+    `Emulator.keep_bodies` is False. Pictures uploaded by URL are always kept whole. If `data` is None, `head`
+    is the first MiB and `tail` the last 64 KiB. Otherwise `head` is the whole body and `tail` is empty.
+    `sha256` and `length` always describe the whole body.
     """
 
     sha256: str

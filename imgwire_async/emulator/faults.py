@@ -138,8 +138,9 @@ class Faults:
             The planned fault, whose `seen` and `fired` count requests.
 
         Raises:
-            ValueError: An argument is out of range, an argument that it requires is missing, or all of
-                `status`, `reset`, `stall`, `slow` and `cut` are missing.
+            ValueError: An argument is out of range, an argument is passed without the one that it needs (such
+                as `headers` without `status`), or none of `status`, `reset`, `stall`, `slow` and `cut` is
+                passed.
         """
         fault = Fault(
             response=_response(status, headers, body),

@@ -1,6 +1,6 @@
 """State transitions of images, download jobs and custom domains.
 
-The functions are pure: they take a record and return a new record.
+The functions are pure: they change no record, but return a new one.
 """
 
 from __future__ import annotations

@@ -25,9 +25,11 @@ class RequestRecord:
     `headers` are the headers as sent. `connection` is the number of the TCP connection. `at` is the time at
     which the request arrived, by the emulator's clock.
 
-    `status` is the status of the response. It is None while the request runs, and if the connection was
-    reset. `response_length` is the length of the response body. `body_length` and `body_sha256` describe the
-    bytes of the request body that the emulator read. These may be fewer than the client sent.
+    `status` is the status of the response. It is None while the request runs, and if the request ended
+    without a response, because a fault reset the connection or the client disconnected. `response_length` is
+    the length of the response body, 0 for a HEAD. A fault with `cut` does not change it. `body_length` and
+    `body_sha256` describe the bytes of the request body that the emulator read. These may be fewer than the
+    client sent.
     """
 
     host: HostName
@@ -112,4 +114,5 @@ class RequestLog(Sequence[RequestRecord]):
         return iter(self.snapshot())
 
     def __repr__(self) -> str:
-        return f"<RequestLog of {len(self)}: {', '.join(f'{record.method} {record.target} {record.status}' for record in self[-5:])}>"
+        recent = ", ".join(f"{record.method} {record.target} {record.status}" for record in self[-5:])
+        return f"<RequestLog of {len(self)}: {recent}>"

@@ -64,9 +64,9 @@ class MetricEvent:
 
 
 def metric_events(images: Iterable[Image], log: Iterable[RequestRecord]) -> list[MetricEvent]:
-    """Return the events for all images, including deleted ones, and for all requests to the CDN.
+    """Return the events for all images that became READY, also deleted ones, and for requests to the CDN.
 
-    An upload counts from the time at which its image became READY. [contract 6]
+    Preflights do not count. An upload counts from the time at which its image became READY. [contract 6]
     """
     events = [
         MetricEvent(record.at, requests=1, transfer=record.response_length if record.status == 200 else 0)

@@ -53,7 +53,7 @@ def _object_schema(**fields: Schema) -> Schema:
 _CREATED_AND_UPDATED = {"created_at": _TIME, "updated_at": _TIME}
 _TEXT_VALUES: Schema = {"type": "object", "additionalProperties": _TEXT}
 
-# The schemas of response bodies, keyed by the names that the service gives to them. [contract 3]
+# The schemas of response bodies and enums, keyed by the names that the service gives to them. [contract 3]
 _SCHEMAS: Mapping[str, Schema] = {
     "ImageSchema": _object_schema(
         id=_UUID,

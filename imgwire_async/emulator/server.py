@@ -161,7 +161,10 @@ class Emulator:
 
     @property
     def ssl_context(self) -> ssl.SSLContext | None:
-        """An SSL context for clients, which trusts only the CA of this emulator. None without `tls`."""
+        """An SSL context for clients, which trusts only the emulator's CA. None without `tls`.
+
+        Emulators in one process with the same host share a CA.
+        """
         return self._servers.client_context
 
     @property
@@ -238,7 +241,7 @@ class Emulator:
 
     @property
     def keep_bodies(self) -> bool:
-        """Whether to keep uploaded bodies of up to 32 MiB whole.
+        """Whether to keep the bodies of PUTs of up to 32 MiB whole.
 
         If False, and for longer bodies, the emulator keeps only the hash, the length, the first MiB and the
         last 64 KiB. The CDN and archives do not have the pictures of such uploads.

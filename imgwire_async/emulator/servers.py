@@ -44,7 +44,7 @@ class Servers:
 
     @property
     def client_context(self) -> ssl.SSLContext | None:
-        """An SSL context for clients, which trusts only the CA of these servers. None without TLS."""
+        """An SSL context for clients, which trusts only the CA of the emulator. None without TLS."""
         return None if self._certificates is None else self._certificates.client
 
     @property

@@ -91,8 +91,9 @@ class StorageHandler:
 def check_signed(request: Request, secret: bytes) -> SignedTarget:
     """Check the signature of a request, and return the parts of its presigned target.
 
-    Raises an S3 error if the signature does not match the method, the target and the values of the signed
-    headers, or if the request has an `Authorization`, `Cookie` or `x-amz-` header.
+    Raises an S3 error if the target is not presigned, if the signature does not match the method, the target
+    and the values of the signed headers, or if the request has an `Authorization`, `Cookie` or `x-amz-`
+    header.
     """
     _check_unsigned_headers(request)
     signed = parse_target(request.target)

@@ -285,7 +285,7 @@ class ImgwireStorage(Storage):
         """
         return name_of(image)
 
-    # The methods below are internal.
+    # The methods below are internal, or are called by Django's migrations, by pickle and by copy.
 
     def _record(self, image_id: str, name: str) -> Image:
         try:

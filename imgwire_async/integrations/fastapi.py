@@ -73,7 +73,7 @@ def get_client(connection: HTTPConnection) -> AsyncImgwireClient:
     if not isinstance(client, AsyncImgwireClient):
         raise RuntimeError(  # noqa: TRY004  # the client is missing, not of a wrong type
             "the application has no Imgwire client: write FastAPI(lifespan=lifespan()), or enter lifespan()(app) in your own "
-            "lifespan; a TestClient runs the lifespan only inside a `with` block. A mounted application needs its own lifespan."
+            "lifespan; a TestClient runs the lifespan only inside a `with` block. For a mounted application, enter lifespan()(mounted_app) in the lifespan of the outer application."
         )
     return client
 

@@ -87,8 +87,8 @@ class CallSpan(OperationSpan):
     def on_rate_limited(self, seconds: float) -> None:
         """Record that the call waited `seconds` for the rate limit of the service.
 
-        Only before the first attempt, this method adds the wait to the metric of waits. After an attempt, the
-        wait is a part of the time that `record_wait` measures.
+        Before the first attempt, this method adds the wait to the metric of waits. Later, the wait is a part
+        of the time that `record_wait` measures.
         """
         record_safely(self.span.add_event, "imgwire.rate_limit", {"imgwire.wait": seconds})
         if self._waiting_since is None:
@@ -235,7 +235,8 @@ class AttemptSlot(AbstractAsyncContextManager[None]):
     """Acquire the slot of one attempt of an API call, and start the span of the attempt.
 
     If a response comes, `OpenTelemetryHooks.on_call_response` ends the span, after the slot is released. If
-    the attempt raises an exception, `__aexit__` ends the span.
+    the attempt raises an exception, `__aexit__` ends the span. If the block is left without a response,
+    because the rate gate was closed, the span is not ended.
     """
 
     def __init__(self, slot: MeasuredSlot, call: CallSpan) -> None:

@@ -1,7 +1,7 @@
 """Decode responses to models. Convert models to dicts that `json.dumps` accepts, and such dicts to models.
 
-No value is converted silently: null never becomes the text "None", and 1 never becomes True. This module
-calls `structure`, which creates the models.
+Except for the sizes of an image, where null becomes 0, no value is converted silently: null never becomes the
+text "None", and 1 never becomes True. This module calls `structure`, which creates the models.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def decode(response: APIResponse, model: type[T]) -> T:
 def to_dict(model: models.Record) -> dict[str, Any]:
     """Convert a model, such as an `Image`, to a dict that `json.dumps` accepts.
 
-    The dict equals the JSON from which the model was decoded. It includes the fields that this version of
-    the SDK does not know. Times are RFC 3339 text, and absent values are None. Raises `TypeError` when
-    `model` is not a model of this package.
+    The dict has the same content as the JSON from which the model was decoded. It includes the fields that
+    this version of the SDK does not know. Times are RFC 3339 text, and absent values are None. Raises
+    `TypeError` when `model` is not a model of this package.
     """
     if not isinstance(model, models.Record):  # pyright: ignore[reportUnnecessaryIsInstance]  # for callers without a type checker
         raise TypeError(
@@ -132,7 +132,7 @@ def _data_advice(model: type[models.Record], data: object) -> str:
     if isinstance(data, str | bytes | bytearray | memoryview):
         return f"not {kind}: from_dict({name}, json.loads(data))"
     if isinstance(data, models.Record):
-        return f"but got a model ({kind}) already: use it as it is"
+        return f"but `data` is a model ({kind}) already: use it as it is"
     if isinstance(data, list | tuple):
         return f"not a {kind}: [from_dict({name}, item) for item in data]"
     return f"not {kind}"

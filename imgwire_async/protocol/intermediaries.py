@@ -15,13 +15,13 @@ _SEARCHED_PAGE_BYTES = 64 * 1024
 _PROXY_HEADERS = ("Proxy-Authenticate", "X-Squid-Error")
 
 WEB_PAGE_ADVICE = (
-    "It may come from a login page of the network (captive portal), a proxy, a firewall, or a wrong server in base_url: "
+    "Such a response may come from a login page of the network (captive portal), a proxy, a firewall, or a wrong server in base_url: "
     "open base_url in a browser and check it."
 )
 
 # The advice after a web page in place of a file from the CDN or the storage. It does not mention base_url,
 # because that setting does not contain their hosts.
-WEB_PAGE_ADVICE_FOR_FILES = "It may come from a login page of the network (captive portal), a proxy or a firewall: allow that host there."
+WEB_PAGE_ADVICE_FOR_FILES = "Such a page may come from a login page of the network (captive portal), a proxy or a firewall: log in, or allow that host in the proxy or firewall."
 
 
 @attrs.frozen

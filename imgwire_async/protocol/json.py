@@ -32,8 +32,8 @@ def json_parser(orjson: Any) -> Callable[[bytes], Any]:
 # Parses a body. Raises `ValueError` for invalid JSON.
 loads: Callable[[bytes], Any] = json_parser(_installed_orjson())
 
-# The same values are rejected with and without orjson. But orjson writes NaN as null and does not reject it.
-# So orjson encodes only data without floats, and this encoder encodes all other data.
+# The same values must be rejected with and without orjson, but orjson would write NaN as null. So orjson
+# encodes only data without floats, and this encoder encodes all other data.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _fast_dumps: Callable[[object], bytes] | None = getattr(_installed_orjson(), "dumps", None)
 _PLAIN_TYPES = frozenset({str, int, bool})
@@ -104,10 +104,10 @@ def parse(body: bytes, exchange: Exchange) -> Any:
     raise decode_failure
 
 
-def _invalid_json_error(body: bytes, exchange: Exchange, position: str) -> DecodeError:
+def _invalid_json_error(body: bytes, exchange: Exchange, parser_message: str) -> DecodeError:
     """Return the error for a successful response whose body is not JSON.
 
-    `position` is the parser's message, which has the position of the fault.
+    `parser_message` contains the position of the fault.
     """
     page = web_page_title(exchange.headers, body)
     if page is not None:
@@ -116,9 +116,9 @@ def _invalid_json_error(body: bytes, exchange: Exchange, position: str) -> Decod
         # A body that begins like JSON may be JSON of the service with a fault. This body does not, so another
         # server has sent it.
         return _not_from_api_error(
-            body, exchange, f"the response is text and not JSON, so not the API's ({position})"
+            body, exchange, f"the response is text and not JSON, so not the API's ({parser_message})"
         )
-    what = f"the body is not valid JSON ({position})" if body.strip() else "the body is empty"
+    what = f"the body is not valid JSON ({parser_message})" if body.strip() else "the body is empty"
     return decode_error(body, exchange, "$", what)
 
 
@@ -138,7 +138,7 @@ def _not_from_api_error(body: bytes, exchange: Exchange, what: str) -> DecodeErr
     """
     warning = outcome_warning(exchange.method, exchange.path)
     error = DecodeError(
-        f"{exchange}: HTTP {exchange.status}, but {what}. {warning}{WEB_PAGE_ADVICE}",
+        f"{exchange}: HTTP {exchange.status}, but {what}. {WEB_PAGE_ADVICE} {warning}".rstrip(),
         body=redacted_body(body),
         exchange=exchange,
     )

@@ -29,7 +29,7 @@ _NO_IDS: Mapping[str, str] = {}
 
 
 # The client creates one `Request` for each call. Objects of classes without `__slots__` are created twice as
-# fast, so this class and the classes below do not have `__slots__`.
+# fast, so `Request`, `APIResponse` and `PutRequest` do not have `__slots__`.
 @attrs.frozen(slots=False)
 class Request(Generic[T]):
     """One request to the API. Its values are checked before it is sent. All attempts send the same bytes.
@@ -147,7 +147,7 @@ class StreamedResponse(Protocol):
 
     @property
     def exchange(self) -> Exchange:
-        """The public record of this attempt, for hooks and errors."""
+        """The description of this attempt, for hooks and errors."""
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
@@ -240,7 +240,7 @@ class Transport(Protocol):
     async def sleep_before_retry(self, exchange: Exchange, reason: str, seconds: float, /) -> None:
         """Report the retry of an upload or download to the hooks and the log, then wait `seconds`.
 
-        `exchange` is the record of the failed attempt, and `reason` says why it failed.
+        `exchange` describes the failed attempt, and `reason` says why it failed.
         """
         ...
 
@@ -249,7 +249,7 @@ class Transport(Protocol):
         ...
 
     def record_exchange(self, exchange: Exchange, /) -> None:
-        """Add `exchange`, the record of a download attempt, to the lists of `client.capture()`."""
+        """Add `exchange`, a finished download with all its attempts, to the lists of `client.capture()`."""
         ...
 
     def operation(self, name: str, text: str | None = None, /) -> AbstractAsyncContextManager[object]:

@@ -28,7 +28,8 @@ _EXPIRED_PATTERN = re.compile(
 )
 
 # Matches the XML elements that contain the reason of an error. Other elements are not searched, because they
-# repeat the request, and a parameter such as `X-Amz-Expires` would be mistaken for the reason.
+# repeat the request, and a parameter such as `X-Amz-Expires` would be mistaken for the reason. A body without
+# these elements is searched completely.
 _ERROR_TEXT_PATTERN = re.compile(r"<(?:Code|Message|AuthenticationErrorDetail)>([^<]*)", re.IGNORECASE)
 
 

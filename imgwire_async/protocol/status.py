@@ -83,14 +83,12 @@ _MAYBE_TOO_LONG = frozenset({400, 413, 431, 494})
 # Statuses that mean the same when a proxy sends them instead of the API.
 _UNAMBIGUOUS = frozenset({414, 431, 511})
 # How many bytes at the start of a web page are searched for the texts of `_HTTPS_REQUIRED`.
-_SEARCHED_PAGE_BYTES = 4_096
+_HTTPS_TEXT_BYTES = 4_096
 # After these statuses it is unknown whether the service carried out the call. 501 and 511 reject the call.
 _MAY_HAVE_SUCCEEDED = frozenset(range(500, 600)) - {501, 511}
 # Servers (nginx, Apache, Go) send one of these texts when a client uses plain http at an https port.
 _HTTPS_REQUIRED = (b"sent to https port", b"http request to an https server", b"plain http to an ssl-enabled")
-_GATEWAY_ADVICE = (
-    "It may come from a gateway, proxy or firewall that cannot reach the service; try again later."
-)
+_GATEWAY_ADVICE = "Such a response may come from a gateway, proxy or firewall that cannot reach the service; try again later."
 _NO_IDS: Mapping[str, str] = {}
 _UNEXPECTED_STATUS_ADVICE = "This status is unexpected; see .body."
 
@@ -195,9 +193,9 @@ def _foreign_response_advice(
     if (
         is_page
         and status == 400
-        and any(text in body[:_SEARCHED_PAGE_BYTES].lower() for text in _HTTPS_REQUIRED)
+        and any(text in body[:_HTTPS_TEXT_BYTES].lower() for text in _HTTPS_REQUIRED)
     ):
-        return "The server speaks https at that port: begin base_url with https://."
+        return "The server speaks https at that port: write base_url with https://."
     if not is_page and proxy is None and not is_proxy_response(headers):
         return None
     sender = "a proxy that no setting names" if proxy is None else str(proxy)
@@ -212,7 +210,7 @@ def _foreign_response_advice(
 
 
 def _safe_text(text: str, api_key: str) -> str:
-    """Shorten a text of the response, and remove secrets and control characters from it."""
+    """Shorten a text for an error message, and remove secrets and control characters from it."""
     return escape_unprintable(redacted_prefix(text, MAX_BODY_CHARS, api_key))
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SIZES = ("width", "height", "size_bytes")
-# Maps fields of an image to their own hooks. These check more than the hook for the type of the field.
+# Maps fields of an image to the hooks that are used in place of the hooks for their types.
 _IMAGE_FIELDS: dict[str, Hook] = {"custom_metadata": validators.metadata, "exif_data": validators.mapping}
 
 

@@ -1,8 +1,8 @@
 """Hooks with which cattrs decodes the values inside a model.
 
 A hook takes a value of parsed JSON and the expected type. It returns the decoded value, or raises
-`TypeMismatchError`. No value is converted silently: null never becomes the text "None", and 1 never becomes
-True.
+`TypeMismatchError`. Except for the sizes of an image, where null becomes 0, no value is converted silently:
+null never becomes the text "None", and 1 never becomes True.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ def metadata(value: object, _: object) -> dict[str, Any]:
 def valid_metadata_entries(value: object, _: object) -> dict[str, Any]:
     """Return the entries of `value` that are valid metadata: text, numbers and booleans.
 
-    Called after the hook `metadata` has rejected `value`. The result is empty when `value` is not a JSON
-    object.
+    Called after the hook `metadata` or `mapping` has rejected `value`. The result is empty when `value` is
+    not a JSON object.
     """
     if not isinstance(value, dict):
         return {}

@@ -35,7 +35,8 @@ def keyword_only(spelling: str) -> Callable[[Method[P, T]], Method[P, T]]:
     """Return a decorator for an async method that takes keyword arguments only.
 
     The decorated method raises `TypeError` for a positional argument. The message shows `spelling`, an
-    example of a correct call. This helps users of other SDKs, who pass one mapping.
+    example of a correct call. This helps users of other SDKs, who pass one mapping. The decorator also wraps
+    the argument `upload_token` as a secret, so that its repr does not show it.
     """
 
     def decorate(method: Method[P, T]) -> Method[P, T]:
@@ -197,7 +198,7 @@ def http_url(name: str, value: object) -> str:
     except ValueError:
         # `urlsplit` rejects brackets without an IPv6 address, and characters that Unicode normalizes to a
         # slash.
-        raise ValueError(f"{name} is no URL") from None
+        raise ValueError(f"{name} is not a URL") from None
     if "://" not in url:
         raise ValueError(
             f"{name} must be an http(s) URL that the service can fetch, such as https://example.com/a.jpg; for a local file call "

@@ -31,7 +31,7 @@ def add_deleted_count_to_timeout(total: int) -> Generator[list[str], None, None]
     try:
         yield deleted
     except APITimeoutError as error:
-        error.add_note(f"{len(deleted)} of {total} images are known to be deleted: the first ones")
+        error.add_note(f"{len(deleted)} of {total} images are known to be deleted")
         raise
 
 

@@ -67,9 +67,10 @@ class AsyncCorsOrigins(Resource):
         """Allow web pages of a host to upload with a client key, and return the new pattern.
 
         `pattern` is a host without scheme and path, such as `app.example.com`, `*.example.com` or
-        `localhost:3000`. Add a port only if it is not the default port. Any other text is sent unchanged,
-        but causes a `UserWarning` that shows the right form. The call is not retried after a lost response.
-        Raises `UnprocessableEntityError` when the service rejects the pattern.
+        `localhost:3000`. Add a port only if it is not the default port. The text is always sent unchanged. If
+        it is clearly in another form, for example a URL, a `UserWarning` shows the right form. The call is
+        not retried after a lost response. Raises `UnprocessableEntityError` when the service rejects the
+        pattern.
         [POST /cors_origins/]
         """
         return await self._call(

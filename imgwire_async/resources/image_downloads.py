@@ -116,8 +116,8 @@ class ImageDownloads(Resource):
         the archive.
 
         Args:
-            job: An `ImageDownloadJob`, or the id of a job. If its `download_url` has expired, the job is
-                retrieved once more, and its new `download_url` is used.
+            job: An `ImageDownloadJob`, or the id of a job. If its `download_url` has expired and the
+                client retries, the job is retrieved once more, and its new `download_url` is used.
             path: Path of the new file. Its directory must exist.
             overwrite: True replaces an existing file.
             on_progress: Called with a `DownloadProgress` as bytes arrive.
@@ -127,7 +127,10 @@ class ImageDownloads(Resource):
 
         Raises:
             FileExistsError: The file exists and `overwrite` is False.
-            DownloadError: The archive cannot be fetched, or the response is not a ZIP archive.
+            DownloadJobFailedError: The job failed.
+            NotFoundError: There is no job with this id.
+            DownloadError: The job is not READY, the archive cannot be fetched, or the response is not a ZIP
+                archive.
 
         [GET download_url]
         """

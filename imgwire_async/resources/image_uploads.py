@@ -140,8 +140,8 @@ class ImageUploads(Resource):
             purpose: Any text, which is stored with the image.
             upload_token: Token that a client key needs, or a callable that returns it. The callable is called
                 right before the record is created. None takes the `upload_token` of the client.
-            wait: How many seconds to wait after the upload until the image is READY. True waits 120 seconds,
-                False does not wait.
+            wait: Maximum time in seconds to wait after the upload until the image is READY. True waits at
+                most 120 seconds, False does not wait.
             on_created: Called with the new record before the first byte is sent.
             on_progress: Called with an `UploadProgress` as bytes are sent.
 
@@ -205,8 +205,8 @@ class ImageUploads(Resource):
             files: An iterable or async iterable, which may be endless. Its items are files as in `upload`, or
                 `UploadItem` objects, which combine a file with its own arguments.
             concurrency: Maximum number of uploads at the same time, 1 to 10,000.
-            wait: How many seconds to wait after each upload until the image is READY. True waits 120 seconds,
-                False does not wait.
+            wait: Maximum time in seconds to wait after each upload until the image is READY. True waits at
+                most 120 seconds, False does not wait.
             purpose: Any text, which is stored with the images. An `UploadItem` may override it.
             custom_metadata: Metadata of the images, as in `upload`. An `UploadItem` may override it.
             on_created: Called with each new record before the first byte of its file is sent.
@@ -277,8 +277,8 @@ class ImageUploads(Resource):
             idempotency_key: Key by which the service recognizes that a call is repeated. None creates a new
                 key for this call, which all its attempts send. False sends no key.
             purpose: Any text, which is stored with the image.
-            wait: How many seconds to wait until the image is READY. True waits 120 seconds, False does not
-                wait.
+            wait: Maximum time in seconds to wait until the image is READY. True waits at most 120 seconds,
+                False does not wait.
 
         Returns:
             The record of the image. Unless `wait` is False, its status is READY.

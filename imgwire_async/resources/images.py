@@ -46,8 +46,9 @@ class AsyncImages(ImageUploads, ImageDownloads):
         A page has at most `limit` images (1 to 100). Up to `prefetch` pages (1 to 1000) are requested ahead.
 
         When images are created or deleted during the iteration, other images move to a different page. So
-        images may be skipped or repeated. To delete images that you list, collect the ids first. [GET
-        /images/]
+        images may be skipped or repeated. To delete images that you list, collect the ids first.
+
+        [GET /images/]
         """
         async with self._pages(_page_request, page, limit, prefetch) as pages:
             async for current_page in pages:

@@ -30,8 +30,8 @@ class PageIterator(AbstractAsyncContextManager["PageIterator[T]"], Generic[T]):
 
     The first page has the number `page`, and is requested alone. If its response says how many items the list
     has, up to `prefetch` later pages are requested at the same time. If not, pages are requested one by one.
-    A response is decoded after the requests for the next pages were sent, so that decoding does not delay
-    them. When the `async with` block ends, running requests are cancelled.
+    Except for the first page, a response is decoded after the requests for the next pages were sent, so that
+    decoding does not delay them. When the `async with` block ends, running requests are cancelled.
 
     This is a class and not an async generator, because the public methods that use it are async generators.
     When an event loop shuts down, it would close a generator inside another generator twice.

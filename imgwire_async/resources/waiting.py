@@ -96,9 +96,10 @@ async def wait_for_image(
     on_update: Callable[[Image], object] | None = None,
     before: str = "",
 ) -> Image:
-    """Wait until an image is READY, and return its record. The arguments are those of `poll_until`.
+    """Wait until an image is READY, and return its record.
 
-    With `metadata`, also wait until the size and `exif_data` of the image are final.
+    `timeout`, `on_update` and `before` are those of `poll_until`. With `metadata`, also wait until the size
+    and `exif_data` of the image are final.
     """
     image_id = image.id if isinstance(image, Image) else image
     return await poll_until(
@@ -118,7 +119,7 @@ async def wait_for_image(
 async def wait_for_stored(images: ImagesApi, transport: Transport, image: Image, timeout: float) -> Image:
     """Wait after an upload until the image is READY, and return its record.
 
-    All errors say that the upload itself succeeded.
+    The errors of API calls and of the wait say that the upload itself succeeded.
     """
     try:
         return await wait_for_image(

@@ -91,7 +91,7 @@ def reject_foreign_redirect(response: RawResponse, exchange: Exchange, base: str
     if is_foreign:
         raise errors.UnsafeURLError(
             f"{exchange}: HTTP {response.status} redirects the call to another origin "
-            f"({_for_message(location)!r}). The client did not follow the redirect, and sent no key. {_redirect_advice(location, base)}",
+            f"({_for_message(location)!r}). The client did not follow the redirect, so it sent no key to that origin. {_redirect_advice(location, base)}",
             exchange=exchange,
         )
 

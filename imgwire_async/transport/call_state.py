@@ -99,9 +99,10 @@ def has_secret(request: Request[Any]) -> bool:
 
 
 def without_token(body: bytes, request: Request[Any]) -> bytes:
-    """Return the body of a response with the upload token of the request replaced by `***`.
+    """Return the body of a response without the upload token of the request.
 
-    The service may quote the token in an error message.
+    If the query has an upload token, all longer texts of the query are replaced by `***`. The service may
+    quote the token in an error message.
     """
     if not has_secret(request):
         return body

@@ -1,8 +1,9 @@
 """Close the sessions of clients that were garbage-collected without being closed.
 
 A client may be part of a reference cycle, so the garbage collector may run this code in any thread at any
-time. The sessions may belong to the event loop of another thread. This module never runs the loop of another
-thread, not even an idle loop, because the other thread may start to run it at any moment.
+time. The sessions may belong to the event loop of another thread. As long as the other thread is alive, this
+module does not run its loop, not even an idle loop, because that thread may start to run the loop at any
+moment.
 """
 
 from __future__ import annotations

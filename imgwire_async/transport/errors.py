@@ -112,7 +112,7 @@ def translate(error: BaseException, route: Route) -> NoResponseError:
             break
     else:
         failure = _CONNECTION_BROKEN(error, route, peer)
-    # If the proxy closed the connection before the request was sent, the service did not process the request.
+    # If the connection broke before the request was sent, no server processed the request.
     if not_sent and failure.kind == "connection_lost":
         failure = attrs.evolve(failure, kind="not_sent")
     return NoResponseError(failure)
@@ -144,7 +144,7 @@ def _cancelled(error: CancelledByOthersError, route: Route, _: str) -> Failure:
 def _no_final_response(error: NoFinalResponseError, route: Route, peer: str) -> Failure:
     if error.status == 407:
         return proxy_rejection(407, error.headers, route)
-    reason = f"{peer} sent HTTP {error.status}, which is no final response"
+    reason = f"{peer} sent HTTP {error.status}, which is not a final response"
     return Failure(reason, kind=error.failure_kind, advice=route.network_advice)
 
 
@@ -225,8 +225,8 @@ def _timeout(error: BaseException, route: Route, peer: str) -> Failure:
 def _header_too_long(error: BaseException, route: Route, peer: str) -> Failure | None:
     """Translate aiohttp's error for a header that is too long.
 
-    Some versions and parsers of aiohttp raise `LineTooLong`. The error of other versions and parsers is
-    recognised by its message. For other errors the function returns None.
+    Some versions and parsers of aiohttp raise an error whose cause is `LineTooLong`. The error of other
+    versions and parsers is recognized by its message. For other errors the function returns None.
     """
     is_too_long = isinstance(error.__cause__, LineTooLong) or (
         isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than ")
@@ -277,7 +277,8 @@ _CLOSED_EARLY = _with_text("connection_lost", "{peer} closed the connection with
 _CONNECTION_BROKEN = _with_text("connection_lost", "the connection to {peer} broke: {cause}")
 
 # The rows are tried in this order, until the class matches and the function returns a failure. So the row of
-# a class has to come before the rows of its base classes.
+# a class has to come before the rows of its base classes, unless the function of the base class returns None
+# for other errors.
 _TRANSLATIONS: tuple[tuple[type[BaseException], Translation], ...] = (
     (CancelledByOthersError, _cancelled),
     # After these errors the request was certainly not sent.

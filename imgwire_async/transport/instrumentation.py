@@ -27,8 +27,8 @@ async def _notify(hook: Callable[[Any], object], event: object) -> None:
             await user_code.run_callback(hook, event)
         else:
             # With the blocking client, the caller's thread has to run the hook, but it is busy with other
-            # code. Release the slot while this upload waits for the thread, so that other uploads can use the
-            # slot.
+            # code. Release the put slot, if this task holds one, while the task waits for the thread, so that
+            # other uploads can use the slot.
             await without_slot(lambda: user_code.run_callback(hook, event))
     except Exception:
         logger.exception("a hook raised; the call goes on")

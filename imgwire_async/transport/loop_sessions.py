@@ -1,8 +1,8 @@
 """The aiohttp sessions of one event loop.
 
-Each loop has two connection pools: one for the API, and one for the storage and the CDN. No credentials and
-no cookies are sent to the storage and the CDN. Requests with a secret in their URL use sessions that the
-instrumentation of other libraries cannot trace.
+Each loop has two connection pools, unless the user passes a connector: one for the API, and one for the
+storage and the CDN. No credentials and no cookies are sent to the storage and the CDN. Requests with a secret
+in their URL use sessions that the instrumentation of other libraries cannot trace.
 """
 
 from __future__ import annotations

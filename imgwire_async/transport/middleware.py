@@ -22,7 +22,8 @@ class DroppedError(aiohttp.ClientError):
     """A connection broke or could not be opened. The cause (`__cause__`) is aiohttp's error.
 
     `send_once` raises this error in place of aiohttp's, because aiohttp would silently send the request again
-    after `ClientOSError` and `ServerDisconnectedError`. `sent` says whether the request was sent.
+    after `ClientOSError` and `ServerDisconnectedError`. It also replaces the error of a proxy's response to
+    CONNECT, after which the request was not sent. `sent` says whether the request was sent.
     """
 
     def __init__(self, *, sent: bool) -> None:

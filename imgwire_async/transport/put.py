@@ -36,7 +36,7 @@ async def send_put(context: Context, request: PutRequest) -> APIResponse:
     """Send the bytes once, and return the storage's response, even if it reports an error.
 
     `context` holds the sessions, the options and the hooks of the client. Raises `NoResponseError` if the
-    storage sent no response. An exception of the source is raised unchanged.
+    storage sent no usable response. An exception of the source is raised unchanged.
     """
     body = UploadBody(request)
     started_at = time.monotonic()
@@ -76,7 +76,8 @@ async def _send(
 ) -> tuple[int, Headers, bytes]:
     """Send the bytes, check the response, and return its status, headers and the beginning of its body.
 
-    Raises an error if not all bytes were sent, or if a web page came in place of the storage's response.
+    Raises an error if the source failed, the upload stalled, a success status came before all bytes were
+    sent, or a web page came in place of the storage's response.
     """
     if sessions.idle_check.is_due():
         await sessions.idle_check.run()
@@ -113,7 +114,7 @@ async def _round_trip(
     context: Context, sessions: LoopSessions, url: RequestURL, body: UploadBody
 ) -> tuple[int, Headers, bytes]:
     """Send the bytes, and return the response as its status, its headers and the beginning of its body."""
-    # Only the error message in the response is read, so compression would have no use.
+    # Only the beginning of the response is read, so compression would have no use.
     headers = {"Content-Length": str(body.put.size), "Accept-Encoding": "identity"}
     if body.put.mime_type is not None:
         headers["Content-Type"] = body.put.mime_type
@@ -147,7 +148,7 @@ async def _round_trip(
 
 
 def _check_complete(context: Context, status: int, body: UploadBody, host: str) -> None:
-    """Raise an error if not all bytes were sent, although a response came."""
+    """Raise an error if the source failed, the upload stalled, or a success came before the last byte."""
     # Raise an error of the source first, because it may have caused the other errors below.
     if body.source_error is not None:
         raise body.source_error
@@ -172,7 +173,7 @@ def _check_complete(context: Context, status: int, body: UploadBody, host: str) 
 def _stall_error(context: Context, body: UploadBody, host: str) -> NoResponseError:
     limit = f"{context.options.timeout.stall:g} s"
     if body.stalled_by_caller:
-        reason = f"the caller's thread read no byte for {limit} (after {body.bytes_written}), so another upload was sent instead"
+        reason = f"the caller's thread read no byte for {limit} (after {body.bytes_written}), so the connection was released for other uploads"
         return NoResponseError(Failure(reason, kind="caller_busy"))
     if body.waits_for_source:
         reason = f"the source yielded no byte for {limit} (after {body.bytes_written})"

@@ -16,7 +16,7 @@ from imgwire_async.transport.rate_controller import RateController
 
 
 class WaitTooLongError(Exception):
-    """Raised without a wait, because the caller would have to wait longer than its maximum.
+    """Raised without a further wait, because the caller would have to wait longer than its maximum.
 
     `seconds` is the number of seconds that the caller would have to wait.
     """
@@ -89,8 +89,9 @@ class RateGate:
 
     All event loops, threads and `with_options` clones of a client share one gate.
 
-    While requests are not limited, `controller` is None, and a caller may send requests without a permit.
-    Otherwise a caller awaits `acquire` before it sends a request. After a 429 a caller calls `close`.
+    `controller` is None before the first 429, and again after an `acquire` finds that requests are no longer
+    limited. While it is None, a caller may send requests without a permit. Otherwise a caller awaits
+    `acquire` before it sends a request. After a 429 a caller calls `close`.
     """
 
     __slots__ = ("__weakref__", "_clock", "_last_generation", "_lock", "controller")
@@ -145,8 +146,8 @@ class RateGate:
     ) -> Permit:
         """Wait until the caller may send a request, and return the permit.
 
-        Raises `WaitTooLongError` without a wait if the wait would take more than `max_wait` seconds. `sleep`
-        is called to wait, and has to use the event loop's clock, as `asyncio.sleep` does.
+        Raises `WaitTooLongError` without a further wait if the wait would take more than `max_wait` seconds
+        in total. `sleep` is called to wait, and has to use the event loop's clock, as `asyncio.sleep` does.
         """
         clock = asyncio.get_running_loop().time
         started_at = clock()
@@ -177,7 +178,7 @@ class RateGate:
             return _Reservation(controller, controller.generation, send_time, send_time - now)
 
     def _redeem(self, reservation: _Reservation) -> bool:
-        """Count the request as sent and return True.
+        """Count the request as sent, unless requests are no longer limited, and return True.
 
         Return False, and count nothing, if a 429 has closed the gate since the reservation.
         """

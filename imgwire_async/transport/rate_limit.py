@@ -22,8 +22,8 @@ _MAXIMUM_CLOSED_TIME = 3600.0
 async def wait_for_rate_limit(shared: SharedState, call: CallState) -> None:
     """Wait until the rate gate lets the call send its request.
 
-    The gate delays calls after any call of this client got a 429. Raises `RateLimitError` without a wait if
-    this call would wait for more than `max_rate_wait` seconds in total.
+    The gate delays calls after any call of this client got a 429. Raises `RateLimitError` without a further
+    wait if this call would wait for more than `max_rate_wait` seconds in total.
     """
     gate, limit = shared.rate_gate, call.policy.max_rate_wait
     try:

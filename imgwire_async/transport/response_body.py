@@ -17,7 +17,7 @@ from imgwire_async.protocol.decompression import decompressor_for
 ACCEPTED_ENCODINGS = "gzip, deflate"
 # The maximum number of bytes of an error response that are read. The API's error messages are short, so a
 # longer body is a web page.
-_ERROR_LIMIT = 1024 * 1024
+_API_ERROR_LIMIT = 1024 * 1024
 # A compressed body may be larger than the limit for its content. The maximum excess is one percent of the
 # limit plus this number of bytes. Without a maximum, a server could send padding and empty blocks forever.
 _COMPRESSION_OVERHEAD = 256 * 1024
@@ -29,7 +29,7 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes
     If the body is longer, the connection is closed and the rest is not read.
     """
     if response.status >= 300:
-        limit = min(limit, _ERROR_LIMIT)
+        limit = min(limit, _API_ERROR_LIMIT)
     coding, stream = response.headers.get("Content-Encoding"), response.content
     try:
         decompressor = None if coding is None else decompressor_for(coding, response.url.raw_authority)

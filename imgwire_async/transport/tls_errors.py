@@ -26,8 +26,8 @@ _PLAIN_HTTP_REASONS = frozenset({
     "HTTPS_PROXY_REQUEST", "WRONG_SSL_VERSION",
 })  # fmt: skip
 
-# Environment variables that name a CA bundle for other programs. This library does not read them: OpenSSL
-# reads only SSL_CERT_FILE.
+# Environment variables that name a CA bundle for other programs. This library does not read them, and
+# neither does OpenSSL, which reads SSL_CERT_FILE and SSL_CERT_DIR.
 _UNUSED_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 
@@ -115,7 +115,7 @@ def handshake_failure(error: ssl.SSLError, host: str, proxy: ProxyInUse | None) 
 
 def _plain_http_advice(proxy: ProxyInUse | None) -> str:
     if proxy is None:
-        return "Check the port. If the server has no TLS, base_url has to begin with http://, not https://."
+        return "Check the port. If the server has no TLS, write base_url with http://, not https://."
     return (
         f"Clients speak plain http to most proxies, for https hosts too: set {proxy.setting} to "
         f"{proxy.url.replace('https://', 'http://')}."

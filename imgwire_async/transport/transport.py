@@ -388,7 +388,7 @@ class AiohttpTransport:
         return send_traced_put(self._tracer, request, functools.partial(send_put, self._context))
 
     def fetch(self, request: GetRequest, /) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Return a context manager that sends one request and provides its response.
+        """Return a context manager that makes one attempt, follows redirects, and provides the last response.
 
         The response may report an error. It stays open until the end of the `async with`.
         """

@@ -116,8 +116,8 @@ def describe_change(now: FileStat, before: FileStat) -> str:
 class Handle:
     """A file that the SDK opened for reading.
 
-    `status` is the result of `os.fstat` right after opening. Opening a FIFO does not wait for a writer. If
-    the task that opened the file is cancelled, the garbage collector closes the handle.
+    `status` is the result of `os.fstat` right after opening. Opening a FIFO does not wait for a writer. The
+    garbage collector closes a handle that no code has closed, for example at the end of the event loop.
     """
 
     __slots__ = ("_close", "_descriptor", "_is_fake", "_path", "status")

@@ -23,7 +23,7 @@ class UploadHooks:
     and the record of that run may already have its bytes. In this case the upload uses that record and sends
     no bytes.
 
-    A put slot is held while `created` runs, and while `next_key` runs for a second key.
+    A put slot is held while `created` runs, and may be held while `next_key` runs for a second key.
     """
 
     next_key: Callable[[int], Awaitable[str]]

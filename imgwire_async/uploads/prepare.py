@@ -25,9 +25,10 @@ async def prepare(
 ) -> PreparedUpload:
     """Open the file of a checked item, and return it ready to be sent. `stack` closes the file.
 
-    If the file is a path, its first `head_bytes` bytes are read. A source of unknown size, or a stream that
-    must be hashed, is copied to a temporary file. If this upload was started inside user code of another
-    upload, it waits at most `stall` seconds for the slot that the temporary file needs.
+    If the file is a path, its first `head_bytes` bytes are read. A source whose size is unknown and not given
+    as `content_length`, or a stream that must be hashed, is copied to a temporary file. If this upload was
+    started inside user code of another upload, it waits at most `stall` seconds for the slot that the
+    temporary file needs.
     """
     original = source = await _open(item.file, stack, head_bytes)
     size = source.size

@@ -33,7 +33,7 @@ _DECLARATION_ADVICE = "The storage does not accept these bytes as declared: chec
 _SIGNATURE_ADVICE = "The request is not the one that the URL was signed for: check mime_type, and whether a proxy changes URLs or headers."
 _OTHER_SERVER_ADVICE = (
     "The storage never responds like this: the response is that of a proxy, a firewall, or a login page of the network "
-    "(captive portal). Allow the host there, then upload the file again."
+    "(captive portal). Allow the host there."
 )
 _EXPIRED_ADVICE = (
     "Check the clock of this machine, and copy files from a slow source to a local disk before the upload."
@@ -102,7 +102,7 @@ def _advice(outcome: PutOutcome, failure: APIResponse, may_repeat: bool) -> str:
         return f"{warning}Upload the file again later." if may_repeat else warning
     # The storage sends no redirects, so another server has sent this one.
     if 300 <= failure.status < 400:
-        return _OTHER_SERVER_ADVICE
+        return f"{_OTHER_SERVER_ADVICE} Then upload the file again." if may_repeat else _OTHER_SERVER_ADVICE
     return _SIGNATURE_ADVICE if "SignatureDoesNotMatch" in failure.text else _DECLARATION_ADVICE
 
 
@@ -147,7 +147,7 @@ def not_replayable_error(file: PreparedUpload, first: UploadError) -> UploadNotR
 
 
 def repeated_url_error(file: PreparedUpload, image: Image | None) -> UploadUrlExpiredError:
-    """Return the exception for an upload URL that the service returned again after it was rejected."""
+    """Return the exception for a rejected upload URL that the service has returned again."""
     return UploadUrlExpiredError(
         f"{file.label}: the service returned the same upload URL again after the storage had rejected it. "
         "Upload the file again with another idempotency_key.",

@@ -51,7 +51,7 @@ class UploadSource(Protocol):
     def size(self) -> int | None:
         """The number of bytes, or None if it is unknown.
 
-        If it is None, the bytes are written to a temporary file before they are sent.
+        If it is None and no `content_length` is given, the bytes are first written to a temporary file.
         """
         ...
 
@@ -115,7 +115,7 @@ iterator of bytes, or an `UploadSource`.
 
 
 def parse_head(parser: Parser[T], head: bytes) -> T:
-    """Return what `parser` finds in `head`, the first bytes of a source that can be read only once."""
+    """Return what `parser` finds in `head`, the first bytes of a stream or of a user's source."""
     return parser(lambda size, position: head[position : position + size])
 
 
@@ -176,8 +176,8 @@ class FileSource:
     # None if the file is not on disk.
     file_stat: FileStat | None
     replayable: bool = True
-    # The function that runs a method of the file in a thread: in the thread for user code, or for a temporary
-    # file of the SDK in a worker thread.
+    # Runs a method of the file: in the thread for user code, or in a worker thread for the SDK's own
+    # temporary file.
     submit: Callable[..., asyncio.Future[Any]] = user_code.submit_reader
 
     async def open(self) -> AsyncGenerator[bytes, None]:
@@ -287,7 +287,7 @@ class StreamSource:
 
 @attrs.frozen
 class UserSource:
-    """An `UploadSource` of the caller. Its attributes are checked when they are read."""
+    """An `UploadSource` of the caller. Its `name` and `size` are checked when they are read."""
 
     inner: UploadSource
     runs_user_code: ClassVar[bool] = True

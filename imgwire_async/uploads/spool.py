@@ -29,8 +29,8 @@ _slots: anyio.lowlevel.RunVar[asyncio.Semaphore] = anyio.lowlevel.RunVar("imgwir
 async def spool_slot(name: str, label: str, stall: float | None) -> AsyncGenerator[None, None]:
     """Hold one of the event loop's slots for spool files. Enter this context before reading the source.
 
-    Raises `UploadStalledError` if this upload was started by the source of another upload, and no slot became
-    free within `stall` seconds.
+    Raises `UploadStalledError` if this upload was started inside a source or callback of another upload, and
+    no slot became free within `stall` seconds.
     """
     slots = _loop_slots()
     try:

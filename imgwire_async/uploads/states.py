@@ -171,8 +171,8 @@ def _allowed(action: Action, outcome: PutOutcome, state: UploadState) -> bool:
     if state.budget.policy.max_retries == 0:
         return action is Action.CHECK_RECORD and state.has_derived_key
     if action is Action.NEW_URL:
-        # After the first PUT with the outcome FORBIDDEN, a new URL is always requested. After a later one, a
-        # new URL is requested only if the bytes of an earlier PUT may have arrived.
+        # A new URL may be requested after the first PUT with the outcome FORBIDDEN. After a later one, it may
+        # be requested only if the bytes of an earlier PUT may have arrived.
         is_reasonable = outcome is PutOutcome.EXPIRED or state.may_have_arrived or state.forbidden_puts == 0
         return is_reasonable and state.urls_requested < MAX_UPLOAD_URLS
     if action is Action.RETRY:

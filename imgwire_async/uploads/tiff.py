@@ -15,7 +15,7 @@ import attrs
 # A function `read_at(size, position)` that returns bytes of the file, fewer than `size` only at its end.
 ReadAt = Callable[[int, int], bytes]
 
-# How many bytes at the start of a TIFF are searched for directories, if its source can be read only once.
+# How many bytes at the start of a TIFF are searched for directories, if its source is a stream or user code.
 TIFF_BYTES = 64 * 1024
 
 # The maximum number of directories to read, which includes those of embedded pictures.
@@ -49,7 +49,7 @@ class _Directory:
     sub_directories: tuple[int, ...]
     # The position of the next page's directory, or 0 if there is no next page.
     next_page: int
-    # Whether all entries of the directory could be read.
+    # Whether the entries, up to `_MAX_ENTRIES`, could be read. False for an empty directory.
     is_complete: bool
 
     @property

@@ -27,7 +27,7 @@ USE_TEXT_OF_MODEL = " (its text is in .token)"
 
 @attrs.define
 class TokenProvider:
-    """Provide the upload token of one file, from a token or callable of the file or of the client.
+    """The upload token of one file, from a token or callable of the file or of the client.
 
     A token can be used only once. So a callable is called for each upload URL: once per file, and again for
     each new URL. It is also called again if an attempt without a response may have used the token. All

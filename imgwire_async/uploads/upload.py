@@ -215,7 +215,7 @@ class Upload:
             raise self._error(PutOutcome.STALLED, error) from None
 
     async def _check_record(self, outcome: PutOutcome, failure: PutFailure) -> Action:
-        """Retrieve the record to decide the next action. If this fails, raise the error of the PUT."""
+        """Decide the next action by the record. Failures but 401 and 402 raise the error of the PUT."""
         assert self.image is not None
         try:
             self.image = await self._call(retrieve_request(self.image.id))
@@ -232,7 +232,7 @@ class Upload:
     async def _prepare_next_put(self, action: Action, outcome: PutOutcome, failure: PutFailure) -> None:
         """Drop a rejected URL, or wait for the retry delay.
 
-        Raises the error of the failed PUT if the source cannot be read again or no retry is allowed.
+        Raises an `UploadError` if the source cannot be read again, or the storage demands too long a delay.
         """
         if self._file.is_read and not self._file.source.replayable:
             raise put_errors.not_replayable_error(self._file, self._error(outcome, failure))
@@ -340,7 +340,7 @@ class Upload:
     async def _new_key(self) -> str:
         if self._hooks is None:
             return str(uuid.uuid4())
-        # This upload may hold a put slot. `in_user_code` limits how long a transfer in the hook waits for it.
+        # A put slot may be held, so `in_user_code` limits how long a transfer of the hook waits for a slot.
         with user_code.in_user_code():
             return await self._hooks.next_key(self._renewed_keys)
 

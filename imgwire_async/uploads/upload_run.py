@@ -69,7 +69,7 @@ def require_many_files(files: object) -> None:
     kind: type = type(files)
     single = (
         issubclass(kind, _NOT_MANY_FILES)
-        # The class is checked first, because reading `file.read` opens some files.
+        # The class is checked first, because reading `files.read` opens some files.
         or hasattr(kind, "read")
         or hasattr(files, "read")
         or hasattr(files, "read_chunk")

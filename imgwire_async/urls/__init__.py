@@ -1,8 +1,8 @@
-"""Build and parse image URLs with transformation rules, and responsive images. Nothing here uses the network.
+"""Build and parse image URLs with transformation rules, and build HTML for responsive images.
 
-`rules.py` contains the table of rules, and `types.py` their types for type checkers. `check.py` converts the
-options of a call to encoded (name, value) pairs, and `build.py` builds a URL from them. `parse.py` and
-`read.py` parse a URL. `responsive.py` builds `srcset` attributes and HTML.
+Nothing here uses the network. `rules.py` contains the table of rules, and `types.py` their types for type
+checkers. `check.py` converts the options of a call to encoded (name, value) pairs, and `build.py` builds a
+URL from them. `parse.py` and `read.py` parse a URL. `responsive.py` builds `srcset` attributes and HTML.
 """
 
 from __future__ import annotations

@@ -33,12 +33,14 @@ def build_url(
             `preset`.
         preset: "thumbnail", "small", "medium" or "large".
         on_invalid: What to do about invalid options. "raise": raise one error for all of them. "warn": log
-            them and leave them out. "omit": leave them out, as the official SDKs do.
+            them and leave them out. "omit": leave them out, and accept integers such as 112233 as colours, as
+            the official SDKs do.
         raw: Rules that this version does not know. They are encoded, but not checked.
         **rules: Rules by name or alias, such as `width=300`.
 
     Raises:
-        TransformationError: An option is invalid. Duplicate rules and unknown presets raise it in every mode.
+        TransformationError: An option is invalid and `on_invalid` is "raise". Duplicate rules and unknown
+            presets raise it in every mode.
 
     [rules 1-3]
     """

@@ -63,9 +63,7 @@ def check(
     [rules 2]
     """
     check_on_invalid(on_invalid)
-    state = _OptionsCheck(
-        explain=on_invalid != "omit", pairs=dict(checked_pairs or ()), presets=list(presets)
-    )
+    state = _OptionsCheck(strict=on_invalid != "omit", pairs=dict(checked_pairs or ()), presets=list(presets))
     state.add_rules(given)
     if raw is not None:
         state.add_raw(raw)
@@ -91,11 +89,12 @@ def check_on_invalid(on_invalid: str) -> None:
 class _OptionsCheck:
     """One run of `check`: the options added so far, and their faults.
 
-    With `explain`, faults get suggestions, for which a slow search is needed. The faults in `fatal_faults`
-    raise an error for every value of `on_invalid`.
+    With `strict`, faults get suggestions, for which a slow search is needed. Without `strict`, an integer
+    such as 112233 is accepted as a colour, as the official SDKs do. The faults in `fatal_faults` raise an
+    error for every value of `on_invalid`.
     """
 
-    explain: bool
+    strict: bool
     pairs: dict[str, str]
     presets: list[object]
     given: dict[str, tuple[str, object, Rule | None]] = attrs.field(factory=dict)
@@ -114,7 +113,7 @@ class _OptionsCheck:
                 self.presets.append(value)
             else:
                 suggestion = (
-                    (SUGGESTED_NAMES.get(name) or nearest(name, RULE_BY_NAME)) if self.explain else None
+                    (SUGGESTED_NAMES.get(name) or nearest(name, RULE_BY_NAME)) if self.strict else None
                 )
                 self.faults.append(Fault(name, value, "there is no such rule", suggestion))
 
@@ -173,12 +172,12 @@ class _OptionsCheck:
                     self.pairs[name] = encode(_raw_text(value))
                     continue
                 text = (
-                    rule.value_type.check(value) if self.explain else _check_leniently(rule.value_type, value)
+                    rule.value_type.check(value) if self.strict else _check_leniently(rule.value_type, value)
                 )
                 if text is not None:
                     self.pairs[canonical] = encode(text)
             except InvalidValue as error:
-                suggestion = error.suggestion if self.explain else None
+                suggestion = error.suggestion if self.strict else None
                 self.faults.append(Fault(name, value, str(error), suggestion))
             except UnicodeEncodeError:
                 self.faults.append(

@@ -1,8 +1,9 @@
 """Build the types of values that have several parts, such as the value of the rule `crop`.
 
 There are two forms of such a value. The first form is a text with colons (`400:300:south`), or a tuple. The
-second form is an object: a mapping, a value class such as `Crop`, or JSON text. An object is written to the
-URL as JSON. For this, each field is converted to JSON (`300`, `"south"`), and the results are joined.
+second form is an object: a mapping, a value class such as `Crop`, or JSON text. Most objects are written to
+the URL as JSON: each field is converted to JSON (`300`, `"south"`), and the results are joined. Some rules,
+such as `zoom`, write an object as a text with colons.
 
 [rules 7]
 """
@@ -42,8 +43,9 @@ class Field:
     """One part of a value such as `400:300:south`, and the field for the same part in an object.
 
     `value_type` checks the part in a text with colons, and returns it as it is written there (`south`).
-    `json` checks the field of an object, and returns it as JSON (`"south"`). By default, both are the same.
-    `aliases` are other names of the field in an object. `required` says whether an object must have it.
+    `json` checks the field of an object, and returns its text there (mostly JSON, `"south"`). By default,
+    both are the same. `aliases` are other names of the field in an object. `required` says whether an object
+    must have it.
     """
 
     name: str
@@ -112,7 +114,7 @@ def _from_json(text: str) -> Mapping[str, object]:
 
 
 def encode_fields(given: Mapping[str, object], fields: Sequence[Field]) -> dict[str, str]:
-    """Check the fields of the object `given`, and return a dict that maps their names to JSON.
+    """Check the fields of the object `given`, and return their encoded values (mostly JSON) by name.
 
     Fields that are not in `fields` are ignored. Raises `InvalidValue` when a field is invalid, when a
     required field is missing, or when no known field is given.
@@ -234,7 +236,7 @@ def text_or_object(
     """Return the type of a value that may be a text or an object.
 
     `text` is the type of the text. `fields` are the fields of the object. `write` gets a dict that maps names
-    of fields to their JSON, and returns the text for the URL.
+    of fields to their encoded values, and returns the text for the URL.
     """
 
     def check(value: object) -> str | None:

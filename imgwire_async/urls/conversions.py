@@ -99,7 +99,8 @@ def mismatch(value: object, description: str) -> InvalidValue:
 def as_builtin(value: object) -> object:
     """Convert a value to a built-in `str`, `int`, `float` or `bool`, or return it unchanged.
 
-    Enum members, `Decimal`s, `Fraction`s, `UUID`s, NumPy numbers, and objects of subclasses are converted.
+    Enum members, `Decimal`s, `Fraction`s, `UUID`s, NumPy numbers, and instances of subclasses of `str`, `int`
+    and `float` are converted.
     """
     kind = type(value)
     if kind in _BUILTIN_TYPES:
@@ -182,7 +183,7 @@ def parse_boolean(value: object) -> bool | None:
     """Return the boolean that `value` represents, or None.
 
     These values represent a boolean: booleans, the numbers 1 and 0, and the texts true, t, 1, false, f and 0
-    in lower or upper case.
+    in any case.
     """
     value = as_builtin(value)
     if type(value) is str:

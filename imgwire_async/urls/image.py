@@ -47,8 +47,8 @@ class ImageUrls:
             **rules: Rules by name or alias, such as `width=300`.
 
         Raises:
-            TransformationError: An option is invalid. Duplicate rules and unknown presets raise it in every
-                mode.
+            TransformationError: An option is invalid and `on_invalid` is "raise". Duplicate rules and unknown
+                presets raise it in every mode.
         """
         from imgwire_async.urls.build import build_url
 

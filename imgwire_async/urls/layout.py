@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # The maximum width and height, in pixels, that the CDN accepts. [contract 12]
 MAX_WIDTH = 8192
-# In pixels.
+# The width of the placeholder in pixels.
 _PLACEHOLDER_WIDTH = 32
 _SIZE_RULES = frozenset({"width", "height", "min-width", "min-height", "dpr"})
 

@@ -26,7 +26,7 @@ class Html(str):
 
 
 def attribute_name(keyword: str) -> str:
-    """Convert a Python keyword to the name of an HTML attribute: `class_` to `class`, `data_id` to `data-id`.
+    """Convert a keyword argument to an HTML attribute: `class_` to `class`, `data_id` to `data-id`.
 
     Raises `ValueError` for a keyword that is not a valid attribute name.
     """

@@ -44,9 +44,10 @@ class ResponsiveImage:
     """An image in several sizes for a web page.
 
     `src` is the URL of the smallest size. `srcset` has the URLs of all sizes, and the browser chooses one of
-    them with the help of `sizes`. `width` and `height` are the size of the largest picture, or None when it
-    is unknown. With them, a browser reserves space before the image is loaded. `placeholder` is the URL of a
-    tiny blurred picture. Jinja and Django templates show this object as an `<img>` tag with an empty `alt`.
+    them with the help of `sizes`. `width` and `height` are the size of the last breakpoint, or of the largest
+    of `widths`, at density 1, or None when it is unknown. With them, a browser reserves space before the
+    image is loaded. `placeholder` is the URL of a tiny blurred picture. Jinja and Django templates show this
+    object as an `<img>` tag with an empty `alt`.
     """
 
     src: str
@@ -62,7 +63,7 @@ class ResponsiveImage:
         """Return an `<img>` tag with all text escaped.
 
         Args:
-            alt: The text for readers who do not see the image, or "" for an image without a meaning.
+            alt: The alternative text, or "" for a decorative image.
             loading: "lazy" or "eager". None leaves out the attribute `loading`.
             **attributes: More attributes, such as `class_="hero"` or `data_id=7`. They also override the
                 attributes that this method sets, as in `sizes="50vw"`. An attribute that is True is written
@@ -141,8 +142,9 @@ def responsive_image(
     Without `widths` and `breakpoints`, the rules decide. With a rule `width`, the `srcset` has one URL per
     density. Without this rule, there are breakpoints for pictures of 320, 640, 1024 and 1440 pixels.
 
-    No picture is wider than 8192 pixels, or wider than the original after its crop. When two pictures have
-    the same descriptor (such as `640w`), the `srcset` has the first one only.
+    No picture is wider than 8192 pixels. Unless `upscale` is True, no picture is wider than the original
+    after its crop. When two pictures have the same descriptor (such as `640w`), the `srcset` has the first
+    one only.
 
     Args:
         cdn_url: The URL of the image, `image.cdn_url`.
@@ -160,9 +162,11 @@ def responsive_image(
         **rules: Rules by name or alias, as in `build_url`.
 
     Raises:
-        TransformationError: An option is invalid, or the rule `dpr` is given, which `densities` sets. With
-            `widths`, the rule `width` must not be given, either.
-        ValueError: Both `widths` and `breakpoints` are given.
+        TransformationError: As in `build_url`. It is also raised for the rule `dpr`, which `densities` sets,
+            and, with `widths`, for the rule `width`.
+        ValueError: Both `widths` and `breakpoints` are given, some breakpoints have a width and some have
+            none, or a `min_width` is not a whole number of at least 0.
+        TypeError: `widths`, `densities` or a breakpoint has a wrong type.
     """
     if widths is not None and breakpoints is not None:
         raise ValueError("pass widths or breakpoints, not both")
@@ -239,8 +243,8 @@ def _url(cdn_url: str, rules: Transformation) -> str:
 
 def _srcset(cdn_url: str, candidates: Iterable[Candidate]) -> str:
     urls = [(_url(cdn_url, candidate.transformation), candidate.descriptor) for candidate in candidates]
-    # In a `srcset`, a space or a comma may end a URL. So both are encoded. Only the path can contain them,
-    # because the query is encoded already.
+    # In a `srcset`, a space or a comma may end a URL. So both are encoded. Only the path and the fragment can
+    # contain them, because the query is encoded already.
     return ", ".join(
         [f"{url.replace(' ', '%20').replace(',', '%2C')} {descriptor}" for url, descriptor in urls]
     )

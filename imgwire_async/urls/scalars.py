@@ -106,7 +106,7 @@ BOOLEAN = ValueType("true or false", _boolean)
 
 
 def enum(keywords: Sequence[str], aliases: Mapping[str, str] | None = None) -> ValueType:
-    """Return the type of values that must be one of `keywords`, in lower or upper case.
+    """Return the type of values that must be one of `keywords`. The case does not matter.
 
     `aliases` maps other accepted words to the keyword that is written in the URL.
     """

@@ -80,11 +80,11 @@ class Transformation:
     `thumb | Transformation(quality=80)` combines two transformations. Two transformations are equal when
     their `preset` and `pairs` are equal.
 
-    `pairs` contains the (name, percent-encoded value) pairs of the URL, sorted by name. `query` is the same
-    as one text. `faults` lists the invalid options that were left out because `on_invalid` was not "raise".
-    Copies and pickles have no faults. `orphans` lists rules that need a watermark, such as
-    `watermark_position`, when there is no watermark yet. A transformation may have such rules, but building a
-    URL from it reports them as faults.
+    `pairs` contains the (name, percent-encoded value) pairs of the URL, sorted by name. `query` has the same
+    pairs as one string. `faults` lists the invalid options that were left out because `on_invalid` was not
+    "raise". Copies and pickles have no faults. `orphans` has a `Fault` for each rule that needs a watermark,
+    such as `watermark_position`, when there is no watermark yet. A transformation may have such rules, but
+    building a URL from it reports them as faults.
 
     Args:
         options: A `Transformation`, or a mapping of rule names to values, as in `build_url`.
@@ -121,7 +121,7 @@ class Transformation:
 
     @property
     def raw(self) -> dict[str, object]:
-        """The rules of the argument `raw`, which were not checked: a dict that maps names to text."""
+        """The rules that this version does not know or would reject: a dict that maps names to text."""
         return self._read()[1]
 
     def _read(self) -> tuple[dict[str, object], dict[str, object]]:
