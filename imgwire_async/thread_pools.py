@@ -27,9 +27,9 @@ class LoopPools:
     __slots__ = ("_end_hook", "batcher", "disk", "readers")
 
     def __init__(self) -> None:
-        self.disk = ThreadPool(DISK_THREADS)
-        self.readers = ThreadPool(_READER_THREADS)
-        self.batcher = ThreadBatcher(self.disk)
+        self.disk: ThreadPool = ThreadPool(DISK_THREADS)
+        self.readers: ThreadPool = ThreadPool(_READER_THREADS)
+        self.batcher: ThreadBatcher = ThreadBatcher(self.disk)
         end_hook = self._clear_at_loop_end()
         self._end_hook: AsyncGenerator[None, None] | None = end_hook
         try:

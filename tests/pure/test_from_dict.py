@@ -147,7 +147,7 @@ def test_an_argument_that_is_not_a_mapping_is_a_type_error_with_advice(value: An
 
 def test_a_model_in_place_of_data_is_a_type_error_that_says_so() -> None:
     model: Any = from_dict(Image, image())
-    with pytest.raises(TypeError, match=r"got a model \(Image\) already"):
+    with pytest.raises(TypeError, match=r"`data` is a model \(Image\) already"):
         from_dict(Image, model)
 
 

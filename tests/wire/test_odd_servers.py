@@ -109,7 +109,7 @@ async def test_a_status_below_200_is_never_a_success(raw: bytes, operation: str,
             "stream": (stream, DownloadError),
         }
         call, kind = calls[operation]
-        with pytest.raises(kind, match="no final response"):
+        with pytest.raises(kind, match="not a final response"):
             await call()
     assert list(tmp_path.iterdir()) == []
 
