@@ -363,7 +363,6 @@ def test_the_errors_for_a_broken_archive_and_an_existing_file_give_advice(tmp_pa
     with pytest.raises(ArchiveError, match="not a ZIP file") as caught:
         extract_archive(archive, target)
     assert str(caught.value).startswith(str(archive))
-    assert "kept" not in str(caught.value)
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("a.png", PNG)
     extract_archive(archive, target)
