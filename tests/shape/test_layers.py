@@ -21,7 +21,7 @@ LEVELS = [
     {"protocol", "results", "mime", "concurrency", "disk_work"},
     {"uploads", "downloads", "transport"},
     {"resources"},
-    {"client"},
+    {"client", "batch"},
 ]
 OUTER = {"blocking", "_bridge", "_loop_thread", "otel", "integrations"}
 SEPARATE = {"emulator"}
