@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +20,21 @@ import attrs
 
 from imgwire_async.batch import journal_destinations, journal_file, journal_lock, journal_schema
 from imgwire_async.batch.errors import JournalError
+from imgwire_async.batch.items import Identity
 from imgwire_async.batch.journal_destinations import Choice, Destination
 from imgwire_async.batch.journal_reader import ConnectedReader, Reader, WriterReader
-from imgwire_async.batch.journal_schema import CODES, DELETE, DONE, PUT, SELECT, row_of, values_of
+from imgwire_async.batch.journal_schema import (
+    CODES,
+    DELETE,
+    DONE,
+    PUT,
+    SELECT,
+    row_of,
+    values_of,
+)
 from imgwire_async.batch.journal_writer import JournalWriter, begin_log, read_state
 from imgwire_async.batch.keys import Shard, key_bytes, key_text
+from imgwire_async.batch.plan import is_plainly_done
 from imgwire_async.batch.records import STATUSES, JournalRow, RowOwner, RowStatus, all_ids
 from imgwire_async.formatting import quoted
 
@@ -184,13 +194,32 @@ class Journal:
     def lookup(self, destination: int, keys: Sequence[str]) -> dict[str, JournalRow]:
         """Return the rows of keys. A key without a row is missing."""
         found: dict[str, JournalRow] = {}
-        for start in range(0, len(keys), _MAX_KEYS):
-            data = [key_bytes(key) for key in keys[start : start + _MAX_KEYS]]
-            marks = ",".join("?" * len(data))
-            sql = f"{SELECT} WHERE destination=? AND key IN ({marks})"  # only question marks
-            for values in self._query(sql, (destination, *data)):
+        for part in _parts(keys):
+            sql = f"{SELECT} WHERE destination=? AND key IN ({_marks(part)})"
+            for values in self._query(sql, (destination, *map(key_bytes, part))):
                 row = row_of(values)
                 found[row.key] = row
+        return found
+
+    def done_before(
+        self, owner: RowOwner, identities: Mapping[str, Identity], *, checksum: bool = False
+    ) -> set[str]:
+        """Return the keys of files that are done, belong to the same source, and have not changed.
+
+        This is several times faster than `lookup`, which is for the other files.
+        """
+        found: set[str] = set()
+        for keys in _parts([*identities]):
+            sql = (
+                "SELECT key, size, mtime_ns, sha256, tag FROM files "  # noqa: S608  # only question marks
+                f"WHERE destination=? AND key IN ({_marks(keys)}) AND status={DONE} AND source=?"
+            )
+            by_data = {key_bytes(key): key for key in keys}
+            rows = self._query(sql, (owner.destination, *by_data, owner.source))
+            for data, size, mtime_ns, sha256, tag in rows:
+                key = by_data[data]
+                if is_plainly_done(size, mtime_ns, sha256, tag, identities[key], checksum=checksum):
+                    found.add(key)
         return found
 
     def rows(self, destination: int, status: RowStatus | None = None) -> Iterator[JournalRow]:
@@ -291,6 +320,17 @@ def _open_writer(path: Path, *, exclusive: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise journal_file.journal_error(path, error) from error
     return connection
+
+
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield keys in parts that one query accepts."""
+    for start in range(0, len(keys), _MAX_KEYS):
+        yield keys[start : start + _MAX_KEYS]
+
+
+def _marks(keys: Sequence[str]) -> str:
+    """Return a question mark for each key."""
+    return ",".join("?" * len(keys))
 
 
 # --- commands of the writer ---------------------------------------------------------------------------------

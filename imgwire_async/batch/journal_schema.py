@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from imgwire_async.batch.items import Identity
@@ -11,9 +12,10 @@ from imgwire_async.batch.records import STATUSES, JournalRow, RowStatus
 
 Values: TypeAlias = tuple[Any, ...]
 
-# The format of the file. A change of the tables raises it and adds the statements that change an old file.
+# The format of the file. A change of the tables raises it.
 VERSION = 1
-MIGRATIONS: dict[int, tuple[str, ...]] = {}
+# The statements that change a file of a format to the next one.
+MIGRATIONS: Mapping[int, Sequence[str]] = {}
 
 CODES: dict[RowStatus, int] = {status: code for code, status in enumerate(STATUSES, 1)}
 DONE = CODES["done"]
@@ -139,14 +141,14 @@ def values_of(row: JournalRow) -> Values:
 
 def row_of(values: Values) -> JournalRow:
     """Return the row of columns in the order of `SELECT`."""
-    mtime_ns, abandoned = values[6], values[14]
+    abandoned = values[14]
     return JournalRow(
         destination=values[0],
         key=key_text(values[1]),
         source=values[2],
         run=values[3],
         status=STATUSES[int(values[4]) - 1],
-        identity=Identity(values[5], mtime_ns if mtime_ns is None else int(mtime_ns), values[7], values[8]),
+        identity=identity_of(*values[5:9]),
         generation=values[9],
         idempotency_key=values[10],
         image_id=values[11],
@@ -161,19 +163,30 @@ def row_of(values: Values) -> JournalRow:
     )
 
 
+def identity_of(
+    size: int | None, mtime_ns: int | str | None, sha256: str | None, tag: str | None
+) -> Identity:
+    """Return the identity in four columns."""
+    return Identity(size, int(mtime_ns) if isinstance(mtime_ns, str) else mtime_ns, sha256, tag)
+
+
 def _integer(value: int | None) -> int | str | None:
     """Return an integer as SQLite can store it. A file may have a time that needs more than 64 bits."""
     return value if value is None or value in _INT64 else str(value)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Change the tables of an older format to the current one, in one transaction."""
+def migrate(
+    connection: sqlite3.Connection,
+    migrations: Mapping[int, Sequence[str]] = MIGRATIONS,
+    newest: int = VERSION,
+) -> None:
+    """Change the tables of an older format to the newest one, in one transaction."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == VERSION:
+    if version == newest:
         return
     connection.execute("BEGIN IMMEDIATE")
-    for old in range(version, VERSION):
-        for statement in MIGRATIONS[old]:
+    for old in range(version, newest):
+        for statement in migrations[old]:
             connection.execute(statement)
-    connection.execute(f"PRAGMA user_version={VERSION}")
+    connection.execute(f"PRAGMA user_version={newest}")
     connection.execute("COMMIT")

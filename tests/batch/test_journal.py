@@ -95,6 +95,67 @@ async def test_rows_are_on_the_disk_when_the_future_is_done(path: Path) -> None:
         connection.close()
 
 
+def commits(path: Path) -> int:
+    """Count the transactions in the log of a journal. The last frame of each contains the file size."""
+    log = path.with_name(path.name + "-wal").read_bytes()
+    size = 24 + 4_096
+    return sum(log[start + 4 : start + 8] != bytes(4) for start in range(32, len(log), size))
+
+
+async def test_rows_that_wait_at_the_same_time_share_a_transaction(path: Path) -> None:
+    with opened(path) as journal:
+        before = commits(path)
+        await asyncio.gather(*[journal.put([row(key=str(number))]) for number in range(500)])
+        assert 1 <= commits(path) - before <= 100
+
+
+async def test_no_row_waits_for_another(path: Path) -> None:
+    with opened(path) as journal:
+        before = commits(path)
+        for number in range(20):
+            await journal.put([row(key=str(number))])
+        assert commits(path) - before == 20
+
+
+async def test_a_command_that_fails_does_not_fail_the_others(path: Path) -> None:
+    def fail(_: sqlite3.Connection) -> None:
+        raise KeyError("x")
+
+    with opened(path) as journal:
+        first = journal.put([row(key="a")])
+        with pytest.raises(KeyError):
+            await asyncio.to_thread(journal.run, fail)
+        await first
+        await journal.put([row(key="b")])
+        assert journal.counts(1) == {"done": 2}
+
+
+async def test_an_error_of_the_database_fails_everything_that_follows(path: Path) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO missing VALUES (1)")
+
+    with pytest.raises(JournalError, match="missing"):
+        with opened(path) as journal:
+            with pytest.raises(JournalError, match="missing"):
+                await asyncio.to_thread(journal.run, fail)
+            with pytest.raises(JournalError, match="missing"):
+                await journal.put([row()])
+    # Nothing of it was written, and the lock is free.
+    with opened(path) as journal:
+        assert journal.counts(1) == {}
+
+
+def test_a_checkpoint_empties_the_log(path: Path) -> None:
+    with opened(path) as journal:
+        journal.put_blocking([row(key=f"{number:05}") for number in range(1_000)])
+        log = path.with_name(path.name + "-wal")
+        size = log.stat().st_size
+        journal.checkpoint()
+        # The thread makes it before its next command.
+        journal.put_blocking([row()])
+        assert log.stat().st_size < size / 3
+
+
 async def test_a_caller_that_does_not_wait_cancels_nothing(path: Path) -> None:
     with opened(path) as journal:
         journal.put([row("started")]).cancel()
@@ -147,6 +208,24 @@ def test_a_closed_journal_says_so(path: Path) -> None:
     for use in (lambda: journal.put_blocking([row()]), lambda: [*journal.rows(1)], lambda: journal.counts(1)):
         with pytest.raises(JournalError, match="is closed"):
             use()
+
+
+def test_files_that_are_done_are_found_without_their_rows(path: Path) -> None:
+    identity = Identity(3, mtime_ns=4)
+    with opened(path) as journal:
+        owner, other = begin(journal), begin(journal, "/other")
+        journal.put_blocking(
+            [
+                row("done", key="same"),
+                row("done", key="changed", identity=Identity(3, mtime_ns=5)),
+                row("failed", key="failed"),
+                attrs.evolve(row("done", key="of another source"), source=other.source),
+                *[row("done", key=f"{number:04}") for number in range(700)],
+            ]
+        )
+        asked = ["same", "changed", "failed", "of another source", "new", *[f"{n:04}" for n in range(700)]]
+        found = journal.done_before(owner, dict.fromkeys(asked, identity))
+    assert found == {"same", *[f"{number:04}" for number in range(700)]}
 
 
 # --- runs ---------------------------------------------------------------------------------------------------

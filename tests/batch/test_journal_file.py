@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from imgwire_async.batch import journal_file
+from imgwire_async.batch import journal_file, journal_schema
 from imgwire_async.batch.errors import JournalError, JournalLockedError
 from imgwire_async.batch.journal import open_journal
 from imgwire_async.batch.journal_file import file_system
@@ -258,6 +258,49 @@ def test_a_torn_end_of_the_log_is_ignored(killed: Path, cut: int) -> None:
         file.write(os.urandom(cut))
     with opened(killed) as journal:
         assert journal.counts(1) == {"done": 300}
+
+
+@needs_fork
+@pytest.mark.parametrize("later_rows", [0, 1])
+def test_the_file_alone_is_refused_also_after_a_checkpoint(path: Path, later_rows: int) -> None:
+    def write(_: object) -> None:
+        journal = open_journal(path)
+        journal.put_blocking([row(key=f"{number:05}") for number in range(300)])
+        journal.checkpoint()
+        # The thread makes it before its next command.
+        journal.put_blocking([row(key=f"later{number}") for number in range(later_rows)])
+        os.kill(os.getpid(), 9)
+
+    assert Child(write).wait() == -9
+    log = journal_file.wal_path(path)
+    moved = log.rename(path.with_name("moved"))
+    path.with_name(path.name + "-shm").unlink()
+    refused(path, "is missing")
+    moved.rename(log)
+    with opened(path) as journal:
+        assert journal.counts(1) == {"done": 300 + later_rows}
+
+
+@needs_fork
+def test_a_process_that_is_killed_before_its_first_row_leaves_a_usable_journal(path: Path) -> None:
+    def begin_only(_: object) -> None:
+        open_journal(path)
+        os.kill(os.getpid(), 9)
+
+    for _ in range(2):
+        assert Child(begin_only).wait() == -9
+    filled(path)
+
+
+def test_an_older_format_is_changed_to_the_newest(path: Path) -> None:
+    filled(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    steps = {1: ["ALTER TABLE files ADD COLUMN two"], 2: ["ALTER TABLE files ADD COLUMN three"]}
+    journal_schema.migrate(connection, steps, 3)
+    assert connection.execute("SELECT two, three FROM files").fetchall() == [(None, None)]
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+    connection.close()
+    refused(path, "newer version")
 
 
 def test_a_closed_journal_is_one_file_that_may_be_moved(path: Path, folder: Path) -> None:
