@@ -32,7 +32,7 @@ _ENOUGH_BLOCKS = 12.0
 # variance that is assumed.
 _FIRST_VARIANCE = 0.02
 _VARIANCE_BLOCKS = 20.0
-_LEAST_VARIANCE = 0.0025
+_MIN_VARIANCE = 0.0025
 # Seconds after which a measurement counts half.
 _HALF_LIFE = 40.0
 # Levels with fewer blocks are forgotten.
@@ -151,7 +151,7 @@ class Levels:
         """Return by how much `high` exceeds what it needs to be better, in standard errors."""
         unit = self.unit
         ratio = max(high.rate(unit), 1e-9) / max(low.rate(unit), 1e-9)
-        variance = max(_LEAST_VARIANCE, self.variance[unit])
+        variance = max(_MIN_VARIANCE, self.variance[unit])
         error = math.sqrt(variance * (1 / low.blocks + 1 / high.blocks))
         return (math.log(ratio) - math.log(self.needed(low, high))) / error
 

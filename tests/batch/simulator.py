@@ -1,9 +1,9 @@
 """A simulated network, service and line for the concurrency of a run, in simulated time and by seed.
 
-Each upload is a create call, the transfer of its bytes, and the response. The create calls pass an API that may
-serve or accept only so many per second. The bytes of all uploads share one station, whose speed may depend on
-the number of uploads in it. Every half second the speed of the whole world changes by `noise`, and each upload
-varies by as much again.
+Each upload is a create call, the transfer of its bytes, and the response. The create calls pass an API
+that may serve or accept only so many per second. The bytes of all uploads share one station, whose speed
+may depend on the number of uploads in it. Every half second the speed of the whole world changes by
+`noise`, and each upload varies by as much again.
 """
 
 from __future__ import annotations

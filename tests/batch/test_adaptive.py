@@ -1,4 +1,4 @@
-"""The number of uploads in progress that a run finds out: tables, and simulations against the best fixed number."""
+"""The limit of uploads in progress that a run finds out: tables, and simulations against fixed limits."""
 
 from __future__ import annotations
 
