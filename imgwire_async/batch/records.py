@@ -246,6 +246,8 @@ def next_generation(row: JournalRow, idempotency_key: str) -> JournalRow:
 
 def with_record(row: JournalRow, image_id: str, cdn_url: str | None) -> JournalRow:
     """Return the row with the record that the service returned. Another record before it is abandoned."""
+    if row.image_id == image_id and row.cdn_url == cdn_url and not row.abandoned:
+        return row
     abandoned = row.abandoned
     if row.image_id not in {None, image_id}:
         assert row.image_id is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import traceback
 import warnings
 from collections.abc import Callable, Generator
@@ -56,6 +57,8 @@ class Child:
 
     @staticmethod
     def _run(function: Callable[[Callable[[bytes], object]], object], output: int) -> NoReturn:
+        # A child that hangs must not outlive the tests.
+        signal.alarm(120)
         try:
             function(lambda data: os.write(output, data))
         except BaseException:
