@@ -20,7 +20,7 @@ WINDOW_SECONDS = 0.25
 _STINT_BLOCKS = 3
 # Seconds without another limit once all neighbours of a limit were compared.
 _HOLD = 10.0
-_LONGEST_HOLD = 40.0
+_LONGEST_HOLD = 20.0
 # Seconds without any progress that are no measurement of a limit.
 _STALL = 5.0
 # The least length of a block. Neighbouring windows are often slow or fast together.
@@ -91,6 +91,7 @@ class AdaptiveState:
         held: Seconds in which the limit stays.
         hold: How long it stayed the last time.
         chosen: The limit that stayed.
+        is_resting: Whether the limit stayed until now.
         surprises: The number of blocks in a row that do not fit to the earlier ones at this limit.
     """
 
@@ -105,6 +106,7 @@ class AdaptiveState:
     held: float = 0.0
     hold: float = _HOLD
     chosen: int = 0
+    is_resting: bool = False
     surprises: int = 0
 
 
@@ -160,7 +162,7 @@ def _with_block(state: AdaptiveState, block: Window) -> AdaptiveState:
     surprises = state.surprises + 1 if _is_surprise(levels, limit, rates) else 0
     if surprises >= _MAX_SURPRISES:
         levels = levels.only(limit, block.seconds, block.throughput)
-        state = attrs.evolve(state, held=0.0)
+        state = attrs.evolve(state, held=0.0, is_resting=False)
         surprises = 0
     else:
         weight = _GATED_WEIGHT if block.rejections else 1.0
@@ -168,12 +170,14 @@ def _with_block(state: AdaptiveState, block: Window) -> AdaptiveState:
     state = attrs.evolve(state, levels=levels, blocks=state.blocks + 1, surprises=surprises)
     if state.held > 0:
         return state
+    if state.is_resting:
+        state = attrs.evolve(state, levels=levels.with_doubt(limit), is_resting=False)
     # The next limit that has to be measured, or the best one for some time.
     target = _next_limit(state)
     if target is None:
         target = levels.best().limit
         hold = min(_LONGEST_HOLD, 2 * state.hold) if target == state.chosen else _HOLD
-        state = attrs.evolve(state, held=hold, hold=hold, chosen=target)
+        state = attrs.evolve(state, held=hold, hold=hold, chosen=target, is_resting=True)
     return state if target == limit else _moved(state, target)
 
 

@@ -17,9 +17,9 @@ _GAIN = 1.05
 # other, and a higher limit has to increase the throughput nearly in proportion; from the second value on the
 # exponent below applies fully. Without this rule, two runs on one server would take the throughput from each
 # other and raise their limits without end.
-_QUEUEING = (1.4, 1.8)
+_QUEUEING = (1.25, 1.6)
 # The exponent of that proportion.
-_ELASTICITY = 0.7
+_ELASTICITY = 0.85
 # The number of standard errors between two throughputs that count as different.
 _CONFIDENCE = 2.0
 # Of these, how many a higher limit has to be better.
@@ -134,18 +134,31 @@ class Levels:
             (Level(limit, 1.0, seconds, done),), self.variance, self.base if has_same_sizes else None
         )
 
+    def with_doubt(self, limit: int) -> Levels:
+        """Return the levels with little weight of all but one, if uploads wait for each other at that limit.
+
+        The cause may be another run on the same server, which changes its own limit.
+        """
+        level = self.get(limit)
+        if level is None or self._queueing(level) <= _QUEUEING[0]:
+            return self
+        by_limit = tuple(
+            other if other is level else other.decayed(min(1.0, 1 / other.blocks)) for other in self.by_limit
+        )
+        return attrs.evolve(self, by_limit=by_limit)
+
     # --- comparisons ----------------------------------------------------------------------------------------
 
     def needed(self, low: Level, high: Level) -> float:
         """Return the factor by which `high` must exceed `low` in throughput to be better."""
-        unit = self.unit
-        rate = low.rate(unit)
-        if self.base is None or rate <= 0 or self.base[unit] <= 0:
-            return _GAIN
-        queueing = low.limit / rate / self.base[unit]
         begin, end = _QUEUEING
-        share = min(1.0, max(0.0, (queueing - begin) / (end - begin)))
+        share = min(1.0, max(0.0, (self._queueing(low) - begin) / (end - begin)))
         return max(_GAIN, float((high.limit / low.limit) ** (_ELASTICITY * share)))
+
+    def _queueing(self, level: Level) -> float:
+        """Return the time of an upload at a level as a multiple of the base, 1 if that is unknown."""
+        base, rate = (0.0 if self.base is None else self.base[self.unit]), level.rate(self.unit)
+        return level.limit / rate / base if base > 0 and rate > 0 else 1.0
 
     def margin(self, low: Level, high: Level) -> float:
         """Return by how much `high` exceeds what it needs to be better, in standard errors."""
