@@ -18,8 +18,9 @@ import attrs
 
 from imgwire_async import atomic
 from imgwire_async.batch.keys import escape_key
-from imgwire_async.batch.records import STATUSES, BatchRecord, BatchSummary, RowStatus
+from imgwire_async.batch.records import STATUSES, BatchRecord, RowStatus
 from imgwire_async.formatting import quoted
+from imgwire_async.results import BatchSummary
 
 ExportFormat: TypeAlias = Literal["jsonl", "csv", "md", "parquet"]
 # Returns the records with a status, or all records, each time from the start.

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal, Protocol
+
 import attrs
+
+from imgwire_async.formatting import short_repr
+from imgwire_async.models import SupportedMimeType
+from imgwire_async.uploads.item import UploadItem
+from imgwire_async.uploads.source import File
 
 
 @attrs.frozen
@@ -17,3 +25,78 @@ class Identity:
     mtime_ns: int | None = None
     sha256: str | None = None
     tag: str | None = None
+
+
+@attrs.frozen
+class BatchItem:
+    """One file for a batch run, with the key by which the journal knows it.
+
+    The other arguments are those of `UploadItem`.
+
+    Args:
+        key: The name of the file in the journal. It must be unique in a run.
+        file: The file, of any kind that `upload` takes.
+        file_name: Name to store. None takes the name of the path or file object.
+        mime_type: Type to declare. None detects it from the first bytes.
+        content_length: Length in bytes, for a source whose size is unknown.
+        custom_metadata: Metadata without nesting. None takes the argument of the batch.
+        hash_sha256: SHA-256 of the file as hexadecimal text, or True to compute it.
+        idempotency_key: A key of your own, which is never replaced. None derives it from the file.
+        purpose: Text of your own, stored with the image. None takes the argument of the batch.
+        upload_token: Token for a client key, or a callable that returns it. None takes the client's token.
+    """
+
+    key: str = attrs.field(repr=short_repr)
+    file: File = attrs.field(repr=short_repr)
+    file_name: str | None = attrs.field(default=None, kw_only=True, repr=short_repr)
+    mime_type: SupportedMimeType | str | None = attrs.field(default=None, kw_only=True)
+    content_length: int | None = attrs.field(default=None, kw_only=True)
+    custom_metadata: Mapping[str, str | int | float | bool] | None = attrs.field(
+        default=None, kw_only=True, hash=False, repr=short_repr
+    )
+    hash_sha256: str | bool | None = attrs.field(default=None, kw_only=True)
+    idempotency_key: str | Literal[False] | None = attrs.field(default=None, kw_only=True)
+    purpose: str | None = attrs.field(default=None, kw_only=True)
+    upload_token: str | Callable[[], str | Awaitable[str]] | None = attrs.field(
+        default=None, kw_only=True, repr=False
+    )
+
+
+@attrs.frozen
+class Entry:
+    """One file of a source: its key, the file with its arguments, and its identity."""
+
+    key: str
+    item: UploadItem
+    identity: Identity
+
+
+@attrs.frozen
+class Skip:
+    """One file of a source that is not uploaded, and the reason."""
+
+    key: str
+    reason: str
+
+
+class Source(Protocol):
+    """A source of files. Only one task iterates over it, and closes it with `aclose` at the end.
+
+    `name` is the name in the journal, such as the absolute path of a folder. `prefix` is the part of derived
+    keys that stands for the source: the prefix that the user gave, or the name. `may_repeat` says whether the
+    same key can come twice. `is_moved` says that files of the journal with another source name belong to this
+    source.
+    """
+
+    name: str
+    prefix: str
+    may_repeat: bool
+    is_moved: bool
+
+    def __aiter__(self) -> Source: ...
+
+    async def __anext__(self) -> Entry | Skip: ...
+
+    async def aclose(self) -> None:
+        """Release all resources. Idempotent. Does not wait for a call of user code that hangs."""
+        ...

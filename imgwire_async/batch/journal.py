@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 import attrs
 
 from imgwire_async.batch import journal_destinations, journal_file, journal_lock, journal_schema
-from imgwire_async.batch.errors import JournalError
 from imgwire_async.batch.items import Identity
 from imgwire_async.batch.journal_destinations import Choice, Destination
 from imgwire_async.batch.journal_reader import ConnectedReader, Reader, WriterReader
@@ -36,6 +35,7 @@ from imgwire_async.batch.journal_writer import JournalWriter, begin_log, read_st
 from imgwire_async.batch.keys import Shard, key_bytes, key_text
 from imgwire_async.batch.plan import is_plainly_done
 from imgwire_async.batch.records import STATUSES, JournalRow, RowOwner, RowStatus, all_ids
+from imgwire_async.batch_errors import JournalError
 from imgwire_async.formatting import quoted
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from imgwire_async import atomic
 from imgwire_async.batch import journal_schema
-from imgwire_async.batch.errors import JournalError
 from imgwire_async.batch.journal_lock import lock_path
+from imgwire_async.batch_errors import JournalError
 from imgwire_async.formatting import quoted
 
 # "IWBJ", so that the command `file` and other programs can tell a journal from other databases.

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imgwire_async import forks
-from imgwire_async.batch.errors import JournalError, JournalLockedError
+from imgwire_async.batch_errors import JournalError, JournalLockedError
 from imgwire_async.formatting import quoted
 
 _FLAGS = os.O_CREAT | os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -30,7 +30,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from imgwire_async import forks
 from imgwire_async.batch import journal_file
-from imgwire_async.batch.errors import JournalError
+from imgwire_async.batch_errors import JournalError
 from imgwire_async.formatting import quoted
 
 T = TypeVar("T")

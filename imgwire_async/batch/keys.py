@@ -10,6 +10,7 @@ from typing import cast
 
 import attrs
 
+from imgwire_async import checks
 from imgwire_async.batch.items import Identity
 from imgwire_async.formatting import quoted
 
@@ -78,7 +79,7 @@ def parse_shard(text: object) -> Shard:
     Raises `TypeError` for another type, and `ValueError` for another text.
     """
     if not isinstance(text, str):
-        raise TypeError(f'shard must be a text such as "3/16", not {type(text).__name__}')
+        raise checks.wrong_type("shard", 'a text such as "3/16"', text)
     match = _SHARD.fullmatch(text)
     if match is None or int(match[1]) > int(match[2]):
         raise ValueError(f'shard must be a text such as "3/16", from "1/16" to "16/16", not {quoted(text)}')

@@ -16,13 +16,13 @@ from imgwire_async.batch.journal import Journal, open_journal
 from imgwire_async.batch.journal_destinations import Destination
 from imgwire_async.batch.keys import key_bytes
 from imgwire_async.batch.records import (
-    BatchSummary,
     JournalRow,
     RowStatus,
     all_ids,
     summary_of,
     with_abandoned,
 )
+from imgwire_async.results import BatchSummary
 
 # What is known about a file is worth more, the further its upload came.
 _RANKS: dict[RowStatus, int] = {"skipped": 0, "failed": 1, "started": 2, "stored": 3, "done": 4}

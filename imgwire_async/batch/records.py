@@ -16,6 +16,7 @@ import attrs
 from imgwire_async.batch.items import Identity
 from imgwire_async.formatting import short_repr, shortened
 from imgwire_async.redaction import escape_unprintable, redact
+from imgwire_async.results import BatchSummary
 
 RowStatus: TypeAlias = Literal["started", "stored", "done", "failed", "skipped"]
 STATUSES: tuple[RowStatus, ...] = ("started", "stored", "done", "failed", "skipped")
@@ -107,46 +108,6 @@ class BatchRecord:
     attempts: int = 0
     abandoned: tuple[str, ...] = ()
     finished_at: datetime | None = None
-
-
-@attrs.frozen(kw_only=True)
-class BatchSummary:
-    """The counts of a run, or of a journal.
-
-    `found` counts the files of the source, and is final once `counted` is true. `unsure` counts the files
-    whose outcome is not known, and `left` those that are not finished. `elapsed` is in seconds.
-    """
-
-    found: int = 0
-    skipped: int = 0
-    uploaded: int = 0
-    done_before: int = 0
-    failed: int = 0
-    unsure: int = 0
-    left: int = 0
-    bytes_sent: int = 0
-    elapsed: float = 0.0
-    files_per_second: float = 0.0
-    counted: bool = False
-    concurrency: int = 0
-
-    def __str__(self) -> str:
-        counts = {
-            "found": self.found,
-            "uploaded": self.uploaded,
-            "done before": self.done_before,
-            "skipped": self.skipped,
-            "failed": self.failed,
-            "unsure": self.unsure,
-            "left": self.left,
-        }
-        lines = [f"{name:<12}{count:>14,}" for name, count in counts.items()]
-        if not self.counted:
-            lines[0] += "  (still counting)"
-        if self.elapsed:
-            lines.append(f"{'bytes sent':<12}{self.bytes_sent:>14,}")
-            lines.append(f"{'elapsed':<12}{self.elapsed:>12.1f} s  ({self.files_per_second:.1f} files/s)")
-        return "\n".join(lines)
 
 
 def summary_of(counts: Mapping[RowStatus, int]) -> BatchSummary:

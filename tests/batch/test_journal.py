@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imgwire_async.batch import records
-from imgwire_async.batch.errors import JournalError
 from imgwire_async.batch.items import Identity
 from imgwire_async.batch.journal_schema import row_of, values_of
 from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.records import JournalRow
+from imgwire_async.batch_errors import JournalError
 
 from .journals import begin, opened, row
 from .rows import rows

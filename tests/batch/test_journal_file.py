@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 
 from imgwire_async.batch import journal_file, journal_schema
-from imgwire_async.batch.errors import JournalError, JournalLockedError
 from imgwire_async.batch.journal import open_journal
 from imgwire_async.batch.journal_file import file_system
 from imgwire_async.batch.journal_lock import lock_path
+from imgwire_async.batch_errors import JournalError, JournalLockedError
 
 from .journals import Child, opened, row
 

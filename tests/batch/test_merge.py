@@ -10,9 +10,9 @@ import attrs
 import pytest
 from hypothesis import given
 
-from imgwire_async.batch.errors import JournalError, JournalLockedError
 from imgwire_async.batch.merge import merge_journals, merged
 from imgwire_async.batch.records import JournalRow, all_ids
+from imgwire_async.batch_errors import JournalError, JournalLockedError
 
 from .journals import begin, opened, row
 from .rows import rows

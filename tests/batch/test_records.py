@@ -11,7 +11,8 @@ from hypothesis import given
 
 from imgwire_async.batch import records
 from imgwire_async.batch.items import Identity
-from imgwire_async.batch.records import FOLLOWERS, STATUSES, BatchSummary, JournalRow, all_ids
+from imgwire_async.batch.records import FOLLOWERS, STATUSES, JournalRow, all_ids
+from imgwire_async.results import BatchSummary
 
 from .journals import OWNER, row
 from .rows import rows

@@ -19,9 +19,10 @@ LEVELS = [
     {"settings", "retry", "thread_pools", "urls", "archive_entries"},
     {"config", "models", "archives", "user_code"},
     {"protocol", "results", "mime", "concurrency", "disk_work"},
-    {"uploads", "downloads", "transport"},
+    {"uploads", "downloads", "transport", "batch_errors"},
     {"resources"},
-    {"client", "batch"},
+    {"client"},
+    {"batch"},
 ]
 OUTER = {"blocking", "_bridge", "_loop_thread", "otel", "integrations"}
 SEPARATE = {"emulator"}

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from imgwire_async.errors import ImgwireError
-
-if TYPE_CHECKING:
-    from imgwire_async.batch.records import BatchSummary
+from imgwire_async.results import BatchSummary
 
 
 class BatchError(ImgwireError):

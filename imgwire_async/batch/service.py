@@ -1,0 +1,46 @@
+"""What a batch run needs of a client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from imgwire_async.batch.keys import fingerprint
+from imgwire_async.protocol.request import Transport
+from imgwire_async.resources.images import AsyncImages
+from imgwire_async.transport.shared_state import SharedState
+
+
+@attrs.frozen
+class Service:
+    """The operations and settings of a client that a batch run uses.
+
+    `images` is the `client.images` of the asynchronous client, also in the blocking form.
+    """
+
+    images: AsyncImages
+    shared: SharedState = attrs.field(repr=False)
+    # The transport of the client. The first call imports aiohttp.
+    new_transport: Callable[[], Transport] = attrs.field(repr=False)
+
+    @property
+    def transport(self) -> Transport:
+        """The transport of the client. Raises `RuntimeError` when the client is closed."""
+        transport = self.new_transport()
+        transport.require_usable()
+        return transport
+
+    @property
+    def base_url(self) -> str:
+        """The URL of the API."""
+        return self.shared.config.base_url
+
+    @property
+    def environment_id(self) -> str | None:
+        """The environment in the settings of the client, None if it is not set."""
+        return self.transport.options.environment_id
+
+    async def fingerprint(self) -> str:
+        """Return the fingerprint of the current API key. Call the key callable of the user if necessary."""
+        return fingerprint(await self.shared.key_provider.get())
