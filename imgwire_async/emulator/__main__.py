@@ -12,7 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from imgwire_async.emulator.configuration import ExpiredStatus, Idempotency, NaiveDates, SecondPut
+from imgwire_async.emulator.configuration import (
+    DeletedKeys,
+    ExpiredStatus,
+    Idempotency,
+    ListOrder,
+    NaiveDates,
+    SecondPut,
+)
 from imgwire_async.emulator.server import Emulator
 from imgwire_async.emulator.validation import InvalidError
 from imgwire_async.emulator.validators import http_url
@@ -83,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
         default="same",
         help="response to a repeated idempotency key",
     )
+    add(
+        "--deleted-keys",
+        choices=get_args(DeletedKeys),
+        default="forgotten",
+        help="what happens to the idempotency key of a deleted image",
+    )
+    add("--list-order", choices=get_args(ListOrder), default="created", help="order of lists of images")
     add("--unsigned-content-type", action="store_true", help="accept any Content-Type at upload URLs")
     add(
         "--url-lifetime",
@@ -144,6 +158,8 @@ def _create_emulator(options: argparse.Namespace) -> Emulator:
         ready_after=options.ready_after,
         ready_polls=options.ready_polls,
         idempotency=options.idempotency,
+        deleted_keys=options.deleted_keys,
+        list_order=options.list_order,
         signed_content_type=not options.unsigned_content_type,
         url_lifetime=options.url_lifetime,
         null_sizes_while_pending=options.null_sizes_while_pending,

@@ -7,9 +7,21 @@ from typing import Literal, TypeAlias
 from attrs import define, field, frozen
 from attrs.validators import and_, ge, in_, instance_of, le, optional
 
-__all__ = ["ClientLimits", "ExpiredStatus", "Idempotency", "NaiveDates", "SecondPut", "Settings", "Switches"]
+__all__ = [
+    "ClientLimits",
+    "DeletedKeys",
+    "ExpiredStatus",
+    "Idempotency",
+    "ListOrder",
+    "NaiveDates",
+    "SecondPut",
+    "Settings",
+    "Switches",
+]
 
 Idempotency: TypeAlias = Literal["same", "conflict", "same_dead_url", "ignored"]
+DeletedKeys: TypeAlias = Literal["forgotten", "remembered"]
+ListOrder: TypeAlias = Literal["created", "updated", "id"]
 NaiveDates: TypeAlias = Literal["utc", "refused"]
 SecondPut: TypeAlias = Literal["accepted", "refused"]
 ExpiredStatus: TypeAlias = Literal[403, 400]
@@ -27,6 +39,8 @@ class Switches:
     idempotency: Idempotency = field(
         default="same", validator=in_(("same", "conflict", "same_dead_url", "ignored"))
     )
+    deleted_keys: DeletedKeys = field(default="forgotten", validator=in_(("forgotten", "remembered")))
+    list_order: ListOrder = field(default="created", validator=in_(("created", "updated", "id")))
     signed_content_type: bool = field(default=True, validator=instance_of(bool))
     url_lifetime: float = field(default=900.0, validator=ge(0))
     null_sizes_while_pending: bool = field(default=False, validator=instance_of(bool))

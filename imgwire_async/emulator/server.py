@@ -13,8 +13,10 @@ from typing import Self
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.configuration import (
     ClientLimits,
+    DeletedKeys,
     ExpiredStatus,
     Idempotency,
+    ListOrder,
     NaiveDates,
     SecondPut,
     Settings,
@@ -87,6 +89,12 @@ class Emulator:
             new upload URL if the image is PENDING, else with its last upload URL. `"same_dead_url"`: the
             first image with its last upload URL, even if this URL has expired. `"conflict"`: status 409.
             `"ignored"`: a new image.
+        deleted_keys: What happens to the idempotency key of a deleted image. `"forgotten"`: a call with this
+            key creates a new image. `"remembered"`: the call gets the response of `idempotency`. With
+            `"same"` and `"same_dead_url"` this is the deleted record, with its `deleted_at`.
+        list_order: The order of lists of images. `"created"`: the newest image comes first. `"updated"`: the
+            image that changed last comes first, so images move to another page while they are listed.
+            `"id"`: by ID, so new images appear on any page.
         signed_content_type: Whether the PUT of an upload must have the declared `mime_type` as its
             `Content-Type`, and no `Content-Type` if no `mime_type` was declared. False allows any
             `Content-Type`.
@@ -103,6 +111,7 @@ class Emulator:
             second get a 429 with `Retry-After: 1`. None means no limit.
     """
 
+    # long: one line per argument
     def __init__(
         self,
         *,
@@ -116,6 +125,8 @@ class Emulator:
         ready_after: float = 0.0,
         ready_polls: int = 1,
         idempotency: Idempotency = "same",
+        deleted_keys: DeletedKeys = "forgotten",
+        list_order: ListOrder = "created",
         signed_content_type: bool = True,
         url_lifetime: float = 900.0,
         null_sizes_while_pending: bool = False,
@@ -128,6 +139,8 @@ class Emulator:
             ready_after=ready_after,
             ready_polls=ready_polls,
             idempotency=idempotency,
+            deleted_keys=deleted_keys,
+            list_order=list_order,
             signed_content_type=signed_content_type,
             url_lifetime=url_lifetime,
             null_sizes_while_pending=null_sizes_while_pending,

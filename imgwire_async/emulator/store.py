@@ -47,7 +47,8 @@ class Store:
         self.switches = switches
         self.environment_id = environment_id
         self.images: dict[str, Image] = {}
-        self.deleted_images: list[Image] = []
+        # Deleted images by ID, in the order of their deletion.
+        self.deleted_images: dict[str, Image] = {}
         # Maps idempotency keys to image IDs.
         self.image_ids_by_idempotency_key: dict[str, str] = {}
         # Presigned URLs, keyed by signature.
@@ -83,15 +84,35 @@ class Store:
         return image
 
     def find_by_idempotency_key(self, idempotency_key: str | None, now: datetime) -> Image | None:
-        """Return the image that was created with this idempotency key, or None."""
+        """Return the image that was created with this idempotency key, or None.
+
+        With the switch `deleted_keys="remembered"` this can be a deleted image.
+        """
         image_id = None if idempotency_key is None else self.image_ids_by_idempotency_key.get(idempotency_key)
-        return None if image_id is None else self.get_image(image_id, now)
+        if image_id is None:
+            return None
+        if image_id in self.deleted_images and self.switches.deleted_keys == "remembered":
+            return self.deleted_images[image_id]
+        return self.get_image(image_id, now)
 
     def list_page(self, page: int, limit: int, now: datetime) -> list[Image]:
-        """Return one page of the images, newest first."""
+        """Return one page of the images, in the order that the switch `list_order` names."""
         start = (page - 1) * limit
-        images = list(islice(reversed(self.images.values()), start, start + limit))
+        images = list(islice(self._in_order(now), start, start + limit))
         return [self._save(advance_image(image, now, self.switches)) for image in images]
+
+    def _in_order(self, now: datetime) -> Iterator[Image]:
+        match self.switches.list_order:
+            case "created":
+                return reversed(self.images.values())
+            case "updated":
+                # An image changes when its time has come, even if no request came at that time.
+                images = [
+                    self._save(advance_image(image, now, self.switches)) for image in self.images.values()
+                ]
+                return iter(sorted(images, key=lambda image: image.updated_at, reverse=True))
+            case "id":
+                return iter(sorted(self.images.values(), key=lambda image: image.id))
 
     def store_bytes(self, image: Image, stored: StoredBody, now: datetime) -> Image:
         """Save the uploaded bytes of an image, and return its new record."""
@@ -102,7 +123,7 @@ class Store:
         """Delete an image. The metrics still count its upload."""
         del self.images[image.id]
         self._pending_with_client_key.discard(image.id)
-        self.deleted_images.append(evolve(image, deleted_at=now, stored=None))
+        self.deleted_images[image.id] = evolve(image, deleted_at=now, stored=None)
 
     def all_images(self, now: datetime) -> Iterator[Image]:
         """Yield the existing images as they are at the time `now`, and after them the deleted images."""
@@ -110,7 +131,7 @@ class Store:
             image = self.get_image(image_id, now)
             if image is not None:
                 yield image
-        yield from self.deleted_images
+        yield from self.deleted_images.values()
 
     @property
     def client_pending_count(self) -> int:

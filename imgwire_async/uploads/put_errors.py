@@ -146,8 +146,15 @@ def not_replayable_error(file: PreparedUpload, first: UploadError) -> UploadNotR
     return error
 
 
-def repeated_url_error(file: PreparedUpload, image: Image | None) -> UploadUrlExpiredError:
-    """Return the exception for a rejected upload URL that the service has returned again."""
+def unusable_record_error(file: PreparedUpload, image: Image) -> UploadError:
+    """Return the exception for a deleted record, or for a rejected upload URL that was returned again."""
+    if image.deleted_at is not None:
+        return UploadError(
+            f"{file.label}: the image with this idempotency key was deleted. "
+            "Upload the file again with another idempotency_key.",
+            file_name=file.file_name,
+            image=image,
+        )
     return UploadUrlExpiredError(
         f"{file.label}: the service returned the same upload URL again after the storage had rejected it. "
         "Upload the file again with another idempotency_key.",

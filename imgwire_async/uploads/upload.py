@@ -266,15 +266,15 @@ class Upload:
         previous = self.image
         while True:
             upload = await self._create_record()
-            image = upload.image
+            image, is_deleted = upload.image, upload.image.deleted_at is not None
             is_same_file = self._state.has_derived_key or (previous is not None and previous.id == image.id)
-            if is_same_file and image.status in ARRIVED:
+            if is_same_file and image.status in ARRIVED and not is_deleted:
                 return True
-            if upload.upload_url not in self._rejected_urls:
+            if upload.upload_url not in self._rejected_urls and not is_deleted:
                 break
-            # The service returned the rejected URL again, so a new record is needed.
+            # Neither a rejected URL nor a deleted record can get the bytes, so a new record is needed.
             if not await self._renew_key():
-                raise put_errors.repeated_url_error(self._file, self.image)
+                raise put_errors.unusable_record_error(self._file, image)
         self._url = upload.upload_url
         return False
 

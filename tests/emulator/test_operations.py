@@ -89,6 +89,33 @@ async def test_images_are_listed_in_pages_newest_first(client: RawClient) -> Non
     assert {(page.headers["X-Total-Count"], page.headers["X-Limit"]) for page in pages} == {("5", "2")}
 
 
+@pytest.mark.parametrize("switches", [{"list_order": "updated", "ready_after": 60, "ready_polls": 0}])
+async def test_images_are_listed_by_their_last_change_if_the_switch_says_so(client: RawClient) -> None:
+    a, b, c = [await client.create(f"{name}.png") for name in "abc"]
+    assert await listed(client) == [item["image"]["id"] for item in (c, b, a)]
+    assert (await client.put(a["upload_url"], PNG, None)).status == 200
+    assert await listed(client) == [item["image"]["id"] for item in (a, c, b)]
+    client.emulator.clock.advance(30)
+    assert (await client.put(b["upload_url"], PNG, None)).status == 200
+    client.emulator.clock.advance(40)
+    # `a` has become READY by itself, after the PUT of `b`.
+    assert await listed(client) == [item["image"]["id"] for item in (a, b, c)]
+
+
+@pytest.mark.parametrize("switches", [{"list_order": "id"}])
+async def test_images_are_listed_by_id_if_the_switch_says_so(client: RawClient) -> None:
+    created = [(await client.create())["image"]["id"] for _ in range(5)]
+    assert await listed(client) == sorted(created)
+
+
+async def listed(client: RawClient) -> list[str]:
+    return [
+        image["id"]
+        for page in (1, 2, 3)
+        for image in (await client.request("GET", f"/images/?page={page}&limit=2")).json
+    ]
+
+
 async def test_an_empty_list_has_no_other_pages(client: RawClient) -> None:
     response = await client.request("GET", "/images/")
     assert response.json == []

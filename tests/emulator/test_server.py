@@ -208,6 +208,8 @@ def test_wrong_keys_are_rejected_and_not_shown(keys: dict[str, str], name: str) 
     "switch",
     [
         {"idempotency": "maybe"},
+        {"deleted_keys": "lost"},
+        {"list_order": "name"},
         {"second_put": "ignored"},
         {"naive_dates": "local"},
         {"expired_status": 410},

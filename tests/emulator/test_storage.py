@@ -317,6 +317,31 @@ async def test_the_idempotency_key_of_a_deleted_image_can_be_reused(client: RawC
     assert (await client.create(idempotency_key="k"))["image"]["id"] != first["image"]["id"]
 
 
+@pytest.mark.parametrize(
+    "switches", [{"deleted_keys": "remembered", "idempotency": mode} for mode in ("same", "same_dead_url")]
+)
+@pytest.mark.parametrize("is_stored", [False, True])
+async def test_a_remembered_key_returns_the_deleted_record(client: RawClient, is_stored: bool) -> None:
+    first = await client.create(idempotency_key="k")
+    if is_stored:
+        assert (await client.put(first["upload_url"], PNG, None)).status == 200
+    await client.request("DELETE", f"/images/{first['image']['id']}")
+    again = await client.create(idempotency_key="k")
+    assert again["image"]["id"] == first["image"]["id"]
+    assert again["image"]["deleted_at"] is not None
+    assert (await client.put(again["upload_url"], PNG, None)).s3_error == (404, "NoSuchKey")
+    assert (await client.request("GET", f"/images/{first['image']['id']}")).status == 404
+
+
+@pytest.mark.parametrize("switches", [{"deleted_keys": "remembered", "idempotency": "conflict"}])
+async def test_a_remembered_key_is_a_conflict_if_the_other_switch_says_so(client: RawClient) -> None:
+    first = await client.create(idempotency_key="k")
+    await client.request("DELETE", f"/images/{first['image']['id']}")
+    body = {"file_name": "a.png", "idempotency_key": "k"}
+    again = await client.request("POST", "/images/standard_upload", json=body)
+    assert again.api_error == (409, "ConflictError")
+
+
 async def test_the_start_and_end_of_a_large_body_are_kept(client: RawClient, emulator: Emulator) -> None:
     data = PNG[:33] + bytes(MAXIMUM_WHOLE_BODY) + PNG[-12:]
     created = await client.create()

@@ -106,6 +106,38 @@ async def test_a_record_stored_by_an_earlier_run_is_taken_without_a_put(
     assert journal.stored_ids == [first.id]
 
 
+@pytest.mark.parametrize(
+    "switches",
+    [{"deleted_keys": "remembered", "idempotency": mode} for mode in ("same", "same_dead_url", "conflict")],
+    ids=str,
+)
+@pytest.mark.parametrize("is_stored", [False, True])
+async def test_a_deleted_record_is_replaced_under_the_next_key(
+    client: AsyncImgwireClient, emulator: Emulator, is_stored: bool
+) -> None:
+    if is_stored:
+        deleted = await upload_of(client, Journal()).run()
+    else:
+        deleted = (await client.images.create(file_name="upload.png", idempotency_key="key-0")).image
+    await client.images.delete(deleted.id)
+    journal = Journal()
+    image = await upload_of(client, journal).run()
+    assert image.id != deleted.id
+    assert journal.keys == ["key-0", "key-1"]
+    assert journal.stored_ids == [image.id]
+    assert emulator.images[image.id].stored is not None
+
+
+@pytest.mark.parametrize("switches", [{"deleted_keys": "remembered"}])
+async def test_a_callers_key_of_a_deleted_record_is_an_error_that_says_so(client: AsyncImgwireClient) -> None:
+    image = await client.images.upload(png(), idempotency_key="mine")
+    await client.images.delete(image.id)
+    with pytest.raises(UploadError, match="was deleted") as caught:
+        await client.images.upload(png(), idempotency_key="mine")
+    assert caught.value.image is not None
+    assert caught.value.image.id == image.id
+
+
 async def test_a_record_without_bytes_gets_them(client: AsyncImgwireClient, emulator: Emulator) -> None:
     created = await client.images.create(file_name="upload.png", idempotency_key="key-0")
     journal = Journal()
