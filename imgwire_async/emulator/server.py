@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from attrs import evolve
+
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.configuration import (
     ClientLimits,
@@ -190,8 +192,13 @@ class Emulator:
 
     @property
     def api_key(self) -> str:
-        """The server key."""
+        """The server key. Assign another key to rotate it: the old key is rejected from then on."""
         return self._state.credentials.server
+
+    @api_key.setter
+    def api_key(self, key: str) -> None:
+        before = self._state.credentials
+        self._state.credentials = evolve(_choose_credentials(key, before.client), signing=before.signing)
 
     @property
     def client_key(self) -> str:

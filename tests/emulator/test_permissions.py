@@ -37,6 +37,22 @@ async def test_a_key_in_another_scheme_or_sent_twice_is_rejected(
         assert response.split()[1] in {status, b"400"} if times == 2 else response.split()[1] == status
 
 
+async def test_a_rotated_key_replaces_the_old_one_for_the_same_images(
+    client: RawClient, emulator: Emulator
+) -> None:
+    created = await client.create()
+    old, emulator.api_key = emulator.api_key, "sk_new"
+    assert (await client.request("GET", "/images/", key=old)).api_error == (401, "InvalidTokenError")
+    assert (await client.put(created["upload_url"], PNG, None)).status == 200
+    assert [image["id"] for image in (await client.request("GET", "/images/")).json] == [
+        created["image"]["id"]
+    ]
+    with pytest.raises(ValueError, match="client_key"):
+        emulator.api_key = emulator.client_key
+    emulator.reset()
+    assert emulator.api_key == "sk_new"
+
+
 @pytest.mark.parametrize(("method", "path"), SERVER_ONLY)
 async def test_a_client_key_may_not_use_server_operations(client: RawClient, method: str, path: str) -> None:
     for name in ("image_id", "image_download_job_id", "cors_origin_id"):
