@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from imgwire_async.archives import extract_archive
+    from imgwire_async.batch_errors import BatchError, BatchStoppedError, JournalError, JournalLockedError
     from imgwire_async.blocking import ImgwireClient
     from imgwire_async.client import AsyncImgwireClient
     from imgwire_async.errors import (
@@ -129,6 +130,7 @@ if TYPE_CHECKING:
 
 _NAMES_BY_MODULE = {
     "archives": ("extract_archive",),
+    "batch_errors": ("BatchError", "BatchStoppedError", "JournalError", "JournalLockedError"),
     "blocking": ("ImgwireClient",),
     "client": ("AsyncImgwireClient",),
     "policies": ("RetryPolicy", "Timeouts"),
@@ -251,6 +253,8 @@ __all__ = [
     "AsyncImgwireClient",
     "AuthenticationError",
     "BadRequestError",
+    "BatchError",
+    "BatchStoppedError",
     "Breakpoint",
     "BulkDeleteError",
     "BulkDeleteResult",
@@ -284,6 +288,8 @@ __all__ = [
     "ImageStatus",
     "ImgwireClient",
     "ImgwireError",
+    "JournalError",
+    "JournalLockedError",
     "MetricsDatasetInterval",
     "MetricsDatasets",
     "MetricsStatValue",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import attrs
 
 from imgwire_async.batch.keys import fingerprint
+from imgwire_async.client import AsyncImgwireClient
 from imgwire_async.protocol.request import Transport
 from imgwire_async.resources.images import AsyncImages
 from imgwire_async.transport.shared_state import SharedState
@@ -44,3 +45,14 @@ class Service:
     async def fingerprint(self) -> str:
         """Return the fingerprint of the current API key. Call the key callable of the user if necessary."""
         return fingerprint(await self.shared.key_provider.get())
+
+    @property
+    def known_fingerprint(self) -> str | None:
+        """The fingerprint of the API key, without a call of user code. None if the key is not known yet."""
+        key = self.shared.key_provider.cached
+        return None if key is None else fingerprint(key)
+
+
+def service_of(client: AsyncImgwireClient) -> Service:
+    """Return the operations and settings of a client."""
+    return Service(client.images, client._shared, client._transport)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the package

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import imgwire_async
-from imgwire_async import errors, models
+from imgwire_async import batch_errors, errors, models
 
 # The base classes of models are not public.
 BASES = {"OpenEnum", "Record"}
@@ -60,8 +61,9 @@ def test_an_unknown_name_raises_an_attribute_error_with_the_name() -> None:
         imgwire_async.no_such_name  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_every_error_is_public() -> None:
-    tree = {name for name in public_classes(errors) if issubclass(getattr(errors, name), BaseException)}
+@pytest.mark.parametrize("module", [errors, batch_errors], ids=lambda module: module.__name__)
+def test_every_error_is_public(module: ModuleType) -> None:
+    tree = {name for name in public_classes(module) if issubclass(getattr(module, name), BaseException)}
     missing = tree - set(imgwire_async.__all__)
     assert not missing, f"add these errors to __all__ and the other lists of __init__.py: {missing}"
 

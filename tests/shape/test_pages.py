@@ -13,7 +13,7 @@ import pytest
 from run_page import blocks, run
 
 import imgwire_async
-from imgwire_async import RetryPolicy, Timeouts, errors
+from imgwire_async import RetryPolicy, Timeouts, batch_errors, errors
 from imgwire_async.emulator import Emulator
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
 from imgwire_async.resources.custom_domain import AsyncCustomDomain
@@ -129,7 +129,7 @@ def error_tree() -> dict[str, int]:
     """Return every error with the number of its public base classes below `ImgwireError`."""
     return {
         name: len([base for base in value.__mro__[1:] if is_public_error(base)][:-1])
-        for name, value in vars(errors).items()
+        for name, value in (vars(errors) | vars(batch_errors)).items()
         if is_public_error(value)
     }
 

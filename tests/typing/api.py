@@ -28,6 +28,8 @@ from imgwire_async import (
     AsyncImgwireClient,
     AuthenticationError,
     BadRequestError,
+    BatchError,
+    BatchStoppedError,
     Breakpoint,
     BulkDeleteError,
     BulkDeleteResult,
@@ -61,6 +63,8 @@ from imgwire_async import (
     ImageStatus,
     ImgwireClient,
     ImgwireError,
+    JournalError,
+    JournalLockedError,
     MetricsDatasetInterval,
     MetricsDatasets,
     MetricsStats,
@@ -352,6 +356,12 @@ def describe(error: ImgwireError) -> str:
             assert_type(error.faults, tuple[Fault, ...])
         case DownloadError():
             assert_type(error.status, int | None)
+        case JournalLockedError():
+            assert_type((error.pid, error.host, error.since), tuple[int | None, str | None, datetime | None])
+        case JournalError():
+            assert_type(error.path, str)
+        case BatchStoppedError():
+            assert_type((error.reason, error.summary.failed), tuple[str, int])
         case (
             WaitTimeoutError()
             | ImageQuarantinedError()
@@ -369,6 +379,7 @@ OTHER_ERRORS: tuple[type[ImgwireError], ...] = (
     ArchiveError,
     AuthenticationError,
     BadRequestError,
+    BatchError,
     ConfigurationError,
     ConflictError,
     NotFoundError,
